@@ -1,0 +1,1 @@
+"""Training data in memory and on disk."""

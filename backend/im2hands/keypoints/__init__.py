@@ -1,0 +1,1 @@
+"""Where keypoints come from: MediaPipe, the crop search, a file; lifted to metric camera space."""

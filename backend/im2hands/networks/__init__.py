@@ -1,0 +1,1 @@
+"""The networks, one block a file: no files read, no device chosen, no global state."""

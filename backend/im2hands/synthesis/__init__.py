@@ -1,0 +1,1 @@
+"""Synthetic hands: the openly licensed hand model, its shapes and poses."""

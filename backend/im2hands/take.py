@@ -1,0 +1,263 @@
+"""Writes and reads takes: a folder with ``take.json`` and one ``frames/NNNNNN.npz`` per frame.
+
+Every file is written to a temporary name, flushed to the disk and renamed, so a reader meets complete files only. The same
+arrays give the same bytes. See ``docs/take.md``.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from .errors import TakeError
+from .hands import SIDES, Side
+
+FORMAT = "im2hands-take"
+VERSION = 1
+TAKE_FILE = "take.json"
+FRAMES_FOLDER = "frames"
+
+FrameStatus = Literal["ok", "partial", "empty", "failed"]
+
+# What a version 1 reader needs of a present hand; further arrays are allowed and ignored.
+HAND_ARRAYS: dict[str, tuple[str, tuple[int | None, ...]]] = {
+    "vertices": ("float32", (None, 3)),
+    "faces": ("int32", (None, 3)),
+    "keypoints": ("float32", (21, 3)),
+    "keypoints_2d": ("float32", (21, 2)),
+    "confidence": ("float32", (21,)),
+    "bone_lengths": ("float32", (16,)),
+}
+
+
+@dataclass
+class FrameRecord:
+    """One entry of ``frames`` in ``take.json``.
+
+    Args:
+        index: frame number in the source. status: ok (both hands), partial (one), empty (none), failed.
+        file: path inside the take, ``""`` when there is no file (failed). hands: per present side its confidence and source.
+        message: what went wrong, for a person. key: hash of everything the frame was computed from.
+        extra: further fields (``image``, ``camera``, ``image_size``, ``time``), written beside the others.
+    """
+
+    index: int
+    status: FrameStatus
+    file: str = ""
+    hands: dict[str, dict[str, Any]] = field(default_factory=dict)
+    message: str = ""
+    key: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain JSON types."""
+        known = {"index": self.index, "file": self.file, "status": self.status, "hands": self.hands}
+        return {**known, "message": self.message, "key": self.key, **self.extra}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> FrameRecord:
+        """Read a record; fields of later versions land in ``extra``."""
+        known = {"index", "file", "status", "hands", "message", "key"}
+        return cls(
+            index=int(data["index"]),
+            status=data["status"],
+            file=data.get("file", ""),
+            hands=dict(data.get("hands", {})),
+            message=data.get("message", ""),
+            key=data.get("key", ""),
+            extra={name: value for name, value in data.items() if name not in known},
+        )
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` so that a reader sees the old file or the new one, never a part.
+
+    Raises:
+        TakeError: the folder cannot be written or the disk is full; the old file is left as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        try:
+            temporary.unlink(missing_ok=True)
+        except OSError:  # the folder went away: nothing is left to clean
+            temporary = path
+        reason = error.strerror or str(error)
+        raise TakeError(
+            f"Cannot write {path}: {reason}.", "Choose a folder you may write to, on a disk with room."
+        ) from error
+
+
+def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """An ``.npz`` whose bytes depend on the arrays alone (no time stamps, sorted names, deflated)."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name in sorted(arrays):
+            part = io.BytesIO()
+            np.lib.format.write_array(part, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+            info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = 0o644 << 16
+            info.create_system = 3
+            archive.writestr(info, part.getvalue())
+    return buffer.getvalue()
+
+
+def frame_file(index: int) -> str:
+    """Path of frame ``index`` inside the take."""
+    return f"{FRAMES_FOLDER}/{index:06d}.npz"
+
+
+class Take:
+    """A take on disk: its header, its records, its frames.
+
+    Open one with :meth:`create` or :meth:`open`. Records are kept sorted by frame index.
+    """
+
+    def __init__(self, folder: Path, header: dict[str, Any], records: dict[int, FrameRecord]) -> None:
+        self.folder = folder
+        self.header = header
+        self.records = records
+
+    @classmethod
+    def create(cls, folder: str | Path, header: Mapping[str, Any]) -> Take:
+        """Begin a take in ``folder`` (made if absent) and write its ``take.json`` without frames.
+
+        Args:
+            header: ``source``, ``fps``, ``image_size``, ``camera``, ``settings``, ``provenance``.
+
+        Raises:
+            TakeError: the folder cannot be written.
+        """
+        folder = Path(folder)
+        take = cls(folder, {"format": FORMAT, "version": VERSION, **header}, {})
+        try:
+            (folder / FRAMES_FOLDER).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TakeError(
+                f"Cannot make the take folder {folder}: {error.strerror or error}.", "Choose a folder you may write to."
+            ) from error
+        take.save()
+        return take
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Take:
+        """Read ``take.json`` of ``folder`` (or the ``take.json`` itself).
+
+        Raises:
+            TakeError: no take there, a damaged ``take.json``, or a take from a later version.
+        """
+        folder = Path(folder)
+        if folder.name == TAKE_FILE:
+            folder = folder.parent
+        path = folder / TAKE_FILE
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise TakeError(f"There is no take in {folder}.", f"A take is a folder with a {TAKE_FILE} in it.") from error
+        except (OSError, ValueError) as error:
+            raise TakeError(f"Cannot read {path}: {error}.", "The take is damaged; reconstruct it again.") from error
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise TakeError(f"{path} is not an Im2Hands take.", f'Its "format" must be "{FORMAT}".')
+        version = data.get("version")
+        if not isinstance(version, int) or version > VERSION:
+            raise TakeError(
+                f"{path} is a take of version {version}; this program reads up to version {VERSION}.",
+                "Update Im2Hands for Blender.",
+            )
+        try:
+            records = [FrameRecord.from_dict(entry) for entry in data.pop("frames", [])]
+        except (KeyError, TypeError, ValueError) as error:
+            raise TakeError(f"{path}: an entry of frames is damaged ({error}).", "Reconstruct it again.") from error
+        return cls(folder, data, {record.index: record for record in records})
+
+    def save(self) -> None:
+        """Write ``take.json``.
+
+        Raises:
+            TakeError: it cannot be written.
+        """
+        frames = [self.records[index].to_dict() for index in sorted(self.records)]
+        text = json.dumps({**self.header, "frames": frames}, indent=1, ensure_ascii=False, allow_nan=False)
+        write_atomically(self.folder / TAKE_FILE, (text + "\n").encode("utf-8"))
+
+    def write_frame(self, record: FrameRecord, arrays: Mapping[str, np.ndarray] | None) -> None:
+        """Write one frame's file, then ``take.json``.
+
+        Args:
+            record: its ``file`` is filled in here.
+            arrays: named ``{side}_{array}`` as in :data:`HAND_ARRAYS`; None or empty when there is no hand.
+
+        Raises:
+            TakeError: it cannot be written; earlier frames stay.
+        """
+        record.file = ""
+        if arrays is not None:
+            record.file = frame_file(record.index)
+            write_atomically(self.folder / record.file, pack_arrays(arrays))
+        self.records[record.index] = record
+        self.save()
+
+    def read_frame(self, index: int) -> dict[str, dict[str, np.ndarray]]:
+        """The arrays of frame ``index`` by side; a side that is absent is missing.
+
+        Raises:
+            TakeError: no such frame, or its file is missing or damaged.
+        """
+        record = self.records.get(index)
+        if record is None:
+            raise TakeError(f"The take {self.folder} has no frame {index}.")
+        if not record.file:
+            return {}
+        path = self.folder / record.file
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                arrays = {name: data[name] for name in data.files}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise TakeError(f"Cannot read {path}: {error}.", "Reconstruct that frame again.") from error
+        hands: dict[str, dict[str, np.ndarray]] = {}
+        for side in SIDES:
+            prefix = f"{side}_"
+            own = {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
+            if own:
+                _check_hand(own, side, path)
+                hands[side] = own
+        return hands
+
+    def is_complete(self, index: int, key: str) -> bool:
+        """Whether frame ``index`` is finished and was computed from exactly what ``key`` stands for."""
+        record = self.records.get(index)
+        if record is None or record.key != key or record.status == "failed":
+            return False
+        return not record.file or (self.folder / record.file).is_file()
+
+    def frames(self) -> Iterator[FrameRecord]:
+        """The records by frame index."""
+        for index in sorted(self.records):
+            yield self.records[index]
+
+
+def _check_hand(arrays: Mapping[str, np.ndarray], side: Side, path: Path) -> None:
+    for name, (dtype, shape) in HAND_ARRAYS.items():
+        array = arrays.get(name)
+        if array is None:
+            raise TakeError(f"{path} lacks {side}_{name}.", "Reconstruct that frame again.")
+        fits = array.ndim == len(shape) and all(
+            want in (None, have) for want, have in zip(shape, array.shape, strict=True)
+        )
+        if not fits or array.dtype != dtype:
+            raise TakeError(f"{path}: {side}_{name} is {array.dtype}{array.shape}.", "Reconstruct that frame again.")

@@ -1,0 +1,1 @@
+"""Bundled weights, their cards, and how they are found and checked."""
