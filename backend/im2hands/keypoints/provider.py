@@ -1,0 +1,51 @@
+"""What every source of keypoints gives: hands seen in one picture, before they are lifted to metric camera space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ..frames import Frame
+from ..hands import Side
+
+
+@dataclass(frozen=True)
+class HandDetection:
+    """One hand as seen in one picture.
+
+    Args:
+        side: the person's own left or right, in a picture that is not mirrored.
+        pixels: (21, 2) float64, pixels of the frame, file order.
+        shape: (21, 3) float64, the hand's shape in metres, axes parallel to the camera frame, any origin, any scale.
+        confidence: (21,) float64 in [0, 1].
+        score: confidence in the hand as a whole and in its side, [0, 1].
+        source: "mediapipe", "crop_search", "tracking", "boxes", ...
+    """
+
+    side: Side
+    pixels: np.ndarray
+    shape: np.ndarray
+    confidence: np.ndarray
+    score: float
+    source: str
+
+
+class KeypointProvider(Protocol):
+    """Finds at most one left and one right hand per frame. Not thread-safe; frames come in order."""
+
+    name: str
+
+    def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
+        """The hands in ``frame``; ``previous`` are those of the frame before it (empty for photos).
+
+        Raises:
+            FrameError: this frame cannot be used; the next one may.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what the provider holds."""
+        ...
