@@ -1,0 +1,54 @@
+"""The hand bundle that ships with the package: MediaPipe's palm detector and hand landmark network."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from ..errors import EnvironmentError_
+
+BUNDLE_NAME = "hand_landmarker.task"
+LANDMARK_NETWORK = "hand_landmarks_detector.tflite"
+PALM_DETECTOR = "hand_detector.tflite"
+
+_HINT = f"Install im2hands again, or put MediaPipe's {BUNDLE_NAME} back in its place."
+
+
+@dataclass(frozen=True)
+class HandBundle:
+    """The bundle's bytes, checked.
+
+    Args:
+        task: the whole bundle, as MediaPipe's tasks API takes it.
+        landmark_network: the TFLite model in it that finds 21 keypoints in a crop of one hand.
+    """
+
+    task: bytes
+    landmark_network: bytes
+
+
+def read_bundle(path: Path | None = None) -> HandBundle:
+    """Read and check the hand bundle.
+
+    Args:
+        path: a bundle elsewhere; None for the one that ships with the package.
+
+    Raises:
+        EnvironmentError_: the file is missing, is no bundle, or its contents fail their checksums.
+    """
+    where = Path(str(resources.files("im2hands") / "assets" / BUNDLE_NAME)) if path is None else path
+    try:
+        task = where.read_bytes()
+    except OSError as error:
+        raise EnvironmentError_(f"The hand bundle {where} cannot be read: {error.strerror}.", _HINT) from error
+    try:
+        with zipfile.ZipFile(io.BytesIO(task)) as archive:
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile("checksum")
+            archive.getinfo(PALM_DETECTOR)
+            return HandBundle(task, archive.read(LANDMARK_NETWORK))
+    except (zipfile.BadZipFile, KeyError, OSError, EOFError) as error:
+        raise EnvironmentError_(f"The hand bundle {where} is damaged or of another kind.", _HINT) from error

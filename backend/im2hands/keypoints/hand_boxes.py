@@ -1,0 +1,105 @@
+"""A person's box or point per hand, read from a file: where the hands are when no search finds them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..hands import SIDES, Side
+
+EVERY_FRAME = ("*", "all")
+_FORM = '{"frames": {"000012": {"left": [x0, y0, x1, y1], "right": [x, y]}, "all": {...}}}, pixels'
+
+
+@dataclass(frozen=True)
+class HandBoxes:
+    """Boxes (4,) x0, y0, x1, y1 and points (2,) x, y in pixels, per frame index and side.
+
+    Args:
+        frames: by frame index.
+        every_frame: for frames that ``frames`` does not name.
+    """
+
+    frames: dict[int, dict[Side, np.ndarray]] = field(default_factory=dict)
+    every_frame: dict[Side, np.ndarray] = field(default_factory=dict)
+
+    def get(self, index: int) -> dict[Side, np.ndarray]:
+        """Boxes and points of that frame by side; empty where the file names none.
+
+        A frame's own entry replaces the one for every frame, side by side.
+        """
+        return {**self.every_frame, **self.frames.get(index, {})}
+
+    @classmethod
+    def read(cls, path: Path) -> HandBoxes:
+        """Read a ``--hand-boxes`` file.
+
+        Raises:
+            InputError: no such file, not JSON, an unknown side, a box without area or a number that is not finite.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"The hand boxes {path} cannot be read: {error.strerror}.", "Check the path.") from error
+        except ValueError as error:
+            raise InputError(f"The hand boxes {path} are not JSON: {error}.", f"Write {_FORM}.") from error
+        return cls.from_dict(content, path.name)
+
+    @classmethod
+    def from_dict(cls, content: Any, what: str = "hand boxes") -> HandBoxes:
+        """The same from parsed JSON; ``what`` is named in errors.
+
+        Raises:
+            InputError: as :meth:`read`.
+        """
+        entries = content.get("frames") if isinstance(content, dict) else None
+        if not isinstance(entries, dict):
+            raise InputError(f'{what} has no "frames".', f"Write {_FORM}.")
+        frames: dict[int, dict[Side, np.ndarray]] = {}
+        every_frame: dict[Side, np.ndarray] = {}
+        for key, hands in entries.items():
+            if key in EVERY_FRAME:
+                every_frame.update(_read_hands(hands, f"every frame in {what}"))
+                continue
+            try:
+                index = int(key)
+            except ValueError as error:
+                raise InputError(f"{what}: {key!r} is no frame number.", 'Use "000012", or "all".') from error
+            if index in frames:
+                raise InputError(f"{what} names frame {index} twice.", "Keep one of the two.")
+            frames[index] = _read_hands(hands, f"frame {key} in {what}")
+        return cls(frames, every_frame)
+
+
+def _read_hands(hands: Any, where: str) -> dict[Side, np.ndarray]:
+    if not isinstance(hands, dict):
+        raise InputError(f"The entry of {where} is not a set of hands.", f"Write {_FORM}.")
+    unknown = set(hands) - set(SIDES)
+    if unknown:
+        raise InputError(f"{sorted(unknown)[0]!r} of {where} is no hand.", 'Use "left" and "right".')
+    found: dict[Side, np.ndarray] = {}
+    for side in SIDES:
+        if hands.get(side) is not None:
+            found[side] = _read_box(hands[side], f"{side} hand of {where}")
+    return found
+
+
+def _read_box(numbers: Any, what: str) -> np.ndarray:
+    try:
+        box = np.asarray(numbers, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The box of the {what} is not numbers.", f"Write {_FORM}.") from error
+    if box.shape not in ((4,), (2,)):
+        raise InputError(f"The box of the {what} has {box.size} numbers.", "Give 4 (a box) or 2 (a point).")
+    if not np.isfinite(box).all():
+        raise InputError(f"The box of the {what} has a number that is not finite.", "Give pixels.")
+    if box.size == 4 and (box[2:] - box[:2] < 2).any():
+        raise InputError(
+            f"The box of the {what} has no area: {box.tolist()}.", "Give left, top, right, bottom in pixels."
+        )
+    return box
