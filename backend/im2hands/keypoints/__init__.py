@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import InputError
+from .file_provider import KeypointFile
 from .hand_boxes import HandBoxes
 from .lifting import DEFAULT_PALM_M, lift
 from .provider import HandDetection, KeypointProvider
 
-__all__ = ["DEFAULT_PALM_M", "HandBoxes", "HandDetection", "KeypointProvider", "lift", "make_provider"]
+__all__ = ["DEFAULT_PALM_M", "HandBoxes", "HandDetection", "KeypointFile", "KeypointProvider", "lift", "make_provider"]
 
 
 def make_provider(

@@ -1,4 +1,4 @@
-"""Hands seen in a picture → metric keypoints in the camera frame: perspective-n-point, then a small fit to the pixels."""
+"""Hands seen in a picture, placed as metric keypoints in the camera frame: perspective-n-point, then a pixel fit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_PALM_M = 0.088
 """Wrist to middle MCP of a hand of ordinary size, metres."""
 
 MINIMUM_DEPTH_M = 0.05
-# PnP only has to correct how a hand off the optical axis is seen; a larger turn is the mirrored solution of a flat hand.
+# PnP only has to correct how a hand off the optical axis is seen; more is the mirrored solution of a flat hand.
 LARGEST_TURN = np.radians(30.0)
 
 # What the fit to the pixels holds on to: standard deviations relative to the palm's length (pixels or metres).
@@ -28,7 +28,8 @@ _TRUST_RADIUS = 0.15
 # Bone lengths of an ordinary hand in palms, in the order of keypoints 1 to 20: medians of 136 real hands as MediaPipe's
 # keypoints define them. Its shapes shrink bent fingers, so lengths are held within a range of these.
 TYPICAL_LENGTHS = np.array(
-    [0.40, 0.36, 0.36, 0.33, 1.03, 0.36, 0.25, 0.29, 1.00, 0.41, 0.29, 0.30, 0.98, 0.38, 0.27, 0.27, 0.89, 0.32, 0.24, 0.21]
+    [0.40, 0.36, 0.36, 0.33, 1.03, 0.36, 0.25, 0.29, 1.00, 0.41]
+    + [0.29, 0.30, 0.98, 0.38, 0.27, 0.27, 0.89, 0.32, 0.24, 0.21]
 )  # fmt: skip
 LENGTH_RANGE = (0.8, 1.25)
 

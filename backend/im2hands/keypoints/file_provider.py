@@ -1,0 +1,158 @@
+"""Keypoints from a person's own file (``--keypoints FILE``): JSON or npz, any known order, metres or millimetres.
+
+JSON::
+
+    {"order": "file", "unit": "m", "space": "camera", "frames": {"000012": {"left": [[x, y, z], ... 21], "right": ...}}}
+
+npz: arrays ``000012_left`` and ``000012_right`` of shape (21, 3), and the strings ``order``, ``unit`` and ``space``.
+
+``order`` is file, interhand, halo or mediapipe; ``unit`` m or mm; ``space`` camera (x right, y down, z forward) or world
+(the camera's ``R`` and ``t`` apply). Left out, they are file, m and camera. A side or a frame may be absent.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..hands import KEYPOINT_COUNT, SIDES, TO_FILE_ORDER, Camera, HandKeypoints, Side, TwoHands, check_keypoints
+
+UNITS = {"m": 1.0, "mm": 0.001}
+SPACES = ("camera", "world")
+SETTINGS = {"order": tuple(TO_FILE_ORDER), "unit": tuple(UNITS), "space": SPACES}
+_DEFAULTS = {"order": "file", "unit": "m", "space": "camera"}
+_FORM = 'Write {"order": "file", "unit": "m", "space": "camera", "frames": {"000012": {"left": [[x, y, z], ...]}}}.'
+
+
+@dataclass(frozen=True)
+class KeypointFile:
+    """Keypoints of a whole clip as they stand in a file.
+
+    Args:
+        name: the file's name, for messages.
+        order, unit, space: how the numbers are meant, see the module.
+        raw: by frame index and side, what the file holds, unchecked.
+    """
+
+    name: str
+    order: str
+    unit: str
+    space: str
+    raw: Mapping[int, Mapping[Side, Any]]
+
+    @property
+    def frames(self) -> list[int]:
+        """The frame indices in the file, ascending."""
+        return sorted(self.raw)
+
+    @classmethod
+    def read(cls, path: Path) -> KeypointFile:
+        """Read a JSON or npz file.
+
+        Raises:
+            InputError: no such file, another format, an unknown order, unit or space, bad frame numbers or sides, or
+                no frames at all. The keypoints themselves are checked frame by frame, in :meth:`hands`.
+        """
+        try:
+            content = _read_npz(path) if zipfile.is_zipfile(path) else json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"The keypoints {path} cannot be read: {error.strerror}.", "Check the path.") from error
+        except ValueError as error:
+            raise InputError(f"The keypoints {path} are neither JSON nor npz: {error}.", _FORM) from error
+        return cls.from_dict(content, path.name)
+
+    @classmethod
+    def from_dict(cls, content: Any, name: str = "keypoints") -> KeypointFile:
+        """The same from parsed JSON.
+
+        Raises:
+            InputError: as :meth:`read`.
+        """
+        frames = content.get("frames") if isinstance(content, dict) else None
+        if not isinstance(frames, dict) or not frames:
+            raise InputError(f'{name} has no "frames".', _FORM)
+        settings = {}
+        for key, choices in SETTINGS.items():
+            settings[key] = content.get(key, _DEFAULTS[key])
+            if settings[key] not in choices:
+                raise InputError(f"{name}: {key} is {settings[key]!r}.", f"Use {', '.join(choices)}.")
+        raw: dict[int, dict[Side, Any]] = {}
+        for key, hands in frames.items():
+            try:
+                index = int(key)
+            except ValueError as error:
+                raise InputError(f"{name}: {key!r} is no frame number.", 'Use keys such as "000012".') from error
+            if index in raw:
+                raise InputError(f"{name} names frame {index} twice.", "Keep one of the two.")
+            if not isinstance(hands, dict):
+                raise InputError(f"Frame {key} in {name} is not a set of hands.", _FORM)
+            unknown = set(hands) - set(SIDES)
+            if unknown:
+                raise InputError(f"{sorted(unknown)[0]!r} of frame {key} in {name} is no hand.", 'Use "left", "right".')
+            raw[index] = {side: hands[side] for side in SIDES if hands.get(side) is not None}
+        return cls(name=name, **settings, raw=raw)
+
+    def hands(self, index: int, camera: Camera) -> TwoHands:
+        """The hands of one frame; sides the file leaves out are None.
+
+        Args:
+            index: frame number; one the file does not name gives no hands.
+            camera: of the frame; its rotation and translation apply where the file's space is world.
+
+        Returns:
+            Positions (21, 3) float64 metres in the camera frame, file order; pixels are their projections.
+
+        Raises:
+            InputError: a hand of this frame has the wrong shape, numbers that are not finite, bones of no or of
+                impossible length, a palm without a plane, or lies behind the camera. Other frames may be sound.
+        """
+        found: dict[str, HandKeypoints] = {}
+        for side, rows in self.raw.get(index, {}).items():
+            what = f"{side} hand of frame {index:06d} in {self.name}"
+            positions = _positions(rows, what) * UNITS[self.unit]
+            # Order first, so that the error can name the right keypoint.
+            positions = check_keypoints(positions[list(TO_FILE_ORDER[self.order])], what)
+            if self.space == "world":
+                positions = camera.world_to_camera(positions)
+            if positions[:, 2].min() <= 0:
+                raise InputError(
+                    f"The {what} lies behind the camera.",
+                    "z points away from the camera (x right, y down, z forward); check space, R and t.",
+                )
+            sure = np.ones(KEYPOINT_COUNT)
+            found[side] = HandKeypoints(side, positions, camera.project(positions), sure, 1.0, "file")
+        return TwoHands(left=found.get("left"), right=found.get("right"))
+
+
+def _positions(rows: Any, what: str) -> np.ndarray:
+    """(21, 3) float64 numbers in the file's own order and unit."""
+    try:
+        positions = np.asarray(rows, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Keypoints of the {what} are not numbers.", "Give 21 rows of x, y, z.") from error
+    if positions.shape != (KEYPOINT_COUNT, 3):
+        raise InputError(f"Keypoints of the {what} have shape {positions.shape}.", "Give 21 rows of x, y, z.")
+    return positions
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    """An npz file in the form of the JSON one."""
+    content: dict[str, Any] = {"frames": {}}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            for key in arrays.files:
+                if key in SETTINGS:
+                    content[key] = str(arrays[key])
+                    continue
+                frame, _, side = key.rpartition("_")
+                content["frames"].setdefault(frame, {})[side] = arrays[key]
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"damaged npz ({error})") from error
+    return content
