@@ -1,7 +1,7 @@
 """Makes the three two-hand demo photos: each hand of the fingerpose photos beside the mirror image of another pose.
 
-Run with the backend's Python: `.venv/backend/bin/python demo/compose_photos.py [folder]`. The originals show a left hand; the mirrored
-copy, a right hand, stands at the left, as on a photo of a person who faces the camera.
+Run with the backend's Python: `.venv/backend/bin/python demo/compose_photos.py [folder]`. The originals show a left
+hand; the mirrored copy, a right hand, stands at the left, as on a photo of a person who faces the camera.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def load_photo(pose: str) -> np.ndarray:
 
 
 def match_wall(image: np.ndarray, strip: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """`image` scaled per row band and channel so that its `strip` has the brightness of `reference` (both (H, W, 3))."""
+    """`image` scaled per row and channel so that its `strip` gets the brightness of `reference` (both (H, W, 3))."""
     ratio = reference.mean(axis=1) / np.maximum(strip.mean(axis=1), 1.0)
     smooth = cv2.GaussianBlur(ratio[:, None, :], (1, 0), sigmaX=1, sigmaY=40, borderType=cv2.BORDER_REPLICATE)
     return image * smooth.reshape(-1, 1, 3)

@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""The developer's commands, `python dev.py setup | demo | test | package | lint` (Python 3.11+, nothing to install)."""
+
+from __future__ import annotations
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036
+    sys.exit("dev.py needs Python 3.11 or newer.")
+
+import argparse
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+from dev_tools.choices import BPYS, TORCH_CHOICES, Bpy, DevError, Interpreter, choose_bpy, dotted
+from dev_tools.environments import backend_environment, bpy_environment
+from dev_tools.lanes import Lane, run_lane, summary
+from dev_tools.machine import blender_on_path, find_python, other_pythons, running_interpreter
+from dev_tools.packaging import package_extension
+from dev_tools.processes import BUILD, ROOT, Command, run, say, step
+
+
+def demo_bpy() -> tuple[Bpy, Interpreter]:
+    return choose_bpy(running_interpreter(), other_pythons())
+
+
+def setup(options: argparse.Namespace) -> int:
+    backend_environment(options.torch, options.fresh)
+    for bpy in BPYS:
+        python = find_python(bpy.python)
+        if python:
+            bpy_environment(bpy, python, options.fresh)
+        else:
+            say(f"-- environment blender-{bpy.name}: left out, no Python {dotted(bpy.python)} here")
+    return 0
+
+
+def demo(options: argparse.Namespace) -> int:
+    """The bundled photos -> build/demo/{take, hands.blend, hands.png}, through the add-on's Python API."""
+    backend = backend_environment(options.torch, options.fresh)
+    script = ROOT / "demo" / "make_demo.py"
+    blender = blender_on_path()
+    if blender:
+        command: Command = [
+            blender,
+            "--background",
+            "--factory-startup",
+            "--python-exit-code",
+            "3",
+            "--python",
+            script,
+            "--",
+        ]
+    else:
+        command = [bpy_environment(*demo_bpy(), options.fresh), script]
+    folder = BUILD / "demo"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with step("demo"), tempfile.TemporaryDirectory(prefix="im2hands-demo-") as resources:
+        extra = {"IM2HANDS_BACKEND": str(backend), "BLENDER_USER_RESOURCES": resources}
+        code = run([*command, "--output", folder], options.timeout, extra)
+    missing = [name for name in ("take/take.json", "hands.blend", "hands.png") if not (folder / name).is_file()]
+    if code or missing:
+        raise DevError(f"the demo ended with exit code {code}; missing: {', '.join(missing) or 'nothing'}.")
+    say(f"look at {(folder / 'hands.png').relative_to(ROOT)}; open {(folder / 'hands.blend').relative_to(ROOT)}")
+    return 0
+
+
+def package(options: argparse.Namespace) -> int:
+    backend = backend_environment(options.torch, options.fresh)
+    if not blender_on_path():
+        bpy_environment(*demo_bpy(), options.fresh)
+    package_extension(backend)
+    return 0
+
+
+def lint(options: argparse.Namespace) -> int:
+    python = backend_environment(options.torch, options.fresh)
+    failed = []
+    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["mypy", "dev.py"]):
+        with step(" ".join(command)):
+            failed += [" ".join(command)] if run([python, "-m", *command]) else []
+    say(f"lint: {'failed: ' + ', '.join(failed) if failed else 'clean'}")
+    return 1 if failed else 0
+
+
+def lane_names() -> list[str]:
+    return ["backend", *(f"blender-{bpy.name}" for bpy in BPYS)]
+
+
+def blender_lanes(wanted: Sequence[str], fresh: bool) -> tuple[list[Lane], list[str]]:
+    """The wanted Blender lanes that this machine has a Python for, and why the others are left out."""
+    lanes, left_out = [], []
+    for bpy in BPYS:
+        name = f"blender-{bpy.name}"
+        python = find_python(bpy.python) if name in wanted else None
+        if python:
+            lanes.append(Lane(name, bpy_environment(bpy, python, fresh), ("tests/blender",)))
+        elif name in wanted:
+            left_out.append(f"{name}, no Python {dotted(bpy.python)} here")
+    if left_out and not lanes:
+        raise DevError("no bpy wheel fits a Python of this machine. Install Python 3.11 or 3.13 for the Blender lanes.")
+    return lanes, left_out
+
+
+def test(options: argparse.Namespace) -> int:
+    start = time.monotonic()
+    wanted = options.lane or lane_names()
+    backend = backend_environment(options.torch, options.fresh)
+    lanes, left_out = blender_lanes(wanted, options.fresh)
+    extra = {"IM2HANDS_BACKEND": str(backend)}
+    if lanes:
+        extra["IM2HANDS_EXTENSION"] = str(package_extension(backend))
+    if "backend" in wanted:
+        lanes.insert(0, Lane("backend", backend, ("tests/backend", "tests/test_dev.py")))
+    for lane in lanes:
+        lane.extra = extra
+        run_lane(lane, options.timeout, options.pytest)
+    say("")
+    for line in summary(lanes, left_out, time.monotonic() - start):
+        say(line)
+    return 1 if any(lane.failed for lane in lanes) else 0
+
+
+COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
+    "setup": (setup, "make or update the environments .venv/backend and .venv/blender-<version>"),
+    "demo": (demo, "reconstruct the bundled photos: build/demo/{take, hands.blend, hands.png}"),
+    "test": (test, "run every test lane this machine can run; arguments after -- go to pytest"),
+    "package": (package, "build and validate build/im2hands_addon-<version>.zip"),
+    "lint": (lint, "ruff check, ruff format --check, mypy"),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="dev.py", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (_, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--torch", choices=TORCH_CHOICES, default="auto", help="torch build; auto looks for a GPU")
+        command.add_argument("--fresh", action="store_true", help="make the environments from nothing")
+        command.add_argument("--timeout", type=float, default=1500, metavar="S", help="limit for a lane or the demo")
+        if name == "test":
+            command.add_argument("--lane", action="append", choices=lane_names(), help="only this lane (repeatable)")
+    return top
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """dev.py's own arguments, and pytest's: those after `--`."""
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    return list(arguments[:cut]), list(arguments[cut + 1 :])
+
+
+def main(arguments: Sequence[str]) -> int:
+    own, for_pytest = split_arguments(arguments)
+    options = parser().parse_args(own)
+    options.pytest = for_pytest
+    try:
+        return COMMANDS[options.command][0](options)
+    except DevError as error:
+        say(f"dev.py {options.command}: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,77 @@
+"""Test lanes: one separate pytest process each, with a time limit, counted together at the end."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dev_tools.processes import Command, run, step
+
+OUTCOMES = ("failed", "passed", "skipped", "errors")
+
+
+@dataclass
+class Lane:
+    """One pytest process: its name, its Python, its tests, and how it went."""
+
+    name: str
+    python: Path
+    tests: tuple[str, ...]
+    extra: dict[str, str] = field(default_factory=dict)
+    code: int = -1
+    seconds: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        return self.code != 0
+
+
+def read_counts(report: Path) -> dict[str, int]:
+    """Outcomes from pytest's JUnit report; one error where there is none."""
+    try:
+        suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
+    except (OSError, ElementTree.ParseError):
+        return {"failed": 0, "passed": 0, "skipped": 0, "errors": 1}
+    total, failed, errors, skipped = (
+        sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "failures", "errors", "skipped")
+    )
+    return {"failed": failed, "passed": total - failed - errors - skipped, "skipped": skipped, "errors": errors}
+
+
+def run_lane(lane: Lane, timeout: float, arguments: Sequence[str]) -> None:
+    """Runs a lane with a Blender user folder of its own and fills in how it went."""
+    start = time.monotonic()
+    with step(f"lane {lane.name}"), tempfile.TemporaryDirectory(prefix="im2hands-lane-") as folder:
+        report = Path(folder) / "report.xml"
+        extra = lane.extra | {"BLENDER_USER_RESOURCES": str(Path(folder) / "blender")}
+        command: Command = [lane.python, "-m", "pytest", "-q", *lane.tests, f"--junitxml={report}", *arguments]
+        lane.code = run(command, timeout, extra)
+        lane.counts = read_counts(report)
+    lane.seconds = time.monotonic() - start
+    if lane.failed and not lane.counts["failed"] + lane.counts["errors"]:
+        lane.counts["errors"] = 1
+
+
+def counted(counts: dict[str, int]) -> str:
+    """'2 failed, 310 passed, 4 skipped, 1 error' from outcomes."""
+    parts = []
+    for outcome in OUTCOMES:
+        count = counts.get(outcome, 0)
+        if count or outcome == "passed":
+            parts.append(f"{count} {'error' if outcome == 'errors' and count == 1 else outcome}")
+    return ", ".join(parts)
+
+
+def summary(lanes: Sequence[Lane], left_out: Sequence[str], seconds: float) -> list[str]:
+    """A line for each lane, then a closing line like pytest's own."""
+    lines = [f"left out: {reason}" for reason in left_out]
+    for lane in lanes:
+        outcome = "timeout" if lane.code == 124 else "FAILED" if lane.failed else "ok"
+        lines.append(f"{lane.name:<12} {outcome:<8} {counted(lane.counts)} in {lane.seconds:.1f}s")
+    total = {outcome: sum(lane.counts.get(outcome, 0) for lane in lanes) for outcome in OUTCOMES}
+    return [*lines, f" {counted(total)} in {seconds:.2f}s ".center(80, "=")]

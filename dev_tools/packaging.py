@@ -1,0 +1,67 @@
+"""The extension's zip: the backend's wheel, the staged folder, and Blender's own validator and builder."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+from dev_tools.choices import DEMO_ORDER, DevError
+from dev_tools.environments import ENVIRONMENTS
+from dev_tools.machine import blender_on_path
+from dev_tools.processes import BUILD, ROOT, Command, must, say, step
+
+BUILDER = "**/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"
+
+
+def project_version() -> str:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+
+
+def build_wheel(python: Path) -> Path:
+    """The backend's wheel in build/wheel, built from scratch (setuptools would keep deleted files in build/lib)."""
+    for leftover in (BUILD / "lib", BUILD / "wheel", *BUILD.glob("bdist.*")):
+        shutil.rmtree(leftover, ignore_errors=True)
+    command: Command = [python, "-m", "pip", "wheel", ROOT, "--no-deps", "-q", "-w", BUILD / "wheel"]
+    must(command, "The backend's wheel could not be built.")
+    (wheel,) = (BUILD / "wheel").glob("im2hands-*.whl")
+    return wheel
+
+
+def stage_extension(wheel: Path) -> Path:
+    """The extension's folder as Blender's builder wants it: manifest, add-on, licence, and the backend's wheel."""
+    folder = BUILD / "extension"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "im2hands_addon", folder, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+    for name in ("blender_manifest.toml", "LICENSE", "NOTICE"):
+        shutil.copy2(ROOT / name, folder / name)
+    (folder / "backend_wheel").mkdir()
+    shutil.copy2(wheel, folder / "backend_wheel" / wheel.name)
+    shutil.copy2(ROOT / "constraints" / "backend.txt", folder / "backend_wheel" / "constraints.txt")
+    return folder
+
+
+def extension_tool() -> list[str | Path]:
+    """Blender's own extension builder: of a bpy environment, or of the Blender on PATH."""
+    for name in DEMO_ORDER:
+        for script in (ENVIRONMENTS / f"blender-{name}").glob(BUILDER):
+            return [sys.executable, script]
+    blender = blender_on_path()
+    if blender:
+        return [blender, "--background", "--command", "extension"]
+    raise DevError("No bpy environment and no Blender on PATH: run `python dev.py setup` first.")
+
+
+def package_extension(backend: Path) -> Path:
+    """Builds, validates and zips the extension; returns the zip."""
+    with step("package the extension"):
+        folder = stage_extension(build_wheel(backend))
+        tool = extension_tool()
+        target = BUILD / f"im2hands_addon-{project_version()}.zip"
+        target.unlink(missing_ok=True)
+        must([*tool, "validate", folder], "Blender's validator does not accept the extension.")
+        must([*tool, "build", "--source-dir", folder, "--output-filepath", target], "The zip could not be built.")
+        must([*tool, "validate", target], "Blender's validator does not accept the zip.")
+        say(f"   {target.relative_to(ROOT)}: {target.stat().st_size / 1e6:.1f} MB")
+    return target
