@@ -43,16 +43,7 @@ def demo(options: argparse.Namespace) -> int:
     script = ROOT / "demo" / "make_demo.py"
     blender = blender_on_path()
     if blender:
-        command: Command = [
-            blender,
-            "--background",
-            "--factory-startup",
-            "--python-exit-code",
-            "3",
-            "--python",
-            script,
-            "--",
-        ]
+        command: Command = [blender, "-b", "--factory-startup", "--python-exit-code", "3", "--python", script, "--"]
     else:
         command = [bpy_environment(*demo_bpy(), options.fresh), script]
     folder = BUILD / "demo"

