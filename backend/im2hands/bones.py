@@ -1,0 +1,303 @@
+"""Keypoints to the 16 bone transforms, the bone lengths and the canonical rotation of a hand (specification section 4).
+
+Everything is batched over hands, differentiable and computed in float64. All hands are treated as right hands: left ones are
+mirrored in x first. The *hand frame* is the input frame minus the wrist (mirrored for left); the *canonical frame* is the hand
+frame turned by ``rotation``; query space is the canonical frame divided by :data:`QUERY_SCALE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .hands import FILE_TO_BIOMECH, MIDDLE_MCP, WRIST, Side
+
+BONE_COUNT = 16
+QUERY_SCALE = 0.4
+"""Metres per unit of query space."""
+
+# Bone lengths of the 16 bones (palm, index, middle, little, ring, thumb) between keypoints in file order (4.1).
+BONE_ENDS = (
+    (0, 9),
+    (5, 6), (6, 7), (7, 8),
+    (9, 10), (10, 11), (11, 12),
+    (17, 18), (18, 19), (19, 20),
+    (13, 14), (14, 15), (15, 16),
+    (1, 2), (2, 3), (3, 4),
+)  # fmt: skip
+
+BONE_NAMES = (
+    "palm",
+    "index_1", "index_2", "index_3",
+    "middle_1", "middle_2", "middle_3",
+    "little_1", "little_2", "little_3",
+    "ring_1", "ring_2", "ring_3",
+    "thumb_1", "thumb_2", "thumb_3",
+)  # fmt: skip
+
+_INDEX_MCP = 5
+# Canonical angles between neighbouring metacarpals, radians (4.4, 4.5).
+_PLANE_THUMB, _PLANE_RING, _PLANE_LITTLE = 0.8, 0.2, 0.2
+_ANGLE_THUMB, _ANGLE_OTHERS = 0.4, 0.2
+# The published converter's guards (4.6): an angle is never below acos(1 - 1e-6).
+_COSINE_LIMIT = 1 - 1e-6
+_SIGN_EPSILON = 1e-6
+_LENGTH_FLOOR = 1e-9
+# Fingers run thumb, index, middle, ring, little; levels metacarpal to distal. The 16 bones in published order (4.10).
+_SELECTED = tuple((finger, level) for finger in (1, 2, 4, 3, 0) for level in (1, 2, 3))
+
+
+@dataclass(frozen=True)
+class Bones:
+    """The bones of a batch of hands.
+
+    Args:
+        transforms: (B, 16, 4, 4) float64, the networks' ``W`` (4.11): multiplied by a query point / 0.4 it gives the point in
+            each bone's straight frame, in query-space units.
+        lengths: (B, 16) float64, metres.
+        rotation: (B, 3, 3) float64 ``M``, hand frame to canonical frame.
+        wrist: (B, 3) float64, wrist in the input frame, mirrored in x for left hands, metres.
+        mirror: (B, 3) float64, (-1, 1, 1) for left hands and (1, 1, 1) for right ones.
+        steps: intermediate results by the names of ``golden/converter.npz``, filled only on demand.
+    """
+
+    transforms: Tensor
+    lengths: Tensor
+    rotation: Tensor
+    wrist: Tensor
+    mirror: Tensor
+    steps: dict[str, Tensor] = field(default_factory=dict)
+
+    def to_query_space(self, points: Tensor) -> Tensor:
+        """Points (B, N, 3), input frame, metres, to query space."""
+        local = points.to(self.rotation) * self.mirror[:, None] - self.wrist[:, None]
+        return local @ self.rotation.mT / QUERY_SCALE
+
+    def from_query_space(self, points: Tensor) -> Tensor:
+        """Query points (B, N, 3) to the input frame, metres."""
+        local = (points.to(self.rotation) * QUERY_SCALE) @ self.rotation
+        return (local + self.wrist[:, None]) * self.mirror[:, None]
+
+
+def bones_from_keypoints(keypoints: Tensor, sides: Sequence[Side], *, keep_steps: bool = False) -> Bones:
+    """Compute the bones of a batch of hands.
+
+    Args:
+        keypoints: (B, 21, 3), file order, metres, any frame.
+        sides: B times "left" or "right".
+        keep_steps: keep the intermediate results.
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    Source: specification section 4.
+    """
+    if keypoints.ndim != 3 or keypoints.shape[1:] != (21, 3) or len(sides) != keypoints.shape[0]:
+        raise ValueError(f"keypoints {tuple(keypoints.shape)} and {len(sides)} sides do not fit (B, 21, 3)")
+    points = keypoints.to(torch.float64)
+    mirror = torch.ones(len(sides), 3, dtype=torch.float64, device=points.device)
+    mirror[[side == "left" for side in sides], 0] = -1.0
+    points = points * mirror[:, None]
+    wrist = points[:, WRIST]
+    points = points - wrist[:, None]
+
+    starts, ends = (list(column) for column in zip(*BONE_ENDS, strict=True))
+    lengths = torch.linalg.vector_norm(points[:, ends] - points[:, starts], dim=-1)
+    global_rotation, rotation = _root_rotation(points)
+    joints = points @ rotation.mT
+    return _straighten(joints, lengths, global_rotation, rotation, wrist, mirror, points, keep_steps)
+
+
+def _straighten(
+    joints: Tensor, lengths: Tensor, global_rotation: Tensor, rotation: Tensor, wrist: Tensor, mirror: Tensor,
+    points: Tensor, keep_steps: bool,
+) -> Bones:  # fmt: skip
+    """Sections 4.3 to 4.11 for canonical ``joints`` (B, 21, 3) in file order."""
+    biomech = joints[:, list(FILE_TO_BIOMECH)]
+    start = torch.cat([biomech[:, :1].expand(-1, 5, -1), biomech[:, 1:16]], dim=1)
+    bone = biomech[:, 1:] - start
+    length = torch.linalg.vector_norm(bone, dim=-1).clamp_min(_LENGTH_FLOOR)
+    direction = (bone / length[..., None]).unflatten(1, (4, 5))  # (B, level, finger, 3)
+    length_lf, start_lf = length.unflatten(1, (4, 5)), start.unflatten(1, (4, 5))
+
+    plane = _plane_rotations(direction[:, 0])
+    angle = _angle_rotations(_turn(plane, direction[:, 0]))
+    normal = angle @ plane  # N_f (B, finger, 3, 3)
+    straight = _turn(normal[:, None], direction)  # S (B, level, finger, 3)
+
+    systems, local, theta, phi, bends = _local_systems(straight)
+    c1, c2, c3 = systems[1], systems[2], systems[3]
+    r1, r2, r3 = bends[1], bends[2], bends[3]
+    identity = torch.eye(3, dtype=joints.dtype, device=joints.device).expand_as(c1)
+    unbend = [identity, c1.mT @ r1 @ c1, c2.mT @ r1 @ r2 @ c2, c3.mT @ r2 @ r1 @ r3 @ c3]  # U (4.8)
+
+    shift = torch.zeros_like(start_lf[:, 0])
+    parts: dict[tuple[int, int], Tensor] = {}
+    all_parts = []
+    for level in range(4):
+        turn = unbend[level] @ normal
+        offset = shift - _turn(turn, start_lf[:, level])
+        all_parts.append(_rigid(turn, offset))
+        for finger in range(5):
+            parts[finger, level] = all_parts[-1][:, finger]
+        shift = shift + length_lf[:, level, :, None] * _turn(unbend[level], straight[:, level])
+
+    eye4 = torch.eye(4, dtype=joints.dtype, device=joints.device).expand(joints.shape[0], 4, 4)
+    transforms = torch.stack([eye4, *(parts[key] for key in _SELECTED)], dim=1)  # T, metres
+    # W = S(1/0.4) T S(0.4) S(0.4): rotation block times 0.4, translation divided by 0.4 (4.11).
+    scale = torch.full((4, 4), 1.0, dtype=joints.dtype, device=joints.device)
+    scale[:3, :3], scale[:3, 3] = QUERY_SCALE, 1 / QUERY_SCALE
+    steps: dict[str, Tensor] = {}
+    if keep_steps:
+        steps = {
+            "kp_canonical_biomech": (points @ global_rotation.mT)[:, list(FILE_TO_BIOMECH)],
+            "glo_rot": _rigid(global_rotation, torch.zeros_like(wrist)),
+            "kp_swapped_biomech": biomech,
+            "bones_biomech": direction.flatten(1, 2),
+            "bone_len_biomech": length,
+            "root_plane_mat": plane.repeat(1, 4, 1, 1),
+            "root_angle_mat": angle.repeat(1, 4, 1, 1),
+            "bones_norm": straight.flatten(1, 2),
+            "local_cs": torch.cat(systems, dim=1),
+            "local_coords": torch.cat(local, dim=1),
+            "rot_angles": torch.stack([torch.cat(theta, dim=1), torch.cat(phi, dim=1)], dim=-1),
+            "rot_mat": torch.cat(bends, dim=1),
+            "trans_rot": torch.cat(unbend, dim=1),
+            "trans_mat_biomech": torch.cat([eye4[:, None], *all_parts], dim=1),
+        }
+    return Bones(transforms * scale, lengths, rotation, wrist, mirror, steps)
+
+
+def _turn(rotation: Tensor, vectors: Tensor) -> Tensor:
+    """``rotation`` (..., 3, 3) applied to column vectors (..., 3)."""
+    return (rotation @ vectors[..., None])[..., 0]
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(-1)
+
+
+def _rigid(turn: Tensor, offset: Tensor) -> Tensor:
+    """(..., 3, 3) and (..., 3) to (..., 4, 4)."""
+    top = torch.cat([turn, offset[..., None]], dim=-1)
+    bottom = torch.zeros_like(top[..., :1, :])
+    bottom[..., 3] = 1.0
+    return torch.cat([top, bottom], dim=-2)
+
+
+def rodrigues(angle: Tensor, axis: Tensor) -> Tensor:
+    """Rotation matrices (..., 3, 3) by ``angle`` (...) radians, right-hand rule, about unit ``axis`` (..., 3)."""
+    x, y, z = axis.unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+    eye = torch.eye(3, dtype=axis.dtype, device=axis.device)
+    sin, cos = torch.sin(angle)[..., None, None], torch.cos(angle)[..., None, None]
+    return eye + sin * cross + (1 - cos) * (cross @ cross)
+
+
+def _angle(u: Tensor, v: Tensor) -> Tensor:
+    """Angle between vectors (..., 3), stable near 0 and pi."""
+    u, v = _unit(u), _unit(v)
+    return 2 * torch.atan2(torch.linalg.vector_norm(u - v, dim=-1), torch.linalg.vector_norm(u + v, dim=-1))
+
+
+def _signed_angle(u: Tensor, v: Tensor, reference: Tensor) -> Tensor:
+    angle = _angle(u, v)
+    return torch.where(_dot(reference, torch.linalg.cross(u, v)) < 0, -angle, angle)
+
+
+def _align(u: Tensor, v: Tensor) -> Tensor:
+    """The shortest rotation that turns ``u`` into the direction of ``v``; the identity for parallel vectors (4.2)."""
+    cross = torch.linalg.cross(u, v)
+    axis = cross / torch.linalg.vector_norm(cross, dim=-1, keepdim=True).clamp_min(1e-8)
+    return rodrigues(_angle(u, v), axis)
+
+
+def _root_rotation(points: Tensor) -> tuple[Tensor, Tensor]:
+    """G and M = P G of hand-frame ``points`` (B, 21, 3): middle metacarpal along -x, palm normal along +y (4.2)."""
+    middle, index = _unit(points[:, MIDDLE_MCP]), _unit(points[:, _INDEX_MCP])
+    down = points.new_tensor([0.0, -1.0, 0.0]).expand_as(middle)
+    out = points.new_tensor([0.0, 0.0, 1.0]).expand_as(middle)
+    first = _align(middle, down)
+    second = _align(_turn(first, torch.linalg.cross(middle, index)), out)
+    both = second @ first
+    return both, both[:, [1, 2, 0]]  # P takes x' = y, y' = z, z' = x
+
+
+def _plane_rotations(d: Tensor) -> Tensor:
+    """A (B, finger, 3, 3) from metacarpal directions (B, finger, 3) (4.4)."""
+    d0, d1, d2, d3, d4 = d.unbind(1)
+    n1 = torch.linalg.cross(d2, d1)
+    eye = torch.eye(3, dtype=d.dtype, device=d.device).expand(d.shape[0], 3, 3)
+    thumb = rodrigues(_signed_angle(torch.linalg.cross(d1, d0), n1, d1) - _PLANE_THUMB, d1)
+    ring = rodrigues(_signed_angle(torch.linalg.cross(d3, d2), n1, d2) + _PLANE_RING, d2)
+    d3, d4 = _turn(ring, d3), _turn(ring, d4)
+    bend = _signed_angle(torch.linalg.cross(d4, d3), torch.linalg.cross(d3, d2), d3) + _PLANE_LITTLE
+    little = rodrigues(bend, d3) @ ring
+    return torch.stack([thumb, eye, eye, ring, little], dim=1)
+
+
+def _angle_rotations(d: Tensor) -> Tensor:
+    """B (B, finger, 3, 3) from metacarpal directions after A (4.5)."""
+    d0, d1, d2, d3, d4 = d.unbind(1)
+    eye = torch.eye(3, dtype=d.dtype, device=d.device).expand(d.shape[0], 3, 3)
+    n = _unit(torch.linalg.cross(d2, d1))
+    index = rodrigues(_ANGLE_OTHERS - _signed_angle(d2, d1, n), n)
+    e1, e0 = _turn(index, d1), _turn(index, d0)
+    n = _unit(torch.linalg.cross(e1, e0))
+    thumb = rodrigues(_ANGLE_THUMB - _signed_angle(e1, e0, n), n) @ index
+    n = _unit(torch.linalg.cross(d3, d2))
+    ring = rodrigues(_signed_angle(d3, d2, n) - _ANGLE_OTHERS, n)
+    e3, e4 = _turn(ring, d3), _turn(ring, d4)
+    n = _unit(torch.linalg.cross(e4, e3))
+    little = rodrigues(_signed_angle(e4, e3, n) - _ANGLE_OTHERS, n) @ ring
+    return torch.stack([thumb, index, eye, ring, little], dim=1)
+
+
+def _bend_angles(c: Tensor, y_sign: float) -> tuple[Tensor, Tensor]:
+    """Flexion and abduction of local directions (..., 3); ``y_sign`` tells which y makes abduction negative (4.6, 4.7)."""
+    cx, cy, cz = c.unbind(-1)
+    in_plane = cx * cx + cz * cz
+    r = torch.sqrt(in_plane).clamp_min(_LENGTH_FLOOR)
+    cz = torch.where(cz.abs() < _SIGN_EPSILON, torch.zeros_like(cz), cz)
+    theta = torch.acos((cz / r).clamp(-_COSINE_LIMIT, _COSINE_LIMIT))
+    theta = torch.where(cx + _SIGN_EPSILON < 0, -theta, theta)
+    phi = torch.acos((in_plane / r).clamp(-_COSINE_LIMIT, _COSINE_LIMIT))
+    negative = cy + _SIGN_EPSILON < 0 if y_sign < 0 else cy + _SIGN_EPSILON > 0
+    return theta, torch.where(negative, -phi, phi)
+
+
+def _local_systems(
+    s: Tensor,
+) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
+    """C, c, theta, phi and Rot per level, each (B, finger, ...), of normalised directions (B, level, finger, 3) (4.6-4.8)."""
+    eye = torch.eye(3, dtype=s.dtype, device=s.device).expand(s.shape[0], 5, 3, 3)
+    x_axis, y_axis = (s.new_tensor(v).expand_as(s[:, 0]) for v in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0]))
+    m = _unit(torch.linalg.cross(s[:, 0, :4], s[:, 0, 1:]))
+    h = torch.stack([m[:, 0], m[:, 1], (m[:, 1] + m[:, 2]) / 2, (m[:, 2] + m[:, 3]) / 2, m[:, 3]], dim=1)
+    z = s[:, 0]
+    side = torch.linalg.cross(z, h)
+    systems = [eye, torch.stack([_unit(torch.linalg.cross(side, z)), _unit(side), z], dim=-2)]
+    for level in (2, 3):
+        p = systems[level - 1]
+        theta, phi = _bend_angles(_turn(p, s[:, level - 1]), -1.0)
+        e = p[..., 1, :]
+        a = _turn(p.mT, _turn(rodrigues(theta, y_axis), x_axis))
+        systems.append((rodrigues(-phi, a) @ rodrigues(theta, e) @ p.mT).mT)
+    local, thetas, phis, bends = [], [], [], []
+    for level in range(4):
+        c = _turn(systems[level], s[:, level])
+        theta, phi = _bend_angles(c, 1.0)
+        turned_x = _turn(rodrigues(theta, y_axis), x_axis)
+        bends.append(eye if level == 0 else rodrigues(-theta, y_axis) @ rodrigues(-phi, turned_x))
+        local.append(c)
+        thetas.append(theta)
+        phis.append(phi)
+    return systems, local, thetas, phis, bends

@@ -1,0 +1,295 @@
+"""Trains the part occupancy network (the HALO baseline) on synthetic hands: ``im2hands train part-occupancy``."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from ..bones import bones_from_keypoints
+from ..datasets.part_occupancy import HandPoints, cut_distance, jitter_keypoints, make_points
+from ..errors import InputError
+from ..networks.part_decoder import FoldedParts, bone_local
+from ..reach import Reach, within_reach
+from .whitening import WhitenedPartDecoder, Whitening
+
+_log = logging.getLogger(__name__)
+_OUTSIDE = -1e4  # logit of a bone that is out of reach
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """The recipe; the defaults are those of the bundled weights.
+
+    Args:
+        steps: optimiser steps. hands, points: hands a step and points a hand. pool: hands in the data set, pool_points: points
+            of each. softness: metres over which the target goes from inside to outside. noise: largest standard deviation of
+            keypoint noise, metres. definition: strength of the jitter of joint definitions. part_weight, claim_weight: weights of
+            the two auxiliary losses at the start; they end at half of the steps and at 40 % of them.
+    """
+
+    steps: int = 200_000
+    hands: int = 8
+    points: int = 256
+    pool: int = 8000
+    pool_points: int = 4096
+    learning_rate: float = 3e-3
+    softness: float = 0.001
+    noise: float = 0.004
+    definition: float = 1.0
+    part_weight: float = 0.2
+    claim_weight: float = 0.3
+    seed: int = 1
+
+
+_BLOCK_STEPS = 64
+_CHECKPOINT_STEPS = 1000
+_VALIDATION_SEED = 900_000_000
+_STREAM = 1_000_003  # keeps the random streams of different seeds apart
+
+
+class Trainer:
+    """One training run: state, exact resume, one block of steps at a time.
+
+    Args:
+        settings: the recipe. folder: where checkpoints and the log go. data: the pool of hands.
+    """
+
+    def __init__(self, settings: TrainingSettings, folder: Path, data: HandPoints, device: torch.device) -> None:
+        self.settings, self.folder, self.data, self.device = settings, folder, data, device
+        self.reach = Reach.default()
+        self.step = 0
+        torch.manual_seed(settings.seed)
+        self.model = WhitenedPartDecoder(_measure(data, self.reach, settings)).to(device)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the run can be taken up again."""
+        return self.folder / "checkpoint.pt"
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        temporary = self.checkpoint.with_suffix(".tmp")
+        state = {
+            "step": self.step,
+            "settings": asdict(self.settings),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        torch.save(state, temporary)
+        temporary.replace(self.checkpoint)
+
+    def load(self) -> None:
+        """Take up the run from its checkpoint.
+
+        Raises:
+            InputError: the checkpoint was made with other settings or cannot be read.
+        """
+        try:
+            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        except Exception as error:
+            raise InputError(f"Cannot read {self.checkpoint}: {error}", "Start in another folder.") from error
+        if state["settings"] != asdict(self.settings):
+            raise InputError(
+                f"{self.checkpoint} was made with other settings.", "Give the same options, or start in another folder."
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+    def learning_rate(self, step: int) -> float:
+        """Cosine from the recipe's rate to a hundredth of it, after a short warm-up."""
+        warm = min(1.0, (step + 1) / 200)
+        cosine = 0.5 * (1 + math.cos(math.pi * step / self.settings.steps))
+        return self.settings.learning_rate * warm * (0.01 + 0.99 * cosine)
+
+    def run_block(self) -> float:
+        """Train up to the next multiple of 64 steps; returns the mean loss."""
+        settings = self.settings
+        block = self.step // _BLOCK_STEPS
+        generator = torch.Generator().manual_seed(settings.seed * _STREAM + block)
+        count = _BLOCK_STEPS * settings.hands
+        chosen = torch.randint(len(self.data.points), (count,), generator=generator)
+        keypoints = jitter_keypoints(self.data.keypoints[chosen], generator, settings.noise, settings.definition)
+        bones = bones_from_keypoints(keypoints, ["right"] * count)
+        canonical = bones.to_query_space(keypoints).mul_(0.4).float()
+        transforms, lengths = bones.transforms.float(), bones.lengths.float()
+        turn, wrist = bones.rotation.float(), bones.wrist.float()
+        rows = torch.randint(self.data.points.shape[1], (count, settings.points), generator=generator)
+        points = self.data.points[chosen[:, None], rows]
+        distance = self.data.distance[chosen[:, None], rows]
+        part = self.data.part[chosen[:, None], rows].long()
+        metres = (points - wrist[:, None]) @ turn.mT
+        distance = cut_distance(distance, metres[..., 0], self.reach.stump)
+        total = 0.0
+        first = self.step % _BLOCK_STEPS
+        for k in range(first, _BLOCK_STEPS):
+            rows_of_step = slice(k * settings.hands, (k + 1) * settings.hands)
+            batch = (metres, canonical, transforms, lengths, distance, part)
+            total += self._train_step(*(tensor[rows_of_step].to(self.device) for tensor in batch))
+            self.step += 1
+            if self.step >= settings.steps:
+                break
+        return total / (k + 1 - first)
+
+    def _train_step(
+        self, metres: Tensor, keypoints: Tensor, transforms: Tensor, lengths: Tensor, distance: Tensor, part: Tensor
+    ) -> float:
+        progress = self.step / self.settings.steps
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(self.step)
+        folded = self.model.fold(transforms, lengths)
+        near = within_reach(metres, keypoints, self.reach)
+        loss = part_loss(
+            folded, bone_local(transforms, metres / 0.4), near, distance, part, self.settings.softness,
+            part_weight=self.settings.part_weight * max(0.0, 1 - 2 * progress),
+            claim_weight=self.settings.claim_weight * max(0.0, 1 - 2.5 * progress),
+        )  # fmt: skip
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimizer.step()
+        return float(loss.detach())
+
+
+def part_loss(
+    folded: FoldedParts, local: Tensor, near: Tensor, distance: Tensor, part: Tensor, softness: float, *,
+    part_weight: float, claim_weight: float,
+) -> Tensor:  # fmt: skip
+    """Binary cross-entropy of the occupancy (the hard maximum over bones), plus two losses that bring order early.
+
+    The bone that wins a point is found without gradient; forward and backward then run for that bone alone. The part loss asks the
+    bone that really moves an inside point to claim it; the claim loss punishes every bone that claims an outside point.
+
+    Args:
+        local: (B, N, 16, 3) bone-local points. near: (B, N, 16) bool. distance: (B, N) metres. part: (B, N) int64.
+        softness: metres; the target is sigmoid(-distance / softness).
+    """
+    batch, count = distance.shape
+    hand = torch.arange(batch, device=distance.device)[:, None].expand(batch, count).reshape(-1)
+    flat_near, flat_local = near.reshape(-1, 16), local.reshape(-1, 16, 3)
+    target = torch.sigmoid(-distance.reshape(-1) / softness)
+    bones, points = flat_near.T.nonzero(as_tuple=True)  # sorted by bone
+    with torch.no_grad():
+        logits = folded.pair_logits(bones, hand[points], flat_local[points, bones])
+        table = torch.full_like(flat_near, _OUTSIDE, dtype=logits.dtype)
+        table[points, bones] = logits
+    best, winner = table.max(dim=1)
+    weight = torch.zeros_like(table)
+    rows = torch.arange(len(target), device=target.device)
+    asked = best > _OUTSIDE
+    weight[rows[asked], winner[asked]] = 1.0
+    part_extra = torch.zeros_like(table)
+    if part_weight > 0:
+        inside = (distance.reshape(-1) < 0) & flat_near[rows, part.reshape(-1)]
+        part_extra[rows[inside], part.reshape(-1)[inside]] = part_weight
+    if claim_weight > 0:
+        claims = (distance.reshape(-1) > 0)[:, None] & (table > -1.0)
+        part_extra = part_extra + claim_weight * claims.to(table.dtype)
+    total_weight = weight + part_extra
+    bones, points = (total_weight > 0).T.nonzero(as_tuple=True)
+    logits = folded.pair_logits(bones, hand[points], flat_local[points, bones])
+    losses = functional.binary_cross_entropy_with_logits(logits, target[points], reduction="none")
+    return (losses * total_weight[points, bones]).sum() / len(target)
+
+
+def _measure(data: HandPoints, reach: Reach, settings: TrainingSettings) -> Whitening:
+    """Whitening measured on a few hundred hands with the recipe's jitter."""
+    generator = torch.Generator().manual_seed(settings.seed * _STREAM - 1)
+    count = min(512, len(data.points))
+    keypoints = jitter_keypoints(data.keypoints[:count], generator, settings.noise, settings.definition)
+    bones = bones_from_keypoints(keypoints, ["right"] * count)
+    points = bones.to_query_space(data.points[:count, ::16].double())
+    local = bone_local(bones.transforms, points)
+    part = data.part[:count, ::16].long()
+    inside = data.distance[:count, ::16] < 0
+    own = local.gather(2, part[..., None, None].expand(-1, -1, 1, 3))[:, :, 0]
+    mean = torch.stack([own[inside & (part == bone)].mean(0) for bone in range(16)])
+    return Whitening.measure(mean, bones.lengths, bones.transforms)
+
+
+def train(
+    settings: TrainingSettings, folder: Path, device: torch.device, *, resume: bool = False,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Trainer:  # fmt: skip
+    """Run or take up a training; writes ``checkpoint.pt`` and ``log.csv`` into ``folder``.
+
+    Raises:
+        InputError: the folder holds a run already and ``resume`` is off.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "checkpoint.pt").exists() and not resume:
+        raise InputError(f"{folder} holds a training run already.", "Add --resume, or choose another folder.")
+    with tqdm(total=settings.pool, desc="labelling hands", unit="hand") as bar:
+        data = make_points(
+            settings.pool, settings.pool_points, settings.seed * _STREAM, lambda done, _: bar.update(done - bar.n)
+        )
+    trainer = Trainer(settings, folder, data, device)
+    if resume and trainer.checkpoint.exists():
+        trainer.load()
+        _log.info("going on at step %d", trainer.step)
+    log_path = folder / "log.csv"
+    new_log = not log_path.exists()
+    started, last_saved = time.monotonic(), trainer.step
+    with open(log_path, "a", newline="") as handle, tqdm(total=settings.steps, initial=trainer.step, unit="step") as bar:
+        writer = csv.writer(handle)
+        if new_log:
+            writer.writerow(["step", "loss", "learning_rate", "seconds"])
+        while trainer.step < settings.steps and not cancelled():
+            before = trainer.step
+            loss = trainer.run_block()
+            bar.update(trainer.step - before)
+            bar.set_postfix(loss=f"{loss:.4f}")
+            if trainer.step - last_saved >= _CHECKPOINT_STEPS or trainer.step >= settings.steps:
+                writer.writerow(
+                    [trainer.step, f"{loss:.6f}", f"{trainer.learning_rate(trainer.step):.2e}",
+                     f"{time.monotonic() - started:.0f}"]
+                )  # fmt: skip
+                handle.flush()
+                trainer.save()
+                last_saved = trainer.step
+    trainer.save()
+    return trainer
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``im2hands train part-occupancy``."""
+    defaults = TrainingSettings()
+    parser.add_argument("--output", type=Path, required=True, help="folder for checkpoints, log and the finished weights")
+    parser.add_argument("--resume", action="store_true", help="take up the run in that folder")
+    parser.add_argument("--steps", type=int, default=defaults.steps)
+    parser.add_argument("--pool", type=int, default=defaults.pool, help="hands in the data set")
+    parser.add_argument("--pool-points", type=int, default=defaults.pool_points, help="labelled points a hand")
+    parser.add_argument("--hands", type=int, default=defaults.hands, help="hands a step")
+    parser.add_argument("--points", type=int, default=defaults.points, help="points a hand and step")
+    parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to PyTorch")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run ``im2hands train part-occupancy``; returns the exit code."""
+    from ..devices import choose_device
+    from ..weights.part_occupancy import save_part_occupancy
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    settings = TrainingSettings(
+        steps=arguments.steps, pool=arguments.pool, pool_points=arguments.pool_points, hands=arguments.hands,
+        points=arguments.points, learning_rate=arguments.learning_rate, seed=arguments.seed,
+    )  # fmt: skip
+    trainer = train(settings, arguments.output, choose_device(arguments.device), resume=arguments.resume)
+    save_part_occupancy(trainer.model.cpu().plain(), trainer.reach, arguments.output, {"recipe": asdict(settings)})
+    return 0
