@@ -1,0 +1,245 @@
+"""One reconstruction by the backend: a plain object that is asked now and then how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import AddonError, BackendError, JobError
+from . import messages
+from .messages import Options
+from .process import LineProcess
+
+State = Literal["starting", "running", "cancelling", "finished", "cancelled", "failed"]
+ENDED: tuple[State, ...] = ("finished", "cancelled", "failed")
+SILENCE_SECONDS = 30.0
+_CANCEL_SECONDS = 5.0
+_JOB = "job-1"
+PHASES = {
+    "start": "Starting the backend",
+    "open": "Opening the pictures",
+    "weights": "Loading the networks",
+    "keypoints": "Finding the hands",
+    "surfaces": "Building the surfaces",
+}
+
+
+@dataclass
+class Progress:
+    """How far a job is: ``done`` of ``total`` in ``phase`` (words in :data:`PHASES`), seconds left if they are known."""
+
+    phase: str = "start"
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+
+    @property
+    def fraction(self) -> float:
+        """0 to 1."""
+        return min(1.0, self.done / self.total) if self.total > 0 else 0.0
+
+    @property
+    def text(self) -> str:
+        """For a person: phase, n of N, time left."""
+        parts = [PHASES.get(self.phase, self.phase)]
+        if self.total > 0:
+            parts.append(f"{self.done} of {self.total}")
+        if self.seconds_left is not None:
+            parts.append(f"{_duration(self.seconds_left)} left")
+        return ", ".join(parts)
+
+
+@dataclass
+class Job:
+    """A running or ended reconstruction. Make one, call :meth:`poll` until it ``has_ended``.
+
+    Args:
+        python: the backend's Python. inputs: pictures, folders or a clip. output: the take's folder.
+        options: what to do. client: who asks, for the backend's log. clock: seconds, for tests.
+
+    Raises:
+        BackendError: the backend cannot be started.
+    """
+
+    python: Path
+    inputs: list[str]
+    output: Path
+    options: Options = field(default_factory=Options)
+    client: str = "im2hands add-on"
+    clock: Callable[[], float] = time.monotonic
+
+    state: State = field(default="starting", init=False)
+    progress: Progress = field(default_factory=Progress, init=False)
+    frames: dict[int, str] = field(default_factory=dict, init=False)
+    notes: dict[int, str] = field(default_factory=dict, init=False)
+    warnings: list[str] = field(default_factory=list, init=False)
+    summary: dict[str, Any] = field(default_factory=dict, init=False)
+    error: AddonError | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._process = LineProcess([str(self.python), "-I", "-m", "im2hands", "serve"])
+        self._process.send(messages.encode(messages.hello(self.client)))
+        self._heard = self.clock()
+        self._cancelled_at: float | None = None
+        self._new_frames: deque[int] = deque()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.state in ENDED
+
+    @property
+    def pid(self) -> int:
+        """The backend's process number."""
+        return self._process.pid
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long the backend has said nothing; it should speak every 2 s while it works."""
+        return self.clock() - self._heard
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether a person should be told that the backend says nothing."""
+        return not self.has_ended and self.silent_seconds > SILENCE_SECONDS
+
+    def poll(self) -> list[int]:
+        """Read what the backend has said and return the frames that were finished since the last call. Never waits."""
+        return_code = self._process.return_code  # read first: whatever was said before the end is in the queue then
+        for line in self._process.receive():
+            message = messages.decode(line)
+            if message is not None and not self.has_ended:
+                self._heard = self.clock()
+                self._handle(message)
+        if not self.has_ended:
+            if return_code is not None:
+                self._end_of_process(return_code)
+            elif self._cancelled_at is not None and self.clock() - self._cancelled_at > _CANCEL_SECONDS:
+                self._process.kill()
+                self._end("cancelled")
+        found = list(self._new_frames)
+        self._new_frames.clear()
+        return found
+
+    def cancel(self) -> None:
+        """Ask for the end; finished frames stay. A backend that does not answer within 5 s is killed by :meth:`poll`."""
+        if self.state == "starting":
+            self._end("cancelled")
+        elif self.state == "running":
+            self.state = "cancelling"
+            self._cancelled_at = self.clock()
+            self._process.send(messages.encode(messages.cancel(_JOB)))
+
+    def close(self) -> None:
+        """Let the backend go, whatever it does: it ends by itself, or is killed after 5 s."""
+        if not self.has_ended:
+            self._end("cancelled")
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        handler = getattr(self, f"_on_{message['type']}", None)
+        if handler is not None:
+            handler(message)
+
+    def _on_ready(self, message: dict[str, Any]) -> None:
+        if self.state != "starting":
+            return
+        if message.get("protocol") != messages.PROTOCOL:
+            said = message.get("protocol")
+            self._fail(
+                BackendError(
+                    f"The backend speaks protocol {said}, this add-on {messages.PROTOCOL}.",
+                    "Install the backend that belongs to this add-on (Preferences > Add-ons > Im2Hands).",
+                )
+            )
+            return
+        self.state = "running"
+        self.progress = Progress("open")
+        request = messages.reconstruct(_JOB, self.inputs, str(self.output), self.options)
+        self._process.send(messages.encode(request))
+
+    def _on_progress(self, message: dict[str, Any]) -> None:
+        seconds = message.get("seconds_left")
+        self.progress = Progress(
+            phase=str(message.get("phase", "")),
+            done=int(message.get("done") or 0),
+            total=int(message.get("total") or 0),
+            seconds_left=float(seconds) if isinstance(seconds, int | float) else None,
+        )
+
+    def _on_frame(self, message: dict[str, Any]) -> None:
+        index = message.get("index")
+        if not isinstance(index, int):
+            return
+        self.frames[index] = str(message.get("status", ""))
+        if message.get("message"):
+            self.notes[index] = str(message["message"])
+        self._new_frames.append(index)
+
+    def _on_warning(self, message: dict[str, Any]) -> None:
+        text = f"{message.get('message', '')} {message.get('hint', '')}".strip()
+        if text and text not in self.warnings:
+            self.warnings.append(text)
+
+    def _on_error(self, message: dict[str, Any]) -> None:
+        error = JobError(
+            str(message.get("message", "")), str(message.get("hint") or ""), str(message.get("code") or "internal")
+        )
+        if message.get("fatal", True) and message.get("id") in (_JOB, "hello", None):
+            self._fail(error)
+        elif error.code != "no_such_job":
+            self.warnings.append(str(error))
+
+    def _on_finished(self, message: dict[str, Any]) -> None:
+        self.summary = dict(message.get("summary") or {})
+        self._end("cancelled" if message.get("cancelled") else "finished")
+
+    def _end_of_process(self, return_code: int) -> None:
+        if self.state == "cancelling":
+            self._end("cancelled")
+            return
+        doing = "could not start" if self.state == "starting" else "ended in the middle of its work"
+        tail = self._process.stderr_tail
+        said = f' Its last words: "{tail[-1]}"' if tail else ""
+        if any("No module named im2hands" in line for line in tail):
+            message = f"The Python at {self.python} has no im2hands in it."
+            hint = "Install the backend in Preferences > Add-ons > Im2Hands, or choose another environment."
+        elif self.state == "starting":
+            message = f"The backend {doing} ({_exit_words(return_code)}).{said}"
+            hint = "Check the backend in Preferences > Add-ons > Im2Hands."
+        else:
+            message = f"The backend {doing} ({_exit_words(return_code)}).{said}"
+            hint = "The finished frames are kept; Reconstruct goes on from there."
+        self._fail(BackendError(message, hint))
+
+    def _fail(self, error: AddonError) -> None:
+        self.error = error
+        self._end("failed")
+
+    def _end(self, state: State) -> None:
+        self.state = state
+        self._process.stop(messages.encode(messages.shutdown()))
+
+
+def _exit_words(code: int) -> str:
+    """An exit code in words."""
+    if code in (-9, 137):
+        return "it was killed, perhaps for lack of memory"
+    if code in (-11, 139, -1073741819, 3221225477):
+        return "it crashed"
+    if code < 0:
+        return f"ended by signal {-code}"
+    return f"exit code {code}"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    seconds = max(0, round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

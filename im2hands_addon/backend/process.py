@@ -1,0 +1,132 @@
+"""A child process whose lines arrive through queues, so that nobody ever waits for it."""
+
+from __future__ import annotations
+
+import queue
+import subprocess
+import threading
+import time
+from collections import deque
+from typing import IO
+
+from ..errors import BackendError
+from .environment import clean_environment, hidden_window
+
+_STDERR_LINES = 40
+_STOP_SECONDS = 5.0
+
+
+class LineProcess:
+    """A started child: give it lines, take its lines, stop it. Every method returns at once.
+
+    The child is to end when its stdin ends, which happens in every case in which this process goes away.
+
+    Args:
+        command: program and arguments.
+
+    Raises:
+        BackendError: it cannot be started.
+    """
+
+    def __init__(self, command: list[str]) -> None:
+        self.command = command
+        try:
+            self._child = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=clean_environment(),
+                **hidden_window(),
+            )
+        except OSError as error:
+            raise BackendError(
+                f"{command[0]} cannot be started: {error.strerror or error}.", "Choose another environment."
+            ) from error
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._readers = [
+            threading.Thread(target=self._read, args=(self._child.stdout, self._lines.put), daemon=True),
+            threading.Thread(target=self._read, args=(self._child.stderr, self._keep_stderr), daemon=True),
+        ]
+        self._writer = threading.Thread(target=self._write, daemon=True)
+        for thread in (*self._readers, self._writer):
+            thread.start()
+
+    @property
+    def pid(self) -> int:
+        """The child's process number."""
+        return self._child.pid
+
+    @property
+    def return_code(self) -> int | None:
+        """The exit code once the child has ended and everything it said has arrived, else None."""
+        if self._child.poll() is None or any(thread.is_alive() for thread in self._readers):
+            return None
+        return self._child.returncode
+
+    @property
+    def stderr_tail(self) -> list[str]:
+        """The last lines the child wrote to stderr."""
+        return list(self._stderr)
+
+    def send(self, line: bytes) -> None:
+        """Hand a line to the child; a child that is gone does not get it."""
+        self._requests.put(line)
+
+    def receive(self) -> list[bytes]:
+        """The lines that have arrived since the last call."""
+        lines = []
+        while True:
+            try:
+                lines.append(self._lines.get_nowait())
+            except queue.Empty:
+                return lines
+
+    def stop(self, last_line: bytes = b"") -> None:
+        """Ask the child to end (``last_line``, then the end of its stdin) and kill it if it is still there after 5 s."""
+        if last_line:
+            self._requests.put(last_line)
+        self._requests.put(None)
+        threading.Thread(target=self._reap, daemon=True).start()
+
+    def kill(self) -> None:
+        """End the child now."""
+        if self._child.poll() is None:
+            self._child.kill()
+
+    def wait(self, seconds: float) -> int | None:
+        """Wait for the child to end, for use without a window; its exit code, or None when it is still there."""
+        end = time.monotonic() + seconds
+        while self.return_code is None and time.monotonic() < end:
+            time.sleep(0.02)
+        return self.return_code
+
+    def _reap(self) -> None:
+        try:
+            self._child.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+
+    def _keep_stderr(self, line: bytes) -> None:
+        text = line.decode("utf-8", errors="replace").rstrip()
+        if text:
+            self._stderr.append(text)
+
+    @staticmethod
+    def _read(pipe: IO[bytes], keep: object) -> None:
+        with pipe:
+            for line in pipe:
+                keep(line)  # type: ignore[operator]
+
+    def _write(self) -> None:
+        pipe = self._child.stdin
+        try:
+            with pipe:
+                while (line := self._requests.get()) is not None:
+                    pipe.write(line)
+                    pipe.flush()
+        except OSError:  # the child is gone; its exit code tells
+            return

@@ -1,0 +1,1 @@
+"""Take -> Blender data, one kind per file."""

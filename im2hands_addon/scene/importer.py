@@ -1,0 +1,136 @@
+"""Brings a take into a scene, whole or frame by frame while the backend still works on it.
+
+Nothing of Blender's is kept between calls: objects are found again by their custom properties, so undo, renaming and
+deleting in the meantime do no harm. Importing a take again replaces its objects and keeps its origin where a person put it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from ..errors import TakeError
+from ..take_reader import SIDES, Take, read_take
+from . import camera, footage, keypoints, markers, meshes, tree
+from .ownership import FRAME, SIDE, remove_objects, role_of
+
+# Camera and pictures are written anew each time the take has grown by this factor, so that a long one does not slow down.
+_GROWTH = 1.25
+
+
+class TakeImporter:
+    """One import of one take.
+
+    Args:
+        folder: the take. scene: where to; None for the scene of the context.
+        set_scene: whether to give the scene the take's frame range, frame rate, picture size and camera.
+
+    After :meth:`finish`, ``problems`` holds, for a person, what could not be brought in.
+    """
+
+    def __init__(self, folder: str | Path, scene: bpy.types.Scene | None = None, set_scene: bool = True) -> None:
+        self.folder = Path(folder)
+        self.set_scene = set_scene
+        self.problems: list[str] = []
+        self._scene_name = (scene or bpy.context.scene).name
+        self._tracks: dict[str, dict[int, np.ndarray]] = {side: {} for side in SIDES}
+        self._done: set[int] = set()
+        self._pictures_written = 0
+
+    @property
+    def scene(self) -> bpy.types.Scene:
+        """The scene imported into; the context's when that one was deleted meanwhile."""
+        return bpy.data.scenes.get(self._scene_name) or bpy.context.scene
+
+    def add_frames(self, indices: list[int]) -> bpy.types.Collection:
+        """Bring in finished frames; the take may still be growing.
+
+        Raises:
+            TakeError: the take itself cannot be read. A single damaged frame is left out and noted in ``problems``.
+        """
+        take = read_take(self.folder)
+        collection = tree.ensure_collection(take, self.scene)
+        if len(take.records) > _GROWTH * self._pictures_written:
+            self._pictures_written = len(take.records)
+            self._write_camera(take, collection)
+            self._write_scene(take, collection)
+        self._add(take, collection, [index for index in indices if index in take.records])
+        self._write_keypoints(take, collection)
+        return collection
+
+    def finish(self) -> bpy.types.Collection:
+        """Bring in what is still missing, take away what the take no longer has, and set up camera, pictures and scene.
+
+        Returns:
+            The take's collection.
+
+        Raises:
+            TakeError: the take cannot be read.
+        """
+        take = read_take(self.folder)
+        collection = tree.ensure_collection(take, self.scene)
+        self._add(take, collection, [index for index in take.records if index not in self._done])
+        gone = [thing for thing in collection.all_objects if self._is_stale(thing, take)]
+        remove_objects(gone)
+        self._write_keypoints(take, collection)
+        self._write_camera(take, collection)
+        self._write_scene(take, collection)
+        doubts = {index: record.doubt for index, record in take.records.items()}
+        markers.write_markers(self.scene, collection, doubts, take.step)
+        tree.write_properties(collection, take)
+        self.scene.frame_set(self.scene.frame_current)
+        return collection
+
+    def _add(self, take: Take, collection: bpy.types.Collection, indices: list[int]) -> None:
+        origin = tree.find_object(collection, "origin")
+        wanted = set(indices)
+        remove_objects([one for one in collection.all_objects if role_of(one) == "hand" and one.get(FRAME) in wanted])
+        places = {side: tree.child(collection, tree.HANDS[side]) for side in SIDES}
+        for index in indices:
+            self._done.add(index)
+            for side in SIDES:
+                self._tracks[side].pop(index, None)
+            try:
+                hands = take.read_hands(index)
+            except TakeError as error:
+                self.problems.append(str(error))
+                continue
+            for side, hand in hands.items():
+                thing = meshes.build_hand(index, side, hand, take.step, self.scene.frame_current)
+                thing.parent = origin
+                places[side].objects.link(thing)
+                self._tracks[side][index] = hand.keypoints
+
+    def _is_stale(self, thing: bpy.types.Object, take: Take) -> bool:
+        """Whether a hand object is of a frame, or of a side in it, that the take does not have."""
+        if role_of(thing) != "hand" or thing.get(FRAME) is None:
+            return False
+        return thing[FRAME] not in self._tracks.get(thing.get(SIDE, ""), {}) or thing[FRAME] not in take.records
+
+    def _write_keypoints(self, take: Take, collection: bpy.types.Collection) -> None:
+        origin = tree.find_object(collection, "origin")
+        place = tree.child(collection, tree.KEYPOINTS)
+        for side in SIDES:
+            if self._tracks[side] or keypoints.find_empties(place, side):
+                keypoints.write_keypoints(place, origin, side, self._tracks[side], take.step)
+
+    def _write_camera(self, take: Take, collection: bpy.types.Collection) -> None:
+        data = tree.find_object(collection, "camera").data
+        camera.set_lenses(data, take.camera, {index: record.camera for index, record in take.records.items()})
+        self.problems += [one for one in footage.write_footage(data, take) if one not in self.problems]
+
+    def _write_scene(self, take: Take, collection: bpy.types.Collection) -> None:
+        if not self.set_scene:
+            return
+        scene = self.scene
+        scene.camera = tree.find_object(collection, "camera")
+        camera.set_render_size(scene, take.camera)
+        scene.render.fps = max(1, round(take.fps))
+        scene.render.fps_base = scene.render.fps / take.fps
+        if take.records:
+            scene.frame_start = min(take.records)
+            scene.frame_end = max(take.records) + take.step - 1
+            if not scene.frame_start <= scene.frame_current <= scene.frame_end:
+                scene.frame_set(scene.frame_start)

@@ -1,0 +1,83 @@
+"""The 21 keypoints of each hand as keyed empties under one empty per hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import bpy
+import numpy as np
+
+from ..take_reader import KEYPOINT_NAMES
+from . import animation
+from .camera import to_blender
+from .meshes import SIDE_LETTER
+from .ownership import SIDE, mark
+
+_DISPLAY_SIZE = 0.004
+
+
+def write_keypoints(
+    collection: bpy.types.Collection,
+    origin: bpy.types.Object,
+    side: str,
+    positions: Mapping[int, np.ndarray],
+    step: int,
+) -> None:
+    """Make the empties of one hand move through exactly these frames, hidden where the hand is absent.
+
+    Args:
+        positions: by scene frame the (21, 3) keypoints, camera frame, metres. step: how many frames each is held.
+    """
+    empties = _ensure_empties(collection, origin, side)
+    frames = sorted(positions)
+    if not frames:
+        for empty in empties:
+            animation.clear(empty)
+            empty.hide_viewport = True
+        return
+    track = to_blender(np.stack([positions[frame] for frame in frames]))
+    shown, hidden = animation.held_visibility(frames, step)
+    # Meshes are held between steps; keypoints that moved on meanwhile would leave them.
+    interpolation = "LINEAR" if step == 1 else "CONSTANT"
+    for number, empty in enumerate(empties):
+        for axis in range(3):
+            values = track[:, number, axis]
+            animation.write_curve(empty, "location", frames, values, index=axis, interpolation=interpolation)
+        animation.write_curve(empty, "hide_viewport", shown, hidden)
+
+
+def find_empties(collection: bpy.types.Collection, side: str) -> dict[str, bpy.types.Object]:
+    """The empties of one hand by the keypoint's name."""
+    found = {}
+    for thing in collection.objects:
+        name = thing.get("im2hands_keypoint")
+        if name is not None and thing.get(SIDE) == side:
+            found[name] = thing
+    return found
+
+
+def _ensure_empties(
+    collection: bpy.types.Collection, origin: bpy.types.Object, side: str
+) -> list[bpy.types.Object]:
+    letter = SIDE_LETTER[side]
+    root = next((one for one in collection.objects if one.get("im2hands_keypoints") == side), None)
+    if root is None:
+        root = bpy.data.objects.new(f"Keypoints.{letter}", None)
+        root.empty_display_size = 0.01
+        root.parent = origin
+        root.hide_render = True
+        mark(root, "keypoints", im2hands_keypoints=side)
+        collection.objects.link(root)
+    found = find_empties(collection, side)
+    for name in KEYPOINT_NAMES:
+        if name in found:
+            continue
+        empty = bpy.data.objects.new(f"{name}.{letter}", None)
+        empty.empty_display_type = "SPHERE"
+        empty.empty_display_size = _DISPLAY_SIZE
+        empty.parent = root
+        empty.hide_render = True
+        mark(empty, "keypoint", im2hands_keypoint=name, **{SIDE: side})
+        collection.objects.link(empty)
+        found[name] = empty
+    return [found[name] for name in KEYPOINT_NAMES]

@@ -1,0 +1,29 @@
+"""The look of the left and the right hand: two skin-like colours that are easy to tell apart."""
+
+from __future__ import annotations
+
+import bpy
+
+_COLORS = {"left": (0.62, 0.27, 0.20, 1.0), "right": (0.75, 0.47, 0.24, 1.0)}  # linear: rose and honey
+_NAMES = {"left": "Im2Hands Left", "right": "Im2Hands Right"}
+
+
+def hand_material(side: str) -> bpy.types.Material:
+    """The material of the "left" or "right" hand; a person's changes to it are kept."""
+    name = _NAMES[side]
+    material = bpy.data.materials.get(name)
+    if material is not None and material.library is None:
+        return material
+    material = bpy.data.materials.new(name)
+    if material.node_tree is None:
+        material.use_nodes = True
+    material.diffuse_color = _COLORS[side]
+    material.roughness = 0.5
+    shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+    shader.inputs["Base Color"].default_value = _COLORS[side]
+    shader.inputs["Roughness"].default_value = 0.5
+    shader.inputs["Specular IOR Level"].default_value = 0.35
+    shader.inputs["Subsurface Weight"].default_value = 0.15
+    shader.inputs["Subsurface Radius"].default_value = (1.0, 0.35, 0.2)
+    shader.inputs["Subsurface Scale"].default_value = 0.004
+    return material

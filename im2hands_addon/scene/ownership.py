@@ -1,0 +1,39 @@
+"""Plain custom properties that say which take an object or collection came from, and what it is in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import bpy
+
+TAKE = "im2hands_take"
+ROLE = "im2hands_role"
+FRAME = "im2hands_frame"
+SIDE = "im2hands_side"
+
+
+def take_key(folder: str | Path) -> str:
+    """The text by which a take's folder is known in a .blend: its absolute path."""
+    return os.path.normpath(os.path.abspath(folder))  # noqa: PTH100 - a link must not be followed
+
+
+def mark(datablock: bpy.types.ID, role: str, **properties: object) -> None:
+    """Note on ``datablock`` what it is, so that the next import finds it under whatever name."""
+    datablock[ROLE] = role
+    for name, value in properties.items():
+        datablock[name] = value
+
+
+def role_of(datablock: bpy.types.ID) -> str:
+    """What :func:`mark` noted; "" for a person's own things."""
+    return str(datablock.get(ROLE, ""))
+
+
+def remove_objects(objects: list[bpy.types.Object]) -> None:
+    """Delete objects with their meshes, cameras and actions, as far as nothing else uses those."""
+    data = {thing.data for thing in objects if thing.data is not None}
+    actions = {owner.animation_data.action for owner in [*objects, *data] if owner.animation_data}
+    bpy.data.batch_remove(objects)
+    bpy.data.batch_remove([block for block in data if block.users == 0])
+    bpy.data.batch_remove([action for action in actions if action is not None and action.users == 0])

@@ -1,0 +1,285 @@
+"""Reads a take, the folder that the backend writes (numpy only, no bpy). See ``docs/take.md``.
+
+Everything here is in the take's own terms: metres, pixels, camera frame x right, y down, z forward, pixel (0, 0) the centre of
+the top left pixel.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from .errors import TakeError
+
+FORMAT = "im2hands-take"
+VERSION = 1
+TAKE_FILE = "take.json"
+SIDES = ("left", "right")
+STATUSES = ("ok", "partial", "empty", "failed")
+KEYPOINT_NAMES = (
+    "wrist",
+    "thumb_cmc", "thumb_mcp", "thumb_ip", "thumb_tip",
+    "index_mcp", "index_pip", "index_dip", "index_tip",
+    "middle_mcp", "middle_pip", "middle_dip", "middle_tip",
+    "ring_mcp", "ring_pip", "ring_dip", "ring_tip",
+    "little_mcp", "little_pip", "little_dip", "little_tip",
+)  # fmt: skip
+KEYPOINT_COUNT = len(KEYPOINT_NAMES)
+LOW_CONFIDENCE = 0.5
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """A pinhole camera: ``fx, fy, cx, cy`` pixels, of a picture of ``width`` x ``height`` pixels.
+
+    ``origin`` says where the numbers come from: "file", "exif", "user" or "assumed".
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+    origin: str = "assumed"
+
+    def fitted(self, width: int, height: int) -> Intrinsics:
+        """The same camera for the picture shown as large as it fits, centred, in ``width`` x ``height`` pixels."""
+        if (width, height) == (self.width, self.height):
+            return self
+        scale = min(width / self.width, height / self.height)
+        left = (width - self.width * scale) / 2
+        top = (height - self.height * scale) / 2
+        return Intrinsics(
+            fx=self.fx * scale,
+            fy=self.fy * scale,
+            cx=(self.cx + 0.5) * scale - 0.5 + left,
+            cy=(self.cy + 0.5) * scale - 0.5 + top,
+            width=width,
+            height=height,
+            origin=self.origin,
+        )
+
+
+@dataclass(frozen=True)
+class Hand:
+    """One hand of one frame, camera frame, metres.
+
+    Args:
+        vertices: (V, 3) float32. faces: (F, 3) int32, outward counter-clockwise. keypoints: (21, 3) float32, file order.
+        keypoints_2d: (21, 2) float32, pixels of the frame's picture. confidence: (21,) float32, 0 to 1.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    keypoints: np.ndarray
+    keypoints_2d: np.ndarray
+    confidence: np.ndarray
+
+
+@dataclass(frozen=True)
+class Record:
+    """One frame as ``take.json`` lists it.
+
+    Args:
+        index: frame number in the source. status: "ok", "partial", "empty" or "failed".
+        file: path of its arrays inside the take, "" when there are none.
+        confidence: per present side the confidence in that hand, 0 to 1. message: what went wrong, for a person.
+        image: path of the frame's picture, "" for video.
+        camera: intrinsics of this frame's picture (the take's own where the record has none).
+    """
+
+    index: int
+    status: str
+    file: str
+    confidence: dict[str, float]
+    message: str
+    image: str
+    camera: Intrinsics
+
+    @property
+    def doubt(self) -> str:
+        """Why a person should look at this frame, in a few words; "" when there is no reason."""
+        if self.status == "failed":
+            return "failed"
+        if self.status == "empty":
+            return "no hands"
+        if self.status == "partial":
+            missing = [side for side in SIDES if side not in self.confidence]
+            return f"no {missing[0]} hand" if len(missing) == 1 else "one hand only"
+        unsure = [side for side in SIDES if self.confidence.get(side, 1.0) < LOW_CONFIDENCE]
+        return f"unsure {' and '.join(unsure)}" if unsure else ""
+
+
+@dataclass(frozen=True)
+class Take:
+    """A take on disk as it was when it was read.
+
+    Args:
+        folder: where it lies. kind: "images" or "video". files: the pictures, or the clip alone. step: distance of frames.
+        fps: frames a second. camera: intrinsics of the first frame's picture. records: by frame index, sorted.
+        settings, provenance: as written by the backend.
+    """
+
+    folder: Path
+    kind: str
+    files: tuple[str, ...]
+    step: int
+    fps: float
+    camera: Intrinsics
+    records: dict[int, Record]
+    settings: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name of the folder."""
+        return self.folder.name
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of the first frame's picture, pixels."""
+        return self.camera.width, self.camera.height
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of frames of each status."""
+        counts = dict.fromkeys(STATUSES, 0)
+        for record in self.records.values():
+            counts[record.status] += 1
+        return counts
+
+    def read_hands(self, index: int) -> dict[str, Hand]:
+        """The hands of frame ``index`` by side ("left", "right"); a side that is not there is missing.
+
+        Raises:
+            TakeError: no such frame, or its file is missing or damaged.
+        """
+        record = self.records.get(index)
+        if record is None:
+            raise TakeError(f"The take {self.name} has no frame {index}.")
+        if not record.file:
+            return {}
+        path = self.folder / record.file
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files if name.startswith(("left_", "right_"))}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise TakeError(f"Cannot read frame {index} ({path}): {error}.", "Reconstruct that frame again.") from error
+        return {
+            side: _read_hand(arrays, side, path) for side in SIDES if any(name.startswith(f"{side}_") for name in arrays)
+        }
+
+
+def read_take(path: str | Path) -> Take:
+    """Read the take in the folder ``path`` (or the ``take.json`` itself); frames may be few, and in any order.
+
+    Raises:
+        TakeError: there is no take, it is damaged, or a later version wrote it.
+    """
+    path = Path(path)
+    folder = path.parent if path.name == TAKE_FILE else path
+    path = folder / TAKE_FILE
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise TakeError(f"There is no take in {folder}.", f"A take is a folder with a {TAKE_FILE} in it.") from error
+    except (OSError, ValueError) as error:
+        raise TakeError(f"Cannot read {path}: {error}.", "The take is damaged; reconstruct it again.") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise TakeError(f"{path} is not an Im2Hands take.", f'Its "format" must be "{FORMAT}".')
+    version = data.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise TakeError(
+            f"{path} is a take of version {version}; this add-on reads up to version {VERSION}.", "Update the add-on."
+        )
+    try:
+        return _parse_take(folder.absolute(), data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise TakeError(f"{path} is damaged ({error!r}).", "Reconstruct it again.") from error
+
+
+def _parse_take(folder: Path, data: Mapping[str, Any]) -> Take:
+    source = data.get("source") or {}
+    size = data.get("image_size") or (data["camera"]["width"], data["camera"]["height"])
+    camera = _parse_camera(data["camera"], size)
+    records = [_parse_record(entry, camera) for entry in data.get("frames", [])]
+    fps = float(data.get("fps") or 25.0)
+    if not 0.0 < fps < 1e5:
+        raise ValueError(f"fps is {fps}")
+    return Take(
+        folder=folder,
+        kind=str(source.get("kind", "images")),
+        files=tuple(str(name) for name in source.get("files") or ()),
+        step=max(1, int(source.get("step") or 1)),
+        fps=fps,
+        camera=camera,
+        records={record.index: record for record in sorted(records, key=lambda record: record.index)},
+        settings=dict(data.get("settings") or {}),
+        provenance=dict(data.get("provenance") or {}),
+    )
+
+
+def _parse_camera(data: Mapping[str, Any], size: Any) -> Intrinsics:
+    width, height = (int(value) for value in size)
+    numbers = [float(data[name]) for name in ("fx", "fy", "cx", "cy")]
+    if not np.isfinite(numbers).all() or min(numbers[:2]) <= 0 or min(width, height) <= 0:
+        raise ValueError(f"the camera {dict(data)} of a {width} x {height} picture")
+    return Intrinsics(*numbers, width=width, height=height, origin=str(data.get("origin", "assumed")))
+
+
+def _parse_record(data: Mapping[str, Any], camera: Intrinsics) -> Record:
+    status = data["status"]
+    if status not in STATUSES:
+        raise ValueError(f"frame {data['index']} has the status {status!r}")
+    file = str(data.get("file") or "")
+    inner = PurePosixPath(file)
+    if inner.is_absolute() or ".." in inner.parts:
+        raise ValueError(f"frame {data['index']} points outside the take: {file}")
+    size = data.get("image_size") or (camera.width, camera.height)
+    if data.get("camera"):
+        camera = _parse_camera(data["camera"], size)
+    elif tuple(size) != (camera.width, camera.height):
+        raise ValueError(f"frame {data['index']} has another picture size and no camera")
+    hands = data.get("hands") or {}
+    return Record(
+        index=int(data["index"]),
+        status=status,
+        file=file,
+        confidence={side: float(hands[side].get("confidence", 1.0)) for side in SIDES if side in hands},
+        message=str(data.get("message") or ""),
+        image=str(data.get("image") or ""),
+        camera=camera,
+    )
+
+
+def _read_hand(arrays: Mapping[str, np.ndarray], side: str, path: Path) -> Hand:
+    """Check and gather one hand's arrays; unknown arrays are ignored."""
+    wanted = {
+        "vertices": (np.float32, (None, 3)),
+        "faces": (np.int32, (None, 3)),
+        "keypoints": (np.float32, (KEYPOINT_COUNT, 3)),
+        "keypoints_2d": (np.float32, (KEYPOINT_COUNT, 2)),
+        "confidence": (np.float32, (KEYPOINT_COUNT,)),
+    }
+    found: dict[str, np.ndarray] = {}
+    for name, (dtype, shape) in wanted.items():
+        array = arrays.get(f"{side}_{name}")
+        if array is None:
+            raise TakeError(f"{path} lacks {side}_{name}.", "Reconstruct that frame again.")
+        fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape, strict=True))
+        if not fits or array.dtype.kind not in "fiu":
+            raise TakeError(f"{path}: {side}_{name} is {array.dtype}{array.shape}.", "Reconstruct that frame again.")
+        found[name] = np.ascontiguousarray(array, dtype=dtype)
+    faces, count = found["faces"], len(found["vertices"])
+    if faces.size and (faces.min() < 0 or faces.max() >= count):
+        raise TakeError(f"{path}: {side}_faces points past its {count} vertices.", "Reconstruct that frame again.")
+    if not (np.isfinite(found["vertices"]).all() and np.isfinite(found["keypoints"]).all()):
+        raise TakeError(f"{path}: the {side} hand has numbers that are not finite.", "Reconstruct that frame again.")
+    return Hand(**found)

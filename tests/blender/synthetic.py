@@ -1,0 +1,169 @@
+"""Plausible takes made with numpy: hands of capsules around keypoints, and a picture of them."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+SIDES = ("left", "right")
+# Lengths of the segments of each finger from the wrist on, metres, and the finger's direction in the palm's plane, radians.
+_FINGERS = (
+    ((0.040, 0.038, 0.030, 0.026), 0.75),
+    ((0.085, 0.042, 0.025, 0.022), 0.18),
+    ((0.088, 0.046, 0.030, 0.023), 0.0),
+    ((0.083, 0.043, 0.028, 0.023), -0.16),
+    ((0.078, 0.032, 0.020, 0.021), -0.33),
+)
+
+
+def keypoints(side: str, wrist: tuple[float, float, float], curl: float = 0.2) -> np.ndarray:
+    """(21, 3) float32 keypoints in file order, camera frame, metres: an upright hand, palm to the camera.
+
+    Args:
+        curl: bend of each finger joint towards the camera, radians.
+    """
+    outward = 1.0 if side == "left" else -1.0  # the person faces the camera, their left hand's thumb points to image left
+    points = [np.zeros(3)]
+    for lengths, angle in _FINGERS:
+        place, bend = np.zeros(3), 0.0
+        for length in lengths:
+            direction = np.array([-outward * np.sin(angle) * np.cos(bend), -np.cos(angle) * np.cos(bend), -np.sin(bend)])
+            place = place + length * direction
+            points.append(place)
+            bend += curl
+    return (np.array(points) + wrist).astype(np.float32)
+
+
+def capsule_mesh(points: np.ndarray, radius: float = 0.008) -> tuple[np.ndarray, np.ndarray]:
+    """A closed tube along each bone: vertices (V, 3) float32 and outward triangles (F, 3) int32."""
+    parents = (0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19)
+    vertices, faces, sides = [], [], 10
+    around = np.linspace(0, 2 * np.pi, sides, endpoint=False)
+    for child, parent in enumerate(parents, start=1):
+        a, b = points[parent].astype(float), points[child].astype(float)
+        axis = (b - a) / np.linalg.norm(b - a)
+        u = np.cross(axis, [0.3, 0.2, 0.9])
+        u /= np.linalg.norm(u)
+        v = np.cross(axis, u)
+        ring = radius * (np.cos(around)[:, None] * u + np.sin(around)[:, None] * v)
+        start = len(vertices)
+        vertices += [*(a + ring), *(b + ring), a - radius * axis, b + radius * axis]
+        tip_a, tip_b = start + 2 * sides, start + 2 * sides + 1
+        for k in range(sides):
+            low, low2 = start + k, start + (k + 1) % sides
+            high, high2 = low + sides, low2 + sides
+            faces += [(low, low2, high2), (low, high2, high), (tip_a, low2, low), (tip_b, high, high2)]
+    return np.array(vertices, np.float32), np.array(faces, np.int32)
+
+
+def camera(width: int, height: int, focal: float | None = None, **changes: float) -> dict:
+    """A camera as ``take.json`` has it; centred and square unless changed."""
+    focal = focal or 1.2 * max(width, height)
+    centred = {"fx": focal, "fy": focal, "cx": (width - 1) / 2, "cy": (height - 1) / 2}
+    return {**centred, "width": width, "height": height, "origin": "user", **changes}
+
+
+def project(points: np.ndarray, cam: dict) -> np.ndarray:
+    """Camera-frame points (N, 3) to pixels (N, 2), pixel centres at whole numbers."""
+    points = np.asarray(points, float)
+    return points[:, :2] / points[:, 2:] * (cam["fx"], cam["fy"]) + (cam["cx"], cam["cy"])
+
+
+def hand_arrays(side: str, cam: dict, *, shift: float = 0.0, curl: float = 0.2) -> dict[str, np.ndarray]:
+    """The arrays of one hand as ``frames/NNNNNN.npz`` has them. ``shift``: metres to the right."""
+    x = 0.09 if side == "left" else -0.09
+    points = keypoints(side, (x + shift, 0.08, 0.55), curl)
+    vertices, faces = capsule_mesh(points)
+    return {
+        f"{side}_vertices": vertices,
+        f"{side}_faces": faces,
+        f"{side}_keypoints": points,
+        f"{side}_keypoints_2d": project(points, cam).astype(np.float32),
+        f"{side}_confidence": np.full(21, 0.9, np.float32),
+        f"{side}_bone_lengths": np.full(16, 0.03, np.float32),
+    }
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 as a PNG file."""
+    height, width = pixels.shape[:2]
+    rows = b"".join(b"\0" + row.tobytes() for row in np.ascontiguousarray(pixels))
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    )
+
+
+def picture(width: int, height: int, seed: int = 0) -> np.ndarray:
+    """(H, W, 3) uint8: a smooth gradient, different for each seed."""
+    y, x = np.mgrid[0:height, 0:width]
+    base = np.stack([x / width, y / height, np.full(x.shape, (seed % 7) / 7)], axis=-1)
+    return (40 + 170 * base).astype(np.uint8)
+
+
+def write_take(
+    folder: Path,
+    frames: dict[int, tuple[str, ...]],
+    *,
+    size: tuple[int, int] = (160, 120),
+    cam: dict | None = None,
+    step: int = 1,
+    fps: float = 25.0,
+    kind: str = "images",
+    files: list[str] | None = None,
+    images: dict[int, str] | None = None,
+    cameras: dict[int, dict] | None = None,
+    confidence: dict[int, float] | None = None,
+    failed: tuple[int, ...] = (),
+    extra_arrays: bool = False,
+    version: int = 1,
+) -> Path:
+    """Write a take whose frame ``index`` shows the hands ``frames[index]``; each frame differs from the one before.
+
+    Args:
+        images: per frame the path of its picture. cameras: per frame a camera that differs from ``cam``.
+        confidence: per frame the confidence in its hands, 0.9 otherwise. failed: frames without file.
+    """
+    cam = cam or camera(*size)
+    records = []
+    (folder / "frames").mkdir(parents=True, exist_ok=True)
+    for index, sides in frames.items():
+        own = (cameras or {}).get(index, cam)
+        status = "failed" if index in failed else {2: "ok", 1: "partial", 0: "empty"}[len(sides)]
+        hands = {side: {"confidence": (confidence or {}).get(index, 0.9), "source": "test"} for side in sides}
+        file = "" if status in ("failed", "empty") else f"frames/{index:06d}.npz"
+        record = {"index": index, "file": file, "status": status, "hands": hands, "message": "", "key": "k"}
+        if images and index in images:
+            record["image"] = images[index]
+        if own is not cam:
+            record |= {"camera": own, "image_size": [own["width"], own["height"]]}
+        if file:
+            arrays = {}
+            for side in sides:
+                arrays |= hand_arrays(side, own, shift=0.002 * (index % 10), curl=0.1 + 0.02 * (index % 7))
+            if extra_arrays:
+                arrays |= {"left_template_vertices": np.zeros((7, 3), np.float32), "notes": np.zeros(2)}
+            np.savez(folder / file, **arrays)
+        records.append(record)
+    take = {
+        "format": "im2hands-take",
+        "version": version,
+        "source": {"kind": kind, "inputs": [], "files": files or list((images or {}).values()), "first": 1, "step": step},
+        "fps": fps,
+        "image_size": [cam["width"], cam["height"]],
+        "camera": cam,
+        "frames": records,
+        "settings": {"voxel_mm": 1.7},
+        "provenance": {"im2hands": "test"},
+    }
+    (folder / "take.json").write_text(json.dumps(take, ensure_ascii=False), encoding="utf-8")
+    return folder
