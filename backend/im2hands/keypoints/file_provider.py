@@ -6,8 +6,8 @@ JSON::
 
 npz: arrays ``000012_left`` and ``000012_right`` of shape (21, 3), and the strings ``order``, ``unit`` and ``space``.
 
-``order`` is file, interhand, halo or mediapipe; ``unit`` m or mm; ``space`` camera (x right, y down, z forward) or world
-(the camera's ``R`` and ``t`` apply). Left out, they are file, m and camera. A side or a frame may be absent.
+``order`` is file, interhand, halo or mediapipe; ``unit`` m or mm; ``space`` camera (x right, y down, z forward) or
+world (the camera's ``R`` and ``t`` apply). Left out, they are file, m and camera. A side or a frame may be absent.
 """
 
 from __future__ import annotations

@@ -28,9 +28,14 @@ _TRUST_RADIUS = 0.15
 # Bone lengths of an ordinary hand in palms, in the order of keypoints 1 to 20: medians of 136 real hands as MediaPipe's
 # keypoints define them. Its shapes shrink bent fingers, so lengths are held within a range of these.
 TYPICAL_LENGTHS = np.array(
-    [0.40, 0.36, 0.36, 0.33, 1.03, 0.36, 0.25, 0.29, 1.00, 0.41]
-    + [0.29, 0.30, 0.98, 0.38, 0.27, 0.27, 0.89, 0.32, 0.24, 0.21]
-)  # fmt: skip
+    [
+        (0.40, 0.36, 0.36, 0.33),
+        (1.03, 0.36, 0.25, 0.29),
+        (1.00, 0.41, 0.29, 0.30),
+        (0.98, 0.38, 0.27, 0.27),
+        (0.89, 0.32, 0.24, 0.21),
+    ]
+).ravel()
 LENGTH_RANGE = (0.8, 1.25)
 
 _BONES = tuple((KEYPOINT_PARENTS[k], k) for k in range(1, 21))
@@ -96,9 +101,11 @@ def place(shape: np.ndarray, pixels: np.ndarray, camera: Camera) -> np.ndarray:
     best, best_error = start, _error(start, pixels, camera)
     guess = cv2.Rodrigues(rotation)[0], translation.reshape(3, 1).copy()
     for flags, use_guess in ((cv2.SOLVEPNP_ITERATIVE, True), (cv2.SOLVEPNP_SQPNP, False)):
-        vectors = (guess[0].copy(), guess[1].copy()) if use_guess else (None, None)
+        start_turn, start_move = guess[0].copy(), guess[1].copy()  # OpenCV writes into them
         try:
-            ok, turn, move = cv2.solvePnP(shape, pixels, camera.matrix, None, *vectors, use_guess, flags)
+            ok, turn, move = cv2.solvePnP(
+                shape, pixels, camera.matrix, None, start_turn, start_move, useExtrinsicGuess=use_guess, flags=flags
+            )
             if ok and not use_guess:
                 turn, move = cv2.solvePnPRefineLM(shape, pixels, camera.matrix, None, turn, move)
         except cv2.error:
@@ -175,7 +182,7 @@ def _weak_perspective(shape: np.ndarray, pixels: np.ndarray, camera: Camera) -> 
     turned = (shape - centre) @ rotation.T
     flat, seen = turned[:, :2] - ray[:2] * turned[:, 2:3], rays[:, :2] - ray[:2]
     # 1 / depth: the projection onto the seen extent, but never far below the ratio of the extents.
-    ratio = np.linalg.norm(seen) / max(float(np.linalg.norm(flat)), 1e-9)
+    ratio = float(np.linalg.norm(seen)) / max(float(np.linalg.norm(flat)), 1e-9)
     inverse = max(float((flat * seen).sum()) / max(float((flat**2).sum()), 1e-12), 0.5 * ratio, 1e-6)
     reach = float(-turned[:, 2].min())
     translation = ray * max(1.0 / inverse, MINIMUM_DEPTH_M + 1e-6 + reach)
