@@ -1,0 +1,84 @@
+"""Makes the demo inside Blender: the bundled photos through the backend into a scene, a .blend and a contact sheet.
+
+`python dev.py demo` runs this; by hand, with IM2HANDS_BACKEND naming the backend's Python:
+`.venv/blender-5.0/bin/python demo/make_demo.py --output build/demo`, or
+`blender -b --python demo/make_demo.py -- --output build/demo`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
+
+import bpy  # noqa: E402
+from contact_sheet import write_contact_sheet  # noqa: E402
+
+from im2hands_addon import api  # noqa: E402
+
+PHOTOS = ROOT / "backend" / "im2hands" / "assets" / "photos"
+
+
+class Narrator:
+    """Prints each phase of a job, and how far it is, once."""
+
+    def __init__(self) -> None:
+        self.said = ""
+
+    def __call__(self, running) -> None:
+        progress = running.job.progress
+        text = f"{progress.phase} {progress.done} of {progress.total}" if progress.total else progress.phase
+        if text != self.said:
+            print(f"   {text}", flush=True)
+            self.said = text
+
+
+def empty_scene() -> bpy.types.Scene:
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    return bpy.context.scene
+
+
+def overlays(scene: bpy.types.Scene, folder: Path) -> list[Path]:
+    """A picture of each frame of the scene, seen through the take's camera, with the photo behind."""
+    paths = []
+    for frame in range(scene.frame_start, scene.frame_end + 1):
+        path = folder / f"overlay_{frame:03d}.png"
+        scene.frame_set(frame)
+        api.render_overlay(path, scene=scene)
+        paths.append(path)
+    return paths
+
+
+def make_demo(photos: list[Path], output: Path) -> int:
+    """Writes take/, hands.blend and hands.png into `output`; 0 when both hands were found in every photo."""
+    start = time.monotonic()
+    scene = empty_scene()
+    result = api.reconstruct(photos, output / "take", scene=scene, on_poll=Narrator())
+    for warning in result.warnings:
+        print(f"   note: {warning}")
+    bpy.ops.wm.save_as_mainfile(filepath=str(output / "hands.blend"), compress=True)
+    with tempfile.TemporaryDirectory(prefix="im2hands-overlay-") as folder:
+        write_contact_sheet(output / "hands.png", photos, overlays(scene, Path(folder)))
+    found, total = result.summary.get("ok", 0), result.summary.get("total", 0)
+    print(f"   both hands in {found} of {total} photos, {time.monotonic() - start:.1f} s in all", flush=True)
+    return 0 if found == total == len(photos) else 1
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("photos", nargs="*", type=Path, help="other photos than the bundled ones")
+    options = parser.parse_args(arguments)
+    photos = options.photos or sorted(PHOTOS.glob("hands_*.jpg"))
+    options.output.mkdir(parents=True, exist_ok=True)
+    return make_demo([photo.resolve() for photo in photos], options.output.resolve())
+
+
+if __name__ == "__main__":
+    own = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:]
+    sys.exit(main(own))
