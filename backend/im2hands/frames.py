@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+
+from .errors import FrameError, InputError
+from .pictures import PICTURE_SUFFIXES, PictureInfo, probe_picture, read_picture
+from .selection import FrameRange
+from .video import COUNT_TOLERANCE, VIDEO_SUFFIXES, ClipInfo, probe_clip, read_clip
+
+DEFAULT_FPS = 25.0  # of pictures, which have no frame rate of their own
+LAST_INDEX = 1_048_574  # Blender's last frame; larger numbers in file names are dates or identifiers
+
+SourceKind = Literal["images", "video"]
+
+_NUMBERED = re.compile(r"^(?P<prefix>.*?)(?P<number>\d+)(?P<suffix>\D*)$")
+_PATTERN = re.compile(r"#+|%0?\d*d")
 
 
 @dataclass(frozen=True)
@@ -25,3 +41,228 @@ class Frame:
     image: np.ndarray
     name: str
     path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A frame that a source promises, not read yet. Fields as in :class:`Frame`; ``path``: the picture or the clip."""
+
+    index: int
+    time: float
+    name: str
+    path: Path
+
+
+@dataclass
+class Source:
+    """Pictures or a clip, opened but not decoded. Made by :func:`open_source`.
+
+    Args:
+        kind: "images" or "video". fps: frames a second.
+        inputs: absolute paths as given. entries: the chosen frames by index. step: of the choice.
+        clip: what the clip says about itself; None for pictures.
+    """
+
+    kind: SourceKind
+    fps: float
+    inputs: list[Path]
+    entries: list[Entry]
+    step: int = 1
+    clip: ClipInfo | None = None
+    _last: Frame | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[tuple[Entry, Frame | FrameError]]:
+        return self.read(self.entries)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(width, height) of the first picture that can be read, pixels.
+
+        Raises:
+            InputError: none can be read.
+        """
+        info = self.first_picture()
+        return info.width, info.height
+
+    def first_picture(self) -> PictureInfo:
+        """Size and EXIF focal length of the first picture that can be read.
+
+        Raises:
+            InputError: none can be read; the message is that of the first.
+        """
+        first_error: FrameError | None = None
+        for entry in self.entries:
+            try:
+                return self.probe(entry)
+            except FrameError as error:
+                first_error = first_error or error
+        assert first_error is not None
+        raise InputError(first_error.message, first_error.hint)
+
+    def probe(self, entry: Entry) -> PictureInfo:
+        """Size and EXIF focal length of one picture, from its header.
+
+        Raises:
+            FrameError: it cannot be read.
+        """
+        if self.clip is not None:
+            return PictureInfo(self.clip.width, self.clip.height)
+        return probe_picture(entry.path)
+
+    def read(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Frame | FrameError]]:
+        """Decode frames one at a time.
+
+        Args:
+            entries: some of :attr:`entries`, ascending.
+
+        Yields:
+            Each entry with its frame, or with the reason why it cannot be read. A clip that ends a frame or two before
+            its header says ends the iteration; one that was cut off yields a FrameError for the first missing frame.
+
+        Raises:
+            InputError: the clip cannot be opened any more.
+        """
+        if self._last is not None and [entry.index for entry in entries] == [self._last.index]:
+            yield entries[0], self._last  # a single photo is read by both phases of a job, and large ones take long
+        elif self.clip is not None:
+            yield from self._read_clip(entries, self.clip)
+        else:
+            for entry in entries:
+                try:
+                    frame = Frame(entry.index, entry.time, read_picture(entry.path), entry.name, entry.path)
+                except FrameError as error:
+                    yield entry, error
+                else:
+                    self._last = frame if len(self.entries) == 1 else None
+                    yield entry, frame
+
+    def _read_clip(self, entries: Sequence[Entry], clip: ClipInfo) -> Iterator[tuple[Entry, Frame | FrameError]]:
+        waiting = list(reversed(entries))
+        last = 0
+        for number, image in read_clip(entries[0].path, [entry.index for entry in entries]) if entries else ():
+            entry = waiting.pop()
+            last = number
+            yield entry, Frame(entry.index, entry.time, image, entry.name, entry.path)
+        if not waiting:
+            return
+        missing = waiting.pop()
+        if clip.count - missing.index >= COUNT_TOLERANCE:
+            yield (
+                missing,
+                FrameError(
+                    f"{missing.path.name} ends early: it says it has {clip.count} frames, "
+                    f"and frame {missing.index} cannot be read" + (f" ({last} was the last)." if last else "."),
+                    "The clip was cut off; export it again for the frames after that.",
+                ),
+            )
+
+
+def open_source(
+    inputs: Sequence[str | Path], frames: str | None = None, step: int = 1, fps: float | None = None
+) -> Source:
+    """Open pictures, a folder of pictures, a numbered sequence or one clip.
+
+    Args:
+        inputs: picture files, folders, patterns (``shot_####.png``, ``shot_%04d.png``), or one video file.
+        frames: which frames, by index: ``"1-100,120"``; None for all. step: every so-manyth of those.
+        fps: frames a second, in place of what the source says.
+
+    Raises:
+        InputError: nothing there, nothing that can be used, pictures mixed with clips, or no frame chosen.
+    """
+    if not inputs:
+        raise InputError("No pictures or video given.", "Give files, a folder or a clip.")
+    if step < 1:
+        raise InputError(f"The step is {step}, it must be 1 or more.", "A step of 2 takes every second frame.")
+    if fps is not None and not 0.1 <= fps <= 1000:
+        raise InputError(f"{fps} frames a second is not possible.", "Give 0.1 to 1000.")
+    paths = [Path(path).expanduser().absolute() for path in inputs]
+    chosen = FrameRange.parse(frames)
+    clips = [path for path in paths if _is_clip(path)]
+    if clips and len(paths) > 1:
+        raise InputError(
+            f"{clips[0].name} is a video and cannot be mixed with other files.", "Give one video, or only pictures."
+        )
+    if clips:
+        return _open_clip(clips[0], chosen, step, fps)
+    files = [file for path in paths for file in _pictures(path)]
+    rate = fps or DEFAULT_FPS
+    numbers = _sequence_numbers(files) or {file: number for number, file in enumerate(files, 1)}
+    indices = chosen.choose(sorted(numbers.values()), step, f"the {len(files)} pictures")
+    by_index = {number: file for file, number in numbers.items()}
+    start = min(numbers.values())
+    entries = [Entry(i, (i - start) / rate, by_index[i].name, by_index[i]) for i in indices]
+    return Source("images", rate, paths, entries, step)
+
+
+def _open_clip(path: Path, chosen: FrameRange, step: int, fps: float | None) -> Source:
+    clip = probe_clip(path)
+    rate = fps or clip.fps or DEFAULT_FPS
+    indices = chosen.choose(range(1, clip.count + 1), step, path.name)
+    entries = [Entry(index, (index - 1) / rate, f"{path.name} frame {index}", path) for index in indices]
+    return Source("video", rate, [path], entries, step, clip)
+
+
+def _is_clip(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        if not path.exists():
+            raise _no_such_file(path)
+        return path.is_file()
+    if suffix in PICTURE_SUFFIXES or not path.is_file():
+        return False
+    try:  # an unknown ending: a picture if it can be read as one, a clip otherwise
+        probe_picture(path)
+    except FrameError:
+        try:
+            probe_clip(path)
+        except InputError:
+            return False
+        return True
+    return False
+
+
+def _pictures(path: Path) -> list[Path]:
+    """The picture files that one input stands for, naturally sorted."""
+    if path.is_dir():
+        files = [file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file()]
+        files = [file for file in files if not file.name.startswith(".")]
+        if not files:
+            raise InputError(
+                f"The folder {path} has no pictures.",
+                f"Known are {', '.join(sorted(PICTURE_SUFFIXES))}; give a video as a file.",
+            )
+        return sorted(files, key=_natural)
+    if path.exists():
+        return [path]
+    if _PATTERN.search(path.name) and path.parent.is_dir():
+        parts = _PATTERN.split(path.name, maxsplit=1)
+        pattern = re.compile(re.escape(parts[0]) + r"\d+" + re.escape(parts[1]) + "$")
+        files = [file for file in path.parent.iterdir() if pattern.match(file.name)]
+        if files:
+            return sorted(files, key=_natural)
+    raise _no_such_file(path)
+
+
+def _sequence_numbers(files: Sequence[Path]) -> dict[Path, int] | None:
+    """The numbers of a numbered sequence: at least two files of one folder that differ in their last number only."""
+    matches = [(file, _NUMBERED.match(file.name)) for file in files]
+    found = {(file.parent, m["prefix"], m["suffix"]) for file, m in matches if m}
+    numbers = {file: int(m["number"]) for file, m in matches if m}
+    usable = len(files) > 1 and len(numbers) == len(files) and len(found) == 1
+    if not usable or len(set(numbers.values())) != len(files) or max(numbers.values()) > LAST_INDEX:
+        return None
+    return numbers
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    parts = re.split(r"(\d+)", path.name.lower())
+    key: list[tuple[int, int | str]] = [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
+    return [*key, (2, path.name)]
+
+
+def _no_such_file(path: Path) -> InputError:
+    return InputError(f"There is no file or folder {path}.", "Check the path.")

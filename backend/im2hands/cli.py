@@ -1,0 +1,164 @@
+"""The command line: one entry point, sub-commands."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from . import __version__
+from .errors import Im2HandsError
+from .options import PROVIDERS, STAGES
+
+# Sub-commands with tasks of their own; each task is a module with ``add_arguments(parser)`` and ``run(args) -> int``.
+TASKS = {
+    "train": {"part-occupancy": "im2hands.training.part_occupancy"},
+    "evaluate": {"part-occupancy": "im2hands.evaluation.part_occupancy"},
+}
+TASK_HELP = {"train": "train a network", "evaluate": "measure a network against its targets"}
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name; None for those of the process.
+
+    Returns:
+        0 all well, 1 some frames failed, 2 bad arguments or input, 3 something the machine lacks, 130 interrupted.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        parser = _task_parser(given[0]) if given[:1] and given[0] in TASKS else build_parser()
+        args = parser.parse_args(given[1:] if given[:1] and given[0] in TASKS else given)
+    except SystemExit as ended:  # argparse has said why
+        return ended.code if isinstance(ended.code, int) else 2
+    return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from .logging_setup import set_up_logging
+
+    log_file = set_up_logging(stderr=args.command == "serve", debug=args.debug)
+    args.log_file = log_file
+    try:
+        run: Callable[[argparse.Namespace], int] = args.run
+        return run(args)
+    except Im2HandsError as error:
+        print(f"im2hands: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("im2hands: stopped.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except Exception as error:
+        if args.debug:
+            raise
+        logging.getLogger(__name__).exception("unexpected error")
+        name = type(error).__name__
+        print(f"im2hands: something went wrong inside: {name}: {error}"[:500].splitlines()[0], file=sys.stderr)
+        print(f"  The details are in {log_file}; please report them.", file=sys.stderr)
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all sub-commands but those in :data:`TASKS`, which are only listed."""
+    parser = argparse.ArgumentParser(prog="im2hands", description="Two interacting hands from photos and video.")
+    parser.add_argument("--version", action="version", version=f"im2hands {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_reconstruct(_command(commands, "reconstruct", "make a take from pictures or a clip", "cli_reconstruct:run"))
+    _command(commands, "serve", "the backend the Blender add-on talks to", "cli_serve:run")
+    check = _command(commands, "check", "what is installed, and a self-test on a photo", "cli_reports:run_check")
+    check.add_argument("--json", action="store_true", help="for programs")
+    check.add_argument("--no-self-test", action="store_true", help="only look what is installed")
+    _add_export(_command(commands, "export", "a take as glb, obj or ply", "cli_reports:run_export"))
+    for name, tasks in TASKS.items():
+        commands.add_parser(name, help=f"{TASK_HELP[name]}: {', '.join(tasks)}", add_help=False)
+    weights = _command(commands, "weights", "the networks' weights", "cli_reports:run_weights")
+    weights.add_argument("action", choices=["list"])
+    weights.add_argument("--folder", default="bundled", metavar="DIR", help="weights elsewhere (default: bundled)")
+    weights.add_argument("--json", action="store_true", help="for programs")
+    benchmark = _command(commands, "benchmark", "seconds per stage for one photo", "cli_reports:run_benchmark")
+    benchmark.add_argument("photo", nargs="?", help="default: a bundled one")
+    benchmark.add_argument("--repeat", type=int, default=3, metavar="N", help="runs; the fastest counts (default: 3)")
+    benchmark.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    benchmark.add_argument("--voxel-mm", type=float, default=1.7, metavar="MM")
+    benchmark.add_argument("--json", action="store_true", help="for programs")
+    return parser
+
+
+def _command(commands: Any, name: str, text: str, target: str) -> argparse.ArgumentParser:
+    """A sub-command whose work is ``module:function`` of this package, imported when it runs."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.add_argument("--debug", action="store_true", help="tracebacks and a full log")
+    module, function = target.split(":")
+
+    def run(args: argparse.Namespace) -> int:
+        result: int = getattr(importlib.import_module(f".{module}", __package__), function)(args)
+        return result
+
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _task_parser(command: str) -> argparse.ArgumentParser:
+    """The parser of ``im2hands train`` or ``evaluate``; its modules are heavy and loaded only for this."""
+    parser = argparse.ArgumentParser(prog=f"im2hands {command}", description=TASK_HELP[command].capitalize() + ".")
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
+    for name, module_name in TASKS[command].items():
+        module = importlib.import_module(module_name)
+        task = tasks.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
+        task.add_argument("--debug", action="store_true", help="tracebacks and a full log")
+        module.add_arguments(task)
+        task.set_defaults(run=module.run, command=command)
+    return parser
+
+
+def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="pictures, folders, patterns (shot_####.png) or one clip")
+    add("--output", "-o", required=True, metavar="TAKE", help="folder of the take")
+    add("--frames", metavar="1-100,120", help="which frames, by number (default: all)")
+    add("--step", type=int, default=1, metavar="N", help="every N-th of them")
+    add("--fps", type=float, help="frames a second, in place of what the source says")
+    add("--keypoints", default="auto", metavar="WHAT", help=f"{', '.join(PROVIDERS)}, or a keypoint file")
+    add("--hand-boxes", metavar="FILE", help="a box or point per hand, in place of the search")
+    add("--no-crop-search", dest="crop_search", action="store_false", help="do not search for hands that touch")
+    add("--palm-mm", type=float, default=88.0, metavar="MM", help="wrist to middle knuckle (default: 88)")
+    add("--camera", metavar="FILE", help="camera file (fx, fy, cx, cy, width, height)")
+    add("--focal-px", type=float, metavar="F", help="focal length in pixels")
+    add("--fov", type=float, metavar="DEG", help="field of view over the longer side, degrees")
+    add("--weights", default="bundled", metavar="DIR", help="bundled, or a folder")
+    add("--stage", choices=STAGES, help="default: the best the weights allow")
+    add("--voxel-mm", type=float, default=1.7, metavar="MM", help="size of the surface's cells (default: 1.7)")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    there = parser.add_mutually_exclusive_group()
+    there.add_argument("--resume", action="store_true", help="go on with the take that is there")
+    there.add_argument("--overwrite", action="store_true", help="begin the take that is there anew")
+    add("--json", action="store_true", help="print the protocol's events, one a line")
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    from .export import FORMATS
+
+    parser.add_argument("take", metavar="TAKE", help="folder of the take")
+    parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
+    parser.add_argument(
+        "--output", "-o", metavar="OUT", help="file (glb) or folder (obj, ply); default: beside the take"
+    )
+    parser.add_argument("--frames", metavar="1-100,120", help="which frames (default: all)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,19 @@
+"""``im2hands serve``: the server on this process's stdin and stdout."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until stdin ends; the process ends here, without waiting for a call that was left behind."""
+    from .server import Server, claim_stdio
+
+    requests, events = claim_stdio()
+    Server(requests, events).run()
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(0)

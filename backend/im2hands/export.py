@@ -1,0 +1,120 @@
+"""Takes as files that other programs open: an animated glb, or obj and ply a frame.
+
+Exports are y up: x right, y up, z towards the viewer, metres; the camera stands at the origin and looks along -z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError, TakeError
+from .hands import SIDES, Side
+from .selection import FrameRange
+from .take import Take, write_atomically
+
+FORMATS = ("glb", "obj", "ply", "abc", "usd")
+FROM_BLENDER = ("abc", "usd")
+
+OBJECT_NAMES: dict[Side, str] = {"left": "Hand.L", "right": "Hand.R"}
+
+# The camera frame (y down, z forward) turned half a turn around x.
+CAMERA_TO_Y_UP = np.array([1.0, -1.0, -1.0], dtype=np.float32)
+
+
+def export_take(
+    folder: str | Path,
+    format_name: str,
+    output: str | Path | None = None,
+    frames: str | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Export a take.
+
+    Args:
+        folder: the take. format_name: one of :data:`FORMATS`.
+        output: the file (glb) or the folder (obj: one file a frame, ply: one a frame and hand); None: beside the take.
+        frames: which, as in ``"1-100,120"``; None for all. overwrite: replace files that are there.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: a format that only Blender writes, no frame with hands, or files that are there.
+        TakeError: the take cannot be read, or the output cannot be written.
+    """
+    if format_name in FROM_BLENDER:
+        raise InputError(
+            f"{format_name} comes from Blender: its exporters write Alembic and USD.",
+            "Import the take (File > Import > Im2Hands Take) and export there.",
+        )
+    if format_name not in FORMATS:
+        raise InputError(f'There is no format "{format_name}".', f"Use {', '.join(FORMATS)}.")
+    take = Take.open(folder)
+    indices = FrameRange.parse(frames).choose(sorted(take.records), 1, "the take")
+    with_hands = [index for index in indices if take.records[index].file and take.records[index].hands]
+    if not with_hands:
+        raise InputError(f"No chosen frame of {take.folder} has a hand.", "Choose other frames.")
+    name = take.folder.resolve().name
+    if format_name == "glb":
+        from .export_glb import glb_bytes
+
+        path = Path(output) if output else take.folder.resolve().parent / f"{name}.glb"
+        if path.suffix.lower() != ".glb":
+            path = path.with_name(path.name + ".glb")
+        _refuse_existing([path], overwrite)
+        write_atomically(path, glb_bytes(take, indices))
+        return [path]
+    target = Path(output) if output else take.folder.resolve().parent / f"{name}_{format_name}"
+    files = _file_names(take, with_hands, target, format_name)
+    _refuse_existing([path for paths in files.values() for path in paths], overwrite)
+    for index, paths in files.items():
+        hands = dict(hands_y_up(take, index))
+        for path, data in zip(paths, _encode(hands, index, format_name), strict=True):
+            write_atomically(path, data)
+    return [path for paths in files.values() for path in paths]
+
+
+def hands_y_up(take: Take, index: int) -> Iterator[tuple[Side, tuple[np.ndarray, np.ndarray]]]:
+    """The hands of a frame: side and ((V, 3) float32 vertices, metres, y up; (F, 3) int32 faces)."""
+    hands = take.read_frame(index)
+    for side in SIDES:
+        if side in hands:
+            yield side, (hands[side]["vertices"] * CAMERA_TO_Y_UP, hands[side]["faces"])
+
+
+def _file_names(take: Take, indices: list[int], target: Path, format_name: str) -> dict[int, list[Path]]:
+    if format_name == "obj":
+        return {index: [target / f"{index:06d}.obj"] for index in indices}
+    return {
+        index: [target / f"{index:06d}_{side}.ply" for side in SIDES if side in take.records[index].hands]
+        for index in indices
+    }
+
+
+def _encode(hands: dict[Side, tuple[np.ndarray, np.ndarray]], index: int, format_name: str) -> list[bytes]:
+    """The files of one frame, in the order of :func:`_file_names`."""
+    import trimesh
+
+    meshes = {side: trimesh.Trimesh(vertices, faces, process=False) for side, (vertices, faces) in hands.items()}
+    if not meshes:
+        raise TakeError(f"Frame {index} of the take has lost its hands.", "Reconstruct that frame again.")
+    if format_name == "ply":
+        return [_bytes(mesh.export(file_type="ply")) for mesh in meshes.values()]
+    scene = trimesh.Scene()
+    for side, mesh in meshes.items():
+        scene.add_geometry(mesh, geom_name=OBJECT_NAMES[side])
+    return [_bytes(scene.export(file_type="obj", include_normals=True))]
+
+
+def _bytes(data: Any) -> bytes:
+    return data.encode("utf-8") if isinstance(data, str) else bytes(data)
+
+
+def _refuse_existing(paths: list[Path], overwrite: bool) -> None:
+    there = [path for path in paths if path.exists()]
+    if there and not overwrite:
+        raise InputError(f"{there[0]} is there already.", "Name another place (--output), or replace it (--overwrite).")

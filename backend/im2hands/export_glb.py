@@ -1,0 +1,171 @@
+"""A take as one glb file that plays in any viewer: a node per frame and hand, shown and hidden by stepped scales."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+from .export import OBJECT_NAMES, hands_y_up
+from .hands import SIDES, Side
+from .take import Take
+
+# Of glTF 2.0's binary container.
+_MAGIC, _VERSION, _JSON, _BIN = 0x46546C67, 2, 0x4E4F534A, 0x004E4942
+_FLOAT = 5126
+_LARGEST = 2**32 - 1
+
+# Linear base colours; the same skin, told apart a little.
+COLOURS: dict[Side, tuple[float, float, float]] = {"left": (0.60, 0.36, 0.26), "right": (0.52, 0.31, 0.24)}
+ROUGHNESS = 0.7
+CAMERA_NAME = "Camera"
+
+
+def glb_bytes(take: Take, indices: list[int]) -> bytes:
+    """The take as glTF binary.
+
+    Args:
+        indices: frames, ascending; those without hands show nothing while they last.
+
+    Raises:
+        InputError: the file would be larger than glTF can be. TakeError: a frame cannot be read.
+    """
+    import trimesh
+
+    scene = trimesh.Scene()
+    spans: dict[str, tuple[float, float]] = {}
+    times = _times(take, indices)
+    for position, index in enumerate(indices):
+        for side, (vertices, faces) in hands_y_up(take, index):
+            name = f"{OBJECT_NAMES[side]} {index:06d}"
+            mesh = trimesh.Trimesh(vertices, faces, process=False)
+            scene.add_geometry(mesh, node_name=name, geom_name=name)
+            spans[name] = times[position], times[position + 1]
+    tree, data = split_glb(trimesh.exchange.gltf.export_glb(scene, include_normals=True))
+    _add_materials(tree)
+    _add_camera(tree, take.header["camera"])
+    if len(indices) > 1:
+        data = _add_visibility(tree, data, spans, times[-1])
+    tree["asset"]["generator"] = "im2hands"
+    tree.setdefault("extras", {})["fps"] = take.header.get("fps")
+    return join_glb(tree, data)
+
+
+def split_glb(glb: bytes) -> tuple[dict[str, Any], bytes]:
+    """The JSON and the binary part of a glb.
+
+    Raises:
+        ValueError: it is none.
+    """
+    magic, version, _ = struct.unpack_from("<III", glb, 0)
+    json_length, json_kind = struct.unpack_from("<II", glb, 12)
+    if magic != _MAGIC or version != _VERSION or json_kind != _JSON:
+        raise ValueError("not a glb of version 2")
+    tree = json.loads(glb[20 : 20 + json_length])
+    start = 20 + json_length
+    if start >= len(glb):
+        return tree, b""
+    length, _ = struct.unpack_from("<II", glb, start)
+    return tree, glb[start + 8 : start + 8 + length]
+
+
+def join_glb(tree: dict[str, Any], data: bytes) -> bytes:
+    """The glb of a JSON and a binary part; the length of the first buffer is set here.
+
+    Raises:
+        InputError: more than 4 GB.
+    """
+    data += b"\0" * (-len(data) % 4)
+    tree["buffers"] = [{"byteLength": len(data)}]
+    text = json.dumps(tree, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 4)
+    total = 12 + 8 + len(text) + 8 + len(data)
+    if total > _LARGEST:
+        raise InputError("The take is too large for one glb (4 GB).", "Export fewer frames at a time (--frames).")
+    head = struct.pack("<III", _MAGIC, _VERSION, total)
+    return head + struct.pack("<II", len(text), _JSON) + text + struct.pack("<II", len(data), _BIN) + data
+
+
+def _times(take: Take, indices: list[int]) -> list[float]:
+    """When each frame begins, and when the last one ends, seconds from the first."""
+    fps = float(take.header.get("fps") or 25.0)
+    starts = [(index - indices[0]) / fps for index in indices]
+    return [*starts, starts[-1] + 1.0 / fps]
+
+
+def _add_materials(tree: dict[str, Any]) -> None:
+    tree["materials"] = [
+        {
+            "name": OBJECT_NAMES[side],
+            "pbrMetallicRoughness": {
+                "baseColorFactor": [*COLOURS[side], 1.0], "metallicFactor": 0.0, "roughnessFactor": ROUGHNESS,
+            },
+        }
+        for side in SIDES
+    ]  # fmt: skip
+    for mesh in tree["meshes"]:
+        side = next(side for side in SIDES if mesh["name"].startswith(OBJECT_NAMES[side]))
+        for primitive in mesh["primitives"]:
+            primitive["material"] = SIDES.index(side)
+
+
+def _add_camera(tree: dict[str, Any], camera: dict[str, Any]) -> None:
+    """The camera the pictures were taken with; glTF knows no principal point off the centre."""
+    lens = {
+        "yfov": 2 * math.atan(camera["height"] / (2 * camera["fy"])),
+        "aspectRatio": camera["width"] / camera["height"] * camera["fy"] / camera["fx"],
+        "znear": 0.01,
+    }
+    tree["cameras"] = [{"type": "perspective", "name": CAMERA_NAME, "perspective": lens}]
+    tree["nodes"].append({"name": CAMERA_NAME, "camera": 0})
+    tree["scenes"][tree.get("scene", 0)]["nodes"].append(len(tree["nodes"]) - 1)
+
+
+def _add_visibility(tree: dict[str, Any], data: bytes, spans: dict[str, tuple[float, float]], end: float) -> bytes:
+    """Add an animation that shows each node in its own span and hides it otherwise; the binary part with its keys."""
+    animation: dict[str, Any] = {"name": "Take", "samplers": [], "channels": []}
+    longer = bytearray(data + b"\0" * (-len(data) % 4))
+    for number, node in enumerate(tree["nodes"]):
+        if node.get("name") not in spans:
+            continue
+        first, last = spans[node["name"]]
+        # A key at both ends keeps every node's animation as long as the take.
+        keys = {0.0: 0.0, end: 0.0, last: 0.0, first: 1.0}
+        if last >= end:
+            keys[end] = 1.0
+        times = np.array(sorted(keys), dtype=np.float32)
+        scales = np.array([[keys[time]] * 3 for time in sorted(keys)], dtype=np.float32)
+        sampler = {
+            "input": _add_accessor(tree, longer, times),
+            "output": _add_accessor(tree, longer, scales),
+            "interpolation": "STEP",
+        }
+        animation["samplers"].append(sampler)
+        target = {"node": number, "path": "scale"}
+        animation["channels"].append({"sampler": len(animation["samplers"]) - 1, "target": target})
+        # What a viewer shows that does not play: the first frame alone. An animated node may have no matrix.
+        node.pop("matrix", None)
+        node["scale"] = [1.0] * 3 if first == 0.0 else [0.0] * 3
+    tree["animations"] = [animation]
+    return bytes(longer)
+
+
+def _add_accessor(tree: dict[str, Any], data: bytearray, values: np.ndarray) -> int:
+    """Append (N,) or (N, 3) float32 values to the binary part; the accessor's number."""
+    raw = values.tobytes()
+    tree["bufferViews"].append({"buffer": 0, "byteOffset": len(data), "byteLength": len(raw)})
+    data += raw
+    accessor: dict[str, Any] = {
+        "bufferView": len(tree["bufferViews"]) - 1,
+        "componentType": _FLOAT,
+        "count": len(values),
+        "type": "SCALAR" if values.ndim == 1 else "VEC3",
+    }
+    if values.ndim == 1:  # required of an animation's times
+        accessor["min"], accessor["max"] = [float(values.min())], [float(values.max())]
+    tree["accessors"].append(accessor)
+    return len(tree["accessors"]) - 1

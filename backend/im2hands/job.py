@@ -1,0 +1,212 @@
+"""One reconstruction from inputs to a finished take; the command line and the server both run this."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .background import Background
+from .camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
+from .errors import Cancelled, Im2HandsError
+from .frames import Entry, Source, open_source
+from .hands import Camera
+from .job_parts import JobParts, Reconstructor
+from .keypoint_phase import FoundHands, KeypointPhase
+from .messages import Event, Finished, FrameDone, Phase, Progress, Summary, Warned
+from .options import ReconstructOptions
+from .surface_phase import SurfacePhase
+from .take import FrameRecord, Take
+from .take_folder import begin_take
+
+__all__ = ["ReconstructJob", "ReconstructOptions"]
+
+
+class ReconstructJob:
+    """Runs one reconstruction: opens the source, finds the hands of all frames, then makes their surfaces.
+
+    Every frame is on disk before its event is sent, so whatever ends the job, what is finished stays, and a job with
+    ``resume`` goes on from there to the same bytes.
+
+    Args:
+        options: what to do. events: called with progress, frames and warnings, on the thread that runs the job.
+        cancelled: asked several times a second, from any thread. parts: what the job is made of.
+    """
+
+    def __init__(
+        self,
+        options: ReconstructOptions,
+        events: Callable[[Event], None],
+        cancelled: Callable[[], bool],
+        parts: JobParts | None = None,
+    ) -> None:
+        self._options, self._events, self._cancelled = options, events, cancelled
+        self._parts = parts or JobParts()
+        self._folder = Path(options.output).expanduser().absolute()
+        self._background = Background(cancelled, self._tick)
+        self._keypoints: KeypointPhase | None = None
+        self._counts: Counter[str] = Counter()
+        self._pace = Pace()
+
+    def run(self) -> Finished:
+        """Do it.
+
+        Returns:
+            How it went; ``cancelled`` if the person stopped it, within 2 s of the wish.
+
+        Raises:
+            InputError: inputs, options or the output folder cannot be used.
+            EnvironmentError_: weights or the device are missing.
+        """
+        started = time.monotonic()
+        try:
+            self._run()
+            cancelled = False
+        except Cancelled:
+            cancelled = True
+        finally:
+            self._background.close(self._keypoints.close if self._keypoints else None)
+        counts = {status: self._counts[status] for status in ("ok", "partial", "empty", "failed", "reused")}
+        total = sum(counts.values()) - counts["reused"]
+        summary = Summary(total=total, seconds=round(time.monotonic() - started, 3), **counts)
+        return Finished(str(self._folder), cancelled, summary)
+
+    @property
+    def left_behind(self) -> bool:
+        """Whether a heavy call still runs after :meth:`run`; then the process should end without waiting for it."""
+        return self._background.busy
+
+    def _run(self) -> None:
+        self._progress("open", 0, 1)
+        options = self._options
+        cameras = CameraChoice.from_options(options.camera, options.focal_px, options.fov)
+        source = open_source(options.inputs, options.frames, options.step, options.fps)
+        first = source.first_picture()
+        camera = cameras.for_picture(first)
+        self._progress("open", 1, 1)
+        self._progress("weights", 0, 1)
+        device, reconstructor = self._background.run(self._load)
+        self._progress("weights", 1, 1)
+        take = begin_take(self._folder, options, source, self._header(source, camera, device, reconstructor))
+        if camera.origin == "assumed":
+            self._events(
+                Warned(
+                    f"The focal length is not known; a field of view of {ASSUMED_FOV_DEGREES:g} degrees is assumed.",
+                    "Distance and depth depend on it: give the field of view (--fov) or the focal length (--focal-px).",
+                )
+            )
+        found = self._find_hands(take, source, cameras)
+        self._make_surfaces(take, source, found, reconstructor)
+
+    def _load(self) -> tuple[str, Reconstructor]:
+        device = self._parts.device_name(self._options)
+        return device, self._parts.reconstructor(self._options, device)
+
+    def _find_hands(self, take: Take, source: Source, cameras: CameraChoice) -> list[FoundHands]:
+        self._pace = Pace()
+        total = len(source)
+
+        def report(done: int, frame_seconds: float | None) -> None:
+            left = self._pace.seconds_left(done, total)
+            self._progress("keypoints", done, total, frame_seconds if left is None else max(left, frame_seconds or 0.0))
+
+        def failed(entry: Entry, error: Im2HandsError) -> None:
+            self._write_failed(take, source, entry, error)
+
+        report(0, None)
+        self._keypoints = KeypointPhase(
+            self._options, source, cameras, self._parts, self._background, take.folder / "cache",
+            self._cancelled, report, failed,
+        )  # fmt: skip
+        return self._keypoints.run()
+
+    def _make_surfaces(self, take: Take, source: Source, found: list[FoundHands], reconstructor: Reconstructor) -> None:
+        phase = SurfacePhase(self._options, take, reconstructor, self._background, self._parts.versions()["im2hands"])
+        reused, waiting = phase.sort_out(found)
+        self._progress("surfaces", 0, len(found))
+        for item in reused:
+            self._count(take.records[item.entry.index], take, reused=True)
+        self._pace = Pace(len(reused))
+        done = len(reused)
+        self._progress("surfaces", done, len(found), self._pace.seconds_left(done, len(found)))
+        for entry, result in phase.run(source, waiting):
+            if isinstance(result, Im2HandsError):
+                self._write_failed(take, source, entry, result)
+            else:
+                self._count(result, take)
+            done += 1
+            self._progress("surfaces", done, len(found), self._pace.seconds_left(done, len(found)))
+
+    def _write_failed(self, take: Take, source: Source, entry: Entry, error: Im2HandsError) -> None:
+        record = FrameRecord(entry.index, "failed", message=str(error), extra=entry_extra(source, entry))
+        take.write_frame(record, None)
+        self._count(record, take)
+
+    def _count(self, record: FrameRecord, take: Take, reused: bool = False) -> None:
+        self._counts[record.status] += 1
+        self._counts["reused"] += reused
+        self._events(FrameDone(record.index, record.status, record.file, record.message, str(take.folder)))
+
+    def _progress(self, phase: Phase, done: int, total: int, left: float | None = None) -> None:
+        self._events(Progress(phase, done, total, None if left is None else round(left, 1)))
+
+    def _tick(self) -> None:
+        if self._keypoints is not None:
+            self._keypoints.tick()
+
+    def _header(self, source: Source, camera: Camera, device: str, reconstructor: Reconstructor) -> dict[str, Any]:
+        return {
+            "source": {
+                "kind": source.kind,
+                "inputs": [str(path) for path in source.inputs],
+                "files": list(dict.fromkeys(str(entry.path) for entry in source.entries)),
+                "first": source.entries[0].index,
+                "step": source.step,
+            },
+            "fps": source.fps,
+            "image_size": [camera.width, camera.height],
+            "camera": camera.to_dict(),
+            "settings": self._options.settings(),
+            "provenance": {
+                **self._parts.versions(), "weights": reconstructor.provenance, "device": device, "date": _date(),
+            },
+        }  # fmt: skip
+
+
+class Pace:
+    """Tells how long the rest takes from how long the part before took.
+
+    Args:
+        start: how much was done before the clock started.
+    """
+
+    def __init__(self, start: int = 0) -> None:
+        self._start = start
+        self._began = time.monotonic()
+
+    def seconds_left(self, done: int, total: int) -> float | None:
+        """Seconds for ``total - done`` more, at the pace so far; None before the first is done."""
+        if done >= total:
+            return 0.0
+        if done <= self._start:
+            return None
+        return (time.monotonic() - self._began) / (done - self._start) * (total - done)
+
+
+def entry_extra(source: Source, entry: Entry) -> dict[str, Any]:
+    """The optional fields of a frame's record that its entry tells."""
+    extra: dict[str, Any] = {"time": round(entry.time, 6)}
+    if source.kind == "images":
+        extra["image"] = str(entry.path)
+    return extra
+
+
+def _date() -> str:
+    """Now, or the moment that reproducible builds are told to take for it."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
+    return moment.isoformat(timespec="seconds")

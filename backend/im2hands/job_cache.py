@@ -1,0 +1,125 @@
+"""What a job remembers beside the take: keys of what was computed from what, and the hands already seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from .errors import FrameError
+from .hands import Camera, Side, TwoHands
+from .keypoints.provider import HandDetection
+from .take import pack_arrays, write_atomically
+
+# Files up to this size are hashed whole; of larger ones (clips) evenly spaced blocks: hours of footage open at once.
+WHOLE_FILE_BYTES = 64 * 2**20
+_BLOCK_BYTES, _BLOCKS = 2**20, 32
+
+
+def digest(*parts: Any) -> str:
+    """A hash of JSON values, bytes and arrays; the same in every process."""
+    state = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            data = f"{part.dtype.str}{part.shape}".encode() + np.ascontiguousarray(part).tobytes()
+        elif isinstance(part, bytes):
+            data = part
+        else:
+            data = json.dumps(part, sort_keys=True, ensure_ascii=True).encode()
+        state.update(len(data).to_bytes(8, "little") + data)
+    return state.hexdigest()[:32]
+
+
+def fingerprint(path: Path) -> str:
+    """A hash of a file's content: whole up to :data:`WHOLE_FILE_BYTES`, blocks and size beyond.
+
+    Raises:
+        FrameError: it cannot be read.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as handle:
+            if size <= WHOLE_FILE_BYTES:
+                return digest(handle.read())
+            state = hashlib.sha256(str(size).encode())
+            for block in range(_BLOCKS):
+                handle.seek((size - _BLOCK_BYTES) * block // (_BLOCKS - 1))
+                state.update(handle.read(_BLOCK_BYTES))
+            return state.hexdigest()[:32]
+    except OSError as error:
+        raise FrameError(f"Cannot read {path}: {error.strerror or error}.", "Check the path.") from error
+
+
+def hands_digest(hands: TwoHands, camera: Camera) -> str:
+    """A hash of everything the surfaces of a frame depend on, save the picture, the weights and the settings."""
+    parts: list[Any] = [camera.to_dict(), camera.rotation, camera.translation]
+    for hand in hands.present():
+        parts += [hand.side, hand.source, hand.score, hand.positions, hand.pixels, hand.confidence]
+    return digest(*parts)
+
+
+class DetectionCache:
+    """The hands seen in each frame, kept in ``TAKE/cache`` so that a job that goes on sees exactly the same.
+
+    Args:
+        folder: made when the first frame is kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, index: int, key: str) -> list[HandDetection] | None:
+        """The hands of frame ``index``, if they were kept under that key and the file is sound."""
+        try:
+            with np.load(self._path(index), allow_pickle=False) as data:
+                arrays = {name: data[name] for name in data.files}
+            if str(arrays["key"]) != key:
+                return None
+            return [_detection(arrays, number) for number in range(int(arrays["count"]))]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None  # absent, or damaged: found again
+
+    def write(self, index: int, key: str, detections: Sequence[HandDetection]) -> None:
+        """Keep the hands of frame ``index``.
+
+        Raises:
+            TakeError: it cannot be written.
+        """
+        arrays = {"key": np.array(key), "count": np.array(len(detections))}
+        for number, hand in enumerate(detections):
+            arrays[f"{number}_words"] = np.array([hand.side, hand.source])
+            arrays[f"{number}_score"] = np.array(hand.score, np.float64)
+            for name in ("pixels", "shape", "confidence"):
+                arrays[f"{number}_{name}"] = np.asarray(getattr(hand, name), np.float64)
+        write_atomically(self._path(index), pack_arrays(arrays))
+
+    def finished_clip(self, key: str) -> list[int] | None:
+        """The frames of a clip whose hands are all kept under that key; None if it was not gone through to its end."""
+        try:
+            data = json.loads((self._folder / "clip.json").read_text(encoding="utf-8"))
+            return [int(index) for index in data["frames"]] if data["key"] == key else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def finish_clip(self, key: str, frames: Sequence[int]) -> None:
+        """Note that a clip was gone through to its end and which of its frames there are.
+
+        Raises:
+            TakeError: it cannot be written.
+        """
+        text = json.dumps({"key": key, "frames": list(frames)})
+        write_atomically(self._folder / "clip.json", text.encode())
+
+    def _path(self, index: int) -> Path:
+        return self._folder / "hands" / f"{index:06d}.npz"
+
+
+def _detection(arrays: dict[str, np.ndarray], number: int) -> HandDetection:
+    side, source = (str(word) for word in arrays[f"{number}_words"])
+    pixels, shape, confidence = (arrays[f"{number}_{name}"] for name in ("pixels", "shape", "confidence"))
+    return HandDetection(cast(Side, side), pixels, shape, confidence, float(arrays[f"{number}_score"]), source)

@@ -1,0 +1,127 @@
+"""The parts a job is made of, so that tests can put others in their place; real ones are imported on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .frames import Frame
+from .hands import Camera, Side, TwoHands
+from .keypoints.provider import HandDetection, KeypointProvider
+from .options import ReconstructOptions
+
+if TYPE_CHECKING:
+    from .reconstruction import HandMesh
+
+
+class Reconstructor(Protocol):
+    """Makes the surfaces of one frame; see :mod:`im2hands.reconstruction`."""
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Names and sha256 of the weights."""
+        ...
+
+    def reconstruct(self, frame: Frame, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
+        """A mesh per hand; raises FrameError."""
+        ...
+
+
+class Keypoints(Protocol):
+    """Keypoints that a person gave; see :class:`im2hands.keypoints.KeypointFile`."""
+
+    @property
+    def frames(self) -> Sequence[int]:
+        """Indices there are keypoints for."""
+        ...
+
+    def hands(self, index: int, camera: Camera) -> TwoHands:
+        """The hands of a frame; none where the file has none. Raises InputError."""
+        ...
+
+
+@dataclass(frozen=True)
+class ProviderNeeds:
+    """What a provider is made from.
+
+    Args:
+        options: of the job. video: the frames are those of a clip, in order. cache_folder: for searches.
+        progress: called with (done, total) during a long search. cancelled: asked during a long search.
+    """
+
+    options: ReconstructOptions
+    video: bool
+    cache_folder: Path
+    progress: Callable[[int, int], None]
+    cancelled: Callable[[], bool]
+
+
+class JobParts:
+    """Makers of what a job works with. Every method may raise the errors of what it makes."""
+
+    def device_name(self, options: ReconstructOptions) -> str:
+        """The device that will be used, as ``--device`` takes it."""
+        from .devices import choose_device
+
+        return str(choose_device(options.device))
+
+    def reconstructor(self, options: ReconstructOptions, device_name: str) -> Reconstructor:
+        """The networks, loaded and on their device."""
+        import torch
+
+        from .reconstruction import load_reconstructor
+
+        return load_reconstructor(
+            options.weights, device=torch.device(device_name), voxel_m=options.voxel_mm / 1000, stage=options.stage
+        )
+
+    def keypoint_file(self, path: Path) -> Keypoints:
+        """A person's keypoints, read."""
+        from .keypoints import KeypointFile
+
+        return KeypointFile.read(path)
+
+    def provider(self, needs: ProviderNeeds) -> KeypointProvider:
+        """What finds hands in pictures, ready."""
+        from .keypoints import HandBoxes, make_provider
+
+        boxes = needs.options.hand_boxes
+        return make_provider(
+            needs.options.keypoints,
+            video=needs.video,
+            crop_search=needs.options.crop_search,
+            hand_boxes=HandBoxes.read(Path(boxes)) if boxes else None,
+            cache_folder=needs.cache_folder,
+            progress=needs.progress,
+            cancelled=needs.cancelled,
+        )
+
+    def lift(self, detections: Sequence[HandDetection], camera: Camera, palm_m: float) -> TwoHands:
+        """Hands seen in a picture as metric keypoints in the camera frame."""
+        from .keypoints import lift
+
+        return lift(detections, camera, palm_m)
+
+    def versions(self) -> dict[str, str]:
+        """Versions of everything that shapes a result."""
+        import platform
+        from importlib import metadata
+
+        from . import __version__
+
+        found = {"im2hands": __version__, "python": platform.python_version()}
+        for package in (
+            "torch",
+            "numpy",
+            "mediapipe",
+            "opencv-contrib-python",
+            "opencv-python",
+            "opencv-python-headless",
+        ):
+            try:
+                found[package] = metadata.version(package)
+            except metadata.PackageNotFoundError:
+                continue
+        return found

@@ -1,0 +1,232 @@
+"""The first phase of a job: the hands of every frame, seen by a provider or read from a file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .background import Background
+from .camera_choice import CameraChoice
+from .errors import FrameError, Im2HandsError, InputError, TakeError
+from .frames import Entry, Frame, Source
+from .hands import Camera, TwoHands
+from .job_cache import DetectionCache, digest, fingerprint
+from .job_parts import JobParts, ProviderNeeds
+from .keypoints.provider import HandDetection, KeypointProvider
+from .options import ReconstructOptions
+
+# A provider's own progress is passed on no more often than this.
+_SEARCH_REPORT_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class FoundHands:
+    """What the first phase found in one frame.
+
+    Args:
+        entry: the frame. camera: of its picture. hands: in that camera's frame. picture: hash of the picture or clip.
+    """
+
+    entry: Entry
+    camera: Camera
+    hands: TwoHands
+    picture: str
+
+
+class KeypointPhase:
+    """Finds the hands of every frame of a source; what it finds is kept in the take's cache.
+
+    Args:
+        options, source, cameras, parts: of the job. background: where the provider lives.
+        cache: the take's cache folder.
+        cancelled: passed on to the provider.
+        report: called with frames done and seconds this frame will still take (None if it cannot be told).
+        failed: called with a frame that cannot be used and why.
+    """
+
+    def __init__(
+        self,
+        options: ReconstructOptions,
+        source: Source,
+        cameras: CameraChoice,
+        parts: JobParts,
+        background: Background,
+        cache: Path,
+        cancelled: Callable[[], bool],
+        report: Callable[[int, float | None], None],
+        failed: Callable[[Entry, Im2HandsError], None],
+    ) -> None:
+        self._options, self._source, self._cameras, self._parts = options, source, cameras, parts
+        self._background, self._cancelled, self._report, self._failed = background, cancelled, report, failed
+        self._folder = cache
+        self._cache = DetectionCache(cache)
+        self._provider: KeypointProvider | None = None
+        self._search: tuple[int, int] = (0, 0)
+        self._clip_hash = ""
+        self._settings = ""
+        self._done = 0
+        self._frame_started = self._reported = 0.0
+
+    def run(self) -> list[FoundHands]:
+        """The hands of every frame that can be used, in order.
+
+        Raises:
+            Cancelled: between two frames or in the middle of one.
+            Im2HandsError: the provider, the keypoint file or the clip cannot be used at all.
+        """
+        if self._source.kind == "video":
+            self._clip_hash = fingerprint(self._source.entries[0].path)
+        if self._options.keypoint_file is not None:
+            return self._from_file(self._options.keypoint_file)
+        boxes = self._options.hand_boxes
+        self._settings = digest(
+            self._options.keypoints,
+            self._options.crop_search,
+            self._parts.versions(),
+            fingerprint(Path(boxes)) if boxes and Path(boxes).is_file() else None,
+        )
+        seen = self._cached_clip() if self._source.kind == "video" else None
+        return seen if seen is not None else self._look()
+
+    def close(self) -> None:
+        """Release the provider; to be called on the background thread."""
+        if self._provider is not None:
+            self._provider.close()
+
+    def tick(self) -> None:
+        """Report a search that takes long; called while the background thread is busy."""
+        done, total = self._search
+        if done and time.monotonic() - self._reported > _SEARCH_REPORT_SECONDS:
+            self._reported = time.monotonic()
+            self._report(self._done, (self._reported - self._frame_started) / done * max(total - done, 0))
+
+    def _from_file(self, path: Path) -> list[FoundHands]:
+        keypoints = self._parts.keypoint_file(path)
+        indices = [entry.index for entry in self._source.entries]
+        if not set(indices) & set(keypoints.frames):
+            named = ", ".join(str(index) for index in list(keypoints.frames)[:3])
+            raise InputError(
+                f"{path.name} has keypoints of frames {named}..., none of which is among the chosen "
+                f"({indices[0]} to {indices[-1]}).",
+                "Number the frames in the keypoint file as the pictures are numbered.",
+            )
+
+        def hands(entry: Entry, camera: Camera) -> FoundHands:
+            return FoundHands(entry, camera, keypoints.hands(entry.index, camera), self._picture(entry))
+
+        return self._each(self._source.entries, hands)
+
+    def _each(self, entries: Sequence[Entry], make: Callable[[Entry, Camera], FoundHands]) -> list[FoundHands]:
+        """``make`` for every frame whose picture has a camera; frames that fail are told of and left out."""
+        found = []
+        for entry in entries:
+            self._background.check()
+            try:
+                found.append(make(entry, self._camera(entry)))
+            except (FrameError, InputError) as error:
+                self._failed(entry, error)
+            self._done += 1
+            self._report(self._done, None)
+        return found
+
+    def _cached_clip(self) -> list[FoundHands] | None:
+        """A clip's hands from the cache, all or nothing: what a provider sees depends on the frames before."""
+        frames = self._cache.finished_clip(self._clip_key())
+        if frames is None:
+            return None
+        entries = [entry for entry in self._source.entries if entry.index in set(frames)]
+        kept = {entry.index: self._cache.read(entry.index, self._clip_key()) for entry in entries}
+        if any(hands is None for hands in kept.values()):
+            return None
+        return self._each(entries, lambda entry, camera: self._lifted(entry, camera, kept[entry.index] or []))
+
+    def _look(self) -> list[FoundHands]:
+        """Go through the pictures; of photos only those whose hands are not kept are looked at."""
+        found: dict[int, FoundHands] = {}
+        waiting: list[Entry] = []
+        for entry in self._source.entries:
+            self._background.check()
+            kept = self._kept_photo(entry)
+            if kept is None:
+                waiting.append(entry)
+            else:
+                found[entry.index] = kept
+        self._done = len(found)
+        self._report(self._done, None)
+        seen: list[int] = []
+        complete = True
+        previous: Sequence[HandDetection] = ()
+        if not waiting:
+            return [found[index] for index in sorted(found)]
+        provider = self._make_provider()
+        for entry, frame in self._source.read(waiting):
+            self._background.check()
+            try:
+                if isinstance(frame, FrameError):
+                    raise frame
+                camera = self._camera(entry)
+                detections = self._detect(provider, frame, previous)
+                self._cache.write(entry.index, self._key(entry), detections)
+                seen.append(entry.index)
+                previous = detections if self._source.kind == "video" else ()
+                found[entry.index] = self._lifted(entry, camera, detections)
+            except TakeError:
+                raise
+            except (FrameError, InputError) as error:
+                complete, previous = False, ()
+                self._failed(entry, error)
+            self._done += 1
+            self._report(self._done, None)
+        if self._source.kind == "video" and complete:
+            self._cache.finish_clip(self._clip_key(), seen)
+        return [found[index] for index in sorted(found)]
+
+    def _kept_photo(self, entry: Entry) -> FoundHands | None:
+        if self._source.kind == "video":
+            return None
+        try:
+            detections = self._cache.read(entry.index, self._key(entry))
+            return None if detections is None else self._lifted(entry, self._camera(entry), detections)
+        except (FrameError, InputError):
+            return None  # found and told of when the picture is read
+
+    def _make_provider(self) -> KeypointProvider:
+        video = self._source.kind == "video"
+        needs = ProviderNeeds(self._options, video, self._folder, self._note_search, self._cancelled)
+
+        def make() -> KeypointProvider:
+            self._provider = self._parts.provider(needs)
+            return self._provider
+
+        return self._background.run(make)
+
+    def _detect(
+        self, provider: KeypointProvider, frame: Frame, previous: Sequence[HandDetection]
+    ) -> list[HandDetection]:
+        self._frame_started = self._reported = time.monotonic()
+        self._search = (0, 0)
+        return self._background.run(lambda: provider.detect(frame, previous))
+
+    def _note_search(self, done: int, total: int) -> None:
+        self._search = (done, total)
+
+    def _lifted(self, entry: Entry, camera: Camera, detections: Sequence[HandDetection]) -> FoundHands:
+        hands = self._parts.lift(detections, camera, self._options.palm_mm / 1000)
+        return FoundHands(entry, camera, hands, self._picture(entry))
+
+    def _camera(self, entry: Entry) -> Camera:
+        return self._cameras.for_picture(self._source.probe(entry))
+
+    def _picture(self, entry: Entry) -> str:
+        return digest(self._clip_hash, entry.index) if self._clip_hash else fingerprint(entry.path)
+
+    def _key(self, entry: Entry) -> str:
+        if self._source.kind == "video":
+            return self._clip_key()
+        return digest(fingerprint(entry.path), self._settings)
+
+    def _clip_key(self) -> str:
+        chosen = [entry.index for entry in self._source.entries]
+        return digest(self._clip_hash, chosen, self._source.fps, self._settings)

@@ -1,0 +1,191 @@
+"""The messages of the protocol (``docs/protocol.md``): requests as they come in, events as they go out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Literal
+
+from .errors import Im2HandsError
+from .take import FrameStatus
+
+PROTOCOL_VERSION = 1
+
+REQUEST_TYPES = ("hello", "reconstruct", "cancel", "status", "shutdown")
+
+Phase = Literal["open", "weights", "keypoints", "surfaces"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of everything the backend says; ``type`` is the name on the wire."""
+
+    type: ClassVar[str] = ""
+
+    def to_dict(self, request_id: str | None) -> dict[str, Any]:
+        """Plain JSON types, ``type`` and ``id`` first."""
+        return {"type": self.type, "id": request_id, **asdict(self)}
+
+    def to_line(self, request_id: str | None) -> bytes:
+        """One line of UTF-8 JSON with its line end."""
+        text = json.dumps(self.to_dict(request_id), ensure_ascii=False, allow_nan=False)
+        # Paths may hold bytes that are no UTF-8; such a character is escaped rather than breaking the line.
+        return text.encode("utf-8", errors="backslashreplace") + b"\n"
+
+
+@dataclass(frozen=True)
+class Ready(Event):
+    """The answer to ``hello``: what is installed and at hand."""
+
+    type: ClassVar[str] = "ready"
+    protocol: int
+    version: str
+    python: str
+    devices: list[dict[str, str]]
+    weights: list[dict[str, Any]]
+    platform: str
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """How far a phase is; ``seconds_left`` is None while it cannot be told."""
+
+    type: ClassVar[str] = "progress"
+    phase: Phase
+    done: int
+    total: int
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class FrameDone(Event):
+    """A frame is on disk (or has failed: ``file`` is empty then)."""
+
+    type: ClassVar[str] = "frame"
+    index: int
+    status: FrameStatus
+    file: str
+    message: str
+    take: str
+
+
+@dataclass(frozen=True)
+class Warned(Event):
+    """Something a person should know, once; the job goes on."""
+
+    type: ClassVar[str] = "warning"
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Failed(Event):
+    """A request that could not be done; ``fatal``: the job or the server ended."""
+
+    type: ClassVar[str] = "error"
+    code: str
+    message: str
+    hint: str = ""
+    fatal: bool = True
+
+    @classmethod
+    def from_error(cls, error: Im2HandsError, fatal: bool = True) -> Failed:
+        """The event that tells of an error."""
+        return cls(error.code, error.message, error.hint, fatal)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a job went: frames by status, frames kept from before, seconds in all."""
+
+    total: int = 0
+    ok: int = 0
+    partial: int = 0
+    empty: int = 0
+    failed: int = 0
+    reused: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Finished(Event):
+    """A job ended, by itself or cancelled; ``take`` is the folder."""
+
+    type: ClassVar[str] = "finished"
+    take: str
+    cancelled: bool
+    summary: Summary = field(default_factory=Summary)
+
+
+@dataclass(frozen=True)
+class Heartbeat(Event):
+    """The job with that id is alive."""
+
+    type: ClassVar[str] = "heartbeat"
+    job: str
+
+
+@dataclass(frozen=True)
+class Status(Event):
+    """The answer to ``status``."""
+
+    type: ClassVar[str] = "status"
+    busy: bool
+    job: str | None
+    version: str
+
+
+@dataclass(frozen=True)
+class Bye(Event):
+    """The answer to ``shutdown``; the process ends."""
+
+    type: ClassVar[str] = "bye"
+
+
+class MessageError(Im2HandsError):
+    """A request that is refused; ``code`` as in the protocol, ``request_id`` is echoed if there was one."""
+
+    def __init__(self, code: str, message: str, hint: str = "", request_id: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.code = code  # type: ignore[misc]
+        self.request_id = request_id
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it came in: its type (one of :data:`REQUEST_TYPES`), its id and all its fields."""
+
+    type: str
+    id: str
+    fields: Mapping[str, Any]
+
+
+def parse_request(line: bytes) -> Request:
+    """Read one line.
+
+    Raises:
+        MessageError: not a JSON object, without a type or an id, or of an unknown type.
+    """
+    try:
+        data = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise MessageError(
+            "bad_message", f"A line is not JSON: {error}.", "Send one JSON object a line, UTF-8."
+        ) from error
+    if not isinstance(data, dict):
+        raise MessageError("bad_message", "A line is JSON but no object.", 'Send {"type": ..., "id": ...}.')
+    identifier, kind = data.get("id"), data.get("type")
+    if not isinstance(identifier, str) or not identifier:
+        raise MessageError("bad_message", "A request has no id.", 'Send an "id" of your choice, a text.')
+    if not isinstance(kind, str):
+        raise MessageError("bad_message", "A request has no type.", f"Known are {_known()}.", identifier)
+    if kind not in REQUEST_TYPES:
+        raise MessageError(
+            "unknown_type", f'There is no request of type "{kind}".', f"Known are {_known()}.", identifier
+        )
+    return Request(kind, identifier, data)
+
+
+def _known() -> str:
+    return ", ".join(REQUEST_TYPES)

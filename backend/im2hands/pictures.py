@@ -1,0 +1,215 @@
+"""Reads one picture file as uint8 RGB, upright, and what its header says about size and focal length."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import FrameError
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".exr"})
+
+# Smaller pictures cannot show a hand: MediaPipe looks at 192 pixels, so 32 are a blur six times enlarged.
+MIN_SIDE = 32
+
+FULL_FRAME_DIAGONAL_MM = (
+    43.2666  # of the 36 x 24 mm frame that "35 mm equivalent" focal lengths refer to (CIPA DCG-001)
+)
+
+_EXIF_ORIENTATION, _EXIF_IFD = 0x0112, 0x8769
+_FOCAL_MM, _FOCAL_35MM = 0x920A, 0xA405
+_PLANE_X_RESOLUTION, _PLANE_UNIT, _PIXEL_WIDTH = 0xA20E, 0xA210, 0xA002
+_PLANE_UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
+
+# What Pillow's readers raise on damaged files.
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
+
+
+@dataclass(frozen=True)
+class PictureInfo:
+    """What the header of a picture says.
+
+    Args:
+        width, height: pixels, upright (EXIF orientation applied).
+        focal_px: focal length by EXIF, pixels; None if EXIF does not say.
+    """
+
+    width: int
+    height: int
+    focal_px: float | None = None
+
+
+def probe_picture(path: Path) -> PictureInfo:
+    """Size and EXIF focal length of a picture, without decoding it where that is possible.
+
+    Raises:
+        FrameError: no picture can be read from the file, or it is too small.
+    """
+    data = _read_bytes(path)
+    image = _open(data)
+    if image is None:
+        pixels = _decode_opencv(data, path)
+        return _check_size(PictureInfo(pixels.shape[1], pixels.shape[0]), path)
+    width, height = image.size
+    exif = _exif(image)
+    focal = _focal_px(exif, width, height)
+    if _int(exif.get(_EXIF_ORIENTATION)) in (5, 6, 7, 8):  # those that turn the picture by a quarter
+        width, height = height, width
+    return _check_size(PictureInfo(width, height, focal), path)
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """Decode a picture: 8 or 16 bits, floats, grey, palette, alpha, CMYK; EXIF orientation applied.
+
+    Returns:
+        (H, W, 3) uint8 RGB. Alpha is laid over mid grey; linear floats are shown as sRGB.
+
+    Raises:
+        FrameError: missing, empty, cut off, damaged, not a picture, or too small.
+    """
+    from PIL import Image, ImageOps
+
+    data = _read_bytes(path)
+    image = _open(data)
+    if image is None:
+        pixels = _decode_opencv(data, path)
+    else:
+        try:
+            # Pillow refuses a file that ends early; OpenCV would fill the rest with grey and say nothing.
+            image.load()
+            pixels = _to_rgb8(ImageOps.exif_transpose(image))
+        except (*_DAMAGE, Image.DecompressionBombError) as error:
+            if image.format != "TIFF":  # some TIFF layouts that Pillow opens, only OpenCV decodes
+                raise _damaged(path, error) from error
+            pixels = _decode_opencv(data, path)
+    _check_size(PictureInfo(pixels.shape[1], pixels.shape[0]), path)
+    return pixels
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise FrameError(f"There is no file {path}.", "Check the path.") from error
+    except OSError as error:
+        raise FrameError(f"Cannot read {path}: {error.strerror or error}.", "Check the file's permissions.") from error
+    if not data:
+        raise FrameError(f"{path} is empty (0 bytes).", "Copy or export the picture again.")
+    return data
+
+
+def _open(data: bytes) -> Any:
+    """The picture as Pillow sees it, not decoded yet; None if Pillow does not know the format."""
+    from PIL import Image
+
+    try:
+        return Image.open(io.BytesIO(data))
+    except (*_DAMAGE, Image.DecompressionBombError):
+        return None
+
+
+def _decode_opencv(data: bytes, path: Path) -> np.ndarray:
+    # OpenCV reads EXR only when this is set before its first import, and only if it was built with OpenEXR.
+    os.environ.setdefault("OPENCV_IO_ENABLE_OPENEXR", "1")
+    import cv2
+
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        if path.suffix.lower() == ".exr":
+            raise FrameError(
+                f"{path} cannot be read: this build of OpenCV reads no EXR.", "Convert it to PNG or 16-bit TIFF."
+            )
+        raise FrameError(f"{path} is not a picture that can be read.", "Give a JPEG, PNG, WebP or TIFF file.")
+    if pixels.ndim == 2:
+        return np.repeat(_to_8_bits(pixels)[..., None], 3, axis=2)
+    return np.ascontiguousarray(_to_8_bits(pixels[..., 2::-1]))
+
+
+def _to_rgb8(image: Any) -> np.ndarray:
+    """Any Pillow image, upright, as (H, W, 3) uint8."""
+    from PIL import Image
+
+    if image.mode.startswith("I") or image.mode == "F":
+        return np.repeat(_to_8_bits(np.asarray(image))[..., None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, (128, 128, 128, 255))
+        image = Image.alpha_composite(ground, image)
+    return np.array(image.convert("RGB"))
+
+
+def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
+    """Integers of 8, 16 or 32 bits, or linear floats from 0 to 1, as uint8 of the same shape."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype.kind == "f":
+        linear = np.clip(np.nan_to_num(pixels.astype(np.float32)), 0.0, 1.0)
+        curve = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+        return (curve * 255 + 0.5).astype(np.uint8)
+    clipped = np.clip(pixels, 0, 65535).astype(np.uint32)  # Pillow gives 16-bit grey as 32-bit integers at times
+    return ((clipped + 128) // 257).astype(np.uint8)
+
+
+def _exif(image: Any) -> dict[int, Any]:
+    """The EXIF tags of both directories; empty where there are none or they are damaged."""
+    try:
+        exif = image.getexif()
+        return {**dict(exif), **dict(exif.get_ifd(_EXIF_IFD))}
+    except (*_DAMAGE, KeyError):
+        return {}
+
+
+def _focal_px(exif: dict[int, Any], width: int, height: int) -> float | None:
+    """Focal length in pixels from EXIF, for a picture of ``width`` x ``height`` as stored."""
+    candidates = []
+    equivalent = _number(exif.get(_FOCAL_35MM))
+    if equivalent:
+        candidates.append(equivalent / FULL_FRAME_DIAGONAL_MM * math.hypot(width, height))
+    focal_mm, resolution = _number(exif.get(_FOCAL_MM)), _number(exif.get(_PLANE_X_RESOLUTION))
+    unit_mm = _PLANE_UNIT_MM.get(_int(exif.get(_PLANE_UNIT, 2)))
+    if focal_mm and resolution and unit_mm:
+        original_width = _number(exif.get(_PIXEL_WIDTH)) or width
+        candidates.append(focal_mm * resolution / unit_mm * width / original_width)
+    for focal in candidates:
+        if 0.2 < focal / max(width, height) < 30.0:  # 136 degrees to 2 degrees: beyond, the tags are wrong
+            return focal
+    return None
+
+
+def _number(value: Any) -> float:
+    """An EXIF number or rational as float; 0.0 for anything that is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return 0.0
+    return number if math.isfinite(number) and number > 0 else 0.0
+
+
+def _int(value: Any) -> int:
+    return int(_number(value))
+
+
+def _check_size(info: PictureInfo, path: Path) -> PictureInfo:
+    if min(info.width, info.height) < MIN_SIDE:
+        raise FrameError(
+            f"{path} has {info.width} x {info.height} pixels, too few to show a hand.",
+            f"Give a picture of at least {MIN_SIDE} x {MIN_SIDE} pixels.",
+        )
+    return info
+
+
+def _damaged(path: Path, error: Exception) -> FrameError:
+    if "truncated" in str(error).lower():
+        return FrameError(f"{path} is cut off: its data ends early.", "Copy or export the picture again.")
+    return FrameError(f"{path} is damaged: {error}.", "Copy or export the picture again.")

@@ -1,0 +1,219 @@
+"""The JSON-lines server that the add-on talks to (``docs/protocol.md``)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import platform
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import BinaryIO
+
+from . import __version__
+from .errors import Im2HandsError
+from .job import ReconstructJob
+from .job_parts import JobParts
+from .messages import (
+    PROTOCOL_VERSION,
+    Bye,
+    Event,
+    Failed,
+    Heartbeat,
+    MessageError,
+    Ready,
+    Request,
+    Status,
+    parse_request,
+)
+from .options import ReconstructOptions
+
+HEARTBEAT_SECONDS = 1.0
+# After stdin ends or a shutdown: how long a job may take to come to rest, and when the process ends whatever happens.
+REST_SECONDS = 1.8
+LAST_RESORT_SECONDS = 2.5
+
+log = logging.getLogger(__name__)
+
+
+class Server:
+    """Answers requests until they end; one job at a time on a thread of its own.
+
+    Args:
+        requests: lines come from here. events: lines go there, and nothing else may.
+        parts: what jobs are made of.
+        last_resort: ends the process when requests ended and the server cannot come to rest.
+    """
+
+    def __init__(
+        self,
+        requests: BinaryIO,
+        events: BinaryIO,
+        parts: JobParts | None = None,
+        last_resort: Callable[[], None] = lambda: os._exit(0),
+    ) -> None:
+        self._requests, self._events, self._parts, self._last_resort = requests, events, parts, last_resort
+        self._lock = threading.Lock()
+        self._inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._job: str | None = None
+        self._worker: threading.Thread | None = None
+        self._cancel = threading.Event()
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Serve until stdin ends, the client goes away, a protocol does not fit, or ``shutdown``."""
+        threading.Thread(target=self._read, name="im2hands-requests", daemon=True).start()
+        threading.Thread(target=self._beat, name="im2hands-heartbeat", daemon=True).start()
+        goes_on = True
+        while goes_on and (line := self._inbox.get()) is not None:
+            if line.strip():
+                goes_on = self._answer(line)
+        self._stop_job()
+        self._ended.set()
+
+    def _read(self) -> None:
+        try:
+            for line in self._requests:
+                self._inbox.put(line)
+        except (OSError, ValueError):
+            log.info("requests can no longer be read")
+        log.info("requests ended")
+        self._cancel.set()
+        self._inbox.put(None)
+        # The main thread may be deep in an import; the promise to end holds all the same.
+        if not self._ended.wait(LAST_RESORT_SECONDS):
+            self._last_resort()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_SECONDS):
+            job = self._job
+            if job is not None:
+                self._send(Heartbeat(job), job)
+
+    def _answer(self, line: bytes) -> bool:
+        """Answer one line; whether the server goes on."""
+        try:
+            request = parse_request(line)
+        except MessageError as error:
+            self._send(Failed.from_error(error, fatal=False), error.request_id)
+            return True
+        try:
+            return self._serve(request)
+        except Im2HandsError as error:
+            self._send(Failed.from_error(error, fatal=False), request.id)
+        except Exception as error:  # the server outlives a request it could not answer
+            log.exception("request %s failed", request.type)
+            self._send(internal_error(error, fatal=False), request.id)
+        return True
+
+    def _serve(self, request: Request) -> bool:
+        if request.type == "hello":
+            return self._hello(request)
+        if request.type == "status":
+            job = self._job
+            self._send(Status(job is not None, job, __version__), request.id)
+        elif request.type == "cancel":
+            self._cancel_job(request)
+        elif request.type == "reconstruct":
+            self._start(request)
+        else:  # shutdown
+            self._stop_job()
+            self._send(Bye(), request.id)
+            return False
+        return True
+
+    def _hello(self, request: Request) -> bool:
+        wanted = request.fields.get("protocol")
+        if wanted != PROTOCOL_VERSION:
+            older = isinstance(wanted, int) and wanted < PROTOCOL_VERSION
+            hint = "Update the add-on." if older else "Set up the backend again from the add-on's preferences."
+            message = f"The add-on speaks protocol {wanted}, this backend ({__version__}) speaks {PROTOCOL_VERSION}."
+            self._send(Failed("protocol", message, hint), request.id)
+            return False
+        from .devices import list_devices
+        from .weights import list_weights
+
+        weights = [
+            {"name": info.name, "sha256": info.sha256, "found": info.found, "problem": info.problem}
+            for info in list_weights()
+        ]
+        devices = [asdict(device) for device in list_devices()]
+        python = platform.python_version()
+        ready = Ready(PROTOCOL_VERSION, __version__, python, devices, weights, platform.platform())
+        self._send(ready, request.id)
+        return True
+
+    def _cancel_job(self, request: Request) -> None:
+        job = self._job
+        if job is None or request.fields.get("job") != job:
+            raise MessageError("no_such_job", f'The job "{request.fields.get("job")}" is not running.')
+        self._cancel.set()
+
+    def _start(self, request: Request) -> None:
+        if self._job is not None:
+            raise MessageError("busy", "A reconstruction is running.", "Wait for it or cancel it.")
+        try:
+            options = ReconstructOptions.from_request(request.fields)
+        except Im2HandsError as error:
+            self._send(Failed.from_error(error), request.id)
+            return
+        self._cancel.clear()
+        self._job = request.id
+        self._worker = threading.Thread(target=self._work, args=(request.id, options), name="im2hands-job", daemon=True)
+        self._worker.start()
+
+    def _work(self, job: str, options: ReconstructOptions) -> None:
+        last: Event
+        try:
+            last = ReconstructJob(options, lambda event: self._send(event, job), self._cancel.is_set, self._parts).run()
+        except Im2HandsError as error:
+            log.info("job %s: %s", job, error)
+            last = Failed.from_error(error)
+        except Exception as error:
+            log.exception("job %s failed", job)
+            last = internal_error(error)
+        # Free first: who reads the last event may send the next job at once.
+        self._job = None
+        self._send(last, job)
+
+    def _stop_job(self) -> None:
+        self._cancel.set()
+        if self._worker is not None:
+            self._worker.join(REST_SECONDS)
+
+    def _send(self, event: Event, request_id: str | None) -> None:
+        line = event.to_line(request_id)
+        try:
+            with self._lock:
+                self._events.write(line)
+                self._events.flush()
+        except (OSError, ValueError):  # the client is gone
+            self._cancel.set()
+            self._inbox.put(None)
+
+
+def internal_error(error: BaseException, fatal: bool = True) -> Failed:
+    """The event for a mistake of ours: no traceback, that is in the log."""
+    message = f"Something went wrong inside Im2Hands: {type(error).__name__}: {error}"
+    return Failed("internal", message.splitlines()[0], "The log has the details; please report it.", fatal)
+
+
+def claim_stdio() -> tuple[BinaryIO, BinaryIO]:
+    """Keep stdin and stdout for the protocol: whatever else writes to stdout, native libraries too, lands on stderr.
+
+    Returns:
+        Where requests come from and where events go.
+    """
+    sys.stdout.flush()
+    requests = os.fdopen(os.dup(0), "rb")
+    events = os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    with contextlib.suppress(OSError):  # no stderr: stray output has nowhere to go
+        os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return requests, events

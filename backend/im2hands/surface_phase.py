@@ -1,0 +1,149 @@
+"""The second phase of a job: the surfaces of every frame, each written to the take as soon as it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .background import Background
+from .errors import FrameError, Im2HandsError
+from .frames import Entry, Frame, Source
+from .hands import SIDES, Camera, HandKeypoints, Side, TwoHands
+from .job_cache import digest, hands_digest
+from .job_parts import Reconstructor
+from .keypoint_phase import FoundHands
+from .options import ReconstructOptions
+from .take import FrameRecord, FrameStatus, Take
+
+if TYPE_CHECKING:
+    from .reconstruction import HandMesh
+
+
+class SurfacePhase:
+    """Makes and writes the surfaces of frames whose hands are known.
+
+    Args:
+        options: of the job. take: written to. reconstructor: lives on ``background``. version: of this package.
+    """
+
+    def __init__(
+        self,
+        options: ReconstructOptions,
+        take: Take,
+        reconstructor: Reconstructor,
+        background: Background,
+        version: str,
+    ) -> None:
+        self._take, self._reconstructor, self._background = take, reconstructor, background
+        self._settings = digest(version, reconstructor.provenance, options.stage, options.voxel_mm)
+
+    def key(self, found: FoundHands) -> str:
+        """The hash of everything the frame's result depends on."""
+        return digest(self._settings, found.picture, hands_digest(found.hands, found.camera))
+
+    def sort_out(self, found: Sequence[FoundHands]) -> tuple[list[FoundHands], list[FoundHands]]:
+        """Frames the take has already, computed from exactly this, and frames that are to be made."""
+        reused: list[FoundHands] = []
+        waiting: list[FoundHands] = []
+        for item in found:
+            (reused if self._take.is_complete(item.entry.index, self.key(item)) else waiting).append(item)
+        return reused, waiting
+
+    def run(self, source: Source, waiting: Sequence[FoundHands]) -> Iterator[tuple[Entry, FrameRecord | Im2HandsError]]:
+        """Make the surfaces frame by frame.
+
+        Yields:
+            Each frame with its record, already on disk, or with the reason why it failed (nothing is written then).
+
+        Raises:
+            Cancelled: the person asked to stop. TakeError: the take cannot be written.
+        """
+        by_index = {item.entry.index: item for item in waiting}
+        for entry, frame in source.read([item.entry for item in waiting]) if waiting else ():
+            self._background.check()
+            if isinstance(frame, FrameError):
+                yield entry, frame
+                continue
+            try:
+                record, arrays = self._make(frame, by_index[entry.index], source)
+            except FrameError as error:
+                yield entry, error
+                continue
+            self._take.write_frame(record, arrays)
+            yield entry, record
+
+    def _make(
+        self, frame: Frame, found: FoundHands, source: Source
+    ) -> tuple[FrameRecord, dict[str, np.ndarray] | None]:
+        meshes, trouble = self._reconstruct(frame, found.camera, found.hands)
+        hands = {side: hand for side in SIDES if side in meshes and (hand := found.hands.get(side)) is not None}
+        missing = [side for side in SIDES if side not in hands]
+        status: FrameStatus = "ok" if not missing else "partial" if hands else "empty"
+        message = {"ok": "", "empty": "No hand was found."}.get(status) or (
+            f"Only the {next(iter(hands))} hand was found." if hands else ""
+        )
+        extra: dict[str, Any] = {"time": round(frame.time, 6)}
+        if source.kind == "images":
+            extra["image"] = str(frame.path)
+        if found.camera.to_dict() != self._take.header["camera"]:
+            extra["camera"] = found.camera.to_dict()
+        if [found.camera.width, found.camera.height] != self._take.header["image_size"]:
+            extra["image_size"] = [found.camera.width, found.camera.height]
+        facts: dict[str, dict[str, Any]] = {
+            side: {"confidence": round(hand.score, 4), "source": hand.source} for side, hand in hands.items()
+        }
+        record = FrameRecord(frame.index, status, "", facts, trouble or message, self.key(found), extra)
+        arrays = {
+            f"{side}_{name}": array
+            for side, hand in hands.items()
+            for name, array in _arrays(hand, meshes[side]).items()
+        }
+        return record, arrays or None
+
+    def _reconstruct(self, frame: Frame, camera: Camera, hands: TwoHands) -> tuple[dict[Side, HandMesh], str]:
+        """Meshes by side, and what went wrong with one of two hands."""
+        present = hands.present()
+        if not present:
+            return {}, ""
+        try:
+            return self._call(frame, camera, hands), ""
+        except FrameError as error:
+            if len(present) == 1:
+                raise
+            trouble = str(error)
+        # One bad hand must not cost the other: each by itself.
+        meshes: dict[Side, HandMesh] = {}
+        for hand in present:
+            alone = TwoHands(left=hand) if hand.side == "left" else TwoHands(right=hand)
+            try:
+                meshes.update(self._call(frame, camera, alone))
+            except FrameError as error:
+                trouble = str(error)
+        if not meshes:
+            raise FrameError(trouble)
+        return meshes, trouble
+
+    def _call(self, frame: Frame, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
+        try:
+            return self._background.run(lambda: self._reconstructor.reconstruct(frame, camera, hands))
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+                raise FrameError(
+                    f"{frame.name}: there is not enough memory for the surface.",
+                    "Make the voxels larger (--voxel-mm) or compute on the processor (--device cpu).",
+                ) from error
+            raise
+
+
+def _arrays(hand: HandKeypoints, mesh: HandMesh) -> dict[str, np.ndarray]:
+    """What the take keeps of one hand, as its contract has it."""
+    return {
+        "vertices": np.asarray(mesh.vertices, np.float32),
+        "faces": np.asarray(mesh.faces, np.int32),
+        "keypoints": np.asarray(hand.positions, np.float32),
+        "keypoints_2d": np.asarray(hand.pixels, np.float32),
+        "confidence": np.asarray(hand.confidence, np.float32),
+        "bone_lengths": np.asarray(mesh.bone_lengths, np.float32),
+    }

@@ -1,0 +1,84 @@
+"""Begins a take in a folder, or goes on with the one that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+from .frames import Source
+from .options import ReconstructOptions
+from .take import TAKE_FILE, FrameRecord, Take
+
+
+def begin_take(folder: Path, options: ReconstructOptions, source: Source, header: dict[str, Any]) -> Take:
+    """The take a job writes to.
+
+    With ``resume`` the frames of a take that is there stay, also those that are not chosen this time; the date stays
+    too if nothing else in its header changed. With ``overwrite`` they are deleted.
+
+    Args:
+        header: of ``take.json``, for this job.
+
+    Raises:
+        InputError: a take is there and neither was asked for, or it was made from other inputs.
+        TakeError: the folder cannot be written, or the take in it cannot be read.
+    """
+    if not (folder / TAKE_FILE).exists():
+        return Take.create(folder, header)
+    if options.overwrite:
+        _delete_frames(folder)
+        return Take.create(folder, header)
+    if not options.resume:
+        raise InputError(
+            f"There is a take in {folder} already.",
+            "Go on with it (--resume), begin it anew (--overwrite) or name another folder.",
+        )
+    take = Take.open(folder)
+    if take.header.get("source", {}).get("inputs") != header["source"]["inputs"]:
+        raise InputError(
+            f"The take in {folder} was made from other pictures.",
+            "Name another folder, or begin it anew (--overwrite).",
+        )
+    header = _merged(header, take, source)
+    if _undated(header) == _undated(take.header):
+        header["provenance"]["date"] = take.header["provenance"].get("date", header["provenance"]["date"])
+    take.header = {"format": take.header["format"], "version": take.header["version"], **header}
+    take.save()
+    return take
+
+
+def _merged(header: dict[str, Any], take: Take, source: Source) -> dict[str, Any]:
+    """``header`` with ``source`` widened to the frames that stay in the take."""
+    chosen = {entry.index for entry in source.entries}
+    kept = {index: record for index, record in take.records.items() if index not in chosen}
+    if not kept:
+        return header
+    files = {index: _image(record) for index, record in kept.items()}
+    files.update({entry.index: str(entry.path) for entry in source.entries})
+    listed = [files[index] for index in sorted(files) if files[index]]
+    widened = {**header["source"], "files": list(dict.fromkeys(listed)), "first": min(files)}
+    return {**header, "source": widened}
+
+
+def _image(record: FrameRecord) -> str:
+    return str(record.extra.get("image", ""))
+
+
+def _undated(header: Mapping[str, Any]) -> dict[str, Any]:
+    known = ("source", "fps", "image_size", "camera", "settings", "provenance")
+    plain = {name: header.get(name) for name in known}
+    plain["provenance"] = {name: value for name, value in (header.get("provenance") or {}).items() if name != "date"}
+    return plain
+
+
+def _delete_frames(folder: Path) -> None:
+    """Delete the frames that the take in ``folder`` lists; whatever else lies there stays."""
+    try:
+        records = Take.open(folder).records.values()
+    except InputError:
+        return  # too damaged to say what is its own
+    for record in records:
+        if record.file:
+            (folder / record.file).unlink(missing_ok=True)

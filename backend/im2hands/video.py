@@ -1,0 +1,117 @@
+"""Reads a clip frame by frame with OpenCV, forwards only, so that frame numbers are exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+from .pictures import MIN_SIDE
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".ogv"}
+)
+
+# Containers often round their number of frames; so many fewer are the clip's end, more are a clip that was cut off.
+COUNT_TOLERANCE = 2
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What a clip says about itself, and its first frame's size.
+
+    Args:
+        count: number of frames as its header has it (an estimate in many formats).
+        fps: frames a second; 0.0 if the clip does not say.
+        width, height: pixels, upright.
+    """
+
+    count: int
+    fps: float
+    width: int
+    height: int
+
+
+def probe_clip(path: Path) -> ClipInfo:
+    """Open a clip and read its first frame.
+
+    Raises:
+        InputError: it cannot be opened, has no frame that can be read, or its pictures are too small.
+    """
+    import cv2
+
+    capture = _open(path)
+    try:
+        count, fps = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), float(capture.get(cv2.CAP_PROP_FPS))
+        ok, first = capture.read()
+        if not ok or first is None:
+            raise InputError(f"{path} has no frame that can be read.", "Convert the clip to MP4 (H.264).")
+        height, width = first.shape[:2]
+        if count <= 0:  # streams and some WebM files do not say: count
+            count = 1
+            while capture.grab():
+                count += 1
+    finally:
+        capture.release()
+    if min(width, height) < MIN_SIDE:
+        raise InputError(
+            f"{path} has {width} x {height} pixels, too few to show a hand.",
+            f"Give a clip of at least {MIN_SIDE} x {MIN_SIDE} pixels.",
+        )
+    return ClipInfo(count, fps if np.isfinite(fps) and 0.1 <= fps <= 1000 else 0.0, width, height)
+
+
+def read_clip(path: Path, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the wanted frames of a clip.
+
+    Args:
+        wanted: frame numbers counted from 1, ascending.
+
+    Yields:
+        (frame number, (H, W, 3) uint8 RGB), until the wanted ones or the clip are over.
+
+    Raises:
+        InputError: the clip cannot be opened.
+    """
+    import cv2
+
+    capture = _open(path)
+    position = 0  # frames taken from the clip so far; seeking would be faster and wrong with many codecs
+    try:
+        for number in wanted:
+            while position < number - 1:
+                if not capture.grab():
+                    return
+                position += 1
+            ok, pixels = capture.read()
+            if not ok or pixels is None:
+                return
+            position += 1
+            if pixels.ndim == 2:
+                pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+            yield number, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    finally:
+        capture.release()
+
+
+def _open(path: Path) -> Any:
+    import cv2
+
+    try:
+        empty = path.stat().st_size == 0
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror or error}.", "Check the path.") from error
+    if empty:
+        raise InputError(f"{path} is empty (0 bytes).", "Copy or export the clip again.")
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        capture.release()
+        raise InputError(
+            f"{path} cannot be opened as a video.",
+            "The clip is damaged or of an unknown kind; convert it to MP4 (H.264).",
+        )
+    return capture
