@@ -1,0 +1,202 @@
+"""An occupancy field to one closed triangle mesh per hand, coarse to fine.
+
+The field is first asked on a coarse lattice, then, level by level, only where the surface may be: in coarse cells whose
+neighbourhood changes sign or holds small logits. Everything else is filled from the coarser level. The result is the surface
+of the dense lattice (``dense=True`` evaluates that one, for comparison).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import mcubes
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from .errors import FrameError
+from .fields import SOFTNESS, OccupancyField
+
+COARSEST = 0.0035
+"""Metres; no part of a hand, nor a gap worth a hole, slips through a first lattice as fine as this."""
+
+# Coarse cells are refined where a corner's logit is below this many coarse cells' distance, in either direction.
+_BAND = 1.0
+
+
+@dataclass
+class Surface:
+    """A mesh in a hand's canonical frame.
+
+    Args:
+        vertices: (V, 3) float64, metres. faces: (F, 3) int32, outward. queries: points the field was asked at.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    queries: int = field(default=0, compare=False)
+
+
+def extract_surfaces(
+    occupancy: OccupancyField, voxel: float, device: torch.device | None = None, *, dense: bool = False
+) -> list[Surface]:
+    """The surfaces of all hands of a field, in lockstep.
+
+    Args:
+        occupancy: the field. voxel: lattice spacing, metres. device: where points are made (the field's device).
+        dense: evaluate the whole lattice.
+
+    Returns:
+        One closed surface with a single component per hand.
+
+    Raises:
+        FrameError: a hand has no surface.
+    """
+    grids = [_Lattice(*occupancy.bounds(hand), voxel, dense) for hand in range(occupancy.hand_count)]
+    asks = [grid.begin() for grid in grids]
+    while any(len(ask) for ask in asks):
+        hands = np.repeat(np.arange(len(asks)), [len(ask) for ask in asks])
+        points = np.concatenate(asks).astype(np.float32)
+        values = occupancy.logits(torch.from_numpy(hands).to(device), torch.from_numpy(points).to(device))
+        answers = np.split(_to_numpy(values), np.cumsum([len(ask) for ask in asks])[:-1])
+        asks = [grid.answer(value) for grid, value in zip(grids, answers, strict=True)]
+    return [grid.mesh() for grid in grids]
+
+
+def _to_numpy(values: Tensor) -> np.ndarray:
+    return values.detach().float().cpu().numpy()
+
+
+class _Lattice:
+    """One hand's lattice: what to ask next, and the grid of logits so far."""
+
+    def __init__(self, low: Tensor, high: Tensor, voxel: float, dense: bool) -> None:
+        self._voxel = voxel
+        self._levels = 0
+        while not dense and voxel * 2 ** (self._levels + 1) <= COARSEST:
+            self._levels += 1
+        step = 2**self._levels
+        # Lattice points are whole multiples of the voxel, so a hand that keeps still keeps its triangles.
+        first = np.floor(low.double().cpu().numpy() / (voxel * step)).astype(int) * step
+        cells = np.ceil((high.double().cpu().numpy() / voxel - first) / step).astype(int)
+        self._origin, self._coarse_shape = first, tuple(int(n) + 1 for n in cells)
+        self._grid: np.ndarray | None = None
+        self._where: np.ndarray | None = None
+        self._queries = 0
+
+    def _points(self, index: np.ndarray, step: int) -> np.ndarray:
+        self._queries += len(index)
+        return (index * step + self._origin) * self._voxel
+
+    def begin(self) -> np.ndarray:
+        """The points (N, 3) of the coarsest lattice, metres."""
+        index = np.stack(np.meshgrid(*map(np.arange, self._coarse_shape), indexing="ij"), axis=-1).reshape(-1, 3)
+        return self._points(index, 2**self._levels)
+
+    def answer(self, values: np.ndarray) -> np.ndarray:
+        """Take the logits of the last points; returns the next ones, none when the lattice is done."""
+        if self._grid is None:
+            self._grid = values.reshape(self._coarse_shape)
+        elif self._where is not None and len(values):
+            self._grid[tuple(self._where.T)] = values
+        if self._levels == 0 or (self._where is not None and len(values) == 0):
+            self._levels = 0
+            return np.empty((0, 3))
+        step = 2**self._levels
+        wanted = self._fine_points(self._grid, step * self._voxel)
+        self._grid = _doubled(self._grid)
+        self._levels -= 1
+        self._where = np.argwhere(wanted)
+        return self._points(self._where, step // 2)
+
+    @staticmethod
+    def _fine_points(grid: np.ndarray, spacing: float) -> np.ndarray:
+        """Bool over the doubled lattice: points of cells that the surface may cross and that are not known yet."""
+        inside = grid > 0
+        band = np.abs(grid) < _BAND * spacing / SOFTNESS
+        high, low = _cell_max(inside), _cell_max(~inside)
+        cells = (high & low) | _cell_max(band)
+        # One cell further: a surface may bulge into a neighbour between lattice points.
+        cells = ndimage.binary_dilation(high & low, np.ones((3, 3, 3), bool)) | cells
+        shape = tuple(2 * n - 1 for n in grid.shape)
+        wanted = np.zeros(shape, dtype=bool)
+        for x in range(3):
+            for y in range(3):
+                for z in range(3):
+                    view = tuple(slice(k, k + 2 * n - 1, 2) for k, n in zip((x, y, z), cells.shape, strict=True))
+                    wanted[view] |= cells
+        wanted[::2, ::2, ::2] = False
+        return wanted
+
+    def mesh(self) -> Surface:
+        """The closed surface of the finished grid.
+
+        Raises:
+            FrameError: nothing is inside.
+        """
+        grid = self._grid
+        assert grid is not None
+        # A rim of outside points closes the surface at the box; a value of exactly zero would make triangles without area.
+        padded = np.pad(grid, 1, constant_values=-1.0).astype(np.float64)
+        padded[np.abs(padded) < 1e-4] = 1e-4
+        padded = single_component(padded)
+        if not (padded > 0).any():
+            raise FrameError("The network finds no hand around these keypoints.", "Check the keypoints of this frame.")
+        vertices, faces = mcubes.marching_cubes(padded, 0.0)
+        vertices = (vertices - 1 + self._origin) * self._voxel
+        faces = faces.astype(np.int32)
+        if _volume(vertices, faces) < 0:
+            faces = faces[:, ::-1].copy()
+        return Surface(vertices, faces, self._queries)
+
+
+def _cell_max(corners: np.ndarray) -> np.ndarray:
+    """Whether any of a cell's eight corners is set."""
+    for axis in range(3):
+        head = [slice(None)] * 3
+        tail = [slice(None)] * 3
+        head[axis], tail[axis] = slice(None, -1), slice(1, None)
+        corners = corners[tuple(head)] | corners[tuple(tail)]
+    return corners
+
+
+def _doubled(grid: np.ndarray) -> np.ndarray:
+    """The grid on the lattice of half the spacing, linearly interpolated."""
+    for axis in range(3):
+        fine = np.empty([2 * n - 1 if k == axis else n for k, n in enumerate(grid.shape)], dtype=grid.dtype)
+        even, odd = [slice(None)] * 3, [slice(None)] * 3
+        head, tail = [slice(None)] * 3, [slice(None)] * 3
+        even[axis], odd[axis] = slice(None, None, 2), slice(1, None, 2)
+        head[axis], tail[axis] = slice(None, -1), slice(1, None)
+        fine[tuple(even)] = grid
+        fine[tuple(odd)] = 0.5 * (grid[tuple(head)] + grid[tuple(tail)])
+        grid = fine
+    return grid
+
+
+def single_component(grid: np.ndarray) -> np.ndarray:
+    """Keep the largest inside part of a grid of logits and fill its cavities.
+
+    Both sides are joined through lattice edges only, so that the surface between them is one closed component.
+
+    Args:
+        grid: (X, Y, Z), positive inside, its border outside.
+    """
+    inside, count = ndimage.label(grid > 0)
+    if count > 1:
+        sizes = np.bincount(inside.ravel())
+        sizes[0] = 0
+        stray = (inside > 0) & (inside != sizes.argmax())
+        grid = np.where(stray, -np.maximum(np.abs(grid), 1e-2), grid)
+    outside, count = ndimage.label(grid <= 0)
+    if count > 1:
+        cavity = (outside > 0) & (outside != outside[0, 0, 0])
+        grid = np.where(cavity, np.maximum(np.abs(grid), 1e-2), grid)
+    return grid
+
+
+def _volume(vertices: np.ndarray, faces: np.ndarray) -> float:
+    """Signed volume of a closed mesh; positive when its faces look outward."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    return float((a * np.cross(b, c)).sum() / 6)

@@ -1,0 +1,62 @@
+"""The part occupancy weights on disk: safetensors in the published layer form, with their reach and card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ..errors import WeightsError
+from ..networks.part_decoder import PartDecoder
+from ..reach import Reach
+
+NAME = "part_occupancy"
+FILE = f"{NAME}.safetensors"
+_FORMAT = "im2hands-part-occupancy-1"
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def save_part_occupancy(decoder: PartDecoder, reach: Reach, folder: Path, card: Mapping[str, Any]) -> Path:
+    """Write ``part_occupancy.safetensors`` and its card ``part_occupancy.json`` (with the file's sha256) into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE
+    metadata = {"format": _FORMAT, "reach": json.dumps(asdict(reach))}
+    save_file({name: value.contiguous() for name, value in decoder.published_state_dict().items()}, path, metadata)
+    full = {"name": NAME, "file": FILE, "sha256": sha256_of(path), **card}
+    (folder / f"{NAME}.json").write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def load_part_occupancy(path: Path) -> tuple[PartDecoder, Reach]:
+    """Read the weights.
+
+    Raises:
+        WeightsError: the file is missing, damaged or made for another network.
+    """
+    again = "Install im2hands again, or point --weights to a folder that holds it."
+    if not path.is_file():
+        raise WeightsError(f"The weights {path} are missing.", again)
+    try:
+        with safe_open(path, framework="pt") as handle:
+            metadata = handle.metadata() or {}
+            state = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a mapping)
+        if metadata.get("format") != _FORMAT:
+            raise WeightsError(f"{path} holds weights of another network.", again)
+        reach = json.loads(metadata["reach"])
+        return PartDecoder.from_published(state), Reach(tuple(reach["radius"]), float(reach["stump"]))
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise WeightsError(f"The weights {path} are damaged: {error}.", again) from error
