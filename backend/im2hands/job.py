@@ -172,7 +172,7 @@ class ReconstructJob:
             "camera": camera.to_dict(),
             "settings": self._options.settings(),
             "provenance": {
-                **self._parts.versions(), "weights": reconstructor.provenance, "device": device, "date": _date(),
+                **self._parts.versions(), **reconstructor.provenance, "device": device, "date": _date(),
             },
         }  # fmt: skip
 

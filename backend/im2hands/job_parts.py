@@ -21,7 +21,7 @@ class Reconstructor(Protocol):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Names and sha256 of the weights."""
+        """``weights`` (names and sha256) and ``stage``, for the take."""
         ...
 
     def reconstruct(self, frame: Frame, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
@@ -47,13 +47,13 @@ class ProviderNeeds:
     """What a provider is made from.
 
     Args:
-        options: of the job. video: the frames are those of a clip, in order. cache_folder: for searches.
+        options: of the job. video: the frames are those of a clip, in order. cache_folder: for searches, or None.
         progress: called with (done, total) during a long search. cancelled: asked during a long search.
     """
 
     options: ReconstructOptions
     video: bool
-    cache_folder: Path
+    cache_folder: Path | None
     progress: Callable[[int, int], None]
     cancelled: Callable[[], bool]
 

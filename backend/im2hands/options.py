@@ -10,8 +10,8 @@ from typing import Any
 
 from .errors import InputError
 
-# Beyond these a typing error is more likely than a wish: a hand at 0.2 mm has 5 million triangles, at 20 mm no fingers.
-VOXEL_MM_RANGE = (0.2, 20.0)
+# Checked before the networks are loaded: finer needs more memory than anyone has, coarser leaves no fingers.
+VOXEL_MM_RANGE = (0.4, 10.0)
 PALM_MM_RANGE = (20.0, 200.0)
 
 PROVIDERS = ("auto", "mediapipe", "network")

@@ -81,9 +81,7 @@ class SurfacePhase:
         hands = {side: hand for side in SIDES if side in meshes and (hand := found.hands.get(side)) is not None}
         missing = [side for side in SIDES if side not in hands]
         status: FrameStatus = "ok" if not missing else "partial" if hands else "empty"
-        message = {"ok": "", "empty": "No hand was found."}.get(status) or (
-            f"Only the {next(iter(hands))} hand was found." if hands else ""
-        )
+        message = {"ok": "", "empty": "No hand was found."}.get(status, f"Only the {', '.join(hands)} hand was found.")
         extra: dict[str, Any] = {"time": round(frame.time, 6)}
         if source.kind == "images":
             extra["image"] = str(frame.path)

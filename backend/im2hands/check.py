@@ -1,0 +1,176 @@
+"""What is installed and whether it works, in words a person can act on."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import sys
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from typing import Any
+
+from . import __version__
+from .devices import list_devices
+from .errors import Im2HandsError
+from .selftest import PER_FRAME, START_UP, Timing, bundled_photo, time_photo
+
+PYTHONS = ((3, 11), (3, 13))
+OPENCV_WHEELS = (
+    "opencv-contrib-python",
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python-headless",
+)
+
+# Distribution, and the module it is imported as.
+PACKAGES = {
+    "torch": "torch",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "mediapipe": "mediapipe",
+    "ai-edge-litert": "ai_edge_litert",
+    "pillow": "PIL",
+    "trimesh": "trimesh",
+    "PyMCubes": "mcubes",
+    "safetensors": "safetensors",
+    "tqdm": "tqdm",
+}
+INSTALL_AGAIN = "Set up the backend again: pip install --force-reinstall im2hands."
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: what was looked at, whether it is all right, what was found, what to do if not."""
+
+    name: str
+    ok: bool
+    message: str
+    hint: str = ""
+
+
+@dataclass
+class Report:
+    """All findings, and the self-test's times if it ran."""
+
+    findings: list[Finding] = field(default_factory=list)
+    timing: Timing | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is missing."""
+        return all(finding.ok for finding in self.findings)
+
+    def add(self, name: str, ok: bool, message: str, hint: str = "") -> None:
+        """Append a finding."""
+        self.findings.append(Finding(name, ok, message, "" if ok else hint))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        timing = None if self.timing is None else asdict(self.timing)
+        findings = [asdict(finding) for finding in self.findings]
+        return {"ok": self.ok, "version": __version__, "findings": findings, "self_test": timing}
+
+
+def check(self_test: bool = True) -> Report:
+    """Look at everything a reconstruction needs.
+
+    Args:
+        self_test: also reconstruct one bundled photo, if everything is there.
+    """
+    report = Report()
+    _check_python(report)
+    _check_packages(report)
+    if report.ok:
+        _check_devices(report)
+        _check_data(report)
+    if self_test and report.ok:
+        _self_test(report)
+    return report
+
+
+def _check_python(report: Report) -> None:
+    low, high = PYTHONS
+    ok = low <= sys.version_info[:2] <= high
+    message = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    hint = f"Im2Hands needs Python {low[0]}.{low[1]} to {high[0]}.{high[1]}."
+    report.add("Python", ok, message, hint)
+
+
+def _check_packages(report: Report) -> None:
+    for distribution, module in PACKAGES.items():
+        try:
+            importlib.import_module(module)
+            report.add(distribution, True, metadata.version(distribution))
+        except metadata.PackageNotFoundError:
+            report.add(distribution, True, "there, of unknown version")
+        except Exception as error:  # broken native libraries raise all sorts of things on import
+            message = f"cannot be loaded: {type(error).__name__}: {error}".splitlines()[0]
+            report.add(distribution, False, message, INSTALL_AGAIN)
+    found = {name: version for name in OPENCV_WHEELS if (version := _version(name))}
+    words = ", ".join(f"{name} {version}" for name, version in found.items())
+    try:
+        importlib.import_module("cv2")
+    except ImportError as error:
+        report.add("opencv", False, f"cannot be loaded: {error}", INSTALL_AGAIN)
+        return
+    message = words if len(found) < 2 else f"there are {len(found)} that overwrite each other: {words}"
+    keep = next(iter(found), "")
+    hint = f"Uninstall all of them, then install {keep} alone."
+    report.add("opencv", len(found) < 2, message or "there, of unknown version", hint)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _check_devices(report: Report) -> None:
+    devices = list_devices()
+    for device in devices:
+        report.add(f"device {device.name}", True, device.description)
+    if len(devices) == 1:
+        report.add("GPU", True, "none that PyTorch can use; everything runs on the processor")
+
+
+def _check_data(report: Report) -> None:
+    from .keypoints.bundle import BUNDLE_NAME, read_bundle
+    from .weights import list_weights
+
+    try:
+        for weights in list_weights():
+            ok = weights.found and not weights.problem
+            message = f"sha256 {weights.sha256[:12]}… as its card says" if ok else weights.problem or "missing"
+            report.add(f"weights {weights.name}", ok, message, INSTALL_AGAIN)
+    except Im2HandsError as error:
+        report.add("weights", False, error.message, error.hint)
+    try:
+        bundle = read_bundle()
+        report.add("hand bundle", True, f"{BUNDLE_NAME}, {len(bundle.task) / 1e6:.1f} MB, checksums right")
+    except Im2HandsError as error:
+        report.add("hand bundle", False, error.message, error.hint)
+
+
+def _self_test(report: Report) -> None:
+    try:
+        timing = time_photo(bundled_photo())
+    except Im2HandsError as error:
+        report.add("self-test", False, error.message, error.hint or INSTALL_AGAIN)
+        return
+    except Exception as error:  # whatever it is, the report is what the person came for
+        message = f"{type(error).__name__}: {error}".splitlines()[0]
+        report.add("self-test", False, message, INSTALL_AGAIN)
+        return
+    report.timing = timing
+    sides = " and ".join(timing.hands) or "no"
+    plural = "hands" if len(timing.hands) != 1 else "hand"
+    message = f"{timing.photo} on {timing.device}: {sides} {plural} in {timing.per_frame:.2f} s"
+    report.add("self-test", len(timing.hands) == 2, message, "Both hands should have been found. " + INSTALL_AGAIN)
+
+
+def stage_words(timing: Timing) -> str:
+    """The times in one line."""
+    once = ", ".join(f"{stage} {timing.seconds[stage]:.2f}" for stage in START_UP)
+    each = ", ".join(f"{stage} {timing.seconds[stage]:.2f}" for stage in PER_FRAME)
+    return f"seconds at start: {once}; a frame: {each}"

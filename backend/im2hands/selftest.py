@@ -1,0 +1,117 @@
+"""One photo through every stage with a clock on each: the self-test of ``check`` and the benchmark."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from .camera_choice import CameraChoice
+from .errors import EnvironmentError_
+from .frames import Frame
+from .job_parts import JobParts, ProviderNeeds
+from .options import ReconstructOptions
+from .pictures import PictureInfo, read_picture
+
+if TYPE_CHECKING:
+    from .hands import Side
+    from .reconstruction import HandMesh
+
+Result = TypeVar("Result")
+
+START_UP = ("networks", "keypoint provider")
+PER_FRAME = ("picture", "keypoints", "placement", "surfaces")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a photo became and how long it took.
+
+    Args:
+        photo: its name. device: where the networks ran.
+        seconds: by stage, those of :data:`START_UP` and :data:`PER_FRAME`.
+        hands: by side, the numbers of vertices and triangles.
+    """
+
+    photo: str
+    device: str
+    seconds: dict[str, float]
+    hands: dict[str, tuple[int, int]]
+
+    @property
+    def start_up(self) -> float:
+        """Seconds that are spent once."""
+        return sum(self.seconds[stage] for stage in START_UP)
+
+    @property
+    def per_frame(self) -> float:
+        """Seconds from photo to meshes after start-up."""
+        return sum(self.seconds[stage] for stage in PER_FRAME)
+
+
+def bundled_photo() -> Path:
+    """The first of the photos that ship with the package.
+
+    Raises:
+        EnvironmentError_: there is none.
+    """
+    folder = Path(str(resources.files("im2hands") / "assets" / "photos"))
+    photos = sorted(folder.glob("*.jpg"))
+    if not photos:
+        raise EnvironmentError_(f"The photos in {folder} are missing.", "Install im2hands again.")
+    return photos[0]
+
+
+def time_photo(
+    photo: Path, *, repeat: int = 1, device: str = "auto", voxel_mm: float = 1.7, parts: JobParts | None = None
+) -> Timing:
+    """Reconstruct one photo without a take.
+
+    Args:
+        repeat: runs after start-up; the fastest of each stage counts. device, voxel_mm: as on the command line.
+
+    Raises:
+        Im2HandsError: what any stage raises.
+    """
+    parts = parts or JobParts()
+    clock = _Clock()
+    options = ReconstructOptions((str(photo),), ".", device=device, voxel_mm=voxel_mm)
+    used = parts.device_name(options)
+    reconstructor = clock.time("networks", lambda: parts.reconstructor(options, used))
+    needs = ProviderNeeds(options, False, None, lambda done, total: None, lambda: False)
+    provider = clock.time("keypoint provider", lambda: parts.provider(needs))
+    palm_m = options.palm_mm / 1000
+    meshes: dict[Side, HandMesh] = {}
+
+    def once() -> dict[Side, HandMesh]:
+        image = clock.time("picture", lambda: read_picture(photo))
+        frame = Frame(1, 0.0, image, photo.name, photo)
+        camera = CameraChoice().for_picture(PictureInfo(image.shape[1], image.shape[0]))
+        seen = clock.time("keypoints", lambda: provider.detect(frame, ()))
+        hands = clock.time("placement", lambda: parts.lift(seen, camera, palm_m))
+        return clock.time("surfaces", lambda: reconstructor.reconstruct(frame, camera, hands))
+
+    try:
+        for _ in range(max(1, repeat)):
+            meshes = once()
+    finally:
+        provider.close()
+    sizes: dict[str, tuple[int, int]] = {side: (len(mesh.vertices), len(mesh.faces)) for side, mesh in meshes.items()}
+    return Timing(photo.name, used, clock.seconds, sizes)
+
+
+class _Clock:
+    """Keeps the shortest time of each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def time(self, stage: str, work: Callable[[], Result]) -> Result:
+        began = time.perf_counter()
+        result = work()
+        took = time.perf_counter() - began
+        self.seconds[stage] = min(took, self.seconds.get(stage, took))
+        return result

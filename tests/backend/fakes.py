@@ -1,0 +1,159 @@
+"""Stand-ins for what a job works with, and small media made on the spot."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import trimesh
+from im2hands.errors import FrameError
+from im2hands.frames import Frame
+from im2hands.hands import Camera, HandKeypoints, Side, TwoHands
+from im2hands.job_parts import JobParts, ProviderNeeds
+from im2hands.keypoints.provider import HandDetection
+from im2hands.options import ReconstructOptions
+from im2hands.reconstruction import HandMesh
+
+
+def hand_positions(side: Side = "left", depth: float = 0.5) -> np.ndarray:
+    """(21, 3) metres, camera frame: a flat hand seen from its back, fingers up, beside the optical axis."""
+    rows = [(0.0, 0.0)]
+    for angle, knuckle in ((-50, 40), (-12, 88), (0, 88), (10, 84), (20, 78)):
+        direction = np.array([np.sin(np.radians(angle)), -np.cos(np.radians(angle))])
+        rows += [tuple(direction * length) for length in np.cumsum([knuckle, 32, 25, 22])]
+    flat = np.array(rows) / 1000
+    mirror = 1.0 if side == "left" else -1.0
+    bend = np.array([0, *([0.0, 0.004, 0.008, 0.012] * 5)])
+    return np.column_stack([mirror * flat[:, 0] - mirror * 0.08, flat[:, 1] + 0.08, depth + bend])
+
+
+def keypoint_rows(indices: Sequence[int], sides: Sequence[Side] = ("left", "right")) -> dict[str, Any]:
+    """A keypoint file's content; the hands move a little from frame to frame."""
+    frames = {
+        f"{index:06d}": {
+            side: (hand_positions(side) + np.array([0, 0, 0.002 * index])).round(6).tolist() for side in sides
+        }
+        for index in indices
+    }
+    return {"order": "file", "unit": "m", "space": "camera", "frames": frames}
+
+
+def picture(width: int = 160, height: int = 120, number: int = 0) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, different for every number."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    return np.stack([columns * 255 // width, rows * 255 // height, 0 * rows + number * 37 % 256], -1).astype(np.uint8)
+
+
+def write_picture(path: Path, pixels: np.ndarray) -> Path:
+    """Write RGB or grey pixels, also to paths that OpenCV cannot open itself."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bgr = pixels[..., [2, 1, 0, *range(3, pixels.shape[2])]] if pixels.ndim == 3 else pixels
+    ok, data = cv2.imencode(path.suffix, bgr)
+    assert ok
+    path.write_bytes(data.tobytes())
+    return path
+
+
+def write_clip(path: Path, frames: int, fps: float = 20.0, width: int = 160, height: int = 120) -> Path:
+    """A clip whose frame number is in its brightness: 10 x number."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    code = {".avi": "MJPG", ".mp4": "mp4v"}[path.suffix]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), fps, (width, height))
+    for number in range(1, frames + 1):
+        writer.write(np.full((height, width, 3), number * 10 % 256, np.uint8))
+    writer.release()
+    return path
+
+
+@dataclass
+class FakeProvider:
+    """Sees both hands in every picture; remembers how many pictures it has seen, as video providers do."""
+
+    delay: float = 0.0
+    sides: Callable[[int], Sequence[Side]] = lambda index: ("left", "right")
+    fail_at: frozenset[int] = frozenset()
+    search_seconds: float = 0.0
+    progress: Callable[[int, int], None] = lambda done, total: None
+    name: str = "fake"
+    seen: list[int] = field(default_factory=list)
+    closed: bool = False
+
+    def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
+        """Hands whose place depends on what was seen before."""
+        time.sleep(self.delay)
+        for step in range(10 if self.search_seconds else 0):
+            time.sleep(self.search_seconds / 10)
+            self.progress(step + 1, 10)
+        if frame.index in self.fail_at:
+            raise FrameError(f"{frame.name}: the provider gave up.")
+        self.seen.append(frame.index)
+        camera = Camera.from_fov(60, frame.image.shape[1], frame.image.shape[0])
+        hands = []
+        for side in self.sides(frame.index):
+            shape = hand_positions(side) + np.array([0, 0, 0.001 * len(self.seen) + 0.01 * len(previous)])
+            pixels = camera.project(shape)
+            hands.append(HandDetection(side, pixels, shape, np.full(21, 0.9), 0.9, self.name))
+        return hands
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+
+@dataclass
+class FakeReconstructor:
+    """A ball at each hand's middle."""
+
+    delay: float = 0.0
+    fail_sides: frozenset[Side] = frozenset()
+    calls: list[int] = field(default_factory=list)
+    release: threading.Event | None = None
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """As the real one has it."""
+        return {"weights": {"fake": "0" * 64}, "stage": "initial"}
+
+    def reconstruct(self, frame: Frame, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
+        """The balls."""
+        self.calls.append(frame.index)
+        if self.release is not None:
+            self.release.wait(20)
+        time.sleep(self.delay)
+        return {hand.side: self._ball(hand) for hand in hands.present()}
+
+    def _ball(self, hand: HandKeypoints) -> HandMesh:
+        if hand.side in self.fail_sides:
+            raise FrameError(f"The {hand.side} hand has no surface.")
+        ball = trimesh.creation.icosphere(1, 0.05)
+        vertices = (ball.vertices + hand.positions.mean(axis=0)).astype(np.float32)
+        return HandMesh(vertices, ball.faces.astype(np.int32), np.full(16, 0.03, np.float32))
+
+
+class FakeParts(JobParts):
+    """Parts without networks; the last ones made are kept to be looked at."""
+
+    def __init__(self, provider: FakeProvider | None = None, reconstructor: FakeReconstructor | None = None) -> None:
+        self.provider_made = provider or FakeProvider()
+        self.reconstructor_made = reconstructor or FakeReconstructor()
+        self.needs: ProviderNeeds | None = None
+
+    def device_name(self, options: ReconstructOptions) -> str:
+        """Always the processor."""
+        return "cpu"
+
+    def reconstructor(self, options: ReconstructOptions, device_name: str) -> FakeReconstructor:
+        """The one given."""
+        return self.reconstructor_made
+
+    def provider(self, needs: ProviderNeeds) -> FakeProvider:
+        """The one given."""
+        self.needs = needs
+        self.provider_made.progress = needs.progress
+        return self.provider_made
