@@ -1,4 +1,101 @@
-"""What scripts call: import a take."""
+"""The add-on for scripts: what the sidebar's buttons call, too.
+
+from bl_ext.user_default.im2hands_addon import api
+result = api.reconstruct(["hands.jpg"], "takes/hands")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from .backend.messages import Options
+from .errors import InputError
+from .preferences import backend_setting
+from .reconstruction import Reconstruction, Result
 from .scene.importer import TakeImporter
-def import_take(folder, scene=None, set_scene=True):
-    i=TakeImporter(folder,scene,set_scene); c=i.finish(); print(i.problems); return c
+from .scene.preview import render_overlay
+
+__all__ = ["import_take", "reconstruct", "render_overlay", "start"]
+
+
+def start(
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path | None = None,
+    *,
+    scene: bpy.types.Scene | None = None,
+    set_scene: bool = True,
+    backend: str = "",
+    **options: Any,
+) -> Reconstruction:
+    """Start a reconstruction and return at once; call its ``poll()`` until it ``has_ended``.
+
+    Arguments and errors as for :func:`reconstruct`, which also raises what goes wrong later on.
+    """
+    several = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    try:
+        wanted = Options(**options)
+    except TypeError as error:
+        raise InputError(f"Not an option of a reconstruction: {error}.") from error
+    return Reconstruction(
+        [str(one) for one in several],
+        output,
+        wanted,
+        backend=backend or backend_setting(),
+        scene=scene,
+        set_scene=set_scene,
+    )
+
+
+def reconstruct(
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path | None = None,
+    *,
+    scene: bpy.types.Scene | None = None,
+    set_scene: bool = True,
+    backend: str = "",
+    on_poll: Callable[[Reconstruction], None] | None = None,
+    **options: Any,
+) -> Result:
+    """Reconstruct the hands in pictures or a clip and bring them into the scene; waits for the end.
+
+    Args:
+        inputs: a picture, a folder, a clip, or several of them. output: the take's folder; None for ``takes`` beside the
+            .blend or, for a file without a name, in the extension's user folder.
+        scene: where to; None for the scene of the context. set_scene: whether to give the scene the take's frame range,
+            frame rate, picture size and camera.
+        backend: the Python environment with the backend; "" for the preferences' or, if they are silent, the one found.
+        on_poll: called about 50 times a second; see ``job.progress``; may call ``cancel()``.
+        options: fields of :class:`.backend.messages.Options`: ``frames``, ``step``, ``keypoints``, ``hand_boxes``,
+            ``crop_search``, ``camera``, ``focal_px`` (pixels), ``fov`` (degrees), ``weights``, ``stage``, ``voxel_mm``,
+            ``device``, ``resume``, ``palm_mm``, ``fps``.
+
+    Raises:
+        InputError: an input or option that cannot be used. BackendError: no backend, or it ended in the middle.
+        JobError: the backend answered with an error. Whatever frames were finished are on disk and in the scene.
+    """
+    running = start(inputs, output, scene=scene, set_scene=set_scene, backend=backend, **options)
+    return running.run(on_poll)
+
+
+def import_take(
+    folder: str | Path, *, scene: bpy.types.Scene | None = None, set_scene: bool = True
+) -> tuple[bpy.types.Collection, list[str]]:
+    """Bring a take into the scene; one that is there already is replaced.
+
+    Args:
+        folder: the take's folder or its ``take.json``. scene, set_scene: as for :func:`reconstruct`.
+
+    Returns:
+        The take's collection, and for a person what could not be brought in.
+
+    Raises:
+        TakeError: the take cannot be read.
+    """
+    folder = Path(folder)
+    importer = TakeImporter(folder.parent if folder.name == "take.json" else folder, scene, set_scene)
+    collection = importer.finish()
+    return collection, importer.problems

@@ -173,7 +173,9 @@ class Take:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise TakeError(f"Cannot read frame {index} ({path}): {error}.", "Reconstruct that frame again.") from error
         return {
-            side: _read_hand(arrays, side, path) for side in SIDES if any(name.startswith(f"{side}_") for name in arrays)
+            side: _read_hand(arrays, side, path)
+            for side in SIDES
+            if any(name.startswith(f"{side}_") for name in arrays)
         }
 
 
@@ -273,7 +275,9 @@ def _read_hand(arrays: Mapping[str, np.ndarray], side: str, path: Path) -> Hand:
         array = arrays.get(f"{side}_{name}")
         if array is None:
             raise TakeError(f"{path} lacks {side}_{name}.", "Reconstruct that frame again.")
-        fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape, strict=True))
+        fits = array.ndim == len(shape) and all(
+            want in (None, have) for want, have in zip(shape, array.shape, strict=True)
+        )
         if not fits or array.dtype.kind not in "fiu":
             raise TakeError(f"{path}: {side}_{name} is {array.dtype}{array.shape}.", "Reconstruct that frame again.")
         found[name] = np.ascontiguousarray(array, dtype=dtype)

@@ -14,7 +14,8 @@ from pathlib import Path
 from ..errors import BackendError
 
 VARIABLE = "IM2HANDS_BACKEND"
-OWN_FOLDER = "backend"
+# Written into the add-on's own environment when its installation has come to a good end.
+COMPLETE = "im2hands-installed"
 SUPPORTED_PYTHONS = ((3, 11), (3, 12), (3, 13))
 _HINT = 'Install the backend in Preferences > Add-ons > Im2Hands, or name its environment under "Backend" there.'
 
@@ -31,8 +32,7 @@ def clean_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment variables without those by which Blender's own Python would reach into another one."""
     variables = os.environ if base is None else base
     dropped = ("PYTHON", "VIRTUAL_ENV", "__PYVENV")
-    kept = {name: value for name, value in variables.items() if not name.upper().startswith(dropped)}
-    return {**kept, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1"}
+    return {name: value for name, value in variables.items() if not name.upper().startswith(dropped)}
 
 
 def python_in(path: str | Path) -> Path | None:
@@ -42,7 +42,11 @@ def python_in(path: str | Path) -> Path | None:
         if path.stem.lower() == "im2hands":
             return python_in(path.parent)
         return path.absolute()
-    names = ("python.exe", "Scripts/python.exe") if sys.platform == "win32" else ("python", "bin/python", "python3", "bin/python3")
+    names = (
+        ("python.exe", "Scripts/python.exe")
+        if sys.platform == "win32"
+        else ("python", "bin/python", "python3", "bin/python3")
+    )
     return next(((path / name).absolute() for name in names if (path / name).is_file()), None)
 
 
@@ -62,9 +66,9 @@ def find(setting: str = "", own: Path | None = None, variables: Mapping[str, str
             continue
         python = python_in(value)
         if python is None:
-            raise BackendError(f"There is no Python at {value}, which {where} name as the backend.".replace("variable", "variable"), _HINT)
+            raise BackendError(f"The backend named in {where} is not there: no Python at {value}.", _HINT)
         return Found(python, where)
-    python = python_in(own) if own is not None else None
+    python = python_in(own) if own is not None and (own / COMPLETE).is_file() else None
     if python is not None:
         return Found(python, "installed by the add-on")
     command = shutil.which("im2hands", path=variables.get("PATH"))
@@ -96,7 +100,9 @@ def suitable_python(given: str = "") -> Path:
     for command in _candidates():
         if python_version(command) in SUPPORTED_PYTHONS:
             return _executable(command)
-    raise BackendError(f"No Python {wanted} was found.", "Install one from python.org, then try again, or name it below.")
+    raise BackendError(
+        f"No Python {wanted} was found.", "Install one from python.org, then try again, or name it below."
+    )
 
 
 def _candidates() -> list[list[str]]:
@@ -145,3 +151,10 @@ def has_nvidia_gpu() -> bool:
 def hidden_window() -> dict[str, int]:
     """Arguments that keep Windows from opening a console for a child process."""
     return {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
+
+
+def own_group() -> dict[str, int | bool]:
+    """Arguments that keep a Ctrl-C in Blender's terminal from reaching a child process, and Windows from opening a console."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}

@@ -10,7 +10,7 @@ from collections import deque
 from typing import IO
 
 from ..errors import BackendError
-from .environment import clean_environment, hidden_window
+from .environment import clean_environment, own_group
 
 _STDERR_LINES = 40
 _STOP_SECONDS = 5.0
@@ -37,7 +37,7 @@ class LineProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=clean_environment(),
-                **hidden_window(),
+                **own_group(),
             )
         except OSError as error:
             raise BackendError(

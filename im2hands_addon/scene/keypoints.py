@@ -56,9 +56,7 @@ def find_empties(collection: bpy.types.Collection, side: str) -> dict[str, bpy.t
     return found
 
 
-def _ensure_empties(
-    collection: bpy.types.Collection, origin: bpy.types.Object, side: str
-) -> list[bpy.types.Object]:
+def _ensure_empties(collection: bpy.types.Collection, origin: bpy.types.Object, side: str) -> list[bpy.types.Object]:
     letter = SIDE_LETTER[side]
     root = next((one for one in collection.objects if one.get("im2hands_keypoints") == side), None)
     if root is None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import bpy
 
 _NAMES = "im2hands_markers"
+_RUNS = "im2hands_doubts"
 
 
 def doubtful_runs(doubts: Mapping[int, str], step: int) -> list[tuple[int, int, str]]:
@@ -27,15 +29,24 @@ def doubtful_runs(doubts: Mapping[int, str], step: int) -> list[tuple[int, int, 
     return runs
 
 
-def write_markers(scene: bpy.types.Scene, collection: bpy.types.Collection, doubts: Mapping[int, str], step: int) -> None:
+def write_markers(
+    scene: bpy.types.Scene, collection: bpy.types.Collection, doubts: Mapping[int, str], step: int
+) -> None:
     """Replace the take's markers in ``scene``; markers that a person made or renamed stay."""
     for name in collection.get(_NAMES, "").split("\n"):
         marker = scene.timeline_markers.get(name) if name else None
         if marker is not None:
             scene.timeline_markers.remove(marker)
+    runs = doubtful_runs(doubts, step)
     names = []
-    for first, last, doubt in doubtful_runs(doubts, step):
+    for first, last, doubt in runs:
         name = f"{doubt} {first}" if first == last else f"{doubt} {first}-{last}"
         scene.timeline_markers.new(name, frame=first)
         names.append(name)
     collection[_NAMES] = "\n".join(names)
+    collection[_RUNS] = json.dumps(runs, ensure_ascii=False)
+
+
+def read_runs(collection: bpy.types.Collection) -> list[tuple[int, int, str]]:
+    """The take's doubtful runs as :func:`write_markers` left them: (first frame, last frame, doubt)."""
+    return [(first, last, doubt) for first, last, doubt in json.loads(collection.get(_RUNS, "[]"))]

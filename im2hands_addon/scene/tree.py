@@ -1,10 +1,10 @@
 """The collection of a take: found again by its folder, made when it is not there.
 
-    <take>              settings and provenance as custom properties
-        <take> Origin   an empty; move it and the whole take moves
-        Camera
-        Hand.L, Hand.R  collections, one object per frame in each
-        Keypoints       collection, 21 empties per hand
+<take>              settings and provenance as custom properties
+    <take> Origin   an empty; move it and the whole take moves
+    Camera
+    Hand.L, Hand.R  collections, one object per frame in each
+    Keypoints       collection, 21 empties per hand
 """
 
 from __future__ import annotations

@@ -26,12 +26,16 @@ def keypoints(side: str, wrist: tuple[float, float, float], curl: float = 0.2) -
     Args:
         curl: bend of each finger joint towards the camera, radians.
     """
-    outward = 1.0 if side == "left" else -1.0  # the person faces the camera, their left hand's thumb points to image left
+    outward = (
+        1.0 if side == "left" else -1.0
+    )  # the person faces the camera, their left hand's thumb points to image left
     points = [np.zeros(3)]
     for lengths, angle in _FINGERS:
         place, bend = np.zeros(3), 0.0
         for length in lengths:
-            direction = np.array([-outward * np.sin(angle) * np.cos(bend), -np.cos(angle) * np.cos(bend), -np.sin(bend)])
+            direction = np.array(
+                [-outward * np.sin(angle) * np.cos(bend), -np.cos(angle) * np.cos(bend), -np.sin(bend)]
+            )
             place = place + length * direction
             points.append(place)
             bend += curl
@@ -157,7 +161,13 @@ def write_take(
     take = {
         "format": "im2hands-take",
         "version": version,
-        "source": {"kind": kind, "inputs": [], "files": files or list((images or {}).values()), "first": 1, "step": step},
+        "source": {
+            "kind": kind,
+            "inputs": [],
+            "files": files or list((images or {}).values()),
+            "first": 1,
+            "step": step,
+        },
         "fps": fps,
         "image_size": [cam["width"], cam["height"]],
         "camera": cam,

@@ -1,0 +1,197 @@
+"""Commands that run one after the other in the background: the check of the backend and its installation."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import BackendError
+from . import environment
+from .process import LineProcess
+
+_KEPT_LINES = 200
+_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+_CPU_TORCH = "torch==2.13.0+cpu"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of a task.
+
+    Args:
+        title: for a person, what is going on. command: program and arguments. may_fail: whether the task goes on without it.
+    """
+
+    title: str
+    command: list[str]
+    may_fail: bool = False
+
+
+@dataclass
+class Task:
+    """Steps in the background. Make one, call :meth:`poll` until it ``has_ended``.
+
+    Args:
+        name: for a person. steps: what to run. at_end: called once after the last step succeeded.
+    """
+
+    name: str
+    steps: list[Step]
+    at_end: Callable[[], None] = lambda: None
+
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES), init=False)
+    error: BackendError | None = field(default=None, init=False)
+    has_ended: bool = field(default=False, init=False)
+    output: str = field(default="", init=False)
+    exit_code: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._number = -1
+        self._process: LineProcess | None = None
+        self._next()
+
+    @property
+    def title(self) -> str:
+        """What is going on now, for a person."""
+        return self.steps[min(self._number, len(self.steps) - 1)].title
+
+    @property
+    def stderr_tail(self) -> list[str]:
+        """The last lines that the last command wrote to stderr."""
+        return self._process.stderr_tail if self._process else []
+
+    @property
+    def fraction(self) -> float:
+        """Steps done of all steps, 0 to 1."""
+        return 1.0 if self.has_ended else self._number / len(self.steps)
+
+    def poll(self) -> None:
+        """Take what the running command has said and go on to the next one when it has ended. Never waits."""
+        if self.has_ended or self._process is None:
+            return
+        return_code = self._process.return_code
+        for line in self._process.receive():
+            text = line.decode("utf-8", errors="replace").rstrip()
+            self.output += text + "\n"
+            if text:
+                self.lines.append(text)
+        if return_code is None:
+            return
+        self._process.stop()
+        self.exit_code = return_code
+        step = self.steps[self._number]
+        if return_code != 0 and not step.may_fail:
+            said = self._process.stderr_tail or list(self.lines)
+            last = f" Its last words: {said[-1]}" if said else ""
+            self._end(BackendError(f"{step.title} failed (exit code {return_code}).{last}"))
+            return
+        self._next()
+
+    def cancel(self) -> None:
+        """Stop at once."""
+        if not self.has_ended:
+            if self._process is not None:
+                self._process.kill()
+                self._process.stop()
+            self._end(BackendError(f"{self.name} was stopped."))
+
+    def _next(self) -> None:
+        self._number += 1
+        if self._number >= len(self.steps):
+            try:
+                self.at_end()
+            except OSError as error:
+                self._end(BackendError(f"{self.name}: {error}."))
+                return
+            self._end(None)
+            return
+        self.output = ""
+        try:
+            self._process = LineProcess(self.steps[self._number].command)
+        except BackendError as error:
+            self._end(error)
+
+    def _end(self, error: BackendError | None) -> None:
+        self.error = error
+        self.has_ended = True
+
+
+def installation(folder: Path, python: Path, package: Path, constraints: Path | None, compute: str) -> Task:
+    """The task that makes the backend's own environment; Blender's Python is not touched.
+
+    Args:
+        folder: where the environment goes; what is there is replaced. python: a Python 3.11 to 3.13.
+        package: the backend's wheel or source folder. constraints: pinned versions for pip, or None.
+        compute: "CPU", "GPU", or "AUTO" for what the machine has.
+
+    Raises:
+        BackendError: a folder that cannot be written.
+    """
+    marker = folder / environment.COMPLETE
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BackendError(
+            f"Cannot write {folder}: {error.strerror or error}.", "Close what uses the backend."
+        ) from error
+    inner = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    pip = [str(inner), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    if constraints is not None:
+        pip += ["-c", str(constraints)]
+    steps = [Step("Making a Python environment", [str(python), "-I", "-m", "venv", str(folder)])]
+    wants_cpu = compute == "CPU" or (compute == "AUTO" and not environment.has_nvidia_gpu())
+    if wants_cpu and sys.platform != "darwin":
+        small = [*pip, "--extra-index-url", _CPU_INDEX, _CPU_TORCH]
+        steps.append(Step("Installing PyTorch for the CPU", small, may_fail=True))
+    steps.append(Step("Installing the backend and what it needs", [*pip, str(package)]))
+    steps.append(Step("Trying it", [str(inner), "-I", "-c", "import im2hands, torch, mediapipe"]))
+    return Task("Installation", steps, at_end=lambda: marker.write_text(str(package), encoding="utf-8") and None)
+
+
+def check(python: Path) -> Task:
+    """The task that asks the backend what is there; :func:`check_words` reads it when it has ended."""
+    command = [str(python), "-I", "-m", "im2hands", "check", "--json"]
+    return Task("Check", [Step("Checking the backend", command, may_fail=True)])
+
+
+def check_words(task: Task) -> list[str]:
+    """What an ended check found, as lines for a person.
+
+    Raises:
+        BackendError: the backend did not answer.
+    """
+    if task.error is not None:
+        raise task.error
+    start = task.output.find("{")
+    try:
+        data = json.loads(task.output[start:]) if start >= 0 else None
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        last = task.stderr_tail[-1] if task.stderr_tail else "it said nothing"
+        raise BackendError(f"The backend does not answer: {last}.", "Install it, or choose another environment.")
+    return [f"{_label(name)}: {_words(value)}" for name, value in data.items() if value not in (None, "", [], {})]
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{name.replace('_', ' ')} {_words(one)}" for name, one in value.items() if one not in (None, "")
+        )
+    if isinstance(value, list):
+        return "; ".join(_words(one) for one in value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

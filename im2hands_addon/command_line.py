@@ -1,0 +1,201 @@
+"""``blender --command im2hands ...``: the sidebar's work without a window, for scripts and render farms."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import bpy
+
+from . import api
+from .backend import environment, task
+from .errors import AddonError, InputError
+from .locations import own_environment
+from .preferences import backend_setting
+from .reconstruction import Reconstruction
+
+NAME = "im2hands"
+_registered: list[object] = []
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the arguments say.
+
+    Returns:
+        0 all frames ok, 1 some failed (the rest is on disk), 2 bad arguments or input, 3 environment, 130 interrupted.
+    """
+    try:
+        options = _parser().parse_args(list(arguments))
+    except SystemExit as end:
+        return int(end.code or 0)
+    try:
+        return options.action(options)
+    except AddonError as error:
+        _say(f"im2hands: {error}", sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"blender --command {NAME}", description=__doc__)
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+
+    one = actions.add_parser("reconstruct", help="pictures or a clip to a take and a .blend")
+    one.add_argument("inputs", nargs="+", metavar="INPUT", help="a picture, a folder or a clip")
+    one.add_argument("--output", metavar="TAKE", help="the take's folder")
+    one.add_argument("--frames", metavar="1-100")
+    one.add_argument("--step", type=int, default=1, metavar="N")
+    one.add_argument("--keypoints", default="auto", metavar="auto|mediapipe|FILE")
+    one.add_argument("--hand-boxes", metavar="FILE")
+    one.add_argument("--no-crop-search", dest="crop_search", action="store_false")
+    lens = one.add_mutually_exclusive_group()
+    lens.add_argument("--camera", metavar="FILE")
+    lens.add_argument("--focal-px", type=float, metavar="F")
+    lens.add_argument("--fov", type=float, metavar="DEGREES")
+    one.add_argument("--weights", default="bundled", metavar="bundled|DIR")
+    one.add_argument("--stage", choices=("initial", "refined"))
+    one.add_argument("--voxel-mm", type=float, default=1.7, metavar="MM")
+    one.add_argument("--device", default="auto", metavar="auto|cpu|cuda|mps")
+    one.add_argument("--palm-mm", type=float, metavar="MM")
+    one.add_argument("--fps", type=float)
+    one.add_argument("--no-resume", dest="resume", action="store_false", help="compute every frame anew")
+    _add_common(one, _reconstruct)
+
+    one = actions.add_parser("import", help="a take to a .blend")
+    one.add_argument("take", metavar="TAKE", help="the take's folder or its take.json")
+    _add_common(one, _import)
+
+    one = actions.add_parser("check", help="what is installed")
+    one.add_argument("--backend", default="", metavar="PYTHON", help="the backend's environment")
+    one.set_defaults(action=_check)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, action: object) -> None:
+    parser.add_argument("--blend", metavar="FILE", help="save the scene here")
+    parser.add_argument("--picture", metavar="FILE", help="render the first frame over its photo to this PNG")
+    parser.add_argument("--backend", default="", metavar="PYTHON", help="the backend's environment")
+    parser.set_defaults(action=action)
+
+
+_OURS = ("inputs", "output", "blend", "picture", "backend", "action", "keypoints", "camera", "hand_boxes")
+
+
+def _reconstruct(options: argparse.Namespace) -> int:
+    chosen = {name: value for name, value in vars(options).items() if name not in _OURS}
+    for name in ("camera", "hand_boxes"):
+        chosen[name] = _full(getattr(options, name))
+    named = options.keypoints in ("auto", "mediapipe", "network")
+    chosen["keypoints"] = options.keypoints if named else _full(options.keypoints)
+    interrupted: list[int] = []
+    with _interrupts_noted(interrupted):
+        result = api.reconstruct(
+            [_full(path) for path in options.inputs],
+            _full(options.output),
+            backend=options.backend,
+            on_poll=_Reporter(interrupted),
+            **chosen,
+        )
+    for warning in result.warnings:
+        _say(f"warning: {warning}", sys.stderr)
+    counts = ", ".join(
+        f"{result.summary[name]} {name}" for name in ("ok", "partial", "empty", "failed") if result.summary.get(name)
+    )
+    _say(f"{result.take}: {counts or 'no frames'}")
+    if result.collection is not None:
+        _save(options)
+    return result.exit_code
+
+
+def _import(options: argparse.Namespace) -> int:
+    collection, problems = api.import_take(_full(options.take))
+    for problem in problems:
+        _say(f"warning: {problem}", sys.stderr)
+    _say(f"imported {collection.name}")
+    _save(options)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    found = environment.find(options.backend or backend_setting(), own_environment())
+    _say(f"{found.python} ({found.where})")
+    asking = task.check(found.python)
+    while not asking.has_ended:
+        time.sleep(0.1)
+        asking.poll()
+    for line in task.check_words(asking):
+        _say(line)
+    return asking.exit_code
+
+
+def _save(options: argparse.Namespace) -> None:
+    if options.picture:
+        scene = bpy.context.scene
+        _say(f"rendered {api.render_overlay(scene, scene.frame_start, _full(options.picture))}")
+    if not options.blend:
+        return
+    target = Path(_full(options.blend))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        bpy.ops.wm.save_as_mainfile(filepath=str(target), check_existing=False)
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"Cannot write {target}: {error}.", "Choose a folder you may write to.") from error
+    if not target.is_file():
+        raise InputError(f"Cannot write {target}.", "Choose a folder you may write to.")
+    _say(f"saved {target}")
+
+
+class _Reporter:
+    """Prints progress as it changes and hands an interrupt on to the job."""
+
+    def __init__(self, interrupted: list[int]) -> None:
+        self._interrupted = interrupted
+        self._last = ""
+
+    def __call__(self, running: Reconstruction) -> None:
+        if self._interrupted:
+            running.cancel()
+        text = running.job.progress.text.split(",")
+        line = ",".join(text[:2])
+        if line != self._last:
+            self._last = line
+            _say(line)
+
+
+@contextmanager
+def _interrupts_noted(interrupted: list[int]) -> Iterator[None]:
+    """Note a Ctrl-C instead of ending at once, so that the backend can finish its frame."""
+    try:
+        before = signal.signal(signal.SIGINT, lambda number, _frame: interrupted.append(number))
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)
+
+
+def _full(path: str | None) -> str | None:
+    return str(Path(path).expanduser().absolute()) if path else None
+
+
+def _say(text: str, stream: object = None) -> None:
+    print(text, file=stream or sys.stdout, flush=True)
+
+
+def register() -> None:
+    """Add the command."""
+    _registered.append(bpy.utils.register_cli_command(NAME, run))
+
+
+def unregister() -> None:
+    """Take it away."""
+    while _registered:
+        bpy.utils.unregister_cli_command(_registered.pop())

@@ -1,0 +1,39 @@
+"""The operators, one verb per file."""
+
+import bpy
+
+from . import (
+    cancel_reconstruction,
+    cancel_task,
+    check_backend,
+    choose_source,
+    go_to_frame,
+    import_take,
+    install_backend,
+    reconstruct,
+)
+
+_CLASSES = (
+    choose_source.Im2HandsChooseSource,
+    reconstruct.Im2HandsReconstruct,
+    cancel_reconstruction.Im2HandsCancelReconstruction,
+    import_take.Im2HandsImportTake,
+    go_to_frame.Im2HandsGoToFrame,
+    check_backend.Im2HandsCheckBackend,
+    install_backend.Im2HandsInstallBackend,
+    cancel_task.Im2HandsCancelTask,
+)
+
+
+def register() -> None:
+    """Add the operators and the entry in File > Import."""
+    for one in _CLASSES:
+        bpy.utils.register_class(one)
+    bpy.types.TOPBAR_MT_file_import.append(import_take.draw_menu)
+
+
+def unregister() -> None:
+    """Take them away."""
+    bpy.types.TOPBAR_MT_file_import.remove(import_take.draw_menu)
+    for one in reversed(_CLASSES):
+        bpy.utils.unregister_class(one)

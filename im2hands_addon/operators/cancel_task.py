@@ -1,0 +1,22 @@
+"""Stop the running check or installation."""
+
+import bpy
+
+from .. import running
+
+
+class Im2HandsCancelTask(bpy.types.Operator):
+    """Stop the check or the installation"""
+
+    bl_idname = "im2hands.cancel_task"
+    bl_label = "Stop"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        """Only while there is one."""
+        return running.is_working()
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        """Stop it now."""
+        running.task().cancel()
+        return {"FINISHED"}

@@ -1,0 +1,31 @@
+"""Ask the backend what is installed, and show it in the preferences."""
+
+import bpy
+
+from .. import running
+from ..backend import environment, task
+from ..errors import BackendError
+from ..locations import own_environment
+from ..preferences import backend_setting
+
+
+class Im2HandsCheckBackend(bpy.types.Operator):
+    """Ask the backend for its version, devices and weights, and let it test itself"""
+
+    bl_idname = "im2hands.check_backend"
+    bl_label = "Check"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        """One task at a time."""
+        return not running.is_working()
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        """Start the check in the background."""
+        try:
+            found = environment.find(backend_setting(), own_environment())
+            running.follow(task.check(found.python))
+        except BackendError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}

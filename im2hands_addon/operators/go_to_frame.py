@@ -1,0 +1,18 @@
+"""Go to a doubtful frame."""
+
+import bpy
+
+
+class Im2HandsGoToFrame(bpy.types.Operator):
+    """Go to this frame"""
+
+    bl_idname = "im2hands.go_to_frame"
+    bl_label = "Go to Frame"
+    bl_options = {"INTERNAL"}
+
+    frame: bpy.props.IntProperty()
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Set the current frame."""
+        context.scene.frame_set(self.frame)
+        return {"FINISHED"}

@@ -1,0 +1,42 @@
+"""Bring a take that lies on disk into the scene."""
+
+import bpy
+from bpy_extras.io_utils import ImportHelper
+
+from .. import api
+from ..errors import AddonError
+
+
+class Im2HandsImportTake(bpy.types.Operator, ImportHelper):
+    """Import a take: choose its take.json or its folder. A take that is in the scene already is replaced"""
+
+    bl_idname = "im2hands.import_take"
+    bl_label = "Import Take"
+    bl_options = {"REGISTER", "UNDO"}
+
+    filename_ext = ".json"
+    filter_glob: bpy.props.StringProperty(default="take.json", options={"HIDDEN"})
+    set_scene: bpy.props.BoolProperty(
+        name="Set Up Scene",
+        description="Give the scene the take's frame range, frame rate, picture size and camera",
+        default=True,
+    )
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Import it."""
+        try:
+            collection, problems = api.import_take(
+                bpy.path.abspath(self.filepath), scene=context.scene, set_scene=self.set_scene
+            )
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        for problem in problems:
+            self.report({"WARNING"}, problem)
+        self.report({"INFO"}, f"Imported {collection.name}")
+        return {"FINISHED"}
+
+
+def draw_menu(self: bpy.types.Menu, _context: bpy.types.Context) -> None:
+    """The entry in File > Import."""
+    self.layout.operator(Im2HandsImportTake.bl_idname, text="Im2Hands Take (take.json)")

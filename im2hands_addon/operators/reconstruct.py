@@ -1,0 +1,45 @@
+"""Reconstruct the hands in the chosen photos or clip."""
+
+import bpy
+
+from .. import api, running
+from ..errors import AddonError
+from ..properties import inputs_of, options_of
+
+
+class Im2HandsReconstruct(bpy.types.Operator):
+    """Find the hands in the source and build their meshes. Frames appear as they are finished; finished ones are kept"""
+
+    bl_idname = "im2hands.reconstruct"
+    bl_label = "Reconstruct"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """One reconstruction at a time."""
+        if running.is_reconstructing():
+            cls.poll_message_set("A reconstruction is under way")
+            return False
+        return context.scene is not None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Start in the background; without a window, where no timer fires, wait for the end."""
+        settings = context.scene.im2hands
+        try:
+            started = api.start(
+                inputs_of(settings),
+                bpy.path.abspath(settings.output) or None,
+                scene=context.scene,
+                set_scene=settings.set_scene,
+                **options_of(settings),
+            )
+            if not bpy.app.background:
+                running.follow(started)
+                return {"FINISHED"}
+            result = started.run()
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        for warning in result.warnings:
+            self.report({"WARNING"}, warning)
+        self.report({"INFO"}, f"{len(started.job.frames)} frames in {result.take}")
+        return {"FINISHED"}

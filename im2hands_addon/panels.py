@@ -1,0 +1,164 @@
+"""The sidebar tab "Im2Hands" in the 3D viewport."""
+
+import textwrap
+
+import bpy
+
+from . import running
+from .preferences import backend_is_found, backend_line
+from .scene import markers, tree
+
+_LINE = 42
+_SHOWN_RUNS = 8
+
+
+class _Im2HandsPanel:
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Im2Hands"
+
+
+class Im2HandsSourcePanel(_Im2HandsPanel, bpy.types.Panel):
+    """What to reconstruct, and the button that does it."""
+
+    bl_idname = "VIEW3D_PT_im2hands"
+    bl_label = "Reconstruct Hands"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw source, take, and the job."""
+        settings = context.scene.im2hands
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        row = layout.row(align=True)
+        row.prop(settings, "source")
+        row.operator("im2hands.choose_source", text="", icon="FILE_FOLDER")
+        if len(settings.inputs):
+            layout.label(text=f"{len(settings.inputs)} chosen files", icon="DOCUMENTS")
+        layout.prop(settings, "output")
+        _draw_job(layout)
+        row = layout.row()
+        row.label(text=backend_line(), icon="CHECKMARK" if backend_is_found() else "ERROR")
+        if not backend_is_found():
+            row.operator("preferences.addon_show", text="", icon="PREFERENCES").module = __package__
+
+
+class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
+    """Frames, keypoints, camera and detail."""
+
+    bl_idname = "VIEW3D_PT_im2hands_options"
+    bl_label = "Options"
+    bl_parent_id = "VIEW3D_PT_im2hands"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the options of the reconstruction."""
+        settings = context.scene.im2hands
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(settings, "use_range")
+        if settings.use_range:
+            column = layout.column(align=True)
+            column.prop(settings, "frame_start")
+            column.prop(settings, "frame_end")
+        layout.prop(settings, "step")
+        layout.prop(settings, "keypoints")
+        if settings.keypoints == "file":
+            layout.prop(settings, "keypoints_file", text="File")
+        else:
+            layout.prop(settings, "crop_search")
+        layout.prop(settings, "camera")
+        if settings.camera == "focal":
+            layout.prop(settings, "focal_px")
+        elif settings.camera == "fov":
+            layout.prop(settings, "fov")
+        elif settings.camera == "file":
+            layout.prop(settings, "camera_file", text="File")
+        layout.prop(settings, "voxel_mm")
+        layout.prop(settings, "set_scene")
+
+
+class Im2HandsTakesPanel(_Im2HandsPanel, bpy.types.Panel):
+    """The takes in the scene and their doubtful frames."""
+
+    bl_idname = "VIEW3D_PT_im2hands_takes"
+    bl_label = "Takes"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw Import Take, and per take the number of frames and where to look."""
+        layout = self.layout
+        layout.operator("im2hands.import_take", icon="IMPORT")
+        for collection in tree.take_collections(context.scene):
+            box = layout.box()
+            box.label(text=collection.name, icon="OUTLINER_COLLECTION")
+            counts = [
+                (name, int(collection.get(f"im2hands_{name}", 0))) for name in ("ok", "partial", "empty", "failed")
+            ]
+            box.label(text=", ".join(f"{count} {name}" for name, count in counts if count) or "no frames yet")
+            if collection.get("im2hands_camera_origin") == "assumed":
+                box.label(text="The focal length is assumed", icon="CAMERA_DATA")
+            runs = markers.read_runs(collection)
+            column = box.column(align=True)
+            for first, last, doubt in runs[:_SHOWN_RUNS]:
+                text = f"{first}: {doubt}" if first == last else f"{first}-{last}: {doubt}"
+                column.operator("im2hands.go_to_frame", text=text, icon="MARKER_HLT").frame = first
+            if len(runs) > _SHOWN_RUNS:
+                box.label(text=f"and {len(runs) - _SHOWN_RUNS} more, see the timeline's markers")
+
+
+def _draw_job(layout: bpy.types.UILayout) -> None:
+    """The Reconstruct button, or how far it is; how the last one ended."""
+    started = running.reconstruction()
+    if started is None:
+        layout.operator("im2hands.reconstruct", icon="VIEW_PAN")
+        return
+    job = started.job
+    if running.is_reconstructing():
+        row = layout.row(align=True)
+        row.progress(factor=job.progress.fraction, text=job.progress.text)
+        row.operator("im2hands.cancel_reconstruction", text="", icon="X")
+        if job.state == "cancelling":
+            layout.label(text="Ending", icon="TIME")
+        if job.is_silent:
+            text = f"The backend has said nothing for {job.silent_seconds:.0f} s. Cancel ends it; finished frames are kept."
+            _wrapped(layout, text, "ERROR")
+    else:
+        layout.operator("im2hands.reconstruct", icon="VIEW_PAN")
+    _draw_frames(layout, started)
+
+
+def _draw_frames(layout: bpy.types.UILayout, started: object) -> None:
+    job = started.job
+    statuses = list(job.frames.values())
+    if statuses:
+        named = ((one, statuses.count(one)) for one in ("ok", "partial", "empty", "failed"))
+        text = ", ".join(f"{count} {name}" for name, count in named if count)
+        ended = {"cancelled": "Ended early: ", "failed": "Stopped: ", "finished": "Done: "}
+        layout.label(text=ended.get(job.state, "") + text)
+    if started.error is not None:
+        _wrapped(layout, str(started.error), "ERROR")
+    for warning in started.result.warnings[-3:]:
+        _wrapped(layout, warning, "INFO")
+
+
+def _wrapped(layout: bpy.types.UILayout, text: str, icon: str) -> None:
+    """A text over several lines, which a label alone would cut off."""
+    column = layout.column(align=True)
+    for number, line in enumerate(textwrap.wrap(text, _LINE)):
+        column.label(text=line, icon=icon if number == 0 else "BLANK1")
+
+
+CLASSES = (Im2HandsSourcePanel, Im2HandsOptionsPanel, Im2HandsTakesPanel)
+
+
+def register() -> None:
+    """Add the panels."""
+    for one in CLASSES:
+        bpy.utils.register_class(one)
+
+
+def unregister() -> None:
+    """Take them away."""
+    for one in reversed(CLASSES):
+        bpy.utils.unregister_class(one)

@@ -1,0 +1,111 @@
+"""The add-on's preferences: where the backend is, what it says of itself, and its installation."""
+
+import bpy
+
+from . import running
+from .backend import environment
+from .errors import BackendError
+from .locations import bundled_wheel, own_environment
+
+
+class Im2HandsPreferences(bpy.types.AddonPreferences):
+    """Kept in the user's preferences, for all files."""
+
+    bl_idname = __package__
+
+    backend: bpy.props.StringProperty(
+        name="Backend",
+        description="Python environment in which the backend is installed: its folder or its Python. Empty: found by itself",
+        subtype="FILE_PATH",
+    )
+    python: bpy.props.StringProperty(
+        name="Python",
+        description="Python 3.11 to 3.13 to make the backend's environment with. Empty: found by itself",
+        subtype="FILE_PATH",
+    )
+    package: bpy.props.StringProperty(
+        name="Package",
+        description="Wheel or source folder of the backend. Empty: the one that came with the extension",
+        subtype="FILE_PATH",
+    )
+    compute: bpy.props.EnumProperty(
+        name="Compute",
+        description="Which build of PyTorch to install",
+        items=(
+            ("AUTO", "Automatic", "For the GPU where there is one from NVIDIA, else for the CPU"),
+            ("CPU", "CPU", "The small build, for every machine"),
+            ("GPU", "GPU", "The build with CUDA, several gigabytes"),
+        ),
+    )
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the backend's state, Check, and the installation."""
+        layout = self.layout
+        layout.use_property_split = True
+        layout.prop(self, "backend")
+        row = layout.row()
+        row.label(text=backend_line(), icon="CHECKMARK" if backend_is_found() else "ERROR")
+        row.operator("im2hands.check_backend", icon="VIEWZOOM")
+        for line in running.check_lines():
+            layout.label(text=line)
+        box = layout.box()
+        box.label(text="Install", icon="IMPORT")
+        box.prop(self, "python")
+        if bundled_wheel() is None or self.package:
+            box.prop(self, "package")
+        box.prop(self, "compute")
+        if not bpy.app.online_access:
+            box.label(text="Needs System > Network > Allow Online Access", icon="INTERNET_OFFLINE")
+        task = running.task()
+        if task is not None and not task.has_ended:
+            box.progress(factor=task.fraction, text=task.title)
+            for line in list(task.lines)[-3:]:
+                box.label(text=line[:120])
+            box.operator("im2hands.cancel_task", icon="X")
+        else:
+            box.operator("im2hands.install_backend", icon="IMPORT")
+
+
+def preferences() -> Im2HandsPreferences | None:
+    """The add-on's preferences; None when it is loaded as a plain package."""
+    addon = bpy.context.preferences.addons.get(__package__)
+    return addon.preferences if addon is not None else None
+
+
+def backend_setting() -> str:
+    """What the preferences name as the backend, "" for automatic."""
+    own = preferences()
+    return bpy.path.abspath(own.backend) if own is not None and own.backend else ""
+
+
+def backend_is_found() -> bool:
+    """Whether there is a backend to start."""
+    try:
+        environment.find(backend_setting(), own_environment())
+    except BackendError:
+        return False
+    return True
+
+
+def backend_line() -> str:
+    """The backend's state in one line, for a person."""
+    try:
+        found = environment.find(backend_setting(), own_environment())
+    except BackendError as error:
+        return error.message
+    return f"Backend: {found.where}"
+
+
+CLASSES = (Im2HandsPreferences,)
+
+
+def register() -> None:
+    """Add the preferences."""
+    for one in CLASSES:
+        bpy.utils.register_class(one)
+
+
+def unregister() -> None:
+    """Take them away."""
+    for one in reversed(CLASSES):
+        bpy.utils.unregister_class(one)

@@ -1,0 +1,129 @@
+"""What a person sets in the sidebar, kept in the scene."""
+
+import bpy
+
+
+class Im2HandsInput(bpy.types.PropertyGroup):
+    """One of several chosen files."""
+
+    path: bpy.props.StringProperty(name="Path", subtype="FILE_PATH")
+
+
+def _forget_several(settings: "Im2HandsSettings", _context: bpy.types.Context) -> None:
+    """A path typed by hand replaces several chosen files."""
+    settings.inputs.clear()
+
+
+class Im2HandsSettings(bpy.types.PropertyGroup):
+    """Everything the Reconstruct button needs; the defaults are the backend's."""
+
+    source: bpy.props.StringProperty(
+        name="Source", description="A photo, a folder of photos or a clip", subtype="FILE_PATH", update=_forget_several
+    )
+    inputs: bpy.props.CollectionProperty(type=Im2HandsInput, description="Several chosen files, instead of the source")
+    output: bpy.props.StringProperty(
+        name="Take",
+        description="Folder for the result. Empty: a folder beside the .blend, or in the add-on's own folder",
+        subtype="DIR_PATH",
+    )
+    use_range: bpy.props.BoolProperty(name="Frame Range", description="Only some frames of the source")
+    frame_start: bpy.props.IntProperty(name="Start", description="First frame of the source", default=1, min=0)
+    frame_end: bpy.props.IntProperty(name="End", description="Last frame of the source", default=100, min=0)
+    step: bpy.props.IntProperty(name="Step", description="Take every n-th frame", default=1, min=1)
+    keypoints: bpy.props.EnumProperty(
+        name="Keypoints",
+        description="Where the 21 keypoints of each hand come from",
+        items=(
+            ("auto", "Automatic", "The best that is installed"),
+            ("mediapipe", "MediaPipe", "Found in the picture by MediaPipe"),
+            ("file", "File", "Given in a file (json or npz)"),
+        ),
+    )
+    keypoints_file: bpy.props.StringProperty(
+        name="Keypoints File", description="Keypoints as json or npz", subtype="FILE_PATH"
+    )
+    crop_search: bpy.props.BoolProperty(
+        name="Search Touching Hands",
+        description="Look more closely where fewer than two hands were found. Slower",
+        default=True,
+    )
+    camera: bpy.props.EnumProperty(
+        name="Camera",
+        description="The focal length of the picture's camera",
+        items=(
+            ("assumed", "Automatic", "From the photo's own data, else a usual field of view"),
+            ("focal", "Focal Length", "In pixels of the picture"),
+            ("fov", "Field of View", "Across the longer side of the picture"),
+            ("file", "File", "A camera file (json)"),
+        ),
+    )
+    focal_px: bpy.props.FloatProperty(
+        name="Focal Length", description="Pixels of the picture", default=1200.0, min=1.0, soft_max=10000.0
+    )
+    fov: bpy.props.FloatProperty(
+        name="Field of View",
+        description="Across the longer side of the picture, degrees",
+        default=60.0,
+        min=1.0,
+        max=170.0,
+    )
+    camera_file: bpy.props.StringProperty(
+        name="Camera File", description="Camera as json: fx, fy, cx, cy, width, height", subtype="FILE_PATH"
+    )
+    voxel_mm: bpy.props.FloatProperty(
+        name="Voxel Size",
+        description="Grid of the surface in millimetres. Smaller: finer and slower",
+        default=1.7,
+        min=0.3,
+        max=10.0,
+        precision=2,
+    )
+    set_scene: bpy.props.BoolProperty(
+        name="Set Up Scene",
+        description="Give the scene the take's frame range, frame rate, picture size and camera",
+        default=True,
+    )
+
+
+CLASSES = (Im2HandsInput, Im2HandsSettings)
+
+
+def inputs_of(settings: Im2HandsSettings) -> list[str]:
+    """The chosen paths as absolute paths."""
+    paths = [one.path for one in settings.inputs] or ([settings.source] if settings.source else [])
+    return [bpy.path.abspath(path) for path in paths]
+
+
+def options_of(settings: Im2HandsSettings) -> dict[str, object]:
+    """The settings as keyword arguments of :func:`.api.reconstruct`."""
+    options: dict[str, object] = {
+        "step": settings.step,
+        "keypoints": settings.keypoints,
+        "crop_search": settings.crop_search,
+        "voxel_mm": round(settings.voxel_mm, 4),
+    }
+    if settings.use_range:
+        options["frames"] = f"{settings.frame_start}-{max(settings.frame_start, settings.frame_end)}"
+    if settings.keypoints == "file":
+        options["keypoints"] = bpy.path.abspath(settings.keypoints_file)
+    if settings.camera == "focal":
+        options["focal_px"] = settings.focal_px
+    elif settings.camera == "fov":
+        options["fov"] = settings.fov
+    elif settings.camera == "file":
+        options["camera"] = bpy.path.abspath(settings.camera_file)
+    return options
+
+
+def register() -> None:
+    """Add the settings to the scene."""
+    for one in CLASSES:
+        bpy.utils.register_class(one)
+    bpy.types.Scene.im2hands = bpy.props.PointerProperty(type=Im2HandsSettings)
+
+
+def unregister() -> None:
+    """Take them away."""
+    del bpy.types.Scene.im2hands
+    for one in reversed(CLASSES):
+        bpy.utils.unregister_class(one)

@@ -1,0 +1,152 @@
+"""What runs in the background of this Blender: at most one reconstruction and one task, polled by a timer.
+
+The panels ask this module what to show; a quit, a file load and the add-on's removal end everything here.
+"""
+
+from __future__ import annotations
+
+import atexit
+from dataclasses import dataclass, field
+
+import bpy
+
+from .backend.task import Task, check_words
+from .errors import AddonError, BackendError
+from .reconstruction import Reconstruction
+
+_INTERVAL_SECONDS = 0.1
+
+
+@dataclass
+class _Background:
+    """The module's state, in one place."""
+
+    reconstruction: Reconstruction | None = None
+    task: Task | None = None
+    check_lines: list[str] = field(default_factory=list)
+
+
+_state = _Background()
+
+
+def reconstruction() -> Reconstruction | None:
+    """The running or last ended reconstruction."""
+    return _state.reconstruction
+
+
+def task() -> Task | None:
+    """The running or last ended check or installation."""
+    return _state.task
+
+
+def check_lines() -> list[str]:
+    """What the last check or installation came to, for a person."""
+    return _state.check_lines
+
+
+def is_reconstructing() -> bool:
+    """Whether a reconstruction is under way."""
+    return _state.reconstruction is not None and not _state.reconstruction.has_ended
+
+
+def is_working() -> bool:
+    """Whether a check or installation is under way."""
+    return _state.task is not None and not _state.task.has_ended
+
+
+def follow(started: Reconstruction | Task) -> None:
+    """Poll what was started until it has ended, and keep the panels up to date."""
+    if isinstance(started, Task):
+        _state.task, _state.check_lines = started, []
+    else:
+        _state.reconstruction = started
+    if not bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.register(_tick, first_interval=_INTERVAL_SECONDS)
+
+
+def stop() -> None:
+    """End everything at once; finished frames are on disk."""
+    if _state.reconstruction is not None:
+        _state.reconstruction.close()
+    if _state.task is not None:
+        _state.task.cancel()
+    _state.reconstruction = None
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
+
+
+def _tick() -> float | None:
+    """Go on with what runs; returns when to come back, None for never."""
+    try:
+        _poll_reconstruction()
+        _poll_task()
+    finally:
+        _redraw()
+    return _INTERVAL_SECONDS if is_reconstructing() or is_working() else None
+
+
+def _poll_reconstruction() -> None:
+    running = _state.reconstruction
+    if running is None or running.has_ended or bpy.app.is_job_running("RENDER"):
+        return
+    try:
+        running.poll()
+    except (RuntimeError, ReferenceError, OSError, ValueError) as error:
+        running.close()
+        running.error = AddonError(f"The frames could not be brought in: {error}.", "Use Import Take to try again.")
+    if running.has_ended and running.result.collection is not None:
+        _push_undo("Reconstruct Hands")
+
+
+def _poll_task() -> None:
+    working = _state.task
+    if working is None or working.has_ended:
+        return
+    working.poll()
+    if not working.has_ended:
+        return
+    try:
+        if working.name == "Check":
+            _state.check_lines = check_words(working)
+        elif working.error is not None:
+            raise working.error
+        else:
+            _state.check_lines = ["The backend is installed."]
+    except BackendError as error:
+        _state.check_lines = [error.message, error.hint] if error.hint else [error.message]
+
+
+def _push_undo(message: str) -> None:
+    """One undo step for the whole job; a timer has no window of its own."""
+    window = next(iter(bpy.context.window_manager.windows), None)
+    if window is None or bpy.app.background:
+        return
+    with bpy.context.temp_override(window=window):
+        if bpy.ops.ed.undo_push.poll():
+            bpy.ops.ed.undo_push(message=message)
+
+
+def _redraw() -> None:
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type in ("VIEW_3D", "PREFERENCES"):
+                area.tag_redraw()
+
+
+@bpy.app.handlers.persistent
+def _stop_before_load(*_: object) -> None:
+    stop()
+
+
+def register() -> None:
+    """Watch for file loads and the end of Blender."""
+    bpy.app.handlers.load_pre.append(_stop_before_load)
+    atexit.register(stop)
+
+
+def unregister() -> None:
+    """End what runs."""
+    stop()
+    atexit.unregister(stop)
+    if _stop_before_load in bpy.app.handlers.load_pre:
+        bpy.app.handlers.load_pre.remove(_stop_before_load)

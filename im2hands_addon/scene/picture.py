@@ -1,0 +1,114 @@
+"""Pictures as arrays, read and written with Blender's own image code."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from ..errors import InputError
+from ..photo_orientation import Turn
+
+
+def load_picture(path: str | Path, turn: Turn | None = None) -> np.ndarray:
+    """Read a picture.
+
+    Args:
+        turn: what makes it upright; None for nothing.
+
+    Returns:
+        (H, W, 4) float32, sRGB values 0 to 1, alpha not multiplied in, top row first.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        image = bpy.data.images.load(str(path), check_existing=False)
+    except RuntimeError as error:
+        raise InputError(f"Cannot read the picture {path}.") from error
+    try:
+        width, height = image.size
+        values = np.empty(width * height * 4, dtype=np.float32)
+        image.pixels.foreach_get(values)
+    finally:
+        bpy.data.images.remove(image)
+    if values.size == 0:
+        raise InputError(f"Cannot read the picture {path}.")
+    picture = values.reshape(height, width, 4)[::-1]
+    if turn is not None:
+        picture = picture[:, ::-1] if turn.mirror else picture
+        picture = np.rot90(picture, -turn.quarters)
+    return np.ascontiguousarray(picture)
+
+
+def load_clip_frame(path: str | Path, frame: int, size: tuple[int, int]) -> np.ndarray:
+    """Read one frame of a clip, counted from 1, through Blender's sequencer.
+
+    Args:
+        size: width and height of the clip, pixels.
+
+    Returns:
+        As :func:`load_picture`.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"There is no clip {path}.")
+    reel = bpy.data.scenes.new("Im2Hands Clip")
+    try:
+        editor = reel.sequence_editor_create()
+        strips = editor.strips if hasattr(editor, "strips") else editor.sequences  # renamed in Blender 4.4
+        strips.new_movie("clip", str(path), channel=1, frame_start=1)
+        reel.render.resolution_x, reel.render.resolution_y = size
+        reel.render.resolution_percentage = 100
+        reel.render.image_settings.file_format = "PNG"
+        reel.view_settings.view_transform = "Standard"
+        reel.frame_set(frame)
+        with tempfile.TemporaryDirectory(prefix="im2hands-") as folder:
+            reel.render.use_file_extension = False
+            reel.render.filepath = str(Path(folder) / "clip.png")
+            bpy.ops.render.render(write_still=True, scene=reel.name)
+            return load_picture(reel.render.filepath)
+    except RuntimeError as error:
+        raise InputError(f"Cannot read the clip {path}.") from error
+    finally:
+        bpy.data.scenes.remove(reel)
+
+
+def save_picture(path: Path, picture: np.ndarray) -> None:
+    """Write (H, W, 3) float32 sRGB values 0 to 1, top row first, as a PNG.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    height, width = picture.shape[:2]
+    values = np.ones((height, width, 4), dtype=np.float32)
+    values[..., :3] = np.clip(picture, 0.0, 1.0)[::-1]
+    image = bpy.data.images.new("Im2Hands Picture", width, height, alpha=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.pixels.foreach_set(values.ravel())
+        image.filepath_raw = str(path)
+        image.file_format = "PNG"
+        image.save()
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"Cannot write {path}: {error}.", "Choose a folder you may write to.") from error
+    finally:
+        bpy.data.images.remove(image)
+
+
+def fit(picture: np.ndarray, size: tuple[int, int], ground: np.ndarray) -> np.ndarray:
+    """Show ``picture`` (h, w, 3) as large as it fits, centred, on ``ground`` (H, W, 3), where ``size`` is (W, H)."""
+    height, width = picture.shape[:2]
+    if (width, height) == size:
+        return picture
+    scale = min(size[0] / width, size[1] / height)
+    left, top = (size[0] - width * scale) / 2, (size[1] - height * scale) / 2
+    x = (np.arange(size[0]) + 0.5 - left) / scale
+    y = (np.arange(size[1]) + 0.5 - top) / scale
+    inside = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))[None, :]
+    columns, rows = np.clip(x.astype(int), 0, width - 1), np.clip(y.astype(int), 0, height - 1)
+    return np.where(inside[..., None], picture[rows][:, columns], ground)
