@@ -48,9 +48,7 @@ def overlays(scene: bpy.types.Scene, folder: Path) -> list[Path]:
     paths = []
     for frame in range(scene.frame_start, scene.frame_end + 1):
         path = folder / f"overlay_{frame:03d}.png"
-        scene.frame_set(frame)
-        api.render_overlay(path, scene=scene)
-        paths.append(path)
+        paths.append(api.render_overlay(path, scene=scene, frame=frame, beside=False))
     return paths
 
 
