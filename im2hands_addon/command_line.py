@@ -129,15 +129,15 @@ def _check(options: argparse.Namespace) -> int:
     while not asking.has_ended:
         time.sleep(0.1)
         asking.poll()
-    for line in task.check_words(asking):
-        _say(line)
+    for finding in task.check_findings(asking):
+        _say(f"{'ok   ' if finding.ok else 'WRONG'} {finding.text}")
     return asking.exit_code
 
 
 def _save(options: argparse.Namespace) -> None:
     if options.picture:
         scene = bpy.context.scene
-        _say(f"rendered {api.render_overlay(scene, scene.frame_start, _full(options.picture))}")
+        _say(f"rendered {api.render_overlay(_full(options.picture), scene=scene, frame=scene.frame_start)}")
     if not options.blend:
         return
     target = Path(_full(options.blend))

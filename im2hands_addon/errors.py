@@ -48,12 +48,13 @@ class BackendError(AddonError):
     exit_code = 3
 
 
+_EXIT_CODES = {"input": 2, "take": 2, "environment": 3, "weights": 3, "protocol": 3, "cancelled": 130}
+
+
 class JobError(AddonError):
     """The backend answered a job with an error; ``exit_code`` follows its ``code``."""
-
-    EXIT_CODES = {"input": 2, "take": 2, "environment": 3, "weights": 3, "protocol": 3, "cancelled": 130}
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]
         """The exit code that the backend's own command line gives for the same error."""
-        return self.EXIT_CODES.get(self.code, 1)
+        return _EXIT_CODES.get(self.code, 1)

@@ -49,7 +49,7 @@ class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
     bl_idname = "VIEW3D_PT_im2hands_options"
     bl_label = "Options"
     bl_parent_id = "VIEW3D_PT_im2hands"
-    bl_options = {"DEFAULT_CLOSED"}
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the options of the reconstruction."""
@@ -121,7 +121,7 @@ def _draw_job(layout: bpy.types.UILayout) -> None:
         if job.state == "cancelling":
             layout.label(text="Ending", icon="TIME")
         if job.is_silent:
-            text = f"The backend has said nothing for {job.silent_seconds:.0f} s. Cancel ends it; finished frames are kept."
+            text = f"The backend has been silent for {job.silent_seconds:.0f} s. Cancel ends it and keeps what is done."
             _wrapped(layout, text, "ERROR")
     else:
         layout.operator("im2hands.reconstruct", icon="VIEW_PAN")

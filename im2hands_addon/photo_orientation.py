@@ -14,7 +14,7 @@ _SEARCHED_BYTES = 256 * 1024
 
 
 class Turn(NamedTuple):
-    """What makes a stored picture upright: mirror it left to right first, then turn it clockwise by quarters (0 to 3)."""
+    """What makes a stored picture upright: mirror it left to right, then turn it clockwise by quarters (0 to 3)."""
 
     mirror: bool = False
     quarters: int = 0

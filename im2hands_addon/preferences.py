@@ -15,7 +15,7 @@ class Im2HandsPreferences(bpy.types.AddonPreferences):
 
     backend: bpy.props.StringProperty(
         name="Backend",
-        description="Python environment in which the backend is installed: its folder or its Python. Empty: found by itself",
+        description="Python environment with the backend in it: its folder or its Python. Empty: found by itself",
         subtype="FILE_PATH",
     )
     python: bpy.props.StringProperty(
@@ -46,8 +46,11 @@ class Im2HandsPreferences(bpy.types.AddonPreferences):
         row = layout.row()
         row.label(text=backend_line(), icon="CHECKMARK" if backend_is_found() else "ERROR")
         row.operator("im2hands.check_backend", icon="VIEWZOOM")
-        for line in running.check_lines():
-            layout.label(text=line)
+        task = running.task()
+        if task is not None and task.name == "Check" and not task.has_ended:
+            layout.label(text="Checking, up to half a minute", icon="TIME")
+        for finding in running.findings():
+            layout.label(text=finding.text, icon="CHECKMARK" if finding.ok else "ERROR")
         box = layout.box()
         box.label(text="Install", icon="IMPORT")
         box.prop(self, "python")
@@ -56,8 +59,7 @@ class Im2HandsPreferences(bpy.types.AddonPreferences):
         box.prop(self, "compute")
         if not bpy.app.online_access:
             box.label(text="Needs System > Network > Allow Online Access", icon="INTERNET_OFFLINE")
-        task = running.task()
-        if task is not None and not task.has_ended:
+        if task is not None and task.name != "Check" and not task.has_ended:
             box.progress(factor=task.fraction, text=task.title)
             for line in list(task.lines)[-3:]:
                 box.label(text=line[:120])

@@ -1,4 +1,4 @@
-"""A reconstruction whose frames appear in the scene as they are finished: the backend's job and the importer together."""
+"""The backend's job and the importer together: frames appear in the scene as they are finished."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from .backend.task import Task, check_words
+from .backend.task import Finding, Task, check_findings
 from .errors import AddonError, BackendError
 from .reconstruction import Reconstruction
 
@@ -23,7 +23,7 @@ class _Background:
 
     reconstruction: Reconstruction | None = None
     task: Task | None = None
-    check_lines: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
 
 _state = _Background()
@@ -39,9 +39,9 @@ def task() -> Task | None:
     return _state.task
 
 
-def check_lines() -> list[str]:
+def findings() -> list[Finding]:
     """What the last check or installation came to, for a person."""
-    return _state.check_lines
+    return _state.findings
 
 
 def is_reconstructing() -> bool:
@@ -57,7 +57,7 @@ def is_working() -> bool:
 def follow(started: Reconstruction | Task) -> None:
     """Poll what was started until it has ended, and keep the panels up to date."""
     if isinstance(started, Task):
-        _state.task, _state.check_lines = started, []
+        _state.task, _state.findings = started, []
     else:
         _state.reconstruction = started
     if not bpy.app.timers.is_registered(_tick):
@@ -107,13 +107,13 @@ def _poll_task() -> None:
         return
     try:
         if working.name == "Check":
-            _state.check_lines = check_words(working)
+            _state.findings = check_findings(working)
         elif working.error is not None:
             raise working.error
         else:
-            _state.check_lines = ["The backend is installed."]
+            _state.findings = [Finding(True, "The backend is installed.")]
     except BackendError as error:
-        _state.check_lines = [error.message, error.hint] if error.hint else [error.message]
+        _state.findings = [Finding(False, str(error))]
 
 
 def _push_undo(message: str) -> None:

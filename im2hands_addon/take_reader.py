@@ -1,6 +1,7 @@
 """Reads a take, the folder that the backend writes (numpy only, no bpy). See ``docs/take.md``.
 
-Everything here is in the take's own terms: metres, pixels, camera frame x right, y down, z forward, pixel (0, 0) the centre of
+Everything here is in the take's own terms: metres, pixels, camera frame x right, y down, z forward, pixel (0, 0) the
+centre of
 the top left pixel.
 """
 
@@ -72,7 +73,8 @@ class Hand:
     """One hand of one frame, camera frame, metres.
 
     Args:
-        vertices: (V, 3) float32. faces: (F, 3) int32, outward counter-clockwise. keypoints: (21, 3) float32, file order.
+        vertices: (V, 3) float32. faces: (F, 3) int32, outward counter-clockwise. keypoints: (21, 3) float32, file
+        order.
         keypoints_2d: (21, 2) float32, pixels of the frame's picture. confidence: (21,) float32, 0 to 1.
     """
 
@@ -122,7 +124,8 @@ class Take:
     """A take on disk as it was when it was read.
 
     Args:
-        folder: where it lies. kind: "images" or "video". files: the pictures, or the clip alone. step: distance of frames.
+        folder: where it lies. kind: "images" or "video". files: the pictures, or the clip alone.
+        step: distance of frames.
         fps: frames a second. camera: intrinsics of the first frame's picture. records: by frame index, sorted.
         settings, provenance: as written by the backend.
     """

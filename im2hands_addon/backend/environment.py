@@ -36,7 +36,7 @@ def clean_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def python_in(path: str | Path) -> Path | None:
-    """The Python that ``path`` names: an executable, a venv's folder, or the ``im2hands`` command of one; None for neither."""
+    """The Python that ``path`` names: an executable, a venv's folder, or a venv's ``im2hands``; None for neither."""
     path = Path(path).expanduser()
     if path.is_file():
         if path.stem.lower() == "im2hands":
@@ -51,7 +51,8 @@ def python_in(path: str | Path) -> Path | None:
 
 
 def find(setting: str = "", own: Path | None = None, variables: Mapping[str, str] | None = None) -> Found:
-    """The backend's Python: the preference, else the environment variable, else the add-on's own, else ``im2hands`` on PATH.
+    """The backend's Python: the preference, else the environment variable, else the add-on's own, else ``im2hands``
+    on PATH.
 
     Args:
         setting: the preference, "" for automatic. own: the folder in which the add-on keeps its own environment.
@@ -117,16 +118,21 @@ def _candidates() -> list[list[str]]:
 def _ask(command: list[str], code: str) -> str:
     try:
         done = subprocess.run(
-            [*command, "-I", "-c", code], capture_output=True, text=True, timeout=20, env=clean_environment(), check=False,
+            [*command, "-I", "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            env=clean_environment(),
+            check=False,
             **hidden_window(),
-        )  # fmt: skip
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def python_version(command: list[str]) -> tuple[int, int] | None:
-    """Major and minor version of the Python that ``command`` starts; None when it does not run or cannot make a venv."""
+    """Version (major, minor) of the Python that ``command`` starts; None when it does not run or makes no venv."""
     answer = _ask(command, "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])")
     match = re.fullmatch(r"(\d+)\.(\d+)", answer)
     return (int(match[1]), int(match[2])) if match else None
@@ -154,7 +160,7 @@ def hidden_window() -> dict[str, int]:
 
 
 def own_group() -> dict[str, int | bool]:
-    """Arguments that keep a Ctrl-C in Blender's terminal from reaching a child process, and Windows from opening a console."""
+    """Arguments that keep a Ctrl-C in Blender's terminal from a child process, and Windows from opening a console."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}

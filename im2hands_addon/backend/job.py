@@ -30,7 +30,7 @@ PHASES = {
 
 @dataclass
 class Progress:
-    """How far a job is: ``done`` of ``total`` in ``phase`` (words in :data:`PHASES`), seconds left if they are known."""
+    """How far a job is: ``done`` of ``total`` in ``phase`` (see :data:`PHASES`), seconds left if they are known."""
 
     phase: str = "start"
     done: int = 0
@@ -126,7 +126,7 @@ class Job:
         return found
 
     def cancel(self) -> None:
-        """Ask for the end; finished frames stay. A backend that does not answer within 5 s is killed by :meth:`poll`."""
+        """Ask for the end; finished frames stay. :meth:`poll` kills a backend that does not answer within 5 s."""
         if self.state == "starting":
             self._end("cancelled")
         elif self.state == "running":

@@ -85,7 +85,7 @@ class LineProcess:
                 return lines
 
     def stop(self, last_line: bytes = b"") -> None:
-        """Ask the child to end (``last_line``, then the end of its stdin) and kill it if it is still there after 5 s."""
+        """Ask the child to end (``last_line``, then the end of its stdin); kill it if it is still there after 5 s."""
         if last_line:
             self._requests.put(last_line)
         self._requests.put(None)

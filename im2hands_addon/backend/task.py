@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from ..errors import BackendError
 from . import environment
@@ -25,7 +25,8 @@ class Step:
     """One command of a task.
 
     Args:
-        title: for a person, what is going on. command: program and arguments. may_fail: whether the task goes on without it.
+        title: for a person, what is going on. command: program and arguments. may_fail: whether the task goes on
+        without it.
     """
 
     title: str
@@ -157,13 +158,20 @@ def installation(folder: Path, python: Path, package: Path, constraints: Path | 
 
 
 def check(python: Path) -> Task:
-    """The task that asks the backend what is there; :func:`check_words` reads it when it has ended."""
+    """The task that asks the backend what is there; :func:`check_findings` reads it when it has ended."""
     command = [str(python), "-I", "-m", "im2hands", "check", "--json"]
     return Task("Check", [Step("Checking the backend", command, may_fail=True)])
 
 
-def check_words(task: Task) -> list[str]:
-    """What an ended check found, as lines for a person.
+class Finding(NamedTuple):
+    """One line of a check: whether it is all right, and what was found, for a person."""
+
+    ok: bool
+    text: str
+
+
+def check_findings(task: Task) -> list[Finding]:
+    """What an ended check found, what is wrong first.
 
     Raises:
         BackendError: the backend did not answer.
@@ -172,26 +180,16 @@ def check_words(task: Task) -> list[str]:
         raise task.error
     start = task.output.find("{")
     try:
-        data = json.loads(task.output[start:]) if start >= 0 else None
-    except ValueError:
-        data = None
-    if not isinstance(data, dict):
-        last = task.stderr_tail[-1] if task.stderr_tail else "it said nothing"
-        raise BackendError(f"The backend does not answer: {last}.", "Install it, or choose another environment.")
-    return [f"{_label(name)}: {_words(value)}" for name, value in data.items() if value not in (None, "", [], {})]
-
-
-def _label(name: str) -> str:
-    return name.replace("_", " ").capitalize()
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, dict):
-        return ", ".join(
-            f"{name.replace('_', ' ')} {_words(one)}" for name, one in value.items() if one not in (None, "")
-        )
-    if isinstance(value, list):
-        return "; ".join(_words(one) for one in value)
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+        data = json.loads(task.output[start:]) if start >= 0 else {}
+        found = [
+            Finding(bool(one["ok"]), f"{one['name']}: {one['message']} {one.get('hint', '')}".strip())
+            for one in data["findings"]
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        tail = task.stderr_tail
+        if any("No module named im2hands" in line for line in tail):
+            raise BackendError("That Python has no im2hands in it.", "Install it, or choose another one.") from error
+        said = tail[-1] if tail else f"exit code {task.exit_code}"
+        raise BackendError(f"The backend does not answer: {said}.", "Install it, or choose another one.") from error
+    found.insert(0, Finding(bool(data.get("ok")), f"Im2Hands {data.get('version', '')}"))
+    return sorted(found, key=lambda one: one.ok)

@@ -10,7 +10,7 @@ class Im2HandsChooseSource(bpy.types.Operator):
 
     bl_idname = "im2hands.choose_source"
     bl_label = "Choose Source"
-    bl_options = {"INTERNAL", "UNDO"}
+    bl_options = {"INTERNAL", "UNDO"}  # noqa: RUF012
 
     directory: bpy.props.StringProperty(subtype="DIR_PATH", options={"SKIP_SAVE", "HIDDEN"})
     files: bpy.props.CollectionProperty(type=bpy.types.OperatorFileListElement, options={"SKIP_SAVE", "HIDDEN"})

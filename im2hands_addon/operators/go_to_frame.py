@@ -8,7 +8,7 @@ class Im2HandsGoToFrame(bpy.types.Operator):
 
     bl_idname = "im2hands.go_to_frame"
     bl_label = "Go to Frame"
-    bl_options = {"INTERNAL"}
+    bl_options = {"INTERNAL"}  # noqa: RUF012
 
     frame: bpy.props.IntProperty()
 

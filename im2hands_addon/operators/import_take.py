@@ -12,7 +12,7 @@ class Im2HandsImportTake(bpy.types.Operator, ImportHelper):
 
     bl_idname = "im2hands.import_take"
     bl_label = "Import Take"
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
     filename_ext = ".json"
     filter_glob: bpy.props.StringProperty(default="take.json", options={"HIDDEN"})

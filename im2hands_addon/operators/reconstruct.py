@@ -8,7 +8,7 @@ from ..properties import inputs_of, options_of
 
 
 class Im2HandsReconstruct(bpy.types.Operator):
-    """Find the hands in the source and build their meshes. Frames appear as they are finished; finished ones are kept"""
+    """Find the hands in the source and build their meshes. Frames appear as they are finished and are kept"""
 
     bl_idname = "im2hands.reconstruct"
     bl_label = "Reconstruct"

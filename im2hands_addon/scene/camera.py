@@ -1,7 +1,9 @@
 """The take's camera as a Blender camera, and the one place where the camera frame turns into Blender's.
 
-Blender's camera looks down its -z with y up; the take's camera frame has x right, y down, z forward. Everything of a take is a
-child of one empty, the *origin*, in whose frame the camera stands at zero without rotation; the origin's own rotation lets that
+Blender's camera looks down its -z with y up; the take's camera frame has x right, y down, z forward. Everything of a
+take is a
+child of one empty, the *origin*, in whose frame the camera stands at zero without rotation; the origin's own
+rotation lets that
 camera look along the world's +Y with Z up.
 """
 
@@ -33,7 +35,7 @@ def to_blender(points: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Lens:
-    """What of a Blender camera follows from intrinsics: ``lens`` in mm on a 36 mm wide sensor, shifts in picture widths."""
+    """What of a Blender camera follows from intrinsics: ``lens`` mm on a 36 mm wide sensor, shifts in picture widths."""
 
     lens: float
     shift_x: float

@@ -1,7 +1,8 @@
 """Brings a take into a scene, whole or frame by frame while the backend still works on it.
 
 Nothing of Blender's is kept between calls: objects are found again by their custom properties, so undo, renaming and
-deleting in the meantime do no harm. Importing a take again replaces its objects and keeps its origin where a person put it.
+deleting in the meantime do no harm. Importing a take again replaces its objects and keeps its origin where a person
+put it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from ..take_reader import SIDES, Take, read_take
 from . import camera, footage, keypoints, markers, meshes, tree
 from .ownership import FRAME, SIDE, remove_objects, role_of
 
-# Camera and pictures are written anew each time the take has grown by this factor, so that a long one does not slow down.
+# Camera and pictures are written anew each time the take has grown by this factor, so that a long one does not slow
+# down.
 _GROWTH = 1.25
 
 

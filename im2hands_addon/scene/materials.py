@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-_COLORS = {"left": (0.62, 0.27, 0.20, 1.0), "right": (0.75, 0.47, 0.24, 1.0)}  # linear: rose and honey
+_COLORS = {"left": (0.58, 0.20, 0.15, 1.0), "right": (0.68, 0.38, 0.14, 1.0)}  # linear: rose and honey
 _NAMES = {"left": "Im2Hands Left", "right": "Im2Hands Right"}
 
 
@@ -23,7 +23,4 @@ def hand_material(side: str) -> bpy.types.Material:
     shader.inputs["Base Color"].default_value = _COLORS[side]
     shader.inputs["Roughness"].default_value = 0.5
     shader.inputs["Specular IOR Level"].default_value = 0.35
-    shader.inputs["Subsurface Weight"].default_value = 0.15
-    shader.inputs["Subsurface Radius"].default_value = (1.0, 0.35, 0.2)
-    shader.inputs["Subsurface Scale"].default_value = 0.004
     return material

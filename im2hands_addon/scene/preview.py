@@ -1,6 +1,7 @@
 """A picture of the hands over the photograph, for a look without opening Blender.
 
-Rendered with Cycles on the CPU in a scene of its own, so that it works without a display and leaves the person's scene alone.
+Rendered with Cycles on the CPU in a scene of its own, so that it works without a display and leaves the person's
+scene alone.
 """
 
 from __future__ import annotations
@@ -20,31 +21,33 @@ from .ownership import TAKE, role_of
 from .picture import fit, load_clip_frame, load_picture, save_picture
 
 _SAMPLES = 48
-# Lights in the camera's frame: position in metres, size in metres, power in watts, colour.
+# Lights around hands at the distance below, in the camera's frame: position in metres, size in metres, power in
+# watts, colour.
 _LIGHTS = (
-    ((-0.55, 0.65, 0.25), 0.5, 14.0, (1.0, 0.95, 0.88)),
-    ((0.75, 0.10, 0.10), 0.8, 4.5, (0.82, 0.90, 1.0)),
-    ((0.10, 0.55, -1.30), 0.4, 10.0, (1.0, 1.0, 1.0)),
+    ((-0.70, 0.55, -0.05), 0.35, 13.0, (1.0, 0.95, 0.88)),
+    ((0.80, 0.00, -0.15), 0.60, 4.0, (0.80, 0.89, 1.0)),
+    ((0.35, 0.60, -1.30), 0.40, 6.0, (1.0, 1.0, 1.0)),
 )
-_WORLD = 0.35
+_LIT_DISTANCE = 0.6
+_WORLD = 0.2
 _OUTLINE = 0.55
 _NO_PICTURE = 0.18
 
 
 def render_overlay(
+    path: str | Path,
+    *,
     scene: bpy.types.Scene | None = None,
     frame: int | None = None,
-    path: str | Path = "//hands.png",
-    *,
     collection: bpy.types.Collection | None = None,
     opacity: float = 0.92,
-    beside: bool = True,
+    beside: bool = False,
     samples: int = _SAMPLES,
 ) -> Path:
     """Render one frame's hands as the take's camera sees them, over the photo, and write a PNG.
 
     Args:
-        scene: None for the context's. frame: None for the scene's current one. path: the PNG.
+        path: the PNG. scene: None for the context's. frame: None for the scene's current one.
         collection: the take's collection; None for the first take in ``scene``.
         opacity: of the hands, 0 to 1. beside: whether to put the plain photo to the left. samples: Cycles samples.
 
@@ -78,6 +81,10 @@ def render_hands(
     Returns:
         (H, W, 4) float32, sRGB values 0 to 1, alpha not multiplied in, top row first.
     """
+    # What is hidden in the stage follows from the objects themselves, which only their own scene's frame change
+    # updates.
+    before = scene.frame_current
+    scene.frame_set(frame)
     stage = _make_stage(scene, collection, samples)
     try:
         with tempfile.TemporaryDirectory(prefix="im2hands-") as folder:
@@ -87,6 +94,7 @@ def render_hands(
             return load_picture(stage.render.filepath)
     finally:
         _remove_stage(stage)
+        scene.frame_set(before)
 
 
 def _make_stage(scene: bpy.types.Scene, collection: bpy.types.Collection, samples: int) -> bpy.types.Scene:
@@ -117,15 +125,26 @@ def _make_stage(scene: bpy.types.Scene, collection: bpy.types.Collection, sample
     if background is not None:
         background.inputs["Strength"].default_value = _WORLD
         background.inputs["Color"].default_value = (0.9, 0.95, 1.0, 1.0)
+    _add_lights(stage, camera, _distance(collection) / _LIT_DISTANCE)
+    return stage
+
+
+def _add_lights(stage: bpy.types.Scene, camera: bpy.types.Object, scale: float) -> None:
+    """Light hands that are ``scale`` times the usual distance away: everything farther, and as bright as ever."""
     for position, size, power, color in _LIGHTS:
         data = bpy.data.lights.new("Im2Hands Preview", "AREA")
-        data.size, data.energy, data.color = size, power, color
+        data.size, data.energy, data.color = size * scale, power * scale**2, color
         light = bpy.data.objects.new("Im2Hands Preview", data)
         light.parent = camera
-        light.location = position
-        light.rotation_euler = _towards(position, (0.0, 0.0, -0.6))
+        light.location = [scale * value for value in position]
+        light.rotation_euler = _towards(position, (0.0, 0.0, -_LIT_DISTANCE))
         stage.collection.objects.link(light)
-    return stage
+
+
+def _distance(collection: bpy.types.Collection) -> float:
+    """How far the visible hands are from the camera, metres; the usual distance when there are none."""
+    depths = [-one.location.z for one in collection.all_objects if role_of(one) == "hand" and not one.hide_render]
+    return max(0.05, sum(depths) / len(depths)) if depths else _LIT_DISTANCE
 
 
 def _towards(position: tuple[float, float, float], target: tuple[float, float, float]) -> tuple[float, float, float]:
