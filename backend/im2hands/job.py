@@ -117,7 +117,6 @@ class ReconstructJob:
         def failed(entry: Entry, error: Im2HandsError) -> None:
             self._write_failed(take, source, entry, error)
 
-        report(0, None)
         self._keypoints = KeypointPhase(
             self._options, source, cameras, self._parts, self._background, take.folder / "cache",
             self._cancelled, report, failed,
@@ -127,11 +126,10 @@ class ReconstructJob:
     def _make_surfaces(self, take: Take, source: Source, found: list[FoundHands], reconstructor: Reconstructor) -> None:
         phase = SurfacePhase(self._options, take, reconstructor, self._background, self._parts.versions()["im2hands"])
         reused, waiting = phase.sort_out(found)
-        self._progress("surfaces", 0, len(found))
         for item in reused:
             self._count(take.records[item.entry.index], take, reused=True)
-        self._pace = Pace(len(reused))
         done = len(reused)
+        self._pace = Pace(done)
         self._progress("surfaces", done, len(found), self._pace.seconds_left(done, len(found)))
         for entry, result in phase.run(source, waiting):
             if isinstance(result, Im2HandsError):

@@ -78,9 +78,9 @@ class DetectionCache:
         try:
             with np.load(self._path(index), allow_pickle=False) as data:
                 arrays = {name: data[name] for name in data.files}
-            if str(arrays["key"]) != key:
+            if str(arrays["key"][0]) != key:
                 return None
-            return [_detection(arrays, number) for number in range(int(arrays["count"]))]
+            return [_detection(arrays, number) for number in range(int(arrays["count"][0]))]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None  # absent, or damaged: found again
 
@@ -90,10 +90,10 @@ class DetectionCache:
         Raises:
             TakeError: it cannot be written.
         """
-        arrays = {"key": np.array(key), "count": np.array(len(detections))}
+        arrays = {"key": np.array([key]), "count": np.array([len(detections)])}
         for number, hand in enumerate(detections):
             arrays[f"{number}_words"] = np.array([hand.side, hand.source])
-            arrays[f"{number}_score"] = np.array(hand.score, np.float64)
+            arrays[f"{number}_score"] = np.array([hand.score], np.float64)
             for name in ("pixels", "shape", "confidence"):
                 arrays[f"{number}_{name}"] = np.asarray(getattr(hand, name), np.float64)
         write_atomically(self._path(index), pack_arrays(arrays))
@@ -122,4 +122,4 @@ class DetectionCache:
 def _detection(arrays: dict[str, np.ndarray], number: int) -> HandDetection:
     side, source = (str(word) for word in arrays[f"{number}_words"])
     pixels, shape, confidence = (arrays[f"{number}_{name}"] for name in ("pixels", "shape", "confidence"))
-    return HandDetection(cast(Side, side), pixels, shape, confidence, float(arrays[f"{number}_score"]), source)
+    return HandDetection(cast(Side, side), pixels, shape, confidence, float(arrays[f"{number}_score"][0]), source)

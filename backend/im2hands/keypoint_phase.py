@@ -78,6 +78,7 @@ class KeypointPhase:
         """
         if self._source.kind == "video":
             self._clip_hash = fingerprint(self._source.entries[0].path)
+        self._report(0, None)
         if self._options.keypoint_file is not None:
             return self._from_file(self._options.keypoint_file)
         boxes = self._options.hand_boxes
@@ -153,8 +154,9 @@ class KeypointPhase:
                 waiting.append(entry)
             else:
                 found[entry.index] = kept
-        self._done = len(found)
-        self._report(self._done, None)
+        if found:
+            self._done = len(found)
+            self._report(self._done, None)
         seen: list[int] = []
         complete = True
         previous: Sequence[HandDetection] = ()

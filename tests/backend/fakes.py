@@ -73,7 +73,7 @@ def write_clip(path: Path, frames: int, fps: float = 20.0, width: int = 160, hei
 
 @dataclass
 class FakeProvider:
-    """Sees both hands in every picture; remembers how many pictures it has seen, as video providers do."""
+    """Sees both hands in every picture; in clips their place depends on what it has seen before, as with real ones."""
 
     delay: float = 0.0
     sides: Callable[[int], Sequence[Side]] = lambda index: ("left", "right")
@@ -81,11 +81,12 @@ class FakeProvider:
     search_seconds: float = 0.0
     progress: Callable[[int, int], None] = lambda done, total: None
     name: str = "fake"
+    video: bool = False
     seen: list[int] = field(default_factory=list)
     closed: bool = False
 
     def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
-        """Hands whose place depends on what was seen before."""
+        """Two hands."""
         time.sleep(self.delay)
         for step in range(10 if self.search_seconds else 0):
             time.sleep(self.search_seconds / 10)
@@ -96,7 +97,7 @@ class FakeProvider:
         camera = Camera.from_fov(60, frame.image.shape[1], frame.image.shape[0])
         hands = []
         for side in self.sides(frame.index):
-            shape = hand_positions(side) + np.array([0, 0, 0.001 * len(self.seen) + 0.01 * len(previous)])
+            shape = hand_positions(side) + np.array([0, 0, 0.001 * len(self.seen) * self.video + 0.01 * len(previous)])
             pixels = camera.project(shape)
             hands.append(HandDetection(side, pixels, shape, np.full(21, 0.9), 0.9, self.name))
         return hands
@@ -155,5 +156,5 @@ class FakeParts(JobParts):
     def provider(self, needs: ProviderNeeds) -> FakeProvider:
         """The one given."""
         self.needs = needs
-        self.provider_made.progress = needs.progress
+        self.provider_made.progress, self.provider_made.video = needs.progress, needs.video
         return self.provider_made

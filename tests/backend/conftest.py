@@ -1,0 +1,45 @@
+"""Fixtures for the backend's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from fakes import FakeParts, picture, write_picture
+from im2hands.job import ReconstructJob, ReconstructOptions
+from im2hands.messages import Event, Finished
+
+
+@pytest.fixture(autouse=True)
+def own_state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logs of a test stay away from the person's own."""
+    monkeypatch.setenv("IM2HANDS_STATE", str(tmp_path_factory.getbasetemp() / "state"))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder with the numbered sequence shot_0003.png to shot_0006.png."""
+    for number in range(3, 7):
+        write_picture(tmp_path / "pictures" / f"shot_{number:04}.png", picture(number=number))
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def run_job(tmp_path: Path) -> Callable[..., tuple[Finished, list[Event]]]:
+    """Runs a job with stand-ins and gives back how it ended and its events."""
+
+    def run(
+        inputs: Path | Sequence[Path],
+        output: Path | None = None,
+        parts: FakeParts | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+        **options: object,
+    ) -> tuple[Finished, list[Event]]:
+        paths = [inputs] if isinstance(inputs, Path) else list(inputs)
+        given = ReconstructOptions(tuple(map(str, paths)), str(output or tmp_path / "take"), **options)  # type: ignore[arg-type]
+        events: list[Event] = []
+        finished = ReconstructJob(given, events.append, cancelled, parts or FakeParts()).run()
+        return finished, events
+
+    return run

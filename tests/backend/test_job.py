@@ -1,0 +1,407 @@
+"""The job: phases, statuses, cameras, resuming, cancelling; with stand-ins for networks and providers."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import FakeParts, FakeProvider, FakeReconstructor, keypoint_rows, picture, write_clip, write_picture
+from im2hands.errors import InputError, TakeError
+from im2hands.job import ReconstructJob, ReconstructOptions
+from im2hands.messages import Event, FrameDone, Progress, Warned
+from im2hands.take import Take
+
+RunJob = Callable[..., Any]
+
+
+def bytes_of(take: Path) -> dict[str, bytes]:
+    """All that counts of a take: everything but the cache."""
+    files = [path for path in take.rglob("*") if path.is_file() and "cache" not in path.relative_to(take).parts]
+    return {str(path.relative_to(take)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(autouse=True)
+def fixed_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+
+
+def test_pictures_become_a_take(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    finished, events = run_job(pictures)
+    assert not finished.cancelled
+    assert (finished.summary.total, finished.summary.ok) == (4, 4)
+    take = Take.open(tmp_path / "take")
+    assert [record.index for record in take.frames()] == [3, 4, 5, 6]
+    assert take.header["source"] == {
+        "kind": "images", "inputs": [str(pictures)], "files": [str(path) for path in sorted(pictures.iterdir())],
+        "first": 3, "step": 1,
+    }  # fmt: skip
+    assert take.header["image_size"] == [160, 120]
+    assert take.header["camera"]["origin"] == "assumed"
+    assert take.header["provenance"]["weights"] == {"fake": "0" * 64}
+    assert take.header["provenance"]["device"] == "cpu"
+    assert take.header["provenance"]["date"] == "2023-11-14T22:13:20+00:00"
+    record = take.records[4]
+    assert record.status == "ok"
+    assert record.message == ""
+    assert record.hands["left"] == {"confidence": 0.9, "source": "fake"}
+    assert record.extra == {"time": 0.04, "image": str(pictures / "shot_0004.png")}
+    hands = take.read_frame(4)
+    assert set(hands) == {"left", "right"}
+    assert hands["left"]["vertices"][:, 2].min() > 0
+    assert [event.message for event in events if isinstance(event, Warned)] == [
+        "The focal length is not known; a field of view of 60 degrees is assumed."
+    ]
+    phases = list(dict.fromkeys(event.phase for event in events if isinstance(event, Progress)))
+    assert phases == ["open", "weights", "keypoints", "surfaces"]
+    assert [event.index for event in events if isinstance(event, FrameDone)] == [3, 4, 5, 6]
+    last = [event for event in events if isinstance(event, Progress)][-1]
+    assert (last.done, last.total, last.seconds_left) == (4, 4, 0.0)
+
+
+def test_frames_are_on_disk_before_they_are_told(pictures: Path, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def look(event: Event) -> None:
+        if isinstance(event, FrameDone):
+            assert Take.open(event.take).records[event.index].file == event.file
+            seen.append(event.index)
+
+    options = ReconstructOptions((str(pictures),), str(tmp_path / "take"))
+    ReconstructJob(options, look, lambda: False, FakeParts()).run()
+    assert seen == [3, 4, 5, 6]
+
+
+def test_one_hand_no_hand_bad_frame(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    sides = {3: ("left", "right"), 4: ("right",), 5: ()}
+    (pictures / "shot_0006.png").write_bytes(b"")
+    finished, events = run_job(pictures, parts=FakeParts(FakeProvider(sides=lambda index: sides[index])))
+    summary = finished.summary
+    assert (summary.ok, summary.partial, summary.empty, summary.failed) == (1, 1, 1, 1)
+    records = Take.open(tmp_path / "take").records
+    assert records[4].status == "partial"
+    assert records[4].message == "Only the right hand was found."
+    assert list(records[4].hands) == ["right"]
+    assert list(Take.open(tmp_path / "take").read_frame(4)) == ["right"]
+    assert (records[5].status, records[5].file, records[5].message) == ("empty", "", "No hand was found.")
+    assert (records[6].status, records[6].file) == ("failed", "")
+    assert "is empty (0 bytes)" in records[6].message
+    assert {event.index: event.status for event in events if isinstance(event, FrameDone)} == {
+        3: "ok", 4: "partial", 5: "empty", 6: "failed",
+    }  # fmt: skip
+
+
+def test_one_bad_hand_does_not_cost_the_other(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    run_job(pictures, parts=FakeParts(reconstructor=FakeReconstructor(fail_sides=frozenset({"left"}))))
+    record = Take.open(tmp_path / "take").records[3]
+    assert record.status == "partial"
+    assert list(record.hands) == ["right"]
+    assert record.message == "The left hand has no surface."
+
+
+def test_both_hands_bad_is_a_failed_frame(pictures: Path, run_job: RunJob) -> None:
+    parts = FakeParts(reconstructor=FakeReconstructor(fail_sides=frozenset({"left", "right"})))
+    finished, _ = run_job(pictures, parts=parts)
+    assert finished.summary.failed == 4
+
+
+def test_too_little_memory_is_a_failed_frame(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    class Hungry(FakeReconstructor):
+        def reconstruct(self, *arguments: object) -> dict:  # type: ignore[override,type-arg]
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    finished, _ = run_job(pictures, parts=FakeParts(reconstructor=Hungry()))
+    assert finished.summary.failed == 4
+    assert "--voxel-mm" in Take.open(tmp_path / "take").records[3].message
+
+
+def test_photos_of_different_sizes_keep_their_cameras(tmp_path: Path, run_job: RunJob) -> None:
+    first = write_picture(tmp_path / "a.png", picture(160, 120))
+    second = write_picture(tmp_path / "b.png", picture(120, 200))
+    run_job([first, second], fov=70.0)
+    take = Take.open(tmp_path / "take")
+    assert "camera" not in take.records[1].extra
+    assert take.records[2].extra["image_size"] == [120, 200]
+    assert take.records[2].extra["camera"]["height"] == 200
+    assert take.records[2].extra["camera"]["fx"] == pytest.approx(100 / np.tan(np.radians(35)))
+
+
+def test_camera_file_of_another_shape_fails_the_frames_it_does_not_fit(tmp_path: Path, run_job: RunJob) -> None:
+    camera = tmp_path / "camera.json"
+    camera.write_text('{"fx": 150, "fy": 150, "cx": 79.5, "cy": 59.5, "width": 160, "height": 120}')
+    fits = write_picture(tmp_path / "a.png", picture(160, 120))
+    other = write_picture(tmp_path / "b.png", picture(120, 160))
+    finished, _ = run_job([fits, other], camera=str(camera))
+    assert (finished.summary.ok, finished.summary.failed) == (1, 1)
+    with pytest.raises(InputError, match="is for pictures of 160 x 120"):
+        run_job([other, fits], tmp_path / "other", camera=str(camera))
+
+
+def test_keypoint_file(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    rows = keypoint_rows([3, 4, 5])
+    rows["frames"]["000004"]["left"][7][1] = float("nan")
+    rows["frames"]["000005"] = {"right": rows["frames"]["000005"]["right"]}
+    path = tmp_path / "keypoints.json"
+    path.write_text(json.dumps(rows))
+    parts = FakeParts()
+    finished, _ = run_job(pictures, keypoints=str(path), parts=parts)
+    records = Take.open(tmp_path / "take").records
+    assert [records[index].status for index in (3, 4, 5, 6)] == ["ok", "failed", "partial", "empty"]
+    assert "index_dip of the left hand of frame 000004 in keypoints.json is not a finite number" in records[4].message
+    assert finished.summary.failed == 1
+    assert parts.provider_made.seen == []
+    assert records[3].hands["left"]["source"] == "file"
+
+
+def test_keypoints_on_one_line(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    rows = keypoint_rows([3])
+    rows["frames"]["000003"]["left"] = [[0, 0.02 * number, 0.5] for number in range(21)]
+    (tmp_path / "k.json").write_text(json.dumps(rows))
+    run_job(pictures, keypoints=str(tmp_path / "k.json"), frames="3")
+    record = Take.open(tmp_path / "take").records[3]
+    assert record.status == "failed"
+    assert "lie on one line" in record.message
+
+
+def test_keypoints_of_other_frames(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    (tmp_path / "k.json").write_text(json.dumps(keypoint_rows([90])))
+    with pytest.raises(InputError, match="has keypoints of frames 90"):
+        run_job(pictures, keypoints=str(tmp_path / "k.json"))
+    with pytest.raises(InputError, match=r"none\.json"):
+        run_job(pictures, keypoints=str(tmp_path / "none.json"))
+
+
+def test_clip_that_ends_early(tmp_path: Path, run_job: RunJob) -> None:
+    whole = write_clip(tmp_path / "clip.avi", 30)
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    finished, _ = run_job(whole)
+    assert finished.summary.failed == 1
+    assert finished.summary.ok > 5
+    records = list(Take.open(tmp_path / "take").frames())
+    assert "ends early" in records[-1].message
+    assert all(record.status == "ok" for record in records[:-1])
+
+
+def test_provider_that_gives_up_on_a_frame(tmp_path: Path, run_job: RunJob) -> None:
+    clip = write_clip(tmp_path / "clip.avi", 5)
+    finished, _ = run_job(clip, parts=FakeParts(FakeProvider(fail_at=frozenset({3}))))
+    assert (finished.summary.ok, finished.summary.failed) == (4, 1)
+
+
+def test_nothing_that_can_be_read_is_an_input_error(tmp_path: Path, run_job: RunJob) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match="is empty"):
+        run_job(tmp_path / "a.jpg")
+    assert not (tmp_path / "take").exists()
+
+
+def test_take_that_is_there(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    run_job(pictures)
+    before = bytes_of(tmp_path / "take")
+    with pytest.raises(InputError, match="There is a take in") as caught:
+        run_job(pictures, resume=False)
+    assert "--resume" in caught.value.hint
+    with pytest.raises(InputError, match="made from other pictures"):
+        run_job(pictures / "shot_0003.png")
+    assert bytes_of(tmp_path / "take") == before
+    (tmp_path / "take" / "mine.txt").write_text("keep")
+    finished, _ = run_job(pictures / "shot_0003.png", overwrite=True)
+    assert finished.summary.reused == 0
+    assert sorted(bytes_of(tmp_path / "take")) == ["frames/000001.npz", "mine.txt", "take.json"]
+
+
+def test_future_take_is_not_touched(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    (tmp_path / "take").mkdir()
+    (tmp_path / "take" / "take.json").write_text('{"format": "im2hands-take", "version": 9, "frames": []}')
+    with pytest.raises(TakeError, match="is a take of version 9"):
+        run_job(pictures)
+
+
+def test_resume_reuses_everything(
+    pictures: Path, tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_job(pictures)
+    before = bytes_of(tmp_path / "take")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1800000000")
+    parts = FakeParts()
+    finished, events = run_job(pictures, parts=parts)
+    assert finished.summary.reused == finished.summary.ok == 4
+    assert parts.provider_made.seen == []
+    assert parts.reconstructor_made.calls == []
+    assert bytes_of(tmp_path / "take") == before
+    assert len([event for event in events if isinstance(event, FrameDone)]) == 4
+
+
+def test_resume_notices_what_changed(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    run_job(pictures)
+    write_picture(pictures / "shot_0004.png", picture(number=99))
+    parts = FakeParts()
+    run_job(pictures, parts=parts)
+    assert parts.provider_made.seen == [4]
+    assert parts.reconstructor_made.calls == [4]
+    parts = FakeParts()
+    run_job(pictures, parts=parts, voxel_mm=3.0)
+    assert parts.provider_made.seen == []
+    assert parts.reconstructor_made.calls == [3, 4, 5, 6]
+    (tmp_path / "take/frames/000005.npz").unlink()
+    parts = FakeParts()
+    run_job(pictures, parts=parts, voxel_mm=3.0)
+    assert parts.reconstructor_made.calls == [5]
+
+
+def test_chosen_frames_join_those_that_are_there(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    run_job(pictures, frames="3-4")
+    run_job(pictures, frames="6")
+    take = Take.open(tmp_path / "take")
+    assert [record.index for record in take.frames()] == [3, 4, 6]
+    names = [Path(path).name for path in take.header["source"]["files"]]
+    assert names == ["shot_0003.png", "shot_0004.png", "shot_0006.png"]
+    assert take.header["source"]["first"] == 3
+
+
+class StopAt:
+    """Ends the process's work as kill -9 would: an exception nobody expects, at the n-th write of a file."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+        self.left = number
+        original = os.replace
+
+        def replace(*arguments: Any) -> None:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+            original(*arguments)
+
+        monkeypatch.setattr(os, "replace", replace)
+
+
+@pytest.mark.parametrize("kind", ["pictures", "clip"])
+@pytest.mark.parametrize("writes", [1, 2, 4, 6, 9, 11, 13])
+def test_killed_at_any_write_and_resumed_gives_the_same_bytes(
+    pictures: Path, tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch, kind: str, writes: int
+) -> None:
+    source = pictures if kind == "pictures" else write_clip(tmp_path / "clip.avi", 4)
+    run_job(source, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        StopAt(patch, writes)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(source, tmp_path / "cut")
+    run_job(source, tmp_path / "cut")
+    assert bytes_of(tmp_path / "cut") == bytes_of(tmp_path / "whole")
+
+
+def test_clip_cut_in_the_first_phase_is_seen_again_from_its_start(tmp_path: Path, run_job: RunJob) -> None:
+    clip = write_clip(tmp_path / "clip.avi", 6)
+    provider = FakeProvider()
+    run_job(clip, parts=FakeParts(provider), cancelled=lambda: len(provider.seen) >= 3)
+    parts = FakeParts()
+    run_job(clip, parts=parts)
+    assert parts.provider_made.seen == [1, 2, 3, 4, 5, 6]
+    assert parts.needs is not None
+    assert parts.needs.video
+    parts = FakeParts()
+    run_job(clip, parts=parts)
+    assert parts.provider_made.seen == []
+
+
+def test_disk_full_keeps_earlier_frames(
+    pictures: Path, tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = os.fsync
+    calls = []
+
+    def fsync(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) > 9:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(TakeError, match="No space left on device"):
+            run_job(pictures)
+    assert [record.index for record in Take.open(tmp_path / "take").frames()] == [3, 4]
+    finished, _ = run_job(pictures)
+    assert (finished.summary.ok, finished.summary.reused) == (4, 2)
+
+
+def test_output_that_cannot_be_written(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(TakeError, match="Cannot make the take folder"):
+        run_job(pictures, tmp_path / "file" / "take")
+
+
+@pytest.mark.parametrize("phase", ["keypoints", "surfaces"])
+def test_cancel_in_the_middle_of_a_long_call(pictures: Path, tmp_path: Path, run_job: RunJob, phase: str) -> None:
+    release = threading.Event()
+    provider, reconstructor = FakeProvider(), FakeReconstructor()
+    if phase == "keypoints":
+        provider.delay = 8.0
+    else:
+        reconstructor.release = release
+    began = time.monotonic()
+    parts = FakeParts(provider, reconstructor)
+    finished, _ = run_job(pictures, parts=parts, cancelled=lambda: time.monotonic() - began > 0.5)
+    assert time.monotonic() - began < 0.5 + 2.0
+    assert finished.cancelled
+    assert finished.summary.total == 0
+    assert Take.open(tmp_path / "take").records == {}
+    release.set()
+
+
+def test_cancel_keeps_what_is_done_and_closes_the_provider(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    parts = FakeParts()
+    calls = parts.reconstructor_made.calls
+    finished, _ = run_job(pictures, parts=parts, cancelled=lambda: len(calls) >= 2)
+    assert finished.cancelled
+    assert 1 <= finished.summary.ok <= 2
+    assert len(Take.open(tmp_path / "take").records) == finished.summary.ok
+    assert parts.provider_made.closed
+    assert run_job(pictures)[0].summary.reused == finished.summary.ok
+
+
+def test_long_search_reports_seconds_left(pictures: Path, run_job: RunJob) -> None:
+    parts = FakeParts(FakeProvider(search_seconds=1.5))
+    _, events = run_job(pictures / "shot_0003.png", parts=parts)
+    left = [e.seconds_left for e in events if isinstance(e, Progress) and e.phase == "keypoints" and e.done == 0]
+    told = [seconds for seconds in left if seconds is not None]
+    assert told
+    assert told[-1] < told[0]
+    assert told[-1] < 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"step": "2"}, "step is '2', it must be a whole number"),
+        ({"step": 1.5}, "step is 1.5"),
+        ({"voxel_mm": True}, "voxel_mm is True"),
+        ({"crop_search": 1}, "crop_search is 1, it must be true or false"),
+        ({"frames": 12}, "frames is 12, it must be a text"),
+        ({"voxel_mm": 0.0}, "voxel_mm is 0, it must be 0.4 to 10"),
+        ({"palm_mm": 1e9}, "palm_mm is 1e\\+09"),
+        ({"stage": "final"}, 'no stage "final"'),
+        ({"fov": float("nan")}, "fov is nan"),
+        ("fast", "options must be an object"),
+    ],
+)
+def test_options_of_the_wrong_kind(options: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ReconstructOptions.from_request({"inputs": ["a"], "output": "b", "options": options})
+
+
+def test_options_of_a_request() -> None:
+    request = {"inputs": "a", "output": "b", "options": {"step": 2.0, "voxel_mm": 2, "frames": None, "later": 1}}
+    options = ReconstructOptions.from_request(request)
+    assert (options.inputs, options.step, options.voxel_mm, options.frames) == (("a",), 2, 2.0, None)
+    assert options.resume
+    for broken in ({"inputs": [], "output": "b"}, {"inputs": [1], "output": "b"}, {"inputs": ["a"]}):
+        with pytest.raises(InputError):
+            ReconstructOptions.from_request(broken)
