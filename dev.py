@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 
 from dev_tools.choices import BPYS, TORCH_CHOICES, Bpy, DevError, Interpreter, choose_bpy, dotted
 from dev_tools.environments import backend_environment, bpy_environment
+from dev_tools.extension import package_extension
 from dev_tools.lanes import Lane, run_lane, summary
 from dev_tools.machine import blender_on_path, find_python, other_pythons, running_interpreter
-from dev_tools.packaging import package_extension
 from dev_tools.processes import BUILD, ROOT, Command, run, say, step
 
 

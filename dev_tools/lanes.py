@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dev_tools.processes import Command, run, step
 
+RUNNER = Path(__file__).with_name("run_pytest.py")
 OUTCOMES = ("failed", "passed", "skipped", "errors")
 
 
@@ -49,7 +50,7 @@ def run_lane(lane: Lane, timeout: float, arguments: Sequence[str]) -> None:
     with step(f"lane {lane.name}"), tempfile.TemporaryDirectory(prefix="im2hands-lane-") as folder:
         report = Path(folder) / "report.xml"
         extra = lane.extra | {"BLENDER_USER_RESOURCES": str(Path(folder) / "blender")}
-        command: Command = [lane.python, "-m", "pytest", "-q", *lane.tests, f"--junitxml={report}", *arguments]
+        command: Command = [lane.python, RUNNER, "-q", *lane.tests, f"--junitxml={report}", *arguments]
         lane.code = run(command, timeout, extra)
         lane.counts = read_counts(report)
     lane.seconds = time.monotonic() - start
