@@ -1,0 +1,89 @@
+"""A hand where a person says it is: the landmark network on crops in and around their box or point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ..hands import SIDES, Side
+from .landmark_network import LandmarkNetwork, crops_around
+from .provider import HandDetection
+from .second_look import look_again
+from .sides import palm_centre, palm_length
+
+SOURCE = "boxes"
+_TURNS = 8
+# Crops: multiples of a box's longer side; around a point, shares of the picture's longer side.
+_BOX_SIZES = (1.1, 1.5, 2.0)
+_BOX_SHIFTS = (-0.15, 0.15)
+_POINT_SIZES = (0.12, 0.18, 0.27, 0.4, 0.6)
+_KEEP_PRESENCE = 0.3
+_RECROPS = 2
+_LOOK_AT = 3
+
+
+def find_boxed(network: LandmarkNetwork, image: np.ndarray, boxes: Mapping[Side, np.ndarray]) -> list[HandDetection]:
+    """The hands a person marked.
+
+    Args:
+        network: reads the crops. image: (H, W, 3) uint8 RGB.
+        boxes: per side (4,) left, top, right, bottom, or (2,) x, y of any place on the hand; pixels.
+
+    Returns:
+        For each side in ``boxes`` its hand with that side, whatever the network thinks of the side; a side whose box
+        shows no hand to the network is absent.
+    """
+    found = []
+    for side in SIDES:
+        if side in boxes:
+            hand = _find_one(network, image, np.asarray(boxes[side], dtype=np.float64))
+            if hand is not None:
+                found.append(replace(hand, side=side))
+    return found
+
+
+def _find_one(network: LandmarkNetwork, image: np.ndarray, box: np.ndarray) -> HandDetection | None:
+    readings = network.read(image, _crops(image, box))
+    for _ in range(1 + _RECROPS):
+        readings = readings.take(readings.presence > _KEEP_PRESENCE)
+        if not len(readings):
+            return None
+        readings = network.read(image, crops_around(readings.pixels))
+    fits = readings.presence * np.array([_fit(pixels, box) for pixels in readings.pixels])
+    chosen = np.argsort(-fits, kind="stable")[:_LOOK_AT]
+    looks = look_again(network, image, readings.pixels[chosen])
+    values = [look.presence * look.agreement * _fit(look.pixels, box) for look in looks]
+    best = int(np.argmax(values))
+    if values[best] < 0.1:
+        return None
+    score = float(np.clip(looks[best].presence * looks[best].agreement, 0, 1))
+    return replace(looks[best].detection(SOURCE), score=score)
+
+
+def _crops(image: np.ndarray, box: np.ndarray) -> np.ndarray:
+    turns = np.arange(_TURNS) * (2 * np.pi / _TURNS)
+    if len(box) == 2:
+        sizes = np.array(_POINT_SIZES) * max(image.shape[:2])
+        shifts: tuple[float, ...] = (0.0,)
+        centre = box
+    else:
+        sizes = np.array(_BOX_SIZES) * float((box[2:] - box[:2]).max())
+        shifts = _BOX_SHIFTS
+        centre = 0.5 * (box[:2] + box[2:])
+    x, y, size, turn = np.stack(np.meshgrid(shifts, shifts, sizes, turns, indexing="ij"), axis=-1).reshape(-1, 4).T
+    return np.column_stack([centre[0] + x * size, centre[1] + y * size, size, turn])
+
+
+def _fit(pixels: np.ndarray, box: np.ndarray) -> float:
+    """How well keypoints (21, 2) go with a box, their overlap, or with a point, their nearness; [0, 1]."""
+    if len(box) == 2:
+        nearest = min(
+            float(np.linalg.norm(pixels - box, axis=1).min()), float(np.linalg.norm(palm_centre(pixels) - box))
+        )
+        return float(np.exp(-((nearest / (0.5 * float(palm_length(pixels)))) ** 2)))
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    common = np.clip(np.minimum(high, box[2:]) - np.maximum(low, box[:2]), 0, None).prod()
+    union = (high - low).prod() + (box[2:] - box[:2]).prod() - common
+    return float(common / max(union, 1e-9))

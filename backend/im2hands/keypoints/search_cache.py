@@ -1,0 +1,88 @@
+"""Finished searches by picture content, in memory and in a folder of the caller's."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..hands import KEYPOINT_COUNT, SIDES
+from .provider import HandDetection
+
+# Part of every key: a search that works differently must not find the old one's results.
+SEARCH_VERSION = "crop-search-1"
+_IN_MEMORY = 512
+
+
+class SearchCache:
+    """Remembers what a search found in a picture.
+
+    Args:
+        folder: where entries are kept as ``<key>.npz``; made when needed. None: in memory only. A folder that cannot
+            be written or an entry that cannot be read only costs the search again.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._entries: OrderedDict[str, list[HandDetection]] = OrderedDict()
+
+    def get(self, key: str) -> list[HandDetection] | None:
+        """What was found, or None if that search has not been done."""
+        if key not in self._entries and self._folder is not None:
+            try:
+                self._remember(key, _unpack((self._folder / f"{key}.npz").read_bytes()))
+            except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile):
+                return None
+        return self._entries.get(key)
+
+    def put(self, key: str, detections: Sequence[HandDetection]) -> None:
+        """Keep what was found."""
+        self._remember(key, list(detections))
+        if self._folder is None:
+            return
+        temporary = self._folder / f"{key}.tmp"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(_pack(detections))
+            temporary.replace(self._folder / f"{key}.npz")
+        except OSError:
+            return
+
+    def _remember(self, key: str, detections: list[HandDetection]) -> None:
+        self._entries[key] = detections
+        while len(self._entries) > _IN_MEMORY:
+            self._entries.popitem(last=False)
+
+
+def search_key(image: np.ndarray, found: Sequence[HandDetection]) -> str:
+    """Name of a search: hash of the picture's content and of the hands that were known before."""
+    digest = hashlib.sha256(f"{SEARCH_VERSION} {image.shape} {image.dtype}".encode())
+    digest.update(np.ascontiguousarray(image).data)
+    for hand in found:
+        digest.update(hand.side.encode() + np.asarray(hand.pixels, dtype=np.float64).tobytes())
+    return digest.hexdigest()
+
+
+def _pack(detections: Sequence[HandDetection]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        side=np.array([SIDES.index(hand.side) for hand in detections], dtype=np.int64),
+        pixels=np.array([hand.pixels for hand in detections]).reshape(-1, KEYPOINT_COUNT, 2),
+        shape=np.array([hand.shape for hand in detections]).reshape(-1, KEYPOINT_COUNT, 3),
+        confidence=np.array([hand.confidence for hand in detections]).reshape(-1, KEYPOINT_COUNT),
+        score=np.array([hand.score for hand in detections], dtype=np.float64),
+        source=np.array([hand.source for hand in detections], dtype=np.str_),
+    )
+    return buffer.getvalue()
+
+
+def _unpack(content: bytes) -> list[HandDetection]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        rows = zip(*(arrays[k] for k in ("side", "pixels", "shape", "confidence", "score", "source")), strict=True)
+        return [HandDetection(SIDES[a], b, c, d, float(e), str(f)) for a, b, c, d, e, f in rows]

@@ -1,0 +1,170 @@
+"""Both hands of a frame: MediaPipe, the hands of the frame before, a person's boxes, the crop search, steady sides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..frames import Frame
+from .boxed_hands import find_boxed
+from .crop_search import beside, quality, search
+from .hand_boxes import HandBoxes
+from .landmark_network import LandmarkNetwork, crops_around
+from .mediapipe_provider import MediaPipeProvider
+from .provider import HandDetection
+from .search_cache import SearchCache, search_key
+from .second_look import look_again
+from .sides import (
+    SAME_HAND,
+    SideTracker,
+    evidence,
+    outline_distance,
+    palm_length,
+    resolve_sides,
+    weigh_shape,
+    without_doubles,
+)
+
+# MediaPipe's answer is looked at again when its side is less certain than this (log odds), always in photos.
+SURE_SIDE = 3.0
+# Keypoints that the second look sees farther away than this (mean, in palms) are taken from the second look.
+MOVED = 0.25
+# A hand followed from the frame before must be this good; less than what a search must show (crop_search.ACCEPT).
+FOLLOW = 0.4
+# In a clip a search that found nothing new is not repeated for this many frames, then twice as many, up to the last.
+FIRST_PAUSE, LONGEST_PAUSE = 4, 32
+
+
+class TwoHandProvider:
+    """Finds both hands of every frame as well as the means at hand allow.
+
+    In order: MediaPipe's tasks API; a second look where the side is in doubt; in a clip, hands of the frame before that
+    MediaPipe lost are followed with the landmark network; with fewer than two hands, the crop search. A person's boxes
+    replace the search in the frames they name. Two hands of one side are resolved, and over a clip sides stay steady.
+
+    When the search runs in a clip: at once in the first frame and whenever a hand has just been lost; after a search
+    that brought no second hand it pauses for 4 frames, then 8, 16, 32, 32, ... until two hands are seen again.
+
+    Args: as :func:`im2hands.keypoints.make_provider`; ``bundle``: a hand bundle elsewhere.
+    """
+
+    name = "auto"
+
+    def __init__(
+        self,
+        *,
+        video: bool,
+        crop_search: bool = True,
+        hand_boxes: HandBoxes | None = None,
+        cache_folder: Path | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        bundle: Path | None = None,
+    ) -> None:
+        self._tasks = MediaPipeProvider(video=video, bundle=bundle)
+        self._network = LandmarkNetwork(bundle)
+        self._video = video
+        self._crop_search = crop_search
+        self._boxes = hand_boxes or HandBoxes()
+        self._cache = SearchCache(cache_folder)
+        self._progress = progress
+        self._cancelled = cancelled
+        self._tracker = SideTracker()
+        self._pause = 0
+        self._next_pause = FIRST_PAUSE
+        self._last_count = 0
+
+    def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
+        """At most one left and one right hand, left first.
+
+        Raises:
+            FrameError: MediaPipe refused the picture.
+            Cancelled: the caller's ``cancelled`` said so during a search.
+        """
+        boxes = self._boxes.get(frame.index)
+        marked = find_boxed(self._network, frame.image, boxes) if boxes else []
+        hands = [self._checked(frame.image, hand) for hand in self._tasks.detect(frame)]
+        hands = without_doubles(hands)
+        if self._video and len(hands) < 2:
+            hands = self._followed(frame.image, hands, previous)
+        if boxes:
+            return _with_marked(marked, hands)
+        if len(hands) < 2 and self._crop_search and self._search_is_due(len(hands)):
+            hands = self._searched(frame.image, hands)
+        self._last_count = len(hands)
+        if len(hands) == 2:
+            self._pause, self._next_pause = 0, FIRST_PAUSE
+        if self._video:
+            return self._tracker.update(hands, previous)
+        return resolve_sides(hands, [evidence(hand) for hand in hands])
+
+    def close(self) -> None:
+        """Release MediaPipe and the network."""
+        self._tasks.close()
+        self._network.close()
+
+    def _checked(self, image: np.ndarray, hand: HandDetection) -> HandDetection:
+        """The detection, side and place corrected by a second look."""
+        hand = weigh_shape(hand)
+        if self._video and abs(evidence(hand)) >= SURE_SIDE:
+            return hand
+        look = look_again(self._network, image, hand.pixels[None])[0]
+        if look.agreement < 0.5:
+            return hand
+        seen = look.detection(hand.source)
+        moved = np.linalg.norm(look.pixels - hand.pixels, axis=1).mean() / palm_length(look.pixels)
+        if moved > MOVED:
+            return seen
+        return replace(seen, pixels=hand.pixels, shape=hand.shape)
+
+    def _followed(
+        self, image: np.ndarray, hands: list[HandDetection], previous: Sequence[HandDetection]
+    ) -> list[HandDetection]:
+        """The hands and those of the frame before that are still there though MediaPipe lost them."""
+        for before in previous:
+            if len(hands) == 2 or any(_same_place(before, hand) for hand in hands):
+                continue
+            pixels = before.pixels[None]
+            for _ in range(2):
+                pixels = self._network.read(image, crops_around(pixels)).pixels
+            look = look_again(self._network, image, pixels)[0]
+            value = quality(look, np.inf)
+            hand = look.detection("tracking")
+            for other in hands:
+                value *= beside(other, evidence(other), hand, look.right)
+            if value >= FOLLOW:
+                hands = [*hands, hand]
+        return hands
+
+    def _search_is_due(self, count: int) -> bool:
+        if not self._video or count < self._last_count:
+            return True
+        self._pause -= 1
+        return self._pause < 0
+
+    def _searched(self, image: np.ndarray, hands: list[HandDetection]) -> list[HandDetection]:
+        key = search_key(image, hands)
+        found = self._cache.get(key)
+        if found is None:
+            found = search(self._network, image, hands, progress=self._progress, cancelled=self._cancelled)
+            self._cache.put(key, found)
+        self._pause = self._next_pause
+        self._next_pause = min(2 * self._next_pause, LONGEST_PAUSE)
+        return found
+
+
+def _same_place(a: HandDetection, b: HandDetection) -> bool:
+    gap = np.linalg.norm(a.pixels - b.pixels, axis=1).mean() / palm_length(a.pixels)
+    return bool(gap < 0.8 or outline_distance(a.pixels, b.pixels) < SAME_HAND)
+
+
+def _with_marked(marked: Sequence[HandDetection], hands: Sequence[HandDetection]) -> list[HandDetection]:
+    """A person's hands, and on a side they left open the best hand that is not one of theirs."""
+    sides = {hand.side: hand for hand in marked}
+    for hand in sorted(hands, key=lambda h: -h.score):
+        if all(outline_distance(hand.pixels, other.pixels) > SAME_HAND for other in marked):
+            sides.setdefault(hand.side, hand)
+    return [sides[side] for side in sorted(sides)]

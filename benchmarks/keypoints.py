@@ -1,0 +1,148 @@
+"""Hands found, their sides and seconds per picture, for any folder of pictures or any clip of one's own.
+
+python benchmarks/keypoints.py photos/                      every picture in the folder
+python benchmarks/keypoints.py clip.mp4 --sheet sheet.png   a clip, and a contact sheet to look at
+python benchmarks/keypoints.py photos/ --no-crop-search     MediaPipe without the search
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from im2hands.errors import Im2HandsError
+from im2hands.frames import Frame
+from im2hands.hands import KEYPOINT_COUNT, KEYPOINT_PARENTS, Camera
+from im2hands.keypoints import HandBoxes, HandDetection, lift, make_provider
+
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
+CLIPS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
+FIELD_OF_VIEW = 50.0
+COLOURS = {"left": (70, 90, 255), "right": (60, 220, 60)}
+
+
+def pictures(paths: list[Path]) -> Iterator[Frame]:
+    """Every picture in the files and folders."""
+    index = 0
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.suffix.lower() not in PICTURES:
+                continue
+            image = cv2.imread(str(file))
+            if image is None:
+                print(f"{file}: not a picture", file=sys.stderr)
+                continue
+            index += 1
+            yield Frame(index, 0.0, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), file.name, file)
+
+
+def clip_frames(path: Path, step: int) -> Iterator[Frame]:
+    """Every ``step``-th frame of a clip."""
+    clip = cv2.VideoCapture(str(path))
+    rate = clip.get(cv2.CAP_PROP_FPS) or 25.0
+    index = 0
+    while True:
+        ok, image = clip.read()
+        if not ok:
+            break
+        index += 1
+        if (index - 1) % step == 0:
+            rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            yield Frame(index, (index - 1) / rate, rgb, f"{path.name} frame {index}", path)
+    clip.release()
+
+
+def overlay(frame: Frame, hands: list[HandDetection], lifted: bool, size: int) -> np.ndarray:
+    """The picture, ``size`` pixels square, with the hands drawn over it (the lifted ones if wanted)."""
+    height, width = frame.image.shape[:2]
+    scale = size / max(height, width)
+    canvas = np.zeros((size, size, 3), np.uint8)
+    small = cv2.resize(frame.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    canvas[: small.shape[0], : small.shape[1]] = small
+    camera = Camera.from_fov(FIELD_OF_VIEW, width, height)
+    seen = {hand.side: hand.pixels for hand in hands}
+    if lifted:
+        seen = {hand.side: camera.project(hand.positions) for hand in lift(hands, camera).present()}
+    for hand in hands:
+        points = np.rint((seen.get(hand.side, hand.pixels) + 0.5) * scale).astype(int)
+        for k in range(1, KEYPOINT_COUNT):
+            ends = tuple(map(int, points[KEYPOINT_PARENTS[k]])), tuple(map(int, points[k]))
+            cv2.line(canvas, *ends, COLOURS[hand.side], 1, cv2.LINE_AA)
+        label = f"{hand.side[0].upper()} {hand.score:.2f} {hand.source}"
+        place = (int(np.clip(points[0, 0] - 30, 0, size - 90)), int(np.clip(points[0, 1] + 12, 10, size - 16)))
+        cv2.putText(canvas, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (255, 255, 0), 1, cv2.LINE_AA)
+    cv2.putText(canvas, frame.name[-34:], (4, size - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
+    return canvas
+
+
+def main() -> int:
+    """Run over what the arguments name; 0 unless a path does not exist or the environment is broken."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("inputs", nargs="+", type=Path, help="pictures, folders of pictures, or clips")
+    parser.add_argument("--no-crop-search", action="store_true")
+    parser.add_argument("--hand-boxes", type=Path)
+    parser.add_argument("--step", type=int, default=1, help="every n-th frame of a clip")
+    parser.add_argument("--sheet", type=Path, help="write a contact sheet (one file a clip, frames spread over it)")
+    parser.add_argument("--cells", type=int, default=30, help="pictures on the contact sheet of a clip")
+    parser.add_argument("--cell-size", type=int, default=320)
+    parser.add_argument("--only-missing", action="store_true", help="on the sheet only frames without both hands")
+    parser.add_argument("--lifted", action="store_true", help="draw the keypoints lifted to 3D and projected again")
+    arguments = parser.parse_args()
+    missing = [path for path in arguments.inputs if not path.exists()]
+    if missing:
+        print(f"{missing[0]} does not exist.", file=sys.stderr)
+        return 2
+    try:
+        stills = [path for path in arguments.inputs if path.suffix.lower() not in CLIPS]
+        if stills:
+            run("photos", list(pictures(stills)), False, arguments)
+        for path in arguments.inputs:
+            if path.suffix.lower() in CLIPS:
+                run(path.name, list(clip_frames(path, arguments.step)), True, arguments)
+    except Im2HandsError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def run(title: str, frames: list[Frame], video: bool, arguments: argparse.Namespace) -> None:
+    """Detect in all frames, print the figures, write the sheet."""
+    boxes = HandBoxes.read(arguments.hand_boxes) if arguments.hand_boxes else None
+    provider = make_provider(video=video, crop_search=not arguments.no_crop_search, hand_boxes=boxes)
+    found: list[list[HandDetection]] = []
+    seconds: list[float] = []
+    for frame in frames:
+        start = time.perf_counter()
+        found.append(provider.detect(frame, found[-1] if video and found else ()))
+        seconds.append(time.perf_counter() - start)
+        hands = ", ".join(f"{h.side} {h.score:.2f} ({h.source})" for h in found[-1]) or "no hand"
+        if not video or len(found[-1]) < 2 or seconds[-1] > 0.5:
+            print(f"{frame.name:48s} {seconds[-1]:6.2f} s  {hands}", flush=True)
+    provider.close()
+    both = sum(len(hands) == 2 for hands in found)
+    one = sum(len(hands) == 1 for hands in found)
+    count = max(len(frames), 1)
+    print(
+        f"{title}: {len(frames)} pictures, both hands in {both} ({100 * both / count:.1f} %), one in {one}, none in "
+        f"{len(frames) - both - one}; {np.sum(seconds):.1f} s, median {np.median(seconds or [0]):.3f} s"
+    )
+    if arguments.sheet:
+        rows = [i for i in range(len(frames)) if not arguments.only_missing or len(found[i]) < 2]
+        if video and len(rows) > arguments.cells:
+            rows = [rows[int(i)] for i in np.linspace(0, len(rows) - 1, arguments.cells)]
+        cells = [overlay(frames[i], found[i], arguments.lifted, arguments.cell_size) for i in rows]
+        columns = max(1, min(6, len(cells)))
+        cells += [np.zeros((arguments.cell_size,) * 2 + (3,), np.uint8)] * (-len(cells) % columns)
+        sheet = np.vstack([np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)])
+        path = arguments.sheet.with_stem(f"{arguments.sheet.stem}-{Path(title).stem}")
+        cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
