@@ -1,8 +1,8 @@
 """Keypoints to the 16 bone transforms, the bone lengths and the canonical rotation of a hand (specification section 4).
 
-Everything is batched over hands, differentiable and computed in float64. All hands are treated as right hands: left ones are
-mirrored in x first. The *hand frame* is the input frame minus the wrist (mirrored for left); the *canonical frame* is the hand
-frame turned by ``rotation``; query space is the canonical frame divided by :data:`QUERY_SCALE`.
+Everything is batched over hands, differentiable and computed in float64. All hands are treated as right hands: left
+ones are mirrored in x first. The *hand frame* is the input frame minus the wrist (mirrored for left); the *canonical
+frame* is the hand frame turned by ``rotation``; query space is the canonical frame divided by :data:`QUERY_SCALE`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Bones:
     """The bones of a batch of hands.
 
     Args:
-        transforms: (B, 16, 4, 4) float64, the networks' ``W`` (4.11): multiplied by a query point / 0.4 it gives the point in
+        transforms: (B, 16, 4, 4) float64, the networks' ``W`` (4.11): multiplied by a query point / 0.4 it gives the
+        point in
             each bone's straight frame, in query-space units.
         lengths: (B, 16) float64, metres.
         rotation: (B, 3, 3) float64 ``M``, hand frame to canonical frame.
@@ -262,7 +263,7 @@ def _angle_rotations(d: Tensor) -> Tensor:
 
 
 def _bend_angles(c: Tensor, y_sign: float) -> tuple[Tensor, Tensor]:
-    """Flexion and abduction of local directions (..., 3); ``y_sign`` tells which y makes abduction negative (4.6, 4.7)."""
+    """Flexion and abduction of directions (..., 3); ``y_sign`` tells which y makes abduction negative (4.6, 4.7)."""
     cx, cy, cz = c.unbind(-1)
     in_plane = cx * cx + cz * cz
     r = torch.sqrt(in_plane).clamp_min(_LENGTH_FLOOR)
@@ -277,7 +278,7 @@ def _bend_angles(c: Tensor, y_sign: float) -> tuple[Tensor, Tensor]:
 def _local_systems(
     s: Tensor,
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
-    """C, c, theta, phi and Rot per level, each (B, finger, ...), of normalised directions (B, level, finger, 3) (4.6-4.8)."""
+    """C, c, theta, phi and Rot per level, each (B, finger, ...), of directions S (B, level, finger, 3) (4.6-4.8)."""
     eye = torch.eye(3, dtype=s.dtype, device=s.device).expand(s.shape[0], 5, 3, 3)
     x_axis, y_axis = (s.new_tensor(v).expand_as(s[:, 0]) for v in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0]))
     m = _unit(torch.linalg.cross(s[:, 0, :4], s[:, 0, 1:]))

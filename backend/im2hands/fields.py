@@ -15,7 +15,7 @@ OUTSIDE_LOGIT = -20.0
 """Logit of a point that no bone can reach, and the bound of all logits."""
 
 SOFTNESS = 0.001
-"""Metres over which the trained occupancy goes from inside to outside: near the surface a logit is about -distance / SOFTNESS."""
+"""Metres over which occupancy goes from inside to outside: near the surface a logit is about -distance / SOFTNESS."""
 
 
 class OccupancyField(Protocol):

@@ -1,7 +1,8 @@
 """How far from its bone each part network is asked: the region outside which a bone cannot be occupied.
 
-A point is within reach of a bone when it lies closer to the bone's segments than a share of the palm's length. The reach belongs to
-the weights (it is part of what was trained) and makes evaluation several times cheaper; weights without a reach ask all bones.
+A point is within reach of a bone when it lies closer to the bone's segments than a share of the palm's length. The
+reach belongs to the weights (it is part of what was trained) and makes evaluation several times cheaper; weights
+without a reach ask all bones.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Reach:
 
     Args:
         radius: (16,) float, share of the palm's length (wrist to middle MCP).
-        stump: how far the forearm goes on behind the wrist, metres: the surface is cut by the plane through that point, across
+        stump: how far the forearm goes on behind the wrist, metres: the surface is cut by the plane through that point,
+        across
             the line from the wrist to the middle MCP.
     """
 
@@ -43,7 +45,8 @@ class Reach:
 
 
 def segment_ends(keypoints: Tensor, stump: float) -> tuple[Tensor, Tensor]:
-    """Ends (B, 24, 3) and (B, 24, 3) of the segments of :data:`SEGMENT_BONES` for keypoints (B, 21, 3), same frame and unit.
+    """Ends (B, 24, 3) and (B, 24, 3) of the segments of :data:`SEGMENT_BONES` for keypoints (B, 21, 3), same frame and
+    unit.
 
     The palm's middle segment begins ``stump`` (same unit) behind the wrist.
     """

@@ -88,7 +88,9 @@ class Reconstructor:
             raise FrameError("The keypoints of this frame do not make a hand.", "Correct them or leave the frame out.")
         field = PartField(self._decoder, bones, positions, self._reach)
         meshes: dict[Side, HandMesh] = {}
-        for k, (side, surface) in enumerate(zip(sides, extract_surfaces(field, self.voxel_m, self.device), strict=True)):
+        for k, (side, surface) in enumerate(
+            zip(sides, extract_surfaces(field, self.voxel_m, self.device), strict=True)
+        ):
             local = surface.vertices @ bones.rotation[k].numpy() + bones.wrist[k].numpy()
             vertices = local * bones.mirror[k].numpy()
             faces = surface.faces[:, ::-1] if side == "left" else surface.faces
@@ -108,7 +110,8 @@ def load_reconstructor(
         stage: "initial", "refined" or None for the best that the weights allow.
 
     Raises:
-        WeightsError: weights that are missing, damaged, or lack the stage asked for. InputError: a voxel that is not possible.
+        WeightsError: weights that are missing, damaged, or lack the stage asked for. InputError: a voxel that is not
+        possible.
     """
     if stage == "refined":
         from .errors import WeightsError
@@ -120,5 +123,3 @@ def load_reconstructor(
     decoder, reach = load_part_occupancy(info.path)
     provenance = {"weights": {info.name: info.sha256}, "stage": "initial"}
     return Reconstructor(decoder, reach, device=device, voxel_m=voxel_m, provenance=provenance)
-
-

@@ -1,8 +1,8 @@
 """An occupancy field to one closed triangle mesh per hand, coarse to fine.
 
 The field is first asked on a coarse lattice, then, level by level, only where the surface may be: in coarse cells whose
-neighbourhood changes sign or holds small logits. Everything else is filled from the coarser level. The result is the surface
-of the dense lattice (``dense=True`` evaluates that one, for comparison).
+neighbourhood changes sign or holds small logits. Everything else is filled from the coarser level. The result is the
+surface of the dense lattice (``dense=True`` evaluates that one, for comparison).
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ class _Lattice:
         """
         grid = self._grid
         assert grid is not None
-        # A rim of outside points closes the surface at the box; a value of exactly zero would make triangles without area.
+        # A rim of outside points closes the surface at the box; a value of exactly zero would make triangles without
+        # area.
         padded = np.pad(grid, 1, constant_values=-1.0).astype(np.float64)
         padded[np.abs(padded) < 1e-4] = 1e-4
         padded = single_component(padded)

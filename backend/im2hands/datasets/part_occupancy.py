@@ -1,7 +1,7 @@
 """Synthetic hands with labelled points for training and judging the part occupancy network.
 
-A hand is stored in its own exact canonical frame (metres), so that noisy keypoints can be drawn afresh each time it is used. Signed
-distances come from libigl's fast winding number: ray parity is wrong where a posed hand intersects itself.
+A hand is stored in its own exact canonical frame (metres), so that noisy keypoints can be drawn afresh each time it is
+used. Signed distances come from libigl's fast winding number: ray parity is wrong where a posed hand intersects itself.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ def signed_distance(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray)
 def sample_points(
     vertices: np.ndarray, faces: np.ndarray, keypoints: np.ndarray, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Points around one hand: a third close to the surface, a third within a centimetre or two, a third uniform in its box.
+    """Points around one hand: a third close to the surface, a third within a centimetre or two, a third uniform in its
+    box.
 
     Args:
         vertices: (V, 3), keypoints: (21, 3), canonical frame, metres. faces: (F, 3).
@@ -122,9 +123,7 @@ def sample_points(
     return np.concatenate([near, uniform])
 
 
-def make_points(
-    count: int, points: int, seed: int, progress: Callable[[int, int], None] | None = None
-) -> HandPoints:
+def make_points(count: int, points: int, seed: int, progress: Callable[[int, int], None] | None = None) -> HandPoints:
     """Label ``points`` points around each of ``count`` random hands, reproducible by ``seed``."""
     model = HandModel()
     parts = vertex_parts(model)
@@ -164,9 +163,9 @@ _ACROSS = 0.02
 def jitter_keypoints(keypoints: Tensor, generator: torch.Generator, noise: float, definition: float) -> Tensor:
     """Keypoints as another detector would give them.
 
-    Half of the hands get other joint definitions (joints moved along their bones and across them by shares of the palm, the same
-    rule for all fingers of a hand plus a part of its own); all get independent Gaussian noise whose standard deviation per
-    coordinate is drawn uniformly from 0 to ``noise``, none for a quarter of them.
+    Half of the hands get other joint definitions (joints moved along their bones and across them by shares of the palm,
+    the same rule for all fingers of a hand plus a part of its own); all get independent Gaussian noise whose standard
+    deviation per coordinate is drawn uniformly from 0 to ``noise``, none for a quarter of them.
 
     Args:
         keypoints: (B, 21, 3) metres. noise: metres. definition: strength of the definition jitter, 1 as trained.

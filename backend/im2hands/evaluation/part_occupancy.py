@@ -1,8 +1,8 @@
 """Judges the part occupancy network on held-out synthetic hands: ``im2hands evaluate part-occupancy``.
 
-The hands (shapes and poses) come from seeds that training never draws from. Left out everywhere is the forearm behind the cut. IoU: uniform
-points in the box of the hand in front of the cut, network against mesh. Chamfer: mean of the two mean nearest distances between
-surface samples of the extracted mesh and the true one, without the flat cap.
+The hands (shapes and poses) come from seeds that training never draws from. Left out everywhere is the forearm behind
+the cut. IoU: uniform points in the box of the hand in front of the cut, network against mesh. Chamfer: mean of the two
+mean nearest distances between surface samples of the extracted mesh and the true one, without the flat cap.
 """
 
 from __future__ import annotations
@@ -105,10 +105,10 @@ def _row(
             )
         )
         progress(name, k + 1, count)
-    iou, chamfer, watertight, single, seconds = (np.array(column) for column in zip(*measured, strict=True))
+    iou, chamfer, watertight, single, times = (np.array(column) for column in zip(*measured, strict=True))
     return Row(
         name, count, float(iou.mean()), float(iou.min()), float(chamfer.mean() * 1000), float(watertight.mean()),
-        float(single.mean()), float(seconds.mean()),
+        float(single.mean()), float(times.mean()),
     )  # fmt: skip
 
 
@@ -155,8 +155,10 @@ def missed_targets(rows: list[Row]) -> list[str]:
             value = getattr(row, name)
             if (value < target) if name == "iou" else (value > target):
                 missed.append(f"{row.name}: {name} {value:.3f}, target {target:g}")
-    missed += [f"{row.name}: {1 - row.watertight:.0%} of the meshes are not watertight" for row in rows if row.watertight < 1]
-    missed += [f"{row.name}: {1 - row.one_component:.0%} have several components" for row in rows if row.one_component < 1]
+        if row.watertight < 1:
+            missed.append(f"{row.name}: {1 - row.watertight:.0%} of the meshes are not watertight")
+        if row.one_component < 1:
+            missed.append(f"{row.name}: {1 - row.one_component:.0%} of the meshes have several components")
     return missed
 
 
@@ -193,7 +195,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write(json.dumps(report, indent=1) + "\n")
         return 0
-    write(f"{'condition':<14}{'IoU':>8}{'worst':>8}{'Chamfer mm':>12}{'watertight':>12}{'one piece':>11}{'s/hand':>8}\n")
+    write("condition          IoU   worst  Chamfer mm  watertight  one piece  s/hand\n")
     for row in rows:
         write(
             f"{row.name:<14}{row.iou:>8.3f}{row.iou_lowest:>8.3f}{row.chamfer_mm:>12.2f}{row.watertight:>12.0%}"

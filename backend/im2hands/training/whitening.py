@@ -1,7 +1,8 @@
 """Trains a part decoder on whitened inputs and folds the whitening away exactly.
 
-Raw inputs differ by two orders of magnitude between bones and kinds, which stalls training. Each bone's local points are centred and
-scaled, lengths and pose translations standardised; all three enter linearly, so the trained layers have an exact plain form.
+Raw inputs differ by two orders of magnitude between bones and kinds, which stalls training. Each bone's local points
+are centred and scaled, lengths and pose translations standardised; all three enter linearly, so the trained layers have
+an exact plain form.
 """
 
 from __future__ import annotations
@@ -53,6 +54,13 @@ class Whitening:
 
 class WhitenedPartDecoder(PartDecoder):
     """A :class:`PartDecoder` without image features whose inputs are whitened."""
+
+    local_mean: Tensor
+    local_scale: Tensor
+    length_mean: Tensor
+    length_scale: Tensor
+    pose_mean: Tensor
+    pose_scale: Tensor
 
     def __init__(self, whitening: Whitening) -> None:
         super().__init__(0)

@@ -19,7 +19,8 @@ class WeightsInfo:
 
     Args:
         name: the network. path: the weights file. sha256: of the file as it is, ``""`` if missing.
-        found: whether the file is there. problem: what is wrong, for a person; ``""`` if nothing is. card: the model card.
+        found: whether the file is there. problem: what is wrong, for a person; ``""`` if nothing is. card: the model
+        card.
     """
 
     name: str
@@ -69,7 +70,9 @@ def _inspect(folder: Path, name: str) -> WeightsInfo:
         return WeightsInfo(name, path, "", False, f"{path} is missing", card)
     digest = sha256_of(path)
     if card and digest != card.get("sha256"):
-        problem = f"{path} is damaged or changed: its sha256 is {digest[:12]}…, the card says {card.get('sha256', '')[:12]}…"
+        problem = (
+            f"{path} is damaged or changed: its sha256 is {digest[:12]}…, the card says {card.get('sha256', '')[:12]}…"
+        )
     return WeightsInfo(name, path, digest, True, problem, card)
 
 

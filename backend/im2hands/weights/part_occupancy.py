@@ -31,7 +31,7 @@ def sha256_of(path: Path) -> str:
 
 
 def save_part_occupancy(decoder: PartDecoder, reach: Reach, folder: Path, card: Mapping[str, Any]) -> Path:
-    """Write ``part_occupancy.safetensors`` and its card ``part_occupancy.json`` (with the file's sha256) into ``folder``."""
+    """Write ``part_occupancy.safetensors`` and its card ``part_occupancy.json``, with the file's sha256."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     metadata = {"format": _FORMAT, "reach": json.dumps(asdict(reach))}

@@ -1,0 +1,44 @@
+"""Reach: every inside point is within reach of its own bone; distances are right."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from im2hands.datasets.part_occupancy import STUMP, make_points
+from im2hands.reach import Reach, segment_ends, squared_distance_to_segments, within_reach
+
+
+def test_distances_to_segments_are_those_of_the_nearest_point():
+    torch.manual_seed(0)
+    points, starts, ends = torch.randn(2, 50, 3), torch.randn(2, 7, 3), torch.randn(2, 7, 3)
+    steps = torch.linspace(0, 1, 4001)[:, None]
+    found = squared_distance_to_segments(points.double(), starts.double(), ends.double())
+    for hand in range(2):
+        for segment in range(7):
+            line = starts[hand, segment] + steps * (ends[hand, segment] - starts[hand, segment])
+            nearest = torch.cdist(points[hand], line).min(dim=1).values
+            assert torch.allclose(found[hand, :, segment].sqrt().float(), nearest, atol=2e-3)
+
+
+def test_no_part_of_a_hand_is_out_of_reach():
+    data = make_points(24, 3000, 31)
+    near = within_reach(data.points.double(), data.keypoints, Reach.default())
+    inside = (data.distance < 0) & (data.points[..., 0] < STUMP)
+    own = near.gather(-1, data.part.long()[..., None])[..., 0]
+    assert inside.sum() > 10_000
+    assert near.any(-1)[inside].float().mean() > 0.9995
+    assert own[inside].float().mean() > 0.998
+    assert near.float().sum(-1).mean() < 3.0  # and it saves: few of the sixteen bones a point
+
+
+def test_nothing_is_within_reach_behind_the_cut():
+    data = make_points(2, 900, 32)
+    points = data.points.double().clone()
+    points[..., 0] = points[..., 0].abs() + STUMP
+    assert not within_reach(points, data.keypoints, Reach.default()).any()
+
+
+def test_the_stump_begins_behind_the_wrist():
+    data = make_points(1, 30, 33)
+    starts, _ = segment_ends(data.keypoints, 0.02)
+    assert np.allclose(starts[0, 2].numpy(), (0.02, 0, 0), atol=1e-9)  # canonical: the middle metacarpal lies along -x

@@ -1,0 +1,71 @@
+"""Weights: bundled ones are what their card says; missing, changed and foreign ones are explained."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from im2hands.errors import WeightsError
+from im2hands.networks.part_decoder import PartDecoder
+from im2hands.reach import Reach
+from im2hands.weights import BUNDLED, list_weights, require_weights
+from im2hands.weights.part_occupancy import NAME, load_part_occupancy, save_part_occupancy
+from safetensors.torch import save_file
+
+
+def test_the_bundled_weights_are_complete():
+    infos = list_weights()
+    assert [info.name for info in infos] == [NAME]
+    assert all(info.found and not info.problem for info in infos)
+    card = infos[0].card
+    for field in ("data", "licence", "recipe", "figures", "date", "sha256"):
+        assert card.get(field), f"the card lacks {field}"
+
+
+def test_weights_round_trip(tmp_path):
+    torch.manual_seed(0)
+    decoder, reach = PartDecoder(), Reach((0.3,) * 16, 0.02)
+    path = save_part_occupancy(decoder, reach, tmp_path, {"licence": "CC0-1.0"})
+    again, its_reach = load_part_occupancy(path)
+    assert its_reach == reach
+    for name, value in decoder.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name])
+    assert require_weights(NAME, tmp_path).card["licence"] == "CC0-1.0"
+
+
+def test_missing_weights(tmp_path):
+    with pytest.raises(WeightsError, match="missing") as caught:
+        require_weights(NAME, tmp_path)
+    assert caught.value.hint and caught.value.exit_code == 3
+    with pytest.raises(WeightsError, match="no weights folder"):
+        list_weights(tmp_path / "nowhere")
+
+
+def test_changed_weights(tmp_path):
+    shutil.copytree(BUNDLED, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / f"{NAME}.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(WeightsError, match="sha256"):
+        require_weights(NAME, tmp_path)
+
+
+def test_cut_off_and_foreign_weights(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes((BUNDLED / f"{NAME}.safetensors").read_bytes()[:1000])
+    with pytest.raises(WeightsError, match="damaged"):
+        load_part_occupancy(path)
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match="another network"):
+        load_part_occupancy(path)
+
+
+def test_a_card_that_cannot_be_read(tmp_path):
+    shutil.copytree(BUNDLED, tmp_path, dirs_exist_ok=True)
+    (tmp_path / f"{NAME}.json").write_text("{", encoding="utf-8")
+    assert "card" in list_weights(tmp_path)[0].problem
+    (tmp_path / f"{NAME}.json").write_text(json.dumps({"sha256": "0"}), encoding="utf-8")
+    assert "damaged or changed" in list_weights(tmp_path)[0].problem
