@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import Cancelled, EnvironmentError_
 from ..hands import KEYPOINT_COUNT
 from .bundle import read_bundle
+from .native_log import quiet_start
 
 CROP_PIXELS = 224
 # MediaPipe's tracking rule: the keypoints that span the next crop, how far it moves towards the fingers, how it grows.
@@ -73,8 +74,9 @@ class LandmarkNetwork:
         count = workers or os.cpu_count() or 1
         try:
             self._interpreters = [Interpreter(model_content=model, num_threads=1) for _ in range(count)]
-            for interpreter in self._interpreters:
-                interpreter.allocate_tensors()
+            with quiet_start():
+                for interpreter in self._interpreters:
+                    interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise EnvironmentError_(
                 f"The hand landmark network cannot be started: {error}.", "Install im2hands again."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from ..errors import EnvironmentError_, FrameError
 from ..frames import Frame
 from ..hands import KEYPOINT_COUNT, Side
 from .bundle import read_bundle
+from .native_log import quiet_start
 from .provider import HandDetection
 
 MINIMUM_CONFIDENCE = 0.5
@@ -43,6 +46,7 @@ class MediaPipeProvider:
         self._mediapipe = mediapipe
         self._video = video
         self._last_milliseconds = -1
+        self._started = False
         options = vision.HandLandmarkerOptions(
             base_options=BaseOptions(model_asset_buffer=task),
             running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
@@ -52,11 +56,15 @@ class MediaPipeProvider:
             min_tracking_confidence=MINIMUM_CONFIDENCE,
         )
         try:
-            self._landmarker = vision.HandLandmarker.create_from_options(options)
+            with quiet_start():
+                self._landmarker = vision.HandLandmarker.create_from_options(options)
         except (RuntimeError, ValueError, OSError) as error:
             raise EnvironmentError_(
                 f"MediaPipe cannot be started: {error}.", "Run `im2hands check` and install mediapipe again."
             ) from error
+
+        # Also at exit: MediaPipe's own destructor fails once modules are being torn down.
+        self._finalizer = weakref.finalize(self, self._landmarker.close)
 
     def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
         """The hands MediaPipe sees; ``previous`` is not needed, video mode remembers by itself.
@@ -69,14 +77,16 @@ class MediaPipeProvider:
             image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(frame.image)
         )
         try:
-            if self._video:
-                # MediaPipe wants time stamps that grow, whatever the clip's own are.
-                self._last_milliseconds = max(self._last_milliseconds + 1, round(frame.time * 1000))
-                result = self._landmarker.detect_for_video(picture, self._last_milliseconds)
-            else:
-                result = self._landmarker.detect(picture)
+            with contextlib.nullcontext() if self._started else quiet_start():
+                if self._video:
+                    # MediaPipe wants time stamps that grow, whatever the clip's own are.
+                    self._last_milliseconds = max(self._last_milliseconds + 1, round(frame.time * 1000))
+                    result = self._landmarker.detect_for_video(picture, self._last_milliseconds)
+                else:
+                    result = self._landmarker.detect(picture)
         except (RuntimeError, ValueError) as error:
             raise FrameError(f"MediaPipe failed on {frame.name}: {error}.", "Leave this frame out.") from error
+        self._started = True
         detections = []
         hands = zip(result.handedness, result.hand_landmarks, result.hand_world_landmarks, strict=True)
         for handedness, landmarks, world in hands:
@@ -92,4 +102,4 @@ class MediaPipeProvider:
 
     def close(self) -> None:
         """Release MediaPipe's graph and threads."""
-        self._landmarker.close()
+        self._finalizer()

@@ -157,7 +157,7 @@ class SideTracker:
             previous: of the frame before; used where the tracker has not seen that frame itself (a resumed clip).
         """
         if not self._tracks:
-            self._tracks = [_Track(hand.pixels, 2 * evidence(hand)) for hand in previous]
+            self.follow(previous)
         matched = self._match(detections)
         totals, tracks = [], []
         for detection, track in zip(detections, matched, strict=True):
@@ -169,6 +169,10 @@ class SideTracker:
         waiting = [_Track(t.pixels, _MEMORY * t.right) for t in self._tracks if all(t is not m for m in matched)]
         self._tracks = tracks + [t for t in waiting if abs(t.right) > 0.5]
         return resolve_sides(detections, totals)
+
+    def follow(self, hands: Sequence[HandDetection]) -> None:
+        """Start anew from hands whose sides are settled."""
+        self._tracks = [_Track(hand.pixels, 2 * evidence(hand)) for hand in hands]
 
     def _match(self, detections: Sequence[HandDetection]) -> list[_Track | None]:
         """For each detection the nearest track, each track once, nearest pairs first."""

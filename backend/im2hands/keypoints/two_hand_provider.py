@@ -91,7 +91,9 @@ class TwoHandProvider:
         if self._video and len(hands) < 2:
             hands = self._followed(frame.image, hands, previous)
         if boxes:
-            return _with_marked(marked, hands)
+            hands = _with_marked(marked, hands)
+            self._tracker.follow(hands)
+            return hands
         if len(hands) < 2 and self._crop_search and self._search_is_due(len(hands)):
             hands = self._searched(frame.image, hands)
         self._last_count = len(hands)
