@@ -1,8 +1,7 @@
 """Reads a take, the folder that the backend writes (numpy only, no bpy). See ``docs/take.md``.
 
-Everything here is in the take's own terms: metres, pixels, camera frame x right, y down, z forward, pixel (0, 0) the
-centre of
-the top left pixel.
+Everything here is in the take's own terms: metres, pixels, camera frame x right, y down, z forward, pixel (0, 0)
+the centre of the top left pixel.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -140,9 +141,11 @@ class Job:
             self._end("cancelled")
 
     def _handle(self, message: dict[str, Any]) -> None:
+        """Act on one message; unknown ones, and fields that make no sense, are passed over as the protocol wants it."""
         handler = getattr(self, f"_on_{message['type']}", None)
         if handler is not None:
-            handler(message)
+            with suppress(TypeError, ValueError):
+                handler(message)
 
     def _on_ready(self, message: dict[str, Any]) -> None:
         if self.state != "starting":

@@ -14,6 +14,7 @@ from .environment import clean_environment, own_group
 
 _STDERR_LINES = 40
 _STOP_SECONDS = 5.0
+_DRAIN_SECONDS = 2.0
 
 
 class LineProcess:
@@ -43,6 +44,7 @@ class LineProcess:
             raise BackendError(
                 f"{command[0]} cannot be started: {error.strerror or error}.", "Choose another environment."
             ) from error
+        self._ended_at: float | None = None
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
@@ -62,7 +64,13 @@ class LineProcess:
     @property
     def return_code(self) -> int | None:
         """The exit code once the child has ended and everything it said has arrived, else None."""
-        if self._child.poll() is None or any(thread.is_alive() for thread in self._readers):
+        if self._child.poll() is None:
+            return None
+        if self._ended_at is None:
+            self._ended_at = time.monotonic()
+        still_reading = any(thread.is_alive() for thread in self._readers)
+        # A grandchild may hold the pipes open for ever; what the child said has long arrived then.
+        if still_reading and time.monotonic() - self._ended_at < _DRAIN_SECONDS:
             return None
         return self._child.returncode
 
@@ -95,13 +103,6 @@ class LineProcess:
         """End the child now."""
         if self._child.poll() is None:
             self._child.kill()
-
-    def wait(self, seconds: float) -> int | None:
-        """Wait for the child to end, for use without a window; its exit code, or None when it is still there."""
-        end = time.monotonic() + seconds
-        while self.return_code is None and time.monotonic() < end:
-            time.sleep(0.02)
-        return self.return_code
 
     def _reap(self) -> None:
         try:

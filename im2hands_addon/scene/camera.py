@@ -1,10 +1,8 @@
 """The take's camera as a Blender camera, and the one place where the camera frame turns into Blender's.
 
-Blender's camera looks down its -z with y up; the take's camera frame has x right, y down, z forward. Everything of a
-take is a
-child of one empty, the *origin*, in whose frame the camera stands at zero without rotation; the origin's own
-rotation lets that
-camera look along the world's +Y with Z up.
+Blender's camera looks down its -z with y up; the take's camera frame has x right, y down, z forward. Everything of
+a take is a child of one empty, the *origin*, in whose frame the camera stands at zero without rotation; the
+origin's own rotation lets that camera look along the world's +Y with Z up.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ def to_blender(points: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Lens:
-    """What of a Blender camera follows from intrinsics: ``lens`` mm on a 36 mm wide sensor, shifts in picture widths."""
+    """What of a Blender camera follows from intrinsics: ``lens`` mm on a 36 mm sensor, shifts in picture widths."""
 
     lens: float
     shift_x: float

@@ -1,8 +1,8 @@
 """Brings a take into a scene, whole or frame by frame while the backend still works on it.
 
-Nothing of Blender's is kept between calls: objects are found again by their custom properties, so undo, renaming and
-deleting in the meantime do no harm. Importing a take again replaces its objects and keeps its origin where a person
-put it.
+Nothing of Blender's is kept between calls: objects are found again by their custom properties, so undo, renaming
+and deleting in the meantime do no harm. Importing a take again replaces its objects and keeps its origin where a
+person put it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ class TakeImporter:
         """
         take = read_take(self.folder)
         collection = tree.ensure_collection(take, self.scene)
-        self._add(take, collection, [index for index in take.records if index not in self._done])
+        hands = [one for one in collection.all_objects if role_of(one) == "hand"]
+        there = {(one.get(SIDE), one.get(FRAME)) for one in hands}
+        self._add(take, collection, [index for index in take.records if not self._is_there(index, there)])
         gone = [thing for thing in collection.all_objects if self._is_stale(thing, take)]
         remove_objects(gone)
         self._write_keypoints(take, collection)
@@ -104,6 +106,11 @@ class TakeImporter:
                 thing.parent = origin
                 places[side].objects.link(thing)
                 self._tracks[side][index] = hand.keypoints
+
+    def _is_there(self, index: int, there: set[tuple[str, int]]) -> bool:
+        """Whether this import has brought the frame in and nobody has taken a hand of it away since."""
+        brought = {(side, index) for side in SIDES if index in self._tracks[side]}
+        return index in self._done and brought <= there
 
     def _is_stale(self, thing: bpy.types.Object, take: Take) -> bool:
         """Whether a hand object is of a frame, or of a side in it, that the take does not have."""

@@ -1,0 +1,88 @@
+"""Every test here runs in Blender's Python, with the built extension installed, from an empty file."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+# Before the first import of bpy: nothing of the person's Blender is read or written.
+os.environ.setdefault("BLENDER_USER_RESOURCES", tempfile.mkdtemp(prefix="im2hands-blender-"))
+
+import bpy
+import pytest
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import extension_zip
+import synthetic
+
+MODULE = "bl_ext.user_default.im2hands_addon"
+
+
+@pytest.fixture(scope="session")
+def extension_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The extension's zip: the one that the test runner built, else one built here."""
+    given = os.environ.get("IM2HANDS_EXTENSION")
+    return Path(given) if given else extension_zip.build(tmp_path_factory.mktemp("extension"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def installed(extension_file: Path):
+    """Install and enable the extension as a person would."""
+    bpy.ops.extensions.package_install_files(repo="user_default", filepath=str(extension_file), enable_on_install=True)
+    assert MODULE in bpy.context.preferences.addons, "the extension was not enabled"
+    yield
+    if MODULE in bpy.context.preferences.addons:
+        bpy.ops.preferences.addon_disable(module=MODULE)
+
+
+@pytest.fixture(autouse=True)
+def empty_file(installed: None) -> None:
+    """An empty scene, the extension enabled, default preferences."""
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    own = bpy.context.preferences.addons[MODULE].preferences
+    for name in ("backend", "python", "package"):
+        setattr(own, name, "")
+
+
+@pytest.fixture(scope="session")
+def addon(installed: None):
+    """``addon("scene.camera")`` is that module of the installed extension."""
+    return lambda name: importlib.import_module(f"{MODULE}.{name}")
+
+
+@pytest.fixture
+def real_backend() -> str:
+    """The Python of a real backend."""
+    python = os.environ.get("IM2HANDS_BACKEND", "")
+    if not python:
+        pytest.fail(
+            "Set IM2HANDS_BACKEND to the Python of an environment with the backend (`python dev.py test` does)."
+        )
+    return python
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A small picture."""
+    path = tmp_path / "photo.png"
+    synthetic.write_png(path, synthetic.picture(160, 120))
+    return path
+
+
+@pytest.fixture
+def fake_backend(tmp_path: Path):
+    """``fake_backend("dies", frames=3)`` is the path of a Python whose backend behaves that way; see ``fake_server.py``."""
+
+    def make(behaviour: str, frames: int = 3) -> str:
+        command = tmp_path / f"python-{behaviour}"
+        script = HERE / "fake_server.py"
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I "{script}" {behaviour} {frames} "$@"\n')
+        command.chmod(0o755)
+        return str(command)
+
+    return make

@@ -1,0 +1,146 @@
+"""A backend without networks that speaks the protocol and behaves as told; started as ``python -I -m im2hands ...`` would be.
+
+    fake_server.py BEHAVIOUR FRAMES -I -m im2hands serve|check ...
+
+Behaviours: good, dies (killed after two frames, the first time), silent (says nothing after ready), stubborn (ignores cancel),
+slow (a frame every 0.2 s), old (refuses the protocol), newer (speaks another one), noisy (other text on stdout and odd
+messages), missing (has no im2hands), refuses (error code input), fails (one frame fails), one_hand.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import synthetic
+
+JOB_FIELDS = ("inputs", "output", "options")
+
+
+class FakeServer:
+    def __init__(self, behaviour: str, frames: int) -> None:
+        self.behaviour = behaviour
+        self.frames = frames
+        self.requests: queue.Queue = queue.Queue()
+
+    def say(self, kind: str, request: str | None, **fields) -> None:
+        sys.stdout.buffer.write(
+            json.dumps({"type": kind, "id": request, **fields}, ensure_ascii=False).encode() + b"\n"
+        )
+        sys.stdout.buffer.flush()
+
+    def read_requests(self) -> None:
+        for line in sys.stdin.buffer:
+            self.requests.put(json.loads(line))
+        os._exit(0)  # stdin ended: so does the backend, whatever it does
+
+    def serve(self) -> int:
+        if self.behaviour == "missing":
+            sys.stderr.write("/usr/bin/python: No module named im2hands\n")
+            return 1
+        threading.Thread(target=self.read_requests, daemon=True).start()
+        while True:
+            request = self.requests.get()
+            if request["type"] == "hello":
+                self.greet(request)
+            elif request["type"] == "reconstruct":
+                self.reconstruct(request)
+            elif request["type"] == "shutdown":
+                self.say("bye", request["id"])
+                return 0
+
+    def greet(self, request: dict) -> None:
+        assert request["protocol"] == 1
+        if self.behaviour == "old":
+            hint = "Install a backend that fits."
+            self.say(
+                "error", request["id"], code="protocol", message="Protocol 1 is not spoken here.", hint=hint, fatal=True
+            )
+            return
+        if self.behaviour == "noisy":
+            sys.stdout.write("a library says hello\n[1, 2]\n")
+            sys.stdout.flush()
+            self.say("gossip", None, about="nothing")
+        protocol = 9 if self.behaviour == "newer" else 1
+        self.say(
+            "ready", request["id"], protocol=protocol, version="0", python="3", devices=[], weights=[], platform=""
+        )
+
+    def reconstruct(self, request: dict) -> None:
+        assert all(name in request for name in JOB_FIELDS)
+        job, folder = request["id"], Path(request["output"])
+        if self.behaviour == "silent":
+            return
+        if self.behaviour == "refuses":
+            message = f"{request['inputs'][0]} is not a picture."
+            self.say("error", job, code="input", message=message, hint="Choose another.", fatal=True)
+            return
+        known = (
+            json.loads((folder / "take.json").read_text("utf-8"))["frames"] if (folder / "take.json").is_file() else []
+        )
+        reused = {record["index"] for record in known if request["options"].get("resume")}
+        self.say("warning", job, message="The focal length is assumed.", hint="Give the field of view.")
+        cancelled, statuses = False, []
+        for index in range(1, self.frames + 1):
+            self.say("progress", job, phase="surfaces", done=index - 1, total=self.frames, seconds_left=1.5)
+            self.say("heartbeat", job, job=job)
+            if self.behaviour == "noisy":
+                self.say("progress", job, phase="surfaces", done="many", total=None, seconds_left="soon")
+            if self.behaviour in ("slow", "stubborn"):
+                time.sleep(0.2)
+            cancelled = self.behaviour != "stubborn" and self.was_cancelled()
+            if cancelled:
+                break
+            if index not in reused:
+                self.write(folder, request, index)
+            failed = self.behaviour == "fails" and index == 2
+            statuses.append("failed" if failed else "partial" if self.behaviour == "one_hand" else "ok")
+            file = "" if failed else f"frames/{index:06d}.npz"
+            message = "It was too dark." if failed else ""
+            self.say("frame", job, index=index, status=statuses[-1], file=file, message=message, take=str(folder))
+            if self.behaviour == "dies" and index == 2 and not reused:
+                sys.stderr.write("out of luck\n")
+                sys.stderr.flush()
+                os.kill(os.getpid(), signal.SIGKILL)
+        counts = {name: statuses.count(name) for name in ("ok", "partial", "empty", "failed")}
+        summary = {"total": len(statuses), **counts, "reused": len(reused), "seconds": 0.1}
+        self.say("finished", job, take=str(folder), cancelled=cancelled, summary=summary)
+
+    def was_cancelled(self) -> bool:
+        while not self.requests.empty():
+            if self.requests.get()["type"] == "cancel":
+                return True
+        return False
+
+    def write(self, folder: Path, request: dict, index: int) -> None:
+        """The take as it stands after frame ``index``: earlier frames come out the same again."""
+        sides = ("left",) if self.behaviour == "one_hand" else ("left", "right")
+        frames = dict.fromkeys(range(1, index + 1), sides)
+        failed = (2,) if self.behaviour == "fails" else ()
+        images = {number: request["inputs"][0] for number in frames}
+        synthetic.write_take(folder, frames, images=images, failed=failed)
+
+
+def check(behaviour: str) -> int:
+    if behaviour == "missing":
+        sys.stderr.write("/usr/bin/python: No module named im2hands\n")
+        return 1
+    findings = [
+        {"name": "Python", "ok": True, "message": "3.12", "hint": ""},
+        {"name": "weights", "ok": behaviour == "good", "message": "part_occupancy", "hint": "Fetch them."},
+    ]
+    report = {"ok": behaviour == "good", "version": "0.1.0", "findings": findings, "self_test": None}
+    sys.stdout.write(json.dumps(report))
+    return 0 if report["ok"] else 3
+
+
+if __name__ == "__main__":
+    sys.exit(check(sys.argv[1]) if "check" in sys.argv else FakeServer(sys.argv[1], int(sys.argv[2])).serve())

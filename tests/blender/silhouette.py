@@ -1,0 +1,34 @@
+"""Fills projected triangles with numpy, to compare with what Blender renders."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def fill(pixels: np.ndarray, faces: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Which pixel centres (whole coordinates) lie in a projected triangle.
+
+    Args:
+        pixels: (V, 2) projected vertices. faces: (F, 3).
+
+    Returns:
+        (height, width) bool.
+    """
+    covered = np.zeros((height, width), dtype=bool)
+    for a, b, c in pixels[faces]:
+        low = np.maximum(np.ceil(np.minimum(np.minimum(a, b), c)), 0).astype(int)
+        high = np.minimum(np.floor(np.maximum(np.maximum(a, b), c)), (width - 1, height - 1)).astype(int)
+        area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+        if (high < low).any() or abs(area) < 1e-12:
+            continue
+        x, y = np.meshgrid(np.arange(low[0], high[0] + 1), np.arange(low[1], high[1] + 1))
+        u = ((x - a[0]) * (c[1] - a[1]) - (y - a[1]) * (c[0] - a[0])) / area
+        v = ((b[0] - a[0]) * (y - a[1]) - (b[1] - a[1]) * (x - a[0])) / area
+        covered[low[1] : high[1] + 1, low[0] : high[0] + 1] |= (u >= 0) & (v >= 0) & (u + v <= 1)
+    return covered
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two masks; 1 when both are empty."""
+    union = (one | other).sum()
+    return float((one & other).sum() / union) if union else 1.0

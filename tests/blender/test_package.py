@@ -1,0 +1,85 @@
+"""The zip is accepted by Blender's own tool, installs, and keeps the architecture's borders."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import bpy
+import extension_zip
+import pytest
+from conftest import MODULE
+
+SOURCE = extension_zip.ROOT / "im2hands_addon"
+NEVER_IMPORTED = {"torch", "cv2", "mediapipe", "trimesh", "im2hands", "scipy"}
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names and relative modules a file imports; relative ones begin with a dot."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add("." * node.level + (node.module or "") if node.level else node.module.split(".")[0])
+    return names
+
+
+def test_validator_accepts_the_zip(extension_file: Path) -> None:
+    done = extension_zip.run_builder("validate", str(extension_file))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_validator_can_refuse(tmp_path: Path) -> None:
+    staged = tmp_path / "staged"
+    extension_zip.build(tmp_path)
+    manifest = staged / "blender_manifest.toml"
+    manifest.write_text(manifest.read_text("utf-8").replace('type = "add-on"', 'type = "toy"'), "utf-8")
+    assert extension_zip.run_builder("validate", str(staged)).returncode == 1
+
+
+def test_zip_holds_the_addon_and_no_litter(extension_file: Path) -> None:
+    names = set(zipfile.ZipFile(extension_file).namelist())
+    assert {"blender_manifest.toml", "__init__.py", "take_reader.py", "scene/camera.py", "LICENSE"} <= names
+    assert not [name for name in names if name.endswith(".pyc") or "test" in name]
+
+
+def test_installed_and_enabled() -> None:
+    assert MODULE in bpy.context.preferences.addons
+    assert bpy.context.scene.im2hands.voxel_mm == pytest.approx(1.7)
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_borders(path: Path) -> None:
+    names = imported(path)
+    assert not names & NEVER_IMPORTED
+    place = path.relative_to(SOURCE).parts
+    if place[0] == "backend" or place[0] in ("take_reader.py", "errors.py", "photo_orientation.py"):
+        assert not names & {"bpy", "mathutils"}
+    if place[0] == "scene":
+        assert not [name for name in names if name.startswith("..") and "backend" in name]
+    assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), "a file says first what it is for"
+    assert len(path.read_text("utf-8").splitlines()) < 300
+
+
+def test_reader_and_backend_side_need_no_bpy() -> None:
+    code = (
+        "import importlib.machinery, importlib.util, sys, types\n"
+        "sys.modules['bpy'] = None\n"
+        "package = types.ModuleType('im2hands_addon')\n"
+        f"package.__path__ = [{str(SOURCE)!r}]\n"
+        "sys.modules['im2hands_addon'] = package\n"
+        "import im2hands_addon.take_reader, im2hands_addon.backend.job, im2hands_addon.backend.task\n"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_can_be_disabled_and_enabled_again() -> None:
+    bpy.ops.preferences.addon_disable(module=MODULE)
+    assert not hasattr(bpy.context.scene, "im2hands")
+    bpy.ops.preferences.addon_enable(module=MODULE)
+    assert hasattr(bpy.context.scene, "im2hands")
