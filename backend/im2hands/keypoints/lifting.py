@@ -19,7 +19,7 @@ LARGEST_TURN = np.radians(30.0)
 
 # What the fit to the pixels holds on to: standard deviations relative to the palm's length (pixels or metres).
 _PIXEL_SIGMA = 0.012
-_LENGTH_SIGMA = 0.015
+_LENGTH_SIGMA = 0.012
 _DEPTH_SIGMA = 0.12
 _FIT_STEPS = 12
 # A keypoint this far (in palms) from where the rigid shape would be seen keeps 60 % of its confidence.

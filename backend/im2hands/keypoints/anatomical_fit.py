@@ -1,0 +1,135 @@
+"""Fits the kinematic hand to what was seen: pixels first, the provider's shape for depth, joint limits always.
+
+A keypoint network bends fingers in ways no hand can, most of all along the line of sight. The fit finds the possible hand that is
+seen at the same pixels: damped least squares with robust pixel terms.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..hands import Camera, Side
+from .kinematics import ANGLE_LIMITS, ANGLES, PARAMETERS, USUAL_STRETCH, HandPose, canonical_rotation
+
+# Standard deviations of what the fit holds on to.
+_PIXEL = 0.030  # palms; where a keypoint is seen
+_DIRECTION = 0.40  # of each bone's unit direction, against the provider's shape
+_STRETCH = 0.06  # natural logarithm; bone length against the usual one
+_WIDTH = 0.06
+_ANGLE = np.radians(45.0)  # joint angle against the usual one
+_COUPLING = np.radians(15.0)  # last joint of a finger against two thirds of the one before
+_BEYOND = np.radians(3.0)  # how far a joint goes past its limit
+_ROBUST = 2.0  # pixel terms farther than this many deviations count less and less
+_STEPS = 40
+
+_STARTS = np.array([4 * f + k for f in range(5) for k in range(1, 4)])
+_ENDS = _STARTS + 1
+_PALM_POINTS = (0, 1, 5, 9, 13, 17)
+
+
+def fit_hand(
+    placed: np.ndarray, pixels: np.ndarray, confidence: np.ndarray, camera: Camera, side: Side, palm_m: float
+) -> np.ndarray:
+    """The anatomically possible hand behind a detection.
+
+    Args:
+        placed: (21, 3) metres, camera frame: the provider's shape, rigidly placed. pixels: (21, 2). confidence: (21,) in
+            [0, 1]. camera: intrinsics. side: the person's own. palm_m: wrist to middle MCP, metres.
+
+    Returns:
+        (21, 3) float64 metres, camera frame.
+    """
+    mirror = np.array([-1.0 if side == "left" else 1.0, 1.0, 1.0])
+    shape = placed * mirror
+    rays = (pixels - (camera.cx, camera.cy)) / (camera.fx, camera.fy) * mirror[:2]
+    sigma = _PIXEL * palm_m / float(placed[:, 2].mean()) / np.sqrt(np.clip(confidence, 0.05, 1.0))
+    directions = shape[_ENDS] - shape[_STARTS]
+    directions = directions / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-9)
+    best, best_cost = None, np.inf
+    for start in _starts(shape, palm_m):
+        pose, cost = _solve(start, rays, sigma, directions)
+        if cost < best_cost:
+            best, best_cost = pose, cost
+    assert best is not None
+    return best.keypoints() * mirror
+
+
+def _starts(shape: np.ndarray, palm_m: float) -> list[HandPose]:
+    """An open and a half closed hand, placed like the shape's palm."""
+    usual = ANGLE_LIMITS[..., 2]
+    closed = usual.copy()
+    closed[1:, :3] = np.radians((55.0, 70.0, 40.0))
+    poses = [HandPose(canonical_rotation(shape), shape[0], palm_m, angles, USUAL_STRETCH) for angles in (usual, closed)]
+    for pose in poses:
+        offset = (shape - pose.keypoints())[list(_PALM_POINTS)].mean(axis=0)
+        pose.translation = pose.translation + offset
+    return poses
+
+
+def _solve(
+    pose: HandPose, rays: np.ndarray, sigma: np.ndarray, directions: np.ndarray
+) -> tuple[HandPose, float]:
+    """Levenberg-Marquardt from ``pose``; returns the pose found and its cost."""
+    damping = 1e-2
+    residual, jacobian = _terms(pose, rays, sigma, directions)
+    cost = float(residual @ residual)
+    for _ in range(_STEPS):
+        normal = jacobian.T @ jacobian
+        step = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-9), -jacobian.T @ residual)
+        step *= min(1.0, 0.6 / max(float(np.abs(step[:3]).max()), float(np.abs(step[6 : 6 + ANGLES]).max()), 1e-9))
+        trial = pose.moved(step)
+        trial_residual, trial_jacobian = _terms(trial, rays, sigma, directions)
+        trial_cost = float(trial_residual @ trial_residual)
+        if not np.isfinite(trial_cost) or trial_cost > cost:
+            damping = min(damping * 4, 1e6)
+            if damping >= 1e6:
+                break
+            continue
+        done = cost - trial_cost < 1e-5 * cost
+        pose, residual, jacobian, cost = trial, trial_residual, trial_jacobian, trial_cost
+        damping = max(damping / 3, 1e-7)
+        if done:
+            break
+    return pose, cost
+
+
+def _terms(
+    pose: HandPose, rays: np.ndarray, sigma: np.ndarray, directions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals (R,) in standard deviations and their derivative (R, 42)."""
+    points, change = pose.keypoints_and_jacobian()
+    depth = np.maximum(points[:, 2], 0.02)[:, None]
+    seen = points[:, :2] / depth
+    pixel = (seen - rays) / sigma[:, None]
+    pixel_change = (change[:, :2] - seen[..., None] * change[:, 2:3]) / depth[..., None] / sigma[:, None, None]
+    # Pseudo-Huber as a weight on the pair of coordinates.
+    size = np.linalg.norm(pixel, axis=1)
+    weight = (1.0 / np.sqrt(1.0 + (size / _ROBUST) ** 2)) ** 0.5
+    pixel, pixel_change = pixel * weight[:, None], pixel_change * weight[:, None, None]
+
+    span, span_change = points[_ENDS] - points[_STARTS], change[_ENDS] - change[_STARTS]
+    length = np.maximum(np.linalg.norm(span, axis=1), 1e-9)[:, None]
+    unit = span / length
+    unit_change = (span_change - unit[..., None] * (unit[:, None] @ span_change)) / length[..., None]
+    direction = (unit - directions) / _DIRECTION
+
+    low, high, usual = np.moveaxis(ANGLE_LIMITS, -1, 0)
+    angles = pose.angles
+    beyond = (np.minimum(angles - low, 0.0) + np.maximum(angles - high, 0.0)).ravel() / _BEYOND
+    eye = np.zeros((ANGLES, PARAMETERS))
+    eye[np.arange(ANGLES), 6 + np.arange(ANGLES)] = 1.0
+    coupled = (angles[1:, 2] - 0.67 * angles[1:, 1]) / _COUPLING
+    thirds, seconds = np.arange(4) * 4 + 6, np.arange(4) * 4 + 5
+    priors = [
+        ((angles - usual).ravel() / _ANGLE, eye / _ANGLE),
+        (beyond, eye * (beyond != 0)[:, None] / _BEYOND),
+        (coupled, (eye[thirds] - 0.67 * eye[seconds]) / _COUPLING),
+        ((pose.stretch - USUAL_STRETCH).ravel() / _STRETCH, np.eye(PARAMETERS)[6 + ANGLES : -1] / _STRETCH),
+        (np.array([pose.width / _WIDTH]), np.eye(PARAMETERS)[-1:] / _WIDTH),
+    ]
+    residual = [pixel.ravel(), direction.ravel(), *(value for value, _ in priors)]
+    jacobian = [
+        pixel_change.reshape(-1, PARAMETERS), unit_change.reshape(-1, PARAMETERS) / _DIRECTION,
+        *(value for _, value in priors),
+    ]  # fmt: skip
+    return np.concatenate(residual), np.concatenate(jacobian)

@@ -1,0 +1,16 @@
+"""Fixtures for the tests of keypoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from im2hands.keypoints.landmark_network import LandmarkNetwork
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[LandmarkNetwork]:
+    """The landmark network, once for all tests."""
+    made = LandmarkNetwork()
+    yield made
+    made.close()

@@ -1,0 +1,146 @@
+"""Lifting: perspective-n-point of known hands, the fit to the pixels, bad input."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hand_pictures import hand_shape, seen_hand
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from im2hands.hands import KEYPOINT_PARENTS, Camera
+from im2hands.keypoints import DEFAULT_PALM_M, HandDetection, lift
+from im2hands.keypoints.lifting import LENGTH_RANGE, TYPICAL_LENGTHS, fit_to_pixels, place
+
+CAMERA = Camera.from_fov(55.0, 640, 480)
+
+
+def bone_lengths(points: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(points[1:] - points[list(KEYPOINT_PARENTS[1:])], axis=1)
+
+
+def photographed(place_at: tuple[float, float, float], turn: tuple[float, float, float], curl: float, side="right"):
+    """A hand in the camera frame, and its detection as a network sees it: the shape as along its own ray."""
+    shape = hand_shape(side, curl)
+    rotated = (shape - shape.mean(axis=0)) @ cv2.Rodrigues(np.array(turn))[0].T
+    truth = rotated + place_at
+    detection = HandDetection(side, CAMERA.project(truth), rotated * 3.7, np.ones(21), 0.9, "test")
+    return truth, detection
+
+
+positions = st.tuples(st.floats(-0.12, 0.12), st.floats(-0.08, 0.08), st.floats(0.35, 1.5))
+turns = st.tuples(st.floats(-1, 1), st.floats(-1, 1), st.floats(-3, 3))
+
+
+@settings(max_examples=40, deadline=None)
+@given(positions, turns, st.floats(0.0, 0.7))
+def test_a_known_hand_is_found_where_it_is(position, turn, curl) -> None:
+    truth, detection = photographed(position, turn, curl)
+    hand = lift([detection], CAMERA).right
+    assert hand is not None
+    assert np.linalg.norm(hand.positions - truth, axis=1).mean() < 0.06 * truth[:, 2].mean()
+    assert np.abs(CAMERA.project(hand.positions) - detection.pixels).max() < 2.0
+    assert (hand.positions[:, 2] > 0).all()
+    np.testing.assert_array_equal(hand.pixels, detection.pixels)
+
+
+@settings(max_examples=25, deadline=None)
+@given(positions, turns, st.floats(0.0, 0.7), st.integers(0, 10_000))
+def test_noisy_pixels_keep_the_hand_plausible_and_over_the_picture(position, turn, curl, seed) -> None:
+    truth, detection = photographed(position, turn, curl)
+    palm_px = DEFAULT_PALM_M * CAMERA.fx / truth[:, 2].mean()
+    noise = np.random.default_rng(seed).normal(0, 0.03 * palm_px, (21, 2))
+    hand = lift([replace(detection, pixels=detection.pixels + noise)], CAMERA).right
+    assert hand is not None
+    miss = np.linalg.norm(CAMERA.project(hand.positions) - hand.pixels, axis=1)
+    assert miss.mean() < 0.035 * palm_px
+    ratio = bone_lengths(hand.positions) / (TYPICAL_LENGTHS * DEFAULT_PALM_M)
+    assert ratio.min() > 0.8 * LENGTH_RANGE[0] and ratio.max() < 1.4 * LENGTH_RANGE[1]
+
+
+def test_palm_size_sets_the_depth() -> None:
+    _, detection = photographed((0.02, 0.01, 0.5), (0.2, 0.1, 0.3), 0.3)
+    small, large = (lift([detection], CAMERA, palm_m=palm).right for palm in (0.08, 0.16))
+    assert small is not None and large is not None
+    np.testing.assert_allclose(large.positions, 2 * small.positions, rtol=0.02, atol=1e-3)
+    assert np.linalg.norm(small.positions[9] - small.positions[0]) == pytest.approx(0.08, rel=0.03)
+
+
+def test_the_mirrored_picture_gives_the_mirrored_hand() -> None:
+    _, detection = photographed((0.08, -0.03, 0.6), (0.3, -0.4, 0.9), 0.4)
+    width = CAMERA.width - 1
+    mirrored = HandDetection(
+        "left",
+        detection.pixels * (-1, 1) + (width, 0),
+        detection.shape * (-1, 1, 1),
+        detection.confidence,
+        0.9,
+        "test",
+    )
+    hands = lift([detection, mirrored], CAMERA)
+    assert hands.left is not None and hands.right is not None
+    np.testing.assert_allclose(hands.left.positions * (-1, 1, 1), hands.right.positions, atol=2e-4)
+
+
+def test_two_hands_keep_their_distance() -> None:
+    left_truth, left = photographed((0.07, 0.0, 0.5), (0.1, 0.2, 0.2), 0.3, "left")
+    right_truth, right = photographed((-0.07, 0.02, 0.62), (0.0, -0.3, -0.2), 0.5, "right")
+    hands = lift([right, left], CAMERA)
+    assert hands.left is not None and hands.right is not None
+    truth = left_truth.mean(axis=0) - right_truth.mean(axis=0)
+    np.testing.assert_allclose(hands.left.positions.mean(0) - hands.right.positions.mean(0), truth, atol=0.02)
+
+
+def test_the_fit_moves_keypoints_to_their_pixels_and_keeps_bones() -> None:
+    truth, detection = photographed((0.0, 0.0, 0.5), (0.2, 0.1, 0.0), 0.3)
+    bent, _ = photographed((0.0, 0.0, 0.5), (0.2, 0.1, 0.0), 0.45)
+    placed = place(bent - bent.mean(axis=0), detection.pixels, CAMERA)
+    fitted = fit_to_pixels(placed, detection.pixels, CAMERA)
+    before = np.linalg.norm(CAMERA.project(placed) - detection.pixels, axis=1).mean()
+    after = np.linalg.norm(CAMERA.project(fitted) - detection.pixels, axis=1).mean()
+    assert after < 0.2 * before
+    np.testing.assert_allclose(bone_lengths(fitted), bone_lengths(truth), rtol=0.12)
+
+
+def test_pixels_that_pnp_cannot_explain_still_give_a_hand_in_front_of_the_camera() -> None:
+    flat = hand_shape(curl=0.0) * (1, 1, 0)
+    pixels = (flat[:, :2] * (1, -0.3)) * 900 + 240  # upside down: no turn below the limit shows this
+    placed = place(flat, pixels, CAMERA)
+    assert (placed[:, 2] > 0.05).all() and np.isfinite(placed).all()
+    near = seen_hand("left", palm_px=600)
+    hand = lift([near], CAMERA).left
+    assert hand is not None and (hand.positions[:, 2] >= 0.05).all()
+
+
+def test_hands_without_extent_are_left_out() -> None:
+    good = seen_hand("right")
+    for bad in (
+        replace(good, pixels=np.full((21, 2), 100.0)),
+        replace(good, shape=np.zeros((21, 3))),
+        replace(good, pixels=np.full((21, 2), np.nan)),
+    ):
+        assert lift([bad], CAMERA).present() == []
+    assert lift([], CAMERA).present() == []
+
+
+def test_of_two_detections_of_a_side_the_surer_counts() -> None:
+    sure, unsure = seen_hand("left", (200, 200), score=0.9), seen_hand("left", (400, 200), score=0.6)
+    for order in ([sure, unsure], [unsure, sure]):
+        hand = lift(order, CAMERA).left
+        assert hand is not None
+        np.testing.assert_array_equal(hand.pixels, sure.pixels)
+
+
+def test_confidence_falls_where_shape_and_pixels_disagree_and_outside_the_picture() -> None:
+    hand = seen_hand("right", (320, 240))
+    moved = hand.pixels.copy()
+    moved[8] += (0, -60)
+    lifted = lift([replace(hand, pixels=moved)], CAMERA).right
+    assert lifted is not None
+    assert lifted.confidence[8] < 0.5 * np.median(lifted.confidence)
+    assert ((lifted.confidence >= 0) & (lifted.confidence <= 1)).all()
+    cut = lift([seen_hand("right", (320, 20))], CAMERA).right
+    assert cut is not None
+    assert cut.confidence[12] < 0.6 * cut.confidence[0]
