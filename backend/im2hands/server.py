@@ -160,15 +160,17 @@ class Server:
         except Im2HandsError as error:
             self._send(Failed.from_error(error), request.id)
             return
-        self._cancel.clear()
+        # Its own: what an earlier job left behind must go on seeing that it was cancelled.
+        cancel = self._cancel = threading.Event()
         self._job = request.id
-        self._worker = threading.Thread(target=self._work, args=(request.id, options), name="im2hands-job", daemon=True)
+        job = (request.id, options, cancel)
+        self._worker = threading.Thread(target=self._work, args=job, name="im2hands-job", daemon=True)
         self._worker.start()
 
-    def _work(self, job: str, options: ReconstructOptions) -> None:
+    def _work(self, job: str, options: ReconstructOptions, cancel: threading.Event) -> None:
         last: Event
         try:
-            last = ReconstructJob(options, lambda event: self._send(event, job), self._cancel.is_set, self._parts).run()
+            last = ReconstructJob(options, lambda event: self._send(event, job), cancel.is_set, self._parts).run()
         except Im2HandsError as error:
             log.info("job %s: %s", job, error)
             last = Failed.from_error(error)

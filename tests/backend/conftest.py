@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-from fakes import FakeParts, picture, write_picture
+from fakes import FakeParts, keypoint_rows, picture, write_picture
 from im2hands.job import ReconstructJob, ReconstructOptions
 from im2hands.messages import Event, Finished
 
@@ -43,3 +45,13 @@ def run_job(tmp_path: Path) -> Callable[..., tuple[Finished, list[Event]]]:
         return finished, events
 
     return run
+
+
+@pytest.fixture
+def keypoint_job(tmp_path: Path) -> dict[str, Any]:
+    """The fields of a request for five frames with keypoints from a file: real networks, coarse voxels."""
+    for number in range(1, 6):
+        write_picture(tmp_path / "shots" / f"s{number:03}.png", picture(320, 240, number=number))
+    (tmp_path / "keypoints.json").write_text(json.dumps(keypoint_rows(range(1, 6))), encoding="utf-8")
+    options = {"keypoints": str(tmp_path / "keypoints.json"), "voxel_mm": 6.0, "device": "cpu"}
+    return {"inputs": [str(tmp_path / "shots")], "output": str(tmp_path / "take"), "options": options}

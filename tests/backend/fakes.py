@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import select
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +22,9 @@ from im2hands.job_parts import JobParts, ProviderNeeds
 from im2hands.keypoints.provider import HandDetection
 from im2hands.options import ReconstructOptions
 from im2hands.reconstruction import HandMesh
+from im2hands.server import Server
+
+EVENT_SECONDS = 20.0
 
 
 def hand_positions(side: Side = "left", depth: float = 0.5) -> np.ndarray:
@@ -158,3 +164,54 @@ class FakeParts(JobParts):
         self.needs = needs
         self.provider_made.progress, self.provider_made.video = needs.progress, needs.video
         return self.provider_made
+
+
+class Client:
+    """Talks to a server in this process through pipes."""
+
+    def __init__(self, parts: JobParts | None = None) -> None:
+        requests_read, requests_write = os.pipe()
+        events_read, events_write = os.pipe()
+        self._requests = os.fdopen(requests_write, "wb", buffering=0)
+        self._events, self._unread = events_read, b""
+        self.last_resort = threading.Event()
+        self._serving = os.fdopen(requests_read, "rb"), os.fdopen(events_write, "wb")
+        self.server = Server(*self._serving, parts, self.last_resort.set)
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+
+    def send(self, kind: str, identifier: str = "1", **fields: Any) -> None:
+        """Send a request."""
+        self.send_raw(json.dumps({"type": kind, "id": identifier, **fields}).encode() + b"\n")
+
+    def send_raw(self, data: bytes) -> None:
+        """Send anything."""
+        self._requests.write(data)
+
+    def event(self) -> dict[str, Any]:
+        """The next event; TimeoutError if none comes."""
+        while b"\n" not in self._unread:
+            if not select.select([self._events], [], [], EVENT_SECONDS)[0]:
+                raise TimeoutError("the server is silent")
+            data = os.read(self._events, 65536)
+            assert data, "the server ended"
+            self._unread += data
+        line, _, self._unread = self._unread.partition(b"\n")
+        found = json.loads(line)
+        assert isinstance(found, dict)
+        return found
+
+    def until(self, *kinds: str) -> list[dict[str, Any]]:
+        """Events up to the first of one of these kinds."""
+        events = [self.event()]
+        while events[-1]["type"] not in kinds:
+            events.append(self.event())
+        return events
+
+    def end_requests(self) -> None:
+        """Close the server's stdin."""
+        self._requests.close()
+
+    def go_away(self) -> None:
+        """Stop reading what the server says."""
+        os.close(self._events)

@@ -1,0 +1,96 @@
+"""The check: every line says whether it is all right and what to do if it is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fakes import FakeParts
+from im2hands import check as check_module
+from im2hands.check import Report, check
+from im2hands.cli import main
+from im2hands.errors import EnvironmentError_, WeightsError
+from im2hands.selftest import PER_FRAME, START_UP, bundled_photo, time_photo
+from im2hands.weights import WeightsInfo
+
+
+def test_timing_of_a_photo() -> None:
+    timing = time_photo(bundled_photo(), repeat=2, parts=FakeParts())
+    assert set(timing.seconds) == {*START_UP, *PER_FRAME}
+    assert timing.per_frame > 0
+    assert set(timing.hands) == {"left", "right"}
+
+
+def problems(report: Report) -> dict[str, str]:
+    return {finding.name: f"{finding.message} {finding.hint}" for finding in report.findings if not finding.ok}
+
+
+def test_everything_is_there() -> None:
+    report = check(self_test=False)
+    assert problems(report) == {}
+    names = [finding.name for finding in report.findings]
+    for name in ("Python", "torch", "mediapipe", "opencv", "device cpu", "weights part_occupancy", "hand bundle"):
+        assert name in names
+
+
+def test_wrong_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = [WeightsInfo("part_occupancy", Path("p.safetensors"), "ab" * 32, True, "p.safetensors is damaged")]
+    monkeypatch.setattr("im2hands.weights.list_weights", lambda: broken)
+    found = problems(check())
+    assert list(found) == ["weights part_occupancy"]
+    assert "p.safetensors is damaged Set up the backend again" in found["weights part_occupancy"]
+
+
+def test_no_weights_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> list[WeightsInfo]:
+        raise WeightsError("There is no weights folder.", "Install again.")
+
+    monkeypatch.setattr("im2hands.weights.list_weights", missing)
+    assert "weights" in problems(check())
+
+
+def test_missing_package_and_two_opencvs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(check_module.PACKAGES, "no-such-package", "no_such_package")
+    monkeypatch.setattr(check_module, "_version", lambda name: "5.0" if "contrib" in name else "")
+    found = problems(check())
+    assert "cannot be loaded: ModuleNotFoundError" in found["no-such-package"]
+    assert "there are 2 that overwrite each other" in found["opencv"]
+
+
+def test_old_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_module, "PYTHONS", ((4, 0), (4, 1)))
+    assert "needs Python 4.0 to 4.1" in problems(check())["Python"]
+
+
+def test_self_test_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(photo: Path) -> None:
+        raise EnvironmentError_("MediaPipe cannot be started.", "Install it again.")
+
+    def breaks(photo: Path) -> None:
+        raise ZeroDivisionError("oh\nno")
+
+    monkeypatch.setattr(check_module, "time_photo", fails)
+    assert problems(check())["self-test"] == "MediaPipe cannot be started. Install it again."
+    monkeypatch.setattr(check_module, "time_photo", breaks)
+    assert "ZeroDivisionError: oh" in problems(check())["self-test"]
+
+
+def test_command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(check_module, "time_photo", lambda photo: time_photo(photo, parts=FakeParts()))
+    assert main(["check"]) == 0
+    printed = capfd.readouterr().out
+    assert "OK       Python: 3." in printed
+    assert "self-test: hands_001.jpg on cpu: left and right hands" in printed
+    assert "seconds at start" in printed
+    assert "Everything is there and works." in printed
+    assert main(["check", "--json"]) == 0
+    data = json.loads(capfd.readouterr().out)
+    assert data["ok"] is True
+    assert set(data["self_test"]["seconds"]) == {*START_UP, *PER_FRAME}
+    monkeypatch.setitem(check_module.PACKAGES, "no-such-package", "no_such_package")
+    assert main(["check"]) == 3
+    printed = capfd.readouterr().out
+    assert "PROBLEM  no-such-package" in printed
+    assert "-> Set up the backend again" in printed
+    assert "Not ready: see no-such-package." in printed

@@ -1,0 +1,319 @@
+"""The command line: exit codes, messages, progress, JSON lines, kill and Ctrl-C on real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from fakes import FakeParts, FakeProvider, keypoint_rows, picture, write_picture
+from im2hands import cli
+from im2hands.cli import main
+from im2hands.cli_reconstruct import clock, summary_words
+from im2hands.messages import Summary
+from im2hands.selftest import bundled_photo
+from im2hands.take import Take
+from PIL import Image
+
+COARSE = ["--voxel-mm", "8", "--device", "cpu"]
+
+
+@pytest.fixture
+def fake_parts(monkeypatch: pytest.MonkeyPatch) -> FakeParts:
+    parts = FakeParts()
+    monkeypatch.setattr("im2hands.job.JobParts", lambda: parts)
+    return parts
+
+
+def command(keypoint_job: dict[str, Any], output: Path, *more: str) -> list[str]:
+    keypoints = keypoint_job["options"]["keypoints"]
+    return ["reconstruct", *keypoint_job["inputs"], "-o", str(output), "--keypoints", keypoints, *COARSE, *more]
+
+
+def start(tmp_path: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
+    # One thread: two processes that share two cores spend their time waiting for each other otherwise.
+    own = {"IM2HANDS_STATE": str(tmp_path / "state"), "SOURCE_DATE_EPOCH": "1700000000", "OMP_NUM_THREADS": "1"}
+    environment, pipe = {**os.environ, **own}, subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-m", "im2hands", *arguments], stdout=pipe, stderr=pipe, env=environment)
+
+
+def events(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
+    assert process.stdout is not None
+    for line in process.stdout:
+        yield json.loads(line)
+
+
+def finish(tmp_path: Path, arguments: list[str], code: int = 0) -> str:
+    process = start(tmp_path, arguments)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == code, errors.decode()
+    return output.decode() + errors.decode()
+
+
+def contents(take: Path) -> dict[str, bytes]:
+    files = [path for path in take.rglob("*") if path.is_file() and "cache" not in path.relative_to(take).parts]
+    return {str(path.relative_to(take)): path.read_bytes() for path in files if not path.name.startswith(".")}
+
+
+def test_help_is_quick(tmp_path: Path) -> None:
+    began = time.monotonic()
+    text = finish(tmp_path, ["--help"])
+    assert time.monotonic() - began < 1.0
+    for word in ("reconstruct", "serve", "check", "export", "train", "evaluate", "weights", "benchmark"):
+        assert word in text
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["dance"], ["reconstruct"], ["reconstruct", "a.jpg"], ["train"], ["export", "t"]]
+)
+def test_wrong_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert "usage: im2hands" in capsys.readouterr().err
+
+
+def bad_inputs(folder: Path) -> dict[str, tuple[list[str], str]]:
+    """By name: arguments, and what the message must say."""
+    good = str(write_picture(folder / "good.png", picture()))
+    (folder / "text.jpg").write_text("text")
+    (folder / "zero.jpg").write_bytes(b"")
+    (folder / "empty").mkdir()
+    Image.new("RGB", (4, 4)).save(folder / "small.png")
+    (folder / "camera.json").write_text('{"fx": 0, "fy": 1, "cx": 1, "cy": 1, "width": 160, "height": 120}')
+    (folder / "file").write_text("in the way")
+    (folder / "future").mkdir()
+    (folder / "future" / "take.json").write_text('{"format": "im2hands-take", "version": 2, "frames": []}')
+    out = ["-o", str(folder / "take")]
+    return {
+        "no such file": ([str(folder / "none.jpg"), *out], "There is no file or folder"),
+        "not an image": ([str(folder / "text.jpg"), *out], "is not a picture that can be read"),
+        "zero bytes": ([str(folder / "zero.jpg"), *out], "is empty (0 bytes)"),
+        "no pictures": ([str(folder / "empty"), *out], "has no pictures"),
+        "4 x 4": ([str(folder / "small.png"), *out], "has 4 x 4 pixels, too few"),
+        "fx = 0": ([good, *out, "--camera", str(folder / "camera.json")], "camera.json: Camera: fx is 0"),
+        "two cameras": ([good, *out, "--fov", "60", "--focal-px", "900"], "The camera is given twice"),
+        "output": ([good, "-o", str(folder / "file" / "take")], "Cannot make the take folder"),
+        "future take": ([good, "-o", str(folder / "future"), "--resume"], "is a take of version 2"),
+        "frames": ([good, *out, "--frames", "x"], 'Frames "x" cannot be understood'),
+        "no keypoints": ([good, *out, "--keypoints", str(folder / "none.json")], "none.json"),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["no such file", "not an image", "zero bytes", "no pictures", "4 x 4", "fx = 0", "two cameras", "output",
+     "future take", "frames", "no keypoints"],
+)  # fmt: skip
+def test_bad_input(name: str, tmp_path: Path, fake_parts: FakeParts, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments, message = bad_inputs(tmp_path)[name]
+    assert main(["reconstruct", *arguments]) == 2
+    printed = capfd.readouterr()
+    assert message in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+
+
+def test_truncated_jpeg_fails_its_frame(
+    tmp_path: Path, fake_parts: FakeParts, capfd: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / "photos" / "a.jpg"
+    write_picture(photo, picture(640, 480))
+    whole = photo.read_bytes()
+    shutil.copy(photo, photo.with_name("b.jpg"))
+    photo.write_bytes(whole[: len(whole) // 2])
+    assert main(["reconstruct", str(photo.parent), "-o", str(tmp_path / "take")]) == 1
+    printed = capfd.readouterr().err
+    assert "Frame 1 failed" in printed
+    assert "is cut off: its data ends early" in printed
+    assert "2 frames: 1 with both hands, 1 failed" in printed
+
+
+def test_summary_for_a_person(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    sides = {3: ("left", "right"), 4: ("left",), 5: (), 6: ()}
+    parts = FakeParts(FakeProvider(sides=lambda index: sides[index]))
+    monkeypatch.setattr("im2hands.job.JobParts", lambda: parts)
+    assert main(["reconstruct", str(pictures), "-o", str(tmp_path / "täke 手")]) == 0
+    printed = capfd.readouterr().err
+    assert "4 frames: 1 with both hands, 1 with one hand, 2 without a hand" in printed
+    assert "The take is" in printed
+    assert "täke 手" in printed
+    assert "field of view of 60 degrees is assumed" in printed
+    assert main(["reconstruct", str(pictures), "-o", str(tmp_path / "täke 手")]) == 2
+    assert "--resume" in capfd.readouterr().err
+    assert main(["reconstruct", str(pictures), "-o", str(tmp_path / "täke 手"), "--resume"]) == 0
+    assert "(4 from before)" in capfd.readouterr().err
+
+
+def test_words() -> None:
+    assert [clock(seconds) for seconds in (0.4, 75, 3700)] == ["0:00", "1:15", "1:01:40"]
+    assert summary_words(Summary(), True, Path("t")).startswith("Stopped. 0 frames: none finished")
+
+
+def test_mistakes_of_ours_name_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    def broken(*arguments: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("im2hands.job.open_source", broken)
+    arguments = ["reconstruct", "a.jpg", "-o", str(tmp_path / "take")]
+    assert main(arguments) == 1
+    printed = capfd.readouterr().err
+    assert "ZeroDivisionError: oh" in printed
+    assert "im2hands.log" in printed
+    assert "Traceback" not in printed
+    with pytest.raises(ZeroDivisionError):
+        main([*arguments, "--debug"])
+
+
+def test_missing_weights_and_device(pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = ["reconstruct", str(pictures), "-o", str(tmp_path / "take")]
+    (tmp_path / "weights").mkdir()
+    assert main([*arguments, "--weights", str(tmp_path / "none")]) == 3
+    assert main([*arguments, "--weights", str(tmp_path / "weights")]) == 3
+    assert "part_occupancy" in capfd.readouterr().err
+    assert main([*arguments, "--device", "cuda:99"]) == 3
+    assert "cuda:99 is not there" in capfd.readouterr().err
+    assert main([*arguments, "--device", "abacus"]) == 2
+    assert not (tmp_path / "take").exists()
+
+
+def test_weights_with_a_wrong_hash(pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from im2hands.weights import BUNDLED
+
+    shutil.copytree(BUNDLED, tmp_path / "weights")
+    path = tmp_path / "weights" / "part_occupancy.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert main(["reconstruct", str(pictures), "-o", str(tmp_path / "t"), "--weights", str(path.parent)]) == 3
+    assert "is damaged or changed" in capfd.readouterr().err
+    assert main(["weights", "list", "--folder", str(path.parent)]) == 3
+    assert "PROBLEM  part_occupancy" in capfd.readouterr().out
+    assert main(["weights", "list", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)[0]["found"] is True
+
+
+def test_json_lines(tmp_path: Path, keypoint_job: dict[str, Any]) -> None:
+    process = start(tmp_path, command(keypoint_job, tmp_path / "take", "--json", "--frames", "1-2"))
+    told = list(events(process))
+    assert process.wait(60) == 0
+    assert {event["id"] for event in told} == {None}
+    assert [event["index"] for event in told if event["type"] == "frame"] == [1, 2]
+    assert told[-1]["type"] == "finished"
+    process = start(tmp_path, ["reconstruct", "none.jpg", "-o", str(tmp_path / "t"), "--json"])
+    last = list(events(process))[-1]
+    assert process.wait(60) == 2
+    assert (last["type"], last["code"]) == ("error", "input")
+
+
+def test_killed_in_the_middle_and_resumed_gives_the_same_bytes(tmp_path: Path, keypoint_job: dict[str, Any]) -> None:
+    finish(tmp_path, command(keypoint_job, tmp_path / "whole"))
+    process = start(tmp_path, command(keypoint_job, tmp_path / "cut", "--json"))
+    for event in events(process):
+        if event["type"] == "frame" and event["index"] == 2:
+            process.kill()
+            break
+    process.wait()
+    assert 2 <= len(Take.open(tmp_path / "cut").records) < 5
+    text = finish(tmp_path, command(keypoint_job, tmp_path / "cut", "--resume"))
+    assert "5 with both hands" in text
+    assert "from before" in text
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_clip_killed_while_hands_are_found_and_resumed_gives_the_same_bytes(tmp_path: Path) -> None:
+    photo = cv2.imread(str(bundled_photo()))
+    photo = cv2.resize(photo, (640, round(640 * photo.shape[0] / photo.shape[1]) // 2 * 2))
+    writer = cv2.VideoWriter(
+        str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (photo.shape[1], photo.shape[0])
+    )
+    for number in range(4):
+        writer.write(np.roll(photo, 4 * number, axis=1))
+    writer.release()
+    arguments = ["reconstruct", str(tmp_path / "clip.avi"), "--no-crop-search", *COARSE]
+    finish(tmp_path, [*arguments, "-o", str(tmp_path / "whole")])
+    process = start(tmp_path, [*arguments, "-o", str(tmp_path / "cut"), "--json"])
+    for event in events(process):
+        if event["type"] == "progress" and event["phase"] == "keypoints" and event["done"] == 2:
+            process.kill()
+            break
+    process.wait()
+    assert Take.open(tmp_path / "cut").records == {}
+    finish(tmp_path, [*arguments, "-o", str(tmp_path / "cut"), "--resume"])
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+    assert len(Take.open(tmp_path / "cut").records) == 4
+
+
+def test_ctrl_c_ends_within_two_seconds_and_keeps_what_is_done(tmp_path: Path, keypoint_job: dict[str, Any]) -> None:
+    arguments = command(keypoint_job, tmp_path / "take", "--json")
+    arguments[arguments.index("8")] = "1"
+    process = start(tmp_path, arguments)
+    for event in events(process):
+        if event["type"] == "progress" and event["phase"] == "surfaces":
+            break
+    time.sleep(0.3)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    rest = list(events(process))
+    assert process.wait(10) == 130
+    assert time.monotonic() - began < 2.0
+    assert rest[-1]["type"] == "finished"
+    assert rest[-1]["cancelled"] is True
+    assert len(Take.open(tmp_path / "take").records) == rest[-1]["summary"]["total"]
+
+
+def test_large_photo_with_the_real_parts(tmp_path: Path) -> None:
+    photo = Image.open(bundled_photo()).resize((8000, 6000))
+    photo.save(tmp_path / "large.jpg", quality=70)
+    arguments = ["reconstruct", str(tmp_path / "large.jpg"), "-o", str(tmp_path / "take"), "--no-crop-search", *COARSE]
+    finish(tmp_path, arguments)
+    take = Take.open(tmp_path / "take")
+    assert take.header["image_size"] == [8000, 6000]
+    assert take.records[1].status in ("ok", "partial", "empty")
+
+
+def test_export_and_benchmark_commands(
+    tmp_path: Path, pictures: Path, fake_parts: FakeParts, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    monkeypatch.setattr("im2hands.selftest.JobParts", lambda: fake_parts)
+    assert main(["reconstruct", str(pictures), "-o", str(tmp_path / "take")]) == 0
+    capfd.readouterr()
+    assert main(["export", str(tmp_path / "take"), "--to", "glb"]) == 0
+    assert capfd.readouterr().out.strip() == str(tmp_path / "take.glb")
+    assert main(["export", str(tmp_path / "take"), "--to", "ply"]) == 0
+    assert "8 files in" in capfd.readouterr().out
+    assert main(["export", str(tmp_path / "take"), "--to", "abc"]) == 2
+    assert "comes from Blender" in capfd.readouterr().err
+    assert main(["benchmark", "--repeat", "1", "--json"]) == 0
+    assert "surfaces" in json.loads(capfd.readouterr().out)["seconds"]
+    assert main(["benchmark", "--repeat", "2"]) == 0
+    assert "left hand:" in capfd.readouterr().out
+    assert main(["benchmark", "--repeat", "0"]) == 2
+
+
+def test_tasks_are_wired(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("train", "evaluate"):
+        assert main([name, "--help"]) == 0
+        assert "part-occupancy" in capsys.readouterr().out
+        assert main([name, "part-occupancy", "--help"]) == 0
+        assert "--debug" in capsys.readouterr().out
+    assert set(cli.TASKS) == {"train", "evaluate"}
+
+
+def test_one_side_missing_for_some_frames(tmp_path: Path, pictures: Path, fake_parts: FakeParts, capfd: Any) -> None:
+    rows = keypoint_rows([3, 4, 5, 6])
+    del rows["frames"]["000004"]["left"]
+    del rows["frames"]["000005"]
+    (tmp_path / "k.json").write_text(json.dumps(rows))
+    arguments = ["reconstruct", str(pictures), "-o", str(tmp_path / "take"), "--keypoints", str(tmp_path / "k.json")]
+    assert main(arguments) == 0
+    statuses = [record.status for record in Take.open(tmp_path / "take").frames()]
+    assert statuses == ["ok", "partial", "empty", "ok"]
