@@ -1,6 +1,7 @@
 """Fits the kinematic hand to what was seen: pixels first, the provider's shape for depth, joint limits always.
 
-A keypoint network bends fingers in ways no hand can, most of all along the line of sight. The fit finds the possible hand that is
+A keypoint network bends fingers in ways no hand can, most of all along the line of sight. The fit finds the possible
+hand that is
 seen at the same pixels: damped least squares with robust pixel terms.
 """
 
@@ -8,19 +9,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..hands import Camera, Side
+from ..hands import WRIST, Camera, Side
 from .kinematics import ANGLE_LIMITS, ANGLES, PARAMETERS, USUAL_STRETCH, HandPose, canonical_rotation
 
 # Standard deviations of what the fit holds on to.
 _PIXEL = 0.030  # palms; where a keypoint is seen
-_DIRECTION = 0.40  # of each bone's unit direction, against the provider's shape
-_STRETCH = 0.06  # natural logarithm; bone length against the usual one
-_WIDTH = 0.06
+_DIRECTION = 0.60  # of each bone's unit direction, against the provider's shape
+_STRETCH = 0.09  # natural logarithm; bone length against the usual one
+_WIDTH = 0.08
 _ANGLE = np.radians(45.0)  # joint angle against the usual one
 _COUPLING = np.radians(15.0)  # last joint of a finger against two thirds of the one before
 _BEYOND = np.radians(3.0)  # how far a joint goes past its limit
-_ROBUST = 2.0  # pixel terms farther than this many deviations count less and less
+_ROBUST = 4.0  # pixel terms farther than this many deviations count less and less
 _STEPS = 40
+# The wrist alone tells how the palm is turned against the knuckles; the thumb's root lies elsewhere on every skeleton.
+_WRIST_TRUST, _THUMB_ROOT_TRUST = 2.0, 0.5
 
 _STARTS = np.array([4 * f + k for f in range(5) for k in range(1, 4)])
 _ENDS = _STARTS + 1
@@ -33,7 +36,8 @@ def fit_hand(
     """The anatomically possible hand behind a detection.
 
     Args:
-        placed: (21, 3) metres, camera frame: the provider's shape, rigidly placed. pixels: (21, 2). confidence: (21,) in
+        placed: (21, 3) metres, camera frame: the provider's shape, rigidly placed. pixels: (21, 2). confidence: (21,)
+        in
             [0, 1]. camera: intrinsics. side: the person's own. palm_m: wrist to middle MCP, metres.
 
     Returns:
@@ -43,6 +47,8 @@ def fit_hand(
     shape = placed * mirror
     rays = (pixels - (camera.cx, camera.cy)) / (camera.fx, camera.fy) * mirror[:2]
     sigma = _PIXEL * palm_m / float(placed[:, 2].mean()) / np.sqrt(np.clip(confidence, 0.05, 1.0))
+    sigma[WRIST] /= _WRIST_TRUST
+    sigma[1] /= _THUMB_ROOT_TRUST
     directions = shape[_ENDS] - shape[_STARTS]
     directions = directions / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-9)
     best, best_cost = None, np.inf
@@ -66,9 +72,7 @@ def _starts(shape: np.ndarray, palm_m: float) -> list[HandPose]:
     return poses
 
 
-def _solve(
-    pose: HandPose, rays: np.ndarray, sigma: np.ndarray, directions: np.ndarray
-) -> tuple[HandPose, float]:
+def _solve(pose: HandPose, rays: np.ndarray, sigma: np.ndarray, directions: np.ndarray) -> tuple[HandPose, float]:
     """Levenberg-Marquardt from ``pose``; returns the pose found and its cost."""
     damping = 1e-2
     residual, jacobian = _terms(pose, rays, sigma, directions)

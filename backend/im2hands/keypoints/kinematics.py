@@ -1,8 +1,8 @@
 """A right hand as a kinematic chain: joint angles within anatomical limits and bone lengths to 21 keypoints.
 
-Proportions and joint axes are those of the bundled synthetic hand at rest (a test holds them against it), in palms (wrist to
-middle MCP), in its canonical frame: middle metacarpal along -x, back of the hand along +y. The part occupancy network was
-trained on hands of this kind, so keypoints made by this chain are keypoints it understands.
+Proportions and joint axes are those of the bundled synthetic hand at rest (a test holds them against it), in palms
+(wrist to middle MCP), in its canonical frame: middle metacarpal along -x, back of the hand along +y. The part occupancy
+network was trained on hands of this kind, so keypoints made by this chain are keypoints it understands.
 """
 
 from __future__ import annotations
@@ -56,10 +56,11 @@ FLEXION = np.array(_FLEXION)
 SPREADING = np.array(_SPREADING)
 """(5, 3) second axis of each finger's first joint; a positive turn leads away from the little finger."""
 
-# Lowest, highest and usual turn from rest, degrees: (first joint, second, third, sideways) of the thumb and of a finger.
+# Lowest, highest and usual turn from rest, degrees: (first joint, second, third, sideways) of the thumb and of a
+# finger.
 _LIMITS = (
-    ((-35.0, 55.0, 5.0), (-35.0, 60.0, 5.0), (-25.0, 80.0, 10.0), (-35.0, 35.0, 0.0)),
-    *(((-30.0, 88.0, 15.0), (-12.0, 105.0, 25.0), (-12.0, 80.0, 12.0), (-18.0, 18.0, 0.0)),) * 4,
+    ((-45.0, 65.0, 5.0), (-40.0, 65.0, 5.0), (-30.0, 85.0, 10.0), (-45.0, 45.0, 0.0)),
+    *(((-35.0, 92.0, 15.0), (-12.0, 105.0, 25.0), (-12.0, 80.0, 12.0), (-20.0, 20.0, 0.0)),) * 4,
 )
 ANGLE_LIMITS = np.radians(np.array(_LIMITS))
 """(5, 4, 3) radians."""
@@ -89,7 +90,8 @@ class HandPose:
     """Where a hand is, how it is bent, how long its bones are.
 
     Args:
-        rotation: (3, 3), canonical frame to camera frame. translation: (3,) wrist, metres. palm: wrist to middle MCP, metres.
+        rotation: (3, 3), canonical frame to camera frame. translation: (3,) wrist, metres. palm: wrist to middle MCP,
+        metres.
         angles: (5, 4) radians: first, second, third joint's flexion, sideways turn of the first.
         stretch: (5, 3) natural logarithms of bone length factors. width: natural logarithm of the palm's width factor.
     """
@@ -131,7 +133,7 @@ class HandPose:
                 rest = REST[rows[k + 1]] - REST[rows[k]]
                 bone = scale * np.exp(self.stretch[finger, k]) * (joint_turn @ rest)
                 points[rows[k + 1]] = points[rows[k]] + bone
-                jacobian[rows[k + 1] :first + 4, :, column_length + 3 * finger + k] = bone
+                jacobian[rows[k + 1] : first + 4, :, column_length + 3 * finger + k] = bone
             # axes: first flexion, sideways, second, third; columns: first, second, third, sideways.
             for axis, origin, column, moved in zip(axes, origins, (0, 3, 1, 2), (1, 1, 2, 3), strict=True):
                 arm = points[rows[moved:]] - origin

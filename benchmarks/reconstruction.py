@@ -1,0 +1,116 @@
+"""Seconds per stage and queries per second for one two-hand frame: ``python benchmarks/reconstruction.py``.
+
+Prints, in one run on one machine: the stages from photo to two meshes after start-up, the occupancy network alone,
+marching cubes alone, and the coarse-to-fine surface beside the dense lattice it equals (their ratio is the gain).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import torch
+
+from im2hands.camera_choice import CameraChoice
+from im2hands.devices import choose_device, usable_cores
+from im2hands.frames import Frame
+from im2hands.keypoints import DEFAULT_PALM_M, lift, make_provider
+from im2hands.pictures import PictureInfo, read_picture
+from im2hands.reconstruction import load_reconstructor
+from im2hands.selftest import bundled_photo
+from im2hands.surface import extract_surfaces
+
+
+def best(work: Callable[[], object], repeat: int) -> tuple[float, float]:
+    """Shortest wall-clock and process CPU seconds of ``repeat`` runs."""
+    wall, cpu = [], []
+    for _ in range(repeat):
+        began, began_cpu = time.perf_counter(), time.process_time()
+        work()
+        wall.append(time.perf_counter() - began)
+        cpu.append(time.process_time() - began_cpu)
+    return min(wall), min(cpu)
+
+
+def main() -> None:
+    """Run the benchmark and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photo", type=Path, help="a photo of two hands (default: one that ships)")
+    parser.add_argument("--voxel-mm", type=float, default=1.7)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--dense", action="store_true", help="also evaluate the dense lattice (slow)")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+
+    photo, device = arguments.photo or bundled_photo(), choose_device(arguments.device)
+    began = time.perf_counter()
+    reconstructor = load_reconstructor("bundled", device=device, voxel_m=arguments.voxel_mm / 1000)
+    provider = make_provider("auto", video=False)
+    image = read_picture(photo)
+    frame = Frame(1, 0.0, image, photo.name, photo)
+    camera = CameraChoice().for_picture(PictureInfo(image.shape[1], image.shape[0]))
+    seen = provider.detect(frame, ())
+    start_up = time.perf_counter() - began
+    hands = lift(seen, camera, DEFAULT_PALM_M)
+    present = hands.present()
+
+    field = reconstructor.field(torch.stack([torch.from_numpy(hand.positions) for hand in present]).numpy(),
+                                [hand.side for hand in present])  # fmt: skip
+    surfaces = extract_surfaces(field, reconstructor.voxel_m, device)
+    queries = sum(surface.queries for surface in surfaces)
+    points = torch.cat([torch.from_numpy(s.vertices).float() for s in surfaces]).to(device)
+    owner = torch.cat([torch.full((len(s.vertices),), k) for k, s in enumerate(surfaces)]).to(device)
+
+    stages = {
+        "read picture": best(lambda: read_picture(photo), arguments.repeat),
+        "keypoints": best(lambda: provider.detect(frame, ()), arguments.repeat),
+        "placement": best(lambda: lift(seen, camera, DEFAULT_PALM_M), arguments.repeat),
+        "surfaces": best(lambda: reconstructor.reconstruct(frame, camera, hands), arguments.repeat),
+    }
+    network = best(lambda: field.logits(owner, points), arguments.repeat)
+    result = {
+        "date": date.today().isoformat(),
+        "machine": f"{platform.processor() or platform.machine()}, {usable_cores()} cores, {device}",
+        "torch": torch.__version__,
+        "photo": photo.name,
+        "hands": len(present),
+        "voxel_mm": arguments.voxel_mm,
+        "start_up_s": start_up,
+        "stages": {name: {"seconds": wall, "cpu_seconds": cpu} for name, (wall, cpu) in stages.items()},
+        "photo_to_meshes_s": sum(wall for wall, _ in stages.values()),
+        "queries": queries,
+        "queries_per_second": len(points) / network[0],
+        "triangles": sum(len(surface.faces) for surface in surfaces),
+    }
+    if arguments.dense:
+        voxel = reconstructor.voxel_m
+        dense = best(lambda: extract_surfaces(field, voxel, device, dense=True), 1)
+        fine = best(lambda: extract_surfaces(field, voxel, device), 1)
+        result["dense_over_coarse_to_fine"] = dense[0] / fine[0]
+    provider.close()
+    if arguments.json:
+        print(json.dumps(result, indent=1))
+        return
+    print(
+        f"{result['photo']}, {result['hands']} hands, {arguments.voxel_mm:g} mm, {result['machine']}, {result['date']}"
+    )
+    print(f"start-up {start_up:.2f} s (once)")
+    print(f"{'stage':<16}{'s':>8}{'CPU s':>8}")
+    for name, (wall, cpu) in stages.items():
+        print(f"{name:<16}{wall:>8.3f}{cpu:>8.3f}")
+    print(f"{'photo to meshes':<16}{result['photo_to_meshes_s']:>8.3f}")
+    print(
+        f"{queries} queries a frame, {result['queries_per_second']:,.0f} queries a second, {result['triangles']} triangles"
+    )
+    if "dense_over_coarse_to_fine" in result:
+        print(f"the dense lattice takes {result['dense_over_coarse_to_fine']:.1f} times as long")
+
+
+if __name__ == "__main__":
+    main()
