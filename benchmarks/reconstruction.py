@@ -15,7 +15,6 @@ from datetime import date
 from pathlib import Path
 
 import torch
-
 from im2hands.camera_choice import CameraChoice
 from im2hands.devices import choose_device, usable_cores
 from im2hands.frames import Frame
@@ -106,7 +105,8 @@ def main() -> None:
         print(f"{name:<16}{wall:>8.3f}{cpu:>8.3f}")
     print(f"{'photo to meshes':<16}{result['photo_to_meshes_s']:>8.3f}")
     print(
-        f"{queries} queries a frame, {result['queries_per_second']:,.0f} queries a second, {result['triangles']} triangles"
+    rate = f"{result['queries_per_second']:,.0f} queries a second"
+    print(f"{queries} queries a frame, {rate}, {result['triangles']} triangles")
     )
     if "dense_over_coarse_to_fine" in result:
         print(f"the dense lattice takes {result['dense_over_coarse_to_fine']:.1f} times as long")

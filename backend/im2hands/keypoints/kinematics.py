@@ -150,7 +150,7 @@ class HandPose:
         return points + self.translation, jacobian
 
     def moved(self, step: np.ndarray) -> HandPose:
-        """The pose after a step (42,): turn (3) radians in camera axes, shift (3) metres, angles (20), stretch (15), width."""
+        """The pose after a step (42,): turn (3, camera axes), shift (3) metres, angles (20), stretch (15), width."""
         angle = float(np.linalg.norm(step[:3]))
         turn = _rodrigues(angle, step[:3] / angle) if angle > 1e-12 else np.eye(3)
         return HandPose(
