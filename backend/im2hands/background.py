@@ -14,6 +14,7 @@ Result = TypeVar("Result")
 POLL_SECONDS = 0.05
 # How long a cancelled call may take to come back by itself before it is left behind.
 GRACE_SECONDS = 0.7
+CLOSE_SECONDS = 5.0
 
 
 class _Call:
@@ -73,11 +74,11 @@ class Background:
         return call.result  # type: ignore[no-any-return]
 
     def close(self, last: Callable[[], None] | None = None) -> None:
-        """Let the thread end after the call it is in, and after ``last``; waits only briefly for it."""
+        """Let the thread end after the call it is in, and after ``last``; waits longer if nobody is leaving."""
         if last is not None:
             self._calls.put(_Call(last))
         self._calls.put(None)
-        self._thread.join(GRACE_SECONDS)
+        self._thread.join(GRACE_SECONDS if self._cancelled() else CLOSE_SECONDS)
 
     @property
     def busy(self) -> bool:

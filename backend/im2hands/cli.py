@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import __version__
-from .errors import Im2HandsError
+from .errors import Im2HandsError, broken_package
 from .options import PROVIDERS, STAGES
 
 # Sub-commands with tasks of their own; each task is a module with ``add_arguments(parser)`` and ``run(args) -> int``.
@@ -51,10 +51,7 @@ def _run(args: argparse.Namespace) -> int:
         run: Callable[[argparse.Namespace], int] = args.run
         return run(args)
     except Im2HandsError as error:
-        print(f"im2hands: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
-        return error.exit_code
+        return _tell(error)
     except KeyboardInterrupt:
         print("im2hands: stopped.", file=sys.stderr)
         return INTERRUPTED
@@ -65,10 +62,20 @@ def _run(args: argparse.Namespace) -> int:
         if args.debug:
             raise
         logging.getLogger(__name__).exception("unexpected error")
+        if isinstance(error, ImportError):
+            return _tell(broken_package(error))
         name = type(error).__name__
         print(f"im2hands: something went wrong inside: {name}: {error}"[:500].splitlines()[0], file=sys.stderr)
         print(f"  The details are in {log_file}; please report them.", file=sys.stderr)
         return 1
+
+
+def _tell(error: Im2HandsError) -> int:
+    """Print what is wrong and what to do about it; the exit code."""
+    print(f"im2hands: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"  {error.hint}", file=sys.stderr)
+    return error.exit_code
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -39,6 +39,13 @@ class EnvironmentError_(Im2HandsError):
     exit_code = 3
 
 
+def broken_package(error: ImportError) -> EnvironmentError_:
+    """A package that is missing or cannot be loaded, in words for a person."""
+    return EnvironmentError_(
+        f"A package the backend needs cannot be loaded: {error}.", "Run im2hands check, it says what is missing."
+    )
+
+
 class WeightsError(EnvironmentError_):
     """Weights that are missing, damaged or made for another network."""
 

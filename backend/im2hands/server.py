@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import BinaryIO
 
 from . import __version__
-from .errors import Im2HandsError
+from .errors import Im2HandsError, broken_package
 from .job import ReconstructJob
 from .job_parts import JobParts
 from .messages import (
@@ -89,9 +89,9 @@ class Server:
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):
-            job = self._job
-            if job is not None:
-                self._send(Heartbeat(job), job)
+            with self._lock:  # so that no heartbeat follows a job's last event
+                if self._job is not None:
+                    self._write(Heartbeat(self._job), self._job)
 
     def _answer(self, line: bytes) -> bool:
         """Answer one line; whether the server goes on."""
@@ -106,7 +106,7 @@ class Server:
             self._send(Failed.from_error(error, fatal=False), request.id)
         except Exception as error:  # the server outlives a request it could not answer
             log.exception("request %s failed", request.type)
-            self._send(internal_error(error, fatal=False), request.id)
+            self._send(unexpected_error(error, fatal=False), request.id)
         return True
 
     def _serve(self, request: Request) -> bool:
@@ -176,10 +176,10 @@ class Server:
             last = Failed.from_error(error)
         except Exception as error:
             log.exception("job %s failed", job)
-            last = internal_error(error)
-        # Free first: who reads the last event may send the next job at once.
-        self._job = None
-        self._send(last, job)
+            last = unexpected_error(error)
+        with self._lock:  # who reads the last event may send the next job at once
+            self._job = None
+            self._write(last, job)
 
     def _stop_job(self) -> None:
         self._cancel.set()
@@ -187,18 +187,23 @@ class Server:
             self._worker.join(REST_SECONDS)
 
     def _send(self, event: Event, request_id: str | None) -> None:
-        line = event.to_line(request_id)
+        with self._lock:
+            self._write(event, request_id)
+
+    def _write(self, event: Event, request_id: str | None) -> None:
+        """Write one line; the lock is held."""
         try:
-            with self._lock:
-                self._events.write(line)
-                self._events.flush()
+            self._events.write(event.to_line(request_id))
+            self._events.flush()
         except (OSError, ValueError):  # the client is gone
             self._cancel.set()
             self._inbox.put(None)
 
 
-def internal_error(error: BaseException, fatal: bool = True) -> Failed:
-    """The event for a mistake of ours: no traceback, that is in the log."""
+def unexpected_error(error: BaseException, fatal: bool = True) -> Failed:
+    """The event for a broken installation or a mistake of ours: no traceback, that is in the log."""
+    if isinstance(error, ImportError):
+        return Failed.from_error(broken_package(error), fatal)
     message = f"Something went wrong inside Im2Hands: {type(error).__name__}: {error}"
     return Failed("internal", message.splitlines()[0], "The log has the details; please report it.", fatal)
 

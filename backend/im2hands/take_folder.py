@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 from .errors import InputError
 from .frames import Source
 from .options import ReconstructOptions
-from .take import TAKE_FILE, FrameRecord, Take
+from .take import FRAMES_FOLDER, TAKE_FILE, FrameRecord, Take
+
+_LEFTOVER = re.compile(r"^\..+\.(json|npz)\.\d+\.tmp$")
 
 
 def begin_take(folder: Path, options: ReconstructOptions, source: Source, header: dict[str, Any]) -> Take:
@@ -25,6 +28,7 @@ def begin_take(folder: Path, options: ReconstructOptions, source: Source, header
         InputError: a take is there and neither was asked for, or it was made from other inputs.
         TakeError: the folder cannot be written, or the take in it cannot be read.
     """
+    _delete_leftovers(folder)
     if not (folder / TAKE_FILE).exists():
         return Take.create(folder, header)
     if options.overwrite:
@@ -47,6 +51,14 @@ def begin_take(folder: Path, options: ReconstructOptions, source: Source, header
     take.header = {"format": take.header["format"], "version": take.header["version"], **header}
     take.save()
     return take
+
+
+def _delete_leftovers(folder: Path) -> None:
+    """Delete what a process that was killed in the middle of a write left behind, by the names such files have."""
+    for place in (folder, folder / FRAMES_FOLDER, folder / "cache", folder / "cache" / "hands"):
+        for path in place.glob(".*.tmp"):
+            if _LEFTOVER.match(path.name):
+                path.unlink(missing_ok=True)
 
 
 def _merged(header: dict[str, Any], take: Take, source: Source) -> dict[str, Any]:

@@ -173,6 +173,19 @@ def test_mistakes_of_ours_name_the_log(tmp_path: Path, monkeypatch: pytest.Monke
         main([*arguments, "--debug"])
 
 
+def test_broken_package_is_the_environments_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise ImportError("libcudart.so.12: cannot open shared object file")
+
+    monkeypatch.setattr("im2hands.job.open_source", broken)
+    assert main(["reconstruct", "a.jpg", "-o", str(tmp_path / "take")]) == 3
+    printed = capfd.readouterr().err
+    assert "cannot be loaded: libcudart.so.12" in printed
+    assert "im2hands check" in printed
+
+
 def test_missing_weights_and_device(pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     arguments = ["reconstruct", str(pictures), "-o", str(tmp_path / "take")]
     (tmp_path / "weights").mkdir()
