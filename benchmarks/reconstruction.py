@@ -104,10 +104,8 @@ def main() -> None:
     for name, (wall, cpu) in stages.items():
         print(f"{name:<16}{wall:>8.3f}{cpu:>8.3f}")
     print(f"{'photo to meshes':<16}{result['photo_to_meshes_s']:>8.3f}")
-    print(
     rate = f"{result['queries_per_second']:,.0f} queries a second"
     print(f"{queries} queries a frame, {rate}, {result['triangles']} triangles")
-    )
     if "dense_over_coarse_to_fine" in result:
         print(f"the dense lattice takes {result['dense_over_coarse_to_fine']:.1f} times as long")
 

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 import trimesh
-from scipy.spatial import cKDTree
 
 from ..bones import QUERY_SCALE, bones_from_keypoints
 from ..datasets.part_occupancy import STUMP, PosedHands, posed_hands, signed_distance
@@ -31,11 +30,15 @@ from ..weights.part_occupancy import NAME, load_part_occupancy
 
 HELD_OUT_SEED = 777_000_000
 IOU_POINTS = 100_000
-SURFACE_POINTS = 30_000
+SURFACE_POINTS = 20_000
 NOISE = 0.004
 """Standard deviation of keypoint noise per coordinate, metres, in the noisy row."""
 
+MEAN_NOISE = 0.004 / (8 / np.pi) ** 0.5
+"""The same for a mean distance (MPJPE) of 4 mm."""
+
 _CAP = 0.0005  # samples this close to the cut belong to the cap, metres
+_OUTWARD = 0.0003  # a step off the surface, metres
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,14 @@ def evaluate(
     decoder: PartDecoder, reach: Reach | None, *, hands: int = 40, voxel: float = 0.0017,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[Row]:  # fmt: skip
-    """The table of the part occupancy network: exact keypoints, noisy keypoints, mean shape."""
+    """The table: exact keypoints, keypoints 4 mm off in the mean and 4 mm a coordinate, mean shape."""
     full, mean = posed_hands(hands, HELD_OUT_SEED), posed_hands(hands, HELD_OUT_SEED + 1, mean=True)
-    conditions = (("exact", full, 0.0), ("noise 4 mm", full, NOISE), ("mean shape", mean, 0.0))
+    conditions = (
+        ("exact", full, 0.0),
+        ("MPJPE 4 mm", full, MEAN_NOISE),
+        ("noise 4 mm", full, NOISE),
+        ("mean shape", mean, 0.0),
+    )
     return [_row(name, decoder, reach, posed, noise, voxel, progress) for name, posed, noise in conditions]
 
 
@@ -130,21 +138,27 @@ def _chamfer(
     surface: Surface, vertices: np.ndarray, faces: np.ndarray, turn: np.ndarray, wrist: np.ndarray,
     rng: np.random.Generator,
 ) -> float:  # fmt: skip
-    found = _sample(surface.vertices, surface.faces, rng)
-    found = found[found[:, 0] < STUMP - _CAP]  # without its own cap
-    found = found @ turn + wrist
-    truth = _sample(vertices, faces[(vertices[faces][..., 0] < STUMP).any(axis=1)], rng)
-    truth, found = truth[truth[:, 0] < STUMP - _CAP], found[found[:, 0] < STUMP - _CAP]
-    accuracy, completeness = cKDTree(truth).query(found)[0].mean(), cKDTree(found).query(truth)[0].mean()
+    found = _sample(surface.vertices, surface.faces, rng)[0]
+    found = found[found[:, 0] < STUMP - _CAP] @ turn + wrist  # without its own cap
+    truth, normals = _sample(vertices, faces[(vertices[faces][..., 0] < STUMP).any(axis=1)], rng)
+    # Where a posed hand dips into itself its mesh runs on inside: that is no surface.
+    visible = signed_distance(truth + _OUTWARD * normals, vertices, faces)[0] > 0
+    truth = truth[visible & (truth[:, 0] < STUMP - _CAP)]
+    found = found[found[:, 0] < STUMP - _CAP]
+    accuracy = np.abs(signed_distance(found, vertices, faces)[0]).mean()
+    own = surface.vertices @ turn + wrist
+    completeness = np.abs(signed_distance(truth, np.ascontiguousarray(own), surface.faces.astype(np.int64))[0]).mean()
     return float((accuracy + completeness) / 2)
 
 
-def _sample(vertices: np.ndarray, faces: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Uniform points (SURFACE_POINTS, 3) on a mesh."""
+def _sample(vertices: np.ndarray, faces: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Uniform points (SURFACE_POINTS, 3) on a mesh and the unit normals there."""
     corners = vertices[faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = np.linalg.norm(normals, axis=1)
     chosen = rng.choice(len(faces), size=SURFACE_POINTS, p=area / area.sum())
-    return (corners[chosen] * rng.dirichlet((1.0, 1.0, 1.0), size=SURFACE_POINTS)[..., None]).sum(axis=1)
+    weights = rng.dirichlet((1.0, 1.0, 1.0), size=SURFACE_POINTS)
+    return (corners[chosen] * weights[..., None]).sum(axis=1), normals[chosen] / area[chosen, None]
 
 
 def missed_targets(rows: list[Row]) -> list[str]:

