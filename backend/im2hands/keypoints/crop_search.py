@@ -33,9 +33,13 @@ _LOOK_AT = 6
 """How many of the best clusters get a second look."""
 # Real hands of the test photos, those that touch included, reach 0.89 to 0.97; fingers, faces and sleeves up to 0.72 by
 # themselves and below 0.55 once they are weighed beside the hand they belong to.
-ACCEPT = 0.62
+ACCEPT = 0.55
 _SUPPORT = 2.0
-_SPREAD = 0.14
+_SPREAD = 0.2
+_PRESENCE_POWER = 3
+# Nearer than this (in palms) the second hand is rather the first one seen again.
+_PALMS_APART = 0.35
+_OUTLINES_APART = 0.22
 _SURE_SIDE = 3.0
 
 
@@ -150,8 +154,8 @@ def beside(first: HandDetection, first_right: float, second: HandDetection, seco
     """
     palms = palm_length(first.pixels), palm_length(second.pixels)
     apart = float(np.linalg.norm(palm_centre(first.pixels) - palm_centre(second.pixels)) / max(palms))
-    value = 1 - np.exp(-((apart / 0.45) ** 2))
-    value *= 1 - np.exp(-((outline_distance(first.pixels, second.pixels) / 0.3) ** 2))
+    value = 1 - np.exp(-((apart / _PALMS_APART) ** 2))
+    value *= 1 - np.exp(-((outline_distance(first.pixels, second.pixels) / _OUTLINES_APART) ** 2))
     ratio = abs(float(np.log2(palms[1] / palms[0])))
     value *= np.exp(-((max(0.0, ratio - 0.7) / 0.5) ** 2))
     if palms[1] < 0.8 * palms[0]:
@@ -234,7 +238,7 @@ def quality(look: SecondLook, support: float) -> float:
     Presence and agreement of the second look, how many crops led there, how steady the keypoints are, how clear the
     side is, and whether the side that the network names is the one its keypoints have.
     """
-    value = look.presence * look.agreement * (1 - np.exp(-support / _SUPPORT))
+    value = look.presence**_PRESENCE_POWER * look.agreement * (1 - np.exp(-support / _SUPPORT))
     value *= np.exp(-((look.spread.mean() / _SPREAD) ** 2))
     value *= 1 / (1 + np.exp(-2 * abs(look.right)))
     shape_right = look.right - look.network_right

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,9 +62,6 @@ class MediaPipeProvider:
                 f"MediaPipe cannot be started: {error}.", "Run `im2hands check` and install mediapipe again."
             ) from error
 
-        # Also at exit: MediaPipe's own destructor fails once modules are being torn down.
-        self._finalizer = weakref.finalize(self, self._landmarker.close)
-
     def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
         """The hands MediaPipe sees; ``previous`` is not needed, video mode remembers by itself.
 
@@ -101,5 +97,5 @@ class MediaPipeProvider:
         return detections
 
     def close(self) -> None:
-        """Release MediaPipe's graph and threads."""
-        self._finalizer()
+        """Release MediaPipe's graph and threads; may be called twice. Left open, MediaPipe complains at exit."""
+        self._landmarker.close()
