@@ -35,11 +35,17 @@ class TakeImporter:
     def __init__(self, folder: str | Path, scene: bpy.types.Scene | None = None, set_scene: bool = True) -> None:
         self.folder = Path(folder)
         self.set_scene = set_scene
-        self.problems: list[str] = []
         self._scene_name = (scene or bpy.context.scene).name
         self._tracks: dict[str, dict[int, np.ndarray]] = {side: {} for side in SIDES}
         self._done: set[int] = set()
+        self._unread: dict[int, str] = {}
         self._pictures_written = 0
+        self._picture_problems: list[str] = []
+
+    @property
+    def problems(self) -> list[str]:
+        """For a person: what could not be brought in so far."""
+        return [*self._unread.values(), *self._picture_problems]
 
     @property
     def scene(self) -> bpy.types.Scene:
@@ -93,14 +99,15 @@ class TakeImporter:
         remove_objects([one for one in collection.all_objects if role_of(one) == "hand" and one.get(FRAME) in wanted])
         places = {side: tree.child(collection, tree.HANDS[side]) for side in SIDES}
         for index in indices:
-            self._done.add(index)
             for side in SIDES:
                 self._tracks[side].pop(index, None)
             try:
                 hands = take.read_hands(index)
-            except TakeError as error:
-                self.problems.append(str(error))
+            except TakeError as error:  # the end tries again
+                self._unread[index] = str(error)
                 continue
+            self._done.add(index)
+            self._unread.pop(index, None)
             for side, hand in hands.items():
                 thing = meshes.build_hand(index, side, hand, take.step, self.scene.frame_current)
                 thing.parent = origin
@@ -128,7 +135,7 @@ class TakeImporter:
     def _write_camera(self, take: Take, collection: bpy.types.Collection) -> None:
         data = tree.find_object(collection, "camera").data
         camera.set_lenses(data, take.camera, {index: record.camera for index, record in take.records.items()})
-        self.problems += [one for one in footage.write_footage(data, take) if one not in self.problems]
+        self._picture_problems = footage.write_footage(data, take)
 
     def _write_scene(self, take: Take, collection: bpy.types.Collection) -> None:
         if not self.set_scene:

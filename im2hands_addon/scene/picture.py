@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import bpy
@@ -64,18 +66,45 @@ def load_clip_frame(path: str | Path, frame: int, size: tuple[int, int]) -> np.n
         strips.new_movie("clip", str(path), channel=1, frame_start=1)
         reel.render.resolution_x, reel.render.resolution_y = size
         reel.render.resolution_percentage = 100
-        reel.render.image_settings.file_format = "PNG"
-        reel.view_settings.view_transform = "Standard"
-        reel.frame_set(frame)
-        with tempfile.TemporaryDirectory(prefix="im2hands-") as folder:
-            reel.render.use_file_extension = False
-            reel.render.filepath = str(Path(folder) / "clip.png")
-            bpy.ops.render.render(write_still=True, scene=reel.name)
-            return load_picture(reel.render.filepath)
+        return render_still(reel, frame)
     except RuntimeError as error:
         raise InputError(f"Cannot read the clip {path}.") from error
     finally:
         bpy.data.scenes.remove(reel)
+
+
+@contextmanager
+def at_frame(frame: int, *scenes: bpy.types.Scene) -> Iterator[None]:
+    """Let the window's scene, and these, stand at ``frame`` meanwhile.
+
+    Blender renders every scene at the frame of the window's, and what is hidden follows from a frame change there.
+    """
+    all_scenes = {scene.name: scene for scene in (*scenes, bpy.context.scene)}.values()
+    before = [(scene, scene.frame_current) for scene in all_scenes]
+    for scene in all_scenes:
+        scene.frame_set(frame)
+    try:
+        yield
+    finally:
+        for scene, own in before:
+            scene.frame_set(own)
+
+
+def render_still(scene: bpy.types.Scene, frame: int) -> np.ndarray:
+    """Render ``scene`` at ``frame`` with plain sRGB colours.
+
+    Returns:
+        As :func:`load_picture`.
+    """
+    scene.render.use_file_extension = False
+    scene.render.image_settings.file_format = "PNG"
+    scene.render.image_settings.color_mode = "RGBA"
+    scene.render.image_settings.color_depth = "8"
+    scene.view_settings.view_transform = "Standard"
+    with tempfile.TemporaryDirectory(prefix="im2hands-") as folder, at_frame(frame, scene):
+        scene.render.filepath = str(Path(folder) / "still.png")
+        bpy.ops.render.render(write_still=True, scene=scene.name)
+        return load_picture(scene.render.filepath)
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:

@@ -7,7 +7,6 @@ scene alone.
 from __future__ import annotations
 
 import math
-import tempfile
 from pathlib import Path
 
 import bpy
@@ -18,7 +17,7 @@ from ..photo_orientation import read_turn
 from ..take_reader import read_take
 from . import tree
 from .ownership import TAKE, role_of
-from .picture import fit, load_clip_frame, load_picture, save_picture
+from .picture import at_frame, fit, load_clip_frame, load_picture, render_still, save_picture
 
 _SAMPLES = 48
 # Lights around hands at the distance below, in the camera's frame: position in metres, size in metres, power in
@@ -81,20 +80,12 @@ def render_hands(
     Returns:
         (H, W, 4) float32, sRGB values 0 to 1, alpha not multiplied in, top row first.
     """
-    # What is hidden in the stage follows from the objects themselves, which only their own scene's frame change
-    # updates.
-    before = scene.frame_current
-    scene.frame_set(frame)
-    stage = _make_stage(scene, collection, samples)
-    try:
-        with tempfile.TemporaryDirectory(prefix="im2hands-") as folder:
-            stage.render.filepath = str(Path(folder) / "hands.png")
-            stage.frame_set(frame)
-            bpy.ops.render.render(write_still=True, scene=stage.name)
-            return load_picture(stage.render.filepath)
-    finally:
-        _remove_stage(stage)
-        scene.frame_set(before)
+    with at_frame(frame, scene):
+        stage = _make_stage(scene, collection, samples)
+        try:
+            return render_still(stage, frame)
+        finally:
+            _remove_stage(stage)
 
 
 def _make_stage(scene: bpy.types.Scene, collection: bpy.types.Collection, samples: int) -> bpy.types.Scene:
@@ -112,11 +103,6 @@ def _make_stage(scene: bpy.types.Scene, collection: bpy.types.Collection, sample
         setattr(render, name, getattr(scene.render, name))
     render.resolution_percentage = 100
     render.film_transparent = True
-    render.use_file_extension = False
-    render.image_settings.file_format = "PNG"
-    render.image_settings.color_mode = "RGBA"
-    render.image_settings.color_depth = "8"
-    stage.view_settings.view_transform = "Standard"
     stage.world = bpy.data.worlds.new("Im2Hands Preview")
     stage.world.color = (_WORLD,) * 3
     if stage.world.node_tree is None:

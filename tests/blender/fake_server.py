@@ -126,7 +126,7 @@ class FakeServer:
         frames = dict.fromkeys(range(1, index + 1), sides)
         failed = (2,) if self.behaviour == "fails" else ()
         images = {number: request["inputs"][0] for number in frames}
-        synthetic.write_take(folder, frames, images=images, failed=failed)
+        synthetic.write_take(folder, frames, images=images, failed=failed, keep=True)
 
 
 def check(behaviour: str) -> int:

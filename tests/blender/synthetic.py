@@ -108,6 +108,25 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
     )
 
 
+def write_avi(path: Path, pictures: list[np.ndarray], fps: int = 25) -> None:
+    """Write pictures (H, W, 3) uint8, widths a multiple of 4, as an uncompressed AVI file."""
+    height, width = pictures[0].shape[:2]
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+
+    def listed(name: bytes, *parts: bytes) -> bytes:
+        return chunk(b"LIST", name + b"".join(parts))
+
+    size, count = width * height * 3, len(pictures)
+    main = struct.pack("<14I", 10**6 // fps, size * fps, 0, 0x10, count, 0, 1, size, width, height, 0, 0, 0, 0)
+    stream = b"vidsDIB " + struct.pack("<IHHIIIIIIII4H", 0, 0, 0, 0, 1, fps, 0, count, size, 0, 0, 0, 0, width, height)
+    layout = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, size, 0, 0, 0, 0)
+    header = listed(b"hdrl", chunk(b"avih", main), listed(b"strl", chunk(b"strh", stream), chunk(b"strf", layout)))
+    frames = [chunk(b"00db", np.ascontiguousarray(one[::-1, :, ::-1]).tobytes()) for one in pictures]
+    path.write_bytes(chunk(b"RIFF", b"AVI " + header + listed(b"movi", *frames)))
+
+
 def picture(width: int, height: int, seed: int = 0) -> np.ndarray:
     """(H, W, 3) uint8: a smooth gradient, different for each seed."""
     y, x = np.mgrid[0:height, 0:width]
@@ -131,12 +150,14 @@ def write_take(
     failed: tuple[int, ...] = (),
     extra_arrays: bool = False,
     version: int = 1,
+    keep: bool = False,
 ) -> Path:
     """Write a take whose frame ``index`` shows the hands ``frames[index]``; each frame differs from the one before.
 
     Args:
         images: per frame the path of its picture. cameras: per frame a camera that differs from ``cam``.
         confidence: per frame the confidence in its hands, 0.9 otherwise. failed: frames without file.
+        keep: whether to leave frame files that are there already as they are.
     """
     cam = cam or camera(*size)
     records = []
@@ -157,7 +178,8 @@ def write_take(
                 arrays |= hand_arrays(side, own, shift=0.002 * (index % 10), curl=0.1 + 0.02 * (index % 7))
             if extra_arrays:
                 arrays |= {"left_template_vertices": np.zeros((7, 3), np.float32), "notes": np.zeros(2)}
-            np.savez(folder / file, **arrays)
+            if not (keep and (folder / file).is_file()):
+                np.savez(folder / file, **arrays)
         records.append(record)
     take = {
         "format": "im2hands-take",
@@ -176,5 +198,7 @@ def write_take(
         "settings": {"voxel_mm": 1.7},
         "provenance": {"im2hands": "test"},
     }
-    (folder / "take.json").write_text(json.dumps(take, ensure_ascii=False), encoding="utf-8")
+    temporary = folder / ".take.json.tmp"
+    temporary.write_text(json.dumps(take, ensure_ascii=False), encoding="utf-8")
+    temporary.replace(folder / "take.json")
     return folder
