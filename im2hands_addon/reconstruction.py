@@ -19,6 +19,8 @@ from .scene.importer import TakeImporter
 
 _IMPORT_EVERY_SECONDS = 0.5
 _FRAMES_AT_ONCE = 8
+# Nobody is there to press Cancel when there is no window.
+_GIVE_UP_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ class Reconstruction:
         try:
             while not self.has_ended:
                 self.poll()
+                if self.job.silent_seconds > _GIVE_UP_SECONDS:
+                    self.job.give_up()
                 if on_poll is not None:
                     on_poll(self)
                 time.sleep(0.02)

@@ -135,6 +135,18 @@ class Job:
             self._cancelled_at = self.clock()
             self._process.send(messages.encode(messages.cancel(_JOB)))
 
+    def give_up(self) -> None:
+        """End a backend that says nothing any more; finished frames stay."""
+        if self.has_ended:
+            return
+        self._process.kill()
+        self._fail(
+            BackendError(
+                f"The backend said nothing for {self.silent_seconds:.0f} s and was ended.",
+                "The finished frames are kept; start again to go on from there.",
+            )
+        )
+
     def close(self) -> None:
         """Let the backend go, whatever it does: it ends by itself, or is killed after 5 s."""
         if not self.has_ended:

@@ -11,14 +11,14 @@ from pathlib import Path
 # Before the first import of bpy: nothing of the person's Blender is read or written.
 os.environ.setdefault("BLENDER_USER_RESOURCES", tempfile.mkdtemp(prefix="im2hands-blender-"))
 
-import bpy
-import pytest
+import bpy  # noqa: E402
+import pytest  # noqa: E402
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-import extension_zip
-import synthetic
+import extension_zip  # noqa: E402
+import synthetic  # noqa: E402
 
 MODULE = "bl_ext.user_default.im2hands_addon"
 
@@ -76,7 +76,7 @@ def photo(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fake_backend(tmp_path: Path):
-    """``fake_backend("dies", frames=3)`` is the path of a Python whose backend behaves that way; see ``fake_server.py``."""
+    """``fake_backend("dies", 3)`` is the path of a Python whose backend behaves that way; see ``fake_server.py``."""
 
     def make(behaviour: str, frames: int = 3) -> str:
         command = tmp_path / f"python-{behaviour}"

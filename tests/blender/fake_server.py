@@ -1,10 +1,10 @@
-"""A backend without networks that speaks the protocol and behaves as told; started as ``python -I -m im2hands ...`` would be.
+"""A backend without networks that speaks the protocol and behaves as told.
 
     fake_server.py BEHAVIOUR FRAMES -I -m im2hands serve|check ...
 
-Behaviours: good, dies (killed after two frames, the first time), silent (says nothing after ready), stubborn (ignores cancel),
-slow (a frame every 0.2 s), old (refuses the protocol), newer (speaks another one), noisy (other text on stdout and odd
-messages), missing (has no im2hands), refuses (error code input), fails (one frame fails), one_hand.
+Behaviours: good, dies (killed after two frames, the first time), silent (says nothing after ready), stubborn (ignores
+cancel), slow (a frame every 0.2 s), old (refuses the protocol), newer (speaks another one), noisy (other text on stdout
+and odd messages), missing (has no im2hands), refuses (error code input), fails (one frame fails), one_hand.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class FakeServer:
         sides = ("left",) if self.behaviour == "one_hand" else ("left", "right")
         frames = dict.fromkeys(range(1, index + 1), sides)
         failed = (2,) if self.behaviour == "fails" else ()
-        images = {number: request["inputs"][0] for number in frames}
+        images = dict.fromkeys(frames, request["inputs"][0])
         synthetic.write_take(folder, frames, images=images, failed=failed, keep=True)
 
 

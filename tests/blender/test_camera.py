@@ -22,7 +22,7 @@ CAMERAS = {
 
 
 def blender_pixels(points: np.ndarray, width: int, height: int) -> np.ndarray:
-    """World points (N, 3) to pixels of the scene's camera, whole numbers at pixel centres, by Blender's own projection."""
+    """World points (N, 3) to pixels of the scene's camera (whole at pixel centres), by Blender's own projection."""
     scene = bpy.context.scene
     views = [world_to_camera_view(scene, scene.camera, Vector(point)) for point in points]
     return np.array([(view.x * width - 0.5, (1 - view.y) * height - 0.5) for view in views])

@@ -75,7 +75,7 @@ def test_steps_are_held(api, tmp_path: Path) -> None:
     api.import_take(synthetic.write_take(tmp_path / "take", {1: ("left",), 4: ("left",), 10: ("left",)}, step=3))
     scene = bpy.context.scene
     seen = {}
-    for frame in range(0, 15):
+    for frame in range(15):
         scene.frame_set(frame)
         seen[frame] = sorted(visible())
     held = {1: 1, 2: 1, 3: 1, 4: 4, 5: 4, 6: 4, 10: 10, 11: 10, 12: 10}
@@ -201,7 +201,7 @@ def test_frame_by_frame_is_the_same_as_whole(api, addon, tmp_path: Path) -> None
 def described(collection: bpy.types.Collection) -> dict:
     """Everything that is seen of a take, on each frame."""
     scene, seen = bpy.context.scene, {}
-    for frame in range(0, 8):
+    for frame in range(8):
         scene.frame_set(frame)
         for thing in collection.all_objects:
             place = tuple(round(value, 6) for value in thing.matrix_world.translation)
@@ -269,5 +269,5 @@ def test_operator_equals_function(api, tmp_path: Path) -> None:
 
 def test_operator_says_what_is_wrong(tmp_path: Path) -> None:
     folder = synthetic.write_take(tmp_path / "take", HANDS, version=3)
-    with pytest.raises(RuntimeError, match="version 3.*Update the add-on"):
+    with pytest.raises(RuntimeError, match=r"version 3.*Update the add-on"):
         bpy.ops.im2hands.import_take(filepath=str(folder))

@@ -163,6 +163,19 @@ def test_silence_is_noticed(make_job, fake_backend) -> None:
     assert job.is_silent and not job.has_ended and job.silent_seconds > 30
 
 
+def test_giving_up_without_a_window(addon, fake_backend, photo: Path, tmp_path: Path) -> None:
+    running = addon("api").start(photo, tmp_path / "take", backend=fake_backend("silent"))
+    real = running.job.clock
+
+    def wait_long(now) -> None:
+        if now.job.state == "running":
+            now.job.clock = lambda: real() + 200
+
+    with pytest.raises(addon("errors").BackendError, match=r"said nothing for 2\d\d s and was ended"):
+        running.run(wait_long)
+    assert wait_for_end(running.job.pid, 10)
+
+
 @pytest.mark.parametrize(
     ("behaviour", "words"),
     [("old", "Protocol 1 is not spoken"), ("newer", "speaks protocol 9"), ("missing", "has no im2hands")],

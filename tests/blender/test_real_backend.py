@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import bpy
@@ -27,13 +28,18 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_photo_to_scene(addon, real_backend: str, picture: Path, tmp_path: Path) -> None:
-    progress = []
+    progress, deadline = [], time.monotonic() + 240
+
+    def watch(running) -> None:
+        progress.append(running.job.progress.phase)
+        assert time.monotonic() < deadline, f"stuck: {running.job.state}, {running.job.progress}"
+
     result = addon("api").reconstruct(
         picture,
         tmp_path / "Aufnahme 手",
         backend=real_backend,
         voxel_mm=4.0,
-        on_poll=lambda running: progress.append(running.job.progress.phase),
+        on_poll=watch,
     )
     assert result.exit_code == 0
     assert {"keypoints", "surfaces"} & set(progress)

@@ -100,7 +100,7 @@ def test_operator_reports_and_raises_nothing_else(fake_backend, photo: Path, tmp
     own = bpy.context.preferences.addons[MODULE].preferences
     own.backend = str(tmp_path / "nowhere")
     settings.source = str(photo)
-    with pytest.raises(RuntimeError, match="is not there.*Install the backend in Preferences"):
+    with pytest.raises(RuntimeError, match=r"is not there.*Install the backend in Preferences"):
         bpy.ops.im2hands.reconstruct()
     own.backend = fake_backend("missing")
     with pytest.raises(RuntimeError, match="has no im2hands in it"):

@@ -44,7 +44,7 @@ def test_plays_without_the_addon(addon, tmp_path: Path) -> None:
     )
     assert "SEEN" in done.stdout, done.stdout + done.stderr
     played = json.loads(done.stdout.split("SEEN")[1].splitlines()[0])
-    for frame in range(0, 7):
+    for frame in range(7):
         things = played["seen"][str(frame)]
         sides = HANDS.get(frame, ())
         assert set(things) == {f"Hand.{side[0].upper()} {frame:04d}" for side in sides}

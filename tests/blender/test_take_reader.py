@@ -57,7 +57,7 @@ def test_doubt(reader, tmp_path: Path, confidence: float, sides: tuple[str, ...]
 
 def test_a_take_of_the_future_is_refused_in_words(reader, take_error, tmp_path: Path) -> None:
     folder = synthetic.write_take(tmp_path / "take", {1: ("left",)}, version=2)
-    with pytest.raises(take_error, match="version 2.*reads up to version 1.*Update"):
+    with pytest.raises(take_error, match=r"version 2.*reads up to version 1.*Update"):
         reader.read_take(folder)
 
 

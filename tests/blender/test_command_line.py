@@ -1,0 +1,92 @@
+"""``blender --command im2hands``: what it writes, and its exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import bpy
+import pytest
+import synthetic
+
+
+@pytest.fixture
+def run(addon):
+    return addon("command_line").run
+
+
+def test_reconstruct(run, fake_backend, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    blend, picture = tmp_path / "out 手" / "hands.blend", tmp_path / "out 手" / "hands.png"
+    arguments = ["reconstruct", str(photo), "--output", str(tmp_path / "take"), "--backend", fake_backend("good")]
+    assert run([*arguments, "--blend", str(blend), "--picture", str(picture), "--no-crop-search"]) == 0
+    assert blend.is_file() and picture.is_file()
+    said = capsys.readouterr()
+    assert "3 ok" in said.out and "Building the surfaces" in said.out and "focal length is assumed" in said.err
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    assert len([thing for thing in bpy.data.objects if thing.type == "MESH"]) == 6
+
+
+def test_import(run, tmp_path: Path) -> None:
+    folder = synthetic.write_take(tmp_path / "take", {1: ("left", "right")})
+    blend = tmp_path / "hands.blend"
+    assert run(["import", str(folder), "--blend", str(blend)]) == 0
+    assert blend.is_file()
+
+
+def test_check(run, fake_backend, capsys: pytest.CaptureFixture) -> None:
+    assert run(["check", "--backend", fake_backend("good")]) == 0
+    assert "Python: 3.12" in capsys.readouterr().out
+    assert run(["check", "--backend", fake_backend("slow")]) == 3
+    assert "WRONG weights" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"), [("good", 0), ("fails", 1), ("refuses", 2), ("missing", 3), ("old", 3), ("dies", 3)]
+)
+def test_exit_codes(run, fake_backend, photo: Path, tmp_path: Path, behaviour: str, code: int) -> None:
+    take = str(tmp_path / "take")
+    assert run(["reconstruct", str(photo), "--output", take, "--backend", fake_backend(behaviour)]) == code
+
+
+def test_bad_arguments(run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run([]) == 2
+    assert run(["dance"]) == 2
+    assert run(["reconstruct"]) == 2
+    assert run(["reconstruct", "x.jpg", "--fov", "50", "--focal-px", "900"]) == 2
+    assert run(["reconstruct", str(tmp_path / "nothing.jpg")]) == 2
+    assert run(["import", str(tmp_path)]) == 2
+    assert run(["import", str(synthetic.write_take(tmp_path / "take", {1: ()}, version=7))]) == 2
+    assert run(["check", "--backend", str(tmp_path / "gone")]) == 3
+    assert run(["--help"]) == 0
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err and "version 7" in said.err
+
+
+def test_a_blend_that_cannot_be_written(run, tmp_path: Path) -> None:
+    folder = synthetic.write_take(tmp_path / "take", {1: ("left",)})
+    (tmp_path / "file").write_text("in the way")
+    assert run(["import", str(folder), "--blend", str(tmp_path / "file" / "hands.blend")]) == 2
+
+
+def test_interrupted(run, fake_backend, photo: Path, tmp_path: Path) -> None:
+    take = tmp_path / "take"
+
+    def interrupt() -> None:
+        end = time.monotonic() + 60
+        while not (take / "frames" / "000002.npz").is_file() and time.monotonic() < end:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    before = signal.getsignal(signal.SIGINT)
+    thread.start()
+    blend = tmp_path / "hands.blend"
+    arguments = ["reconstruct", str(photo), "--output", str(take), "--backend", fake_backend("slow", 1000)]
+    assert run([*arguments, "--blend", str(blend)]) == 130
+    thread.join()
+    assert blend.is_file(), "what was finished is saved"
+    assert signal.getsignal(signal.SIGINT) is before

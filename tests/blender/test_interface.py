@@ -1,0 +1,235 @@
+"""Every panel draws in every state, and names only properties, operators and icons that exist."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import bpy
+import pytest
+import synthetic
+from conftest import MODULE
+
+ICONS = set(bpy.types.UILayout.bl_rna.functions["prop"].parameters["icon"].enum_items.keys())
+PANELS = ("VIEW3D_PT_im2hands", "VIEW3D_PT_im2hands_options", "VIEW3D_PT_im2hands_takes")
+
+
+class OperatorProperties:
+    """Takes the properties that a button gives its operator, if the operator has them."""
+
+    def __init__(self, rna: bpy.types.Struct) -> None:
+        object.__setattr__(self, "rna", rna)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        assert name in self.rna.properties, f"{self.rna.identifier} has no {name}"
+
+
+class Layout:
+    """Stands in for a layout; checks every name against RNA and notes texts and operators."""
+
+    def __init__(self, seen: SimpleNamespace | None = None) -> None:
+        self.seen = seen or SimpleNamespace(texts=[], operators=[], properties=[], progress=[])
+
+    def _inner(self, **_options: object) -> Layout:
+        return Layout(self.seen)
+
+    row = column = box = split = _inner
+
+    def label(self, *, text: str = "", icon: str = "NONE") -> None:
+        assert icon in ICONS, icon
+        assert isinstance(text, str)
+        self.seen.texts.append(text)
+
+    def prop(self, data: object, name: str, *, text: str | None = None, icon: str = "NONE") -> None:
+        assert name in data.bl_rna.properties, f"{data.bl_rna.identifier} has no {name}"
+        assert icon in ICONS, icon
+        self.seen.properties.append(name)
+
+    def operator(self, identifier: str, *, text: str | None = None, icon: str = "NONE") -> OperatorProperties:
+        assert icon in ICONS, icon
+        module, name = identifier.split(".")
+        self.seen.operators.append(identifier)
+        return OperatorProperties(getattr(getattr(bpy.ops, module), name).get_rna_type())
+
+    def progress(self, *, factor: float, text: str = "") -> None:
+        assert 0.0 <= factor <= 1.0
+        self.seen.progress.append(text)
+
+
+def draw(panel: str) -> SimpleNamespace:
+    """Draw a panel of the sidebar; what it showed."""
+    layout = Layout()
+    getattr(bpy.types, panel).draw(SimpleNamespace(layout=layout), bpy.context)
+    return layout.seen
+
+
+def draw_preferences(addon) -> SimpleNamespace:
+    layout = Layout()
+    own = bpy.context.preferences.addons[MODULE].preferences
+    fields = {name: getattr(own, name) for name in ("backend", "python", "package", "compute")}
+    stand_in = SimpleNamespace(layout=layout, bl_rna=own.bl_rna, **fields)
+    addon("preferences").Im2HandsPreferences.draw(stand_in, bpy.context)
+    return layout.seen
+
+
+@pytest.fixture(autouse=True)
+def no_old_job(addon):
+    addon("running").stop()
+    yield
+    addon("running").stop()
+
+
+def follow_to_the_end(addon, started) -> None:
+    """Do what the timer does, which never fires here."""
+    running = addon("running")
+    running.follow(started)
+    end = time.monotonic() + 60
+    while running._tick() is not None:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_the_stand_in_can_fail() -> None:
+    layout = Layout()
+    with pytest.raises(AssertionError):
+        layout.prop(bpy.context.scene, "no_such_property")
+    with pytest.raises(AssertionError):
+        layout.label(icon="NO_SUCH_ICON")
+    with pytest.raises((AssertionError, KeyError)):
+        layout.operator("im2hands.no_such_operator")
+    with pytest.raises(AssertionError):
+        layout.operator("im2hands.go_to_frame").place = 1
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_empty_scene(panel: str) -> None:
+    shown = draw(panel)
+    assert shown.operators or shown.properties
+
+
+def test_panels_are_in_the_sidebar() -> None:
+    for name in PANELS:
+        panel = getattr(bpy.types, name)
+        assert (panel.bl_space_type, panel.bl_region_type, panel.bl_category) == ("VIEW_3D", "UI", "Im2Hands")
+
+
+@pytest.mark.parametrize("keypoints", ["auto", "mediapipe", "file"])
+@pytest.mark.parametrize("camera", ["assumed", "focal", "fov", "file"])
+def test_options(keypoints: str, camera: str) -> None:
+    settings = bpy.context.scene.im2hands
+    settings.use_range, settings.keypoints, settings.camera = True, keypoints, camera
+    shown = draw("VIEW3D_PT_im2hands_options").properties
+    assert {"frame_start", "frame_end", "step", "voxel_mm"} <= set(shown)
+    assert ("keypoints_file" in shown) == (keypoints == "file")
+    assert ("crop_search" in shown) == (keypoints != "file")
+    wanted = {"focal": "focal_px", "fov": "fov", "file": "camera_file"}
+    assert [name for one, name in wanted.items() if name in shown] == [wanted[one] for one in wanted if one == camera]
+
+
+def test_backend_state(fake_backend, tmp_path: Path) -> None:
+    own = bpy.context.preferences.addons[MODULE].preferences
+    own.backend = str(tmp_path / "gone")
+    shown = draw(PANELS[0])
+    assert any("is not there" in text for text in shown.texts) and "preferences.addon_show" in shown.operators
+    own.backend = fake_backend("good")
+    shown = draw(PANELS[0])
+    assert "Backend: the preferences" in shown.texts and "preferences.addon_show" not in shown.operators
+
+
+def test_a_job_from_start_to_end(addon, fake_backend, photo: Path, tmp_path: Path) -> None:
+    started = addon("api").start(photo, tmp_path / "take", backend=fake_backend("good"))
+    running = addon("running")
+    running.follow(started)
+    shown = draw(PANELS[0])
+    assert shown.progress and "im2hands.cancel_reconstruction" in shown.operators
+    assert "im2hands.reconstruct" not in shown.operators
+    assert not bpy.ops.im2hands.reconstruct.poll()
+    follow_to_the_end(addon, started)
+    shown = draw(PANELS[0])
+    assert "Done: 3 ok" in shown.texts and "im2hands.reconstruct" in shown.operators and not shown.progress
+    assert any("focal length" in text for text in shown.texts)
+    assert {"take", "3 ok"} <= set(draw(PANELS[2]).texts)
+
+
+def test_the_timer_makes_what_the_function_makes(addon, fake_backend, photo: Path, tmp_path: Path) -> None:
+    from test_import import described
+
+    api, backend = addon("api"), fake_backend("good")
+    follow_to_the_end(addon, api.start(photo, tmp_path / "one" / "take", backend=backend))
+    by_timer = described(bpy.data.collections["take"])
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    assert described(api.reconstruct(photo, tmp_path / "two" / "take", backend=backend).collection) == by_timer
+
+
+def test_a_job_that_is_cancelled(addon, fake_backend, photo: Path, tmp_path: Path) -> None:
+    started = addon("api").start(photo, tmp_path / "take", backend=fake_backend("slow", 1000))
+    addon("running").follow(started)
+    while len(started.job.frames) < 2:
+        addon("running")._tick()
+        time.sleep(0.02)
+    assert bpy.ops.im2hands.cancel_reconstruction() == {"FINISHED"}
+    assert "Ending" in draw(PANELS[0]).texts
+    follow_to_the_end(addon, started)
+    assert any(text.startswith("Ended early: ") for text in draw(PANELS[0]).texts)
+    assert bpy.data.collections["take"].all_objects
+
+
+def test_a_job_whose_backend_dies(addon, fake_backend, photo: Path, tmp_path: Path) -> None:
+    follow_to_the_end(addon, addon("api").start(photo, tmp_path / "take", backend=fake_backend("dies", 4)))
+    shown = draw(PANELS[0])
+    text = " ".join(shown.texts)
+    assert "Stopped: 2 ok" in shown.texts and "killed" in text and "Reconstruct goes on" in text
+    assert "im2hands.reconstruct" in shown.operators
+
+
+def test_a_backend_that_is_silent(addon, fake_backend, photo: Path, tmp_path: Path) -> None:
+    started = addon("api").start(photo, tmp_path / "take", backend=fake_backend("silent"))
+    addon("running").follow(started)
+    before = started.job.clock
+    started.job.clock = lambda: before() + 31
+    assert "silent for" in " ".join(draw(PANELS[0]).texts)
+
+
+def test_an_import_that_breaks_is_told(addon, fake_backend, photo: Path, tmp_path: Path, monkeypatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of luck")
+
+    started = addon("api").start(photo, tmp_path / "take", backend=fake_backend("good"))
+    monkeypatch.setattr(started._importer, "add_frames", broken)
+    follow_to_the_end(addon, started)
+    assert "could not be brought in: out of luck" in " ".join(draw(PANELS[0]).texts)
+
+
+def test_takes_and_doubtful_frames(addon, tmp_path: Path) -> None:
+    frames = {number: ("left", "right") if number % 2 else ("left",) for number in range(1, 40)}
+    addon("api").import_take(synthetic.write_take(tmp_path / "take", frames))
+    shown = draw(PANELS[2])
+    assert "20 ok, 19 partial" in shown.texts
+    assert shown.operators.count("im2hands.go_to_frame") == 8
+    assert any("and 11 more" in text for text in shown.texts)
+    bpy.ops.im2hands.go_to_frame(frame=12)
+    assert bpy.context.scene.frame_current == 12
+
+
+def test_preferences(addon, fake_backend) -> None:
+    shown = draw_preferences(addon)
+    assert {"backend", "python", "compute"} <= set(shown.properties)
+    assert {"im2hands.check_backend", "im2hands.install_backend"} <= set(shown.operators)
+    bpy.context.preferences.addons[MODULE].preferences.backend = fake_backend("good")
+    assert bpy.ops.im2hands.check_backend() == {"FINISHED"}
+    assert any("Checking" in text for text in draw_preferences(addon).texts)
+    follow_to_the_end(addon, addon("running").task())
+    assert "Python: 3.12" in draw_preferences(addon).texts
+
+
+def test_installing_needs_permission_to_go_online(addon) -> None:
+    assert not bpy.app.online_access
+    assert not bpy.ops.im2hands.install_backend.poll()
+    assert any("Allow Online Access" in text for text in draw_preferences(addon).texts)
+
+
+def test_import_menu(addon) -> None:
+    layout = Layout()
+    addon("operators.import_take").draw_menu(SimpleNamespace(layout=layout), bpy.context)
+    assert layout.seen.operators == ["im2hands.import_take"]
