@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 POLL_SECONDS = 0.05
 # How long a cancelled call may take to come back by itself before it is left behind.
-GRACE_SECONDS = 0.7
+GRACE_SECONDS = 0.5
 CLOSE_SECONDS = 5.0
 
 
@@ -79,11 +79,6 @@ class Background:
             self._calls.put(_Call(last))
         self._calls.put(None)
         self._thread.join(GRACE_SECONDS if self._cancelled() else CLOSE_SECONDS)
-
-    @property
-    def busy(self) -> bool:
-        """Whether the thread has not ended; after :meth:`close` that means a call was left behind."""
-        return self._thread.is_alive()
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:

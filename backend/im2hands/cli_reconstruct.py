@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the job of the command line.
 
     Returns:
-        0 every frame went well (also those without hands), 1 some failed, 130 stopped.
+        0 every frame went well (also those without hands), 1 some failed. Stopped, the process ends here with 130.
     """
     if args.json:
         from .server import claim_stdio
@@ -54,18 +55,17 @@ def _run(args: argparse.Namespace, report: JsonReport | TerminalReport) -> int:
         with stop_on_signals() as stop:
             job = ReconstructJob(ReconstructOptions(**options), report.event, stop.is_set)
             finished = job.run()
+            report.event(finished)
+            report.close()
+            if finished.cancelled:  # all that is worth keeping is on disk: do not wait for libraries to tidy up
+                logging.shutdown()
+                sys.stderr.flush()
+                os._exit(EXIT_INTERRUPTED)
     except Im2HandsError as error:
         report.close()
         if isinstance(report, JsonReport):
             report.event(Failed.from_error(error))
         raise
-    report.event(finished)
-    report.close()
-    if finished.cancelled:
-        if job.left_behind:  # it would be waited for
-            sys.stderr.flush()
-            os._exit(EXIT_INTERRUPTED)
-        return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if finished.summary.failed else 0
 
 

@@ -56,7 +56,8 @@ class ReconstructJob:
         """Do it.
 
         Returns:
-            How it went; ``cancelled`` if the person stopped it, within 2 s of the wish.
+            How it went; ``cancelled`` if the person stopped it, within 2 s of the wish. A heavy call may then still be
+            running on a daemon thread; it ends on its own.
 
         Raises:
             InputError: inputs, options or the output folder cannot be used.
@@ -74,11 +75,6 @@ class ReconstructJob:
         total = sum(counts.values()) - counts["reused"]
         summary = Summary(total=total, seconds=round(time.monotonic() - started, 3), **counts)
         return Finished(str(self._folder), cancelled, summary)
-
-    @property
-    def left_behind(self) -> bool:
-        """Whether a heavy call still runs after :meth:`run`; then the process should end without waiting for it."""
-        return self._background.busy
 
     def _run(self) -> None:
         self._progress("open", 0, 1)
