@@ -55,3 +55,9 @@ def keypoint_job(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "keypoints.json").write_text(json.dumps(keypoint_rows(range(1, 6))), encoding="utf-8")
     options = {"keypoints": str(tmp_path / "keypoints.json"), "voxel_mm": 6.0, "device": "cpu"}
     return {"inputs": [str(tmp_path / "shots")], "output": str(tmp_path / "take"), "options": options}
+
+
+@pytest.fixture
+def fixed_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes of different moments carry the same date."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")

@@ -1,0 +1,187 @@
+"""Jobs that end early: resumed with the same bytes, full disks, cancelling in the middle of anything."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FakeParts, FakeProvider, FakeReconstructor, picture, write_clip, write_picture
+from im2hands.errors import InputError, TakeError
+from im2hands.messages import FrameDone
+from im2hands.take import Take
+
+RunJob = Callable[..., Any]
+
+pytestmark = pytest.mark.usefixtures("fixed_date")
+
+
+def bytes_of(take: Path) -> dict[str, bytes]:
+    """All that counts of a take: everything but the cache."""
+    files = [path for path in take.rglob("*") if path.is_file() and "cache" not in path.relative_to(take).parts]
+    return {str(path.relative_to(take)): path.read_bytes() for path in files}
+
+
+def test_take_that_is_there(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    run_job(pictures)
+    before = bytes_of(tmp_path / "take")
+    with pytest.raises(InputError, match="There is a take in") as caught:
+        run_job(pictures, resume=False)
+    assert "--resume" in caught.value.hint
+    with pytest.raises(InputError, match="made from other pictures"):
+        run_job(pictures / "shot_0003.png")
+    assert bytes_of(tmp_path / "take") == before
+    (tmp_path / "take" / "mine.txt").write_text("keep")
+    finished, _ = run_job(pictures / "shot_0003.png", overwrite=True)
+    assert finished.summary.reused == 0
+    assert sorted(bytes_of(tmp_path / "take")) == ["frames/000001.npz", "mine.txt", "take.json"]
+
+
+def test_future_take_is_not_touched(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    (tmp_path / "take").mkdir()
+    (tmp_path / "take" / "take.json").write_text('{"format": "im2hands-take", "version": 9, "frames": []}')
+    with pytest.raises(TakeError, match="is a take of version 9"):
+        run_job(pictures)
+
+
+def test_resume_reuses_everything(
+    pictures: Path, tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_job(pictures)
+    before = bytes_of(tmp_path / "take")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1800000000")
+    parts = FakeParts()
+    finished, events = run_job(pictures, parts=parts)
+    assert finished.summary.reused == finished.summary.ok == 4
+    assert parts.provider_made.seen == []
+    assert parts.reconstructor_made.calls == []
+    assert bytes_of(tmp_path / "take") == before
+    assert len([event for event in events if isinstance(event, FrameDone)]) == 4
+
+
+def test_resume_notices_what_changed(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    run_job(pictures)
+    write_picture(pictures / "shot_0004.png", picture(number=99))
+    parts = FakeParts()
+    run_job(pictures, parts=parts)
+    assert parts.provider_made.seen == [4]
+    assert parts.reconstructor_made.calls == [4]
+    parts = FakeParts()
+    run_job(pictures, parts=parts, voxel_mm=3.0)
+    assert parts.provider_made.seen == []
+    assert parts.reconstructor_made.calls == [3, 4, 5, 6]
+    (tmp_path / "take/frames/000005.npz").unlink()
+    parts = FakeParts()
+    run_job(pictures, parts=parts, voxel_mm=3.0)
+    assert parts.reconstructor_made.calls == [5]
+
+
+def test_chosen_frames_join_those_that_are_there(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    run_job(pictures, frames="3-4")
+    run_job(pictures, frames="6")
+    take = Take.open(tmp_path / "take")
+    assert [record.index for record in take.frames()] == [3, 4, 6]
+    names = [Path(path).name for path in take.header["source"]["files"]]
+    assert names == ["shot_0003.png", "shot_0004.png", "shot_0006.png"]
+    assert take.header["source"]["first"] == 3
+
+
+class StopAt:
+    """Ends the process's work as kill -9 would: an exception nobody expects, at the n-th write of a file."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+        self.left = number
+        original = os.replace
+
+        def replace(*arguments: Any) -> None:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+            original(*arguments)
+
+        monkeypatch.setattr(os, "replace", replace)
+
+
+@pytest.mark.parametrize("kind", ["pictures", "clip"])
+@pytest.mark.parametrize("writes", [1, 2, 4, 6, 9, 11, 13])
+def test_killed_at_any_write_and_resumed_gives_the_same_bytes(
+    pictures: Path, tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch, kind: str, writes: int
+) -> None:
+    source = pictures if kind == "pictures" else write_clip(tmp_path / "clip.avi", 4)
+    run_job(source, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        StopAt(patch, writes)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(source, tmp_path / "cut")
+    (tmp_path / "cut" / ".take.json.123.tmp").write_text("cut off")
+    run_job(source, tmp_path / "cut")
+    assert bytes_of(tmp_path / "cut") == bytes_of(tmp_path / "whole")
+
+
+def test_clip_cut_in_the_first_phase_is_seen_again_from_its_start(tmp_path: Path, run_job: RunJob) -> None:
+    clip = write_clip(tmp_path / "clip.avi", 6)
+    provider = FakeProvider()
+    run_job(clip, parts=FakeParts(provider), cancelled=lambda: len(provider.seen) >= 3)
+    parts = FakeParts()
+    run_job(clip, parts=parts)
+    assert parts.provider_made.seen == [1, 2, 3, 4, 5, 6]
+    assert parts.needs is not None
+    assert parts.needs.video
+    parts = FakeParts()
+    run_job(clip, parts=parts)
+    assert parts.provider_made.seen == []
+
+
+def test_disk_full_keeps_earlier_frames(
+    pictures: Path, tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = os.fsync
+    calls = []
+
+    def fsync(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) > 9:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(TakeError, match="No space left on device"):
+            run_job(pictures)
+    assert [record.index for record in Take.open(tmp_path / "take").frames()] == [3, 4]
+    finished, _ = run_job(pictures)
+    assert (finished.summary.ok, finished.summary.reused) == (4, 2)
+
+
+@pytest.mark.parametrize("phase", ["keypoints", "surfaces"])
+def test_cancel_in_the_middle_of_a_long_call(pictures: Path, tmp_path: Path, run_job: RunJob, phase: str) -> None:
+    release = threading.Event()
+    provider, reconstructor = FakeProvider(), FakeReconstructor()
+    if phase == "keypoints":
+        provider.delay = 8.0
+    else:
+        reconstructor.release = release
+    began = time.monotonic()
+    parts = FakeParts(provider, reconstructor)
+    finished, _ = run_job(pictures, parts=parts, cancelled=lambda: time.monotonic() - began > 0.5)
+    assert time.monotonic() - began < 0.5 + 2.0
+    assert finished.cancelled
+    assert finished.summary.total == 0
+    assert Take.open(tmp_path / "take").records == {}
+    release.set()
+
+
+def test_cancel_keeps_what_is_done_and_closes_the_provider(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    parts = FakeParts()
+    calls = parts.reconstructor_made.calls
+    finished, _ = run_job(pictures, parts=parts, cancelled=lambda: len(calls) >= 2)
+    assert finished.cancelled
+    assert 1 <= finished.summary.ok <= 2
+    assert len(Take.open(tmp_path / "take").records) == finished.summary.ok
+    assert parts.provider_made.closed
+    assert run_job(pictures)[0].summary.reused == finished.summary.ok
