@@ -10,51 +10,17 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 from im2hands.errors import Im2HandsError
-from im2hands.frames import Frame
+from im2hands.frames import Frame, Source, open_source
 from im2hands.hands import KEYPOINT_COUNT, KEYPOINT_PARENTS, Camera
 from im2hands.keypoints import HandBoxes, HandDetection, lift, make_provider
 
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
-CLIPS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
 FIELD_OF_VIEW = 50.0
 COLOURS = {"left": (70, 90, 255), "right": (60, 220, 60)}
-
-
-def pictures(paths: list[Path]) -> Iterator[Frame]:
-    """Every picture in the files and folders."""
-    index = 0
-    for path in paths:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.suffix.lower() not in PICTURES:
-                continue
-            image = cv2.imread(str(file))
-            if image is None:
-                print(f"{file}: not a picture", file=sys.stderr)
-                continue
-            index += 1
-            yield Frame(index, 0.0, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), file.name, file)
-
-
-def clip_frames(path: Path, step: int) -> Iterator[Frame]:
-    """Every ``step``-th frame of a clip."""
-    clip = cv2.VideoCapture(str(path))
-    rate = clip.get(cv2.CAP_PROP_FPS) or 25.0
-    index = 0
-    while True:
-        ok, image = clip.read()
-        if not ok:
-            break
-        index += 1
-        if (index - 1) % step == 0:
-            rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-            yield Frame(index, (index - 1) / rate, rgb, f"{path.name} frame {index}", path)
-    clip.release()
 
 
 def overlay(frame: Frame, hands: list[HandDetection], lifted: bool, size: int) -> np.ndarray:
@@ -81,54 +47,52 @@ def overlay(frame: Frame, hands: list[HandDetection], lifted: bool, size: int) -
 
 
 def main() -> int:
-    """Run over what the arguments name; 0 unless a path does not exist or the environment is broken."""
+    """Run over what the arguments name; returns an exit code as the command line does."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("inputs", nargs="+", type=Path, help="pictures, folders of pictures, or clips")
+    parser.add_argument("inputs", nargs="+", type=Path, help="pictures, folders of pictures, or one clip")
     parser.add_argument("--no-crop-search", action="store_true")
     parser.add_argument("--hand-boxes", type=Path)
     parser.add_argument("--step", type=int, default=1, help="every n-th frame of a clip")
-    parser.add_argument("--sheet", type=Path, help="write a contact sheet (one file a clip, frames spread over it)")
+    parser.add_argument("--sheet", type=Path, help="write a contact sheet; of a clip, frames spread over it")
     parser.add_argument("--cells", type=int, default=30, help="pictures on the contact sheet of a clip")
     parser.add_argument("--cell-size", type=int, default=320)
     parser.add_argument("--only-missing", action="store_true", help="on the sheet only frames without both hands")
     parser.add_argument("--lifted", action="store_true", help="draw the keypoints lifted to 3D and projected again")
     arguments = parser.parse_args()
-    missing = [path for path in arguments.inputs if not path.exists()]
-    if missing:
-        print(f"{missing[0]} does not exist.", file=sys.stderr)
-        return 2
     try:
-        stills = [path for path in arguments.inputs if path.suffix.lower() not in CLIPS]
-        if stills:
-            run("photos", list(pictures(stills)), False, arguments)
-        for path in arguments.inputs:
-            if path.suffix.lower() in CLIPS:
-                run(path.name, list(clip_frames(path, arguments.step)), True, arguments)
+        run(open_source(arguments.inputs, step=arguments.step), arguments)
     except Im2HandsError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def run(title: str, frames: list[Frame], video: bool, arguments: argparse.Namespace) -> None:
+def run(source: Source, arguments: argparse.Namespace) -> None:
     """Detect in all frames, print the figures, write the sheet."""
     boxes = HandBoxes.read(arguments.hand_boxes) if arguments.hand_boxes else None
+    video = source.kind == "video"
     provider = make_provider(video=video, crop_search=not arguments.no_crop_search, hand_boxes=boxes)
+    frames: list[Frame] = []
     found: list[list[HandDetection]] = []
     seconds: list[float] = []
-    for frame in frames:
+    for entry, frame in source:
+        if isinstance(frame, Im2HandsError):
+            print(f"{entry.name:48s} {frame}", file=sys.stderr)
+            continue
         start = time.perf_counter()
-        found.append(provider.detect(frame, found[-1] if video and found else ()))
+        hands = provider.detect(frame, found[-1] if video and found else ())
         seconds.append(time.perf_counter() - start)
-        hands = ", ".join(f"{h.side} {h.score:.2f} ({h.source})" for h in found[-1]) or "no hand"
-        if not video or len(found[-1]) < 2 or seconds[-1] > 0.5:
-            print(f"{frame.name:48s} {seconds[-1]:6.2f} s  {hands}", flush=True)
+        frames.append(frame)
+        found.append(hands)
+        if not video or len(hands) < 2 or seconds[-1] > 0.5:
+            told = ", ".join(f"{h.side} {h.score:.2f} ({h.source})" for h in hands) or "no hand"
+            print(f"{frame.name:48s} {seconds[-1]:6.2f} s  {told}", flush=True)
     provider.close()
     both = sum(len(hands) == 2 for hands in found)
     one = sum(len(hands) == 1 for hands in found)
     count = max(len(frames), 1)
     print(
-        f"{title}: {len(frames)} pictures, both hands in {both} ({100 * both / count:.1f} %), one in {one}, none in "
+        f"{len(frames)} pictures, both hands in {both} ({100 * both / count:.1f} %), one in {one}, none in "
         f"{len(frames) - both - one}; {np.sum(seconds):.1f} s, median {np.median(seconds or [0]):.3f} s"
     )
     if arguments.sheet:
@@ -139,9 +103,8 @@ def run(title: str, frames: list[Frame], video: bool, arguments: argparse.Namesp
         columns = max(1, min(6, len(cells)))
         cells += [np.zeros((arguments.cell_size,) * 2 + (3,), np.uint8)] * (-len(cells) % columns)
         sheet = np.vstack([np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)])
-        path = arguments.sheet.with_stem(f"{arguments.sheet.stem}-{Path(title).stem}")
-        cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-        print(f"wrote {path}")
+        cv2.imwrite(str(arguments.sheet), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        print(f"wrote {arguments.sheet}")
 
 
 if __name__ == "__main__":

@@ -41,9 +41,13 @@ def make_provider(
     """
     if name not in ("auto", "mediapipe"):
         raise InputError(f"There is no keypoint provider {name!r}.", "Use auto, mediapipe or a keypoint file.")
+    from .landmark_network import LandmarkNetwork
+    from .mediapipe_provider import MediaPipeProvider
     from .two_hand_provider import TwoHandProvider
 
     return TwoHandProvider(
+        MediaPipeProvider(video=video),
+        LandmarkNetwork(),
         video=video,
         crop_search=crop_search,
         hand_boxes=hand_boxes,

@@ -13,8 +13,7 @@ from .boxed_hands import find_boxed
 from .crop_search import beside, quality, search
 from .hand_boxes import HandBoxes
 from .landmark_network import LandmarkNetwork, crops_around
-from .mediapipe_provider import MediaPipeProvider
-from .provider import HandDetection
+from .provider import HandDetection, KeypointProvider
 from .search_cache import SearchCache, search_key
 from .second_look import look_again
 from .sides import (
@@ -48,13 +47,17 @@ class TwoHandProvider:
     When the search runs in a clip: at once in the first frame and whenever a hand has just been lost; after a search
     that brought no second hand it pauses for 4 frames, then 8, 16, 32, 32, ... until two hands are seen again.
 
-    Args: as :func:`im2hands.keypoints.make_provider`; ``bundle``: a hand bundle elsewhere.
+    Args:
+        tasks: MediaPipe's tasks API. network: reads crops. Both are closed with the provider.
+        Others: as :func:`im2hands.keypoints.make_provider`.
     """
 
     name = "auto"
 
     def __init__(
         self,
+        tasks: KeypointProvider,
+        network: LandmarkNetwork,
         *,
         video: bool,
         crop_search: bool = True,
@@ -62,10 +65,9 @@ class TwoHandProvider:
         cache_folder: Path | None = None,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
-        bundle: Path | None = None,
     ) -> None:
-        self._tasks = MediaPipeProvider(video=video, bundle=bundle)
-        self._network = LandmarkNetwork(bundle)
+        self._tasks = tasks
+        self._network = network
         self._video = video
         self._crop_search = crop_search
         self._boxes = hand_boxes or HandBoxes()

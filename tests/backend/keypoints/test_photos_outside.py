@@ -1,0 +1,71 @@
+"""Real photos and clips that may not be in the repository, from ``shared/`` beside the checkout."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hand_pictures import OUTSIDE, frame_of, read_rgb
+from im2hands.hands import Camera
+from im2hands.keypoints import HandDetection, lift, make_provider
+
+TWO_HANDS = ("heart.png", "heart2.png", "timeout.png")
+ONE_HAND = {
+    "hagrid_one_hand/gun.png": "left",
+    "hagrid_one_hand/026fd791-8f64-4fae-8cb0-0e01dc4362ce.jpg": "right",
+    "hagrid_one_hand/06aa70cc-a12a-4b1e-85cf-e54d44c19a3a.jpg": "left",
+    "mediapipe_samples/hand_thumb_up.jpg": "left",
+}
+CLIP = "internal_only/two_hands_180_frames.mp4"
+
+pytestmark = pytest.mark.skipif(
+    not OUTSIDE.is_dir(),
+    reason=f"{len(TWO_HANDS) + len(ONE_HAND) + 1} cases on real photos and a clip left out: "
+    "there is no folder shared/assets/photos beside the checkout",
+)
+
+
+@pytest.mark.parametrize("name", TWO_HANDS)
+def test_hands_that_touch_are_both_found_on_their_sides(name: str) -> None:
+    image = read_rgb(OUTSIDE / "hagrid_two_hands" / name)
+    provider = make_provider(video=False)
+    hands = provider.detect(frame_of(image))
+    provider.close()
+    assert [hand.side for hand in hands] == ["left", "right"]
+    left, right = hands
+    # The person faces the camera: the wrist of the right hand is at the left of the picture.
+    assert right.pixels[0, 0] < left.pixels[0, 0]
+    assert min(left.score, right.score) > 0.9
+    camera = Camera.from_fov(50, image.shape[1], image.shape[0])
+    for hand in lift(hands, camera).present():
+        assert np.linalg.norm(camera.project(hand.positions) - hand.pixels, axis=1).mean() < 3
+
+
+@pytest.mark.parametrize("name", ONE_HAND)
+def test_one_hand_gets_no_invented_second_hand(name: str) -> None:
+    provider = make_provider(video=False)
+    hands = provider.detect(frame_of(read_rgb(OUTSIDE / name)))
+    provider.close()
+    assert [hand.side for hand in hands] == [ONE_HAND[name]]
+
+
+def test_the_clip_shows_both_hands_on_their_sides_nearly_always() -> None:
+    clip = cv2.VideoCapture(str(OUTSIDE / CLIP))
+    provider = make_provider(video=True)
+    previous: list[HandDetection] = []
+    both, swapped, index = 0, 0, 0
+    while True:
+        ok, image = clip.read()
+        if not ok:
+            break
+        index += 1
+        frame = frame_of(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), index, (index - 1) / 30)
+        previous = provider.detect(frame, previous)
+        if len(previous) == 2:
+            both += 1
+            # Up to frame 160 the hands stay on their own side of the person.
+            swapped += index <= 160 and previous[0].pixels[:, 0].mean() < previous[1].pixels[:, 0].mean()
+    provider.close()
+    assert index == 180
+    assert both >= 0.95 * index
+    assert swapped == 0
