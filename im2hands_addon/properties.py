@@ -17,8 +17,9 @@ def _forget_several(settings: "Im2HandsSettings", _context: bpy.types.Context) -
 class Im2HandsSettings(bpy.types.PropertyGroup):
     """Everything the Reconstruct button needs; the defaults are the backend's."""
 
+    # No path subtype: its browse button would stand beside the one that can choose several files.
     source: bpy.props.StringProperty(
-        name="Source", description="A photo, a folder of photos or a clip", subtype="FILE_PATH", update=_forget_several
+        name="Source", description="A photo, a folder of photos or a clip", update=_forget_several
     )
     inputs: bpy.props.CollectionProperty(type=Im2HandsInput, description="Several chosen files, instead of the source")
     output: bpy.props.StringProperty(

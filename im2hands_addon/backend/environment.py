@@ -61,14 +61,14 @@ def find(setting: str = "", own: Path | None = None, variables: Mapping[str, str
         BackendError: there is none, or the one that was named is not one.
     """
     variables = os.environ if variables is None else variables
-    named = (("the preferences", setting), (f"the variable {VARIABLE}", variables.get(VARIABLE, "")))
+    named = (("in the preferences", setting), (f"by the variable {VARIABLE}", variables.get(VARIABLE, "")))
     for where, value in named:
         if not value:
             continue
         python = python_in(value)
         if python is None:
-            raise BackendError(f"The backend named in {where} is not there: no Python at {value}.", _HINT)
-        return Found(python, where)
+            raise BackendError(f"The backend named {where} is not there: no Python at {value}.", _HINT)
+        return Found(python, f"named {where}")
     python = python_in(own) if own is not None and (own / COMPLETE).is_file() else None
     if python is not None:
         return Found(python, "installed by the add-on")

@@ -75,6 +75,7 @@ def _ensure_empties(collection: bpy.types.Collection, origin: bpy.types.Object, 
         empty.empty_display_size = _DISPLAY_SIZE
         empty.parent = root
         empty.hide_render = True
+        empty.show_in_front = True
         mark(empty, "keypoint", im2hands_keypoint=name, **{SIDE: side})
         collection.objects.link(empty)
         found[name] = empty

@@ -11,8 +11,8 @@ from pathlib import Path
 # Before the first import of bpy: nothing of the person's Blender is read or written.
 os.environ.setdefault("BLENDER_USER_RESOURCES", tempfile.mkdtemp(prefix="im2hands-blender-"))
 
-import bpy  # noqa: E402
-import pytest  # noqa: E402
+import bpy
+import pytest
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))

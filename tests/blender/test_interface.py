@@ -134,7 +134,7 @@ def test_backend_state(fake_backend, tmp_path: Path) -> None:
     assert any("is not there" in text for text in shown.texts) and "preferences.addon_show" in shown.operators
     own.backend = fake_backend("good")
     shown = draw(PANELS[0])
-    assert "Backend: the preferences" in shown.texts and "preferences.addon_show" not in shown.operators
+    assert "Backend: named in the preferences" in shown.texts and "preferences.addon_show" not in shown.operators
 
 
 def test_a_job_from_start_to_end(addon, fake_backend, photo: Path, tmp_path: Path) -> None:
