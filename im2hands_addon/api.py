@@ -63,9 +63,9 @@ def reconstruct(
     """Reconstruct the hands in pictures or a clip and bring them into the scene; waits for the end.
 
     Args:
-        inputs: a picture, a folder, a clip, or several of them. output: the take's folder; None for ``takes`` beside
-        the
-            .blend or, for a file without a name, in the extension's user folder.
+        inputs: a picture, a folder, a clip, or several of them.
+        output: the take's folder; None for ``takes`` beside the .blend or, for a file without a name, in the
+            extension's user folder.
         scene: where to; None for the scene of the context. set_scene: whether to give the scene the take's frame range,
             frame rate, picture size and camera.
         backend: the Python environment with the backend; "" for the preferences' or, if they are silent, the one found.

@@ -72,8 +72,8 @@ class Hand:
     """One hand of one frame, camera frame, metres.
 
     Args:
-        vertices: (V, 3) float32. faces: (F, 3) int32, outward counter-clockwise. keypoints: (21, 3) float32, file
-        order.
+        vertices: (V, 3) float32. faces: (F, 3) int32, outward counter-clockwise.
+        keypoints: (21, 3) float32, file order.
         keypoints_2d: (21, 2) float32, pixels of the frame's picture. confidence: (21,) float32, 0 to 1.
     """
 

@@ -51,8 +51,7 @@ def python_in(path: str | Path) -> Path | None:
 
 
 def find(setting: str = "", own: Path | None = None, variables: Mapping[str, str] | None = None) -> Found:
-    """The backend's Python: the preference, else the environment variable, else the add-on's own, else ``im2hands``
-    on PATH.
+    """The backend's Python: the preference's, the environment variable's, the add-on's own, or PATH's, in that order.
 
     Args:
         setting: the preference, "" for automatic. own: the folder in which the add-on keeps its own environment.

@@ -25,8 +25,8 @@ class Step:
     """One command of a task.
 
     Args:
-        title: for a person, what is going on. command: program and arguments. may_fail: whether the task goes on
-        without it.
+        title: for a person, what is going on. command: program and arguments.
+        may_fail: whether the task goes on without it.
     """
 
     title: str

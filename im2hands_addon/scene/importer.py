@@ -17,8 +17,8 @@ from ..take_reader import SIDES, Take, read_take
 from . import camera, footage, keypoints, markers, meshes, tree
 from .ownership import FRAME, SIDE, remove_objects, role_of
 
-# Camera and pictures are written anew each time the take has grown by this factor, so that a long one does not slow
-# down.
+# Camera and pictures are written anew each time the take has grown by this factor, so that
+# a long one does not slow down.
 _GROWTH = 1.25
 
 

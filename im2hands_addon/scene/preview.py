@@ -20,15 +20,15 @@ from .ownership import TAKE, role_of
 from .picture import at_frame, fit, load_clip_frame, load_picture, render_still, save_picture
 
 _SAMPLES = 48
-# Lights around hands at the distance below, in the camera's frame: position in metres, size in metres, power in
-# watts, colour.
+# Lights around hands at the distance below, in the camera's frame: position and size
+# in metres, power in watts, colour.
 _LIGHTS = (
-    ((-0.70, 0.55, -0.05), 0.35, 13.0, (1.0, 0.95, 0.88)),
+    ((-0.70, 0.55, -0.05), 0.35, 9.5, (1.0, 0.95, 0.88)),
     ((0.80, 0.00, -0.15), 0.60, 4.0, (0.80, 0.89, 1.0)),
     ((0.35, 0.60, -1.30), 0.40, 6.0, (1.0, 1.0, 1.0)),
 )
 _LIT_DISTANCE = 0.6
-_WORLD = 0.2
+_WORLD = 0.16
 _OUTLINE = 0.55
 _NO_PICTURE = 0.18
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 SIDES = ("left", "right")
-# Lengths of the segments of each finger from the wrist on, metres, and the finger's direction in the palm's plane,
-# radians.
+# Lengths of the segments of each finger from the wrist on, metres, and the finger's direction in the
+# palm's plane, radians.
 _FINGERS = (
     ((0.040, 0.038, 0.030, 0.026), 0.75),
     ((0.085, 0.042, 0.025, 0.022), 0.18),
