@@ -21,8 +21,8 @@ from .fields import SOFTNESS, OccupancyField
 COARSEST = 0.0035
 """Metres; no part of a hand, nor a gap worth a hole, slips through a first lattice as fine as this."""
 
-# Coarse cells are refined where a corner's logit is below this share of a coarse cell's width, in either direction. On ten
-# held-out hands 0.3 gave the dense surface each time, with the neighbours of crossed cells or without.
+# Coarse cells are refined where a corner's logit is below this share of a coarse cell's width, in either direction. On
+# ten held-out hands 0.3 gave the dense surface each time, with the neighbours of crossed cells or without.
 _BAND = 0.5
 
 

@@ -38,8 +38,8 @@ def computed(golden) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     "name",
     ["unpose_mat", "bone_lengths", "root_rot_mat", "kp_canonical_biomech", "glo_rot", "kp_swapped_biomech",
-     "bones_biomech", "bone_len_biomech", "root_plane_mat", "root_angle_mat", "bones_norm", "local_cs", "local_coords", "rot_angles",
-     "rot_mat", "trans_rot", "trans_mat_biomech"],
+     "bones_biomech", "bone_len_biomech", "root_plane_mat", "root_angle_mat", "bones_norm", "local_cs", "local_coords",
+     "rot_angles", "rot_mat", "trans_rot", "trans_mat_biomech"],
 )  # fmt: skip
 def test_parity_with_the_published_converter(golden, computed, name):
     tolerance = 5e-5 if name == "unpose_mat" else 1e-4 if name in LOOSE else 1e-6

@@ -95,16 +95,21 @@ class Trainer:
         torch.save(state, temporary)
         temporary.replace(self.checkpoint)
 
+    def start_from(self, folder: Path) -> None:
+        """Begin with the weights of an earlier run instead of random ones.
+
+        Raises:
+            InputError: its checkpoint cannot be read.
+        """
+        self.model.load_state_dict(_read_checkpoint(folder / "checkpoint.pt", self.device)["model"])
+
     def load(self) -> None:
         """Take up the run from its checkpoint.
 
         Raises:
             InputError: the checkpoint was made with other settings or cannot be read.
         """
-        try:
-            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        except Exception as error:
-            raise InputError(f"Cannot read {self.checkpoint}: {error}", "Start in another folder.") from error
+        state = _read_checkpoint(self.checkpoint, self.device)
         if state["settings"] != asdict(self.settings):
             raise InputError(
                 f"{self.checkpoint} was made with other settings.", "Give the same options, or start in another folder."
@@ -166,6 +171,13 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimizer.step()
         return float(loss.detach())
+
+
+def _read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:
+        raise InputError(f"Cannot read {path}: {error}", "Start in another folder.") from error
 
 
 def part_loss(
@@ -230,9 +242,12 @@ def _measure(data: HandPoints, reach: Reach, settings: TrainingSettings) -> Whit
 
 def train(
     settings: TrainingSettings, folder: Path, device: torch.device, *, resume: bool = False,
-    cancelled: Callable[[], bool] = lambda: False,
+    start_from: Path | None = None, cancelled: Callable[[], bool] = lambda: False,
 ) -> Trainer:  # fmt: skip
     """Run or take up a training; writes ``checkpoint.pt`` and ``log.csv`` into ``folder``.
+
+    Args:
+        start_from: folder of an earlier run whose weights this one begins with.
 
     Raises:
         InputError: the folder holds a run already and ``resume`` is off.
@@ -248,6 +263,8 @@ def train(
     if resume and trainer.checkpoint.exists():
         trainer.load()
         _log.info("going on at step %d", trainer.step)
+    elif start_from is not None:
+        trainer.start_from(start_from)
     log_path = folder / "log.csv"
     new_log = not log_path.exists()
     started, last_saved = time.monotonic(), trainer.step
@@ -282,12 +299,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, required=True, help="folder for checkpoints, log and the finished weights"
     )
     parser.add_argument("--resume", action="store_true", help="take up the run in that folder")
+    parser.add_argument("--start-from", type=Path, help="folder of an earlier run to begin with")
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--pool", type=int, default=defaults.pool, help="hands in the data set")
     parser.add_argument("--pool-points", type=int, default=defaults.pool_points, help="labelled points a hand")
     parser.add_argument("--hands", type=int, default=defaults.hands, help="hands a step")
     parser.add_argument("--points", type=int, default=defaults.points, help="points a hand and step")
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
+    parser.add_argument("--definition", type=float, default=defaults.definition, help="jitter of joint definitions")
+    parser.add_argument("--part-weight", type=float, default=defaults.part_weight)
+    parser.add_argument("--claim-weight", type=float, default=defaults.claim_weight)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to PyTorch")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -303,10 +324,18 @@ def run(arguments: argparse.Namespace) -> int:
     settings = TrainingSettings(
         steps=arguments.steps, pool=arguments.pool, pool_points=arguments.pool_points, hands=arguments.hands,
         points=arguments.points, learning_rate=arguments.learning_rate, seed=arguments.seed,
+        definition=arguments.definition, part_weight=arguments.part_weight, claim_weight=arguments.claim_weight,
     )  # fmt: skip
-    trainer = train(settings, arguments.output, choose_device(arguments.device), resume=arguments.resume)
+    trainer = train(
+        settings, arguments.output, choose_device(arguments.device),
+        resume=arguments.resume, start_from=arguments.start_from,
+    )  # fmt: skip
     decoder = trainer.model.cpu().plain()
-    save_part_occupancy(decoder, trainer.reach, arguments.output, model_card(settings, decoder, trainer.reach))
+    card = model_card(settings, decoder, trainer.reach)
+    if arguments.start_from is not None:
+        first = _read_checkpoint(arguments.start_from / "checkpoint.pt", torch.device("cpu"))
+        card["started_from"] = first["settings"]
+    save_part_occupancy(decoder, trainer.reach, arguments.output, card)
     return 0
 
 

@@ -13,7 +13,7 @@ from hand_pictures import DEMO_PHOTOS, demo_photo, frame_of, seen_hand
 from im2hands.errors import InputError
 from im2hands.frames import Frame
 from im2hands.hands import Camera
-from im2hands.keypoints import HandBoxes, HandDetection, lift, make_provider, two_hand_provider
+from im2hands.keypoints import DEFAULT_PALM_M, HandBoxes, HandDetection, lift, make_provider, two_hand_provider
 from im2hands.keypoints.boxed_hands import find_boxed
 from im2hands.keypoints.landmark_network import LandmarkNetwork
 from im2hands.keypoints.mediapipe_provider import MediaPipeProvider
@@ -48,7 +48,8 @@ def test_the_demo_photos_show_a_right_hand_at_the_left_and_a_left_hand_at_the_ri
     camera = Camera.from_fov(50, image.shape[1], image.shape[0])
     for hand in lift(hands, camera).present():
         miss = np.linalg.norm(camera.project(hand.positions) - hand.pixels, axis=1)
-        assert miss.mean() < 4 and 0.1 < hand.positions[:, 2].mean() < 1.5
+        palm_px = DEFAULT_PALM_M * camera.fx / hand.positions[:, 2].mean()
+        assert miss.mean() < 0.08 * palm_px and 0.1 < hand.positions[:, 2].mean() < 1.5
 
 
 def test_the_mirrored_photo_has_the_sides_exchanged() -> None:
