@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import signal
 import sys
 import time
@@ -193,6 +194,10 @@ def _say(text: str, stream: object = None) -> None:
 def register() -> None:
     """Add the command."""
     _registered.append(bpy.utils.register_cli_command(NAME, run))
+    if (
+        not bpy.app.binary_path
+    ):  # the bpy module: there Blender lets go of its commands after Python has ended, and crashes
+        atexit.register(unregister)
 
 
 def unregister() -> None:

@@ -6,6 +6,7 @@ import bpy
 
 from . import running
 from .preferences import backend_is_found, backend_line
+from .properties import several_inputs
 from .scene import markers, tree
 
 _LINE = 42
@@ -33,8 +34,9 @@ class Im2HandsSourcePanel(_Im2HandsPanel, bpy.types.Panel):
         row = layout.row(align=True)
         row.prop(settings, "source")
         row.operator("im2hands.choose_source", text="", icon="FILE_FOLDER")
-        if len(settings.inputs):
-            layout.label(text=f"{len(settings.inputs)} chosen files", icon="DOCUMENTS")
+        several = several_inputs(settings)
+        if several:
+            layout.label(text=f"{len(several)} chosen files", icon="DOCUMENTS")
         layout.prop(settings, "output")
         _draw_job(layout)
         row = layout.row()

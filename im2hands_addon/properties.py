@@ -9,19 +9,14 @@ class Im2HandsInput(bpy.types.PropertyGroup):
     path: bpy.props.StringProperty(name="Path", subtype="FILE_PATH")
 
 
-def _forget_several(settings: "Im2HandsSettings", _context: bpy.types.Context) -> None:
-    """A path typed by hand replaces several chosen files."""
-    settings.inputs.clear()
-
-
 class Im2HandsSettings(bpy.types.PropertyGroup):
     """Everything the Reconstruct button needs; the defaults are the backend's."""
 
     # No path subtype: its browse button would stand beside the one that can choose several files.
-    source: bpy.props.StringProperty(
-        name="Source", description="A photo, a folder of photos or a clip", update=_forget_several
-    )
+    source: bpy.props.StringProperty(name="Source", description="A photo, a folder of photos or a clip")
     inputs: bpy.props.CollectionProperty(type=Im2HandsInput, description="Several chosen files, instead of the source")
+    # Rather than an update callback on the source: with one, the bpy module of Blender 4.2 crashes when Python ends.
+    inputs_source: bpy.props.StringProperty(description="The source with which the several files were chosen")
     output: bpy.props.StringProperty(
         name="Take",
         description="Folder for the result. Empty: a folder beside the .blend, or in the add-on's own folder",
@@ -89,9 +84,14 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
 CLASSES = (Im2HandsInput, Im2HandsSettings)
 
 
+def several_inputs(settings: Im2HandsSettings) -> list[str]:
+    """The files that were chosen together; none once another source was typed."""
+    return [one.path for one in settings.inputs] if settings.inputs_source == settings.source else []
+
+
 def inputs_of(settings: Im2HandsSettings) -> list[str]:
     """The chosen paths as absolute paths."""
-    paths = [one.path for one in settings.inputs] or ([settings.source] if settings.source else [])
+    paths = several_inputs(settings) or ([settings.source] if settings.source else [])
     return [bpy.path.abspath(path) for path in paths]
 
 

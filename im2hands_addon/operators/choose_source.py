@@ -29,6 +29,7 @@ class Im2HandsChooseSource(bpy.types.Operator):
         folder = Path(bpy.path.abspath(self.directory))
         names = sorted(one.name for one in self.files if one.name)
         settings.source = str(folder / names[0]) if len(names) == 1 else str(folder)
+        settings.inputs_source = settings.source
         settings.inputs.clear()
         if len(names) > 1:
             for name in names:

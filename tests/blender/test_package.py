@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 import zipfile
@@ -76,6 +77,19 @@ def test_reader_and_backend_side_need_no_bpy() -> None:
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_blender_ends_well_with_the_addon_on(extension_file: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, bpy\n"
+        "bpy.ops.extensions.package_install_files(repo='user_default', filepath=sys.argv[1], enable_on_install=True)\n"
+        "assert hasattr(bpy.context.scene, 'im2hands')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(extension_file)], capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "BLENDER_USER_RESOURCES": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_can_be_disabled_and_enabled_again() -> None:
