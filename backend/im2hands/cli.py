@@ -27,6 +27,11 @@ INTERRUPTED = 130
 # another program (Blender, a second shot) uses the same cores; sleeping costs next to nothing on an idle machine.
 PROCESS_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
+# The MediaPipe library reports metrics of its use to its makers. Nobody was asked, and this program needs no network, so
+# its processes send all such connections to a port where nobody listens.
+_NOBODY = "http://127.0.0.1:9"
+NO_NETWORK = {"https_proxy": _NOBODY, "HTTPS_PROXY": _NOBODY, "no_proxy": "", "NO_PROXY": ""}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -39,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     for name, value in PROCESS_DEFAULTS.items():
         os.environ.setdefault(name, value)
+    os.environ.update(NO_NETWORK)
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         parser = _task_parser(given[0]) if given[:1] and given[0] in TASKS else build_parser()

@@ -1,7 +1,7 @@
 """The few dataclasses everything speaks: cameras, keypoints of a hand, the two hands of a frame; keypoint orders.
 
-Units are metres, radians and pixels. The camera frame is OpenCV's: x right, y down, z forward. Keypoints are in *file order*
-(wrist; thumb CMC, MCP, IP, tip; index MCP, PIP, DIP, tip; middle; ring; little).
+Units are metres, radians and pixels. The camera frame is OpenCV's: x right, y down, z forward. Keypoints are in *file
+order* (wrist; thumb CMC, MCP, IP, tip; index MCP, PIP, DIP, tip; middle; ring; little).
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class Camera:
         fx, fy: focal lengths, pixels. cx, cy: principal point, pixels (pixel centres at whole numbers).
         width, height: the picture the intrinsics belong to, pixels.
         origin: where the intrinsics come from.
-        rotation: (3, 3) world-to-camera rotation. translation: (3,) metres; ``X_cam = rotation @ X_world + translation``.
+        rotation: (3, 3) world-to-camera rotation. translation: (3,) metres; ``X_cam = rotation @ X_world +
+        translation``.
 
     Raises:
         InputError: focal lengths or sizes that are not finite and positive, or extrinsics that are not a rigid motion.

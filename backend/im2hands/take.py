@@ -1,7 +1,7 @@
 """Writes and reads takes: a folder with ``take.json`` and one ``frames/NNNNNN.npz`` per frame.
 
-Every file is written to a temporary name, flushed to the disk and renamed, so a reader meets complete files only. The same
-arrays give the same bytes. See ``docs/take.md``.
+Every file is written to a temporary name, flushed to the disk and renamed, so a reader meets complete files only. The
+same arrays give the same bytes. See ``docs/take.md``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class FrameRecord:
 
     Args:
         index: frame number in the source. status: ok (both hands), partial (one), empty (none), failed.
-        file: path inside the take, ``""`` when there is no file (failed). hands: per present side its confidence and source.
+        file: path inside the take, ``""`` when there is no file (failed). hands: per present side its confidence and
+        source.
         message: what went wrong, for a person. key: hash of everything the frame was computed from.
         extra: further fields (``image``, ``camera``, ``image_size``, ``time``), written beside the others.
     """
@@ -90,7 +91,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             handle.write(data)
             handle.flush()
             os.fsync(handle.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         try:
             temporary.unlink(missing_ok=True)
@@ -168,7 +169,8 @@ class Take:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise TakeError(f"There is no take in {folder}.", f"A take is a folder with a {TAKE_FILE} in it.") from error
+            hint = f"A take is a folder with a {TAKE_FILE} in it."
+            raise TakeError(f"There is no take in {folder}.", hint) from error
         except (OSError, ValueError) as error:
             raise TakeError(f"Cannot read {path}: {error}.", "The take is damaged; reconstruct it again.") from error
         if not isinstance(data, dict) or data.get("format") != FORMAT:

@@ -16,8 +16,7 @@ from . import environment
 from .process import LineProcess
 
 _KEPT_LINES = 200
-_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-_CPU_TORCH = "torch==2.13.0+cpu"
+_TORCH = "torch==2.13.0"
 
 
 @dataclass(frozen=True)
@@ -150,8 +149,14 @@ def installation(folder: Path, python: Path, package: Path, constraints: Path | 
     steps = [Step("Making a Python environment", [str(python), "-I", "-m", "venv", str(folder)])]
     wants_cpu = compute == "CPU" or (compute == "AUTO" and not environment.has_nvidia_gpu())
     if wants_cpu and sys.platform != "darwin":
-        small = [*pip, "--extra-index-url", _CPU_INDEX, _CPU_TORCH]
-        steps.append(Step("Installing PyTorch for the CPU", small, may_fail=True))
+        # The person's own pip settings may offer the CPU build; else uv knows where it is. Where neither does, the
+        # ordinary build that comes with the backend works as well: it is only larger.
+        uv = [str(inner), "-I", "-m", "uv", "pip", "install", "--python", str(inner), "--torch-backend", "cpu", _TORCH]
+        steps += [
+            Step("Installing PyTorch for the CPU", [*pip, f"{_TORCH}+cpu"], may_fail=True),
+            Step("Fetching uv", [*pip, "uv"], may_fail=True),
+            Step("Making sure of PyTorch for the CPU", uv, may_fail=True),
+        ]
     steps.append(Step("Installing the backend and what it needs", [*pip, str(package)]))
     steps.append(Step("Trying it", [str(inner), "-I", "-c", "import im2hands, torch, mediapipe"]))
     return Task("Installation", steps, at_end=lambda: marker.write_text(str(package), encoding="utf-8") and None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from fakes import FakeParts, FakeProvider, keypoint_rows, picture, write_picture
 from im2hands import cli
-from im2hands.cli import main
+from im2hands.cli import NO_NETWORK, main
 from im2hands.cli_reconstruct import clock, summary_words
 from im2hands.messages import Summary
 from im2hands.take import Take
@@ -202,3 +203,11 @@ def test_one_side_missing_for_some_frames(tmp_path: Path, pictures: Path, fake_p
     assert main(arguments) == 0
     statuses = [record.status for record in Take.open(tmp_path / "take").frames()]
     assert statuses == ["ok", "partial", "empty", "ok"]
+
+
+def test_the_program_keeps_libraries_from_calling_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NO_NETWORK:
+        monkeypatch.setenv(name, "http://proxy.example:3128")
+    main(["weights", "list"])
+    assert os.environ["https_proxy"] == os.environ["HTTPS_PROXY"] == "http://127.0.0.1:9"
+    assert os.environ["no_proxy"] == ""

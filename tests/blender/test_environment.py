@@ -112,7 +112,9 @@ def test_installation(environment, task, tmp_path: Path, cpu_build: int) -> None
     asked = log.read_text().splitlines()
     assert asked[0] == f"-I -m venv {folder}"
     assert "torch==2.13.0+cpu" in asked[1] and f"-c {constraints}" in asked[1]
-    assert asked[2].endswith(str(package)) and "+cpu" not in asked[2]
+    assert "install" in asked[2] and asked[2].endswith(" uv")
+    assert "--torch-backend cpu torch==2.13.0" in asked[3]
+    assert asked[4].endswith(str(package)) and "+cpu" not in asked[4]
     assert environment.find("", folder, {}).python == folder / "bin/python"
 
 
