@@ -49,7 +49,8 @@ def run_lane(lane: Lane, timeout: float, arguments: Sequence[str]) -> None:
     start = time.monotonic()
     with step(f"lane {lane.name}"), tempfile.TemporaryDirectory(prefix="im2hands-lane-") as folder:
         report = Path(folder) / "report.xml"
-        extra = lane.extra | {"BLENDER_USER_RESOURCES": str(Path(folder) / "blender")}
+        # Threads that spin while they wait slow each other down as soon as two processes share the cores.
+        extra = lane.extra | {"BLENDER_USER_RESOURCES": str(Path(folder) / "blender"), "OMP_WAIT_POLICY": "PASSIVE"}
         command: Command = [lane.python, RUNNER, "-q", *lane.tests, f"--junitxml={report}", *arguments]
         lane.code = run(command, timeout, extra)
         lane.counts = read_counts(report)

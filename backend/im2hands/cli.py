@@ -27,8 +27,8 @@ INTERRUPTED = 130
 # another program (Blender, a second shot) uses the same cores; sleeping costs next to nothing on an idle machine.
 PROCESS_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
-# The MediaPipe library reports metrics of its use to its makers. Nobody was asked, and this program needs no network, so
-# its processes send all such connections to a port where nobody listens.
+# The MediaPipe library reports metrics of its use to its makers. Nobody was asked, and this program needs no network,
+# so its processes send all such connections to a port where nobody listens.
 _NOBODY = "http://127.0.0.1:9"
 NO_NETWORK = {"https_proxy": _NOBODY, "HTTPS_PROXY": _NOBODY, "no_proxy": "", "NO_PROXY": ""}
 
