@@ -5,24 +5,20 @@ Exports are y up: x right, y up, z towards the viewer, metres; the camera stands
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .errors import InputError, TakeError
+from .export_glb import glb_bytes
+from .export_hands import OBJECT_NAMES, hands_y_up
 from .hands import SIDES, Side
 from .selection import FrameRange
 from .take import Take, write_atomically
 
 FORMATS = ("glb", "obj", "ply", "abc", "usd")
 FROM_BLENDER = ("abc", "usd")
-
-OBJECT_NAMES: dict[Side, str] = {"left": "Hand.L", "right": "Hand.R"}
-
-# The camera frame (y down, z forward) turned half a turn around x.
-CAMERA_TO_Y_UP = np.array([1.0, -1.0, -1.0], dtype=np.float32)
 
 
 def export_take(
@@ -60,8 +56,6 @@ def export_take(
         raise InputError(f"No chosen frame of {take.folder} has a hand.", "Choose other frames.")
     name = take.folder.resolve().name
     if format_name == "glb":
-        from .export_glb import glb_bytes
-
         path = Path(output) if output else take.folder.resolve().parent / f"{name}.glb"
         if path.suffix.lower() != ".glb":
             path = path.with_name(path.name + ".glb")
@@ -76,14 +70,6 @@ def export_take(
         for path, data in zip(paths, _encode(hands, index, format_name), strict=True):
             write_atomically(path, data)
     return [path for paths in files.values() for path in paths]
-
-
-def hands_y_up(take: Take, index: int) -> Iterator[tuple[Side, tuple[np.ndarray, np.ndarray]]]:
-    """The hands of a frame: side and ((V, 3) float32 vertices, metres, y up; (F, 3) int32 faces)."""
-    hands = take.read_frame(index)
-    for side in SIDES:
-        if side in hands:
-            yield side, (hands[side]["vertices"] * CAMERA_TO_Y_UP, hands[side]["faces"])
 
 
 def _file_names(take: Take, indices: list[int], target: Path, format_name: str) -> dict[int, list[Path]]:

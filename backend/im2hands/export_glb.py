@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError
-from .export import OBJECT_NAMES, hands_y_up
+from .export_hands import OBJECT_NAMES, hands_y_up
 from .hands import SIDES, Side
 from .take import Take
 
