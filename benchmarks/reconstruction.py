@@ -8,21 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-import torch
-from im2hands.camera_choice import CameraChoice
-from im2hands.devices import choose_device, usable_cores
-from im2hands.frames import Frame
-from im2hands.keypoints import DEFAULT_PALM_M, lift, make_provider
-from im2hands.pictures import PictureInfo, read_picture
-from im2hands.reconstruction import load_reconstructor
-from im2hands.selftest import bundled_photo
-from im2hands.surface import extract_surfaces
+from im2hands.cli import PROCESS_DEFAULTS
 
 
 def best(work: Callable[[], object], repeat: int) -> tuple[float, float]:
@@ -38,6 +31,17 @@ def best(work: Callable[[], object], repeat: int) -> tuple[float, float]:
 
 def main() -> None:
     """Run the benchmark and print the table."""
+    os.environ.update(PROCESS_DEFAULTS)  # as the program does; before PyTorch is loaded
+    import torch
+    from im2hands.camera_choice import CameraChoice
+    from im2hands.devices import choose_device, usable_cores
+    from im2hands.frames import Frame
+    from im2hands.keypoints import DEFAULT_PALM_M, lift, make_provider
+    from im2hands.pictures import PictureInfo, read_picture
+    from im2hands.reconstruction import load_reconstructor
+    from im2hands.selftest import bundled_photo
+    from im2hands.surface import extract_surfaces
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photo", type=Path, help="a photo of two hands (default: one that ships)")
     parser.add_argument("--voxel-mm", type=float, default=1.7)
