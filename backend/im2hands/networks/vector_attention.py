@@ -1,0 +1,152 @@
+"""Vector attention over point clouds: transformer block, set abstraction and elementwise block (specification 7.4).
+
+*Vector* attention weighs every channel by itself: the weights of a pair of points come from a small network of the
+difference of query and key plus an encoding of the difference of positions, and are not scaled.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .farthest_points import farthest_points, nearest_neighbours, take
+
+
+class TwoLayers(nn.Sequential):
+    """Linear, ReLU, linear: (..., inputs) to (..., width)."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width))
+
+    @property
+    def first(self) -> nn.Linear:
+        """The layer before the ReLU."""
+        return cast(nn.Linear, self[0])
+
+    @property
+    def second(self) -> nn.Linear:
+        """The layer after the ReLU."""
+        return cast(nn.Linear, self[2])
+
+
+def pointwise(convolution: nn.Conv1d, features: Tensor) -> Tensor:
+    """A convolution with kernel size 1 on (..., C) features."""
+    return functional.linear(features, convolution.weight[..., 0], convolution.bias)
+
+
+def normalised(norm: nn.BatchNorm1d, features: Tensor) -> Tensor:
+    """Batch normalisation of the channels of (B, N, C) features."""
+    return norm(features.flatten(0, 1)).view_as(features)
+
+
+class VectorAttentionBlock(nn.Module):
+    """TB(d, k): vector attention of every point to its neighbours, residual, batch normalisation.
+
+    Args:
+        width: channels d. neighbours: k, the point itself included; None attends to all points.
+    """
+
+    def __init__(self, width: int, neighbours: int | None) -> None:
+        super().__init__()
+        self.neighbours = neighbours
+        self.w_qs = nn.Linear(width, width, bias=False)
+        self.w_ks = nn.Linear(width, width, bias=False)
+        self.w_vs = nn.Linear(width, width, bias=False)
+        self.fc_delta = TwoLayers(3, width)
+        self.fc_gamma = TwoLayers(width, width)
+        self.bn = nn.BatchNorm1d(width)
+
+    def forward(self, positions: Tensor, features: Tensor) -> Tensor:
+        """Attend.
+
+        Args:
+            positions: (B, N, 3) metres; only differences count. features: (B, N, d).
+
+        Returns:
+            (B, N, d).
+        """
+        query, key, value = self.w_qs(features), self.w_ks(features), self.w_vs(features)
+        if self.neighbours is None:
+            near, key, value = positions[:, None], key[:, None], value[:, None]
+        else:
+            index = nearest_neighbours(positions, positions, self.neighbours)
+            near, key, value = take(positions, index), take(key, index), take(value, index)
+        delta = self.fc_delta(positions[:, :, None] - near)
+        attended = _attend(self.fc_gamma, query, key, value, delta)
+        return normalised(self.bn, attended + features)
+
+
+class SetAbstraction(nn.Module):
+    """DOWN(n): the farthest points of a cloud, each with what it gathers from its neighbours in two passes.
+
+    Args:
+        width: channels d. count: n, points kept. neighbours: of each kept point among all points, itself included.
+    """
+
+    def __init__(self, width: int, count: int, neighbours: int) -> None:
+        super().__init__()
+        self.count, self.neighbours = count, neighbours
+        self.w_qs, self.w_qs2 = (nn.Linear(width, width, bias=False) for _ in range(2))
+        self.w_ks, self.w_ks2 = (nn.Linear(width, width, bias=False) for _ in range(2))
+        self.w_vs, self.w_vs2 = (nn.Linear(width, width, bias=False) for _ in range(2))
+        self.fc_delta1 = TwoLayers(3, width)
+        self.fc_gamma1 = TwoLayers(width, width)
+        self.fc_gamma2 = TwoLayers(width, width)
+        self.conv1, self.conv2 = nn.Conv1d(width, width, 1), nn.Conv1d(width, width, 1)
+        self.bn1, self.bnorm0, self.bnorm1, self.bnorm2 = (nn.BatchNorm1d(width) for _ in range(4))
+
+    def forward(
+        self, positions: Tensor, features: Tensor, *, guard: float | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Thin the cloud out.
+
+        Args:
+            positions: (B, P, 3) metres. features: (B, P, d). guard: see
+                :func:`~im2hands.networks.farthest_points.farthest_points`.
+
+        Returns:
+            Positions (B, n, 3), features (B, n, d) and indices (B, n) of the kept points.
+        """
+        picked = farthest_points(positions, self.count, guard=guard)
+        centres, own = take(positions, picked), take(features, picked)
+        index = nearest_neighbours(centres, positions, self.neighbours)
+        # The opposite sign of the transformer block's.
+        delta = self.fc_delta1(take(positions, index) - centres[:, :, None])
+
+        def gathered(linear: nn.Linear) -> Tensor:
+            return take(linear(features), index)
+
+        first = _attend(self.fc_gamma1, self.w_qs(own), gathered(self.w_ks), gathered(self.w_vs), delta)
+        inner = functional.relu(normalised(self.bn1, pointwise(self.conv1, first)))
+        first = normalised(self.bnorm0, first + pointwise(self.conv2, inner))
+        second = _attend(self.fc_gamma2, self.w_qs2(first), gathered(self.w_ks2), gathered(self.w_vs2), delta)
+        result = normalised(self.bnorm1, first + second)
+        return centres, normalised(self.bnorm2, result + own), picked
+
+
+class ElementwiseBlock(nn.Module):
+    """EM(d): two linear layers per point with batch normalisation, residual.
+
+    Args:
+        width: channels d.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv1d(width, width, 1), nn.Conv1d(width, width, 1)
+        self.bn1, self.bn2, self.bn3 = (nn.BatchNorm1d(width) for _ in range(3))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, N, d) to (B, N, d)."""
+        inner = functional.relu(normalised(self.bn1, pointwise(self.conv1, features)))
+        inner = functional.relu(normalised(self.bn2, pointwise(self.conv2, inner)))
+        return normalised(self.bn3, features + inner)
+
+
+def _attend(gamma: nn.Module, query: Tensor, key: Tensor, value: Tensor, delta: Tensor) -> Tensor:
+    """Sum over K neighbours: query (B, N, d); key, value (B, N or 1, K, d); delta (B, N, K, d)."""
+    weights = torch.softmax(gamma(query[:, :, None] - key + delta), dim=2)
+    return (weights * (value + delta)).sum(2)
