@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from im2hands.datasets.part_occupancy import posed_hands
+from im2hands.bones import BONE_ENDS
+from im2hands.datasets.part_occupancy import jitter_keypoints, posed_hands, signed_distance
 from im2hands.errors import FrameError
 from im2hands.fields import PartField
 from im2hands.reconstruction import load_reconstructor
@@ -103,3 +104,34 @@ def test_stray_parts_and_cavities_go():
 def test_a_field_without_an_inside_says_so():
     with pytest.raises(FrameError, match="finds no hand"):
         extract_surfaces(Balls([((0.0, 0.0, 0.0), -0.01)]), 0.003)
+
+
+def _sections(keypoints: torch.Tensor) -> torch.Tensor:
+    """Points (15, 177, 3) of a disc across the middle of each phalanx of a hand (21, 3), 0.12 palms in radius."""
+    starts, ends = (torch.tensor(column) for column in zip(*BONE_ENDS[1:], strict=True))
+    along = keypoints[ends] - keypoints[starts]
+    along = along / along.norm(dim=-1, keepdim=True)
+    across = torch.linalg.cross(along, along.roll(1, dims=-1))
+    across = across / across.norm(dim=-1, keepdim=True)
+    steps = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, 15, dtype=torch.float64)] * 2, indexing="ij"), dim=-1)
+    disc = steps.reshape(-1, 2)[steps.reshape(-1, 2).norm(dim=-1) <= 1.06] * 0.12 * keypoints[9].norm()
+    offsets = disc[:, :1] * across[:, None] + disc[:, 1:] * torch.linalg.cross(along, across)[:, None]
+    return 0.5 * (keypoints[starts] + keypoints[ends])[:, None] + offsets
+
+
+def test_fingers_are_not_threads_when_joints_are_defined_elsewhere():
+    """Other detectors put joints elsewhere along and beside the bones; every phalanx keeps its flesh all the same."""
+    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.0017)
+    hands = posed_hands(8, 515)
+    moved = jitter_keypoints(hands.keypoints, torch.Generator().manual_seed(2), noise=0.0, definition=1.0)
+    field = reconstructor.field(moved.numpy(), ["right"] * 8)
+    ratios = []
+    for hand in range(8):
+        truth = _sections(hands.keypoints[hand])
+        vertices = np.ascontiguousarray(hands.vertices[hand].numpy())
+        real = (signed_distance(truth.reshape(-1, 3).numpy(), vertices, hands.faces)[0] < 0).reshape(15, -1).sum(axis=1)
+        asked = _sections(field._keypoints[hand].double()).float().reshape(-1, 3)
+        found = field.logits(torch.full((len(asked),), hand), asked).reshape(15, -1) > 0
+        ratios.append(found.sum(dim=1).numpy() / real)
+    ratios = np.concatenate(ratios)
+    assert 0.8 < np.median(ratios) < 1.25 and (ratios > 0.4).mean() >= 0.98
