@@ -1,0 +1,250 @@
+"""The published initial occupancy network: an image and the bones of each hand to occupancy (specification section 6).
+
+Encode the image once (:meth:`InitialOccupancy.encode`), prepare each hand once (:meth:`InitialOccupancy.hand`), then
+ask as many points as wanted. Hands do not see each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..bones import BONE_COUNT, QUERY_SCALE, Bones
+from ..hands import Side
+from .attention import DROPOUT, ImageTokens, QueryImageAttention
+from .image_encoder import DECODER_CHANNELS, ImageEncoder
+from .part_decoder import IMAGE_FEATURES
+from .published_layout import PublishedPartDecoder
+
+IMAGE_CHANNELS = 32
+TOKEN_GRID = 4
+HEADS = 2
+CHUNK = 4096
+"""Queries evaluated at once where no gradient is wanted: bounds the memory, and stays in the processor's cache."""
+
+DepthReference = Literal["wrist", "first query"] | Tensor
+"""What the depth of a query is measured from (6.2, step 2).
+
+"wrist": the wrist of the hand whose query space the points live in; the result does not depend on how points are
+grouped into calls. "first query": the first point of the call, as the published inference does it; for parity only. Or
+camera depths (B,), metres. Training drew the reference at random from around the hand, so published weights know both.
+"""
+
+
+class Extrinsics(NamedTuple):
+    """World to camera: ``X_cam = rotation @ X + translation``; (B, 3, 3) and (B, 3), metres."""
+
+    rotation: Tensor
+    translation: Tensor
+
+
+class ImageFeatures(NamedTuple):
+    """What the network keeps of B images.
+
+    Args:
+        feature_map: (B, 32, 64, 64) ``F``. left, right: image tokens of each hand's attention.
+    """
+
+    feature_map: Tensor
+    left: ImageTokens
+    right: ImageTokens
+
+
+class PointwiseLinear(nn.Conv1d):
+    """A linear layer (..., in) to (..., out) whose weight (out, in, 1) has the published convolution's shape."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__(width_in, width_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return functional.linear(x, self.weight[..., 0], self.bias)
+
+
+class PointEmbedding(nn.Sequential):
+    """Camera coordinates (B, N, 3) to an embedding (B, N, width), each point alone (6.2, step 3)."""
+
+    def __init__(self, width: int, hidden: int = 32, dropout: float = DROPOUT) -> None:
+        super().__init__(PointwiseLinear(3, hidden), nn.ReLU(), nn.Dropout(dropout), PointwiseLinear(hidden, width))
+
+
+class SideNetworks(NamedTuple):
+    """The weights that belong to one side."""
+
+    embedding: PointEmbedding
+    attention: QueryImageAttention
+    decoder: PublishedPartDecoder
+
+
+class InitialOccupancy(nn.Module):
+    """The initial occupancy network; its state_dict is the published one (848 entries)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image_encoder = ImageEncoder()
+        self.image_final_layer = nn.Conv2d(2 * DECODER_CHANNELS, IMAGE_CHANNELS, 1)
+        for side in ("left", "right"):
+            attention = QueryImageAttention(
+                IMAGE_CHANNELS, IMAGE_CHANNELS, IMAGE_FEATURES, grid=TOKEN_GRID, heads=HEADS
+            )
+            self.add_module(f"{side}_pt_embeddings", PointEmbedding(IMAGE_FEATURES - 3))
+            self.add_module(f"img_ex_{side}", attention)
+            self.add_module(f"{side}_decoder", PublishedPartDecoder(IMAGE_FEATURES))
+
+    def side(self, side: Side) -> SideNetworks:
+        """The weights that belong to one side."""
+        return SideNetworks(
+            cast(PointEmbedding, self.get_submodule(f"{side}_pt_embeddings")),
+            cast(QueryImageAttention, self.get_submodule(f"img_ex_{side}")),
+            cast(PublishedPartDecoder, self.get_submodule(f"{side}_decoder")),
+        )
+
+    def encode(self, image: Tensor) -> ImageFeatures:
+        """Everything that depends on the image alone.
+
+        Args:
+            image: (B, 3, 256, 256), RGB, ImageNet-normalised (2.3).
+        """
+        maps = self.image_encoder(image)
+        feature_map = self.image_final_layer(torch.cat([maps.heatmap[-1], maps.dense[-1]], dim=1))
+        left, right = (self.side(side).attention.encode(feature_map) for side in ("left", "right"))
+        return ImageFeatures(feature_map, left, right)
+
+    def hand(self, side: Side, features: ImageFeatures, bones: Bones, camera: Extrinsics | None = None) -> InitialHand:
+        """The hand of one side in B images, ready to be asked.
+
+        Args:
+            side: whose weights. features: of the B images. bones: of the B hands. camera: from the frame the bones were
+                made in to the camera's; None where that is the camera frame already.
+        """
+        return InitialHand(self.side(side), getattr(features, side), bones, camera)
+
+    def forward(
+        self,
+        image: Tensor,
+        hands: Mapping[Side, tuple[Bones, Tensor]],
+        camera: Extrinsics | None = None,
+        depth_reference: DepthReference = "wrist",
+    ) -> dict[Side, Tensor]:
+        """Occupancy (B, N) of each hand at its own points; for training.
+
+        Args:
+            image: (B, 3, 256, 256). hands: bones of B hands and points (B, N, 3), query space, per side.
+            camera: see :meth:`hand`.
+        """
+        features = self.encode(image)
+        return {
+            side: self.hand(side, features, bones, camera).occupancy(points, depth_reference)
+            for side, (bones, points) in hands.items()
+        }
+
+
+class InitialHand:
+    """One hand of B images: all that does not depend on the query point is computed here, once.
+
+    Points are in the hand's query space (canonical frame / 0.4) throughout. Geometry is computed in float64 and then
+    rounded to the network's type (6.2, step 6).
+
+    Args:
+        networks: of the hand's side. tokens: of the image. bones, camera: see :meth:`InitialOccupancy.hand`.
+    """
+
+    def __init__(
+        self, networks: SideNetworks, tokens: ImageTokens, bones: Bones, camera: Extrinsics | None = None
+    ) -> None:
+        self.networks, self.tokens, self.bones = networks, tokens, bones
+        like = networks.decoder.pose_weight
+        exact = torch.zeros((), dtype=torch.float64, device=like.device)
+        self.dtype = like.dtype
+        self.folded = networks.decoder.fold(bones.transforms, bones.lengths)
+        transforms = bones.transforms.to(exact)
+        self._turn, self._shift = transforms[:, :, :3, :3] / QUERY_SCALE, transforms[:, :, :3, 3]
+        # Query space to the camera (6.2, step 1), as one affine map: X = R ((0.4 Mᵀ p + wrist) * mirror) + T.
+        mirror, wrist = bones.mirror.to(exact), bones.wrist.to(exact)
+        to_world = QUERY_SCALE * mirror[:, :, None] * bones.rotation.to(exact).mT
+        world_wrist = wrist * mirror
+        if camera is None:
+            self._camera_turn, self._camera_shift = to_world, world_wrist
+        else:
+            rotation, translation = camera.rotation.to(exact), camera.translation.to(exact)
+            self._camera_turn = rotation @ to_world
+            self._camera_shift = (rotation @ world_wrist[..., None])[..., 0] + translation
+
+    def camera_points(self, points: Tensor) -> Tensor:
+        """Points (B, N, 3) to the camera frame, metres, float64."""
+        return points.double() @ self._camera_turn.mT + self._camera_shift[:, None]
+
+    def bone_local(self, points: Tensor) -> Tensor:
+        """Points (B, N, 3) in every bone's straight frame, (B, N, 16, 3), query-space units."""
+        local = torch.einsum("bkij,bnj->bnki", self._turn, points.double()) + self._shift[:, None]
+        return local.to(self.dtype)
+
+    def point_features(self, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:
+        """``v`` (B, N, 19): camera coordinates and their embedding (6.2, steps 1 to 3)."""
+        return self._embedded(self.camera_points(points), self._reference(points, depth_reference))
+
+    def image_features(self, point_features: Tensor) -> Tensor:
+        """``u`` (B, N, 19), read from the image for point features ``v`` (6.2, step 5)."""
+        return self.networks.attention(point_features, self.tokens)
+
+    def part_logits(self, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:
+        """Logits (B, N, 16) of the sixteen parts at ``points`` (B, N, 3)."""
+        return self._logits(self, points, depth_reference)
+
+    def occupancy(self, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:
+        """Occupancy (B, N), probabilities: the largest of the sixteen parts' (6.2, step 6)."""
+        return torch.sigmoid(self.part_logits(points, depth_reference).amax(-1))
+
+    def occupancy_at_other(
+        self,
+        other: InitialHand,
+        points: Tensor,
+        depth_reference: DepthReference = "wrist",
+        *,
+        compatibility: bool = False,
+    ) -> Tensor:
+        """Occupancy (B, N) of this hand at the other hand's points: the penetration term of training.
+
+        Args:
+            other: the other hand. points: (B, N, 3), in the OTHER hand's query space. depth_reference: a first query
+                is the first of those points.
+            compatibility: reproduce the published code, which asks this hand's parts as if the points were in its own
+                query space (13.5). By default the points are first brought there.
+        """
+        if compatibility:
+            return torch.sigmoid(self._logits(other, points, depth_reference).amax(-1))
+        own = self.bones.to_query_space(other.bones.from_query_space(points.to(other.bones.rotation)))
+        return self.occupancy(own.to(points), depth_reference)
+
+    def _reference(self, points: Tensor, depth_reference: DepthReference) -> Tensor:
+        """Camera depth that counts as 0, (B, 1, 1) metres."""
+        if isinstance(depth_reference, Tensor):
+            return depth_reference.to(self._camera_shift)[:, None, None]
+        if depth_reference == "wrist" or not points.shape[1]:
+            return self._camera_shift[:, None, 2:]
+        return self.camera_points(points[:, :1])[..., 2:]
+
+    def _embedded(self, seen: Tensor, reference: Tensor) -> Tensor:
+        """Camera points (B, N, 3) to ``v`` (B, N, 19)."""
+        seen = torch.cat([seen[..., :2], seen[..., 2:] - reference], dim=-1).to(self.dtype)
+        return torch.cat([seen, self.networks.embedding(seen)], dim=-1)
+
+    def _logits(self, owner: InitialHand, points: Tensor, depth_reference: DepthReference) -> Tensor:
+        """Part logits at points whose camera coordinates are those of the query space of ``owner``."""
+        # The reference belongs to the whole call, not to a chunk of it.
+        reference = owner._reference(points, depth_reference)
+        chunk = points.shape[1] if torch.is_grad_enabled() else CHUNK
+        parts = [self._chunk_logits(owner, part, reference) for part in points.split(max(chunk, 1), dim=1)]
+        return torch.cat(parts, dim=1)
+
+    def _chunk_logits(self, owner: InitialHand, points: Tensor, reference: Tensor) -> Tensor:
+        batch, count = points.shape[:2]
+        image = self.image_features(self._embedded(owner.camera_points(points), reference)).flatten(0, 1)
+        local = self.bone_local(points).flatten(0, 1)
+        hand = torch.arange(batch, device=local.device).repeat_interleave(count)
+        logits = [self.folded.part_logits(bone, hand, local[:, bone], image) for bone in range(BONE_COUNT)]
+        return torch.stack(logits, dim=-1).unflatten(0, (batch, count))
