@@ -108,6 +108,9 @@ def test_logits_and_occupancy(golden, hands, network, features, camera, side, st
     if start == "joints":
         bones = bones_from_keypoints(torch.from_numpy(golden[f"{side}_joints"])[None], [side])
         assert worst(bones.wrist[0], golden[f"{side}_root_xyz"]) <= 1e-7
+        assert worst(bones.transforms[0], golden[f"{side}_inputs"]) <= 5e-5
+        assert worst(bones.lengths[0], golden[f"{side}_bone_lengths"]) <= 1e-6
+        assert worst(bones.rotation[0], golden[f"{side}_root_rot_mat"][:3, :3]) <= 1e-6
         hand = network.hand(side, features, bones, camera)
     assert worst(hand.part_logits(points, "first query")[0], golden[f"{side}_part_logits"]) <= LOGITS
     assert worst(hand.occupancy(points, "first query")[0], golden[f"{side}_occ"]) <= OCCUPANCY
@@ -182,3 +185,10 @@ def test_without_a_camera_the_bones_are_in_the_camera_frame(network, features, g
     in_world = network.hand("right", features, bones_from_keypoints(world, ["right"]), camera)
     in_camera = network.hand("right", features, bones_from_keypoints(seen, ["right"]))
     assert torch.allclose(in_world.occupancy(points), in_camera.occupancy(points), atol=1e-5)
+
+
+def test_every_array_is_compared(golden):
+    scene = {"image_rgb_u8", "cam_R", "cam_T", "cam_K", "img_feat"}  # this network does not read cam_K
+    given = {"joints", "inputs", "bone_lengths", "root_rot_mat", "root_xyz", "points"}
+    steps = {"grid_feat", "pt_feat", "local_img_feat", "bone_latent", "bone_local_xyz", "part_logits", "occ"}
+    assert set(golden) == scene | {f"{side}_{name}" for side in SIDES for name in given | steps}
