@@ -83,7 +83,7 @@ class RefinedOccupancy(nn.Module):
     def __init__(self, *, compatibility: bool = False) -> None:
         super().__init__()
         self.compatibility = compatibility
-        self.init_occ = InitialOccupancy()
+        self.init_occ = InitialOccupancy().requires_grad_(False)
         self.image_encoder = ImageEncoder()
         self.image_final_layer = nn.Conv2d(2 * DECODER_CHANNELS, IMAGE_CHANNELS, 1)
         self.hms_global_layer = nn.Conv2d(DECODER_CHANNELS, CODE // 2, 8)

@@ -8,10 +8,13 @@ import torch
 from golden import fill, image_tensor, load, state_table, worst
 from im2hands.bones import Bones
 from im2hands.hands import SIDES
+from im2hands.lattice_surface import extract
+from im2hands.mise import Mise, lattice_positions
 from im2hands.networks.refined_occupancy import PictureFeatures, RefinedHands, RefinedOccupancy, View
 
 FEATURES = 5e-5
 OCCUPANCY = 1e-5
+MESH_VALUES, MESH_VERTICES, MESH_EXPORTED = 5e-6, 1e-9, 1e-7
 MIRROR = {"left": (-1.0, 1.0, 1.0), "right": (1.0, 1.0, 1.0)}
 
 
@@ -136,6 +139,37 @@ def test_penetration_branch(hands, points, side, other):
     assert worst(found[0], golden[f"{side}_occ_pen"]) <= OCCUPANCY
 
 
+@pytest.mark.parity
+@pytest.mark.parametrize("side", SIDES)
+@torch.no_grad()
+def test_refined_stage_meshes(hands, bones, side):
+    mesh = load("mesh_ref_occ")
+    threshold = float(mesh["threshold"][0])
+    mise = Mise(int(mesh["resolution0"][0]), int(mesh["upsampling_steps"][0]), threshold)
+    counts = mesh["counts"][:, SIDES.index(side)]
+    start = 0
+    for count in counts[counts > 0]:
+        rows = slice(start, start + count)
+        asked = lattice_positions(mise.unknown, mise.resolution)
+        assert np.array_equal(asked, mesh[f"{side}_points"][rows])
+        values = hands.occupancy(side, torch.from_numpy(asked)[None], "first query")[0]
+        assert worst(values, mesh[f"{side}_values"][rows]) <= MESH_VALUES
+        # Go on with the recorded values: a difference in the last bit may turn a cell.
+        mise.update(mesh[f"{side}_values"][rows])
+        start += count
+    assert start == len(mesh[f"{side}_points"]) and not len(mise.unknown)
+    grid = mise.dense()
+    assert np.array_equal(grid, mesh[f"{side}_grid"])
+    surface = extract(grid, threshold)
+    assert worst(surface.vertices, mesh[f"{side}_vertices"]) <= MESH_VERTICES
+    assert np.array_equal(surface.faces, mesh[f"{side}_faces"])
+    assert worst(surface.in_world(bones[side]).vertices, mesh[f"{side}_vertices_exported"]) <= MESH_EXPORTED
+    compared = ("points", "values", "grid", "vertices", "faces", "vertices_exported")
+    assert set(mesh) == {"threshold", "resolution0", "upsampling_steps", "counts"} | {
+        f"{s}_{name}" for s in SIDES for name in compared
+    }
+
+
 def test_every_array_is_compared(golden):
     given = ("root_xyz", "joints", "inputs", "bone_lengths", "root_rot_mat", "points", "anchor_points_mm")
     compared = (
@@ -208,3 +242,17 @@ def test_the_nested_network_is_frozen(network):
     assert network.image_encoder.training and not network.init_occ.training
     assert not any(module.training for module in network.init_occ.modules())
     network.eval()
+
+
+def test_gradients_reach_every_weight_in_use_but_not_the_nested_network(network, golden, bones, view, anchors, points):
+    some = {side: (bones[side], points[side][:, :40]) for side in SIDES}
+    found = network(image_tensor(golden["image_rgb_u8"]), some, view, anchors)
+    (found["left"].sum() + found["right"].square().sum()).backward()
+    without = {name for name, parameter in network.named_parameters() if parameter.grad is None}
+    network.zero_grad(set_to_none=True)
+    own = {name for name in without if not name.startswith("init_occ.")}
+    unused = {f"image_encoder.{part}" for part in ("resnet.fc", "hms_decoder.final_layer", "dp_decoder.final_layer")}
+    assert own == {f"{layer}.{leaf}" for layer in unused for leaf in ("weight", "bias")} | {
+        "trans_dec.ct1.fc_gamma.2.bias"  # the softmax does not see it
+    }
+    assert without >= {name for name, _ in network.named_parameters() if name.startswith("init_occ.")}
