@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from .vector_attention import ElementwiseBlock, SetAbstraction, TwoLayers, VectorAttentionBlock
+from .pair_attention import TwoLayers
+from .vector_attention import ElementwiseBlock, SetAbstraction, VectorAttentionBlock
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,11 @@ from .refinement_decoder import FoldedHands, RefinementDecoder
 PICTURE_SIZE = 256
 IMAGE_CHANNELS = 32
 CODE = 256
-CHUNK = 1024
-"""Queries evaluated at once where no gradient is wanted: what they need stays in the processor's cache."""
+CHUNK = 4096
+"""Queries evaluated at once on a CPU where no gradient is wanted: bounds the memory."""
+
+CHUNK_ACCELERATOR = 1 << 15
+"""The same elsewhere."""
 
 
 class View(NamedTuple):
@@ -268,9 +271,11 @@ class RefinedHands:
         self, folded: Mapping[Side, FoldedHands], side: Side, owner: Side, points: Tensor, initial: Tensor
     ) -> Tensor:
         """Logits of the hand ``side`` at points in the query space of ``owner``."""
-        chunk = points.shape[1] if torch.is_grad_enabled() else CHUNK
+        chunk = CHUNK if points.device.type == "cpu" else CHUNK_ACCELERATOR
+        if torch.is_grad_enabled():
+            chunk = max(points.shape[1], 1)
         results = []
-        for part, occupancy in zip(points.split(max(chunk, 1), 1), initial.split(max(chunk, 1), 1), strict=True):
+        for part, occupancy in zip(points.split(chunk, 1), initial.split(chunk, 1), strict=True):
             sampled = self.query(owner, part)
             repeated = occupancy.to(sampled.features)[..., None].expand(-1, -1, IMAGE_CHANNELS)
             extra = torch.cat([sampled.features, repeated], dim=-1)

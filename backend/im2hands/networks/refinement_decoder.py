@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .farthest_points import nearest_neighbours, take
-from .vector_attention import TwoLayers
+from .farthest_points import nearest_neighbours
+from .pair_attention import PairAttention, Table, Token, TwoLayers
 
 
 class AnchorCrossAttention(nn.Module):
@@ -78,22 +78,11 @@ class RefinementDecoder(nn.Module):
             features: (B, A, inputs) of the anchors.
         """
         attention = self.ct1
-        delta_1, delta_2 = attention.fc_delta.first, attention.fc_delta.second
-        gamma_1, gamma_2 = attention.fc_gamma.first, attention.fc_gamma.second
+        pairs = PairAttention(attention.fc_delta, attention.fc_gamma)
         query = attention.w_qs(code)
-        # gamma_1(q - k + delta_2 h) = gamma_1(q - k + b) + (gamma_1 delta_2) h, h the hidden layer of fc_delta.
-        key = gamma_1(query[:, None] - attention.w_ks(features) + delta_2.bias)
-        global_hidden = functional.relu(gamma_1(query - attention.w_k_global(code)))
-        return FoldedHands(
-            decoder=self,
-            positions=positions,
-            offsets=positions @ delta_1.weight.T - delta_1.bias,
-            keys=key,
-            values=attention.w_vs(features) + delta_2.bias,
-            pair_weight=torch.cat([delta_2.weight, gamma_1.weight @ delta_2.weight]),
-            global_score=global_hidden @ gamma_2.weight.T,
-            global_value=attention.w_v_global(code),
-        )
+        token = pairs.token(query, attention.w_k_global(code), attention.w_v_global(code))
+        table = pairs.table(positions, attention.w_ks(features), attention.w_vs(features))
+        return FoldedHands(self, pairs, positions, pairs.queries(query)[:, None], table, token)
 
 
 @dataclass(frozen=True)
@@ -101,40 +90,28 @@ class FoldedHands:
     """The decoder of B hands (see :meth:`RefinementDecoder.fold`); d is the width of the attention.
 
     Args:
-        decoder: the weights that stay as they are. positions: (B, A, 3) anchors. offsets: (B, A, d), what is taken
-            from the first layer of the position encoding. keys, values: (B, A, d). pair_weight: (2d, d).
-        global_score, global_value: (B, d), of the global token.
+        decoder: the weights that stay as they are. pairs: those of the attention, folded. positions: (B, A, 3) anchors.
+        queries: (B, 1, d), the same for all points. table: what the anchors offer. token: the hand code's.
     """
 
     decoder: RefinementDecoder
+    pairs: PairAttention
     positions: Tensor
-    offsets: Tensor
-    keys: Tensor
-    values: Tensor
-    pair_weight: Tensor
-    global_score: Tensor
-    global_value: Tensor
+    queries: Tensor
+    table: Table
+    token: Token
 
     def __getitem__(self, hands: slice) -> FoldedHands:
         """Some of the hands."""
+        token = Token(self.token.score[hands], self.token.value[hands])
         return FoldedHands(
-            self.decoder, self.positions[hands], self.offsets[hands], self.keys[hands], self.values[hands],
-            self.pair_weight, self.global_score[hands], self.global_value[hands],
-        )  # fmt: skip
+            self.decoder, self.pairs, self.positions[hands], self.queries[hands], self.table[hands], token
+        )
 
     def attend(self, positions: Tensor) -> Tensor:
         """Cross attention ``ct1`` of query positions (B, N, 3), the anchors' frame, metres, to (B, N, d)."""
-        attention = self.decoder.ct1
         index = nearest_neighbours(positions, self.positions, self.decoder.neighbours)
-        first = positions @ attention.fc_delta.first.weight.T
-        hidden = functional.relu(first[:, :, None] - take(self.offsets, index))
-        delta, scores = functional.linear(hidden, self.pair_weight).chunk(2, dim=-1)
-        # The bias of the last layer is the same for all tokens: the softmax does not see it.
-        scores = functional.relu(scores + take(self.keys, index)) @ attention.fc_gamma.second.weight.T
-        everywhere = self.global_score[:, None, None].expand(-1, positions.shape[1], -1, -1)
-        weights = torch.softmax(torch.cat([scores, everywhere], dim=2), dim=2)
-        near = (weights[:, :, :-1] * (delta + take(self.values, index))).sum(2)
-        return near + weights[:, :, -1] * self.global_value[:, None]
+        return self.pairs.attend(self.pairs.own(positions), self.queries, self.table, index, self.token)
 
     def logits(self, positions: Tensor, extra: Tensor) -> Tensor:
         """Occupancy of queries.

@@ -1,35 +1,12 @@
-"""Vector attention over point clouds: transformer block, set abstraction and elementwise block (specification 7.4).
-
-*Vector* attention weighs every channel by itself: the weights of a pair of points come from a small network of the
-difference of query and key plus an encoding of the difference of positions, and are not scaled.
-"""
+"""Blocks over point clouds: transformer block, set abstraction and elementwise block (specification 7.4)."""
 
 from __future__ import annotations
 
-from typing import cast
-
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .farthest_points import farthest_points, nearest_neighbours, take
-
-
-class TwoLayers(nn.Sequential):
-    """Linear, ReLU, linear: (..., inputs) to (..., width)."""
-
-    def __init__(self, inputs: int, width: int) -> None:
-        super().__init__(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width))
-
-    @property
-    def first(self) -> nn.Linear:
-        """The layer before the ReLU."""
-        return cast(nn.Linear, self[0])
-
-    @property
-    def second(self) -> nn.Linear:
-        """The layer after the ReLU."""
-        return cast(nn.Linear, self[2])
+from .pair_attention import PairAttention, TwoLayers
 
 
 def pointwise(convolution: nn.Conv1d, features: Tensor) -> Tensor:
@@ -68,14 +45,10 @@ class VectorAttentionBlock(nn.Module):
         Returns:
             (B, N, d).
         """
-        query, key, value = self.w_qs(features), self.w_ks(features), self.w_vs(features)
-        if self.neighbours is None:
-            near, key, value = positions[:, None], key[:, None], value[:, None]
-        else:
-            index = nearest_neighbours(positions, positions, self.neighbours)
-            near, key, value = take(positions, index), take(key, index), take(value, index)
-        delta = self.fc_delta(positions[:, :, None] - near)
-        attended = _attend(self.fc_gamma, query, key, value, delta)
+        index = None if self.neighbours is None else nearest_neighbours(positions, positions, self.neighbours)
+        pairs = PairAttention(self.fc_delta, self.fc_gamma)
+        table = pairs.table(positions, self.w_ks(features), self.w_vs(features))
+        attended = pairs.attend(pairs.own(positions), pairs.queries(self.w_qs(features)), table, index)
         return normalised(self.bn, attended + features)
 
 
@@ -113,16 +86,22 @@ class SetAbstraction(nn.Module):
         picked = farthest_points(positions, self.count, guard=guard)
         centres, own = take(positions, picked), take(features, picked)
         index = nearest_neighbours(centres, positions, self.neighbours)
-        # The opposite sign of the transformer block's.
-        delta = self.fc_delta1(take(positions, index) - centres[:, :, None])
+        layers = (
+            (self.fc_gamma1, self.w_qs, self.w_ks, self.w_vs),
+            (self.fc_gamma2, self.w_qs2, self.w_ks2, self.w_vs2),
+        )
 
-        def gathered(linear: nn.Linear) -> Tensor:
-            return take(linear(features), index)
+        def attended(layer: int, queries: Tensor) -> Tensor:
+            gamma, w_qs, w_ks, w_vs = layers[layer]
+            pairs = PairAttention(self.fc_delta1, gamma)
+            # The opposite sign of the transformer block's.
+            table = pairs.table(positions, w_ks(features), w_vs(features), sign=-1.0)
+            return pairs.attend(pairs.own(centres, sign=-1.0), pairs.queries(w_qs(queries)), table, index)
 
-        first = _attend(self.fc_gamma1, self.w_qs(own), gathered(self.w_ks), gathered(self.w_vs), delta)
+        first = attended(0, own)
         inner = functional.relu(normalised(self.bn1, pointwise(self.conv1, first)))
         first = normalised(self.bnorm0, first + pointwise(self.conv2, inner))
-        second = _attend(self.fc_gamma2, self.w_qs2(first), gathered(self.w_ks2), gathered(self.w_vs2), delta)
+        second = attended(1, first)
         result = normalised(self.bnorm1, first + second)
         return centres, normalised(self.bnorm2, result + own), picked
 
@@ -144,9 +123,3 @@ class ElementwiseBlock(nn.Module):
         inner = functional.relu(normalised(self.bn1, pointwise(self.conv1, features)))
         inner = functional.relu(normalised(self.bn2, pointwise(self.conv2, inner)))
         return normalised(self.bn3, features + inner)
-
-
-def _attend(gamma: nn.Module, query: Tensor, key: Tensor, value: Tensor, delta: Tensor) -> Tensor:
-    """Sum over K neighbours: query (B, N, d); key, value (B, N or 1, K, d); delta (B, N, K, d)."""
-    weights = torch.softmax(gamma(query[:, :, None] - key + delta), dim=2)
-    return (weights * (value + delta)).sum(2)

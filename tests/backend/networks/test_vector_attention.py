@@ -65,20 +65,25 @@ def test_set_abstraction_thins_out_and_a_batch_equals_singles():
             assert torch.allclose(alone[1][0], found[hand], atol=1e-5)
 
 
-def test_position_signs_are_opposite_in_the_two_blocks():
-    """7.4: a transformer block encodes self minus neighbour, set abstraction neighbour minus centre."""
-    positions, features = cloud(points=6, hands=1)
+def test_set_abstraction_is_what_the_specification_says():
+    """The position encoding has the opposite sign of the transformer block's; both passes share it."""
     torch.manual_seed(4)
-    seen: list[torch.Tensor] = []
-    transformer, down = ready(VectorAttentionBlock(WIDTH, None)), ready(SetAbstraction(WIDTH, 6, 6))
-    for module in (transformer.fc_delta, down.fc_delta1):
-        module.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    block = ready(SetAbstraction(WIDTH, 9, 5))
+    positions, features = cloud(hands=1)
     with torch.no_grad():
-        transformer(positions, features)
-        down(positions, features)
-    # The first point is the first centre; sums over all neighbours do not depend on their order.
-    assert torch.allclose(seen[0][0, 0].sum(0), -seen[1][0, 0].sum(0), atol=1e-6)
-    assert seen[0][0, 0].abs().sum() > 0
+        _, found, picked = block(positions, features)
+        x, f = positions[0], features[0]
+        for row, i in enumerate(picked[0]):
+            near = (x - x[i]).square().sum(-1).argsort()[:5]
+            delta = block.fc_delta1(x[near] - x[i])
+            weights = block.fc_gamma1(block.w_qs(f[i]) - block.w_ks(f[near]) + delta).softmax(0)
+            first = (weights * (block.w_vs(f[near]) + delta)).sum(0)[None]
+            inner = block.bn1(block.conv1(first[..., None])).relu()
+            first = block.bnorm0(first + block.conv2(inner)[..., 0])
+            weights = block.fc_gamma2(block.w_qs2(first) - block.w_ks2(f[near]) + delta).softmax(0)
+            second = (weights * (block.w_vs2(f[near]) + delta)).sum(0)
+            result = block.bnorm2(block.bnorm1(first + second) + f[i])
+            assert torch.allclose(found[0, row], result[0], atol=1e-5)
 
 
 def test_elementwise_block_sees_one_point_only():

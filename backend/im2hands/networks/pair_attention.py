@@ -1,0 +1,144 @@
+"""Vector attention over pairs of points, with every product of weights made once (specification 7.4, 7.6).
+
+*Vector* attention weighs every channel by itself: the weights of a pair of points come from a small network (gamma) of
+query minus key plus an encoding (delta) of the difference of positions, softmax over the pairs of a query, not scaled:
+
+    result_i = sum_j softmax_j(gamma(q_i - k_j + delta_ij)) * (v_j + delta_ij)
+
+Layers that do not see a pair are applied to points: the first layers of delta and gamma are linear in the difference,
+and the second layer of delta followed by the first of gamma is one matrix. What is left for a pair is three products
+with a d x d matrix. The bias of gamma's last layer is the same for all pairs of a query: the softmax does not see it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .farthest_points import take
+
+PAIRS = 2048
+"""Pairs evaluated at once on a CPU where no gradient is wanted: what they need stays in the processor's cache."""
+
+PAIRS_ACCELERATOR = 1 << 17
+"""The same elsewhere: many to keep the device busy, about 0.3 GB at the published widths."""
+
+
+class TwoLayers(nn.Sequential):
+    """Linear, ReLU, linear: (..., inputs) to (..., width)."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width))
+
+    @property
+    def first(self) -> nn.Linear:
+        """The layer before the ReLU."""
+        return cast(nn.Linear, self[0])
+
+    @property
+    def second(self) -> nn.Linear:
+        """The layer after the ReLU."""
+        return cast(nn.Linear, self[2])
+
+
+class Token(NamedTuple):
+    """One more token that every query of a hand attends to: scores and value, (B, d) each."""
+
+    score: Tensor
+    value: Tensor
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the points attended to offer.
+
+    Args:
+        positions, keys, values: (B, P, d), encoded by :class:`PairAttention`.
+    """
+
+    positions: Tensor
+    keys: Tensor
+    values: Tensor
+
+    def __getitem__(self, hands: slice) -> Table:
+        """Some of the hands."""
+        return Table(self.positions[hands], self.keys[hands], self.values[hands])
+
+
+class PairAttention:
+    """The folded weights of one vector attention; differentiable with respect to both networks.
+
+    Args:
+        delta: the encoding of positions, 3 to d. gamma: the network of the weights, d to d.
+    """
+
+    def __init__(self, delta: TwoLayers, gamma: TwoLayers) -> None:
+        self._delta, self._gamma = delta, gamma
+        self._pair_weight = torch.cat([delta.second.weight, gamma.first.weight @ delta.second.weight])
+
+    def own(self, positions: Tensor, sign: float = 1.0) -> Tensor:
+        """Query positions (B, N, 3), encoded; delta sees query minus neighbour, for ``sign`` -1 the opposite."""
+        return sign * functional.linear(positions, self._delta.first.weight) + self._delta.first.bias
+
+    def queries(self, queries: Tensor) -> Tensor:
+        """Queries (..., d), encoded."""
+        return self._gamma.first(queries + self._delta.second.bias)
+
+    def table(self, positions: Tensor, keys: Tensor, values: Tensor, sign: float = 1.0) -> Table:
+        """The points attended to: positions (B, P, 3), keys and values (B, P, d); ``sign`` as for :meth:`own`."""
+        return Table(
+            functional.linear(positions, -sign * self._delta.first.weight),
+            functional.linear(keys, -self._gamma.first.weight),
+            values + self._delta.second.bias,
+        )
+
+    def token(self, queries: Tensor, key: Tensor, value: Tensor) -> Token:
+        """A token without position (its delta is 0) for one query (B, d) a hand; key and value (B, d)."""
+        hidden = functional.relu(self._gamma.first(queries - key))
+        return Token(functional.linear(hidden, self._gamma.second.weight), value)
+
+    def attend(
+        self, own: Tensor, queries: Tensor, table: Table, index: Tensor | None, token: Token | None = None
+    ) -> Tensor:
+        """The attention.
+
+        Args:
+            own: (B, N, d), of :meth:`own`. queries: (B, N, d), or (B, 1, d) for all alike, of :meth:`queries`.
+            table: of :meth:`table`. index: (B, N, K) int64, whom each query attends to; None is everybody.
+            token: one more for all queries.
+
+        Returns:
+            (B, N, d).
+        """
+        batch, count = own.shape[:2]
+        if torch.is_grad_enabled():
+            return self._attend(own, queries, table, index, token)
+        neighbours = table.keys.shape[1] if index is None else index.shape[-1]
+        pairs = PAIRS if own.device.type == "cpu" else PAIRS_ACCELERATOR
+        step = max(pairs // (batch * neighbours), 1)
+        results = []
+        for start in range(0, count, step):
+            rows = slice(start, start + step)
+            own_queries = queries if queries.shape[1] == 1 else queries[:, rows]
+            own_index = None if index is None else index[:, rows]
+            results.append(self._attend(own[:, rows], own_queries, table, own_index, token))
+        return torch.cat(results, dim=1) if results else torch.zeros_like(own)
+
+    def _attend(self, own: Tensor, queries: Tensor, table: Table, index: Tensor | None, token: Token | None) -> Tensor:
+        def gathered(values: Tensor) -> Tensor:
+            return values[:, None] if index is None else take(values, index)
+
+        hidden = functional.relu(own[:, :, None] + gathered(table.positions))
+        delta, scores = functional.linear(hidden, self._pair_weight).chunk(2, dim=-1)
+        scores = functional.relu(scores + (queries[:, :, None] + gathered(table.keys)))
+        scores = functional.linear(scores, self._gamma.second.weight)
+        if token is None:
+            return (torch.softmax(scores, dim=2) * (delta + gathered(table.values))).sum(2)
+        everywhere = token.score[:, None, None].expand(-1, own.shape[1], -1, -1)
+        weights = torch.softmax(torch.cat([scores, everywhere], dim=2), dim=2)
+        near = (weights[:, :, :-1] * (delta + gathered(table.values))).sum(2)
+        return near + weights[:, :, -1] * token.value[:, None]
