@@ -164,7 +164,8 @@ class RefinedOccupancy(nn.Module):
 class RefinedHands:
     """Two hands of B pictures: all that does not depend on the query point is computed here, once.
 
-    Points are in each hand's query space (canonical frame / 0.4). See :meth:`RefinedOccupancy.hands`.
+    Points are in each hand's query space (canonical frame / 0.4), on the network's device; bones, view and anchors may
+    be anywhere. See :meth:`RefinedOccupancy.hands`.
 
     Attributes:
         anchors: per side, the anchors in picture and space. centre: (B, 3), the middle of both hands' anchors (7.3).
@@ -184,6 +185,8 @@ class RefinedHands:
         view: View,
         anchors: Mapping[Side, Tensor],
     ) -> None:
+        device = features.code.device
+        view = View(*(value.to(device) for value in view))
         self.network, self.features, self.view = network, features, view
         self.batch = len(features.code)
         extrinsics = Extrinsics(view.rotation, view.translation)
@@ -191,7 +194,7 @@ class RefinedHands:
             self.initial = {
                 side: network.init_occ.hand(side, features.initial, bones[side], extrinsics) for side in SIDES
             }
-        seen = {side: view.camera_points(anchors[side].to(view.rotation.device)) for side in SIDES}
+        seen = {side: view.camera_points(anchors[side].to(device)) for side in SIDES}
         self.anchors = {side: network.sample(features, seen[side], view) for side in SIDES}
         everything = torch.cat([self.anchors[side].positions for side in SIDES], dim=1)
         self.centre = (everything.amin(1) + everything.amax(1)) / 2
