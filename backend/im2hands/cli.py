@@ -103,10 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_export(_command(commands, "export", "a take as glb, obj or ply", "cli_reports:run_export"))
     for name, tasks in TASKS.items():
         commands.add_parser(name, help=f"{TASK_HELP[name]}: {', '.join(tasks)}", add_help=False)
-    weights = _command(commands, "weights", "the networks' weights", "cli_reports:run_weights")
-    weights.add_argument("action", choices=["list"])
-    weights.add_argument("--folder", default="bundled", metavar="DIR", help="weights elsewhere (default: bundled)")
-    weights.add_argument("--json", action="store_true", help="for programs")
+    _add_weights(commands)
     benchmark = _command(commands, "benchmark", "seconds per stage for one photo", "cli_reports:run_benchmark")
     benchmark.add_argument("photo", nargs="?", help="default: a bundled one")
     benchmark.add_argument("--repeat", type=int, default=3, metavar="N", help="runs; the fastest counts (default: 3)")
@@ -128,6 +125,24 @@ def _command(commands: Any, name: str, text: str, target: str) -> argparse.Argum
 
     parser.set_defaults(run=run)
     return parser
+
+
+def _add_weights(commands: Any) -> None:
+    text = "the networks' weights: what is there, and import of the published checkpoints"
+    parser = commands.add_parser("weights", help=text, description=text[0].upper() + text[1:] + ".")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = _command(
+        actions, "list", "what stands in a weights folder, and whether it is whole", "cli_reports:run_weights"
+    )
+    listing.add_argument("--folder", default="bundled", metavar="DIR", help="weights elsewhere (default: bundled)")
+    listing.add_argument("--json", action="store_true", help="for programs")
+    taking = _command(
+        actions, "import", "the authors' checkpoints as weights for this program", "cli_reports:run_import"
+    )
+    taking.add_argument("files", nargs="+", metavar="FILE", help="init_occ.pt, ref_occ.pt, …, under any name")
+    taking.add_argument("--to", required=True, metavar="DIR", help="folder for the weights; made if it is not there")
+    taking.add_argument("--overwrite", action="store_true", help="replace networks that are there")
+    taking.add_argument("--json", action="store_true", help="for programs")
 
 
 def _task_parser(command: str) -> argparse.ArgumentParser:

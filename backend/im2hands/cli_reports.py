@@ -49,6 +49,26 @@ def run_weights(args: argparse.Namespace) -> int:
     return 0 if all(info.found and not info.problem for info in found) else EnvironmentError_.exit_code
 
 
+def run_import(args: argparse.Namespace) -> int:
+    """Import published checkpoints and print what they were."""
+    with _quiet(args):
+        from .weights.importer import import_checkpoints
+
+        imported = import_checkpoints(args.files, args.to, args.overwrite)
+    if args.json:
+        print(json.dumps([{"path": str(done.path), **done.card} for done in imported], indent=1))
+        return 0
+    for done in imported:
+        said = [f"{word} {done.card[word]}" for word in ("iteration", "epoch") if done.card[word] is not None]
+        said += (
+            [f"best validation {done.card['best_validation']:g}"] if done.card["best_validation"] is not None else []
+        )
+        said += [done.card["note"]] if done.card["note"] else []
+        print(f"{done.source} -> {done.path}" + (f"\n  {', '.join(said)}" if said else ""))
+    print(f"Licence: {imported[0].card['licence']}.")
+    return 0
+
+
 def run_benchmark(args: argparse.Namespace) -> int:
     """Print seconds per stage for one photo."""
     if args.repeat < 1:

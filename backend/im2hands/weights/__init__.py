@@ -44,14 +44,19 @@ def weights_folder(folder: str | Path = "bundled") -> Path:
 
 
 def list_weights(folder: str | Path = "bundled") -> list[WeightsInfo]:
-    """What stands in a weights folder: every card, and every network that is needed, each checked against its sha256.
+    """What stands in a weights folder: every network with a card or a file, each checked against its sha256.
+
+    The bundled folder must hold what is needed, and so must one that holds nothing at all: it is listed as missing.
+    A folder with other networks, imported ones for example, is complete as it is.
 
     Raises:
         WeightsError: there is no such folder.
     """
     path = weights_folder(folder)
-    names = sorted({card.stem for card in path.glob("*.json")} | set(_NEEDED))
-    return [_inspect(path, name) for name in names]
+    names = {file.stem for pattern in ("*.json", "*.safetensors") for file in path.glob(pattern)}
+    if not names or path.resolve() == BUNDLED.resolve():
+        names |= set(_NEEDED)
+    return [_inspect(path, name) for name in sorted(names)]
 
 
 def _inspect(folder: Path, name: str) -> WeightsInfo:
@@ -76,15 +81,20 @@ def _inspect(folder: Path, name: str) -> WeightsInfo:
     return WeightsInfo(name, path, digest, True, problem, card)
 
 
-def require_weights(name: str, folder: str | Path = "bundled") -> WeightsInfo:
+def require_weights(name: str, folder: str | Path = "bundled", hint: str = "") -> WeightsInfo:
     """The named weights, verified.
+
+    Args:
+        hint: what to do if they are missing or damaged; by default, to install again.
 
     Raises:
         WeightsError: missing, or not what their card says.
     """
-    info = next((entry for entry in list_weights(folder) if entry.name == name), None)
-    if info is None:
-        raise WeightsError(f"The weights {name} are missing in {weights_folder(folder)}.", "Install im2hands again.")
+    path = weights_folder(folder)
+    hint = hint or "Install im2hands again, or give another --weights."
+    info = _inspect(path, name)
+    if not info.found:
+        raise WeightsError(f"The weights {name} are missing in {path}.", hint)
     if info.problem:
-        raise WeightsError(f"The weights {name}: {info.problem}.", "Install im2hands again, or give another --weights.")
+        raise WeightsError(f"The weights {name}: {info.problem}.", hint)
     return info

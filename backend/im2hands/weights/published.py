@@ -1,0 +1,110 @@
+"""The published networks from a folder of imported weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+from ..networks.image_encoder import ImageEncoder
+from ..networks.initial_occupancy import InitialOccupancy
+from ..networks.keypoint_refinement import KeypointRefinement
+from ..networks.part_decoder import PartDecoder
+from ..networks.refined_occupancy import RefinedOccupancy
+from . import require_weights
+from .importer import FORMAT
+from .layouts import (
+    HALO_BASELINE,
+    INITIAL_OCCUPANCY,
+    INTAGHAND_ENCODER,
+    KEYPOINT_REFINEMENT,
+    REFINED_OCCUPANCY,
+    published_layouts,
+    stored_layouts,
+)
+
+_THIRD_LAYER = "lin0_2.weight"
+
+
+def load_network(name: str, folder: str | Path) -> nn.Module:
+    """A published network with imported weights, in evaluation mode.
+
+    Args:
+        name: ``initial_occupancy`` (:class:`InitialOccupancy`), ``refined_occupancy`` (:class:`RefinedOccupancy`, with
+            the compatibility that weights trained by the authors depend on), ``keypoint_refinement``
+            (:class:`KeypointRefinement`), ``intaghand_encoder`` (:class:`ImageEncoder`) or ``halo_baseline``
+            (:class:`PartDecoder` with its 19 image columns, which are zeros if HALO's file had none).
+        folder: that ``im2hands weights import`` wrote.
+
+    Raises:
+        WeightsError: missing, damaged, or of another network.
+    """
+    state = load_published(name, folder)
+    if name == HALO_BASELINE:
+        if _THIRD_LAYER not in state:
+            raise WeightsError(
+                f"The weights {name} in {folder} have no third layer: they can only start a training.",
+                "Import HALO's own file, which has one.",
+            )
+        return PartDecoder.from_published(state).eval()
+    network = _build(name)
+    network.load_state_dict(state, strict=True)
+    return network.eval()
+
+
+def _build(name: str) -> nn.Module:
+    if name == INITIAL_OCCUPANCY:
+        return InitialOccupancy()
+    if name == REFINED_OCCUPANCY:
+        return RefinedOccupancy(compatibility=True)
+    return KeypointRefinement() if name == KEYPOINT_REFINEMENT else ImageEncoder()
+
+
+def load_published(name: str, folder: str | Path) -> dict[str, Tensor]:
+    """The tensors of an imported network under the published names, without prefix; verified.
+
+    Raises:
+        WeightsError: missing, damaged, or of another network.
+    """
+    layouts = stored_layouts(name)
+    if not layouts:
+        known = ", ".join(dict.fromkeys(layout.name for layout in published_layouts()))
+        raise WeightsError(f"There is no published network {name}.", f"There are {known}.")
+    hint = f"Import the authors' checkpoint: im2hands weights import {layouts[0].origin} --to {folder} --overwrite"
+    path = require_weights(name, folder, hint).path
+    try:
+        with safe_open(path, framework="pt") as handle:
+            metadata = handle.metadata() or {}
+            state = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"The weights {path} are damaged: {error}.", hint) from error
+    found = metadata.get("network", "another network")
+    if metadata.get("format") != FORMAT or found != name:
+        raise WeightsError(f"{path} holds weights of {found}, not of {name}.", hint)
+    problems = min((layout.problems(state) for layout in layouts), key=len)
+    if problems:
+        raise WeightsError(f"{path} does not fit {name}: {'; '.join(problems)}.", hint)
+    return state
+
+
+def initial_occupancy_start(folder: str | Path) -> dict[str, Tensor]:
+    """Where the authors start the training of the initial occupancy network, as far as the folder holds it.
+
+    Returns:
+        Names of :class:`InitialOccupancy`: ``halo_baseline`` for both decoders (its third layer only if the file had
+        one), ``intaghand_encoder`` for the image encoder (specification 12). Empty if neither is there.
+
+    Raises:
+        WeightsError: one of them is damaged or of another network.
+    """
+    start: dict[str, Tensor] = {}
+    for name, prefixes in (
+        (HALO_BASELINE, ("left_decoder.", "right_decoder.")),
+        (INTAGHAND_ENCODER, ("image_encoder.",)),
+    ):
+        if (Path(folder) / f"{name}.safetensors").exists():
+            state = load_published(name, folder)
+            start.update({prefix + key: value for prefix in prefixes for key, value in state.items()})
+    return start
