@@ -296,7 +296,8 @@ def test_wheel_carries_the_licence_and_only_our_package(wheel_names):
 
 
 def test_wheel_carries_every_tracked_weight(wheel_names):
-    tracked = subprocess.run(["git", "ls-files", "backend/im2hands/weights/bundled"], cwd=ROOT, capture_output=True)
+    folders = [f"backend/im2hands/weights/{folder}" for folder in ("bundled", "tables")]
+    tracked = subprocess.run(["git", "ls-files", *folders], cwd=ROOT, capture_output=True)
     names = tracked.stdout.decode().split()
     assert {name.removeprefix("backend/") for name in names} <= wheel_names
 
