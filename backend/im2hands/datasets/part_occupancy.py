@@ -16,7 +16,7 @@ from torch import Tensor
 from ..bones import bones_from_keypoints
 from ..errors import EnvironmentError_
 from ..synthesis.hand_model import FINGER_BONES, HandModel, HandShape
-from ..synthesis.poses import mean_shape, random_rotations, random_shape
+from ..synthesis.poses import ShapeSpread, mean_shape, random_rotations, random_shape
 
 STUMP = 0.02
 """Metres of forearm kept behind the wrist; the hand is cut there, across the line from the wrist to the middle MCP."""
@@ -56,11 +56,13 @@ class PosedHands:
     faces: np.ndarray
 
 
-def posed_hands(count: int, seed: int, *, mean: bool = False, model: HandModel | None = None) -> PosedHands:
-    """``count`` random hands (of the mean shape if ``mean``), reproducible by ``seed``."""
+def posed_hands(
+    count: int, seed: int, *, mean: bool = False, spread: ShapeSpread | None = None, model: HandModel | None = None
+) -> PosedHands:
+    """``count`` random hands (of the mean shape if ``mean``, else of ``spread``), reproducible by ``seed``."""
     model = model or HandModel()
     generator = torch.Generator().manual_seed(seed)
-    shape: HandShape = mean_shape(count) if mean else random_shape(count, generator)
+    shape: HandShape = mean_shape(count) if mean else random_shape(count, generator, spread)
     vertices, heads = model.rest(shape)
     vertices, keypoints = model.pose(vertices, heads, random_rotations(model, heads, generator))
     bones = bones_from_keypoints(keypoints, ["right"] * count)

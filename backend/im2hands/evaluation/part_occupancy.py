@@ -25,6 +25,7 @@ from ..fields import PartField
 from ..networks.part_decoder import PartDecoder
 from ..reach import Reach
 from ..surface import Surface, extract_surfaces
+from ..synthesis.poses import ShapeSpread
 from ..weights import require_weights
 from ..weights.part_occupancy import NAME, load_part_occupancy
 
@@ -81,6 +82,23 @@ def evaluate(
         ("mean shape", mean, 0.0),
     )
     return [_row(name, decoder, reach, posed, noise, voxel, progress) for name, posed, noise in conditions]
+
+
+def evaluate_factors(
+    decoder: PartDecoder, reach: Reach | None, *, hands: int = 40, voxel: float = 0.0017,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> list[Row]:  # fmt: skip
+    """What the error is made of: exact keypoints, the same seed, one kind of shape difference taken away at a time."""
+    spreads = {
+        "no basis": ShapeSpread(components=0.0),
+        "no thickness": ShapeSpread(thickness=0.0, one_finger_thickness=0.0, palm_thickness=0.0),
+        "no lengths": ShapeSpread(finger_length=0.0, one_finger_length=0.0, bone_length=0.0, palm_length=0.0),
+        "no size": ShapeSpread(size=0.0),
+    }
+    return [
+        _row(name, decoder, reach, posed_hands(hands, HELD_OUT_SEED, spread=spread), 0.0, voxel, progress)
+        for name, spread in spreads.items()
+    ]
 
 
 def _row(
@@ -181,6 +199,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", default="bundled", help='"bundled" or a folder with part_occupancy.safetensors')
     parser.add_argument("--hands", type=int, default=40, help="held-out hands (default 40)")
     parser.add_argument("--voxel-mm", type=float, default=1.7)
+    parser.add_argument("--factors", action="store_true", help="also with kinds of shape differences taken away")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -194,6 +213,10 @@ def run(arguments: argparse.Namespace) -> int:
             sys.stderr.write(f"\r{name}: {done}/{total} ")
 
     rows = evaluate(decoder, reach, hands=arguments.hands, voxel=arguments.voxel_mm / 1000, progress=progress)
+    if arguments.factors:
+        rows += evaluate_factors(
+            decoder, reach, hands=arguments.hands, voxel=arguments.voxel_mm / 1000, progress=progress
+        )
     missed = missed_targets(rows)
     report: dict[str, Any] = {
         "weights": {"name": info.name, "sha256": info.sha256},
