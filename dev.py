@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from dev_tools.choices import BPYS, TORCH_CHOICES, Bpy, DevError, Interpreter, choose_bpy, dotted
 from dev_tools.environments import backend_environment, bpy_environment
@@ -20,6 +21,8 @@ from dev_tools.extension import package_extension
 from dev_tools.lanes import Lane, run_lane, summary
 from dev_tools.machine import blender_on_path, find_python, other_pythons, running_interpreter
 from dev_tools.processes import BUILD, ROOT, Command, run, say, step
+
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 
 
 def demo_bpy() -> tuple[Bpy, Interpreter]:
@@ -38,7 +41,11 @@ def setup(options: argparse.Namespace) -> int:
 
 
 def demo(options: argparse.Namespace) -> int:
-    """The bundled photos -> build/demo/{take, hands.blend, hands.png}, through the add-on's Python API."""
+    """The bundled photos -> build/demo/{take, hands.blend, hands.png}, through the add-on's Python API.
+
+    Photos of one's own, or a folder of them, go to build/demo_own.
+    """
+    photos = own_photos(options.photos)
     backend = backend_environment(options.torch, options.fresh)
     script = ROOT / "demo" / "make_demo.py"
     blender = blender_on_path()
@@ -46,17 +53,32 @@ def demo(options: argparse.Namespace) -> int:
         command: Command = [blender, "-b", "--factory-startup", "--python-exit-code", "3", "--python", script, "--"]
     else:
         command = [bpy_environment(*demo_bpy(), options.fresh), script]
-    folder = BUILD / "demo"
+    folder = BUILD / ("demo_own" if photos else "demo")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with step("demo"), tempfile.TemporaryDirectory(prefix="im2hands-demo-") as resources:
         extra = {"IM2HANDS_BACKEND": str(backend), "BLENDER_USER_RESOURCES": resources}
-        code = run([*command, "--output", folder], options.timeout, extra)
+        code = run([*command, "--output", folder, *photos], options.timeout, extra)
     missing = [name for name in ("take/take.json", "hands.blend", "hands.png") if not (folder / name).is_file()]
     if code or missing:
         raise DevError(f"the demo ended with exit code {code}; missing: {', '.join(missing) or 'nothing'}.")
     say(f"look at {(folder / 'hands.png').relative_to(ROOT)}; open {(folder / 'hands.blend').relative_to(ROOT)}")
     return 0
+
+
+def own_photos(given: Sequence[Path]) -> list[Path]:
+    """Photos as given, folders replaced by the photos in them, by name."""
+    photos: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            photos += sorted(one for one in path.iterdir() if one.suffix.lower() in PHOTO_ENDINGS)
+        elif path.is_file():
+            photos.append(path)
+        else:
+            raise DevError(f"there is no photo or folder {path}.")
+    if given and not photos:
+        raise DevError(f"there is no photo in {given[0]}.")
+    return [photo.resolve() for photo in photos]
 
 
 def package(options: argparse.Namespace) -> int:
@@ -132,6 +154,8 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--torch", choices=TORCH_CHOICES, default="auto", help="torch build; auto looks for a GPU")
         command.add_argument("--fresh", action="store_true", help="make the environments from nothing")
         command.add_argument("--timeout", type=float, default=1500, metavar="S", help="limit for a lane or the demo")
+        if name == "demo":
+            command.add_argument("photos", nargs="*", type=Path, help="photos or folders of your own instead")
         if name == "test":
             command.add_argument("--lane", action="append", choices=lane_names(), help="only this lane (repeatable)")
     return top

@@ -314,3 +314,17 @@ def test_compose_script_makes_the_committed_photos(tmp_path):
         made, committed = cv2.imread(str(path)), cv2.imread(str(compose.PHOTOS / path.name))
         assert made.shape == committed.shape
         assert np.abs(made.astype(int) - committed.astype(int)).mean() < 0.5, path.name
+
+
+def test_photos_of_ones_own(tmp_path: Path) -> None:
+    folder = tmp_path / "über"
+    folder.mkdir()
+    for name in ("b.PNG", "a.jpg", "notes.txt"):
+        (folder / name).touch()
+    assert dev.own_photos([]) == []
+    assert [photo.name for photo in dev.own_photos([folder, folder / "b.PNG"])] == ["a.jpg", "b.PNG", "b.PNG"]
+    with pytest.raises(DevError, match="no photo or folder"):
+        dev.own_photos([tmp_path / "none"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DevError, match="no photo in"):
+        dev.own_photos([tmp_path / "empty"])
