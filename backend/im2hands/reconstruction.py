@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from .bones import bones_from_keypoints
-from .errors import FrameError, InputError
+from .bones import Bones, bones_from_keypoints
+from .errors import FrameError, InputError, WeightsError
 from .fields import PartField
 from .frames import Frame
-from .hands import Camera, Side, TwoHands
+from .hands import Camera, HandKeypoints, Side, TwoHands
 from .networks.part_decoder import PartDecoder
 from .reach import Reach
-from .surface import extract_surfaces
-from .weights import require_weights
+from .surface import Surface, extract_surfaces
+from .weights import require_weights, weights_folder
+from .weights.part_occupancy import FILE as PART_OCCUPANCY_FILE
 from .weights.part_occupancy import NAME as PART_OCCUPANCY
 from .weights.part_occupancy import load_part_occupancy
+
+if TYPE_CHECKING:
+    from .published_reconstruction import PublishedReconstructor
 
 VOXEL_LIMITS = (0.0004, 0.01)
 """Smallest and largest lattice spacing, metres."""
@@ -40,6 +45,42 @@ class HandMesh:
     bone_lengths: np.ndarray
 
 
+def check_voxel(voxel_m: float) -> None:
+    """Refuse a lattice spacing (metres) outside :data:`VOXEL_LIMITS`.
+
+    Raises:
+        InputError: such a spacing.
+    """
+    if not VOXEL_LIMITS[0] <= voxel_m <= VOXEL_LIMITS[1]:
+        low, high = (limit * 1000 for limit in VOXEL_LIMITS)
+        raise InputError(f"A voxel of {voxel_m * 1000:g} mm is not possible.", f"Give {low:g} to {high:g} mm.")
+
+
+def bones_of(hands: Sequence[HandKeypoints]) -> tuple[list[Side], torch.Tensor, Bones]:
+    """Sides, keypoints (B, 21, 3) float64 (camera frame, metres) and bones of B hands.
+
+    Raises:
+        FrameError: keypoints that do not make a hand.
+    """
+    sides: list[Side] = [hand.side for hand in hands]
+    positions = torch.as_tensor(np.stack([hand.positions for hand in hands]), dtype=torch.float64)
+    bones = bones_from_keypoints(positions, sides)
+    if not torch.isfinite(bones.transforms).all():
+        raise FrameError("The keypoints of this frame do not make a hand.", "Correct them or leave the frame out.")
+    return sides, positions, bones
+
+
+def hand_mesh(surface: Surface, bones: Bones, hand: int) -> HandMesh:
+    """A surface in the canonical frame of the hand with that index, as a mesh in the frame ``bones`` were made in."""
+    local = surface.vertices @ bones.rotation[hand].numpy() + bones.wrist[hand].numpy()
+    vertices = local * bones.mirror[hand].numpy()
+    # A mirrored mesh would point inward.
+    faces = surface.faces[:, ::-1] if bones.mirror[hand, 0] < 0 else surface.faces
+    return HandMesh(
+        vertices.astype(np.float32), np.ascontiguousarray(faces), bones.lengths[hand].numpy().astype(np.float32)
+    )
+
+
 class Reconstructor:
     """Turns the keypoints of a frame into meshes; made once, used for many frames.
 
@@ -52,9 +93,7 @@ class Reconstructor:
         self, decoder: PartDecoder, reach: Reach | None, *, device: torch.device, voxel_m: float,
         provenance: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        if not VOXEL_LIMITS[0] <= voxel_m <= VOXEL_LIMITS[1]:
-            low, high = (limit * 1000 for limit in VOXEL_LIMITS)
-            raise InputError(f"A voxel of {voxel_m * 1000:g} mm is not possible.", f"Give {low:g} to {high:g} mm.")
+        check_voxel(voxel_m)
         self.device, self.voxel_m = device, voxel_m
         self.provenance = provenance or {}
         self._decoder, self._reach = decoder.to(device).eval(), reach
@@ -81,29 +120,18 @@ class Reconstructor:
         present = hands.present()
         if not present:
             return {}
-        sides: list[Side] = [hand.side for hand in present]
-        positions = torch.as_tensor(np.stack([hand.positions for hand in present]), dtype=torch.float64)
-        bones = bones_from_keypoints(positions, sides)
-        if not torch.isfinite(bones.transforms).all():
-            raise FrameError("The keypoints of this frame do not make a hand.", "Correct them or leave the frame out.")
+        sides, positions, bones = bones_of(present)
         field = PartField(self._decoder, bones, positions, self._reach)
-        meshes: dict[Side, HandMesh] = {}
-        for k, (side, surface) in enumerate(
-            zip(sides, extract_surfaces(field, self.voxel_m, self.device), strict=True)
-        ):
-            local = surface.vertices @ bones.rotation[k].numpy() + bones.wrist[k].numpy()
-            vertices = local * bones.mirror[k].numpy()
-            faces = surface.faces[:, ::-1] if side == "left" else surface.faces
-            meshes[side] = HandMesh(
-                vertices.astype(np.float32), np.ascontiguousarray(faces), bones.lengths[k].numpy().astype(np.float32)
-            )
-        return meshes
+        surfaces = extract_surfaces(field, self.voxel_m, self.device)
+        return {
+            side: hand_mesh(surface, bones, k) for k, (side, surface) in enumerate(zip(sides, surfaces, strict=True))
+        }
 
 
 def load_reconstructor(
     weights: str | Path = "bundled", *, device: torch.device, voxel_m: float, stage: str | None = None
-) -> Reconstructor:
-    """A reconstructor from a weights folder.
+) -> Reconstructor | PublishedReconstructor:
+    """A reconstructor from a weights folder: our own part occupancy if it is there, else the imported networks.
 
     Args:
         weights: "bundled" or a folder. device: where to run. voxel_m: lattice spacing, metres.
@@ -113,9 +141,14 @@ def load_reconstructor(
         WeightsError: weights that are missing, damaged, or lack the stage asked for. InputError: a voxel that is not
         possible.
     """
-    if stage == "refined":
-        from .errors import WeightsError
+    refined = stage == "refined"
+    if refined or not (weights_folder(weights) / PART_OCCUPANCY_FILE).exists():
+        from .published_reconstruction import load_published_reconstructor
 
+        published = load_published_reconstructor(weights, device=device, voxel_m=voxel_m, stage=stage)
+        if published is not None:
+            return published
+    if refined:
         raise WeightsError(
             f'The weights "{weights}" hold no refinement network.', "Leave --stage out, or give --weights that have it."
         )

@@ -40,13 +40,16 @@ class Surface:
 
 
 def extract_surfaces(
-    occupancy: OccupancyField, voxel: float, device: torch.device | None = None, *, dense: bool = False
-) -> list[Surface]:
+    occupancy: OccupancyField, voxel: float, device: torch.device | None = None, *, dense: bool = False,
+    coarsest: float = COARSEST, band: float = _BAND,
+) -> list[Surface]:  # fmt: skip
     """The surfaces of all hands of a field, in lockstep.
 
     Args:
         occupancy: the field. voxel: lattice spacing, metres. device: where points are made (the field's device).
-        dense: evaluate the whole lattice.
+        dense: evaluate the whole lattice. coarsest: spacing of the first lattice at most, metres (or ``voxel``).
+        band: refine also where a logit is below this share of a cell's width over :data:`SOFTNESS`. 0 where logits are
+            not distances: then only cells that the surface crosses are refined, and their neighbours.
 
     Returns:
         One closed surface with a single component per hand.
@@ -54,7 +57,10 @@ def extract_surfaces(
     Raises:
         FrameError: a hand has no surface.
     """
-    grids = [_Lattice(*occupancy.bounds(hand), voxel, dense) for hand in range(occupancy.hand_count)]
+    grids = [
+        _Lattice(*occupancy.bounds(hand), voxel, 0.0 if dense else coarsest, band)
+        for hand in range(occupancy.hand_count)
+    ]
     asks = [grid.begin() for grid in grids]
     while any(len(ask) for ask in asks):
         hands = np.repeat(np.arange(len(asks)), [len(ask) for ask in asks])
@@ -72,10 +78,10 @@ def _to_numpy(values: Tensor) -> np.ndarray:
 class _Lattice:
     """One hand's lattice: what to ask next, and the grid of logits so far."""
 
-    def __init__(self, low: Tensor, high: Tensor, voxel: float, dense: bool) -> None:
-        self._voxel = voxel
+    def __init__(self, low: Tensor, high: Tensor, voxel: float, coarsest: float, band: float) -> None:
+        self._voxel, self._band = voxel, band
         self._levels = 0
-        while not dense and voxel * 2 ** (self._levels + 1) <= COARSEST:
+        while voxel * 2 ** (self._levels + 1) <= coarsest:
             self._levels += 1
         step = 2**self._levels
         # Lattice points are whole multiples of the voxel, so a hand that keeps still keeps its triangles.
@@ -105,29 +111,11 @@ class _Lattice:
             self._levels = 0
             return np.empty((0, 3))
         step = 2**self._levels
-        wanted = self._fine_points(self._grid, step * self._voxel)
+        wanted = _fine_points(self._grid, self._band * step * self._voxel / SOFTNESS)
         self._grid = _doubled(self._grid)
         self._levels -= 1
         self._where = np.argwhere(wanted)
         return self._points(self._where, step // 2)
-
-    @staticmethod
-    def _fine_points(grid: np.ndarray, spacing: float) -> np.ndarray:
-        """Bool over the doubled lattice: points of cells that the surface may cross and that are not known yet."""
-        inside = grid > 0
-        band = np.abs(grid) < _BAND * spacing / SOFTNESS
-        high, low = _cell_max(inside), _cell_max(~inside)
-        # One cell further: a surface may bulge into a neighbour between lattice points.
-        cells = ndimage.binary_dilation(high & low) | _cell_max(band)
-        shape = tuple(2 * n - 1 for n in grid.shape)
-        wanted = np.zeros(shape, dtype=bool)
-        for x in range(3):
-            for y in range(3):
-                for z in range(3):
-                    view = tuple(slice(k, k + 2 * n - 1, 2) for k, n in zip((x, y, z), cells.shape, strict=True))
-                    wanted[view] |= cells
-        wanted[::2, ::2, ::2] = False
-        return wanted
 
     def mesh(self) -> Surface:
         """The closed surface of the finished grid.
@@ -150,6 +138,26 @@ class _Lattice:
         if _volume(vertices, faces) < 0:
             faces = faces[:, ::-1].copy()
         return Surface(vertices, faces, self._queries)
+
+
+def _fine_points(grid: np.ndarray, small: float) -> np.ndarray:
+    """Bool over the doubled lattice: points of cells that the surface may cross and that are not known yet.
+
+    Args:
+        grid: logits. small: cells with a logit smaller than this, of either sign, count too.
+    """
+    inside = grid > 0
+    high, low = _cell_max(inside), _cell_max(~inside)
+    # One cell further: a surface may bulge into a neighbour between lattice points.
+    cells = ndimage.binary_dilation(high & low) | _cell_max(np.abs(grid) < small)
+    wanted = np.zeros(tuple(2 * n - 1 for n in grid.shape), dtype=bool)
+    for x in range(3):
+        for y in range(3):
+            for z in range(3):
+                view = tuple(slice(k, k + 2 * n - 1, 2) for k, n in zip((x, y, z), cells.shape, strict=True))
+                wanted[view] |= cells
+    wanted[::2, ::2, ::2] = False
+    return wanted
 
 
 def _cell_max(corners: np.ndarray) -> np.ndarray:

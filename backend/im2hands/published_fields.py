@@ -1,0 +1,110 @@
+"""The published networks as occupancy fields, and anchors on the surface they give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from .bones import QUERY_SCALE, Bones
+from .fields import OUTSIDE_LOGIT
+from .mise import BOX
+from .networks.farthest_points import farthest_points
+from .surface import Surface
+
+ANCHORS = 512
+"""Points on the initial surface of a hand that the refined stage builds on (specification 7.3)."""
+
+NEAR_M = 0.015
+"""Metres from the initial surface within which the refined network is asked; farther away the initial sign stands."""
+
+_CANDIDATES = 8 * ANCHORS
+# Metres around the keypoints. A wrist is about 35 mm wide on either side of its keypoint.
+_MARGIN_M = 0.04
+# Fractional parts of multiples of these cover the unit square evenly (the plastic number's inverse and its square).
+_EVEN = (0.7548776662466927, 0.5698402909980532)
+
+HandLogits = Callable[[Tensor], Tensor]
+"""Points (N, 3) of one hand's query space to logits (N,) of the occupancy."""
+
+
+class PublishedField:
+    """Networks without reach as an :class:`~im2hands.fields.OccupancyField`.
+
+    The box of a hand is that of its keypoints and 40 mm more, within the cube of +-0.22 m that the networks know.
+
+    Args:
+        bones: of B hands. keypoints: (B, 21, 3), the frame ``bones`` were made in, metres. networks: of the B hands.
+        threshold: probability at the surface; logits are shifted so that the surface is at 0.
+    """
+
+    def __init__(self, bones: Bones, keypoints: Tensor, networks: Sequence[HandLogits], threshold: float) -> None:
+        self.hand_count = len(networks)
+        self._keypoints = bones.to_query_space(keypoints) * QUERY_SCALE
+        self._networks = networks
+        self._shift = math.log(threshold / (1 - threshold))
+
+    def bounds(self, hand: int) -> tuple[Tensor, Tensor]:
+        """See :class:`~im2hands.fields.OccupancyField`."""
+        half, keypoints = BOX / 2 * QUERY_SCALE, self._keypoints[hand]
+        low = (keypoints.amin(0) - _MARGIN_M).clamp(-half, half)
+        return low, (keypoints.amax(0) + _MARGIN_M).clamp(-half, half)
+
+    @torch.no_grad()
+    def logits(self, hands: Tensor, points: Tensor) -> Tensor:
+        """See :class:`~im2hands.fields.OccupancyField`."""
+        result = points.new_empty(len(points))
+        for hand, network in enumerate(self._networks):
+            rows = (hands == hand).nonzero()[:, 0]
+            if len(rows):
+                values = network(points[rows] / QUERY_SCALE).to(result) - self._shift
+                result[rows] = values.clamp(OUTSIDE_LOGIT, -OUTSIDE_LOGIT)
+        return result
+
+
+def near_surface(surface: Surface, initial: HandLogits, refined: Callable[[Tensor, Tensor], Tensor]) -> HandLogits:
+    """The refined network near a surface and the initial one everywhere else.
+
+    Args:
+        surface: of the initial stage, canonical frame, metres. initial: logits of its network. refined: points (N, 3),
+            query space, and their initial occupancies (N,) to logits.
+    """
+    tree = cKDTree(surface.vertices)
+
+    def logits(points: Tensor) -> Tensor:
+        values = initial(points)
+        found, _ = tree.query(points.cpu().numpy() * QUERY_SCALE, distance_upper_bound=NEAR_M)
+        rows = torch.from_numpy(np.isfinite(found).nonzero()[0]).to(points.device)
+        if len(rows):
+            values[rows] = refined(points[rows], torch.sigmoid(values[rows])).to(values)
+        return values
+
+    return logits
+
+
+def even_points(vertices: np.ndarray, faces: np.ndarray, count: int = ANCHORS) -> np.ndarray:
+    """Points spread evenly over a mesh; the same mesh gives the same points.
+
+    Eight times as many points, each for an equal area, are thinned by picking the farthest from those picked before.
+    The published pipeline draws them at random.
+
+    Args:
+        vertices: (V, 3), any frame, metres. faces: (F, 3). count: of points.
+
+    Returns:
+        (count, 3) float64.
+    """
+    a, b, c = (np.asarray(vertices, np.float64)[faces[:, k]] for k in range(3))
+    area = np.cumsum(np.linalg.norm(np.cross(b - a, c - a), axis=1))
+    number = np.arange(_CANDIDATES)
+    face = np.searchsorted(area, (number + 0.5) / _CANDIDATES * area[-1]).clip(max=len(faces) - 1)
+    u, v = ((number + 1) * step % 1 for step in _EVEN)
+    folded = u + v > 1
+    u, v = np.where(folded, 1 - u, u)[:, None], np.where(folded, 1 - v, v)[:, None]
+    points = a[face] + u * (b - a)[face] + v * (c - a)[face]
+    chosen = farthest_points(torch.from_numpy(points - points.mean(0))[None], count)[0]
+    return points[chosen.numpy()]

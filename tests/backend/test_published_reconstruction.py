@@ -1,0 +1,231 @@
+"""Reconstruction with the published networks: stages, one hand, what the picture must show, which weights are taken."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import bench_weights
+import numpy as np
+import pytest
+import torch
+import trimesh
+from fakes import hand_positions, picture, write_picture
+from im2hands.cli import main
+from im2hands.crop import crop_hands
+from im2hands.errors import FrameError, InputError, WeightsError
+from im2hands.frames import Frame
+from im2hands.hands import Camera, HandKeypoints, Side, TwoHands
+from im2hands.networks.refined_occupancy import RefinedOccupancy
+from im2hands.published_fields import ANCHORS, even_points
+from im2hands.published_reconstruction import PublishedReconstructor
+from im2hands.reconstruction import HandMesh, Reconstructor, load_reconstructor
+from scipy.spatial import cKDTree
+
+CPU = torch.device("cpu")
+CAMERA = Camera.from_fov(50, 320, 240)
+FRAME = Frame(1, 0.0, picture(320, 240), "shot.png")
+VOXEL = 0.005
+OPTIONS = {"device": CPU, "voxel_m": VOXEL}
+
+
+def _hand(side: Side) -> HandKeypoints:
+    return HandKeypoints(side, hand_positions(side), np.zeros((21, 2)), np.ones(21), 1.0, "test")
+
+
+BOTH = TwoHands(_hand("left"), _hand("right"))
+LEFT = TwoHands(left=_hand("left"))
+
+
+def _reconstruct(network: torch.nn.Module, hands: TwoHands = BOTH, **options: object) -> dict[Side, HandMesh]:
+    return PublishedReconstructor(network, **OPTIONS, **options).reconstruct(FRAME, CAMERA, hands)  # type: ignore[arg-type]
+
+
+def _distance(a: HandMesh, b: HandMesh) -> float:
+    """Mean distance of the corners of either mesh to the other's, metres; they share a lattice."""
+    ways = ((a, b), (b, a))
+    return float(np.mean([cKDTree(to.vertices).query(of.vertices)[0].mean() for of, to in ways]))
+
+
+def _volume(mesh: HandMesh) -> float:
+    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    assert solid.is_watertight
+    return float(solid.volume)
+
+
+@pytest.fixture(scope="module")
+def bundled() -> dict[Side, HandMesh]:
+    return load_reconstructor("bundled", **OPTIONS).reconstruct(FRAME, CAMERA, BOTH)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def refined_network() -> RefinedOccupancy:
+    return bench_weights.refined()
+
+
+@pytest.fixture(scope="module")
+def refined(refined_network: RefinedOccupancy) -> dict[Side, HandMesh]:
+    return _reconstruct(refined_network, refine=True)
+
+
+@pytest.fixture(scope="module")
+def initial(refined_network: RefinedOccupancy) -> dict[Side, HandMesh]:
+    return _reconstruct(refined_network)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory, refined_network: RefinedOccupancy) -> Iterator[Path]:
+    """Folders of imported weights: halo, initial, refined."""
+    folder = tmp_path_factory.mktemp("weights")
+    bench_weights.save("halo_baseline", bench_weights.halo().published_state_dict(), folder / "halo")
+    bench_weights.save("initial_occupancy", refined_network.init_occ.state_dict(), folder / "initial")
+    bench_weights.save("refined_occupancy", refined_network.state_dict(), folder / "refined")
+    yield folder
+    shutil.rmtree(folder)  # hundreds of megabytes
+
+
+def test_the_initial_stage_gives_the_hands_of_its_decoders(bundled, initial) -> None:
+    for side, mesh in bundled.items():
+        assert initial[side].vertices.dtype == np.float32 and initial[side].faces.dtype == np.int32
+        assert np.array_equal(initial[side].bone_lengths, mesh.bone_lengths)
+        assert _distance(initial[side], mesh) < 0.0006  # the bundled weights cut the forearm off
+        assert _volume(initial[side]) == pytest.approx(_volume(mesh), rel=0.08)
+
+
+def test_the_refined_stage_follows_its_head(bundled, initial, refined) -> None:
+    for side, mesh in initial.items():
+        assert _distance(refined[side], mesh) < 0.0004
+        assert _distance(refined[side], bundled[side]) < 0.001
+        assert _volume(refined[side]) == pytest.approx(_volume(mesh), rel=0.05)
+
+
+def test_the_refined_surface_is_the_refined_networks(refined) -> None:
+    # The surface lies where the initial occupancy is 0.89, about two millimetres further in.
+    smaller = _reconstruct(bench_weights.refined(bias=-8.0), refine=True)
+    for side, mesh in refined.items():
+        assert _volume(smaller[side]) < 0.97 * _volume(mesh)
+
+
+def test_halo_needs_no_picture(initial) -> None:
+    meshes = PublishedReconstructor(bench_weights.halo(), device=CPU, voxel_m=VOXEL).reconstruct(None, CAMERA, BOTH)
+    for side, mesh in initial.items():
+        assert _distance(meshes[side], mesh) < 1e-5
+
+
+def test_one_encoding_a_frame_and_the_same_bytes(refined_network, refined, monkeypatch) -> None:
+    calls = []
+    for encoder in (refined_network.image_encoder, refined_network.init_occ.image_encoder):
+        forward = encoder.forward
+        monkeypatch.setattr(encoder, "forward", lambda image, run=forward: calls.append(image.shape) or run(image))
+    again = _reconstruct(refined_network, refine=True)
+    assert calls == [(1, 3, 256, 256)] * 2
+    assert all(again[side].vertices.tobytes() == refined[side].vertices.tobytes() for side in refined)
+
+
+def test_one_hand_is_not_refined(refined_network, caplog) -> None:
+    with caplog.at_level(logging.WARNING, "im2hands"):
+        alone = _reconstruct(refined_network, LEFT, refine=True)
+    assert "shot.png: only the left hand is there; its surface is not refined" in caplog.text
+    assert np.array_equal(alone["left"].vertices, _reconstruct(refined_network, LEFT)["left"].vertices)
+
+
+def test_the_network_is_shown_the_crop_and_anchors_of_its_side(refined_network, monkeypatch) -> None:
+    shown = []
+    hands = refined_network.hands
+    monkeypatch.setattr(refined_network, "hands", lambda *given: shown.append(given) or hands(*given))
+    _reconstruct(refined_network, refine=True)
+    [(_, bones, view, anchors)] = shown
+    crop = crop_hands(FRAME, CAMERA, BOTH)
+    assert np.allclose(view.intrinsics[0].numpy(), crop.camera.matrix)
+    assert torch.equal(view.rotation[0], torch.eye(3)) and not view.translation.any()
+    for hand in BOTH.present():
+        assert np.allclose((bones[hand.side].wrist * bones[hand.side].mirror)[0], hand.positions[0])
+        points = anchors[hand.side][0].numpy()
+        assert points.shape == (ANCHORS, 3) and cKDTree(points).query(hand.positions)[0].max() < 0.025
+        pixels = crop.camera.project(points)
+        assert (pixels > 0).all() and (pixels < 255).all()
+
+
+def test_coarse_to_fine_equals_the_whole_lattice(monkeypatch) -> None:
+    reconstructor = PublishedReconstructor(bench_weights.halo(), device=CPU, voxel_m=0.003)
+    fine = reconstructor.reconstruct(None, CAMERA, LEFT)["left"]
+    monkeypatch.setattr("im2hands.published_reconstruction.COARSEST", 0.0)
+    whole = reconstructor.reconstruct(None, CAMERA, LEFT)["left"]
+    assert np.array_equal(fine.faces, whole.faces) and np.abs(fine.vertices - whole.vertices).max() < 1e-6
+
+
+def test_frames_that_cannot_be_made(refined_network) -> None:
+    reconstructor = PublishedReconstructor(refined_network, device=CPU, voxel_m=VOXEL, refine=True)
+    assert reconstructor.reconstruct(FRAME, CAMERA, TwoHands()) == {}
+    with pytest.raises(FrameError, match="need the picture"):
+        reconstructor.reconstruct(None, CAMERA, BOTH)
+    far = HandKeypoints(
+        "right", hand_positions("right") + np.array([2, 0, 0]), np.zeros((21, 2)), np.ones(21), 1.0, "test"
+    )
+    with pytest.raises(FrameError, match="right hand lies outside the picture"):
+        reconstructor.reconstruct(FRAME, CAMERA, TwoHands(_hand("left"), far))
+    nowhere = HandKeypoints("left", np.full((21, 3), np.nan), np.zeros((21, 2)), np.ones(21), 1.0, "test")
+    with pytest.raises(FrameError, match="do not make a hand"):
+        reconstructor.reconstruct(FRAME, CAMERA, TwoHands(left=nowhere))
+    with pytest.raises(InputError, match="voxel"):
+        PublishedReconstructor(refined_network, device=CPU, voxel_m=0.0)
+
+
+def test_anchors_cover_the_surface_evenly(initial) -> None:
+    mesh = initial["left"]
+    points = even_points(mesh.vertices, mesh.faces)
+    assert points.shape == (ANCHORS, 3)
+    assert np.array_equal(points, even_points(mesh.vertices, mesh.faces))
+    assert cKDTree(mesh.vertices).query(points)[0].max() < VOXEL
+    apart = cKDTree(points).query(points, k=2)[0][:, 1]
+    assert apart.min() > 0.003 and cKDTree(points).query(mesh.vertices)[0].max() < 0.012
+
+
+@pytest.mark.parametrize(
+    ("weights", "stage", "network", "done"),
+    [
+        ("halo", None, "halo_baseline", "initial"),
+        ("initial", None, "initial_occupancy", "initial"),
+        ("initial", "initial", "initial_occupancy", "initial"),
+        ("refined", "initial", "refined_occupancy", "initial"),
+    ],
+)
+def test_the_weights_decide(folders, initial, weights, stage, network, done) -> None:
+    loaded = load_reconstructor(folders / weights, **OPTIONS, stage=stage)
+    assert isinstance(loaded, PublishedReconstructor)
+    sha256 = json.loads((folders / weights / f"{network}.json").read_text())["sha256"]
+    assert loaded.provenance == {"weights": {network: sha256}, "stage": done}
+    if weights != "halo":
+        mesh = loaded.reconstruct(FRAME, CAMERA, BOTH)["left"]
+        assert np.array_equal(mesh.vertices, initial["left"].vertices)
+
+
+def test_weights_that_lack_the_stage(folders, tmp_path) -> None:
+    assert isinstance(load_reconstructor("bundled", **OPTIONS), Reconstructor)
+    for weights in ("bundled", folders / "halo", folders / "initial"):
+        with pytest.raises(WeightsError, match="hold no refinement network"):
+            load_reconstructor(weights, **OPTIONS, stage="refined")
+    with pytest.raises(WeightsError, match="part_occupancy are missing"):
+        load_reconstructor(tmp_path, **OPTIONS)
+    with pytest.raises(InputError, match="voxel"):
+        load_reconstructor(folders / "halo", device=CPU, voxel_m=0.5)
+    (tmp_path / "initial_occupancy.safetensors").write_bytes(b"nothing")
+    with pytest.raises(WeightsError, match="initial_occupancy"):
+        load_reconstructor(tmp_path, **OPTIONS)
+
+
+def test_the_command_line_refines(folders, refined, tmp_path, capsys) -> None:
+    write_picture(tmp_path / "shot_0001.png", FRAME.image)
+    rows = {side: hand_positions(side).tolist() for side in ("left", "right")}
+    content = {"order": "file", "unit": "m", "space": "camera", "frames": {"000001": rows}}
+    (tmp_path / "keypoints.json").write_text(json.dumps(content), encoding="utf-8")
+    arguments = [str(tmp_path / "shot_0001.png"), "-o", str(tmp_path / "take"), "--fov", "50", "--voxel-mm", "5"]
+    arguments += ["--keypoints", str(tmp_path / "keypoints.json"), "--device", "cpu"]
+    assert main(["reconstruct", *arguments, "--weights", str(folders / "refined"), "--stage", "refined"]) == 0
+    header = json.loads((tmp_path / "take" / "take.json").read_text(encoding="utf-8"))
+    assert "refined_occupancy" in json.dumps(header)
+    with np.load(next((tmp_path / "take").rglob("*000001*.npz"))) as arrays:
+        assert np.abs(arrays["left_vertices"] - refined["left"].vertices).max() < 1e-5
