@@ -20,7 +20,7 @@ from .hands import Camera, HandKeypoints, Side, TwoHands
 from .networks.initial_occupancy import ImageFeatures, InitialOccupancy
 from .networks.part_decoder import HIDDEN, PartDecoder
 from .networks.refined_occupancy import PictureFeatures, RefinedOccupancy, View
-from .published_fields import HandLogits, PublishedField, even_points, near_surface
+from .published_fields import HandLogits, PublishedField, Remembered, even_points, near_surface
 from .reconstruction import HandMesh, bones_of, check_voxel, hand_mesh
 from .surface import Surface, extract_surfaces
 from .weights import weights_folder
@@ -45,7 +45,7 @@ class _Seen(NamedTuple):
     sides: list[Side]
     positions: Tensor
     bones: Bones
-    networks: list[HandLogits]
+    networks: Sequence[HandLogits]
     features: PictureFeatures | None
     crop: HandCrop | None
 
@@ -121,6 +121,8 @@ class PublishedReconstructor:
         else:
             own, initial = network, network.encode(image)
         networks = [_initial_logits(own, initial, side, _one(bones, k)) for k, side in enumerate(sides)]
+        if features is not None:  # both stages ask for the initial occupancy
+            networks = [Remembered(asked, self.voxel_m / QUERY_SCALE) for asked in networks]
         return _Seen(sides, positions, bones, networks, features, crop)
 
     def _surfaces(self, seen: _Seen, networks: Sequence[HandLogits], threshold: float) -> list[Surface]:

@@ -20,7 +20,7 @@ from im2hands.errors import FrameError, InputError, WeightsError
 from im2hands.frames import Frame
 from im2hands.hands import Camera, HandKeypoints, Side, TwoHands
 from im2hands.networks.refined_occupancy import RefinedOccupancy
-from im2hands.published_fields import ANCHORS, even_points
+from im2hands.published_fields import ANCHORS, Remembered, even_points
 from im2hands.published_reconstruction import PublishedReconstructor
 from im2hands.reconstruction import HandMesh, Reconstructor, load_reconstructor
 from scipy.spatial import cKDTree
@@ -172,6 +172,21 @@ def test_frames_that_cannot_be_made(refined_network) -> None:
         reconstructor.reconstruct(FRAME, CAMERA, TwoHands(left=nowhere))
     with pytest.raises(InputError, match="voxel"):
         PublishedReconstructor(refined_network, device=CPU, voxel_m=0.0)
+
+
+def test_lattice_points_are_asked_once() -> None:
+    asked = []
+
+    def network(points: torch.Tensor) -> torch.Tensor:
+        asked.append(len(points))
+        return points @ torch.tensor([1.0, 10.0, 100.0])
+
+    remembered = Remembered(network, 0.01)
+    index = torch.randint(-30, 30, (400, 3), generator=torch.Generator().manual_seed(0))
+    for part in (index[:300], index[100:], index[:0], index):
+        points = part * 0.01
+        assert torch.allclose(remembered(points), points @ torch.tensor([1.0, 10.0, 100.0]))
+    assert sum(asked) == len(torch.unique(index, dim=0)) and len(asked) == 2
 
 
 def test_anchors_cover_the_surface_evenly(initial) -> None:
