@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import logging
 import math
 import time
@@ -23,6 +24,7 @@ from ..errors import InputError
 from ..evaluation.part_occupancy import evaluate
 from ..networks.part_decoder import PartDecoder, bone_local
 from ..reach import Reach, within_reach
+from ..take import write_atomically
 from .part_loss import part_loss
 from .whitening import WhitenedPartDecoder, Whitening
 
@@ -84,15 +86,15 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
-        temporary = self.checkpoint.with_suffix(".tmp")
         state = {
             "step": self.step,
             "settings": asdict(self.settings),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        torch.save(state, temporary)
-        temporary.replace(self.checkpoint)
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomically(self.checkpoint, buffer.getvalue())
 
     def start_from(self, folder: Path) -> None:
         """Begin with the weights of an earlier run instead of random ones.

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from ..errors import WeightsError
 from ..networks.part_decoder import PartDecoder
 from ..reach import Reach
+from ..take import write_atomically
 
 NAME = "part_occupancy"
 FILE = f"{NAME}.safetensors"
@@ -37,7 +38,7 @@ def save_part_occupancy(decoder: PartDecoder, reach: Reach, folder: Path, card: 
     metadata = {"format": _FORMAT, "reach": json.dumps(asdict(reach))}
     save_file({name: value.contiguous() for name, value in decoder.published_state_dict().items()}, path, metadata)
     full = {"name": NAME, "file": FILE, "sha256": sha256_of(path), **card}
-    (folder / f"{NAME}.json").write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
+    write_atomically(folder / f"{NAME}.json", (json.dumps(full, indent=1) + "\n").encode("utf-8"))
     return path
 
 
