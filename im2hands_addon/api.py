@@ -72,7 +72,7 @@ def reconstruct(
         on_poll: called about 50 times a second; see ``job.progress``; may call ``cancel()``.
         options: fields of :class:`.backend.messages.Options`: ``frames``, ``step``, ``keypoints``, ``hand_boxes``,
             ``crop_search``, ``camera``, ``focal_px`` (pixels), ``fov`` (degrees), ``weights``, ``stage``, ``voxel_mm``,
-            ``device``, ``resume``, ``palm_mm``, ``fps``.
+            ``device``, ``resume``, ``palm_mm``, ``fps``, ``keypoint_refinement``.
 
     Raises:
         InputError: an input or option that cannot be used. BackendError: no backend, or it ended in the middle.

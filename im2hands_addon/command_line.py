@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--keypoints", default="auto", metavar="auto|mediapipe|FILE")
     one.add_argument("--hand-boxes", metavar="FILE")
     one.add_argument("--no-crop-search", dest="crop_search", action="store_false")
+    one.add_argument("--no-keypoint-refinement", dest="keypoint_refinement", action="store_false")
     lens = one.add_mutually_exclusive_group()
     lens.add_argument("--camera", metavar="FILE")
     lens.add_argument("--focal-px", type=float, metavar="F")

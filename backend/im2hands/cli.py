@@ -168,6 +168,7 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     add("--keypoints", default="auto", metavar="WHAT", help=f"{', '.join(PROVIDERS)}, or a keypoint file")
     add("--hand-boxes", metavar="FILE", help="a box or point per hand, in place of the search")
     add("--no-crop-search", dest="crop_search", action="store_false", help="do not search for hands that touch")
+    add("--no-keypoint-refinement", dest="keypoint_refinement", action="store_false", help="keep keypoints as found")
     add("--palm-mm", type=float, default=88.0, metavar="MM", help="wrist to middle knuckle (default: 88)")
     add("--camera", metavar="FILE", help="camera file (fx, fy, cx, cy, width, height)")
     add("--focal-px", type=float, metavar="F", help="focal length in pixels")

@@ -185,6 +185,20 @@ class TwoHands:
         return [hand for hand in (self.left, self.right) if hand is not None]
 
 
+@dataclass(frozen=True)
+class RefinedHands:
+    """The hands of a frame after keypoint refinement.
+
+    Args:
+        hands: with the keypoints to go on with. refined: the sides whose keypoints are the network's. message: why a
+            hand kept its keypoints although the network was asked, for a person; may be empty.
+    """
+
+    hands: TwoHands
+    refined: tuple[Side, ...] = ()
+    message: str = ""
+
+
 def check_keypoints(positions: np.ndarray, what: str) -> np.ndarray:
     """Check that 21 keypoints can carry a hand's bones.
 

@@ -15,7 +15,7 @@ from .camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
 from .errors import Cancelled, Im2HandsError
 from .frames import Entry, Source, open_source
 from .hands import Camera
-from .job_parts import JobParts, Reconstructor
+from .job_parts import JobParts, Reconstructor, Refiner, provenance_of
 from .keypoint_phase import FoundHands, KeypointPhase
 from .messages import Event, Finished, FrameDone, Phase, Progress, Summary, Warned
 from .options import ReconstructOptions
@@ -85,9 +85,11 @@ class ReconstructJob:
         camera = cameras.for_picture(first)
         self._progress("open", 1, 1)
         self._progress("weights", 0, 1)
-        device, reconstructor = self._background.run(self._load)
+        device, reconstructor, refiner = self._background.run(self._load)
         self._progress("weights", 1, 1)
-        take = begin_take(self._folder, options, source, self._header(source, camera, device, reconstructor))
+        take = begin_take(
+            self._folder, options, source, self._header(source, camera, device, provenance_of(reconstructor, refiner))
+        )
         if camera.origin == "assumed":
             self._events(
                 Warned(
@@ -96,11 +98,14 @@ class ReconstructJob:
                 )
             )
         found = self._find_hands(take, source, cameras)
-        self._make_surfaces(take, source, found, reconstructor)
+        version = self._parts.versions()["im2hands"]
+        phase = SurfacePhase(options, take, reconstructor, refiner, self._background, version)
+        self._make_surfaces(take, source, found, phase)
 
-    def _load(self) -> tuple[str, Reconstructor]:
+    def _load(self) -> tuple[str, Reconstructor, Refiner | None]:
         device = self._parts.device_name(self._options)
-        return device, self._parts.reconstructor(self._options, device)
+        reconstructor = self._parts.reconstructor(self._options, device)
+        return device, reconstructor, self._parts.refiner(self._options, device)
 
     def _find_hands(self, take: Take, source: Source, cameras: CameraChoice) -> list[FoundHands]:
         self._pace = Pace()
@@ -119,8 +124,7 @@ class ReconstructJob:
         )  # fmt: skip
         return self._keypoints.run()
 
-    def _make_surfaces(self, take: Take, source: Source, found: list[FoundHands], reconstructor: Reconstructor) -> None:
-        phase = SurfacePhase(self._options, take, reconstructor, self._background, self._parts.versions()["im2hands"])
+    def _make_surfaces(self, take: Take, source: Source, found: list[FoundHands], phase: SurfacePhase) -> None:
         reused, waiting = phase.sort_out(found)
         for item in reused:
             self._count(take.records[item.entry.index], take, reused=True)
@@ -152,7 +156,7 @@ class ReconstructJob:
         if self._keypoints is not None:
             self._keypoints.tick()
 
-    def _header(self, source: Source, camera: Camera, device: str, reconstructor: Reconstructor) -> dict[str, Any]:
+    def _header(self, source: Source, camera: Camera, device: str, networks: dict[str, Any]) -> dict[str, Any]:
         return {
             "source": {
                 "kind": source.kind,
@@ -166,7 +170,7 @@ class ReconstructJob:
             "camera": camera.to_dict(),
             "settings": self._options.settings(),
             "provenance": {
-                **self._parts.versions(), **reconstructor.provenance, "device": device, "date": _date(),
+                **self._parts.versions(), **networks, "device": device, "date": _date(),
             },
         }  # fmt: skip
 

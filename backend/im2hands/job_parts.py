@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .frames import Frame
-from .hands import Camera, Side, TwoHands
+from .hands import Camera, RefinedHands, Side, TwoHands
 from .keypoints.provider import HandDetection, KeypointProvider
 from .options import ReconstructOptions
 
@@ -26,6 +26,19 @@ class Reconstructor(Protocol):
 
     def reconstruct(self, frame: Frame, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
         """A mesh per hand; raises FrameError."""
+        ...
+
+
+class Refiner(Protocol):
+    """Corrects the keypoints of a frame; see :mod:`im2hands.keypoint_refiner`."""
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """``weights`` (names and sha256), for the take."""
+        ...
+
+    def refine(self, frame: Frame, camera: Camera, hands: TwoHands) -> RefinedHands:
+        """The hands to go on with, and which of them changed."""
         ...
 
 
@@ -58,6 +71,15 @@ class ProviderNeeds:
     cancelled: Callable[[], bool]
 
 
+def provenance_of(reconstructor: Reconstructor, refiner: Refiner | None) -> dict[str, Any]:
+    """The networks of a job, for the take: their weights, the stage, and whether keypoints are refined."""
+    found = dict(reconstructor.provenance)
+    if refiner is not None:
+        found["weights"] = {**found.get("weights", {}), **refiner.provenance.get("weights", {})}
+        found["keypoint_refinement"] = True
+    return found
+
+
 class JobParts:
     """Makers of what a job works with. Every method may raise the errors of what it makes."""
 
@@ -76,6 +98,16 @@ class JobParts:
         return load_reconstructor(
             options.weights, device=torch.device(device_name), voxel_m=options.voxel_mm / 1000, stage=options.stage
         )
+
+    def refiner(self, options: ReconstructOptions, device_name: str) -> Refiner | None:
+        """The keypoint refinement, if it is wanted and the weights have it."""
+        if not options.keypoint_refinement:
+            return None
+        import torch
+
+        from .keypoint_refiner import load_keypoint_refiner
+
+        return load_keypoint_refiner(options.weights, device=torch.device(device_name))
 
     def keypoint_file(self, path: Path) -> Keypoints:
         """A person's keypoints, read."""

@@ -27,6 +27,7 @@ class ReconstructOptions:
         frames: indices as text; None for all. step: every so-manyth.
         keypoints: a provider's name or a keypoint file. hand_boxes: a file with a box per hand.
         crop_search: look for hands that touch in crops of the picture.
+        keypoint_refinement: correct the keypoints of two hands, if the weights have the network for it.
         camera: a camera file; focal_px: pixels; fov: degrees over the longer side. At most one of the three.
         weights: "bundled" or a folder. stage: "initial", "refined", None for the best there is.
         voxel_mm: size of the surface's cells, millimetres. palm_mm: wrist to middle knuckle, millimetres.
@@ -55,6 +56,7 @@ class ReconstructOptions:
     overwrite: bool = False
     palm_mm: float = 88.0
     fps: float | None = None
+    keypoint_refinement: bool = True
 
     def __post_init__(self) -> None:
         if not self.inputs:

@@ -1,18 +1,18 @@
-"""The second phase of a job: the surfaces of every frame, each written to the take as soon as it is there."""
+"""The second phase of a job: refined keypoints and surfaces of every frame, each on disk as soon as it is there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from .background import Background
 from .errors import FrameError, Im2HandsError
 from .frames import Entry, Frame, Source
-from .hands import SIDES, Camera, HandKeypoints, Side, TwoHands
+from .hands import SIDES, Camera, HandKeypoints, RefinedHands, Side, TwoHands
 from .job_cache import digest, hands_digest
-from .job_parts import Reconstructor
+from .job_parts import Reconstructor, Refiner, provenance_of
 from .keypoint_phase import FoundHands
 from .options import ReconstructOptions
 from .take import FrameRecord, FrameStatus, Take
@@ -20,12 +20,15 @@ from .take import FrameRecord, FrameStatus, Take
 if TYPE_CHECKING:
     from .reconstruction import HandMesh
 
+Result = TypeVar("Result")
+
 
 class SurfacePhase:
     """Makes and writes the surfaces of frames whose hands are known.
 
     Args:
-        options: of the job. take: written to. reconstructor: lives on ``background``. version: of this package.
+        options: of the job. take: written to. reconstructor, refiner: live on ``background``; without a refiner
+            keypoints stay as they were found. version: of this package.
     """
 
     def __init__(
@@ -33,11 +36,12 @@ class SurfacePhase:
         options: ReconstructOptions,
         take: Take,
         reconstructor: Reconstructor,
+        refiner: Refiner | None,
         background: Background,
         version: str,
     ) -> None:
-        self._take, self._reconstructor, self._background = take, reconstructor, background
-        self._settings = digest(version, reconstructor.provenance, options.stage, options.voxel_mm)
+        self._take, self._reconstructor, self._refiner, self._background = take, reconstructor, refiner, background
+        self._settings = digest(version, provenance_of(reconstructor, refiner), options.stage, options.voxel_mm)
 
     def key(self, found: FoundHands) -> str:
         """The hash of everything the frame's result depends on."""
@@ -77,8 +81,9 @@ class SurfacePhase:
     def _make(
         self, frame: Frame, found: FoundHands, source: Source
     ) -> tuple[FrameRecord, dict[str, np.ndarray] | None]:
-        meshes, trouble = self._reconstruct(frame, found.camera, found.hands)
-        hands = {side: hand for side in SIDES if side in meshes and (hand := found.hands.get(side)) is not None}
+        seen = self._refine(frame, found)
+        meshes, trouble = self._reconstruct(frame, found.camera, seen.hands)
+        hands = {side: hand for side in SIDES if side in meshes and (hand := seen.hands.get(side)) is not None}
         missing = [side for side in SIDES if side not in hands]
         status: FrameStatus = "ok" if not missing else "partial" if hands else "empty"
         message = {"ok": "", "empty": "No hand was found."}.get(status, f"Only the {', '.join(hands)} hand was found.")
@@ -92,13 +97,24 @@ class SurfacePhase:
         facts: dict[str, dict[str, Any]] = {
             side: {"confidence": round(hand.score, 4), "source": hand.source} for side, hand in hands.items()
         }
-        record = FrameRecord(frame.index, status, "", facts, trouble or message, self.key(found), extra)
+        for side in seen.refined:
+            if side in facts:
+                facts[side]["keypoints"] = "refined"
+        words = " ".join(filter(None, (trouble or message, seen.message)))
+        record = FrameRecord(frame.index, status, "", facts, words, self.key(found), extra)
         arrays = {
             f"{side}_{name}": array
             for side, hand in hands.items()
             for name, array in _arrays(hand, meshes[side]).items()
         }
         return record, arrays or None
+
+    def _refine(self, frame: Frame, found: FoundHands) -> RefinedHands:
+        """The hands whose surfaces are to be made."""
+        refiner = self._refiner
+        if refiner is None:
+            return RefinedHands(found.hands)
+        return self._run(frame, lambda: refiner.refine(frame, found.camera, found.hands))
 
     def _reconstruct(self, frame: Frame, camera: Camera, hands: TwoHands) -> tuple[dict[Side, HandMesh], str]:
         """Meshes by side, and what went wrong with one of two hands."""
@@ -124,8 +140,12 @@ class SurfacePhase:
         return meshes, trouble
 
     def _call(self, frame: Frame, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
+        return self._run(frame, lambda: self._reconstructor.reconstruct(frame, camera, hands))
+
+    def _run(self, frame: Frame, work: Callable[[], Result]) -> Result:
+        """Run networks on the background thread; too little memory costs the frame, not the job."""
         try:
-            return self._background.run(lambda: self._reconstructor.reconstruct(frame, camera, hands))
+            return self._background.run(work)
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
                 raise FrameError(

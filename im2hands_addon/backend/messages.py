@@ -19,6 +19,7 @@ class Options:
         focal_px: pixels. fov: degrees, across the longer side of the picture. weights: "bundled" or a folder.
         stage: "initial" or "refined". voxel_mm: size of the surface's grid. device: "auto", "cpu", "cuda" or "mps".
         resume: keep finished frames. palm_mm: length of the palm. fps: frames a second, for pictures.
+        keypoint_refinement: correct the keypoints of two hands, if the weights have the network for it.
     """
 
     frames: str | None = None
@@ -36,6 +37,7 @@ class Options:
     resume: bool = True
     palm_mm: float | None = None
     fps: float | None = None
+    keypoint_refinement: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """The options as they go over the wire: those that were said."""

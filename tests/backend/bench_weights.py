@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from im2hands.hands import SIDES, Side
 from im2hands.networks.initial_occupancy import InitialOccupancy
+from im2hands.networks.keypoint_refinement import KeypointRefinement
 from im2hands.networks.part_decoder import IMAGE_FEATURES, PartDecoder
 from im2hands.networks.refined_occupancy import IMAGE_CHANNELS, RefinedOccupancy
 from im2hands.weights import BUNDLED
@@ -58,6 +61,47 @@ def refined(bias: float = 0.0) -> RefinedOccupancy:
     decoder.init_enc.bias[0] = -0.5 * STEEPNESS
     decoder.fc_out.weight[0, 0] = 1.0
     decoder.fc_out.bias[0] = bias
+    return network.eval()
+
+
+@torch.no_grad()
+def shifting(offsets: Mapping[tuple[Side, int], Sequence[float]]) -> KeypointRefinement:
+    """A keypoint refinement network that gives back its input, some keypoints of it moved.
+
+    Args:
+        offsets: by side and keypoint (halo order), millimetres.
+    """
+    torch.manual_seed(3)
+    network = KeypointRefinement()
+    identity = network.sizes.identity
+    for layer in network.gcn_layers:
+        for side in SIDES:  # what is read from the image is not added to the keypoint's features
+            attention = layer.get_submodule(f"img_ex_{side}").attn.Attn
+            for last in (attention.fc, attention.ff.fc2):
+                last.weight.zero_()
+                last.bias.zero_()
+    shifts = []
+    for side in SIDES:
+        names, points = network.get_submodule(f"{side}_id_emb"), network.get_submodule(f"{side}_pt_emb")
+        names.weight.zero_()
+        for (of, keypoint), offset in offsets.items():
+            if of == side:
+                names.weight[keypoint, len(shifts)] = 1.0
+                shifts.append(offset)
+        for layer in (points[0], points[3]):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        points[0].weight[:3, :, 0], points[0].weight[3:6, :, 0] = torch.eye(3), -torch.eye(3)  # both halves of a ReLU
+        points[3].weight[:6, :6, 0] = torch.eye(6)
+    first, last = network.left_reg[0], network.left_reg[3]
+    for layer in (first, last):
+        layer.weight.zero_()
+        layer.bias.zero_()
+    first.weight[:6, identity : identity + 6, 0] = torch.eye(6)
+    last.weight[:, :3, 0], last.weight[:, 3:6, 0] = torch.eye(3), -torch.eye(3)
+    for number, offset in enumerate(shifts):
+        first.weight[6 + number, number, 0] = 1.0
+        last.weight[:, 6 + number, 0] = torch.tensor(offset)
     return network.eval()
 
 

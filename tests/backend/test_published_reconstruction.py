@@ -239,8 +239,11 @@ def test_the_command_line_refines(folders, refined, tmp_path, capsys) -> None:
     (tmp_path / "keypoints.json").write_text(json.dumps(content), encoding="utf-8")
     arguments = [str(tmp_path / "shot_0001.png"), "-o", str(tmp_path / "take"), "--fov", "50", "--voxel-mm", "5"]
     arguments += ["--keypoints", str(tmp_path / "keypoints.json"), "--device", "cpu"]
+    # All three published networks in one process; the keypoint refinement gives its input back.
+    bench_weights.save("keypoint_refinement", bench_weights.shifting({}).state_dict(), folders / "refined")
     assert main(["reconstruct", *arguments, "--weights", str(folders / "refined"), "--stage", "refined"]) == 0
     header = json.loads((tmp_path / "take" / "take.json").read_text(encoding="utf-8"))
-    assert "refined_occupancy" in json.dumps(header)
+    assert set(header["provenance"]["weights"]) == {"refined_occupancy", "keypoint_refinement"}
+    assert {hand["keypoints"] for hand in header["frames"][0]["hands"].values()} == {"refined"}
     with np.load(next((tmp_path / "take").rglob("*000001*.npz"))) as arrays:
         assert np.abs(arrays["left_vertices"] - refined["left"].vertices).max() < 1e-5
