@@ -1,8 +1,9 @@
 """Keypoints to the 16 bone transforms, the bone lengths and the canonical rotation of a hand (specification section 4).
 
-Everything is batched over hands, differentiable and computed in float64. All hands are treated as right hands: left
-ones are mirrored in x first. The *hand frame* is the input frame minus the wrist (mirrored for left); the *canonical
-frame* is the hand frame turned by ``rotation``; query space is the canonical frame divided by :data:`QUERY_SCALE`.
+Everything is batched over hands, differentiable and computed in float64 (on Metal, which lacks it, in float32). All hands
+are treated as right hands: left ones are mirrored in x first. The *hand frame* is the input frame minus the wrist
+(mirrored for left); the *canonical frame* is the hand frame turned by ``rotation``; query space is the canonical frame
+divided by :data:`QUERY_SCALE`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .devices import exact_dtype
 from .hands import FILE_TO_BIOMECH, MIDDLE_MCP, WRIST, Side
 
 BONE_COUNT = 16
@@ -98,8 +100,8 @@ def bones_from_keypoints(keypoints: Tensor, sides: Sequence[Side], *, keep_steps
     """
     if keypoints.ndim != 3 or keypoints.shape[1:] != (21, 3) or len(sides) != keypoints.shape[0]:
         raise ValueError(f"keypoints {tuple(keypoints.shape)} and {len(sides)} sides do not fit (B, 21, 3)")
-    points = keypoints.to(torch.float64)
-    mirror = torch.ones(len(sides), 3, dtype=torch.float64, device=points.device)
+    points = keypoints.to(exact_dtype(keypoints.device))
+    mirror = points.new_ones(len(sides), 3)
     mirror[[side == "left" for side in sides], 0] = -1.0
     points = points * mirror[:, None]
     wrist = points[:, WRIST]

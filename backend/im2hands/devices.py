@@ -42,6 +42,13 @@ def list_devices() -> list[Device]:
     return [*found, Device("cpu", words)]
 
 
+def exact_dtype(device: torch.device) -> torch.dtype:
+    """The type that geometry is computed in on a device: float64, or float32 on Metal, which has no other."""
+    import torch
+
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def usable_cores() -> int:
     """Processor cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -61,7 +68,7 @@ def choose_device(name: str = "auto") -> torch.device:
     import torch
 
     if name == "auto":
-        # Metal is not chosen by itself: bones are computed in float64, which it lacks.
+        # Metal is not chosen by itself: its results are not measured, and see exact_dtype.
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .bones import Bones, bones_from_keypoints
+from .bones import BONE_NAMES, Bones, bones_from_keypoints
 from .errors import FrameError, InputError, WeightsError
 from .fields import PartField
 from .frames import Frame
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 VOXEL_LIMITS = (0.0004, 0.01)
 """Smallest and largest lattice spacing, metres."""
+
+SHORTEST_BONE_M = 1e-4
+"""Metres; a shorter bone has no direction."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,12 @@ def bones_of(hands: Sequence[HandKeypoints]) -> tuple[list[Side], torch.Tensor, 
     bones = bones_from_keypoints(positions, sides)
     if not torch.isfinite(bones.transforms).all():
         raise FrameError("The keypoints of this frame do not make a hand.", "Correct them or leave the frame out.")
+    for side, lengths in zip(sides, bones.lengths, strict=True):
+        if lengths.min() < SHORTEST_BONE_M:
+            name = BONE_NAMES[int(lengths.argmin())].replace("_", " ")
+            raise FrameError(
+                f"The bone {name} of the {side} hand has no length.", "Correct its keypoints or leave the frame out."
+            )
     return sides, positions, bones
 
 

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import bench_weights
 import pytest
 import torch
-from im2hands.devices import choose_device, list_devices, usable_cores
+from fakes import hand_positions
+from im2hands.bones import Bones, bones_from_keypoints
+from im2hands.devices import choose_device, exact_dtype, list_devices, usable_cores
 from im2hands.errors import EnvironmentError_, InputError
+from im2hands.hands import SIDES
+from im2hands.networks.keypoint_refinement import KeypointRefinement
+from im2hands.networks.refined_occupancy import RefinedOccupancy, View
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+BONES = {side: bones_from_keypoints(torch.from_numpy(hand_positions(side))[None], [side]) for side in SIDES}
 
 
 def test_the_processor_is_always_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,3 +52,60 @@ def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_names_that_mean_nothing(name: str) -> None:
     with pytest.raises(InputError, match="There is no device called"):
         choose_device(name)
+
+
+class NoFloat64(TorchDispatchMode):
+    """Stands in for Metal: refuses every tensor of float64 on the device "meta"."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        result = function(*arguments, **(named or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor) and leaf.device.type == "meta" and leaf.dtype == torch.float64:
+                raise TypeError(f"{function} makes float64")
+        return result
+
+
+def test_networks_make_no_float64_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert exact_dtype(torch.device("cpu")) == exact_dtype(torch.device("cuda:1")) == torch.float64
+    assert exact_dtype(torch.device("mps")) == torch.float32
+    with torch.device("meta"):
+        network, refinement = RefinedOccupancy(compatibility=True).eval(), KeypointRefinement().eval()
+        image, points = torch.empty(1, 3, 256, 256), torch.empty(1, 50, 3)
+        relative, anchors = torch.empty(1, 2, 21, 3), dict.fromkeys(SIDES, torch.empty(1, 512, 3))
+    view = View(torch.eye(3)[None], torch.zeros(1, 3), torch.eye(3)[None])
+
+    def run() -> None:
+        with torch.no_grad(), NoFloat64():
+            both = network.hands(network.encode(image), BONES, view, anchors)
+            assert both.occupancy("left", points).shape == (1, 50)
+            assert both.initial["right"].occupancy(points).shape == (1, 50)
+            assert refinement(image, relative).shape == (1, 2, 21, 3)
+
+    with pytest.raises(TypeError, match="makes float64"):
+        run()  # as on the processor
+
+    def like_metal(device: torch.device) -> torch.dtype:
+        return exact_dtype(torch.device("mps") if device.type == "meta" else device)
+
+    for module in ("initial_occupancy", "refined_occupancy"):
+        monkeypatch.setattr(f"im2hands.networks.{module}.exact_dtype", like_metal)
+    run()
+
+
+@torch.no_grad()
+def test_float32_geometry_is_near_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = bench_weights.initial()
+    generator = torch.Generator().manual_seed(0)
+    points = (torch.rand(1, 400, 3, generator=generator) - 0.5) * 0.4
+    features = network.encode(torch.rand(1, 3, 256, 256, generator=generator))
+
+    def logits(bones: dict[Any, Bones]) -> torch.Tensor:
+        return torch.cat([network.hand(side, features, bones[side]).part_logits(points) for side in SIDES])
+
+    exact = logits(BONES)
+    for module in ("bones", "networks.initial_occupancy"):
+        monkeypatch.setattr(f"im2hands.{module}.exact_dtype", lambda device: torch.float32)
+    coarse = {side: bones_from_keypoints(torch.from_numpy(hand_positions(side))[None], [side]) for side in SIDES}
+    assert coarse["left"].transforms.dtype == torch.float32
+    # A logit of 1 is about a millimetre at the surface.
+    assert (logits(coarse) - exact).abs().max() < 0.02

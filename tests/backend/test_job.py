@@ -157,6 +157,16 @@ def test_keypoints_on_one_line(pictures: Path, tmp_path: Path, run_job: RunJob) 
     assert "lie on one line" in record.message
 
 
+def test_a_bone_without_length_costs_its_frame_only(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    rows = keypoint_rows([3, 4, 5, 6])
+    rows["frames"]["000004"]["right"][8] = rows["frames"]["000004"]["right"][7]
+    (tmp_path / "k.json").write_text(json.dumps(rows))
+    run_job(pictures, keypoints=str(tmp_path / "k.json"))
+    records = Take.open(tmp_path / "take").records
+    assert [records[index].status for index in (3, 4, 5, 6)] == ["ok", "failed", "ok", "ok"]
+    assert "The bone to index_tip of the right hand of frame 000004 in k.json is 0.000 mm long" in records[4].message
+
+
 def test_keypoints_of_other_frames(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
     (tmp_path / "k.json").write_text(json.dumps(keypoint_rows([90])))
     with pytest.raises(InputError, match="has keypoints of frames 90"):

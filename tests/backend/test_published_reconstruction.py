@@ -170,8 +170,25 @@ def test_frames_that_cannot_be_made(refined_network) -> None:
     nowhere = HandKeypoints("left", np.full((21, 3), np.nan), np.zeros((21, 2)), np.ones(21), 1.0, "test")
     with pytest.raises(FrameError, match="do not make a hand"):
         reconstructor.reconstruct(FRAME, CAMERA, TwoHands(left=nowhere))
+    for keypoint, bone in ((8, "bone index 3"), (2, "bone thumb 1"), (17, "do not make a hand")):
+        short = hand_positions("left")
+        short[keypoint] = short[keypoint - 1 if keypoint != 17 else 0]
+        stub = TwoHands(HandKeypoints("left", short, np.zeros((21, 2)), np.ones(21), 1.0, "test"), _hand("right"))
+        for made in (reconstructor, load_reconstructor("bundled", **OPTIONS)):  # type: ignore[arg-type]
+            with pytest.raises(FrameError, match=bone):
+                made.reconstruct(FRAME, CAMERA, stub)
     with pytest.raises(InputError, match="voxel"):
         PublishedReconstructor(refined_network, device=CPU, voxel_m=0.0)
+
+
+def test_a_picture_smaller_than_the_networks_input(refined_network, refined) -> None:
+    camera = Camera.from_fov(50, 100, 75)
+    frame = Frame(1, 0.0, picture(100, 75), "thumbnail.png")
+    assert crop_hands(frame, camera, BOTH).image.shape == (256, 256, 3)
+    reconstructor = PublishedReconstructor(refined_network, device=CPU, voxel_m=VOXEL, refine=True)
+    meshes = reconstructor.reconstruct(frame, camera, BOTH)
+    for side, mesh in refined.items():  # the picture has no say in these weights
+        assert _distance(meshes[side], mesh) < 1e-4
 
 
 def test_lattice_points_are_asked_once() -> None:
@@ -199,6 +216,14 @@ def test_anchors_cover_the_surface_evenly(initial) -> None:
     assert apart.min() > 0.003 and cKDTree(points).query(mesh.vertices)[0].max() < 0.012
 
 
+def _renamed(folder: Path, other: Path) -> Path:
+    """A folder that holds the initial network under the refined one's name."""
+    other.mkdir()
+    for suffix in (".json", ".safetensors"):
+        (other / f"refined_occupancy{suffix}").symlink_to(folder / f"initial_occupancy{suffix}")
+    return other
+
+
 @pytest.mark.parametrize(
     ("weights", "stage", "network", "done"),
     [
@@ -223,6 +248,8 @@ def test_weights_that_lack_the_stage(folders, tmp_path) -> None:
     for weights in ("bundled", folders / "halo", folders / "initial"):
         with pytest.raises(WeightsError, match="hold no refinement network"):
             load_reconstructor(weights, **OPTIONS, stage="refined")
+    with pytest.raises(WeightsError, match="of initial_occupancy, not of refined_occupancy"):
+        load_reconstructor(_renamed(folders / "initial", tmp_path / "renamed"), **OPTIONS, stage="refined")
     with pytest.raises(WeightsError, match="part_occupancy are missing"):
         load_reconstructor(tmp_path, **OPTIONS)
     with pytest.raises(InputError, match="voxel"):

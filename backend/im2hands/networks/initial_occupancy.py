@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..bones import BONE_COUNT, QUERY_SCALE, Bones
+from ..devices import exact_dtype
 from ..hands import Side
 from .attention import DROPOUT, ImageTokens, QueryImageAttention
 from .image_encoder import DECODER_CHANNELS, ImageEncoder
@@ -146,8 +147,8 @@ class InitialOccupancy(nn.Module):
 class InitialHand:
     """One hand of B images: all that does not depend on the query point is computed here, once.
 
-    Points are in the hand's query space (canonical frame / 0.4) throughout. Geometry is computed in float64 and then
-    rounded to the network's type (6.2, step 6).
+    Points are in the hand's query space (canonical frame / 0.4) throughout. Geometry is computed in float64 (see
+    :func:`~im2hands.devices.exact_dtype`) and then rounded to the network's type (6.2, step 6).
 
     Args:
         networks: of the hand's side. tokens: of the image. bones, camera: see :meth:`InitialOccupancy.hand`.
@@ -158,7 +159,7 @@ class InitialHand:
     ) -> None:
         self.networks, self.tokens, self.bones = networks, tokens, bones
         like = networks.decoder.pose_weight
-        exact = torch.zeros((), dtype=torch.float64, device=like.device)
+        exact = torch.zeros((), dtype=exact_dtype(like.device), device=like.device)
         self.dtype = like.dtype
         self.folded = networks.decoder.fold(bones.transforms, bones.lengths)
         transforms = bones.transforms.to(exact)
@@ -175,12 +176,12 @@ class InitialHand:
             self._camera_shift = (rotation @ world_wrist[..., None])[..., 0] + translation
 
     def camera_points(self, points: Tensor) -> Tensor:
-        """Points (B, N, 3) to the camera frame, metres, float64."""
-        return points.double() @ self._camera_turn.mT + self._camera_shift[:, None]
+        """Points (B, N, 3) to the camera frame, metres, in the exact type of the device."""
+        return points.to(self._camera_turn) @ self._camera_turn.mT + self._camera_shift[:, None]
 
     def bone_local(self, points: Tensor) -> Tensor:
         """Points (B, N, 3) in every bone's straight frame, (B, N, 16, 3), query-space units."""
-        local = torch.einsum("bkij,bnj->bnki", self._turn, points.double()) + self._shift[:, None]
+        local = torch.einsum("bkij,bnj->bnki", self._turn, points.to(self._turn)) + self._shift[:, None]
         return local.to(self.dtype)
 
     def point_features(self, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..devices import exact_dtype
 from ..hands import FILE_TO_HALO, HALO_TO_FILE, KEYPOINT_COUNT, SIDES, WRIST
 from .attention import DROPOUT, ImageTokens, QueryImageAttention
 from .image_encoder import EncoderMaps, ImageEncoder
@@ -23,7 +24,7 @@ _MILLIMETRES = 1000.0
 
 @dataclass(frozen=True)
 class PreparedKeypoints:
-    """Keypoints in the network's frame, float64.
+    """Keypoints in the network's frame, float64 (see :func:`~im2hands.devices.exact_dtype`).
 
     Args:
         relative: (B, 2, 21, 3), halo order, camera axes, relative to the left hand's middle MCP, millimetres.
@@ -49,9 +50,10 @@ def prepare_keypoints(keypoints: Tensor, wrists: Tensor, rotation: Tensor, trans
     """
     if keypoints.ndim != 4 or keypoints.shape[1:] != (2, KEYPOINT_COUNT, 3):
         raise ValueError(f"keypoints {tuple(keypoints.shape)} are not (B, 2, 21, 3)")
-    points = keypoints.double()
-    world = points - points[:, :, WRIST, None] + wrists.double()[:, :, None]
-    camera = world[:, :, list(FILE_TO_HALO)] @ rotation.double()[:, None].mT + translation.double()[:, None, None]
+    points = keypoints.to(exact_dtype(keypoints.device))
+    wrists, rotation, translation = wrists.to(points), rotation.to(points), translation.to(points)
+    world = points - points[:, :, WRIST, None] + wrists[:, :, None]
+    camera = world[:, :, list(FILE_TO_HALO)] @ rotation[:, None].mT + translation[:, None, None]
     middle = camera[:, 0, HALO_MIDDLE_MCP]
     return PreparedKeypoints((camera - middle[:, None, None]) * _MILLIMETRES, middle)
 
@@ -75,14 +77,15 @@ def place_keypoints(
     Returns:
         (B, 2, 21, 3) float64, file order (with ``published_wrists`` halo order), world frame, metres.
     """
-    turn = rotation.double()[:, None]
+    exact = prepared.relative
+    turn = rotation.to(exact)[:, None]
     if published_wrists is not None:
-        camera = (output / _MILLIMETRES).double() + prepared.middle[:, None, None]
-        return camera @ turn + published_wrists.double()[:, :, None]
-    placed = output.double()
+        camera = (output / _MILLIMETRES).to(exact) + prepared.middle[:, None, None]
+        return camera @ turn + published_wrists.to(exact)[:, :, None]
+    placed = output.to(exact)
     placed = placed + (prepared.relative - placed).mean(2, keepdim=True)
     camera = placed / _MILLIMETRES + prepared.middle[:, None, None]
-    return ((camera - translation.double()[:, None, None]) @ turn)[:, :, list(HALO_TO_FILE)]
+    return ((camera - translation.to(exact)[:, None, None]) @ turn)[:, :, list(HALO_TO_FILE)]
 
 
 @dataclass(frozen=True)
@@ -218,12 +221,12 @@ def keypoint_loss(output: Tensor, target: Tensor) -> Tensor:
     Returns:
         () float64, square millimetres.
     """
-    return (_rooted(output).double() - _rooted(target)).square().mean(dim=(0, 2, 3)).sum()
+    return (_rooted(output).to(target.dtype) - _rooted(target)).square().mean(dim=(0, 2, 3)).sum()
 
 
 def keypoint_error(output: Tensor, target: Tensor) -> Tensor:
     """Mean distance of the keypoints, each hand relative to its own middle MCP, () float64 millimetres (section 11)."""
-    return torch.linalg.vector_norm(_rooted(output).double() - _rooted(target), dim=-1).mean()
+    return torch.linalg.vector_norm(_rooted(output).to(target.dtype) - _rooted(target), dim=-1).mean()
 
 
 def _rooted(keypoints: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..bones import Bones
+from ..devices import exact_dtype
 from ..hands import SIDES, Side
 from .anchor_encoder import AnchorEncoder, EncodedAnchors
 from .farthest_points import PUBLISHED_GUARD
@@ -45,8 +46,9 @@ class View(NamedTuple):
     intrinsics: Tensor
 
     def camera_points(self, points: Tensor) -> Tensor:
-        """Points (B, N, 3), the frame of the bones, to the camera frame, metres, float64."""
-        return points.double() @ self.rotation.double().mT + self.translation.double()[:, None]
+        """Points (B, N, 3), the frame of the bones, to the camera frame, metres, in the exact type of their device."""
+        exact = exact_dtype(points.device)
+        return points.to(exact) @ self.rotation.to(exact).mT + self.translation.to(exact)[:, None]
 
 
 class PictureFeatures(NamedTuple):
