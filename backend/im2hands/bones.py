@@ -1,7 +1,7 @@
 """Keypoints to the 16 bone transforms, the bone lengths and the canonical rotation of a hand (specification section 4).
 
-Everything is batched over hands, differentiable and computed in float64 (on Metal, which lacks it, in float32). All hands
-are treated as right hands: left ones are mirrored in x first. The *hand frame* is the input frame minus the wrist
+Everything is batched over hands, differentiable and computed in float64 (on Metal, which lacks it, in float32). All
+hands are treated as right hands: left ones are mirrored in x first. The *hand frame* is the input frame minus the wrist
 (mirrored for left); the *canonical frame* is the hand frame turned by ``rotation``; query space is the canonical frame
 divided by :data:`QUERY_SCALE`.
 """
