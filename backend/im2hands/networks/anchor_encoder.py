@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from .pair_attention import TwoLayers
@@ -71,29 +72,37 @@ class AnchorEncoder(nn.Module):
         self.final_elementwise = nn.ModuleList(ElementwiseBlock(width) for _ in range(sizes.final_layers))
         self.fc_middle = TwoLayers(width, width)
 
-    def forward(self, positions: Tensor, features: Tensor, *, guard: float | None = None) -> EncodedAnchors:
+    def forward(
+        self,
+        positions: Tensor,
+        features: Tensor,
+        *,
+        guard: float | None = None,
+        precision: torch.dtype | None = None,
+    ) -> EncodedAnchors:
         """Encode the anchors of B hands.
 
         Args:
             positions: (B, P, 3), centred camera frame (7.3), metres; P at least ``counts[0]``.
             features: (B, P, inputs). guard: see :func:`~im2hands.networks.farthest_points.farthest_points`.
+            precision: of pairs of anchors, see :class:`~im2hands.networks.pair_attention.PairAttention`.
 
         Raises:
             ValueError: too few anchors.
         """
-        begin = self.transformer_begin(positions, self.enc_sdf(features))
+        begin = self.transformer_begin(positions, self.enc_sdf(features), precision)
         features, picked, levels = begin, [], []
         for level in range(2):
-            positions, features, index = self.transition_downs[level](positions, features, guard)
+            positions, features, index = self.transition_downs[level](positions, features, guard, precision)
             picked.append(index)
             levels.append(features)
             features = self.elementwise_extras[level](features)
-            features = self.transformer_downs[level](positions, features)
+            features = self.transformer_downs[level](positions, features, precision)
             if level == 0:
                 features = self.fc1(features)
             features = self.elementwise[level](features)
         for attention, elementwise in zip(self.final_transformers, self.final_elementwise, strict=True):
-            features = elementwise(attention(positions, features))
+            features = elementwise(attention(positions, features, precision))
         code = self.fc_middle(features.amax(1))
         return EncodedAnchors(code, positions, features, tuple(picked), begin, tuple(levels))
 
@@ -105,5 +114,7 @@ class _Down(nn.Module):
         super().__init__()
         self.sa = sa
 
-    def forward(self, positions: Tensor, features: Tensor, guard: float | None) -> tuple[Tensor, Tensor, Tensor]:
-        return self.sa(positions, features, guard=guard)
+    def forward(
+        self, positions: Tensor, features: Tensor, guard: float | None, precision: torch.dtype | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return self.sa(positions, features, guard=guard, precision=precision)

@@ -58,8 +58,11 @@ def nearest_neighbours(centres: Tensor, points: Tensor, count: int) -> Tensor:
         RuntimeError: fewer than ``count`` points.
     """
     with torch.no_grad():
-        squared = sum((centres[..., None, axis] - points[:, None, :, axis]).square() for axis in range(3))
-        assert isinstance(squared, Tensor)
+        # |c - p|^2 without |c|^2, which all of a centre's points share. Measured from the middle of the points, so that
+        # few digits cancel.
+        middle = points.mean(1, keepdim=True)
+        centres, points = centres - middle, points - middle
+        squared = torch.baddbmm(points.square().sum(-1)[:, None], centres, points.mT, alpha=-2)
         return squared.topk(count, dim=-1, largest=False, sorted=False).indices
 
 

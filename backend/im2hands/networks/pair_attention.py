@@ -19,9 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .farthest_points import take
-
-PAIRS = 2048
+PAIRS = 4608
 """Pairs evaluated at once on a CPU where no gradient is wanted: what they need stays in the processor's cache."""
 
 PAIRS_ACCELERATOR = 1 << 17
@@ -74,11 +72,16 @@ class PairAttention:
 
     Args:
         delta: the encoding of positions, 3 to d. gamma: the network of the weights, d to d.
+        precision: of everything about a pair but the difference of positions, whose leading digits cancel; None is the
+            weights' own. Where the processor multiplies bfloat16 fast, that takes a third of the time.
     """
 
-    def __init__(self, delta: TwoLayers, gamma: TwoLayers) -> None:
+    def __init__(self, delta: TwoLayers, gamma: TwoLayers, precision: torch.dtype | None = None) -> None:
         self._delta, self._gamma = delta, gamma
-        self._pair_weight = torch.cat([delta.second.weight, gamma.first.weight @ delta.second.weight])
+        self._precision = precision or delta.second.weight.dtype
+        self._encode = delta.second.weight.to(self._precision)
+        self._score = (gamma.first.weight @ delta.second.weight).to(self._precision)
+        self._weigh = gamma.second.weight.to(self._precision)
 
     def own(self, positions: Tensor, sign: float = 1.0) -> Tensor:
         """Query positions (B, N, 3), encoded; delta sees query minus neighbour, for ``sign`` -1 the opposite."""
@@ -115,30 +118,52 @@ class PairAttention:
             (B, N, d).
         """
         batch, count = own.shape[:2]
-        if torch.is_grad_enabled():
-            return self._attend(own, queries, table, index, token)
-        neighbours = table.keys.shape[1] if index is None else index.shape[-1]
-        pairs = PAIRS if own.device.type == "cpu" else PAIRS_ACCELERATOR
-        step = max(pairs // (batch * neighbours), 1)
+        alike = queries.shape[1] == 1
+        keys = (table.keys + queries if alike else table.keys).to(self._precision)
+        table = Table(table.positions, keys, table.values.to(self._precision))
+        queries = queries.to(self._precision)
+        step = count
+        if not torch.is_grad_enabled():
+            neighbours = table.keys.shape[1] if index is None else index.shape[-1]
+            pairs = PAIRS if own.device.type == "cpu" else PAIRS_ACCELERATOR
+            step = pairs // (batch * neighbours)
         results = []
-        for start in range(0, count, step):
-            rows = slice(start, start + step)
-            own_queries = queries if queries.shape[1] == 1 else queries[:, rows]
+        for start in range(0, count, max(step, 1)):
+            rows = slice(start, start + max(step, 1))
             own_index = None if index is None else index[:, rows]
+            own_queries = None if alike else queries[:, rows]
             results.append(self._attend(own[:, rows], own_queries, table, own_index, token))
         return torch.cat(results, dim=1) if results else torch.zeros_like(own)
 
-    def _attend(self, own: Tensor, queries: Tensor, table: Table, index: Tensor | None, token: Token | None) -> Tensor:
-        def gathered(values: Tensor) -> Tensor:
-            return values[:, None] if index is None else take(values, index)
+    def _attend(
+        self, own: Tensor, queries: Tensor | None, table: Table, index: Tensor | None, token: Token | None
+    ) -> Tensor:
+        """The attention of some queries; ``queries`` None where the table's keys hold them.
 
-        hidden = functional.relu(own[:, :, None] + gathered(table.positions))
-        delta, scores = functional.linear(hidden, self._pair_weight).chunk(2, dim=-1)
-        scores = functional.relu(scores + (queries[:, :, None] + gathered(table.keys)))
-        scores = functional.linear(scores, self._gamma.second.weight)
+        Pairs lie neighbour by neighbour (K, B, N, d), so that the softmax adds whole rows.
+        """
+        batch, size = table.keys.shape[:2]
+        if index is None:
+            index = torch.arange(size, device=own.device).expand(batch, own.shape[1], size)
+        pairs = (index + torch.arange(batch, device=own.device)[:, None, None] * size).movedim(2, 0)
+
+        def gathered(values: Tensor) -> Tensor:
+            return values.flatten(0, 1).index_select(0, pairs.flatten()).unflatten(0, pairs.shape)
+
+        def product(values: Tensor, weight: Tensor) -> Tensor:
+            return functional.linear(values.flatten(0, 2), weight).view_as(values)
+
+        # In place where only the result is wanted, also by the gradient: each tensor is as large as all pairs.
+        hidden = gathered(table.positions).add_(own).relu_().to(self._precision)
+        delta = product(hidden, self._encode).add_(gathered(table.values))
+        scores = product(hidden, self._score).add_(gathered(table.keys))
+        scores = product((scores if queries is None else scores.add_(queries)).relu_(), self._weigh)
+        largest = scores.detach().amax(0)
         if token is None:
-            return (torch.softmax(scores, dim=2) * (delta + gathered(table.values))).sum(2)
-        everywhere = token.score[:, None, None].expand(-1, own.shape[1], -1, -1)
-        weights = torch.softmax(torch.cat([scores, everywhere], dim=2), dim=2)
-        near = (weights[:, :, :-1] * (delta + gathered(table.values))).sum(2)
-        return near + weights[:, :, -1] * token.value[:, None]
+            weights = scores.sub_(largest).exp_()
+            return ((weights * delta).sum(0) / weights.sum(0)).to(own.dtype)
+        everywhere, value = (part[:, None].to(self._precision) for part in token)
+        largest = torch.maximum(largest, everywhere.detach())
+        weights, extra = scores.sub_(largest).exp_(), (everywhere - largest).exp()
+        near = (weights * delta).sum(0) + extra * value
+        return (near / (weights.sum(0) + extra)).to(own.dtype)

@@ -131,18 +131,24 @@ class RefinedOccupancy(nn.Module):
         return Sampled(flipped(seen), sampled)
 
     def hands(
-        self, features: PictureFeatures, bones: Mapping[Side, Bones], view: View, anchors: Mapping[Side, Tensor]
+        self,
+        features: PictureFeatures,
+        bones: Mapping[Side, Bones],
+        view: View,
+        anchors: Mapping[Side, Tensor],
+        precision: torch.dtype | None = None,
     ) -> RefinedHands:
         """Both hands of B pictures, ready to be asked.
 
         Args:
             features: of the B pictures. bones: of the B hands of each side. view: of the B pictures. anchors: per side
-                (B, 512, 3) points on the initial surface, the frame the bones were made in, metres.
+                (B, 512, 3) points on the initial surface, the frame the bones were made in, metres. precision: of the
+                attention between points, see :class:`~im2hands.networks.pair_attention.PairAttention`.
 
         Raises:
             ValueError: fewer than 256 anchors.
         """
-        return RefinedHands(self, features, bones, view, anchors)
+        return RefinedHands(self, features, bones, view, anchors, precision)
 
     def forward(
         self,
@@ -186,11 +192,12 @@ class RefinedHands:
         bones: Mapping[Side, Bones],
         view: View,
         anchors: Mapping[Side, Tensor],
+        precision: torch.dtype | None = None,
     ) -> None:
         device = features.code.device
         view = View(*(value.to(device) for value in view))
         self.network, self.features, self.view = network, features, view
-        self.batch = len(features.code)
+        self.batch, self._precision = len(features.code), precision
         extrinsics = Extrinsics(view.rotation, view.translation)
         with torch.no_grad():
             self.initial = {
@@ -258,7 +265,7 @@ class RefinedHands:
             positions.append(self.centred(sampled))
             features.append(torch.cat([sampled.features, one_hot.expand(*sampled.features.shape[:2], -1)], dim=-1))
         guard = PUBLISHED_GUARD if self.network.compatibility else None
-        return self.network.trans_enc(torch.cat(positions), torch.cat(features), guard=guard)
+        return self.network.trans_enc(torch.cat(positions), torch.cat(features), guard=guard, precision=self._precision)
 
     def _in_context(self, codes: Tensor) -> Tensor:
         """Hand codes (2B, 256) with the other hand's and the picture's (7.6)."""
@@ -269,7 +276,8 @@ class RefinedHands:
         )
 
     def _fold(self, context: Tensor) -> dict[Side, FoldedHands]:
-        both = self.network.trans_dec.fold(context, self.encoded.positions, self.encoded.features)
+        encoded = self.encoded
+        both = self.network.trans_dec.fold(context, encoded.positions, encoded.features, self._precision)
         return {"left": both[: self.batch], "right": both[self.batch :]}
 
     def _decode(

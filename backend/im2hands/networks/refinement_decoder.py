@@ -7,7 +7,9 @@ its nine anchors and a few small ones.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -70,19 +72,24 @@ class RefinementDecoder(nn.Module):
         self.fc_c = nn.ModuleList(nn.Linear(width, hidden) for _ in range(blocks))
         self.fc_out = nn.Linear(hidden, 1)
 
-    def fold(self, code: Tensor, positions: Tensor, features: Tensor) -> FoldedHands:
+    def fold(
+        self, code: Tensor, positions: Tensor, features: Tensor, precision: torch.dtype | None = None
+    ) -> FoldedHands:
         """Everything about B hands that no query changes; differentiable with respect to all inputs and weights.
 
         Args:
             code: (B, inputs), the hand codes in context. positions: (B, A, 3) anchors, centred camera frame, metres.
-            features: (B, A, inputs) of the anchors.
+            features: (B, A, inputs) of the anchors. precision: of pairs of query and anchor, see
+                :class:`~im2hands.networks.pair_attention.PairAttention`.
         """
         attention = self.ct1
-        pairs = PairAttention(attention.fc_delta, attention.fc_gamma)
+        pairs = PairAttention(attention.fc_delta, attention.fc_gamma, precision)
         query = attention.w_qs(code)
         token = pairs.token(query, attention.w_k_global(code), attention.w_v_global(code))
         table = pairs.table(positions, attention.w_ks(features), attention.w_vs(features))
-        return FoldedHands(self, pairs, positions, pairs.queries(query)[:, None], table, token)
+        layers = cast(Iterable[nn.Linear], self.fc_c)
+        conditions = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
+        return FoldedHands(self, pairs, positions, pairs.queries(query)[:, None], table, token, conditions)
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,7 @@ class FoldedHands:
     Args:
         decoder: the weights that stay as they are. pairs: those of the attention, folded. positions: (B, A, 3) anchors.
         queries: (B, 1, d), the same for all points. table: what the anchors offer. token: the hand code's.
+        conditions: weight and bias of the layers that feed the attention's result to the blocks, in one.
     """
 
     decoder: RefinementDecoder
@@ -100,13 +108,15 @@ class FoldedHands:
     queries: Tensor
     table: Table
     token: Token
+    conditions: tuple[Tensor, Tensor]
 
     def __getitem__(self, hands: slice) -> FoldedHands:
         """Some of the hands."""
         token = Token(self.token.score[hands], self.token.value[hands])
         return FoldedHands(
-            self.decoder, self.pairs, self.positions[hands], self.queries[hands], self.table[hands], token
-        )
+            self.decoder, self.pairs, self.positions[hands], self.queries[hands], self.table[hands], token,
+            self.conditions,
+        )  # fmt: skip
 
     def attend(self, positions: Tensor) -> Tensor:
         """Cross attention ``ct1`` of query positions (B, N, 3), the anchors' frame, metres, to (B, N, d)."""
@@ -125,6 +135,7 @@ class FoldedHands:
         attended = self.attend(positions)
         decoder = self.decoder
         net = decoder.init_enc(torch.cat([attended, extra], dim=-1))
-        for block, condition in zip(decoder.blocks, decoder.fc_c, strict=True):
-            net = block(net + condition(attended))
+        conditions = functional.linear(attended, *self.conditions).chunk(len(decoder.blocks), dim=-1)
+        for block, condition in zip(decoder.blocks, conditions, strict=True):
+            net = block(net + condition)
         return decoder.fc_out(net)[..., 0]

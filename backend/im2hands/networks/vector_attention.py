@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -36,17 +37,18 @@ class VectorAttentionBlock(nn.Module):
         self.fc_gamma = TwoLayers(width, width)
         self.bn = nn.BatchNorm1d(width)
 
-    def forward(self, positions: Tensor, features: Tensor) -> Tensor:
+    def forward(self, positions: Tensor, features: Tensor, precision: torch.dtype | None = None) -> Tensor:
         """Attend.
 
         Args:
-            positions: (B, N, 3) metres; only differences count. features: (B, N, d).
+            positions: (B, N, 3) metres; only differences count. features: (B, N, d). precision: of pairs, see
+                :class:`~im2hands.networks.pair_attention.PairAttention`.
 
         Returns:
             (B, N, d).
         """
         index = None if self.neighbours is None else nearest_neighbours(positions, positions, self.neighbours)
-        pairs = PairAttention(self.fc_delta, self.fc_gamma)
+        pairs = PairAttention(self.fc_delta, self.fc_gamma, precision)
         table = pairs.table(positions, self.w_ks(features), self.w_vs(features))
         attended = pairs.attend(pairs.own(positions), pairs.queries(self.w_qs(features)), table, index)
         return normalised(self.bn, attended + features)
@@ -72,13 +74,19 @@ class SetAbstraction(nn.Module):
         self.bn1, self.bnorm0, self.bnorm1, self.bnorm2 = (nn.BatchNorm1d(width) for _ in range(4))
 
     def forward(
-        self, positions: Tensor, features: Tensor, *, guard: float | None = None
+        self,
+        positions: Tensor,
+        features: Tensor,
+        *,
+        guard: float | None = None,
+        precision: torch.dtype | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Thin the cloud out.
 
         Args:
             positions: (B, P, 3) metres. features: (B, P, d). guard: see
-                :func:`~im2hands.networks.farthest_points.farthest_points`.
+                :func:`~im2hands.networks.farthest_points.farthest_points`. precision: of pairs, see
+                :class:`~im2hands.networks.pair_attention.PairAttention`.
 
         Returns:
             Positions (B, n, 3), features (B, n, d) and indices (B, n) of the kept points.
@@ -93,7 +101,7 @@ class SetAbstraction(nn.Module):
 
         def attended(layer: int, queries: Tensor) -> Tensor:
             gamma, w_qs, w_ks, w_vs = layers[layer]
-            pairs = PairAttention(self.fc_delta1, gamma)
+            pairs = PairAttention(self.fc_delta1, gamma, precision)
             # The opposite sign of the transformer block's.
             table = pairs.table(positions, w_ks(features), w_vs(features), sign=-1.0)
             return pairs.attend(pairs.own(centres, sign=-1.0), pairs.queries(w_qs(queries)), table, index)

@@ -87,3 +87,25 @@ def test_no_queries(scene):
     table = pairs.table(y, *key_value.chunk(2, dim=-1))
     nothing = torch.zeros(2, 0, WIDTH, dtype=torch.float64)
     assert pairs.attend(nothing, nothing, table, None).shape == (2, 0, WIDTH)
+
+
+@torch.no_grad()
+def test_bfloat16_keeps_the_difference_of_positions():
+    torch.manual_seed(3)
+    delta, gamma = TwoLayers(3, 64), TwoLayers(64, 64)
+    place = torch.tensor([0.3, -0.2, 0.1])  # far from 0: coordinates rounded to bfloat16 would be a millimetre off
+    x, y = place + 0.02 * torch.randn(1, 500, 3), place + 0.02 * torch.randn(1, 64, 3)
+    delta.first.weight.mul_(50)  # hidden channels that turn within millimetres
+    key, value, query = torch.randn(1, 64, 64), 0.1 * torch.randn(1, 64, 64), torch.randn(1, 1, 64)
+    index = torch.randint(0, 64, (1, 500, 9))
+
+    def attended(precision, shift=0.0):
+        pairs = PairAttention(delta, gamma, precision)
+        table = pairs.table(y, key, value)
+        return pairs.attend(pairs.own(x + shift), pairs.queries(query), table, index)
+
+    exact, fast = attended(None), attended(torch.bfloat16)
+    assert fast.dtype == torch.float32
+    error = (fast - exact).square().mean().sqrt()
+    assert 0 < error < 0.01 * exact.std()
+    assert error < 0.5 * (attended(None, 0.0005) - exact).square().mean().sqrt()  # half a millimetre counts for more
