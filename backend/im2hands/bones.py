@@ -64,6 +64,7 @@ class Bones:
         rotation: (B, 3, 3) float64 ``M``, hand frame to canonical frame.
         wrist: (B, 3) float64, wrist in the input frame, mirrored in x for left hands, metres.
         mirror: (B, 3) float64, (-1, 1, 1) for left hands and (1, 1, 1) for right ones.
+        joints: (B, 21, 3) float64, keypoints in the canonical frame, metres, file order; None if not kept.
         steps: intermediate results by the names of ``golden/converter.npz``, filled only on demand.
     """
 
@@ -72,7 +73,25 @@ class Bones:
     rotation: Tensor
     wrist: Tensor
     mirror: Tensor
+    joints: Tensor | None = None
     steps: dict[str, Tensor] = field(default_factory=dict)
+
+    def __getitem__(self, hands: slice) -> Bones:
+        """Some of the hands."""
+        joints = None if self.joints is None else self.joints[hands]
+        return Bones(
+            self.transforms[hands],
+            self.lengths[hands],
+            self.rotation[hands],
+            self.wrist[hands],
+            self.mirror[hands],
+            joints,
+            self.lengths[hands],
+            self.rotation[hands],
+            self.wrist[hands],
+            self.mirror[hands],
+            joints,
+        )
 
     def to_query_space(self, points: Tensor) -> Tensor:
         """Points (B, N, 3), input frame, metres, to query space."""
@@ -171,7 +190,7 @@ def _straighten(
             "trans_rot": torch.cat(unbend, dim=1),
             "trans_mat_biomech": torch.cat([eye4[:, None], *all_parts], dim=1),
         }
-    return Bones(transforms * scale, lengths, rotation, wrist, mirror, steps)
+    return Bones(transforms * scale, lengths, rotation, wrist, mirror, joints, steps)
 
 
 def _turn(rotation: Tensor, vectors: Tensor) -> Tensor:

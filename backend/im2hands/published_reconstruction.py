@@ -178,8 +178,7 @@ def load_published_reconstructor(
 
 def _one(bones: Bones, hand: int) -> Bones:
     """One hand of a batch, as a batch of one."""
-    one = slice(hand, hand + 1)
-    return Bones(bones.transforms[one], bones.lengths[one], bones.rotation[one], bones.wrist[one], bones.mirror[one])
+    return bones[hand : hand + 1]
 
 
 def _initial_logits(network: InitialOccupancy, features: ImageFeatures, side: Side, bones: Bones) -> HandLogits:

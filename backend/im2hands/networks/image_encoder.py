@@ -6,6 +6,7 @@ and ``dp_decoder.*`` (dense pose and masks).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,21 @@ MASK_CHANNELS = 2
 DENSE_CHANNELS = 6
 _EXPANSION = 4
 _STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
+
+
+@dataclass(frozen=True)
+class EncoderSizes:
+    """What the networks behind an image encoder must know of it; the defaults are the published encoder's.
+
+    Args:
+        channels: of the maps of both decoders. image: channels of the finest image map. coarsest, finest: pixels a side
+            of the first and the last map.
+    """
+
+    channels: int = DECODER_CHANNELS
+    image: int = 256
+    coarsest: int = 8
+    finest: int = 64
 
 
 class EncoderMaps(NamedTuple):
@@ -34,7 +50,7 @@ class EncoderMaps(NamedTuple):
 
 
 class EncoderHeads(NamedTuple):
-    """Outputs of the decoders' final layers, raw: (B, 42, 64, 64), (B, 2, 64, 64) and (B, 6, 64, 64)."""
+    """Outputs of the decoders' final layers, raw: (B, 42, H, H), (B, 2, H, H), (B, 6, H, H); published H is 64."""
 
     heatmaps: Tensor
     masks: Tensor
@@ -125,11 +141,26 @@ class MapDecoder(nn.Module):
         return maps[0], maps[1], maps[2], maps[3]
 
 
-class ImageEncoder(nn.Module):
+class PictureEncoder(nn.Module):
+    """What all image encoders have: two decoders, ``hms_decoder`` and ``dp_decoder``, with a head each."""
+
+    sizes: EncoderSizes
+    hms_decoder: nn.Module
+    dp_decoder: nn.Module
+
+    def heads(self, maps: EncoderMaps) -> EncoderHeads:
+        """What the decoders are trained for beside the hand networks: heat maps, masks and dense colours, raw."""
+        dense = self.dp_decoder.final_layer(maps.dense[-1])  # type: ignore[operator]
+        masks, colours = torch.split(dense, [MASK_CHANNELS, DENSE_CHANNELS], dim=1)
+        return EncoderHeads(self.hms_decoder.final_layer(maps.heatmap[-1]), masks, colours)  # type: ignore[operator]
+
+
+class ImageEncoder(PictureEncoder):
     """The published image encoder (section 5)."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.sizes = EncoderSizes()
         self.resnet = ResNet50()
         self.hms_decoder = MapDecoder(2048, HEATMAP_CHANNELS)
         self.dp_decoder = MapDecoder(2048, MASK_CHANNELS + DENSE_CHANNELS)
@@ -142,9 +173,3 @@ class ImageEncoder(nn.Module):
         """
         maps = self.resnet(image)
         return EncoderMaps(maps, self.hms_decoder(maps[0]), self.dp_decoder(maps[0]))
-
-    def heads(self, maps: EncoderMaps) -> EncoderHeads:
-        """What the encoder was first trained for: heat maps, masks and dense colours; no hand network reads them."""
-        dense = self.dp_decoder.final_layer(maps.dense[-1])
-        masks, colours = torch.split(dense, [MASK_CHANNELS, DENSE_CHANNELS], dim=1)
-        return EncoderHeads(self.hms_decoder.final_layer(maps.heatmap[-1]), masks, colours)

@@ -7,6 +7,7 @@ ask as many points as wanted. Hands do not see each other.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 
 import torch
@@ -16,16 +17,31 @@ from torch.nn import functional
 from ..bones import BONE_COUNT, QUERY_SCALE, Bones
 from ..devices import exact_dtype
 from ..hands import Side
+from ..reach import Reach, within_reach
 from .attention import DROPOUT, ImageTokens, QueryImageAttention
-from .image_encoder import DECODER_CHANNELS, ImageEncoder
+from .image_encoder import EncoderMaps, ImageEncoder, PictureEncoder
+from .image_sampling import project
 from .part_decoder import IMAGE_FEATURES
 from .published_layout import PublishedPartDecoder
 
 IMAGE_CHANNELS = 32
 TOKEN_GRID = 4
 HEADS = 2
+PICTURE_SIZE = 256
+"""Pixels a side of the picture that the intrinsics belong to."""
+
 CHUNK = 4096
 """Queries evaluated at once where no gradient is wanted: bounds the memory, and stays in the processor's cache."""
+
+REACH = Reach.default()
+OUT_OF_REACH = -20.0
+"""Logit of a bone that is not asked."""
+
+CUT_SOFTNESS = 0.001
+"""Metres over which the cut of the forearm goes from inside to outside."""
+
+_DECIMETRE = 0.1
+_FAR = 4.0  # a point whose place in the picture is farther out may as well lie there
 
 DepthReference = Literal["wrist", "first query"] | Tensor
 """What the depth of a query is measured from (6.2, step 2).
@@ -73,6 +89,22 @@ class PointEmbedding(nn.Sequential):
         super().__init__(PointwiseLinear(3, hidden), nn.ReLU(), nn.Dropout(dropout), PointwiseLinear(hidden, width))
 
 
+@dataclass(frozen=True)
+class InitialSizes:
+    """Sizes and ways of the initial network; the defaults are the published ones.
+
+    Args:
+        token_grid: image tokens a side. projected: a query's ``v`` begins with its place in the picture (-1 to 1, the
+            256 x 256 crop) and its depth in decimetres, where the published network takes camera coordinates, metres;
+            then :meth:`InitialOccupancy.hand` needs the intrinsics. reach: ask each bone near itself only, cut the
+            forearm (:mod:`im2hands.reach`), as the bundled part decoders are trained.
+    """
+
+    token_grid: int = TOKEN_GRID
+    projected: bool = False
+    reach: bool = False
+
+
 class SideNetworks(NamedTuple):
     """The weights that belong to one side."""
 
@@ -82,16 +114,23 @@ class SideNetworks(NamedTuple):
 
 
 class InitialOccupancy(nn.Module):
-    """The initial occupancy network; its state_dict is the published one (848 entries)."""
+    """The initial occupancy network; with the default sizes its state_dict is the published one (848 entries).
 
-    def __init__(self) -> None:
+    Args:
+        sizes: of the network. encoder: of the image, which other networks may share; None makes the published one.
+    """
+
+    def __init__(self, sizes: InitialSizes | None = None, encoder: PictureEncoder | None = None) -> None:
         super().__init__()
-        self.image_encoder = ImageEncoder()
-        self.image_final_layer = nn.Conv2d(2 * DECODER_CHANNELS, IMAGE_CHANNELS, 1)
+        self.sizes = sizes = sizes or InitialSizes()
+        self.image_encoder = encoder or ImageEncoder()
+        maps = self.image_encoder.sizes
+        self.image_final_layer = nn.Conv2d(2 * maps.channels, IMAGE_CHANNELS, 1)
         for side in ("left", "right"):
             attention = QueryImageAttention(
-                IMAGE_CHANNELS, IMAGE_CHANNELS, IMAGE_FEATURES, grid=TOKEN_GRID, heads=HEADS
-            )
+                IMAGE_CHANNELS, IMAGE_CHANNELS, IMAGE_FEATURES,
+                grid=sizes.token_grid, heads=HEADS, map_size=maps.finest,
+            )  # fmt: skip
             self.add_module(f"{side}_pt_embeddings", PointEmbedding(IMAGE_FEATURES - 3))
             self.add_module(f"img_ex_{side}", attention)
             self.add_module(f"{side}_decoder", PublishedPartDecoder(IMAGE_FEATURES))
@@ -104,25 +143,32 @@ class InitialOccupancy(nn.Module):
             cast(PublishedPartDecoder, self.get_submodule(f"{side}_decoder")),
         )
 
-    def encode(self, image: Tensor) -> ImageFeatures:
+    def encode(self, image: Tensor, maps: EncoderMaps | None = None) -> ImageFeatures:
         """Everything that depends on the image alone.
 
         Args:
-            image: (B, 3, 256, 256), RGB, ImageNet-normalised (2.3).
+            image: (B, 3, 256, 256), RGB, ImageNet-normalised (2.3). maps: what the encoder makes of it, if known.
         """
-        maps = self.image_encoder(image)
+        maps = self.image_encoder(image) if maps is None else maps
         feature_map = self.image_final_layer(torch.cat([maps.heatmap[-1], maps.dense[-1]], dim=1))
         left, right = (self.side(side).attention.encode(feature_map) for side in ("left", "right"))
         return ImageFeatures(feature_map, left, right)
 
-    def hand(self, side: Side, features: ImageFeatures, bones: Bones, camera: Extrinsics | None = None) -> InitialHand:
+    def hand(
+        self, side: Side, features: ImageFeatures, bones: Bones, camera: Extrinsics | None = None,
+        intrinsics: Tensor | None = None,
+    ) -> InitialHand:  # fmt: skip
         """The hand of one side in B images, ready to be asked.
 
         Args:
             side: whose weights. features: of the B images. bones: of the B hands. camera: from the frame the bones were
-                made in to the camera's; None where that is the camera frame already.
+                made in to the camera's; None where that is the camera frame already. intrinsics: (B, 3, 3) K of the
+                256 x 256 picture, pixels; only networks with ``projected`` queries look at it.
+
+        Raises:
+            ValueError: the intrinsics are needed and not given, or bones without joints where the network has a reach.
         """
-        return InitialHand(self.side(side), getattr(features, side), bones, camera)
+        return InitialHand(self.side(side), getattr(features, side), bones, camera, intrinsics, self.sizes)
 
     def forward(
         self,
@@ -130,16 +176,17 @@ class InitialOccupancy(nn.Module):
         hands: Mapping[Side, tuple[Bones, Tensor]],
         camera: Extrinsics | None = None,
         depth_reference: DepthReference = "wrist",
+        intrinsics: Tensor | None = None,
     ) -> dict[Side, Tensor]:
         """Occupancy (B, N) of each hand at its own points; for training.
 
         Args:
             image: (B, 3, 256, 256). hands: bones of B hands and points (B, N, 3), query space, per side.
-            camera: see :meth:`hand`.
+            camera, intrinsics: see :meth:`hand`.
         """
         features = self.encode(image)
         return {
-            side: self.hand(side, features, bones, camera).occupancy(points, depth_reference)
+            side: self.hand(side, features, bones, camera, intrinsics).occupancy(points, depth_reference)
             for side, (bones, points) in hands.items()
         }
 
@@ -151,17 +198,26 @@ class InitialHand:
     :func:`~im2hands.devices.exact_dtype`) and then rounded to the network's type (6.2, step 6).
 
     Args:
-        networks: of the hand's side. tokens: of the image. bones, camera: see :meth:`InitialOccupancy.hand`.
+        networks: of the hand's side. tokens: of the image. bones, camera, intrinsics: see
+        :meth:`InitialOccupancy.hand`. sizes: of the network.
     """
 
     def __init__(
-        self, networks: SideNetworks, tokens: ImageTokens, bones: Bones, camera: Extrinsics | None = None
-    ) -> None:
+        self, networks: SideNetworks, tokens: ImageTokens, bones: Bones, camera: Extrinsics | None = None,
+        intrinsics: Tensor | None = None, sizes: InitialSizes | None = None,
+    ) -> None:  # fmt: skip
         self.networks, self.tokens, self.bones = networks, tokens, bones
+        self._sizes = sizes = sizes or InitialSizes()
+        if sizes.projected and intrinsics is None:
+            raise ValueError("this network needs the intrinsics of the picture")
+        if sizes.reach and bones.joints is None:
+            raise ValueError("this network needs the joints of the bones")
         like = networks.decoder.pose_weight
         exact = torch.zeros((), dtype=exact_dtype(like.device), device=like.device)
         self.dtype = like.dtype
         self.folded = networks.decoder.fold(bones.transforms, bones.lengths)
+        self._intrinsics = None if intrinsics is None else intrinsics.to(exact)
+        self._joints = None if bones.joints is None else bones.joints.to(exact).to(self.dtype)
         transforms = bones.transforms.to(exact)
         self._turn, self._shift = transforms[:, :, :3, :3] / QUERY_SCALE, transforms[:, :, :3, 3]
         # Query space to the camera (6.2, step 1), as one affine map: X = R ((0.4 Mᵀ p + wrist) * mirror) + T.
@@ -231,7 +287,14 @@ class InitialHand:
 
     def _embedded(self, seen: Tensor, reference: Tensor) -> Tensor:
         """Camera points (B, N, 3) to ``v`` (B, N, 19)."""
-        seen = torch.cat([seen[..., :2], seen[..., 2:] - reference], dim=-1).to(self.dtype)
+        depth = seen[..., 2:] - reference
+        if self._sizes.projected:
+            assert self._intrinsics is not None
+            half = PICTURE_SIZE / 2
+            place = (project(seen, self._intrinsics)[0] + 0.5 - half) / half
+            seen = torch.cat([place.clamp(-_FAR, _FAR), depth / _DECIMETRE], dim=-1).to(self.dtype)
+        else:
+            seen = torch.cat([seen[..., :2], depth], dim=-1).to(self.dtype)
         return torch.cat([seen, self.networks.embedding(seen)], dim=-1)
 
     def _logits(self, owner: InitialHand, points: Tensor, depth_reference: DepthReference) -> Tensor:
@@ -246,6 +309,22 @@ class InitialHand:
         batch, count = points.shape[:2]
         image = self.image_features(self._embedded(owner.camera_points(points), reference)).flatten(0, 1)
         local = self.bone_local(points).flatten(0, 1)
+        if self._sizes.reach:
+            return self._near_logits(points, local, image)
         hand = torch.arange(batch, device=local.device).repeat_interleave(count)
         logits = [self.folded.part_logits(bone, hand, local[:, bone], image) for bone in range(BONE_COUNT)]
         return torch.stack(logits, dim=-1).unflatten(0, (batch, count))
+
+    def near(self, points: Tensor) -> Tensor:
+        """Which bones are asked of points (B, N, 3) of the own query space, (B, N, 16) bool."""
+        assert self._joints is not None
+        return within_reach(points.to(self._joints) * QUERY_SCALE, self._joints, REACH)
+
+    def _near_logits(self, points: Tensor, local: Tensor, image: Tensor) -> Tensor:
+        """Part logits where only bones near a point are asked; the forearm is cut."""
+        batch, count = points.shape[:2]
+        bones, rows = self.near(points).flatten(0, 1).T.nonzero(as_tuple=True)
+        values = self.folded.pair_logits(bones, rows // max(count, 1), local[rows, bones], image[rows])
+        logits = values.new_full((batch * count, BONE_COUNT), OUT_OF_REACH).index_put((rows, bones), values)
+        cut = (REACH.stump - points[..., :1] * QUERY_SCALE) / CUT_SOFTNESS
+        return torch.minimum(logits.unflatten(0, (batch, count)), cut.clamp_min(OUT_OF_REACH).to(logits))

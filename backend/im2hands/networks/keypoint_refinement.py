@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..devices import exact_dtype
 from ..hands import FILE_TO_HALO, HALO_TO_FILE, KEYPOINT_COUNT, SIDES, WRIST
 from .attention import DROPOUT, ImageTokens, QueryImageAttention
-from .image_encoder import EncoderMaps, ImageEncoder
+from .image_encoder import EncoderMaps, ImageEncoder, PictureEncoder
 from .keypoint_graph import GraphLayer
 
 HALO_MIDDLE_MCP = 4
@@ -96,6 +96,8 @@ class KeypointSizes:
         identity, point: channels of the two parts of a keypoint's first feature. graph: channels a layer adds.
         tokens: per layer, channels of an image token. image: channels of the image features. heads: of the attention.
         grid: tokens a side. map_size: pixels a side of the image features. hidden: channels inside the head.
+        unit: millimetres that count as 1 inside the network. residual: the head's output is added to the input, where
+            the published network replaces it. spare: hold the layers that belong to the checkpoints but are not used.
     """
 
     identity: int = 16
@@ -107,6 +109,9 @@ class KeypointSizes:
     grid: int = 8
     map_size: int = 64
     hidden: int = 32
+    unit: float = 1.0
+    residual: bool = False
+    spare: bool = True
 
 
 @dataclass(frozen=True)
@@ -149,24 +154,31 @@ class KeypointLayer(nn.Module):
 
 
 class KeypointRefinement(nn.Module):
-    """The keypoint refinement network (section 8)."""
+    """The keypoint refinement network (section 8).
+
+    Args:
+        sizes: of the network. encoder: of the image, which other networks may share; None makes the published one.
+    """
 
     left_reg: nn.Sequential
 
-    def __init__(self, sizes: KeypointSizes | None = None) -> None:
+    def __init__(self, sizes: KeypointSizes | None = None, encoder: PictureEncoder | None = None) -> None:
         super().__init__()
         self.sizes = sizes = sizes or KeypointSizes()
         layers = len(sizes.tokens)
         width = sizes.identity + sizes.point + layers * sizes.graph
-        self.image_encoder = ImageEncoder()
-        self.img_proj_layer = nn.Conv2d(512, sizes.image, 1)
+        self.image_encoder = encoder or ImageEncoder()
+        maps = self.image_encoder.sizes
+        self.img_proj_layer = nn.Conv2d(maps.image + 2 * maps.channels, sizes.image, 1)
         self.gcn_layers = nn.ModuleList(KeypointLayer(sizes, layer) for layer in range(layers))
         # img_final_layer and right_reg belong to the checkpoints; both hands' outputs come from left_reg.
-        self.img_final_layer = nn.Conv2d(256, 32, 1)
+        if sizes.spare:
+            self.img_final_layer = nn.Conv2d(256, 32, 1)
         for side in SIDES:
             self.add_module(f"{side}_id_emb", nn.Embedding(KEYPOINT_COUNT, sizes.identity))
             self.add_module(f"{side}_pt_emb", _two_convolutions(3, sizes.point, sizes.point))
-            self.add_module(f"{side}_reg", _two_convolutions(width, sizes.hidden, 3))
+            if sizes.spare or side == "left":
+                self.add_module(f"{side}_reg", _two_convolutions(width, sizes.hidden, 3))
 
     def image_features(self, maps: EncoderMaps) -> Tensor:
         """The image features I, (B, image, 64, 64), of the encoder's maps (step 1)."""
@@ -174,7 +186,7 @@ class KeypointRefinement(nn.Module):
 
     def embed(self, relative: Tensor) -> tuple[Tensor, Tensor]:
         """Keypoints (B, 2, 21, 3), see :class:`PreparedKeypoints`, to first features (B, 21, 48) a hand (step 2)."""
-        relative = relative.to(self.img_proj_layer.weight.dtype)
+        relative = relative.to(self.img_proj_layer.weight.dtype) / self.sizes.unit
         results = []
         for hand, side in enumerate(SIDES):
             points = getattr(self, f"{side}_pt_emb")(relative[:, hand].mT).mT
@@ -196,7 +208,10 @@ class KeypointRefinement(nn.Module):
         for layer in self.gcn_layers:
             results.append(layer(features, image))
             features = results[-1].features
-        return torch.stack([self.left_reg(x.mT).mT for x in features], dim=1), results
+        output = torch.stack([self.left_reg(x.mT).mT for x in features], dim=1) * self.sizes.unit
+        if self.sizes.residual:
+            output = output + relative.to(output)
+        return output, results
 
     def forward(self, image: Tensor, relative: Tensor) -> Tensor:
         """Refine the keypoints of both hands.

@@ -7,6 +7,7 @@ surfaces (:meth:`RefinedOccupancy.hands`), then ask as many points as wanted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -16,21 +17,51 @@ from torch.nn import functional
 from ..bones import Bones
 from ..devices import exact_dtype
 from ..hands import SIDES, Side
-from .anchor_encoder import AnchorEncoder, EncodedAnchors
+from .anchor_encoder import AnchorEncoder, AnchorSizes, EncodedAnchors
 from .farthest_points import PUBLISHED_GUARD
-from .image_encoder import DECODER_CHANNELS, ImageEncoder
+from .image_encoder import EncoderMaps, ImageEncoder, PictureEncoder
 from .image_sampling import flipped, project, sample_features
-from .initial_occupancy import DepthReference, Extrinsics, ImageFeatures, InitialOccupancy
+from .initial_occupancy import (
+    PICTURE_SIZE,
+    DepthReference,
+    Extrinsics,
+    ImageFeatures,
+    InitialOccupancy,
+    InitialSizes,
+)  # fmt: skip
 from .refinement_decoder import FoldedHands, RefinementDecoder
 
-PICTURE_SIZE = 256
 IMAGE_CHANNELS = 32
-CODE = 256
 CHUNK = 4096
 """Queries evaluated at once on a CPU where no gradient is wanted: bounds the memory."""
 
+_LOGIT_EPSILON = 1e-6  # of an initial occupancy that is nearly 0 or 1
+
 CHUNK_ACCELERATOR = 1 << 15
 """The same elsewhere."""
+
+
+@dataclass(frozen=True)
+class RefinedSizes:
+    """Sizes and ways of the refinement network; the defaults are the published ones.
+
+    Args:
+        initial: of the nested initial network. anchors: of the anchor encoder, whose width is that of all codes.
+        attention, hidden, blocks, neighbours: of the decoder, see :class:`.refinement_decoder.RefinementDecoder`.
+        upsampled: bring the feature map to the size of the picture before points are looked up in it. residual: the
+            decoder's output is added to the initial logit, where the published network replaces it.
+        threshold: occupancy at the surface (9).
+    """
+
+    initial: InitialSizes = field(default_factory=InitialSizes)
+    anchors: AnchorSizes = field(default_factory=AnchorSizes)
+    attention: int = 200
+    hidden: int = 32
+    blocks: int = 5
+    neighbours: int = 9
+    upsampled: bool = True
+    residual: bool = False
+    threshold: float = 0.45
 
 
 class View(NamedTuple):
@@ -55,7 +86,8 @@ class PictureFeatures(NamedTuple):
     """What the network keeps of B pictures.
 
     Args:
-        initial: of the nested initial network. feature_map: (B, 32, 256, 256) ``F``. code: (B, 256) ``g``.
+        initial: of the nested initial network. feature_map: (B, 32, H, H) ``F`` of the whole picture; published H is
+            256. code: (B, 256) ``g``.
     """
 
     initial: ImageFeatures
@@ -75,27 +107,38 @@ class Sampled(NamedTuple):
 
 
 class RefinedOccupancy(nn.Module):
-    """The refinement network; its state_dict is the published one (1596 entries).
+    """The refinement network; with the default sizes its state_dict is the published one (1596 entries).
 
     The nested initial network is frozen: always in evaluation mode, without gradients (section 10).
 
     Args:
+        sizes: of the network. encoder: of the picture, shared with the nested initial network and frozen like it; None
+            makes the published encoders, one for each.
         compatibility: what weights trained with the published code have seen: no anchors near the scene's centre (7.5)
             and picture features up to a pixel off (7.2). By default all anchors count and pixel centres are respected,
             which is right for weights trained here.
     """
 
-    def __init__(self, *, compatibility: bool = False) -> None:
+    def __init__(
+        self, sizes: RefinedSizes | None = None, encoder: PictureEncoder | None = None, *, compatibility: bool = False
+    ) -> None:
         super().__init__()
+        self.sizes = sizes = sizes or RefinedSizes()
         self.compatibility = compatibility
-        self.init_occ = InitialOccupancy().requires_grad_(False)
-        self.image_encoder = ImageEncoder()
-        self.image_final_layer = nn.Conv2d(2 * DECODER_CHANNELS, IMAGE_CHANNELS, 1)
-        self.hms_global_layer = nn.Conv2d(DECODER_CHANNELS, CODE // 2, 8)
-        self.dp_global_layer = nn.Conv2d(DECODER_CHANNELS, CODE // 2, 8)
-        self.trans_enc = AnchorEncoder()
-        self.trans_dec = RefinementDecoder()
-        self.context_enc = nn.Sequential(nn.Linear(3 * CODE, CODE))
+        self.init_occ = InitialOccupancy(sizes.initial, encoder).requires_grad_(False)
+        self.image_encoder = encoder or ImageEncoder()
+        maps, code = self.image_encoder.sizes, sizes.anchors.width
+        self.image_final_layer = nn.Conv2d(2 * maps.channels, IMAGE_CHANNELS, 1)
+        self.hms_global_layer = nn.Conv2d(maps.channels, code // 2, maps.coarsest)
+        self.dp_global_layer = nn.Conv2d(maps.channels, code // 2, maps.coarsest)
+        self.trans_enc = AnchorEncoder(sizes.anchors)
+        self.trans_dec = RefinementDecoder(
+            sizes.attention, code, 2 * IMAGE_CHANNELS, sizes.hidden, sizes.blocks, sizes.neighbours
+        )
+        if sizes.residual:  # the initial surface, before anything is learned
+            nn.init.zeros_(self.trans_dec.fc_out.weight)
+            nn.init.zeros_(self.trans_dec.fc_out.bias)
+        self.context_enc = nn.Sequential(nn.Linear(3 * code, code))
         self.train(self.training)
 
     def train(self, mode: bool = True) -> RefinedOccupancy:
@@ -104,20 +147,24 @@ class RefinedOccupancy(nn.Module):
         self.init_occ.eval()
         return self
 
-    def encode(self, image: Tensor) -> PictureFeatures:
+    def encode(self, image: Tensor, maps: EncoderMaps | None = None) -> PictureFeatures:
         """Everything that depends on the picture alone (7.1).
 
         Args:
-            image: (B, 3, 256, 256), RGB, ImageNet-normalised (2.3).
+            image: (B, 3, 256, 256), RGB, ImageNet-normalised (2.3). maps: what a shared encoder makes of it, if known.
         """
+        shared = self.image_encoder is self.init_occ.image_encoder
         with torch.no_grad():
-            initial = self.init_occ.encode(image)
-        maps = self.image_encoder(image)
+            if shared and maps is None:
+                maps = self.image_encoder(image)
+            initial = self.init_occ.encode(image, maps if shared else None)
+        maps = maps if shared and maps is not None else self.image_encoder(image)
         # A 1x1 convolution and bilinear resampling commute; 32 channels are cheaper to resample than 256.
-        small = self.image_final_layer(torch.cat([maps.heatmap[-1], maps.dense[-1]], dim=1))
-        feature_map = functional.interpolate(
-            small, size=(PICTURE_SIZE, PICTURE_SIZE), mode="bilinear", align_corners=False
-        )
+        feature_map = self.image_final_layer(torch.cat([maps.heatmap[-1], maps.dense[-1]], dim=1))
+        if self.sizes.upsampled:
+            feature_map = functional.interpolate(
+                feature_map, size=(PICTURE_SIZE, PICTURE_SIZE), mode="bilinear", align_corners=False
+            )
         code = torch.cat([self.hms_global_layer(maps.heatmap[0]), self.dp_global_layer(maps.dense[0])], dim=1)
         return PictureFeatures(initial, feature_map, code.flatten(1))
 
@@ -201,7 +248,8 @@ class RefinedHands:
         extrinsics = Extrinsics(view.rotation, view.translation)
         with torch.no_grad():
             self.initial = {
-                side: network.init_occ.hand(side, features.initial, bones[side], extrinsics) for side in SIDES
+                side: network.init_occ.hand(side, features.initial, bones[side], extrinsics, view.intrinsics)
+                for side in SIDES
             }
         seen = {side: view.camera_points(anchors[side].to(device)) for side in SIDES}
         self.anchors = {side: network.sample(features, seen[side], view) for side in SIDES}
@@ -292,5 +340,8 @@ class RefinedHands:
             sampled = self.query(owner, part)
             repeated = occupancy.to(sampled.features)[..., None].expand(-1, -1, IMAGE_CHANNELS)
             extra = torch.cat([sampled.features, repeated], dim=-1)
-            results.append(folded[side].logits(self.centred(sampled), extra))
+            logits = folded[side].logits(self.centred(sampled), extra)
+            if self.network.sizes.residual:
+                logits = logits + torch.logit(occupancy.to(logits), _LOGIT_EPSILON)
+            results.append(logits)
         return torch.cat(results, dim=1)
