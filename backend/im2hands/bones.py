@@ -86,11 +86,6 @@ class Bones:
             self.wrist[hands],
             self.mirror[hands],
             joints,
-            self.lengths[hands],
-            self.rotation[hands],
-            self.wrist[hands],
-            self.mirror[hands],
-            joints,
         )
 
     def to_query_space(self, points: Tensor) -> Tensor:

@@ -28,8 +28,7 @@ from .weights.layouts import HALO_BASELINE, INITIAL_OCCUPANCY, REFINED_OCCUPANCY
 from .weights.published import load_network
 
 INITIAL_THRESHOLD = 0.5
-REFINED_THRESHOLD = 0.45
-"""Occupancy at the surface of the two stages (specification 9)."""
+"""Occupancy at the surface of the initial stage (specification 9); the refined one's belongs to its network."""
 
 COARSEST = 0.007
 """Metres; the first lattice at most. Fingers are twice as thick; the published lattice begins with 13.75 mm."""
@@ -120,7 +119,8 @@ class PublishedReconstructor:
             own, initial = network.init_occ, features.initial
         else:
             own, initial = network, network.encode(image)
-        networks = [_initial_logits(own, initial, side, _one(bones, k)) for k, side in enumerate(sides)]
+        matrix = torch.from_numpy(crop.camera.matrix)[None]
+        networks = [_initial_logits(own, initial, side, _one(bones, k), matrix) for k, side in enumerate(sides)]
         if features is not None:  # both stages ask for the initial occupancy
             networks = [Remembered(asked, self.voxel_m / QUERY_SCALE) for asked in networks]
         return _Seen(sides, positions, bones, networks, features, crop)
@@ -145,7 +145,7 @@ class PublishedReconstructor:
             return near_surface(surface, initial, lambda p, occupancy: both.logits(side, p[None], occupancy[None])[0])
 
         networks = [refined(*hand) for hand in zip(seen.sides, seen.networks, surfaces, strict=True)]
-        return self._surfaces(seen, networks, REFINED_THRESHOLD)
+        return self._surfaces(seen, networks, network.sizes.threshold)
 
 
 def load_published_reconstructor(
@@ -170,9 +170,12 @@ def load_published_reconstructor(
         return None
     check_voxel(voxel_m)
     network = cast(Network, load_network(name, folder))  # verified: the card has the file's sha256
-    sha256 = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["sha256"]
+    card = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    digests = {name: card["sha256"]}
+    if "encoder_sha256" in card:  # compact networks share an encoder
+        digests["image_encoder"] = card["encoder_sha256"]
     refine = name == REFINED_OCCUPANCY and stage != "initial"
-    provenance = {"weights": {name: sha256}, "stage": "refined" if refine else "initial"}
+    provenance = {"weights": digests, "stage": "refined" if refine else "initial"}
     return PublishedReconstructor(network, device=device, voxel_m=voxel_m, refine=refine, provenance=provenance)
 
 
@@ -181,8 +184,10 @@ def _one(bones: Bones, hand: int) -> Bones:
     return bones[hand : hand + 1]
 
 
-def _initial_logits(network: InitialOccupancy, features: ImageFeatures, side: Side, bones: Bones) -> HandLogits:
-    hand = network.hand(side, features, bones)
+def _initial_logits(
+    network: InitialOccupancy, features: ImageFeatures, side: Side, bones: Bones, intrinsics: Tensor
+) -> HandLogits:
+    hand = network.hand(side, features, bones, intrinsics=intrinsics)
     return lambda points: hand.part_logits(points[None]).amax(-1)[0]
 
 

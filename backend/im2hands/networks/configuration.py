@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from .anchor_encoder import AnchorSizes
 from .compact_encoder import CHANNELS, SIDE, CompactEncoder
@@ -51,6 +51,20 @@ class Configuration:
     def make_keypoints(self, encoder: PictureEncoder | None) -> KeypointRefinement:
         """A new keypoint refinement network."""
         return KeypointRefinement(self.keypoints, encoder)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Configuration:
+        """From :func:`dataclasses.asdict`, also by way of JSON.
+
+        Raises:
+            KeyError, TypeError: a field is missing or not known.
+        """
+        refined = dict(data["refined"])
+        anchors = AnchorSizes(**{**refined["anchors"], "counts": tuple(refined["anchors"]["counts"])})
+        refined.update(initial=InitialSizes(**refined["initial"]), anchors=anchors)
+        keypoints = KeypointSizes(**{**data["keypoints"], "tokens": tuple(data["keypoints"]["tokens"])})
+        sizes = {"initial": InitialSizes(**data["initial"]), "refined": RefinedSizes(**refined), "keypoints": keypoints}
+        return cls(**{**data, **sizes})
 
 
 PUBLISHED = Configuration()

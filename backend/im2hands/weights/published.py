@@ -14,6 +14,7 @@ from ..networks.keypoint_refinement import KeypointRefinement
 from ..networks.part_decoder import PartDecoder
 from ..networks.refined_occupancy import RefinedOccupancy
 from . import require_weights
+from .compact import is_compact, load_compact
 from .importer import FORMAT
 from .layouts import (
     HALO_BASELINE,
@@ -36,11 +37,13 @@ def load_network(name: str, folder: str | Path) -> nn.Module:
             the compatibility that weights trained by the authors depend on), ``keypoint_refinement``
             (:class:`KeypointRefinement`), ``intaghand_encoder`` (:class:`ImageEncoder`) or ``halo_baseline``
             (:class:`PartDecoder` with its 19 image columns, which are zeros if HALO's file had none).
-        folder: that ``im2hands weights import`` wrote.
+        folder: that ``im2hands weights import`` wrote, or a training of compact networks, which are recognised.
 
     Raises:
         WeightsError: missing, damaged, or of another network.
     """
+    if is_compact(name, folder):
+        return load_compact(name, folder)
     state = load_published(name, folder)
     if name == HALO_BASELINE:
         if _THIRD_LAYER not in state:

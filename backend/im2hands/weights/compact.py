@@ -1,0 +1,187 @@
+"""Weights of the compact networks: one file a network, the image encoder they share in its own file.
+
+Files are safetensors with the format, the network's name and its configuration in the metadata, and a card beside them.
+Large tensors are stored in half precision, but for the part decoders, whose geometry needs more.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+from ..networks.compact_encoder import CompactEncoder
+from ..networks.configuration import Configuration
+from ..networks.image_encoder import PictureEncoder
+from ..networks.initial_occupancy import InitialOccupancy
+from ..networks.part_decoder import IMAGE_FEATURES
+from ..take import write_atomically
+from . import BUNDLED, require_weights
+from .layouts import INITIAL_OCCUPANCY, KEYPOINT_REFINEMENT, REFINED_OCCUPANCY
+from .part_occupancy import FILE as PART_OCCUPANCY_FILE
+from .part_occupancy import load_part_occupancy, sha256_of
+
+FORMAT = "im2hands-compact-1"
+IMAGE_ENCODER = "image_encoder"
+NETWORKS = (INITIAL_OCCUPANCY, REFINED_OCCUPANCY, KEYPOINT_REFINEMENT)
+
+_HINT = "Give the folder a training wrote: im2hands train … --config compact."
+_SHARED = re.compile(r"(^|\.)image_encoder\.")
+_EXACT = re.compile(r"(_decoder\.(lin|global_proj)\d|\.bone_encoder\.|running_|num_batches)")
+
+
+def save_encoder(encoder: PictureEncoder, configuration: Configuration, folder: Path, card: Mapping[str, Any]) -> str:
+    """Write ``image_encoder.safetensors`` and its card.
+
+    Returns:
+        The file's sha256, which the networks trained on this encoder name.
+    """
+    return _save(IMAGE_ENCODER, encoder.state_dict(), configuration, folder, dict(card))
+
+
+def save_network(
+    name: str, network: nn.Module, configuration: Configuration, encoder_sha256: str, folder: Path,
+    card: Mapping[str, Any],
+) -> str:  # fmt: skip
+    """Write a compact network without its encoder, and its card; the file's sha256.
+
+    Args:
+        name: one of :data:`NETWORKS`. encoder_sha256: of the encoder file it belongs to, see :func:`save_encoder`.
+    """
+    state = {key: value for key, value in network.state_dict().items() if not _SHARED.search(key)}
+    return _save(name, state, configuration, folder, {"encoder_sha256": encoder_sha256, **card})
+
+
+def _save(
+    name: str, state: Mapping[str, Tensor], configuration: Configuration, folder: Path, card: dict[str, Any]
+) -> str:
+    stored = {key: _stored(key, value) for key, value in state.items()}
+    metadata = {"format": FORMAT, "network": name, "configuration": json.dumps(asdict(configuration), sort_keys=True)}
+    if "encoder_sha256" in card:
+        metadata["encoder_sha256"] = card["encoder_sha256"]
+    path = folder / f"{name}.safetensors"
+    write_atomically(path, to_bytes(stored, metadata))
+    digest = sha256_of(path)
+    full = {"name": name, "file": path.name, "sha256": digest, "configuration": asdict(configuration), **card}
+    write_atomically(folder / f"{name}.json", (json.dumps(full, indent=1) + "\n").encode("utf-8"))
+    return digest
+
+
+def _stored(key: str, value: Tensor) -> Tensor:
+    value = value.detach().cpu().contiguous().clone()
+    half = value.is_floating_point() and value.ndim > 1 and not _EXACT.search(key)
+    return value.half() if half else value
+
+
+def is_compact(name: str, folder: str | Path) -> bool:
+    """Whether a folder holds weights of that name that are compact ones."""
+    try:
+        with safe_open(Path(folder) / f"{name}.safetensors", framework="pt") as handle:
+            return (handle.metadata() or {}).get("format") == FORMAT
+    except (SafetensorError, OSError):
+        return False
+
+
+def load_encoder(folder: str | Path) -> CompactEncoder:
+    """The shared image encoder of a folder, in evaluation mode.
+
+    Raises:
+        WeightsError: missing, damaged, or of another program.
+    """
+    state, metadata = _load(IMAGE_ENCODER, folder)
+    configuration = _configuration(metadata, folder)
+    encoder = CompactEncoder(configuration.side, configuration.channels)
+    _fill(encoder, state, IMAGE_ENCODER, folder)
+    return encoder.eval()
+
+
+def load_compact(name: str, folder: str | Path, encoder: PictureEncoder | None = None) -> nn.Module:
+    """A compact network with its weights, in evaluation mode.
+
+    Args:
+        name: one of :data:`NETWORKS`. encoder: that of the folder if it is loaded already (:func:`load_encoder`):
+            networks that share it need to encode a picture only once.
+
+    Raises:
+        WeightsError: missing, damaged, of another network, or trained on another encoder than the folder's.
+    """
+    state, metadata = _load(name, folder)
+    wanted = metadata.get("encoder_sha256", "")
+    if wanted != require_weights(IMAGE_ENCODER, folder, _HINT).sha256:
+        raise WeightsError(
+            f"The weights {name} in {folder} were trained on another image encoder than the one beside them.", _HINT
+        )
+    configuration = _configuration(metadata, folder)
+    encoder = encoder or load_encoder(folder)
+    network = build(name, configuration, encoder)
+    whole = dict(state)
+    for key, value in encoder.state_dict().items():
+        prefixes = ("image_encoder.", "init_occ.image_encoder.") if name == REFINED_OCCUPANCY else ("image_encoder.",)
+        whole.update({prefix + key: value for prefix in prefixes})
+    _fill(network, whole, name, folder)
+    return network.eval()
+
+
+def build(name: str, configuration: Configuration, encoder: PictureEncoder | None) -> nn.Module:
+    """A new network of that name (:data:`NETWORKS`)."""
+    make = {
+        INITIAL_OCCUPANCY: configuration.make_initial,
+        REFINED_OCCUPANCY: configuration.make_refined,
+        KEYPOINT_REFINEMENT: configuration.make_keypoints,
+    }
+    return cast(nn.Module, make[name](encoder))  # type: ignore[operator]
+
+
+def _load(name: str, folder: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    path = require_weights(name, folder, _HINT).path
+    try:
+        with safe_open(path, framework="pt") as handle:
+            metadata = handle.metadata() or {}
+            state = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"The weights {path} are damaged: {error}.", _HINT) from error
+    if metadata.get("format") != FORMAT or metadata.get("network") != name:
+        raise WeightsError(f"{path} holds weights of {metadata.get('network', 'another network')}, not {name}.", _HINT)
+    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}, metadata
+
+
+def _configuration(metadata: Mapping[str, str], folder: str | Path) -> Configuration:
+    try:
+        return Configuration.from_dict(json.loads(metadata["configuration"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"The weights in {folder} have a configuration that is not known: {error}.", _HINT
+        ) from error
+
+
+def _fill(network: nn.Module, state: Mapping[str, Tensor], name: str, folder: str | Path) -> None:
+    try:
+        network.load_state_dict(dict(state), strict=True)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise WeightsError(f"The weights {name} in {folder} do not fit: {reason}", _HINT) from error
+
+
+@torch.no_grad()
+def start_from_part_occupancy(network: InitialOccupancy, folder: Path = BUNDLED) -> None:
+    """Give both part decoders the part occupancy weights of a folder; the image has no say until it is trained to.
+
+    Raises:
+        WeightsError: the weights are missing or damaged.
+    """
+    decoder, _ = load_part_occupancy(folder / PART_OCCUPANCY_FILE)
+    state = {
+        name: nn.functional.pad(value, (0, IMAGE_FEATURES)) if name.endswith("_2.weight") else value
+        for name, value in decoder.published_state_dict().items()
+    }
+    for side in ("left", "right"):
+        network.get_submodule(f"{side}_decoder").load_state_dict(dict(state))
