@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import bench_weights
@@ -12,8 +13,8 @@ from im2hands.bones import Bones, bones_from_keypoints
 from im2hands.devices import choose_device, exact_dtype, list_devices, usable_cores
 from im2hands.errors import EnvironmentError_, InputError
 from im2hands.hands import SIDES
-from im2hands.networks.keypoint_refinement import KeypointRefinement
-from im2hands.networks.refined_occupancy import RefinedOccupancy, View
+from im2hands.networks.configuration import COMPACT, PUBLISHED, Configuration
+from im2hands.networks.refined_occupancy import View
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -54,6 +55,11 @@ def test_names_that_mean_nothing(name: str) -> None:
         choose_device(name)
 
 
+# Which bones are near a point depends on numbers, which tensors on the device "meta" do not have.
+_EVERYWHERE = replace(COMPACT.initial, reach=False)
+ALL_BONES = replace(COMPACT, initial=_EVERYWHERE, refined=replace(COMPACT.refined, initial=_EVERYWHERE))
+
+
 class NoFloat64(TorchDispatchMode):
     """Stands in for Metal: refuses every tensor of float64 on the device "meta"."""
 
@@ -65,11 +71,13 @@ class NoFloat64(TorchDispatchMode):
         return result
 
 
-def test_networks_make_no_float64_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sizes", [PUBLISHED, ALL_BONES], ids=["published", "compact"])
+def test_networks_make_no_float64_where_there_is_none(sizes: Configuration, monkeypatch: pytest.MonkeyPatch) -> None:
     assert exact_dtype(torch.device("cpu")) == exact_dtype(torch.device("cuda:1")) == torch.float64
     assert exact_dtype(torch.device("mps")) == torch.float32
     with torch.device("meta"):
-        network, refinement = RefinedOccupancy(compatibility=True).eval(), KeypointRefinement().eval()
+        encoder = sizes.make_encoder()
+        network, refinement = sizes.make_refined(encoder).eval(), sizes.make_keypoints(encoder).eval()
         image, points = torch.empty(1, 3, 256, 256), torch.empty(1, 50, 3)
         relative, anchors = torch.empty(1, 2, 21, 3), dict.fromkeys(SIDES, torch.empty(1, 512, 3))
     view = View(torch.eye(3)[None], torch.zeros(1, 3), torch.eye(3)[None])
