@@ -104,6 +104,9 @@ def build_parser() -> argparse.ArgumentParser:
     for name, tasks in TASKS.items():
         commands.add_parser(name, help=f"{TASK_HELP[name]}: {', '.join(tasks)}", add_help=False)
     _add_weights(commands)
+    _add_synthesize(
+        _command(commands, "synthesize", "sets of synthetic pictures of two hands, for training", "cli_synthesize:run")
+    )
     benchmark = _command(commands, "benchmark", "seconds per stage for one photo", "cli_reports:run_benchmark")
     benchmark.add_argument("photo", nargs="?", help="default: a bundled one")
     benchmark.add_argument("--repeat", type=int, default=3, metavar="N", help="runs; the fastest counts (default: 3)")
@@ -181,6 +184,12 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     there.add_argument("--resume", action="store_true", help="go on with the take that is there")
     there.add_argument("--overwrite", action="store_true", help="begin the take that is there anew")
     add("--json", action="store_true", help="print the protocol's events, one a line")
+
+
+def _add_synthesize(parser: argparse.ArgumentParser) -> None:
+    from .cli_synthesize import add_arguments
+
+    add_arguments(parser)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:

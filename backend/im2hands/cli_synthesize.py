@@ -1,0 +1,52 @@
+"""``im2hands synthesize``: sets of synthetic scenes with two hands."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from .synthesis.choices import KINDS, RENDERERS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    add = parser.add_argument
+    add("--output", "-o", required=True, metavar="SET", type=Path, help="folder of the set")
+    add("--scenes", required=True, type=int, metavar="N", help="scenes (for clips: frames) in the end")
+    add("--kind", default="crop", choices=KINDS, help="hands filling the picture, small ones, video")
+    add("--seed", type=int, default=0, metavar="S", help="the same seed gives the same scenes (default: 0)")
+    add("--points", type=int, default=2048, metavar="P", help="labelled points a hand, 0 for none (default: 2048)")
+    add("--size", type=int, metavar="PX", help="side of crops (default: 256), longer side of others (default: 640)")
+    add("--renderer", default="raster", metavar="NAME", help=f"{' or '.join(RENDERERS)} (default: raster)")
+    for name, what in (("skins", "skin textures"), ("environments", "OpenEXR panoramas"), ("backgrounds", "photos")):
+        add(f"--{name}", type=Path, metavar="DIR", help=f"folder of {what} (default: made-up ones)")
+    add("--workers", type=int, default=1, metavar="K", help="processes (default: 1)")
+    add("--resume", action="store_true", help="go on with the set that is there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the set; progress on stderr, rates on stdout."""
+    from tqdm import tqdm
+
+    from .synthesis.generate import Settings, generate
+
+    settings = Settings(
+        args.kind, args.seed, args.points, args.size or (256 if args.kind == "crop" else 640), args.renderer,
+        args.skins, args.environments, args.backgrounds,
+    )  # fmt: skip
+    with tqdm(total=args.scenes, unit="scene", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.update(done - bar.n)
+
+        report = generate(args.output, args.scenes, settings, args.workers, args.resume, progress)
+    if not report.scenes:
+        print(f"{args.output} holds these scenes already.")
+        return 0
+    print(f"{report.scenes} scenes in {report.wall:.1f} s, {report.scenes / report.wall:.1f} a second")
+    for stage, seconds in report.seconds.items():
+        print(f"  {stage:9} {report.scenes / max(seconds, 1e-9):7.1f} a second and process")
+    tried = sum(report.tally.tried.values())
+    print(f"  {tried} poses tried, {100 * report.tally.rejected:.1f} % rejected")
+    return 0

@@ -1,0 +1,167 @@
+"""Short clips of two hands in motion: key poses, a smooth path between them, and penetration resolved on the way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy.interpolate import PchipInterpolator
+from scipy.spatial.transform import Rotation, RotationSpline
+from torch import Tensor
+
+from .closed_mesh import ClosedMesh
+from .contact import measure_contact
+from .hand_model import HandShape
+from .interaction import PosedPairs
+from .interaction_modes import Start, any_angles, start
+from .pairs import APART, CONTACT, PENETRATION, Pair, PairMaker, Tally, draw_shape, pair_of
+
+CLIP = 60
+"""Frames of a clip, two seconds at 30 a second."""
+
+_FREE = ("apart", "near", "behind")
+_APPROACH = ("touching", "facing")
+_HELD = ("clasped", "interlaced", "grasping", "crossed")
+_ATTEMPTS = 6
+_STEPS = 60
+_TOWARDS = np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
+
+
+class ClipMaker:
+    """Makes clips one by one."""
+
+    def __init__(self, pairs: PairMaker) -> None:
+        self.pairs = pairs
+
+    def clip(self, seed: int, number: int) -> tuple[list[Pair], Tally]:
+        """The frames of clip ``number`` of the set of ``seed``.
+
+        Hands move freely; or come together, touch and part; or stay in contact and move together. Of several attempts
+        the first counts whose frames all stay within the limit of penetration, else the shallowest.
+        """
+        rng = np.random.default_rng((seed, number, 20))
+        family = (_FREE, _APPROACH, _HELD)[int(rng.choice(3, p=[0.3, 0.4, 0.3]))]
+        one_person = bool(rng.uniform() < 0.8)
+        shape = draw_shape(rng, one_person)
+        mode = str(rng.choice(family))
+        tally, best = Tally(), None
+        for attempt in range(_ATTEMPTS):
+            frames = self._attempt(mode, shape, one_person, np.random.default_rng((seed, number, 21, attempt)))
+            fits = frames is not None and max(pair.depth for pair in frames) <= PENETRATION
+            tally.count(mode, fits)
+            if frames is not None and (best is None or _depth(frames) < _depth(best)):
+                best = frames
+            if fits:
+                break
+            if attempt == _ATTEMPTS - 2:
+                mode = "apart"  # what cannot be done within the limit becomes an easy clip
+        assert best is not None
+        return best, tally
+
+    def _attempt(self, mode: str, shape: HandShape, one_person: bool, rng: np.random.Generator) -> list[Pair] | None:
+        if mode in _FREE:
+            keys = [start(mode, rng, one_person) for _ in range(3)]
+            solved = self.pairs.solver.solve(keys, _repeated(shape, len(keys)))
+            angles, frame, place = solved.angles, solved.frame, solved.place
+            first = keys[0]
+        else:
+            first = start(mode, rng, one_person)
+            solved = self.pairs.solver.solve([first], shape)
+            touching = self.pairs.verified(solved, 0, first)
+            if touching is None:
+                return None
+            # The mended pose: the right hand may have been moved.
+            mended = touching.shift - solved.shift[0]
+            angles, frame, place = _key_poses(solved, mended, mode, rng)
+        path = _path(angles, frame, place, CLIP, rng)
+        starts = [_frame_start(first, *(np.asarray(x[t]) for x in path)) for t in range(CLIP)]
+        posed = self.pairs.solver.solve(starts, _repeated(shape, CLIP), _STEPS, smooth=True)
+        return self._measured(posed, starts, mode, rng)
+
+    def _measured(self, posed: PosedPairs, starts: list[Start], mode: str, rng: np.random.Generator) -> list[Pair]:
+        turns, shifts = _travel(len(starts), rng)
+        frames = []
+        for t, begun in enumerate(starts):
+            pair = pair_of(posed, t, begun)
+            meshes = [ClosedMesh(v, f) for v, f in zip(pair.vertices, self.pairs.faces, strict=True)]
+            contact = measure_contact(meshes[0], meshes[1], APART + 0.001)
+            name = mode
+            if contact.gap > CONTACT:
+                name = "apart" if contact.gap > APART else "near"
+            elif mode in _FREE:
+                name = "touching"
+            turn, shift = turns[t], shifts[t]
+            rotation = torch.from_numpy(turn)
+            frames.append(
+                replace(
+                    pair,
+                    mode=name,
+                    depth=contact.depth,
+                    gap=contact.gap,
+                    turn=rotation @ pair.turn,
+                    shift=pair.shift @ rotation.mT + torch.from_numpy(shift),
+                    vertices=pair.vertices @ turn.T + shift,
+                    keypoints=pair.keypoints @ turn.T + shift,
+                )
+            )
+        return frames
+
+
+def _depth(frames: list[Pair]) -> float:
+    return max(pair.depth for pair in frames)
+
+
+def _repeated(shape: HandShape, count: int) -> HandShape:
+    return HandShape(*(getattr(shape, n).repeat(count, 1) for n in ("components", "length", "thickness")))
+
+
+def _key_poses(
+    solved: PosedPairs, mended: Tensor, mode: str, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Angles (K, 2, 24), palm frames (K, 2, 3, 3) and places (K, 2, 3): coming together and parting, or held."""
+    angles, frame, place = solved.angles[0], solved.frame[0], solved.place[0] + mended
+    if mode in _HELD:
+        wiggles = torch.from_numpy(0.03 * rng.standard_normal((3, 2, 24)))
+        return angles + wiggles, frame.repeat(3, 1, 1, 1), place.repeat(3, 1, 1)
+    key_angles, key_places = [angles, angles], [place, place]
+    for position in (0, 3):
+        relaxed = torch.from_numpy(np.stack([any_angles(rng, 0.25), any_angles(rng, 0.25)]))
+        away = rng.uniform(0.04, 0.09) * (-_TOWARDS + 0.2 * rng.standard_normal((2, 3)))
+        key_angles.insert(position, 0.6 * angles + 0.4 * relaxed)
+        key_places.insert(position, place + torch.from_numpy(away))
+    return torch.stack(key_angles), frame.repeat(4, 1, 1, 1), torch.stack(key_places)
+
+
+def _path(
+    angles: Tensor, frame: Tensor, place: Tensor, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Angles (T, 2, 24), palm frames (T, 2, 3, 3), places (T, 2, 3) smoothly through key poses (K, ...)."""
+    keys = len(angles)
+    inner = np.linspace(0, 1, keys)[1:-1] + rng.uniform(-0.08, 0.08, keys - 2)
+    times, at = np.concatenate([[0.0], inner, [1.0]]), np.linspace(0, 1, count)
+    bent = PchipInterpolator(times, angles.numpy())(at)
+    where = PchipInterpolator(times, place.numpy())(at)
+    turned = np.empty((count, 2, 3, 3))
+    mirror = np.diag([1.0, 1.0, -1.0])
+    for hand in (0, 1):
+        # A left palm's frame is a reflection; the spline wants rotations.
+        proper = frame[:, hand].numpy() @ (mirror if hand == 0 else np.eye(3))
+        spline = RotationSpline(times, Rotation.from_matrix(proper))
+        turned[:, hand] = spline(at).as_matrix() @ (mirror if hand == 0 else np.eye(3))
+    return bent, turned, where
+
+
+def _frame_start(first: Start, angles: np.ndarray, frame: np.ndarray, place: np.ndarray) -> Start:
+    """A frame of the path as a start: hands push each other away where they overlap, and nothing pulls."""
+    return replace(
+        first, along=frame[..., 0], palm=frame[..., 1], place=place, angles=angles,
+        freedom=np.full_like(angles, 0.2), pulls=[], within=[], gap=None, elbows=np.zeros((2, 3)), loose=0.2,
+    )  # fmt: skip
+
+
+def _travel(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations (T, 3, 3) and shifts (T, 3) of both hands together, smooth."""
+    times, at = np.linspace(0, 1, 4), np.linspace(0, 1, count)
+    turns = RotationSpline(times, Rotation.from_rotvec(0.22 * rng.standard_normal((4, 3))))(at).as_matrix()
+    return turns, PchipInterpolator(times, 0.015 * rng.standard_normal((4, 3)))(at)

@@ -1,0 +1,73 @@
+"""Signed distances to a closed mesh, with search trees built once and used for any number of queries."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import EnvironmentError_
+
+DEEPEST = 0.06
+"""Metres: no point inside a hand or forearm is further from its surface."""
+
+
+class ClosedMesh:
+    """A closed mesh to ask distances of, by libigl's tree and fast winding number.
+
+    Args:
+        vertices: (V, 3) metres. faces: (F, 3), outward.
+
+    Raises:
+        EnvironmentError_: libigl is not installed.
+    """
+
+    def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
+        try:
+            import igl
+        except ImportError as error:
+            raise EnvironmentError_("Synthetic scenes need libigl.", "pip install 'im2hands[train]'") from error
+        self.vertices = np.ascontiguousarray(vertices, dtype=np.float64)
+        self.faces = np.ascontiguousarray(faces, dtype=np.int64)
+        self.low, self.high = self.vertices.min(axis=0), self.vertices.max(axis=0)
+        self._tree = igl.AABB()
+        self._tree.init(self.vertices, self.faces)
+        self._winding = igl.FastWindingNumberBVH()
+        self._winding.init(self.vertices, self.faces)
+
+    def nearest(self, points: np.ndarray) -> np.ndarray:
+        """Nearest points (N, 3) of the surface to points (N, 3)."""
+        return np.asarray(self._query(points)[2])
+
+    def winding(self, points: np.ndarray) -> np.ndarray:
+        """Winding numbers (N,): 0 outside, 1 inside, 2 where the mesh overlaps itself."""
+        result: np.ndarray = self._winding.winding_number(np.ascontiguousarray(points, dtype=np.float64))
+        return result
+
+    def signed_distance(self, points: np.ndarray) -> np.ndarray:
+        """(N,) metres, negative inside, of points (N, 3)."""
+        return self._signed(points)[0]
+
+    def distance_and_face(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Signed distances (N,) metres, negative inside, and nearest faces (N,) of points (N, 3)."""
+        distance, face, _ = self._signed(points)
+        return distance, face
+
+    def distance_and_nearest(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Signed distances (N,) metres, negative inside, and nearest points (N, 3) of the surface."""
+        distance, _, nearest = self._signed(points)
+        return distance, nearest
+
+    def _signed(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        points = np.ascontiguousarray(points, dtype=np.float64)
+        squared, face, nearest = self._query(points)
+        distance = np.sqrt(squared)
+        maybe = (distance < DEEPEST) & (points > self.low).all(axis=1) & (points < self.high).all(axis=1)
+        inside = np.zeros(len(points), dtype=bool)
+        if maybe.any():
+            inside[maybe] = self.winding(points[maybe]) > 0.5
+        return np.where(inside, -distance, distance), face, nearest
+
+    def _query(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        found: tuple[np.ndarray, np.ndarray, np.ndarray] = self._tree.squared_distance(
+            self.vertices, self.faces, np.ascontiguousarray(points, dtype=np.float64)
+        )
+        return found

@@ -1,0 +1,347 @@
+"""Makes sets of synthetic scenes: poses, cameras, pictures and labels, in parallel, the same for the same seed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import __version__
+from ..datasets.scenes import SET_FILE, SceneSet, SceneWriter, SetInfo, encode_labels, encode_picture, read_info
+from ..datasets.scenes import Scene as StoredScene
+from ..errors import InputError
+from .cameras import Jitter, aim, crop_camera
+from .choices import KINDS, RENDERERS, Kind
+from .clips import CLIP, ClipMaker
+from .closed_mesh import ClosedMesh
+from .interaction_modes import SINGLE_MODES, TWO_HAND_MODES
+from .labelling import PointLabeller, skin_depth, visible_keypoints
+from .painters import folder_digest, make_painter
+from .pairs import BLOCK, Pair, PairMaker, Tally
+from .scene import NO_HANDS, Scene
+
+MODES = (*TWO_HAND_MODES, *SINGLE_MODES, NO_HANDS)
+"""Names of the modes of a set, in the order of their numbers."""
+
+_SINGLES = {"crop": 0.10, "whole": 0.25, "clip": 0.0}
+_EMPTY = {"crop": 0.0, "whole": 0.08, "clip": 0.0}
+_BLOCKS_IN_SHARD = 4
+_VIEW, _LOOK, _POINTS = 10, 11, 12  # streams of random numbers beside those of the poses
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a set is made of.
+
+    Args:
+        kind: "crop" for square pictures by the crop convention, "whole" for pictures with small hands anywhere, "clip"
+            for whole pictures in motion. seed: any number from 0. points: labelled points a hand. size: pixels a side
+            of crops, of the longer side of the largest whole pictures. renderer: one of :data:`.choices.RENDERERS`.
+        skins, environments, backgrounds: folders, None for made-up ones.
+    """
+
+    kind: Kind = "crop"
+    seed: int = 0
+    points: int = 2048
+    size: int = 256
+    renderer: str = "raster"
+    skins: Path | None = None
+    environments: Path | None = None
+    backgrounds: Path | None = None
+
+    def checked(self) -> Settings:
+        """The same.
+
+        Raises:
+            InputError: a value that cannot be used.
+        """
+        if self.kind not in KINDS:
+            raise InputError(f"There is no kind of set {self.kind}.", f"Use {', '.join(KINDS)}.")
+        if self.renderer not in RENDERERS:
+            raise InputError(f"There is no renderer {self.renderer}.", f"Use {' or '.join(RENDERERS)}.")
+        if not 32 <= self.size <= 2048:
+            raise InputError(f"Pictures of {self.size} pixels cannot be made.", "Give a size of 32 to 2048.")
+        if not 0 <= self.points <= 100_000 or not 0 <= self.seed < 2**32:
+            raise InputError(f"{self.points} points and seed {self.seed} are not possible.", "Give others, from 0.")
+        return self
+
+    @property
+    def block(self) -> int:
+        """Scenes that are made together."""
+        return CLIP if self.kind == "clip" else BLOCK
+
+    def info(self) -> SetInfo:
+        """What the set's file says of it."""
+        generator: dict[str, Any] = {
+            "program": f"im2hands {__version__}",
+            "kind": self.kind,
+            "renderer": self.renderer,
+            **{name: folder_digest(getattr(self, name)) for name in ("skins", "environments", "backgrounds")},
+        }
+        if self.kind == "clip":
+            generator["frames"] = CLIP
+        return SetInfo(self.seed, _BLOCKS_IN_SHARD * self.block, self.size, self.points, MODES, generator)
+
+
+@dataclass
+class Report:
+    """What was made, and how long each stage took, seconds of all workers together."""
+
+    scenes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    wall: float = 0.0
+    tally: Tally = field(default_factory=Tally)
+
+    def add(self, other: Report) -> None:
+        """Add a block's."""
+        self.scenes += other.scenes
+        for stage, seconds in other.seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+        self.tally.add(other.tally)
+
+
+class BlockMaker:
+    """Makes the scenes of a set block by block; holds the model, the solver and the renderer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.pairs = PairMaker()
+        self.clips = ClipMaker(self.pairs)
+        self.labeller = PointLabeller(self.pairs.model)
+        self.painter = make_painter(
+            settings.renderer, self.pairs.model, settings.skins, settings.environments, settings.backgrounds
+        )
+
+    def close(self) -> None:
+        """Give the renderer back."""
+        self.painter.close()
+
+    def block(self, number: int, count: int) -> tuple[list[StoredScene], Report]:
+        """The first ``count`` scenes of block ``number``, and what it took."""
+        settings, report = self.settings, Report()
+        seconds = report.seconds
+        before = time.perf_counter()
+
+        def lap(stage: str) -> None:
+            nonlocal before
+            now = time.perf_counter()
+            seconds[stage] = seconds.get(stage, 0.0) + now - before
+            before = now
+
+        if settings.kind == "clip":
+            pairs, report.tally = self.clips.clip(settings.seed, number)
+            viewed = self._clip_views(number, pairs)
+        else:
+            pairs, report.tally = self.pairs.block(
+                settings.seed, number, _SINGLES[settings.kind], _EMPTY[settings.kind]
+            )
+            viewed = [self._view(number * BLOCK + k, pair) for k, pair in enumerate(pairs[:count])]
+        lap("poses")
+        made = []
+        for k, (pair, scene) in enumerate(zip(pairs[:count], viewed, strict=False)):
+            index = number * settings.block + k
+            look = number if settings.kind == "clip" else index
+            drawn = self.painter.draw(scene, np.random.default_rng((settings.seed, look, _LOOK)))
+            lap("pictures")
+            picture, labels = encode_picture(drawn.picture), encode_labels(drawn.labels)
+            lap("encoding")
+            made.append(self._stored(index, pair, scene, picture, labels, drawn.depth))
+            lap("labels")
+        report.scenes = len(made)
+        return made, report
+
+    def _view(self, index: int, pair: Pair) -> Scene:
+        settings = self.settings
+        rng = np.random.default_rng((settings.seed, index, _VIEW))
+        points = pair.keypoints[pair.present].reshape(-1, 3)
+        if settings.kind == "crop":
+            view = aim(points, rng, "crop", pair.view)
+            seen = points @ view.rotation.T + view.translation
+            camera = crop_camera(view.camera, seen, Jitter.draw(rng), settings.size)
+        else:
+            view = aim(points, rng, "whole", pair.view, settings.size)
+            camera = view.camera
+        return in_camera(pair, view.rotation, view.translation, replace(camera, origin="file"))
+
+    def _clip_views(self, number: int, pairs: list[Pair]) -> list[Scene]:
+        """One camera for the whole clip, which drifts a little."""
+        rng = np.random.default_rng((self.settings.seed, number, _VIEW))
+        points = np.concatenate([pair.keypoints[pair.present].reshape(-1, 3) for pair in pairs])
+        view = aim(points, rng, "crop", None, self.settings.size)
+        drift = 0.004 * rng.standard_normal(3)
+        steps = np.linspace(-1, 1, len(pairs))
+        return [
+            in_camera(pair, view.rotation, view.translation + step * drift, replace(view.camera, origin="file"))
+            for pair, step in zip(pairs, steps, strict=True)
+        ]
+
+    def _stored(
+        self, index: int, pair: Pair, scene: Scene, picture: bytes, labels: bytes, depth: np.ndarray
+    ) -> StoredScene:
+        rng = np.random.default_rng((self.settings.seed, index, _POINTS))
+        meshes = [ClosedMesh(pair.vertices[k], self.pairs.faces[k]) if pair.present[k] else None for k in (0, 1)]
+        points = self.labeller.label(meshes, pair.keypoints, self.settings.points, rng)
+        skin = np.stack(
+            [np.zeros(21) if m is None else skin_depth(m, k) for m, k in zip(meshes, pair.keypoints, strict=True)]
+        )
+        camera = scene.camera
+        absent = ~scene.present
+
+        def stored(values: Any) -> np.ndarray:
+            array = np.asarray(values, dtype=np.float32).copy()
+            array[absent] = np.nan
+            return array
+
+        return StoredScene(
+            picture, labels, stored(scene.keypoints), visible_keypoints(scene.keypoints, skin, camera, depth),
+            camera.matrix.astype(np.float32), np.array([camera.width, camera.height], np.int32),
+            np.array(MODES.index(scene.mode), np.int8),
+            stored(scene.shape.components), stored(scene.shape.length), stored(scene.shape.thickness),
+            stored(scene.rotations), stored(scene.turn), stored(scene.shift),
+            points.points, points.distance, points.part, points.other,
+        )  # fmt: skip
+
+
+def in_camera(pair: Pair, rotation: np.ndarray, translation: np.ndarray, camera: Any) -> Scene:
+    """The pair as a camera sees it that stands at ``rotation`` (3, 3), ``translation`` (3,), body to camera frame."""
+    turn = torch.from_numpy(rotation)
+    return Scene(
+        pair.present,
+        pair.shape,
+        pair.rotations,
+        turn @ pair.turn,
+        pair.shift @ turn.mT + torch.from_numpy(translation),
+        pair.vertices @ rotation.T + translation,
+        pair.keypoints @ rotation.T + translation,
+        camera,
+        pair.mode,
+    )
+
+
+def generate(
+    folder: Path,
+    scenes: int,
+    settings: Settings,
+    workers: int = 1,
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Write a set, or go on with one.
+
+    Args:
+        folder: of the set. scenes: how many in the end. workers: processes. resume: go on with the set that is there.
+        progress: told scenes done and all.
+
+    Raises:
+        InputError: settings or folders that cannot be used, a set that is there already or was made otherwise, a full
+            disk. EnvironmentError_: no graphics driver, or a package is missing.
+    """
+    settings = settings.checked()
+    if scenes < 1 or workers < 1:
+        raise InputError(f"{scenes} scenes by {workers} workers cannot be made.", "Give at least one of each.")
+    folder = Path(folder)
+    info = settings.info()
+    if (folder / SET_FILE).exists():
+        if not resume:
+            raise InputError(f"There is a scene set in {folder}.", "Choose another folder, or give --resume.")
+        _check_same(folder, info)
+    elif folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is not a folder.", "Choose another place for the set.")
+    elif folder.is_dir() and any(folder.glob("*.npz")):
+        raise InputError(f"{folder} holds other files.", "Choose an empty or a new folder.")
+    begun = time.perf_counter()
+    report = Report()
+    if resume and (folder / SET_FILE).exists() and read_info(folder).scenes >= scenes and _whole(folder):
+        return report
+    with SceneWriter(folder, info) as writer:
+        first = writer.count
+        blocks = [
+            (k, min(settings.block, scenes - k * settings.block))
+            for k in range(first // settings.block, -(-scenes // settings.block))
+        ]
+        for made, part in _run(settings, blocks, workers):
+            report.add(part)
+            for scene in made:
+                writer.append(scene)
+            if progress:
+                progress(writer.count, scenes)
+    report.wall = time.perf_counter() - begun
+    return report
+
+
+def _whole(folder: Path) -> bool:
+    try:
+        SceneSet(folder).check()
+    except InputError:
+        return False
+    return True
+
+
+def _check_same(folder: Path, info: SetInfo) -> None:
+    there = replace(read_info(folder), scenes=0)
+    if there == info:
+        return
+    differing = [n for n in ("seed", "points", "picture", "shard_size", "modes", "generator") if
+                 getattr(there, n) != getattr(info, n)]  # fmt: skip
+    raise InputError(
+        f"The scene set in {folder} was made with other settings ({', '.join(differing)}).",
+        "Give the same ones, or choose another folder.",
+    )
+
+
+def _run(settings: Settings, blocks: list[tuple[int, int]], workers: int) -> Iterator[tuple[list[StoredScene], Report]]:
+    """The blocks in their order."""
+    if workers == 1 or len(blocks) == 1:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # sums must not depend on the machine's cores
+        maker = BlockMaker(settings)
+        try:
+            for number, count in blocks:
+                yield maker.block(number, count)
+        finally:
+            maker.close()
+            torch.set_num_threads(threads)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(blocks)), context, _begin) as pool:
+        waiting = []
+        rest = iter(blocks)
+        try:
+            for block in rest:
+                waiting.append(pool.submit(_block, settings, *block))
+                # A few blocks ahead of the writer are enough, and finished ones take memory.
+                if len(waiting) > 2 * workers:
+                    yield waiting.pop(0).result()
+            while waiting:
+                yield waiting.pop(0).result()
+        except BaseException:
+            for future in waiting:
+                future.cancel()
+            raise
+
+
+def _begin() -> None:
+    """In a worker: one thread, and no interrupts of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["IGL_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
+
+@cache
+def _maker(settings: Settings) -> BlockMaker:
+    """What makes the scenes, once for each worker."""
+    return BlockMaker(settings)
+
+
+def _block(settings: Settings, number: int, count: int) -> tuple[list[StoredScene], Report]:
+    return _maker(settings).block(number, count)

@@ -1,0 +1,371 @@
+"""Poses of two hands that touch without running into each other: batched gradient descent on spheres.
+
+The hands start as :mod:`.interaction_modes` places them. Parts that should touch are drawn together, spheres that
+overlap are pushed apart, between the hands and within each, and joints stay within their limits and near the start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..bones import rodrigues
+from .hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE, HandModel, HandShape
+from .hand_spheres import SphereSet, fit_spheres
+from .interaction_modes import TIPS, Start
+from .joint_angles import BEND, LIMITS, SIDE_BEND, TWIST, rotations_from_angles, wrist_axes
+from .scene import MIRROR
+
+STEPS = 80
+_SKIN = 0.0010
+"""Metres that spheres of different hands keep between them: fingers are a little thicker than the spheres in them."""
+_FAR = 10.0
+_FINGER_SPHERES = 45
+"""The first spheres are those of the fingers."""
+
+
+@dataclass(frozen=True)
+class PosedPairs:
+    """B pairs of hands in the body frame; the first of each is the left one.
+
+    Args:
+        shape: of 2 B hands, left and right in turn. angles: (B, 2, 24) radians. frame: (B, 2, 3, 3), place: (B, 2, 3),
+            see :meth:`PoseSolver.build`. rotations: (B, 2, 22, 3, 3).
+        turn: (B, 2, 3, 3), shift: (B, 2, 3) metres, model frame (mirrored in x for left hands) to body frame.
+        vertices: (B, 2, 1843, 3), keypoints: (B, 2, 21, 3) metres, body frame. All float64.
+    """
+
+    shape: HandShape
+    angles: Tensor
+    frame: Tensor
+    place: Tensor
+    rotations: Tensor
+    turn: Tensor
+    shift: Tensor
+    vertices: Tensor
+    keypoints: Tensor
+
+
+class PoseSolver:
+    """Solves for poses; holds the model and its spheres."""
+
+    def __init__(self, model: HandModel) -> None:
+        self.model = model
+        self.spheres: SphereSet = fit_spheres(model)
+        self.groups = _groups(self.spheres)
+
+    def solve(self, starts: list[Start], shape: HandShape, steps: int = STEPS, smooth: bool = False) -> PosedPairs:
+        """Pose B pairs.
+
+        Args:
+            starts: B of them. shape: 2 B hands, left and right of each pair in turn. smooth: the pairs are frames of a
+                motion, and what is changed about them changes smoothly.
+        """
+        problem = _Problem(self, starts, shape, smooth)
+        with torch.enable_grad():
+            angles, frame, place = problem.descend(steps)
+        return self.build(shape, angles.double(), frame.double(), place.double())
+
+    def build(self, shape: HandShape, angles: Tensor, frame: Tensor, place: Tensor) -> PosedPairs:
+        """Meshes from angles (B, 2, 24), palm frames (B, 2, 3, 3) in the body frame and palm centres (B, 2, 3).
+
+        A palm frame's columns are the fingers' direction, where the palm faces, and the thumb's side.
+        """
+        pairs = len(angles)
+        rest, heads = self.model.rest(shape)
+        rotations = rotations_from_angles(self.model, heads, angles.reshape(2 * pairs, -1))
+        vertices, keypoints = self.model.pose(rest, heads, rotations)
+        side = torch.tensor([0, 1]).repeat(pairs)
+        mirror = MIRROR[side]
+        # Where the palm goes: its own frame in the posed model is that of the wrist bone.
+        arm = rotations[:, 0] @ rotations[:, 1] @ rotations[:, WRIST_BONE]
+        local_frame, centre = _palm_frame(heads)
+        whole = frame.reshape(-1, 3, 3) @ (arm @ local_frame).mT  # model to body, with the mirror in it for left hands
+        turn = whole * mirror[:, None]
+        posed_centre = _posed_wrist(heads, rotations) + (arm @ (centre - heads[:, WRIST_BONE])[..., None])[..., 0]
+        shift = place.reshape(-1, 3) - (whole @ posed_centre[..., None])[..., 0]
+        vertices = (vertices @ whole.mT) + shift[:, None]
+        keypoints = (keypoints @ whole.mT) + shift[:, None]
+        two = (pairs, 2)
+        return PosedPairs(
+            shape,
+            angles,
+            frame,
+            place,
+            rotations.unflatten(0, two),
+            turn.unflatten(0, two),
+            shift.unflatten(0, two),
+            vertices.unflatten(0, two),
+            keypoints.unflatten(0, two),
+        )
+
+
+def _posed_wrist(heads: Tensor, rotations: Tensor) -> Tensor:
+    """(N, 3) where the wrist bone's head goes."""
+    upper = heads[:, 1] - heads[:, 0]
+    lower = heads[:, WRIST_BONE] - heads[:, 1]
+    elbow = heads[:, 0] + (rotations[:, 0] @ upper[..., None])[..., 0]
+    return elbow + (rotations[:, 0] @ rotations[:, 1] @ lower[..., None])[..., 0]
+
+
+def _palm_frame(heads: Tensor) -> tuple[Tensor, Tensor]:
+    """Palm frames (N, 3, 3) of rest-pose hands, columns as in :meth:`PoseSolver.build`, and palm centres (N, 3)."""
+    along = _unit(heads[:, 11] - heads[:, WRIST_BONE])
+    across = heads[:, 7] - heads[:, 19]
+    thumb = _unit(across - (across * along).sum(-1, keepdim=True) * along)
+    # The model is a right hand: thumb side = along x palm.
+    palm = torch.linalg.cross(thumb, along)
+    return torch.stack([along, palm, thumb], dim=-1), torch.lerp(heads[:, WRIST_BONE], heads[:, 11], 0.6)
+
+
+class _Problem:
+    """One batch, in float32: everything that does not change while it is solved."""
+
+    def __init__(self, solver: PoseSolver, starts: list[Start], shape: HandShape, smooth: bool = False) -> None:
+        model, spheres = solver.model, solver.spheres
+        pairs = len(starts)
+        rest, heads = model.rest(shape)
+        centres, radii = spheres.rest(rest)
+        local_frame, palm_centre = _palm_frame(heads)
+        flexion, spreading = model.flexion_axes(heads)
+
+        def palm(points: Tensor, shifted: bool = True) -> Tensor:
+            """Rest-pose points or directions in the palm's frame, around its centre."""
+            moved = points - palm_centre.reshape(-1, *[1] * (points.dim() - 2), 3) if shifted else points
+            return torch.einsum("nji,n...j->n...i", local_frame, moved).float()
+
+        self.spheres, self.pairs, self.smooth = spheres, pairs, smooth
+        self.centres, self.radii = palm(centres), radii.float().unflatten(0, (pairs, 2))
+        self.heads = palm(heads)
+        self.flexion, self.spreading = palm(flexion, False), palm(spreading, False)
+        self.wrist_axes = palm(wrist_axes(heads), False)
+        self.low, self.high = LIMITS.float().unbind(-1)
+
+        # In a left hand's frame the thumb lies on the other side: the frame's columns do the mirroring.
+        along, facing = (torch.tensor(np.stack([getattr(s, n) for s in starts])).float() for n in ("along", "palm"))
+        sign = torch.tensor([-1.0, 1.0])[None, :, None]
+        self.frame = torch.stack([along, facing, sign * torch.linalg.cross(along, facing)], dim=-1)
+        self.place = torch.tensor(np.stack([s.place for s in starts])).float()
+        self.angles = torch.tensor(np.stack([s.angles for s in starts])).float()
+        self.freedom = torch.tensor(np.stack([s.freedom for s in starts])).float()
+        self.elbows = torch.tensor(np.stack([s.elbows for s in starts])).float()
+        self.loose = torch.tensor([s.loose for s in starts]).float()
+        gaps = [s.gap or (0.0, _FAR) for s in starts]
+        self.least, self.most = torch.tensor(gaps).float().unbind(-1)
+        self.touch = torch.tensor([s.gap is None for s in starts])
+        self.both = torch.tensor([all(s.present) for s in starts]).float()
+        self.pulls = _pull_table(solver.groups, [s.pulls for s in starts], between=True)
+        self.within = [
+            _pull_table(solver.groups, [[p for p in s.within if p[0] == hand] for s in starts], between=False)
+            for hand in (0, 1)
+        ]
+        self.reach = self.radii[:, 0, :, None] + self.radii[:, 1, None]
+        self.own_reach = [self.radii[:, h, :_FINGER_SPHERES, None] + self.radii[:, h, None] for h in (0, 1)]
+        self.apart = spheres.apart[:_FINGER_SPHERES].float()
+
+    def descend(self, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Angles (B, 2, 24), palm frames (B, 2, 3, 3) and centres (B, 2, 3), body frame."""
+        angles = self.angles.clone().requires_grad_()
+        turn = torch.zeros_like(self.place).requires_grad_()
+        place = self.place.clone().requires_grad_()
+        # Angles move by a few degrees a step, hands by a few millimetres.
+        groups = [
+            {"params": [angles], "lr": 0.045},
+            {"params": [turn], "lr": 0.03},
+            {"params": [place], "lr": 0.0022},
+        ]
+        optimiser = torch.optim.Adam(groups, betas=(0.8, 0.98), foreach=True)
+        rates = [group["lr"] for group in groups]
+        for step in range(steps):
+            share = step / steps
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * (0.06 + 0.94 * 0.5 * (1 + np.cos(np.pi * share)))  # type: ignore[operator]
+            energy = self.energy(angles, turn, place, share)
+            optimiser.zero_grad()
+            energy.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            with torch.no_grad():
+                torch.clamp(angles, self.low, self.high, out=angles)
+        with torch.no_grad():
+            return angles.detach(), _from_vector(turn) @ self.frame, place.detach()
+
+    def energy(self, angles: Tensor, turn: Tensor, place: Tensor, share: float) -> Tensor:
+        """Sum of the pairs' energies; ``share`` of the way through."""
+        frame = _from_vector(turn) @ self.frame
+        local, elbow = self.posed(angles.flatten(0, 1))
+        points = (local @ frame.flatten(0, 1).mT + place.reshape(-1, 1, 3)).unflatten(0, (self.pairs, 2))
+        gap = _gaps(points[:, 0], points[:, 1], self.reach)
+        push = 0.3 if share < 0.15 else 1.0 if share < 0.6 else 4.0
+        room = torch.where(self.touch, torch.full_like(self.least, _SKIN), self.least + 2 * _SKIN)
+        deep = torch.relu(room[:, None, None] - gap) / 0.004
+        # Overlaps count for what they are; a gap that is merely too small counts only where it is smallest.
+        total = push * (self.both * deep.clamp(max=6.0).square().sum((1, 2))).sum()
+        nearest = gap.flatten(1).amin(1)
+        total = total + (self.both * (torch.relu(nearest - self.most) / 0.004)).sum()
+        total = total + self.attraction(gap, self.pulls, share)
+        for hand in (0, 1):
+            own = _gaps(points[:, hand, :_FINGER_SPHERES], points[:, hand], self.own_reach[hand])
+            inside = torch.relu(0.0008 - own) / 0.004 * self.apart
+            total = total + 0.5 * push * inside.square().sum()
+            total = total + self.attraction(own, self.within[hand], share)
+        prior = ((angles - self.angles) / self.freedom).square().sum((1, 2))
+        prior = prior + 0.5 * (turn / self.loose[:, None, None]).square().sum((1, 2))
+        # The end joint of a finger follows the middle one.
+        fingers = angles[..., 4:20].unflatten(-1, (4, 4))
+        prior = prior + 2.0 * torch.relu(fingers[..., 2] - fingers[..., 1] - 0.15).square().sum((1, 2))
+        arm = (frame @ elbow.unflatten(0, (self.pairs, 2))[..., None])[..., 0]
+        wanted = self.elbows.square().sum(-1) > 0
+        bad = torch.relu(0.75 - (_unit(arm) * self.elbows).sum(-1)) * wanted
+        if self.smooth:
+            for change, scale in ((angles - self.angles, 0.05), (turn, 0.03), (place - self.place, 0.0015)):
+                total = total + (change.diff(dim=0) / scale).square().sum()
+        return total + 0.35 * prior.sum() + 30.0 * bad.square().sum()
+
+    def attraction(self, gap: Tensor, table: _PullTable, share: float) -> Tensor:
+        """What parts that should touch and do not cost."""
+        if not len(table.weight):
+            return gap.new_zeros(())
+        nearest = gap.new_full((len(table.weight),), _FAR)
+        nearest = nearest.scatter_reduce(0, table.contact, gap.flatten()[table.entry], "amin")
+        far = torch.relu(nearest - 0.0005) / 0.01
+        cost = torch.where(far < 1, far.square(), 2 * far - 1)
+        return (table.weight * cost).sum() * (2.5 if share < 0.6 else 4.0)
+
+    def posed(self, angles: Tensor) -> tuple[Tensor, Tensor]:
+        """Sphere centres (N, S, 3) in the palm's frame, and the vector from the wrist to the elbow (N, 3)."""
+        heads = self.heads
+        count = len(angles)
+        own = angles[:, :20].unflatten(-1, (5, 4))
+        eye = torch.eye(3).expand(count, 3, 3)
+        turns: list[Tensor] = [eye] * 22
+        shifts: list[Tensor] = [torch.zeros(count, 3)] * 22
+        first = torch.tensor([bones[0] for bones in FINGER_BONES])
+        second = torch.tensor([bones[1] for bones in FINGER_BONES])
+        third = torch.tensor([bones[2] for bones in FINGER_BONES])
+        cup = angles[:, 20]
+        cups = {3: (METACARPAL_BONES[2], 0.5), 4: (METACARPAL_BONES[3], 1.0)}
+        base = [eye] * 5
+        base_shift = [torch.zeros(count, 3)] * 5
+        for finger, (metacarpal, share) in cups.items():
+            turned = rodrigues(share * cup, self.flexion[:, finger, 0])
+            base[finger] = turned
+            base_shift[finger] = heads[:, metacarpal] - (turned @ heads[:, metacarpal, :, None])[..., 0]
+            turns[metacarpal], shifts[metacarpal] = turned, base_shift[finger]
+        level, offset = torch.stack(base, 1), torch.stack(base_shift, 1)
+        bend = rodrigues(own[..., :3], self.flexion)  # (N, 5, 3, 3, 3)
+        for joint, bones in enumerate((first, second, third)):
+            local = bend[:, :, joint]
+            if joint == 0:
+                local = local @ rodrigues(own[..., 3], self.spreading)
+            at = heads[:, bones]
+            moved = at - (local @ at[..., None])[..., 0]
+            offset = (level @ moved[..., None])[..., 0] + offset
+            level = level @ local
+            for finger in range(5):
+                turns[int(bones[finger])], shifts[int(bones[finger])] = level[:, finger], offset[:, finger]
+        wrist = rodrigues(angles[:, BEND], self.wrist_axes[:, 0]) @ rodrigues(
+            angles[:, SIDE_BEND], self.wrist_axes[:, 1]
+        )
+        # Seen from the palm, the forearm turns the other way.
+        lower = wrist.mT
+        lower_shift = heads[:, WRIST_BONE] - (lower @ heads[:, WRIST_BONE, :, None])[..., 0]
+        upper = lower @ rodrigues(-angles[:, TWIST], self.wrist_axes[:, 2])
+        elbow_joint = (lower @ heads[:, 1, :, None])[..., 0] + lower_shift
+        upper_shift = elbow_joint - (upper @ heads[:, 1, :, None])[..., 0]
+        turns[1], shifts[1] = lower, lower_shift
+        turns[0], shifts[0] = upper, upper_shift
+        bone = self.spheres.bone
+        turn, shift = torch.stack(turns, 1)[:, bone], torch.stack(shifts, 1)[:, bone]
+        return (turn @ self.centres[..., None])[..., 0] + shift, elbow_joint - heads[:, WRIST_BONE]
+
+
+@dataclass(frozen=True)
+class _PullTable:
+    """Wanted contacts, a list of pairs of spheres for each; the nearest pair of a contact counts.
+
+    Args:
+        entry: (E,) positions in flattened gaps (B S S). contact: (E,) which contact each belongs to. weight: (C,).
+    """
+
+    entry: Tensor
+    contact: Tensor
+    weight: Tensor
+
+
+_EACH = ("palm", "palm_edges", "phalanges", "webs")
+"""Parts that are pulled sphere by sphere; of the others the nearest sphere decides, for a part touches where it can."""
+
+
+def _pull_table(groups: dict[str, Tensor], pulls: list[list[tuple[int, str, str, float]]], between: bool) -> _PullTable:
+    """The contacts of all pairs; between the hands rows of the gaps are the left hand's spheres."""
+    count = len(next(iter(groups.values())))
+    entries: list[Tensor] = []
+    contacts: list[Tensor] = []
+    weights: list[float] = []
+    for pair, wanted in enumerate(pulls):
+        for hand, part, target, weight in wanted:
+            pulled, towards = torch.nonzero(groups[part])[:, 0], torch.nonzero(groups[target])[:, 0]
+            for own in pulled.split(1) if part in _EACH else (pulled,):
+                rows, columns = (towards, own) if between and hand == 1 else (own, towards)
+                index = (pair * (count if between else _FINGER_SPHERES) + rows[:, None]) * count + columns[None]
+                entries.append(index.flatten())
+                contacts.append(torch.full((index.numel(),), len(weights)))
+                weights.append(weight)
+    if not entries:
+        nothing = torch.zeros(0, dtype=torch.long)
+        return _PullTable(nothing, nothing, torch.zeros(0))
+    return _PullTable(torch.cat(entries), torch.cat(contacts), torch.tensor(weights))
+
+
+def _groups(spheres: SphereSet) -> dict[str, Tensor]:
+    """(S,) bool per part of the hand."""
+    count = spheres.count
+    groups = {
+        "hand": ~spheres.group((0, 1)),
+        "palm": spheres.group(METACARPAL_BONES),
+        "palm_edges": spheres.group((METACARPAL_BONES[0], METACARPAL_BONES[3])),
+        "phalanges": spheres.group(tuple(b for bones in FINGER_BONES[1:] for b in bones)),
+        "first_phalanges": spheres.group(tuple(bones[0] for bones in FINGER_BONES[1:])),
+        "middle_phalanges": spheres.group(tuple(bones[1] for bones in FINGER_BONES[1:3])),
+        "fingers": spheres.group(tuple(b for bones in FINGER_BONES[1:] for b in bones)),
+        "thumb": spheres.group(FINGER_BONES[0][1:]),
+    }
+    wrist = spheres.group((WRIST_BONE,))
+    wrist[torch.nonzero(spheres.bone == 1)[0]] = True
+    groups["wrist"] = wrist
+    webs = torch.zeros(count, dtype=torch.bool)
+    for finger, bones in enumerate(FINGER_BONES):
+        groups[f"finger{finger}"] = spheres.group(bones)
+        groups[f"finger{finger}_middle"] = spheres.group((bones[1],))
+        groups[f"finger{finger}_end"] = spheres.group((bones[2],))
+        tip = torch.zeros(count, dtype=torch.bool)
+        tip[torch.nonzero(spheres.bone == bones[2])[-1]] = True
+        groups[TIPS[finger]] = tip
+        if finger:
+            webs[torch.nonzero(spheres.bone == bones[0])[0]] = True
+    groups["webs"] = webs
+    return groups
+
+
+def _gaps(a: Tensor, b: Tensor, reach: Tensor) -> Tensor:
+    """(B, R, S) distances between the surfaces of spheres (B, R, 3) and (B, S, 3), negative where they overlap.
+
+    Args:
+        reach: (B, R, S) sums of radii.
+    """
+    squares = a.square().sum(-1)[:, :, None] + b.square().sum(-1)[:, None]
+    squared = torch.baddbmm(squares, a, b.mT, alpha=-2.0)
+    return squared.clamp_min(1e-10).sqrt() - reach
+
+
+def _from_vector(turn: Tensor) -> Tensor:
+    """Rotation matrices (..., 3, 3) of rotation vectors (..., 3), differentiable at zero."""
+    angle = (turn.square().sum(-1) + 1e-12).sqrt()
+    return rodrigues(angle, turn / angle[..., None])
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
