@@ -1,0 +1,74 @@
+"""What lens, sensor and file do to a picture after the light has been turned into values."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from .look import CameraEffects
+
+REFERENCE_HEIGHT = 256  # lengths in CameraEffects are pixels of a picture this high
+
+
+def apply_effects(image: np.ndarray, effects: CameraEffects) -> np.ndarray:
+    """Blur, sharpening, noise and compression; the same ``effects`` give the same picture.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    height, width = image.shape[:2]
+    scale = height / REFERENCE_HEIGHT
+    if effects.shrink > 1:
+        small = (max(round(width / effects.shrink), 8), max(round(height / effects.shrink), 8))
+        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+        scale /= effects.shrink
+    if effects.defocus * scale > 0.2:
+        image = cv2.GaussianBlur(image, (0, 0), effects.defocus * scale)
+    length, angle = effects.motion
+    if length * scale > 1:
+        image = cv2.filter2D(image, -1, _streak(length * scale, angle))
+    if effects.sharpen > 0:
+        soft = cv2.GaussianBlur(image, (0, 0), 1.2)
+        image = cv2.addWeighted(image, 1 + effects.sharpen, soft, -effects.sharpen, 0)
+    if effects.shot > 0 or effects.read > 0:
+        image = _noisy(image, effects)
+    if effects.saturation == 0:
+        image = np.repeat(image[..., :1], 3, axis=2)
+    if effects.jpeg:
+        image = compressed(image, effects.jpeg)
+    if effects.shrink > 1:
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(image)
+
+
+def compressed(image: np.ndarray, quality: int) -> np.ndarray:
+    """``image`` after JPEG at ``quality`` (1 to 100)."""
+    _, data = cv2.imencode(".jpg", image[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
+    decoded: np.ndarray = cv2.imdecode(data, cv2.IMREAD_COLOR)  # type: ignore[assignment]
+    return decoded[..., ::-1]
+
+
+def _streak(length: float, angle: float) -> np.ndarray:
+    """A line of ``length`` pixels as a kernel of sum 1."""
+    half = int(np.ceil(length / 2))
+    kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
+    for t in np.linspace(-length / 2, length / 2, 4 * half + 1).tolist():
+        x, y = half + t * math.cos(angle), half + t * math.sin(angle)
+        kernel[round(y), round(x)] += 1
+    return kernel / kernel.sum()
+
+
+def _noisy(image: np.ndarray, effects: CameraEffects) -> np.ndarray:
+    """Noise that grows with the light, and noise that does not; ``grain`` smears it as demosaicing does."""
+    rng = np.random.default_rng([effects.seed, 0x401])
+    values = image.astype(np.float32) * np.float32(1 / 255)
+    draws = rng.standard_normal(values.shape, dtype=np.float32)
+    if effects.grain > 0.3:
+        draws = cv2.GaussianBlur(draws, (0, 0), effects.grain) * np.float32(1 + 2.2 * effects.grain)
+    values += draws * np.sqrt(np.float32(effects.shot) * values + np.float32(effects.read**2))
+    return np.clip(values * 255 + 0.5, 0, 255).astype(np.uint8)

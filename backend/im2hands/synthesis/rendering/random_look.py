@@ -1,0 +1,294 @@
+"""Random looks: what pictures of hands have been seen to vary in, drawn from one generator."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from .assets import Assets
+from .look import (
+    Background,
+    CameraEffects,
+    Cloth,
+    Light,
+    Lighting,
+    Look,
+    Person,
+    Ring,
+    Skin,
+    Sleeve,
+    Thing,
+    Vector,
+    Watch,
+)
+
+# Skin tones from light to dark, encoded sRGB.
+_TONES = (
+    np.array([[238, 203, 184], [226, 178, 150], [205, 150, 118], [168, 114, 82], [122, 78, 56], [84, 54, 42]]) / 255
+)
+INFRARED_SHARE = 0.05
+GREY_SHARE = 0.05
+
+
+def random_look(rng: np.random.Generator, assets: Assets, hands: int = 2) -> Look:
+    """A look for a picture with ``hands`` hands; the same generator state and assets give the same one."""
+    infrared = rng.random() < INFRARED_SHARE
+    skin = _skin(rng, assets, infrared)
+    lighting = _lighting(rng, assets, infrared)
+    sleeve = _sleeve(rng) if rng.random() < 0.55 else None
+    rings = [_ring(rng, hand) for hand in range(hands) for _ in range(2) if rng.random() < 0.09]
+    watch = (
+        _watch(rng, hands) if hands and rng.random() < (0.12 if sleeve is None or sleeve.end < 0.7 else 0.02) else None
+    )
+    things = [_thing(rng, hands) for _ in range(2) if hands and rng.random() < 0.13]
+    people = [_person(rng)] if hands and rng.random() < 0.25 else []
+    bends = tuple(_vector(rng.normal((0, 0.12, 0), 0.18)) for _ in range(max(hands, 1)))
+    return Look(
+        skin=skin,
+        lighting=lighting,
+        background=_background(rng, assets, infrared, bool(people)),
+        camera=_camera(rng, skin, infrared),
+        sleeve=sleeve,
+        rings=tuple(rings),
+        watch=watch,
+        things=tuple(things),
+        people=tuple(people),
+        arm_bend=bends,
+    )
+
+
+def _vector(values: np.ndarray) -> Vector:
+    x, y, z = (float(v) for v in values)
+    return x, y, z
+
+
+def _linear(srgb: np.ndarray) -> np.ndarray:
+    return np.asarray(srgb) ** 2.2
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**31))
+
+
+def _skin(rng: np.random.Generator, assets: Assets, infrared: bool) -> Skin:
+    index = int(rng.integers(assets.skin_count))
+    if not assets.skin_files:
+        place = rng.random() * (len(_TONES) - 1)
+        low = min(int(place), len(_TONES) - 2)
+        tone = _linear(_TONES[low] + (place - low) * (_TONES[low + 1] - _TONES[low]))
+        dark = place / (len(_TONES) - 1)
+        palm = 1 + dark**1.5 * np.array([0.9, 1.0, 1.1])
+    else:
+        # The pictures' tones are redder and lighter than skin measured under white light.
+        tone = 0.8 * assets.skin(index).tone ** np.array([1.15, 1.0, 0.95])
+        palm = np.ones(3)
+    tone = tone * math.exp(rng.normal(0, 0.14)) * np.exp(rng.normal(0, 0.05, 3))
+    if infrared:  # skin reflects near infra-red alike, whatever its tone
+        tone, palm = np.full(3, rng.uniform(0.42, 0.6)), np.ones(3)
+    polish = rng.random() < 0.12
+    bare = np.clip(tone * np.array([1.02, 0.93, 0.93]) + 0.03, 0, 0.85)
+    nail = _loud(rng) if polish else bare
+    return Skin(
+        index=index,
+        tone=_vector(np.clip(tone, 0.015, 0.75)),
+        palm=_vector(palm),
+        detail=float(rng.uniform(0.8, 1.25)) * (0.5 if infrared else 1.0),
+        bump=float(rng.uniform(0.0002, 0.0011)),
+        flush=float(rng.uniform(0.1, 1.0)),
+        roughness=float(rng.uniform(0.48, 0.75)),
+        specular=float(rng.uniform(0.012, 0.030)),
+        subsurface=float(rng.uniform(0.45, 1.0)),
+        nail=_vector(nail),
+        nail_polish=float(rng.uniform(0.85, 1.0)) if polish else 0.0,
+    )
+
+
+def _loud(rng: np.random.Generator) -> np.ndarray:
+    """A colour as nail polish or a toy has."""
+    if rng.random() < 0.4:
+        return np.array([rng.uniform(0.25, 0.6), rng.uniform(0.01, 0.12), rng.uniform(0.02, 0.15)])
+    return rng.uniform(0.02, 0.7, 3)
+
+
+def _direction(rng: np.random.Generator) -> np.ndarray:
+    """Towards a light: mostly from above, from the camera's half space more often than from behind."""
+    while True:
+        d = rng.normal(size=3)
+        d /= np.linalg.norm(d)
+        if rng.random() < (1.0 if d[1] < 0.1 else 0.25) * (1.0 if d[2] < 0.2 else 0.35):
+            return d
+
+
+def _lighting(rng: np.random.Generator, assets: Assets, infrared: bool) -> Lighting:
+    environment = int(rng.integers(assets.environment_count))
+    if assets.environment_files and rng.random() < 0.75:
+        environment = int(rng.integers(len(assets.environment_files)))
+    # The environment's up is the camera's up, give or take how the camera is held; it may look down on a table.
+    tilt = rng.uniform(-25, 75) if rng.random() < 0.7 else rng.uniform(-90, 90)
+    camera_up = Rotation.from_euler("x", 180, degrees=True)
+    turn = Rotation.from_euler("yxz", [rng.uniform(0, 360), tilt, rng.normal(0, 15)], degrees=True) * camera_up
+    axes = turn.as_matrix()
+    share = float(rng.beta(1.6, 1.6))  # how much of the light is directed
+    if infrared:
+        share = float(rng.uniform(0.75, 0.95))
+    directions = [_direction(rng) for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.4, 0.3, 0.2, 0.1])))]
+    if rng.random() < 0.5:
+        directions[0] = axes.T @ assets.environment(environment).brightest
+    if infrared:
+        directions = [np.array([*rng.normal(0, 0.15, 2), -1.0])]
+    strengths = np.array([1.0, *rng.uniform(0.05, 0.5, len(directions) - 1)])
+    strengths *= 2.0 * share / strengths.sum()
+    lights = []
+    for direction, strength in zip(directions, strengths, strict=True):
+        warm = rng.normal(0, 0.13)
+        colour = strength * np.exp(np.array([warm, 0.1 * warm, -warm]) + rng.normal(0, 0.03, 3))
+        lights.append(Light(_vector(direction / np.linalg.norm(direction)), _vector(colour)))
+    return Lighting(
+        lights=tuple(lights),
+        environment=environment,
+        axes=(_vector(axes[0]), _vector(axes[1]), _vector(axes[2])),
+        ambient=1.0 - share,
+        shadow_softness=float(np.exp(rng.uniform(np.log(1.2), np.log(14)))),
+        shadow_strength=float(rng.uniform(0.75, 1.0)),
+        occlusion=float(rng.uniform(0.7, 1.0)),
+    )
+
+
+def _cloth(rng: np.random.Generator) -> Cloth:
+    value = float(np.exp(rng.uniform(np.log(0.015), np.log(0.75))))
+    colour = np.clip(value * np.exp(rng.normal(0, 0.35, 3) * rng.random()), 0.01, 0.85)
+    pattern = int(rng.choice([-1, 0, 1, 2, 3]))
+    strength = float(rng.uniform(0.1, 0.5))
+    return Cloth(_vector(colour), pattern, strength, float(np.exp(rng.uniform(np.log(4), np.log(30)))))
+
+
+def _sleeve(rng: np.random.Generator) -> Sleeve:
+    end = rng.uniform(0.75, 1.07) if rng.random() < 0.7 else rng.uniform(0.1, 0.75)
+    loose = float(np.exp(rng.uniform(np.log(0.003), np.log(0.014))))
+    return Sleeve(_cloth(rng), float(end), loose, float(rng.uniform(0.1, 0.45)) * loose, _seed(rng))
+
+
+_METALS = ((0.85, 0.62, 0.28), (0.75, 0.74, 0.72), (0.8, 0.55, 0.45), (0.3, 0.3, 0.32))
+
+
+def _ring(rng: np.random.Generator, hand: int) -> Ring:
+    stone = _vector(rng.uniform(0.05, 0.9, 3)) if rng.random() < 0.25 else None
+    finger = int(rng.choice(5, p=[0.08, 0.22, 0.25, 0.35, 0.10]))
+    return Ring(hand, finger, _METALS[rng.integers(len(_METALS))], float(rng.uniform(0.002, 0.006)), stone)
+
+
+def _watch(rng: np.random.Generator, hands: int) -> Watch:
+    metal = rng.random() < 0.5
+    colour = _METALS[rng.integers(len(_METALS))] if metal else _cloth(rng).colour
+    face = float(rng.uniform(0.026, 0.042)) if rng.random() < 0.7 else 0.0
+    width = float(rng.uniform(0.014, 0.024)) if face else float(rng.uniform(0.003, 0.014))
+    dial = float(rng.choice([0.01, 0.03, 0.8]))
+    return Watch(
+        int(rng.integers(hands)), float(rng.uniform(0.86, 0.97)), colour, metal, width, face, (dial, dial, dial)
+    )
+
+
+def _thing(rng: np.random.Generator, hands: int) -> Thing:
+    place = rng.choice(["held", "front", "behind"], p=[0.5, 0.25, 0.25])
+    kind = rng.choice(["stick", "box", "ball", "card", "phone"], p=[0.35, 0.2, 0.2, 0.15, 0.1])
+    length = rng.uniform(0.08, 0.2)
+    size = {
+        "stick": (t := rng.uniform(0.006, 0.035), length, t),
+        "box": rng.uniform(0.02, 0.09, 3),
+        "ball": np.full(3, rng.uniform(0.025, 0.08)) * rng.uniform(0.8, 1.2, 3),
+        "card": (rng.uniform(0.05, 0.1), rng.uniform(0.05, 0.14), 0.001),
+        "phone": (0.072, 0.15, 0.008),
+    }[str(kind)]
+    turn = rng.normal(0, 0.3 if place == "held" else 1.5, 3)
+    spread = 0.03 if place == "front" else 0.05
+    cloth = _cloth(rng)
+    metal = bool(rng.random() < 0.12)
+    shape = "box" if kind in ("card", "phone") else str(kind)
+    return Thing(
+        shape,  # type: ignore[arg-type]
+        str(place),  # type: ignore[arg-type]
+        int(rng.integers(hands)),
+        _vector(np.asarray(size)),
+        _vector(turn),
+        _vector(rng.normal(0, spread, 3)),
+        float(rng.uniform(0.6, 0.9)),
+        cloth,
+        float(rng.uniform(0.0, 0.9)),
+        metal,
+    )
+
+
+def _person(rng: np.random.Generator) -> Person:
+    hair = float(np.exp(rng.uniform(np.log(0.01), np.log(0.35))))
+    offset = (float(rng.normal(0, 0.12)), float(rng.normal(-0.02, 0.13)))
+    return Person(
+        distance=float(rng.uniform(0.03, 0.6)),
+        offset=offset,
+        head=bool(rng.random() < 0.75),
+        tilt=float(rng.normal(0, 0.25)),
+        hair=(hair, 0.7 * hair, 0.5 * hair),
+        shirt=_cloth(rng),
+        bare=bool(rng.random() < 0.2),
+        seed=_seed(rng),
+    )
+
+
+def _background(rng: np.random.Generator, assets: Assets, infrared: bool, person: bool) -> Background:
+    kinds = ["made_up"]
+    if assets.background_files:
+        kinds += ["photo"] * 3
+    if assets.environment_files:
+        kinds += ["environment"]
+    kind = str(rng.choice(kinds))
+    index = int(rng.integers(len(assets.background_files))) if kind == "photo" else _seed(rng)
+    angle, zoom = rng.normal(0, 0.25) + rng.choice([0, math.pi]) * (rng.random() < 0.2), rng.uniform(0.35, 1.0)
+    c, s = math.cos(angle) * zoom, math.sin(angle) * zoom
+    place = rng.uniform(0.3, 0.7, 2)
+    plane = None
+    if not person and rng.random() < 0.4:
+        # A wall or table: nearly facing the camera, or tilted towards it.
+        normal = np.array([rng.normal(0, 0.25), -abs(rng.normal(0, 0.6)), -1.0])
+        plane = (_vector(normal / np.linalg.norm(normal)), float(rng.uniform(0.04, 0.45)))
+    brightness = float(np.exp(rng.normal(-0.15, 0.35)))
+    return Background(
+        kind=kind,  # type: ignore[arg-type]
+        index=index,
+        blur=float(rng.uniform(0.0, 2.0)) if rng.random() < 0.6 else float(rng.uniform(2.0, 4.0)),
+        brightness=brightness * (0.08 if infrared else 0.7 if kind == "environment" else 1.0),
+        zoom=float(rng.uniform(0.5, 1.3)),
+        map=((c, -s, float(place[0])), (s, c, float(place[1]))),
+        plane=plane,
+        plane_scale=float(rng.uniform(1.0, 5.0)),
+        plane_gloss=float(rng.uniform(0, 0.12)) if rng.random() < 0.4 else 0.0,
+    )
+
+
+def _camera(rng: np.random.Generator, skin: Skin, infrared: bool) -> CameraEffects:
+    # Cameras expose darker scenes longer, but not all the way.
+    luminance = float(np.dot(skin.tone, (0.2126, 0.7152, 0.0722)))
+    exposure = 1.05 * (0.33 / luminance) ** 0.4 * math.exp(rng.normal(0, 0.25))
+    warm, green = rng.normal(0, 0.07), rng.normal(0, 0.025)
+    grey = infrared or rng.random() < GREY_SHARE
+    noisy = rng.random()
+    shot = float(10 ** rng.uniform(-4.6, -2.9)) if noisy < 0.75 else 0.0
+    read = float(10 ** rng.uniform(-3.0, -1.6)) if noisy < 0.75 else 0.0
+    return CameraEffects(
+        exposure=exposure,
+        white_balance=_vector(np.exp(np.array([warm, green, -warm]))),
+        vignette=float(rng.uniform(0, 0.45)) if rng.random() < 0.4 or infrared else 0.0,
+        filmic=float(rng.random()),
+        contrast=float(rng.uniform(0.85, 1.15)),
+        saturation=0.0 if grey else float(rng.uniform(0.7, 1.15)),
+        infrared=1.0 if infrared else 0.0,
+        defocus=float(rng.uniform(0.3, 1.6)) if rng.random() < 0.4 else 0.0,
+        motion=(float(rng.uniform(2, 9)), float(rng.uniform(0, math.pi))) if rng.random() < 0.15 else (0.0, 0.0),
+        shot=shot,
+        read=read,
+        grain=float(rng.uniform(0.3, 0.9)) if rng.random() < 0.5 else 0.0,
+        sharpen=float(rng.uniform(0.1, 0.8)) if rng.random() < 0.35 else 0.0,
+        shrink=float(rng.uniform(1.2, 2.5)) if rng.random() < 0.15 else 1.0,
+        jpeg=int(rng.integers(35, 97)) if rng.random() < 0.85 else 0,
+        seed=_seed(rng),
+    )

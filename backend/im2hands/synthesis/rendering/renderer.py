@@ -1,0 +1,335 @@
+"""Draws hands with everything around them into a picture, its labels and its depth, on any OpenGL 3.3 driver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import InputError
+from ...hands import Camera, Side
+from .accessories import PosedHand, add_accessories
+from .assets import Assets
+from .backgrounds import made_up_background, patterns
+from .camera_effects import apply_effects
+from .context import make_context
+from .frame_block import MAX_HANDS, pack_frame, shadow_projection
+from .hand_mesh import MODEL_VERTICES
+from .look import Look
+from .solids import COLUMNS, SolidBatch
+from .surroundings import add_surroundings
+
+if TYPE_CHECKING:
+    import moderngl
+
+SHADOW_SIZE = 512
+_KEPT_SIZES = 4
+_HAND_COLUMNS = 7  # position, normal, label
+_UNITS = {
+    "skin_map": 0,
+    "part_map": 1,
+    "environment_map": 2,
+    "shadow_map": 3,
+    "pattern_map": 4,
+    "backdrop_picture": 5,
+    "view_map": 6,
+}
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A picture and what is in it.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        labels: (H, W) uint8: 0 background (people behind among it), 1 left, 2 right hand with its bare arm, nails and
+            rings, 3 anything else: sleeves, watches, objects.
+        depth: (H, W) float32 metres along z at the labelled pixels, 0 elsewhere.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    depth: np.ndarray
+
+
+class Renderer:
+    """Draws pictures one after the other; not for several threads.
+
+    Args:
+        assets: skins, environments, backgrounds. samples: 1, or more for smooth outlines (4).
+        device: EGL device number. context: an existing moderngl context instead of an own one.
+
+    Raises:
+        EnvironmentError_: moderngl or a driver is missing.
+    """
+
+    def __init__(
+        self, assets: Assets, samples: int = 1, device: int | None = None, context: moderngl.Context | None = None
+    ) -> None:
+        self.assets = assets
+        self._own = context is None
+        self._gl: Any = context or make_context(device)
+        self._samples = max(int(samples), 1)
+        gl = self._gl
+        self._frame = gl.buffer(reserve=16 * 256, dynamic=True)
+        self._programs = {
+            "hand": self._program("hand", "occlusion", "shading"),
+            "solid": self._program("solid", "occlusion", "shading"),
+            "backdrop": self._program("backdrop", "", "shading"),
+            "label": self._program("label"),
+            "shadow": self._program("shadow"),
+        }
+        self._hand_buffers()
+        self._solid_size = 0
+        self._solid_buffers(4096, 8192)
+        self._backdrop = gl.vertex_array(self._programs["backdrop"], [])
+        self._shadow_map = gl.depth_texture((SHADOW_SIZE, SHADOW_SIZE))
+        self._shadow_map.compare_func = "<="
+        self._shadow_map.filter = (gl.LINEAR, gl.LINEAR)
+        self._shadow_target = gl.framebuffer(depth_attachment=self._shadow_map)
+        self._parts = self._texture(assets.atlas.parts)
+        self._patterns = self._texture(patterns())
+        self._picture = gl.texture((256, 256), 3)
+        self._skins: dict[int, Any] = {}
+        self._reflections: dict[int, Any] = {}
+        self._views: dict[int, Any] = {}
+        self._targets = lru_cache(maxsize=_KEPT_SIZES)(self._make_targets)
+
+    @property
+    def context(self) -> moderngl.Context:
+        """The OpenGL context, for another renderer on the same driver."""
+        return self._gl
+
+    @property
+    def driver(self) -> str:
+        """What draws, in the driver's words."""
+        return str(self._gl.info["GL_RENDERER"])
+
+    def close(self) -> None:
+        """Give the context back, if it is the renderer's own."""
+        if self._own:
+            self._gl.release()
+
+    def render(self, hands: Sequence[tuple[Side, np.ndarray]], camera: Camera, look: Look) -> Rendered:
+        """One finished picture.
+
+        Args:
+            hands: up to two (side, (1843, 3) vertices in metres, camera frame). camera: also gives the size.
+
+        Raises:
+            InputError: more than two hands, or vertices of another shape.
+        """
+        drawn = self.draw(hands, camera, look)
+        return Rendered(apply_effects(drawn.image, look.camera), drawn.labels, drawn.depth)
+
+    def draw(self, hands: Sequence[tuple[Side, np.ndarray]], camera: Camera, look: Look) -> Rendered:
+        """The picture before lens blur, noise and compression; arguments as for :meth:`render`."""
+        posed = self._posed(hands, look)
+        mesh = self.assets.mesh
+        batch = SolidBatch()
+        add_accessories(batch, mesh, posed, look)
+        add_surroundings(batch, mesh, posed, look)
+        solids, faces = batch.arrays()
+        self._upload_hands(posed)
+        self._upload_solids(solids, faces)
+        self._upload_frame(posed, camera, look)
+        self._bind_textures(look)
+        return self._draw_passes(camera, len(posed), 3 * len(faces))
+
+    # -- what one picture sends to the driver
+
+    @staticmethod
+    def _posed(hands: Sequence[tuple[Side, np.ndarray]], look: Look) -> list[PosedHand]:
+        if len(hands) > MAX_HANDS:
+            raise InputError(f"A picture of {len(hands)} hands cannot be drawn.", f"Give at most {MAX_HANDS}.")
+        posed = []
+        for number, (side, vertices) in enumerate(hands):
+            array = np.asarray(vertices, np.float64)
+            if array.shape != (MODEL_VERTICES, 3) or not np.isfinite(array).all():
+                raise InputError(
+                    f"Vertices of the {side} hand have shape {array.shape} or are not finite.",
+                    f"Give ({MODEL_VERTICES}, 3) metres in the camera frame.",
+                )
+            posed.append(PosedHand(side, array, np.array(look.arm_bend[number % len(look.arm_bend)])))
+        return posed
+
+    def _upload_hands(self, posed: Sequence[PosedHand]) -> None:
+        mesh = self.assets.mesh
+        rows = np.zeros((len(posed), mesh.drawn_count, _HAND_COLUMNS), np.float32)
+        for k, hand in enumerate(posed):
+            rows[k, :, :6] = mesh.drawn(hand.vertices, hand.side == "left", hand.bend)
+            rows[k, :, 6] = hand.label
+        if len(posed):
+            self._hand_vertices.write(rows.tobytes())
+
+    def _upload_solids(self, solids: np.ndarray, faces: np.ndarray) -> None:
+        if len(solids) > self._solid_rows or len(faces) > self._solid_size:
+            self._solid_buffers(2 * len(solids), 2 * len(faces))
+        if len(solids):
+            self._solid_vertices.write(solids.tobytes())
+            self._solid_faces.write(faces.tobytes())
+
+    def _upload_frame(self, posed: Sequence[PosedHand], camera: Camera, look: Look) -> None:
+        mesh = self.assets.mesh
+        points = np.concatenate([hand.vertices for hand in posed]) if posed else np.array([[0, 0, 0.5]])
+        hand_points = np.concatenate([h.vertices[mesh.hand_vertices] for h in posed]) if posed else points
+        spheres = np.concatenate([mesh.spheres(hand.vertices) for hand in posed]) if posed else np.zeros((0, 4))
+        direction = np.array(look.lighting.lights[0].direction if look.lighting.lights else (0, -1, 0))
+        environment = self.assets.environment(look.lighting.environment)
+        shadow = shadow_projection(direction, points)
+        self._frame.write(pack_frame(camera, look, environment, shadow, spheres, hand_points.mean(axis=0)))
+
+    def _bind_textures(self, look: Look) -> None:
+        assets, background = self.assets, look.background
+        index, environment = look.skin.index, look.lighting.environment
+        if index not in self._skins:
+            self._skins[index] = self._texture(assets.skin(index).pixels)
+        if environment not in self._reflections:
+            panorama = assets.environment(environment)
+            self._reflections[environment] = self._texture(panorama.reflection)
+            view = panorama.reflection if panorama.view is None else panorama.view
+            self._views[environment] = self._texture(view)
+        photo = background.kind == "photo"
+        picture = assets.photo(background.index) if photo else made_up_background(background.index)
+        size = (picture.shape[1], picture.shape[0])
+        if self._picture.size != size:
+            self._picture.release()
+            self._picture = self._gl.texture(size, 3)
+        self._picture.write(np.ascontiguousarray(picture).tobytes(), alignment=1)
+        self._picture.build_mipmaps()
+        bound = {
+            "skin_map": self._skins[index],
+            "part_map": self._parts,
+            "environment_map": self._reflections[environment],
+            "shadow_map": self._shadow_map,
+            "pattern_map": self._patterns,
+            "backdrop_picture": self._picture,
+            "view_map": self._views[environment],
+        }
+        for name, texture in bound.items():
+            texture.use(_UNITS[name])
+
+    # -- passes
+
+    def _draw_passes(self, camera: Camera, hands: int, solid_indices: int) -> Rendered:
+        gl = self._gl
+        size = (camera.width, camera.height)
+        labels, colour, resolved = self._targets(size)
+        self._frame.bind_to_uniform_block(0)
+        gl.enable_only(gl.DEPTH_TEST)
+        gl.depth_func = "<="
+        hand_indices = hands * self._indices_per_hand
+
+        def draw(hand: Any, solid: Any) -> None:
+            if hand_indices:
+                hand.render(vertices=hand_indices)
+            if solid_indices:
+                solid.render(vertices=solid_indices)
+
+        self._shadow_target.use()
+        self._shadow_target.clear(depth=1.0)
+        gl.polygon_offset = (2.0, 4.0)
+        draw(self._hand_shadow, self._solid_shadow)
+        gl.polygon_offset = (0.0, 0.0)
+        labels.use()
+        labels.clear(depth=1.0)
+        draw(self._hand_label, self._solid_label)
+        # With one sample a pixel the colour pass finds the depths of the label pass and shades each pixel once.
+        colour.use()
+        if self._samples > 1:
+            colour.clear(depth=1.0)
+        draw(self._hand_colour, self._solid_colour)
+        self._backdrop.render(vertices=3)
+        if self._samples > 1:
+            gl.copy_framebuffer(resolved, colour)
+        height, width = camera.height, camera.width
+        image = np.frombuffer(resolved.read(components=3, alignment=1), np.uint8).reshape(height, width, 3)
+        both = np.frombuffer(labels.read(components=2, dtype="f4", alignment=1), np.float32).reshape(height, width, 2)
+        return Rendered(image, both[..., 0].astype(np.uint8), np.ascontiguousarray(both[..., 1]))
+
+    # -- what is made once
+
+    def _program(self, name: str, vertex_part: str = "", fragment_part: str = "") -> Any:
+        program = self._gl.program(
+            vertex_shader="\n".join(_source(n) for n in ("common", vertex_part) if n) + "\n" + _source(name, "vert"),
+            fragment_shader="\n".join(_source(n) for n in ("common", fragment_part) if n)
+            + "\n"
+            + _source(name, "frag"),
+        )
+        for sampler, unit in _UNITS.items():
+            if sampler in program:
+                program[sampler].value = unit
+        if "Frame" in program:
+            program["Frame"].binding = 0
+        return program
+
+    def _hand_buffers(self) -> None:
+        gl, mesh = self._gl, self.assets.mesh
+        self._hand_vertices = gl.buffer(reserve=MAX_HANDS * mesh.drawn_count * _HAND_COLUMNS * 4, dynamic=True)
+        uv = gl.buffer(np.tile(self.assets.atlas.uv, (MAX_HANDS, 1)).tobytes())
+        indices = np.concatenate([mesh.faces + k * mesh.drawn_count for k in range(MAX_HANDS)]).astype(np.int32)
+        faces = gl.buffer(indices.tobytes())
+        self._indices_per_hand = 3 * len(mesh.faces)
+        programs = self._programs
+        self._hand_colour = gl.vertex_array(
+            programs["hand"],
+            [(self._hand_vertices, "3f 3f 1x4", "in_position", "in_normal"), (uv, "2f", "in_uv")],
+            faces,
+        )
+        self._hand_label = gl.vertex_array(
+            programs["label"], [(self._hand_vertices, "3f 3x4 1f", "in_position", "in_label")], faces
+        )
+        self._hand_shadow = gl.vertex_array(programs["shadow"], [(self._hand_vertices, "3f 4x4", "in_position")], faces)
+
+    def _solid_buffers(self, rows: int, faces: int) -> None:
+        gl, programs = self._gl, self._programs
+        self._solid_rows, self._solid_size = rows, faces
+        self._solid_vertices = gl.buffer(reserve=rows * COLUMNS * 4, dynamic=True)
+        self._solid_faces = gl.buffer(reserve=faces * 12, dynamic=True)
+        names = ("in_position", "in_normal", "in_uv", "in_colour", "in_material")
+        self._solid_colour = gl.vertex_array(
+            programs["solid"], [(self._solid_vertices, "3f 3f 2f 3f 4f 1x4", *names)], self._solid_faces
+        )
+        self._solid_label = gl.vertex_array(
+            programs["label"], [(self._solid_vertices, "3f 12x4 1f", "in_position", "in_label")], self._solid_faces
+        )
+        self._solid_shadow = gl.vertex_array(
+            programs["shadow"], [(self._solid_vertices, "3f 13x4", "in_position")], self._solid_faces
+        )
+
+    def _texture(self, pixels: np.ndarray) -> Any:
+        """Colours or values (H, W, C), uint8 or float32 (kept as half), with a mip pyramid, repeating sideways."""
+        floating = pixels.dtype != np.uint8
+        data = pixels.astype(np.float16) if floating else pixels
+        texture = self._gl.texture(
+            (pixels.shape[1], pixels.shape[0]),
+            pixels.shape[2],
+            np.ascontiguousarray(data).tobytes(),
+            alignment=1,
+            dtype="f2" if floating else "f1",
+        )
+        texture.build_mipmaps()
+        texture.repeat_y = not floating
+        return texture
+
+    def _make_targets(self, size: tuple[int, int]) -> tuple[Any, Any, Any]:
+        """Framebuffers of a size: labels with depth, colour, and the colour after resolving several samples."""
+        gl = self._gl
+        depth = gl.depth_renderbuffer(size)
+        labels = gl.framebuffer([gl.renderbuffer(size, 2, dtype="f4")], depth)
+        if self._samples == 1:
+            colour = gl.framebuffer([gl.renderbuffer(size, 4)], depth)
+            return labels, colour, colour
+        several = gl.framebuffer(
+            [gl.renderbuffer(size, 4, samples=self._samples)], gl.depth_renderbuffer(size, samples=self._samples)
+        )
+        return labels, several, gl.framebuffer([gl.renderbuffer(size, 4)])
+
+
+@lru_cache(maxsize=32)
+def _source(name: str, kind: str = "glsl") -> str:
+    return (resources.files(__package__) / "shaders" / f"{name}.{kind}").read_text("utf-8")
