@@ -16,7 +16,10 @@ from .options import PROVIDERS, STAGES
 
 # Sub-commands with tasks of their own; each task is a module with ``add_arguments(parser)`` and ``run(args) -> int``.
 TASKS = {
-    "train": {"part-occupancy": "im2hands.training.part_occupancy"},
+    "train": {
+        "part-occupancy": "im2hands.training.part_occupancy",
+        "initial-occupancy": "im2hands.training.initial_occupancy",
+    },
     "evaluate": {"part-occupancy": "im2hands.evaluation.part_occupancy"},
 }
 TASK_HELP = {"train": "train a network", "evaluate": "measure a network against its targets"}

@@ -40,8 +40,13 @@ class HandCrop:
 
     def network_input(self) -> np.ndarray:
         """(3, 256, 256) float32 RGB, ImageNet-normalised (2.3)."""
-        scaled = (self.image.astype(np.float32) / 255 - _MEAN) / _DEVIATION
-        return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+        return normalised(self.image)
+
+
+def normalised(image: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) uint8 RGB as the networks take it: (3, H, W) float32, ImageNet-normalised (2.3)."""
+    scaled = (image.astype(np.float32) / 255 - _MEAN) / _DEVIATION
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
 
 
 def crop_affine(low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -37,6 +37,23 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the input
 _CENTRE, _SCALE = 127.0, 128.0  # of 8-bit values, as the trunk was trained
 
 
+class PointwiseConv(nn.Conv2d):
+    """A convolution with kernel 1, made as a matrix product where the channels of a pixel lie together in memory.
+
+    PyTorch has no fast path for it there, and its backward takes most of a training step.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, H, W)."""
+        if not x.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(x)
+        rows = x.permute(0, 2, 3, 1)
+        return functional.linear(rows, self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
+
 class _SameConv(nn.Conv2d):
     """A convolution whose output has the input's size / stride; odd padding goes right and below."""
 
@@ -65,9 +82,9 @@ class InvertedBottleneck(nn.Module):
         inner = inputs * expansion
         self.expands, self.residual = expansion > 1, stride == 1 and inputs == outputs
         if self.expands:
-            self._expand_conv, self._bn0 = _SameConv(inputs, inner, 1), _norm(inner)
+            self._expand_conv, self._bn0 = PointwiseConv(inputs, inner, bias=False), _norm(inner)
         self._depthwise_conv, self._bn1 = _SameConv(inner, inner, kernel, stride, groups=inner), _norm(inner)
-        self._project_conv, self._bn2 = _SameConv(inner, outputs, 1), _norm(outputs)
+        self._project_conv, self._bn2 = PointwiseConv(inner, outputs, bias=False), _norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
@@ -90,6 +107,12 @@ class EfficientNetLite0(nn.Module):
                 channels = outputs
         self._blocks = nn.ModuleList(blocks)
 
+    def freeze(self, blocks: int) -> None:
+        """Leave the stem and the first ``blocks`` blocks as they are; 0 leaves nothing."""
+        if blocks:
+            for module in (self._conv_stem, self._bn0, *self._blocks[:blocks]):
+                module.requires_grad_(False)
+
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(B, 3, H, W), (value - 127) / 128, to maps at 1/32, 1/16, 1/8 and 1/4 (320, 112, 40, 24 channels)."""
         x = functional.relu6(self._bn0(self._conv_stem(image)))
@@ -110,10 +133,10 @@ class SkipDecoder(nn.Module):
 
     def __init__(self, channels: int, head_channels: int) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(inputs, channels, 1) for inputs in _TAP_CHANNELS)
+        self.lateral = nn.ModuleList(PointwiseConv(inputs, channels) for inputs in _TAP_CHANNELS)
         self.mix = nn.ModuleList(nn.Conv2d(channels, channels, 3, 1, 1, bias=False) for _ in _TAP_CHANNELS[1:])
         self.norm = nn.ModuleList(_norm(channels) for _ in _TAP_CHANNELS)
-        self.final_layer = nn.Conv2d(channels, head_channels, 1)
+        self.final_layer = PointwiseConv(channels, head_channels)
 
     def forward(self, maps: tuple[Tensor, Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The trunk's maps to the outputs of the four stages, same sizes."""

@@ -75,7 +75,12 @@ def compact(side: int = SIDE, channels: int = CHANNELS) -> Configuration:
 
     Args:
         side: pixels a side of the picture inside the encoder, a multiple of 32. channels: of its decoders.
+
+    Raises:
+        ValueError: another side.
     """
+    if side < 32 or side % 32:
+        raise ValueError(f"the side must be a multiple of 32, not {side}")
     initial = InitialSizes(token_grid=side // 32, projected=True, reach=True)
     refined = RefinedSizes(
         initial, AnchorSizes(reduced=48, width=96, counts=(256, 128), final_layers=2),

@@ -13,7 +13,7 @@ _OUTSIDE = -1e4  # logit of a bone that is out of reach
 
 def part_loss(
     folded: FoldedParts, local: Tensor, near: Tensor, distance: Tensor, part: Tensor, softness: float, *,
-    part_weight: float, claim_weight: float,
+    part_weight: float, claim_weight: float, image: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Binary cross-entropy of the occupancy (the hard maximum over bones), plus two losses that bring order early.
 
@@ -23,15 +23,19 @@ def part_loss(
 
     Args:
         local: (B, N, 16, 3) bone-local points. near: (B, N, 16) bool. distance: (B, N) metres. part: (B, N) int64.
-        softness: metres; the target is sigmoid(-distance / softness).
+        softness: metres; the target is sigmoid(-distance / softness). image: (B, N, 19) image features, if the network
+            has any.
     """
     batch, count = distance.shape
     hand = torch.arange(batch, device=distance.device)[:, None].expand(batch, count).reshape(-1)
     flat_near, flat_local = near.reshape(-1, 16), local.reshape(-1, 16, 3)
     target = torch.sigmoid(-distance.reshape(-1) / softness)
+    features = None if image is None else image.reshape(-1, image.shape[-1])
     bones, points = flat_near.T.nonzero(as_tuple=True)  # sorted by bone
     with torch.no_grad():
-        logits = folded.pair_logits(bones, hand[points], flat_local[points, bones])
+        logits = folded.pair_logits(
+            bones, hand[points], flat_local[points, bones], None if features is None else features[points]
+        )
         table = torch.full_like(flat_near, _OUTSIDE, dtype=logits.dtype)
         table[points, bones] = logits
     best, winner = table.max(dim=1)
@@ -48,6 +52,8 @@ def part_loss(
         part_extra = part_extra + claim_weight * claims.to(table.dtype)
     total_weight = weight + part_extra
     bones, points = (total_weight > 0).T.nonzero(as_tuple=True)
-    logits = folded.pair_logits(bones, hand[points], flat_local[points, bones])
+    logits = folded.pair_logits(
+        bones, hand[points], flat_local[points, bones], None if features is None else features[points]
+    )
     losses = functional.binary_cross_entropy_with_logits(logits, target[points], reduction="none")
     return (losses * total_weight[points, bones]).sum() / len(target)

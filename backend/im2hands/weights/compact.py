@@ -34,6 +34,7 @@ FORMAT = "im2hands-compact-1"
 IMAGE_ENCODER = "image_encoder"
 NETWORKS = (INITIAL_OCCUPANCY, REFINED_OCCUPANCY, KEYPOINT_REFINEMENT)
 
+_ABOUT = "im2hands"
 _HINT = "Give the folder a training wrote: im2hands train … --config compact."
 _SHARED = re.compile(r"(^|\.)image_encoder\.")
 _EXACT = re.compile(r"(_decoder\.(lin|global_proj)\d|\.bone_encoder\.|running_|num_batches)")
@@ -65,11 +66,12 @@ def _save(
     name: str, state: Mapping[str, Tensor], configuration: Configuration, folder: Path, card: dict[str, Any]
 ) -> str:
     stored = {key: _stored(key, value) for key, value in state.items()}
-    metadata = {"format": FORMAT, "network": name, "configuration": json.dumps(asdict(configuration), sort_keys=True)}
+    about = {"format": FORMAT, "network": name, "configuration": asdict(configuration)}
     if "encoder_sha256" in card:
-        metadata["encoder_sha256"] = card["encoder_sha256"]
+        about["encoder_sha256"] = card["encoder_sha256"]
     path = folder / f"{name}.safetensors"
-    write_atomically(path, to_bytes(stored, metadata))
+    # One entry: safetensors writes several in any order, and the same weights are to be the same file.
+    write_atomically(path, to_bytes(stored, {_ABOUT: json.dumps(about, sort_keys=True)}))
     digest = sha256_of(path)
     full = {"name": name, "file": path.name, "sha256": digest, "configuration": asdict(configuration), **card}
     write_atomically(folder / f"{name}.json", (json.dumps(full, indent=1) + "\n").encode("utf-8"))
@@ -86,9 +88,14 @@ def is_compact(name: str, folder: str | Path) -> bool:
     """Whether a folder holds weights of that name that are compact ones."""
     try:
         with safe_open(Path(folder) / f"{name}.safetensors", framework="pt") as handle:
-            return (handle.metadata() or {}).get("format") == FORMAT
-    except (SafetensorError, OSError):
+            return _about(handle).get("format") == FORMAT
+    except (SafetensorError, OSError, ValueError):
         return False
+
+
+def _about(handle: Any) -> dict[str, Any]:
+    about = json.loads((handle.metadata() or {}).get(_ABOUT, "{}"))
+    return about if isinstance(about, dict) else {}
 
 
 def load_encoder(folder: str | Path) -> CompactEncoder:
@@ -141,22 +148,22 @@ def build(name: str, configuration: Configuration, encoder: PictureEncoder | Non
     return cast(nn.Module, make[name](encoder))  # type: ignore[operator]
 
 
-def _load(name: str, folder: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _load(name: str, folder: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     path = require_weights(name, folder, _HINT).path
     try:
         with safe_open(path, framework="pt") as handle:
-            metadata = handle.metadata() or {}
+            metadata = _about(handle)
             state = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"The weights {path} are damaged: {error}.", _HINT) from error
     if metadata.get("format") != FORMAT or metadata.get("network") != name:
         raise WeightsError(f"{path} holds weights of {metadata.get('network', 'another network')}, not {name}.", _HINT)
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}, metadata
 
 
-def _configuration(metadata: Mapping[str, str], folder: str | Path) -> Configuration:
+def _configuration(metadata: Mapping[str, Any], folder: str | Path) -> Configuration:
     try:
-        return Configuration.from_dict(json.loads(metadata["configuration"]))
+        return Configuration.from_dict(metadata["configuration"])
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
             f"The weights in {folder} have a configuration that is not known: {error}.", _HINT

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from ..errors import WeightsError
@@ -13,6 +17,7 @@ from ..networks.initial_occupancy import InitialOccupancy
 from ..networks.keypoint_refinement import KeypointRefinement
 from ..networks.part_decoder import PartDecoder
 from ..networks.refined_occupancy import RefinedOccupancy
+from ..take import write_atomically
 from . import require_weights
 from .compact import is_compact, load_compact
 from .importer import FORMAT
@@ -25,6 +30,7 @@ from .layouts import (
     published_layouts,
     stored_layouts,
 )
+from .part_occupancy import sha256_of
 
 _THIRD_LAYER = "lin0_2.weight"
 
@@ -52,16 +58,31 @@ def load_network(name: str, folder: str | Path) -> nn.Module:
                 "Import HALO's own file, which has one.",
             )
         return PartDecoder.from_published(state).eval()
-    network = _build(name)
+    network = _build(name, compatibility=not trained_here(name, folder))
     network.load_state_dict(state, strict=True)
     return network.eval()
 
 
-def _build(name: str) -> nn.Module:
+def trained_here(name: str, folder: str | Path) -> bool:
+    """Whether published weights come from a training with this program: they do not depend on its compatibility."""
+    with safe_open(Path(folder) / f"{name}.safetensors", framework="pt") as handle:
+        return (handle.metadata() or {}).get("trained_by") == "im2hands"
+
+
+def save_trained(name: str, network: nn.Module, folder: Path, card: Mapping[str, Any]) -> None:
+    """Write a network of the published sizes that was trained here, and its card."""
+    path = folder / f"{name}.safetensors"
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
+    write_atomically(path, to_bytes(state, {"format": FORMAT, "network": name, "trained_by": "im2hands"}))
+    full = {"name": name, "file": path.name, "sha256": sha256_of(path), **card}
+    write_atomically(folder / f"{name}.json", (json.dumps(full, indent=1) + "\n").encode("utf-8"))
+
+
+def _build(name: str, *, compatibility: bool) -> nn.Module:
     if name == INITIAL_OCCUPANCY:
         return InitialOccupancy()
     if name == REFINED_OCCUPANCY:
-        return RefinedOccupancy(compatibility=True)
+        return RefinedOccupancy(compatibility=compatibility)
     return KeypointRefinement() if name == KEYPOINT_REFINEMENT else ImageEncoder()
 
 

@@ -1,0 +1,64 @@
+"""What ``im2hands train`` has in common for the networks that see pictures."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..datasets.scenes import SceneSet
+from ..networks.configuration import Configuration
+from .recipe import CONFIGURATIONS, AnyRecipe, load_recipe
+from .runner import Runner, Task
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that every such training has."""
+    add = parser.add_argument
+    add("--data", type=Path, required=True, metavar="SET", help="folder of a scene set")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder for checkpoints, logs and the weights")
+    add("--config", default="compact", help=f"{', '.join(CONFIGURATIONS)}, or a TOML file (default: compact)")
+    add("--resume", action="store_true", help="take up the run in the output folder")
+    add("--start-from", type=Path, metavar="DIR", help="folder of weights to begin with")
+    add("--steps", type=int, metavar="N", help="default: the recipe's")
+    add("--batch", type=int, metavar="N", help="scenes a step")
+    add("--seed", type=int, metavar="N")
+    add("--precision", choices=("auto", "float32", "bfloat16"), help="of the network's arithmetic")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 leaves it to PyTorch")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+
+
+MakeTask = Callable[[Configuration, AnyRecipe, SceneSet, Path | None, torch.device], Task[Any]]
+
+
+def run(
+    arguments: argparse.Namespace, network: str, recipes: dict[str, AnyRecipe], make: MakeTask[AnyRecipe],
+    *, labelled: bool = True,
+) -> int:  # fmt: skip
+    """Train a network as the command line says; returns the exit code.
+
+    Args:
+        network: its name on the command line. recipes: per configuration. make: a task from configuration, recipe, set,
+            ``--start-from`` and device. labelled: whether the set must have labelled points.
+
+    Raises:
+        InputError, EnvironmentError_: in words for a person.
+    """
+    from ..devices import choose_device
+    from .scene_batches import training_set
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    configuration, recipe = load_recipe(
+        arguments.config, network, recipes, steps=arguments.steps, batch=arguments.batch, seed=arguments.seed,
+        precision=arguments.precision,
+    )  # fmt: skip
+    device = choose_device(arguments.device)
+    scenes = training_set(arguments.data, labelled=labelled)
+    torch.manual_seed(recipe.seed)
+    task = make(configuration, recipe, scenes, arguments.start_from, device)
+    Runner(task, recipe, arguments.output, device).run(resume=arguments.resume)
+    return 0

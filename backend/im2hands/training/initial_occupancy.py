@@ -1,0 +1,249 @@
+"""Trains the initial occupancy network, and with it the compact image encoder: ``im2hands train initial-occupancy``."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..datasets.scenes import SceneSet
+from ..hands import SIDES, Side
+from ..networks.compact_encoder import CompactEncoder
+from ..networks.configuration import Configuration
+from ..networks.image_encoder import EncoderMaps
+from ..networks.initial_occupancy import ImageFeatures, InitialHand, InitialOccupancy
+from ..networks.part_decoder import PartDecoder
+from ..weights.compact import start_from_part_occupancy
+from ..weights.layouts import INITIAL_OCCUPANCY
+from ..weights.published import initial_occupancy_start, load_network
+from . import command
+from .networks import public_trunk, save_first, trained_initial, xavier
+from .part_loss import part_loss
+from .picture_targets import picture_losses
+from .recipe import Recipe
+from .runner import scenes_of_step
+from .scene_batches import BatchRecipe, HandSamples, SceneBatchTensors, make_batch, moved
+
+NETWORK = "initial-occupancy"
+VALIDATION_POINTS = 1024
+_VALIDATION = 1 << 40  # a batch number that no step has
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitialRecipe(Recipe):
+    """The recipe of the initial network.
+
+    Args:
+        points: labelled points a hand and step. uniform, noise, definition, detected, augment: see
+            :class:`.scene_batches.BatchRecipe`. loss: "probability" is the published mean squared error, "logit" the
+            cross-entropy of :mod:`.part_loss`. softness: metres, of the logit loss. part_weight, claim_weight: of its
+            aids, which end at half of the steps and at 40 % of them. cut: whether the forearm is cut. encoder_rate,
+            decoder_rate: factors on the learning rate of a pre-trained trunk and of part decoders. frozen_blocks: of
+            the compact trunk, from the front; 0 trains all of it. heatmap, mask, dense: weights of the encoder's own
+            losses.
+        start: "published": Xavier, then ``halo_baseline`` and ``intaghand_encoder`` of ``--start-from`` as far as they
+            are there. "bundled": framework defaults, the public trunk, the bundled part decoders. "random":
+            framework defaults. A folder with trained weights overrules it.
+    """
+
+    points: int = 4096
+    uniform: float = 0.5
+    noise: float = 0.0
+    definition: float = 0.0
+    detected: float = 0.0
+    augment: float = 0.0
+    loss: Literal["probability", "logit"] = "probability"
+    softness: float = 0.001
+    part_weight: float = 0.0
+    claim_weight: float = 0.0
+    cut: bool = True
+    encoder_rate: float = 1.0
+    decoder_rate: float = 1.0
+    frozen_blocks: int = 0
+    heatmap: float = 0.0
+    mask: float = 0.0
+    dense: float = 0.0
+    start: Literal["published", "bundled", "random"] = "published"
+
+
+PUBLISHED = InitialRecipe(
+    batch=8, learning_rate=1e-5, points=4096, log_every=20, checkpoint_every=1000, validate_every=1000
+)
+COMPACT = InitialRecipe(
+    steps=6000, batch=8, optimiser="adamw", learning_rate=1e-3, schedule="cosine", warmup=200, betas=(0.9, 0.99),
+    weight_decay=1e-4, clip=5.0, ema=0.998, precision="auto", points=512, uniform=0.0, noise=0.004, definition=0.3,
+    detected=0.5, augment=1.0, loss="logit", claim_weight=0.1, encoder_rate=0.3, decoder_rate=0.5, frozen_blocks=3,
+    heatmap=0.05, mask=0.2, dense=0.1, start="bundled",
+)  # fmt: skip
+RECIPES = {"published": PUBLISHED, "compact": COMPACT}
+
+
+class InitialTask:
+    """The training of the initial network; see :class:`.runner.Task`."""
+
+    name = INITIAL_OCCUPANCY
+    figures = ("iou", "iou_noisy")
+
+    def __init__(
+        self, configuration: Configuration, recipe: InitialRecipe, scenes: SceneSet, start: Path | None,
+        device: torch.device,
+    ) -> None:  # fmt: skip
+        self.configuration, self.recipe, self.scenes, self.device = configuration, recipe, scenes, device
+        self.data = {**asdict(scenes.info), "modes": list(scenes.info.modes)}
+        held = min(recipe.held_out, len(scenes) // 2)
+        self.train_count = len(scenes) - held
+        self.held_out = list(range(self.train_count, len(scenes))) if held else list(range(min(len(scenes), 32)))
+        network = _first(configuration, recipe, start)
+        self.model: InitialOccupancy = network.to(device)
+        encoder = self.model.image_encoder
+        maps = 0
+        if isinstance(encoder, CompactEncoder):
+            encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            encoder.trunk.freeze(recipe.frozen_blocks)
+        if recipe.heatmap or recipe.mask or recipe.dense:
+            maps = encoder.sizes.finest
+        self.terms = ("occupancy", *(("heatmap", "mask") if maps else ()), *(("dense",) if recipe.dense else ()))
+        self._batches = BatchRecipe(
+            configuration.side, recipe.points, recipe.uniform, recipe.noise, recipe.definition, recipe.detected,
+            recipe.augment, maps, recipe.dense > 0, recipe.cut,
+        )  # fmt: skip
+
+    def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """See :class:`.runner.Task`."""
+        return parameter_groups(self.model, self.recipe.encoder_rate, self.recipe.decoder_rate)
+
+    def prepare(self, step: int) -> SceneBatchTensors:
+        """See :class:`.runner.Task`."""
+        indices = scenes_of_step(self.train_count, self.recipe.batch, self.recipe.seed, step)
+        return make_batch(self.scenes, indices, self._batches, self.recipe.seed, step)
+
+    def loss(self, batch: SceneBatchTensors, step: int) -> tuple[Tensor, dict[str, float]]:
+        """See :class:`.runner.Task`."""
+        batch, model, recipe = moved(batch, self.device), self.model, self.recipe
+        image = batch.image
+        if isinstance(model.image_encoder, CompactEncoder):
+            image = image.contiguous(memory_format=torch.channels_last)
+        maps = model.image_encoder(image)
+        features = model.encode(image, maps)
+        occupancy = sum(
+            (self._hand_loss(self.hand(batch, features, side), batch, side, step) for side in SIDES),
+            torch.zeros((), device=self.device),
+        )
+        total, terms = occupancy, {"occupancy": float(occupancy.detach())}
+        for name, value in self._encoder_losses(maps, batch).items():
+            total = total + getattr(recipe, name) * value
+            terms[name] = float(value.detach())
+        return total, terms
+
+    def hand(self, batch: SceneBatchTensors, features: ImageFeatures, side: Side) -> InitialHand:
+        """One side's hands of a batch."""
+        return self.model.hand(side, features, batch.hands[side].bones, intrinsics=batch.intrinsics)
+
+    def _encoder_losses(self, maps: EncoderMaps, batch: SceneBatchTensors) -> dict[str, Tensor]:
+        return picture_losses(self.model.image_encoder.heads(maps), batch.targets) if batch.targets else {}
+
+    def _hand_loss(self, hand: InitialHand, batch: SceneBatchTensors, side: Side, step: int) -> Tensor:
+        samples, present = batch.hands[side], batch.present[:, SIDES.index(side)]
+        if self.recipe.loss == "probability":
+            return probability_loss(hand.occupancy(samples.points), samples, present)
+        recipe, progress = self.recipe, step / self.recipe.steps
+        near = hand.near(samples.points) & present[:, None, None]
+        image = hand.image_features(hand.point_features(samples.points)).float()
+        share = present.float().mean().clamp_min(1e-6)  # the loss is a mean over hands that are there
+        return part_loss(
+            hand.folded, hand.bone_local(samples.points), near, samples.distance, samples.part, recipe.softness,
+            part_weight=recipe.part_weight * max(0.0, 1 - 2 * progress),
+            claim_weight=recipe.claim_weight * max(0.0, 1 - 2.5 * progress), image=image,
+        ) / share  # fmt: skip
+
+    def validate(self) -> dict[str, float]:
+        """Mean intersection over union of the held-out hands at the set's points, exact and noisy keypoints."""
+        exact = replace(
+            self._batches, points=VALIDATION_POINTS, noise=0.0, definition=0.0, detected=0.0, augment=0.0, maps=0
+        )
+        noisy = replace(exact, noise=self._batches.noise, definition=self._batches.definition)
+        noisy = replace(noisy, detected=self._batches.detected)
+        return {"iou": self._iou(exact), "iou_noisy": self._iou(noisy)}
+
+    def _iou(self, batches: BatchRecipe) -> float:
+        values, size = [], self.recipe.batch
+        for first in range(0, len(self.held_out), size):
+            chosen = self.held_out[first : first + size]
+            batch = moved(make_batch(self.scenes, chosen, batches, self.recipe.seed, _VALIDATION + first), self.device)
+            features = self.model.encode(batch.image)
+            for k, side in enumerate(SIDES):
+                inside = self.hand(batch, features, side).occupancy(batch.hands[side].points) > 0.5
+                values.append(hand_ious(inside, batch.hands[side].distance < 0)[batch.present[:, k]])
+        return float(torch.cat(values).mean())
+
+    def save(self, folder: Path, card: dict[str, Any]) -> None:
+        """See :class:`.runner.Task`."""
+        about = {"network": "initial occupancy network (specification section 6)", "licence": "Apache-2.0"}
+        save_first(self.name, self.model, self.configuration, folder, {**about, **card})
+
+
+def parameter_groups(
+    model: nn.Module, encoder_rate: float, decoder_rate: float
+) -> list[tuple[float, list[nn.Parameter]]]:
+    """Trained parameters by their factor on the learning rate: the encoder's trunk, part decoders, all others."""
+    trunk, decoders, others = [], [], []
+    in_decoders = {id(p) for m in model.modules() if isinstance(m, PartDecoder) for p in m.parameters()}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            if "image_encoder.trunk." in name or "image_encoder.resnet." in name:
+                trunk.append(parameter)
+            elif id(parameter) in in_decoders:
+                decoders.append(parameter)
+            else:
+                others.append(parameter)
+    groups = [(encoder_rate, trunk), (decoder_rate, decoders), (1.0, others)]
+    return [(scale, parameters) for scale, parameters in groups if parameters]
+
+
+def probability_loss(occupancy: Tensor, samples: HandSamples, present: Tensor) -> Tensor:
+    """The published loss: mean squared error of probabilities (B, N), over the hands that are there."""
+    target = (samples.distance < 0).to(occupancy)
+    wrong = functional.mse_loss(occupancy, target, reduction="none").mean(1)
+    return (wrong * present).sum() / present.sum().clamp_min(1)
+
+
+def hand_ious(inside: Tensor, truth: Tensor) -> Tensor:
+    """Intersection over union (B,) of two boolean tensors (B, N)."""
+    union = (inside | truth).sum(1)
+    return (inside & truth).sum(1) / union.clamp_min(1)
+
+
+def _first(configuration: Configuration, recipe: InitialRecipe, start: Path | None) -> InitialOccupancy:
+    """The network before the first step."""
+    trained = start is not None and (start / f"{INITIAL_OCCUPANCY}.safetensors").exists()
+    if trained and configuration.shared_encoder:
+        network = trained_initial(configuration, start)
+        return network.requires_grad_(True)
+    network = configuration.make_initial(configuration.make_encoder())
+    if trained:
+        assert start is not None
+        return cast(InitialOccupancy, load_network(INITIAL_OCCUPANCY, start))
+    if recipe.start == "published":
+        xavier(network)
+        if start is not None:
+            network.load_state_dict(initial_occupancy_start(start), strict=False)
+    elif recipe.start == "bundled":
+        if isinstance(network.image_encoder, CompactEncoder):
+            public_trunk(network.image_encoder)
+        start_from_part_occupancy(network)
+    return network
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``im2hands train initial-occupancy``."""
+    command.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run ``im2hands train initial-occupancy``; returns the exit code."""
+    return command.run(arguments, NETWORK, RECIPES, InitialTask)

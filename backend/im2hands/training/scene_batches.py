@@ -1,0 +1,230 @@
+"""Batches of two-hand scenes for training: pictures, keypoints as a detector gives them, labelled points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..bones import QUERY_SCALE, Bones, bones_from_keypoints
+from ..crop import CROP_SIZE, normalised
+from ..datasets.part_occupancy import cut_distance, jitter_keypoints
+from ..datasets.scenes import Scene, SceneSet
+from ..errors import InputError
+from ..hands import SIDES, Side
+from ..mise import BOX
+from .augmentation import augment
+from .picture_targets import PictureTargets, picture_targets
+from .runner import stream, torch_stream
+
+_FAR = 0.015  # metres; the labelled points lie in the hand's box, which is this much larger than the hand
+
+
+@dataclass(frozen=True)
+class BatchRecipe:
+    """How scenes become batches.
+
+    Args:
+        side: pixels a side of the picture. points: labelled points a hand. uniform: the share of them that is spread
+            evenly over the whole query cube, the others are drawn from the set's points near the surface; 0 draws all
+            from the set's points as they are. noise, definition: of the keypoints, see
+            :func:`.part_occupancy.jitter_keypoints`. detected: how often a hand gets the keypoints a detector found,
+            where the set has them. augment: strength, see :func:`.augmentation.augment`. maps: pixels a side of the
+            targets of the image encoder; 0 for none. dense: whether those have dense colours. cut: whether the
+            forearm is cut.
+    """
+
+    side: int
+    points: int
+    uniform: float = 0.0
+    noise: float = 0.0
+    definition: float = 0.0
+    detected: float = 0.0
+    augment: float = 0.0
+    maps: int = 0
+    dense: bool = False
+    cut: bool = True
+
+
+@dataclass(frozen=True)
+class HandSamples:
+    """One side's hands of B scenes; where a hand is absent a stand-in keeps the numbers finite.
+
+    Args:
+        bones: of the keypoints the network is given. points: (B, N, 3) float32, query space of ``bones``. distance:
+            (B, N) metres to the hand, negative inside. other: (B, N) metres to the other hand, NaN without one.
+            part: (B, N) int64.
+    """
+
+    bones: Bones
+    points: Tensor
+    distance: Tensor
+    other: Tensor
+    part: Tensor
+
+
+@dataclass(frozen=True)
+class SceneBatchTensors:
+    """A batch.
+
+    Args:
+        image: (B, 3, side, side) float32, normalised as the networks take it. intrinsics: (B, 3, 3) float32 of the
+            256 x 256 crop. present: (B, 2) bool. keypoints: (B, 2, 21, 3) float64, what the networks are given, camera
+            frame, metres. exact: the true ones. hands: per side. targets: of the image encoder, if wanted.
+    """
+
+    image: Tensor
+    intrinsics: Tensor
+    present: Tensor
+    keypoints: Tensor
+    exact: Tensor
+    hands: dict[Side, HandSamples]
+    targets: PictureTargets | None
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """Tensors, and dataclasses and dicts of them, on ``device``; bones stay on the CPU, whose geometry is exact."""
+    if device.type == "cpu" or isinstance(value, Bones):
+        return value
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, dict):
+        return {name: moved(item, device) for name, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return type(value)(**{f.name: moved(getattr(value, f.name), device) for f in fields(value)})
+    return value
+
+
+def training_set(folder: Path, *, labelled: bool = True) -> SceneSet:
+    """A set that the networks can be trained on, checked.
+
+    Args:
+        labelled: whether it must have labelled points.
+
+    Raises:
+        InputError: no set, a broken one, no points, or pictures that are no crops of 256 x 256.
+    """
+    scenes = SceneSet(folder)
+    scenes.check()
+    if scenes.info.picture != CROP_SIZE:
+        raise InputError(
+            f"The pictures of {folder} are {scenes.info.picture} pixels a side, not {CROP_SIZE}.",
+            "Make a set of crops.",
+        )
+    if labelled and scenes.info.points < 1:
+        raise InputError(f"The scenes of {folder} have no labelled points.", "Make a set with points.")
+    return scenes
+
+
+def stand_in() -> Tensor:
+    """(21, 3) float64 keypoints that stand for an absent hand, metres."""
+    fingers = [(x, y, 0.0) for x in (-0.06, -0.03, 0.0, 0.02, 0.04) for y in (0.09, 0.13, 0.155, 0.175)]
+    bent = [(x, y, 0.2 * (y - 0.09) ** 2 + 0.1 * abs(x)) for x, y, _ in fingers]
+    return torch.tensor([(0.0, 0.0, 0.0), *bent], dtype=torch.float64) + torch.tensor([0.0, 0.0, 0.5])
+
+
+def aligned(detected: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    """Detected keypoints (21, 3) at the place and of the size of the exact ones.
+
+    A single picture tells neither, so a network cannot learn them; the shape and the turn remain as detected.
+    """
+    middle, wanted = detected.mean(0), exact.mean(0)
+    scale = np.linalg.norm(exact - wanted) / max(float(np.linalg.norm(detected - middle)), 1e-9)
+    return (detected - middle) * scale + wanted
+
+
+def make_batch(
+    scenes: SceneSet, indices: Sequence[int], recipe: BatchRecipe, seed: int, number: int
+) -> SceneBatchTensors:
+    """The batch of some scenes; the same (seed, number) gives the same.
+
+    Raises:
+        InputError: a broken shard or picture.
+    """
+    rng, generator = stream(seed, number, 1), torch_stream(seed, number, 2)
+    chosen = [scenes.scene(index) for index in indices]
+    present = torch.from_numpy(np.stack([scene.present for scene in chosen]))
+    exact = torch.from_numpy(np.stack([scene.keypoints for scene in chosen]).astype(np.float64))
+    exact = torch.where(present[..., None, None], exact, stand_in())
+    keypoints = _keypoints(chosen, exact, recipe, rng, generator)
+    hands = {side: _samples(chosen, k, side, exact, keypoints, present, recipe, rng) for k, side in enumerate(SIDES)}
+    targets = picture_targets(chosen, recipe.maps, dense=recipe.dense) if recipe.maps else None
+    images = np.stack([normalised(_picture(scene, recipe, rng)) for scene in chosen])
+    intrinsics = torch.from_numpy(np.stack([scene.intrinsics for scene in chosen]))
+    return SceneBatchTensors(torch.from_numpy(images), intrinsics, present, keypoints, exact, hands, targets)
+
+
+def _picture(scene: Scene, recipe: BatchRecipe, rng: np.random.Generator) -> np.ndarray:
+    image = scene.image()
+    if image.shape[:2] != (CROP_SIZE, CROP_SIZE):
+        raise InputError(f"A picture of the set is {image.shape[1]} x {image.shape[0]} pixels.", "Make the set again.")
+    if recipe.side != CROP_SIZE:
+        image = cv2.resize(image, (recipe.side, recipe.side), interpolation=cv2.INTER_AREA)
+    return augment(image, rng, recipe.augment)
+
+
+def _keypoints(
+    scenes: Sequence[Scene], exact: Tensor, recipe: BatchRecipe, rng: np.random.Generator, generator: torch.Generator
+) -> Tensor:
+    """What the networks are given, (B, 2, 21, 3)."""
+    flat = exact.flatten(0, 1)
+    given = flat
+    if recipe.noise or recipe.definition:
+        given = jitter_keypoints(flat, generator, recipe.noise, recipe.definition)
+    given = given.unflatten(0, exact.shape[:2]).clone()
+    use = rng.random((len(scenes), 2)) < recipe.detected
+    for row, scene in enumerate(scenes):
+        for hand in range(2):
+            found = None if scene.detected is None else scene.detected[hand]
+            if use[row, hand] and found is not None and np.isfinite(found).all() and scene.present[hand]:
+                given[row, hand] = torch.from_numpy(aligned(found.astype(np.float64), exact[row, hand].numpy()))
+    return given
+
+
+def _samples(
+    scenes: Sequence[Scene], hand: int, side: Side, exact: Tensor, keypoints: Tensor, present: Tensor,
+    recipe: BatchRecipe, rng: np.random.Generator,
+) -> HandSamples:  # fmt: skip
+    batch, count = len(scenes), recipe.points
+    true_bones = bones_from_keypoints(exact[:, hand], [side] * batch)
+    bones = bones_from_keypoints(keypoints[:, hand], [side] * batch)
+    points = np.zeros((batch, count, 3))
+    distance, other = np.full((batch, count), _FAR), np.full((batch, count), np.nan)
+    part = np.zeros((batch, count), np.int64)
+    for row, scene in enumerate(scenes):
+        if present[row, hand] and count:
+            rows, stored = _choose(scene.points[hand], recipe, rng)
+            points[row, : len(rows)] = scene.points[hand][rows]
+            distance[row, : len(rows)] = scene.distance[hand][rows]
+            other[row, : len(rows)] = scene.other[hand][rows]
+            part[row, : len(rows)] = scene.part[hand][rows]
+            points[row, len(rows) :] = stored
+    seen = true_bones.from_query_space(torch.from_numpy(points) / QUERY_SCALE)
+    own = bones.to_query_space(seen)
+    signed = torch.from_numpy(distance).float()
+    if recipe.cut:
+        signed = cut_distance(signed, (own[..., 0] * QUERY_SCALE).float())
+    return HandSamples(bones, own.float(), signed, torch.from_numpy(other).float(), torch.from_numpy(part))
+
+
+def _choose(points: np.ndarray, recipe: BatchRecipe, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a hand's points, with replacement, and further points (F, 3) of the query cube outside its box."""
+    stored, count = len(points), recipe.points
+    if not recipe.uniform:
+        return rng.integers(stored, size=count), np.zeros((0, 3))
+    # Two thirds of a hand's points lie near its surface, the last third is spread evenly over its box.
+    near = 2 * (stored // 3) or stored
+    evenly = round(count * recipe.uniform)
+    half = BOX / 2 * QUERY_SCALE
+    box = points[near:].astype(np.float64) if stored > near else points.astype(np.float64)
+    low, high = box.min(0), box.max(0)
+    anywhere = rng.uniform(-half, half, (evenly, 3))
+    outside = ((anywhere < low) | (anywhere > high)).any(1)
+    rows = rng.integers(near, max(stored, near + 1), size=int((~outside).sum())).clip(max=stored - 1)
+    return np.concatenate([rng.integers(near, size=count - evenly), rows]), anywhere[outside]
