@@ -16,10 +16,26 @@ from .backend.messages import Options
 from .errors import InputError
 from .preferences import backend_setting
 from .reconstruction import Reconstruction, Result
-from .scene.importer import TakeImporter
+from .scene import tree
+from .scene.clean import set_smoothing, smoothing
+from .scene.importer import Surfaces, TakeImporter
+from .scene.ownership import TAKE
 from .scene.preview import render_overlay
+from .scene.removal import remove_take
+from .scene.rotation_modes import set_rotation_mode
 
-__all__ = ["import_take", "reconstruct", "render_overlay", "start"]
+__all__ = [
+    "import_take",
+    "reconstruct",
+    "remove_take",
+    "render_overlay",
+    "set_rotation_mode",
+    "set_smoothing",
+    "show_surfaces",
+    "smoothing",
+    "start",
+    "takes",
+]
 
 
 def start(
@@ -83,12 +99,18 @@ def reconstruct(
 
 
 def import_take(
-    folder: str | Path, *, scene: bpy.types.Scene | None = None, set_scene: bool = True
+    folder: str | Path,
+    *,
+    scene: bpy.types.Scene | None = None,
+    set_scene: bool = True,
+    surfaces: Surfaces = "AUTO",
 ) -> tuple[bpy.types.Collection, list[str]]:
     """Bring a take into the scene; one that is there already is replaced.
 
     Args:
         folder: the take's folder or its ``take.json``. scene, set_scene: as for :func:`reconstruct`.
+        surfaces: the implicit surfaces of a take that has clean hands: "SHOW", "NONE", or "AUTO" to bring them in
+            hidden when the take is not long. Without clean hands they always come, and are shown.
 
     Returns:
         The take's collection, and for a person what could not be brought in.
@@ -97,6 +119,23 @@ def import_take(
         TakeError: the take cannot be read.
     """
     folder = Path(folder)
-    importer = TakeImporter(folder.parent if folder.name == "take.json" else folder, scene, set_scene)
+    importer = TakeImporter(folder.parent if folder.name == "take.json" else folder, scene, set_scene, surfaces)
     collection = importer.finish()
     return collection, importer.problems
+
+
+def takes(scene: bpy.types.Scene | None = None) -> list[bpy.types.Collection]:
+    """The collections of all takes in ``scene``, by default the context's."""
+    return tree.take_collections(scene or bpy.context.scene)
+
+
+def show_surfaces(collection: bpy.types.Collection, shown: bool = True) -> None:
+    """Show or hide a take's implicit surfaces; those that were left in the take are brought in first.
+
+    Raises:
+        TakeError: they have to be brought in, and the take cannot be read.
+    """
+    if shown and not any(len(one.objects) for one in tree.surface_places(collection)):
+        scene = next((one for one in bpy.data.scenes if collection in one.collection.children_recursive), None)
+        import_take(collection[TAKE], scene=scene, set_scene=False, surfaces="SHOW")
+    tree.show_surfaces(collection, shown)

@@ -7,7 +7,7 @@ import bpy
 from . import running
 from .preferences import backend_is_found, backend_line
 from .properties import several_inputs
-from .scene import markers, tree
+from .scene import clean, markers, tree
 
 _LINE = 42
 _SHOWN_RUNS = 8
@@ -93,11 +93,14 @@ class Im2HandsTakesPanel(_Im2HandsPanel, bpy.types.Panel):
         layout.operator("im2hands.import_take", icon="IMPORT")
         for collection in tree.take_collections(context.scene):
             box = layout.box()
-            box.label(text=collection.name, icon="OUTLINER_COLLECTION")
+            row = box.row()
+            row.label(text=collection.name, icon="OUTLINER_COLLECTION")
+            row.operator("im2hands.remove_take", text="", icon="TRASH").take = collection.name
             counts = [
                 (name, int(collection.get(f"im2hands_{name}", 0))) for name in ("ok", "partial", "empty", "failed")
             ]
             box.label(text=", ".join(f"{count} {name}" for name, count in counts if count) or "no frames yet")
+            _draw_take(box, collection)
             if collection.get("im2hands_camera_origin") == "assumed":
                 box.label(text="The focal length is assumed", icon="CAMERA_DATA")
             runs = markers.read_runs(collection)
@@ -107,6 +110,27 @@ class Im2HandsTakesPanel(_Im2HandsPanel, bpy.types.Panel):
                 column.operator("im2hands.go_to_frame", text=text, icon="MARKER_HLT").frame = first
             if len(runs) > _SHOWN_RUNS:
                 box.label(text=f"and {len(runs) - _SHOWN_RUNS} more, see the timeline's markers")
+
+
+def _draw_take(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> None:
+    """What can be done with a take that has clean hands."""
+    if not clean.rigs(collection):
+        return
+    layout.prop(collection, "im2hands_smoothing", slider=True)
+    shown = tree.surfaces_are_shown(collection)
+    row = layout.row(align=True)
+    button = row.operator(
+        "im2hands.show_surfaces",
+        text="Hide Surfaces" if shown else "Show Surfaces",
+        icon="HIDE_OFF" if shown else "HIDE_ON",
+    )
+    button.take, button.shown = collection.name, not shown
+    rig = next(iter(clean.rigs(collection).values()))
+    is_euler = rig.pose.bones[0].rotation_mode != "QUATERNION"
+    button = row.operator(
+        "im2hands.set_rotation_mode", text="To Quaternions" if is_euler else "To Euler", icon="ORIENTATION_GIMBAL"
+    )
+    button.take, button.mode = collection.name, "QUATERNION" if is_euler else "XYZ"
 
 
 def _draw_job(layout: bpy.types.UILayout) -> None:

@@ -2,6 +2,8 @@
 
 import bpy
 
+from .scene import clean
+
 
 class Im2HandsInput(bpy.types.PropertyGroup):
     """One of several chosen files."""
@@ -117,14 +119,26 @@ def options_of(settings: Im2HandsSettings) -> dict[str, object]:
 
 
 def register() -> None:
-    """Add the settings to the scene."""
+    """Add the settings to the scene, and the strength of the smoothing to the takes' collections."""
     for one in CLASSES:
         bpy.utils.register_class(one)
     bpy.types.Scene.im2hands = bpy.props.PointerProperty(type=Im2HandsSettings)
+    # Nothing is stored twice: it reads and writes the influence of the layers themselves.
+    bpy.types.Collection.im2hands_smoothing = bpy.props.FloatProperty(
+        name="Smoothing",
+        description="Blends from the motion as it was measured (0) to the clean motion (1)",
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+        options=set(),
+        get=clean.smoothing,
+        set=clean.set_smoothing,
+    )
 
 
 def unregister() -> None:
     """Take them away."""
+    del bpy.types.Collection.im2hands_smoothing
     del bpy.types.Scene.im2hands
     for one in reversed(CLASSES):
         bpy.utils.unregister_class(one)

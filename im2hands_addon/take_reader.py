@@ -126,7 +126,7 @@ class Take:
         folder: where it lies. kind: "images" or "video". files: the pictures, or the clip alone.
         step: distance of frames.
         fps: frames a second. camera: intrinsics of the first frame's picture. records: by frame index, sorted.
-        settings, provenance: as written by the backend.
+        settings, provenance: as written by the backend. clean: what the clean motion was made with, {} without one.
     """
 
     folder: Path
@@ -138,6 +138,7 @@ class Take:
     records: dict[int, Record]
     settings: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    clean: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -227,6 +228,7 @@ def _parse_take(folder: Path, data: Mapping[str, Any]) -> Take:
         records={record.index: record for record in sorted(records, key=lambda record: record.index)},
         settings=dict(data.get("settings") or {}),
         provenance=dict(data.get("provenance") or {}),
+        clean=dict(data.get("clean") or {}),
     )
 
 

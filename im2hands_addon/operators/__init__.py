@@ -11,6 +11,9 @@ from . import (
     import_take,
     install_backend,
     reconstruct,
+    remove_take,
+    set_rotation_mode,
+    show_surfaces,
 )
 
 _CLASSES = (
@@ -18,6 +21,9 @@ _CLASSES = (
     reconstruct.Im2HandsReconstruct,
     cancel_reconstruction.Im2HandsCancelReconstruction,
     import_take.Im2HandsImportTake,
+    remove_take.Im2HandsRemoveTake,
+    show_surfaces.Im2HandsShowSurfaces,
+    set_rotation_mode.Im2HandsSetRotationMode,
     go_to_frame.Im2HandsGoToFrame,
     check_backend.Im2HandsCheckBackend,
     install_backend.Im2HandsInstallBackend,

@@ -8,14 +8,20 @@ person put it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import bpy
 import numpy as np
 
 from ..errors import TakeError
+from ..motion_reader import Motion, Template, read_animation
 from ..take_reader import SIDES, Take, read_take
-from . import camera, footage, keypoints, markers, meshes, tree
+from . import camera, clean, footage, keypoints, markers, meshes, tree
 from .ownership import FRAME, SIDE, remove_objects, role_of
+
+Surfaces = Literal["AUTO", "SHOW", "NONE"]
+# 250 frames of two surfaces make a file of 0.3 GB; with clean hands in the scene, more are left in the take.
+SURFACES_AT_MOST = 250
 
 # Camera and pictures are written anew each time the take has grown by this factor, so that
 # a long one does not slow down.
@@ -28,24 +34,34 @@ class TakeImporter:
     Args:
         folder: the take. scene: where to; None for the scene of the context.
         set_scene: whether to give the scene the take's frame range, frame rate, picture size and camera.
+        surfaces: the implicit surfaces of a take that has clean hands: "SHOW", "NONE", or "AUTO" to bring them in
+            hidden where they are at most ``SURFACES_AT_MOST`` frames. Without clean hands they always come, shown.
 
     After :meth:`finish`, ``problems`` holds, for a person, what could not be brought in.
     """
 
-    def __init__(self, folder: str | Path, scene: bpy.types.Scene | None = None, set_scene: bool = True) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        scene: bpy.types.Scene | None = None,
+        set_scene: bool = True,
+        surfaces: Surfaces = "AUTO",
+    ) -> None:
         self.folder = Path(folder)
         self.set_scene = set_scene
+        self.surfaces = surfaces
         self._scene_name = (scene or bpy.context.scene).name
         self._tracks: dict[str, dict[int, np.ndarray]] = {side: {} for side in SIDES}
         self._done: set[int] = set()
         self._unread: dict[int, str] = {}
         self._pictures_written = 0
         self._picture_problems: list[str] = []
+        self._clean_problems: list[str] = []
 
     @property
     def problems(self) -> list[str]:
         """For a person: what could not be brought in so far."""
-        return [*self._unread.values(), *self._picture_problems]
+        return [*self._unread.values(), *self._picture_problems, *self._clean_problems]
 
     @property
     def scene(self) -> bpy.types.Scene:
@@ -79,25 +95,53 @@ class TakeImporter:
         """
         take = read_take(self.folder)
         collection = tree.ensure_collection(take, self.scene)
-        hands = [one for one in collection.all_objects if role_of(one) == "hand"]
-        there = {(one.get(SIDE), one.get(FRAME)) for one in hands}
-        self._add(take, collection, [index for index in take.records if not self._is_there(index, there)])
+        motion = self._write_clean_hands(collection)
+        if motion is None or self.surfaces == "SHOW" or self._are_few(take):
+            surfaces = [one for one in collection.all_objects if role_of(one) == "surface"]
+            there = {(one.get(SIDE), one.get(FRAME)) for one in surfaces}
+            self._add(take, collection, [index for index in take.records if not self._is_there(index, there)])
+        else:
+            self._tracks = _keypoint_tracks(motion)
+            self._done.clear()
+            remove_objects([one for one in collection.all_objects if role_of(one) == "surface"])
+        tree.show_surfaces(collection, motion is None or self.surfaces == "SHOW")
         gone = [thing for thing in collection.all_objects if self._is_stale(thing, take)]
         remove_objects(gone)
         self._write_keypoints(take, collection)
         self._write_camera(take, collection)
         self._write_scene(take, collection)
         doubts = {index: record.doubt for index, record in take.records.items()}
+        if motion is not None:
+            doubts |= clean.doubts(motion)
         markers.write_markers(self.scene, collection, doubts, take.step)
         tree.write_properties(collection, take)
         self.scene.frame_set(self.scene.frame_current)
         return collection
 
+    def _write_clean_hands(self, collection: bpy.types.Collection) -> Motion | None:
+        """The motion of the clean hands that were brought in; None, and none in the scene, where the take has none."""
+        self._clean_problems = []
+        template: Template | None = None
+        motion: Motion | None = None
+        try:
+            template, motion = read_animation(self.folder) or (None, None)
+            self._clean_problems = clean.write_hands(collection, template, motion)
+        except TakeError as error:  # the surfaces are still worth having
+            self._clean_problems = [str(error)]
+            clean.write_hands(collection, None, None)
+            return None
+        return motion if clean.rigs(collection) else None
+
+    def _are_few(self, take: Take) -> bool:
+        return self.surfaces == "AUTO" and len(take.records) <= SURFACES_AT_MOST
+
     def _add(self, take: Take, collection: bpy.types.Collection, indices: list[int]) -> None:
         origin = tree.find_object(collection, "origin")
         wanted = set(indices)
-        remove_objects([one for one in collection.all_objects if role_of(one) == "hand" and one.get(FRAME) in wanted])
-        places = {side: tree.child(collection, tree.HANDS[side]) for side in SIDES}
+        remove_objects(
+            [one for one in collection.all_objects if role_of(one) == "surface" and one.get(FRAME) in wanted]
+        )
+        places = {side: tree.child(collection, tree.SURFACES[side]) for side in SIDES}
         for index in indices:
             for side in SIDES:
                 self._tracks[side].pop(index, None)
@@ -109,7 +153,7 @@ class TakeImporter:
             self._done.add(index)
             self._unread.pop(index, None)
             for side, hand in hands.items():
-                thing = meshes.build_hand(index, side, hand, take.step, self.scene.frame_current)
+                thing = meshes.build_surface(index, side, hand, take.step, self.scene.frame_current)
                 thing.parent = origin
                 places[side].objects.link(thing)
                 self._tracks[side][index] = hand.keypoints
@@ -120,8 +164,8 @@ class TakeImporter:
         return index in self._done and brought <= there
 
     def _is_stale(self, thing: bpy.types.Object, take: Take) -> bool:
-        """Whether a hand object is of a frame, or of a side in it, that the take does not have."""
-        if role_of(thing) != "hand" or thing.get(FRAME) is None:
+        """Whether a surface is of a frame, or of a side in it, that the take does not have."""
+        if role_of(thing) != "surface" or thing.get(FRAME) is None:
             return False
         return thing[FRAME] not in self._tracks.get(thing.get(SIDE, ""), {}) or thing[FRAME] not in take.records
 
@@ -150,3 +194,13 @@ class TakeImporter:
             scene.frame_end = max(take.records) + take.step - 1
             if not scene.frame_start <= scene.frame_current <= scene.frame_end:
                 scene.frame_set(scene.frame_start)
+
+
+def _keypoint_tracks(motion: Motion) -> dict[str, dict[int, np.ndarray]]:
+    """The keypoints of each frame by itself, by side and frame, as the motion has them."""
+    tracks: dict[str, dict[int, np.ndarray]] = {side: {} for side in SIDES}
+    for side, hand in motion.hands.items():
+        for frame, points in zip(motion.frames.tolist(), hand.keypoints, strict=True):
+            if np.isfinite(points).all():
+                tracks[side][frame] = points
+    return tracks

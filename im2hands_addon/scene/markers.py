@@ -33,10 +33,7 @@ def write_markers(
     scene: bpy.types.Scene, collection: bpy.types.Collection, doubts: Mapping[int, str], step: int
 ) -> None:
     """Replace the take's markers in ``scene``; markers that a person made or renamed stay."""
-    for name in collection.get(_NAMES, "").split("\n"):
-        marker = scene.timeline_markers.get(name) if name else None
-        if marker is not None:
-            scene.timeline_markers.remove(marker)
+    remove_markers(scene, collection)
     runs = doubtful_runs(doubts, step)
     names = []
     for first, last, doubt in runs:
@@ -45,6 +42,14 @@ def write_markers(
         names.append(name)
     collection[_NAMES] = "\n".join(names)
     collection[_RUNS] = json.dumps(runs, ensure_ascii=False)
+
+
+def remove_markers(scene: bpy.types.Scene, collection: bpy.types.Collection) -> None:
+    """Take the take's markers out of ``scene``; markers that a person made or renamed stay."""
+    for name in collection.get(_NAMES, "").split("\n"):
+        marker = scene.timeline_markers.get(name) if name else None
+        if marker is not None:
+            scene.timeline_markers.remove(marker)
 
 
 def read_runs(collection: bpy.types.Collection) -> list[tuple[int, int, str]]:

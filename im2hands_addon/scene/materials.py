@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bpy
 
+from .ownership import mark
+
 _COLORS = {"left": (0.58, 0.20, 0.15, 1.0), "right": (0.68, 0.38, 0.14, 1.0)}  # linear: rose and honey
 _NAMES = {"left": "Im2Hands Left", "right": "Im2Hands Right"}
 
@@ -15,6 +17,7 @@ def hand_material(side: str) -> bpy.types.Material:
     if material is not None and material.library is None:
         return material
     material = bpy.data.materials.new(name)
+    mark(material, "material")
     if material.node_tree is None:
         material.use_nodes = True
     material.diffuse_color = _COLORS[side]

@@ -32,20 +32,20 @@ def build_mesh(name: str, vertices: np.ndarray, faces: np.ndarray) -> bpy.types.
     return mesh
 
 
-def build_hand(index: int, side: str, hand: Hand, step: int, now: int) -> bpy.types.Object:
-    """The object "Hand.L 0012" of one hand in one frame, in the frame of the take's origin, linked to nothing yet.
+def build_surface(index: int, side: str, hand: Hand, step: int, now: int) -> bpy.types.Object:
+    """The object "Surface.L 0012" of one hand in one frame, in the frame of the take's origin, linked to nothing yet.
 
     Args:
         index: scene frame from which it is seen. side: "left" or "right". step: how many frames it is held.
         now: the scene's current frame; Blender reads the keys only when that changes.
     """
-    name = f"Hand.{SIDE_LETTER[side]} {index:04d}"
+    name = f"Surface.{SIDE_LETTER[side]} {index:04d}"
     wrist = to_blender(hand.keypoints[0])
     mesh = build_mesh(name, to_blender(hand.vertices) - wrist, hand.faces)
     mesh.materials.append(hand_material(side))
     thing = bpy.data.objects.new(name, mesh)
     thing.location = wrist
-    mark(thing, "hand", **{FRAME: index, SIDE: side})
+    mark(thing, "surface", **{FRAME: index, SIDE: side})
     frames, hidden = animation.held_visibility([index], step)
     for path in ("hide_viewport", "hide_render"):
         animation.write_curve(thing, path, frames, hidden)

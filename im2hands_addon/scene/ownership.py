@@ -7,6 +7,9 @@ from pathlib import Path
 
 import bpy
 
+from ..errors import InputError
+from . import animation
+
 TAKE = "im2hands_take"
 ROLE = "im2hands_role"
 FRAME = "im2hands_frame"
@@ -30,10 +33,21 @@ def role_of(datablock: bpy.types.ID) -> str:
     return str(datablock.get(ROLE, ""))
 
 
+def require_local(collection: bpy.types.Collection) -> None:
+    """Refuse to change what is not this file's.
+
+    Raises:
+        InputError: the collection is linked from another file.
+    """
+    if collection.library is not None:
+        raise InputError(f"{collection.name} is linked from another file.", "Change it there, or make it local.")
+
+
 def remove_objects(objects: list[bpy.types.Object]) -> None:
-    """Delete objects with their meshes, cameras and actions, as far as nothing else uses those."""
+    """Delete objects with their meshes, armatures, cameras and actions, as far as nothing else uses those."""
     data = {thing.data for thing in objects if thing.data is not None}
-    actions = {owner.animation_data.action for owner in [*objects, *data] if owner.animation_data}
+    keys = {block.shape_keys for block in data if getattr(block, "shape_keys", None) is not None}
+    actions = set().union(*(animation.actions_of(owner) for owner in [*objects, *data, *keys]))
     bpy.data.batch_remove(objects)
     bpy.data.batch_remove([block for block in data if block.users == 0])
-    bpy.data.batch_remove([action for action in actions if action is not None and action.users == 0])
+    bpy.data.batch_remove([action for action in actions if action.users == 0])

@@ -129,7 +129,10 @@ def _add_lights(stage: bpy.types.Scene, camera: bpy.types.Object, scale: float) 
 
 def _distance(collection: bpy.types.Collection) -> float:
     """How far the visible hands are from the camera, metres; the usual distance when there are none."""
-    depths = [-one.location.z for one in collection.all_objects if role_of(one) == "hand" and not one.hide_render]
+    shown = [one for one in collection.all_objects if not one.hide_render]
+    depths = [-one.location.z for one in shown if role_of(one) == "surface"]
+    rigged = [one.parent for one in shown if role_of(one) == "hand" and role_of(one.parent or one) == "rig"]
+    depths += [-rig.pose.bones[0].matrix.translation.z for rig in rigged]
     return max(0.05, sum(depths) / len(depths)) if depths else _LIT_DISTANCE
 
 

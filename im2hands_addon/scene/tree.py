@@ -1,10 +1,11 @@
 """The collection of a take: found again by its folder, made when it is not there.
 
-<take>              settings and provenance as custom properties
-    <take> Origin   an empty; move it and the whole take moves
-    Camera
-    Hand.L, Hand.R  collections, one object per frame in each
-    Keypoints       collection, 21 empties per hand
+<take>                    settings and provenance as custom properties
+    <take> Origin         an empty; move it and the whole take moves
+    Camera                with the footage behind
+    Hand.L, Hand.R        collections: the clean mesh Hand.L and its armature Rig.L; only in takes with clean motion
+    Surface.L, Surface.R  collections: the implicit surfaces, one object per frame in each
+    Keypoints             collection, 21 empties per hand
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import json
 
 import bpy
 
+from ..errors import InputError
 from ..take_reader import Take
 from . import camera
 from .ownership import ROLE, TAKE, mark, role_of, take_key
 
 HANDS = {"left": "Hand.L", "right": "Hand.R"}
+SURFACES = {"left": "Surface.L", "right": "Surface.R"}
 KEYPOINTS = "Keypoints"
 
 
@@ -31,6 +34,19 @@ def take_collections(scene: bpy.types.Scene) -> list[bpy.types.Collection]:
     return [one for one in scene.collection.children_recursive if TAKE in one]
 
 
+def take_named(name: str, scene: bpy.types.Scene) -> bpy.types.Collection:
+    """The take in ``scene`` whose collection is called ``name``; the first one for "".
+
+    Raises:
+        InputError: there is none.
+    """
+    takes = take_collections(scene)
+    found = next((one for one in takes if name in ("", one.name)), None)
+    if found is None:
+        raise InputError(f"There is no take {name} in this scene." if takes else "There is no take in this scene.")
+    return found
+
+
 def ensure_collection(take: Take, scene: bpy.types.Scene) -> bpy.types.Collection:
     """The take's collection with its origin, camera and sub-collections; whatever is missing is made."""
     key = take_key(take.folder)
@@ -41,11 +57,8 @@ def ensure_collection(take: Take, scene: bpy.types.Scene) -> bpy.types.Collectio
         mark(collection, "take")
     if collection not in scene.collection.children_recursive:
         scene.collection.children.link(collection)
-    for role in (*HANDS.values(), KEYPOINTS):
-        if child(collection, role) is None:
-            made = bpy.data.collections.new(role)
-            mark(made, role)
-            collection.children.link(made)
+    for role in (*SURFACES.values(), KEYPOINTS):
+        ensure_child(collection, role)
     origin = find_object(collection, "origin")
     if origin is None:
         origin = bpy.data.objects.new(f"{take.name} Origin", None)
@@ -67,6 +80,42 @@ def child(collection: bpy.types.Collection, role: str) -> bpy.types.Collection |
     return next((one for one in collection.children if one.get(ROLE) == role), None)
 
 
+def ensure_child(collection: bpy.types.Collection, role: str) -> bpy.types.Collection:
+    """The take's sub-collection for ``role``, made where it is not there."""
+    found = child(collection, role)
+    if found is None:
+        found = bpy.data.collections.new(role)
+        mark(found, role)
+        collection.children.link(found)
+    return found
+
+
+def remove_child(collection: bpy.types.Collection, role: str) -> None:
+    """Take the sub-collection for ``role`` away; what a person put into it moves up into the take's."""
+    found = child(collection, role)
+    if found is None:
+        return
+    for thing in [one for one in found.objects if one.name not in collection.objects]:
+        collection.objects.link(thing)
+    bpy.data.collections.remove(found)
+
+
+def surface_places(collection: bpy.types.Collection) -> list[bpy.types.Collection]:
+    """The sub-collections of the take's implicit surfaces."""
+    return [place for role in SURFACES.values() if (place := child(collection, role)) is not None]
+
+
+def show_surfaces(collection: bpy.types.Collection, shown: bool) -> None:
+    """Show or hide the implicit surfaces, in the viewport and in renders."""
+    for place in surface_places(collection):
+        place.hide_viewport = place.hide_render = not shown
+
+
+def surfaces_are_shown(collection: bpy.types.Collection) -> bool:
+    """Whether the take's implicit surfaces are there to be seen."""
+    return any(not place.hide_viewport and len(place.objects) for place in surface_places(collection))
+
+
 def find_object(collection: bpy.types.Collection, role: str) -> bpy.types.Object | None:
     """The object that has ``role`` ("origin", "camera", ...) in the take, in whatever sub-collection it lies."""
     return next((one for one in collection.all_objects if role_of(one) == role), None)
@@ -76,6 +125,7 @@ def write_properties(collection: bpy.types.Collection, take: Take) -> None:
     """Settings, provenance and the state of the frames as custom properties, readable without the add-on."""
     collection["im2hands_settings"] = json.dumps(take.settings, ensure_ascii=False)
     collection["im2hands_provenance"] = json.dumps(take.provenance, ensure_ascii=False)
+    collection["im2hands_clean"] = json.dumps(take.clean, ensure_ascii=False)
     collection["im2hands_camera_origin"] = take.camera.origin
     for status, count in take.counts.items():
         collection[f"im2hands_{status}"] = count

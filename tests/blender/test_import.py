@@ -26,7 +26,7 @@ def visible() -> set[str]:
 
 
 def named(*frames_and_sides: tuple[int, str]) -> set[str]:
-    return {f"Hand.{side} {frame:04d}" for frame, side in frames_and_sides}
+    return {f"Surface.{side} {frame:04d}" for frame, side in frames_and_sides}
 
 
 def world_vertices(thing: bpy.types.Object) -> np.ndarray:
@@ -49,14 +49,14 @@ def test_meshes_are_the_arrays(api, tmp_path: Path) -> None:
         bpy.context.scene.frame_set(frame)
         for side in sides:
             arrays = np.load(folder / f"frames/{frame:06d}.npz")
-            thing = collection.all_objects[f"Hand.{side[0].upper()} {frame:04d}"]
+            thing = collection.all_objects[f"Surface.{side[0].upper()} {frame:04d}"]
             np.testing.assert_allclose(world_vertices(thing), in_blender(arrays[f"{side}_vertices"]), atol=1e-6)
             faces = np.empty(len(thing.data.loops), np.int32)
             thing.data.loops.foreach_get("vertex_index", faces)
             np.testing.assert_array_equal(faces.reshape(-1, 3), arrays[f"{side}_faces"])
             assert all(polygon.use_smooth for polygon in thing.data.polygons)
             assert len(thing.data.materials) == 1
-    materials = {collection.all_objects[f"Hand.{letter} 0001"].data.materials[0].name for letter in "LR"}
+    materials = {collection.all_objects[f"Surface.{letter} 0001"].data.materials[0].name for letter in "LR"}
     assert len(materials) == 2
 
 
@@ -79,7 +79,7 @@ def test_steps_are_held(api, tmp_path: Path) -> None:
         scene.frame_set(frame)
         seen[frame] = sorted(visible())
     held = {1: 1, 2: 1, 3: 1, 4: 4, 5: 4, 6: 4, 10: 10, 11: 10, 12: 10}
-    assert seen == {frame: [f"Hand.L {held[frame]:04d}"] if frame in held else [] for frame in seen}
+    assert seen == {frame: [f"Surface.L {held[frame]:04d}"] if frame in held else [] for frame in seen}
     assert (scene.frame_start, scene.frame_end) == (1, 12)
     wrist = bpy.data.objects["wrist.L"]
     scene.frame_set(4)
@@ -131,7 +131,7 @@ def test_scene_is_set_up(api, tmp_path: Path) -> None:
     assert scene.camera.name in collection.all_objects
     assert collection["im2hands_ok"] == 2 and collection["im2hands_empty"] == 1
     assert "voxel_mm" in collection["im2hands_settings"]
-    assert {child.name for child in collection.children} == {"Hand.L", "Hand.R", "Keypoints"}
+    assert {child.name for child in collection.children} == {"Surface.L", "Surface.R", "Keypoints"}
 
 
 def test_scene_is_left_alone_when_asked(api, tmp_path: Path) -> None:

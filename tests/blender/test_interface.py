@@ -41,7 +41,9 @@ class Layout:
         assert isinstance(text, str)
         self.seen.texts.append(text)
 
-    def prop(self, data: object, name: str, *, text: str | None = None, icon: str = "NONE") -> None:
+    def prop(
+        self, data: object, name: str, *, text: str | None = None, icon: str = "NONE", slider: bool = False
+    ) -> None:
         assert name in data.bl_rna.properties, f"{data.bl_rna.identifier} has no {name}"
         assert icon in ICONS, icon
         self.seen.properties.append(name)

@@ -51,7 +51,7 @@ def test_photo_to_scene(addon, real_backend: str, picture: Path, tmp_path: Path)
     camera = {name: getattr(take.camera, name) for name in ("fx", "fy", "cx", "cy", "width", "height")}
     covered = np.zeros((camera["height"], camera["width"]), bool)
     for side, hand in take.read_hands(record.index).items():
-        thing = result.collection.all_objects[f"Hand.{side[0].upper()} {record.index:04d}"]
+        thing = result.collection.all_objects[f"Surface.{side[0].upper()} {record.index:04d}"]
         np.testing.assert_allclose(world_vertices(thing), in_blender(hand.vertices), atol=1e-6)
         pixels = synthetic.project(hand.vertices, camera)
         covered |= silhouette.fill(pixels, hand.faces, camera["width"], camera["height"])

@@ -57,7 +57,7 @@ def test_backend_killed_keeps_the_frames_and_goes_on(api, addon, fake_backend, p
 
 def test_one_hand(api, fake_backend, photo: Path, tmp_path: Path) -> None:
     result = api.reconstruct(photo, tmp_path / "take", backend=fake_backend("one_hand"))
-    assert {one.name.split()[0] for one in result.collection.all_objects if one.type == "MESH"} == {"Hand.L"}
+    assert {one.name.split()[0] for one in result.collection.all_objects if one.type == "MESH"} == {"Surface.L"}
 
 
 def test_any_path(api, fake_backend, tmp_path: Path) -> None:

@@ -47,9 +47,9 @@ def test_plays_without_the_addon(addon, tmp_path: Path) -> None:
     for frame in range(7):
         things = played["seen"][str(frame)]
         sides = HANDS.get(frame, ())
-        assert set(things) == {f"Hand.{side[0].upper()} {frame:04d}" for side in sides}
+        assert set(things) == {f"Surface.{side[0].upper()} {frame:04d}" for side in sides}
         for side in sides:
             wanted = np.load(folder / f"frames/{frame:06d}.npz")[f"{side}_vertices"][[0, 100]]
             in_blender = np.stack([wanted[:, 0], wanted[:, 2], -wanted[:, 1]], axis=-1)
-            np.testing.assert_allclose(things[f"Hand.{side[0].upper()} {frame:04d}"], in_blender, atol=1e-6)
+            np.testing.assert_allclose(things[f"Surface.{side[0].upper()} {frame:04d}"], in_blender, atol=1e-6)
     assert any(name.endswith("photo 手.png") for name in played["images"])

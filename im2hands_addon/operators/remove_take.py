@@ -1,0 +1,26 @@
+"""Delete a take from the file."""
+
+import bpy
+
+from .. import api
+from ..errors import AddonError
+from ..scene.tree import take_named
+
+
+class Im2HandsRemoveTake(bpy.types.Operator):
+    """Delete the take from this file: hands, rigs, motion, camera and markers. The folder on disk stays"""
+
+    bl_idname = "im2hands.remove_take"
+    bl_label = "Delete Take"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Delete it."""
+        try:
+            api.remove_take(take_named(self.take, context.scene))
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}

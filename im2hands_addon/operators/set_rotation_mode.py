@@ -1,0 +1,31 @@
+"""Turn a take's rotation curves into Euler angles or quaternions."""
+
+import bpy
+
+from .. import api
+from ..errors import AddonError
+from ..scene.rotation_modes import MODES
+from ..scene.tree import take_named
+
+
+class Im2HandsSetRotationMode(bpy.types.Operator):
+    """Turn the rotation curves of the take's rigs into this kind, without moving anything"""
+
+    bl_idname = "im2hands.set_rotation_mode"
+    bl_label = "Set Rotation Mode"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection; empty: the first")
+    mode: bpy.props.EnumProperty(
+        name="Mode",
+        items=[(mode, "Quaternion" if mode == "QUATERNION" else f"{mode} Euler", "") for mode in MODES],
+    )
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Turn them."""
+        try:
+            api.set_rotation_mode(take_named(self.take, context.scene), self.mode)
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}

@@ -1,0 +1,27 @@
+"""Show or hide the implicit surfaces of a take with clean hands."""
+
+import bpy
+
+from .. import api
+from ..errors import AddonError
+from ..scene.tree import take_named
+
+
+class Im2HandsShowSurfaces(bpy.types.Operator):
+    """Show the surfaces as the network saw them, frame by frame; they are read from the take where needed"""
+
+    bl_idname = "im2hands.show_surfaces"
+    bl_label = "Show Surfaces"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
+    shown: bpy.props.BoolProperty(name="Shown", default=True)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Show or hide them."""
+        try:
+            api.show_surfaces(take_named(self.take, context.scene), self.shown)
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}

@@ -1,0 +1,162 @@
+"""Brings a take's clean hands into its collection: per hand a rig, a mesh, and the raw and clean motion as two layers.
+
+The clean motion is the rig's own action, so its keys are in the Dope Sheet; the raw one lies under it as an NLA strip.
+The influence of the upper one is the strength of the smoothing, changeable at any time, with or without the add-on.
+"""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+
+from .. import quaternions
+from ..motion_reader import DOUBTFUL, FILLED, MISSING, OBSERVED, STATUS_NAMES, HandMotion, Layer, Motion, Template
+from ..take_reader import SIDES
+from . import animation, tree
+from .hand_mesh import Correctives, build_hand_mesh, write_weights
+from .ownership import ROLE, SIDE, remove_objects, require_local, role_of
+from .rig import build_rig, channels, short_bones, write_channels
+
+_KIND = {OBSERVED: "KEYFRAME", FILLED: "BREAKDOWN", DOUBTFUL: "EXTREME"}
+_RAW_KIND = {OBSERVED: "KEYFRAME", FILLED: "JITTER", DOUBTFUL: "JITTER"}
+
+
+def hand_parts(collection: bpy.types.Collection, side: str = "") -> list[bpy.types.Object]:
+    """The rigs and clean meshes of a take, or of one side of it."""
+    return [one for one in collection.all_objects if role_of(one) in ("rig", "hand") and side in ("", one.get(SIDE))]
+
+
+def rigs(collection: bpy.types.Collection) -> dict[str, bpy.types.Object]:
+    """The rigs of a take by side."""
+    found = {one.get(SIDE): one for one in hand_parts(collection) if role_of(one) == "rig"}
+    return {side: found[side] for side in SIDES if side in found}
+
+
+def meshes(collection: bpy.types.Collection) -> dict[str, bpy.types.Object]:
+    """The clean meshes of a take by side."""
+    found = {one.get(SIDE): one for one in hand_parts(collection) if role_of(one) == "hand"}
+    return {side: found[side] for side in SIDES if side in found}
+
+
+def write_hands(collection: bpy.types.Collection, template: Template | None, motion: Motion | None) -> list[str]:
+    """Replace the take's clean hands by these; none without a motion. The strength of the smoothing stays.
+
+    Returns:
+        For a person: what had to be mended.
+
+    Raises:
+        TakeError: the template's faces make no mesh.
+    """
+    strength = smoothing(collection)
+    remove_objects(hand_parts(collection))
+    problems = []
+    for side in SIDES:
+        hand = motion.hands.get(side) if motion is not None else None
+        if hand is None or not hand.is_present.any():
+            tree.remove_child(collection, tree.HANDS[side])
+            continue
+        short = short_bones(template, side)
+        if short:
+            problems.append(f"Bones of the {side} hand without a length were given one: {', '.join(short)}.")
+        _build(collection, template, motion.frames, hand, side)
+    set_smoothing(collection, strength)
+    return problems
+
+
+def _build(
+    collection: bpy.types.Collection, template: Template, frames: np.ndarray, hand: HandMotion, side: str
+) -> None:
+    place = tree.ensure_child(collection, tree.HANDS[side])
+    rig = build_rig(template, side)
+    rig.parent = tree.find_object(collection, "origin")
+    place.objects.link(rig)
+    correctives = Correctives.of(hand)
+    mesh = build_hand_mesh(template, side, rig, correctives)
+    place.objects.link(mesh)
+    clean_at, raw_at = hand.is_present, hand.is_present & _is_known(hand.raw)
+    clean = channels(rig, template, side, hand.clean)
+    layers = [("Clean", hand.clean, clean, clean_at, _KIND)]
+    if raw_at.any():
+        layers.append(("Raw", hand.raw, _beside(channels(rig, template, side, hand.raw), clean), raw_at, _RAW_KIND))
+    keyed = mesh.data.shape_keys if len(correctives.shapes) else None
+    for name, layer, found, at, kinds in layers:
+        keys = animation.Keys(frames[at], [kinds[status] for status in hand.status[at].tolist()], "LINEAR")
+        action = animation.new_action(rig, f"{collection.name} {name} {rig.name}")
+        write_channels(action, found, keys, at)
+        _lay(rig, action, name)
+        if keyed is not None:
+            action = animation.new_action(keyed, f"{collection.name} {name} {mesh.name}")
+            write_weights(action, correctives, layer.weights[at], keys)
+            _lay(keyed, action, name)
+    _hide_gaps(mesh, frames, hand.is_present)
+
+
+def _lay(datablock: bpy.types.ID, action: bpy.types.Action, name: str) -> None:
+    action[ROLE] = name.lower()
+    if name == "Clean":
+        animation.assign(datablock, action)
+    else:
+        animation.put_below(datablock, action, name)
+
+
+def _is_known(layer: Layer) -> np.ndarray:
+    parts = [layer.rotations, layer.root, layer.root_rotation, layer.weights]
+    return np.all([np.isfinite(one.reshape(len(one), -1)).all(axis=1) for one in parts], axis=0)
+
+
+def _beside(raw: dict[str, np.ndarray], clean: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The raw channels with each quaternion's sign next to the clean one's, so that they blend the short way."""
+    return {
+        path: quaternions.nearest(values, clean[path]) if values.shape[1] == 4 else values
+        for path, values in raw.items()
+    }
+
+
+def _hide_gaps(mesh: bpy.types.Object, frames: np.ndarray, present: np.ndarray) -> None:
+    """Hide the mesh where the hand is missing; nothing is keyed when it never is."""
+    if present.all():
+        return
+    changes = np.flatnonzero(np.diff(present, prepend=~present[:1]))
+    for path in ("hide_viewport", "hide_render"):
+        animation.write_curve(mesh, path, frames[changes], ~present[changes])
+
+
+def smoothing(collection: bpy.types.Collection) -> float:
+    """How far the clean motion covers the raw one, 0 to 1; 1 where there is none."""
+    rig = next(iter(rigs(collection).values()), None)
+    return animation.influence(rig) if rig is not None else 1.0
+
+
+def set_smoothing(collection: bpy.types.Collection, strength: float) -> None:
+    """Blend between the raw (0) and the clean (1) motion of both hands and their shapes.
+
+    Raises:
+        InputError: the collection is linked from another file.
+    """
+    require_local(collection)
+    for rig in rigs(collection).values():
+        animation.set_influence(rig, strength)
+    for mesh in meshes(collection).values():
+        if mesh.data.shape_keys is not None:
+            animation.set_influence(mesh.data.shape_keys, strength)
+
+
+def doubts(motion: Motion) -> dict[int, str]:
+    """Per frame where a person should look, in a few words, "" where not."""
+    found = {}
+    for number, frame in enumerate(motion.frames.tolist()):
+        by_status: dict[int, list[str]] = {}
+        for side in SIDES:
+            hand = motion.hands.get(side)
+            status = MISSING if hand is None else int(hand.status[number])
+            by_status.setdefault(status, []).append(side)
+        words = []
+        if len(by_status.get(MISSING, ())) == len(SIDES):
+            words.append("no hands")
+        elif MISSING in by_status:
+            words.append(f"no {by_status[MISSING][0]} hand")
+        words += [
+            f"{STATUS_NAMES[one]} {' and '.join(by_status[one])}" for one in (FILLED, DOUBTFUL) if one in by_status
+        ]
+        found[frame] = ", ".join(words)
+    return found

@@ -1,0 +1,73 @@
+"""Takes a take out of the file with everything that came with it; what a person put beside it stays."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..errors import InputError
+from . import markers
+from .ownership import ROLE, remove_objects, require_local
+
+
+def remove_take(collection: bpy.types.Collection) -> None:
+    """Delete a take's collection, objects, meshes, armatures, actions, pictures, materials and markers.
+
+    Objects and collections that a person put into it move to where the take was.
+
+    Raises:
+        InputError: the collection is linked from another file, or is no take.
+    """
+    require_local(collection)
+    if collection.get(ROLE) != "take":
+        raise InputError(f"{collection.name} is not a take.")
+    for scene in bpy.data.scenes:
+        if collection in scene.collection.children_recursive:
+            markers.remove_markers(scene, collection)
+    ours = [thing for thing in collection.all_objects if ROLE in thing and thing.library is None]
+    parts = [one for one in collection.children_recursive if ROLE in one and one.library is None]
+    _keep_own(collection, parts, ours)
+    images = _images(ours)
+    materials = _materials(ours)
+    remove_objects(ours)
+    bpy.data.batch_remove([*parts, collection])
+    bpy.data.batch_remove([one for one in (*images, *materials) if one.users == 0])
+
+
+def _parents(collection: bpy.types.Collection) -> list[bpy.types.Collection]:
+    everywhere = [*bpy.data.collections, *(scene.collection for scene in bpy.data.scenes)]
+    return [one for one in everywhere if one.library is None and collection.name in one.children]
+
+
+def _keep_own(
+    collection: bpy.types.Collection, parts: list[bpy.types.Collection], ours: list[bpy.types.Object]
+) -> None:
+    """Link a person's things in the take to where the take is linked, as far as they would be in no collection."""
+    going = {collection, *parts}
+    for target in _parents(collection):
+        for one in going:
+            for thing in [thing for thing in one.objects if thing not in ours]:
+                if thing.name not in target.objects:
+                    _stay_in_place(thing, ours)
+                    target.objects.link(thing)
+            for child in [child for child in one.children if child not in going]:
+                if child.name not in target.children:
+                    target.children.link(child)
+
+
+def _stay_in_place(thing: bpy.types.Object, ours: list[bpy.types.Object]) -> None:
+    """A child of something that goes keeps its place in the world."""
+    if thing.parent in ours:
+        place = thing.matrix_world.copy()
+        thing.parent = None
+        thing.matrix_world = place
+
+
+def _images(things: list[bpy.types.Object]) -> set[bpy.types.Image]:
+    cameras = [thing.data for thing in things if thing.type == "CAMERA"]
+    return {one.image for camera in cameras for one in camera.background_images if one.image is not None}
+
+
+def _materials(things: list[bpy.types.Object]) -> set[bpy.types.Material]:
+    """Materials of the take's meshes that carry our mark; a person's own stay."""
+    meshes = [thing.data for thing in things if thing.type == "MESH"]
+    return {one for mesh in meshes for one in mesh.materials if one is not None and ROLE in one}
