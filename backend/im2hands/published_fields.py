@@ -7,28 +7,21 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from .bones import QUERY_SCALE, Bones
 from .fields import OUTSIDE_LOGIT
 from .mise import BOX
 from .networks.farthest_points import farthest_points
-from .surface import Surface
 
 ANCHORS = 512
 """Points on the initial surface of a hand that the refined stage builds on (specification 7.3)."""
-
-NEAR_M = 0.015
-"""Metres from the initial surface within which the refined network is asked; farther away the initial sign stands."""
 
 _CANDIDATES = 8 * ANCHORS
 # Metres around the keypoints. A wrist is about 35 mm wide on either side of its keypoint.
 _MARGIN_M = 0.04
 # Fractional parts of multiples of these cover the unit square evenly (the plastic number's inverse and its square).
 _EVEN = (0.7548776662466927, 0.5698402909980532)
-
-_OFFSET = 1 << 20  # more than lattice points from the wrist to the end of the cube
 
 HandLogits = Callable[[Tensor], Tensor]
 """Points (N, 3) of one hand's query space to logits (N,) of the occupancy."""
@@ -66,52 +59,6 @@ class PublishedField:
                 values = network(points[rows] / QUERY_SCALE).to(result) - self._shift
                 result[rows] = values.clamp(OUTSIDE_LOGIT, -OUTSIDE_LOGIT)
         return result
-
-
-class Remembered:
-    """Logits of one hand at lattice points, each computed once however often it is asked for.
-
-    Args:
-        network: gives the logits. spacing: of the lattice, whose points are whole multiples of it, query space.
-    """
-
-    def __init__(self, network: HandLogits, spacing: float) -> None:
-        self._network, self._spacing = network, spacing
-        self._keys, self._values = np.empty(0, np.int64), torch.empty(0)
-
-    def __call__(self, points: Tensor) -> Tensor:
-        """See :data:`HandLogits`."""
-        x, y, z = np.rint(points.cpu().numpy() / self._spacing).astype(np.int64).T + _OFFSET
-        keys = (x * 2 * _OFFSET + y) * 2 * _OFFSET + z
-        fresh, first = np.setdiff1d(keys, self._keys), np.argsort(keys, kind="stable")
-        if len(fresh):
-            rows = first[np.searchsorted(keys[first], fresh)]
-            values = self._network(points[torch.from_numpy(rows).to(points.device)])
-            merged = np.concatenate([self._keys, fresh])
-            order = np.argsort(merged)
-            self._values = torch.cat([self._values.to(values), values])[torch.from_numpy(order).to(points.device)]
-            self._keys = merged[order]
-        return self._values[torch.from_numpy(np.searchsorted(self._keys, keys)).to(points.device)]
-
-
-def near_surface(surface: Surface, initial: HandLogits, refined: Callable[[Tensor, Tensor], Tensor]) -> HandLogits:
-    """The refined network near a surface and the initial one everywhere else.
-
-    Args:
-        surface: of the initial stage, canonical frame, metres. initial: logits of its network. refined: points (N, 3),
-            query space, and their initial occupancies (N,) to logits.
-    """
-    tree = cKDTree(surface.vertices)
-
-    def logits(points: Tensor) -> Tensor:
-        values = initial(points)
-        found, _ = tree.query(points.cpu().numpy() * QUERY_SCALE, distance_upper_bound=NEAR_M)
-        rows = torch.from_numpy(np.isfinite(found).nonzero()[0]).to(points.device)
-        if len(rows):
-            values[rows] = refined(points[rows], torch.sigmoid(values[rows])).to(values)
-        return values
-
-    return logits
 
 
 def even_points(vertices: np.ndarray, faces: np.ndarray, count: int = ANCHORS) -> np.ndarray:

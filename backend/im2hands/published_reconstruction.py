@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -17,11 +18,14 @@ from .errors import FrameError
 from .fields import PartField
 from .frames import Frame
 from .hands import Camera, HandKeypoints, Side, TwoHands
-from .networks.initial_occupancy import ImageFeatures, InitialOccupancy
+from .networks.initial_occupancy import InitialHand, InitialOccupancy
 from .networks.part_decoder import HIDDEN, PartDecoder
 from .networks.refined_occupancy import PictureFeatures, RefinedOccupancy, View
-from .published_fields import HandLogits, PublishedField, Remembered, even_points, near_surface
+from .precision import Precision, pair_precision
+from .published_fields import HandLogits, PublishedField, even_points
+from .published_surface import Parts, TrackedHand
 from .reconstruction import HandMesh, bones_of, check_voxel, hand_mesh
+from .stage_costs import StageCosts
 from .surface import Surface, extract_surfaces
 from .weights import weights_folder
 from .weights.layouts import HALO_BASELINE, INITIAL_OCCUPANCY, REFINED_OCCUPANCY
@@ -30,8 +34,12 @@ from .weights.published import load_network
 INITIAL_THRESHOLD = 0.5
 """Occupancy at the surface of the initial stage (specification 9); the refined one's belongs to its network."""
 
-COARSEST = 0.007
-"""Metres; the first lattice at most. Fingers are twice as thick; the published lattice begins with 13.75 mm."""
+NEAR_SURFACE = 0.1
+"""Logits this close to the surface are computed again in the weights' own type.
+
+Rounding to bfloat16 moves a logit by a hundredth. A vertex lies between two lattice points; if either's logit is larger
+than this, a hundredth moves the vertex by less than a tenth of the lattice's spacing.
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +53,7 @@ class _Seen(NamedTuple):
     positions: Tensor
     bones: Bones
     networks: Sequence[HandLogits]
+    parts: Sequence[Parts | None]
     features: PictureFeatures | None
     crop: HandCrop | None
 
@@ -59,7 +68,10 @@ class PublishedReconstructor:
         network: the refinement network (its nested initial network makes the initial surface), the initial network, or
             HALO's part decoder, which does not look at the picture. device: where it runs. voxel_m: lattice spacing,
             metres. refine: run the refined stage; only the refinement network has one. provenance: names and sha256 of
-            the weights and the stage, for the take.
+            the weights and the stage, for the take. precision: "exact" computes everything in the weights' own type
+            and asks every part everywhere; "fast" (the default) computes the attention between points in bfloat16 where
+            the device is fast at it, and does not ask parts that cannot win. dense: ask the whole lattice, for
+            comparison. costs: collects what the stages cost.
 
     Raises:
         InputError: a voxel that is not possible.
@@ -67,7 +79,8 @@ class PublishedReconstructor:
 
     def __init__(
         self, network: Network, *, device: torch.device, voxel_m: float, refine: bool = False,
-        provenance: dict[str, Any] | None = None,
+        provenance: dict[str, Any] | None = None, precision: Precision = "fast", dense: bool = False,
+        costs: StageCosts | None = None,
     ) -> None:  # fmt: skip
         check_voxel(voxel_m)
         if isinstance(network, RefinedOccupancy) and not refine:
@@ -76,7 +89,10 @@ class PublishedReconstructor:
             network = _without_image(network)
         self.device, self.voxel_m = device, voxel_m
         self.provenance = provenance or {}
+        self.costs = costs or StageCosts()
         self._network = network.to(device).eval()
+        self._exact, self._dense = precision == "exact", dense
+        self._pairs = pair_precision(precision, device)
 
     @torch.no_grad()
     def reconstruct(self, frame: Frame | None, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
@@ -92,14 +108,25 @@ class PublishedReconstructor:
         present = hands.present()
         if not present:
             return {}
-        seen = self._look(frame, camera, hands, present)
-        surfaces = self._surfaces(seen, seen.networks, INITIAL_THRESHOLD)
-        if isinstance(self._network, RefinedOccupancy):
-            if len(present) == 2:
-                surfaces = self._refined(self._network, seen, surfaces)
+        with self.costs.stage("picture"):
+            seen = self._look(frame, camera, hands, present)
+        refine = isinstance(self._network, RefinedOccupancy) and len(present) == 2
+        field = PublishedField(seen.bones, seen.positions, seen.networks, INITIAL_THRESHOLD)
+        tracked = [
+            TrackedHand(*field.bounds(k), self.voxel_m, self.device, network, None if self._exact else parts)
+            for k, (network, parts) in enumerate(zip(seen.networks, seen.parts, strict=True))
+        ]
+        with self.costs.stage("initial surface") as cost:
+            if self._dense and not refine:
+                surfaces = extract_surfaces(field, self.voxel_m, self.device, dense=True)
             else:
-                name = frame.name if frame else "a frame"
-                _log.warning("%s: only the %s hand is there; its surface is not refined", name, seen.sides[0])
+                surfaces = [hand.initial_surface(for_anchors=refine) for hand in tracked]
+            cost.queries += sum(surface.queries for surface in surfaces)
+        if refine:
+            surfaces = self._refined(cast(RefinedOccupancy, self._network), seen, surfaces, tracked)
+        elif isinstance(self._network, RefinedOccupancy):
+            name = frame.name if frame else "a frame"
+            _log.warning("%s: only the %s hand is there; its surface is not refined", name, seen.sides[0])
         return {side: hand_mesh(surfaces[k], seen.bones, k) for k, side in enumerate(seen.sides)}
 
     def _look(self, frame: Frame | None, camera: Camera, hands: TwoHands, present: Sequence[HandKeypoints]) -> _Seen:
@@ -108,7 +135,7 @@ class PublishedReconstructor:
         network = self._network
         if isinstance(network, PartDecoder):
             halo = [_halo_logits(network, _one(bones, k), positions[k : k + 1]) for k in range(len(sides))]
-            return _Seen(sides, positions, bones, halo, None, None)
+            return _Seen(sides, positions, bones, halo, [None] * len(halo), None, None)
         if frame is None:
             raise FrameError("These networks need the picture.", "Give the pictures that the keypoints belong to.")
         crop = crop_hands(frame, camera, hands)
@@ -120,32 +147,53 @@ class PublishedReconstructor:
         else:
             own, initial = network, network.encode(image)
         matrix = torch.from_numpy(crop.camera.matrix)[None]
-        networks = [_initial_logits(own, initial, side, _one(bones, k), matrix) for k, side in enumerate(sides)]
-        if features is not None:  # both stages ask for the initial occupancy
-            networks = [Remembered(asked, self.voxel_m / QUERY_SCALE) for asked in networks]
-        return _Seen(sides, positions, bones, networks, features, crop)
+        shown = [own.hand(side, initial, _one(bones, k), intrinsics=matrix) for k, side in enumerate(sides)]
+        # Where bones have a reach, few are asked anyway.
+        parts = [None if own.sizes.reach else hand for hand in shown]
+        return _Seen(sides, positions, bones, [_initial_logits(hand) for hand in shown], parts, features, crop)
 
-    def _surfaces(self, seen: _Seen, networks: Sequence[HandLogits], threshold: float) -> list[Surface]:
-        field = PublishedField(seen.bones, seen.positions, networks, threshold)
-        return extract_surfaces(field, self.voxel_m, self.device, coarsest=COARSEST, band=0.0)
-
-    def _refined(self, network: RefinedOccupancy, seen: _Seen, surfaces: Sequence[Surface]) -> list[Surface]:
+    def _refined(
+        self, network: RefinedOccupancy, seen: _Seen, surfaces: Sequence[Surface], tracked: Sequence[TrackedHand]
+    ) -> list[Surface]:
         """The refined surfaces of two hands from their initial ones."""
         assert seen.features is not None and seen.crop is not None
         camera = seen.crop.camera
         view = View(*(torch.from_numpy(v).float()[None] for v in (camera.rotation, camera.translation, camera.matrix)))
         bones = {side: _one(seen.bones, k) for k, side in enumerate(seen.sides)}
         anchors = {}
-        for k, side in enumerate(seen.sides):
-            mesh = hand_mesh(surfaces[k], seen.bones, k)
-            anchors[side] = torch.from_numpy(even_points(mesh.vertices, mesh.faces)).float()[None]
-        both = network.hands(seen.features, bones, view, anchors)
+        with self.costs.stage("anchors"):
+            for k, side in enumerate(seen.sides):
+                mesh = hand_mesh(surfaces[k], seen.bones, k)
+                anchors[side] = torch.from_numpy(even_points(mesh.vertices, mesh.faces)).float()[None]
+        with self.costs.stage("anchor encoder"):
+            both = network.hands(seen.features, bones, view, anchors, self._pairs)
 
-        def refined(side: Side, initial: HandLogits, surface: Surface) -> HandLogits:
-            return near_surface(surface, initial, lambda p, occupancy: both.logits(side, p[None], occupancy[None])[0])
+        threshold = network.sizes.threshold
+        surface = math.log(threshold / (1 - threshold))
 
-        networks = [refined(*hand) for hand in zip(seen.sides, seen.networks, surfaces, strict=True)]
-        return self._surfaces(seen, networks, network.sizes.threshold)
+        def refined(side: Side) -> Callable[[Tensor, Tensor], Tensor]:
+            def logits(points: Tensor, occupancy: Tensor) -> Tensor:
+                values = both.logits(side, points[None], occupancy[None])[0]
+                if self._pairs is not None:
+                    near = ((values - surface).abs() < NEAR_SURFACE).nonzero()[:, 0]
+                    again = points.index_select(0, near)[None], occupancy.index_select(0, near)[None]
+                    values[near] = both.logits(side, *again, exact=True)[0]
+                return values
+
+            return logits
+
+        with self.costs.stage("refined surface") as cost:
+            if self._dense:
+                networks = [_on(refined(side), asked) for side, asked in zip(seen.sides, seen.networks, strict=True)]
+                field = PublishedField(seen.bones, seen.positions, networks, threshold)
+                results = extract_surfaces(field, self.voxel_m, self.device, dense=True)
+            else:
+                results = [
+                    hand.refined_surface(refined(side), threshold)
+                    for side, hand in zip(seen.sides, tracked, strict=True)
+                ]
+            cost.queries += sum(surface.queries for surface in results)
+        return results
 
 
 def load_published_reconstructor(
@@ -184,11 +232,12 @@ def _one(bones: Bones, hand: int) -> Bones:
     return bones[hand : hand + 1]
 
 
-def _initial_logits(
-    network: InitialOccupancy, features: ImageFeatures, side: Side, bones: Bones, intrinsics: Tensor
-) -> HandLogits:
-    hand = network.hand(side, features, bones, intrinsics=intrinsics)
+def _initial_logits(hand: InitialHand) -> HandLogits:
     return lambda points: hand.part_logits(points[None]).amax(-1)[0]
+
+
+def _on(refined: Callable[[Tensor, Tensor], Tensor], initial: HandLogits) -> HandLogits:
+    return lambda points: refined(points, torch.sigmoid(initial(points)))
 
 
 def _halo_logits(decoder: PartDecoder, bones: Bones, positions: Tensor) -> HandLogits:

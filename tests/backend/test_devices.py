@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import bench_weights
 import pytest
 import torch
 from fakes import hand_positions
@@ -15,6 +14,7 @@ from im2hands.errors import EnvironmentError_, InputError
 from im2hands.hands import SIDES
 from im2hands.networks.configuration import COMPACT, PUBLISHED, Configuration
 from im2hands.networks.refined_occupancy import View
+from im2hands.weights import bench as bench_weights
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 

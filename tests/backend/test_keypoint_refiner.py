@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import bench_weights
 import numpy as np
 import pytest
 import torch
@@ -26,6 +25,7 @@ from im2hands.networks.keypoint_refinement import place_keypoints, prepare_keypo
 from im2hands.options import ReconstructOptions
 from im2hands.take import Take
 from im2hands.weights import BUNDLED
+from im2hands.weights import bench as bench_weights
 
 CPU = torch.device("cpu")
 CAMERA = Camera.from_fov(50, 320, 240)

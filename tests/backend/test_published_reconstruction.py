@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import bench_weights
 import numpy as np
 import pytest
 import torch
@@ -16,13 +15,16 @@ import trimesh
 from fakes import hand_positions, picture, write_picture
 from im2hands.cli import main
 from im2hands.crop import crop_hands
+from im2hands.datasets.part_occupancy import posed_hands
 from im2hands.errors import FrameError, InputError, WeightsError
+from im2hands.evaluation.surface_agreement import agreement
 from im2hands.frames import Frame
 from im2hands.hands import Camera, HandKeypoints, Side, TwoHands
 from im2hands.networks.refined_occupancy import RefinedOccupancy
-from im2hands.published_fields import ANCHORS, Remembered, even_points
+from im2hands.published_fields import ANCHORS, even_points
 from im2hands.published_reconstruction import PublishedReconstructor
 from im2hands.reconstruction import HandMesh, Reconstructor, load_reconstructor
+from im2hands.weights import bench as bench_weights
 from scipy.spatial import cKDTree
 
 CPU = torch.device("cpu")
@@ -135,7 +137,7 @@ def test_one_hand_is_not_refined(refined_network, caplog) -> None:
 def test_the_network_is_shown_the_crop_and_anchors_of_its_side(refined_network, monkeypatch) -> None:
     shown = []
     hands = refined_network.hands
-    monkeypatch.setattr(refined_network, "hands", lambda *given: shown.append(given) or hands(*given))
+    monkeypatch.setattr(refined_network, "hands", lambda *given: shown.append(given[:4]) or hands(*given))
     _reconstruct(refined_network, refine=True)
     [(_, bones, view, anchors)] = shown
     crop = crop_hands(FRAME, CAMERA, BOTH)
@@ -149,12 +151,83 @@ def test_the_network_is_shown_the_crop_and_anchors_of_its_side(refined_network, 
         assert (pixels > 0).all() and (pixels < 255).all()
 
 
-def test_coarse_to_fine_equals_the_whole_lattice(monkeypatch) -> None:
-    reconstructor = PublishedReconstructor(bench_weights.halo(), device=CPU, voxel_m=0.003)
-    fine = reconstructor.reconstruct(None, CAMERA, LEFT)["left"]
-    monkeypatch.setattr("im2hands.published_reconstruction.COARSEST", 0.0)
-    whole = reconstructor.reconstruct(None, CAMERA, LEFT)["left"]
-    assert np.array_equal(fine.faces, whole.faces) and np.abs(fine.vertices - whole.vertices).max() < 1e-6
+def _posed(seed: int) -> TwoHands:
+    """Two hands in random poses of which the index tip of one touches the ring finger of the other."""
+    right, left = posed_hands(2, seed, mean=True).keypoints.float().numpy().astype(np.float64)
+    turn = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])  # fingers up, seen from the side
+    right, left = right @ turn, left @ turn * np.array([-1.0, 1, 1])
+    left += right[8] - left[15] + np.array([0.012, 0, 0])
+    centre = np.array([0, 0, 0.5]) - np.concatenate([right, left]).mean(0)
+    hands = ((side, points + centre) for side, points in (("left", left), ("right", right)))
+    return TwoHands(*(HandKeypoints(s, p, np.zeros((21, 2)), np.ones(21), 1.0, "test") for s, p in hands))
+
+
+def _closed_fingers() -> TwoHands:
+    """Two small hands, fingers side by side, fingertips of both on each other."""
+    hands = []
+    for side, mirror in (("left", 1.0), ("right", -1.0)):
+        points = hand_positions("left") - hand_positions("left")[0]
+        for finger, across in enumerate((-0.012, 0.0, 0.012, 0.024)):
+            points[5 + 4 * finger : 9 + 4 * finger, 0] = across
+        points[:, 0] *= mirror
+        points *= 0.75
+        points[:, 1:] += np.array([0.05, 0.5 + (0.0 if side == "left" else 0.018)])
+        hands.append(HandKeypoints(side, points, np.zeros((21, 2)), np.ones(21), 1.0, "test"))
+    return TwoHands(*hands)
+
+
+SCENES = {"apart": BOTH, "touching": _posed(5), "touching, other poses": _posed(8), "closed fingers": _closed_fingers()}
+
+
+@pytest.fixture(scope="module")
+def attentive_network() -> RefinedOccupancy:
+    """What is read from the anchors moves the logit by about 1 near the surface."""
+    return bench_weights.refined(bias=0.8, attention=1.0)
+
+
+def _agree(fast: dict[Side, HandMesh], exact: dict[Side, HandMesh]) -> None:
+    for side, mesh in exact.items():
+        found = agreement(fast[side].vertices, fast[side].faces, mesh.vertices, mesh.faces)
+        assert found.iou >= 0.999 and found.hausdorff <= 0.0002, (side, found)
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_the_fast_surface_is_the_exact_one(attentive_network, scene, monkeypatch) -> None:
+    # Also where this processor has no fast bfloat16.
+    monkeypatch.setattr("im2hands.published_reconstruction.pair_precision", _bfloat16_if_fast)
+    hands = SCENES[scene]
+    options = {"device": CPU, "voxel_m": 0.004, "refine": True}
+    fast, exact = (
+        PublishedReconstructor(attentive_network, **options, precision=precision).reconstruct(FRAME, CAMERA, hands)
+        for precision in ("fast", "exact")
+    )
+    _agree(fast, exact)
+    assert not np.array_equal(fast["left"].vertices, exact["left"].vertices)
+
+
+def _bfloat16_if_fast(precision: str, device: torch.device) -> torch.dtype | None:
+    return torch.bfloat16 if precision == "fast" else None
+
+
+def test_the_fast_surface_is_that_of_the_dense_lattice(attentive_network) -> None:
+    options = {"device": CPU, "voxel_m": 0.007, "refine": True}
+    fast = PublishedReconstructor(attentive_network, **options)
+    dense = PublishedReconstructor(attentive_network, **options, precision="exact", dense=True)
+    _agree(*(made.reconstruct(FRAME, CAMERA, SCENES["touching"]) for made in (fast, dense)))
+    queries = [made.costs.stages["refined surface"].queries for made in (fast, dense)]
+    assert queries[0] < 0.2 * queries[1]
+
+
+@pytest.mark.parametrize("scene", ["touching", "closed fingers"])
+def test_walking_gives_the_dense_lattice(scene) -> None:
+    options = {"device": CPU, "voxel_m": 0.004}
+    walked, dense = (
+        PublishedReconstructor(bench_weights.halo(), **options, dense=dense).reconstruct(None, CAMERA, SCENES[scene])
+        for dense in (False, True)
+    )
+    for side, mesh in dense.items():
+        assert walked[side].faces.shape == mesh.faces.shape
+        assert cKDTree(walked[side].vertices).query(mesh.vertices)[0].max() < 1e-6
 
 
 def test_frames_that_cannot_be_made(refined_network) -> None:
@@ -189,21 +262,6 @@ def test_a_picture_smaller_than_the_networks_input(refined_network, refined) -> 
     meshes = reconstructor.reconstruct(frame, camera, BOTH)
     for side, mesh in refined.items():  # the picture has no say in these weights
         assert _distance(meshes[side], mesh) < 1e-4
-
-
-def test_lattice_points_are_asked_once() -> None:
-    asked = []
-
-    def network(points: torch.Tensor) -> torch.Tensor:
-        asked.append(len(points))
-        return points @ torch.tensor([1.0, 10.0, 100.0])
-
-    remembered = Remembered(network, 0.01)
-    index = torch.randint(-30, 30, (400, 3), generator=torch.Generator().manual_seed(0))
-    for part in (index[:300], index[100:], index[:0], index):
-        points = part * 0.01
-        assert torch.allclose(remembered(points), points @ torch.tensor([1.0, 10.0, 100.0]))
-    assert sum(asked) == len(torch.unique(index, dim=0)) and len(asked) == 2
 
 
 def test_anchors_cover_the_surface_evenly(initial) -> None:

@@ -33,6 +33,9 @@ PICTURE_SIZE = 256
 CHUNK = 4096
 """Queries evaluated at once where no gradient is wanted: bounds the memory, and stays in the processor's cache."""
 
+CHOSEN_CHUNK = 16384
+"""The same where only some parts are asked."""
+
 REACH = Reach.default()
 OUT_OF_REACH = -20.0
 """Logit of a bone that is not asked."""
@@ -251,6 +254,31 @@ class InitialHand:
     def part_logits(self, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:
         """Logits (B, N, 16) of the sixteen parts at ``points`` (B, N, 3)."""
         return self._logits(self, points, depth_reference)
+
+    def all_logits(self, points: Tensor) -> Tensor:
+        """Logits (N, 16) of the parts of a single hand at ``points`` (N, 3)."""
+        return self.part_logits(points[None])[0]
+
+    @torch.no_grad()
+    def chosen_logits(self, points: Tensor, asked: Tensor) -> Tensor:
+        """The largest logit (N,) among some parts of a single hand; not for networks whose bones have a reach.
+
+        Args:
+            points: (N, 3). asked: (N, 16) bool, the parts to ask at each point, one at least.
+        """
+        results = []
+        turn, shift = self._turn[0].to(self.dtype), self._shift[0].to(self.dtype)
+        for part, wanted in zip(points.split(CHOSEN_CHUNK), asked.split(CHOSEN_CHUNK), strict=True):
+            image = self.image_features(self.point_features(part[None]))[0]
+            best = image.new_full((len(part),), -torch.inf)
+            for bone in range(BONE_COUNT):
+                rows = wanted[:, bone].nonzero()[:, 0]
+                if len(rows):
+                    local = torch.addmm(shift[bone], part.index_select(0, rows).to(turn), turn[bone].mT)
+                    logits = self.folded.part_logits(bone, None, local, image.index_select(0, rows))
+                    best[rows] = torch.maximum(best[rows], logits)
+            results.append(best)
+        return torch.cat(results) if results else points.new_zeros(0)
 
     def occupancy(self, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:
         """Occupancy (B, N), probabilities: the largest of the sixteen parts' (6.2, step 6)."""

@@ -80,6 +80,10 @@ class PairAttention:
         self._delta, self._gamma = delta, gamma
         self._precision = precision or delta.second.weight.dtype
         self._encode = delta.second.weight.to(self._precision)
+        # What rounding took from these weights is the same for all pairs, so it does not average out like the rest.
+        self._missing = None
+        if self._precision != delta.second.weight.dtype:
+            self._missing = delta.second.weight - self._encode.to(delta.second.weight)
         self._score = (gamma.first.weight @ delta.second.weight).to(self._precision)
         self._weigh = gamma.second.weight.to(self._precision)
 
@@ -120,7 +124,7 @@ class PairAttention:
         batch, count = own.shape[:2]
         alike = queries.shape[1] == 1
         keys = (table.keys + queries if alike else table.keys).to(self._precision)
-        table = Table(table.positions, keys, table.values.to(self._precision))
+        table = Table(table.positions, keys, table.values)
         queries = queries.to(self._precision)
         step = count
         if not torch.is_grad_enabled():
@@ -153,17 +157,21 @@ class PairAttention:
         def product(values: Tensor, weight: Tensor) -> Tensor:
             return functional.linear(values.flatten(0, 2), weight).view_as(values)
 
-        # In place where only the result is wanted, also by the gradient: each tensor is as large as all pairs.
+        # In place where only the result is wanted, also by the gradient: each tensor is as large as all pairs. The last
+        # sum is made in the points' own type: rounding it costs more than all the rounding before.
         hidden = gathered(table.positions).add_(own).relu_().to(self._precision)
-        delta = product(hidden, self._encode).add_(gathered(table.values))
         scores = product(hidden, self._score).add_(gathered(table.keys))
         scores = product((scores if queries is None else scores.add_(queries)).relu_(), self._weigh)
+        values = gathered(table.values).add_(product(hidden, self._encode))
         largest = scores.detach().amax(0)
-        if token is None:
-            weights = scores.sub_(largest).exp_()
-            return ((weights * delta).sum(0) / weights.sum(0)).to(own.dtype)
-        everywhere, value = (part[:, None].to(self._precision) for part in token)
-        largest = torch.maximum(largest, everywhere.detach())
-        weights, extra = scores.sub_(largest).exp_(), (everywhere - largest).exp()
-        near = (weights * delta).sum(0) + extra * value
-        return (near / (weights.sum(0) + extra)).to(own.dtype)
+        if token is not None:
+            everywhere, value = (part[:, None] for part in token)
+            largest = torch.maximum(largest, everywhere.detach().to(self._precision))
+        weights = scores.sub_(largest).exp_()
+        total, result = weights.sum(0, dtype=own.dtype), (values * weights).sum(0)
+        if self._missing is not None:
+            result = result + total * functional.linear(hidden.mean(0, dtype=own.dtype), self._missing)
+        if token is not None:
+            extra = (everywhere - largest).exp()
+            total, result = total + extra, result + extra * value
+        return result / total

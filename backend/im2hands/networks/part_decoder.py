@@ -156,20 +156,19 @@ class FoldedParts:
             image_features,
         )
 
-    def part_logits(self, bone: int, hand: Tensor, local: Tensor, image: Tensor | None = None) -> Tensor:
+    def part_logits(self, bone: int, hand: Tensor | None, local: Tensor, image: Tensor | None = None) -> Tensor:
         """Logits of one bone.
 
         Args:
-            bone: 0 to 15. hand: (N,) int64, which of the B hands each row belongs to.
+            bone: 0 to 15. hand: (N,) int64, which of the B hands each row belongs to; None for the only one.
             local: (N, 3), in that bone's straight frame, query-space units. image: (N, 19) image features, if the
             network has any.
 
         Returns:
             (N,) logits.
         """
-        hidden = functional.leaky_relu(
-            torch.addmm(self.bias[bone][hand], local, self.first[bone].T), negative_slope=_SLOPE
-        )
+        bias = self.bias[bone][0] if hand is None else self.bias[bone][hand]
+        hidden = functional.leaky_relu(torch.addmm(bias, local, self.first[bone].T), negative_slope=_SLOPE)
         for layer in range(3):
             weight, bias = self.weights[layer][bone], self.biases[layer][bone]
             base = hidden + bias

@@ -257,7 +257,8 @@ class RefinedHands:
         self.centre = (everything.amin(1) + everything.amax(1)) / 2
         self.encoded = self._encode()
         self.context = self._in_context(self.encoded.code)
-        self._folded = self._fold(self.context)
+        self._folded = self._fold(self.context, precision)
+        self._exact: dict[Side, FoldedHands] | None = None
 
     def query(self, side: Side, points: Tensor) -> Sampled:
         """Query points (B, N, 3) in picture and space."""
@@ -272,13 +273,16 @@ class RefinedHands:
         with torch.no_grad():
             return self.initial[side].occupancy(points, depth_reference)
 
-    def logits(self, side: Side, points: Tensor, initial: Tensor) -> Tensor:
+    def logits(self, side: Side, points: Tensor, initial: Tensor, *, exact: bool = False) -> Tensor:
         """Refined logits (B, N) for a given initial occupancy (7.6).
 
         Args:
-            points: (B, N, 3). initial: (B, N), of :meth:`initial_occupancy`.
+            points: (B, N, 3). initial: (B, N), of :meth:`initial_occupancy`. exact: decode in the weights' own type,
+                whatever the precision of the hands.
         """
-        return self._decode(self._folded, side, side, points, initial)
+        if exact and self._exact is None:
+            self._exact = self._folded if self._precision is None else self._fold(self.context, None)
+        return self._decode(self._exact if exact and self._exact else self._folded, side, side, points, initial)
 
     def occupancy(self, side: Side, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:
         """Refined occupancy (B, N), probabilities, of a hand at ``points`` (B, N, 3) of its query space."""
@@ -301,7 +305,7 @@ class RefinedHands:
             initial = self.initial[side].occupancy_at_other(
                 self.initial[other], points, depth_reference, compatibility=compatibility
             )
-        folded = self._fold(self._in_context(self.context)) if compatibility else self._folded
+        folded = self._fold(self._in_context(self.context), self._precision) if compatibility else self._folded
         return torch.sigmoid(self._decode(folded, side, other, points, initial))
 
     def _encode(self) -> EncodedAnchors:
@@ -323,9 +327,9 @@ class RefinedHands:
             torch.cat([torch.cat([left, right, picture], dim=1), torch.cat([right, left, picture], dim=1)])
         )
 
-    def _fold(self, context: Tensor) -> dict[Side, FoldedHands]:
+    def _fold(self, context: Tensor, precision: torch.dtype | None) -> dict[Side, FoldedHands]:
         encoded = self.encoded
-        both = self.network.trans_dec.fold(context, encoded.positions, encoded.features, self._precision)
+        both = self.network.trans_dec.fold(context, encoded.positions, encoded.features, precision)
         return {"left": both[: self.batch], "right": both[self.batch :]}
 
     def _decode(

@@ -1,23 +1,32 @@
-"""Published networks with weights made on the spot: hands out of our own part decoders, a head that follows them."""
+"""Published networks with weights made on the spot, for tests and benchmarks; untrained, for nothing else.
+
+Hands come out of our own part decoders (with image columns of zeros); a head follows what they say. Sizes and work are
+those of the published networks.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import torch
-from im2hands.hands import SIDES, Side
-from im2hands.networks.initial_occupancy import InitialOccupancy
-from im2hands.networks.keypoint_refinement import KeypointRefinement
-from im2hands.networks.part_decoder import IMAGE_FEATURES, PartDecoder
-from im2hands.networks.refined_occupancy import IMAGE_CHANNELS, RefinedOccupancy
-from im2hands.weights import BUNDLED
-from im2hands.weights.importer import FORMAT
-from im2hands.weights.part_occupancy import load_part_occupancy, sha256_of
 from safetensors.torch import save_file
 
+from ..hands import SIDES, Side
+from ..networks.initial_occupancy import InitialOccupancy
+from ..networks.keypoint_refinement import KeypointRefinement
+from ..networks.part_decoder import IMAGE_FEATURES, PartDecoder
+from ..networks.refined_occupancy import IMAGE_CHANNELS, RefinedOccupancy
+from . import BUNDLED
+from .importer import FORMAT
+from .part_occupancy import load_part_occupancy, sha256_of
+
 STEEPNESS = 20.0
+
+_TURNS = 30.0  # hidden channels of the encoding of positions that bend within centimetres, as trained ones do
+_PICKS = 10.0  # weights of the attention that prefer some anchors
 
 
 def halo() -> PartDecoder:
@@ -47,8 +56,11 @@ def initial() -> InitialOccupancy:
 
 
 @torch.no_grad()
-def refined(bias: float = 0.0) -> RefinedOccupancy:
-    """A refinement network with the logit STEEPNESS (initial occupancy - 0.5) + bias."""
+def refined(bias: float = 0.0, attention: float = 0.0) -> RefinedOccupancy:
+    """A refinement network with the logit STEEPNESS (initial occupancy - 0.5) + bias + attention * a.
+
+    ``a`` is a fixed random mixture of what the query reads from the anchors.
+    """
     torch.manual_seed(2)
     network = RefinedOccupancy(compatibility=True)
     with_hands(network.init_occ)
@@ -61,6 +73,11 @@ def refined(bias: float = 0.0) -> RefinedOccupancy:
     decoder.init_enc.bias[0] = -0.5 * STEEPNESS
     decoder.fc_out.weight[0, 0] = 1.0
     decoder.fc_out.bias[0] = bias
+    if attention:
+        decoder.ct1.fc_delta.first.weight.mul_(_TURNS)
+        decoder.ct1.fc_gamma.second.weight.mul_(_PICKS)
+        read = decoder.init_enc.weight[0, : -2 * IMAGE_CHANNELS]
+        read.copy_(attention * torch.randn(len(read)))
     return network.eval()
 
 
@@ -76,13 +93,14 @@ def shifting(offsets: Mapping[tuple[Side, int], Sequence[float]]) -> KeypointRef
     identity = network.sizes.identity
     for layer in network.gcn_layers:
         for side in SIDES:  # what is read from the image is not added to the keypoint's features
-            attention = layer.get_submodule(f"img_ex_{side}").attn.Attn
+            attention = cast(Any, layer.get_submodule(f"img_ex_{side}")).attn.Attn
             for last in (attention.fc, attention.ff.fc2):
                 last.weight.zero_()
                 last.bias.zero_()
-    shifts = []
+    shifts: list[Sequence[float]] = []
     for side in SIDES:
-        names, points = network.get_submodule(f"{side}_id_emb"), network.get_submodule(f"{side}_pt_emb")
+        names: Any = network.get_submodule(f"{side}_id_emb")
+        points: Any = network.get_submodule(f"{side}_pt_emb")
         names.weight.zero_()
         for (of, keypoint), offset in offsets.items():
             if of == side:
@@ -93,7 +111,8 @@ def shifting(offsets: Mapping[tuple[Side, int], Sequence[float]]) -> KeypointRef
             layer.bias.zero_()
         points[0].weight[:3, :, 0], points[0].weight[3:6, :, 0] = torch.eye(3), -torch.eye(3)  # both halves of a ReLU
         points[3].weight[:6, :6, 0] = torch.eye(6)
-    first, last = network.left_reg[0], network.left_reg[3]
+    regression: Any = network.left_reg
+    first, last = regression[0], regression[3]
     for layer in (first, last):
         layer.weight.zero_()
         layer.bias.zero_()

@@ -1,0 +1,203 @@
+"""A surface on a lattice by walking along it: a network is asked only at the corners of cells that it crosses.
+
+A coarse lattice gives the first cells; each finer lattice begins where the coarser surface says and then walks: from a
+crossed cell through every side whose corners have both signs to the next cell, until no cell is new. What is known then
+holds every crossed cell of each closed surface that was met, so its mesh is the one that the dense lattice gives
+(:func:`~im2hands.surface.extract_surfaces` with ``dense``), at the cost of about two points a crossed cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import mcubes
+import numpy as np
+
+from .errors import FrameError
+from .surface import Surface, single_component
+
+_OUTSIDE = -1.0
+_SMALLEST = 1e-4  # a value of exactly zero would make triangles without area
+_CORNERS = np.array([(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)])
+_AROUND = np.array([(x, y, z) for x in range(3) for y in range(3) for z in range(3)])
+# Per side of a cell: its four corners, and the step to the cell behind it.
+_SIDES = [
+    ((_CORNERS[:, axis] == high).nonzero()[0], np.eye(3, dtype=int)[axis] * (2 * high - 1))
+    for axis in range(3)
+    for high in (0, 1)
+]
+
+
+class Lattice:
+    """Points of a box, whole multiples of a spacing, and the coarser lattices within.
+
+    Points are numbered; a point stands for the cell whose lowest corner it is, too. Around the box lies a rim of points
+    that count as outside, which closes a surface at the box.
+
+    Args:
+        low, high: (3,) corners of the box, metres. voxel: spacing, metres. coarsest: step of the coarsest lattice.
+    """
+
+    def __init__(self, low: np.ndarray, high: np.ndarray, voxel: float, coarsest: int) -> None:
+        self.voxel, self.coarsest = voxel, coarsest
+        # Whole multiples of the voxel: a hand that keeps still keeps its triangles.
+        first = np.floor(np.asarray(low, float) / (voxel * coarsest)).astype(int)
+        last = np.ceil(np.asarray(high, float) / (voxel * coarsest)).astype(int)
+        self._origin = (first - 1) * coarsest
+        self.shape = tuple(int(n) for n in (last - first + 2) * coarsest + 1)
+        self._strides = np.array([self.shape[1] * self.shape[2], self.shape[2], 1])
+
+    def positions(self, points: np.ndarray) -> np.ndarray:
+        """Metres (N, 3) float64 of points (N,)."""
+        return (self.index(points) + self._origin) * self.voxel
+
+    def index(self, points: np.ndarray) -> np.ndarray:
+        """Place of points (N,) in an array of :attr:`shape`, (N, 3)."""
+        return np.stack(np.unravel_index(points, self.shape), axis=-1)
+
+    def points(self, index: np.ndarray) -> np.ndarray:
+        """Points (...) at places (..., 3)."""
+        return index @ self._strides
+
+    def corners(self, cells: np.ndarray, step: int) -> np.ndarray:
+        """The corners (N, 8) of cells (N,) of the lattice with that step."""
+        return cells[:, None] + self.points(_CORNERS * step)
+
+    def cells(self, step: int) -> np.ndarray:
+        """All cells of the lattice with that step that hold a point of the box."""
+        axes = (np.arange(self.coarsest - step, n - self.coarsest, step) for n in self.shape)
+        return self.points(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)).ravel()
+
+    def rim(self) -> np.ndarray:
+        """Bool of :attr:`shape`: the points around the box."""
+        rim = np.ones(self.shape, dtype=bool)
+        rim[(slice(self.coarsest, -self.coarsest),) * 3] = False
+        return rim
+
+
+class LatticeField:
+    """A network on a lattice; no point is asked twice.
+
+    Args:
+        lattice: where. ask: points (N,) of the lattice to logits (N,) float32, positive inside.
+    """
+
+    def __init__(self, lattice: Lattice, ask: Callable[[np.ndarray], np.ndarray]) -> None:
+        self.lattice, self.queries = lattice, 0
+        self._ask = ask
+        self._values = np.full(lattice.shape, _OUTSIDE, np.float32).ravel()
+        self._known = lattice.rim().ravel()
+
+    def values(self, points: np.ndarray) -> np.ndarray:
+        """Logits of points (...), asked where they are not known."""
+        unknown = points[~self._known[points]]
+        if len(unknown):
+            unknown = np.unique(unknown)
+            self.queries += len(unknown)
+            values = self._ask(unknown)
+            values[np.abs(values) < _SMALLEST] = _SMALLEST
+            self._values[unknown], self._known[unknown] = values, True
+        return self._values[points]
+
+    def reached(self, step: int) -> np.ndarray:
+        """Cells of a lattice that is known as a whole: those with a corner inside, and their neighbours."""
+        cells = self.lattice.cells(step)
+        inside = (self.values(self.lattice.corners(cells, step)) > 0).any(1)
+        near = np.unique(cells[inside][:, None] + self.lattice.points((_AROUND - 1) * step))
+        return near[np.isin(near, cells, assume_unique=True)]
+
+    def crossed(self, cells: np.ndarray, step: int) -> np.ndarray:
+        """Those of the cells (N,) whose corners have both signs."""
+        inside = self.values(self.lattice.corners(cells, step)) > 0
+        return cells[inside.any(1) & ~inside.all(1)]
+
+    def walk(self, cells: np.ndarray, step: int) -> np.ndarray:
+        """All crossed cells that can be reached from the crossed ones among ``cells`` (N,), sorted."""
+        lattice = self.lattice
+        visited = np.zeros(len(self._values), dtype=bool)
+        found = []
+        while len(cells):
+            visited[cells] = True
+            inside = self.values(lattice.corners(cells, step)) > 0
+            crossed = inside.any(1) & ~inside.all(1)
+            cells, inside = cells[crossed], inside[crossed]
+            found.append(cells)
+            onward = []
+            for corners, towards in _SIDES:
+                mixed = inside[:, corners].any(1) & ~inside[:, corners].all(1)
+                onward.append(cells[mixed] + lattice.points(towards * step))
+            cells = np.concatenate(onward)
+            cells = np.unique(cells[~visited[cells]])
+        return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
+
+    def halved(self, cells: np.ndarray, step: int) -> np.ndarray:
+        """Cells of half the size that the surface should cross, within crossed cells (N,): interpolated, not asked."""
+        cube = self.values(self.lattice.corners(cells, step)).reshape(-1, 2, 2, 2)
+        for axis in (1, 2, 3):
+            first, last = np.split(cube, 2, axis=axis)
+            cube = np.concatenate([first, (first + last) / 2, last], axis=axis)
+        return self._split(cells, cube > 0, step // 2)
+
+    def _split(self, cells: np.ndarray, inside: np.ndarray, step: int) -> np.ndarray:
+        """Those of the eighths of cells (N,) whose corners, of ``inside`` (N, 3, 3, 3), differ."""
+        found = []
+        for place in _CORNERS:
+            eighth = inside[(slice(None), *(slice(k, k + 2) for k in place))].reshape(-1, 8)
+            mixed = eighth.any(1) & ~eighth.all(1)
+            found.append(cells[mixed] + self.lattice.points(place * step))
+        found_cells = np.concatenate(found)
+        index = self.lattice.index(found_cells)
+        # The rim is wider on a coarse lattice; on this one nothing crosses the outer part of it.
+        inner = self.lattice.coarsest - step
+        within = ((index >= inner) & (index <= np.array(self.lattice.shape) - 1 - self.lattice.coarsest)).all(1)
+        return found_cells[within]
+
+    def first_cells(self) -> tuple[np.ndarray, int]:
+        """Crossed cells of the coarsest lattice that has any, asked as a whole, and its step.
+
+        Raises:
+            FrameError: there is nothing inside on any.
+        """
+        step = self.lattice.coarsest
+        while step:
+            cells = self.crossed(self.lattice.cells(step), step)
+            if len(cells):
+                return cells, step
+            step //= 2
+        raise no_hand()
+
+    def surface(self, cells: np.ndarray, step: int) -> Surface:
+        """The mesh of the largest closed surface of crossed cells (N,) that :meth:`walk` found.
+
+        Raises:
+            FrameError: there are none.
+        """
+        if not len(cells):
+            raise no_hand()
+        index = self.lattice.index(cells)
+        low, high = index.min(0), index.max(0) + step
+        box = tuple(slice(a, b + 1, step) for a, b in zip(low, high, strict=True))
+        values = self._values.reshape(self.lattice.shape)[box]
+        touched = np.zeros(values.shape, dtype=bool)  # others are known, too: of coarser lattices, or by chance
+        at = (index - low) // step
+        for corner in _CORNERS:
+            touched[tuple((at + corner).T)] = True
+        grid = np.where(touched, values, 0.0)
+        # No surface lies between a corner of a crossed cell and a point that is none: it has the sign of the last
+        # corner before it.
+        last = np.full(grid.shape[1:], _OUTSIDE)
+        for plane in grid:
+            np.copyto(plane, last, where=plane == 0)
+            last = np.sign(plane)
+        grid = single_component(np.pad(grid.astype(np.float64), 1, constant_values=_OUTSIDE))
+        if not (grid > 0).any():
+            raise no_hand()
+        vertices, faces = mcubes.marching_cubes(grid, 0.0)
+        origin = self.lattice.positions(self.lattice.points(low)[None])[0]
+        vertices = (vertices - 1) * (self.lattice.voxel * step) + origin
+        return Surface(vertices, faces.astype(np.int32), self.queries)
+
+
+def no_hand() -> FrameError:
+    """What to say where a network is outside everywhere."""
+    return FrameError("The network finds no hand around these keypoints.", "Check the keypoints of this frame.")
