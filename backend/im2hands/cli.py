@@ -19,6 +19,7 @@ TASKS = {
     "train": {
         "part-occupancy": "im2hands.training.part_occupancy",
         "initial-occupancy": "im2hands.training.initial_occupancy",
+        "keypoint-refinement": "im2hands.training.keypoint_refinement",
     },
     "evaluate": {"part-occupancy": "im2hands.evaluation.part_occupancy"},
 }

@@ -239,9 +239,18 @@ def keypoint_loss(output: Tensor, target: Tensor) -> Tensor:
     return (_rooted(output).to(target.dtype) - _rooted(target)).square().mean(dim=(0, 2, 3)).sum()
 
 
+def keypoint_distances(output: Tensor, target: Tensor) -> Tensor:
+    """Mean distance of the keypoints of each side's hands, relative to their own middle MCPs; (2,) millimetres.
+
+    Args:
+        output: (B, 2, 21, 3) millimetres. target: the same; its type is the result's.
+    """
+    return torch.linalg.vector_norm(_rooted(output).to(target.dtype) - _rooted(target), dim=-1).mean(dim=(0, 2))
+
+
 def keypoint_error(output: Tensor, target: Tensor) -> Tensor:
     """Mean distance of the keypoints, each hand relative to its own middle MCP, () float64 millimetres (section 11)."""
-    return torch.linalg.vector_norm(_rooted(output).to(target.dtype) - _rooted(target), dim=-1).mean()
+    return keypoint_distances(output, target).mean()
 
 
 def _rooted(keypoints: Tensor) -> Tensor:

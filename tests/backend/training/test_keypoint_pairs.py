@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from im2hands.crop import CROP_SIZE
-from im2hands.datasets.keypoint_pairs import make_pairs, scenes_with_two_hands
 from im2hands.datasets.scenes import SceneSet
 from im2hands.errors import InputError
 from im2hands.hands import FILE_TO_HALO
 from im2hands.networks.keypoint_refinement import HALO_MIDDLE_MCP
+from im2hands.training.keypoint_pairs import make_pairs, scenes_with_two_hands
 from scene_pictures import make_scene, make_set
 
 SCENES = [make_scene(k, 0) for k in range(2)]
@@ -58,7 +58,8 @@ def test_the_crop_follows_the_detected_keypoints() -> None:
 
 
 def test_what_a_detector_found_is_taken() -> None:
-    detected = SCENES[0].keypoints + np.float32(0.004)
+    # Found farther away and larger: neither can be learned, so place and size are the true hand's.
+    detected = 1.3 * SCENES[0].keypoints
     detected[1] = np.nan
     found = [replace(SCENES[0], detected=detected), SCENES[1]]
     pairs, drawn = make_pairs(found, _nearer), make_pairs(SCENES, _nearer)
@@ -66,6 +67,14 @@ def test_what_a_detector_found_is_taken() -> None:
     hand = pairs.relative[0, 1] - pairs.relative[0, 1, :1]
     assert torch.allclose(hand, drawn.relative[0, 1] - drawn.relative[0, 1, :1], atol=1e-9)
     assert torch.equal(pairs.relative[1], drawn.relative[1])
+    left_alone = make_pairs(found, _nearer, take_detected=np.array([[False, True], [True, True]]))
+    assert torch.equal(left_alone.relative, drawn.relative)
+
+
+def test_pictures_can_be_changed() -> None:
+    plain = make_pairs(SCENES, _nearer)
+    dark = make_pairs(SCENES, _nearer, change=lambda picture: picture // 2)
+    assert dark.image.mean() < plain.image.mean() - 0.2 and torch.equal(dark.relative, plain.relative)
 
 
 def test_scenes_with_two_hands(tmp_path: Path) -> None:

@@ -9,16 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..crop import crop_hands
+from ..crop import crop_hands, normalised
+from ..datasets.scenes import Scene, SceneSet
+from ..devices import exact_dtype
 from ..errors import FrameError, InputError
 from ..frames import Frame
 from ..hands import KEYPOINT_COUNT, SIDES, Camera, HandKeypoints, TwoHands
 from ..networks.keypoint_refinement import prepare_keypoints
-from .scenes import Scene, SceneSet
+from .scene_batches import aligned
 
 Detector = Callable[[Tensor, Tensor], Tensor]
-"""Keypoints (B, 21, 3) of B hands and (B, 21) where they are seen, to keypoints with errors; as
-:func:`~im2hands.training.keypoint_errors.simulate_errors`."""
+"""Keypoints (B, 21, 3) of B hands and (B, 21), 1 where they are seen, to keypoints with errors, as
+:func:`.keypoint_errors.simulate_errors` makes them."""
+
+PictureChange = Callable[[np.ndarray], np.ndarray]
+"""A picture (H, W, 3) uint8 to one of other colours, as :func:`.augmentation.augment` makes it."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,7 @@ class KeypointPairs:
     target: Tensor
 
     def to(self, device: torch.device) -> KeypointPairs:
-        """On that device; the target in the device's most exact type."""
-        from ..devices import exact_dtype
-
+        """On that device; keypoints in its most exact type."""
         exact = exact_dtype(device)
         return KeypointPairs(
             self.image.to(device), self.relative.to(exact).to(device), self.target.to(exact).to(device)
@@ -57,14 +60,19 @@ def scenes_with_two_hands(scenes: SceneSet) -> np.ndarray:
     return np.array(found, np.int64)
 
 
-def make_pairs(scenes: Sequence[Scene], detector: Detector) -> KeypointPairs:
+def make_pairs(
+    scenes: Sequence[Scene], detector: Detector, *, take_detected: np.ndarray | None = None,
+    change: PictureChange = lambda picture: picture,
+) -> KeypointPairs:  # fmt: skip
     """Detected and true keypoints of scenes that have both hands.
 
-    What a detector really found (``detected`` of the set) is taken where it is there; else errors are drawn. The crop
-    lies around the detected keypoints, as it does in a reconstruction.
+    What a detector really found (``detected`` of the set) is taken where it is there, at the place and of the size of
+    the true hand: a picture tells neither, and a take keeps one size of hand. Else errors are drawn. The crop lies
+    around the detected keypoints, as it does in a reconstruction.
 
     Args:
-        detector: draws the errors; called once, for all hands.
+        detector: draws the errors; called once, for all hands. take_detected: (B, 2) bool, whether to take what was
+            found; None: always. change: of the crops.
     """
     truth = np.stack([scene.keypoints for scene in scenes]).astype(np.float64)
     visible = np.stack([scene.visible for scene in scenes]).astype(np.float64)
@@ -72,10 +80,11 @@ def make_pairs(scenes: Sequence[Scene], detector: Detector) -> KeypointPairs:
     drawn = detector(torch.from_numpy(truth.reshape(rows)), torch.from_numpy(visible.reshape(rows[:2])))
     given = drawn.numpy().reshape(truth.shape)
     for row, scene in enumerate(scenes):
-        if scene.detected is not None:
-            seen = np.isfinite(scene.detected).all(axis=(-1, -2))
-            given[row, seen] = scene.detected[seen]
-    image = np.stack([_crop(*pair) for pair in zip(scenes, given, truth, strict=True)])
+        for hand in range(len(SIDES)):
+            found = None if scene.detected is None else scene.detected[hand].astype(np.float64)
+            if found is not None and np.isfinite(found).all() and (take_detected is None or take_detected[row, hand]):
+                given[row, hand] = aligned(found, truth[row, hand])
+    image = np.stack([normalised(change(_crop(*pair))) for pair in zip(scenes, given, truth, strict=True)])
     relative, target = (_prepared(torch.from_numpy(keypoints)) for keypoints in (given, truth))
     return KeypointPairs(torch.from_numpy(image), relative, target)
 
@@ -85,9 +94,9 @@ def _crop(scene: Scene, given: np.ndarray, truth: np.ndarray) -> np.ndarray:
     width, height = (int(value) for value in scene.size)
     camera, frame = Camera(fx, fy, cx, cy, width, height), Frame(1, 0.0, scene.image(), "scene")
     try:
-        return crop_hands(frame, camera, _hands(given)).network_input()
+        return crop_hands(frame, camera, _hands(given)).image
     except FrameError:  # detected so wrong that it lies outside the picture: a frame that would fail
-        return crop_hands(frame, camera, _hands(truth)).network_input()
+        return crop_hands(frame, camera, _hands(truth)).image
 
 
 def _hands(keypoints: np.ndarray) -> TwoHands:
