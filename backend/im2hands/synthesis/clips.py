@@ -74,8 +74,10 @@ class ClipMaker:
             # The mended pose: the right hand may have been moved.
             mended = touching.shift - solved.shift[0]
             angles, frame, place = _key_poses(solved, mended, mode, rng)
-        path = _path(angles, frame, place, CLIP, rng)
-        starts = [_frame_start(first, *(np.asarray(x[t]) for x in path)) for t in range(CLIP)]
+        times = _key_times(len(angles), rng)
+        bent, turned, where = _path(times, angles, frame, place, CLIP)
+        held = _held(mode, times, CLIP)
+        starts = [_frame_start(first, bent[t], turned[t], where[t], float(held[t])) for t in range(CLIP)]
         posed = self.pairs.solver.solve(starts, _repeated(shape, CLIP), _STEPS, smooth=True)
         return self._measured(posed, starts, mode, rng)
 
@@ -84,8 +86,8 @@ class ClipMaker:
         frames = []
         for t, begun in enumerate(starts):
             pair = pair_of(posed, t, begun)
-            meshes = [ClosedMesh(v, f) for v, f in zip(pair.vertices, self.pairs.faces, strict=True)]
-            contact = measure_contact(meshes[0], meshes[1], APART + 0.001)
+            left, right = (ClosedMesh(v, f) for v, f in zip(pair.vertices, self.pairs.faces, strict=True))
+            contact = measure_contact(left, right, APART + 0.001)
             name = mode
             if contact.gap > CONTACT:
                 name = "apart" if contact.gap > APART else "near"
@@ -133,13 +135,26 @@ def _key_poses(
     return torch.stack(key_angles), frame.repeat(4, 1, 1, 1), torch.stack(key_places)
 
 
+def _key_times(keys: int, rng: np.random.Generator) -> np.ndarray:
+    """(K,) from 0 to 1."""
+    inner = np.linspace(0, 1, keys)[1:-1] + rng.uniform(-0.08, 0.08, keys - 2)
+    return np.concatenate([[0.0], inner, [1.0]])
+
+
+def _held(mode: str, times: np.ndarray, count: int) -> np.ndarray:
+    """(T,) how strongly the wanted contacts pull in each frame: never, between the middle keys, or all the time."""
+    if mode in _FREE:
+        return np.zeros(count)
+    if mode in _HELD:
+        return np.ones(count)
+    return np.interp(np.linspace(0, 1, count), times, [0.0, 1.0, 1.0, 0.0]) ** 4
+
+
 def _path(
-    angles: Tensor, frame: Tensor, place: Tensor, count: int, rng: np.random.Generator
+    times: np.ndarray, angles: Tensor, frame: Tensor, place: Tensor, count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Angles (T, 2, 24), palm frames (T, 2, 3, 3), places (T, 2, 3) smoothly through key poses (K, ...)."""
-    keys = len(angles)
-    inner = np.linspace(0, 1, keys)[1:-1] + rng.uniform(-0.08, 0.08, keys - 2)
-    times, at = np.concatenate([[0.0], inner, [1.0]]), np.linspace(0, 1, count)
+    at = np.linspace(0, 1, count)
     bent = PchipInterpolator(times, angles.numpy())(at)
     where = PchipInterpolator(times, place.numpy())(at)
     turned = np.empty((count, 2, 3, 3))
@@ -152,11 +167,12 @@ def _path(
     return bent, turned, where
 
 
-def _frame_start(first: Start, angles: np.ndarray, frame: np.ndarray, place: np.ndarray) -> Start:
-    """A frame of the path as a start: hands push each other away where they overlap, and nothing pulls."""
+def _frame_start(first: Start, angles: np.ndarray, frame: np.ndarray, place: np.ndarray, held: float) -> Start:
+    """A frame of the path as a start; ``held``: strength of the pulls of the pose it comes from."""
+    pulls = [(hand, part, target, held * weight) for hand, part, target, weight in first.pulls if held > 0.01]
     return replace(
         first, along=frame[..., 0], palm=frame[..., 1], place=place, angles=angles,
-        freedom=np.full_like(angles, 0.2), pulls=[], within=[], gap=None, elbows=np.zeros((2, 3)), loose=0.2,
+        freedom=np.full_like(angles, 0.2), pulls=pulls, within=[], gap=None, elbows=np.zeros((2, 3)), loose=0.2,
     )  # fmt: skip
 
 

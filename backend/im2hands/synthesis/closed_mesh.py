@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..errors import EnvironmentError_
@@ -28,10 +30,10 @@ class ClosedMesh:
         self.vertices = np.ascontiguousarray(vertices, dtype=np.float64)
         self.faces = np.ascontiguousarray(faces, dtype=np.int64)
         self.low, self.high = self.vertices.min(axis=0), self.vertices.max(axis=0)
+        self._igl = igl
         self._tree = igl.AABB()
         self._tree.init(self.vertices, self.faces)
-        self._winding = igl.FastWindingNumberBVH()
-        self._winding.init(self.vertices, self.faces)
+        self._winding: Any = None
 
     def nearest(self, points: np.ndarray) -> np.ndarray:
         """Nearest points (N, 3) of the surface to points (N, 3)."""
@@ -39,6 +41,9 @@ class ClosedMesh:
 
     def winding(self, points: np.ndarray) -> np.ndarray:
         """Winding numbers (N,): 0 outside, 1 inside, 2 where the mesh overlaps itself."""
+        if self._winding is None:  # hands far apart never need it
+            self._winding = self._igl.FastWindingNumberBVH()
+            self._winding.init(self.vertices, self.faces)
         result: np.ndarray = self._winding.winding_number(np.ascontiguousarray(points, dtype=np.float64))
         return result
 

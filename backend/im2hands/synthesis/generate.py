@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,10 +20,9 @@ from .. import __version__
 from ..datasets.scenes import SET_FILE, SceneSet, SceneWriter, SetInfo, encode_labels, encode_picture, read_info
 from ..datasets.scenes import Scene as StoredScene
 from ..errors import InputError
-from .cameras import Jitter, aim, crop_camera
+from .cameras import LONGEST, Jitter, View, aim, crop_camera
 from .choices import KINDS, RENDERERS, Kind
 from .clips import CLIP, ClipMaker
-from .closed_mesh import ClosedMesh
 from .interaction_modes import SINGLE_MODES, TWO_HAND_MODES
 from .labelling import PointLabeller, skin_depth, visible_keypoints
 from .painters import folder_digest, make_painter
@@ -35,8 +34,11 @@ MODES = (*TWO_HAND_MODES, *SINGLE_MODES, NO_HANDS)
 
 _SINGLES = {"crop": 0.10, "whole": 0.25, "clip": 0.0}
 _EMPTY = {"crop": 0.0, "whole": 0.08, "clip": 0.0}
-_BLOCKS_IN_SHARD = 4
+_BLOCKS_IN_SHARD = 2
 _VIEW, _LOOK, _POINTS = 10, 11, 12  # streams of random numbers beside those of the poses
+_VIEW_TRIES = 6
+_ALONG_ARM = 0.8
+"""Cosine of the angle between a forearm and the way from its wrist to the camera."""
 
 
 @dataclass(frozen=True)
@@ -163,21 +165,20 @@ class BlockMaker:
     def _view(self, index: int, pair: Pair) -> Scene:
         settings = self.settings
         rng = np.random.default_rng((settings.seed, index, _VIEW))
-        points = pair.keypoints[pair.present].reshape(-1, 3)
-        if settings.kind == "crop":
-            view = aim(points, rng, "crop", pair.view)
+        kind: Literal["crop", "whole"] = "crop" if settings.kind == "crop" else "whole"
+        longest = LONGEST if kind == "crop" else settings.size
+        view = self._good_view([pair], rng, kind, longest)
+        camera = view.camera
+        if kind == "crop":
+            points = pair.keypoints[pair.present].reshape(-1, 3)
             seen = points @ view.rotation.T + view.translation
-            camera = crop_camera(view.camera, seen, Jitter.draw(rng), settings.size)
-        else:
-            view = aim(points, rng, "whole", pair.view, settings.size)
-            camera = view.camera
+            camera = crop_camera(camera, seen, Jitter.draw(rng), settings.size)
         return in_camera(pair, view.rotation, view.translation, replace(camera, origin="file"))
 
     def _clip_views(self, number: int, pairs: list[Pair]) -> list[Scene]:
         """One camera for the whole clip, which drifts a little."""
         rng = np.random.default_rng((self.settings.seed, number, _VIEW))
-        points = np.concatenate([pair.keypoints[pair.present].reshape(-1, 3) for pair in pairs])
-        view = aim(points, rng, "crop", None, self.settings.size)
+        view = self._good_view(pairs, rng, "crop", self.settings.size)
         drift = 0.004 * rng.standard_normal(3)
         steps = np.linspace(-1, 1, len(pairs))
         return [
@@ -185,11 +186,29 @@ class BlockMaker:
             for pair, step in zip(pairs, steps, strict=True)
         ]
 
+    @staticmethod
+    def _good_view(pairs: list[Pair], rng: np.random.Generator, kind: Literal["crop", "whole"], longest: int) -> View:
+        """A camera that does not look along a forearm onto a hand behind it, where another can be found."""
+        points = np.concatenate([pair.keypoints[pair.present].reshape(-1, 3) for pair in pairs])
+        for _ in range(_VIEW_TRIES):
+            view = aim(points, rng, kind, pairs[0].view, longest)
+            hidden = False
+            for pair in (pairs[0], pairs[len(pairs) // 2], pairs[-1]):
+                wrist = pair.keypoints[pair.present, 0]
+                arm = pair.vertices[pair.present, -1] - wrist
+                towards = -(wrist + view.rotation.T @ view.translation)
+                cosine = (arm * towards).sum(axis=1)
+                cosine = cosine / np.linalg.norm(arm, axis=1) / np.linalg.norm(towards, axis=1)
+                hidden |= bool((cosine > _ALONG_ARM).any())
+            if not hidden:
+                break
+        return view
+
     def _stored(
         self, index: int, pair: Pair, scene: Scene, picture: bytes, labels: bytes, depth: np.ndarray
     ) -> StoredScene:
         rng = np.random.default_rng((self.settings.seed, index, _POINTS))
-        meshes = [ClosedMesh(pair.vertices[k], self.pairs.faces[k]) if pair.present[k] else None for k in (0, 1)]
+        meshes = self.pairs.meshes(pair)
         points = self.labeller.label(meshes, pair.keypoints, self.settings.points, rng)
         skin = np.stack(
             [np.zeros(21) if m is None else skin_depth(m, k) for m, k in zip(meshes, pair.keypoints, strict=True)]

@@ -19,7 +19,7 @@ from .interaction_modes import TIPS, Start
 from .joint_angles import BEND, LIMITS, SIDE_BEND, TWIST, rotations_from_angles, wrist_axes
 from .scene import MIRROR
 
-STEPS = 80
+STEPS = 60
 _SKIN = 0.0010
 """Metres that spheres of different hands keep between them: fingers are a little thicker than the spheres in them."""
 _FAR = 10.0
@@ -75,6 +75,7 @@ class PoseSolver:
         A palm frame's columns are the fingers' direction, where the palm faces, and the thumb's side.
         """
         pairs = len(angles)
+        frame = _orthonormal(frame)
         rest, heads = self.model.rest(shape)
         rotations = rotations_from_angles(self.model, heads, angles.reshape(2 * pairs, -1))
         vertices, keypoints = self.model.pose(rest, heads, rotations)
@@ -365,6 +366,15 @@ def _from_vector(turn: Tensor) -> Tensor:
     """Rotation matrices (..., 3, 3) of rotation vectors (..., 3), differentiable at zero."""
     angle = (turn.square().sum(-1) + 1e-12).sqrt()
     return rodrigues(angle, turn / angle[..., None])
+
+
+def _orthonormal(frame: Tensor) -> Tensor:
+    """Palm frames (B, 2, 3, 3) of left and right hands without what rounding did to them."""
+    along = _unit(frame[..., 0])
+    palm = frame[..., 1]
+    palm = _unit(palm - (palm * along).sum(-1, keepdim=True) * along)
+    sign = torch.tensor([-1.0, 1.0], dtype=frame.dtype)[:, None]
+    return torch.stack([along, palm, sign * torch.linalg.cross(along, palm)], dim=-1)
 
 
 def _unit(vectors: Tensor) -> Tensor:

@@ -463,7 +463,7 @@ def _pinch(rng: np.random.Generator) -> Start:
     first = int(rng.integers(1, 6 - number))
     for finger in range(first, first + number):
         _fingers(made.angles, hand, (45, 45, 25), (finger,))
-        made.within.append((hand, TIPS[finger], "thumb_tip", 3.0))
+        made.within.append((hand, TIPS[finger], "thumb_tip", 6.0))
     _fingers(made.angles, hand, (20, 20, 20), (0,))
     made.freedom[hand] = 0.5
     return made

@@ -6,7 +6,7 @@ place, since sums in a batch may differ in the last bit between batch sizes: a s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from .interaction_modes import SINGLE_MODES, TOUCHING_MODES, Start, draw_mode, s
 from .poses import random_shape
 from .scene import NO_HANDS, hand_faces
 
-BLOCK = 64
+BLOCK = 128
 """Scenes that are posed together."""
 
 PENETRATION = 0.003
@@ -45,7 +45,8 @@ class Pair:
         mode: name. present: (2,) bool. shape: of 2 hands. angles: (2, 24). rotations: (2, 22, 3, 3). turn: (2, 3, 3),
             shift: (2, 3) model (mirrored for the left) to body frame. vertices: (2, 1843, 3), keypoints: (2, 21, 3).
         view: (3,) direction the camera should look along, zero for any. depth: metres of penetration, measured.
-        gap: metres between the hands, infinite where they are far apart or one is alone.
+        gap: metres between the hands, infinite where they are far apart or one is alone. meshes: the same vertices with
+            search trees, once they were built; None for a hand that is not there.
     """
 
     mode: str
@@ -60,6 +61,7 @@ class Pair:
     view: np.ndarray
     depth: float = 0.0
     gap: float = np.inf
+    meshes: tuple[ClosedMesh | None, ...] | None = None
 
 
 @dataclass
@@ -95,7 +97,7 @@ class PairMaker:
         self.faces = (hand_faces(self.model, 0), hand_faces(self.model, 1))
 
     def block(self, seed: int, number: int, singles: float = 0.1, empty: float = 0.0) -> tuple[list[Pair], Tally]:
-        """The 64 poses of block ``number`` of the set of ``seed``.
+        """The 128 poses of block ``number`` of the set of ``seed``.
 
         Args:
             singles: share of scenes with one hand. empty: share of scenes without any.
@@ -154,7 +156,16 @@ class PairMaker:
             contact = measure_contact(first, second, look, offset)
         if not acceptable(contact, begun.mode):
             return None
-        return moved(made, offset, contact)
+        made = replace(made, depth=contact.depth, gap=contact.gap, meshes=(first, second))
+        return moved(made, offset) if offset.any() else made
+
+    def meshes(self, pair: Pair) -> tuple[ClosedMesh | None, ...]:
+        """The pair's meshes with search trees."""
+        built = pair.meshes or (None, None)
+        return tuple(
+            mesh or ClosedMesh(pair.vertices[k], self.faces[k]) if pair.present[k] else None
+            for k, mesh in enumerate(built)
+        )
 
     def _nobody(self, shape: HandShape) -> Pair:
         turn = torch.eye(3, dtype=torch.float64).repeat(2, 1, 1)
@@ -188,16 +199,14 @@ def _mending(contact: Contact, mode: str) -> np.ndarray | None:
     return None
 
 
-def moved(pair: Pair, offset: np.ndarray, contact: Contact) -> Pair:
+def moved(pair: Pair, offset: np.ndarray) -> Pair:
     """The pair with its right hand moved by ``offset`` (3,) metres."""
     shift, vertices, keypoints = pair.shift.clone(), pair.vertices.copy(), pair.keypoints.copy()
     shift[1] += torch.from_numpy(offset)
     vertices[1] += offset
     keypoints[1] += offset
-    return Pair(
-        pair.mode, pair.present, pair.shape, pair.angles, pair.rotations, pair.turn, shift, vertices, keypoints,
-        pair.view, contact.depth, contact.gap,
-    )  # fmt: skip
+    meshes = pair.meshes and (pair.meshes[0], None)
+    return replace(pair, shift=shift, vertices=vertices, keypoints=keypoints, meshes=meshes)
 
 
 def pair_of(pairs: PosedPairs, row: int, begun: Start) -> Pair:

@@ -12,9 +12,11 @@ from im2hands.datasets.scene_points import label_points, scene_hands
 from im2hands.datasets.scenes import SceneSet, shard_path
 from im2hands.errors import InputError
 from im2hands.hands import SIDES
+from im2hands.synthesis import clips as clips_module
 from im2hands.synthesis import generate as generate_module
 from im2hands.synthesis import pairs as pairs_module
 from im2hands.synthesis.cameras import Jitter, aim, crop_camera
+from im2hands.synthesis.clips import ClipMaker
 from im2hands.synthesis.closed_mesh import ClosedMesh
 from im2hands.synthesis.generate import MODES, Settings, generate, in_camera
 from im2hands.synthesis.hand_model import FINGER_BONES, HandModel
@@ -24,7 +26,6 @@ from im2hands.synthesis.labelling import PointLabeller
 from im2hands.synthesis.pairs import PENETRATION, Pair, PairMaker
 from im2hands.synthesis.poses import random_shape
 from im2hands.synthesis.scene import rebuild
-from scipy.spatial import cKDTree
 
 BLOCK = 36
 PLAIN = Settings(renderer="none", points=48, size=64, seed=3)
@@ -111,8 +112,11 @@ def test_one_hand_closes_on_itself_where_it_should(maker):
         if begun.mode == "pinch":
             ends = [FINGER_BONES[TIPS.index(pull[1])][2] for pull in begun.within]
             skin = posed.vertices[row, hand, :-1].numpy()
-            thumb, fingers = skin[moved_by == FINGER_BONES[0][2]], skin[np.isin(moved_by, ends)]
-            assert cKDTree(thumb).query(fingers)[0].min() < 0.004
+            fingers = np.ascontiguousarray(skin[np.isin(moved_by, ends)])
+            faces = maker.faces[hand]
+            thumb = np.isin(faces, np.flatnonzero(moved_by == FINGER_BONES[0][2])).all(axis=1)
+            squared = igl.point_mesh_squared_distance(fingers, skin, np.ascontiguousarray(faces[thumb]))[0]
+            assert np.sqrt(squared.min()) < 0.004
         else:
             palm = np.linalg.norm(points[9] - points[0])
             for tip in (8, 12, 16):
@@ -237,7 +241,9 @@ def test_another_seed_gives_other_scenes(maker, monkeypatch):
     assert not np.array_equal(one[0].vertices, other[0].vertices, equal_nan=True)
 
 
-def test_whole_pictures_hold_no_one_or_two_small_hands(tmp_path, small_blocks):
+def test_whole_pictures_hold_no_one_or_two_small_hands(tmp_path, small_blocks, monkeypatch):
+    for module in (pairs_module, generate_module):
+        monkeypatch.setattr(module, "BLOCK", 24)
     generate(tmp_path / "set", 24, Settings("whole", 1, 0, 160, "none"))
     scenes = SceneSet(tmp_path / "set")
     hands = [int(scenes.scene(k).present.sum()) for k in range(24)]
@@ -269,3 +275,17 @@ def test_another_set_is_not_mixed_with(tmp_path, small_blocks):
     np.savez(tmp_path / "set" / "mine.npz", a=1)
     with pytest.raises(InputError, match="other files"):
         generate(tmp_path / "set", 2, PLAIN)
+
+
+def test_a_clip_moves_smoothly_and_keeps_the_limit(maker, monkeypatch):
+    monkeypatch.setattr(clips_module, "CLIP", 16)
+    frames, tally = ClipMaker(maker).clip(0, 1)
+    assert len(frames) == 16 and sum(tally.tried.values()) >= 1
+    assert max(pair.depth for pair in frames) <= PENETRATION
+    assert len({pair.mode for pair in frames}) > 1  # this one comes together and parts
+    points = np.stack([pair.keypoints for pair in frames])
+    step = np.linalg.norm(np.diff(points, axis=0), axis=-1)
+    bend = np.linalg.norm(np.diff(points, 2, axis=0), axis=-1)
+    assert 0.001 < step.max() < 0.05 and bend.max() < 0.02
+    lengths = np.linalg.norm(points[:, :, 6] - points[:, :, 5], axis=-1)
+    assert np.ptp(lengths, axis=0).max() < 1e-9
