@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-SIZE = 256
+SIZE = 192
 KINDS = ("plain", "gradient", "noise", "checks", "planks", "clutter", "clutter", "clutter")
 
 
 def made_up_background(seed: int) -> np.ndarray:
-    """(256, 256, 3) uint8 picture; the same seed gives the same one."""
+    """(192, 192, 3) uint8 picture; the same seed gives the same one."""
     rng = np.random.default_rng([seed, 0xBAC])
     kind = KINDS[rng.integers(len(KINDS))]
     image = _PAINTERS[kind](rng)
@@ -26,7 +26,7 @@ def _colour(rng: np.random.Generator) -> np.ndarray:
 
 
 def _octaves(rng: np.random.Generator, first: int, count: int) -> np.ndarray:
-    """(256, 256) noise of ``count`` octaves from ``first`` cells a side on, about unit spread."""
+    """(192, 192) noise of ``count`` octaves from ``first`` cells a side on, about unit spread."""
     import cv2
 
     total = np.zeros((SIZE, SIZE), np.float32)

@@ -39,7 +39,7 @@ def procedural_skin(mesh: HandMesh, atlas: SkinAtlas, seed: int) -> SkinMap:
 
 
 def noise(position: np.ndarray, scale: float, rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise (N,) at positions (N, 3), of about unit spread with features of ``scale`` metres, without seams in the texture."""
+    """Smooth noise (N,) of about unit spread at positions (N, 3), with features of ``scale`` metres."""
     grid = rng.standard_normal((48, 48, 48)).astype(np.float32)
     place = (position / scale).T + rng.uniform(0, 48, 3)[:, None]
     return 1.6 * ndimage.map_coordinates(grid, place, order=1, mode="grid-wrap")

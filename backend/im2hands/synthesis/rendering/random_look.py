@@ -28,6 +28,7 @@ from .look import (
 _TONES = (
     np.array([[238, 203, 184], [226, 178, 150], [205, 150, 118], [168, 114, 82], [122, 78, 56], [84, 54, 42]]) / 255
 )
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 INFRARED_SHARE = 0.05
 GREY_SHARE = 0.05
 
@@ -49,7 +50,7 @@ def random_look(rng: np.random.Generator, assets: Assets, hands: int = 2) -> Loo
         skin=skin,
         lighting=lighting,
         background=_background(rng, assets, infrared, bool(people)),
-        camera=_camera(rng, skin, infrared),
+        camera=_camera(rng, assets, skin, lighting, infrared),
         sleeve=sleeve,
         rings=tuple(rings),
         watch=watch,
@@ -83,6 +84,7 @@ def _skin(rng: np.random.Generator, assets: Assets, infrared: bool) -> Skin:
     else:
         # The pictures' tones are redder and lighter than skin measured under white light.
         tone = 0.8 * assets.skin(index).tone ** np.array([1.15, 1.0, 0.95])
+        tone = 0.85 * tone + 0.15 * float(tone @ _LUMINANCE)
         palm = np.ones(3)
     tone = tone * math.exp(rng.normal(0, 0.14)) * np.exp(rng.normal(0, 0.05, 3))
     if infrared:  # skin reflects near infra-red alike, whatever its tone
@@ -95,7 +97,7 @@ def _skin(rng: np.random.Generator, assets: Assets, infrared: bool) -> Skin:
         tone=_vector(np.clip(tone, 0.015, 0.75)),
         palm=_vector(palm),
         detail=float(rng.uniform(0.8, 1.25)) * (0.5 if infrared else 1.0),
-        bump=float(rng.uniform(0.0002, 0.0011)),
+        bump=float(rng.uniform(0.0001, 0.0007)),
         flush=float(rng.uniform(0.1, 1.0)),
         roughness=float(rng.uniform(0.48, 0.75)),
         specular=float(rng.uniform(0.012, 0.030)),
@@ -130,7 +132,7 @@ def _lighting(rng: np.random.Generator, assets: Assets, infrared: bool) -> Light
     camera_up = Rotation.from_euler("x", 180, degrees=True)
     turn = Rotation.from_euler("yxz", [rng.uniform(0, 360), tilt, rng.normal(0, 15)], degrees=True) * camera_up
     axes = turn.as_matrix()
-    share = float(rng.beta(1.6, 1.6))  # how much of the light is directed
+    share = float(rng.beta(1.5, 2.0))  # how much of the light is directed
     if infrared:
         share = float(rng.uniform(0.75, 0.95))
     directions = [_direction(rng) for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.4, 0.3, 0.2, 0.1])))]
@@ -265,18 +267,27 @@ def _background(rng: np.random.Generator, assets: Assets, infrared: bool, person
     )
 
 
-def _camera(rng: np.random.Generator, skin: Skin, infrared: bool) -> CameraEffects:
+def _illuminant(assets: Assets, lighting: Lighting) -> np.ndarray:
+    """(3,) colour of all light together, its luminance 1."""
+    around = assets.environment(lighting.environment).irradiance[0] * lighting.ambient
+    total = around + 0.5 * np.sum([light.colour for light in lighting.lights], axis=0)
+    return total / float(total @ _LUMINANCE)
+
+
+def _camera(rng: np.random.Generator, assets: Assets, skin: Skin, lighting: Lighting, infrared: bool) -> CameraEffects:
     # Cameras expose darker scenes longer, but not all the way.
-    luminance = float(np.dot(skin.tone, (0.2126, 0.7152, 0.0722)))
+    luminance = float(np.array(skin.tone) @ _LUMINANCE)
     exposure = 1.05 * (0.33 / luminance) ** 0.4 * math.exp(rng.normal(0, 0.25))
-    warm, green = rng.normal(0, 0.07), rng.normal(0, 0.025)
+    warm, green = rng.normal(0, 0.06), rng.normal(0, 0.02)
+    # Their white balance follows the light, not all the way either.
+    balance = _illuminant(assets, lighting) ** -rng.uniform(0.5, 1.0)
     grey = infrared or rng.random() < GREY_SHARE
     noisy = rng.random()
     shot = float(10 ** rng.uniform(-4.6, -2.9)) if noisy < 0.75 else 0.0
     read = float(10 ** rng.uniform(-3.0, -1.6)) if noisy < 0.75 else 0.0
     return CameraEffects(
         exposure=exposure,
-        white_balance=_vector(np.exp(np.array([warm, green, -warm]))),
+        white_balance=_vector(balance * np.exp(np.array([warm, green, -warm]))),
         vignette=float(rng.uniform(0, 0.45)) if rng.random() < 0.4 or infrared else 0.0,
         filmic=float(rng.random()),
         contrast=float(rng.uniform(0.85, 1.15)),

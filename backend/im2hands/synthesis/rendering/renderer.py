@@ -93,7 +93,7 @@ class Renderer:
         self._shadow_target = gl.framebuffer(depth_attachment=self._shadow_map)
         self._parts = self._texture(assets.atlas.parts)
         self._patterns = self._texture(patterns())
-        self._picture = gl.texture((256, 256), 3)
+        self._picture = gl.texture((1, 1), 3)
         self._skins: dict[int, Any] = {}
         self._reflections: dict[int, Any] = {}
         self._views: dict[int, Any] = {}
@@ -138,7 +138,7 @@ class Renderer:
         self._upload_solids(solids, faces)
         self._upload_frame(posed, camera, look)
         self._bind_textures(look)
-        return self._draw_passes(camera, len(posed), 3 * len(faces))
+        return self._draw_passes(camera, [hand.side for hand in posed], 3 * len(faces))
 
     # -- what one picture sends to the driver
 
@@ -199,6 +199,7 @@ class Renderer:
         if self._picture.size != size:
             self._picture.release()
             self._picture = self._gl.texture(size, 3)
+            self._picture.repeat_x = self._picture.repeat_y = False
         self._picture.write(np.ascontiguousarray(picture).tobytes(), alignment=1)
         self._picture.build_mipmaps()
         bound = {
@@ -215,34 +216,39 @@ class Renderer:
 
     # -- passes
 
-    def _draw_passes(self, camera: Camera, hands: int, solid_indices: int) -> Rendered:
+    def _draw_passes(self, camera: Camera, sides: Sequence[Side], solid_indices: int) -> Rendered:
         gl = self._gl
         size = (camera.width, camera.height)
         labels, colour, resolved = self._targets(size)
         self._frame.bind_to_uniform_block(0)
         gl.enable_only(gl.DEPTH_TEST)
         gl.depth_func = "<="
-        hand_indices = hands * self._indices_per_hand
+        count = self._indices_per_hand
 
-        def draw(hand: Any, solid: Any) -> None:
-            if hand_indices:
-                hand.render(vertices=hand_indices)
+        def draw(hand: Any, solid: Any, hidden: str) -> None:
+            gl.enable(gl.CULL_FACE)
+            gl.cull_face = hidden
+            for k, side in enumerate(sides):
+                # The picture's rows run down, so that a right hand's faces turn clockwise; a left hand is mirrored.
+                gl.front_face = "cw" if side == "right" else "ccw"
+                hand.render(vertices=count, first=k * count)
+            gl.disable(gl.CULL_FACE)
             if solid_indices:
                 solid.render(vertices=solid_indices)
 
         self._shadow_target.use()
         self._shadow_target.clear(depth=1.0)
         gl.polygon_offset = (2.0, 4.0)
-        draw(self._hand_shadow, self._solid_shadow)
+        draw(self._hand_shadow, self._solid_shadow, "front")
         gl.polygon_offset = (0.0, 0.0)
         labels.use()
         labels.clear(depth=1.0)
-        draw(self._hand_label, self._solid_label)
+        draw(self._hand_label, self._solid_label, "back")
         # With one sample a pixel the colour pass finds the depths of the label pass and shades each pixel once.
         colour.use()
         if self._samples > 1:
             colour.clear(depth=1.0)
-        draw(self._hand_colour, self._solid_colour)
+        draw(self._hand_colour, self._solid_colour, "back")
         self._backdrop.render(vertices=3)
         if self._samples > 1:
             gl.copy_framebuffer(resolved, colour)

@@ -89,18 +89,18 @@ Shape = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 def unit_shape(kind: str) -> Shape:
     """Points, normals, uv and faces of a box, stick (cylinder along y) or ball of size 1 about the origin."""
     if kind == "ball":
-        return ball(24, 16)
+        return ball(np.linspace(0, 1, 24), np.linspace(0, 1, 16))
     return _box() if kind == "box" else _stick()
 
 
-def ball(columns: int, rows: int) -> Shape:
-    """A sphere of diameter 1 as a grid; uv in (0, 1)."""
-    v, u = np.meshgrid(np.linspace(0, 1, rows), np.linspace(0, 1, columns), indexing="ij")
+def ball(columns: np.ndarray, rows: np.ndarray) -> Shape:
+    """A sphere of diameter 1 as a grid of columns around y and rows from -y to +y, both 0 to 1; 0.5 looks to +z."""
+    v, u = np.meshgrid(rows, columns, indexing="ij")
     normals = np.stack(
         [np.sin(np.pi * v) * np.sin(2 * np.pi * u), -np.cos(np.pi * v), -np.sin(np.pi * v) * np.cos(2 * np.pi * u)], -1
     ).reshape(-1, 3)
     uv = np.stack([u.ravel(), v.ravel()], axis=1)
-    return normals / 2, normals, uv, grid_faces(rows, columns)
+    return normals / 2, normals, uv, grid_faces(len(rows), len(columns))
 
 
 def _box() -> Shape:

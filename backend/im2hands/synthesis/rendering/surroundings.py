@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -10,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from .accessories import PosedHand
 from .hand_mesh import HandMesh
 from .look import Look, Person, Thing
-from .solids import SKIN_GLOSS, Material, SolidBatch, ball, place_shape
+from .solids import SKIN_GLOSS, Material, Shape, SolidBatch, ball, place_shape
 
 BEHIND_LABEL = 0
 
@@ -55,7 +56,7 @@ def _person(batch: SolidBatch, mesh: HandMesh, hands: Sequence[PosedHand], perso
     at = np.array([middle[0] + person.offset[0], middle[1] + person.offset[1], every[:, 2].max() + person.distance])
     tone = np.array(look.skin.tone) * 0.95
     turn = Rotation.from_rotvec([0, 0, person.tilt]).as_matrix()
-    skin = Material((float(tone[0]), float(tone[1]), float(tone[2])), SKIN_GLOSS, False, 0, 0.25, 3.0, BEHIND_LABEL)
+    skin = Material((float(tone[0]), float(tone[1]), float(tone[2])), SKIN_GLOSS, False, 0, 0.12, 2.0, BEHIND_LABEL)
     shirt = skin if person.bare else Material.of(person.shirt, label=BEHIND_LABEL)
     depth = 0.13
     trunk = at + turn @ np.array([0.0, 0.42, depth + 0.02])
@@ -65,43 +66,55 @@ def _person(batch: SolidBatch, mesh: HandMesh, hands: Sequence[PosedHand], perso
         _head(batch, at + np.array([0, 0, depth]), turn, tone, person, skin)
 
 
+@lru_cache(maxsize=1)
+def _head_ball() -> Shape:
+    """A ball whose corners crowd where the face is."""
+    across, down = np.linspace(-1, 1, 61), np.linspace(-1, 1, 56)
+    columns = 0.5 * (0.35 * across + 0.65 * across**3)
+    rows = 0.53 + 0.5 * (0.6 * down + 0.4 * down**3)
+    return ball(columns, np.clip(rows, 0, 1))
+
+
 def _head(
     batch: SolidBatch, at: np.ndarray, turn: np.ndarray, tone: np.ndarray, person: Person, skin: Material
 ) -> None:
     """A head that looks at the camera: eyes, brows, nose, mouth and hair as colours and bulges of an ellipsoid."""
     rng = np.random.default_rng([person.seed, 0xFACE])
-    _, normals, uv, faces = ball(64, 48)
-    d = normals  # y up or down: the camera's y points down, so the chin is at +y
+    _, d, uv, faces = _head_ball()  # the camera's y points down: the chin is at +y, the face looks to -z
     colours = np.tile(tone, (len(d), 1))
-    front = np.clip(-d[:, 2], 0, 1)
+    wide, high = rng.normal(1, 0.08, 2)
 
-    def spot(x: float, y: float, wide: float, high: float) -> np.ndarray:
-        return np.exp(-(((d[:, 0] - x) / wide) ** 2) - ((d[:, 1] - y) / high) ** 2) * (front > 0.2)
+    def spot(x: float, y: float, width: float, height: float) -> np.ndarray:
+        place = ((d[:, 0] - wide * x) / width) ** 2 + ((d[:, 1] - high * y) / height) ** 2
+        return np.exp(-(place**1.5)) * (d[:, 2] < -0.2)
 
-    shape = d * np.array([0.5, 0.5, 0.5])
-    nose = spot(0, 0.10, 0.09, 0.16) + 0.6 * spot(0, 0.20, 0.13, 0.06)
-    shape[:, 2] -= 0.10 * nose
-    shape[:, 2] += 0.04 * (spot(-0.34, -0.06, 0.15, 0.08) + spot(0.34, -0.06, 0.15, 0.08))
-    shape[:, 0] *= 1.0 - 0.22 * np.clip(d[:, 1], 0, 1) ** 1.5
-    hair_line = -0.45 + 0.1 * rng.normal()
-    hair = np.clip(((hair_line - d[:, 1]) + 0.75 * (d[:, 2] + 0.25)) * 8, 0, 1)
-    mouth = spot(0, 0.47, 0.23, 0.055)
-    eyes = spot(-0.34, -0.03, 0.12, 0.05) + spot(0.34, -0.03, 0.12, 0.05)
-    pupils = spot(-0.34, -0.03, 0.045, 0.045) + spot(0.34, -0.03, 0.045, 0.045)
-    brows = spot(-0.34, -0.20, 0.17, 0.035) + spot(0.34, -0.20, 0.17, 0.035)
-    cheeks = spot(-0.5, 0.25, 0.2, 0.15) + spot(0.5, 0.25, 0.2, 0.15)
+    def pair(x: float, y: float, width: float, height: float) -> np.ndarray:
+        return spot(-x, y, width, height) + spot(x, y, width, height)
+
+    shape = 0.5 * d
+    nose = spot(0, 0.08, 0.10, 0.22) + 0.8 * spot(0, 0.20, 0.15, 0.08)
+    shape[:, 2] -= 0.10 * nose + 0.03 * spot(0, 0.47, 0.25, 0.09) + 0.03 * pair(0.5, 0.22, 0.25, 0.2)
+    shape[:, 2] += 0.05 * pair(0.34, -0.04, 0.17, 0.10)
+    shape[:, 0] *= 1.0 - 0.25 * np.clip(d[:, 1], 0, 1) ** 1.5
+    hair_line = rng.normal(-0.34, 0.14)
+    hair = np.clip(((hair_line - d[:, 1]) + 0.6 * (d[:, 2] + 0.35)) * 8, 0, 1)
+    beard = (rng.random() < 0.2) * spot(0, 0.75, 0.55, 0.40) * (1 - spot(0, 0.47, 0.2, 0.05))
     hair_colour = np.array(person.hair)
     for mask, colour in (
-        (0.35 * cheeks, tone * (1.05, 0.7, 0.7)),
-        (0.8 * mouth, tone * (0.75, 0.4, 0.42)),
-        (0.8 * eyes, np.full(3, 0.55)),
-        (np.minimum(1.3 * pupils, 1), np.full(3, 0.02)),
-        (0.8 * brows, hair_colour),
+        (0.5 * pair(0.34, -0.05, 0.22, 0.14), 0.55 * tone),
+        (0.4 * pair(0.5, 0.25, 0.2, 0.15), tone * (1.1, 0.75, 0.75)),
+        (0.6 * pair(0.07, 0.24, 0.045, 0.03), 0.25 * tone),
+        (0.9 * spot(0, 0.47, 0.24, 0.065), tone * (0.8, 0.42, 0.45)),
+        (0.7 * spot(0, 0.47, 0.20, 0.015), 0.25 * tone),
+        (0.8 * pair(0.34, -0.03, 0.13, 0.05), 0.15 + 0.5 * tone),
+        (pair(0.34, -0.03, 0.06, 0.06), np.full(3, 0.02)),
+        (0.9 * pair(0.34, -0.20, 0.19, 0.045), 0.6 * hair_colour),
+        (0.8 * beard, hair_colour),
         (hair, hair_colour),
     ):
         colours += np.clip(mask, 0, 1)[:, None] * (colour - colours)
     shape *= 1 + 0.09 * hair[:, None]
     size = np.array([0.155, 0.225, 0.19])
-    bent = (normals / size) @ turn.T
+    bent = (d / size) @ turn.T
     bent /= np.linalg.norm(bent, axis=1, keepdims=True)
     batch.add((shape * size) @ turn.T + at, bent, uv, faces, skin, colours)
