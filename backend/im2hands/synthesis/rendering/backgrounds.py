@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
-SIZE = 192
+SIZE = 160
 KINDS = ("plain", "gradient", "noise", "checks", "planks", "clutter", "clutter", "clutter")
 
 
 def made_up_background(seed: int) -> np.ndarray:
-    """(192, 192, 3) uint8 picture; the same seed gives the same one."""
+    """(160, 160, 3) uint8 picture; the same seed gives the same one."""
     rng = np.random.default_rng([seed, 0xBAC])
     kind = KINDS[rng.integers(len(KINDS))]
     image = _PAINTERS[kind](rng)
     if kind != "plain" and rng.random() < 0.6:
-        image = image + _octaves(rng, 3, 4)[..., None] * rng.uniform(4, 25)
-    image = image + rng.normal(0, rng.uniform(0, 5), (SIZE, SIZE, 1))
+        image = image + _octaves(rng, 3, 4)[..., None] * np.float32(rng.uniform(4, 25))
+    image = image + rng.standard_normal((SIZE, SIZE, 1), dtype=np.float32) * np.float32(rng.uniform(0, 5))
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
     """A colour as things have them: often greyish, seldom loud."""
     value, loud = rng.uniform(15, 235), rng.beta(1.2, 3.0)
-    return np.clip(value + loud * rng.uniform(-150, 150, 3), 0, 255)
+    return np.clip(value + loud * rng.uniform(-150, 150, 3), 0, 255).astype(np.float32)
 
 
 def _octaves(rng: np.random.Generator, first: int, count: int) -> np.ndarray:
-    """(192, 192) noise of ``count`` octaves from ``first`` cells a side on, about unit spread."""
+    """(160, 160) noise of ``count`` octaves from ``first`` cells a side on, about unit spread."""
     import cv2
 
     total = np.zeros((SIZE, SIZE), np.float32)
@@ -38,19 +38,22 @@ def _octaves(rng: np.random.Generator, first: int, count: int) -> np.ndarray:
 
 
 def _plain(rng: np.random.Generator) -> np.ndarray:
-    return np.broadcast_to(_colour(rng), (SIZE, SIZE, 3)) + _octaves(rng, 1, 2)[..., None] * rng.uniform(0, 8)
+    return np.broadcast_to(_colour(rng), (SIZE, SIZE, 3)) + _octaves(rng, 1, 2)[..., None] * np.float32(
+        rng.uniform(0, 8)
+    )
 
 
 def _gradient(rng: np.random.Generator) -> np.ndarray:
     angle = rng.uniform(0, 2 * np.pi)
-    y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE - 0.5
-    t = np.clip(0.5 + x * np.cos(angle) + y * np.sin(angle), 0, 1)[..., None]
+    place = np.arange(SIZE, dtype=np.float32) / SIZE - 0.5
+    slope = place * np.float32(np.cos(angle)) + place[:, None] * np.float32(np.sin(angle))
+    t = np.clip(0.5 + slope, 0, 1)[..., None]
     return _colour(rng) * (1 - t) + _colour(rng) * t
 
 
 def _noise(rng: np.random.Generator) -> np.ndarray:
     field = _octaves(rng, int(rng.integers(2, 9)), 5)
-    t = 1 / (1 + np.exp(-field * rng.uniform(0.6, 3)))[..., None]
+    t = 1 / (1 + np.exp(-field * np.float32(rng.uniform(0.6, 3))))[..., None]
     return _colour(rng) * (1 - t) + _colour(rng) * t
 
 

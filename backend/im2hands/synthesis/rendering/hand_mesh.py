@@ -130,7 +130,7 @@ class HandMesh:
     def vertex_normals(self, vertices: np.ndarray) -> np.ndarray:
         """(1843, 3) unit normals, outward for a right hand (a left hand's point inward)."""
         a, b, c = (vertices[self._normal_faces[:, k]] for k in range(3))
-        normals = self._face_to_vertex @ np.cross(b - a, c - a)
+        normals = self._face_to_vertex @ cross(b - a, c - a)
         return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
     def drawn(self, vertices: np.ndarray, left: bool, bend: np.ndarray) -> np.ndarray:
@@ -282,6 +282,12 @@ def _leaves(
         return face, np.full(3, 1 / 3)
     face = int(hits[np.argmin(distance[hits])])
     return face, np.array([1 - u[face] - v[face], u[face], v[face]])
+
+
+def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cross products of (..., 3), in half the time of NumPy's."""
+    (ax, ay, az), (bx, by, bz) = np.moveaxis(a, -1, 0), np.moveaxis(b, -1, 0)
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)
 
 
 def grid_faces(rows: int, columns: int, closed: bool = False) -> np.ndarray:

@@ -84,7 +84,7 @@ def _skin(rng: np.random.Generator, assets: Assets, infrared: bool) -> Skin:
     else:
         # The pictures' tones are redder and lighter than skin measured under white light.
         tone = 0.8 * assets.skin(index).tone ** np.array([1.15, 1.0, 0.95])
-        tone = 0.85 * tone + 0.15 * float(tone @ _LUMINANCE)
+        tone = 0.9 * tone + 0.1 * float(tone @ _LUMINANCE)
         palm = np.ones(3)
     tone = tone * math.exp(rng.normal(0, 0.14)) * np.exp(rng.normal(0, 0.05, 3))
     if infrared:  # skin reflects near infra-red alike, whatever its tone

@@ -253,9 +253,12 @@ class Renderer:
         if self._samples > 1:
             gl.copy_framebuffer(resolved, colour)
         height, width = camera.height, camera.width
-        image = np.frombuffer(resolved.read(components=3, alignment=1), np.uint8).reshape(height, width, 3)
+        # Four components come as they are stored; three would be converted one by one.
+        image = np.frombuffer(resolved.read(components=4, alignment=1), np.uint8).reshape(height, width, 4)
         both = np.frombuffer(labels.read(components=2, dtype="f4", alignment=1), np.float32).reshape(height, width, 2)
-        return Rendered(image, both[..., 0].astype(np.uint8), np.ascontiguousarray(both[..., 1]))
+        return Rendered(
+            np.ascontiguousarray(image[..., :3]), both[..., 0].astype(np.uint8), np.ascontiguousarray(both[..., 1])
+        )
 
     # -- what is made once
 

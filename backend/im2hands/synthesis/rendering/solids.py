@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .hand_mesh import grid_faces
+from .hand_mesh import cross, grid_faces
 from .look import Cloth, Vector
 
 # position 3, normal 3, texture coordinates 2, colour 3, material 4 (gloss, metal, pattern, its strength), label 1
@@ -70,7 +70,7 @@ class SolidBatch:
         along = np.gradient(points, axis=0)
         padded = np.concatenate([points[:, -2:-1], points, points[:, 1:2]], axis=1)
         around = padded[:, 2:] - padded[:, :-2]
-        normals = np.cross(around, along)
+        normals = cross(around, along)
         normals /= np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-12)
         rows, columns = points.shape[:2]
         self.add(points.reshape(-1, 3), normals.reshape(-1, 3), uv.reshape(-1, 2), grid_faces(rows, columns), material)

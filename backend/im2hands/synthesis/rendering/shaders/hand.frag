@@ -27,7 +27,7 @@ void main() {
     vec3 n = bumped(smooth_normal, skin_tone.w * (1.0 - 0.85 * part.r));
 
     vec3 detail = skin.rgb * skin.rgb / 0.35;
-    vec3 albedo = skin_tone.rgb * pow(max(detail, 0.02), vec3(skin_surface.w));
+    vec3 albedo = skin_tone.rgb * max(mix(vec3(1.0), detail, skin_surface.w), 0.05);
     albedo *= mix(vec3(1.0), palm_gain.rgb, part.g);
     albedo *= mix(vec3(1.0), vec3(1.10, 0.86, 0.86), part.b * palm_gain.w);
     vec3 bed = mix(nail_colour.rgb, vec3(0.72, 0.66, 0.58), part.a * (1.0 - nail_colour.w) * 0.7);
@@ -40,7 +40,7 @@ void main() {
     // Light that leaves the skin elsewhere has been smoothed: red is blurred most.
     vec3 n_red = normalize(mix(n, smooth_normal, 0.75 * skin_surface.z));
     // Occlusion of skin by skin is filled by red light.
-    vec3 tinted = pow(vec3(open), vec3(1.0, 1.22, 1.35) - 0.3 * albedo);
+    vec3 tinted = deepened(open, clamp(vec3(0.0, 0.22, 0.35) - 0.3 * albedo, 0.0, 1.0));
 
     float lit = sunlight(position, smooth_normal);
     vec3 diffuse = vec3(ambient(n_red).r, ambient(n).gb) * tinted;
@@ -49,7 +49,7 @@ void main() {
     for (int k = 0; k < lights; k++) {
         vec3 l = light_direction[k].xyz;
         float share = k == 0 ? lit : mix(1.0, open, 0.7);
-        vec3 shade = pow(vec3(share), vec3(1.0, 1.25, 1.4));
+        vec3 shade = deepened(share, vec3(0.0, 0.25, 0.4));
         vec3 cosine = vec3(dot(n_red, l), vec2(dot(n, l)));
         vec3 wrapped = max((cosine + wrap) / (1.0 + wrap), 0.0);
         wrapped *= (wrapped + wrap) / (1.0 + wrap);  // soft foot at the terminator

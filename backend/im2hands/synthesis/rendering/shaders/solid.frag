@@ -29,7 +29,7 @@ void main() {
         diffuse += light_colour[k].rgb * max((cosine + wrap) / (1.0 + wrap), 0.0) * share;
         specular += light_colour[k].rgb * share * max(cosine, 0.0) * highlight(n, view, l, roughness) * f0;
     }
-    float grazing = pow(1.0 - clamp(dot(n, view), 0.0, 1.0), 5.0);
+    float grazing = fresnel(0.0, dot(n, view));
     specular += mirrored(view, n, roughness) * (f0 + (1.0 - f0) * grazing * gloss * 0.8) * open;
     colour = vec4(respond(base * diffuse * (1.0 - metal) + specular), 1.0);
 }
