@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from ..hand_model import FINGER_BONES, WRIST_BONE
 from .hand_mesh import HandMesh
@@ -55,25 +54,36 @@ def _joint_creases(mesh: HandMesh, position: np.ndarray, palm: np.ndarray, rng: 
         for k in (1, 2):
             axis = ends[k + 1] - ends[k - 1]
             axis /= np.linalg.norm(axis)
-            local = position - ends[k]
-            along = local @ axis + 0.0005 * wobble
-            near = smooth_step(0.017, 0.011, np.linalg.norm(local, axis=-1))
+            at, local, near = _around(position, ends[k], 0.011, 0.017)
+            along = local @ axis + 0.0005 * wobble[at]
             inside = sum(np.exp(-(((along - o) / 0.00045) ** 2)) for o in rng.normal(0, 0.0011, 2))
             folds = np.linspace(-0.004, 0.004, 7 - 2 * (k - 1))
             outside = sum(0.45 * np.exp(-(((along - o) / 0.0004) ** 2)) for o in folds)
-            creases = np.maximum(creases, near * strength * (palm * inside + (1 - palm) * outside))
+            lines = near * strength[at] * (palm[at] * inside + (1 - palm[at]) * outside)
+            creases[at] = np.maximum(creases[at], lines)
         # Where the finger leaves the palm, about half-way along its first bone.
-        axis = ends[1] - ends[0]
-        local = position - (ends[0] + 0.52 * axis)
-        along = local @ (axis / np.linalg.norm(axis)) + 0.0006 * wobble
-        near = smooth_step(0.018, 0.012, np.linalg.norm(local, axis=-1))
         if finger:
-            creases = np.maximum(creases, near * palm * strength * np.exp(-((along / 0.0005) ** 2)))
+            axis = ends[1] - ends[0]
+            at, local, near = _around(position, ends[0] + 0.52 * axis, 0.012, 0.018)
+            along = local @ (axis / np.linalg.norm(axis)) + 0.0006 * wobble[at]
+            lines = near * palm[at] * strength[at] * np.exp(-((along / 0.0005) ** 2))
+            creases[at] = np.maximum(creases[at], lines)
     axis = mesh.joints[0] / np.linalg.norm(mesh.joints[0])
     along = position @ axis + 0.0008 * wobble
     for offset in rng.uniform(-0.002, 0.014, 2):
-        creases = np.maximum(creases, 0.6 * palm * strength * np.exp(-(((along - offset) / 0.0006) ** 2)))
+        at = np.flatnonzero(np.abs(along - offset) < 0.003)
+        lines = 0.6 * palm[at] * strength[at] * np.exp(-(((along[at] - offset) / 0.0006) ** 2))
+        creases[at] = np.maximum(creases[at], lines)
     return creases
+
+
+def _around(
+    position: np.ndarray, centre: np.ndarray, inner: float, outer: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers of the points near ``centre``, their offsets from it, and their weights, 1 inside, 0 outside."""
+    at = np.flatnonzero((np.abs(position - centre) < outer).all(axis=-1))
+    local = position[at] - centre
+    return at, local, smooth_step(outer, inner, np.linalg.norm(local, axis=-1))
 
 
 def _palm_lines(mesh: HandMesh, position: np.ndarray, palm: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -99,19 +109,17 @@ def _palm_lines(mesh: HandMesh, position: np.ndarray, palm: np.ndarray, rng: np.
     for _ in range(4):
         x, y = rng.uniform(little, index), rng.uniform(0.3, 0.8)
         lines.append([(x, y), (x + rng.normal(0, 0.1), y + 0.1), (x + rng.normal(0, 0.15), y + 0.25)])
-    wander = 0.012 * np.stack([noise(position, 0.010, rng), noise(position, 0.010, rng)], axis=-1)
-    out = np.zeros(len(place))
+    at = np.flatnonzero(palm > 0.02)
+    wander = np.stack([noise(position[at], 0.010, rng), noise(position[at], 0.010, rng)], axis=-1)
+    place = place[at] + 0.012 * wander
+    out = np.zeros(len(position))
     for number, control in enumerate(lines):
         p = np.array(control) + rng.normal(0, 0.025, (3, 2))
-        t = np.linspace(0, 1, 14)[:, None]
+        t = np.linspace(0, 1, 250)[:, None]
         curve = (1 - t) ** 2 * p[0] + 2 * t * (1 - t) * p[1] + t**2 * p[2]
-        distance = np.full(len(out), 9.0)
-        for a, b in pairwise(curve):
-            span = b - a
-            s = np.clip(((place + wander - a) @ span) / (span @ span), 0, 1)
-            distance = np.minimum(distance, np.linalg.norm(place + wander - a - s[:, None] * span, axis=-1))
-        broad, depth = (0.011, 0.8) if number < 3 else (0.007, 0.3)
-        out = np.maximum(out, depth * np.exp(-((distance / broad) ** 2)))
+        distance, _ = cKDTree(curve).query(place, distance_upper_bound=0.04)  # infinite beyond
+        broad, depth = (0.009, 0.55) if number < 3 else (0.006, 0.25)
+        out[at] = np.maximum(out[at], depth * np.exp(-((distance / broad) ** 2)))
     return out * palm
 
 

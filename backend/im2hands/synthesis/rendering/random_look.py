@@ -26,7 +26,7 @@ from .look import (
 
 # Skin tones from light to dark, encoded sRGB.
 _TONES = (
-    np.array([[238, 203, 184], [226, 178, 150], [205, 150, 118], [168, 114, 82], [122, 78, 56], [84, 54, 42]]) / 255
+    np.array([[232, 190, 168], [224, 175, 147], [205, 150, 118], [168, 114, 82], [122, 78, 56], [84, 54, 42]]) / 255
 )
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 INFRARED_SHARE = 0.05
@@ -94,7 +94,7 @@ def _skin(rng: np.random.Generator, assets: Assets, infrared: bool) -> Skin:
     nail = _loud(rng) if polish else bare
     return Skin(
         index=index,
-        tone=_vector(np.clip(tone, 0.015, 0.75)),
+        tone=_vector(np.maximum(tone * min(1.0, 0.68 / float(tone.max())), 0.012)),
         palm=_vector(palm),
         detail=float(rng.uniform(0.8, 1.25)) * (0.5 if infrared else 1.0),
         bump=float(rng.uniform(0.0001, 0.0007)),
