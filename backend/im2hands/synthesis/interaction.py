@@ -16,7 +16,7 @@ from ..bones import rodrigues
 from .hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE, HandModel, HandShape
 from .hand_spheres import SphereSet, fit_spheres
 from .interaction_modes import TIPS, Start
-from .joint_angles import BEND, LIMITS, SIDE_BEND, TWIST, rotations_from_angles, wrist_axes
+from .joint_angles import BEND, CUP, LIMITS, TWIST, rotations_from_angles, wrist_axes
 from .scene import MIRROR
 
 STEPS = 60
@@ -25,6 +25,9 @@ _SKIN = 0.0010
 _FAR = 10.0
 _FINGER_SPHERES = 45
 """The first spheres are those of the fingers."""
+_CUP_SHARES = torch.tensor([0.5, 1.0])
+"""Of the cup's angle, for the ring and the little finger's metacarpal, as in :func:`rotations_from_angles`."""
+_WRIST_SIGNS = torch.tensor([1.0, 1.0, -1.0])
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,12 @@ class _Problem:
         self.spheres, self.pairs, self.smooth = spheres, pairs, smooth
         self.centres, self.radii = palm(centres), radii.float().unflatten(0, (pairs, 2))
         self.heads = palm(heads)
-        self.flexion, self.spreading = palm(flexion, False), palm(spreading, False)
-        self.wrist_axes = palm(wrist_axes(heads), False)
+        flexion, spreading = palm(flexion, False), palm(spreading, False)
+        self.flexion, self.spreading, self.cup = _Axes(flexion), _Axes(spreading), _Axes(flexion[:, 3:, 0])
+        self.wrist = _Axes(palm(wrist_axes(heads), False))
+        self.finger_heads = self.heads[:, torch.tensor(FINGER_BONES)]
+        self.cup_heads = self.heads[:, torch.tensor(METACARPAL_BONES[2:])]
+        self.slot = torch.tensor([_slot(int(bone)) for bone in spheres.bone])
         self.low, self.high = LIMITS.float().unbind(-1)
 
         # In a left hand's frame the thumb lies on the other side: the frame's columns do the mirroring.
@@ -237,50 +244,53 @@ class _Problem:
 
     def posed(self, angles: Tensor) -> tuple[Tensor, Tensor]:
         """Sphere centres (N, S, 3) in the palm's frame, and the vector from the wrist to the elbow (N, 3)."""
-        heads = self.heads
         count = len(angles)
         own = angles[:, :20].unflatten(-1, (5, 4))
-        eye = torch.eye(3).expand(count, 3, 3)
-        turns: list[Tensor] = [eye] * 22
-        shifts: list[Tensor] = [torch.zeros(count, 3)] * 22
-        first = torch.tensor([bones[0] for bones in FINGER_BONES])
-        second = torch.tensor([bones[1] for bones in FINGER_BONES])
-        third = torch.tensor([bones[2] for bones in FINGER_BONES])
-        cup = angles[:, 20]
-        cups = {3: (METACARPAL_BONES[2], 0.5), 4: (METACARPAL_BONES[3], 1.0)}
-        base = [eye] * 5
-        base_shift = [torch.zeros(count, 3)] * 5
-        for finger, (metacarpal, share) in cups.items():
-            turned = rodrigues(share * cup, self.flexion[:, finger, 0])
-            base[finger] = turned
-            base_shift[finger] = heads[:, metacarpal] - (turned @ heads[:, metacarpal, :, None])[..., 0]
-            turns[metacarpal], shifts[metacarpal] = turned, base_shift[finger]
-        level, offset = torch.stack(base, 1), torch.stack(base_shift, 1)
-        bend = rodrigues(own[..., :3], self.flexion)  # (N, 5, 3, 3, 3)
-        for joint, bones in enumerate((first, second, third)):
+        bend = self.flexion.turn(own[..., :3])  # (N, 5, 3, 3, 3)
+        still = torch.eye(3).expand(count, 3, 3, 3)
+        cupped = self.cup.turn(angles[:, CUP, None] * _CUP_SHARES)  # ring's and little finger's metacarpal
+        level, offset = torch.cat([still, cupped], 1), torch.zeros(count, 5, 3)
+        offset = torch.cat([offset[:, :3], _fixing(cupped, self.cup_heads)], 1)
+        turns, shifts = [level[:, :1], cupped], [offset[:, :1], offset[:, 3:]]
+        for joint in range(3):
             local = bend[:, :, joint]
             if joint == 0:
-                local = local @ rodrigues(own[..., 3], self.spreading)
-            at = heads[:, bones]
-            moved = at - (local @ at[..., None])[..., 0]
-            offset = (level @ moved[..., None])[..., 0] + offset
+                local = local @ self.spreading.turn(own[..., 3])
+            offset = (level @ _fixing(local, self.finger_heads[:, :, joint])[..., None])[..., 0] + offset
             level = level @ local
-            for finger in range(5):
-                turns[int(bones[finger])], shifts[int(bones[finger])] = level[:, finger], offset[:, finger]
-        wrist = rodrigues(angles[:, BEND], self.wrist_axes[:, 0]) @ rodrigues(
-            angles[:, SIDE_BEND], self.wrist_axes[:, 1]
-        )
+            turns.append(level)
+            shifts.append(offset)
+        wrist = self.wrist.turn(angles[:, BEND : TWIST + 1] * _WRIST_SIGNS)
         # Seen from the palm, the forearm turns the other way.
-        lower = wrist.mT
-        lower_shift = heads[:, WRIST_BONE] - (lower @ heads[:, WRIST_BONE, :, None])[..., 0]
-        upper = lower @ rodrigues(-angles[:, TWIST], self.wrist_axes[:, 2])
-        elbow_joint = (lower @ heads[:, 1, :, None])[..., 0] + lower_shift
-        upper_shift = elbow_joint - (upper @ heads[:, 1, :, None])[..., 0]
-        turns[1], shifts[1] = lower, lower_shift
-        turns[0], shifts[0] = upper, upper_shift
-        bone = self.spheres.bone
-        turn, shift = torch.stack(turns, 1)[:, bone], torch.stack(shifts, 1)[:, bone]
-        return (turn @ self.centres[..., None])[..., 0] + shift, elbow_joint - heads[:, WRIST_BONE]
+        lower = (wrist[:, 0] @ wrist[:, 1]).mT
+        upper = lower @ wrist[:, 2]
+        lower_shift = _fixing(lower, self.heads[:, WRIST_BONE])
+        elbow = (lower @ self.heads[:, 1, :, None])[..., 0] + lower_shift
+        upper_shift = elbow - (upper @ self.heads[:, 1, :, None])[..., 0]
+        turns += [lower[:, None], upper[:, None]]
+        shifts += [lower_shift[:, None], upper_shift[:, None]]
+        turn, shift = torch.cat(turns, 1)[:, self.slot], torch.cat(shifts, 1)[:, self.slot]
+        return (turn @ self.centres[..., None])[..., 0] + shift, elbow - self.heads[:, WRIST_BONE]
+
+
+class _Axes:
+    """Turns about axes (..., 3) that do not change."""
+
+    def __init__(self, axes: Tensor) -> None:
+        x, y, z = axes.unbind(-1)
+        zero = torch.zeros_like(x)
+        self._skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+        self._square = self._skew @ self._skew
+
+    def turn(self, angles: Tensor) -> Tensor:
+        """Rotation matrices (..., 3, 3) by angles (...) radians."""
+        around = angles[..., None, None]
+        return torch.eye(3) + around.sin() * self._skew + (1 - around.cos()) * self._square
+
+
+def _fixing(turn: Tensor, point: Tensor) -> Tensor:
+    """The shift (..., 3) with which a turn (..., 3, 3) leaves a point (..., 3) where it is."""
+    return point - (turn @ point[..., None])[..., 0]
 
 
 @dataclass(frozen=True)
@@ -319,6 +329,16 @@ def _pull_table(groups: dict[str, Tensor], pulls: list[list[tuple[int, str, str,
         nothing = torch.zeros(0, dtype=torch.long)
         return _PullTable(nothing, nothing, torch.zeros(0))
     return _PullTable(torch.cat(entries), torch.cat(contacts), torch.tensor(weights))
+
+
+def _slot(bone: int) -> int:
+    """Where :meth:`_Problem.posed` keeps the turn of a rig bone: palm, two cupped metacarpals, fingers, forearm."""
+    if bone in METACARPAL_BONES[2:]:
+        return 1 + METACARPAL_BONES[2:].index(bone)
+    for finger, chain in enumerate(FINGER_BONES):
+        if bone in chain:
+            return 3 + 5 * chain.index(bone) + finger
+    return {1: 18, 0: 19}.get(bone, 0)
 
 
 def _groups(spheres: SphereSet) -> dict[str, Tensor]:
