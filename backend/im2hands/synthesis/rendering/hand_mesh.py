@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.cluster.vq import kmeans2
 from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from ...errors import EnvironmentError_
 from ..hand_model import FINGER_BONES, HAND_FILE, WRIST_BONE
@@ -70,9 +71,10 @@ class HandMesh:
     Attributes:
         template: (1842, 3) rest pose, metres. normals: (1842, 3) there.
         joints: (22, 3) bone heads; tips: (5,) vertex numbers; hand_vertices: those not on the forearm.
-        corner_vertex: (U,) model vertex of each drawn vertex (several where the texture has a seam).
-        corner_uv: (U, 2) texture coordinates in the skin file's frame, v up.
-        faces: (F, 3) into the drawn vertices, followed by the arm's continuation.
+        drawn_vertex: (U,) model vertex of each drawn vertex (several where the texture has a seam), -1 on the arm's
+            continuation.
+        drawn_uv: (U, 2) texture coordinates in the skin file's frame, v up.
+        faces: (F, 3) into the drawn vertices.
         forearm, fingers: bands for sleeves and watches, and for rings.
 
     Raises:
@@ -102,8 +104,8 @@ class HandMesh:
         any_corner[-1] = len(vertex_of)
         cap = arrays["cap_faces"].astype(np.int64)
         rim = any_corner[np.unique(cap[cap < MODEL_VERTICES - 1])]
-        self.corner_vertex = np.append(vertex_of, MODEL_VERTICES - 1)
-        self.corner_uv = np.concatenate([self.uv, self.uv[rim].mean(0, keepdims=True)])
+        self._corner_vertex = np.append(vertex_of, MODEL_VERTICES - 1)
+        corner_uv = np.concatenate([self.uv, self.uv[rim].mean(0, keepdims=True)])
         self._normal_faces = np.concatenate([self.skin_faces, cap])
         rows = self._normal_faces.T.reshape(-1)
         columns = np.tile(np.arange(len(self._normal_faces)), 3)
@@ -118,14 +120,17 @@ class HandMesh:
         self.nails = tuple(self._nail(finger) for finger in range(5))
         self._sphere_weights = self._spheres()
         extension_uv, extension_faces = self._extension_layout()
-        drawn = np.concatenate([self.skin_faces_uv, any_corner[cap], extension_faces + len(self.corner_uv)])
-        self.corner_uv = np.concatenate([self.corner_uv, extension_uv])
-        self.faces = drawn.astype(np.int32)
+        drawn = np.concatenate([self.skin_faces_uv, any_corner[cap], extension_faces + len(corner_uv)])
+        every_uv = np.concatenate([corner_uv, extension_uv])
+        self._order, self.faces = _local_order(drawn, len(every_uv))
+        self.drawn_uv = every_uv[self._order]
+        beyond = np.full(len(extension_uv), -1)
+        self.drawn_vertex = np.concatenate([self._corner_vertex, beyond])[self._order]
 
     @property
     def drawn_count(self) -> int:
         """Vertices drawn per hand, the arm's continuation among them."""
-        return len(self.corner_uv)
+        return len(self.drawn_uv)
 
     def vertex_normals(self, vertices: np.ndarray) -> np.ndarray:
         """(1843, 3) unit normals, outward for a right hand (a left hand's point inward)."""
@@ -142,15 +147,15 @@ class HandMesh:
         """
         normals = self.vertex_normals(vertices) * (-1.0 if left else 1.0)
         out = np.empty((self.drawn_count, 6), np.float32)
-        body = len(self.corner_vertex)
-        out[:body, :3] = vertices[self.corner_vertex]
-        out[:body, 3:] = normals[self.corner_vertex]
+        body = len(self._corner_vertex)
+        out[:body, :3] = vertices[self._corner_vertex]
+        out[:body, 3:] = normals[self._corner_vertex]
         rings = self.arm_beyond(self.forearm.points(vertices)[:2, self._extension_corners()], bend, _EXTENSION_RINGS)
         radial = rings - rings.mean(axis=1, keepdims=True)
         radial /= np.maximum(np.linalg.norm(radial, axis=2, keepdims=True), 1e-9)
         out[body:, :3] = rings.reshape(-1, 3)
         out[body:, 3:] = radial.reshape(-1, 3)
-        return out
+        return out[self._order]
 
     @staticmethod
     def arm_beyond(rings: np.ndarray, bend: np.ndarray, count: int, reach: float = 0.5) -> np.ndarray:
@@ -282,6 +287,20 @@ def _leaves(
         return face, np.full(3, 1 / 3)
     face = int(hits[np.argmin(distance[hits])])
     return face, np.array([1 - u[face] - v[face], u[face], v[face]])
+
+
+def _local_order(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """An order of vertices, and faces in terms of it, in which neighbours follow each other.
+
+    A driver in software shades the vertices of a few hundred triangles at a time; this way it shades a third fewer.
+    """
+    ends = np.roll(faces, 1, axis=1).ravel()
+    graph = csr_matrix((np.ones(faces.size), (faces.ravel(), ends)), shape=(count, count))
+    order = reverse_cuthill_mckee((graph + graph.T).tocsr(), symmetric_mode=True)
+    rank = np.empty(count, np.int32)
+    rank[order] = np.arange(count)
+    ranked = rank[faces]
+    return order, ranked[np.argsort(ranked.min(axis=1), kind="stable")]
 
 
 def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -43,8 +43,9 @@ def random_look(rng: np.random.Generator, assets: Assets, hands: int = 2) -> Loo
     watch = (
         _watch(rng, hands) if hands and rng.random() < (0.12 if sleeve is None or sleeve.end < 0.7 else 0.02) else None
     )
-    things = [_thing(rng, hands) for _ in range(2) if hands and rng.random() < 0.13]
-    people = [_person(rng)] if hands and rng.random() < 0.25 else []
+    # A picture without hands shows people and things all the more, so that they are not taken for hands.
+    things = [_thing(rng, max(hands, 1)) for _ in range(2) if rng.random() < (0.13 if hands else 0.5)]
+    people = [_person(rng)] if rng.random() < (0.25 if hands else 0.6) else []
     bends = tuple(_vector(rng.normal((0, 0.12, 0), 0.18)) for _ in range(max(hands, 1)))
     return Look(
         skin=skin,
@@ -293,7 +294,7 @@ def _camera(rng: np.random.Generator, assets: Assets, skin: Skin, lighting: Ligh
         contrast=float(rng.uniform(0.85, 1.15)),
         saturation=0.0 if grey else float(rng.uniform(0.7, 1.15)),
         infrared=1.0 if infrared else 0.0,
-        defocus=float(rng.uniform(0.3, 1.6)) if rng.random() < 0.4 else 0.0,
+        defocus=float(rng.uniform(0.6, 1.6)) if rng.random() < 0.4 else float(rng.uniform(0.35, 0.6)),
         motion=(float(rng.uniform(2, 9)), float(rng.uniform(0, math.pi))) if rng.random() < 0.15 else (0.0, 0.0),
         shot=shot,
         read=read,

@@ -46,7 +46,7 @@ class SkinAtlas:
 
     def __init__(self, mesh: HandMesh) -> None:
         self._mesh = mesh
-        self.uv = atlas_uv(mesh.corner_uv).astype(np.float32)
+        self.uv = atlas_uv(mesh.drawn_uv).astype(np.float32)
 
     @cached_property
     def _rest_maps(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

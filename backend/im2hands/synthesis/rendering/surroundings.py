@@ -9,17 +9,18 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from .accessories import PosedHand
-from .hand_mesh import HandMesh
+from .hand_mesh import MODEL_VERTICES, HandMesh
 from .look import Look, Person, Thing
 from .solids import SKIN_GLOSS, Material, Shape, SolidBatch, ball, place_shape
 
 BEHIND_LABEL = 0
+_NOBODY = (0.0, 0.0, 0.55)  # where the hands would be in a picture without, camera frame, metres
 
 
 def add_surroundings(batch: SolidBatch, mesh: HandMesh, hands: Sequence[PosedHand], look: Look) -> None:
-    """Put the objects and people of ``look`` into ``batch``, placed by the hands."""
+    """Put the objects and people of ``look`` into ``batch``, placed by the hands, or half a metre away without any."""
     if not hands:
-        return
+        hands = [PosedHand("right", np.tile(_NOBODY, (MODEL_VERTICES, 1)), np.zeros(3))]
     for thing in look.things:
         _thing(batch, mesh, hands, thing)
     for person in look.people:

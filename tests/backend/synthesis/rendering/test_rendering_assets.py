@@ -55,8 +55,10 @@ def test_a_skin_file_gives_its_colours_to_the_hand(tmp_path: Path) -> None:
     at = np.round(assets.atlas.uv * skin.pixels.shape[1::-1] - 0.5).astype(int)
     colours = skin.pixels[at[:, 1], at[:, 0], :3].astype(int)
     bone = assets.mesh.weights.argmax(axis=1)
-    of = assets.mesh.corner_vertex[:-1]
-    fingers, arm = colours[: len(of)][bone[of] > 2], colours[: len(of)][bone[of] == 0]
+    of = assets.mesh.drawn_vertex
+    skin_points = (of >= 0) & (of < len(bone))
+    colours, of = colours[skin_points], of[skin_points]
+    fingers, arm = colours[bone[of] > 2], colours[bone[of] == 0]
     assert (fingers[:, 0] > fingers[:, 2] * 0.9).all() and (arm[:, 2] > arm[:, 0] + 40).all()
 
 
