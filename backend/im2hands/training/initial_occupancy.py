@@ -234,7 +234,7 @@ def _first(configuration: Configuration, recipe: InitialRecipe, start: Path | No
             network.load_state_dict(initial_occupancy_start(start), strict=False)
     elif recipe.start == "bundled":
         if isinstance(network.image_encoder, CompactEncoder):
-            public_trunk(network.image_encoder)
+            public_trunk(network.image_encoder.trunk)
         start_from_part_occupancy(network)
     return network
 

