@@ -87,7 +87,8 @@ def reconstruct(
         backend: the Python environment with the backend; "" for the preferences' or, if they are silent, the one found.
         on_poll: called about 50 times a second; see ``job.progress``; may call ``cancel()``.
         options: fields of :class:`.backend.messages.Options`: ``frames``, ``step``, ``keypoints``, ``hand_boxes``,
-            ``crop_search``, ``camera``, ``focal_px`` (pixels), ``fov`` (degrees), ``weights``, ``stage``, ``voxel_mm``,
+            ``crop_search``, ``mirrored``, ``camera``, ``focal_px`` (pixels), ``fov`` (degrees), ``weights``, ``stage``,
+            ``voxel_mm``,
             ``device``, ``resume``, ``palm_mm``, ``fps``, ``keypoint_refinement``.
 
     Raises:

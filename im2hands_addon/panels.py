@@ -70,6 +70,7 @@ class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
             layout.prop(settings, "keypoints_file", text="File")
         else:
             layout.prop(settings, "crop_search")
+            layout.prop(settings, "mirrored")
         layout.prop(settings, "camera")
         if settings.camera == "focal":
             layout.prop(settings, "focal_px")

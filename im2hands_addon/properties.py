@@ -34,6 +34,7 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
         items=(
             ("auto", "Automatic", "The best that is installed"),
             ("mediapipe", "MediaPipe", "Found in the picture by MediaPipe"),
+            ("network", "Two-Hand Network", "Found by the network that sees both hands, also a hidden one"),
             ("file", "File", "Given in a file (json or npz)"),
         ),
     )
@@ -44,6 +45,11 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
         name="Search Touching Hands",
         description="Look more closely where fewer than two hands were found. Slower",
         default=True,
+    )
+    mirrored: bpy.props.BoolProperty(
+        name="Mirrored",
+        description="The pictures are mirror images, as many selfies are: left and right change places",
+        default=False,
     )
     camera: bpy.props.EnumProperty(
         name="Camera",
@@ -105,6 +111,8 @@ def options_of(settings: Im2HandsSettings) -> dict[str, object]:
         "crop_search": settings.crop_search,
         "voxel_mm": round(settings.voxel_mm, 4),
     }
+    if settings.mirrored:
+        options["mirrored"] = True
     if settings.use_range:
         options["frames"] = f"{settings.frame_start}-{max(settings.frame_start, settings.frame_end)}"
     if settings.keypoints == "file":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class CameraChoice:
     Args:
         file: intrinsics read from a camera file. focal_px: focal length in pixels. fov: degrees over the longer side.
         file_name: for messages. file_has_size: whether the file says which picture size it is for.
+        mirrored: the pictures are mirror images; the camera is that of the picture turned back.
 
     Raises:
         InputError: more than one is given.
@@ -36,6 +37,7 @@ class CameraChoice:
     fov: float | None = None
     file_name: str = ""
     file_has_size: bool = True
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
         given = [name for name in ("file", "focal_px", "fov") if getattr(self, name) is not None]
@@ -47,7 +49,9 @@ class CameraChoice:
             )
 
     @classmethod
-    def from_options(cls, camera: str | Path | None, focal_px: float | None, fov: float | None) -> CameraChoice:
+    def from_options(
+        cls, camera: str | Path | None, focal_px: float | None, fov: float | None, mirrored: bool = False
+    ) -> CameraChoice:
         """Read the camera file if there is one and check the rest.
 
         Raises:
@@ -59,7 +63,7 @@ class CameraChoice:
             return choice
         data = _read_json(Path(camera))
         has_size = "width" in data and "height" in data
-        return cls(_camera_from(data, Path(camera).name), focal_px, fov, Path(camera).name, has_size)
+        return cls(_camera_from(data, Path(camera).name), focal_px, fov, Path(camera).name, has_size, mirrored)
 
     def for_picture(self, info: PictureInfo) -> Camera:
         """The camera of a picture of that size.
@@ -72,7 +76,8 @@ class CameraChoice:
         """
         width, height = info.width, info.height
         if self.file is not None:
-            return self._fit_file(self.file, width, height)
+            camera = self._fit_file(self.file, width, height)
+            return replace(camera, cx=width - 1 - camera.cx) if self.mirrored else camera
         if self.focal_px is not None:
             return Camera.from_focal(float(self.focal_px), width, height, "user")
         if self.fov is not None:

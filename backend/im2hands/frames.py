@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -61,6 +61,7 @@ class Source:
         kind: "images" or "video". fps: frames a second.
         inputs: absolute paths as given. entries: the chosen frames by index. step: of the choice.
         clip: what the clip says about itself; None for pictures.
+        mirrored: the pictures are mirror images: frames come turned back, as the camera would have seen them.
     """
 
     kind: SourceKind
@@ -69,6 +70,7 @@ class Source:
     entries: list[Entry]
     step: int = 1
     clip: ClipInfo | None = None
+    mirrored: bool = False
     _last: Frame | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -125,6 +127,12 @@ class Source:
         Raises:
             InputError: the clip cannot be opened any more.
         """
+        for entry, frame in self._read(entries):
+            if self.mirrored and isinstance(frame, Frame):
+                frame = replace(frame, image=np.ascontiguousarray(frame.image[:, ::-1]))
+            yield entry, frame
+
+    def _read(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Frame | FrameError]]:
         if self._last is not None and [entry.index for entry in entries] == [self._last.index]:
             yield entries[0], self._last  # a single photo is read by both phases of a job, and large ones take long
         elif self.clip is not None:
@@ -161,14 +169,15 @@ class Source:
 
 
 def open_source(
-    inputs: Sequence[str | Path], frames: str | None = None, step: int = 1, fps: float | None = None
-) -> Source:
+    inputs: Sequence[str | Path], frames: str | None = None, step: int = 1, fps: float | None = None,
+    mirrored: bool = False,
+) -> Source:  # fmt: skip
     """Open pictures, a folder of pictures, a numbered sequence or one clip.
 
     Args:
         inputs: picture files, folders, patterns (``shot_####.png``, ``shot_%04d.png``), or one video file.
         frames: which frames, by index: ``"1-100,120"``; None for all. step: every so-manyth of those.
-        fps: frames a second, in place of what the source says.
+        fps: frames a second, in place of what the source says. mirrored: see :class:`Source`.
 
     Raises:
         InputError: nothing there, nothing that can be used, pictures mixed with clips, or no frame chosen.
@@ -187,7 +196,7 @@ def open_source(
             f"{clips[0].name} is a video and cannot be mixed with other files.", "Give one video, or only pictures."
         )
     if clips:
-        return _open_clip(clips[0], chosen, step, fps)
+        return replace(_open_clip(clips[0], chosen, step, fps), mirrored=mirrored)
     files = [file for path in paths for file in _pictures(path)]
     rate = fps or DEFAULT_FPS
     numbers = _sequence_numbers(files) or {file: number for number, file in enumerate(files, 1)}
@@ -195,7 +204,7 @@ def open_source(
     by_index = {number: file for file, number in numbers.items()}
     start = min(numbers.values())
     entries = [Entry(i, (i - start) / rate, by_index[i].name, by_index[i]) for i in indices]
-    return Source("images", rate, paths, entries, step)
+    return Source("images", rate, paths, entries, step, mirrored=mirrored)
 
 
 def _open_clip(path: Path, chosen: FrameRange, step: int, fps: float | None) -> Source:

@@ -79,8 +79,8 @@ class ReconstructJob:
     def _run(self) -> None:
         self._progress("open", 0, 1)
         options = self._options
-        cameras = CameraChoice.from_options(options.camera, options.focal_px, options.fov)
-        source = open_source(options.inputs, options.frames, options.step, options.fps)
+        cameras = CameraChoice.from_options(options.camera, options.focal_px, options.fov, options.mirrored)
+        source = open_source(options.inputs, options.frames, options.step, options.fps, options.mirrored)
         first = source.first_picture()
         camera = cameras.for_picture(first)
         self._progress("open", 1, 1)

@@ -27,6 +27,7 @@ class ReconstructOptions:
         frames: indices as text; None for all. step: every so-manyth.
         keypoints: a provider's name or a keypoint file. hand_boxes: a file with a box per hand.
         crop_search: look for hands that touch in crops of the picture.
+        mirrored: the pictures are mirror images, as selfies often are.
         keypoint_refinement: correct the keypoints of two hands, if the weights have the network for it.
         camera: a camera file; focal_px: pixels; fov: degrees over the longer side. At most one of the three.
         weights: "bundled" or a folder. stage: "initial", "refined", None for the best there is.
@@ -45,6 +46,7 @@ class ReconstructOptions:
     keypoints: str = "auto"
     hand_boxes: str | None = None
     crop_search: bool = True
+    mirrored: bool = False
     camera: str | None = None
     focal_px: float | None = None
     fov: float | None = None

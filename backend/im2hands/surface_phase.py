@@ -100,12 +100,12 @@ class SurfacePhase:
         for side in seen.refined:
             if side in facts:
                 facts[side]["keypoints"] = "refined"
-        words = " ".join(filter(None, (trouble or message, seen.message)))
+        words = " ".join(filter(None, (trouble or message, seen.message, found.note)))
         record = FrameRecord(frame.index, status, "", facts, words, self.key(found), extra)
         arrays = {
             f"{side}_{name}": array
             for side, hand in hands.items()
-            for name, array in _arrays(hand, meshes[side]).items()
+            for name, array in _arrays(hand, meshes[side], found.camera.width if source.mirrored else 0).items()
         }
         return record, arrays or None
 
@@ -155,13 +155,21 @@ class SurfacePhase:
             raise
 
 
-def _arrays(hand: HandKeypoints, mesh: HandMesh) -> dict[str, np.ndarray]:
-    """What the take keeps of one hand, as its contract has it."""
+def _arrays(hand: HandKeypoints, mesh: HandMesh, mirror_width: int = 0) -> dict[str, np.ndarray]:
+    """What the take keeps of one hand, as its contract has it.
+
+    Args:
+        mirror_width: of a picture that is a mirror image, pixels: what is kept are its pixels, not those of the one
+            turned back.
+    """
+    pixels = np.asarray(hand.pixels, np.float32)
+    if mirror_width:
+        pixels = np.stack([mirror_width - 1 - pixels[:, 0], pixels[:, 1]], axis=-1)
     return {
         "vertices": np.asarray(mesh.vertices, np.float32),
         "faces": np.asarray(mesh.faces, np.int32),
         "keypoints": np.asarray(hand.positions, np.float32),
-        "keypoints_2d": np.asarray(hand.pixels, np.float32),
+        "keypoints_2d": pixels,
         "confidence": np.asarray(hand.confidence, np.float32),
         "bone_lengths": np.asarray(mesh.bone_lengths, np.float32),
     }

@@ -14,8 +14,10 @@ class Options:
     """What a reconstruction is to do; the names and defaults are the protocol's. None means: not said.
 
     Args:
-        frames: "1-100,120", "" for all. step: every how many frames. keypoints: "auto", "mediapipe" or a file's path.
-        hand_boxes: a file's path. crop_search: whether to search hands that touch. camera: a file's path.
+        frames: "1-100,120", "" for all. step: every how many frames. keypoints: "auto", "mediapipe", "network" or a
+            file's path.
+        hand_boxes: a file's path. crop_search: whether to search hands that touch. mirrored: the pictures are mirror
+            images. camera: a file's path.
         focal_px: pixels. fov: degrees, across the longer side of the picture. weights: "bundled" or a folder.
         stage: "initial" or "refined". voxel_mm: size of the surface's grid. device: "auto", "cpu", "cuda" or "mps".
         resume: keep finished frames. palm_mm: length of the palm. fps: frames a second, for pictures.
@@ -27,6 +29,7 @@ class Options:
     keypoints: str = "auto"
     hand_boxes: str | None = None
     crop_search: bool = True
+    mirrored: bool | None = None
     camera: str | None = None
     focal_px: float | None = None
     fov: float | None = None

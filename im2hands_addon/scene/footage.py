@@ -53,6 +53,11 @@ def write_footage(data: bpy.types.Camera, take: Take) -> list[str]:
         problems = _show_sequence(data, take, pictures)
     else:
         problems = _show_photos(data, take, pictures, cameras)
+    if take.settings.get("mirrored"):
+        for background in data.background_images:
+            # The pictures are mirror images, the hands are those of the picture turned back. Blender mirrors first.
+            background.use_flip_x = not background.use_flip_x
+            background.rotation = -background.rotation
     data.show_background_images = len(data.background_images) > 0
     return problems
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -73,6 +74,17 @@ def test_sequence(addon, tmp_path: Path) -> None:
     assert data.background_images[0].image.source == "SEQUENCE"
     for frame in images:
         assert shown_pictures(data, frame) == [f"shot.{frame:04d}.png"]
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_mirror_images_are_shown_turned_back(addon, tmp_path: Path, mirrored: bool) -> None:
+    images = write_pictures(tmp_path, {1: "selfie.png"})
+    folder = synthetic.write_take(tmp_path / "take", {1: ("left",)}, images=images)
+    header = json.loads((folder / "take.json").read_text())
+    header["settings"]["mirrored"] = mirrored
+    (folder / "take.json").write_text(json.dumps(header))
+    data, _ = import_camera(addon, folder)
+    assert [background.use_flip_x for background in data.background_images] == [mirrored]
 
 
 def test_unrelated_photos(addon, tmp_path: Path) -> None:

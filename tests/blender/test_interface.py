@@ -116,7 +116,7 @@ def test_panels_are_in_the_sidebar() -> None:
         assert (panel.bl_space_type, panel.bl_region_type, panel.bl_category) == ("VIEW_3D", "UI", "Im2Hands")
 
 
-@pytest.mark.parametrize("keypoints", ["auto", "mediapipe", "file"])
+@pytest.mark.parametrize("keypoints", ["auto", "mediapipe", "network", "file"])
 @pytest.mark.parametrize("camera", ["assumed", "focal", "fov", "file"])
 def test_options(keypoints: str, camera: str) -> None:
     settings = bpy.context.scene.im2hands
@@ -124,7 +124,7 @@ def test_options(keypoints: str, camera: str) -> None:
     shown = draw("VIEW3D_PT_im2hands_options").properties
     assert {"frame_start", "frame_end", "step", "voxel_mm"} <= set(shown)
     assert ("keypoints_file" in shown) == (keypoints == "file")
-    assert ("crop_search" in shown) == (keypoints != "file")
+    assert ("crop_search" in shown) == (keypoints != "file") == ("mirrored" in shown)
     wanted = {"focal": "focal_px", "fov": "fov", "file": "camera_file"}
     assert [name for one, name in wanted.items() if name in shown] == [wanted[one] for one in wanted if one == camera]
 

@@ -23,17 +23,23 @@ class HandBoxes:
     Args:
         frames: by frame index.
         every_frame: for frames that ``frames`` does not name.
+        mirrored: the boxes are those of a picture that is a mirror image and comes turned back.
     """
 
     frames: dict[int, dict[Side, np.ndarray]] = field(default_factory=dict)
     every_frame: dict[Side, np.ndarray] = field(default_factory=dict)
+    mirrored: bool = False
 
-    def get(self, index: int) -> dict[Side, np.ndarray]:
+    def get(self, index: int, width: int = 0) -> dict[Side, np.ndarray]:
         """Boxes and points of that frame by side; empty where the file names none.
 
         A frame's own entry replaces the one for every frame, side by side.
+
+        Args:
+            width: of the frame, pixels; for boxes of a mirror image.
         """
-        return {**self.every_frame, **self.frames.get(index, {})}
+        boxes = {**self.every_frame, **self.frames.get(index, {})}
+        return {side: _turned_back(box, width) for side, box in boxes.items()} if self.mirrored else boxes
 
     @classmethod
     def read(cls, path: Path) -> HandBoxes:
@@ -74,6 +80,12 @@ class HandBoxes:
                 raise InputError(f"{what} names frame {index} twice.", "Keep one of the two.")
             frames[index] = _read_hands(hands, f"frame {key} in {what}")
         return cls(frames, every_frame)
+
+
+def _turned_back(box: np.ndarray, width: int) -> np.ndarray:
+    turned = box.copy()
+    turned[0::2] = (width - 1 - box[0::2])[::-1]  # left and right edge change places
+    return turned
 
 
 def _read_hands(hands: Any, where: str) -> dict[Side, np.ndarray]:

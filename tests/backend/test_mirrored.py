@@ -1,0 +1,95 @@
+"""Pictures that are mirror images: hands are found in the picture turned back and told in pixels of the one on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import FakeParts, FakeProvider, picture, write_clip, write_picture
+from im2hands.camera_choice import CameraChoice
+from im2hands.errors import InputError
+from im2hands.frames import Frame, open_source
+from im2hands.keypoints import HandBoxes, HandDetection
+from im2hands.pictures import PictureInfo
+
+
+class Looking(FakeProvider):
+    """Keeps what it was shown."""
+
+    shown: np.ndarray
+
+    def detect(self, frame: Frame, previous: object = ()) -> list[HandDetection]:
+        self.shown = frame.image
+        return super().detect(frame, ())
+
+
+def test_a_mirrored_job_turns_the_picture_back_and_tells_pixels_of_the_original(
+    tmp_path: Path, run_job: Callable
+) -> None:
+    image = picture(320, 240)
+    path = write_picture(tmp_path / "selfie.png", image)
+    takes = {}
+    for mirrored in (False, True):
+        parts = FakeParts(Looking())
+        finished, _ = run_job(path, tmp_path / f"take_{mirrored}", parts, mirrored=mirrored)
+        assert finished.summary.ok == 1
+        expected = image[:, ::-1] if mirrored else image
+        np.testing.assert_array_equal(parts.provider_made.shown, expected)  # type: ignore[attr-defined]
+        with np.load(tmp_path / f"take_{mirrored}" / "frames" / "000001.npz") as arrays:
+            takes[mirrored] = {name: arrays[name] for name in arrays.files}
+        header = json.loads((tmp_path / f"take_{mirrored}" / "take.json").read_text())
+        assert header["settings"]["mirrored"] is mirrored
+    for side in ("left", "right"):
+        seen, turned = (takes[m][f"{side}_keypoints_2d"] for m in (False, True))
+        np.testing.assert_allclose(turned[:, 0], 319 - seen[:, 0], atol=1e-3)
+        np.testing.assert_array_equal(turned[:, 1], seen[:, 1])
+        np.testing.assert_array_equal(takes[True][f"{side}_vertices"], takes[False][f"{side}_vertices"])
+
+
+def test_going_on_with_the_other_choice_looks_again(tmp_path: Path, run_job: Callable) -> None:
+    path = write_picture(tmp_path / "selfie.png", picture(320, 240))
+    for mirrored, looked in ((False, [1]), (False, []), (True, [1])):
+        parts = FakeParts()
+        run_job(path, tmp_path / "take", parts, mirrored=mirrored)
+        assert parts.provider_made.seen == looked
+
+
+def test_frames_of_a_mirrored_clip_come_turned_back(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.avi", 3)
+    plain, turned = (list(open_source([clip], mirrored=mirrored)) for mirrored in (False, True))
+    for (_, a), (_, b) in zip(plain, turned, strict=True):
+        assert isinstance(a, Frame) and isinstance(b, Frame)
+        np.testing.assert_array_equal(a.image[:, ::-1], b.image)
+        assert b.image.flags.c_contiguous and (a.index, a.time) == (b.index, b.time)
+
+
+def test_a_camera_file_boxes_and_keypoints_follow(tmp_path: Path, run_job: Callable) -> None:
+    path = tmp_path / "camera.json"
+    path.write_text(json.dumps({"fx": 500, "fy": 500, "cx": 100, "cy": 120, "width": 320, "height": 240}))
+    assert CameraChoice.from_options(path, None, None, mirrored=True).for_picture(PictureInfo(320, 240)).cx == 219
+    boxes = HandBoxes.from_dict({"frames": {"1": {"left": [10, 20, 50, 80], "right": [200, 30]}}})
+    turned = HandBoxes(boxes.frames, mirrored=True).get(1, 320)
+    assert turned["left"].tolist() == [269, 20, 309, 80] and turned["right"].tolist() == [119, 30]
+    assert boxes.get(1)["left"].tolist() == [10, 20, 50, 80]
+    keypoints = tmp_path / "keypoints.json"
+    keypoints.write_text("{}")
+    image = write_picture(tmp_path / "selfie.png", picture())
+    with pytest.raises(InputError, match="cannot be turned back"):
+        run_job(image, mirrored=True, keypoints=str(keypoints))
+
+
+def test_a_note_of_the_provider_reaches_the_take(tmp_path: Path, run_job: Callable) -> None:
+    class Crowd(FakeProvider):
+        def detect(self, frame: Frame, previous: object = ()) -> list[HandDetection]:
+            left, right = super().detect(frame, ())
+            return [left, HandDetection(*list(vars(right).values())[:-1], note="There are more hands.")]
+
+    path = write_picture(tmp_path / "crowd.png", picture())
+    for _ in range(2):  # the second time from the cache of what was seen
+        run_job(path, tmp_path / "take", FakeParts(Crowd()))
+        header = json.loads((tmp_path / "take" / "take.json").read_text())
+        assert header["frames"][0]["message"] == "There are more hands."
+        (tmp_path / "take" / "frames" / "000001.npz").unlink()
