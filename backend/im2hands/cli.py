@@ -20,8 +20,9 @@ TASKS = {
         "part-occupancy": "im2hands.training.part_occupancy",
         "initial-occupancy": "im2hands.training.initial_occupancy",
         "keypoint-refinement": "im2hands.training.keypoint_refinement",
+        "two-hand-network": "im2hands.training.palm_network",
     },
-    "evaluate": {"part-occupancy": "im2hands.evaluation.part_occupancy"},
+    "evaluate": {"part-occupancy": "im2hands.evaluation.part_occupancy", "keypoints": "im2hands.evaluation.keypoints"},
 }
 TASK_HELP = {"train": "train a network", "evaluate": "measure a network against its targets"}
 
@@ -176,6 +177,7 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     add("--hand-boxes", metavar="FILE", help="a box or point per hand, in place of the search")
     add("--no-crop-search", dest="crop_search", action="store_false", help="do not search for hands that touch")
     add("--no-keypoint-refinement", dest="keypoint_refinement", action="store_false", help="keep keypoints as found")
+    add("--mirrored", action="store_true", help="the pictures are mirror images (selfies): sides change places")
     add("--palm-mm", type=float, default=88.0, metavar="MM", help="wrist to middle knuckle (default: 88)")
     add("--camera", metavar="FILE", help="camera file (fx, fy, cx, cy, width, height)")
     add("--focal-px", type=float, metavar="F", help="focal length in pixels")

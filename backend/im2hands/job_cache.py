@@ -13,7 +13,7 @@ import numpy as np
 
 from .errors import FrameError
 from .hands import Camera, Side, TwoHands
-from .keypoints.provider import HandDetection
+from .keypoints.provider import HandDetection, Way
 from .take import pack_arrays, write_atomically
 
 # Files up to this size are hashed whole; of larger ones (clips) evenly spaced blocks: hours of footage open at once.
@@ -92,10 +92,12 @@ class DetectionCache:
         """
         arrays = {"key": np.array([key]), "count": np.array([len(detections)])}
         for number, hand in enumerate(detections):
-            arrays[f"{number}_words"] = np.array([hand.side, hand.source])
+            arrays[f"{number}_words"] = np.array([hand.side, hand.source, hand.note])
             arrays[f"{number}_score"] = np.array([hand.score], np.float64)
             for name in ("pixels", "shape", "confidence"):
                 arrays[f"{number}_{name}"] = np.asarray(getattr(hand, name), np.float64)
+            if hand.way is not None:
+                arrays[f"{number}_way"] = np.asarray([hand.way.vector, hand.way.spread], np.float64)
         write_atomically(self._path(index), pack_arrays(arrays))
 
     def finished_clip(self, key: str) -> list[int] | None:
@@ -120,6 +122,8 @@ class DetectionCache:
 
 
 def _detection(arrays: dict[str, np.ndarray], number: int) -> HandDetection:
-    side, source = (str(word) for word in arrays[f"{number}_words"])
+    side, source, note = (str(word) for word in arrays[f"{number}_words"])
     pixels, shape, confidence = (arrays[f"{number}_{name}"] for name in ("pixels", "shape", "confidence"))
-    return HandDetection(cast(Side, side), pixels, shape, confidence, float(arrays[f"{number}_score"][0]), source)
+    score, way = float(arrays[f"{number}_score"][0]), arrays.get(f"{number}_way")
+    told = None if way is None else Way(way[0], way[1])
+    return HandDetection(cast(Side, side), pixels, shape, confidence, score, source, told, note)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -124,7 +124,7 @@ class JobParts:
             needs.options.keypoints,
             video=needs.video,
             crop_search=needs.options.crop_search,
-            hand_boxes=HandBoxes.read(Path(boxes)) if boxes else None,
+            hand_boxes=replace(HandBoxes.read(Path(boxes)), mirrored=needs.options.mirrored) if boxes else None,
             cache_folder=needs.cache_folder,
             progress=needs.progress,
             cancelled=needs.cancelled,

@@ -16,6 +16,7 @@ from .job_cache import DetectionCache, digest, fingerprint
 from .job_parts import JobParts, ProviderNeeds
 from .keypoints.provider import HandDetection, KeypointProvider
 from .options import ReconstructOptions
+from .weights.two_hand_network import bundled_card
 
 # A provider's own progress is passed on no more often than this.
 _SEARCH_REPORT_SECONDS = 0.3
@@ -27,12 +28,14 @@ class FoundHands:
 
     Args:
         entry: the frame. camera: of its picture. hands: in that camera's frame. picture: hash of the picture or clip.
+        note: for the person, about how the hands were chosen.
     """
 
     entry: Entry
     camera: Camera
     hands: TwoHands
     picture: str
+    note: str = ""
 
 
 class KeypointPhase:
@@ -85,6 +88,8 @@ class KeypointPhase:
         self._settings = digest(
             self._options.keypoints,
             self._options.crop_search,
+            self._options.mirrored,
+            bundled_card().get("sha256"),
             self._parts.versions(),
             fingerprint(Path(boxes)) if boxes and Path(boxes).is_file() else None,
         )
@@ -104,6 +109,11 @@ class KeypointPhase:
             self._report(self._done, (self._reported - self._frame_started) / done * max(total - done, 0))
 
     def _from_file(self, path: Path) -> list[FoundHands]:
+        if self._source.mirrored:
+            raise InputError(
+                "Keypoints from a file cannot be turned back with a mirrored picture.",
+                "Leave --mirrored out: the file says itself which hand is which.",
+            )
         keypoints = self._parts.keypoint_file(path)
         indices = [entry.index for entry in self._source.entries]
         if not set(indices) & set(keypoints.frames):
@@ -216,13 +226,15 @@ class KeypointPhase:
 
     def _lifted(self, entry: Entry, camera: Camera, detections: Sequence[HandDetection]) -> FoundHands:
         hands = self._parts.lift(detections, camera, self._options.palm_mm / 1000)
-        return FoundHands(entry, camera, hands, self._picture(entry))
+        note = next((hand.note for hand in detections if hand.note), "")
+        return FoundHands(entry, camera, hands, self._picture(entry), note)
 
     def _camera(self, entry: Entry) -> Camera:
         return self._cameras.for_picture(self._source.probe(entry))
 
     def _picture(self, entry: Entry) -> str:
-        return digest(self._clip_hash, entry.index) if self._clip_hash else fingerprint(entry.path)
+        found = digest(self._clip_hash, entry.index) if self._clip_hash else fingerprint(entry.path)
+        return digest(found, "mirrored") if self._source.mirrored else found
 
     def _key(self, entry: Entry) -> str:
         if self._source.kind == "video":

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..options import PROVIDERS
 from .file_provider import KeypointFile
 from .hand_boxes import HandBoxes
 from .lifting import DEFAULT_PALM_M, lift
 from .provider import HandDetection, KeypointProvider
+
+if TYPE_CHECKING:
+    from .palm_reader import PalmReader
 
 __all__ = ["DEFAULT_PALM_M", "HandBoxes", "HandDetection", "KeypointFile", "KeypointProvider", "lift", "make_provider"]
 
@@ -23,35 +28,52 @@ def make_provider(
     cache_folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    palm_weights: Path | None = None,
 ) -> KeypointProvider:
     """The provider of that name.
 
     Args:
-        name: "auto" or "mediapipe".
+        name: "auto" (MediaPipe and the two-hand network together), "mediapipe" or "network" (the two-hand network's
+            palms, fingers by the landmark network).
         video: frames come in order from one clip and hands are followed; False: every frame is a photo of its own.
         crop_search: where MediaPipe finds fewer than two hands, search crops of the picture for the other.
         hand_boxes: a person's boxes or points; they replace the search in the frames they name.
         cache_folder: where finished searches are kept by picture content; None keeps them in memory only.
         progress: called with crops done and crops in all while a search runs.
         cancelled: asked between crops; True ends ``detect`` with ``Cancelled``.
+        palm_weights: the two-hand network's weights elsewhere; None for those that ship.
 
     Raises:
         InputError: no provider of that name.
         EnvironmentError_: mediapipe, ai-edge-litert or the hand bundle is missing or damaged.
     """
-    if name not in ("auto", "mediapipe"):
-        raise InputError(f"There is no keypoint provider {name!r}.", "Use auto, mediapipe or a keypoint file.")
+    if name not in PROVIDERS:
+        raise InputError(f"There is no keypoint provider {name!r}.", "Use auto, mediapipe, network or a keypoint file.")
     from .landmark_network import LandmarkNetwork
     from .mediapipe_provider import MediaPipeProvider
     from .two_hand_provider import TwoHandProvider
 
+    palms = None if name == "mediapipe" else _palm_reader(palm_weights, needed=name == "network")
     return TwoHandProvider(
-        MediaPipeProvider(video=video),
+        None if name == "network" else MediaPipeProvider(video=video),
         LandmarkNetwork(),
         video=video,
+        palms=palms,
         crop_search=crop_search,
         hand_boxes=hand_boxes,
         cache_folder=cache_folder,
         progress=progress,
         cancelled=cancelled,
     )
+
+
+def _palm_reader(weights: Path | None, needed: bool) -> PalmReader | None:
+    """The two-hand network; None where its weights do not ship, unless they are ``needed``."""
+    from ..weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
+
+    path = weights or BUNDLED_FILE
+    if not needed and weights is None and not path.is_file():
+        return None
+    from .palm_reader import PalmReader
+
+    return PalmReader(load_two_hand_network(path))

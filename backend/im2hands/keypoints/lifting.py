@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from ..hands import MIDDLE_MCP, SIDES, WRIST, Camera, HandKeypoints, TwoHands
+from ..hands import MIDDLE_MCP, SIDES, WRIST, Camera, HandKeypoints, Side, TwoHands
 from .anatomical_fit import fit_hand
+from .confidence import Calibration, bundled_calibration
 from .provider import HandDetection
 
 DEFAULT_PALM_M = 0.088
@@ -18,11 +20,21 @@ MINIMUM_DEPTH_M = 0.05
 # PnP only has to correct how a hand off the optical axis is seen; more is the mirrored solution of a flat hand.
 LARGEST_TURN = np.radians(30.0)
 
+# How far off the distance is that a hand's size tells: a share of the distance.
+_SIZE_SPREAD = 0.06
+_LONGEST_WAY = 4.0
+"""Palm lengths between two wrists in depth; what the two-hand network says of more is not used."""
+
 # A keypoint this far (in palms) from where the rigid shape would be seen keeps 60 % of its confidence.
 _TRUST_RADIUS = 0.15
 
 
-def lift(detections: Sequence[HandDetection], camera: Camera, palm_m: float = DEFAULT_PALM_M) -> TwoHands:
+def lift(
+    detections: Sequence[HandDetection],
+    camera: Camera,
+    palm_m: float = DEFAULT_PALM_M,
+    calibration: Calibration | None = None,
+) -> TwoHands:
     """Hands of one picture placed in the camera frame.
 
     Each shape is scaled so that wrist to middle MCP measures ``palm_m`` and placed by perspective-n-point. Then the
@@ -33,20 +45,55 @@ def lift(detections: Sequence[HandDetection], camera: Camera, palm_m: float = DE
         detections: what a provider saw; of several with one side the one with the highest score counts.
         camera: of the picture whose pixels the detections are in.
         palm_m: wrist to middle MCP, metres; the same for both hands and the whole take.
+        calibration: from keypoints' certainty to their confidence; None for the one that ships.
 
     Returns:
         Positions (21, 3) metres in the camera frame. A detection whose shape or pixels have no extent or are not
         finite is left out.
     """
-    found: dict[str, HandKeypoints] = {}
+    found: dict[Side, HandKeypoints] = {}
     for detection in sorted(detections, key=lambda d: d.score):
-        hand = _lift_one(detection, camera, palm_m)
+        hand = _lift_one(detection, camera, palm_m, calibration or bundled_calibration())
         if hand is not None:
             found[hand.side] = hand
+    sides: dict[Side, HandDetection] = {d.side: d for d in sorted(detections, key=lambda d: d.score)}
+    if len(found) == 2:
+        found = _settle_depths(found, sides, palm_m)
     return TwoHands(**{side: found.get(side) for side in SIDES})
 
 
-def _lift_one(detection: HandDetection, camera: Camera, palm_m: float) -> HandKeypoints | None:
+def _settle_depths(
+    found: dict[Side, HandKeypoints], detections: dict[Side, HandDetection], palm_m: float
+) -> dict[Side, HandKeypoints]:
+    """Two hands moved along their own rays towards the difference in depth that the two-hand network saw.
+
+    Each hand's size tells its distance to a few percent, which for hands that touch is the width of a palm. The network
+    sees which one lies before the other. Both are weighed by their expected errors.
+    """
+    left, right = found["left"], found["right"]
+    sized = float(right.positions[WRIST, 2] - left.positions[WRIST, 2])
+    spread = np.sqrt(2) * _SIZE_SPREAD * 0.5 * float(left.positions[WRIST, 2] + right.positions[WRIST, 2])
+    weights, values = [1 / spread**2], [sized]
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        way = detections[side].way  # type: ignore[index]
+        if way is not None and np.isfinite(way.vector).all() and abs(way.vector[2]) < _LONGEST_WAY:
+            # Both hands' words come from one network and one picture: they count as one and a half.
+            weights.append(0.75 / max(float(way.spread[2]) * palm_m * np.sqrt(2), 1e-4) ** 2)
+            values.append(sign * float(way.vector[2]) * palm_m)
+    move = float(np.average(values, weights=weights)) - sized
+    return {"left": _moved(left, -move / 2), "right": _moved(right, move / 2)}
+
+
+def _moved(hand: HandKeypoints, depth: float) -> HandKeypoints:
+    """The hand moved along the ray of its middle by ``depth`` metres, never behind the camera."""
+    centre = hand.positions.mean(axis=0)
+    depth = max(depth, MINIMUM_DEPTH_M - float(hand.positions[:, 2].min()))
+    return replace(hand, positions=hand.positions + depth * centre / centre[2])
+
+
+def _lift_one(
+    detection: HandDetection, camera: Camera, palm_m: float, calibration: Calibration
+) -> HandKeypoints | None:
     pixels = np.asarray(detection.pixels, dtype=np.float64)
     shape = np.asarray(detection.shape, dtype=np.float64)
     palm_shape = float(np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST]))
@@ -63,7 +110,8 @@ def _lift_one(detection: HandDetection, camera: Camera, palm_m: float) -> HandKe
     miss = np.linalg.norm(camera.project(rigid) - pixels, axis=1) / palm_px
     outside = (pixels < -0.5).any(axis=1) | (pixels > (camera.width - 0.5, camera.height - 0.5)).any(axis=1)
     confidence = detection.confidence * np.exp(-0.5 * (miss / _TRUST_RADIUS) ** 2) * np.where(outside, 0.5, 1.0)
-    return HandKeypoints(detection.side, fitted, pixels, np.clip(confidence, 0, 1), detection.score, detection.source)
+    confidence = calibration(np.clip(confidence, 0, 1), detection.source, detection.way is not None)
+    return HandKeypoints(detection.side, fitted, pixels, confidence, detection.score, detection.source)
 
 
 def place(shape: np.ndarray, pixels: np.ndarray, camera: Camera) -> np.ndarray:

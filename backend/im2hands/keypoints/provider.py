@@ -13,6 +13,18 @@ from ..hands import Side
 
 
 @dataclass(frozen=True)
+class Way:
+    """The way from a hand's wrist to the person's other wrist.
+
+    Args:
+        vector: (3,) palm lengths, camera's axes. spread: (3,) expected error of each number.
+    """
+
+    vector: np.ndarray
+    spread: np.ndarray
+
+
+@dataclass(frozen=True)
 class HandDetection:
     """One hand as seen in one picture.
 
@@ -22,7 +34,8 @@ class HandDetection:
         shape: (21, 3) float64, the hand's shape in metres, axes parallel to the camera frame, any origin, any scale.
         confidence: (21,) float64 in [0, 1].
         score: confidence in the hand as a whole and in its side, [0, 1].
-        source: "mediapipe", "crop_search", "tracking", "boxes", ...
+        source: "mediapipe", "crop_search", "tracking", "boxes", "palm_seed", "network", ...
+        way: to the other hand, where that was seen. note: for the person, about the picture this hand was chosen in.
     """
 
     side: Side
@@ -31,6 +44,8 @@ class HandDetection:
     confidence: np.ndarray
     score: float
     source: str
+    way: Way | None = None
+    note: str = ""
 
 
 class KeypointProvider(Protocol):

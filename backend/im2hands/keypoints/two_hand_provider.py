@@ -1,4 +1,4 @@
-"""Both hands of a frame: MediaPipe, the hands of the frame before, a person's boxes, the crop search, steady sides."""
+"""Both hands of a frame: MediaPipe, hands of the frame before, the two-hand network, boxes, search, steady sides."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from .boxed_hands import find_boxed
 from .crop_search import beside, quality, search
 from .hand_boxes import HandBoxes
 from .landmark_network import LandmarkNetwork, crops_around
+from .palm_reader import PalmReader, PalmsSeen
+from .palm_seeds import complete, fill, match, with_sides
 from .provider import HandDetection, KeypointProvider
 from .search_cache import SearchCache, search_key
 from .second_look import look_again
@@ -35,13 +37,19 @@ MOVED = 0.15
 FOLLOW = 0.4
 # In a clip a search that found nothing new is not repeated for this many frames, then twice as many, up to the last.
 FIRST_PAUSE, LONGEST_PAUSE = 4, 32
+# A further hand that the two-hand network sees this surely is another person's, and the person is told of it.
+SURE_HAND = 0.6
+OTHER_PEOPLE = "More hands are in the picture than one person's; those of one person were taken."
 
 
 class TwoHandProvider:
     """Finds both hands of every frame as well as the means at hand allow.
 
     In order: MediaPipe's tasks API; a second look, in a clip only where the side is in doubt; in a clip, hands of the
-    frame before that MediaPipe lost are followed with the landmark network; with fewer than two hands, the crop search.
+    frame before that MediaPipe lost are followed with the landmark network. Then the two-hand network, in a clip only
+    where hands are missing or a side is in doubt: it weighs in on the sides, and the landmark network reads the hands
+    that are missing along the palms it sees. With fewer than two hands after that, the crop search; and at last the
+    two-hand network's own keypoints of a hand that nothing else sees.
     A person's boxes replace the search in the frames they name. Two hands of one side are resolved, and over a clip
     sides stay steady.
 
@@ -49,26 +57,28 @@ class TwoHandProvider:
     that brought no second hand it pauses for 4 frames, then 8, 16, 32, 32, ... until two hands are seen again.
 
     Args:
-        tasks: MediaPipe's tasks API. network: reads crops. Both are closed with the provider.
+        tasks: MediaPipe's tasks API; None where the two-hand network alone is to find the hands. network: reads crops.
+            Both are closed with the provider. palms: the two-hand network; None where its weights are not installed.
         Others: as :func:`im2hands.keypoints.make_provider`.
     """
 
-    name = "auto"
-
     def __init__(
         self,
-        tasks: KeypointProvider,
+        tasks: KeypointProvider | None,
         network: LandmarkNetwork,
         *,
         video: bool,
+        palms: PalmReader | None = None,
         crop_search: bool = True,
         hand_boxes: HandBoxes | None = None,
         cache_folder: Path | None = None,
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
+        self.name = "auto" if tasks is not None else "network"
         self._tasks = tasks
         self._network = network
+        self._palms = palms
         self._video = video
         self._crop_search = crop_search
         self._boxes = hand_boxes or HandBoxes()
@@ -87,28 +97,34 @@ class TwoHandProvider:
             FrameError: MediaPipe refused the picture.
             Cancelled: the caller's ``cancelled`` said so during a search.
         """
-        boxes = self._boxes.get(frame.index)
+        boxes = self._boxes.get(frame.index, frame.image.shape[1])
         marked = find_boxed(self._network, frame.image, boxes) if boxes else []
-        hands = [self._checked(frame.image, hand) for hand in self._tasks.detect(frame)]
-        hands = without_doubles(hands)
+        tasks = self._tasks.detect(frame) if self._tasks is not None else []
+        hands = without_doubles([self._checked(frame.image, hand) for hand in tasks])
         if self._video and len(hands) < 2:
             hands = self._followed(frame.image, hands, previous)
         if boxes:
             hands = _with_marked(marked, hands)
             self._tracker.follow(hands)
             return hands
-        if len(hands) < 2 and self._crop_search and self._search_is_due(len(hands)):
+        seen = self._palms_seen(frame.image, hands)
+        hands = complete(self._network, frame.image, with_sides(_of_one_person(hands, seen), seen), seen)
+        if len(hands) < 2 and self._tasks is not None and self._crop_search and self._search_is_due(len(hands)):
             hands = self._searched(frame.image, hands)
+        hands = fill(hands, seen)
         self._last_count = len(hands)
         if len(hands) == 2:
             self._pause, self._next_pause = 0, FIRST_PAUSE
         if self._video:
-            return self._tracker.update(hands, previous)
-        return resolve_sides(hands, [evidence(hand) for hand in hands])
+            found = self._tracker.update(hands, previous)
+        else:
+            found = resolve_sides(hands, [evidence(hand) for hand in hands])
+        return _noted(found, len(found) < len(hands) or any(hand.presence > SURE_HAND for hand in seen.others))
 
     def close(self) -> None:
         """Release MediaPipe and the network."""
-        self._tasks.close()
+        if self._tasks is not None:
+            self._tasks.close()
         self._network.close()
 
     def _checked(self, image: np.ndarray, hand: HandDetection) -> HandDetection:
@@ -130,6 +146,13 @@ class TwoHandProvider:
         if moved > MOVED:
             return seen
         return replace(seen, pixels=hand.pixels, shape=hand.shape)
+
+    def _palms_seen(self, image: np.ndarray, hands: Sequence[HandDetection]) -> PalmsSeen:
+        """What the two-hand network sees, where it is asked."""
+        sure = len(hands) == 2 and all(abs(evidence(hand)) >= SURE_SIDE for hand in hands)
+        if self._palms is None or (self._video and sure and hands[0].side != hands[1].side):
+            return PalmsSeen()
+        return self._palms.read(image)
 
     def _followed(
         self, image: np.ndarray, hands: list[HandDetection], previous: Sequence[HandDetection]
@@ -162,9 +185,22 @@ class TwoHandProvider:
         if found is None:
             found = search(self._network, image, hands, progress=self._progress, cancelled=self._cancelled)
             self._cache.put(key, found)
+        ways = {hand.pixels.tobytes(): hand.way for hand in hands}  # which the cache does not keep
+        found = [replace(hand, way=ways.get(hand.pixels.tobytes())) for hand in found]
         self._pause = self._next_pause
         self._next_pause = min(2 * self._next_pause, LONGEST_PAUSE)
         return found
+
+
+def _of_one_person(hands: list[HandDetection], seen: PalmsSeen) -> list[HandDetection]:
+    """The hands without those of other people, where the two-hand network is sure of one person's two hands."""
+    if not seen.others or len(seen.hands) < 2 or min(hand.presence for hand in seen.hands) < SURE_HAND:
+        return hands
+    return [hand for hand, reading in zip(hands, match(hands, seen), strict=True) if reading is not None]
+
+
+def _noted(hands: list[HandDetection], crowded: bool) -> list[HandDetection]:
+    return [replace(hand, note=OTHER_PEOPLE if crowded else "") for hand in hands]
 
 
 def _same_place(a: HandDetection, b: HandDetection) -> bool:

@@ -1,0 +1,276 @@
+"""Measures the keypoint providers on scene sets: ``im2hands evaluate keypoints``.
+
+Found is a hand whose keypoints lie on average less than half a palm length from the true ones, in the picture. The mean
+error (MPJPE) is that of found hands lifted with their true palm length, wrist on wrist. The distance between the hands
+is that of the wrists, both lifted with the mean palm length.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..datasets.scenes import Scene, SceneSet
+from ..frames import Frame
+from ..hands import MIDDLE_MCP, SIDES, WRIST, Camera, Side
+from ..keypoints import HandDetection, KeypointProvider, lift, make_provider
+from ..keypoints.confidence import WITHIN_M, Calibration, source_key, table_path
+from ..take import write_atomically
+
+FOUND = 0.5
+"""Mean distance in the picture up to which a hand counts as found, palm lengths."""
+
+PROVIDERS = ("mediapipe", "network", "auto")
+_UNCALIBRATED = Calibration({})
+
+
+@dataclass
+class Measured:
+    """What one provider did on some scenes.
+
+    Args:
+        pairs, both, right: scenes with two hands; of these, both found; both found with the right sides.
+        hands, found: true hands; found ones. invented: hands where there is none.
+        error, picture_error: per found hand, MPJPE in metres and in the picture in palm lengths.
+        distance: per pair, error of the vector between the wrists, metres; depth: of its depth alone.
+        seconds: per picture. certainty, near: per source key, keypoints' own certainty and whether within 10 mm.
+        confidence, within: the same with the confidence that the take states.
+    """
+
+    pairs: int = 0
+    both: int = 0
+    right: int = 0
+    hands: int = 0
+    found: int = 0
+    invented: int = 0
+    error: list[float] = field(default_factory=list)
+    picture_error: list[float] = field(default_factory=list)
+    distance: list[float] = field(default_factory=list)
+    depth: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    sources: dict[str, int] = field(default_factory=dict)
+    certainty: dict[str, tuple[list[float], list[bool]]] = field(default_factory=dict)
+    confidence: list[float] = field(default_factory=list)
+    within: list[bool] = field(default_factory=list)
+
+    def report(self) -> dict[str, Any]:
+        """Figures as plain numbers; None where there was nothing to measure."""
+        return {
+            "two_hand_pictures": self.pairs,
+            "both_found": _share(self.both, self.pairs),
+            "both_found_right_sides": _share(self.right, self.pairs),
+            "hands_found": _share(self.found, self.hands),
+            "invented_hands": self.invented,
+            "mpjpe_mm": _mean(self.error, 1000),
+            "picture_error_palms": _mean(self.picture_error),
+            "hand_distance_error_mm": _mean(self.distance, 1000),
+            "hand_depth_error_mm": _mean(self.depth, 1000),
+            "seconds": _mean(self.seconds),
+            "seconds_median": float(np.median(self.seconds)) if self.seconds else None,
+            "sources": dict(sorted(self.sources.items())),
+            "calibration": self.calibration(),
+        }
+
+    def calibration(self) -> list[dict[str, float]]:
+        """Keypoints by stated confidence: how many, the mean confidence, the share within 10 mm."""
+        stated, within = np.array(self.confidence), np.array(self.within, dtype=bool)
+        rows = []
+        for low in np.arange(0, 1, 0.1):
+            chosen = (stated >= low) & (stated < low + 0.1 + 1e-9 * (low > 0.85))
+            if chosen.any():
+                rows.append(
+                    {"from": round(float(low), 1), "keypoints": int(chosen.sum()),
+                     "stated": float(stated[chosen].mean()), "within_10_mm": float(within[chosen].mean())}
+                )  # fmt: skip
+        return rows
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _mean(values: Sequence[float], scale: float = 1.0) -> float | None:
+    return float(np.mean(values)) * scale if values else None
+
+
+def evaluate(
+    provider: KeypointProvider, scenes: Sequence[Scene], progress: Callable[[int, int], None] = lambda *_: None
+) -> Measured:
+    """Run a provider over scenes, each a photo of its own."""
+    measured = Measured()
+    for number, scene in enumerate(scenes):
+        frame = Frame(number + 1, 0.0, scene.image(), f"scene {number}")
+        started = time.perf_counter()
+        hands = provider.detect(frame)
+        measured.seconds.append(time.perf_counter() - started)
+        _judge(measured, scene, hands)
+        progress(number + 1, len(scenes))
+    return measured
+
+
+def _judge(measured: Measured, scene: Scene, hands: Sequence[HandDetection]) -> None:
+    camera = camera_of(scene)
+    keypoints = scene.keypoints.astype(np.float64)
+    present: dict[Side, np.ndarray] = {side: keypoints[k] for k, side in enumerate(SIDES) if scene.present[k]}
+    matched = _match(present, hands, camera)
+    measured.hands += len(present)
+    measured.found += len(matched)
+    measured.invented += len(hands) - len(matched)
+    right = {side for side, hand in matched.items() if hand.side == side}
+    if len(present) == 2:
+        measured.pairs += 1
+        measured.both += len(matched) == 2
+        measured.right += len(right) == 2
+    lengths = {side: float(np.linalg.norm(true[MIDDLE_MCP] - true[WRIST])) for side, true in present.items()}
+    for side, hand in matched.items():
+        gap = np.linalg.norm(hand.pixels - camera.project(present[side]), axis=1).mean()
+        measured.picture_error.append(float(gap) / _palm_pixels(present[side], camera))
+        key = source_key(hand.source, hand.way is not None)
+        measured.sources[key] = measured.sources.get(key, 0) + 1
+        if hand.side != side:
+            continue
+        for calibration in (_UNCALIBRATED, None):
+            lifted = lift([hand], camera, lengths[side], calibration).get(side)
+            if lifted is None:
+                break
+            miss = np.linalg.norm(_rooted(lifted.positions) - _rooted(present[side]), axis=1)
+            near = [bool(value < WITHIN_M) for value in miss[1:]]  # the wrist is on the wrist
+            sure = [float(value) for value in lifted.confidence[1:]]
+            if calibration is None:
+                measured.error.append(float(miss.mean()))
+                measured.confidence += sure
+                measured.within += near
+            else:
+                table = measured.certainty.setdefault(key, ([], []))
+                table[0].extend(sure)
+                table[1].extend(near)
+    if len(right) == 2:
+        both = lift(list(matched.values()), camera, float(np.mean(list(lengths.values()))))
+        if both.left is not None and both.right is not None:
+            way = both.right.positions[WRIST] - both.left.positions[WRIST]
+            miss = way - (present["right"][WRIST] - present["left"][WRIST])
+            measured.distance.append(float(np.linalg.norm(miss)))
+            measured.depth.append(float(abs(miss[2])))
+
+
+def camera_of(scene: Scene) -> Camera:
+    """The camera of a scene's picture."""
+    k = scene.intrinsics.astype(np.float64)
+    width, height = (int(value) for value in scene.size)
+    return Camera(float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2]), width, height)
+
+
+def _rooted(points: np.ndarray) -> np.ndarray:
+    return points - points[WRIST]
+
+
+def _palm_pixels(true: np.ndarray, camera: Camera) -> float:
+    return float(np.linalg.norm(true[MIDDLE_MCP] - true[WRIST]) * camera.fx / true[:, 2].mean())
+
+
+def _match(
+    present: dict[Side, np.ndarray], hands: Sequence[HandDetection], camera: Camera
+) -> dict[Side, HandDetection]:
+    """The detection of each true hand, whatever side it states; each once, nearest first.
+
+    Of two hands that lie over each other the detection with the right side is taken.
+    """
+    pairs = []
+    for side, true in present.items():
+        seen = camera.project(true)
+        for number, hand in enumerate(hands):
+            gap = float(np.linalg.norm(hand.pixels - seen, axis=1).mean()) / _palm_pixels(true, camera)
+            if gap < FOUND:
+                pairs.append((gap + 0.15 * (hand.side != side), side, number))
+    found: dict[Side, HandDetection] = {}
+    taken: set[int] = set()
+    for _, side, number in sorted(pairs):
+        if side not in found and number not in taken:
+            found[side] = hands[number]
+            taken.add(number)
+    return found
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``im2hands evaluate keypoints``."""
+    add = parser.add_argument
+    add("--data", type=Path, nargs="+", required=True, metavar="SET", help="scene sets")
+    add("--scenes", type=int, default=100, help="of each set, the last ones (default 100)")
+    add("--providers", nargs="+", default=list(PROVIDERS), choices=PROVIDERS)
+    add("--no-crop-search", dest="crop_search", action="store_false")
+    add("--weights", type=Path, help="a two-hand network's weights elsewhere")
+    text = "fit the table of confidences to these scenes and write it (default: in place of the one that ships)"
+    add("--write-calibration", type=Path, nargs="?", const=table_path(), metavar="FILE", help=text)
+    add("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run ``im2hands evaluate keypoints``; returns the exit code."""
+    scenes: list[Scene] = []
+    for folder in arguments.data:
+        data = SceneSet(folder)
+        scenes += [data.scene(row) for row in range(max(0, len(data) - arguments.scenes), len(data))]
+    results: dict[str, Measured] = {}
+    for name in arguments.providers:
+        provider = make_provider(
+            name, video=False, crop_search=arguments.crop_search, palm_weights=arguments.weights
+        )  # fmt: skip
+
+        def progress(done: int, total: int, name: str = name) -> None:
+            if sys.stderr.isatty():
+                sys.stderr.write(f"\r{name}: {done}/{total} ")
+
+        results[name] = evaluate(provider, scenes, progress)
+        provider.close()
+    if arguments.write_calibration is not None:
+        write_calibration(arguments.write_calibration, results, len(scenes))
+    reports = {name: result.report() for name, result in results.items()}
+    write = sys.stdout.write
+    if arguments.json:
+        about = {"sets": [str(folder.name) for folder in arguments.data], "scenes": len(scenes)}
+        write(json.dumps({**about, "providers": reports}, indent=1) + "\n")
+        return 0
+    write("provider    both  right sides  hands  invented  MPJPE mm  2D palms  way mm  depth mm  s/picture\n")
+    for name, report in reports.items():
+        shares = [_shown(report[key], "{:.0%}") for key in ("both_found", "both_found_right_sides", "hands_found")]
+        errors = ("mpjpe_mm", "picture_error_palms", "hand_distance_error_mm", "hand_depth_error_mm", "seconds")
+        numbers = [_shown(report[key], "{:.2f}") for key in errors]
+        write(
+            f"{name:<10}{shares[0]:>6}{shares[1]:>13}{shares[2]:>7}{report['invented_hands']:>10}{numbers[0]:>10}"
+            f"{numbers[1]:>10}{numbers[2]:>8}{numbers[3]:>10}{numbers[4]:>11}\n"
+        )
+    for name, report in reports.items():
+        write(f"\nconfidence, {name}: stated, keypoints, within {WITHIN_M * 1000:.0f} mm\n")
+        for row in report["calibration"]:
+            write(f"{row['stated']:>6.0%}{row['keypoints']:>8}{row['within_10_mm']:>8.0%}\n")
+    return 0
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def write_calibration(path: Path, results: dict[str, Measured], scenes: int) -> None:
+    """Fit the table of confidences to what was measured and write it."""
+    measured: dict[str, tuple[list[float], list[bool]]] = {}
+    for result in results.values():
+        for key, (certainty, near) in result.certainty.items():
+            table = measured.setdefault(key, ([], []))
+            table[0].extend(certainty)
+            table[1].extend(near)
+    about = {
+        "command": "im2hands evaluate keypoints --write-calibration",
+        "scenes": scenes,
+        "keypoints": {key: len(values[0]) for key, values in sorted(measured.items())},
+        "date": date.today().isoformat(),
+    }
+    write_atomically(path, Calibration.fit(measured).to_json(about).encode("utf-8"))

@@ -1,0 +1,280 @@
+"""Both hands of a picture as the two-hand network sees them: palms, keypoints, sides, the way between the wrists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from ..hands import Side
+from .palm_pictures import apply, inverse, letterbox, palm_frame, square_part, warp
+
+if TYPE_CHECKING:
+    from ..networks.palm_network import PalmNetwork
+
+# Pixels a side of the network's picture of a whole photo, in which hands are small, and of the hands alone.
+WHOLE_PIXELS, CLOSE_PIXELS = 256, 160
+# Places of the heat map that are looked at: at least this high, at most so many.
+_LOWEST_PEAK, _PEAKS = 0.12, 6
+# A person's other hand is followed up from this probability on.
+_OTHER = 0.25
+# How often the keypoints are read along the palm that the keypoints before have shown.
+_ROUNDS = 2
+# Two readings are of one hand if their keypoints lie this near (mean, palm lengths).
+_SAME = 0.6
+# The second pass looks at the hands alone if their square is smaller than this share of the picture's.
+_CLOSER = 0.75
+_MARGIN = 1.45
+
+
+@dataclass(frozen=True)
+class PalmReading:
+    """One hand as the network sees it.
+
+    Args:
+        pixels: (21, 2) pixels of the picture. shape: (21, 3) palm lengths, from the wrist, axes of the camera.
+        spread: (21,) expected distance of the pixels from the truth, palm lengths. size: pixels of a palm length.
+        presence: probability that the hand is there. right: log odds of a right hand.
+        way: (3,) from this wrist to the other hand's, palm lengths, camera's axes. way_spread: (3,) expected error.
+        hidden: told by what is seen at the other hand's place.
+    """
+
+    pixels: np.ndarray
+    shape: np.ndarray
+    spread: np.ndarray
+    size: float
+    presence: float
+    right: float
+    way: np.ndarray
+    way_spread: np.ndarray
+    hidden: bool = False
+
+    @property
+    def side(self) -> Side:
+        """The likelier side."""
+        return "right" if self.right > 0 else "left"
+
+
+@dataclass(frozen=True)
+class PalmsSeen:
+    """What the network sees in a picture.
+
+    Args:
+        hands: at most a left and a right hand of one person, the surer one first. others: surely seen hands beyond
+            these: of other people.
+    """
+
+    hands: tuple[PalmReading, ...] = ()
+    others: tuple[PalmReading, ...] = ()
+
+
+@dataclass
+class _Group:
+    """Readings of one hand."""
+
+    members: list[tuple[float, PalmReading]]
+
+    @property
+    def weight(self) -> float:
+        return max(weight for weight, _ in self.members)
+
+    def pixels(self) -> np.ndarray:
+        weights = np.array([weight for weight, _ in self.members])
+        return np.average([hand.pixels for _, hand in self.members], axis=0, weights=weights)
+
+    def merged(self, right: float) -> PalmReading:
+        """The members' mean, the surer ones counting more, with that side."""
+        weights = np.array([w / float(np.mean(hand.spread)) ** 2 for w, hand in self.members])
+        hands = [hand for _, hand in self.members]
+
+        def mean(name: str) -> np.ndarray:
+            return np.average([getattr(hand, name) for hand in hands], axis=0, weights=weights)
+
+        return PalmReading(
+            mean("pixels"), mean("shape"), mean("spread"), float(mean("size")), self.weight, right, mean("way"),
+            mean("way_spread"), all(hand.hidden for hand in hands),
+        )  # fmt: skip
+
+
+class PalmReader:
+    """Runs the two-hand network on pictures; not thread-safe.
+
+    Args:
+        model: the network, on its device, ready to be run.
+    """
+
+    def __init__(self, model: PalmNetwork) -> None:
+        self._model = model
+
+    def read(self, image: np.ndarray) -> PalmsSeen:
+        """The hands of a picture (H, W, 3) uint8 RGB: at first in the whole of it, then close up where they are."""
+        height, width = image.shape[:2]
+        if min(height, width) < 8:
+            return PalmsSeen()
+        seen = self.look(image, letterbox((width, height), WHOLE_PIXELS), WHOLE_PIXELS)
+        if not seen.hands:
+            return seen
+        points = np.concatenate([hand.pixels for hand in seen.hands])
+        low, high = points.min(axis=0), points.max(axis=0)
+        side = _MARGIN * max(float((high - low).max()), 2.0 * max(hand.size for hand in seen.hands))
+        if side > _CLOSER * max(width, height):
+            return seen
+        closer = self.look(image, square_part((low + high) / 2, side, CLOSE_PIXELS), CLOSE_PIXELS)
+        if len(closer.hands) < len(seen.hands):
+            return seen
+        return PalmsSeen(closer.hands, seen.others)
+
+    def look(self, image: np.ndarray, affine: np.ndarray, side: int) -> PalmsSeen:
+        """The hands in one of the network's pictures, told in the pixels of the photo.
+
+        Args:
+            image: (H, W, 3) uint8 RGB. affine: (2, 3) upright similarity, pixels of the photo to the network's.
+            side: pixels a side of the network's picture, a multiple of 32.
+        """
+        pairs = self._pairs(warp(image, affine, side))
+        back = inverse(affine)
+        scale = float(back[0, 0])
+        pairs = [
+            [(weight, _moved(hand, back, scale)) for weight, hand in pair] for pair in pairs
+        ]  # fmt: skip
+        return choose_hands(pairs)
+
+    def _pairs(self, picture: np.ndarray) -> list[list[tuple[float, PalmReading]]]:
+        """Per place and direction of reading: the hand there and, if there is one, the other; with their weights."""
+        import torch
+
+        model = self._model
+        device = next(model.parameters()).device
+        both = np.stack([picture, picture[:, ::-1]])
+        with torch.inference_mode():
+            images = torch.from_numpy(np.ascontiguousarray(both)).to(device).permute(0, 3, 1, 2).float()
+            maps = model(images.contiguous(memory_format=torch.channels_last))
+            heat = torch.sigmoid(maps.heat.float()).cpu().numpy()
+            heights, points = _peaks(0.5 * (heat[0] + heat[1][:, ::-1]))
+            if not len(points):
+                return []
+            last = picture.shape[1] - 1
+            mirrored = points * (-1, 1) + (last, 0)
+            where = torch.from_numpy(np.stack([points, mirrored])).float().to(device)
+            palms = model.palms(maps, where)
+            count = len(points)
+            role = torch.tensor([0, 1], device=device).repeat(count).expand(2, -1)
+            embedding = palms.embedding.repeat_interleave(2, dim=1)
+            centre, size, up = palms.centre.flatten(1, 2), palms.size.flatten(1, 2), palms.up.flatten(1, 2)
+            for _ in range(_ROUNDS):
+                hands = model.hands(maps, centre, size, up, embedding, role)
+                frame = palm_frame(hands.pixels.cpu().numpy())
+                centre, up = (torch.from_numpy(part).float().to(device) for part in frame)
+                size = hands.size
+        other = torch.sigmoid(palms.other).cpu().numpy()
+        first_right = palms.right.float().cpu().numpy()
+        arrays = {name: value.float().cpu().numpy() for name, value in hands._asdict().items()}
+        pairs = []
+        for k in range(count):
+            for flip in (0, 1):
+                pair = []
+                for r in (0, 1):
+                    here = {name: value[flip, 2 * k + r] for name, value in arrays.items()}
+                    sure = heights[k] * (1.0 if r == 0 else float(other[flip, k]))
+                    right = float(here["right"]) + (
+                        float(first_right[flip, k]) if r == 0 else -float(first_right[flip, k])
+                    )
+                    if r == 1 and other[flip, k] < _OTHER:
+                        continue
+                    pair.append(_reading(here, sure, right / 2, bool(flip), last, hidden=r == 1))
+                pairs.append(pair)
+        return pairs
+
+
+def _reading(
+    here: dict[str, np.ndarray], sure: float, right: float, flip: bool, last: int, hidden: bool
+) -> tuple[float, PalmReading]:
+    pixels = here["pixels"].astype(np.float64)
+    size = max(float(here["size"]), 1e-3)
+    way = here["way"].astype(np.float64)
+    if flip:
+        pixels, way, right = pixels * (-1, 1) + (last, 0), way * (-1, 1, 1), -right
+    shape = np.concatenate([(pixels - pixels[0]) / size, here["depth"][:, None]], axis=1)
+    presence = float(np.sqrt(sure / (1 + np.exp(-float(here["hand"])))))
+    reading = PalmReading(
+        pixels, shape, here["spread"].astype(np.float64), size, presence, right, way,
+        here["way_spread"].astype(np.float64), hidden,
+    )  # fmt: skip
+    return presence, reading
+
+
+def _moved(hand: PalmReading, back: np.ndarray, scale: float) -> PalmReading:
+    """The reading in the pixels that ``back`` leads to."""
+    return PalmReading(**{**vars(hand), "pixels": apply(back, hand.pixels), "size": hand.size * scale})
+
+
+def _peaks(heat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Heights (K,) and places (K, 2), pixels of the network's picture, of a heat map's peaks, highest first."""
+    from ..networks.palm_network import HEAT_STRIDE
+
+    top = (heat >= cv2.dilate(heat, np.ones((5, 5), np.uint8))) & (heat >= _LOWEST_PEAK)
+    rows, columns = np.nonzero(top)
+    order = np.argsort(-heat[rows, columns], kind="stable")[:_PEAKS]
+    rows, columns = rows[order], columns[order]
+    return heat[rows, columns], np.column_stack([columns, rows]) * float(HEAT_STRIDE) + (HEAT_STRIDE - 1) / 2
+
+
+def choose_hands(pairs: list[list[tuple[float, PalmReading]]]) -> PalmsSeen:
+    """Bring together what was read at several places, and choose one person's two hands.
+
+    Args:
+        pairs: what each place tells: one hand, or one hand and the same person's other one, each with its weight.
+    """
+    groups: list[_Group] = []
+    links: dict[tuple[int, int], list[float]] = {}  # log odds that the first group is the right one of the two
+    for pair in sorted(pairs, key=lambda pair: -pair[0][0]):
+        rows = _assign(pair, groups)
+        for (weight, hand), row in zip(pair, rows, strict=True):
+            groups[row].members.append((weight, hand))
+        if len(rows) == 2:
+            a, b = rows
+            right = (pair[0][1].right - pair[1][1].right) * pair[1][0]
+            links.setdefault((min(a, b), max(a, b)), []).append(right if a < b else -right)
+    if not groups:
+        return PalmsSeen()
+    alone = [float(np.average([h.right for _, h in g.members], weights=[w for w, _ in g.members])) for g in groups]
+    best = int(np.argmax([group.weight for group in groups]))
+    partners = [(groups[a + b - best].weight, a + b - best) for a, b in links if best in (a, b)]
+    if partners:
+        other = max(partners)[1]
+        key = (min(best, other), max(best, other))
+        right = float(np.mean(links[key])) * (1 if best < other else -1)
+        chosen = [(best, right), (other, -right)]
+    else:
+        # Two hands, neither of which knows of the other, are one person's if they are a left and a right one.
+        rest = [k for k in range(len(groups)) if k != best and alone[k] * alone[best] < 0]
+        second = max(rest, key=lambda k: groups[k].weight, default=None)
+        chosen = [(best, alone[best])] + ([(second, alone[second])] if second is not None else [])
+    hands = tuple(groups[k].merged(right) for k, right in chosen)
+    taken = {k for k, _ in chosen}
+    others = tuple(groups[k].merged(alone[k]) for k in range(len(groups)) if k not in taken)
+    return PalmsSeen(hands, others)
+
+
+def _assign(pair: list[tuple[float, PalmReading]], groups: list[_Group]) -> list[int]:
+    """The group of each hand of a pair, never the same for both; groups are made where none is near."""
+    far = [
+        [float(np.linalg.norm(group.pixels() - hand.pixels, axis=1).mean()) / hand.size for group in groups]
+        for _, hand in pair
+    ]
+    options: list[tuple[float, list[int]]] = []
+    choices = [[k for k in range(len(groups)) if row[k] < _SAME] + [-1] for row in far]
+    for first in choices[0]:
+        for second in choices[1] if len(pair) == 2 else [-2]:
+            if first == second and first >= 0:
+                continue
+            cost = sum(_SAME if k == -1 else far[r][k] for r, k in enumerate((first, second)[: len(pair)]))
+            options.append((cost, [first, second][: len(pair)]))
+    rows = min(options, key=lambda option: option[0])[1]
+    for r, k in enumerate(rows):
+        if k == -1:
+            groups.append(_Group([]))
+            rows[r] = len(groups) - 1
+    return rows

@@ -1,0 +1,46 @@
+"""Readings of palms and a reader that gives them, in place of the two-hand network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from hand_pictures import hand_shape
+from im2hands.hands import Side
+from im2hands.keypoints.palm_reader import PalmReading, PalmsSeen
+from im2hands.keypoints.provider import HandDetection
+
+
+def reading(
+    side: Side = "right", centre: tuple[float, float] = (320, 240), palm_px: float = 80.0, presence: float = 0.9,
+    right: float | None = None, **more: object,
+) -> PalmReading:  # fmt: skip
+    """The synthetic hand of :func:`hand_pictures.seen_hand` as the two-hand network would tell it."""
+    shape = hand_shape(side) / 0.088
+    pixels = (shape[:, :2] - shape[:, :2].mean(axis=0)) * palm_px + centre
+    sure = (3.0 if side == "right" else -3.0) if right is None else right
+    made = PalmReading(
+        pixels, shape - shape[0], np.full(21, 0.1), palm_px, presence, sure, np.array([0.0, 0.0, 0.5]), np.full(3, 0.2)
+    )
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def reading_of(hand: HandDetection, presence: float = 0.9, right: float | None = None) -> PalmReading:
+    """A reading of a hand that was detected."""
+    size = float(np.linalg.norm(hand.pixels[9] - hand.pixels[0]))
+    sure = (3.0 if hand.side == "right" else -3.0) if right is None else right
+    shape = (hand.shape - hand.shape[0]) / np.linalg.norm(hand.shape[9] - hand.shape[0])
+    way = np.array([1.0, 0.0, 0.5])
+    return PalmReading(hand.pixels, shape, np.full(21, 0.1), size, presence, sure, way, np.full(3, 0.1))
+
+
+class FakePalms:
+    """Sees what it was told; counts how often it was asked."""
+
+    def __init__(self, hands: Sequence[PalmReading] = (), others: Sequence[PalmReading] = ()) -> None:
+        self.seen, self.asked = PalmsSeen(tuple(hands), tuple(others)), 0
+
+    def read(self, image: np.ndarray) -> PalmsSeen:
+        self.asked += 1
+        return self.seen
