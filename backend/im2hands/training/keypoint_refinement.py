@@ -37,14 +37,17 @@ class KeypointRecipe(Recipe):
 
     Args:
         loss: "squared" is the published one, square millimetres; "distance" the mean distance, which fingers that are
-            wrong altogether do not rule. frozen: leave the image encoder as it is, which networks may share. augment:
-            strength, see :func:`.augmentation.augment`. detected: how often a hand gets the keypoints that a detector
-            found, where the set has them; else errors are drawn. noise, definition, tilt, place, depth, bend, hidden,
-            lost: their sizes, see :class:`.keypoint_errors.KeypointErrors`.
+            wrong altogether do not rule. frozen: leave the image encoder as it is, which networks may share. head_rate:
+            factor on the learning rate of the head: where it counts in decimetres, a step at the full rate would move
+            keypoints by more than they err. augment: strength, see :func:`.augmentation.augment`. detected: how often a
+            hand gets the keypoints that a detector found, where the set has them; else errors are drawn. noise,
+            definition, tilt, place, depth, bend, hidden, lost: their sizes, see
+            :class:`.keypoint_errors.KeypointErrors`.
     """
 
     loss: Literal["squared", "distance"] = "squared"
     frozen: bool = False
+    head_rate: float = 1.0
     augment: float = 0.0
     detected: float = 1.0
     noise: float = KeypointErrors.noise
@@ -67,7 +70,8 @@ class KeypointRecipe(Recipe):
 PUBLISHED = KeypointRecipe(batch=32, learning_rate=1e-4, log_every=20, checkpoint_every=200, validate_every=1000)
 COMPACT = KeypointRecipe(
     steps=6000, batch=16, optimiser="adamw", learning_rate=1e-3, schedule="cosine", warmup=200, betas=(0.9, 0.99),
-    weight_decay=1e-4, ema=0.998, precision="auto", loss="distance", frozen=True, augment=1.0, detected=0.7,
+    weight_decay=1e-4, ema=0.998, precision="auto", loss="distance", frozen=True, head_rate=0.1,
+    augment=1.0, detected=0.7,
 )  # fmt: skip
 RECIPES = {"published": PUBLISHED, "compact": COMPACT}
 
@@ -106,7 +110,11 @@ class KeypointTask:
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
         """See :class:`.runner.Task`."""
-        return [(1.0, [parameter for parameter in self.model.parameters() if parameter.requires_grad])]
+        head = list(self.model.left_reg.parameters())
+        in_head = {id(parameter) for parameter in head}
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        others = [parameter for parameter in trained if id(parameter) not in in_head]
+        return [(1.0, others), (self.recipe.head_rate, head)]
 
     def prepare(self, step: int) -> KeypointPairs:
         """See :class:`.runner.Task`."""
