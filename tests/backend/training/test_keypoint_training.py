@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import bench_weights
 import numpy as np
 import pytest
 import torch
@@ -23,6 +22,7 @@ from im2hands.training.keypoint_errors import KeypointErrors, simulate_errors
 from im2hands.training.keypoint_refinement import COMPACT, PUBLISHED, KeypointRecipe, KeypointTask
 from im2hands.training.runner import Runner
 from im2hands.training.scene_batches import aligned
+from im2hands.weights import bench as bench_weights
 from im2hands.weights.compact import save_encoder, save_network
 from runs import rows, small_config
 from safetensors.torch import load_file
