@@ -68,7 +68,6 @@ def pack_frame(
     exposure = effects.exposure * np.array(effects.white_balance)
     balls = np.zeros((MAX_HANDS * SPHERES_PER_HAND, 4))
     balls[: len(spheres)] = spheres
-    seen = 1.0 if background.kind == "environment" else 0.0
     rows = [
         projection(camera).T,
         shadow.T,
@@ -87,7 +86,7 @@ def pack_frame(
         (lighting.shadow_softness, lighting.shadow_strength, _NORMAL_OFFSET, lighting.occlusion),
         _plane(background, middle),
         (background.plane_scale, background.plane_gloss, 0, 0),
-        (seen, background.blur, background.brightness, background.zoom * camera.fx / camera.width),
+        (0, background.blur, background.brightness, background.zoom * camera.fx / camera.width),
         (*background.map[0], 0),
         (*background.map[1], 0),
         balls,

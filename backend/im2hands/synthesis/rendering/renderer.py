@@ -19,7 +19,7 @@ from .camera_effects import apply_effects
 from .context import make_context
 from .frame_block import MAX_HANDS, pack_frame, shadow_projection
 from .hand_mesh import MODEL_VERTICES
-from .look import Look
+from .look import Background, Look
 from .solids import COLUMNS, SolidBatch
 from .surroundings import add_surroundings
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SHADOW_SIZE = 512
 _KEPT_SIZES = 4
+_BACKDROPS: tuple[tuple[str, ...], ...] = ((), ("VIEW",), ("PLANE",), ("VIEW", "PLANE"))
 _HAND_COLUMNS = 7  # position, normal, label
 _UNITS = {
     "skin_map": 0,
@@ -79,14 +80,15 @@ class Renderer:
         self._programs = {
             "hand": self._program("hand", "occlusion", "shading"),
             "solid": self._program("solid", "occlusion", "shading"),
-            "backdrop": self._program("backdrop", "", "shading"),
             "label": self._program("label"),
             "shadow": self._program("shadow"),
         }
         self._hand_buffers()
         self._solid_size = 0
         self._solid_buffers(4096, 8192)
-        self._backdrop = gl.vertex_array(self._programs["backdrop"], [])
+        self._backdrops = {
+            kind: gl.vertex_array(self._program("backdrop", "", "shading", kind), []) for kind in _BACKDROPS
+        }
         self._shadow_map = gl.depth_texture((SHADOW_SIZE, SHADOW_SIZE))
         self._shadow_map.compare_func = "<="
         self._shadow_map.filter = (gl.LINEAR, gl.LINEAR)
@@ -138,7 +140,9 @@ class Renderer:
         self._upload_solids(solids, faces)
         self._upload_frame(posed, camera, look)
         self._bind_textures(look)
-        return self._draw_passes(camera, [hand.side for hand in posed], 3 * len(faces))
+        background = look.background
+        kind = ("VIEW",) * (background.kind == "environment") + ("PLANE",) * (background.plane is not None)
+        return self._draw_passes(camera, [hand.side for hand in posed], 3 * len(faces), self._backdrops[kind])
 
     # -- what one picture sends to the driver
 
@@ -193,15 +197,8 @@ class Renderer:
             self._reflections[environment] = self._texture(panorama.reflection)
             view = panorama.reflection if panorama.view is None else panorama.view
             self._views[environment] = self._texture(view)
-        photo = background.kind == "photo"
-        picture = assets.photo(background.index) if photo else made_up_background(background.index)
-        size = (picture.shape[1], picture.shape[0])
-        if self._picture.size != size:
-            self._picture.release()
-            self._picture = self._gl.texture(size, 3)
-            self._picture.repeat_x = self._picture.repeat_y = False
-        self._picture.write(np.ascontiguousarray(picture).tobytes(), alignment=1)
-        self._picture.build_mipmaps()
+        if background.kind != "environment" or background.plane is not None:
+            self._upload_picture(background)
         bound = {
             "skin_map": self._skins[index],
             "part_map": self._parts,
@@ -214,9 +211,20 @@ class Renderer:
         for name, texture in bound.items():
             texture.use(_UNITS[name])
 
+    def _upload_picture(self, background: Background) -> None:
+        photo = background.kind == "photo"
+        picture = self.assets.photo(background.index) if photo else made_up_background(background.index)
+        size = (picture.shape[1], picture.shape[0])
+        if self._picture.size != size:
+            self._picture.release()
+            self._picture = self._gl.texture(size, 3)
+            self._picture.repeat_x = self._picture.repeat_y = False
+        self._picture.write(np.ascontiguousarray(picture).tobytes(), alignment=1)
+        self._picture.build_mipmaps()
+
     # -- passes
 
-    def _draw_passes(self, camera: Camera, sides: Sequence[Side], solid_indices: int) -> Rendered:
+    def _draw_passes(self, camera: Camera, sides: Sequence[Side], solid_indices: int, backdrop: Any) -> Rendered:
         gl = self._gl
         size = (camera.width, camera.height)
         labels, colour, resolved = self._targets(size)
@@ -249,7 +257,7 @@ class Renderer:
         if self._samples > 1:
             colour.clear(depth=1.0)
         draw(self._hand_colour, self._solid_colour, "back")
-        self._backdrop.render(vertices=3)
+        backdrop.render(vertices=3)
         if self._samples > 1:
             gl.copy_framebuffer(resolved, colour)
         height, width = camera.height, camera.width
@@ -262,11 +270,15 @@ class Renderer:
 
     # -- what is made once
 
-    def _program(self, name: str, vertex_part: str = "", fragment_part: str = "") -> Any:
+    def _program(
+        self, name: str, vertex_part: str = "", fragment_part: str = "", switches: tuple[str, ...] = ()
+    ) -> Any:
+        define = "".join(f"#define {switch}\n" for switch in switches)
         program = self._gl.program(
             vertex_shader="\n".join(_source(n) for n in ("common", vertex_part) if n) + "\n" + _source(name, "vert"),
             fragment_shader="\n".join(_source(n) for n in ("common", fragment_part) if n)
             + "\n"
+            + define
             + _source(name, "frag"),
         )
         for sampler, unit in _UNITS.items():

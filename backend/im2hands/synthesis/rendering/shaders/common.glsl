@@ -22,7 +22,7 @@ layout(std140) uniform Frame {
     vec4 shadow_setup;                 // softness (texels), strength, normal offset (m), occlusion strength
     vec4 plane;                        // normal and distance of a table or wall, 0: none
     vec4 plane_look;                   // texture scale (1/m), gloss
-    vec4 backdrop;                     // 0 picture, 1 environment; blur (level); brightness; field of view factor
+    vec4 backdrop;                     // unused; blur (level); brightness; field of view factor
     vec4 backdrop_map[2];              // affine map of the picture's coordinates
     vec4 spheres[MAX_SPHERES];
 };
