@@ -30,6 +30,7 @@ from scene_pictures import make_scene, make_set
 
 CPU = torch.device("cpu")
 SIZES = compact(side=64, channels=16)
+SIZES = replace(SIZES, keypoints=replace(SIZES.keypoints, tokens=(16, 16, 16, 16), image=16))
 SMALL = replace(COMPACT, batch=2, steps=6, log_every=2, checkpoint_every=3, validate_every=6, held_out=1, warmup=2)
 
 
