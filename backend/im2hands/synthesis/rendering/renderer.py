@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import moderngl
 
 SHADOW_SIZE = 512
-_KEPT_SIZES = 4
+_KEPT_SIZES = 16
 _BACKDROPS: tuple[tuple[str, ...], ...] = ((), ("VIEW",), ("PLANE",), ("VIEW", "PLANE"))
 _HAND_COLUMNS = 7  # position, normal, label
 _UNITS = {
@@ -99,7 +99,7 @@ class Renderer:
         self._skins: dict[int, Any] = {}
         self._reflections: dict[int, Any] = {}
         self._views: dict[int, Any] = {}
-        self._targets = lru_cache(maxsize=_KEPT_SIZES)(self._make_targets)
+        self._targets: dict[tuple[int, int], tuple[Any, Any, Any]] = {}
 
     @property
     def context(self) -> moderngl.Context:
@@ -227,7 +227,11 @@ class Renderer:
     def _draw_passes(self, camera: Camera, sides: Sequence[Side], solid_indices: int, backdrop: Any) -> Rendered:
         gl = self._gl
         size = (camera.width, camera.height)
-        labels, colour, resolved = self._targets(size)
+        if size not in self._targets:
+            if len(self._targets) >= _KEPT_SIZES:
+                self._release_targets()
+            self._targets[size] = self._make_targets(size)
+        labels, colour, resolved = self._targets[size]
         self._frame.bind_to_uniform_block(0)
         gl.enable_only(gl.DEPTH_TEST)
         gl.depth_func = "<="
@@ -336,6 +340,14 @@ class Renderer:
         texture.build_mipmaps()
         texture.repeat_y = not floating
         return texture
+
+    def _release_targets(self) -> None:
+        for targets in self._targets.values():
+            for framebuffer in dict.fromkeys(targets):
+                for attachment in framebuffer.color_attachments:
+                    attachment.release()
+                framebuffer.release()
+        self._targets.clear()
 
     def _make_targets(self, size: tuple[int, int]) -> tuple[Any, Any, Any]:
         """Framebuffers of a size: labels with depth, colour, and the colour after resolving several samples."""
