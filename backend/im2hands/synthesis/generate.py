@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ import torch
 from .. import __version__
 from ..datasets.scenes import SET_FILE, SceneSet, SceneWriter, SetInfo, encode_labels, encode_picture, read_info
 from ..datasets.scenes import Scene as StoredScene
-from ..errors import InputError
+from ..errors import EnvironmentError_, InputError
 from .cameras import LONGEST, Jitter, View, aim, crop_camera
 from .choices import KINDS, RENDERERS, Kind
 from .clips import CLIP, ClipMaker
@@ -141,16 +142,21 @@ class BlockMaker:
             before = now
 
         if settings.kind == "clip":
-            pairs, report.tally = self.clips.clip(settings.seed, number)
-            viewed = self._clip_views(number, pairs)
+            posed, report.tally = self.clips.clip(settings.seed, number)
+            viewed = self._clip_views(number, posed)
         else:
-            pairs, report.tally = self.pairs.block(
+            posed, report.tally = self.pairs.block(
                 settings.seed, number, _SINGLES[settings.kind], _EMPTY[settings.kind]
             )
-            viewed = [self._view(number * BLOCK + k, pair) for k, pair in enumerate(pairs[:count])]
+            viewed = [self._view(number * BLOCK + k, pair) for k, pair in enumerate(posed[:count])]
+        pairs: list[Pair | None] = [*posed]
+        del posed
         lap("poses")
         made = []
-        for k, (pair, scene) in enumerate(zip(pairs[:count], viewed, strict=False)):
+        for k, scene in enumerate(viewed[:count]):
+            # Search trees take megabytes: each pair goes when its scene is made.
+            pair, pairs[k] = pairs[k], None
+            assert pair is not None
             index = number * settings.block + k
             look = number if settings.kind == "clip" else index
             drawn = self.painter.draw(scene, np.random.default_rng((settings.seed, look, _LOOK)))
@@ -343,6 +349,11 @@ def _run(settings: Settings, blocks: list[tuple[int, int]], workers: int) -> Ite
                     yield waiting.pop(0).result()
             while waiting:
                 yield waiting.pop(0).result()
+        except BrokenProcessPool as error:
+            raise EnvironmentError_(
+                "A worker was ended from outside, perhaps for want of memory.",
+                "Use fewer --workers, and go on with --resume.",
+            ) from error
         except BaseException:
             for future in waiting:
                 future.cancel()

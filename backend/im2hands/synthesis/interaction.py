@@ -15,13 +15,15 @@ from torch import Tensor
 from ..bones import rodrigues
 from .hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE, HandModel, HandShape
 from .hand_spheres import SphereSet, fit_spheres
-from .interaction_modes import TIPS, Start
+from .interaction_modes import Start
 from .joint_angles import BEND, CUP, LIMITS, TWIST, rotations_from_angles, wrist_axes
 from .scene import MIRROR
+from .sphere_forces import SCALE, gap_of, pull_table, repulsion, sphere_groups
 
 STEPS = 60
 _SKIN = 0.0010
 """Metres that spheres of different hands keep between them: fingers are a little thicker than the spheres in them."""
+_OWN_SKIN = 0.0008
 _FAR = 10.0
 _FINGER_SPHERES = 45
 """The first spheres are those of the fingers."""
@@ -58,7 +60,7 @@ class PoseSolver:
     def __init__(self, model: HandModel) -> None:
         self.model = model
         self.spheres: SphereSet = fit_spheres(model)
-        self.groups = _groups(self.spheres)
+        self.groups = sphere_groups(self.spheres)
 
     def solve(self, starts: list[Start], shape: HandShape, steps: int = STEPS, smooth: bool = False) -> PosedPairs:
         """Pose B pairs.
@@ -162,16 +164,19 @@ class _Problem:
         self.elbows = torch.tensor(np.stack([s.elbows for s in starts])).float()
         self.loose = torch.tensor([s.loose for s in starts]).float()
         gaps = [s.gap or (0.0, _FAR) for s in starts]
-        self.least, self.most = torch.tensor(gaps).float().unbind(-1)
-        self.touch = torch.tensor([s.gap is None for s in starts])
+        least, self.most = torch.tensor(gaps).float().unbind(-1)
+        touch = torch.tensor([s.gap is None for s in starts])
+        self.room = torch.where(touch, torch.full_like(least, _SKIN), least + 2 * _SKIN)
+        self.own_room = torch.full((2 * pairs,), _OWN_SKIN)
         self.both = torch.tensor([all(s.present) for s in starts]).float()
-        self.pulls = _pull_table(solver.groups, [s.pulls for s in starts], between=True)
-        self.within = [
-            _pull_table(solver.groups, [[p for p in s.within if p[0] == hand] for s in starts], between=False)
-            for hand in (0, 1)
-        ]
+        count = spheres.count
+        self.pulls = pull_table(solver.groups, [s.pulls for s in starts], count, between=True)
+        within = [[p for p in s.within if p[0] == hand] for s in starts for hand in (0, 1)]
+        self.within = pull_table(solver.groups, within, _FINGER_SPHERES, between=False)
+        self.first_entry = torch.arange(pairs) * count**2
         self.reach = self.radii[:, 0, :, None] + self.radii[:, 1, None]
-        self.own_reach = [self.radii[:, h, :_FINGER_SPHERES, None] + self.radii[:, h, None] for h in (0, 1)]
+        radii = self.radii.flatten(0, 1)
+        self.own_reach = radii[:, :_FINGER_SPHERES, None] + radii[:, None]
         self.apart = spheres.apart[:_FINGER_SPHERES].float()
 
     def descend(self, steps: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -205,25 +210,22 @@ class _Problem:
         frame = _from_vector(turn) @ self.frame
         local, elbow = self.posed(angles.flatten(0, 1))
         points = (local @ frame.flatten(0, 1).mT + place.reshape(-1, 1, 3)).unflatten(0, (self.pairs, 2))
-        gap = _gaps(points[:, 0], points[:, 1], self.reach)
         push = 0.3 if share < 0.15 else 1.0 if share < 0.6 else 4.0
-        room = torch.where(self.touch, torch.full_like(self.least, _SKIN), self.least + 2 * _SKIN)
-        deep = torch.relu(room[:, None, None] - gap) / 0.004
-        # Overlaps count for what they are; a gap that is merely too small counts only where it is smallest.
-        total = push * (self.both * deep.clamp(max=6.0).square().sum((1, 2))).sum()
-        nearest = gap.flatten(1).amin(1)
-        total = total + (self.both * (torch.relu(nearest - self.most) / 0.004)).sum()
-        total = total + self.attraction(gap, self.pulls, share)
-        for hand in (0, 1):
-            own = _gaps(points[:, hand, :_FINGER_SPHERES], points[:, hand], self.own_reach[hand])
-            inside = torch.relu(0.0008 - own) / 0.004 * self.apart
-            total = total + 0.5 * push * inside.square().sum()
-            total = total + self.attraction(own, self.within[hand], share)
+        pull = 2.5 if share < 0.6 else 4.0
+        left, right = points[:, 0], points[:, 1]
+        overlap, gap = repulsion(left, right, self.reach, self.room)
+        total = push * (self.both * overlap).sum() + pull * self.pulls.attraction(gap, left, right, self.reach)
+        nearest = gap_of(gap.flatten(1).argmin(1) + self.first_entry, left, right, self.reach)
+        total = total + (self.both * torch.relu(nearest - self.most) / SCALE).sum()
+        hands = points.flatten(0, 1)
+        fingers = hands[:, :_FINGER_SPHERES]
+        overlap, gap = repulsion(fingers, hands, self.own_reach, self.own_room, self.apart)
+        total = total + 0.5 * push * overlap.sum() + pull * self.within.attraction(gap, fingers, hands, self.own_reach)
         prior = ((angles - self.angles) / self.freedom).square().sum((1, 2))
         prior = prior + 0.5 * (turn / self.loose[:, None, None]).square().sum((1, 2))
         # The end joint of a finger follows the middle one.
-        fingers = angles[..., 4:20].unflatten(-1, (4, 4))
-        prior = prior + 2.0 * torch.relu(fingers[..., 2] - fingers[..., 1] - 0.15).square().sum((1, 2))
+        bend = angles[..., 4:20].unflatten(-1, (4, 4))
+        prior = prior + 2.0 * torch.relu(bend[..., 2] - bend[..., 1] - 0.15).square().sum((1, 2))
         arm = (frame @ elbow.unflatten(0, (self.pairs, 2))[..., None])[..., 0]
         wanted = self.elbows.square().sum(-1) > 0
         bad = torch.relu(0.75 - (_unit(arm) * self.elbows).sum(-1)) * wanted
@@ -231,16 +233,6 @@ class _Problem:
             for change, scale in ((angles - self.angles, 0.05), (turn, 0.03), (place - self.place, 0.0015)):
                 total = total + (change.diff(dim=0) / scale).square().sum()
         return total + 0.35 * prior.sum() + 30.0 * bad.square().sum()
-
-    def attraction(self, gap: Tensor, table: _PullTable, share: float) -> Tensor:
-        """What parts that should touch and do not cost."""
-        if not len(table.weight):
-            return gap.new_zeros(())
-        nearest = gap.new_full((len(table.weight),), _FAR)
-        nearest = nearest.scatter_reduce(0, table.contact, gap.flatten()[table.entry], "amin")
-        far = torch.relu(nearest - 0.0005) / 0.01
-        cost = torch.where(far < 1, far.square(), 2 * far - 1)
-        return (table.weight * cost).sum() * (2.5 if share < 0.6 else 4.0)
 
     def posed(self, angles: Tensor) -> tuple[Tensor, Tensor]:
         """Sphere centres (N, S, 3) in the palm's frame, and the vector from the wrist to the elbow (N, 3)."""
@@ -293,44 +285,6 @@ def _fixing(turn: Tensor, point: Tensor) -> Tensor:
     return point - (turn @ point[..., None])[..., 0]
 
 
-@dataclass(frozen=True)
-class _PullTable:
-    """Wanted contacts, a list of pairs of spheres for each; the nearest pair of a contact counts.
-
-    Args:
-        entry: (E,) positions in flattened gaps (B S S). contact: (E,) which contact each belongs to. weight: (C,).
-    """
-
-    entry: Tensor
-    contact: Tensor
-    weight: Tensor
-
-
-_EACH = ("palm", "palm_edges", "phalanges", "webs")
-"""Parts that are pulled sphere by sphere; of the others the nearest sphere decides, for a part touches where it can."""
-
-
-def _pull_table(groups: dict[str, Tensor], pulls: list[list[tuple[int, str, str, float]]], between: bool) -> _PullTable:
-    """The contacts of all pairs; between the hands rows of the gaps are the left hand's spheres."""
-    count = len(next(iter(groups.values())))
-    entries: list[Tensor] = []
-    contacts: list[Tensor] = []
-    weights: list[float] = []
-    for pair, wanted in enumerate(pulls):
-        for hand, part, target, weight in wanted:
-            pulled, towards = torch.nonzero(groups[part])[:, 0], torch.nonzero(groups[target])[:, 0]
-            for own in pulled.split(1) if part in _EACH else (pulled,):
-                rows, columns = (towards, own) if between and hand == 1 else (own, towards)
-                index = (pair * (count if between else _FINGER_SPHERES) + rows[:, None]) * count + columns[None]
-                entries.append(index.flatten())
-                contacts.append(torch.full((index.numel(),), len(weights)))
-                weights.append(weight)
-    if not entries:
-        nothing = torch.zeros(0, dtype=torch.long)
-        return _PullTable(nothing, nothing, torch.zeros(0))
-    return _PullTable(torch.cat(entries), torch.cat(contacts), torch.tensor(weights))
-
-
 def _slot(bone: int) -> int:
     """Where :meth:`_Problem.posed` keeps the turn of a rig bone: palm, two cupped metacarpals, fingers, forearm."""
     if bone in METACARPAL_BONES[2:]:
@@ -339,47 +293,6 @@ def _slot(bone: int) -> int:
         if bone in chain:
             return 3 + 5 * chain.index(bone) + finger
     return {1: 18, 0: 19}.get(bone, 0)
-
-
-def _groups(spheres: SphereSet) -> dict[str, Tensor]:
-    """(S,) bool per part of the hand."""
-    count = spheres.count
-    groups = {
-        "hand": ~spheres.group((0, 1)),
-        "palm": spheres.group(METACARPAL_BONES),
-        "palm_edges": spheres.group((METACARPAL_BONES[0], METACARPAL_BONES[3])),
-        "phalanges": spheres.group(tuple(b for bones in FINGER_BONES[1:] for b in bones)),
-        "first_phalanges": spheres.group(tuple(bones[0] for bones in FINGER_BONES[1:])),
-        "middle_phalanges": spheres.group(tuple(bones[1] for bones in FINGER_BONES[1:3])),
-        "fingers": spheres.group(tuple(b for bones in FINGER_BONES[1:] for b in bones)),
-        "thumb": spheres.group(FINGER_BONES[0][1:]),
-    }
-    wrist = spheres.group((WRIST_BONE,))
-    wrist[torch.nonzero(spheres.bone == 1)[0]] = True
-    groups["wrist"] = wrist
-    webs = torch.zeros(count, dtype=torch.bool)
-    for finger, bones in enumerate(FINGER_BONES):
-        groups[f"finger{finger}"] = spheres.group(bones)
-        groups[f"finger{finger}_middle"] = spheres.group((bones[1],))
-        groups[f"finger{finger}_end"] = spheres.group((bones[2],))
-        tip = torch.zeros(count, dtype=torch.bool)
-        tip[torch.nonzero(spheres.bone == bones[2])[-1]] = True
-        groups[TIPS[finger]] = tip
-        if finger:
-            webs[torch.nonzero(spheres.bone == bones[0])[0]] = True
-    groups["webs"] = webs
-    return groups
-
-
-def _gaps(a: Tensor, b: Tensor, reach: Tensor) -> Tensor:
-    """(B, R, S) distances between the surfaces of spheres (B, R, 3) and (B, S, 3), negative where they overlap.
-
-    Args:
-        reach: (B, R, S) sums of radii.
-    """
-    squares = a.square().sum(-1)[:, :, None] + b.square().sum(-1)[:, None]
-    squared = torch.baddbmm(squares, a, b.mT, alpha=-2.0)
-    return squared.clamp_min(1e-10).sqrt() - reach
 
 
 def _from_vector(turn: Tensor) -> Tensor:

@@ -57,25 +57,29 @@ class PointLabeller:
         )
         if not count:
             return labels
-        for hand, mesh in enumerate(meshes):
-            if mesh is None:
-                continue
-            bones = bones_from_keypoints(torch.from_numpy(keypoints[hand : hand + 1]), [SIDES[hand]])
-            own, joints = _canonical(bones, mesh.vertices), _canonical(bones, keypoints[hand])
-            rounded = sample_points(own, self.faces, joints, count, rng).astype(np.float16)
-            exact = torch.from_numpy(rounded.astype(np.float64))[None] / QUERY_SCALE
-            points = bones.from_query_space(exact)[0].numpy()
-            distance, face = mesh.distance_and_face(points)
-            labels.points[hand], labels.distance[hand] = rounded, distance
+        there = [k for k, mesh in enumerate(meshes) if mesh is not None]
+        if not there:
+            return labels
+        bones = bones_from_keypoints(torch.from_numpy(keypoints[there]), [SIDES[k] for k in there])
+        vertices = np.stack([mesh.vertices for mesh in meshes if mesh is not None])
+        own, joints = _canonical(bones, vertices), _canonical(bones, keypoints[there])
+        for row, hand in enumerate(there):
+            sample = sample_points(own[row], self.faces, joints[row], count, rng)
+            labels.points[hand] = sample.astype(np.float16)  # the labels are those of the rounded points
+        exact = torch.from_numpy(labels.points[there].astype(np.float64)) / QUERY_SCALE
+        for hand, points in zip(there, bones.from_query_space(exact).numpy(), strict=True):
+            mesh, other = meshes[hand], meshes[1 - hand]
+            assert mesh is not None
+            labels.distance[hand], face = mesh.distance_and_face(points)
             labels.part[hand] = self.face_parts[face]
-            other = meshes[1 - hand]
             if other is not None:
                 labels.other[hand] = other.signed_distance(points)
         return labels
 
 
 def _canonical(bones: Bones, points: np.ndarray) -> np.ndarray:
-    moved: np.ndarray = (bones.to_query_space(torch.from_numpy(points)[None]) * QUERY_SCALE)[0].numpy()
+    """(H, N, 3) of H hands, to their canonical frames, metres."""
+    moved: np.ndarray = (bones.to_query_space(torch.from_numpy(points)) * QUERY_SCALE).numpy()
     return moved
 
 
