@@ -2,6 +2,7 @@
 
 Prints, in one run on one machine: the stages from photo to two meshes after start-up, the occupancy network alone,
 marching cubes alone, and the coarse-to-fine surface beside the dense lattice it equals (their ratio is the gain).
+``--published`` does the same for the published networks.
 """
 
 from __future__ import annotations
@@ -49,7 +50,15 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--dense", action="store_true", help="also evaluate the dense lattice (slow)")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--published", action="store_true", help="the published networks, weights made on the spot")
+    parser.add_argument("--scene", help="with --published --dense: only this scene")
+    parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.published:
+        import published
+
+        published.run(arguments)
+        return
 
     photo, device = arguments.photo or bundled_photo(), choose_device(arguments.device)
     began = time.perf_counter()

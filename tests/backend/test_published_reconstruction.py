@@ -15,12 +15,14 @@ import trimesh
 from fakes import hand_positions, picture, write_picture
 from im2hands.cli import main
 from im2hands.crop import crop_hands
-from im2hands.datasets.part_occupancy import posed_hands
 from im2hands.errors import FrameError, InputError, WeightsError
+from im2hands.evaluation.bench_scenes import scenes
 from im2hands.evaluation.surface_agreement import agreement
 from im2hands.frames import Frame
 from im2hands.hands import Camera, HandKeypoints, Side, TwoHands
+from im2hands.networks.chunks import Chunks
 from im2hands.networks.refined_occupancy import RefinedOccupancy
+from im2hands.networks.refinement_decoder import FoldedHands
 from im2hands.published_fields import ANCHORS, even_points
 from im2hands.published_reconstruction import PublishedReconstructor
 from im2hands.reconstruction import HandMesh, Reconstructor, load_reconstructor
@@ -151,32 +153,7 @@ def test_the_network_is_shown_the_crop_and_anchors_of_its_side(refined_network, 
         assert (pixels > 0).all() and (pixels < 255).all()
 
 
-def _posed(seed: int) -> TwoHands:
-    """Two hands in random poses of which the index tip of one touches the ring finger of the other."""
-    right, left = posed_hands(2, seed, mean=True).keypoints.float().numpy().astype(np.float64)
-    turn = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])  # fingers up, seen from the side
-    right, left = right @ turn, left @ turn * np.array([-1.0, 1, 1])
-    left += right[8] - left[15] + np.array([0.012, 0, 0])
-    centre = np.array([0, 0, 0.5]) - np.concatenate([right, left]).mean(0)
-    hands = ((side, points + centre) for side, points in (("left", left), ("right", right)))
-    return TwoHands(*(HandKeypoints(s, p, np.zeros((21, 2)), np.ones(21), 1.0, "test") for s, p in hands))
-
-
-def _closed_fingers() -> TwoHands:
-    """Two small hands, fingers side by side, fingertips of both on each other."""
-    hands = []
-    for side, mirror in (("left", 1.0), ("right", -1.0)):
-        points = hand_positions("left") - hand_positions("left")[0]
-        for finger, across in enumerate((-0.012, 0.0, 0.012, 0.024)):
-            points[5 + 4 * finger : 9 + 4 * finger, 0] = across
-        points[:, 0] *= mirror
-        points *= 0.75
-        points[:, 1:] += np.array([0.05, 0.5 + (0.0 if side == "left" else 0.018)])
-        hands.append(HandKeypoints(side, points, np.zeros((21, 2)), np.ones(21), 1.0, "test"))
-    return TwoHands(*hands)
-
-
-SCENES = {"apart": BOTH, "touching": _posed(5), "touching, other poses": _posed(8), "closed fingers": _closed_fingers()}
+SCENES = scenes()
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +193,23 @@ def test_the_fast_surface_is_that_of_the_dense_lattice(attentive_network) -> Non
     _agree(*(made.reconstruct(FRAME, CAMERA, SCENES["touching"]) for made in (fast, dense)))
     queries = [made.costs.stages["refined surface"].queries for made in (fast, dense)]
     assert queries[0] < 0.2 * queries[1]
+
+
+def test_a_device_with_little_memory(refined_network, refined, monkeypatch, caplog) -> None:
+    logits = FoldedHands.logits
+
+    def limited(hands: FoldedHands, positions: torch.Tensor, extra: torch.Tensor) -> torch.Tensor:
+        if positions.shape[1] > 700:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return logits(hands, positions, extra)
+
+    monkeypatch.setattr(FoldedHands, "logits", limited)
+    monkeypatch.setattr(refined_network, "chunks", Chunks())
+    with caplog.at_level(logging.WARNING, "im2hands"):
+        meshes = _reconstruct(refined_network, refine=True)
+    assert "too many for this device's memory; trying" in caplog.text
+    for side, mesh in refined.items():
+        assert np.abs(meshes[side].vertices - mesh.vertices).max() < 1e-5
 
 
 @pytest.mark.parametrize("scene", ["touching", "closed fingers"])

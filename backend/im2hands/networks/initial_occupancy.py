@@ -19,6 +19,7 @@ from ..devices import exact_dtype
 from ..hands import Side
 from ..reach import Reach, within_reach
 from .attention import DROPOUT, ImageTokens, QueryImageAttention
+from .chunks import Chunks
 from .image_encoder import EncoderMaps, ImageEncoder, PictureEncoder
 from .image_sampling import project
 from .part_decoder import IMAGE_FEATURES
@@ -31,7 +32,10 @@ PICTURE_SIZE = 256
 """Pixels a side of the picture that the intrinsics belong to."""
 
 CHUNK = 4096
-"""Queries evaluated at once where no gradient is wanted: bounds the memory, and stays in the processor's cache."""
+"""Queries evaluated at once on a CPU where no gradient is wanted: bounds the memory, stays in the processor's cache."""
+
+CHUNK_ACCELERATOR = 1 << 15
+"""The same elsewhere."""
 
 CHOSEN_CHUNK = 16384
 """The same where only some parts are asked."""
@@ -126,6 +130,7 @@ class InitialOccupancy(nn.Module):
     def __init__(self, sizes: InitialSizes | None = None, encoder: PictureEncoder | None = None) -> None:
         super().__init__()
         self.sizes = sizes = sizes or InitialSizes()
+        self.chunks = Chunks()
         self.image_encoder = encoder or ImageEncoder()
         maps = self.image_encoder.sizes
         self.image_final_layer = nn.Conv2d(2 * maps.channels, IMAGE_CHANNELS, 1)
@@ -171,7 +176,8 @@ class InitialOccupancy(nn.Module):
         Raises:
             ValueError: the intrinsics are needed and not given, or bones without joints where the network has a reach.
         """
-        return InitialHand(self.side(side), getattr(features, side), bones, camera, intrinsics, self.sizes)
+        shown = getattr(features, side)
+        return InitialHand(self.side(side), shown, bones, camera, intrinsics, self.sizes, self.chunks)
 
     def forward(
         self,
@@ -202,13 +208,14 @@ class InitialHand:
 
     Args:
         networks: of the hand's side. tokens: of the image. bones, camera, intrinsics: see
-        :meth:`InitialOccupancy.hand`. sizes: of the network.
+        :meth:`InitialOccupancy.hand`. sizes: of the network. chunks: how its queries are divided.
     """
 
     def __init__(
         self, networks: SideNetworks, tokens: ImageTokens, bones: Bones, camera: Extrinsics | None = None,
-        intrinsics: Tensor | None = None, sizes: InitialSizes | None = None,
+        intrinsics: Tensor | None = None, sizes: InitialSizes | None = None, chunks: Chunks | None = None,
     ) -> None:  # fmt: skip
+        self._chunks = chunks or Chunks()
         self.networks, self.tokens, self.bones = networks, tokens, bones
         self._sizes = sizes = sizes or InitialSizes()
         if sizes.projected and intrinsics is None:
@@ -266,9 +273,10 @@ class InitialHand:
         Args:
             points: (N, 3). asked: (N, 16) bool, the parts to ask at each point, one at least.
         """
-        results = []
         turn, shift = self._turn[0].to(self.dtype), self._shift[0].to(self.dtype)
-        for part, wanted in zip(points.split(CHOSEN_CHUNK), asked.split(CHOSEN_CHUNK), strict=True):
+
+        def best_of(chunk: slice) -> Tensor:
+            part, wanted = points[chunk], asked[chunk]
             image = self.image_features(self.point_features(part[None]))[0]
             best = image.new_full((len(part),), -torch.inf)
             for bone in range(BONE_COUNT):
@@ -277,8 +285,9 @@ class InitialHand:
                     local = torch.addmm(shift[bone], part.index_select(0, rows).to(turn), turn[bone].mT)
                     logits = self.folded.part_logits(bone, None, local, image.index_select(0, rows))
                     best[rows] = torch.maximum(best[rows], logits)
-            results.append(best)
-        return torch.cat(results) if results else points.new_zeros(0)
+            return best
+
+        return self._chunks.over(len(points), CHOSEN_CHUNK, best_of)
 
     def occupancy(self, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:
         """Occupancy (B, N), probabilities: the largest of the sixteen parts' (6.2, step 6)."""
@@ -329,9 +338,12 @@ class InitialHand:
         """Part logits at points whose camera coordinates are those of the query space of ``owner``."""
         # The reference belongs to the whole call, not to a chunk of it.
         reference = owner._reference(points, depth_reference)
-        chunk = points.shape[1] if torch.is_grad_enabled() else CHUNK
-        parts = [self._chunk_logits(owner, part, reference) for part in points.split(max(chunk, 1), dim=1)]
-        return torch.cat(parts, dim=1)
+        chunk = CHUNK if points.device.type == "cpu" else CHUNK_ACCELERATOR
+        if torch.is_grad_enabled():
+            chunk = points.shape[1]
+        return self._chunks.over(
+            points.shape[1], chunk, lambda rows: self._chunk_logits(owner, points[:, rows], reference), dim=1
+        )
 
     def _chunk_logits(self, owner: InitialHand, points: Tensor, reference: Tensor) -> Tensor:
         batch, count = points.shape[:2]

@@ -168,15 +168,16 @@ class FoldedParts:
             (N,) logits.
         """
         bias = self.bias[bone][0] if hand is None else self.bias[bone][hand]
-        hidden = functional.leaky_relu(torch.addmm(bias, local, self.first[bone].T), negative_slope=_SLOPE)
+        # In place where only the result is wanted, also by the gradient.
+        hidden = functional.leaky_relu_(torch.addmm(bias, local, self.first[bone].T), negative_slope=_SLOPE)
         for layer in range(3):
             weight, bias = self.weights[layer][bone], self.biases[layer][bone]
             base = hidden + bias
             if layer == 1 and self.image_features:
                 if image is None:
                     raise ValueError("this part decoder needs image features")
-                base = torch.addmm(base, image, weight[:, HIDDEN:].T)
-            hidden = functional.leaky_relu(torch.addmm(base, hidden, weight[:, :HIDDEN].T), negative_slope=_SLOPE)
+                base.addmm_(image, weight[:, HIDDEN:].T)
+            hidden = functional.leaky_relu_(base.addmm_(hidden, weight[:, :HIDDEN].T), negative_slope=_SLOPE)
         return hidden @ self.weights[3][bone][0] + self.biases[3][bone][0]
 
     def pair_logits(self, bones: Tensor, hands: Tensor, local: Tensor, image: Tensor | None = None) -> Tensor:

@@ -18,6 +18,7 @@ from ..bones import Bones
 from ..devices import exact_dtype
 from ..hands import SIDES, Side
 from .anchor_encoder import AnchorEncoder, AnchorSizes, EncodedAnchors
+from .chunks import Chunks
 from .farthest_points import PUBLISHED_GUARD
 from .image_encoder import EncoderMaps, ImageEncoder, PictureEncoder
 from .image_sampling import flipped, project, sample_features
@@ -123,6 +124,7 @@ class RefinedOccupancy(nn.Module):
         self, sizes: RefinedSizes | None = None, encoder: PictureEncoder | None = None, *, compatibility: bool = False
     ) -> None:
         super().__init__()
+        self.chunks = Chunks()
         self.sizes = sizes = sizes or RefinedSizes()
         self.compatibility = compatibility
         self.init_occ = InitialOccupancy(sizes.initial, encoder).requires_grad_(False)
@@ -338,14 +340,16 @@ class RefinedHands:
         """Logits of the hand ``side`` at points in the query space of ``owner``."""
         chunk = CHUNK if points.device.type == "cpu" else CHUNK_ACCELERATOR
         if torch.is_grad_enabled():
-            chunk = max(points.shape[1], 1)
-        results = []
-        for part, occupancy in zip(points.split(chunk, 1), initial.split(chunk, 1), strict=True):
-            sampled = self.query(owner, part)
+            chunk = points.shape[1]
+
+        def decoded(rows: slice) -> Tensor:
+            occupancy = initial[:, rows]
+            sampled = self.query(owner, points[:, rows])
             repeated = occupancy.to(sampled.features)[..., None].expand(-1, -1, IMAGE_CHANNELS)
             extra = torch.cat([sampled.features, repeated], dim=-1)
             logits = folded[side].logits(self.centred(sampled), extra)
             if self.network.sizes.residual:
                 logits = logits + torch.logit(occupancy.to(logits), _LOGIT_EPSILON)
-            results.append(logits)
-        return torch.cat(results, dim=1)
+            return logits
+
+        return self.network.chunks.over(points.shape[1], chunk, decoded, dim=1)
