@@ -19,10 +19,15 @@ TASKS = {
     "train": {
         "part-occupancy": "im2hands.training.part_occupancy",
         "initial-occupancy": "im2hands.training.initial_occupancy",
+        "aligned-occupancy": "im2hands.training.aligned_occupancy",
         "keypoint-refinement": "im2hands.training.keypoint_refinement",
         "two-hand-network": "im2hands.training.palm_network",
     },
-    "evaluate": {"part-occupancy": "im2hands.evaluation.part_occupancy", "keypoints": "im2hands.evaluation.keypoints"},
+    "evaluate": {
+        "part-occupancy": "im2hands.evaluation.part_occupancy",
+        "keypoints": "im2hands.evaluation.keypoints",
+        "table": "im2hands.evaluation.table",
+    },
 }
 TASK_HELP = {"train": "train a network", "evaluate": "measure a network against its targets"}
 

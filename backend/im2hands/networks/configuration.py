@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from .anchor_encoder import AnchorSizes
@@ -43,6 +43,10 @@ class Configuration:
     def make_initial(self, encoder: PictureEncoder | None) -> InitialOccupancy:
         """A new initial occupancy network. encoder: the shared one, see :meth:`make_encoder`."""
         return InitialOccupancy(self.initial, encoder)
+
+    def make_aligned(self, encoder: PictureEncoder | None) -> InitialOccupancy:
+        """A new network of the HALO* baseline: the image is read where the query is seen."""
+        return InitialOccupancy(replace(self.initial, projected=True, aligned=True), encoder)
 
     def make_refined(self, encoder: PictureEncoder | None, *, compatibility: bool = False) -> RefinedOccupancy:
         """A new refinement network; see :class:`.refined_occupancy.RefinedOccupancy`."""

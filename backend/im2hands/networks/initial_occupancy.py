@@ -18,6 +18,7 @@ from ..bones import BONE_COUNT, QUERY_SCALE, Bones
 from ..devices import exact_dtype
 from ..hands import Side
 from ..reach import Reach, within_reach
+from .aligned_image import AlignedImage, AlignedMap
 from .attention import DROPOUT, ImageTokens, QueryImageAttention
 from .chunks import Chunks
 from .image_encoder import EncoderMaps, ImageEncoder, PictureEncoder
@@ -74,8 +75,8 @@ class ImageFeatures(NamedTuple):
     """
 
     feature_map: Tensor
-    left: ImageTokens
-    right: ImageTokens
+    left: ImageTokens | AlignedMap
+    right: ImageTokens | AlignedMap
 
 
 class PointwiseLinear(nn.Conv1d):
@@ -104,19 +105,22 @@ class InitialSizes:
         token_grid: image tokens a side. projected: a query's ``v`` begins with its place in the picture (-1 to 1, the
             256 x 256 crop) and its depth in decimetres, where the published network takes camera coordinates, metres;
             then :meth:`InitialOccupancy.hand` needs the intrinsics. reach: ask each bone near itself only, cut the
-            forearm (:mod:`im2hands.reach`), as the bundled part decoders are trained.
+            forearm (:mod:`im2hands.reach`), as the bundled part decoders are trained. aligned: read the image where the
+            query is seen (:class:`.aligned_image.AlignedImage`) instead of attending to tokens: the HALO* baseline;
+            needs ``projected``.
     """
 
     token_grid: int = TOKEN_GRID
     projected: bool = False
     reach: bool = False
+    aligned: bool = False
 
 
 class SideNetworks(NamedTuple):
     """The weights that belong to one side."""
 
     embedding: PointEmbedding
-    attention: QueryImageAttention
+    attention: QueryImageAttention | AlignedImage
     decoder: PublishedPartDecoder
 
 
@@ -135,10 +139,10 @@ class InitialOccupancy(nn.Module):
         maps = self.image_encoder.sizes
         self.image_final_layer = nn.Conv2d(2 * maps.channels, IMAGE_CHANNELS, 1)
         for side in ("left", "right"):
-            attention = QueryImageAttention(
+            attention: nn.Module = QueryImageAttention(
                 IMAGE_CHANNELS, IMAGE_CHANNELS, IMAGE_FEATURES,
                 grid=sizes.token_grid, heads=HEADS, map_size=maps.finest,
-            )  # fmt: skip
+            ) if not sizes.aligned else AlignedImage(IMAGE_CHANNELS, IMAGE_FEATURES)  # fmt: skip
             self.add_module(f"{side}_pt_embeddings", PointEmbedding(IMAGE_FEATURES - 3))
             self.add_module(f"img_ex_{side}", attention)
             self.add_module(f"{side}_decoder", PublishedPartDecoder(IMAGE_FEATURES))
@@ -147,7 +151,7 @@ class InitialOccupancy(nn.Module):
         """The weights that belong to one side."""
         return SideNetworks(
             cast(PointEmbedding, self.get_submodule(f"{side}_pt_embeddings")),
-            cast(QueryImageAttention, self.get_submodule(f"img_ex_{side}")),
+            cast(QueryImageAttention | AlignedImage, self.get_submodule(f"img_ex_{side}")),
             cast(PublishedPartDecoder, self.get_submodule(f"{side}_decoder")),
         )
 
@@ -212,7 +216,7 @@ class InitialHand:
     """
 
     def __init__(
-        self, networks: SideNetworks, tokens: ImageTokens, bones: Bones, camera: Extrinsics | None = None,
+        self, networks: SideNetworks, tokens: ImageTokens | AlignedMap, bones: Bones, camera: Extrinsics | None = None,
         intrinsics: Tensor | None = None, sizes: InitialSizes | None = None, chunks: Chunks | None = None,
     ) -> None:  # fmt: skip
         self._chunks = chunks or Chunks()

@@ -98,8 +98,7 @@ class InitialTask:
         held = min(recipe.held_out, len(scenes) // 2)
         self.train_count = len(scenes) - held
         self.held_out = list(range(self.train_count, len(scenes))) if held else list(range(min(len(scenes), 32)))
-        network = _first(configuration, recipe, start)
-        self.model: InitialOccupancy = network.to(device)
+        self.model: InitialOccupancy = self.first(start).to(device)
         encoder = self.model.image_encoder
         maps = 0
         if isinstance(encoder, CompactEncoder):
@@ -112,6 +111,10 @@ class InitialTask:
             configuration.side, recipe.points, recipe.uniform, recipe.noise, recipe.definition, recipe.detected,
             recipe.augment, maps, recipe.dense > 0, recipe.cut,
         )  # fmt: skip
+
+    def first(self, start: Path | None) -> InitialOccupancy:
+        """The network before the first step."""
+        return _first(self.configuration, self.recipe, start)
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
         """See :class:`.runner.Task`."""

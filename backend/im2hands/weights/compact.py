@@ -32,7 +32,10 @@ from .part_occupancy import load_part_occupancy, sha256_of
 
 FORMAT = "im2hands-compact-1"
 IMAGE_ENCODER = "image_encoder"
-NETWORKS = (INITIAL_OCCUPANCY, REFINED_OCCUPANCY, KEYPOINT_REFINEMENT)
+ALIGNED_OCCUPANCY = "aligned_occupancy"
+"""The HALO* baseline: part decoders with image features read where the query is seen."""
+
+NETWORKS = (INITIAL_OCCUPANCY, ALIGNED_OCCUPANCY, REFINED_OCCUPANCY, KEYPOINT_REFINEMENT)
 
 _ABOUT = "im2hands"
 _HINT = "Give the folder a training wrote: im2hands train … --config compact."
@@ -142,6 +145,7 @@ def build(name: str, configuration: Configuration, encoder: PictureEncoder | Non
     """A new network of that name (:data:`NETWORKS`)."""
     make = {
         INITIAL_OCCUPANCY: configuration.make_initial,
+        ALIGNED_OCCUPANCY: configuration.make_aligned,
         REFINED_OCCUPANCY: configuration.make_refined,
         KEYPOINT_REFINEMENT: configuration.make_keypoints,
     }

@@ -1,0 +1,45 @@
+"""The methods that are compared, by name, from one weights folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from ..errors import WeightsError
+from ..networks.initial_occupancy import InitialOccupancy
+from ..published_reconstruction import PublishedReconstructor, load_published_reconstructor
+from ..reconstruction import Reconstructor
+from ..weights import require_weights, weights_folder
+from ..weights.compact import ALIGNED_OCCUPANCY
+from ..weights.part_occupancy import NAME, load_part_occupancy
+from ..weights.published import load_network
+
+METHODS = {"halo": "HALO (J)", "halo*": "HALO* (I, J)", "initial": "initial", "refined": "refined"}
+"""Names for the command line and for the table. J: from keypoints. I: from the image as well."""
+
+
+def load_method(
+    method: str, weights: str | Path, *, device: torch.device, voxel_m: float
+) -> Reconstructor | PublishedReconstructor:
+    """What makes the meshes of a method.
+
+    Args:
+        method: of :data:`METHODS`. weights: "bundled" or a folder. device: where to run. voxel_m: lattice spacing.
+
+    Raises:
+        WeightsError: the folder lacks the method's weights, or they are damaged.
+    """
+    if method == "halo":
+        decoder, reach = load_part_occupancy(require_weights(NAME, weights).path)
+        return Reconstructor(decoder, reach, device=device, voxel_m=voxel_m)
+    if method == "halo*":
+        folder = weights_folder(weights)
+        require_weights(ALIGNED_OCCUPANCY, folder, "Train them: im2hands train aligned-occupancy.")
+        network = cast(InitialOccupancy, load_network(ALIGNED_OCCUPANCY, folder))
+        return PublishedReconstructor(network, device=device, voxel_m=voxel_m)
+    made = load_published_reconstructor(weights, device=device, voxel_m=voxel_m, stage=method)
+    if made is None:
+        raise WeightsError(f"The weights {weights} hold no network for the {method} stage.", "Give another --weights.")
+    return made
