@@ -18,6 +18,7 @@ from .preferences import backend_setting
 from .reconstruction import Reconstruction, Result
 from .scene import tree
 from .scene.clean import set_smoothing, smoothing
+from .scene.export import export_take
 from .scene.importer import Surfaces, TakeImporter
 from .scene.ownership import TAKE
 from .scene.preview import render_overlay
@@ -25,6 +26,7 @@ from .scene.removal import remove_take
 from .scene.rotation_modes import set_rotation_mode
 
 __all__ = [
+    "export_take",
     "import_take",
     "reconstruct",
     "remove_take",

@@ -20,6 +20,12 @@ SIDE_LETTER = {"left": "L", "right": "R"}
 def build_mesh(name: str, vertices: np.ndarray, faces: np.ndarray) -> bpy.types.Mesh:
     """A smooth shaded mesh from ``vertices`` (V, 3) metres, in the object's frame, and triangles ``faces`` (F, 3)."""
     mesh = bpy.data.meshes.new(name)
+    fill_mesh(mesh, vertices, faces)
+    return mesh
+
+
+def fill_mesh(mesh: bpy.types.Mesh, vertices: np.ndarray, faces: np.ndarray) -> None:
+    """Put ``vertices`` (V, 3) and triangles ``faces`` (F, 3) into an empty mesh, smooth shaded."""
     mesh.vertices.add(len(vertices))
     mesh.vertices.foreach_set("co", np.ascontiguousarray(vertices, dtype=np.float32).ravel())
     mesh.loops.add(faces.size)
@@ -29,7 +35,6 @@ def build_mesh(name: str, vertices: np.ndarray, faces: np.ndarray) -> bpy.types.
     mesh.update(calc_edges=True)
     mesh.validate()
     mesh.shade_smooth()
-    return mesh
 
 
 def build_surface(index: int, side: str, hand: Hand, step: int, now: int) -> bpy.types.Object:

@@ -1,0 +1,359 @@
+"""Writes a take for other programs: the rigged hands as FBX, glTF, Alembic, USD or BVH, the surfaces as Alembic or USD.
+
+What is exported is what is seen: each frame is evaluated, with the strength of the smoothing and a person's changes.
+Names are those of the take ("Hand.L", "Rig.L"), whatever else in the file has them. Nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import addon_utils
+import bpy
+import numpy as np
+
+from ..errors import InputError
+from . import animation, clean, sampling, surface_sequence, tree
+from .hand_mesh import MEAN_KEY
+from .meshes import SIDE_LETTER
+from .ownership import remove_objects
+
+What = Literal["HANDS", "SURFACES"]
+# Blender's z-up to the y-up that readers of BVH expect.
+_Y_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format: its name, the endings it goes by, and whether it can hold a topology that changes."""
+
+    name: str
+    endings: tuple[str, ...]
+    has_surfaces: bool = False
+
+
+FORMATS = (
+    Format("FBX", (".fbx",)),
+    Format("glTF", (".glb", ".gltf")),
+    Format("Alembic", (".abc",), has_surfaces=True),
+    Format("USD", (".usd", ".usdc", ".usda"), has_surfaces=True),
+    Format("BVH", (".bvh",)),
+)
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's ending stands for.
+
+    Raises:
+        InputError: none does.
+    """
+    found = next((one for one in FORMATS if path.suffix.lower() in one.endings), None)
+    if found is None:
+        endings = ", ".join(ending for one in FORMATS for ending in one.endings)
+        raise InputError(f"{path.name} has no ending of a known format.", f"Use one of {endings}.")
+    return found
+
+
+def export_take(
+    collection: bpy.types.Collection,
+    path: str | Path,
+    *,
+    what: What = "HANDS",
+    frames: tuple[int, int] | None = None,
+) -> list[Path]:
+    """Write a take's hands, or its implicit surfaces, to ``path``; the ending says in which format.
+
+    Args:
+        what: "HANDS" for the rigged meshes (BVH: the rigs alone, one file a hand, "_L" and "_R" added to the name), or
+            "SURFACES" for the implicit ones, which change their topology every frame (Alembic and USD alone).
+        frames: first and last, inclusive; None for the scene's.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: nothing to export, a format that cannot hold it, or a path that cannot be written.
+    """
+    target = Path(bpy.path.abspath(str(path))).absolute()
+    kind = format_of(target)
+    scene = _scene_of(collection)
+    first, last = frames or (scene.frame_start, scene.frame_end)
+    if last < first:
+        raise InputError(f"There are no frames from {first} to {last}.")
+    if what == "SURFACES" and not kind.has_surfaces:
+        raise InputError(
+            f"{kind.name} cannot hold surfaces that change their topology.", "Export them as Alembic or USD."
+        )
+    with _written_whole(target) as draft:
+        if what == "SURFACES":
+            _export_surfaces(collection, scene, draft, kind, first, last)
+        else:
+            _export_hands(collection, scene, draft, kind, first, last)
+        written = sorted(draft.parent.iterdir())
+        if not written:
+            raise InputError(f"Blender could not write {target}.", "See its console for the reason.")
+        names = [one.name for one in written]
+    return [target.parent / name for name in names]
+
+
+def _scene_of(collection: bpy.types.Collection) -> bpy.types.Scene:
+    scenes = [bpy.context.scene, *bpy.data.scenes]
+    found = next((one for one in scenes if collection in one.collection.children_recursive), None)
+    if found is None:
+        raise InputError(f"{collection.name} is in no scene.")
+    return found
+
+
+@contextlib.contextmanager
+def _written_whole(target: Path) -> Iterator[Path]:
+    """A path of the same name in a folder beside the target; what is in that folder at the end moves to the target."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".im2hands-", dir=target.parent) as folder:
+            yield Path(folder) / target.name
+            for one in Path(folder).iterdir():
+                if (target.parent / one.name).is_dir():
+                    raise InputError(f"{target.parent / one.name} is a folder.", "Choose another name.")
+                shutil.move(one, target.parent / one.name)
+    except OSError as error:
+        raise InputError(f"Cannot write {target}: {error}.", "Choose a folder you may write to.") from error
+
+
+def _export_hands(
+    collection: bpy.types.Collection, scene: bpy.types.Scene, draft: Path, kind: Format, first: int, last: int
+) -> None:
+    rigs, meshes = clean.rigs(collection), clean.meshes(collection)
+    if not rigs:
+        raise InputError(f"{collection.name} has no rigged hands.", "Import a take with clean motion.")
+    frames = range(first, last + 1)
+    copies: dict[str, list[bpy.types.Object]] = {}
+    try:
+        for side, rig in rigs.items():
+            samples = sampling.sample(rig, meshes.get(side), frames)
+            turn = _Y_UP if kind.name == "BVH" else np.eye(4)
+            copies[side] = [_copy_rig(rig, samples, turn)]
+            if side in meshes and kind.name != "BVH":
+                copies[side].append(_copy_mesh(meshes[side], copies[side][0], samples))
+        names = {
+            one: f"{'Rig' if one.type == 'ARMATURE' else 'Hand'}.{SIDE_LETTER[side]}"
+            for side, pair in copies.items()
+            for one in pair
+        }
+        things = list(names)
+        with sampling.stage(*things, like=scene, name=collection.name) as stage, _named(names):
+            stage.frame_start, stage.frame_end = first, last
+            stage.frame_set(first)
+            if kind.name == "BVH":
+                for side, (rig,) in copies.items():
+                    _write_bvh(stage, rig, draft.with_name(f"{draft.stem}_{SIDE_LETTER[side]}{draft.suffix}"))
+            else:
+                _WRITERS[kind.name](stage, things, draft)
+    finally:
+        remove_objects([one for pair in copies.values() for one in pair])
+
+
+def _copy_rig(rig: bpy.types.Object, samples: sampling.RigSamples, turn: np.ndarray) -> bpy.types.Object:
+    """The rig at the world's origin without parents and layers, one action with the pose of every frame."""
+    copy = rig.copy()
+    copy.data = rig.data.copy()
+    copy.animation_data_clear()
+    copy.parent = None
+    # A take that was scaled keeps its scale on the object: poses are rigid.
+    scale = float(np.cbrt(np.abs(np.linalg.det(samples.world[0, 0, :3, :3]))))
+    copy.matrix_basis = np.diag([scale, scale, scale, 1.0]).tolist()
+    world = turn @ samples.world
+    world[..., :3, :] /= scale
+    locations, rotations = sampling.channels_of(samples, world)
+    for bone in copy.pose.bones:
+        bone.rotation_mode = "QUATERNION"
+    action = animation.new_action(copy, f"{rig.name} Export")
+    keys = animation.Keys(samples.frames, interpolation="LINEAR")
+    for number, name in enumerate(samples.bones):
+        path = f'pose.bones["{name}"]'
+        if samples.parents[number] < 0 or np.abs(locations[:, number]).max() > 1e-6:
+            animation.write_values(action, f"{path}.location", keys, locations[:, number], group=name)
+        animation.write_values(action, f"{path}.rotation_quaternion", keys, rotations[:, number], group=name)
+    animation.assign(copy, action)
+    copy.hide_viewport = copy.hide_render = False
+    return copy
+
+
+def _copy_mesh(mesh: bpy.types.Object, rig: bpy.types.Object, samples: sampling.RigSamples) -> bpy.types.Object:
+    copy = mesh.copy()
+    copy.data = mesh.data.copy()
+    copy.animation_data_clear()
+    copy.hide_viewport = copy.hide_render = False
+    copy.parent = rig
+    for modifier in copy.modifiers:
+        if modifier.type == "ARMATURE":
+            modifier.object = rig
+    keys = copy.data.shape_keys
+    if keys is not None:
+        keys.animation_data_clear()
+        action = animation.new_action(keys, f"{mesh.name} Export")
+        for name, values in samples.keys.items():
+            if name == MEAN_KEY and np.ptp(values) < 1e-6:
+                keys.key_blocks[name].value = values[0]
+                continue
+            path = f'key_blocks["{name}"].value'
+            animation.write_values(action, path, animation.Keys(samples.frames, interpolation="LINEAR"), values)
+        animation.assign(keys, action)
+    return copy
+
+
+@contextlib.contextmanager
+def _named(names: dict[bpy.types.Object, str]) -> Iterator[None]:
+    """Let objects, and their data, have these names for a while; whoever has them now gets them back afterwards."""
+    before: list[tuple[bpy.types.ID, str]] = []
+    spare = 0
+    for thing, name in names.items():
+        kinds = [(bpy.data.objects, thing)]
+        kinds.append((bpy.data.armatures if thing.type == "ARMATURE" else bpy.data.meshes, thing.data))
+        for everything, block in kinds:
+            holder = everything.get(name)
+            if holder is not None and holder.library is None and holder != block:
+                before.append((holder, name))
+                holder.name = f"im2hands spare {spare}"
+                spare += 1
+            block.name = name
+    try:
+        yield
+    finally:
+        for thing in names:
+            thing.name, thing.data.name = "im2hands export", "im2hands export"
+        for holder, name in before:
+            holder.name = name
+
+
+@contextlib.contextmanager
+def _operator(stage: bpy.types.Scene, things: Sequence[bpy.types.Object]) -> Iterator[None]:
+    """Let operators work on the stage; what they cannot do is told."""
+    layer = stage.view_layers[0]
+    for thing in things:
+        thing.select_set(True, view_layer=layer)
+    layer.objects.active = things[0]
+    layer.update()
+    try:
+        with bpy.context.temp_override(
+            scene=stage, view_layer=layer, object=things[0], active_object=things[0], selected_objects=list(things)
+        ):
+            yield
+    except RuntimeError as error:
+        raise InputError(f"Blender could not write the file: {error}.") from error
+
+
+@contextlib.contextmanager
+def _addon(name: str) -> Iterator[None]:
+    """Have one of Blender's own add-ons at hand, for a while if it is switched off."""
+    if not (Path(bpy.utils.system_resource("SCRIPTS")) / "addons_core" / name).is_dir():
+        raise InputError(f"This Blender has no {name}.", "Use another format.")
+    was_on = addon_utils.check(name)[1]
+    if not was_on:
+        addon_utils.enable(name, default_set=False)
+    try:
+        yield
+    finally:
+        if not was_on:
+            addon_utils.disable(name, default_set=False)
+
+
+def _write_fbx(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path: Path) -> None:
+    with _addon("io_scene_fbx"), _operator(stage, things):
+        bpy.ops.export_scene.fbx(
+            filepath=str(path),
+            use_selection=True,
+            add_leaf_bones=False,
+            mesh_smooth_type="FACE",
+            bake_anim_use_nla_strips=False,
+            bake_anim_use_all_actions=False,
+            bake_anim_simplify_factor=0.0,
+        )
+
+
+def _write_gltf(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path: Path) -> None:
+    with _addon("io_scene_gltf2"), _operator(stage, things):
+        bpy.ops.export_scene.gltf(
+            filepath=str(path),
+            export_format="GLB" if path.suffix.lower() == ".glb" else "GLTF_SEPARATE",
+            use_active_scene=True,
+            export_all_influences=True,
+            export_animation_mode="SCENE",
+            export_frame_range=True,
+            export_force_sampling=True,
+            export_optimize_animation_size=False,
+            export_anim_scene_split_object=False,
+            export_morph_normal=False,
+        )
+
+
+def _write_alembic(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path: Path) -> None:
+    _require("alembic", "Alembic")
+    with _operator(stage, things):
+        bpy.ops.wm.alembic_export(
+            filepath=str(path),
+            start=stage.frame_start,
+            end=stage.frame_end,
+            selected=True,
+            as_background_job=False,
+            export_hair=False,
+            export_particles=False,
+        )
+
+
+def _write_usd(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path: Path) -> None:
+    _require("usd", "USD")
+    with _operator(stage, things):
+        bpy.ops.wm.usd_export(
+            filepath=str(path),
+            selected_objects_only=True,
+            export_animation=True,
+            convert_world_material=False,
+        )
+
+
+def _write_bvh(stage: bpy.types.Scene, rig: bpy.types.Object, path: Path) -> None:
+    with _addon("io_anim_bvh"), _operator(stage, [rig]), contextlib.redirect_stdout(None):
+        bpy.ops.export_anim.bvh(
+            filepath=str(path),
+            frame_start=stage.frame_start,
+            frame_end=stage.frame_end,
+            rotate_mode="ZXY",
+            root_transform_only=True,
+        )
+
+
+_WRITERS: dict[str, Callable[[bpy.types.Scene, Sequence[bpy.types.Object], Path], None]] = {
+    "FBX": _write_fbx,
+    "glTF": _write_gltf,
+    "Alembic": _write_alembic,
+    "USD": _write_usd,
+}
+
+
+def _require(option: str, name: str) -> None:
+    if not getattr(bpy.app.build_options, option):
+        raise InputError(f"This Blender was built without {name}.", "Use another format, or Blender from blender.org.")
+
+
+def _export_surfaces(
+    collection: bpy.types.Collection, scene: bpy.types.Scene, draft: Path, kind: Format, first: int, last: int
+) -> None:
+    sequences = surface_sequence.gather(collection)
+    if not sequences:
+        raise InputError(f"{collection.name} has no surfaces in this file.", "Press Show Surfaces first.")
+    things = {side: surface_sequence.stand_in(side) for side in sequences}
+    names = {thing: tree.SURFACES[side] for side, thing in things.items()}
+    try:
+        with sampling.stage(*names, like=scene, name=collection.name) as stage, _named(names):
+            stage.frame_start, stage.frame_end = first, last
+            with surface_sequence.playing(things, sequences, stage):
+                stage.frame_set(first)
+                _WRITERS[kind.name](stage, list(names), draft)
+    finally:
+        remove_objects(list(things.values()))
