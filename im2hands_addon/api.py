@@ -23,9 +23,11 @@ from .scene.importer import Surfaces, TakeImporter
 from .scene.ownership import TAKE
 from .scene.preview import render_overlay
 from .scene.removal import remove_take
+from .scene.retarget import bake_to_rig
 from .scene.rotation_modes import set_rotation_mode
 
 __all__ = [
+    "bake_to_rig",
     "export_take",
     "import_take",
     "reconstruct",

@@ -46,8 +46,12 @@ def _bag(action: bpy.types.Action, slot: object = None) -> bpy.types.ID | bpy.ty
     if not hasattr(action, "slots"):
         return action
     slot = slot or (action.slots[0] if action.slots else None)
-    if slot is None or not action.layers or not action.layers[0].strips:
+    if slot is None:
         return None
+    if not action.layers:
+        action.layers.new("Layer")
+    if not action.layers[0].strips:
+        action.layers[0].strips.new(type="KEYFRAME")
     return action.layers[0].strips[0].channelbag(slot, ensure=True)
 
 
@@ -91,16 +95,34 @@ class Keys:
     interpolation: Interpolation = "CONSTANT"
 
 
+def own_action(datablock: bpy.types.ID) -> tuple[bpy.types.Action, object]:
+    """The action that ``datablock`` has, made where it has none, and its slot in it (None before slots)."""
+    animation = datablock.animation_data or datablock.animation_data_create()
+    if animation.action is None:
+        assign(datablock, new_action(datablock, datablock.name))
+    elif hasattr(animation, "action_slot") and animation.action_slot is None:
+        animation.action_slot = animation.action.slots.new(id_type=datablock.id_type, name=datablock.name)
+    return animation.action, getattr(animation, "action_slot", None)
+
+
 def write_values(
-    action: bpy.types.Action, path: str, keys: Keys, values: np.ndarray, *, group: str = "", first: int = 0
+    action: bpy.types.Action,
+    path: str,
+    keys: Keys,
+    values: np.ndarray,
+    *,
+    group: str = "",
+    first: int = 0,
+    slot: object = None,
 ) -> None:
     """Make the keys of one property of an action exactly these (earlier ones go).
 
     Args:
         path: data path. values: (N,) or (N, C) what its component(s) are at the keys, in the property's own unit.
         group: heading in the Dope Sheet. first: number of the first component.
+        slot: of a slotted action; None for the first.
     """
-    bag = _bag(action)
+    bag = _bag(action, slot)
     columns = np.asarray(values, np.float32).reshape(len(keys.frames), -1)
     for number in range(columns.shape[1]):
         curve = bag.fcurves.find(path, index=first + number) or bag.fcurves.new(path, index=first + number)
@@ -152,11 +174,9 @@ def write_curve(
         path: data path from ``datablock``. index: which component of a vector property, 0 for a single value.
         frames: (N,) scene frames, ascending. values: (N,) what the property is there, in its own unit.
     """
-    animation = datablock.animation_data or datablock.animation_data_create()
-    if animation.action is None:
-        assign(datablock, new_action(datablock, datablock.name))
+    action, slot = own_action(datablock)
     keys = Keys(np.asarray(frames), interpolation=interpolation)
-    write_values(animation.action, path, keys, np.asarray(values), first=index)
+    write_values(action, path, keys, np.asarray(values), first=index, slot=slot)
 
 
 def put_below(datablock: bpy.types.ID, action: bpy.types.Action, name: str) -> bpy.types.NlaStrip:

@@ -68,7 +68,7 @@ def _convert(
     interpolation = first.keyframe_points[0].interpolation
     for curve in curves.values():
         animation.remove_curve(action, curve)
-    turned = _to_euler(_as_quaternions(values, was), mode, frames, reference) if mode != "QUATERNION" else None
+    turned = to_euler(_as_quaternions(values, was), mode, frames, reference) if mode != "QUATERNION" else None
     if turned is None:
         turned = quaternions.continuous(_as_quaternions(values, was))
         near = np.array([reference.get(float(frame), one) for frame, one in zip(frames, turned, strict=True)])
@@ -85,7 +85,7 @@ def _as_quaternions(values: np.ndarray, mode: str) -> np.ndarray:
     return np.array([Euler(one, mode).to_quaternion() for one in values])
 
 
-def _to_euler(
+def to_euler(
     values: np.ndarray, mode: RotationMode, frames: np.ndarray, reference: dict[float, np.ndarray]
 ) -> np.ndarray:
     """(N, 3) radians; each frame's near the reference's, where there is one, else near the frame's before."""

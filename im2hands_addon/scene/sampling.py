@@ -19,7 +19,7 @@ class RigSamples:
     Args:
         frames: (N,) scene frames. bones: B names, parents before children. parents: (B,) their parents' numbers or -1.
         rest: (B, 4, 4) each bone at rest, armature space. world: (N, B, 4, 4) each bone's pose in the world.
-        keys: by name of a shape key its (N,) values.
+        place: (N, 4, 4) the armature object in the world. keys: by name of a shape key its (N,) values.
     """
 
     frames: np.ndarray
@@ -27,6 +27,7 @@ class RigSamples:
     parents: np.ndarray
     rest: np.ndarray
     world: np.ndarray
+    place: np.ndarray
     keys: dict[str, np.ndarray]
 
 
@@ -59,7 +60,7 @@ def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequenc
     names = tuple(bone.name for bone in ordered)
     parents = np.array([names.index(bone.parent.name) if bone.parent else -1 for bone in ordered])
     rest = np.array([np.array(bone.matrix_local) for bone in ordered], np.float64)
-    world = np.empty((len(frames), len(names), 4, 4))
+    world, place = np.empty((len(frames), len(names), 4, 4)), np.empty((len(frames), 4, 4))
     blocks = _animated_blocks(mesh)
     values = {name: np.empty(len(frames)) for name in blocks}
     things = [rig]
@@ -76,8 +77,8 @@ def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequenc
             for number, frame in enumerate(frames):
                 scene.frame_set(int(frame))
                 seen = rig.evaluated_get(graph)
-                place = np.array(seen.matrix_world)
-                world[number] = place @ np.array([np.array(seen.pose.bones[name].matrix) for name in names])
+                place[number] = np.array(seen.matrix_world)
+                world[number] = place[number] @ np.array([np.array(seen.pose.bones[name].matrix) for name in names])
                 if blocks:
                     keys = shown.evaluated_get(graph).data.shape_keys or mesh.data.shape_keys.evaluated_get(graph)
                     for name in blocks:
@@ -86,7 +87,7 @@ def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequenc
         rig.hide_viewport = hidden
         if blocks:
             bpy.data.objects.remove(shown)
-    return RigSamples(np.asarray(frames), names, parents, rest, world, values)
+    return RigSamples(np.asarray(frames), names, parents, rest, world, place, values)
 
 
 def _animated_blocks(mesh: bpy.types.Object | None) -> list[str]:

@@ -1,0 +1,63 @@
+"""Write a take's hands or surfaces for another program."""
+
+from pathlib import Path
+
+import bpy
+from bpy_extras.io_utils import ExportHelper
+
+from .. import api
+from ..errors import AddonError
+from ..scene.export import FORMATS
+from ..scene.tree import take_named
+
+
+class Im2HandsExportTake(bpy.types.Operator, ExportHelper):
+    """Write the take for another program, with the strength of the smoothing and all changes as they are now"""
+
+    bl_idname = "im2hands.export_take"
+    bl_label = "Export Take"
+
+    filename_ext = ""
+    take: bpy.props.StringProperty(
+        name="Take", description="Name of the take's collection; empty: the first", options={"HIDDEN"}
+    )
+    format: bpy.props.EnumProperty(
+        name="Format",
+        items=[
+            (ending, one.name if len(one.endings) == 1 else f"{one.name} ({ending})", f"Write *{ending}")
+            for one in FORMATS
+            for ending in one.endings[:2]
+        ],
+    )
+    what: bpy.props.EnumProperty(
+        name="What",
+        items=(
+            ("HANDS", "Hands", "The clean meshes with rig and motion (BVH: the rigs alone, one file a hand)"),
+            ("SURFACES", "Surfaces", "The implicit surfaces, another mesh on every frame (Alembic and USD)"),
+        ),
+    )
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Open the file browser with the take's name."""
+        if not self.filepath:
+            name = self.take or "hands"
+            self.filepath = str(Path(bpy.path.abspath("//")) / name) if bpy.data.filepath else name
+        self.filepath = str(Path(self.filepath).with_suffix(self.format))
+        return super().invoke(context, event)
+
+    def check(self, _context: bpy.types.Context) -> bool:
+        """Keep the ending in step with the format."""
+        path = str(Path(self.filepath).with_suffix(self.format))
+        changed = path != self.filepath
+        self.filepath = path
+        return changed
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Write it."""
+        try:
+            written = api.export_take(take_named(self.take, context.scene), self.filepath, what=self.what)
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Wrote {', '.join(one.name for one in written)}")
+        return {"FINISHED"}

@@ -1,0 +1,226 @@
+"""Bakes a take's hands onto the rig of a character, hands and fingers only, whatever its rest pose and bone axes.
+
+For each bone the turn between the two rest poses is found once: the hands are laid over each other by wrist and
+knuckles, then each finger's bone by its direction. After that the character's bones point in the world where the take's
+do. Bones of the character's hand that the map does not name are taken to be at rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from .. import quaternions
+from ..bone_maps import HAND, find_map
+from ..errors import InputError
+from . import animation, clean, sampling
+from .meshes import SIDE_LETTER
+from .ownership import ROLE
+from .rotation_modes import to_euler
+
+_KNUCKLES = ("f_index.01", "f_middle.01", "f_ring.01", "f_pinky.01")
+
+
+@dataclass(frozen=True)
+class Baked:
+    """What was baked: the map's name, and by side the character's bones that have keys now."""
+
+    map_name: str
+    bones: dict[str, list[str]]
+
+
+def bake_to_rig(
+    collection: bpy.types.Collection,
+    target: bpy.types.Object,
+    *,
+    bone_map: str | Path = "AUTO",
+    wrist: bool = True,
+    frames: tuple[int, int] | None = None,
+) -> Baked:
+    """Key the hand and finger rotations of the take on ``target``.
+
+    Args:
+        target: a character's armature object. bone_map: "AUTO", the name of a bundled map ("rigify_human",
+            "rigify_metarig", "auto_rig_pro", "mixamo", "unreal_mannequin"), or a file like those.
+        wrist: whether to turn the hand itself as the take's hand stands in the world; without, the fingers alone move.
+        frames: first and last, inclusive; None for the scene's.
+
+    The rotation curves of those bones in the target's action are replaced; everything else in it stays.
+
+    Raises:
+        InputError: no rigged hands, a target that cannot be keyed, or no map that fits.
+    """
+    rigs = clean.rigs(collection)
+    if not rigs:
+        raise InputError(f"{collection.name} has no rigged hands.", "Import a take with clean motion.")
+    if target is None or target.type != "ARMATURE" or ROLE in target:
+        raise InputError("The target must be the armature of a character.", "Select it.")
+    if target.library is not None:
+        raise InputError(f"{target.name} is linked from another file.", "Make a library override of it first.")
+    chosen, found = find_map(bone_map, target.data.bones.keys())
+    scene = bpy.context.scene
+    first, last = frames or (scene.frame_start, scene.frame_end)
+    if last < first:
+        raise InputError(f"There are no frames from {first} to {last}.")
+    numbers = range(first, last + 1)
+    there = sampling.sample(target, None, numbers)
+    baked: dict[str, list[str]] = {}
+    for side, rig in rigs.items():
+        if found[side]:
+            hand = _Hand(sampling.sample(rig, None, numbers), side, there, target, found[side])
+            baked[side] = hand.write(numbers, wrist)
+    bpy.context.scene.frame_set(bpy.context.scene.frame_current)
+    return Baked(chosen.name, baked)
+
+
+class _Hand:
+    """One side: rotations (..., 4) quaternions; the source's are in the world, the target's in its armature."""
+
+    def __init__(
+        self,
+        source: sampling.RigSamples,
+        side: str,
+        there: sampling.RigSamples,
+        target: bpy.types.Object,
+        names: dict[str, str],
+    ) -> None:
+        suffix = f".{SIDE_LETTER[side]}"
+        self.source = {name.removesuffix(suffix): number for number, name in enumerate(source.bones)}
+        self.samples, self.there, self.target = source, there, target
+        self.number = {name: number for number, name in enumerate(there.bones)}
+        self.names = {ours: other for ours, other in names.items() if ours in self.source}
+        self.rest = quaternions.from_matrix(there.rest[:, :3, :3])
+        self.heads = there.rest[:, :3, 3]
+        self.source_rest = quaternions.from_matrix(source.rest[:, :3, :3])
+        self.source_heads = source.rest[:, :3, 3]
+        self.over = self._laid_over()
+
+    def _laid_over(self) -> np.ndarray:
+        """The rotation from the source's rest pose to the target's that lays wrist and knuckles over each other."""
+        knuckles = [one for one in _KNUCKLES if one in self.names]
+        if len(knuckles) < 2:
+            raise InputError(
+                f"The map finds {len(knuckles)} of {', '.join(_KNUCKLES)} in {self.target.name}; two are needed.",
+                "Give a map that names them.",
+            )
+        own = [self.source[one] for one in knuckles]
+        other = [self.number[self.names[one]] for one in knuckles]
+        wrist = self.number[self.names[HAND]] if HAND in self.names else self._common_parent(other)
+        ours = _frame(self.source_heads[self.source[HAND]], self.source_heads[own])
+        theirs = _frame(self.heads[wrist], self.heads[other])
+        return quaternions.from_matrix(theirs @ ours.T)
+
+    def _common_parent(self, bones: Sequence[int]) -> int:
+        chains = [self._ancestors(bone) for bone in bones]
+        shared = [bone for bone in chains[0] if all(bone in chain for chain in chains)]
+        if not shared:
+            raise InputError(f"The fingers of {self.target.name} hang on no common bone.", "Give a map with a hand.")
+        return shared[0]
+
+    def _ancestors(self, bone: int) -> list[int]:
+        found = []
+        while (bone := int(self.there.parents[bone])) >= 0:
+            found.append(bone)
+        return found
+
+    def _direction(self, ours: str) -> np.ndarray:
+        """Where the target's bone points at rest: to the next joint. Tails of imported rigs mean nothing."""
+        bone = self.number[self.names[ours]]
+        chain, _, place = ours.rpartition(".")
+        following = f"{_KNUCKLES[int(place) - 1]}" if chain == "palm" else f"{chain}.{int(place) + 1:02d}"
+        if following in self.names:
+            return self.heads[self.number[self.names[following]]] - self.heads[bone]
+        children = [k for k, parent in enumerate(self.there.parents) if parent == bone]
+        if len(children) == 1 and np.linalg.norm(self.heads[children[0]] - self.heads[bone]) > 1e-6:
+            return self.heads[children[0]] - self.heads[bone]
+        previous = f"{chain}.{int(place) - 1:02d}"
+        if previous in self.names:  # the last bone is built like the one before it
+            before = self.number[self.names[previous]]
+            along = quaternions.rotated(quaternions.inverse(self.rest[before]), self.heads[bone] - self.heads[before])
+            return quaternions.rotated(self.rest[bone], along)
+        return quaternions.rotated(self.rest[bone], np.array([0.0, 1.0, 0.0]))
+
+    def _offset(self, ours: str) -> np.ndarray:
+        """The turn from the source's bone to the target's, in the bone's own axes, when both stand alike."""
+        source = quaternions.product(self.over, self.source_rest[self.source[ours]])
+        if ours != HAND:
+            points = quaternions.rotated(source, np.array([0.0, 1.0, 0.0]))
+            source = quaternions.product(quaternions.between(points, self._direction(ours)), source)
+        return quaternions.product(quaternions.inverse(source), self.rest[self.number[self.names[ours]]])
+
+    def write(self, frames: range, wrist: bool) -> list[str]:
+        """Key the bones; returns their names."""
+        world = quaternions.from_matrix(self.samples.world[..., :3, :3])
+        armature = quaternions.from_matrix(_rotation(self.there.place))
+        wanted = {}  # target's bone number -> (N, 4), in its armature's frame
+        for ours, other in self.names.items():
+            pose = quaternions.product(world[:, self.source[ours]], self._offset(ours))
+            wanted[self.number[other]] = quaternions.product(quaternions.inverse(armature), pose)
+        hand = self.number[self.names[HAND]] if HAND in self.names else None
+        # What stands at rest relative to the hand moves with this, from the armature's rest on.
+        if hand is not None:
+            moved = quaternions.product(wanted[hand], quaternions.inverse(self.rest[hand]))
+        else:
+            laid = quaternions.product(self.over, self.source_rest[self.source[HAND]])
+            pose = quaternions.product(quaternions.inverse(armature), world[:, self.source[HAND]])
+            moved = quaternions.product(pose, quaternions.inverse(laid))
+        keyed = []
+        for bone, pose in wanted.items():
+            if bone == hand and not wrist:
+                continue
+            base = self._base(bone, hand, wanted, moved, armature)
+            self._key(bone, frames, quaternions.product(quaternions.inverse(base), pose))
+            keyed.append(self.there.bones[bone])
+        return keyed
+
+    def _base(
+        self, bone: int, hand: int | None, wanted: dict[int, np.ndarray], moved: np.ndarray, armature: np.ndarray
+    ) -> np.ndarray:
+        """Where the bone would stand, in its armature, without a rotation of its own."""
+        parent = int(self.there.parents[bone])
+        if parent < 0 or not self.target.data.bones[self.there.bones[bone]].use_inherit_rotation:
+            return self.rest[bone][None]
+        away = quaternions.product(quaternions.inverse(self.rest[parent]), self.rest[bone])
+        if parent in wanted:
+            return quaternions.product(wanted[parent], away)
+        if bone == hand:  # the arm is somebody else's: as it stands on each frame
+            pose = quaternions.from_matrix(_rotation(self.there.world[:, parent]))
+            return quaternions.product(quaternions.product(quaternions.inverse(armature), pose), away)
+        named = next((one for one in self._ancestors(bone) if one in wanted), None)
+        if named is not None and named != hand:
+            carried = quaternions.product(wanted[named], quaternions.inverse(self.rest[named]))
+            return quaternions.product(carried, self.rest[bone])
+        return quaternions.product(moved, self.rest[bone])
+
+    def _key(self, bone: int, frames: range, values: np.ndarray) -> None:
+        pose_bone = self.target.pose.bones[self.there.bones[bone]]
+        if pose_bone.rotation_mode == "AXIS_ANGLE":
+            pose_bone.rotation_mode = "QUATERNION"
+        keys = animation.Keys(np.array(frames), interpolation="LINEAR")
+        values = quaternions.continuous(quaternions.normalized(values))
+        path = pose_bone.path_from_id("rotation_quaternion")
+        if pose_bone.rotation_mode != "QUATERNION":
+            path = pose_bone.path_from_id("rotation_euler")
+            values = to_euler(values, pose_bone.rotation_mode, np.array(frames), {})
+        action, slot = animation.own_action(self.target)
+        animation.write_values(action, path, keys, values, group=pose_bone.name, slot=slot)
+
+
+def _frame(wrist: np.ndarray, knuckles: np.ndarray) -> np.ndarray:
+    """Axes (3, 3) of a hand from its wrist (3,) and knuckles (K, 3) from the index finger on."""
+    along = knuckles.mean(axis=0) - wrist
+    across = knuckles[-1] - knuckles[0]
+    y = along / np.linalg.norm(along)
+    z = np.cross(across, y)
+    z /= np.linalg.norm(z)
+    return np.stack([np.cross(y, z), y, z], axis=-1)
+
+
+def _rotation(matrices: np.ndarray) -> np.ndarray:
+    """The rotations (..., 3, 3) in matrices (..., 4, 4) that may also scale."""
+    turned = matrices[..., :3, :3]
+    return turned / np.cbrt(np.linalg.det(turned))[..., None, None]
