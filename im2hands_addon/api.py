@@ -48,6 +48,7 @@ def start(
     *,
     scene: bpy.types.Scene | None = None,
     set_scene: bool = True,
+    surfaces: Surfaces = "AUTO",
     backend: str = "",
     **options: Any,
 ) -> Reconstruction:
@@ -67,6 +68,7 @@ def start(
         backend=backend or backend_setting(),
         scene=scene,
         set_scene=set_scene,
+        surfaces=surfaces,
     )
 
 
@@ -76,6 +78,7 @@ def reconstruct(
     *,
     scene: bpy.types.Scene | None = None,
     set_scene: bool = True,
+    surfaces: Surfaces = "AUTO",
     backend: str = "",
     on_poll: Callable[[Reconstruction], None] | None = None,
     **options: Any,
@@ -87,7 +90,7 @@ def reconstruct(
         output: the take's folder; None for ``takes`` beside the .blend or, for a file without a name, in the
             extension's user folder.
         scene: where to; None for the scene of the context. set_scene: whether to give the scene the take's frame range,
-            frame rate, picture size and camera.
+            frame rate, picture size and camera. surfaces: as for :func:`import_take`.
         backend: the Python environment with the backend; "" for the preferences' or, if they are silent, the one found.
         on_poll: called about 50 times a second; see ``job.progress``; may call ``cancel()``.
         options: fields of :class:`.backend.messages.Options`: ``frames``, ``step``, ``keypoints``, ``hand_boxes``,
@@ -99,7 +102,7 @@ def reconstruct(
         InputError: an input or option that cannot be used. BackendError: no backend, or it ended in the middle.
         JobError: the backend answered with an error. Whatever frames were finished are on disk and in the scene.
     """
-    running = start(inputs, output, scene=scene, set_scene=set_scene, backend=backend, **options)
+    running = start(inputs, output, scene=scene, set_scene=set_scene, surfaces=surfaces, backend=backend, **options)
     return running.run(on_poll)
 
 

@@ -15,10 +15,13 @@ import bpy
 
 from . import api
 from .backend import environment, task
+from .bone_maps import bundled_maps
 from .errors import AddonError, InputError
 from .locations import own_environment
 from .preferences import backend_setting
 from .reconstruction import Reconstruction
+from .scene import clean
+from .scene.rotation_modes import MODES
 
 NAME = "im2hands"
 _registered: list[object] = []
@@ -81,13 +84,38 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_common(parser: argparse.ArgumentParser, action: object) -> None:
+    parser.add_argument("--open", metavar="FILE", help="open this .blend first, for its scene or its character")
+    parser.add_argument(
+        "--surfaces", choices=("auto", "show", "none"), default="auto", help="the implicit surfaces beside clean hands"
+    )
+    parser.add_argument("--smoothing", type=float, metavar="0-1", help="from the motion as measured to the clean one")
+    parser.add_argument("--rotations", choices=MODES, help="kind of the rigs' rotation curves")
+    parser.add_argument("--bake-to", metavar="ARMATURE", help="key hands and fingers on this rig in the file")
+    parser.add_argument("--bone-map", default="AUTO", metavar="MAP|FILE", help="its bone names")
+    parser.add_argument("--no-wrists", dest="wrists", action="store_false", help="bake the fingers alone")
+    parser.add_argument("--export", action="append", default=[], metavar="FILE", help="write the hands; repeatable")
+    parser.add_argument(
+        "--export-surfaces", action="append", default=[], metavar="FILE", help="write the surfaces; repeatable"
+    )
     parser.add_argument("--blend", metavar="FILE", help="save the scene here")
     parser.add_argument("--picture", metavar="FILE", help="render the first frame over its photo to this PNG")
     parser.add_argument("--backend", default="", metavar="PYTHON", help="the backend's environment")
     parser.set_defaults(action=action)
 
 
-_OURS = ("inputs", "output", "blend", "picture", "backend", "action", "keypoints", "camera", "hand_boxes")
+_OURS = ("inputs", "output", "backend", "action", "keypoints", "camera", "hand_boxes", "surfaces")
+_OURS += (
+    "open",
+    "smoothing",
+    "rotations",
+    "bake_to",
+    "bone_map",
+    "wrists",
+    "export",
+    "export_surfaces",
+    "blend",
+    "picture",
+)
 
 
 def _reconstruct(options: argparse.Namespace) -> int:
@@ -96,12 +124,14 @@ def _reconstruct(options: argparse.Namespace) -> int:
         chosen[name] = _full(getattr(options, name))
     named = options.keypoints in ("auto", "mediapipe", "network")
     chosen["keypoints"] = options.keypoints if named else _full(options.keypoints)
+    _open(options)
     interrupted: list[int] = []
     with _interrupts_noted(interrupted):
         result = api.reconstruct(
             [_full(path) for path in options.inputs],
             _full(options.output),
             backend=options.backend,
+            surfaces=_surfaces(options),
             on_poll=_Reporter(interrupted),
             **chosen,
         )
@@ -112,17 +142,57 @@ def _reconstruct(options: argparse.Namespace) -> int:
     )
     _say(f"{result.take}: {counts or 'no frames'}")
     if result.collection is not None:
-        _save(options)
+        _finish(options, result.collection)
     return result.exit_code
 
 
 def _import(options: argparse.Namespace) -> int:
-    collection, problems = api.import_take(_full(options.take))
+    _open(options)
+    collection, problems = api.import_take(_full(options.take), surfaces=_surfaces(options))
     for problem in problems:
         _say(f"warning: {problem}", sys.stderr)
     _say(f"imported {collection.name}")
-    _save(options)
+    _finish(options, collection)
     return 0
+
+
+def _open(options: argparse.Namespace) -> None:
+    if not options.open:
+        return
+    try:
+        bpy.ops.wm.open_mainfile(filepath=_full(options.open), load_ui=False)
+    except RuntimeError as error:
+        raise InputError(f"Cannot open {options.open}: {error}.") from error
+
+
+def _surfaces(options: argparse.Namespace) -> str:
+    """Surfaces that are to be exported have to come in, of a long take too."""
+    if options.export_surfaces and options.surfaces != "show":
+        return "SHOW"
+    return options.surfaces.upper()
+
+
+def _finish(options: argparse.Namespace, collection: bpy.types.Collection) -> None:
+    """What is done with a take once it is in the scene, in the order in which one thing needs the other."""
+    if options.smoothing is not None:
+        api.set_smoothing(collection, options.smoothing)
+    if options.rotations:
+        api.set_rotation_mode(collection, options.rotations)
+    if options.bake_to:
+        target = bpy.data.objects.get(options.bake_to)
+        if target is None:
+            raise InputError(f"There is no object {options.bake_to} in the file.", "Name an armature in it.")
+        known = {one.identifier for one in bundled_maps()} | {"AUTO"}
+        chosen = options.bone_map if options.bone_map in known else _full(options.bone_map)
+        baked = api.bake_to_rig(collection, target, bone_map=chosen, wrist=options.wrists)
+        _say(f"baked {sum(map(len, baked.bones.values()))} bones of {target.name} ({baked.map_name})")
+    for what, paths in (("HANDS", options.export), ("SURFACES", options.export_surfaces)):
+        for path in paths:
+            for written in api.export_take(collection, _full(path), what=what):
+                _say(f"wrote {written}")
+    if options.surfaces != "show" and options.export_surfaces and clean.rigs(collection):
+        api.show_surfaces(collection, False)
+    _save(options)
 
 
 def _check(options: argparse.Namespace) -> int:

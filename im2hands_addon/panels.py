@@ -79,6 +79,7 @@ class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
         elif settings.camera == "file":
             layout.prop(settings, "camera_file", text="File")
         layout.prop(settings, "voxel_mm")
+        layout.prop(settings, "surfaces")
         layout.prop(settings, "set_scene")
 
 
@@ -118,6 +119,9 @@ def _draw_take(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> 
     if not clean.rigs(collection):
         return
     layout.prop(collection, "im2hands_smoothing", slider=True)
+    row = layout.row(align=True)
+    row.operator("im2hands.export_take", text="Export", icon="EXPORT").take = collection.name
+    row.operator("im2hands.bake_to_rig", icon="ARMATURE_DATA").take = collection.name
     shown = tree.surfaces_are_shown(collection)
     row = layout.row(align=True)
     button = row.operator(

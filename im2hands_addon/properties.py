@@ -82,6 +82,15 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
         max=10.0,
         precision=2,
     )
+    surfaces: bpy.props.EnumProperty(
+        name="Surfaces",
+        description="The implicit surfaces, frame by frame, of a take that has clean hands",
+        items=(
+            ("AUTO", "Hidden", "Brought in hidden, in a long take left on disk until they are shown"),
+            ("SHOW", "Shown", "Brought in and shown beside the clean hands"),
+            ("NONE", "Left on Disk", "Not brought in until they are shown"),
+        ),
+    )
     set_scene: bpy.props.BoolProperty(
         name="Set Up Scene",
         description="Give the scene the take's frame range, frame rate, picture size and camera",

@@ -15,7 +15,7 @@ from .backend.job import Job
 from .backend.messages import Options
 from .errors import AddonError, InputError, TakeError
 from .locations import absolute, default_take, own_environment
-from .scene.importer import TakeImporter
+from .scene.importer import Surfaces, TakeImporter
 
 _IMPORT_EVERY_SECONDS = 0.5
 _FRAMES_AT_ONCE = 8
@@ -58,7 +58,7 @@ class Reconstruction:
     Args:
         inputs: pictures, folders or a clip. output: the take's folder; None for :func:`.locations.default_take`.
         options: what to do. backend: the backend's environment; "" to find it. scene: where to; None for the context's.
-        set_scene: whether to give the scene the take's range, rate, size and camera.
+        set_scene: whether to give the scene the take's range, rate, size and camera. surfaces: as for the importer.
 
     Raises:
         InputError: an input that is not there. BackendError: no backend, or it cannot be started.
@@ -73,6 +73,7 @@ class Reconstruction:
         backend: str = "",
         scene: bpy.types.Scene | None = None,
         set_scene: bool = True,
+        surfaces: Surfaces = "AUTO",
     ) -> None:
         paths = [absolute(str(path)) for path in inputs if str(path)]
         for path in paths:
@@ -87,7 +88,7 @@ class Reconstruction:
         self._collection_name = ""
         self._waiting: list[int] = []
         self._imported_at = 0.0
-        self._importer = TakeImporter(self.take, scene, set_scene)
+        self._importer = TakeImporter(self.take, scene, set_scene, surfaces)
         client = f"Blender {bpy.app.version_string}"
         self.job = Job(python, [str(path) for path in paths], self.take, options or Options(), client)
 

@@ -3,10 +3,12 @@
 import bpy
 
 from . import (
+    bake_to_rig,
     cancel_reconstruction,
     cancel_task,
     check_backend,
     choose_source,
+    export_take,
     go_to_frame,
     import_take,
     install_backend,
@@ -24,6 +26,8 @@ _CLASSES = (
     remove_take.Im2HandsRemoveTake,
     show_surfaces.Im2HandsShowSurfaces,
     set_rotation_mode.Im2HandsSetRotationMode,
+    export_take.Im2HandsExportTake,
+    bake_to_rig.Im2HandsBakeToRig,
     go_to_frame.Im2HandsGoToFrame,
     check_backend.Im2HandsCheckBackend,
     install_backend.Im2HandsInstallBackend,

@@ -22,11 +22,24 @@ class Im2HandsImportTake(bpy.types.Operator, ImportHelper):
         default=True,
     )
 
+    surfaces: bpy.props.EnumProperty(
+        name="Surfaces",
+        description="The implicit surfaces, frame by frame, of a take that has clean hands",
+        items=(
+            ("AUTO", "Hidden", "Brought in hidden, in a long take left on disk until they are shown"),
+            ("SHOW", "Shown", "Brought in and shown beside the clean hands"),
+            ("NONE", "Left on Disk", "Not brought in until they are shown"),
+        ),
+    )
+
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Import it."""
         try:
             collection, problems = api.import_take(
-                bpy.path.abspath(self.filepath), scene=context.scene, set_scene=self.set_scene
+                bpy.path.abspath(self.filepath),
+                scene=context.scene,
+                set_scene=self.set_scene,
+                surfaces=self.surfaces,
             )
         except AddonError as error:
             self.report({"ERROR"}, str(error))

@@ -30,6 +30,7 @@ class Im2HandsReconstruct(bpy.types.Operator):
                 bpy.path.abspath(settings.output) or None,
                 scene=context.scene,
                 set_scene=settings.set_scene,
+                surfaces=settings.surfaces,
                 **options_of(settings),
             )
             if not bpy.app.background:

@@ -40,6 +40,7 @@ def bake_to_rig(
     bone_map: str | Path = "AUTO",
     wrist: bool = True,
     frames: tuple[int, int] | None = None,
+    scene: bpy.types.Scene | None = None,
 ) -> Baked:
     """Key the hand and finger rotations of the take on ``target``.
 
@@ -47,7 +48,7 @@ def bake_to_rig(
         target: a character's armature object. bone_map: "AUTO", the name of a bundled map ("rigify_human",
             "rigify_metarig", "auto_rig_pro", "mixamo", "unreal_mannequin"), or a file like those.
         wrist: whether to turn the hand itself as the take's hand stands in the world; without, the fingers alone move.
-        frames: first and last, inclusive; None for the scene's.
+        frames: first and last, inclusive; None for the scene's. scene: None for the context's.
 
     The rotation curves of those bones in the target's action are replaced; everything else in it stays.
 
@@ -62,7 +63,7 @@ def bake_to_rig(
     if target.library is not None:
         raise InputError(f"{target.name} is linked from another file.", "Make a library override of it first.")
     chosen, found = find_map(bone_map, target.data.bones.keys())
-    scene = bpy.context.scene
+    scene = scene or bpy.context.scene
     first, last = frames or (scene.frame_start, scene.frame_end)
     if last < first:
         raise InputError(f"There are no frames from {first} to {last}.")
@@ -73,7 +74,7 @@ def bake_to_rig(
         if found[side]:
             hand = _Hand(sampling.sample(rig, None, numbers), side, there, target, found[side])
             baked[side] = hand.write(numbers, wrist)
-    bpy.context.scene.frame_set(bpy.context.scene.frame_current)
+    scene.frame_set(scene.frame_current)
     return Baked(chosen.name, baked)
 
 

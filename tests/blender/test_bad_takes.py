@@ -355,7 +355,8 @@ def test_takes_in_the_sidebar(addon, api, tmp_path: Path) -> None:
     collection, _ = api.import_take(animated.write(tmp_path / "take", animated.make(2)))
     shown = draw(PANELS[2])
     assert "im2hands_smoothing" in shown.properties
-    assert {"im2hands.remove_take", "im2hands.show_surfaces", "im2hands.set_rotation_mode"} <= set(shown.operators)
+    names = ("remove_take", "show_surfaces", "set_rotation_mode", "export_take", "bake_to_rig")
+    assert {f"im2hands.{name}" for name in names} <= set(shown.operators)
     assert bpy.ops.im2hands.set_rotation_mode(take="take", mode="XYZ") == {"FINISHED"}
     assert {bone.rotation_mode for bone in part(collection, "rig", "left").pose.bones} == {"XYZ"}
     draw(PANELS[2])

@@ -90,3 +90,63 @@ def test_interrupted(run, fake_backend, photo: Path, tmp_path: Path) -> None:
     thread.join()
     assert blend.is_file(), "what was finished is saved"
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_everything_on_the_command_line_equals_the_functions(run, addon, tmp_path: Path) -> None:
+    import animated
+    from test_clean_hands import furthest
+    from test_retarget import character, compare, named
+
+    example = animated.make(4)
+    folder = animated.write(tmp_path / "take", example)
+    names = named(addon, "mixamo")
+    character(example, names, bend=0.2, rolls=0.4, scale=1.0)
+    shot = tmp_path / "shot.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(shot))
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    arguments = ["import", str(folder), "--open", str(shot), "--blend", str(tmp_path / "done.blend")]
+    arguments += ["--smoothing", "0.0", "--rotations", "XYZ", "--surfaces", "none", "--bake-to", "Character"]
+    arguments += ["--bone-map", "mixamo", "--export", str(tmp_path / "hands.glb")]
+    arguments += ["--export", str(tmp_path / "hands.bvh"), "--export-surfaces", str(tmp_path / "surfaces.abc")]
+    assert run(arguments) == 0
+    assert all((tmp_path / name).is_file() for name in ("hands.glb", "hands_L.bvh", "hands_R.bvh", "surfaces.abc"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "done.blend"))
+    collection = bpy.data.collections["take"]
+    assert furthest(collection, example, "_raw") < 5e-5
+    by_command = keys_of(addon, bpy.data.objects["Character"])
+    assert collection.im2hands_smoothing == 0.0
+    bpy.ops.wm.open_mainfile(filepath=str(shot))
+    assert bpy.ops.im2hands.import_take(filepath=str(folder), surfaces="NONE") == {"FINISHED"}
+    bpy.data.collections["take"].im2hands_smoothing = 0.0
+    bpy.context.view_layer.objects.active = bpy.data.objects["Character"]
+    assert bpy.ops.im2hands.bake_to_rig(take="take") == {"FINISHED"}
+    assert keys_of(addon, bpy.data.objects["Character"]) == by_command
+    assert bpy.ops.im2hands.export_take(take="take", filepath=str(tmp_path / "again.glb")) == {"FINISHED"}
+    assert (tmp_path / "again.glb").stat().st_size == pytest.approx((tmp_path / "hands.glb").stat().st_size, rel=0.01)
+    bpy.data.collections["take"].im2hands_smoothing = 1.0
+    assert bpy.ops.im2hands.bake_to_rig(take="take", bone_map="mixamo") == {"FINISHED"}
+    assert compare(bpy.data.objects["Character"], example, names) < 0.1
+
+
+def keys_of(addon, thing: bpy.types.Object) -> dict:
+    animation = addon("scene.animation")
+    return {
+        (curve.data_path, curve.array_index): [round(float(one), 5) for one in animation.read_values(curve)[1]]
+        for curve in animation.curves(thing)
+    }
+
+
+def test_what_cannot_be_done_is_told(run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    import animated
+
+    folder = str(animated.write(tmp_path / "take", animated.make(2)))
+    assert run(["import", folder, "--bake-to", "Nobody"]) == 2
+    assert run(["import", folder, "--open", str(tmp_path / "nothing.blend")]) == 2
+    assert run(["import", folder, "--export", str(tmp_path / "hands.doc")]) == 2
+    assert run(["import", folder, "--export-surfaces", str(tmp_path / "hands.fbx")]) == 2
+    said = capsys.readouterr().err
+    assert "no object Nobody" in said and "Cannot open" in said and "Traceback" not in said
+    with pytest.raises(RuntimeError, match="no ending of a known format"):
+        bpy.ops.im2hands.export_take(filepath=str(tmp_path / "hands"))
+    with pytest.raises(RuntimeError, match="armature of a character"):
+        bpy.ops.im2hands.bake_to_rig(target="Camera")

@@ -1,0 +1,47 @@
+"""Bake a take's hands onto the rig of a character."""
+
+import bpy
+
+from .. import api
+from ..bone_maps import bundled_maps
+from ..errors import AddonError
+from ..scene.tree import take_named
+
+
+class Im2HandsBakeToRig(bpy.types.Operator):
+    """Key the take's hand and finger rotations on the active armature, whatever its rest pose and bone axes"""
+
+    bl_idname = "im2hands.bake_to_rig"
+    bl_label = "Bake to Rig"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection; empty: the first")
+    target: bpy.props.StringProperty(name="Target", description="Name of the armature; empty: the active object")
+    bone_map: bpy.props.EnumProperty(
+        name="Bone Names",
+        items=[
+            ("AUTO", "Automatic", "The map that fits best"),
+            *((one.identifier, one.name, one.note) for one in bundled_maps()),
+        ],
+    )
+    map_file: bpy.props.StringProperty(
+        name="Own Map", description="A map of one's own (json), instead", subtype="FILE_PATH", options={"SKIP_SAVE"}
+    )
+    wrist: bpy.props.BoolProperty(
+        name="Turn Wrists", description="Turn the hands themselves, too; otherwise the fingers alone move", default=True
+    )
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Bake."""
+        target = bpy.data.objects.get(self.target) if self.target else context.active_object
+        chosen = bpy.path.abspath(self.map_file) or self.bone_map
+        try:
+            baked = api.bake_to_rig(
+                take_named(self.take, context.scene), target, bone_map=chosen, wrist=self.wrist, scene=context.scene
+            )
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        count = sum(len(bones) for bones in baked.bones.values())
+        self.report({"INFO"}, f"Baked {count} bones of {target.name} ({baked.map_name})")
+        return {"FINISHED"}
