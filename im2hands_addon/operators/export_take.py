@@ -7,7 +7,7 @@ from bpy_extras.io_utils import ExportHelper
 
 from .. import api
 from ..errors import AddonError
-from ..scene.export import FORMATS
+from ..scene.exporters import FORMATS
 from ..scene.tree import take_named
 
 

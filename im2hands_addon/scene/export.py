@@ -9,17 +9,16 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-import addon_utils
 import bpy
 import numpy as np
 
 from ..errors import InputError
 from . import animation, clean, sampling, surface_sequence, tree
+from .exporters import WRITERS, Format, format_of, write_bvh
 from .hand_mesh import MEAN_KEY
 from .meshes import SIDE_LETTER
 from .ownership import remove_objects
@@ -27,37 +26,6 @@ from .ownership import remove_objects
 What = Literal["HANDS", "SURFACES"]
 # Blender's z-up to the y-up that readers of BVH expect.
 _Y_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
-
-
-@dataclass(frozen=True)
-class Format:
-    """A file format: its name, the endings it goes by, and whether it can hold a topology that changes."""
-
-    name: str
-    endings: tuple[str, ...]
-    has_surfaces: bool = False
-
-
-FORMATS = (
-    Format("FBX", (".fbx",)),
-    Format("glTF", (".glb", ".gltf")),
-    Format("Alembic", (".abc",), has_surfaces=True),
-    Format("USD", (".usd", ".usdc", ".usda"), has_surfaces=True),
-    Format("BVH", (".bvh",)),
-)
-
-
-def format_of(path: Path) -> Format:
-    """The format that a file's ending stands for.
-
-    Raises:
-        InputError: none does.
-    """
-    found = next((one for one in FORMATS if path.suffix.lower() in one.endings), None)
-    if found is None:
-        endings = ", ".join(ending for one in FORMATS for ending in one.endings)
-        raise InputError(f"{path.name} has no ending of a known format.", f"Use one of {endings}.")
-    return found
 
 
 def export_take(
@@ -151,9 +119,9 @@ def _export_hands(
             stage.frame_set(first)
             if kind.name == "BVH":
                 for side, (rig,) in copies.items():
-                    _write_bvh(stage, rig, draft.with_name(f"{draft.stem}_{SIDE_LETTER[side]}{draft.suffix}"))
+                    write_bvh(stage, rig, draft.with_name(f"{draft.stem}_{SIDE_LETTER[side]}{draft.suffix}"))
             else:
-                _WRITERS[kind.name](stage, things, draft)
+                WRITERS[kind.name](stage, things, draft)
     finally:
         remove_objects([one for pair in copies.values() for one in pair])
 
@@ -231,116 +199,6 @@ def _named(names: dict[bpy.types.Object, str]) -> Iterator[None]:
             holder.name = name
 
 
-@contextlib.contextmanager
-def _operator(stage: bpy.types.Scene, things: Sequence[bpy.types.Object]) -> Iterator[None]:
-    """Let operators work on the stage; what they cannot do is told."""
-    layer = stage.view_layers[0]
-    for thing in things:
-        thing.select_set(True, view_layer=layer)
-    layer.objects.active = things[0]
-    layer.update()
-    try:
-        with bpy.context.temp_override(
-            scene=stage, view_layer=layer, object=things[0], active_object=things[0], selected_objects=list(things)
-        ):
-            yield
-    except RuntimeError as error:
-        raise InputError(f"Blender could not write the file: {error}.") from error
-
-
-@contextlib.contextmanager
-def _addon(name: str) -> Iterator[None]:
-    """Have one of Blender's own add-ons at hand, for a while if it is switched off."""
-    if not (Path(bpy.utils.system_resource("SCRIPTS")) / "addons_core" / name).is_dir():
-        raise InputError(f"This Blender has no {name}.", "Use another format.")
-    was_on = addon_utils.check(name)[1]
-    if not was_on:
-        addon_utils.enable(name, default_set=False)
-    try:
-        yield
-    finally:
-        if not was_on:
-            addon_utils.disable(name, default_set=False)
-
-
-def _write_fbx(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path: Path) -> None:
-    with _addon("io_scene_fbx"), _operator(stage, things):
-        bpy.ops.export_scene.fbx(
-            filepath=str(path),
-            use_selection=True,
-            add_leaf_bones=False,
-            mesh_smooth_type="FACE",
-            bake_anim_use_nla_strips=False,
-            bake_anim_use_all_actions=False,
-            bake_anim_simplify_factor=0.0,
-        )
-
-
-def _write_gltf(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path: Path) -> None:
-    with _addon("io_scene_gltf2"), _operator(stage, things):
-        bpy.ops.export_scene.gltf(
-            filepath=str(path),
-            export_format="GLB" if path.suffix.lower() == ".glb" else "GLTF_SEPARATE",
-            use_active_scene=True,
-            export_all_influences=True,
-            export_animation_mode="SCENE",
-            export_frame_range=True,
-            export_force_sampling=True,
-            export_optimize_animation_size=False,
-            export_anim_scene_split_object=False,
-            export_morph_normal=False,
-        )
-
-
-def _write_alembic(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path: Path) -> None:
-    _require("alembic", "Alembic")
-    with _operator(stage, things):
-        bpy.ops.wm.alembic_export(
-            filepath=str(path),
-            start=stage.frame_start,
-            end=stage.frame_end,
-            selected=True,
-            as_background_job=False,
-            export_hair=False,
-            export_particles=False,
-        )
-
-
-def _write_usd(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path: Path) -> None:
-    _require("usd", "USD")
-    with _operator(stage, things):
-        bpy.ops.wm.usd_export(
-            filepath=str(path),
-            selected_objects_only=True,
-            export_animation=True,
-            convert_world_material=False,
-        )
-
-
-def _write_bvh(stage: bpy.types.Scene, rig: bpy.types.Object, path: Path) -> None:
-    with _addon("io_anim_bvh"), _operator(stage, [rig]), contextlib.redirect_stdout(None):
-        bpy.ops.export_anim.bvh(
-            filepath=str(path),
-            frame_start=stage.frame_start,
-            frame_end=stage.frame_end,
-            rotate_mode="ZXY",
-            root_transform_only=True,
-        )
-
-
-_WRITERS: dict[str, Callable[[bpy.types.Scene, Sequence[bpy.types.Object], Path], None]] = {
-    "FBX": _write_fbx,
-    "glTF": _write_gltf,
-    "Alembic": _write_alembic,
-    "USD": _write_usd,
-}
-
-
-def _require(option: str, name: str) -> None:
-    if not getattr(bpy.app.build_options, option):
-        raise InputError(f"This Blender was built without {name}.", "Use another format, or Blender from blender.org.")
-
-
 def _export_surfaces(
     collection: bpy.types.Collection, scene: bpy.types.Scene, draft: Path, kind: Format, first: int, last: int
 ) -> None:
@@ -354,6 +212,6 @@ def _export_surfaces(
             stage.frame_start, stage.frame_end = first, last
             with surface_sequence.playing(things, sequences, stage):
                 stage.frame_set(first)
-                _WRITERS[kind.name](stage, list(names), draft)
+                WRITERS[kind.name](stage, list(names), draft)
     finally:
         remove_objects(list(things.values()))

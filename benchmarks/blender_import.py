@@ -1,0 +1,132 @@
+"""What a take costs in Blender: seconds to import, size of the .blend, frames played in a second.
+
+Clean rigged hands against the implicit surfaces as an object per frame, on made-up takes. Runs in Blender's Python:
+
+.venv/blender-5.0/bin/python benchmarks/blender_import.py --frames 100 2000
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "blender")]
+
+import animated  # noqa: E402
+import bpy  # noqa: E402
+import numpy as np  # noqa: E402
+import synthetic  # noqa: E402
+
+from im2hands_addon import api  # noqa: E402
+
+SHAPES = 16
+VERTICES = 6600
+SURFACE_VERTICES = 17_600
+PLAYED_FRAMES = 200
+
+
+def finer(example: animated.Example, count: int) -> animated.Example:
+    """The example with its triangles split until each hand has about ``count`` vertices."""
+    while len(example.weights) < count:
+        triangles = example.faces[:, :3]
+        edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
+        unique, places = np.unique(edges, axis=0, return_inverse=True)
+        middle = len(example.weights) + places.reshape(3, -1).T
+        a, b, c = triangles.T
+        ab, bc, ca = middle.T
+        parts = [np.stack(one, axis=1) for one in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))]
+        faces = np.concatenate(parts)
+        example.faces = np.concatenate([faces, np.full((len(faces), 1), -1)], axis=1).astype(np.int32)
+        example.uv = np.zeros((len(faces), 4, 2), np.float32)
+        example.weights = np.concatenate([example.weights, example.weights[unique].mean(axis=1)])
+        for hand in example.hands.values():
+            hand.vertices = np.concatenate([hand.vertices, hand.vertices[unique].mean(axis=1)])
+            hand.mean = np.concatenate([hand.mean, hand.mean[unique].mean(axis=1)])
+            hand.basis = np.concatenate([hand.basis, hand.basis[:, unique].mean(axis=2)], axis=1)
+    return example
+
+
+def surface(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A closed surface as large as a hand's at 1.7 mm: a grid of about that many vertices, bent round the keypoints."""
+    rows = int(np.sqrt(SURFACE_VERTICES))
+    angle, height = np.meshgrid(np.linspace(0, 2 * np.pi, rows, endpoint=False), np.linspace(-1, 1, rows))
+    ring = np.sqrt(1.001 - height**2)
+    bumps = 1 + 0.05 * np.sin(9 * angle + 40 * points[5, 0]) * ring
+    vertices = np.stack([0.04 * ring * np.cos(angle), 0.09 * height, 0.02 * ring * np.sin(angle)], axis=-1)
+    vertices = (vertices * bumps[..., None]).reshape(-1, 3) + points[9]
+    index = np.arange(rows * rows).reshape(rows, rows)
+    low, high = index[:-1], index[1:]
+    low2, high2 = np.roll(low, -1, axis=1), np.roll(high, -1, axis=1)
+    faces = np.stack([np.stack([low, low2, high2], -1), np.stack([low, high2, high], -1)]).reshape(-1, 3)
+    return vertices.astype(np.float32), faces.astype(np.int32)
+
+
+class Clock:
+    """Seconds, and seconds of the processor (which other programs on the machine do not lengthen)."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter(), time.process_time()
+
+    def passed(self) -> tuple[float, float]:
+        return time.perf_counter() - self.start[0], time.process_time() - self.start[1]
+
+
+def play(last: int) -> tuple[float, float]:
+    """Frames evaluated in a second, and in a second of the processor."""
+    clock = Clock()
+    for number in range(PLAYED_FRAMES):
+        bpy.context.scene.frame_set(1 + number * 7 % last)
+    wall, cpu = clock.passed()
+    return PLAYED_FRAMES / wall, PLAYED_FRAMES / cpu
+
+
+def measure(name: str, folder: Path, count: int, surfaces: str) -> None:
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    clock = Clock()
+    _, problems = api.import_take(folder, surfaces=surfaces)
+    wall, cpu = clock.passed()
+    assert not problems, problems
+    sizes = []
+    for compress in (False, True):
+        path = folder / "scene.blend"
+        bpy.ops.wm.save_as_mainfile(filepath=str(path), compress=compress)
+        sizes.append(path.stat().st_size / 1e6)
+        path.unlink()
+    played = play(count)
+    print(
+        f"| {name} | {count} | {wall:.2f} ({cpu:.2f}) | {sizes[0]:.0f} ({sizes[1]:.1f}) "
+        f"| {played[0]:.0f} ({played[1]:.0f}) |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, nargs="+", default=[100, 2000])
+    parser.add_argument("--surfaces-up-to", type=int, default=100, help="longest take measured as an object per frame")
+    options = parser.parse_args()
+    print(f"Blender {bpy.app.version_string}")
+    print("| take | frames | seconds to import (processor) | MB (compressed) | frames a second (of the processor) |")
+    synthetic.capsule_mesh = surface
+    for count in options.frames:
+        with tempfile.TemporaryDirectory() as name:
+            with_surfaces = count <= options.surfaces_up_to
+            example = finer(animated.make(count, shapes=SHAPES), VERTICES)
+            folder = animated.write(Path(name) / "take", example, surfaces=with_surfaces)
+            vertices = len(example.weights)
+            measure(f"clean hands of {vertices} vertices, {SHAPES} correctives", folder, count, "NONE")
+            if with_surfaces:
+                measure("the same with hidden surfaces", folder, count, "AUTO")
+                (folder / "motion.npz").unlink()
+                measure("object per frame", folder, count, "SHOW")
+
+
+if __name__ == "__main__":
+    main()
+    sys.stdout.flush()
+    os._exit(0)  # the bpy 4.2 module crashes when Python ends

@@ -1,0 +1,154 @@
+"""Blender's own exporters, one function per format: the objects of a scene made for that, to a file."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import addon_utils
+import bpy
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format: its name, the endings it goes by, and whether it can hold a topology that changes."""
+
+    name: str
+    endings: tuple[str, ...]
+    has_surfaces: bool = False
+
+
+FORMATS = (
+    Format("FBX", (".fbx",)),
+    Format("glTF", (".glb", ".gltf")),
+    Format("Alembic", (".abc",), has_surfaces=True),
+    Format("USD", (".usd", ".usdc", ".usda"), has_surfaces=True),
+    Format("BVH", (".bvh",)),
+)
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's ending stands for.
+
+    Raises:
+        InputError: none does.
+    """
+    found = next((one for one in FORMATS if path.suffix.lower() in one.endings), None)
+    if found is None:
+        endings = ", ".join(ending for one in FORMATS for ending in one.endings)
+        raise InputError(f"{path.name} has no ending of a known format.", f"Use one of {endings}.")
+    return found
+
+
+@contextlib.contextmanager
+def _operator(stage: bpy.types.Scene, things: Sequence[bpy.types.Object]) -> Iterator[None]:
+    """Let operators work on the stage; what they cannot do is told."""
+    layer = stage.view_layers[0]
+    for thing in things:
+        thing.select_set(True, view_layer=layer)
+    layer.objects.active = things[0]
+    layer.update()
+    try:
+        with bpy.context.temp_override(
+            scene=stage, view_layer=layer, object=things[0], active_object=things[0], selected_objects=list(things)
+        ):
+            yield
+    except RuntimeError as error:
+        raise InputError(f"Blender could not write the file: {error}.") from error
+
+
+@contextlib.contextmanager
+def _addon(name: str) -> Iterator[None]:
+    """Have one of Blender's own add-ons at hand, for a while if it is switched off."""
+    if not (Path(bpy.utils.system_resource("SCRIPTS")) / "addons_core" / name).is_dir():
+        raise InputError(f"This Blender has no {name}.", "Use another format.")
+    was_on = addon_utils.check(name)[1]
+    if not was_on:
+        addon_utils.enable(name, default_set=False)
+    try:
+        yield
+    finally:
+        if not was_on:
+            addon_utils.disable(name, default_set=False)
+
+
+def _write_fbx(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path: Path) -> None:
+    with _addon("io_scene_fbx"), _operator(stage, things):
+        bpy.ops.export_scene.fbx(
+            filepath=str(path),
+            use_selection=True,
+            add_leaf_bones=False,
+            mesh_smooth_type="FACE",
+            bake_anim_use_nla_strips=False,
+            bake_anim_use_all_actions=False,
+            bake_anim_simplify_factor=0.0,
+        )
+
+
+def _write_gltf(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path: Path) -> None:
+    with _addon("io_scene_gltf2"), _operator(stage, things):
+        bpy.ops.export_scene.gltf(
+            filepath=str(path),
+            export_format="GLB" if path.suffix.lower() == ".glb" else "GLTF_SEPARATE",
+            use_active_scene=True,
+            export_all_influences=True,
+            export_animation_mode="SCENE",
+            export_frame_range=True,
+            export_force_sampling=True,
+            export_optimize_animation_size=False,
+            export_anim_scene_split_object=False,
+            export_morph_normal=False,
+        )
+
+
+def _write_alembic(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path: Path) -> None:
+    _require("alembic", "Alembic")
+    with _operator(stage, things):
+        bpy.ops.wm.alembic_export(
+            filepath=str(path),
+            start=stage.frame_start,
+            end=stage.frame_end,
+            selected=True,
+            as_background_job=False,
+            export_hair=False,
+            export_particles=False,
+        )
+
+
+def _write_usd(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path: Path) -> None:
+    _require("usd", "USD")
+    with _operator(stage, things):
+        bpy.ops.wm.usd_export(
+            filepath=str(path),
+            selected_objects_only=True,
+            export_animation=True,
+            convert_world_material=False,
+        )
+
+
+def write_bvh(stage: bpy.types.Scene, rig: bpy.types.Object, path: Path) -> None:
+    with _addon("io_anim_bvh"), _operator(stage, [rig]), contextlib.redirect_stdout(None):
+        bpy.ops.export_anim.bvh(
+            filepath=str(path),
+            frame_start=stage.frame_start,
+            frame_end=stage.frame_end,
+            rotate_mode="ZXY",
+            root_transform_only=True,
+        )
+
+
+WRITERS: dict[str, Callable[[bpy.types.Scene, Sequence[bpy.types.Object], Path], None]] = {
+    "FBX": _write_fbx,
+    "glTF": _write_gltf,
+    "Alembic": _write_alembic,
+    "USD": _write_usd,
+}
+
+
+def _require(option: str, name: str) -> None:
+    if not getattr(bpy.app.build_options, option):
+        raise InputError(f"This Blender was built without {name}.", "Use another format, or Blender from blender.org.")
