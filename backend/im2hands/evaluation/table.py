@@ -6,7 +6,8 @@ keypoints are lifted with the true palm length of the scene, as a person gives i
 tells it. Hands are compared as :mod:`.measures` says. Means over the hands that were found; a hand that was not found,
 or that got no mesh, counts in the column of hands found only.
 
-Every measured scene is written at once, so a run that ends early goes on where it stood.
+Scenes count that show both hands, nine tenths of the keypoints inside the picture, over a fifth of the picture's longer
+side at least. Every measured scene is written at once, so a run that ends early goes on where it stood.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..datasets.scenes import SceneSet
 from ..errors import FrameError, InputError
 from ..frames import Frame
 from ..hands import MIDDLE_MCP, SIDES, WRIST, Camera, HandKeypoints, RefinedHands, Side, TwoHands
@@ -32,6 +34,9 @@ from .methods import load_method
 
 SOURCES = ("exact", "mediapipe", "network", "auto")
 METHODS = tuple(METHOD_NAMES)
+
+LEAST_INSIDE, LEAST_EXTENT = 0.9, 0.2
+"""Share of keypoints inside the picture, and of its longer side that the hands take, for a scene to count."""
 
 _log = logging.getLogger(__name__)
 
@@ -326,7 +331,6 @@ def true_scenes(folder: Path, numbers: Iterable[int]) -> Iterator[TrueScene]:
     """
     import torch
 
-    from ..datasets.scenes import SceneSet
     from ..synthesis.hand_model import HandModel, HandShape
     from ..synthesis.scene import build_hands, hand_faces
 
@@ -350,6 +354,22 @@ def true_scenes(folder: Path, numbers: Iterable[int]) -> Iterator[TrueScene]:
         yield TrueScene(number, frame, camera, meshes, keypoints, scenes.info.modes[int(scene.mode)])
 
 
+def two_hand_scenes(scenes: SceneSet) -> list[int]:
+    """The scenes of a set that count, see the module."""
+    numbers = []
+    for number in range(len(scenes)):
+        scene = scenes.scene(number)
+        if not scene.present.all():
+            continue
+        seen = scene.keypoints.reshape(-1, 3).astype(np.float64) @ scene.intrinsics.T.astype(np.float64)
+        pixels = seen[:, :2] / seen[:, 2:]
+        inside = ((pixels >= 0) & (pixels < scene.size)).all(axis=1).mean()
+        extent = float(np.ptp(pixels, axis=0).max() / scene.size.max())
+        if inside >= LEAST_INSIDE and extent >= LEAST_EXTENT:
+            numbers.append(number)
+    return numbers
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``im2hands evaluate table``."""
     parser.add_argument("--data", type=Path, required=True, help="the held-out scene set (docs/training.md makes it)")
@@ -369,16 +389,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Run ``im2hands evaluate table``; returns the exit code."""
     from tqdm import tqdm
 
-    from ..datasets.scenes import SceneSet
-
     sources, methods = _chosen(arguments.sources, SOURCES), _chosen(arguments.methods, METHODS)
     part, parts = _part(arguments.part)
-    count = min(arguments.scenes, len(SceneSet(arguments.data)))
+    usable = two_hand_scenes(SceneSet(arguments.data))[: arguments.scenes]
+    if not usable:
+        raise InputError(f"{arguments.data} has no scene with two hands of a fair size.", "Give another set.")
     arguments.output.mkdir(parents=True, exist_ok=True)
     done = {(r.scene, r.source, r.method) for r in read_results(arguments.output)}
     wanted = [
         n
-        for n in range(part - 1, count, parts)
+        for n in usable[part - 1 :: parts]
         if any((n, source, method) not in done for source in sources for method in methods)
     ]
     if wanted:
@@ -390,11 +410,16 @@ def run(arguments: argparse.Namespace) -> int:
                 if (result.scene, result.source, result.method) not in done:
                     append_result(path, result)
     rows = summarise(
-        r for r in read_results(arguments.output) if r.scene < count and r.source in sources and r.method in methods
+        r for r in read_results(arguments.output) if r.scene in usable and r.source in sources and r.method in methods
     )
     missed = missed_targets(rows)
     if arguments.json:
-        report = {"scenes": count, "voxel_mm": arguments.voxel_mm, "rows": [asdict(r) for r in rows], "missed": missed}
+        report = {
+            "scenes": len(usable),
+            "voxel_mm": arguments.voxel_mm,
+            "rows": [asdict(r) for r in rows],
+            "missed": missed,
+        }
         sys.stdout.write(json.dumps(report, indent=1) + "\n")
     else:
         sys.stdout.write(format_table(rows) + "\n" + "".join(f"missed: {line}\n" for line in missed))
