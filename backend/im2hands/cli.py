@@ -22,6 +22,7 @@ TASKS = {
         "aligned-occupancy": "im2hands.training.aligned_occupancy",
         "keypoint-refinement": "im2hands.training.keypoint_refinement",
         "two-hand-network": "im2hands.training.palm_network",
+        "refined-occupancy": "im2hands.training.refined_occupancy",
     },
     "evaluate": {
         "part-occupancy": "im2hands.evaluation.part_occupancy",

@@ -164,7 +164,9 @@ class PublishedReconstructor:
         with self.costs.stage("anchors"):
             for k, side in enumerate(seen.sides):
                 mesh = hand_mesh(surfaces[k], seen.bones, k)
-                anchors[side] = torch.from_numpy(even_points(mesh.vertices, mesh.faces)).float()[None]
+                anchors[side] = torch.from_numpy(
+                    even_points(mesh.vertices, mesh.faces, network.sizes.anchor_count)
+                ).float()[None]
         with self.costs.stage("anchor encoder"):
             both = network.hands(seen.features, bones, view, anchors, self._pairs)
 

@@ -434,6 +434,12 @@ class SceneSet:
                     arrays[field.name] = np.stack(values)
         return SceneBatch(scenes, arrays)
 
+    def present(self) -> np.ndarray:
+        """(N, 2) bool: which hands are in which scene; errors as :meth:`scene`."""
+        shards = [self._shard(number) for number in range(-(-len(self) // self.info.shard_size))]
+        keypoints = np.concatenate([shard.arrays["keypoints"] for shard in shards])[: len(self)]
+        return np.isfinite(keypoints).all(axis=(-1, -2))
+
     def check(self) -> None:
         """Open every shard once.
 

@@ -87,8 +87,9 @@ def compact(side: int = SIDE, channels: int = CHANNELS) -> Configuration:
         raise ValueError(f"the side must be a multiple of 32, not {side}")
     initial = InitialSizes(token_grid=side // 32, projected=True, reach=True)
     refined = RefinedSizes(
-        initial, AnchorSizes(reduced=48, width=96, counts=(256, 128), final_layers=2),
-        attention=64, hidden=32, blocks=3, upsampled=False, residual=True, threshold=0.5,
+        initial, AnchorSizes(reduced=32, width=64, counts=(128, 48), neighbours=12, final_layers=2),
+        attention=48, hidden=32, blocks=3, neighbours=6, upsampled=False, residual=True, unit=0.02, anchor_count=256,
+        threshold=0.5,
     )  # fmt: skip
     keypoints = KeypointSizes(
         tokens=(48, 48, 64, 64), image=64, grid=side // 32, map_size=side // 4, unit=100.0, residual=True, spare=False

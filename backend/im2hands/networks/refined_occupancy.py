@@ -50,7 +50,8 @@ class RefinedSizes:
         initial: of the nested initial network. anchors: of the anchor encoder, whose width is that of all codes.
         attention, hidden, blocks, neighbours: of the decoder, see :class:`.refinement_decoder.RefinementDecoder`.
         upsampled: bring the feature map to the size of the picture before points are looked up in it. residual: the
-            decoder's output is added to the initial logit, where the published network replaces it.
+            decoder's output is added to the initial logit, where the published network replaces it. unit: metres that
+            count as 1 between points. anchor_count: points on the initial surface of a hand.
         threshold: occupancy at the surface (9).
     """
 
@@ -62,6 +63,8 @@ class RefinedSizes:
     neighbours: int = 9
     upsampled: bool = True
     residual: bool = False
+    unit: float = 1.0
+    anchor_count: int = 512
     threshold: float = 0.45
 
 
@@ -268,7 +271,7 @@ class RefinedHands:
 
     def centred(self, sampled: Sampled) -> Tensor:
         """Positions as the network sees them (7.3), (B, N, 3)."""
-        return (sampled.positions - self.centre[:, None]).to(sampled.features)
+        return ((sampled.positions - self.centre[:, None]) / self.network.sizes.unit).to(sampled.features)
 
     def initial_occupancy(self, side: Side, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:
         """Occupancy (B, N) of the nested initial network at ``points`` (B, N, 3)."""

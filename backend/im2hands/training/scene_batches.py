@@ -23,6 +23,7 @@ from .augmentation import augment
 from .picture_targets import PictureTargets, picture_targets
 from .runner import stream, torch_stream
 
+_APART = 0.0015  # metres between a surface point and its double
 _FAR = 0.015  # metres; the labelled points lie in the hand's box, which is this much larger than the hand
 
 
@@ -33,11 +34,12 @@ class BatchRecipe:
     Args:
         side: pixels a side of the picture. points: labelled points a hand. uniform: the share of them that is spread
             evenly over the whole query cube, the others are drawn from the set's points near the surface; 0 draws all
-            from the set's points as they are. noise, definition: of the keypoints, see
+            from the set's points as they are. box_only: draw from those evenly spread over the hand's box only: what
+            they say of a network is its volume's error. noise, definition: of the keypoints, see
             :func:`.part_occupancy.jitter_keypoints`. detected: how often a hand gets the keypoints a detector found,
             where the set has them. augment: strength, see :func:`.augmentation.augment`. maps: pixels a side of the
             targets of the image encoder; 0 for none. dense: whether those have dense colours. cut: whether the
-            forearm is cut.
+            forearm is cut. surface: points a hand that lie close to its surface, for anchors.
     """
 
     side: int
@@ -50,6 +52,8 @@ class BatchRecipe:
     maps: int = 0
     dense: bool = False
     cut: bool = True
+    surface: int = 0
+    box_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class HandSamples:
     Args:
         bones: of the keypoints the network is given. points: (B, N, 3) float32, query space of ``bones``. distance:
             (B, N) metres to the hand, negative inside. other: (B, N) metres to the other hand, NaN without one.
-            part: (B, N) int64.
+            part: (B, N) int64. surface: (B, A, 3) float32, points close to the surface, query space.
     """
 
     bones: Bones
@@ -67,6 +71,7 @@ class HandSamples:
     distance: Tensor
     other: Tensor
     part: Tensor
+    surface: Tensor
 
 
 @dataclass(frozen=True)
@@ -197,6 +202,7 @@ def _samples(
     points = np.zeros((batch, count, 3))
     distance, other = np.full((batch, count), _FAR), np.full((batch, count), np.nan)
     part = np.zeros((batch, count), np.int64)
+    surface = np.zeros((batch, recipe.surface, 3))
     for row, scene in enumerate(scenes):
         if present[row, hand] and count:
             rows, stored = _choose(scene.points[hand], recipe, rng)
@@ -205,17 +211,22 @@ def _samples(
             other[row, : len(rows)] = scene.other[hand][rows]
             part[row, : len(rows)] = scene.part[hand][rows]
             points[row, len(rows) :] = stored
+        if present[row, hand] and recipe.surface:
+            surface[row] = _close(scene.points[hand], recipe.surface, rng)
     seen = true_bones.from_query_space(torch.from_numpy(points) / QUERY_SCALE)
     own = bones.to_query_space(seen)
+    close = bones.to_query_space(true_bones.from_query_space(torch.from_numpy(surface) / QUERY_SCALE)).float()
     signed = torch.from_numpy(distance).float()
     if recipe.cut:
         signed = cut_distance(signed, (own[..., 0] * QUERY_SCALE).float())
-    return HandSamples(bones, own.float(), signed, torch.from_numpy(other).float(), torch.from_numpy(part))
+    return HandSamples(bones, own.float(), signed, torch.from_numpy(other).float(), torch.from_numpy(part), close)
 
 
 def _choose(points: np.ndarray, recipe: BatchRecipe, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Rows of a hand's points, with replacement, and further points (F, 3) of the query cube outside its box."""
     stored, count = len(points), recipe.points
+    if recipe.box_only:
+        return rng.integers(2 * (stored // 3), stored, size=count), np.zeros((0, 3))
     if not recipe.uniform:
         return rng.integers(stored, size=count), np.zeros((0, 3))
     # Two thirds of a hand's points lie near its surface, the last third is spread evenly over its box.
@@ -228,3 +239,15 @@ def _choose(points: np.ndarray, recipe: BatchRecipe, rng: np.random.Generator) -
     outside = ((anywhere < low) | (anywhere > high)).any(1)
     rows = rng.integers(near, max(stored, near + 1), size=int((~outside).sum())).clip(max=stored - 1)
     return np.concatenate([rng.integers(near, size=count - evenly), rows]), anywhere[outside]
+
+
+def _close(points: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count, 3) points close to a hand's surface, evenly spread over it: the first third of its points (P, 3).
+
+    If those are too few, they are taken more than once, a little apart.
+    """
+    third = max(len(points) // 3, 1)
+    if third >= count:
+        return points[rng.permutation(third)[:count]].astype(np.float64)
+    again = points[rng.integers(third, size=count)].astype(np.float64)
+    return again + rng.standard_normal(again.shape) * _APART

@@ -1,0 +1,215 @@
+"""Trains the two-hand refinement network on a trained initial network: ``im2hands train refined-occupancy``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..datasets.scenes import SceneSet
+from ..errors import InputError
+from ..hands import SIDES, Side
+from ..networks.compact_encoder import CompactEncoder
+from ..networks.configuration import Configuration
+from ..networks.refined_occupancy import PictureFeatures, RefinedHands, RefinedOccupancy, View
+from ..weights.layouts import INITIAL_OCCUPANCY, REFINED_OCCUPANCY
+from . import command
+from .anchors import surface_anchors
+from .initial_occupancy import hand_ious, parameter_groups
+from .networks import save_further, trained_initial
+from .recipe import Recipe
+from .runner import scenes_of_step
+from .scene_batches import BatchRecipe, SceneBatchTensors, make_batch, moved
+
+NETWORK = "refined-occupancy"
+VALIDATION_POINTS = 1024
+_VALIDATION = 1 << 40  # a batch number that no step has
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinedRecipe(Recipe):
+    """The recipe of the refinement network; scenes with one hand are left out.
+
+    Args:
+        points: labelled points a hand and step. uniform, noise, definition, detected, augment: see
+            :class:`.scene_batches.BatchRecipe`. loss: "probability" is the published mean squared error, "logit" the
+            cross-entropy against sigmoid(-distance / softness). softness: metres. penetration: factor of the sum of
+            products of both hands' occupancies. penetration_points: points a hand that it looks at, those nearest to
+            the other hand; 0 takes all. compatibility: the published code's penetration term, which asks at the wrong
+            places (specification 13.5). cut: whether the forearm is cut.
+    """
+
+    points: int = 2048
+    uniform: float = 0.5
+    noise: float = 0.0
+    definition: float = 0.0
+    detected: float = 0.0
+    augment: float = 0.0
+    loss: Literal["probability", "logit"] = "probability"
+    softness: float = 0.001
+    penetration: float = 0.001
+    penetration_points: int = 0
+    compatibility: bool = False
+    cut: bool = True
+
+
+PUBLISHED = RefinedRecipe(
+    batch=2, learning_rate=1e-4, weight_decay=1e-5, schedule="step", decay=0.2, decay_every=5000, log_every=20,
+    checkpoint_every=1000, validate_every=2000,
+)  # fmt: skip
+COMPACT = RefinedRecipe(
+    steps=4000, batch=4, optimiser="adamw", learning_rate=1e-3, schedule="cosine", warmup=100, betas=(0.9, 0.99),
+    weight_decay=1e-4, clip=5.0, ema=0.998, precision="auto", points=384, uniform=0.0, noise=0.004, definition=0.3,
+    detected=0.5, augment=1.0, loss="logit", penetration=0.001, penetration_points=96,
+)  # fmt: skip
+RECIPES = {"published": PUBLISHED, "compact": COMPACT}
+
+
+class RefinedTask:
+    """The training of the refinement network; see :class:`.runner.Task`."""
+
+    name = REFINED_OCCUPANCY
+    terms = ("occupancy", "penetration")
+    figures = ("iou", "iou_initial")
+
+    def __init__(
+        self, configuration: Configuration, recipe: RefinedRecipe, scenes: SceneSet, start: Path | None,
+        device: torch.device,
+    ) -> None:  # fmt: skip
+        self.configuration, self.recipe, self.scenes, self.device = configuration, recipe, scenes, device
+        self.data = {**asdict(scenes.info), "modes": list(scenes.info.modes)}
+        both = [int(k) for k in np.flatnonzero(scenes.present().all(axis=1))]
+        if not both:
+            raise InputError(f"No scene of {scenes.folder} has both hands.", "The refinement network needs such.")
+        held = min(recipe.held_out, len(both) // 2)
+        self.train_scenes = both[: len(both) - held]
+        self.held_out = both[len(both) - held :] if held else both[:32]
+        self.model = _first(configuration, start).to(device)
+        assert start is not None  # _first has seen to it
+        self._start = start
+        if isinstance(self.model.image_encoder, CompactEncoder):
+            self.model.image_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._batches = BatchRecipe(
+            configuration.side, recipe.points, recipe.uniform, recipe.noise, recipe.definition, recipe.detected,
+            recipe.augment, cut=recipe.cut, surface=configuration.refined.anchor_count,
+        )  # fmt: skip
+
+    def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """See :class:`.runner.Task`."""
+        return parameter_groups(self.model, 1.0, 1.0)
+
+    def prepare(self, step: int) -> SceneBatchTensors:
+        """See :class:`.runner.Task`."""
+        places = scenes_of_step(len(self.train_scenes), self.recipe.batch, self.recipe.seed, step)
+        chosen = [self.train_scenes[place] for place in places]
+        return make_batch(self.scenes, chosen, self._batches, self.recipe.seed, step)
+
+    def loss(self, batch: SceneBatchTensors, step: int) -> tuple[Tensor, dict[str, float]]:
+        """See :class:`.runner.Task`."""
+        batch, recipe = moved(batch, self.device), self.recipe
+        both = self.hands(batch)
+        logits, losses = {}, []
+        for side in SIDES:
+            samples = batch.hands[side]
+            initial = both.initial_occupancy(side, samples.points)
+            logits[side] = both.logits(side, samples.points, initial).float()
+            losses.append(self._occupancy_loss(logits[side], samples.distance))
+        occupancy = torch.stack(losses).sum()
+        penetration = self._penetration(both, batch, logits) if recipe.penetration else occupancy.new_zeros(())
+        terms = {"occupancy": float(occupancy.detach()), "penetration": float(penetration.detach())}
+        return occupancy + recipe.penetration * penetration, terms
+
+    def hands(self, batch: SceneBatchTensors) -> RefinedHands:
+        """Both hands of a batch, with anchors on the initial network's surface."""
+        network, count = self.model, len(batch.image)
+        features = self._encoded(batch.image)
+        view = View(torch.eye(3).expand(count, 3, 3), torch.zeros(count, 3), batch.intrinsics.cpu())
+        anchors, bones = {}, {side: batch.hands[side].bones for side in SIDES}
+        for side in SIDES:
+            with torch.no_grad():
+                initial = network.init_occ.hand(side, features.initial, bones[side], intrinsics=batch.intrinsics)
+            on_surface = surface_anchors(initial, batch.hands[side].surface)
+            anchors[side] = bones[side].from_query_space(on_surface.cpu())
+        return network.hands(features, bones, view, anchors)
+
+    def _encoded(self, image: Tensor) -> PictureFeatures:
+        if isinstance(self.model.image_encoder, CompactEncoder):
+            image = image.contiguous(memory_format=torch.channels_last)
+        return self.model.encode(image)
+
+    def _occupancy_loss(self, logits: Tensor, distance: Tensor) -> Tensor:
+        if self.recipe.loss == "probability":
+            return functional.mse_loss(torch.sigmoid(logits), (distance < 0).to(logits))
+        target = torch.sigmoid(-distance / self.recipe.softness)
+        return functional.binary_cross_entropy_with_logits(logits, target)
+
+    def _penetration(self, both: RefinedHands, batch: SceneBatchTensors, logits: Mapping[Side, Tensor]) -> Tensor:
+        """Sum over points of the product of both hands' occupancies (section 10)."""
+        total, few = batch.image.new_zeros(()), self.recipe.penetration_points
+        for side, other in zip(SIDES, reversed(SIDES), strict=True):
+            samples = batch.hands[side]
+            points, own = samples.points, torch.sigmoid(logits[side])
+            if 0 < few < points.shape[1]:
+                near = samples.other.nan_to_num(nan=1.0).topk(few, largest=False).indices
+                points = points.gather(1, near[..., None].expand(-1, -1, 3))
+                own = own.gather(1, near)
+            theirs = both.occupancy_at_other(other, points, compatibility=self.recipe.compatibility)
+            total = total + (own * theirs).sum()
+        return total
+
+    def validate(self) -> dict[str, float]:
+        """Mean intersection over union of the held-out hands' volumes, refined and initial, with keypoints as inexact
+        in training."""
+        batches = replace(self._batches, points=VALIDATION_POINTS, uniform=0.0, box_only=True, augment=0.0)
+        refined, first, size = [], [], self.recipe.batch
+        for start in range(0, len(self.held_out), size):
+            chosen = self.held_out[start : start + size]
+            batch = moved(make_batch(self.scenes, chosen, batches, self.recipe.seed, _VALIDATION + start), self.device)
+            both = self.hands(batch)
+            for side in SIDES:
+                samples = batch.hands[side]
+                initial = both.initial_occupancy(side, samples.points)
+                occupancy = torch.sigmoid(both.logits(side, samples.points, initial))
+                truth = samples.distance < 0
+                refined.append(hand_ious(occupancy > self.model.sizes.threshold, truth))
+                first.append(hand_ious(initial > 0.5, truth))
+        return {"iou": float(torch.cat(refined).mean()), "iou_initial": float(torch.cat(first).mean())}
+
+    def save(self, folder: Path, card: dict[str, Any]) -> None:
+        """See :class:`.runner.Task`; the networks it builds on are copied beside it."""
+        about = {"network": "two-hand refinement network (specification section 7)", "licence": "Apache-2.0"}
+        beside = (INITIAL_OCCUPANCY,)
+        save_further(
+            self.name, self.model, self.configuration, folder, {**about, **card}, self._start, beside
+        )  # fmt: skip
+
+
+def _first(configuration: Configuration, start: Path | None) -> RefinedOccupancy:
+    """The network before the first step: the initial network inside, its image encoder outside too."""
+    initial = trained_initial(configuration, start)
+    encoder = initial.image_encoder if isinstance(initial.image_encoder, CompactEncoder) else None
+    network = configuration.make_refined(encoder)
+    network.init_occ.load_state_dict(initial.state_dict())
+    if encoder is None:
+        network.image_encoder.load_state_dict(initial.image_encoder.state_dict())
+    # The layer that mixes the maps has the same task in both networks (specification 10).
+    network.image_final_layer.load_state_dict(initial.image_final_layer.state_dict())
+    network.init_occ.requires_grad_(False)
+    return network
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``im2hands train refined-occupancy``."""
+    command.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run ``im2hands train refined-occupancy``; returns the exit code."""
+    return command.run(arguments, NETWORK, RECIPES, RefinedTask)
