@@ -98,15 +98,13 @@ def test_penetration_counts_points_in_both_hands(task: RefinedTask) -> None:
         outside = {side: torch.full((2, 64), -20.0) for side in SIDES}
         apart = float(task._penetration(both, batch, inside))
         assert task._penetration(both, batch, outside) < 1e-6
-        for side in SIDES:  # the points of each hand at the other one's
-            other = SIDES[1 - SIDES.index(side)]
-            seen = batch.hands[other].bones.from_query_space(batch.hands[other].points)
-            moved = batch.hands[side].bones.to_query_space(seen).float()
-            batch.hands[side] = replace(batch.hands[side], points=moved)
-        expected = sum(float(both.occupancy(side, batch.hands[side].points).sum()) for side in SIDES)
-        swapped = float(task._penetration(both, batch, inside))
-        assert swapped > 10 + 3 * apart  # the hands of these scenes lie side by side
-        assert swapped != pytest.approx(expected, rel=1e-3)
+        own = dict(batch.hands)
+        for side, other in zip(SIDES, reversed(SIDES), strict=True):  # the points of each hand at the other one's
+            seen = own[other].bones.from_query_space(own[other].points)
+            batch.hands[side] = replace(own[side], points=own[side].bones.to_query_space(seen).float())
+        expected = sum(float(both.occupancy(side, own[side].points).sum()) for side in SIDES)
+        assert expected > 20 + apart  # the hands of these scenes lie side by side
+        assert float(task._penetration(both, batch, inside)) == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_run_leaves_a_folder_that_reconstructs(data: Path, initial: Path, tmp_path: Path) -> None:
