@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import __version__
+from .clean_options import DENSITIES
 from .errors import Im2HandsError, broken_package
 from .options import PROVIDERS, STAGES
 
@@ -111,6 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
     check = _command(commands, "check", "what is installed, and a self-test on a photo", "cli_reports:run_check")
     check.add_argument("--json", action="store_true", help="for programs")
     check.add_argument("--no-self-test", action="store_true", help="only look what is installed")
+    _add_clean(_command(commands, "clean", "template hands and clean motion of a take, anew", "cli_clean:run"))
     _add_export(_command(commands, "export", "a take as glb, obj or ply", "cli_reports:run_export"))
     for name, tasks in TASKS.items():
         commands.add_parser(name, help=f"{TASK_HELP[name]}: {', '.join(tasks)}", add_help=False)
@@ -192,6 +194,8 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     add("--stage", choices=STAGES, help="default: the best the weights allow")
     add("--voxel-mm", type=float, default=1.7, metavar="MM", help="size of the surface's cells (default: 1.7)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    add("--no-clean", dest="clean", action="store_false", help="no template hands and no clean motion")
+    _add_cleaning(parser)
     there = parser.add_mutually_exclusive_group()
     there.add_argument("--resume", action="store_true", help="go on with the take that is there")
     there.add_argument("--overwrite", action="store_true", help="begin the take that is there anew")
@@ -202,6 +206,19 @@ def _add_synthesize(parser: argparse.ArgumentParser) -> None:
     from .cli_synthesize import add_arguments
 
     add_arguments(parser)
+
+
+def _add_cleaning(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--smoothing", type=float, default=0.5, metavar="0..1", help="of the motion; 0 none (default: 0.5)")
+    add("--gap", type=int, default=12, metavar="N", help="frames at most that are filled in (default: 12)")
+    add("--template-density", type=int, default=1, choices=DENSITIES, help="of the template's mesh (default: 1)")
+
+
+def _add_clean(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("take", metavar="TAKE", help="folder of the take; pictures are not needed")
+    _add_cleaning(parser)
+    parser.add_argument("--json", action="store_true", help="print the protocol's events, one a line")
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:

@@ -28,6 +28,7 @@ PHASE_WORDS = {
     "weights": "Loading networks",
     "keypoints": "Finding hands",
     "surfaces": "Making surfaces",
+    "clean": "Cleaning",
 }
 EXIT_SOME_FAILED, EXIT_INTERRUPTED = 1, 130
 

@@ -27,7 +27,7 @@ __all__ = ["ReconstructJob", "ReconstructOptions"]
 
 
 class ReconstructJob:
-    """Runs one reconstruction: opens the source, finds the hands of all frames, then makes their surfaces.
+    """Runs one reconstruction: opens the source, finds the hands of all frames, makes their surfaces, cleans the take.
 
     Every frame is on disk before its event is sent, so whatever ends the job, what is finished stays, and a job with
     ``resume`` goes on from there to the same bytes.
@@ -101,6 +101,8 @@ class ReconstructJob:
         version = self._parts.versions()["im2hands"]
         phase = SurfacePhase(options, take, reconstructor, refiner, self._background, version)
         self._make_surfaces(take, source, found, phase)
+        if self._options.clean:
+            self._clean(take)
 
     def _load(self) -> tuple[str, Reconstructor, Refiner | None]:
         device = self._parts.device_name(self._options)
@@ -128,6 +130,8 @@ class ReconstructJob:
         reused, waiting = phase.sort_out(found)
         for item in reused:
             self._count(take.records[item.entry.index], take, reused=True)
+        if waiting or not self._options.clean:
+            take.header.pop("clean", None)  # it will no longer be that of these frames
         done = len(reused)
         self._pace = Pace(done)
         self._progress("surfaces", done, len(found), self._pace.seconds_left(done, len(found)))
@@ -138,6 +142,16 @@ class ReconstructJob:
                 self._count(result, take)
             done += 1
             self._progress("surfaces", done, len(found), self._pace.seconds_left(done, len(found)))
+
+    def _clean(self, take: Take) -> None:
+        from .clean_phase import CleanPhase
+
+        self._pace = Pace()
+
+        def report(done: int, total: int) -> None:
+            self._progress("clean", done, total, self._pace.seconds_left(done, total))
+
+        CleanPhase(take, self._options.cleaning, self._background.run, report).run()
 
     def _write_failed(self, take: Take, source: Source, entry: Entry, error: Im2HandsError) -> None:
         record = FrameRecord(entry.index, "failed", message=str(error), extra=entry_extra(source, entry))

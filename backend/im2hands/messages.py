@@ -14,7 +14,7 @@ PROTOCOL_VERSION = 1
 
 REQUEST_TYPES = ("hello", "reconstruct", "cancel", "status", "shutdown")
 
-Phase = Literal["open", "weights", "keypoints", "surfaces"]
+Phase = Literal["open", "weights", "keypoints", "surfaces", "clean"]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from .clean_options import CleanOptions
 from .errors import InputError
 
 # Checked before the networks are loaded: finer needs more memory than anyone has, coarser leaves no fingers.
@@ -34,6 +35,8 @@ class ReconstructOptions:
         voxel_mm: size of the surface's cells, millimetres. palm_mm: wrist to middle knuckle, millimetres.
         device: "auto", "cpu", "cuda", "mps". fps: frames a second, in place of the source's.
         resume: go on with a take that is there. overwrite: begin it anew.
+        clean: make template hands and clean motion of the finished take; smoothing, gap, template_density: how, see
+            :class:`.clean_options.CleanOptions`.
 
     Raises:
         InputError: a value that is impossible.
@@ -59,6 +62,10 @@ class ReconstructOptions:
     palm_mm: float = 88.0
     fps: float | None = None
     keypoint_refinement: bool = True
+    clean: bool = True
+    smoothing: float = 0.5
+    gap: int = 12
+    template_density: int = 1
 
     def __post_init__(self) -> None:
         if not self.inputs:
@@ -71,11 +78,21 @@ class ReconstructOptions:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"{name} is {value:g}, it must be {low:g} to {high:g}.", "It is in millimetres.")
+        _ = self.cleaning
 
     @property
     def keypoint_file(self) -> Path | None:
         """The keypoint file, if ``keypoints`` is none of the providers' names."""
         return None if self.keypoints in PROVIDERS else Path(self.keypoints)
+
+    @property
+    def cleaning(self) -> CleanOptions:
+        """The options of the clean phase.
+
+        Raises:
+            InputError: a value that is impossible.
+        """
+        return CleanOptions(self.smoothing, self.gap, self.template_density)
 
     def settings(self) -> dict[str, Any]:
         """What the take keeps of them: everything that shapes the result."""

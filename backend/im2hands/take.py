@@ -6,11 +6,12 @@ same arrays give the same bytes. See ``docs/take.md``.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,8 @@ FORMAT = "im2hands-take"
 VERSION = 1
 TAKE_FILE = "take.json"
 FRAMES_FOLDER = "frames"
+TEMPLATE_FILE = "template.npz"
+MOTION_FILE = "motion.npz"
 
 FrameStatus = Literal["ok", "partial", "empty", "failed"]
 
@@ -109,7 +112,7 @@ def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name in sorted(arrays):
             part = io.BytesIO()
-            np.lib.format.write_array(part, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+            np.lib.format.write_array(part, np.asarray(arrays[name], order="C"), allow_pickle=False)
             info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = 0o644 << 16
@@ -226,11 +229,8 @@ class Take:
         if not record.file:
             return {}
         path = self.folder / record.file
-        try:
-            with np.load(path, allow_pickle=False) as data:
-                arrays = {name: data[name] for name in data.files}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise TakeError(f"Cannot read {path}: {error}.", "Reconstruct that frame again.") from error
+        with _reading(path), np.load(path, allow_pickle=False) as data:
+            arrays = {name: data[name] for name in data.files}
         hands: dict[str, dict[str, np.ndarray]] = {}
         for side in SIDES:
             prefix = f"{side}_"
@@ -239,6 +239,37 @@ class Take:
                 _check_hand(own, side, path)
                 hands[side] = own
         return hands
+
+    def read_arrays(self, index: int, names: Sequence[str]) -> dict[Side, dict[str, np.ndarray]]:
+        """Some arrays of frame ``index`` by side, without reading the rest; what is absent is missing.
+
+        Raises:
+            TakeError: no such frame, or its file is missing or damaged.
+        """
+        record = self.records.get(index)
+        if record is None:
+            raise TakeError(f"The take {self.folder} has no frame {index}.")
+        found: dict[Side, dict[str, np.ndarray]] = {}
+        if not record.file:
+            return found
+        path = self.folder / record.file
+        with _reading(path), np.load(path, allow_pickle=False) as data:
+            for side in SIDES:
+                own = {name: data[f"{side}_{name}"] for name in names if f"{side}_{name}" in data.files}
+                if own:
+                    found[side] = own
+        return found
+
+    def add_arrays(self, index: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write arrays, named ``{side}_{array}``, beside those that frame ``index`` has; ``take.json`` stays.
+
+        Raises:
+            TakeError: the frame cannot be read or written.
+        """
+        path = self.folder / self.records[index].file
+        with _reading(path), np.load(path, allow_pickle=False) as data:
+            kept = {name: data[name] for name in data.files}
+        write_atomically(path, pack_arrays({**kept, **arrays}))
 
     def is_complete(self, index: int, key: str) -> bool:
         """Whether frame ``index`` is finished and was computed from exactly what ``key`` stands for."""
@@ -251,6 +282,14 @@ class Take:
         """The records by frame index."""
         for index in sorted(self.records):
             yield self.records[index]
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise TakeError(f"Cannot read {path}: {error}.", "Reconstruct that frame again.") from error
 
 
 def _check_hand(arrays: Mapping[str, np.ndarray], side: Side, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from .errors import InputError
 from .frames import Source
 from .options import ReconstructOptions
-from .take import FRAMES_FOLDER, TAKE_FILE, FrameRecord, Take
+from .take import FRAMES_FOLDER, MOTION_FILE, TAKE_FILE, TEMPLATE_FILE, FrameRecord, Take
 
 _LEFTOVER = re.compile(r"^\..+\.(json|npz)\.\d+\.tmp$")
 
@@ -48,7 +48,8 @@ def begin_take(folder: Path, options: ReconstructOptions, source: Source, header
     header = _merged(header, take, source)
     if _undated(header) == _undated(take.header):
         header["provenance"]["date"] = take.header["provenance"].get("date", header["provenance"]["date"])
-    take.header = {"format": take.header["format"], "version": take.header["version"], **header}
+    cleaned = {"clean": take.header["clean"]} if "clean" in take.header else {}
+    take.header = {"format": take.header["format"], "version": take.header["version"], **header, **cleaned}
     take.save()
     return take
 
@@ -94,3 +95,5 @@ def _delete_frames(folder: Path) -> None:
     for record in records:
         if record.file:
             (folder / record.file).unlink(missing_ok=True)
+    for name in (TEMPLATE_FILE, MOTION_FILE):
+        (folder / name).unlink(missing_ok=True)

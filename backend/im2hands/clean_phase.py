@@ -1,0 +1,160 @@
+"""The last phase of a job: template hands on every surface, one shape and clean motion for the whole take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .clean_options import VERSION, CleanOptions
+from .hands import SIDES, Side
+from .job_cache import digest
+from .motion.files import motion_arrays, write_motion
+from .motion.solve import Motion, solve
+from .motion.take_correctives import TakeCorrectives
+from .motion.tracks import MISSING, OBSERVED, STATUS_WORDS, RawTake, Track, judge, read_raw
+from .sequences import is_sequence
+from .take import MOTION_FILE, TEMPLATE_FILE, Take
+from .template.files import handed, write_template
+from .template.take_templates import TakeTemplates
+from .template.topology import load_topology
+
+_SAVE_EVERY = 50  # frames; take.json is long where a take is
+
+
+class CleanPhase:
+    """Cleans a take on disk; it needs no pictures and no networks.
+
+    Frames that have their template already, made from the same shape, are kept.
+
+    Args:
+        take: with surfaces and keypoints; its frames gain template vertices. options: of the phase.
+        run: runs a piece of work, and raises Cancelled when it is time to stop. progress: called with (done, total).
+    """
+
+    def __init__(
+        self, take: Take, options: CleanOptions, run: Callable[[Callable[[], Any]], Any],
+        progress: Callable[[int, int], None],
+    ) -> None:  # fmt: skip
+        self._take, self._options, self._call, self._progress = take, options, run, progress
+        self._done, self._total = 0, 1
+
+    def run(self) -> dict[str, Any]:
+        """Do it.
+
+        Returns:
+            The entry ``clean`` of ``take.json``, which is written.
+
+        Raises:
+            Cancelled: asked to stop; finished frames are kept. TakeError: the take cannot be read or written.
+        """
+        indices = [record.index for record in self._take.frames() if record.file and record.hands]
+        raw = self._call(lambda: read_raw(self._take, indices)) if indices else None
+        sides = [side for side in SIDES if raw is not None and np.isfinite(raw.keypoints[side]).any()]
+        if raw is None or not sides:
+            return self._finish({"hands": []})
+        self._total = 2 * len(indices)
+        self._progress(0, self._total)
+        shape_key = digest(
+            VERSION, self._options.template_density, *(raw.keypoints[side] for side in SIDES),
+            [[index, self._take.records[index].key] for index in indices],
+        )  # fmt: skip
+        key = digest(shape_key, self._options.settings())
+        if self._is_fresh(key, shape_key, indices):
+            self._progress(self._total, self._total)
+            return dict(self._take.header["clean"])
+        self._take.header.pop("clean", None)
+        tracks = judge(raw, over_time=is_sequence(self._take.header))
+        topology = self._call(lambda: load_topology(self._options.template_density))
+        templates = TakeTemplates(self._take, topology, self._call)
+        self._measure(templates, raw, tracks, sides)
+        self._call(lambda: write_template(self._take.folder, topology, templates.rests, shape_key))
+        self._fit(templates, raw, indices, shape_key)
+        motions = {side: self._call(partial(self._motion, templates, tracks[side], side)) for side in sides}
+        correctives = self._correct(templates, motions, raw, tracks, indices)
+        hands = {
+            side: self._call(partial(found.result, self._options.smoothing)) for side, found in correctives.items()
+        }
+        fps = float(self._take.header.get("fps") or 25.0)
+        self._call(lambda: write_motion(self._take.folder, motion_arrays(raw.frames, fps, hands, key)))
+        self._note_status(raw, motions, indices)
+        truncation = {side: found.truncation_mm for side, found in correctives.items()}
+        return self._finish({"hands": sides, "key": key, "truncation_mm": truncation})
+
+    def _is_fresh(self, key: str, shape_key: str, indices: list[int]) -> bool:
+        """Whether all of it was done before, from the same, and is there still."""
+        known = self._take.header.get("clean", {}).get("key") == key
+        there = all((self._take.folder / name).is_file() for name in (MOTION_FILE, TEMPLATE_FILE))
+        return known and there and all(self._is_fitted(index, shape_key) for index in indices)
+
+    def _is_fitted(self, index: int, shape_key: str) -> bool:
+        return all(facts.get("template") == shape_key for facts in self._take.records[index].hands.values())
+
+    def _finish(self, found: dict[str, Any]) -> dict[str, Any]:
+        entry = {"version": VERSION, "settings": self._options.settings(), **found}
+        self._take.header["clean"] = entry
+        self._call(self._take.save)
+        self._progress(self._total, self._total)
+        return entry
+
+    def _measure(self, templates: TakeTemplates, raw: RawTake, tracks: dict[Side, Track], sides: list[Side]) -> None:
+        keypoints, samples = {}, {}
+        for side in sides:
+            track = tracks[side]
+            believed = track.status == OBSERVED
+            keypoints[side] = track.keypoints[believed if believed.any() else track.present]
+            rows = np.flatnonzero(believed & track.own)
+            samples[side] = [(int(raw.frames[row]), raw.keypoints[side][row]) for row in rows]
+        templates.measure(keypoints, samples)
+
+    def _fit(self, templates: TakeTemplates, raw: RawTake, indices: list[int], shape_key: str) -> None:
+        try:
+            for number, index in enumerate(indices):
+                if not self._is_fitted(index, shape_key):
+                    self._call(partial(self._fit_frame, templates, raw, index, shape_key))
+                    if number % _SAVE_EVERY == _SAVE_EVERY - 1:
+                        self._call(self._take.save)
+                self._step()
+        finally:  # also when stopped: what is fitted need not be fitted again
+            self._take.save()
+
+    def _fit_frame(self, templates: TakeTemplates, raw: RawTake, index: int, shape_key: str) -> None:
+        row = index - int(raw.frames[0])
+        facts = self._take.records[index].hands
+        seen = {side: raw.keypoints[side][row] for side in templates.rests if side in facts}
+        templates.fit_frame(index, {side: points for side, points in seen.items() if np.isfinite(points).all()})
+        for fact in facts.values():
+            fact["template"] = shape_key
+
+    def _motion(self, templates: TakeTemplates, track: Track, side: Side) -> Motion:
+        own = Track(handed(track.keypoints, side), track.status, track.segments, track.own)
+        return solve(own, templates.rests[side], strength=self._options.smoothing, gap=self._options.gap)
+
+    def _correct(
+        self, templates: TakeTemplates, motions: dict[Side, Motion], raw: RawTake, tracks: dict[Side, Track],
+        indices: list[int],
+    ) -> dict[Side, TakeCorrectives]:  # fmt: skip
+        rows = {index - int(raw.frames[0]): index for index in indices}
+        found = {}
+        for side, motion in motions.items():
+            track = tracks[side]
+            own = {row: index for row, index in rows.items() if track.status[row] != MISSING and track.own[row]}
+            found[side] = TakeCorrectives(templates, side, motion, own, self._call)
+        for row in rows:
+            for correctives in found.values():
+                correctives.weigh(row)
+            self._step()
+        return found
+
+    def _note_status(self, raw: RawTake, motions: dict[Side, Motion], indices: list[int]) -> None:
+        for index in indices:
+            row = index - int(raw.frames[0])
+            for side, facts in self._take.records[index].hands.items():
+                if side in motions:
+                    facts["status"] = STATUS_WORDS[int(motions[side].status[row])]  # type: ignore[index]
+
+    def _step(self) -> None:
+        self._done += 1
+        self._progress(self._done, self._total)

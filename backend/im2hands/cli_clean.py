@@ -1,0 +1,90 @@
+"""``im2hands clean``: template hands and clean motion of a take that is there."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+from .background import Background
+from .clean_options import CleanOptions
+from .cli_reconstruct import EXIT_INTERRUPTED, JsonReport, TerminalReport, stop_on_signals
+from .errors import Cancelled, Im2HandsError
+from .job import Pace
+from .messages import Failed, Finished, Progress, Summary
+from .take import Take
+
+
+def run(args: argparse.Namespace) -> int:
+    """Clean the take of the command line.
+
+    Returns:
+        0 done. Stopped, the process ends here with 130; what is finished stays.
+    """
+    if args.json:
+        from .server import claim_stdio
+
+        report: JsonReport | TerminalReport = JsonReport(claim_stdio()[1])
+    else:
+        report = TerminalReport()
+    try:
+        options = CleanOptions(args.smoothing, args.gap, args.template_density)
+        take = Take.open(Path(args.take).expanduser())
+        finished = _clean(take, options, report)
+    except Im2HandsError as error:
+        report.close()
+        if isinstance(report, JsonReport):
+            report.event(Failed.from_error(error))
+        raise
+    report.close()
+    if isinstance(report, JsonReport):
+        report.event(finished)
+    else:
+        print(_words(take, finished), file=sys.stderr)
+    if finished.cancelled:
+        logging.shutdown()
+        sys.stderr.flush()
+        os._exit(EXIT_INTERRUPTED)
+    return 0
+
+
+def _clean(take: Take, options: CleanOptions, report: JsonReport | TerminalReport) -> Finished:
+    from .clean_phase import CleanPhase
+
+    started, cancelled = time.monotonic(), False
+    pace = Pace()
+
+    def progress(done: int, total: int) -> None:
+        left = pace.seconds_left(done, total)
+        report.event(Progress("clean", done, total, None if left is None else round(left, 1)))
+
+    with stop_on_signals() as stop:
+        background = Background(stop.is_set)
+        try:
+            CleanPhase(take, options, background.run, progress).run()
+        except Cancelled:
+            cancelled = True
+        finally:
+            background.close()
+    statuses = [record.status for record in take.frames()]
+    counts = {status: statuses.count(status) for status in ("ok", "partial", "empty", "failed")}
+    seconds = round(time.monotonic() - started, 3)
+    return Finished(str(take.folder.absolute()), cancelled, Summary(total=len(statuses), seconds=seconds, **counts))
+
+
+def _words(take: Take, finished: Finished) -> str:
+    """How it went, in plain words."""
+    if finished.cancelled:
+        return f"Stopped. What is finished stays; run it again to go on.\nThe take is {take.folder}"
+    hands = take.header["clean"]["hands"]
+    if not hands:
+        return f"There is no hand in the take to be cleaned.\nThe take is {take.folder}"
+    statuses = [facts.get("status") for record in take.frames() for facts in record.hands.values()]
+    doubtful = statuses.count("doubtful")
+    words = f"{finished.summary.total} frames cleaned: {' and '.join(hands)} hand"
+    if doubtful:
+        words += f"; {doubtful} doubtful observations replaced"
+    return f"{words}.\nThe take is {take.folder}"

@@ -1,0 +1,64 @@
+"""``motion.npz``: the motion of a whole take, as ``docs/take.md`` has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..hands import Side
+from ..take import MOTION_FILE, pack_arrays, write_atomically
+from ..template.files import handed
+from .correctives import Correctives
+from .quaternions import mirrored
+from .solve import Motion, quaternion_track
+
+
+@dataclass(frozen=True)
+class HandMotion:
+    """Everything about one hand's motion; a right hand, or a left one's mirror image.
+
+    Args:
+        motion: of the rig. correctives: its corrective shapes. weights_raw, weights: (N, K) over time, NaN where
+            missing.
+    """
+
+    motion: Motion
+    correctives: Correctives
+    weights_raw: np.ndarray
+    weights: np.ndarray
+
+
+def motion_arrays(frames: np.ndarray, fps: float, hands: Mapping[Side, HandMotion], key: str) -> dict[str, np.ndarray]:
+    """The arrays of ``motion.npz`` by name."""
+    arrays = {"frames": frames.astype(np.int32), "fps": np.array(fps, np.float32), "key": np.array(key)}
+    for side, hand in hands.items():
+        motion = hand.motion
+        own: dict[str, np.ndarray] = {"status": motion.status.astype(np.uint8)}
+        for name, pose in (("_raw", motion.raw), ("", motion.clean)):
+            own[f"rotations{name}"] = _sided(quaternion_track(pose.rotations), side)
+            own[f"root_rotation{name}"] = _sided(quaternion_track(pose.root_rotation), side)
+            own[f"root{name}"] = handed(pose.root, side)
+        own["keypoints_raw"] = handed(motion.keypoints_raw, side)
+        own["keypoints"] = handed(motion.keypoints, side)
+        own["offset_mean"] = handed(hand.correctives.mean, side)
+        own["offset_basis"] = handed(hand.correctives.basis, side)
+        own["offset_weights_raw"], own["offset_weights"] = hand.weights_raw, hand.weights
+        for name, array in own.items():
+            arrays[f"{side}_{name}"] = array if array.dtype == np.uint8 else array.astype(np.float32)
+    return arrays
+
+
+def write_motion(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write ``motion.npz``.
+
+    Raises:
+        TakeError: it cannot be written.
+    """
+    write_atomically(folder / MOTION_FILE, pack_arrays(arrays))
+
+
+def _sided(quaternions: np.ndarray, side: Side) -> np.ndarray:
+    return mirrored(quaternions) if side == "left" else quaternions

@@ -1,0 +1,133 @@
+"""From a raw track to clean motion of the rig: gaps filled, smoothed, as bone rotations with constant lengths."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..template.rest import Rest
+from ..template.rig import Pose, forward, pose_from_keypoints
+from .quaternions import continuous, slerp, to_matrices, to_quaternions
+from .smoothing import DEFAULT_STRENGTH, smooth
+from .tracks import DOUBTFUL, FILLED, MISSING, OBSERVED, Track
+
+DEFAULT_GAP = 12
+"""Frames; longer gaps stay empty."""
+
+_FILLED_WEIGHT, _DOUBTFUL_WEIGHT = 0.2, 0.05
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A right hand's motion over N frames; NaN where it is missing.
+
+    Args:
+        status: (N,) uint8. raw, clean: poses. keypoints_raw: (N, 21, 3) as seen. keypoints: (N, 21, 3), the clean
+            rig's.
+        weights: (N,) how far what was seen in each frame is believed. parts: ranges of frames without a hole.
+    """
+
+    status: np.ndarray
+    raw: Pose
+    clean: Pose
+    keypoints_raw: np.ndarray
+    keypoints: np.ndarray
+    weights: np.ndarray
+    parts: list[tuple[int, int]]
+
+
+def solve(track: Track, rest: Rest, *, strength: float = DEFAULT_STRENGTH, gap: int = DEFAULT_GAP) -> Motion:
+    """Clean a track of a right hand (a left one mirrored in x).
+
+    Args:
+        strength: of the smoothing, 0 to 1. gap: frames without a hand, or with a doubtful one, that are filled.
+    """
+    count = len(track.status)
+    status = track.status.copy()
+    raw = _posed(track.keypoints, track.present, rest)
+    targets = track.keypoints.copy()
+    weights = np.where(status == OBSERVED, 1.0, 0.0)
+    parts: list[tuple[int, int]] = []
+    for first, last in track.segments:
+        parts += _fill(first, last, status, weights, targets, raw, rest, gap)
+    clean = Pose(*(np.full_like(values, np.nan) for values in (raw.rotations, raw.root_rotation, raw.root)))
+    keypoints = np.full((count, 21, 3), np.nan)
+    for first, last in parts:
+        part = slice(first, last)
+        smoothed = smooth_keypoints(targets[part], weights[part], strength)
+        pose = pose_from_keypoints(smoothed, rest)
+        clean.rotations[part], clean.root_rotation[part], clean.root[part] = (
+            pose.rotations,
+            pose.root_rotation,
+            pose.root,
+        )
+        keypoints[part] = forward(pose, rest).keypoints
+    return Motion(status, raw, clean, track.keypoints, keypoints, weights, parts)
+
+
+def smooth_keypoints(keypoints: np.ndarray, weights: np.ndarray, strength: float) -> np.ndarray:
+    """(N, 21, 3) keypoints of a part without holes, smoothed: the palm's place, and every keypoint against it."""
+    count = len(keypoints)
+    centre = keypoints[:, (0, 5, 9, 13, 17)].mean(axis=1)
+    local = keypoints - centre[:, None]
+    moved = smooth(centre, weights, strength)
+    shaped = [smooth(local[:, k], weights, strength) for k in range(21)]
+    found: np.ndarray = moved[:, None] + np.stack(shaped, axis=1)
+    return found.reshape(count, 21, 3)
+
+
+def _posed(keypoints: np.ndarray, present: np.ndarray, rest: Rest) -> Pose:
+    count = len(keypoints)
+    found = Pose(np.full((count, 21, 3, 3), np.nan), np.full((count, 3, 3), np.nan), np.full((count, 3), np.nan))
+    if present.any():
+        pose = pose_from_keypoints(keypoints[present], rest)
+        found.rotations[present], found.root_rotation[present] = pose.rotations, pose.root_rotation
+        found.root[present] = pose.root
+    return found
+
+
+def _fill(
+    first: int, last: int, status: np.ndarray, weights: np.ndarray, targets: np.ndarray, raw: Pose, rest: Rest, gap: int
+) -> list[tuple[int, int]]:  # fmt: skip
+    """Fill the short gaps of a segment in place; the ranges of frames that have a hand then."""
+    believed = first + np.flatnonzero(status[first:last] == OBSERVED)
+    for before, after in itertools.pairwise(believed):
+        if 1 < after - before <= gap + 1:
+            _bridge(int(before), int(after), targets, raw, rest)
+            inside = slice(before + 1, after)
+            weights[inside] = _FILLED_WEIGHT
+            status[inside] = np.where(status[inside] == MISSING, FILLED, DOUBTFUL)
+    alone = (status[first:last] == DOUBTFUL) & (weights[first:last] == 0)
+    weights[first:last][alone] = _DOUBTFUL_WEIGHT
+    present = np.concatenate([[False], status[first:last] != MISSING, [False]])
+    edges = np.flatnonzero(np.diff(present.astype(int)))
+    return [(first + int(a), first + int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+def _bridge(before: int, after: int, targets: np.ndarray, raw: Pose, rest: Rest) -> None:
+    """Keypoints between two frames: joints turned at a constant rate, the palm on a straight line; smoothing does the
+    rest."""
+    ends = [before, after]
+    rotations = to_quaternions(raw.rotations[ends])
+    turns = to_quaternions(raw.root_rotation[ends])
+    posed = forward(Pose(raw.rotations[ends], raw.root_rotation[ends], raw.root[ends]), rest).keypoints
+    centre = posed[:, (0, 5, 9, 13, 17)].mean(axis=1)
+    rest_off = targets[ends] - posed
+    shares = (np.arange(before + 1, after) - before) / (after - before)
+    middle = Pose(
+        np.stack([to_matrices(slerp(rotations[0], rotations[1], share)) for share in shares]),
+        np.stack([to_matrices(slerp(turns[0], turns[1], share)) for share in shares]),
+        np.zeros((len(shares), 3)),
+    )
+    points = forward(middle, rest).keypoints
+    line = (1 - shares)[:, None] * centre[0] + shares[:, None] * centre[1]
+    points += (line - points[:, (0, 5, 9, 13, 17)].mean(axis=1))[:, None]
+    points += (1 - shares)[:, None, None] * rest_off[0] + shares[:, None, None] * rest_off[1]
+    targets[before + 1 : after] = points
+
+
+def quaternion_track(matrices: np.ndarray) -> np.ndarray:
+    """(N, ..., 3, 3) rotations over time to (N, ..., 4) quaternions without jumps in sign."""
+    return continuous(to_quaternions(matrices))

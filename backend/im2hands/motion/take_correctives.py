@@ -1,0 +1,81 @@
+"""The corrective shapes of a take and their weights over time, a frame at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..hands import Side
+from ..template.rig import Pose
+from ..template.take_templates import TakeTemplates
+from .correctives import SAMPLES, Correctives, correctives_from
+from .files import HandMotion
+from .smoothing import smooth
+from .solve import Motion
+from .tracks import OBSERVED
+
+Run = Callable[[Callable[[], Any]], Any]
+
+
+class TakeCorrectives:
+    """Finds the corrective shapes of one hand.
+
+    Args:
+        templates: of the take. side: the hand. motion: its motion. rows: index of the frame by row of the motion, of
+            frames whose surface is this hand's. run: runs a piece of work.
+    """
+
+    def __init__(self, templates: TakeTemplates, side: Side, motion: Motion, rows: Mapping[int, int], run: Run) -> None:
+        self._templates, self._side, self._motion, self._rows, self._run = templates, side, motion, rows, run
+        self._shapes = self._find()
+        self._weights = np.full((len(motion.status), len(self._shapes.basis)), np.nan)
+        self._mean_away: list[float] = []
+        self._far_away: list[float] = []
+
+    def _find(self) -> Correctives:
+        rows = [row for row in self._rows if self._motion.status[row] == OBSERVED] or list(self._rows)
+        chosen = sorted({int(k) for k in np.linspace(0, len(rows) - 1, SAMPLES).round()}) if rows else []
+        found = [self._run(partial(self._offset, rows[k])) for k in chosen]
+        offsets = [offset.astype(np.float32) for offset in found if offset is not None]
+        offsets = offsets or [np.zeros_like(self._templates.rests[self._side].vertices)]
+        shapes: Correctives = self._run(lambda: correctives_from(np.array(offsets)))
+        return shapes
+
+    def _offset(self, row: int) -> np.ndarray | None:
+        raw, one = self._motion.raw, slice(row, row + 1)
+        pose = Pose(raw.rotations[one], raw.root_rotation[one], raw.root[one])
+        return self._templates.offset(self._rows[row], self._side, pose)
+
+    def weigh(self, row: int) -> None:
+        """Find the weights of one frame, if its surface is this hand's."""
+        if row not in self._rows:
+            return
+        offset = self._run(lambda: self._offset(row))
+        if offset is not None:
+            self._weights[row] = self._shapes.weights(offset)
+            away = np.linalg.norm(offset - self._shapes.offset(self._weights[row]), axis=1)
+            self._mean_away.append(float(away.mean()))
+            self._far_away.append(float(np.percentile(away, 95)))
+
+    @property
+    def truncation_mm(self) -> dict[str, float]:
+        """How far the templates are from rest pose, mean and shapes together: mean over frames, millimetres."""
+        means, p95 = (1000 * float(np.mean(found or [0.0])) for found in (self._mean_away, self._far_away))
+        return {"mean": round(means, 4), "p95": round(p95, 4)}
+
+    def result(self, strength: float) -> HandMotion:
+        """The hand's motion with its shapes; their weights smoothed as the motion is."""
+        clean = np.full_like(self._weights, np.nan)
+        for first, last in self._motion.parts:
+            part = slice(first, last)
+            own = self._weights[part]
+            known = np.isfinite(own).all(axis=1)
+            trust = np.where(known, self._motion.weights[part], 0.0)
+            if not (trust > 0).any():
+                trust = known.astype(float)
+            for k in range(own.shape[1]):
+                clean[part, k] = smooth(own[:, k : k + 1], trust, strength)[:, 0] if known.any() else 0.0
+        return HandMotion(self._motion, self._shapes, self._weights, clean)

@@ -1,0 +1,219 @@
+"""The raw track of each hand over a take, and what in it is to be believed.
+
+A frame is doubtful where its keypoints do not lie where they were seen, where bones have lengths that this hand does
+not have, where the hand leaps away and back, or where left and right have changed places.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..hands import SIDES, Camera, Side
+from ..take import Take
+
+MISSING, OBSERVED, FILLED, DOUBTFUL = range(4)
+STATUS_WORDS = ("missing", "observed", "filled", "doubtful")
+
+PALM = (0, 5, 9, 13, 17)
+_STARTS = np.array([0, 0, 0, 0, 0, *(4 * f + k for f in range(5) for k in range(1, 4))])
+_ENDS = np.array([1, 5, 9, 13, 17, *(4 * f + k + 1 for f in range(5) for k in range(1, 4))])
+
+_REPROJECTION = 0.3  # of the hand's size in the picture; median over keypoints
+_BONE_FACTOR = 1.7  # against the take's median
+_BAD_BONES = 4
+_LEAP = 3.0  # times as far as the neighbours lie from each other, plus
+_LEAP_PALMS = 0.25
+_LONGEST_LEAP = 2  # frames
+_CUT = 0.45  # palms a frame that keypoints move to each other, on average
+_SWAP_COST = 3.0  # palms
+_SWAP_APART = 1.0  # palms; hands closer than this are told apart by their looks only
+
+
+@dataclass
+class Track:
+    """One hand over N frames.
+
+    Args:
+        keypoints: (N, 21, 3) metres, camera frame; NaN where missing. status: (N,) MISSING, OBSERVED or DOUBTFUL.
+        segments: ranges of frames [first, last) that belong together: no cut within.
+        own: (N,) bool, the surface of this side in the take belongs to this track (not when sides were swapped).
+    """
+
+    keypoints: np.ndarray
+    status: np.ndarray
+    segments: list[tuple[int, int]] = field(default_factory=list)
+    own: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+
+    @property
+    def present(self) -> np.ndarray:
+        """(N,) bool."""
+        return self.status != MISSING
+
+
+@dataclass(frozen=True)
+class RawTake:
+    """What a take says about its hands, frame by frame.
+
+    Args:
+        frames: (N,) indices, all from first to last. keypoints: per side (N, 21, 3), NaN where missing.
+        reprojection: per side (N,) how far keypoints project from where they were seen, shares of the hand's size.
+    """
+
+    frames: np.ndarray
+    keypoints: dict[Side, np.ndarray]
+    reprojection: dict[Side, np.ndarray]
+
+
+def read_raw(take: Take, indices: list[int]) -> RawTake:
+    """Read the keypoints of a take's frames; only they are held in memory."""
+    frames = np.arange(indices[0], indices[-1] + 1)
+    keypoints = {side: np.full((len(frames), 21, 3), np.nan) for side in SIDES}
+    reprojection = {side: np.full(len(frames), np.nan) for side in SIDES}
+    for index in indices:
+        camera = _camera(take, index)
+        for side, arrays in take.read_arrays(index, ("keypoints", "keypoints_2d")).items():
+            points = arrays["keypoints"].astype(np.float64)
+            if not np.isfinite(points).all():
+                continue
+            row = index - indices[0]
+            keypoints[side][row] = points
+            seen = arrays["keypoints_2d"].astype(np.float64)
+            size = max(float(np.ptp(seen, axis=0).max()), 1.0)
+            if np.isfinite(seen).all() and (points[:, 2] > 0).all():
+                reprojection[side][row] = np.median(np.linalg.norm(camera.project(points) - seen, axis=1)) / size
+    return RawTake(frames, keypoints, reprojection)
+
+
+def _camera(take: Take, index: int) -> Camera:
+    data = take.records[index].extra.get("camera") or take.header["camera"]
+    return Camera(data["fx"], data["fy"], data["cx"], data["cy"], data["width"], data["height"])
+
+
+def judge(raw: RawTake, *, over_time: bool) -> dict[Side, Track]:
+    """Tracks with doubtful frames marked.
+
+    Args:
+        over_time: the frames follow each other; False for unrelated pictures, which are judged one by one.
+    """
+    keypoints = {side: points.copy() for side, points in raw.keypoints.items()}
+    swapped = _swapped(keypoints) if over_time else np.zeros(len(raw.frames), dtype=bool)
+    if swapped.any():
+        left, right = (keypoints[side][swapped].copy() for side in SIDES)
+        keypoints["left"][swapped], keypoints["right"][swapped] = right, left
+    tracks = {}
+    for side in SIDES:
+        points = keypoints[side]
+        present = np.isfinite(points).all(axis=(1, 2))
+        status = np.where(present, OBSERVED, MISSING).astype(np.uint8)
+        doubtful = np.zeros(len(status), dtype=bool)
+        if present.any():
+            doubtful |= np.nan_to_num(raw.reprojection[side]) > _REPROJECTION
+            doubtful |= _odd_bones(points, present)
+            doubtful |= swapped
+            if over_time:
+                doubtful |= _leaps(points, present & ~doubtful)
+        status[present & doubtful] = DOUBTFUL
+        track = Track(points, status, [], ~swapped)
+        believed = present & ~doubtful
+        track.segments = (
+            _segments(points, believed if believed.any() else present) if over_time else _singles(len(status))
+        )
+        tracks[side] = track
+    return tracks
+
+
+def _palm(points: np.ndarray) -> float:
+    """Median length of the palm, metres."""
+    return max(float(np.nanmedian(np.linalg.norm(points[:, 9] - points[:, 0], axis=-1))), 1e-3)
+
+
+def _odd_bones(points: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """(N,) bool: bones this hand does not have."""
+    lengths = np.full((len(points), len(_STARTS)), np.nan)
+    lengths[present] = np.linalg.norm(points[present][:, _ENDS] - points[present][:, _STARTS], axis=-1)
+    usual = np.nanmedian(lengths, axis=0)
+    ratio = np.abs(np.log(np.maximum(lengths, 1e-6) / np.maximum(usual, 1e-6)))
+    odd = np.nan_to_num(ratio) > np.log(_BONE_FACTOR)
+    gone = np.nan_to_num(lengths, nan=1.0) < 1e-4
+    found: np.ndarray = (odd.sum(axis=1) >= _BAD_BONES) | odd[:, :5].sum(axis=1).astype(bool) | gone.any(axis=1)
+    return found
+
+
+def _leaps(points: np.ndarray, believed: np.ndarray) -> np.ndarray:
+    """(N,) bool: one or two frames that leap away and back."""
+    found = np.zeros(len(points), dtype=bool)
+    where = np.flatnonzero(believed)
+    if len(where) < 3:
+        return found
+    palm = _palm(points[where])
+    for length in range(1, _LONGEST_LEAP + 1):
+        for k in range(1, len(where) - length):
+            run, before, after = where[k : k + length], where[k - 1], where[k + length]
+            if found[[before, after, *run]].any() or after - before > length + 2:
+                continue
+            share = ((run - before) / (after - before))[:, None, None]
+            expected = (1 - share) * points[before] + share * points[after]
+            away = np.linalg.norm(points[run] - expected, axis=-1).mean(axis=1).min()
+            apart = np.linalg.norm(points[after] - points[before], axis=-1).mean()
+            if away > _LEAP * apart + _LEAP_PALMS * palm:
+                found[run] = True
+    return found
+
+
+def _segments(points: np.ndarray, believed: np.ndarray) -> list[tuple[int, int]]:
+    """Ranges of frames between cuts: places where the hand's pose changes as no hand can."""
+    where = np.flatnonzero(believed)
+    if len(where) == 0:
+        return [(0, len(points))]
+    palm = _palm(points[where])
+    local = points[where] - points[where][:, :1]
+    change = np.linalg.norm(np.diff(local, axis=0), axis=-1).mean(axis=1) / palm
+    cuts = where[1:][change > _CUT * np.diff(where)]
+    edges = [0, *cuts.tolist(), len(points)]
+    return list(itertools.pairwise(edges))
+
+
+def _singles(count: int) -> list[tuple[int, int]]:
+    return [(k, k + 1) for k in range(count)]
+
+
+def _swapped(keypoints: Mapping[Side, np.ndarray]) -> np.ndarray:
+    """(N,) bool: frames whose left hand goes on where the right one was, by the cheapest way through the take."""
+    centres = np.stack([keypoints[side][:, PALM].mean(axis=1) for side in SIDES], axis=1)  # (N, 2, 3)
+    count = len(centres)
+    palm = np.nanmedian(
+        [_palm(k[np.isfinite(k).all(axis=(1, 2))]) for k in keypoints.values() if np.isfinite(k).any()] or [0.09]
+    )
+    cost = np.zeros(2)
+    came_from = np.zeros((count, 2), dtype=int)
+    last = np.full((2, 2, 3), np.nan)  # per state: where each track was last
+    for k in range(count):
+        steps = np.zeros((2, 2))
+        for before in range(2):
+            for state in range(2):
+                now = centres[k][::-1] if state else centres[k]
+                moved = np.linalg.norm(now - last[before], axis=-1) / palm
+                steps[before, state] = np.nansum(np.minimum(moved, 10.0)) + _SWAP_COST * (before != state)
+        total = cost[:, None] + steps
+        came_from[k] = total.argmin(axis=0)
+        cost = total.min(axis=0)
+        updated = last[came_from[k]].copy()
+        for state in range(2):
+            now = centres[k][::-1] if state else centres[k]
+            known = np.isfinite(now).all(axis=-1)
+            updated[state][known] = now[known]
+        last = updated
+    state = int(cost.argmin())
+    states = np.zeros(count, dtype=bool)
+    for k in range(count - 1, -1, -1):
+        states[k] = bool(state)
+        state = int(came_from[k, state])
+    seen = np.isfinite(centres).all(axis=-1)
+    apart = np.linalg.norm(centres[:, 0] - centres[:, 1], axis=-1) / palm
+    if states[seen.any(axis=1)].mean() > 0.5 if seen.any() else False:
+        states = ~states
+    return states & seen.any(axis=1) & ~(np.nan_to_num(apart, nan=9.0) < _SWAP_APART)

@@ -1,0 +1,219 @@
+"""The rig: keypoints to bone rotations, rotations to posed bones and skinned vertices; N frames at once.
+
+Right hands only (see :mod:`.rest`). A bone's rotation is local: in its own rest axes, relative to its parent, as
+Blender's pose bones have it. Linear blend skinning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..synthesis.hand_model import WRIST_SHIFT
+from .rest import KEYPOINT_BONES, PALM_KEYPOINTS, PALM_TRUST, PARENTS, Rest, place, shortest_turn
+from .topology import FINGER_CHAINS, HAND, PALM
+
+# Largest sideways turn of each joint, degrees: first, second, third of the thumb and of a finger; of a metacarpal.
+_SIDEWAYS = np.radians([[60.0, 25.0, 15.0], *[[40.0, 12.0, 10.0]] * 4])
+_PALM_TURN = np.radians(12.0)
+# Flexion runs from here once around; no joint bends back so far.
+_FLEXION_START = np.radians(-120.0)
+# A finger's twist shows in the plane its next joints bend in: trusted from about this bend on, up to this twist.
+_TWIST_BEND = np.radians(25.0)
+_LARGEST_TWIST = np.radians(20.0)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """A hand's pose over N frames.
+
+    Args:
+        rotations: (N, 21, 3, 3) local rotations. root_rotation: (N, 3, 3), root: (N, 3) metres: rest frame to camera
+            frame.
+    """
+
+    rotations: np.ndarray
+    root_rotation: np.ndarray
+    root: np.ndarray
+
+
+@dataclass(frozen=True)
+class Posed:
+    """Where the bones are, camera frame.
+
+    Args:
+        turns: (N, 21, 3, 3) rotation of each bone's rest pose. heads, tails: (N, 21, 3) metres.
+    """
+
+    turns: np.ndarray
+    heads: np.ndarray
+    tails: np.ndarray
+
+    @property
+    def keypoints(self) -> np.ndarray:
+        """(N, 21, 3) file order, metres."""
+        points = np.empty((len(self.heads), 21, 3))
+        for bone, keypoint in KEYPOINT_BONES:
+            points[:, keypoint], points[:, keypoint + 1] = self.heads[:, bone], self.tails[:, bone]
+        wrist = self.heads[:, HAND]
+        points[:, 0] = wrist + WRIST_SHIFT * (points[:, 9] - wrist)
+        return points
+
+
+def pose_from_keypoints(keypoints: np.ndarray, rest: Rest) -> Pose:
+    """Inverse kinematics: the palm placed by least squares, then each bone aimed at the next keypoint.
+
+    Joints flex freely, turn sideways within limits, and a finger's first joint twists as far as the bend of the next
+    one tells. Bone lengths are the rest pose's.
+
+    Args:
+        keypoints: (N, 21, 3) camera frame, metres, right hands, finite.
+    """
+    count = len(keypoints)
+    palm = list(PALM_KEYPOINTS)
+    root_rotation, root, _ = place(rest.keypoints[palm], keypoints[:, palm], PALM_TRUST)
+    local = np.einsum("nji,nkj->nki", root_rotation, keypoints - root[:, None])  # rest frame
+    rotations = np.tile(np.eye(3), (count, 21, 1, 1))
+    turns = np.tile(np.eye(3), (count, 21, 1, 1))
+    for k, bone in enumerate(PALM):
+        way = local[:, 5 + 4 * k] - rest.heads[bone]
+        rotations[:, bone] = _limited_turn(_directed(way, rest.axes[bone]), _PALM_TURN)
+        turns[:, bone] = rest.axes[bone] @ rotations[:, bone] @ rest.axes[bone].T
+    for finger, chain in enumerate(FINGER_CHAINS):
+        parent = int(PARENTS[chain[0]])
+        start = _carried(turns[:, parent], rest.heads[parent], rest.heads[parent], rest.heads[chain[0]])
+        for k, bone in enumerate(chain):
+            parent = int(PARENTS[bone])
+            axes = turns[:, parent] @ rest.axes[bone]
+            target = local[:, 1 + 4 * finger + k + 1]
+            turn = _universal(_directed(target - start, axes), _SIDEWAYS[finger, k])
+            if k == 0:
+                after = local[:, 1 + 4 * finger + 2] - target
+                between = rest.axes[bone].T @ rest.axes[chain[1]]
+                turn = turn @ _twist(_directed(after, axes @ turn @ between))
+            rotations[:, bone] = turn
+            turns[:, bone] = axes @ turn @ rest.axes[bone].T
+            start = _carried(turns[:, bone], start, rest.heads[bone], rest.tails[bone])
+    return Pose(rotations, root_rotation, root)
+
+
+def _carried(turn: np.ndarray, head: np.ndarray, rest_head: np.ndarray, rest_point: np.ndarray) -> np.ndarray:
+    found: np.ndarray = head + np.einsum("nij,j->ni", turn, rest_point - rest_head)
+    return found
+
+
+def _directed(way: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Unit directions (N, 3) in axes ((N,) 3, 3); straight ahead where the way has no length."""
+    local = np.einsum("...ji,...j->...i", axes, way)
+    length = np.linalg.norm(local, axis=-1, keepdims=True)
+    return np.where(length > 1e-6, local / np.maximum(length, 1e-9), np.array([0.0, 1.0, 0.0]))
+
+
+def _universal(direction: np.ndarray, sideways_limit: float) -> np.ndarray:
+    """Flexion about x after a sideways turn about z that lead y to the directions (N, 3)."""
+    flexion = np.arctan2(direction[:, 2], direction[:, 1])
+    flexion = np.mod(flexion - _FLEXION_START, 2 * np.pi) + _FLEXION_START
+    sideways = _soft(-np.arcsin(np.clip(direction[:, 0], -1, 1)), sideways_limit)
+    return about(0, flexion) @ about(2, sideways)
+
+
+def _soft(angle: np.ndarray, limit: float) -> np.ndarray:
+    """The angle, drawn towards a limit smoothly."""
+    return limit * np.tanh(angle / limit)
+
+
+def _twist(direction: np.ndarray) -> np.ndarray:
+    """The turn about y that brings the next bone's bend into the plane across x."""
+    bend = np.maximum(direction[:, 2], 0.0)
+    trust = bend**2 / (bend**2 + np.sin(_TWIST_BEND) ** 2)
+    angle = np.arctan2(direction[:, 0], np.maximum(direction[:, 2], 1e-6))
+    return about(1, _soft(trust * angle, _LARGEST_TWIST))
+
+
+def _limited_turn(direction: np.ndarray, limit: float) -> np.ndarray:
+    """The short turn from y to the directions, by a limited angle."""
+    y = np.array([0.0, 1.0, 0.0])
+    across = direction.copy()
+    across[:, 1] = 0.0
+    size = np.linalg.norm(across, axis=1)
+    angle = _soft(np.arctan2(size, direction[:, 1]), limit)
+    limited = across / np.maximum(size, 1e-12)[:, None] * np.sin(angle)[:, None]
+    limited[:, 1] = np.cos(angle)
+    return shortest_turn(np.broadcast_to(y, limited.shape), limited)
+
+
+def about(axis: int, angle: np.ndarray) -> np.ndarray:
+    """(N, 3, 3) rotations about a coordinate axis, radians."""
+    a, b = (axis + 1) % 3, (axis + 2) % 3
+    found = np.zeros((len(angle), 3, 3))
+    found[:, axis, axis] = 1.0
+    found[:, a, a] = found[:, b, b] = np.cos(angle)
+    found[:, b, a] = np.sin(angle)
+    found[:, a, b] = -found[:, b, a]
+    return found
+
+
+def forward(pose: Pose, rest: Rest) -> Posed:
+    """Where the bones of N poses are."""
+    count = len(pose.root)
+    turns, heads = np.empty((count, 21, 3, 3)), np.empty((count, 21, 3))
+    for bone, parent in enumerate(PARENTS):
+        own = rest.axes[bone] @ pose.rotations[:, bone] @ rest.axes[bone].T
+        if parent < 0:
+            turns[:, bone] = pose.root_rotation @ own
+            heads[:, bone] = pose.root + np.einsum("nij,j->ni", pose.root_rotation, rest.heads[bone])
+        else:
+            turns[:, bone] = turns[:, parent] @ own
+            heads[:, bone] = _carried(turns[:, parent], heads[:, parent], rest.heads[parent], rest.heads[bone])
+    tails = heads + np.einsum("nbij,bj->nbi", turns, rest.tails - rest.heads)
+    return Posed(turns, heads, tails)
+
+
+def bone_matrices(posed: Posed, rest: Rest) -> np.ndarray:
+    """(N, 21, 3, 4): rest frame to camera frame, for skinning."""
+    shift = posed.heads - np.einsum("nbij,bj->nbi", posed.turns, rest.heads)
+    return np.concatenate([posed.turns, shift[..., None]], axis=-1)
+
+
+def stretched_matrices(posed: Posed, rest: Rest, keypoints: np.ndarray) -> np.ndarray:
+    """(N, 21, 3, 4) as :func:`bone_matrices`, each finger bone moved and stretched along itself from its keypoint to
+    the next.
+
+    Args:
+        keypoints: (N, 21, 3), camera frame, metres.
+    """
+    matrices = bone_matrices(posed, rest)
+    for bone, keypoint in KEYPOINT_BONES:
+        length = np.linalg.norm(keypoints[:, keypoint + 1] - keypoints[:, keypoint], axis=1)
+        factor = np.clip(length / rest.lengths[bone], 0.6, 1.6) - 1
+        along = rest.axes[bone][:, 1]
+        matrix = posed.turns[:, bone] @ (np.eye(3) + factor[:, None, None] * np.outer(along, along))
+        matrices[:, bone, :, :3] = matrix
+        matrices[:, bone, :, 3] = keypoints[:, keypoint] - np.einsum("nij,j->ni", matrix, rest.heads[bone])
+    return matrices
+
+
+def skin(weights: np.ndarray, matrices: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """Linear blend skinning of one frame: weights (T, 21), matrices (21, 3, 4), vertices (T, 3) to (T, 3)."""
+    blended = (weights @ matrices.reshape(21, 12)).reshape(-1, 3, 4)
+    found: np.ndarray = np.einsum("vij,vj->vi", blended[..., :3], vertices) + blended[..., 3]
+    return found
+
+
+def unskin(weights: np.ndarray, matrices: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """The inverse of :func:`skin`; where a sharp bend folds the skin to (nearly) nothing, the damped inverse."""
+    blended = (weights @ matrices.reshape(21, 12)).reshape(-1, 3, 4)
+    turn, moved = blended[..., :3], vertices - blended[..., 3]
+    u, s, vt = np.linalg.svd(turn)
+    damped = s / (s * s + 1e-3 * (s < 0.3))
+    found: np.ndarray = np.einsum("vji,vj->vi", vt, damped * np.einsum("vkj,vk->vj", u, moved))
+    return found
+
+
+def turned_normals(weights: np.ndarray, matrices: np.ndarray, triangles: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """(F, 3) normals of triangles at rest, turned with the bones of their first corners; weights and matrices as in
+    :func:`skin`."""
+    blended = (weights @ matrices[:, :, :3].reshape(21, 9)).reshape(-1, 3, 3)
+    found: np.ndarray = np.einsum("fij,fj->fi", blended[triangles[:, 0]], normals)
+    return found
