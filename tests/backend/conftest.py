@@ -39,6 +39,7 @@ def run_job(tmp_path: Path) -> Callable[..., tuple[Finished, list[Event]]]:
         **options: object,
     ) -> tuple[Finished, list[Event]]:
         paths = [inputs] if isinstance(inputs, Path) else list(inputs)
+        options.setdefault("clean", False)  # has tests of its own
         given = ReconstructOptions(tuple(map(str, paths)), str(output or tmp_path / "take"), **options)  # type: ignore[arg-type]
         events: list[Event] = []
         finished = ReconstructJob(given, events.append, cancelled, parts or FakeParts()).run()
@@ -53,7 +54,7 @@ def keypoint_job(tmp_path: Path) -> dict[str, Any]:
     for number in range(1, 6):
         write_picture(tmp_path / "shots" / f"s{number:03}.png", picture(320, 240, number=number))
     (tmp_path / "keypoints.json").write_text(json.dumps(keypoint_rows(range(1, 6))), encoding="utf-8")
-    options = {"keypoints": str(tmp_path / "keypoints.json"), "voxel_mm": 6.0, "device": "cpu"}
+    options = {"keypoints": str(tmp_path / "keypoints.json"), "voxel_mm": 6.0, "device": "cpu", "clean": False}
     return {"inputs": [str(tmp_path / "shots")], "output": str(tmp_path / "take"), "options": options}
 
 

@@ -18,7 +18,7 @@ from im2hands.selftest import bundled_photo
 from im2hands.take import Take
 from PIL import Image
 
-COARSE = ["--voxel-mm", "8", "--device", "cpu"]
+COARSE = ["--voxel-mm", "8", "--device", "cpu", "--no-clean"]
 
 
 def command(keypoint_job: dict[str, Any], output: Path, *more: str) -> list[str]:

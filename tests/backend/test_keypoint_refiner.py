@@ -195,7 +195,7 @@ def test_the_command_line_refines_and_can_be_told_not_to(folder: Path, tmp_path:
     del rows["frames"]["000002"]["right"]
     (tmp_path / "keypoints.json").write_text(json.dumps(rows), encoding="utf-8")
     arguments = ["reconstruct", str(tmp_path / "shot_0001.png"), str(tmp_path / "shot_0002.png"), "--fov", "50"]
-    arguments += ["--keypoints", str(tmp_path / "keypoints.json"), "--device", "cpu", "--voxel-mm", "6"]
+    arguments += ["--keypoints", str(tmp_path / "keypoints.json"), "--device", "cpu", "--voxel-mm", "6", "--no-clean"]
     arguments += ["--weights", str(folder), "--resume"]
 
     def take(name: str, *more: str) -> Take:

@@ -31,7 +31,7 @@ class Correctives:
 
     def weights(self, offset: np.ndarray) -> np.ndarray:
         """(K,) weights that come closest to an offset (T, 3)."""
-        flat = self.basis.reshape(len(self.basis), -1)
+        flat = self.basis.reshape(len(self.basis), self.mean.size)
         size = (flat * flat).sum(axis=1)
         found: np.ndarray = flat @ (clipped(offset) - self.mean).ravel() / np.maximum(size, 1e-30)
         return found

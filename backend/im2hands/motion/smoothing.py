@@ -25,6 +25,8 @@ _LIVELY_WINDOW = 5
 _ROUNDS = 3
 DEFAULT_STRENGTH = 0.5
 _STRENGTH_DECADES = 4.0
+# Of the penalty that noise and motion tell: the smoothed curve shows a little less motion than there is.
+_USUAL = 0.25
 
 
 def smooth(values: np.ndarray, weights: np.ndarray, strength: float = DEFAULT_STRENGTH) -> np.ndarray:
@@ -49,16 +51,14 @@ def smooth(values: np.ndarray, weights: np.ndarray, strength: float = DEFAULT_ST
     # The median of what motion and noise do together: motion is rare, noise always there.
     noise = np.median(third[seen] ** 2, axis=0).mean() / 0.455 / _NOISE_GAIN
     penalty = np.full(len(third), _FIRST_PENALTY)
-    factor = 10.0 ** (_STRENGTH_DECADES * (strength - DEFAULT_STRENGTH))
+    factor = _USUAL * 10.0 ** (_STRENGTH_DECADES * (strength - DEFAULT_STRENGTH))
     smoothed = _solve(clean, weights, penalty)
     for _ in range(_ROUNDS):
         motion = (np.diff(smoothed, n=_ORDER, axis=0) ** 2).mean(axis=1)
         lively = uniform_filter1d(maximum_filter1d(motion, _LIVELY_WINDOW), _WINDOW, mode="nearest")
         penalty = np.clip(noise / np.maximum(lively, 1e-30), *_PENALTIES)
         smoothed = _solve(clean, weights, penalty)
-    if factor != 1.0:
-        smoothed = _solve(clean, weights, penalty * factor)
-    return smoothed
+    return _solve(clean, weights, penalty * factor)
 
 
 def _solve(values: np.ndarray, weights: np.ndarray, penalty: np.ndarray) -> np.ndarray:

@@ -28,8 +28,8 @@ _BAD_BONES = 4
 _LEAP = 3.0  # times as far as the neighbours lie from each other, plus
 _LEAP_PALMS = 0.25
 _LONGEST_LEAP = 2  # frames
-_CUT = 0.45  # palms a frame that keypoints move to each other, on average
-_SWAP_COST = 3.0  # palms
+_CUT = 0.33  # palms a frame that keypoints move to each other, on average
+_SWAP_COST = 1.5  # palms
 _SWAP_APART = 1.0  # palms; hands closer than this are told apart by their looks only
 
 

@@ -1,0 +1,236 @@
+"""Motion: smoothing, outliers, gaps, sides, rotations and corrective shapes, against clips whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from im2hands.hands import SIDES, Side
+from im2hands.motion.correctives import correctives_from
+from im2hands.motion.figures import error, jitter, lag, peak_kept
+from im2hands.motion.quaternions import continuous, mirrored, slerp, to_matrices, to_quaternions
+from im2hands.motion.simulated import Clip, Noise, simulate
+from im2hands.motion.smoothing import OneEuro, filled, smooth
+from im2hands.motion.solve import Motion, solve
+from im2hands.motion.tracks import DOUBTFUL, FILLED, MISSING, OBSERVED, RawTake, judge
+from im2hands.template.files import handed, handed_axes
+from im2hands.template.rest import measure, rest_hand
+from im2hands.template.rig import about, forward
+from im2hands.template.topology import Topology, load_topology
+
+FRAMES = 100
+
+
+@pytest.fixture(scope="module")
+def topology() -> Topology:
+    return load_topology(0)
+
+
+@pytest.fixture(scope="module")
+def wandering() -> Clip:
+    return simulate(FRAMES, seed=3)
+
+
+@pytest.fixture(scope="module")
+def gesture() -> Clip:
+    return simulate(FRAMES, seed=3, gesture=True)
+
+
+def raw_take(seen: dict[Side, np.ndarray]) -> RawTake:
+    count = len(seen["left"])
+    return RawTake(np.arange(1, count + 1), seen, {side: np.zeros(count) for side in SIDES})
+
+
+def solved(seen: dict[Side, np.ndarray], topology: Topology, side: Side = "right", **options: float) -> Motion:
+    track = judge(raw_take(seen), over_time=True)[side]
+    track.keypoints = handed(track.keypoints, side)
+    rest = rest_hand(topology, measure(track.keypoints[track.status == OBSERVED], topology))
+    return solve(track, rest, **options)  # type: ignore[arg-type]
+
+
+def test_clean_motion_is_quiet_and_no_worse(wandering: Clip, topology: Topology) -> None:
+    for side in SIDES:
+        truth, seen = handed(wandering.truth[side], side), handed(wandering.seen[side], side)
+        clean = solved(wandering.seen, topology, side).keypoints
+        assert jitter(clean) < 0.2 * jitter(seen)
+        assert error(clean, truth) < error(seen, truth)
+        assert abs(lag(clean, truth)) <= 1
+
+
+def test_fast_gesture_keeps_its_peak(gesture: Clip, topology: Topology) -> None:
+    truth, seen = gesture.truth["right"], gesture.seen["right"]
+    clean = solved(gesture.seen, topology).keypoints
+    for first, last in ((20, 46), (54, 80)):
+        assert peak_kept(clean, truth, first, last) == pytest.approx(1, abs=0.05)
+    assert jitter(clean) < 0.2 * jitter(seen)
+    assert error(clean, truth) < error(seen, truth)
+    assert abs(lag(clean, truth)) <= 1
+
+
+def test_smoothing_can_be_turned_off_and_up(wandering: Clip, topology: Topology) -> None:
+    seen = wandering.seen["right"]
+    results = [jitter(solved(wandering.seen, topology, strength=strength).keypoints) for strength in (0.0, 0.25, 1.0)]
+    assert results[0] > 0.5 * jitter(seen)
+    assert results[0] > results[1] > results[2]
+
+
+def test_live_filter(wandering: Clip, gesture: Clip) -> None:
+    for clip in (wandering, gesture):
+        euro = OneEuro(clip.fps)
+        live = np.array([euro(points) for points in clip.seen["right"]])
+        truth, seen = clip.truth["right"], clip.seen["right"]
+        assert jitter(live) < 0.6 * jitter(seen)
+        assert error(live, truth) < error(seen, truth)
+        assert abs(lag(live, truth)) <= 1
+    euro = OneEuro(25.0)
+    assert np.isfinite([euro(points) for points in (np.ones((1, 3)), np.full((1, 3), np.nan))]).all()
+
+
+def test_smooth_leaves_smooth_curves_alone() -> None:
+    time = np.arange(60.0)[:, None]
+    parabola = 0.001 * time**2 + 0.2 * time
+    assert np.allclose(smooth(parabola, np.ones(60)), parabola, atol=1e-4)
+    holes = np.ones(60)
+    holes[20:26] = 0
+    punched = parabola.copy()
+    punched[20:26] = np.nan
+    assert np.allclose(smooth(punched, holes), parabola, atol=1e-2)
+    assert np.allclose(smooth(parabola[:3], np.ones(3)), parabola[:3])
+    assert filled(np.full((4, 1), np.nan), np.zeros(4)).shape == (4, 1)
+
+
+def test_gaps_up_to_the_limit_are_filled(topology: Topology) -> None:
+    clip = simulate(FRAMES, seed=8, noise=Noise(white=0.0005, slow=0.0005, depth=0.001))
+    seen = {side: points.copy() for side, points in clip.seen.items()}
+    seen["right"][30:36] = np.nan  # 6 frames
+    seen["right"][60:80] = np.nan  # 20 frames
+    motion = solved(seen, topology, gap=10)
+    assert (motion.status[30:36] == FILLED).all()
+    assert (motion.status[60:80] == MISSING).all()
+    assert np.isnan(motion.keypoints[60:80]).all()
+    assert np.isnan(motion.raw.rotations[30:36]).all()  # raw data stay raw
+    between = np.linalg.norm(motion.keypoints[30:36] - clip.truth["right"][30:36], axis=-1).mean()
+    assert between < 0.012
+    frozen = np.linalg.norm(clip.truth["right"][29] - clip.truth["right"][30:36], axis=-1).mean()
+    assert between < 0.6 * frozen
+    assert (solved(seen, topology, gap=25).status[60:80] == FILLED).all()
+    assert (solved(seen, topology, gap=5).status[30:36] == MISSING).all()
+
+
+def test_wild_observations_are_replaced(topology: Topology) -> None:
+    clip = simulate(FRAMES, seed=9, noise=Noise(white=0.0005, slow=0.0005, depth=0.001))
+    seen = {side: points.copy() for side, points in clip.seen.items()}
+    seen["right"][40] += (0.15, 0.0, 0.05)  # leaps away
+    seen["right"][70, 1:] = seen["right"][70, 0] + 1.9 * (seen["right"][70, 1:] - seen["right"][70, 0])  # too large
+    motion = solved(seen, topology)
+    assert np.flatnonzero(motion.status == DOUBTFUL).tolist() == [40, 70]
+    away = np.linalg.norm(motion.keypoints[[40, 70]] - clip.truth["right"][[40, 70]], axis=-1).mean()
+    assert away < 0.005
+    assert np.allclose(motion.keypoints_raw[40], seen["right"][40])
+
+
+def test_keypoints_that_are_not_where_they_were_seen(topology: Topology) -> None:
+    clip = simulate(30, seed=9)
+    raw = raw_take(clip.seen)
+    raw.reprojection["left"][7] = 0.8
+    status = judge(raw, over_time=True)["left"].status
+    assert np.flatnonzero(status == DOUBTFUL).tolist() == [7]
+
+
+def test_sides_that_changed_places(topology: Topology) -> None:
+    clip = simulate(FRAMES, seed=10)
+    seen = {side: points.copy() for side, points in clip.seen.items()}
+    seen["left"][50:54], seen["right"][50:54] = clip.seen["right"][50:54], clip.seen["left"][50:54]
+    tracks = judge(raw_take(seen), over_time=True)
+    for side in SIDES:
+        assert np.allclose(tracks[side].keypoints, clip.seen[side])
+        assert np.flatnonzero(tracks[side].status == DOUBTFUL).tolist() == [50, 51, 52, 53]
+        assert not tracks[side].own[50:54].any()
+        assert tracks[side].own[:50].all()
+
+
+def test_hands_that_pass_each_other_keep_their_sides() -> None:
+    clip = simulate(40, seed=10, noise=Noise(0, 0, 0, 0))
+    way = np.linspace(0, 1, 40)[:, None, None] * np.array([0.24, 0.0, 0.0])
+    crossing = {"left": clip.truth["left"] + way, "right": clip.truth["right"] - way + np.array([0.0, 0.1, 0.0])}
+    tracks = judge(raw_take(crossing), over_time=True)  # type: ignore[arg-type]
+    assert all((tracks[side].status == OBSERVED).all() for side in SIDES)
+
+
+def test_unrelated_pictures_are_left_alone(topology: Topology) -> None:
+    clip = simulate(6, seed=11, key_seconds=0.04)
+    seen = {side: points.copy() for side, points in clip.seen.items()}
+    seen["right"][3] = np.nan
+    track = judge(raw_take(seen), over_time=False)["right"]
+    rest = rest_hand(topology, measure(track.keypoints[track.present], topology))
+    motion = solve(track, rest)
+    assert motion.status.tolist() == [1, 1, 1, 0, 1, 1]
+    assert np.allclose(motion.clean.rotations[0], motion.raw.rotations[0])
+    assert np.isnan(motion.keypoints[3]).all()
+
+
+def test_cuts_are_not_smoothed_over(topology: Topology) -> None:
+    first, second = (simulate(20, seed=seed, gesture=True, noise=Noise(0.0002, 0, 0, 0)) for seed in (1, 2))
+    closed = first.truth["right"][round(20 / 3)]
+    seen = {side: np.concatenate([first.seen[side], second.seen[side]]) for side in SIDES}
+    seen["right"] = np.concatenate([first.seen["right"][:4], np.repeat(closed[None], 12, axis=0)])
+    seen["left"] = np.full_like(seen["right"], np.nan)
+    track = judge(raw_take(seen), over_time=True)["right"]
+    assert track.segments == [(0, 4), (4, 16)]
+
+
+def test_quaternions_are_continuous() -> None:
+    turns = about(0, np.linspace(0, 4 * np.pi, 50))
+    quaternions = continuous(to_quaternions(turns))
+    assert (np.abs(np.diff(quaternions, axis=0)).max(axis=0) < 0.2).all()
+    assert np.allclose(to_matrices(quaternions), turns)
+    holes = to_quaternions(turns)
+    holes[20:22] = np.nan
+    assert (np.nansum(continuous(holes)[1:] * continuous(holes)[:-1], axis=1) >= 0).all()
+    middle = slerp(quaternions[0], -quaternions[10], 0.5)
+    assert np.allclose(to_matrices(middle), to_matrices(quaternions[5]), atol=1e-6)
+
+
+def test_left_rotations_in_left_axes(wandering: Clip, topology: Topology) -> None:
+    """Posing the left rig by its own numbers gives the left keypoints: what Blender does with ``motion.npz``."""
+    motion = solved(wandering.seen, topology, "left")
+    seen = handed(wandering.seen["left"], "left")
+    rest = rest_hand(topology, measure(seen, topology))
+    heads, tails, axes = handed(rest.heads, "left"), handed(rest.tails, "left"), handed_axes(rest.axes, "left")
+    rotations = to_matrices(mirrored(to_quaternions(motion.clean.rotations[10])))
+    root_turn = to_matrices(mirrored(to_quaternions(motion.clean.root_rotation[10])))
+    chain = np.empty((21, 3, 3))
+    place = np.empty((21, 3))
+    from im2hands.template.topology import BONE_PARENTS
+
+    for bone, parent in enumerate(BONE_PARENTS):
+        turn, head, pivot = (root_turn, handed(motion.clean.root[10], "left"), np.zeros(3))
+        if parent >= 0:
+            turn, head, pivot = chain[parent], place[parent], heads[parent]
+        place[bone] = head + turn @ (heads[bone] - pivot)
+        chain[bone] = turn @ axes[bone] @ rotations[bone] @ axes[bone].T
+    ends = place + np.einsum("bij,bj->bi", chain, tails - heads)
+    assert np.allclose(ends[[4, 8, 12, 16, 20]], handed(motion.keypoints[10], "left")[[4, 8, 12, 16, 20]], atol=1e-6)
+
+
+def test_bones_are_constant_and_match_rotations(wandering: Clip, topology: Topology) -> None:
+    motion = solved(wandering.seen, topology)
+    lengths = np.linalg.norm(np.diff(motion.keypoints[:, 5:9], axis=1), axis=-1)
+    assert np.ptp(lengths, axis=0).max() < 1e-9
+    rest = rest_hand(topology, measure(wandering.seen["right"], topology))
+    assert np.allclose(forward(motion.clean, rest).keypoints, motion.keypoints)
+
+
+def test_correctives_hold_what_they_are_made_of() -> None:
+    random = np.random.default_rng(0)
+    shapes = random.normal(size=(3, 50, 3)) * 0.002
+    offsets = 0.001 + np.einsum("sk,ktc->stc", random.normal(size=(30, 3)), shapes)
+    found = correctives_from(offsets)
+    assert len(found.basis) == 3
+    for offset in offsets[:5]:
+        assert np.allclose(found.offset(found.weights(offset)), offset, atol=1e-6)
+    assert len(correctives_from(offsets, 2).basis) == 2
+    alone = correctives_from(offsets[:1])
+    assert alone.basis.shape == (0, 50, 3)
+    assert np.allclose(alone.offset(alone.weights(offsets[0])), offsets[0])
+    same = correctives_from(np.repeat(offsets[:1], 4, axis=0))
+    assert np.allclose(same.offset(same.weights(offsets[0])), offsets[0])
