@@ -1,0 +1,111 @@
+"""Pictures of what was found: keypoints and shaded meshes over a photo, and the meshes seen from the side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from ..hands import KEYPOINT_PARENTS, SIDES, Camera, Side, TwoHands
+from .measures import Mesh
+
+COLOURS: dict[Side, tuple[int, int, int]] = {"left": (86, 180, 233), "right": (230, 159, 0)}
+"""RGB of each hand."""
+
+_BACKGROUND = 245
+_LIGHT = np.array([0.3, -0.5, -0.8]) / np.linalg.norm([0.3, -0.5, -0.8])  # towards the light, camera frame
+
+
+def draw_keypoints(image: np.ndarray, hands: TwoHands, camera: Camera) -> np.ndarray:
+    """The photo with both hands' skeletons: as placed in space (lines) and as seen (dots).
+
+    Args:
+        image: (H, W, 3) uint8 RGB. hands: camera frame, metres. camera: of the photo.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    drawn = image.copy()
+    width = max(1, round(max(image.shape[:2]) / 300))
+    for hand in hands.present():
+        placed = np.rint(camera.project(hand.positions)).astype(int)
+        for child, parent in enumerate(KEYPOINT_PARENTS):
+            if parent >= 0:
+                start, end = (tuple(map(int, placed[k])) for k in (parent, child))
+                cv2.line(drawn, start, end, COLOURS[hand.side], width, cv2.LINE_AA)
+        for x, y in np.rint(hand.pixels).astype(int):
+            cv2.circle(drawn, (int(x), int(y)), width + 1, (255, 255, 255), -1, cv2.LINE_AA)
+    return drawn
+
+
+def draw_meshes(
+    image: np.ndarray, meshes: Mapping[Side, Mesh], camera: Camera, opacity: float = 0.8
+) -> np.ndarray:  # fmt: skip
+    """The photo with shaded meshes over it, far faces first.
+
+    Args:
+        image: (H, W, 3) uint8 RGB. meshes: camera frame, metres. camera: of the photo. opacity: of the meshes, 0 to 1.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    drawn = image.copy()
+    polygons, depths, colours = [], [], []
+    for side in SIDES:
+        if side not in meshes:
+            continue
+        mesh = meshes[side]
+        corners = np.asarray(mesh.vertices, np.float64)[mesh.faces]
+        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+        towards = (normals * corners.mean(1)).sum(1) < 0
+        towards &= corners[..., 2].min(1) > 1e-3
+        shade = 0.35 + 0.65 * np.clip(normals @ _LIGHT, 0, 1)
+        polygons.append(camera.project(corners[towards]))
+        depths.append(corners[towards, :, 2].mean(1))
+        colours.append(np.outer(shade[towards], COLOURS[side]))
+    if polygons:
+        # Sixteenths of pixels, so that small faces leave no gaps.
+        shape = np.clip(np.rint(np.concatenate(polygons) * 16), -(2**20), 2**20).astype(np.int32)
+        colour = np.concatenate(colours)
+        for k in np.argsort(-np.concatenate(depths)):
+            cv2.fillConvexPoly(drawn, shape[k], colour[k].tolist(), cv2.LINE_8, 4)
+    return cv2.addWeighted(drawn, opacity, image, 1 - opacity, 0)
+
+
+def side_view(meshes: Mapping[Side, Mesh], size: int, angle: float = 90.0) -> np.ndarray:
+    """The meshes alone, seen from the side.
+
+    Args:
+        meshes: camera frame, metres. size: pixels a side. angle: degrees turned about the vertical axis; 90 looks at
+            the photo's left from its right.
+
+    Returns:
+        (size, size, 3) uint8.
+    """
+    blank = np.full((size, size, 3), _BACKGROUND, np.uint8)
+    if not meshes:
+        return blank
+    everything = np.concatenate([np.asarray(mesh.vertices, np.float64) for mesh in meshes.values()])
+    centre = (everything.min(0) + everything.max(0)) / 2
+    reach = float(np.linalg.norm(everything - centre, axis=1).max())
+    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    turn = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+    away = 5 * reach
+    turned = {
+        side: replace(mesh, vertices=(np.asarray(mesh.vertices) - centre) @ turn.T + (0, 0, away))
+        for side, mesh in meshes.items()
+    }
+    camera = Camera.from_focal(0.45 * size * away / reach, size, size)
+    return draw_meshes(blank, turned, camera, 1.0)
+
+
+def tile(pictures: Sequence[np.ndarray], height: int) -> np.ndarray:
+    """Pictures (H, W, 3) beside each other, brought to one height, pixels."""
+    scaled = [
+        cv2.resize(p, (max(1, round(p.shape[1] * height / p.shape[0])), height), interpolation=cv2.INTER_AREA)
+        for p in pictures
+    ]
+    return np.concatenate(scaled, axis=1)
