@@ -222,7 +222,7 @@ def _add_clean(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
-    from .export import FORMATS
+    from .export import FORMATS, MESHES
 
     parser.add_argument("take", metavar="TAKE", help="folder of the take")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
@@ -230,6 +230,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "--output", "-o", metavar="OUT", help="file (glb) or folder (obj, ply); default: beside the take"
     )
     parser.add_argument("--frames", metavar="1-100,120", help="which frames (default: all)")
+    parser.add_argument("--mesh", choices=MESHES, help="template hands or implicit surfaces (default: clean if there)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
 
 

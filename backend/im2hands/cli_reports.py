@@ -97,7 +97,7 @@ def run_export(args: argparse.Namespace) -> int:
     """Export a take and print what was written."""
     from .export import export_take
 
-    files = export_take(args.take, args.to, args.output, args.frames, args.overwrite)
+    files = export_take(args.take, args.to, args.output, args.frames, args.overwrite, args.mesh)
     if len(files) == 1:
         print(files[0])
     else:

@@ -19,6 +19,7 @@ from .take import Take, write_atomically
 
 FORMATS = ("glb", "obj", "ply", "abc", "usd")
 FROM_BLENDER = ("abc", "usd")
+MESHES = ("clean", "surface")
 
 
 def export_take(
@@ -27,6 +28,7 @@ def export_take(
     output: str | Path | None = None,
     frames: str | None = None,
     overwrite: bool = False,
+    mesh: str | None = None,
 ) -> list[Path]:
     """Export a take.
 
@@ -34,6 +36,8 @@ def export_take(
         folder: the take. format_name: one of :data:`FORMATS`.
         output: the file (glb) or the folder (obj: one file a frame, ply: one a frame and hand); None: beside the take.
         frames: which, as in ``"1-100,120"``; None for all. overwrite: replace files that are there.
+        mesh: "clean" (the template hands: the same vertices in every frame, quads, texture coordinates; a rig and its
+            motion in glb) or "surface" (the implicit surfaces); None: clean ones if the take has them.
 
     Returns:
         The files written.
@@ -49,20 +53,21 @@ def export_take(
         )
     if format_name not in FORMATS:
         raise InputError(f'There is no format "{format_name}".', f"Use {', '.join(FORMATS)}.")
+    if mesh is not None and mesh not in MESHES:
+        raise InputError(f'There is no mesh "{mesh}".', f"Use {' or '.join(MESHES)}.")
     take = Take.open(folder)
+    if mesh == "clean" or (mesh is None and take.header.get("clean", {}).get("hands")):
+        return _export_clean(take, format_name, output, frames, overwrite)
     indices = FrameRange.parse(frames).choose(sorted(take.records), 1, "the take")
     with_hands = [index for index in indices if take.records[index].file and take.records[index].hands]
     if not with_hands:
         raise InputError(f"No chosen frame of {take.folder} has a hand.", "Choose other frames.")
-    name = take.folder.resolve().name
     if format_name == "glb":
-        path = Path(output) if output else take.folder.resolve().parent / f"{name}.glb"
-        if path.suffix.lower() != ".glb":
-            path = path.with_name(path.name + ".glb")
+        path = _glb_path(take, output)
         _refuse_existing([path], overwrite)
         write_atomically(path, glb_bytes(take, indices))
         return [path]
-    target = Path(output) if output else take.folder.resolve().parent / f"{name}_{format_name}"
+    target = _target(take, output, format_name)
     files = _file_names(take, with_hands, target, format_name)
     _refuse_existing([path for paths in files.values() for path in paths], overwrite)
     for index, paths in files.items():
@@ -70,6 +75,48 @@ def export_take(
         for path, data in zip(paths, _encode(hands, index, format_name), strict=True):
             write_atomically(path, data)
     return [path for paths in files.values() for path in paths]
+
+
+def _glb_path(take: Take, output: str | Path | None) -> Path:
+    path = Path(output) if output else take.folder.resolve().parent / f"{take.folder.resolve().name}.glb"
+    return path if path.suffix.lower() == ".glb" else path.with_name(path.name + ".glb")
+
+
+def _target(take: Take, output: str | Path | None, format_name: str) -> Path:
+    folder = take.folder.resolve()
+    return Path(output) if output else folder.parent / f"{folder.name}_{format_name}"
+
+
+def _export_clean(
+    take: Take, format_name: str, output: str | Path | None, frames: str | None, overwrite: bool
+) -> list[Path]:  # fmt: skip
+    # scipy and torch stand behind these: not before they are wanted.
+    from .clean_take import CleanTake
+    from .export_clean import clean_glb, clean_obj, clean_ply
+
+    clean = CleanTake.read(take)
+    indices = FrameRange.parse(frames).choose(clean.frames.tolist(), 1, "the take")
+    present = {
+        index: [side for side, hand in clean.hands.items() if hand.present[clean.row(index)]] for index in indices
+    }
+    if not any(present.values()):
+        raise InputError(f"No chosen frame of {take.folder} has a hand.", "Choose other frames.")
+    if format_name == "glb":
+        path = _glb_path(take, output)
+        _refuse_existing([path], overwrite)
+        write_atomically(path, clean_glb(clean, indices, take.header["camera"]))
+        return [path]
+    target = _target(take, output, format_name)
+    wanted = [(index, side) for index, sides in present.items() for side in sides]
+    if format_name == "obj":
+        files = {target / f"{index:06d}.obj": (index, None) for index, _ in wanted}
+    else:
+        files = {target / f"{index:06d}_{side}.ply": (index, side) for index, side in wanted}  # type: ignore[misc]
+    _refuse_existing(list(files), overwrite)
+    for path, (index, side) in files.items():
+        data = clean_obj(clean, index) if side is None else clean_ply(clean.hands[side], clean.row(index))
+        write_atomically(path, data)
+    return list(files)
 
 
 def _file_names(take: Take, indices: list[int], target: Path, format_name: str) -> dict[int, list[Path]]:

@@ -47,7 +47,7 @@ def glb_bytes(take: Take, indices: list[int]) -> bytes:
             spans[name] = times[position], times[position + 1]
     tree, data = split_glb(trimesh.exchange.gltf.export_glb(scene, include_normals=True))
     _add_materials(tree)
-    _add_camera(tree, take.header["camera"])
+    add_camera(tree, take.header["camera"])
     if len(indices) > 1:
         data = _add_visibility(tree, data, spans, times[-1])
     tree["asset"]["generator"] = "im2hands"
@@ -113,7 +113,7 @@ def _add_materials(tree: dict[str, Any]) -> None:
             primitive["material"] = SIDES.index(side)
 
 
-def _add_camera(tree: dict[str, Any], camera: dict[str, Any]) -> None:
+def add_camera(tree: dict[str, Any], camera: dict[str, Any]) -> None:
     """The camera the pictures were taken with; glTF knows no principal point off the centre."""
     lens = {
         "yfov": 2 * math.atan(camera["height"] / (2 * camera["fy"])),

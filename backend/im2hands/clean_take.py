@@ -1,0 +1,126 @@
+"""Reads what the clean phase wrote and poses it: the template hands of a cleaned take, frame by frame."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .errors import InputError, TakeError
+from .hands import SIDES, Side
+from .motion.quaternions import to_matrices
+from .take import MOTION_FILE, TEMPLATE_FILE, Take
+from .template.rig import skin
+from .template.topology import mirrored_faces
+
+
+@dataclass(frozen=True)
+class CleanHand:
+    """One hand of a cleaned take, in its own axes (a left hand is a left hand).
+
+    Args:
+        faces: (F, 4) int32, outward; triangles have -1 last. uv: (F, 4, 2). weights: (T, B) float64, rows sum to 1.
+        bone_names: with the side (``hand.L``). parents: (B,). vertices: (T, 3) rest pose with the mean corrective,
+            rest frame, metres. basis: (K, T, 3) further correctives. heads: (B, 3). axes: (B, 3, 3) columns x, y, z.
+        present: (N,) bool. rotations: (N, B, 4), root_rotation: (N, 4) quaternions (w, x, y, z). root: (N, 3) metres.
+            shape_weights: (N, K).
+    """
+
+    faces: np.ndarray
+    uv: np.ndarray
+    weights: np.ndarray
+    bone_names: list[str]
+    parents: np.ndarray
+    vertices: np.ndarray
+    basis: np.ndarray
+    heads: np.ndarray
+    axes: np.ndarray
+    present: np.ndarray
+    rotations: np.ndarray
+    root_rotation: np.ndarray
+    root: np.ndarray
+    shape_weights: np.ndarray
+
+    @property
+    def triangles(self) -> np.ndarray:
+        """(F', 3) the faces, quads split along their first diagonal."""
+        return np.concatenate([self.faces[:, :3], self.faces[self.faces[:, 3] >= 0][:, [0, 2, 3]]])
+
+    def posed(self, row: int) -> np.ndarray:
+        """(T, 3) metres, camera frame, of a row that is present."""
+        own = self.axes @ to_matrices(self.rotations[row]) @ self.axes.transpose(0, 2, 1)
+        matrices = np.empty((len(own), 3, 4))
+        for bone, parent in enumerate(self.parents):
+            turn, shift = to_matrices(self.root_rotation[row]), self.root[row]
+            if parent >= 0:
+                turn, shift = matrices[parent, :, :3], matrices[parent, :, 3]
+            matrices[bone, :, :3] = turn @ own[bone]
+            matrices[bone, :, 3] = turn @ (self.heads[bone] - own[bone] @ self.heads[bone]) + shift
+        shaped = self.vertices + np.einsum("k,ktc->tc", self.shape_weights[row], self.basis)
+        return skin(self.weights, matrices, shaped)
+
+
+@dataclass(frozen=True)
+class CleanTake:
+    """The hands of a cleaned take.
+
+    Args:
+        frames: (N,) indices, from first to last. fps: frames a second. hands: by side.
+    """
+
+    frames: np.ndarray
+    fps: float
+    hands: dict[Side, CleanHand]
+
+    def row(self, index: int) -> int:
+        """The row of a frame."""
+        return index - int(self.frames[0])
+
+    @classmethod
+    def read(cls, take: Take) -> CleanTake:
+        """The clean hands of a take.
+
+        Raises:
+            InputError: the take was not cleaned. TakeError: its files are missing or damaged.
+        """
+        if not take.header.get("clean", {}).get("hands"):
+            raise InputError(f"The take {take.folder} has no clean hands.", f"Make them: im2hands clean {take.folder}")
+        template, motion = _arrays(take.folder / TEMPLATE_FILE), _arrays(take.folder / MOTION_FILE)
+        try:
+            sides = [side for side in SIDES if f"{side}_rotations" in motion]
+            hands = {side: _hand(template, motion, side) for side in sides}
+            return cls(motion["frames"], float(motion["fps"]), hands)
+        except KeyError as error:
+            raise TakeError(f"{take.folder}: {error} is missing from its clean hands.", _AGAIN) from error
+
+
+_AGAIN = "Run im2hands clean again."
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return {name: data[name] for name in data.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise TakeError(f"Cannot read {path}: {error}.", _AGAIN) from error
+
+
+def _hand(template: dict[str, np.ndarray], motion: dict[str, np.ndarray], side: Side) -> CleanHand:
+    faces, uv = template["faces"], template["uv"]
+    if side == "left":
+        order = mirrored_faces(np.where(faces < 0, -1, np.arange(4)))
+        uv = np.where(order[..., None] < 0, 0.0, np.take_along_axis(uv, np.maximum(order, 0)[..., None], axis=1))
+        faces = mirrored_faces(faces)
+    weights = template["weights"].astype(np.float64)
+    suffix = ".L" if side == "left" else ".R"
+    return CleanHand(
+        faces, uv, weights / weights.sum(axis=1, keepdims=True),
+        [f"{name}{suffix}" for name in template["bone_names"]], template["bone_parents"],
+        (template[f"{side}_rest_vertices"] + motion[f"{side}_offset_mean"]).astype(np.float64),
+        motion[f"{side}_offset_basis"], template[f"{side}_rest_heads"].astype(np.float64),
+        template[f"{side}_rest_axes"].astype(np.float64), motion[f"{side}_status"] > 0,
+        motion[f"{side}_rotations"].astype(np.float64), motion[f"{side}_root_rotation"].astype(np.float64),
+        motion[f"{side}_root"].astype(np.float64), motion[f"{side}_offset_weights"].astype(np.float64),
+    )  # fmt: skip

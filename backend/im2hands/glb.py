@@ -1,0 +1,60 @@
+"""Builds glTF binary: nodes, accessors and animations over one buffer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .export_glb import join_glb
+
+_COMPONENTS = {"f": 5126, "B": 5121, "H": 5123, "I": 5125}
+_SHAPES = {(): "SCALAR", (2,): "VEC2", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
+
+
+class GlbBuilder:
+    """A glTF tree that grows; indices are what its methods return."""
+
+    def __init__(self) -> None:
+        self.tree: dict[str, Any] = {
+            "asset": {"version": "2.0", "generator": "im2hands"}, "scene": 0, "scenes": [{"nodes": []}],
+            "nodes": [], "accessors": [], "bufferViews": [],
+        }  # fmt: skip
+        self._data = bytearray()
+
+    def add(self, kind: str, entry: dict[str, Any]) -> int:
+        """Append an entry to one of the tree's lists."""
+        entries = self.tree.setdefault(kind, [])
+        entries.append(entry)
+        return len(entries) - 1
+
+    def accessor(self, values: np.ndarray, *, bounds: bool = False) -> int:
+        """Append values (N, ...) float32, uint8, uint16 or uint32; matrices (N, 4, 4) are given row by row."""
+        if values.ndim == 3:
+            values = values.transpose(0, 2, 1)
+        raw = np.ascontiguousarray(values).tobytes()
+        self._data += b"\0" * (-len(self._data) % 4)
+        view = self.add("bufferViews", {"buffer": 0, "byteOffset": len(self._data), "byteLength": len(raw)})
+        self._data += raw
+        entry: dict[str, Any] = {
+            "bufferView": view, "componentType": _COMPONENTS[values.dtype.char if values.dtype.char != "L" else "I"],
+            "count": len(values), "type": _SHAPES[values.shape[1:]],
+        }  # fmt: skip
+        if bounds:
+            entry["min"] = np.atleast_1d(values.min(axis=0)).tolist()
+            entry["max"] = np.atleast_1d(values.max(axis=0)).tolist()
+        return self.add("accessors", entry)
+
+    def animate(self, animation: dict[str, Any], node: int, path: str, keys: tuple[int, int], how: str) -> None:
+        """Add a channel: ``keys`` are the accessors of times and values, ``how`` is LINEAR or STEP."""
+        animation["samplers"].append({"input": keys[0], "output": keys[1], "interpolation": how})
+        target = {"node": node, "path": path}
+        animation["channels"].append({"sampler": len(animation["samplers"]) - 1, "target": target})
+
+    def bytes(self) -> bytes:
+        """The file.
+
+        Raises:
+            InputError: more than 4 GB.
+        """
+        return join_glb(self.tree, bytes(self._data))
