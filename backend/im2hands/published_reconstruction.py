@@ -24,7 +24,7 @@ from .networks.refined_occupancy import PictureFeatures, RefinedOccupancy, View
 from .precision import Precision, pair_precision
 from .published_fields import HandLogits, PublishedField, even_points
 from .published_surface import Parts, TrackedHand
-from .reconstruction import HandMesh, bones_of, check_voxel, hand_mesh
+from .reconstruction import HandMesh, Reconstructor, bones_of, check_voxel, hand_mesh
 from .stage_costs import StageCosts
 from .surface import Surface, extract_surfaces
 from .weights import weights_folder
@@ -71,7 +71,8 @@ class PublishedReconstructor:
             the weights and the stage, for the take. precision: "exact" computes everything in the weights' own type
             and asks every part everywhere; "fast" (the default) computes the attention between points in bfloat16 where
             the device is fast at it, and does not ask parts that cannot win. dense: ask the whole lattice, for
-            comparison. costs: collects what the stages cost.
+            comparison. costs: collects what the stages cost. fallback: makes the meshes of a frame whose hands do not
+            lie in the picture, from the keypoints alone; without one such a frame is an error.
 
     Raises:
         InputError: a voxel that is not possible.
@@ -80,7 +81,7 @@ class PublishedReconstructor:
     def __init__(
         self, network: Network, *, device: torch.device, voxel_m: float, refine: bool = False,
         provenance: dict[str, Any] | None = None, precision: Precision = "fast", dense: bool = False,
-        costs: StageCosts | None = None,
+        costs: StageCosts | None = None, fallback: Reconstructor | None = None,
     ) -> None:  # fmt: skip
         check_voxel(voxel_m)
         if isinstance(network, RefinedOccupancy) and not refine:
@@ -90,6 +91,7 @@ class PublishedReconstructor:
         self.device, self.voxel_m = device, voxel_m
         self.provenance = provenance or {}
         self.costs = costs or StageCosts()
+        self._fallback = fallback
         self._network = network.to(device).eval()
         self._exact, self._dense = precision == "exact", dense
         self._pairs = pair_precision(precision, device)
@@ -108,8 +110,16 @@ class PublishedReconstructor:
         present = hands.present()
         if not present:
             return {}
-        with self.costs.stage("picture"):
-            seen = self._look(frame, camera, hands, present)
+        name = frame.name if frame else "a frame"
+        try:
+            with self.costs.stage("picture"):
+                seen = self._look(frame, camera, hands, present)
+        except FrameError as error:
+            if self._fallback is None:
+                raise
+            meshes = self._fallback.reconstruct(frame, camera, hands)
+            _log.warning("%s: made from the keypoints alone: %s", name, error.message)
+            return meshes
         refine = isinstance(self._network, RefinedOccupancy) and len(present) == 2
         field = PublishedField(seen.bones, seen.positions, seen.networks, INITIAL_THRESHOLD)
         tracked = [
@@ -125,8 +135,7 @@ class PublishedReconstructor:
         if refine:
             surfaces = self._refined(cast(RefinedOccupancy, self._network), seen, surfaces, tracked)
         elif isinstance(self._network, RefinedOccupancy):
-            name = frame.name if frame else "a frame"
-            _log.warning("%s: only the %s hand is there; its surface is not refined", name, seen.sides[0])
+            _log.info("%s: only the %s hand is there; its surface is not refined", name, seen.sides[0])
         return {side: hand_mesh(surfaces[k], seen.bones, k) for k, side in enumerate(seen.sides)}
 
     def _look(self, frame: Frame | None, camera: Camera, hands: TwoHands, present: Sequence[HandKeypoints]) -> _Seen:
@@ -199,14 +208,16 @@ class PublishedReconstructor:
 
 
 def load_published_reconstructor(
-    weights: str | Path, *, device: torch.device, voxel_m: float, stage: str | None = None
-) -> PublishedReconstructor | None:
-    """A reconstructor from imported weights; None if the folder holds none that can do the stage.
+    weights: str | Path, *, device: torch.device, voxel_m: float, stage: str | None = None,
+    fallback: Reconstructor | None = None,
+) -> PublishedReconstructor | None:  # fmt: skip
+    """A reconstructor from networks that see the picture; None if the folder holds none that can do the stage.
 
     Args:
         weights: "bundled" or a folder. device: where to run. voxel_m: lattice spacing, metres. stage: "initial",
             "refined", or None for the best there is. The initial stage takes ``initial_occupancy``, else the one within
-            ``refined_occupancy``, else ``halo_baseline``.
+            ``refined_occupancy``, else ``halo_baseline``. fallback: see :class:`PublishedReconstructor`; with one,
+            ``halo_baseline`` does not count.
 
     Raises:
         WeightsError: no such folder, damaged weights. InputError: a voxel that is not possible.
@@ -215,6 +226,8 @@ def load_published_reconstructor(
     order = [INITIAL_OCCUPANCY, REFINED_OCCUPANCY, HALO_BASELINE]
     if stage != "initial":
         order = [REFINED_OCCUPANCY] if stage == "refined" else [REFINED_OCCUPANCY, INITIAL_OCCUPANCY, HALO_BASELINE]
+    if fallback is not None:
+        order = [name for name in order if name != HALO_BASELINE]
     name = next((name for name in order if (folder / f"{name}.safetensors").exists()), None)
     if name is None:
         return None
@@ -226,7 +239,9 @@ def load_published_reconstructor(
         digests["image_encoder"] = card["encoder_sha256"]
     refine = name == REFINED_OCCUPANCY and stage != "initial"
     provenance = {"weights": digests, "stage": "refined" if refine else "initial"}
-    return PublishedReconstructor(network, device=device, voxel_m=voxel_m, refine=refine, provenance=provenance)
+    return PublishedReconstructor(
+        network, device=device, voxel_m=voxel_m, refine=refine, provenance=provenance, fallback=fallback
+    )
 
 
 def _one(bones: Bones, hand: int) -> Bones:

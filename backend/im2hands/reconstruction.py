@@ -140,7 +140,10 @@ class Reconstructor:
 def load_reconstructor(
     weights: str | Path = "bundled", *, device: torch.device, voxel_m: float, stage: str | None = None
 ) -> Reconstructor | PublishedReconstructor:
-    """A reconstructor from a weights folder: our own part occupancy if it is there, else the imported networks.
+    """A reconstructor from a weights folder, the best that it allows.
+
+    In order: the refined stage, the initial one, our own part occupancy, which sees keypoints only, HALO's. Part
+    occupancy also makes the frames whose hands the networks cannot see.
 
     Args:
         weights: "bundled" or a folder. device: where to run. voxel_m: lattice spacing, metres.
@@ -150,18 +153,22 @@ def load_reconstructor(
         WeightsError: weights that are missing, damaged, or lack the stage asked for. InputError: a voxel that is not
         possible.
     """
-    refined = stage == "refined"
-    if refined or not (weights_folder(weights) / PART_OCCUPANCY_FILE).exists():
-        from .published_reconstruction import load_published_reconstructor
+    from .published_reconstruction import load_published_reconstructor
 
-        published = load_published_reconstructor(weights, device=device, voxel_m=voxel_m, stage=stage)
-        if published is not None:
-            return published
-    if refined:
+    def from_keypoints() -> Reconstructor:
+        info = require_weights(PART_OCCUPANCY, weights)
+        decoder, reach = load_part_occupancy(info.path)
+        provenance = {"weights": {info.name: info.sha256}, "stage": "initial"}
+        return Reconstructor(decoder, reach, device=device, voxel_m=voxel_m, provenance=provenance)
+
+    own = from_keypoints() if (weights_folder(weights) / PART_OCCUPANCY_FILE).exists() else None
+    seeing = load_published_reconstructor(weights, device=device, voxel_m=voxel_m, stage=stage, fallback=own)
+    if seeing is not None:
+        if own is not None:
+            seeing.provenance["weights"].update(own.provenance["weights"])
+        return seeing
+    if stage == "refined":
         raise WeightsError(
             f'The weights "{weights}" hold no refinement network.', "Leave --stage out, or give --weights that have it."
         )
-    info = require_weights(PART_OCCUPANCY, weights)
-    decoder, reach = load_part_occupancy(info.path)
-    provenance = {"weights": {info.name: info.sha256}, "stage": "initial"}
-    return Reconstructor(decoder, reach, device=device, voxel_m=voxel_m, provenance=provenance)
+    return own or from_keypoints()

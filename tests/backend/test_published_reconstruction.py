@@ -130,7 +130,7 @@ def test_one_encoding_a_frame_and_the_same_bytes(refined_network, refined, monke
 
 
 def test_one_hand_is_not_refined(refined_network, caplog) -> None:
-    with caplog.at_level(logging.WARNING, "im2hands"):
+    with caplog.at_level(logging.INFO, "im2hands"):
         alone = _reconstruct(refined_network, LEFT, refine=True)
     assert "shot.png: only the left hand is there; its surface is not refined" in caplog.text
     assert np.array_equal(alone["left"].vertices, _reconstruct(refined_network, LEFT)["left"].vertices)
@@ -234,6 +234,12 @@ def test_frames_that_cannot_be_made(refined_network) -> None:
     )
     with pytest.raises(FrameError, match="right hand lies outside the picture"):
         reconstructor.reconstruct(FRAME, CAMERA, TwoHands(_hand("left"), far))
+    own = load_reconstructor("bundled", **OPTIONS, stage="initial")  # type: ignore[arg-type]
+    assert isinstance(own, Reconstructor)
+    helped = PublishedReconstructor(refined_network, device=CPU, voxel_m=VOXEL, refine=True, fallback=own)
+    hands = TwoHands(_hand("left"), far)
+    made, alone = helped.reconstruct(FRAME, CAMERA, hands), own.reconstruct(None, CAMERA, hands)
+    assert all(np.array_equal(made[side].vertices, alone[side].vertices) for side in ("left", "right"))
     nowhere = HandKeypoints("left", np.full((21, 3), np.nan), np.zeros((21, 2)), np.ones(21), 1.0, "test")
     with pytest.raises(FrameError, match="do not make a hand"):
         reconstructor.reconstruct(FRAME, CAMERA, TwoHands(left=nowhere))
@@ -241,9 +247,9 @@ def test_frames_that_cannot_be_made(refined_network) -> None:
         short = hand_positions("left")
         short[keypoint] = short[keypoint - 1 if keypoint != 17 else 0]
         stub = TwoHands(HandKeypoints("left", short, np.zeros((21, 2)), np.ones(21), 1.0, "test"), _hand("right"))
-        for made in (reconstructor, load_reconstructor("bundled", **OPTIONS)):  # type: ignore[arg-type]
+        for refusing in (reconstructor, helped, own):
             with pytest.raises(FrameError, match=bone):
-                made.reconstruct(FRAME, CAMERA, stub)
+                refusing.reconstruct(FRAME, CAMERA, stub)
     with pytest.raises(InputError, match="voxel"):
         PublishedReconstructor(refined_network, device=CPU, voxel_m=0.0)
 
