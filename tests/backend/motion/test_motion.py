@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
 import numpy as np
 import pytest
 from im2hands.hands import SIDES, Side
-from im2hands.motion.correctives import correctives_from
+from im2hands.motion.correctives import SAMPLES, correctives_from
 from im2hands.motion.figures import error, jitter, lag, peak_kept
 from im2hands.motion.quaternions import continuous, mirrored, slerp, to_matrices, to_quaternions
 from im2hands.motion.simulated import Clip, Noise, simulate
 from im2hands.motion.smoothing import OneEuro, filled, smooth
 from im2hands.motion.solve import Motion, solve
+from im2hands.motion.take_correctives import TakeCorrectives
 from im2hands.motion.tracks import DOUBTFUL, FILLED, MISSING, OBSERVED, RawTake, judge
 from im2hands.template.files import handed, handed_axes
 from im2hands.template.rest import measure, rest_hand
-from im2hands.template.rig import about, forward
+from im2hands.template.rig import Pose, about, forward
 from im2hands.template.topology import Topology, load_topology
 
 FRAMES = 100
@@ -234,3 +238,33 @@ def test_correctives_hold_what_they_are_made_of() -> None:
     assert np.allclose(alone.offset(alone.weights(offsets[0])), offsets[0])
     same = correctives_from(np.repeat(offsets[:1], 4, axis=0))
     assert np.allclose(same.offset(same.weights(offsets[0])), offsets[0])
+
+
+def test_long_tracks(topology: Topology) -> None:
+    """2 000 frames: judged and solved in one go; corrective shapes from a bounded number of frames."""
+    short = simulate(101, seed=13)
+    loop = np.concatenate([np.arange(100), np.arange(100, 0, -1)])
+    seen = {side: np.tile(short.seen[side][loop], (10, 1, 1)) for side in SIDES}
+    motion = solved(seen, topology)
+    assert len(motion.keypoints) == 2000
+    assert (motion.status == OBSERVED).mean() > 0.98
+    assert np.isfinite(motion.clean.rotations).all()
+
+    class Counting:
+        """Templates with offsets of ten vertices."""
+
+        rests: ClassVar[dict[str, Any]] = {"right": SimpleNamespace(vertices=np.zeros((10, 3)))}
+        asked: ClassVar[list[int]] = []
+
+        def offset(self, index: int, side: Side, pose: Pose) -> np.ndarray:
+            self.asked.append(index)
+            return np.full((10, 3), 1e-4) * (index % 7)
+
+    correctives = TakeCorrectives(
+        Counting(), "right", motion, {row: row + 1 for row in range(2000)}, lambda work: work()
+    )  # type: ignore[arg-type]
+    assert len(Counting.asked) <= SAMPLES
+    for row in (0, 5, 1999):
+        correctives.weigh(row)
+    assert correctives.truncation_mm["mean"] < 1e-3
+    assert correctives.result(0.5).weights.shape == (2000, 1)

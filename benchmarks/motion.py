@@ -1,0 +1,210 @@
+"""Template hands and clean motion against the truth: distances, folds, jitter, error, lag, peaks, seconds and memory.
+
+    python benchmarks/motion.py [--frames 150] [--hands 12] [--long 2000] [--json]
+
+Clips are made of the bundled hand's poses, moved smoothly and seen with the noise of keypoint networks (see
+``im2hands.motion.simulated``). Surfaces are those of the bundled network, made from the clip's true keypoints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from im2hands.clean_options import CleanOptions
+from im2hands.clean_phase import CleanPhase
+from im2hands.clean_take import CleanTake
+from im2hands.hands import SIDES, HandKeypoints, TwoHands
+from im2hands.motion.figures import error, jitter, lag, peak_kept
+from im2hands.motion.simulated import Clip, Noise, simulate
+from im2hands.motion.smoothing import OneEuro
+from im2hands.motion.solve import solve
+from im2hands.motion.tracks import OBSERVED, RawTake, judge
+from im2hands.reconstruction import load_reconstructor
+from im2hands.take import FrameRecord, Take
+from im2hands.template.figures import distances, self_intersections
+from im2hands.template.files import handed
+from im2hands.template.fit import Fitter
+from im2hands.template.rest import measure, rest_hand
+from im2hands.template.rig import forward, pose_from_keypoints, skin, stretched_matrices
+from im2hands.template.surface_target import SurfaceTarget
+from im2hands.template.topology import load_topology
+
+
+def motion_figures(clip: Clip, gestures: list[tuple[int, int]]) -> dict[str, float]:
+    """Raw, clean and live motion of both hands of a clip, means over the hands."""
+    topology = load_topology(0)
+    rows = []
+    count = len(clip.truth["left"])
+    raw = RawTake(np.arange(count), clip.seen, {side: np.zeros(count) for side in SIDES})
+    for side, track in judge(raw, over_time=True).items():
+        track.keypoints = handed(track.keypoints, side)
+        rest = rest_hand(topology, measure(track.keypoints[track.status == OBSERVED], topology))
+        clean = solve(track, rest).keypoints
+        euro = OneEuro(clip.fps)
+        seen, truth = track.keypoints, handed(clip.truth[side], side)
+        live = np.array([euro(points) for points in seen])
+        row = {}
+        for name, values in (("raw", seen), ("clean", clean), ("live", live)):
+            row[f"jitter_{name}"], row[f"error_{name}"] = jitter(values), error(values, truth)
+            if name != "raw":
+                row[f"lag_{name}"] = lag(values, truth)
+                if gestures:
+                    row[f"peak_{name}"] = float(np.mean([peak_kept(values, truth, *part) for part in gestures]))
+        rows.append(row)
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def template_figures(hands: int) -> dict[str, float]:
+    """Templates on the bundled network's surfaces of random hands in random poses."""
+    clip = simulate(hands * 20, seed=77, noise=Noise(0, 0, 0, 0))
+    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.0017)
+    topology = load_topology(1)
+    points = clip.truth["right"]
+    rest = rest_hand(topology, measure(points, topology))
+    fitter = Fitter(topology, rest.vertices)
+    weights, rows = topology.skin_weights(), []
+    for k in range(0, len(points), 20):
+        hand = HandKeypoints("right", points[k], clip.camera.project(points[k]), np.ones(21), 1.0, "truth")
+        mesh = reconstructor.reconstruct(None, clip.camera, TwoHands(right=hand))["right"]  # type: ignore[arg-type]
+        started = time.process_time()
+        pose = pose_from_keypoints(points[k : k + 1], rest)
+        start = skin(weights, stretched_matrices(forward(pose, rest), rest, points[k : k + 1])[0], rest.vertices)
+        target = SurfaceTarget(mesh.vertices, mesh.faces)
+        fitted = fitter.fit(start, target).vertices
+        seconds = time.process_time() - started
+        mean, p95 = distances(fitted, target)
+        rows.append(
+            {
+                "distance_before_mm": distances(start, target)[0] * 1000, "distance_mm": mean * 1000,
+                "distance_p95_mm": p95 * 1000, "distance_p95_worst_mm": p95 * 1000,
+                "folds_posed": float(fitter.folds(start).sum()), "folds": float(fitter.folds(fitted).sum()),
+                "cut_posed": float(self_intersections(start, topology.triangles)),
+                "cut": float(self_intersections(fitted, topology.triangles)), "cpu_seconds_a_hand": seconds,
+            }
+        )  # fmt: skip
+    found = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    found["distance_p95_worst_mm"] = max(row["distance_p95_worst_mm"] for row in rows)
+    return found
+
+
+def write_take(folder: Path, clip: Clip, repeat: int = 1, voxel_m: float = 0.0017) -> Take:
+    """A take of a clip, ``repeat`` times over, forth and back; surfaces by the bundled network."""
+    take = Take.create(
+        folder,
+        {
+            "source": {"kind": "video", "inputs": ["clip"], "files": ["clip"], "first": 1, "step": 1}, "fps": clip.fps,
+            "image_size": [clip.camera.width, clip.camera.height], "camera": clip.camera.to_dict(), "settings": {},
+            "provenance": {},
+        },
+    )  # fmt: skip
+    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=voxel_m)
+    arrays: list[dict[str, np.ndarray]] = []
+    for k in range(len(clip.truth["left"])):
+        hands = {
+            side: HandKeypoints(side, clip.seen[side][k], clip.camera.project(clip.seen[side][k]), np.ones(21), 1.0, "")
+            for side in SIDES
+        }
+        meshes = reconstructor.reconstruct(None, clip.camera, TwoHands(hands["left"], hands["right"]))  # type: ignore[arg-type]
+        arrays.append({})
+        for side, mesh in meshes.items():
+            own = {"vertices": mesh.vertices, "faces": mesh.faces, "bone_lengths": mesh.bone_lengths}
+            own |= {"keypoints": hands[side].positions, "keypoints_2d": hands[side].pixels}
+            own["confidence"] = hands[side].confidence
+            arrays[-1] |= {f"{side}_{n}": v.astype(v.dtype if n == "faces" else np.float32) for n, v in own.items()}
+    loop = list(range(len(arrays)))
+    loop = (loop + loop[-2:0:-1]) * repeat
+    facts = {side: {"confidence": 1.0, "source": "simulated"} for side in SIDES}
+    save, Take.save = Take.save, lambda self: None  # type: ignore[method-assign]
+    for number, k in enumerate(loop, start=1):
+        record = FrameRecord(number, "ok", "", {side: dict(fact) for side, fact in facts.items()}, "", str(number))
+        take.write_frame(record, arrays[k])
+    Take.save = save  # type: ignore[method-assign]
+    take.save()
+    return take
+
+
+def clean_figures(folder: Path, clip: Clip) -> dict[str, float]:
+    """A whole take, cleaned: how far its hands are from the truth, and what it took."""
+    take = write_take(folder, clip)
+    count = len(take.records)
+    started, cpu = time.monotonic(), time.process_time()
+    entry = CleanPhase(take, CleanOptions(), lambda work: work(), lambda done, total: None).run()
+    found = {"seconds_a_frame": (time.monotonic() - started) / count}
+    found["cpu_seconds_a_frame"] = (time.process_time() - cpu) / count
+    clean = CleanTake.read(take)
+    surface, template, cleaned = [], [], []
+    for index in range(1, len(clip.truth["left"]) + 1, 5):
+        for side, arrays in take.read_arrays(index, ("vertices", "template_vertices")).items():
+            true = SurfaceTarget(clip.vertices[side][index - 1], clip.faces[side])
+            for found_by, values in (
+                (surface, arrays["vertices"]), (template, arrays["template_vertices"]),
+                (cleaned, clean.hands[side].posed(clean.row(index))),
+            ):  # fmt: skip
+                found_by.append(distances(values.astype(np.float64), true)[0] * 1000)
+    found["truth_surface_mm"], found["truth_template_mm"] = float(np.mean(surface)), float(np.mean(template))
+    found["truth_clean_mm"] = float(np.mean(cleaned))
+    moved, still = [], []
+    for side, hand in clean.hands.items():
+        raw = [take.read_arrays(index, ("template_vertices",))[side]["template_vertices"] for index in take.records]
+        moved.append(jitter(np.array(raw)))
+        still.append(jitter(np.array([hand.posed(row) for row in range(len(clean.frames))])))
+    found["jitter_template"], found["jitter_clean_mesh"] = float(np.mean(moved)), float(np.mean(still))
+    found["truncation_mm"] = float(np.mean([part["mean"] for part in entry["truncation_mm"].values()]))
+    return found
+
+
+def long_figures(folder: Path, frames: int) -> dict[str, float]:
+    """A long take: seconds, memory at its peak, and what it takes on disk."""
+    clip = simulate(21, seed=5, noise=Noise(white=0.0005, slow=0.0, depth=0.0))
+    take = write_take(folder, clip, repeat=max(frames // 40, 1), voxel_m=0.004)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.monotonic()
+    CleanPhase(take, CleanOptions(), lambda work: work(), lambda done, total: None).run()
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sizes = {name: (take.folder / name).stat().st_size / 2**20 for name in ("motion.npz", "template.npz")}
+    return {
+        "frames": len(take.records), "seconds_a_frame": (time.monotonic() - started) / len(take.records),
+        "peak_grew_mb": (after - before) / 1024, "motion_mb": sizes["motion.npz"], "template_mb": sizes["template.npz"],
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=150)
+    parser.add_argument("--hands", type=int, default=12, help="hands whose templates are measured")
+    parser.add_argument("--take", type=int, default=40, help="frames of the whole take; 0: none")
+    parser.add_argument("--long", type=int, default=0, help="frames of a long take (2000), at coarse voxels")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    frames = args.frames
+    gestures = [(round(frames * share) - 13, round(frames * share) + 13) for share in (1 / 3, 2 / 3)]
+    result: dict[str, Any] = {
+        "motion: poses": motion_figures(simulate(frames, seed=3), []),
+        "motion: fast gesture": motion_figures(simulate(frames, seed=3, gesture=True), gestures),
+        "templates on surfaces": template_figures(args.hands),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        if args.take:
+            result["a take"] = clean_figures(Path(folder) / "take", simulate(args.take, seed=5))
+        if args.long:
+            result["a long take"] = long_figures(Path(folder) / "long", args.long)
+    if args.json:
+        print(json.dumps(result, indent=1))
+        return
+    for title, figures in result.items():
+        print(title)
+        for name, value in figures.items():
+            print(f"  {name:26} {value:9.3f}")
+
+
+if __name__ == "__main__":
+    main()
