@@ -12,7 +12,7 @@ from torch import Tensor
 from ..bones import QUERY_SCALE
 from ..networks.initial_occupancy import InitialHand
 
-STEPS = 4
+STEPS = 3
 LONGEST_M = 0.004
 """Metres that a point moves at most a step."""
 
@@ -25,6 +25,9 @@ _FLATTEST = 1.0  # logits per unit of query space (0.4 m): no direction is to be
 def surface_anchors(hand: InitialHand, points: Tensor) -> Tensor:
     """Points on the surface of B hands of the initial network.
 
+    A point moves to the surface of the part that claims it at first: one part's gradient costs a third of the whole
+    hand's. Whether it has got to the surface of the whole hand is asked at the end.
+
     Args:
         hand: of the frozen network. points: (B, A, 3), close to the surface, query space.
 
@@ -32,8 +35,11 @@ def surface_anchors(hand: InitialHand, points: Tensor) -> Tensor:
         (B, A, 3), query space; a point that does not get there gives its place to another one of the same hand.
     """
     longest = LONGEST_M / QUERY_SCALE
+    with torch.no_grad():
+        winner = hand.part_logits(points).argmax(-1)
+    bones, rows = winner.flatten().sort(stable=True)
     for _ in range(STEPS):
-        logit, gradient = _logit_and_gradient(hand, points)
+        logit, gradient = _logit_and_gradient(hand, points, bones, rows)
         squared = gradient.square().sum(-1, keepdim=True)
         step = logit[..., None] * gradient / squared.clamp_min(_FLATTEST**2)
         length = torch.linalg.vector_norm(step, dim=-1, keepdim=True).clamp_min(1e-12)
@@ -43,12 +49,20 @@ def surface_anchors(hand: InitialHand, points: Tensor) -> Tensor:
     return _replaced(points, logits.abs() < CONVERGED)
 
 
-def _logit_and_gradient(hand: InitialHand, points: Tensor) -> tuple[Tensor, Tensor]:
+def _logit_and_gradient(hand: InitialHand, points: Tensor, bones: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (B, A) of one part a point, ``bones`` in ascending order at the flat ``rows``, and their gradient.
+
+    What the image says changes little over the millimetres a point moves: it is read anew, but not differentiated.
+    """
+    with torch.no_grad():
+        image = hand.image_features(hand.point_features(points)).flatten(0, 1)[rows]
     with torch.enable_grad():
         points = points.detach().requires_grad_(True)
-        logit = hand.part_logits(points).amax(-1)
-        (gradient,) = torch.autograd.grad(logit.sum(), points)
-    return logit.detach(), gradient
+        local = hand.bone_local(points).flatten(0, 1)[rows, bones]
+        values = hand.folded.pair_logits(bones, rows // points.shape[1], local, image)
+        (gradient,) = torch.autograd.grad(values.sum(), points)
+    logits = torch.empty_like(values).index_copy(0, rows, values.detach())
+    return logits.view(points.shape[:2]), gradient
 
 
 def _replaced(points: Tensor, good: Tensor) -> Tensor:
