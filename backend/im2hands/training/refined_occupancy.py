@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..bones import QUERY_SCALE
+from ..datasets.part_occupancy import STUMP
 from ..datasets.scenes import SceneSet
 from ..errors import InputError
 from ..hands import SIDES, Side
@@ -26,7 +28,7 @@ from .initial_occupancy import hand_ious, parameter_groups
 from .networks import save_further, trained_initial
 from .recipe import Recipe
 from .runner import scenes_of_step
-from .scene_batches import BatchRecipe, SceneBatchTensors, make_batch, moved
+from .scene_batches import BatchRecipe, HandSamples, SceneBatchTensors, make_batch, moved
 
 NETWORK = "refined-occupancy"
 VALIDATION_POINTS = 1024
@@ -120,7 +122,7 @@ class RefinedTask:
             samples = batch.hands[side]
             initial = both.initial_occupancy(side, samples.points)
             logits[side] = both.logits(side, samples.points, initial).float()
-            losses.append(self._occupancy_loss(logits[side], samples.distance))
+            losses.append(self._occupancy_loss(logits[side], samples))
         occupancy = torch.stack(losses).sum()
         penetration = self._penetration(both, batch, logits) if recipe.penetration else occupancy.new_zeros(())
         terms = {"occupancy": float(occupancy.detach()), "penetration": float(penetration.detach())}
@@ -144,10 +146,15 @@ class RefinedTask:
             image = image.contiguous(memory_format=torch.channels_last)
         return self.model.encode(image)
 
-    def _occupancy_loss(self, logits: Tensor, distance: Tensor) -> Tensor:
+    def _occupancy_loss(self, logits: Tensor, samples: HandSamples) -> Tensor:
+        distance = samples.distance
         if self.recipe.loss == "probability":
             return functional.mse_loss(torch.sigmoid(logits), (distance < 0).to(logits))
         target = torch.sigmoid(-distance / self.recipe.softness)
+        if self.recipe.cut:
+            # The initial network ends at the cut at once (logit -14). A soft target just behind it would ask for +14
+            # there: one point in a hundred, a third of the loss, and nothing gained.
+            target = target.masked_fill(samples.points[..., 0] * QUERY_SCALE > STUMP, 0.0)
         return functional.binary_cross_entropy_with_logits(logits, target)
 
     def _penetration(self, both: RefinedHands, batch: SceneBatchTensors, logits: Mapping[Side, Tensor]) -> Tensor:

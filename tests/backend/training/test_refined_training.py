@@ -90,6 +90,18 @@ def test_the_initial_network_and_the_encoder_are_frozen(task: RefinedTask) -> No
     )
 
 
+def test_nothing_is_asked_for_behind_the_cut(task: RefinedTask) -> None:
+    samples = task.prepare(0).hands["left"]
+    place = {}
+    for name, x in (("before", 0.019), ("behind", 0.021)):
+        points = samples.points.clone()
+        points[..., 0] = x / 0.4
+        place[name] = replace(samples, points=points, distance=torch.full_like(samples.distance, 0.0003))
+    never = torch.full_like(samples.distance, -14.0)  # the logit where no bone of the initial network reaches
+    loss = {name: float(task._occupancy_loss(never, of_place)) for name, of_place in place.items()}
+    assert loss["behind"] < 1e-5 and loss["before"] == pytest.approx(14 / (1 + np.exp(0.3)), rel=1e-3)
+
+
 def test_penetration_counts_points_in_both_hands(task: RefinedTask) -> None:
     batch = task.prepare(0)
     with torch.no_grad():
