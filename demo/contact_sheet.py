@@ -1,4 +1,4 @@
-"""A contact sheet: photos above, the same frames with the hands over them below. Runs in Blender's Python."""
+"""A contact sheet: photos above, the same frames with the hands over them in rows below. Runs in Blender's Python."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ def load_scaled(path: Path, width: int) -> np.ndarray:
         bpy.data.images.remove(image)
 
 
-def sheet(upper: Sequence[np.ndarray], lower: Sequence[np.ndarray]) -> np.ndarray:
-    """Two rows of pictures (h, w, 3) of equal width on paper, (H, W, 3)."""
-    width = upper[0].shape[1]
-    heights = [max(picture.shape[0] for picture in row) for row in (upper, lower)]
-    paper = np.full((sum(heights) + 3 * GAP, len(upper) * (width + GAP) + GAP, 3), PAPER, np.float32)
+def sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Rows of pictures (h, w, 3) of equal width on paper, (H, W, 3)."""
+    width = rows[0][0].shape[1]
+    heights = [max(picture.shape[0] for picture in row) for row in rows]
+    size = sum(heights) + (len(rows) + 1) * GAP, len(rows[0]) * (width + GAP) + GAP, 3
+    paper = np.full(size, PAPER, np.float32)
     top = GAP
-    for row, height in zip((upper, lower), heights, strict=True):
+    for row, height in zip(rows, heights, strict=True):
         for column, picture in enumerate(row):
             left = GAP + column * (width + GAP)
             paper[top : top + picture.shape[0], left : left + width] = picture
@@ -43,8 +44,6 @@ def sheet(upper: Sequence[np.ndarray], lower: Sequence[np.ndarray]) -> np.ndarra
     return paper
 
 
-def write_contact_sheet(path: Path, photos: Sequence[Path], overlays: Sequence[Path], width: int = 520) -> None:
-    """The sheet of `photos` above `overlays`, each `width` columns wide, as a PNG."""
-    save_picture(
-        path, sheet([load_scaled(one, width) for one in photos], [load_scaled(one, width) for one in overlays])
-    )
+def write_contact_sheet(path: Path, *rows: Sequence[Path], width: int = 520) -> None:
+    """The sheet of these rows of pictures, each picture `width` columns wide, as a PNG."""
+    save_picture(path, sheet([[load_scaled(one, width) for one in row] for row in rows]))

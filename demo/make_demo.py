@@ -43,25 +43,46 @@ def empty_scene() -> bpy.types.Scene:
     return bpy.context.scene
 
 
-def overlays(scene: bpy.types.Scene, folder: Path) -> list[Path]:
+def overlays(scene: bpy.types.Scene, folder: Path, name: str) -> list[Path]:
     """A picture of each frame of the scene, seen through the take's camera, with the photo behind."""
     paths = []
     for frame in range(scene.frame_start, scene.frame_end + 1):
-        path = folder / f"overlay_{frame:03d}.png"
+        path = folder / f"{name}_{frame:03d}.png"
         paths.append(api.render_overlay(path, scene=scene, frame=frame, beside=False))
     return paths
 
 
+def write_scenes(
+    scene: bpy.types.Scene, collection: bpy.types.Collection, output: Path, folder: Path
+) -> list[list[Path]]:
+    """Save hands.blend, and hands_clean.blend where there are clean hands; per scene a picture of each frame."""
+    rigged = api.has_clean_hands(collection)
+    if rigged:
+        api.show_hands(collection, False)
+    bpy.ops.wm.save_as_mainfile(filepath=str(output / "hands.blend"), compress=True)
+    rows = [overlays(scene, folder, "surfaces")]
+    if rigged:
+        api.show_hands(collection)
+        api.import_take(output / "take", scene=scene, surfaces="NONE")
+        bpy.ops.wm.save_as_mainfile(filepath=str(output / "hands_clean.blend"), compress=True)
+        rows.append(overlays(scene, folder, "clean"))
+    return rows
+
+
 def make_demo(photos: list[Path], output: Path) -> int:
-    """Writes take/, hands.blend and hands.png into `output`; 0 when both hands were found in every photo."""
+    """Writes take/, hands.blend and hands.png into `output`; 0 when both hands were found in every photo.
+
+    Where the take has clean hands, hands.blend shows the implicit surfaces alone, hands_clean.blend the rigged meshes,
+    and hands.png both.
+    """
     start = time.monotonic()
     scene = empty_scene()
-    result = api.reconstruct(photos, output / "take", scene=scene, on_poll=Narrator())
+    result = api.reconstruct(photos, output / "take", scene=scene, surfaces="SHOW", on_poll=Narrator())
     for warning in result.warnings:
         print(f"   note: {warning}")
-    bpy.ops.wm.save_as_mainfile(filepath=str(output / "hands.blend"), compress=True)
     with tempfile.TemporaryDirectory(prefix="im2hands-overlay-") as folder:
-        write_contact_sheet(output / "hands.png", photos, overlays(scene, Path(folder)))
+        rows = write_scenes(scene, result.collection, output, Path(folder))
+        write_contact_sheet(output / "hands.png", photos, *rows)
     found, total = result.summary.get("ok", 0), result.summary.get("total", 0)
     print(f"   both hands in {found} of {total} photos, {time.monotonic() - start:.1f} s in all", flush=True)
     return 0 if found == total == len(photos) else 1

@@ -16,7 +16,7 @@ from .backend.messages import Options
 from .errors import InputError
 from .preferences import backend_setting
 from .reconstruction import Reconstruction, Result
-from .scene import tree
+from .scene import clean, tree
 from .scene.clean import set_smoothing, smoothing
 from .scene.export import export_take
 from .scene.importer import Surfaces, TakeImporter
@@ -29,12 +29,14 @@ from .scene.rotation_modes import set_rotation_mode
 __all__ = [
     "bake_to_rig",
     "export_take",
+    "has_clean_hands",
     "import_take",
     "reconstruct",
     "remove_take",
     "render_overlay",
     "set_rotation_mode",
     "set_smoothing",
+    "show_hands",
     "show_surfaces",
     "smoothing",
     "start",
@@ -135,6 +137,16 @@ def import_take(
 def takes(scene: bpy.types.Scene | None = None) -> list[bpy.types.Collection]:
     """The collections of all takes in ``scene``, by default the context's."""
     return tree.take_collections(scene or bpy.context.scene)
+
+
+def has_clean_hands(collection: bpy.types.Collection) -> bool:
+    """Whether a take has rigged hands in this file."""
+    return bool(clean.rigs(collection))
+
+
+def show_hands(collection: bpy.types.Collection, shown: bool = True) -> None:
+    """Show or hide a take's clean hands with their rigs, in the viewport and in renders."""
+    tree.show_hands(collection, shown)
 
 
 def show_surfaces(collection: bpy.types.Collection, shown: bool = True) -> None:

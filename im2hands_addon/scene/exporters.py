@@ -52,10 +52,15 @@ def _operator(stage: bpy.types.Scene, things: Sequence[bpy.types.Object]) -> Ite
         thing.select_set(True, view_layer=layer)
     layer.objects.active = things[0]
     layer.update()
+    context = {
+        "scene": stage,
+        "view_layer": layer,
+        "object": things[0],
+        "active_object": things[0],
+        "selected_objects": list(things),
+    }
     try:
-        with bpy.context.temp_override(
-            scene=stage, view_layer=layer, object=things[0], active_object=things[0], selected_objects=list(things)
-        ):
+        with bpy.context.temp_override(**context):
             yield
     except RuntimeError as error:
         raise InputError(f"Blender could not write the file: {error}.") from error

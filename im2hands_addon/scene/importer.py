@@ -17,6 +17,7 @@ from ..errors import TakeError
 from ..motion_reader import Motion, Template, read_animation
 from ..take_reader import SIDES, Take, read_take
 from . import camera, clean, footage, keypoints, markers, meshes, tree
+from .context import a_window
 from .ownership import FRAME, SIDE, remove_objects, role_of
 
 Surfaces = Literal["AUTO", "SHOW", "NONE"]
@@ -76,6 +77,8 @@ class TakeImporter:
         """
         take = read_take(self.folder)
         collection = tree.ensure_collection(take, self.scene)
+        tree.show_surfaces(collection, True)
+        tree.show_hands(collection, False)
         if len(take.records) > _GROWTH * self._pictures_written:
             self._pictures_written = len(take.records)
             self._write_camera(take, collection)
@@ -93,7 +96,10 @@ class TakeImporter:
         Raises:
             TakeError: the take cannot be read.
         """
-        take = read_take(self.folder)
+        with a_window():
+            return self._finish(read_take(self.folder))
+
+    def _finish(self, take: Take) -> bpy.types.Collection:
         collection = tree.ensure_collection(take, self.scene)
         motion = self._write_clean_hands(collection)
         if motion is None or self.surfaces == "SHOW" or self._are_few(take):
@@ -105,6 +111,7 @@ class TakeImporter:
             self._done.clear()
             remove_objects([one for one in collection.all_objects if role_of(one) == "surface"])
         tree.show_surfaces(collection, motion is None or self.surfaces == "SHOW")
+        tree.show_hands(collection, True)
         gone = [thing for thing in collection.all_objects if self._is_stale(thing, take)]
         remove_objects(gone)
         self._write_keypoints(take, collection)

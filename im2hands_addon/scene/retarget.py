@@ -18,6 +18,7 @@ from .. import quaternions
 from ..bone_maps import HAND, find_map
 from ..errors import InputError
 from . import animation, clean, sampling
+from .context import a_window
 from .meshes import SIDE_LETTER
 from .ownership import ROLE
 from .rotation_modes import to_euler
@@ -68,13 +69,14 @@ def bake_to_rig(
     if last < first:
         raise InputError(f"There are no frames from {first} to {last}.")
     numbers = range(first, last + 1)
-    there = sampling.sample(target, None, numbers)
     baked: dict[str, list[str]] = {}
-    for side, rig in rigs.items():
-        if found[side]:
-            hand = _Hand(sampling.sample(rig, None, numbers), side, there, target, found[side])
-            baked[side] = hand.write(numbers, wrist)
-    scene.frame_set(scene.frame_current)
+    with a_window():
+        there = sampling.sample(target, None, numbers)
+        for side, rig in rigs.items():
+            if found[side]:
+                hand = _Hand(sampling.sample(rig, None, numbers), side, there, target, found[side])
+                baked[side] = hand.write(numbers, wrist)
+        scene.frame_set(scene.frame_current)
     return Baked(chosen.name, baked)
 
 

@@ -105,6 +105,14 @@ def surface_places(collection: bpy.types.Collection) -> list[bpy.types.Collectio
     return [place for role in SURFACES.values() if (place := child(collection, role)) is not None]
 
 
+def show_hands(collection: bpy.types.Collection, shown: bool) -> None:
+    """Show or hide the clean hands with their rigs, in the viewport and in renders."""
+    for role in HANDS.values():
+        place = child(collection, role)
+        if place is not None:
+            place.hide_viewport = place.hide_render = not shown
+
+
 def show_surfaces(collection: bpy.types.Collection, shown: bool) -> None:
     """Show or hide the implicit surfaces, in the viewport and in renders."""
     for place in surface_places(collection):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -301,6 +302,83 @@ def test_long_takes_leave_their_surfaces_on_disk(addon, api, tmp_path: Path, mon
     assert addon("scene.tree").surfaces_are_shown(collection)
     bpy.ops.im2hands.show_surfaces(take="take", shown=False)
     assert not addon("scene.tree").surfaces_are_shown(collection)
+
+
+def test_two_thousand_frames(addon, api, tmp_path: Path) -> None:
+    """How long it takes is measured in benchmarks/blender_import.py."""
+    example = animated.make(2000, missing=(700, 701), filled=tuple(range(900, 910)), shapes=16)
+    collection, problems = api.import_take(animated.write(tmp_path / "take", example, surfaces=False))
+    assert not problems
+    rig = part(collection, "rig", "right")
+    for action in addon("scene.animation").actions_of(rig):
+        count = 1998 if action["im2hands_role"] == "clean" else 1988
+        assert {len(one.keyframe_points) for one in addon("scene.animation").action_curves(action)} == {count}
+    wanted = in_blender(animated.posed(keep(example, [0, 999, 1999]), "right"))
+    for number, frame in enumerate((1, 1000, 2000)):
+        bpy.context.scene.frame_set(frame)
+        found = evaluated_vertices(part(collection, "hand", "right"))
+        assert np.linalg.norm(found - wanted[number], axis=1).max() < NEAR
+    blend = tmp_path / "long.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend), compress=True)
+    assert blend.stat().st_size < 150e6
+
+
+def keep(example: animated.Example, numbers: list[int]) -> animated.Example:
+    """Only some frames of an example."""
+    hands = {
+        side: dataclasses.replace(
+            hand,
+            status=hand.status[numbers],
+            layers={
+                name: {array: values[numbers] for array, values in layer.items()} for name, layer in hand.layers.items()
+            },
+        )
+        for side, hand in example.hands.items()
+    }
+    return dataclasses.replace(example, frames=example.frames[numbers], hands=hands)
+
+
+def test_without_a_window(api, tmp_path: Path) -> None:
+    """Timers have none, and the sidebar's reconstruction ends in one."""
+    example = animated.make(2)
+    folder = animated.write(tmp_path / "take", example)
+    with bpy.context.temp_override(window=None):
+        collection, problems = api.import_take(folder)
+        for ending in (".fbx", ".glb", ".abc", ".usdc", ".bvh"):
+            api.export_take(collection, tmp_path / f"hands{ending}")
+    assert not problems and furthest(collection, example) < NEAR
+
+
+@pytest.mark.parametrize("mode", ["EDIT", "POSE"])
+def test_in_the_middle_of_editing(api, tmp_path: Path, mode: str) -> None:
+    """Importing does not end what a person is editing, and replaces even the rig that is being posed."""
+    example = animated.make(2)
+    folder = animated.write(tmp_path / "take", example)
+    data = bpy.data.meshes.new("mine")
+    thing = bpy.data.objects.new("mine", data)
+    bpy.context.scene.collection.objects.link(thing)
+    bpy.context.view_layer.objects.active = thing
+    bpy.ops.object.mode_set(mode="EDIT")
+    collection, _ = api.import_take(folder)
+    assert thing.mode == "EDIT" and bpy.context.view_layer.objects.active == thing
+    bpy.ops.object.mode_set(mode="OBJECT")
+    bpy.context.view_layer.objects.active = part(collection, "rig", "left")
+    bpy.ops.object.mode_set(mode=mode)
+    collection, problems = api.import_take(folder)
+    assert not problems and bpy.context.mode == "OBJECT"
+    assert furthest(collection, example) < NEAR
+
+
+def test_a_take_that_is_made_again_shows_its_frames_meanwhile(addon, api, tmp_path: Path) -> None:
+    folder = animated.write(tmp_path / "take", animated.make(3))
+    api.import_take(folder)
+    importer = addon("scene.importer").TakeImporter(folder)
+    collection = importer.add_frames([1, 2])
+    shown = {one.name: not one.hide_viewport for one in collection.children}
+    assert shown == {"Hand.L": False, "Hand.R": False, "Surface.L": True, "Surface.R": True, "Keypoints": True}
+    importer.finish()
+    shown = {one.name: not one.hide_viewport for one in collection.children}
+    assert shown == {"Hand.L": True, "Hand.R": True, "Surface.L": False, "Surface.R": False, "Keypoints": True}
 
 
 def test_surfaces_whose_take_is_gone(api, tmp_path: Path) -> None:
