@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import TakeError
-from .take_reader import KEYPOINT_COUNT, SIDES
+from .take_reader import KEYPOINT_COUNT, SIDES, Take
 
 TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
@@ -121,14 +121,18 @@ class Motion:
     hands: dict[str, HandMotion]
 
 
-def read_animation(folder: Path) -> tuple[Template, Motion] | None:
-    """The template and the motion of the take in ``folder``; None where the take has none (older, or not finished).
+def read_animation(take: Take) -> tuple[Template, Motion] | None:
+    """The template and the motion of a take.
+
+    None where the take has none: it is older, not finished, or its frames were made anew since.
 
     Raises:
         TakeError: they are damaged, or do not belong together.
     """
-    paths = folder / TEMPLATE_FILE, folder / MOTION_FILE
-    if not all(path.is_file() for path in paths):
+    paths = take.folder / TEMPLATE_FILE, take.folder / MOTION_FILE
+    if not take.clean or not all(path.is_file() for path in paths):
+        return None
+    if _parse(paths[1], lambda arrays: str(arrays["key"])) != str(take.clean.get("key")):
         return None
     template = _parse(paths[0], _parse_template)
     motion = _parse(paths[1], lambda arrays: _parse_motion(arrays, template))

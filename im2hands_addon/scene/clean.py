@@ -38,8 +38,13 @@ def meshes(collection: bpy.types.Collection) -> dict[str, bpy.types.Object]:
     return {side: found[side] for side in SIDES if side in found}
 
 
-def write_hands(collection: bpy.types.Collection, template: Template | None, motion: Motion | None) -> list[str]:
+def write_hands(
+    collection: bpy.types.Collection, template: Template | None, motion: Motion | None, step: int = 1
+) -> list[str]:
     """Replace the take's clean hands by these; none without a motion. The strength of the smoothing stays.
+
+    Args:
+        step: distance of the take's frames; a hand is seen until the next one.
 
     Returns:
         For a person: what had to be mended.
@@ -58,13 +63,13 @@ def write_hands(collection: bpy.types.Collection, template: Template | None, mot
         short = short_bones(template, side)
         if short:
             problems.append(f"Bones of the {side} hand without a length were given one: {', '.join(short)}.")
-        _build(collection, template, motion.frames, hand, side)
+        _build(collection, template, motion.frames, hand, side, step)
     set_smoothing(collection, strength)
     return problems
 
 
 def _build(
-    collection: bpy.types.Collection, template: Template, frames: np.ndarray, hand: HandMotion, side: str
+    collection: bpy.types.Collection, template: Template, frames: np.ndarray, hand: HandMotion, side: str, step: int
 ) -> None:
     place = tree.ensure_child(collection, tree.HANDS[side])
     rig = build_rig(template, side)
@@ -88,7 +93,7 @@ def _build(
             action = animation.new_action(keyed, f"{collection.name} {name} {mesh.name}")
             write_weights(action, correctives, layer.weights[at], keys)
             _lay(keyed, action, name)
-    _hide_gaps(mesh, frames, hand.is_present)
+    _hide_gaps(mesh, frames, hand.is_present, step)
 
 
 def _lay(datablock: bpy.types.ID, action: bpy.types.Action, name: str) -> None:
@@ -112,8 +117,11 @@ def _beside(raw: dict[str, np.ndarray], clean: dict[str, np.ndarray]) -> dict[st
     }
 
 
-def _hide_gaps(mesh: bpy.types.Object, frames: np.ndarray, present: np.ndarray) -> None:
+def _hide_gaps(mesh: bpy.types.Object, frames: np.ndarray, present: np.ndarray, step: int) -> None:
     """Hide the mesh where the hand is missing; nothing is keyed when it never is."""
+    there = frames[present]
+    latest = there[np.maximum(np.searchsorted(there, frames, side="right") - 1, 0)]
+    present = (latest <= frames) & (frames < latest + step)
     if present.all():
         return
     changes = np.flatnonzero(np.diff(present, prepend=~present[:1]))

@@ -101,7 +101,7 @@ class TakeImporter:
 
     def _finish(self, take: Take) -> bpy.types.Collection:
         collection = tree.ensure_collection(take, self.scene)
-        motion = self._write_clean_hands(collection)
+        motion = self._write_clean_hands(take, collection)
         if motion is None or self.surfaces == "SHOW" or self._are_few(take):
             surfaces = [one for one in collection.all_objects if role_of(one) == "surface"]
             there = {(one.get(SIDE), one.get(FRAME)) for one in surfaces}
@@ -119,20 +119,22 @@ class TakeImporter:
         self._write_scene(take, collection)
         doubts = {index: record.doubt for index, record in take.records.items()}
         if motion is not None:
-            doubts |= clean.doubts(motion)
+            told = clean.doubts(motion)
+            # What lies between the steps of a take is filled as a matter of course.
+            doubts |= {index: doubt for index, doubt in told.items() if take.step == 1 or index in take.records}
         markers.write_markers(self.scene, collection, doubts, take.step)
         tree.write_properties(collection, take)
         self.scene.frame_set(self.scene.frame_current)
         return collection
 
-    def _write_clean_hands(self, collection: bpy.types.Collection) -> Motion | None:
+    def _write_clean_hands(self, take: Take, collection: bpy.types.Collection) -> Motion | None:
         """The motion of the clean hands that were brought in; None, and none in the scene, where the take has none."""
         self._clean_problems = []
         template: Template | None = None
         motion: Motion | None = None
         try:
-            template, motion = read_animation(self.folder) or (None, None)
-            self._clean_problems = clean.write_hands(collection, template, motion)
+            template, motion = read_animation(take) or (None, None)
+            self._clean_problems = clean.write_hands(collection, template, motion, take.step)
         except TakeError as error:  # the surfaces are still worth having
             self._clean_problems = [str(error)]
             clean.write_hands(collection, None, None)

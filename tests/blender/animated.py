@@ -5,6 +5,7 @@ The hand is the openly licensed one that the backend brings along; its motion is
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -211,7 +212,14 @@ def write(folder: Path, example: Example, *, surfaces: bool = True, **options) -
         "faces": example.faces, "uv": example.uv, "weights": example.weights.astype(np.float16),
         "bone_names": np.array(BONES), "bone_parents": example.parents.astype(np.int32),
     }  # fmt: skip
-    motion = {"frames": example.frames.astype(np.int32), "fps": np.array(options.get("fps", 25.0))}
+    data = json.loads((folder / "take.json").read_text("utf-8"))
+    data["clean"] = {"version": 1, "settings": {"smoothing": 1.0}, "key": "1234"}
+    (folder / "take.json").write_text(json.dumps(data, ensure_ascii=False), "utf-8")
+    motion = {
+        "key": np.array("1234"),
+        "frames": example.frames.astype(np.int32),
+        "fps": np.array(options.get("fps", 25.0)),
+    }
     for side, hand in example.hands.items():
         for name in ("vertices", "heads", "tails", "axes"):
             arrays[f"{side}_rest_{name}"] = getattr(hand, name).astype(np.float32)

@@ -51,6 +51,36 @@ def test_frames_with_a_step(api, tmp_path: Path) -> None:
     assert (bpy.context.scene.frame_start, bpy.context.scene.frame_end) == (10, 24)
 
 
+def test_a_step_whose_frames_between_are_listed_as_missing(api, tmp_path: Path) -> None:
+    """The motion lists every frame of the source; a hand that was not looked for in between is not hidden there."""
+    between = tuple(frame for frame in range(10, 23) if (frame - 10) % 3)
+    example = animated.make(13, first=10, missing=(*between, 16))
+    folder = animated.write(tmp_path / "take", example, step=3)
+    data = json.loads((folder / "take.json").read_text("utf-8"))
+    data["frames"] = [record for record in data["frames"] if record["index"] not in between]
+    (folder / "take.json").write_text(json.dumps(data), "utf-8")
+    collection, problems = api.import_take(folder)
+    assert not problems and furthest(collection, example) < NEAR
+    hidden = []
+    for frame in range(10, 23):
+        bpy.context.scene.frame_set(frame)
+        if part(collection, "hand", "right").hide_viewport:
+            hidden.append(frame)
+    assert hidden == [16, 17, 18]
+    assert [marker.name for marker in bpy.context.scene.timeline_markers] == ["no right hand 16"]
+
+
+def test_motion_of_frames_that_were_made_anew_since(api, tmp_path: Path) -> None:
+    folder = animated.write(tmp_path / "take", animated.make(3))
+    data = json.loads((folder / "take.json").read_text("utf-8"))
+    for clean in ({**data["clean"], "key": "another"}, None):
+        data["clean"] = clean
+        (folder / "take.json").write_text(json.dumps(data), "utf-8")
+        collection, problems = api.import_take(folder)
+        assert not problems and not bpy.data.armatures
+        assert len([one for one in collection.all_objects if one.type == "MESH"]) == 6
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_one_hand_only(api, tmp_path: Path, side: str) -> None:
     example = animated.make(3, (side,))
@@ -443,7 +473,7 @@ def test_takes_in_the_sidebar(addon, api, tmp_path: Path) -> None:
 def test_provenance_is_in_the_file(api, tmp_path: Path) -> None:
     folder = animated.write(tmp_path / "take", animated.make(2))
     data = json.loads((folder / "take.json").read_text("utf-8"))
-    data["clean"] = {"settings": {"smoothing": 1.5}, "version": 1}
+    data["clean"]["settings"] = {"smoothing": 1.5}
     (folder / "take.json").write_text(json.dumps(data), "utf-8")
     collection, _ = api.import_take(folder)
     assert json.loads(collection["im2hands_clean"])["settings"] == {"smoothing": 1.5}
