@@ -98,7 +98,8 @@ def reconstruct(
         options: fields of :class:`.backend.messages.Options`: ``frames``, ``step``, ``keypoints``, ``hand_boxes``,
             ``crop_search``, ``mirrored``, ``camera``, ``focal_px`` (pixels), ``fov`` (degrees), ``weights``, ``stage``,
             ``voxel_mm``,
-            ``device``, ``resume``, ``palm_mm``, ``fps``, ``keypoint_refinement``.
+            ``device``, ``resume``, ``palm_mm``, ``fps``, ``keypoint_refinement``, ``clean``, ``smoothing``, ``gap``,
+            ``template_density``.
 
     Raises:
         InputError: an input or option that cannot be used. BackendError: no backend, or it ended in the middle.

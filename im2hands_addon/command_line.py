@@ -59,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--hand-boxes", metavar="FILE")
     one.add_argument("--no-crop-search", dest="crop_search", action="store_false")
     one.add_argument("--no-keypoint-refinement", dest="keypoint_refinement", action="store_false")
+    one.add_argument("--no-clean", dest="clean", action="store_false", help="no rigged hands, the surfaces alone")
+    one.add_argument("--smoothing", type=float, default=0.5, metavar="0-1", help="of the clean motion")
+    one.add_argument("--gap", type=int, default=12, metavar="N", help="frames at most that are filled in")
+    one.add_argument("--template-density", type=int, default=1, choices=(0, 1, 2), help="of the clean meshes")
     one.add_argument("--mirrored", action="store_true", help="the pictures are mirror images (selfies)")
     lens = one.add_mutually_exclusive_group()
     lens.add_argument("--camera", metavar="FILE")
@@ -88,7 +92,9 @@ def _add_common(parser: argparse.ArgumentParser, action: object) -> None:
     parser.add_argument(
         "--surfaces", choices=("auto", "show", "none"), default="auto", help="the implicit surfaces beside clean hands"
     )
-    parser.add_argument("--smoothing", type=float, metavar="0-1", help="from the motion as measured to the clean one")
+    parser.add_argument(
+        "--clean-influence", type=float, metavar="0-1", help="from the motion as measured (0) to the clean one (1)"
+    )
     parser.add_argument("--rotations", choices=MODES, help="kind of the rigs' rotation curves")
     parser.add_argument("--bake-to", metavar="ARMATURE", help="key hands and fingers on this rig in the file")
     parser.add_argument("--bone-map", default="AUTO", metavar="MAP|FILE", help="its bone names")
@@ -106,7 +112,7 @@ def _add_common(parser: argparse.ArgumentParser, action: object) -> None:
 _OURS = ("inputs", "output", "backend", "action", "keypoints", "camera", "hand_boxes", "surfaces")
 _OURS += (
     "open",
-    "smoothing",
+    "clean_influence",
     "rotations",
     "bake_to",
     "bone_map",
@@ -174,8 +180,8 @@ def _surfaces(options: argparse.Namespace) -> str:
 
 def _finish(options: argparse.Namespace, collection: bpy.types.Collection) -> None:
     """What is done with a take once it is in the scene, in the order in which one thing needs the other."""
-    if options.smoothing is not None:
-        api.set_smoothing(collection, options.smoothing)
+    if options.clean_influence is not None:
+        api.set_smoothing(collection, options.clean_influence)
     if options.rotations:
         api.set_rotation_mode(collection, options.rotations)
     if options.bake_to:

@@ -79,7 +79,13 @@ class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
         elif settings.camera == "file":
             layout.prop(settings, "camera_file", text="File")
         layout.prop(settings, "voxel_mm")
-        layout.prop(settings, "surfaces")
+        layout.prop(settings, "clean")
+        if settings.clean:
+            column = layout.column(align=True)
+            column.prop(settings, "smoothing", slider=True)
+            column.prop(settings, "gap")
+            column.prop(settings, "template_density")
+            layout.prop(settings, "surfaces")
         layout.prop(settings, "set_scene")
 
 

@@ -82,6 +82,31 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
         max=10.0,
         precision=2,
     )
+    clean: bpy.props.BoolProperty(
+        name="Rigged Hands",
+        description="Make meshes of fixed topology with a rig and clean motion once all frames are done",
+        default=True,
+    )
+    smoothing: bpy.props.FloatProperty(
+        name="Smoothing",
+        description="Of the clean motion. What was measured stays in the take and in the file",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    gap: bpy.props.IntProperty(
+        name="Fill Gaps",
+        description="Longest gap, in frames, over which a hand that was not seen is made up",
+        default=12,
+        min=0,
+    )
+    template_density: bpy.props.EnumProperty(
+        name="Mesh",
+        description="Vertices of each rigged hand",
+        items=(("0", "Light", "About 1 700"), ("1", "Medium", "About 6 600"), ("2", "Fine", "About 26 000")),
+        default="1",
+    )
     surfaces: bpy.props.EnumProperty(
         name="Surfaces",
         description="The implicit surfaces, frame by frame, of a take that has clean hands",
@@ -119,6 +144,10 @@ def options_of(settings: Im2HandsSettings) -> dict[str, object]:
         "keypoints": settings.keypoints,
         "crop_search": settings.crop_search,
         "voxel_mm": round(settings.voxel_mm, 4),
+        "clean": settings.clean,
+        "smoothing": round(settings.smoothing, 4),
+        "gap": settings.gap,
+        "template_density": int(settings.template_density),
     }
     if settings.mirrored:
         options["mirrored"] = True
@@ -142,7 +171,7 @@ def register() -> None:
     bpy.types.Scene.im2hands = bpy.props.PointerProperty(type=Im2HandsSettings)
     # Nothing is stored twice: it reads and writes the influence of the layers themselves.
     bpy.types.Collection.im2hands_smoothing = bpy.props.FloatProperty(
-        name="Smoothing",
+        name="Raw to Clean",
         description="Blends from the motion as it was measured (0) to the clean motion (1)",
         min=0.0,
         max=1.0,

@@ -26,6 +26,7 @@ PHASES = {
     "weights": "Loading the networks",
     "keypoints": "Finding the hands",
     "surfaces": "Building the surfaces",
+    "clean": "Cleaning the motion",
 }
 
 

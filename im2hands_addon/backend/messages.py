@@ -22,6 +22,8 @@ class Options:
         stage: "initial" or "refined". voxel_mm: size of the surface's grid. device: "auto", "cpu", "cuda" or "mps".
         resume: keep finished frames. palm_mm: length of the palm. fps: frames a second, for pictures.
         keypoint_refinement: correct the keypoints of two hands, if the weights have the network for it.
+        clean: make template hands and clean motion at the end. smoothing: of the motion, 0 to 1. gap: frames at most
+            that are filled in. template_density: of the template's mesh, 0 to 2.
     """
 
     frames: str | None = None
@@ -41,6 +43,10 @@ class Options:
     palm_mm: float | None = None
     fps: float | None = None
     keypoint_refinement: bool = True
+    clean: bool = True
+    smoothing: float = 0.5
+    gap: int = 12
+    template_density: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """The options as they go over the wire: those that were said."""

@@ -105,7 +105,7 @@ def test_everything_on_the_command_line_equals_the_functions(run, addon, tmp_pat
     bpy.ops.wm.save_as_mainfile(filepath=str(shot))
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     arguments = ["import", str(folder), "--open", str(shot), "--blend", str(tmp_path / "done.blend")]
-    arguments += ["--smoothing", "0.0", "--rotations", "XYZ", "--surfaces", "none", "--bake-to", "Character"]
+    arguments += ["--clean-influence", "0.0", "--rotations", "XYZ", "--surfaces", "none", "--bake-to", "Character"]
     arguments += ["--bone-map", "mixamo", "--export", str(tmp_path / "hands.glb")]
     arguments += ["--export", str(tmp_path / "hands.bvh"), "--export-surfaces", str(tmp_path / "surfaces.abc")]
     assert run(arguments) == 0

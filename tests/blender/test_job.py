@@ -93,7 +93,8 @@ def test_options_on_the_wire(addon) -> None:
     options = addon("backend.messages").Options
     said = options().to_dict()
     assert said == {"step": 1, "keypoints": "auto", "crop_search": True, "weights": "bundled", "voxel_mm": 1.7,
-                    "device": "auto", "resume": True, "keypoint_refinement": True}  # fmt: skip
+                    "device": "auto", "resume": True, "keypoint_refinement": True, "clean": True, "smoothing": 0.5,
+                    "gap": 12, "template_density": 1}  # fmt: skip
     assert options(frames="1-3", fov=50.0, crop_search=False).to_dict().items() >= {
         ("frames", "1-3"), ("fov", 50.0), ("crop_search", False)}  # fmt: skip
     line = addon("backend.messages").encode({"type": "x", "path": "手\n"})

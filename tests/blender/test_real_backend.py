@@ -47,6 +47,10 @@ def test_photo_to_scene(addon, real_backend: str, picture: Path, tmp_path: Path)
     (record,) = take.records.values()
     assert record.confidence, "no hand was found in the bundled photo"
     scene = bpy.context.scene
+    api, direct = addon("api"), described(result.collection)
+    assert api.has_clean_hands(result.collection), "no clean hands were made"
+    api.show_surfaces(result.collection)
+    api.show_hands(result.collection, False)
     scene.frame_set(record.index)
     camera = {name: getattr(take.camera, name) for name in ("fx", "fy", "cx", "cy", "width", "height")}
     covered = np.zeros((camera["height"], camera["width"]), bool)
@@ -56,8 +60,10 @@ def test_photo_to_scene(addon, real_backend: str, picture: Path, tmp_path: Path)
         pixels = synthetic.project(hand.vertices, camera)
         covered |= silhouette.fill(pixels, hand.faces, camera["width"], camera["height"])
     assert silhouette.iou(evaluated_silhouette(), covered) >= 0.97
+    api.show_surfaces(result.collection, False)
+    api.show_hands(result.collection)
+    assert silhouette.iou(evaluated_silhouette(), covered) >= 0.9, "the rigged hands are where the surfaces are"
 
-    direct = described(result.collection)
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     bpy.context.preferences.addons[MODULE].preferences.backend = real_backend
     settings = scene_settings(picture, tmp_path / "operator" / "Aufnahme 手")

@@ -123,7 +123,10 @@ def test_where_takes_go(addon, photo: Path, tmp_path: Path) -> None:
 def test_the_settings_reach_the_backend(addon, tmp_path: Path) -> None:
     properties = addon("properties")
     settings = bpy.context.scene.im2hands
-    assert properties.options_of(settings) == {"step": 1, "keypoints": "auto", "crop_search": True, "voxel_mm": 1.7}
+    assert properties.options_of(settings) == {
+        "step": 1, "keypoints": "auto", "crop_search": True, "voxel_mm": 1.7, "clean": True, "smoothing": 0.5,
+        "gap": 12, "template_density": 1,
+    }  # fmt: skip
     settings.use_range, settings.frame_start, settings.frame_end, settings.step = True, 5, 20, 3
     settings.keypoints, settings.keypoints_file = "file", str(tmp_path / "k.json")
     settings.camera, settings.fov, settings.mirrored = "fov", 50.0, True
