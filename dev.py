@@ -41,7 +41,7 @@ def setup(options: argparse.Namespace) -> int:
 
 
 def demo(options: argparse.Namespace) -> int:
-    """The bundled photos -> build/demo/{take, hands.blend, hands.png}, through the add-on's Python API.
+    """The bundled photos -> build/demo/{take, hands.blend, hands_clean.blend, hands.png}, by the add-on's Python API.
 
     Photos of one's own, or a folder of them, go to build/demo_own.
     """
@@ -59,7 +59,8 @@ def demo(options: argparse.Namespace) -> int:
     with step("demo"), tempfile.TemporaryDirectory(prefix="im2hands-demo-") as resources:
         extra = {"IM2HANDS_BACKEND": str(backend), "BLENDER_USER_RESOURCES": resources}
         code = run([*command, "--output", folder, *photos], options.timeout, extra)
-    missing = [name for name in ("take/take.json", "hands.blend", "hands.png") if not (folder / name).is_file()]
+    clean = ("hands_clean.blend",) if (folder / "take" / "motion.npz").is_file() else ()
+    missing = [name for name in ("take/take.json", "hands.blend", "hands.png", *clean) if not (folder / name).is_file()]
     if code or missing:
         raise DevError(f"the demo ended with exit code {code}; missing: {', '.join(missing) or 'nothing'}.")
     say(f"look at {(folder / 'hands.png').relative_to(ROOT)}; open {(folder / 'hands.blend').relative_to(ROOT)}")
