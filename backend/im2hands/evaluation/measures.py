@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ..bones import QUERY_SCALE, bones_from_keypoints
+from ..datasets.part_occupancy import inside as winding_inside
 from ..datasets.part_occupancy import signed_distance
 from ..hands import MIDDLE_MCP, Side
 
@@ -92,13 +93,15 @@ def penetration_ml(left: Mesh, right: Mesh, seed: int) -> float:
 
 
 def _inside(mesh: Mesh, points: np.ndarray) -> np.ndarray:
-    return _distance(mesh, points) < 0
+    """(N,) bool: which points (N, 3) lie inside, by the winding number."""
+    vertices = np.ascontiguousarray(mesh.vertices, dtype=np.float64)
+    return winding_inside(points, vertices, np.ascontiguousarray(mesh.faces, dtype=np.int64))
 
 
 def _distance(mesh: Mesh, points: np.ndarray) -> np.ndarray:
-    """Signed distances (N,) metres of points (N, 3)."""
+    """Distances (N,) metres of points (N, 3) from the surface."""
     vertices = np.ascontiguousarray(mesh.vertices, dtype=np.float64)
-    return signed_distance(points, vertices, np.ascontiguousarray(mesh.faces, dtype=np.int64))[0]
+    return np.abs(signed_distance(points, vertices, np.ascontiguousarray(mesh.faces, dtype=np.int64))[0])
 
 
 def _iou(truth: Mesh, found: Mesh, rng: np.random.Generator) -> float:
@@ -112,12 +115,11 @@ def _iou(truth: Mesh, found: Mesh, rng: np.random.Generator) -> float:
 
 def _chamfer(truth: Mesh, found: Mesh, rng: np.random.Generator) -> float:
     true_points, normals = _sample(truth, rng)
-    true_points = true_points[_distance(truth, true_points + _INSIDE_STEP * normals) > 0]
+    true_points = true_points[~_inside(truth, true_points + _INSIDE_STEP * normals)]
     points, _ = _sample(found, rng)
     if not len(points):
         return float("inf")
-    accuracy = np.abs(_distance(truth, points)).mean()
-    return float((accuracy + np.abs(_distance(found, true_points)).mean()) / 2)
+    return float((_distance(truth, points).mean() + _distance(found, true_points).mean()) / 2)
 
 
 def _sample(mesh: Mesh, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
