@@ -182,6 +182,8 @@ class Client:
 
     def send(self, kind: str, identifier: str = "1", **fields: Any) -> None:
         """Send a request."""
+        if kind == "reconstruct" and isinstance(fields.get("options", {}), dict):  # cleaning has tests of its own
+            fields["options"] = {"clean": False, **fields.get("options", {})}
         self.send_raw(json.dumps({"type": kind, "id": identifier, **fields}).encode() + b"\n")
 
     def send_raw(self, data: bytes) -> None:
