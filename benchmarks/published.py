@@ -112,17 +112,20 @@ class _Work:
 
     def flop(self) -> tuple[dict[str, int], dict[str, int]]:
         """Floating-point operations of all matrix products and convolutions, by stage and by type."""
+        import torch
         from torch.utils._python_dispatch import TorchDispatchMode
         from torch.utils.flop_counter import flop_registry
 
         by_stage: Counter[str] = Counter()
         by_type: Counter[str] = Counter()
         costs, stage = self.reconstructor.costs, ["other"]
+        in_place = {torch.ops.aten.addmm_: torch.ops.aten.addmm}
 
         class Count(TorchDispatchMode):
             def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
                 result = function(*args, **(kwargs or {}))
-                formula = flop_registry.get(function._overloadpacket)
+                packet = function._overloadpacket
+                formula = flop_registry.get(in_place.get(packet, packet))
                 if formula is not None:
                     number = formula(*args, **(kwargs or {}), out_val=result)
                     by_stage[stage[0]] += number
@@ -136,11 +139,13 @@ class _Work:
             return measured(name)
 
         costs.stage = named  # type: ignore[method-assign]
+        self.reconstructor.concurrent = False  # the counter sees this thread alone
         try:
             with Count():
                 self.frame()
         finally:
             costs.stage = measured  # type: ignore[method-assign]
+            self.reconstructor.concurrent = True
         return {name: by_stage[name] for name in costs.stages}, dict(by_type)
 
 

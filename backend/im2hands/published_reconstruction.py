@@ -6,6 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -25,6 +26,7 @@ from .precision import Precision, pair_precision
 from .published_fields import HandLogits, PublishedField, even_points
 from .published_surface import Parts, TrackedHand
 from .reconstruction import HandMesh, Reconstructor, bones_of, check_voxel, hand_mesh
+from .side_by_side import side_by_side
 from .stage_costs import StageCosts
 from .surface import Surface, extract_surfaces
 from .weights import weights_folder
@@ -74,6 +76,9 @@ class PublishedReconstructor:
             comparison. costs: collects what the stages cost. fallback: makes the meshes of a frame whose hands do not
             lie in the picture, from the keypoints alone; without one such a frame is an error.
 
+    Attributes:
+        concurrent: work on both hands at the same time where the device is a CPU.
+
     Raises:
         InputError: a voxel that is not possible.
     """
@@ -91,6 +96,7 @@ class PublishedReconstructor:
         self.device, self.voxel_m = device, voxel_m
         self.provenance = provenance or {}
         self.costs = costs or StageCosts()
+        self.concurrent = True
         self._fallback = fallback
         self._network = network.to(device).eval()
         self._exact, self._dense = precision == "exact", dense
@@ -130,7 +136,7 @@ class PublishedReconstructor:
             if self._dense and not refine:
                 surfaces = extract_surfaces(field, self.voxel_m, self.device, dense=True)
             else:
-                surfaces = [hand.initial_surface(for_anchors=refine) for hand in tracked]
+                surfaces = self._each([partial(hand.initial_surface, for_anchors=refine) for hand in tracked])
             cost.queries += sum(surface.queries for surface in surfaces)
         if refine:
             surfaces = self._refined(cast(RefinedOccupancy, self._network), seen, surfaces, tracked)
@@ -199,12 +205,17 @@ class PublishedReconstructor:
                 field = PublishedField(seen.bones, seen.positions, networks, threshold)
                 results = extract_surfaces(field, self.voxel_m, self.device, dense=True)
             else:
-                results = [
-                    hand.refined_surface(refined(side), threshold)
-                    for side, hand in zip(seen.sides, tracked, strict=True)
-                ]
+                results = self._each(
+                    [
+                        partial(hand.refined_surface, refined(side), threshold)
+                        for side, hand in zip(seen.sides, tracked, strict=True)
+                    ]
+                )
             cost.queries += sum(surface.queries for surface in results)
         return results
+
+    def _each(self, work: Sequence[Callable[[], Surface]]) -> list[Surface]:
+        return side_by_side(work, self.device) if self.concurrent else [call() for call in work]
 
 
 def load_published_reconstructor(
