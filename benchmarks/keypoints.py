@@ -18,6 +18,7 @@ from im2hands.errors import Im2HandsError
 from im2hands.frames import Frame, Source, open_source
 from im2hands.hands import KEYPOINT_COUNT, KEYPOINT_PARENTS, Camera
 from im2hands.keypoints import HandBoxes, HandDetection, lift, make_provider
+from im2hands.options import PROVIDERS
 
 FIELD_OF_VIEW = 50.0
 COLOURS = {"left": (70, 90, 255), "right": (60, 220, 60)}
@@ -50,6 +51,7 @@ def main() -> int:
     """Run over what the arguments name; returns an exit code as the command line does."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inputs", nargs="+", type=Path, help="pictures, folders of pictures, or one clip")
+    parser.add_argument("--keypoints", default="auto", choices=PROVIDERS, help="which provider (default: auto)")
     parser.add_argument("--no-crop-search", action="store_true")
     parser.add_argument("--hand-boxes", type=Path)
     parser.add_argument("--step", type=int, default=1, help="every n-th frame of a clip")
@@ -71,7 +73,9 @@ def run(source: Source, arguments: argparse.Namespace) -> None:
     """Detect in all frames, print the figures, write the sheet."""
     boxes = HandBoxes.read(arguments.hand_boxes) if arguments.hand_boxes else None
     video = source.kind == "video"
-    provider = make_provider(video=video, crop_search=not arguments.no_crop_search, hand_boxes=boxes)
+    provider = make_provider(
+        arguments.keypoints, video=video, crop_search=not arguments.no_crop_search, hand_boxes=boxes
+    )
     frames: list[Frame] = []
     found: list[list[HandDetection]] = []
     seconds: list[float] = []

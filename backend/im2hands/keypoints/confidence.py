@@ -20,7 +20,7 @@ WITHIN_M = 0.010
 TABLE = "keypoint_confidence.json"
 _FORMAT = "im2hands-keypoint-confidence-1"
 # Sources without measurements of their own, and whose they share.
-_SHARED = {"tracking": "crop_search", "boxes": "crop_search", "palm_seed": "crop_search"}
+_SHARED = {"tracking": "palm_seed", "boxes": "palm_seed", "crop_search": "palm_seed", "palm_seed": "mediapipe"}
 _BINS, _FEWEST = 16, 60
 
 

@@ -1,4 +1,4 @@
-"""Hands from MediaPipe's tasks API: up to two, stills or video."""
+"""Hands from MediaPipe's tasks API, stills or video."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from .native_log import quiet_start
 from .provider import HandDetection
 
 MINIMUM_CONFIDENCE = 0.5
+# In a photo hands of several people are told apart afterwards; in a clip every further one costs MediaPipe a search of
+# the whole frame.
+_HANDS_IN_PHOTO, _HANDS_IN_CLIP = 4, 2
 
 
 class MediaPipeProvider:
-    """Finds up to two hands with MediaPipe's HandLandmarker; sides as MediaPipe names them.
+    """Finds up to four hands in a photo, two in a clip, with MediaPipe's HandLandmarker; sides as MediaPipe names them.
 
     Two hands may come out with the same side; :func:`im2hands.keypoints.sides.resolve_sides` settles that.
 
@@ -49,7 +52,7 @@ class MediaPipeProvider:
         options = vision.HandLandmarkerOptions(
             base_options=BaseOptions(model_asset_buffer=task),
             running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
-            num_hands=2,
+            num_hands=_HANDS_IN_CLIP if video else _HANDS_IN_PHOTO,
             min_hand_detection_confidence=MINIMUM_CONFIDENCE,
             min_hand_presence_confidence=MINIMUM_CONFIDENCE,
             min_tracking_confidence=MINIMUM_CONFIDENCE,

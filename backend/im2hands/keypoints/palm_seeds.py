@@ -12,7 +12,7 @@ from .palm_pictures import palm_frame
 from .palm_reader import PalmReading, PalmsSeen
 from .provider import HandDetection, Way
 from .second_look import SecondLook, look_again
-from .sides import evidence, log_odds, outline_distance, palm_length, with_side
+from .sides import evidence, log_odds, outline_distance, palm_centre, palm_length, with_side
 
 SOURCE = "network"
 """Source of hands whose keypoints the two-hand network gives itself."""
@@ -31,11 +31,16 @@ _GAP = 0.55
 _SAME = 0.75
 # A crop's hand with this much of an outline on a known hand is that hand.
 _KNOWN_HAND = 0.2
-ACCEPT = 0.3
+ACCEPT = 0.2
+# Logarithm (base 2) of the ratio of one person's two palms in a picture.
+_LARGEST_RATIO = 1.0
 # What the two-hand network says of sides counts this much beside the landmark network, log odds.
 _SIDE_WEIGHT, _LARGEST_SIDE = 1.0, 4.0
-# Keypoints that only the two-hand network gives: a hand this sure at least.
-FILL = 0.5
+# Keypoints that only the two-hand network gives: a hand this sure at least, where it is asked alone and beside others.
+# In photographs of one hand it sees second ones up to 0.8.
+FILL_ALONE, FILL_BESIDE = 0.55, 0.85
+# Its palm lies at least this far (palm lengths) from that of a known hand.
+_PALMS_APART = 0.2
 
 
 @dataclass(frozen=True)
@@ -178,15 +183,29 @@ def complete(
         if len(found) >= 2:
             break
         seeded = read_fingers(network, image, reading, found)
-        if seeded is not None and seeded.value >= ACCEPT:
+        if seeded is not None and seeded.value >= ACCEPT and all(_one_size(hand, seeded.look) for hand in found):
             found.append(seeded.detection())
     return found
 
 
-def fill(hands: Sequence[HandDetection], seen: PalmsSeen) -> list[HandDetection]:
-    """The known hands and, for one that no network but the two-hand network sees, its own keypoints; at most two."""
+def _one_size(hand: HandDetection, look: SecondLook) -> bool:
+    """Whether both could be one person's hands."""
+    return abs(float(np.log2(palm_length(look.pixels) / palm_length(hand.pixels)))) < _LARGEST_RATIO
+
+
+def _covers(hand: HandDetection, reading: PalmReading) -> bool:
+    """Whether the reading is rather the known hand, badly told, than another one over it."""
+    apart = float(np.linalg.norm(palm_centre(hand.pixels) - palm_centre(reading.pixels))) / reading.size
+    return apart < _PALMS_APART or outline_distance(hand.pixels, reading.pixels) < _KNOWN_HAND
+
+
+def fill(hands: Sequence[HandDetection], seen: PalmsSeen, least: float) -> list[HandDetection]:
+    """The known hands and, for one that no network but the two-hand network sees, its own keypoints; at most two.
+
+    ``least`` is the presence from which on a reading counts.
+    """
     found = list(hands)
     for reading in unmatched(hands, seen):
-        if len(found) < 2 and reading.presence >= FILL:
+        if len(found) < 2 and reading.presence >= least and not any(_covers(hand, reading) for hand in found):
             found.append(own_detection(reading))
     return found

@@ -21,6 +21,8 @@ _LARGEST_LOG_ODDS = 4.0
 SAME_HAND = 0.25
 # A side this certain is not given up because the other hand claims it too: then it is another person's hand.
 _CERTAIN = 5.0
+# Of many hands, two that are this much farther apart (in palms), or of one side, must be surer by 1 to be a person's.
+_PER_PALM_APART, _ONE_SIDE = 0.1, 0.7
 # A track's evidence fades by this factor a frame; a hand farther than this (in palms) from a track is another hand.
 _MEMORY = 0.9
 _LARGEST_EVIDENCE = 20.0
@@ -104,6 +106,21 @@ def without_doubles(detections: Sequence[HandDetection]) -> list[HandDetection]:
         if all(outline_distance(detection.pixels, other.pixels) > SAME_HAND for other in kept):
             kept.append(detection)
     return kept
+
+
+def one_persons(detections: Sequence[HandDetection]) -> list[HandDetection]:
+    """Of more than two hands those two that are most likely one person's: sure, near, of one size, of both sides."""
+    if len(detections) <= 2:
+        return list(detections)
+
+    def together(a: HandDetection, b: HandDetection) -> float:
+        palms = float(palm_length(a.pixels)), float(palm_length(b.pixels))
+        apart = float(np.linalg.norm(palm_centre(a.pixels) - palm_centre(b.pixels))) / max(palms)
+        sizes = abs(float(np.log2(palms[1] / palms[0])))
+        return a.score + b.score - _PER_PALM_APART * apart - sizes - _ONE_SIDE * (a.side == b.side)
+
+    pairs = [(a, b) for k, a in enumerate(detections) for b in detections[k + 1 :]]
+    return list(max(pairs, key=lambda pair: together(*pair)))
 
 
 def resolve_sides(detections: Sequence[HandDetection], right: Sequence[float]) -> list[HandDetection]:

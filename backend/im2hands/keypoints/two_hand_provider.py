@@ -14,7 +14,7 @@ from .crop_search import beside, quality, search
 from .hand_boxes import HandBoxes
 from .landmark_network import LandmarkNetwork, crops_around
 from .palm_reader import PalmReader, PalmsSeen
-from .palm_seeds import complete, fill, match, with_sides
+from .palm_seeds import FILL_ALONE, FILL_BESIDE, complete, fill, match, with_sides
 from .provider import HandDetection, KeypointProvider
 from .search_cache import SearchCache, search_key
 from .second_look import look_again
@@ -22,6 +22,7 @@ from .sides import (
     SAME_HAND,
     SideTracker,
     evidence,
+    one_persons,
     outline_distance,
     palm_length,
     resolve_sides,
@@ -37,8 +38,9 @@ MOVED = 0.15
 FOLLOW = 0.4
 # In a clip a search that found nothing new is not repeated for this many frames, then twice as many, up to the last.
 FIRST_PAUSE, LONGEST_PAUSE = 4, 32
-# A further hand that the two-hand network sees this surely is another person's, and the person is told of it.
+# A further hand that is seen this surely is another person's, and the person is told of it.
 SURE_HAND = 0.6
+SURE_READING = 0.85
 OTHER_PEOPLE = "More hands are in the picture than one person's; those of one person were taken."
 
 
@@ -108,10 +110,12 @@ class TwoHandProvider:
             self._tracker.follow(hands)
             return hands
         seen = self._palms_seen(frame.image, hands)
-        hands = complete(self._network, frame.image, with_sides(_of_one_person(hands, seen), seen), seen)
+        crowd = sum(hand.score > SURE_HAND for hand in hands) > 2
+        hands = with_sides(one_persons(_of_one_person(hands, seen)), seen)
+        hands = complete(self._network, frame.image, hands, seen)
         if len(hands) < 2 and self._tasks is not None and self._crop_search and self._search_is_due(len(hands)):
             hands = self._searched(frame.image, hands)
-        hands = fill(hands, seen)
+        hands = fill(hands, seen, FILL_BESIDE if self._tasks is not None else FILL_ALONE)
         self._last_count = len(hands)
         if len(hands) == 2:
             self._pause, self._next_pause = 0, FIRST_PAUSE
@@ -119,7 +123,8 @@ class TwoHandProvider:
             found = self._tracker.update(hands, previous)
         else:
             found = resolve_sides(hands, [evidence(hand) for hand in hands])
-        return _noted(found, len(found) < len(hands) or any(hand.presence > SURE_HAND for hand in seen.others))
+        crowd |= len(found) < len(hands) or any(hand.presence > SURE_READING for hand in seen.others)
+        return _noted(found, crowd)
 
     def close(self) -> None:
         """Release MediaPipe and the network."""
@@ -194,7 +199,7 @@ class TwoHandProvider:
 
 def _of_one_person(hands: list[HandDetection], seen: PalmsSeen) -> list[HandDetection]:
     """The hands without those of other people, where the two-hand network is sure of one person's two hands."""
-    if not seen.others or len(seen.hands) < 2 or min(hand.presence for hand in seen.hands) < SURE_HAND:
+    if not seen.others or len(seen.hands) < 2 or min(hand.presence for hand in seen.hands) < SURE_READING:
         return hands
     return [hand for hand, reading in zip(hands, match(hands, seen), strict=True) if reading is not None]
 

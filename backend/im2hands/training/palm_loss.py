@@ -20,8 +20,8 @@ POINTS = 3
 # How far the points and the palms along which hands are read lie beside the true ones: palm lengths, log size, radians.
 _POINT_JITTER, _CENTRE_JITTER, _SIZE_JITTER, _TURN_JITTER = 0.25, 0.15, 0.15, 0.3
 WEIGHTS = {
-    "heat": 1.0, "mask": 0.5, "palm": 0.5, "up": 0.5, "size": 1.0, "side": 0.5, "other": 0.5,
-    "keypoints": 1.0, "depth": 0.5, "hand_side": 0.5, "hand": 0.3, "hand_size": 0.5, "way": 0.15,
+    "heat": 1.0, "mask": 0.5, "palm": 0.5, "up": 0.5, "size": 1.0, "side": 0.7, "other": 0.5,
+    "keypoints": 1.0, "depth": 0.5, "hand_side": 1.0, "hand": 0.3, "hand_size": 0.5, "way": 0.15,
 }  # fmt: skip
 
 

@@ -16,6 +16,8 @@ HEAT_RADIUS = 0.35
 """Standard deviation of a palm's spot on the heat map, palm lengths; 3.5 to 8 pixels."""
 
 _SPOT = (3.5, 8.0)
+# Share of the samples that are zooms on the hands: in whole pictures few hands are large enough to show their side.
+_ZOOMED = 0.8
 # A palm further than this outside the picture (shares of its side) is no palm any more.
 _OUTSIDE = 0.35
 
@@ -67,13 +69,13 @@ def targets(keypoints: np.ndarray, intrinsics: np.ndarray, affine: np.ndarray, f
 def random_affine(size: tuple[int, int], boxes: np.ndarray | None, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
     """A random similarity from a picture (width, height) to the network's, and whether it mirrors.
 
-    Half of the time the whole picture, else a zoom on the hands whose corners are ``boxes`` (2, 2), low and high.
+    Now and then the whole picture, else a zoom on the hands whose corners are ``boxes`` (2, 2), low and high.
     """
     width, height = size
     low, high = np.zeros(2), np.array([width, height], dtype=np.float64)
     zoom = float(TRAINED_PIXELS / max(width, height)) * float(np.exp(rng.uniform(-0.25, 0.3)))
     centre = (low + high) / 2 - 0.5
-    if boxes is not None and rng.random() < 0.55:
+    if boxes is not None and rng.random() < _ZOOMED:
         extent = max(float((boxes[1] - boxes[0]).max()), 8.0)
         zoom = TRAINED_PIXELS / extent * float(rng.uniform(0.35, 0.85))
         centre = boxes.mean(axis=0) + rng.uniform(-0.2, 0.2, 2) * extent

@@ -52,7 +52,7 @@ def test_the_truth_is_found_wherever_it_lies(scenes: list[Scene]) -> None:
     assert (report["two_hand_pictures"], report["both_found"], report["both_found_right_sides"]) == (1, 1.0, 1.0)
     assert report["hands_found"] == 1.0 and report["invented_hands"] == 0
     assert report["picture_error_palms"] < 1e-6 and report["mpjpe_mm"] < 14  # the fit to a usual hand
-    assert report["hand_distance_error_mm"] < 100 and report["sources"] == {"mediapipe": 3}
+    assert report["hand_distance_error_mm"] < 250 and report["sources"] == {"mediapipe": 3}
     assert sum(row["keypoints"] for row in report["calibration"]) == 60
 
 

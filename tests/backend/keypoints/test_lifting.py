@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from im2hands.hands import KEYPOINT_PARENTS, Camera
 from im2hands.keypoints import DEFAULT_PALM_M, HandDetection, lift
+from im2hands.keypoints.confidence import Calibration
 from im2hands.keypoints.kinematics import ANGLE_LIMITS, REST, USUAL_STRETCH, HandPose
 from im2hands.keypoints.lifting import place
 
@@ -149,10 +150,10 @@ def test_confidence_falls_where_shape_and_pixels_disagree_and_outside_the_pictur
     hand = seen_hand("right", (320, 240))
     moved = hand.pixels.copy()
     moved[8] += (0, -60)
-    lifted = lift([replace(hand, pixels=moved)], CAMERA).right
+    lifted = lift([replace(hand, pixels=moved)], CAMERA, calibration=Calibration({})).right
     assert lifted is not None
     assert lifted.confidence[8] < 0.5 * np.median(lifted.confidence)
     assert ((lifted.confidence >= 0) & (lifted.confidence <= 1)).all()
-    cut = lift([seen_hand("right", (320, 20))], CAMERA).right
+    cut = lift([seen_hand("right", (320, 20))], CAMERA, calibration=Calibration({})).right
     assert cut is not None
     assert cut.confidence[12] < 0.6 * cut.confidence[0]

@@ -90,7 +90,7 @@ def test_a_palm_where_no_hand_is_is_searched_on_and_gets_its_own_keypoints_if_it
         hands = provider.detect(frame_of(image))
         assert [hand.source for hand in hands] == expected
     assert no_search == [1, 1]
-    [left, _] = fill(photo_hands[:1], palms.seen) and [own_detection(palms.seen.hands[1]), None]
+    [left, _] = fill(photo_hands[:1], palms.seen, 0.85) and [own_detection(palms.seen.hands[1]), None]
     assert left is not None and left.confidence.max() < 0.2 and left.score == pytest.approx(0.2)
 
 
@@ -122,7 +122,7 @@ def test_hands_of_two_people_give_one_persons_and_a_note(
     monkeypatch.setattr(TwoHandProvider, "_checked", lambda self, image, hand: hand)
     mine = [seen_hand("right", (100, 100), 30, 0.9), seen_hand("left", (220, 100), 30, 0.9)]
     theirs = [seen_hand("right", (400, 300), 30, 0.95), seen_hand("left", (520, 300), 30, 0.95)]
-    palms = FakePalms([reading_of(hand) for hand in mine], [reading_of(hand, 0.7) for hand in theirs])
+    palms = FakePalms([reading_of(hand) for hand in mine], [reading_of(hand, 0.88) for hand in theirs])
     image = np.full((400, 640, 3), 120, np.uint8)
     # MediaPipe gives one hand of each person, surer of the other person's.
     tasks = NoTasks([replace(mine[0], score=0.9), replace(theirs[1], score=0.9)])

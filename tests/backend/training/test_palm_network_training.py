@@ -22,7 +22,16 @@ from im2hands.training.runner import Runner
 from scene_pictures import make_set
 
 TINY = replace(
-    RECIPE, steps=4, batch=2, held_out=2, frozen_blocks=15, seed=5, warmup=0, log_every=2, checkpoint_every=2
+    RECIPE,
+    steps=4,
+    batch=2,
+    held_out=2,
+    frozen_blocks=15,
+    easy_steps=2,
+    seed=5,
+    warmup=0,
+    log_every=2,
+    checkpoint_every=2,
 )
 
 
