@@ -79,6 +79,7 @@ class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
         elif settings.camera == "file":
             layout.prop(settings, "camera_file", text="File")
         layout.prop(settings, "voxel_mm")
+        layout.prop(settings, "refine")
         layout.prop(settings, "clean")
         if settings.clean:
             column = layout.column(align=True)

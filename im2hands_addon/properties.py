@@ -82,6 +82,12 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
         max=10.0,
         precision=2,
     )
+    refine: bpy.props.BoolProperty(
+        name="Refine from the Picture",
+        description="Let the picture and the other hand correct the surface, where both hands are seen. Several times "
+        "slower, and a little rougher",
+        default=False,
+    )
     clean: bpy.props.BoolProperty(
         name="Rigged Hands",
         description="Make meshes of fixed topology with a rig and clean motion once all frames are done",
@@ -151,6 +157,8 @@ def options_of(settings: Im2HandsSettings) -> dict[str, object]:
     }
     if settings.mirrored:
         options["mirrored"] = True
+    if settings.refine:
+        options["stage"] = "refined"
     if settings.use_range:
         options["frames"] = f"{settings.frame_start}-{max(settings.frame_start, settings.frame_end)}"
     if settings.keypoints == "file":

@@ -234,7 +234,7 @@ def test_frames_that_cannot_be_made(refined_network) -> None:
     )
     with pytest.raises(FrameError, match="right hand lies outside the picture"):
         reconstructor.reconstruct(FRAME, CAMERA, TwoHands(_hand("left"), far))
-    own = load_reconstructor("bundled", **OPTIONS, stage="initial")  # type: ignore[arg-type]
+    own = load_reconstructor("bundled", **OPTIONS)  # type: ignore[arg-type]
     assert isinstance(own, Reconstructor)
     helped = PublishedReconstructor(refined_network, device=CPU, voxel_m=VOXEL, refine=True, fallback=own)
     hands = TwoHands(_hand("left"), far)
@@ -303,7 +303,7 @@ def test_the_weights_decide(folders, initial, weights, stage, network, done) -> 
 
 def test_weights_that_lack_the_stage(folders, tmp_path) -> None:
     assert isinstance(load_reconstructor("bundled", **OPTIONS), Reconstructor)
-    for weights in ("bundled", folders / "halo", folders / "initial"):
+    for weights in (folders / "halo", folders / "initial"):
         with pytest.raises(WeightsError, match="hold no refinement network"):
             load_reconstructor(weights, **OPTIONS, stage="refined")
     with pytest.raises(WeightsError, match="of initial_occupancy, not of refined_occupancy"):
@@ -332,3 +332,18 @@ def test_the_command_line_refines(folders, refined, tmp_path, capsys) -> None:
     assert {hand["keypoints"] for hand in header["frames"][0]["hands"].values()} == {"refined"}
     with np.load(next((tmp_path / "take").rglob("*000001*.npz"))) as arrays:
         assert np.abs(arrays["left_vertices"] - refined["left"].vertices).max() < 1e-5
+
+
+def test_the_bundled_networks_refine_a_photo() -> None:
+    """Both stages with the weights that ship: closed hands around their keypoints, each its own."""
+    from im2hands.weights import BUNDLED, list_weights
+
+    assert {"image_encoder", "refined_occupancy", "aligned_occupancy"} <= {w.name for w in list_weights(BUNDLED)}
+    own = load_reconstructor("bundled", **OPTIONS).reconstruct(FRAME, CAMERA, BOTH)  # type: ignore[arg-type]
+    for stage in ("initial", "refined"):
+        loaded = load_reconstructor("bundled", **OPTIONS, stage=stage)  # type: ignore[arg-type]
+        assert isinstance(loaded, PublishedReconstructor) and loaded.provenance["stage"] == stage
+        assert {"image_encoder", "refined_occupancy", "part_occupancy"} == set(loaded.provenance["weights"])
+        for side, mesh in loaded.reconstruct(FRAME, CAMERA, BOTH).items():
+            assert 1e-4 < _volume(mesh) < 8e-4
+            assert 1e-5 < _distance(mesh, own[side]) < 0.004
