@@ -75,8 +75,8 @@ def test_keypoints_that_make_no_hand(reconstructor):
         reconstructor.reconstruct(None, CAMERA, TwoHands(right=_hand("right", np.full((21, 3), np.nan))))
 
 
-def test_impossible_requests():
+def test_impossible_requests(tmp_path):
     with pytest.raises(InputError, match="voxel"):
         load_reconstructor("bundled", device=CPU, voxel_m=0.0)
     with pytest.raises(WeightsError, match="refinement"):
-        load_reconstructor("bundled", device=CPU, voxel_m=0.003, stage="refined")
+        load_reconstructor(tmp_path, device=CPU, voxel_m=0.003, stage="refined")

@@ -17,11 +17,13 @@ from safetensors.torch import save_file
 
 def test_the_bundled_weights_are_complete():
     infos = list_weights()
-    assert [info.name for info in infos] == [NAME, "two_hand_network"]
+    seeing = ["aligned_occupancy", "image_encoder"]
+    assert [info.name for info in infos] == [*seeing, NAME, "refined_occupancy", "two_hand_network"]
     assert all(info.found and not info.problem for info in infos)
-    card = infos[0].card
-    for field in ("data", "licence", "recipe", "figures", "date", "sha256"):
-        assert card.get(field), f"the card lacks {field}"
+    for info in infos:
+        for field in ("data", "licence", "recipe", "figures", "date", "sha256"):
+            assert info.card.get(field), f"the card of {info.name} lacks {field}"
+    assert sum(info.path.stat().st_size for info in infos) < 40e6
 
 
 def test_weights_round_trip(tmp_path):
