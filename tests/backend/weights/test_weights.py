@@ -68,6 +68,8 @@ def test_cut_off_and_foreign_weights(tmp_path):
 def test_a_card_that_cannot_be_read(tmp_path):
     shutil.copytree(BUNDLED, tmp_path, dirs_exist_ok=True)
     (tmp_path / f"{NAME}.json").write_text("{", encoding="utf-8")
-    assert "card" in list_weights(tmp_path)[0].problem
+    (own,) = (info for info in list_weights(tmp_path) if info.name == NAME)
+    assert "card" in own.problem
     (tmp_path / f"{NAME}.json").write_text(json.dumps({"sha256": "0"}), encoding="utf-8")
-    assert "damaged or changed" in list_weights(tmp_path)[0].problem
+    (own,) = (info for info in list_weights(tmp_path) if info.name == NAME)
+    assert "damaged or changed" in own.problem
