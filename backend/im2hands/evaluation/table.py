@@ -190,7 +190,7 @@ def _result(
 ) -> Result:  # fmt: skip
     measured, found = [], {}
     for side in SIDES:
-        hand = getattr(hands, side)
+        hand = hands.get(side)
         if side not in scene.meshes or side not in meshes or hand is None:
             continue
         mesh = Mesh(np.asarray(meshes[side].vertices, np.float64), meshes[side].faces)

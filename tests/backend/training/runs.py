@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+from im2hands.networks.configuration import Configuration
+from im2hands.weights.compact import save_encoder, save_network
+
 SMALL = """
 base = "compact"
 [network]
@@ -34,3 +38,13 @@ def small_config(folder: Path, extra: str = "") -> Path:
 def rows(folder: Path) -> list[str]:
     """The rows of a run's log."""
     return (folder / "log.csv").read_text(encoding="utf-8").splitlines()
+
+
+def untrained_initial(folder: Path, sizes: Configuration) -> Path:
+    """An initial network and its encoder as their training leaves them, but for the training; the folder."""
+    torch.manual_seed(0)
+    encoder = sizes.make_encoder()
+    assert encoder is not None
+    digest = save_encoder(encoder, sizes, folder, {})
+    save_network("initial_occupancy", sizes.make_initial(encoder), sizes, digest, folder, {})
+    return folder

@@ -12,9 +12,8 @@ from im2hands.cli import main
 from im2hands.networks.aligned_image import AlignedImage
 from im2hands.networks.configuration import compact
 from im2hands.networks.initial_occupancy import InitialOccupancy
-from im2hands.weights.compact import save_encoder, save_network
 from im2hands.weights.published import load_network
-from runs import small_config
+from runs import small_config, untrained_initial
 from safetensors.torch import load_file
 from scene_pictures import make_set
 
@@ -43,13 +42,7 @@ def test_a_query_sees_its_own_place_in_the_picture() -> None:
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An initial network and its encoder, as their training leaves them."""
-    folder = tmp_path_factory.mktemp("start")
-    torch.manual_seed(0)
-    encoder = SIZES.make_encoder()
-    assert encoder is not None
-    digest = save_encoder(encoder, SIZES, folder, {})
-    save_network("initial_occupancy", SIZES.make_initial(encoder), SIZES, digest, folder, {})
-    return folder
+    return untrained_initial(tmp_path_factory.mktemp("start"), SIZES)
 
 
 def test_training_on_the_encoder_of_the_initial_network(start: Path, tmp_path: Path, capfd) -> None:

@@ -23,8 +23,7 @@ from im2hands.training.keypoint_refinement import COMPACT, PUBLISHED, KeypointRe
 from im2hands.training.runner import Runner
 from im2hands.training.scene_batches import aligned
 from im2hands.weights import bench as bench_weights
-from im2hands.weights.compact import save_encoder, save_network
-from runs import rows, small_config
+from runs import rows, small_config, untrained_initial
 from safetensors.torch import load_file
 from scene_pictures import make_scene, make_set
 
@@ -43,13 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An initial network and its encoder, as their training leaves them."""
-    folder = tmp_path_factory.mktemp("start")
-    torch.manual_seed(0)
-    encoder = SIZES.make_encoder()
-    assert encoder is not None
-    digest = save_encoder(encoder, SIZES, folder, {})
-    save_network("initial_occupancy", SIZES.make_initial(encoder), SIZES, digest, folder, {})
-    return folder
+    return untrained_initial(tmp_path_factory.mktemp("start"), SIZES)
 
 
 @pytest.fixture(autouse=True)
