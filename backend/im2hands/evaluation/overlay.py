@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import cv2
@@ -75,12 +75,15 @@ def draw_meshes(
     return cv2.addWeighted(drawn, opacity, image, 1 - opacity, 0)
 
 
-def side_view(meshes: Mapping[Side, Mesh], size: int, angle: float = 90.0) -> np.ndarray:
+def side_view(
+    meshes: Mapping[Side, Mesh], size: int, angle: float = 90.0, around: Iterable[Mesh] | None = None
+) -> np.ndarray:  # fmt: skip
     """The meshes alone, seen from the side.
 
     Args:
         meshes: camera frame, metres. size: pixels a side. angle: degrees turned about the vertical axis; 90 looks at
-            the photo's left from its right.
+            the photo's left from its right. around: what fills the picture, so that several views can be compared;
+            None for the meshes themselves.
 
     Returns:
         (size, size, 3) uint8.
@@ -88,7 +91,7 @@ def side_view(meshes: Mapping[Side, Mesh], size: int, angle: float = 90.0) -> np
     blank = np.full((size, size, 3), _BACKGROUND, np.uint8)
     if not meshes:
         return blank
-    everything = np.concatenate([np.asarray(mesh.vertices, np.float64) for mesh in meshes.values()])
+    everything = np.concatenate([np.asarray(mesh.vertices, np.float64) for mesh in around or meshes.values()])
     centre = (everything.min(0) + everything.max(0)) / 2
     reach = float(np.linalg.norm(everything - centre, axis=1).max())
     c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))

@@ -6,17 +6,26 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from im2hands.cli import main
 from im2hands.errors import InputError
-from im2hands.evaluation.table import (
+from im2hands.evaluation.held_out import TrueScene
+from im2hands.evaluation.overlay import COLOURS
+from im2hands.evaluation.table_page import SIZE, notable
+from im2hands.evaluation.table_rows import (
     Result,
+    RowKey,
     append_result,
     format_table,
     missed_targets,
     read_results,
     summarise,
 )
+from im2hands.evaluation.table_scene import ExactKeypoints, attempts
+from im2hands.frames import Frame
+from im2hands.hands import Camera, RefinedHands, Side, TwoHands
 from scene_pictures import make_set
 
 NAN = float("nan")
@@ -96,3 +105,86 @@ def test_the_command_measures_a_world_and_goes_on(tmp_path: Path, capsys: pytest
     assert len((tmp_path / "out" / "results-1-of-1.jsonl").read_text().splitlines()) == 2
     assert main([*arguments, "--methods", "magic"]) == 2
     assert "no row 'magic'" in capsys.readouterr().err
+
+    results = (tmp_path / "out" / "results-1-of-1.jsonl").read_bytes()
+    page = tmp_path / "page.png"
+    assert main([*arguments, "--page", str(page)]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == [row]
+    assert (tmp_path / "out" / "results-1-of-1.jsonl").read_bytes() == results
+    best, worst = cells(page)
+    for cell in (best, worst):
+        photo, overlay, side, truth = (colourful(cell[:, k * SIZE : (k + 1) * SIZE]) for k in range(4))
+        assert min(overlay["left"], overlay["right"]) > 0.02 + max(photo["left"], photo["right"])
+        for hand in ("left", "right"):
+            assert 0.6 < side[hand] / truth[hand] < 1.7
+    assert not np.array_equal(best, worst)
+
+
+def cells(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The pictures of both scenes of a page with one row: two lines of text, pictures, two lines of text."""
+    page = cv2.imread(str(path))[..., ::-1]
+    top = 2 * 18 + 8
+    assert page.shape[0] == top + SIZE + top + 8
+    pictures = page[top : top + SIZE]
+    return pictures[:, : 4 * SIZE], pictures[:, 4 * SIZE + 8 : 8 * SIZE + 8]
+
+
+def colourful(picture: np.ndarray) -> dict[str, float]:
+    """Share of a picture that has each hand's colour, whatever the shade."""
+    values = picture.astype(float)
+    shares = {}
+    for side, colour in COLOURS.items():
+        direction = np.array(colour) / np.linalg.norm(colour)
+        cosine = values @ direction / np.maximum(np.linalg.norm(values, axis=-1), 1)
+        shares[side] = float(((cosine > 0.985) & (np.ptp(values, axis=-1) > 60)).mean())
+    return shares
+
+
+def test_the_page_shows_the_best_the_median_and_the_worst() -> None:
+    exact = [result(k, iou=[iou, 0.9]) for k, iou in enumerate((0.5, 0.9, 0.7, 0.8))]
+    assert {name: r.scene for name, r in notable(exact).items()} == {"best": 1, "median": 2, "worst": 0}
+    # Predicted keypoints: by their error, and a hand that is missing is worse than one that is far off.
+    found = [
+        result(0, source="auto", iou=[0.9], mpjpe_mm=[1.0]), result(1, source="auto", mpjpe_mm=[9.0, 9.0]),
+        result(2, source="auto", mpjpe_mm=[4.0, 2.0]), result(3, source="auto", iou=[], mpjpe_mm=[]),
+        result(4, source="auto", mpjpe_mm=[5.0, 6.0]),
+    ]  # fmt: skip
+    assert {name: r.scene for name, r in notable(found).items()} == {"best": 2, "median": 1, "worst": 3}
+    assert list(notable(found[:2])) == ["best", "worst"] and list(notable(found[:1])) == ["best"]
+    assert notable([]) == {}
+
+
+@pytest.mark.parametrize(("name", "message"), [("page.txt", "is no picture"), ("nowhere/page.png", "no folder")])
+def test_a_page_that_cannot_be_written_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, message: str
+) -> None:
+    arguments = ["evaluate", "table", "--data", str(tmp_path), "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--page", str(tmp_path / name)]) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_rows_that_are_missing_are_measured_and_no_others() -> None:
+    """Refined keypoints are a row of their own, also where the unrefined ones were measured before."""
+    asked: list[str] = []
+
+    class Source(ExactKeypoints):
+        def hands(self, scene: TrueScene) -> TwoHands:
+            asked.append("keypoints")
+            return TwoHands()
+
+    class Nothing:
+        def reconstruct(self, frame: object, camera: object, hands: object) -> dict[Side, object]:
+            asked.append("meshes")
+            return {}
+
+        def refine(self, frame: object, camera: object, hands: TwoHands) -> RefinedHands:
+            asked.append("refinement")
+            return RefinedHands(hands)
+
+    camera = Camera.from_focal(500, 64, 64)
+    scene = TrueScene(3, Frame(3, 0.0, np.zeros((64, 64, 3), np.uint8), "x"), camera, {}, {}, "near")
+    wanted = {RowKey("auto", True, "halo")}
+    made = list(attempts(scene, {"halo": Nothing(), "refined": Nothing()}, {"auto": Source(), "network": Source()},
+                         Nothing(), wanted))  # fmt: skip
+    assert [attempt.key for attempt in made] == [RowKey("auto", True, "halo")]
+    assert asked == ["keypoints", "refinement", "meshes"]
