@@ -107,10 +107,12 @@ def _paint(vertices: dict, keypoints: np.ndarray, seed: int) -> tuple[np.ndarray
 
 
 def make_set(
-    folder: Path, count: int, points: int = 64, *, seed: int = 1, shard_size: int = 4, single: bool = False
-) -> Path:
-    """A set of ``count`` scenes; with ``single``, every second scene has one hand only."""
-    info = SetInfo(seed, shard_size, CROP_SIZE, points, ("beside",), {"made_by": "tests"})
+    folder: Path, count: int, points: int = 64, *, seed: int = 1, shard_size: int = 4, single: bool = False,
+    clip: int = 0,
+) -> Path:  # fmt: skip
+    """A set of ``count`` scenes; with ``single``, every second scene has one hand only; ``clip``: frames of a clip."""
+    about = {"made_by": "tests"} | ({"frames": clip} if clip else {})
+    info = SetInfo(seed, shard_size, CROP_SIZE, points, ("beside",), about)
     with SceneWriter(folder, info) as writer:
         for k in range(writer.count, count):
             present = ((True, False), (False, True))[k // 2 % 2] if single and k % 2 else (True, True)

@@ -20,6 +20,9 @@ from .measures import Mesh
 LEAST_INSIDE, LEAST_EXTENT = 0.9, 0.2
 """Share of keypoints inside the picture, and of its longer side that the hands take, for a scene to count."""
 
+CLIP_FPS = 30.0
+"""Frames a second of a set of clips."""
+
 
 @dataclass(frozen=True)
 class TrueScene:
@@ -70,7 +73,7 @@ def true_scenes(folder: Path, numbers: Iterable[int]) -> Iterator[TrueScene]:
         meshes = {side: Mesh(vertices[k].numpy(), hand_faces(model, k)) for side, k in there.items()}
         keypoints = {side: scene.keypoints[k].astype(np.float64) for side, k in there.items()}
         name = f"scene {number}"
-        frame = Frame(number, 0.0, scene.image(), name)
+        frame = Frame(number, number / CLIP_FPS, scene.image(), name)
         yield TrueScene(number, frame, camera, meshes, keypoints, scenes.info.modes[int(scene.mode)])
 
 

@@ -69,8 +69,14 @@ def measure_hand(
 
     own, other = canonical(truth, np.zeros(3)), canonical(found, shift)
     rng = np.random.default_rng(seed)
-    mpjpe = float(np.linalg.norm(keypoints + shift - true_keypoints, axis=1).mean())
-    return HandMeasures(_iou(own, other, rng), _chamfer(own, other, rng) * 1000, mpjpe * 1000)
+    iou, chamfer = _iou(own, other, rng), _chamfer(own, other, rng) * 1000
+    return HandMeasures(iou, chamfer, mpjpe_mm(true_keypoints, keypoints))
+
+
+def mpjpe_mm(true_keypoints: np.ndarray, keypoints: np.ndarray) -> float:
+    """Mean distance of one hand's keypoints (21, 3), metres, with the middle knuckles on each other; millimetres."""
+    shift = true_keypoints[MIDDLE_MCP] - keypoints[MIDDLE_MCP]
+    return float(np.linalg.norm(keypoints + shift - true_keypoints, axis=1).mean() * 1000)
 
 
 def gap_error_mm(true_keypoints: dict[Side, np.ndarray], keypoints: dict[Side, np.ndarray]) -> float:

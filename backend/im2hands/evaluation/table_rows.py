@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from .methods import METHODS as METHOD_NAMES
 
 SOURCES = ("exact", "mediapipe", "network", "auto")
 METHODS = tuple(METHOD_NAMES)
+RESULTS = "results*.jsonl"
 
 
 class RowKey(NamedTuple):
@@ -97,9 +98,20 @@ def summarise(results: Iterable[Result]) -> list[Row]:
     return rows
 
 
-def by_row(results: Iterable[Result]) -> dict[RowKey, list[Result]]:
+class HasRow(Protocol):
+    """What belongs to a row."""
+
+    @property
+    def key(self) -> RowKey:
+        """The row."""
+
+
+Of = TypeVar("Of", bound=HasRow)
+
+
+def by_row(results: Iterable[Of]) -> dict[RowKey, list[Of]]:
     """Results of each row, rows as they stand in the table."""
-    groups: dict[RowKey, list[Result]] = {}
+    groups: dict[RowKey, list[Of]] = {}
     for result in results:
         groups.setdefault(result.key, []).append(result)
     return dict(sorted(groups.items(), key=lambda item: item[0].place))
@@ -160,19 +172,25 @@ def format_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def read_results(folder: Path) -> list[Result]:
+Line = TypeVar("Line")
+
+
+def read_results(folder: Path, kind: type[Line], pattern: str = RESULTS) -> list[Line]:
     """Everything measured so far; a line cut off at the end of a file is left out.
+
+    Args:
+        folder: of the results. kind: :class:`Result`, or another dataclass. pattern: of the files' names.
 
     Raises:
         InputError: a file that holds something else.
     """
     results = []
-    for path in sorted(folder.glob("results*.jsonl")):
+    for path in sorted(folder.glob(pattern)):
         for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
             if not line.endswith("\n"):
                 continue
             try:
-                results.append(Result(**json.loads(line)))
+                results.append(kind(**json.loads(line)))
             except (ValueError, TypeError) as error:
                 raise InputError(
                     f"{path} does not hold results of this program: {error}.", "Give another --output."
@@ -180,8 +198,8 @@ def read_results(folder: Path) -> list[Result]:
     return results
 
 
-def append_result(path: Path, result: Result) -> None:
-    """Write one result at once; a line that an interruption cut off before is taken away."""
+def append_result(path: Path, result: Any) -> None:
+    """Write one result (a dataclass) at once; a line that an interruption cut off before is taken away."""
     with open(path, "a+b") as handle:
         handle.seek(0)
         handle.truncate(handle.read().rfind(b"\n") + 1)

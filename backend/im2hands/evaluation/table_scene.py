@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -62,19 +62,25 @@ class FoundKeypoints:
     """A provider's keypoints, lifted.
 
     Args:
-        name: of the provider.
+        name: of the provider. video: scenes come in order from one clip, and hands are followed.
     """
 
-    def __init__(self, name: str) -> None:
-        from ..keypoints import make_provider
+    def __init__(self, name: str, video: bool = False) -> None:
+        from ..keypoints import HandDetection, make_provider
 
-        self._provider = make_provider(name, video=False)
+        self._provider = make_provider(name, video=video)
+        self._video = video
+        self._previous: Sequence[HandDetection] = ()
 
     def hands(self, scene: TrueScene) -> TwoHands:
         """See :class:`Keypoints`."""
         from ..keypoints import lift
 
-        return lift(self._provider.detect(scene.frame, ()), scene.camera, scene.palm_m)
+        previous, self._previous = self._previous, ()
+        seen = self._provider.detect(scene.frame, previous)
+        if self._video:
+            self._previous = seen
+        return lift(seen, scene.camera, scene.palm_m)
 
     def close(self) -> None:
         """See :class:`Keypoints`."""

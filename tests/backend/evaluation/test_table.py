@@ -77,17 +77,17 @@ def test_results_survive_an_interruption(tmp_path: Path) -> None:
     append_result(path, result(1, gap_mm=NAN))
     with open(path, "a", encoding="utf-8") as handle:
         handle.write('{"scene": 2, "mode": "ne')
-    results = read_results(tmp_path)
+    results = read_results(tmp_path, Result)
     assert [r.scene for r in results] == [0, 1]
     assert results[0] == result()
     append_result(path, result(2))
-    assert [r.scene for r in read_results(tmp_path)] == [0, 1, 2]
+    assert [r.scene for r in read_results(tmp_path, Result)] == [0, 1, 2]
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "results-x.jsonl").write_text('{"something": "else"}\n')
     with pytest.raises(InputError, match="does not hold results"):
-        read_results(tmp_path)
+        read_results(tmp_path, Result)
 
 
 def test_the_command_measures_a_world_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

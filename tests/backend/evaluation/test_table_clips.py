@@ -1,0 +1,144 @@
+"""Clips in the table: hands are followed from frame to frame, each clip is a video of its own, a run goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from im2hands.cli import main
+from im2hands.evaluation import table
+from im2hands.evaluation.held_out import TrueScene
+from im2hands.evaluation.table_scene import ExactKeypoints, FoundKeypoints
+from im2hands.frames import Frame
+from im2hands.hands import MIDDLE_MCP, WRIST, Camera, TwoHands
+from im2hands.keypoints import HandDetection
+from scene_pictures import make_set
+
+FRAMES = 5
+
+
+class Shaky(ExactKeypoints):
+    """The truth, 3 mm away in every second frame; loses the left hand in the last one."""
+
+    made: ClassVar[list[Shaky]] = []
+
+    def __init__(self, name: str, video: bool = False) -> None:
+        assert (name, video) == ("auto", True)
+        self.seen: list[tuple[int, float]] = []
+        self.closed = False
+        Shaky.made.append(self)
+
+    def hands(self, scene: TrueScene) -> TwoHands:
+        self.seen.append((scene.number, scene.frame.time))
+        hands = super().hands(scene)
+        shift = np.array([0.003 * (len(self.seen) % 2), 0.0, 0.0])
+        moved = [replace(hand, positions=hand.positions + shift) for hand in hands.present()]
+        return TwoHands(**{hand.side: hand for hand in moved[len(self.seen) == FRAMES :]})
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(table, "FoundKeypoints", Shaky)
+    monkeypatch.setattr(Shaky, "made", [])
+    return make_set(tmp_path / "clips", 2 * FRAMES, 0, clip=FRAMES)
+
+
+def test_clips_are_measured_and_gone_on_with(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["evaluate", "table", "--clips", str(clips), "--output", str(tmp_path / "out"), "--voxel-mm", "5"]
+    arguments += ["--sources", "exact,auto", "--methods", "halo", "--mesh-every", "3", "--device", "cpu"]
+    arguments += ["--no-keypoint-refinement", "--json"]
+    assert main([*arguments, "--clip-count", "1"]) == 0
+    assert len(Shaky.made) == 1
+    capsys.readouterr()
+    assert main(arguments) == 0
+    report = json.loads(capsys.readouterr().out)
+    # The second run saw the second clip alone, as a video of its own.
+    assert [[n for n, _ in one.seen] for one in Shaky.made] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    assert all(one.closed for one in Shaky.made)
+    assert np.allclose(np.diff([time for _, time in Shaky.made[1].seen]), 1 / 30)
+    assert report["rows"] == [] and report["clips"] == 2
+    (row,) = report["clip_rows"]
+    assert (row["source"], row["clips"], row["scenes"]) == ("auto", 2, 2 * FRAMES)
+    assert row["both_found"] == 0.8 and row["mpjpe_mm"] < 1e-3 and row["gap_mm"] < 1e-3
+    assert 0.6 < row["iou"] < 1 and 0.1 < row["chamfer_mm"] < 4
+    assert row["jitter"] != pytest.approx(row["true_jitter"], rel=1e-3)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "clips-1-of-1.jsonl").read_text().splitlines()]
+    # Meshes of frames 0 and 3: both hands; keypoints of all frames: nine hands.
+    assert [len(line["iou"]) for line in lines] == [4, 4] and [len(line["mpjpe_mm"]) for line in lines] == [9, 9]
+
+    assert main(arguments[:-1]) == 0
+    shown = capsys.readouterr().out
+    assert "jitter" in shown and "2 clips" in shown and len(Shaky.made) == 2
+
+
+def test_jitter_is_that_of_the_hands_in_space(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hand at rest seen 3 mm to and fro: third differences of 3 (-1)^k mm are 12 mm a frame cubed."""
+    from im2hands.evaluation.table_clips import measure_clip
+    from im2hands.evaluation.table_rows import RowKey
+
+    class Nothing:
+        def reconstruct(self, *anything: object) -> dict:
+            return {}
+
+    first = next(iter(table.true_scenes(clips, [0])))
+    still = [replace(first, number=k, frame=replace(first.frame, index=k)) for k in range(FRAMES)]
+    monkeypatch.setattr("im2hands.evaluation.table_clips.true_scenes", lambda folder, frames: iter(still))
+    (result,) = measure_clip(
+        clips, range(FRAMES), {"halo": Nothing()}, {"auto": lambda: Shaky("auto", True)}, None,
+        {RowKey("auto", False, "halo")}, 2,
+    )  # fmt: skip
+    assert result.true_jitter == 0.0 and result.jitter == pytest.approx(12.0)
+    assert result.both == 0.8 and result.iou == []
+
+
+def test_in_a_clip_a_source_is_told_what_it_saw_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Sequence[HandDetection]] = []
+    given = HandDetection("left", np.zeros((21, 2)), np.zeros((21, 3)), np.ones(21), 1.0, "test")
+
+    class Provider:
+        name = "test"
+
+        def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
+            asked.append(previous)
+            return [given]
+
+        def close(self) -> None:
+            asked.clear()
+
+    kinds: list[bool] = []
+    monkeypatch.setattr("im2hands.keypoints.make_provider", lambda name, video: kinds.append(video) or Provider())
+    points = np.zeros((21, 3))
+    points[MIDDLE_MCP] = points[WRIST] + (0.09, 0, 0)
+    scene = TrueScene(
+        0, Frame(0, 0.0, np.zeros((8, 8, 3), np.uint8), "x"), Camera.from_focal(9, 8, 8), {}, {"left": points}, "near"
+    )
+    for video, second in ((True, [given]), (False, ())):
+        source = FoundKeypoints("auto", video=video)
+        source.hands(scene)
+        source.hands(scene)
+        assert list(asked[0]) == [] and list(asked[1]) == list(second)
+        source.close()
+    assert kinds == [True, False]
+
+
+def test_what_cannot_be_measured_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scenes = make_set(tmp_path / "scenes", 2, 0)
+    output = ["--output", str(tmp_path / "out")]
+    for given, message in (
+        ([], "nothing to measure"),
+        (["--clips", str(scenes)], "no set of clips"),
+        (["--clips", str(scenes), "--page", "x.png"], "page shows scenes"),
+        (["--clips", str(make_set(tmp_path / "short", 3, 0, clip=5))], "no whole clip"),
+        (["--clips", str(make_set(tmp_path / "clips", 2, 0, clip=2)), "--sources", "exact"], "predicted keypoints"),
+        (["--clips", str(scenes), "--mesh-every", "0"], "not possible"),
+    ):
+        assert main(["evaluate", "table", *output, *given]) == 2
+        assert message in capsys.readouterr().err
