@@ -14,7 +14,8 @@ import numpy as np
 from scipy.linalg import solveh_banded
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
-_ORDER = 3
+ORDER = 3
+"""Of the differences that are kept small."""
 _DIFFERENCE = np.array([-1.0, 3.0, -3.0, 1.0])
 # Third differences of white noise have 20 times its variance.
 _NOISE_GAIN = 20.0
@@ -29,23 +30,26 @@ _STRENGTH_DECADES = 4.0
 _USUAL = 0.25
 
 
-def smooth(values: np.ndarray, weights: np.ndarray, strength: float = DEFAULT_STRENGTH) -> np.ndarray:
+def smooth(
+    values: np.ndarray, weights: np.ndarray, strength: float = DEFAULT_STRENGTH, liveliest: np.ndarray | None = None
+) -> np.ndarray:  # fmt: skip
     """Smooth a motion without lag.
 
     Args:
         values: (N, D), D coordinates that move together (they share one penalty); what has no weight is ignored, also
             NaN. weights: (N,), 1 for what was seen, 0 for what is to be filled in. strength: 0 not at all, 0.5 as told
-            by noise and motion, 1 a hundred times that.
+            by noise and motion, 1 a hundred times that. liveliest: (N - 3,) motion is taken to be no livelier than this
+            (see :func:`liveliness`), whatever the values say.
 
     Returns:
         (N, D). Frames without weight are filled by the smoothest curve.
     """
-    if strength <= 0 or len(values) <= _ORDER or (weights > 0).sum() <= _ORDER:
+    if strength <= 0 or len(values) <= ORDER or (weights > 0).sum() <= ORDER:
         return filled(values, weights)
     clean = np.where((weights > 0)[:, None], values, 0.0)
     start = filled(values, weights)
-    third = np.diff(start, n=_ORDER, axis=0)
-    seen = np.convolve(weights > 0, np.ones(_ORDER + 1), "valid") > _ORDER
+    third = np.diff(start, n=ORDER, axis=0)
+    seen = np.convolve(weights > 0, np.ones(ORDER + 1), "valid") > ORDER
     if not seen.any():
         return start
     # The median of what motion and noise do together: motion is rare, noise always there.
@@ -54,11 +58,19 @@ def smooth(values: np.ndarray, weights: np.ndarray, strength: float = DEFAULT_ST
     factor = _USUAL * 10.0 ** (_STRENGTH_DECADES * (strength - DEFAULT_STRENGTH))
     smoothed = _solve(clean, weights, penalty)
     for _ in range(_ROUNDS):
-        motion = (np.diff(smoothed, n=_ORDER, axis=0) ** 2).mean(axis=1)
-        lively = uniform_filter1d(maximum_filter1d(motion, _LIVELY_WINDOW), _WINDOW, mode="nearest")
+        lively = liveliness(smoothed)
+        if liveliest is not None:
+            lively = np.minimum(lively, liveliest)
         penalty = np.clip(noise / np.maximum(lively, 1e-30), *_PENALTIES)
         smoothed = _solve(clean, weights, penalty)
     return _solve(clean, weights, penalty * factor)
+
+
+def liveliness(smoothed: np.ndarray) -> np.ndarray:
+    """(N - 3,) mean squared third differences of a motion (N, D) that is smooth already, around each place."""
+    motion = (np.diff(smoothed, n=ORDER, axis=0) ** 2).mean(axis=1)
+    found: np.ndarray = uniform_filter1d(maximum_filter1d(motion, _LIVELY_WINDOW), _WINDOW, mode="nearest")
+    return found
 
 
 def _solve(values: np.ndarray, weights: np.ndarray, penalty: np.ndarray) -> np.ndarray:
@@ -66,11 +78,11 @@ def _solve(values: np.ndarray, weights: np.ndarray, penalty: np.ndarray) -> np.n
     count = len(values)
     # A trace of weight holds the ends of a track whose first or last frames have none.
     weights = np.maximum(weights, 0.0)
-    bands = np.zeros((_ORDER + 1, count))
-    for a in range(_ORDER + 1):
-        for b in range(a, _ORDER + 1):
-            bands[_ORDER - (b - a), b : count - _ORDER + b] += penalty * _DIFFERENCE[a] * _DIFFERENCE[b]
-    bands[_ORDER] += weights + 1e-9
+    bands = np.zeros((ORDER + 1, count))
+    for a in range(ORDER + 1):
+        for b in range(a, ORDER + 1):
+            bands[ORDER - (b - a), b : count - ORDER + b] += penalty * _DIFFERENCE[a] * _DIFFERENCE[b]
+    bands[ORDER] += weights + 1e-9
     found: np.ndarray = solveh_banded(bands, weights[:, None] * values + 1e-9 * values)
     return found
 

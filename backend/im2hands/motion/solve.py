@@ -10,13 +10,15 @@ import numpy as np
 from ..template.rest import Rest
 from ..template.rig import Pose, forward, pose_from_keypoints
 from .quaternions import continuous, slerp, to_matrices, to_quaternions
-from .smoothing import DEFAULT_STRENGTH, smooth
+from .smoothing import DEFAULT_STRENGTH, ORDER, filled, liveliness, smooth
 from .tracks import DOUBTFUL, FILLED, MISSING, OBSERVED, Track
 
 DEFAULT_GAP = 12
 """Frames; longer gaps stay empty."""
 
 _FILLED_WEIGHT, _DOUBTFUL_WEIGHT = 0.2, 0.05
+_NEAREST = 0.02  # metres; a palm nearer to the camera than this is not seen at all
+_DEPTH_LIVELINESS = 1.0  # of the motion across the line of sight; less would flatten a push towards the camera
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,30 @@ def solve(track: Track, rest: Rest, *, strength: float = DEFAULT_STRENGTH, gap: 
 
 
 def smooth_keypoints(keypoints: np.ndarray, weights: np.ndarray, strength: float) -> np.ndarray:
-    """(N, 21, 3) keypoints of a part without holes, smoothed: the palm's place, and every keypoint against it."""
-    count = len(keypoints)
+    """(N, 21, 3) keypoints of a part without holes, camera frame, smoothed: the palm's place, and every keypoint
+    against it."""
     centre = keypoints[:, (0, 5, 9, 13, 17)].mean(axis=1)
     local = keypoints - centre[:, None]
-    moved = smooth(centre, weights, strength)
-    shaped = [smooth(local[:, k], weights, strength) for k in range(21)]
-    found: np.ndarray = moved[:, None] + np.stack(shaped, axis=1)
-    return found.reshape(count, 21, 3)
+    shaped = np.stack([smooth(local[:, k], weights, strength) for k in range(21)], axis=1)
+    found: np.ndarray = _smooth_place(centre, shaped, weights, strength)[:, None] + shaped
+    return found
+
+
+def _smooth_place(centre: np.ndarray, shaped: np.ndarray, weights: np.ndarray, strength: float) -> np.ndarray:
+    """(N, 3) the palm's place: where it is seen and how far away it is, smoothed each by its own noise.
+
+    One camera tells depth by size alone: it jumps by centimetres from frame to frame where nothing is seen to move. So
+    depth is taken to be about as lively as what is seen, of the palm and of its fingers ``shaped`` (N, 21, 3).
+    """
+    seen = weights > 0
+    if len(centre) <= ORDER or not seen.any() or (centre[seen, 2] < _NEAREST).any():
+        return smooth(centre, weights, strength)
+    depth = filled(centre[:, 2:], weights)
+    usual = float(np.median(depth[seen]))
+    sideways = smooth(filled(centre[:, :2], weights) / depth * usual, weights, strength)
+    lively = liveliness(sideways) + liveliness(shaped[..., :2].reshape(len(shaped), -1))
+    depth = smooth(depth, weights, strength, _DEPTH_LIVELINESS * lively)
+    return np.concatenate([sideways * depth / usual, depth], axis=1)
 
 
 def _posed(keypoints: np.ndarray, present: np.ndarray, rest: Rest) -> Pose:

@@ -13,7 +13,7 @@ from im2hands.motion.figures import error, jitter, lag, peak_kept
 from im2hands.motion.quaternions import continuous, mirrored, slerp, to_matrices, to_quaternions
 from im2hands.motion.simulated import Clip, Noise, simulate
 from im2hands.motion.smoothing import OneEuro, filled, smooth
-from im2hands.motion.solve import Motion, solve
+from im2hands.motion.solve import Motion, smooth_keypoints, solve
 from im2hands.motion.take_correctives import TakeCorrectives
 from im2hands.motion.tracks import DOUBTFUL, FILLED, MISSING, OBSERVED, RawTake, judge
 from im2hands.template.files import handed, handed_axes
@@ -100,6 +100,23 @@ def test_smooth_leaves_smooth_curves_alone() -> None:
     assert np.allclose(smooth(punched, holes), parabola, atol=1e-2)
     assert np.allclose(smooth(parabola[:3], np.ones(3)), parabola[:3])
     assert filled(np.full((4, 1), np.nan), np.zeros(4)).shape == (4, 1)
+
+
+def test_depth_that_jumps_by_itself_is_held_and_a_push_is_kept(gesture: Clip) -> None:
+    # A still hand whose size, and so its distance, is seen 40 mm wrong for a while.
+    still = np.repeat(gesture.truth["right"][:1], 90, axis=0)
+    random = np.random.default_rng(4)
+    seen = still + random.normal(0, 0.001, still.shape)
+    away = np.zeros(90)
+    away[40:52] = random.normal(0.04, 0.012, 12)
+    seen *= (1 + away / still[0, 0, 2])[:, None, None]
+    clean = smooth_keypoints(seen, np.ones(90), 0.5)
+    assert jitter(clean) < 0.15 * jitter(seen)
+    # A push towards the camera, 0.3 s long, with nothing seen to move across.
+    way = 0.08 * np.exp(-0.5 * ((np.arange(90) - 45) / 3) ** 2)
+    truth = still * (1 - way / still[0, 0, 2])[:, None, None]
+    clean = smooth_keypoints(truth + random.normal(0, 0.0015, still.shape), np.ones(90), 0.5)
+    assert peak_kept(clean, truth, 32, 58) > 0.95
 
 
 def test_gaps_up_to_the_limit_are_filled(topology: Topology) -> None:
