@@ -75,9 +75,9 @@ class ClipMaker:
             mended = touching.shift - solved.shift[0]
             angles, frame, place = _key_poses(solved, mended, mode, rng)
         times = _key_times(len(angles), rng)
-        bent, turned, where = _path(times, angles, frame, place, CLIP)
+        bent, turned, where = smooth_path(times, angles, frame, place, CLIP)
         held = _held(mode, times, CLIP)
-        starts = [_frame_start(first, bent[t], turned[t], where[t], float(held[t])) for t in range(CLIP)]
+        starts = [frame_start(first, bent[t], turned[t], where[t], float(held[t])) for t in range(CLIP)]
         posed = self.pairs.solver.solve(starts, _repeated(shape, CLIP), _STEPS, smooth=True)
         return self._measured(posed, starts, mode, rng)
 
@@ -150,7 +150,7 @@ def _held(mode: str, times: np.ndarray, count: int) -> np.ndarray:
     return np.interp(np.linspace(0, 1, count), times, [0.0, 1.0, 1.0, 0.0]) ** 4
 
 
-def _path(
+def smooth_path(
     times: np.ndarray, angles: Tensor, frame: Tensor, place: Tensor, count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Angles (T, 2, 24), palm frames (T, 2, 3, 3), places (T, 2, 3) smoothly through key poses (K, ...)."""
@@ -167,7 +167,7 @@ def _path(
     return bent, turned, where
 
 
-def _frame_start(first: Start, angles: np.ndarray, frame: np.ndarray, place: np.ndarray, held: float) -> Start:
+def frame_start(first: Start, angles: np.ndarray, frame: np.ndarray, place: np.ndarray, held: float) -> Start:
     """A frame of the path as a start; ``held``: strength of the pulls of the pose it comes from."""
     pulls = [(hand, part, target, held * weight) for hand, part, target, weight in first.pulls if held > 0.01]
     return replace(
