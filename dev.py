@@ -41,7 +41,8 @@ def setup(options: argparse.Namespace) -> int:
 
 
 def demo(options: argparse.Namespace) -> int:
-    """The bundled photos -> build/demo/{take, hands.blend, hands_clean.blend, hands.png}, by the add-on's Python API.
+    """The bundled photos -> build/demo/{take, hands.blend, hands_clean.blend, hands.png}, by the add-on's Python API,
+    and the bundled clip -> build/demo/{clip_take, clip.blend, clip_clean.blend, clip.png}.
 
     Photos of one's own, or a folder of them, go to build/demo_own.
     """
@@ -60,10 +61,15 @@ def demo(options: argparse.Namespace) -> int:
         extra = {"IM2HANDS_BACKEND": str(backend), "BLENDER_USER_RESOURCES": resources}
         code = run([*command, "--output", folder, *photos], options.timeout, extra)
     clean = ("hands_clean.blend",) if (folder / "take" / "motion.npz").is_file() else ()
-    missing = [name for name in ("take/take.json", "hands.blend", "hands.png", *clean) if not (folder / name).is_file()]
+    clip = () if photos else ("clip_take/motion.npz", "clip.blend", "clip_clean.blend", "clip.png")
+    wanted = ("take/take.json", "hands.blend", "hands.png", *clean, *clip)
+    missing = [name for name in wanted if not (folder / name).is_file()]
     if code or missing:
         raise DevError(f"the demo ended with exit code {code}; missing: {', '.join(missing) or 'nothing'}.")
     say(f"look at {(folder / 'hands.png').relative_to(ROOT)}; open {(folder / 'hands.blend').relative_to(ROOT)}")
+    if clip:
+        for name in ("clip.png", "clip_clean.blend"):
+            say(f"and at {(folder / name).relative_to(ROOT)}")
     return 0
 
 
@@ -140,7 +146,7 @@ def test(options: argparse.Namespace) -> int:
 
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "setup": (setup, "make or update the environments .venv/backend and .venv/blender-<version>"),
-    "demo": (demo, "reconstruct the bundled photos: build/demo/{take, hands.blend, hands.png}"),
+    "demo": (demo, "reconstruct the bundled photos and the clip: build/demo/{hands,clip}{.blend,_clean.blend,.png}"),
     "test": (test, "run every test lane this machine can run; arguments after -- go to pytest"),
     "package": (package, "build and validate build/im2hands_addon-<version>.zip"),
     "lint": (lint, "ruff check, ruff format --check, mypy"),

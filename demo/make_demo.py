@@ -1,4 +1,4 @@
-"""Makes the demo inside Blender: the bundled photos through the backend into a scene, a .blend and a contact sheet.
+"""Makes the demo inside Blender: the bundled photos and clip through the backend into scenes, .blends and pictures.
 
 `python dev.py demo` runs this; by hand, with IM2HANDS_BACKEND naming the backend's Python:
 `.venv/blender-5.0/bin/python demo/make_demo.py --output build/demo`, or
@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
 
 import bpy  # noqa: E402
+from clip_scenes import make_clip_scenes  # noqa: E402
 from contact_sheet import write_contact_sheet  # noqa: E402
 
 from im2hands_addon import api  # noqa: E402
@@ -88,14 +89,29 @@ def make_demo(photos: list[Path], output: Path) -> int:
     return 0 if found == total == len(photos) else 1
 
 
+def make_clip_demo(output: Path) -> int:
+    """Writes clip_take/, clip.blend, clip_clean.blend and clip.png into `output`; 0 when every frame has both hands."""
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="im2hands-overlay-") as folder:
+        summary, figures = make_clip_scenes(output, Path(folder), Narrator())
+    for line in figures:
+        print(f"   {line}")
+    found, total = summary.get("ok", 0), summary.get("total", 0)
+    seconds = time.monotonic() - start
+    print(f"   both hands in {found} of {total} frames of the clip, {seconds:.1f} s in all", flush=True)
+    return 0 if found == total > 0 else 1
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("photos", nargs="*", type=Path, help="other photos than the bundled ones")
+    parser.add_argument("photos", nargs="*", type=Path, help="other photos than the bundled ones; no clip then")
     options = parser.parse_args(arguments)
     photos = options.photos or sorted(PHOTOS.glob("hands_*.jpg"))
     options.output.mkdir(parents=True, exist_ok=True)
-    return make_demo([photo.resolve() for photo in photos], options.output.resolve())
+    output = options.output.resolve()
+    code = make_demo([photo.resolve() for photo in photos], output)
+    return code if options.photos else make_clip_demo(output) or code
 
 
 if __name__ == "__main__":

@@ -26,10 +26,11 @@ class Bpy:
 
 BPYS = (
     Bpy("4.2", "4.2.23", (3, 11)),
+    Bpy("4.5", "4.5.15", (3, 11)),
     Bpy("5.0", "5.0.1", (3, 11)),
     Bpy("5.2", "5.2.3", (3, 13)),
 )
-DEMO_ORDER = ("5.0", "5.2", "4.2")
+DEMO_ORDER = ("5.0", "5.2", "4.5", "4.2")
 """Which bpy the demo prefers, when the running Python does not decide."""
 
 
