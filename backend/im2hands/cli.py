@@ -23,6 +23,7 @@ TASKS = {
         "aligned-occupancy": "im2hands.training.aligned_occupancy",
         "keypoint-refinement": "im2hands.training.keypoint_refinement",
         "two-hand-network": "im2hands.training.palm_network",
+        "pair-judge": "im2hands.training.pair_judge",
         "refined-occupancy": "im2hands.training.refined_occupancy",
     },
     "evaluate": {

@@ -133,7 +133,7 @@ def _judge(measured: Measured, scene: Scene, hands: Sequence[HandDetection]) -> 
     lengths = {side: float(np.linalg.norm(true[MIDDLE_MCP] - true[WRIST])) for side, true in present.items()}
     for side, hand in matched.items():
         gap = np.linalg.norm(hand.pixels - camera.project(present[side]), axis=1).mean()
-        measured.picture_error.append(float(gap) / _palm_pixels(present[side], camera))
+        measured.picture_error.append(float(gap) / palm_pixels(present[side], camera))
         key = source_key(hand.source, hand.way is not None)
         measured.sources[key] = measured.sources.get(key, 0) + 1
         if hand.side != side:
@@ -173,7 +173,8 @@ def _rooted(points: np.ndarray) -> np.ndarray:
     return points - points[WRIST]
 
 
-def _palm_pixels(true: np.ndarray, camera: Camera) -> float:
+def palm_pixels(true: np.ndarray, camera: Camera) -> float:
+    """Pixels of one palm length of keypoints (21, 3), metres, at their mean depth."""
     return float(np.linalg.norm(true[MIDDLE_MCP] - true[WRIST]) * camera.fx / true[:, 2].mean())
 
 
@@ -188,7 +189,7 @@ def _match(
     for side, true in present.items():
         seen = camera.project(true)
         for number, hand in enumerate(hands):
-            gap = float(np.linalg.norm(hand.pixels - seen, axis=1).mean()) / _palm_pixels(true, camera)
+            gap = float(np.linalg.norm(hand.pixels - seen, axis=1).mean()) / palm_pixels(true, camera)
             if gap < FOUND:
                 pairs.append((gap + 0.15 * (hand.side != side), side, number))
     found: dict[Side, HandDetection] = {}

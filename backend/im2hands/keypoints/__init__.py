@@ -49,6 +49,7 @@ def make_provider(
     """
     if name not in PROVIDERS:
         raise InputError(f"There is no keypoint provider {name!r}.", "Use auto, mediapipe, network or a keypoint file.")
+    from ..weights.pair_judge import load_pair_judge
     from .landmark_network import LandmarkNetwork
     from .mediapipe_provider import MediaPipeProvider
     from .two_hand_provider import TwoHandProvider
@@ -59,6 +60,7 @@ def make_provider(
         LandmarkNetwork(),
         video=video,
         palms=palms,
+        judge=load_pair_judge(palm_weights) if palms is not None else None,
         crop_search=crop_search,
         hand_boxes=hand_boxes,
         cache_folder=cache_folder,

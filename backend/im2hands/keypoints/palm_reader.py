@@ -58,16 +58,38 @@ class PalmReading:
 
 
 @dataclass(frozen=True)
+class HandMap:
+    """Where the network sees a hand or a forearm, whichever.
+
+    Args:
+        values: (N, N) probabilities. affine: (2, 3) pixels of the photo to places of ``values``.
+    """
+
+    values: np.ndarray
+    affine: np.ndarray
+
+    def at(self, pixels: np.ndarray) -> np.ndarray:
+        """(...) probabilities at pixels (..., 2) of the photo; 0 beyond the map."""
+        where = np.rint(apply(self.affine, pixels)).astype(int)
+        inside = ((where >= 0) & (where < len(self.values))).all(axis=-1)
+        where = where.clip(0, len(self.values) - 1)
+        return np.where(inside, self.values[where[..., 1], where[..., 0]], 0.0)
+
+
+@dataclass(frozen=True)
 class PalmsSeen:
     """What the network sees in a picture.
 
     Args:
         hands: at most a left and a right hand of one person, the surer one first. others: surely seen hands beyond
-            these: of other people.
+            these: of other people. pairs: what each place tells by itself: the hand there and, as far as there is one,
+            the person's other hand. hand_map: where hands are; None where nothing was looked at.
     """
 
     hands: tuple[PalmReading, ...] = ()
     others: tuple[PalmReading, ...] = ()
+    pairs: tuple[tuple[PalmReading, ...], ...] = ()
+    hand_map: HandMap | None = None
 
 
 @dataclass
@@ -124,7 +146,7 @@ class PalmReader:
         closer = self.look(image, square_part((low + high) / 2, side, CLOSE_PIXELS), CLOSE_PIXELS)
         if len(closer.hands) < len(seen.hands):
             return seen
-        return PalmsSeen(closer.hands, seen.others)
+        return PalmsSeen(closer.hands, seen.others, closer.pairs + seen.pairs, closer.hand_map)
 
     def look(self, image: np.ndarray, affine: np.ndarray, side: int) -> PalmsSeen:
         """The hands in one of the network's pictures, told in the pixels of the photo.
@@ -133,16 +155,23 @@ class PalmReader:
             image: (H, W, 3) uint8 RGB. affine: (2, 3) upright similarity, pixels of the photo to the network's.
             side: pixels a side of the network's picture, a multiple of 32.
         """
-        pairs = self._pairs(warp(image, affine, side))
+        pairs, values = self._pairs(warp(image, affine, side))
         back = inverse(affine)
         scale = float(back[0, 0])
         pairs = [
             [(weight, _moved(hand, back, scale)) for weight, hand in pair] for pair in pairs
         ]  # fmt: skip
-        return choose_hands(pairs)
+        step = side / len(values)
+        to_map = np.column_stack([affine[:, :2] / step, (affine[:, 2] - (step - 1) / 2) / step])
+        made = choose_hands(pairs)
+        readings = tuple(tuple(hand for _, hand in pair) for pair in pairs)
+        return PalmsSeen(made.hands, made.others, readings, HandMap(values, to_map))
 
-    def _pairs(self, picture: np.ndarray) -> list[list[tuple[float, PalmReading]]]:
-        """Per place and direction of reading: the hand there and, if there is one, the other; with their weights."""
+    def _pairs(self, picture: np.ndarray) -> tuple[list[list[tuple[float, PalmReading]]], np.ndarray]:
+        """Per place and direction of reading: the hand there and, if there is one, the other; with their weights.
+
+        And where hands are, (S/4, S/4).
+        """
         import torch
 
         model = self._model
@@ -152,9 +181,11 @@ class PalmReader:
             images = torch.from_numpy(np.ascontiguousarray(both)).to(device).permute(0, 3, 1, 2).float()
             maps = model(images.contiguous(memory_format=torch.channels_last))
             heat = torch.sigmoid(maps.heat.float()).cpu().numpy()
+            marked = torch.sigmoid(maps.masks.float()).amax(1).cpu().numpy()
+            values = 0.5 * (marked[0] + marked[1][:, ::-1])
             heights, points = _peaks(0.5 * (heat[0] + heat[1][:, ::-1]))
             if not len(points):
-                return []
+                return [], values
             last = picture.shape[1] - 1
             mirrored = points * (-1, 1) + (last, 0)
             where = torch.from_numpy(np.stack([points, mirrored])).float().to(device)
@@ -185,7 +216,7 @@ class PalmReader:
                         continue
                     pair.append(_reading(here, sure, right / 2, bool(flip), last, hidden=r == 1))
                 pairs.append(pair)
-        return pairs
+        return pairs, values
 
 
 def _reading(

@@ -13,8 +13,11 @@ from .boxed_hands import find_boxed
 from .crop_search import beside, quality, search
 from .hand_boxes import HandBoxes
 from .landmark_network import LandmarkNetwork, crops_around
+from .pair_candidates import find_candidates
+from .pair_choice import choose_hands, likely_pair
+from .pair_judge import PairJudge
 from .palm_reader import PalmReader, PalmsSeen
-from .palm_seeds import FILL_ALONE, FILL_BESIDE, complete, fill, match, with_sides
+from .palm_seeds import FILL_ALONE, FILL_BESIDE, fill, match, with_sides
 from .provider import HandDetection, KeypointProvider
 from .search_cache import SearchCache, search_key
 from .second_look import look_again
@@ -49,18 +52,21 @@ class TwoHandProvider:
 
     In order: MediaPipe's tasks API; a second look, in a clip only where the side is in doubt; in a clip, hands of the
     frame before that MediaPipe lost are followed with the landmark network. Then the two-hand network, in a clip only
-    where hands are missing or a side is in doubt: it weighs in on the sides, and the landmark network reads the hands
-    that are missing along the palms it sees. With fewer than two hands after that, the crop search; and at last the
-    two-hand network's own keypoints of a hand that nothing else sees.
+    where hands are missing or a side is in doubt: it weighs in on the sides; the landmark network reads along all the
+    palms it sees, and the pair judge says which two of all these readings and of MediaPipe's hands are the person's.
+    With fewer than two hands after that, the crop search; and at last the two-hand network's own keypoints of a hand
+    that nothing else sees.
     A person's boxes replace the search in the frames they name. Two hands of one side are resolved, and over a clip
     sides stay steady.
 
-    When the search runs in a clip: at once in the first frame and whenever a hand has just been lost; after a search
-    that brought no second hand it pauses for 4 frames, then 8, 16, 32, 32, ... until two hands are seen again.
+    When palms are read along and the search runs in a clip: at once in the first frame and whenever a hand has just
+    been lost; after a search that brought no second hand they pause for 4 frames, then 8, 16, 32, 32, ... until two
+    hands are seen again.
 
     Args:
         tasks: MediaPipe's tasks API; None where the two-hand network alone is to find the hands. network: reads crops.
             Both are closed with the provider. palms: the two-hand network; None where its weights are not installed.
+        judge: chooses among what is read along the palms; None with ``palms`` None.
         Others: as :func:`im2hands.keypoints.make_provider`.
     """
 
@@ -71,6 +77,7 @@ class TwoHandProvider:
         *,
         video: bool,
         palms: PalmReader | None = None,
+        judge: PairJudge | None = None,
         crop_search: bool = True,
         hand_boxes: HandBoxes | None = None,
         cache_folder: Path | None = None,
@@ -81,6 +88,7 @@ class TwoHandProvider:
         self._tasks = tasks
         self._network = network
         self._palms = palms
+        self._judge = judge
         self._video = video
         self._crop_search = crop_search
         self._boxes = hand_boxes or HandBoxes()
@@ -112,9 +120,14 @@ class TwoHandProvider:
         seen = self._palms_seen(frame.image, hands)
         crowd = sum(hand.score > SURE_HAND for hand in hands) > 2
         hands = with_sides(one_persons(_of_one_person(hands, seen)), seen)
-        hands = complete(self._network, frame.image, hands, seen)
-        if len(hands) < 2 and self._tasks is not None and self._crop_search and self._search_is_due(len(hands)):
+        due = (not self._video or len(hands) < 2) and self._search_is_due(len(hands))
+        if due:
+            hands = self._judged(frame.image, hands, seen)
+        if due and len(hands) < 2 and self._tasks is not None and self._crop_search:
             hands = self._searched(frame.image, hands)
+        if due:
+            self._pause = self._next_pause
+            self._next_pause = min(2 * self._next_pause, LONGEST_PAUSE)
         hands = fill(hands, seen, FILL_BESIDE if self._tasks is not None else FILL_ALONE)
         self._last_count = len(hands)
         if len(hands) == 2:
@@ -178,6 +191,15 @@ class TwoHandProvider:
                 hands = [*hands, hand]
         return hands
 
+    def _judged(self, image: np.ndarray, hands: list[HandDetection], seen: PalmsSeen) -> list[HandDetection]:
+        """One person's two hands among those that are known and all that is read along palms."""
+        if self._judge is None or not seen.hands:
+            return hands
+        if likely_pair(self._judge, self._network, image, hands, seen):
+            return hands
+        candidates = find_candidates(self._network, image, seen, hands)
+        return choose_hands(self._judge, candidates, hands, seen, (image.shape[1], image.shape[0]))
+
     def _search_is_due(self, count: int) -> bool:
         if not self._video or count < self._last_count:
             return True
@@ -191,10 +213,7 @@ class TwoHandProvider:
             found = search(self._network, image, hands, progress=self._progress, cancelled=self._cancelled)
             self._cache.put(key, found)
         ways = {hand.pixels.tobytes(): hand.way for hand in hands}  # which the cache does not keep
-        found = [replace(hand, way=ways.get(hand.pixels.tobytes())) for hand in found]
-        self._pause = self._next_pause
-        self._next_pause = min(2 * self._next_pause, LONGEST_PAUSE)
-        return found
+        return [replace(hand, way=ways.get(hand.pixels.tobytes())) for hand in found]
 
 
 def _of_one_person(hands: list[HandDetection], seen: PalmsSeen) -> list[HandDetection]:

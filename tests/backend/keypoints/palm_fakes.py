@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 from hand_pictures import hand_shape
 from im2hands.hands import Side
-from im2hands.keypoints.palm_reader import PalmReading, PalmsSeen
+from im2hands.keypoints.palm_reader import HandMap, PalmReading, PalmsSeen
 from im2hands.keypoints.provider import HandDetection
 
 
@@ -35,11 +36,25 @@ def reading_of(hand: HandDetection, presence: float = 0.9, right: float | None =
     return PalmReading(hand.pixels, shape, np.full(21, 0.1), size, presence, sure, way, np.full(3, 0.1))
 
 
+def hand_map(hands: Sequence[PalmReading]) -> HandMap:
+    """Where these hands are, in pictures of up to 1280 pixels."""
+    values = np.zeros((320, 320), np.uint8)
+    for hand in hands:
+        points = np.rint(hand.pixels / 4).astype(np.int32)
+        for k in range(1, 21):
+            start = points[0 if k % 4 == 1 else k - 1]
+            cv2.line(values, start.tolist(), points[k].tolist(), 1, max(round(0.3 * hand.size / 4), 1))
+        cv2.fillConvexPoly(values, cv2.convexHull(points[[0, 1, 5, 9, 13, 17]]), 1)
+    return HandMap(values.astype(np.float64), np.array([[0.25, 0, 0], [0, 0.25, 0]]))
+
+
 class FakePalms:
     """Sees what it was told; counts how often it was asked."""
 
     def __init__(self, hands: Sequence[PalmReading] = (), others: Sequence[PalmReading] = ()) -> None:
-        self.seen, self.asked = PalmsSeen(tuple(hands), tuple(others)), 0
+        told = [*hands, *others]
+        pairs = (tuple(hands),) if len(hands) == 2 else tuple((hand,) for hand in told)
+        self.seen, self.asked = PalmsSeen(tuple(hands), tuple(others), pairs, hand_map(told)), 0
 
     def read(self, image: np.ndarray) -> PalmsSeen:
         self.asked += 1

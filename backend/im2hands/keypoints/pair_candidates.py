@@ -1,0 +1,113 @@
+"""Hands that may be in a picture: MediaPipe's, and what the landmark network reads along all palms that are seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .landmark_network import LandmarkNetwork, Readings, crops_around
+from .palm_pictures import palm_frame
+from .palm_reader import PalmReading, PalmsSeen
+from .provider import HandDetection
+from .second_look import SecondLook, look_again
+from .sides import palm_length
+
+# Crops along a palm: from the wrist to beyond the fingers, as MediaPipe's own; turns in radians.
+_TURNS, _SIZES = (0.0, -0.5, 0.5), (0.85, 1.15)
+_CROP_SIZE, _CROP_UP = 2.9, 0.25
+# Palms told by places side by side are often the same one.
+_SAME_PALM, _SAME_TURN, _MOST_PALMS = 0.25, 0.4, 12
+_KEEP_PRESENCE = 0.2
+# Readings whose keypoints lie this close (mean, palm lengths) are one candidate.
+_CLUSTER_RADIUS = 0.25
+_MOST_CANDIDATES = 12
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A hand that may be there.
+
+    Args:
+        look: what the landmark network says of it in a dozen crops. support: how many of the crops tried led to it,
+            as a share. task: MediaPipe's detection that it is; None if it was read along a palm.
+    """
+
+    look: SecondLook
+    support: float
+    task: HandDetection | None = None
+
+
+def find_candidates(
+    network: LandmarkNetwork, image: np.ndarray, seen: PalmsSeen, tasks: Sequence[HandDetection] = ()
+) -> list[Candidate]:
+    """All hands that may be in a picture, the likelier ones first; some show one hand in several ways.
+
+    Args:
+        network: reads the crops. image: (H, W, 3) uint8 RGB. seen: what the two-hand network says of it. tasks:
+            MediaPipe's hands, which come first.
+    """
+    palms = distinct_palms(seen)
+    pixels = [hand.pixels for hand in tasks]
+    support = [1.0] * len(pixels)
+    if palms:
+        first = network.read(image, np.concatenate([_crops(palm) for palm in palms]))
+        first = first.take(first.presence > _KEEP_PRESENCE)
+        again = network.read(image, crops_around(first.pixels)) if len(first) else first
+        again = again.take(again.presence > _KEEP_PRESENCE)
+        for members, share in _clusters(first, again):
+            near = [np.linalg.norm(members - p, axis=1).mean() < _CLUSTER_RADIUS * palm_length(p) for p in pixels]
+            if not any(near):
+                pixels.append(members)
+                support.append(share)
+    if not pixels:
+        return []
+    count = _MOST_CANDIDATES + len(tasks)
+    looks = look_again(network, image, np.array(pixels[:count]))
+    known = [*tasks, *[None] * len(pixels)]
+    return [Candidate(look, share, task) for look, share, task in zip(looks, support, known, strict=False)]
+
+
+def distinct_palms(seen: PalmsSeen) -> list[PalmReading]:
+    """The palms that are told of, surest first, without such as lie upon another one alike."""
+    told = [*seen.hands, *seen.others, *(hand for pair in seen.pairs for hand in pair)]
+    kept: list[PalmReading] = []
+    for palm in sorted(told, key=lambda palm: -palm.presence):
+        if len(kept) < _MOST_PALMS and not any(_alike(palm, other) for other in kept):
+            kept.append(palm)
+    return kept
+
+
+def _alike(a: PalmReading, b: PalmReading) -> bool:
+    (centre_a, up_a), (centre_b, up_b) = palm_frame(a.pixels), palm_frame(b.pixels)
+    apart = float(np.linalg.norm(centre_a - centre_b)) / b.size
+    turn = np.arctan2(up_a[0] * up_b[1] - up_a[1] * up_b[0], up_a @ up_b)
+    return apart < _SAME_PALM and abs(float(turn)) < _SAME_TURN and abs(np.log(a.size / b.size)) < _SAME_PALM
+
+
+def _crops(palm: PalmReading) -> np.ndarray:
+    """Crops along a palm and around its keypoints, (7, 4)."""
+    centre, up = palm_frame(palm.pixels)
+    turn = float(np.arctan2(up[0], -up[1]))
+    x, y = centre + _CROP_UP * palm.size * np.array([np.sin(turn), -np.cos(turn)])
+    along = [(x, y, _CROP_SIZE * palm.size * size, turn + by) for size in _SIZES for by in _TURNS]
+    return np.array([*along, crops_around(palm.pixels[None])[0]])
+
+
+def _clusters(*rounds: Readings) -> list[tuple[np.ndarray, float]]:
+    """Groups of readings that show one hand in one way: keypoints (21, 2) of the surest, and the share of readings."""
+    pixels = np.concatenate([readings.pixels for readings in rounds])
+    presence = np.concatenate([readings.presence for readings in rounds])
+    palms = palm_length(pixels) if len(pixels) else np.zeros(0)
+    groups: list[tuple[float, np.ndarray, float]] = []
+    order = np.argsort(-presence, kind="stable")
+    while len(order):
+        first = order[0]
+        gaps = np.linalg.norm(pixels[order] - pixels[first], axis=-1).mean(axis=1) / palms[first]
+        near = gaps < _CLUSTER_RADIUS
+        share = float(near.sum()) / len(pixels)
+        middle = np.median(pixels[order[near]], axis=0)
+        groups.append((float(presence[order[near]].mean()) * (1 - np.exp(-20 * share)), middle, share))
+        order = order[~near]
+    return [(middle, share) for _, middle, share in sorted(groups, key=lambda group: -group[0])]

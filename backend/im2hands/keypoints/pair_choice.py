@@ -1,0 +1,88 @@
+"""One person's two hands among all that may be hands, as the pair judge sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .landmark_network import LandmarkNetwork
+from .pair_candidates import Candidate, find_candidates
+from .pair_features import features
+from .pair_judge import PairJudge
+from .palm_reader import PalmsSeen
+from .palm_seeds import SEEDED, match, side_evidence, with_way
+from .provider import HandDetection
+from .sides import evidence, with_side
+
+PAIR = 0.4
+"""Two hands count from this probability on."""
+
+KNOWN_PAIR = 0.8
+"""Two known hands that are as likely as this are not put to the test."""
+
+ALONE = 0.5
+"""A hand that nothing but its reading along a palm speaks for counts alone from this probability on."""
+
+
+def likely_pair(
+    judge: PairJudge,
+    network: LandmarkNetwork,
+    image: np.ndarray,
+    hands: Sequence[HandDetection],
+    seen: PalmsSeen,
+) -> bool:
+    """Whether two known hands are one person's two hands so probably that no other ones need to be looked for.
+
+    Args:
+        network: reads crops. image: (H, W, 3) uint8 RGB. seen: what the two-hand network says of it.
+    """
+    if len(hands) != 2:
+        return False
+    candidates = find_candidates(network, image, PalmsSeen(), hands)
+    verdict = judge(*features(candidates, seen, (image.shape[1], image.shape[0])))
+    return bool(verdict.pair[0, 1] >= KNOWN_PAIR)
+
+
+def choose_hands(
+    judge: PairJudge,
+    candidates: Sequence[Candidate],
+    known: Sequence[HandDetection],
+    seen: PalmsSeen,
+    size: tuple[int, int],
+) -> list[HandDetection]:
+    """The person's hands.
+
+    Args:
+        candidates: all that may be hands. known: hands found before, which are among the candidates, and stay where no
+            two candidates are probable. seen: what the two-hand network says. size: width and height of the picture.
+
+    Returns:
+        Two hands with opposite sides, or ``known``, or where that is empty at most the best candidate alone.
+    """
+    verdict = judge(*features(candidates, seen, size))
+    best = verdict.best()
+    if best is None or verdict.pair[best] < PAIR:
+        if known or not len(verdict.single) or verdict.single.max() < ALONE:
+            return list(known)
+        return with_seen([_detection(candidates[int(np.argmax(verdict.single))])], seen)
+    hands = [_detection(candidates[k]) for k in best]
+    rights = []
+    for k, hand, reading in zip(best, hands, match(hands, seen), strict=True):
+        if candidates[k].task is not None:
+            rights.append(evidence(hand))  # which the two-hand network has had its say in
+        else:
+            rights.append(candidates[k].look.right + (0.0 if reading is None else side_evidence(reading)))
+    # Both are one person's: what is known of one hand's side says the contrary of the other's.
+    apart = rights[0] - rights[1]
+    return with_seen([with_side(hands[0], apart / 2), with_side(hands[1], -apart / 2)], seen)
+
+
+def with_seen(hands: Sequence[HandDetection], seen: PalmsSeen) -> list[HandDetection]:
+    """The hands with the way to the other wrist, where the two-hand network sees them too."""
+    readings = match(hands, seen)
+    return [hand if r is None else with_way(hand, r) for hand, r in zip(hands, readings, strict=True)]
+
+
+def _detection(candidate: Candidate) -> HandDetection:
+    return candidate.task if candidate.task is not None else candidate.look.detection(SEEDED)

@@ -1,0 +1,88 @@
+"""Training of the pair judge: it learns what tells two hands from one, and an interrupted gathering goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from im2hands.cli import main
+from im2hands.errors import InputError
+from im2hands.keypoints.pair_features import PAIR_FEATURES, SINGLE_FEATURES
+from im2hands.keypoints.pair_judge import PairJudge
+from im2hands.training.pair_judge import Judged, measure, train
+from im2hands.weights.pair_judge import load_pair_judge
+from scene_pictures import make_set
+
+
+def invented(rng: np.random.Generator, two: bool) -> Judged:
+    """Three candidates of each hand, of which one is wrong; features tell, with noise, which are which."""
+    hand = np.repeat([0, 1], 3)
+    good = np.tile([True, True, False], 2)
+    if not two:
+        hand[:] = 0
+    error = np.full((6, 2), 9.0)
+    error[np.arange(6), hand] = np.where(good, 0.1, 0.9)
+    single = rng.normal(0, 0.3, (6, len(SINGLE_FEATURES)))
+    single[:, 0] += good
+    pairs = rng.normal(0, 0.3, (6, 6, len(PAIR_FEATURES)))
+    pairs = 0.5 * (pairs + pairs.swapaxes(0, 1))
+    pairs[..., 0] += hand[:, None] != hand[None]
+    return Judged(single, pairs, error, two)
+
+
+def test_it_learns_which_two_are_two_hands() -> None:
+    rng = np.random.default_rng(0)
+    scenes = [invented(rng, k % 5 != 0) for k in range(150)]
+    weights = train(scenes[:100], 400, seed=1)
+    figures = measure(PairJudge(weights), scenes[100:])
+    assert figures["possible"] == 1 and figures["both"] > 0.9 and figures["taken"] > 0.8 and figures["invented"] < 0.3
+    again = train(scenes[:100], 400, seed=1)
+    assert all((again[name] == weights[name]).all() for name in weights)
+    with pytest.raises(InputError, match="Too few"):
+        train(scenes[:3], 10, seed=1)
+
+
+def test_errors_of_two_take_the_better_way_round() -> None:
+    scene = Judged(np.zeros((3, 1)), np.zeros((3, 3, 1)), np.array([[0.1, 0.8], [0.7, 0.2], [0.3, 0.9]]), True)
+    error = scene.pair_error()
+    assert error[0, 1] == error[1, 0] == 0.2 and error[0, 2] == 0.8 and error[0, 0] > 5
+
+
+def test_the_command_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from im2hands.training import pair_judge
+
+    monkeypatch.setattr(pair_judge, "_SHARD", 4)
+    monkeypatch.setattr(pair_judge, "train", lambda scenes, steps, seed: _constant())
+    scenes = make_set(tmp_path / "set", 6, 0, single=True)
+    asked: list[int] = []
+    first = pair_judge.judged_scene
+
+    def failing(*arguments: object) -> Judged:
+        asked.append(1)
+        if len(asked) == 6:
+            raise KeyboardInterrupt
+        return first(*arguments)  # type: ignore[arg-type]
+
+    command = ["train", "pair-judge", "--data", str(scenes), "--output", str(tmp_path / "run"), "--held-out", "2"]
+    monkeypatch.setattr(pair_judge, "judged_scene", failing)
+    assert main(command) == 130
+    assert [path.name for path in (tmp_path / "run" / "read").iterdir()] == ["set_000000_4.npz"]
+    assert main(command) == 0 and len(asked) == 8  # the last two scenes, and no other ones again
+    card = json.loads((tmp_path / "run" / "pair_judge.json").read_text())
+    assert card["recipe"]["scenes"] == 4
+    assert set(card["figures"]) == {"scenes", "both", "possible", "taken", "invented"}
+    load_pair_judge(tmp_path / "run" / "two_hand_network.safetensors")
+    assert main([*command[:-1], "9"]) == 2
+
+
+def _constant() -> dict[str, np.ndarray]:
+    from im2hands.keypoints.pair_judge import LAYERS
+
+    return {
+        f"{name}.{k}.{part}": np.zeros((widths[k + 1], widths[k]) if part == "weight" else widths[k + 1], np.float32)
+        for name, widths in LAYERS.items()
+        for k in range(len(widths) - 1)
+        for part in ("weight", "bias")
+    }
