@@ -52,6 +52,7 @@ def make_provider(
     from ..weights.pair_judge import load_pair_judge
     from .landmark_network import LandmarkNetwork
     from .mediapipe_provider import MediaPipeProvider
+    from .palm_detector import PalmDetector
     from .two_hand_provider import TwoHandProvider
 
     palms = None if name == "mediapipe" else _palm_reader(palm_weights, needed=name == "network")
@@ -61,6 +62,7 @@ def make_provider(
         video=video,
         palms=palms,
         judge=load_pair_judge(palm_weights) if palms is not None else None,
+        detector=PalmDetector() if palms is not None and name != "network" else None,
         crop_search=crop_search,
         hand_boxes=hand_boxes,
         cache_folder=cache_folder,

@@ -24,10 +24,12 @@ class HandBundle:
     Args:
         task: the whole bundle, as MediaPipe's tasks API takes it.
         landmark_network: the TFLite model in it that finds 21 keypoints in a crop of one hand.
+        palm_detector: the TFLite model in it that finds palms in a picture.
     """
 
     task: bytes
     landmark_network: bytes
+    palm_detector: bytes
 
 
 def read_bundle(path: Path | None = None) -> HandBundle:
@@ -48,7 +50,6 @@ def read_bundle(path: Path | None = None) -> HandBundle:
         with zipfile.ZipFile(io.BytesIO(task)) as archive:
             if archive.testzip() is not None:
                 raise zipfile.BadZipFile("checksum")
-            archive.getinfo(PALM_DETECTOR)
-            return HandBundle(task, archive.read(LANDMARK_NETWORK))
+            return HandBundle(task, archive.read(LANDMARK_NETWORK), archive.read(PALM_DETECTOR))
     except (zipfile.BadZipFile, KeyError, OSError, EOFError) as error:
         raise EnvironmentError_(f"The hand bundle {where} is damaged or of another kind.", _HINT) from error

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .landmark_network import LandmarkNetwork, Readings, crops_around
-from .palm_pictures import palm_frame
+from .palm_detector import PalmDetector, SuspectedPalms, joined
+from .palm_pictures import apply, inverse, palm_frame
 from .palm_reader import PalmReading, PalmsSeen
 from .provider import HandDetection
 from .second_look import SecondLook, look_again
@@ -23,6 +24,11 @@ _KEEP_PRESENCE = 0.2
 # Readings whose keypoints lie this close (mean, palm lengths) are one candidate.
 _CLUSTER_RADIUS = 0.25
 _MOST_CANDIDATES = 12
+# The detector looks at what the hands fill of the picture once more if that is less than this share of it.
+_CLOSER, _MARGIN = 0.7, 1.3
+_ON_HAND = 0.5
+# A suspected palm is a candidate's this near (palm lengths, radians).
+_DETECTED_PLACE, _DETECTED_TURN = 0.6, 0.8
 
 
 @dataclass(frozen=True)
@@ -31,28 +37,55 @@ class Candidate:
 
     Args:
         look: what the landmark network says of it in a dozen crops. support: how many of the crops tried led to it,
-            as a share. task: MediaPipe's detection that it is; None if it was read along a palm.
+            as a share. task: MediaPipe's detection that it is; None if it was read along a palm. detector: the highest
+            score that MediaPipe's palm detector gives a palm there.
     """
 
     look: SecondLook
     support: float
     task: HandDetection | None = None
+    detector: float = 0.0
+
+
+def suspect_palms(detector: PalmDetector, image: np.ndarray, seen: PalmsSeen) -> SuspectedPalms:
+    """What MediaPipe's palm detector half suspects: in the whole picture, and close up where hands are seen."""
+    height, width = image.shape[:2]
+    palms = detector.suspect(image)
+    if seen.hand_map is None:
+        return palms
+    rows, columns = np.nonzero(seen.hand_map.values > _ON_HAND)
+    if not len(rows):
+        return palms
+    low, high = (
+        apply(inverse(seen.hand_map.affine), np.array([end(columns), end(rows)], dtype=np.float64))
+        for end in (np.min, np.max)
+    )
+    side = _MARGIN * float((high - low).max())
+    if not 16 <= side <= _CLOSER * max(height, width):
+        return palms
+    return joined(palms, detector.suspect(image, ((low + high) / 2, side)))
 
 
 def find_candidates(
-    network: LandmarkNetwork, image: np.ndarray, seen: PalmsSeen, tasks: Sequence[HandDetection] = ()
+    network: LandmarkNetwork,
+    image: np.ndarray,
+    seen: PalmsSeen,
+    tasks: Sequence[HandDetection] = (),
+    suspected: SuspectedPalms | None = None,
 ) -> list[Candidate]:
     """All hands that may be in a picture, the likelier ones first; some show one hand in several ways.
 
     Args:
         network: reads the crops. image: (H, W, 3) uint8 RGB. seen: what the two-hand network says of it. tasks:
-            MediaPipe's hands, which come first.
+            MediaPipe's hands, which come first. suspected: what its palm detector half suspects.
     """
-    palms = distinct_palms(seen)
+    crops = [_crops(palm) for palm in distinct_palms(seen)]
+    if suspected is not None and len(suspected.score):
+        crops.append(suspected.crops())
     pixels = [hand.pixels for hand in tasks]
     support = [1.0] * len(pixels)
-    if palms:
-        first = network.read(image, np.concatenate([_crops(palm) for palm in palms]))
+    if crops:
+        first = network.read(image, np.concatenate(crops))
         first = first.take(first.presence > _KEEP_PRESENCE)
         again = network.read(image, crops_around(first.pixels)) if len(first) else first
         again = again.take(again.presence > _KEEP_PRESENCE)
@@ -66,7 +99,33 @@ def find_candidates(
     count = _MOST_CANDIDATES + len(tasks)
     looks = look_again(network, image, np.array(pixels[:count]))
     known = [*tasks, *[None] * len(pixels)]
-    return [Candidate(look, share, task) for look, share, task in zip(looks, support, known, strict=False)]
+    return [
+        Candidate(look, share, task, _score_at(look.pixels, suspected))
+        for look, share, task in zip(looks, support, known, strict=False)
+    ]
+
+
+def look_at(
+    network: LandmarkNetwork,
+    image: np.ndarray,
+    hands: Sequence[HandDetection],
+    suspected: SuspectedPalms | None = None,
+) -> list[Candidate]:
+    """Known hands as candidates, and no others."""
+    looks = look_again(network, image, np.array([hand.pixels for hand in hands]))
+    pairs = zip(looks, hands, strict=True)
+    return [Candidate(look, 1.0, hand, _score_at(look.pixels, suspected)) for look, hand in pairs]
+
+
+def _score_at(pixels: np.ndarray, suspected: SuspectedPalms | None) -> float:
+    """The detector's highest score of a palm about where this hand's is, and turned about as it is."""
+    if suspected is None or not len(suspected.score):
+        return 0.0
+    centre, up = palm_frame(pixels)
+    turn = float(np.arctan2(up[0], -up[1]))
+    near = np.linalg.norm(suspected.centre - centre, axis=-1) < _DETECTED_PLACE * palm_length(pixels)
+    near &= np.abs(np.angle(np.exp(1j * (suspected.turn - turn)))) < _DETECTED_TURN
+    return float(suspected.score[near].max(initial=0.0))
 
 
 def distinct_palms(seen: PalmsSeen) -> list[PalmReading]:

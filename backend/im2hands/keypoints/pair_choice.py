@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from .landmark_network import LandmarkNetwork
-from .pair_candidates import Candidate, find_candidates
+from .pair_candidates import Candidate, look_at
 from .pair_features import features
 from .pair_judge import PairJudge
+from .palm_detector import SuspectedPalms
 from .palm_reader import PalmsSeen
 from .palm_seeds import SEEDED, match, side_evidence, with_way
 from .provider import HandDetection
@@ -31,15 +32,17 @@ def likely_pair(
     image: np.ndarray,
     hands: Sequence[HandDetection],
     seen: PalmsSeen,
+    suspected: SuspectedPalms | None = None,
 ) -> bool:
     """Whether two known hands are one person's two hands so probably that no other ones need to be looked for.
 
     Args:
-        network: reads crops. image: (H, W, 3) uint8 RGB. seen: what the two-hand network says of it.
+        network: reads crops. image: (H, W, 3) uint8 RGB. seen: what the two-hand network says of it. suspected: what
+            MediaPipe's palm detector half suspects.
     """
     if len(hands) != 2:
         return False
-    candidates = find_candidates(network, image, PalmsSeen(), hands)
+    candidates = look_at(network, image, hands, suspected)
     verdict = judge(*features(candidates, seen, (image.shape[1], image.shape[0])))
     return bool(verdict.pair[0, 1] >= KNOWN_PAIR)
 

@@ -14,7 +14,7 @@ from .sides import log_odds, outline_distance, palm_centre, palm_length
 SINGLE_FEATURES = (
     "presence", "agreement", "spread", "support", "network_side", "shape_side", "one_side", "from_task", "on_hands",
     "palm_on_hands", "drawn_on_hands", "inside", "gap", "size_beside_palm", "palm_presence", "side_beside_palm",
-    "palm_hidden",
+    "palm_hidden", "detector",
 )  # fmt: skip
 PAIR_FEATURES = (
     "outlines_apart", "keypoints_apart", "palms_apart", "size_ratio", "one_side", "overlap", "covered", "gained",
@@ -75,7 +75,8 @@ def _single(
         float(log_odds(look.presence)) / 4, look.agreement, min(float(look.spread.mean()), 1.0), candidate.support,
         _bounded(abs(look.network_right)), _bounded(abs(shape_right)), _bounded(look.network_right * shape_right),
         float(candidate.task is not None), float(on_hands.mean()),
-        float(hand_map.at(palm_centre(look.pixels)[None])[0]), drawn_on_hands, float(within.mean()), *beside,
+        float(hand_map.at(palm_centre(look.pixels)[None])[0]), drawn_on_hands, float(within.mean()),
+        *beside, candidate.detector,
     ]  # fmt: skip
 
 

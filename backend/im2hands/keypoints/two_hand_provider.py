@@ -13,9 +13,10 @@ from .boxed_hands import find_boxed
 from .crop_search import beside, quality, search
 from .hand_boxes import HandBoxes
 from .landmark_network import LandmarkNetwork, crops_around
-from .pair_candidates import find_candidates
+from .pair_candidates import find_candidates, suspect_palms
 from .pair_choice import choose_hands, likely_pair
 from .pair_judge import PairJudge
+from .palm_detector import PalmDetector
 from .palm_reader import PalmReader, PalmsSeen
 from .palm_seeds import FILL_ALONE, FILL_BESIDE, fill, match, with_sides
 from .provider import HandDetection, KeypointProvider
@@ -66,7 +67,8 @@ class TwoHandProvider:
     Args:
         tasks: MediaPipe's tasks API; None where the two-hand network alone is to find the hands. network: reads crops.
             Both are closed with the provider. palms: the two-hand network; None where its weights are not installed.
-        judge: chooses among what is read along the palms; None with ``palms`` None.
+        judge: chooses among what is read along the palms; None with ``palms`` None. detector: MediaPipe's palm
+            detector, which tells the judge of more palms.
         Others: as :func:`im2hands.keypoints.make_provider`.
     """
 
@@ -78,6 +80,7 @@ class TwoHandProvider:
         video: bool,
         palms: PalmReader | None = None,
         judge: PairJudge | None = None,
+        detector: PalmDetector | None = None,
         crop_search: bool = True,
         hand_boxes: HandBoxes | None = None,
         cache_folder: Path | None = None,
@@ -89,6 +92,7 @@ class TwoHandProvider:
         self._network = network
         self._palms = palms
         self._judge = judge
+        self._detector = detector
         self._video = video
         self._crop_search = crop_search
         self._boxes = hand_boxes or HandBoxes()
@@ -195,9 +199,10 @@ class TwoHandProvider:
         """One person's two hands among those that are known and all that is read along palms."""
         if self._judge is None or not seen.hands:
             return hands
-        if likely_pair(self._judge, self._network, image, hands, seen):
+        suspected = suspect_palms(self._detector, image, seen) if self._detector is not None else None
+        if likely_pair(self._judge, self._network, image, hands, seen, suspected):
             return hands
-        candidates = find_candidates(self._network, image, seen, hands)
+        candidates = find_candidates(self._network, image, seen, hands, suspected)
         return choose_hands(self._judge, candidates, hands, seen, (image.shape[1], image.shape[0]))
 
     def _search_is_due(self, count: int) -> bool:

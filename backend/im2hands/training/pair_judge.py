@@ -24,9 +24,10 @@ from ..frames import Frame
 from ..hands import SIDES
 from ..keypoints.landmark_network import LandmarkNetwork
 from ..keypoints.mediapipe_provider import MediaPipeProvider
-from ..keypoints.pair_candidates import find_candidates
+from ..keypoints.pair_candidates import find_candidates, suspect_palms
 from ..keypoints.pair_features import features
 from ..keypoints.pair_judge import LAYERS, PairJudge, pair_inputs
+from ..keypoints.palm_detector import PalmDetector
 from ..keypoints.palm_reader import PalmReader
 from ..keypoints.sides import without_doubles
 from ..take import write_atomically
@@ -65,12 +66,23 @@ class Judged:
         return made
 
 
-def judged_scene(scene: Scene, network: LandmarkNetwork, palms: PalmReader, tasks: MediaPipeProvider) -> Judged:
+@dataclass(frozen=True)
+class Readers:
+    """All that reads a picture."""
+
+    network: LandmarkNetwork
+    palms: PalmReader
+    tasks: MediaPipeProvider
+    detector: PalmDetector
+
+
+def judged_scene(scene: Scene, readers: Readers) -> Judged:
     """What the networks read in a scene, beside the truth."""
     image, camera = scene.image(), camera_of(scene)
-    hands = without_doubles(tasks.detect(Frame(1, 0.0, image, "scene")))
-    seen = palms.read(image)
-    candidates = find_candidates(network, image, seen, hands)
+    hands = without_doubles(readers.tasks.detect(Frame(1, 0.0, image, "scene")))
+    seen = readers.palms.read(image)
+    suspected = suspect_palms(readers.detector, image, seen)
+    candidates = find_candidates(readers.network, image, seen, hands, suspected)
     single, pairs = features(candidates, seen, (image.shape[1], image.shape[0]))
     error = np.full((len(candidates), 2), _FAR)
     for k, _ in enumerate(SIDES):
@@ -92,8 +104,8 @@ def gather(
         sets, rows: scenes of each set. weights: of the two-hand network. workers: threads of the landmark network.
     """
     output.mkdir(parents=True, exist_ok=True)
-    network, palms = LandmarkNetwork(workers=workers), PalmReader(load_two_hand_network(weights))
-    tasks = MediaPipeProvider(video=False)
+    palms = PalmReader(load_two_hand_network(weights))
+    readers = Readers(LandmarkNetwork(workers=workers), palms, MediaPipeProvider(video=False), PalmDetector())
     made: list[Judged] = []
     started, done = time.monotonic(), 0
     places = [(data, row) for data, chosen in zip(sets, rows, strict=True) for row in chosen]
@@ -102,7 +114,7 @@ def gather(
             part = places[first : first + _SHARD]
             name = f"{part[0][0].folder.name}_{part[0][1]:06d}_{len(part)}.npz"
             if not (output / name).is_file():
-                found = [judged_scene(data.scene(row), network, palms, tasks) for data, row in part]
+                found = [judged_scene(data.scene(row), readers) for data, row in part]
                 _write(output / name, found)
                 done += len(part)
                 rate = done / (time.monotonic() - started)
@@ -110,8 +122,8 @@ def gather(
                 _log.warning("%d of %d scenes read, %.0f min left", first + len(part), len(places), left)
             made += _read(output / name)
     finally:
-        network.close()
-        tasks.close()
+        readers.network.close()
+        readers.tasks.close()
     return made
 
 

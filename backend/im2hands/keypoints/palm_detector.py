@@ -1,0 +1,131 @@
+"""MediaPipe's palm detector, asked for every palm that it half suspects, not only for those that it is sure of.
+
+The tasks API gives palms above a threshold, and of such as overlap one mean. Where hands touch or cover each other both
+lose the second hand, though the detector did see something of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import EnvironmentError_
+from .bundle import read_bundle
+from .native_log import quiet_start
+from .palm_pictures import apply, inverse, letterbox, square_part, warp
+
+PIXELS = 192
+LEAST_SCORE = 0.02
+"""Palms less probable than this are not worth a look."""
+
+MOST_PALMS = 12
+# The detector's own layout: places of a 24 x 24 grid with two answers each, then of a 12 x 12 grid with six.
+_GRIDS = ((24, 2), (12, 6))
+_WRIST, _MIDDLE = 0, 2  # of the seven points that it gives
+_SCORES, _BOXES = 1, 18  # numbers an answer
+# The crop that shows a palm's whole hand: MediaPipe's rule.
+_CROP_SIZE, _CROP_UP = 2.6, 0.5
+# Answers nearer than this (box sides, radians) tell of one palm.
+_SAME_PLACE, _SAME_TURN = 0.2, 0.5
+_BEST = 200
+
+
+@dataclass(frozen=True)
+class SuspectedPalms:
+    """Palms that may be there, surest first.
+
+    Args:
+        score: (N,) probabilities, as the detector states them. centre: (N, 2) and size: (N,) of their boxes, pixels of
+            the picture. turn: (N,) radians, 0 upright, +90 degrees towards +x.
+    """
+
+    score: np.ndarray
+    centre: np.ndarray
+    size: np.ndarray
+    turn: np.ndarray
+
+    def crops(self) -> np.ndarray:
+        """(N, 4) crops of the whole hands, as the landmark network takes them."""
+        up = np.column_stack([np.sin(self.turn), -np.cos(self.turn)])
+        return np.column_stack([self.centre + _CROP_UP * self.size[:, None] * up, _CROP_SIZE * self.size, self.turn])
+
+
+class PalmDetector:
+    """Runs the detector; not thread-safe.
+
+    Args:
+        bundle: a hand bundle elsewhere; None for the one that ships with the package.
+
+    Raises:
+        EnvironmentError_: ai-edge-litert is not installed, or the bundle is missing or damaged.
+    """
+
+    def __init__(self, bundle: Path | None = None) -> None:
+        model = read_bundle(bundle).palm_detector
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+
+            self._interpreter = Interpreter(model_content=model, num_threads=1)
+            with quiet_start():
+                self._interpreter.allocate_tensors()
+        except (ImportError, RuntimeError, ValueError) as error:
+            raise EnvironmentError_(
+                f"The palm detector cannot be started: {error}.", "Install the backend's requirements again."
+            ) from error
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._outputs = {d["shape"][-1]: d["index"] for d in self._interpreter.get_output_details()}
+        self._places = np.concatenate([_grid(count, answers) for count, answers in _GRIDS])
+
+    def suspect(self, image: np.ndarray, part: tuple[np.ndarray, float] | None = None) -> SuspectedPalms:
+        """The palms that may be in a picture.
+
+        Args:
+            image: (H, W, 3) uint8 RGB. part: centre (2,) and side of a square to look at, pixels; None for all of it.
+        """
+        whole = letterbox((image.shape[1], image.shape[0]), PIXELS)
+        affine = whole if part is None else square_part(*part, PIXELS)
+        picture = warp(image, affine, PIXELS).astype(np.float32) / 255
+        self._interpreter.set_tensor(self._input, picture[None])
+        self._interpreter.invoke()
+        logits = self._interpreter.get_tensor(self._outputs[_SCORES])[0, :, 0].astype(np.float64)
+        boxes = self._interpreter.get_tensor(self._outputs[_BOXES])[0].astype(np.float64)
+        score = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+        rows = np.argsort(-score, kind="stable")[:_BEST]
+        rows = rows[score[rows] >= LEAST_SCORE]
+        back = inverse(affine)
+        points = boxes[rows, 4:].reshape(-1, 7, 2)
+        up = points[:, _MIDDLE] - points[:, _WRIST]
+        told = SuspectedPalms(
+            score[rows],
+            apply(back, boxes[rows, :2] + PIXELS * self._places[rows]),
+            boxes[rows, 2:4].max(axis=1) * float(back[0, 0]),
+            np.arctan2(up[:, 0], -up[:, 1]),
+        )
+        return distinct(told)
+
+
+def distinct(palms: SuspectedPalms) -> SuspectedPalms:
+    """Of palms, surest first, those that lie apart from every surer one; at most :data:`MOST_PALMS`."""
+    kept: list[int] = []
+    for k in range(len(palms.score)):
+        apart = np.linalg.norm(palms.centre[kept] - palms.centre[k], axis=-1) > _SAME_PLACE * palms.size[kept]
+        turned = np.abs(np.angle(np.exp(1j * (palms.turn[kept] - palms.turn[k])))) > _SAME_TURN
+        if len(kept) < MOST_PALMS and bool((apart | turned).all()):
+            kept.append(k)
+    return SuspectedPalms(palms.score[kept], palms.centre[kept], palms.size[kept], palms.turn[kept])
+
+
+def joined(*some: SuspectedPalms) -> SuspectedPalms:
+    """Palms of several looks at one picture, each once."""
+    parts = [np.concatenate([getattr(palms, name) for palms in some]) for name in ("score", "centre", "size", "turn")]
+    order = np.argsort(-parts[0], kind="stable")
+    return distinct(SuspectedPalms(*(part[order] for part in parts)))
+
+
+def _grid(count: int, answers: int) -> np.ndarray:
+    """Centres of a grid's places in a unit square, row by row, each repeated for its answers: (count**2 answers, 2)."""
+    steps = (np.arange(count) + 0.5) / count
+    y, x = np.meshgrid(steps, steps, indexing="ij")
+    return np.repeat(np.stack([x, y], axis=-1).reshape(-1, 2), answers, axis=0)

@@ -1,0 +1,83 @@
+"""MediaPipe's palm detector by itself: palms lie where the hands are, also those it is not sure of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hand_pictures import demo_photo, frame_of
+from im2hands.keypoints.landmark_network import LandmarkNetwork
+from im2hands.keypoints.mediapipe_provider import MediaPipeProvider
+from im2hands.keypoints.pair_candidates import suspect_palms
+from im2hands.keypoints.palm_detector import MOST_PALMS, PalmDetector, SuspectedPalms, distinct, joined
+from im2hands.keypoints.palm_pictures import palm_frame
+from im2hands.keypoints.palm_reader import HandMap, PalmsSeen
+from im2hands.keypoints.provider import HandDetection
+
+
+@pytest.fixture(scope="module")
+def detector() -> PalmDetector:
+    return PalmDetector()
+
+
+@pytest.fixture(scope="module")
+def hands() -> list[HandDetection]:
+    tasks = MediaPipeProvider(video=False)
+    found = list(tasks.detect(frame_of(demo_photo("hands_001.jpg"))))
+    tasks.close()
+    assert len(found) == 2
+    return found
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+def test_palms_lie_on_the_hands_and_point_as_they_do(
+    detector: PalmDetector, network: LandmarkNetwork, hands: list[HandDetection], turns: int
+) -> None:
+    image = np.ascontiguousarray(np.rot90(demo_photo("hands_001.jpg"), turns))
+    width = demo_photo("hands_001.jpg").shape[1]
+    palms = detector.suspect(image)
+    assert (np.diff(palms.score) <= 0).all() and len(palms.score) <= MOST_PALMS and palms.score[1] > 0.5
+    for hand in hands:
+        pixels = hand.pixels if not turns else np.column_stack([hand.pixels[:, 1], width - 1 - hand.pixels[:, 0]])
+        centre, up = palm_frame(pixels)
+        length = float(np.linalg.norm(up))
+        nearest = int(np.argmin(np.linalg.norm(palms.centre[:2] - centre, axis=1)))
+        assert np.linalg.norm(palms.centre[nearest] - centre) < 0.55 * length
+        turn = np.arctan2(up[0], -up[1]) - palms.turn[nearest]
+        assert abs(np.angle(np.exp(1j * turn))) < 0.5
+        read = network.read(image, palms.crops()[nearest][None])
+        assert read.presence[0] > 0.5
+        assert np.linalg.norm(read.pixels[0] - pixels, axis=1).mean() < 0.3 * length
+
+
+def test_a_part_of_the_picture_is_told_in_the_pixels_of_the_whole(
+    detector: PalmDetector, hands: list[HandDetection]
+) -> None:
+    small = np.full((1600, 2000, 3), 120, np.uint8)
+    photo = demo_photo("hands_001.jpg")
+    small[900 : 900 + photo.shape[0], 60 : 60 + photo.shape[1]] = photo
+    centre = np.array([60 + photo.shape[1] / 2, 900 + photo.shape[0] / 2])
+    palms = detector.suspect(small, (centre, 1000.0))
+    for hand in hands:
+        where = palm_frame(hand.pixels)[0] + (60, 900)
+        assert np.linalg.norm(palms.centre[:2] - where, axis=1).min() < 110
+    # Where the two-hand network sees hands in a small part, that part is looked at.
+    values = np.zeros((64, 64))
+    values[32:50, 4:30] = 1.0
+    seen = PalmsSeen(hand_map=HandMap(values, np.array([[64 / 2000, 0, 0], [0, 64 / 2000, 0]])))
+    both = suspect_palms(detector, small, seen)
+    assert len(both.score) >= 2 and both.score[1] >= detector.suspect(small).score[:2].min()
+
+
+def test_of_palms_upon_each_other_the_surest_stays() -> None:
+    centre = np.array([[10.0, 10], [11, 10], [40, 10], [10, 10]])
+    palms = SuspectedPalms(np.array([0.9, 0.8, 0.7, 0.6]), centre, np.full(4, 20.0), np.array([0.0, 0.1, 0.0, 2.0]))
+    kept = distinct(palms)
+    np.testing.assert_array_equal(kept.score, [0.9, 0.7, 0.6])  # another turn is another palm
+    twice = joined(kept, SuspectedPalms(np.array([0.95]), np.array([[41.0, 10]]), np.array([20.0]), np.zeros(1)))
+    np.testing.assert_array_equal(twice.score, [0.95, 0.9, 0.6])
+    nothing = SuspectedPalms(np.zeros(0), np.zeros((0, 2)), np.zeros(0), np.zeros(0))
+    assert nothing.crops().shape == (0, 4) and len(distinct(nothing).score) == 0
+
+
+def test_an_empty_picture_has_no_sure_palm(detector: PalmDetector) -> None:
+    assert (detector.suspect(np.full((480, 640, 3), 120, np.uint8)).score < 0.3).all()
