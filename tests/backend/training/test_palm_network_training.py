@@ -14,11 +14,14 @@ from im2hands.cli import main
 from im2hands.datasets.scenes import LEFT, RIGHT, SceneSet
 from im2hands.keypoints.palm_pictures import apply, inverse, letterbox, square_part, warp
 from im2hands.keypoints.sides import chirality
+from im2hands.networks.compact_encoder import EfficientNetLite0
 from im2hands.networks.palm_network import TRAINED_PIXELS
+from im2hands.training.networks import first_trunk, public_trunk
 from im2hands.training.palm_loss import make_batch
 from im2hands.training.palm_network import RECIPE, PalmTask
 from im2hands.training.palm_samples import heat_target, make_sample, own_hand, random_affine, targets
 from im2hands.training.runner import Runner
+from im2hands.weights.two_hand_network import load_two_hand_network, save_two_hand_network
 from scene_pictures import make_set
 
 TINY = replace(
@@ -177,3 +180,22 @@ def test_the_command_writes_weights_with_a_card_and_refuses_a_folder_in_use(
     assert main(again) == 0
     few = [*arguments[:5], str(tmp_path / "few"), *arguments[6:], "--held-out", "8"]
     assert main(few) == 2 and "no more scenes than are held out" in capsys.readouterr().err
+
+
+def test_an_image_encoder_may_begin_with_the_trunk_of_a_two_hand_network(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    seen = EfficientNetLite0()
+    model = load_two_hand_network()
+    with torch.no_grad():
+        model.trunk.load_state_dict({name: value.half().float() for name, value in seen.state_dict().items()})
+    save_two_hand_network(model, tmp_path, {})
+    trunk = EfficientNetLite0()
+    first_trunk(trunk, tmp_path)
+    for name, value in seen.state_dict().items():
+        torch.testing.assert_close(
+            trunk.state_dict()[name], value.half().float() if value.is_floating_point() else value
+        )
+    first_trunk(trunk, None)
+    public = EfficientNetLite0()
+    public_trunk(public)
+    assert all((trunk.state_dict()[name] == value).all() for name, value in public.state_dict().items())

@@ -1,0 +1,201 @@
+"""Both hands of photos laid over each other: ``python benchmarks/composed_photos.py FOLDER``.
+
+Takes photos of one hand each, cuts the hand of one out and lays it over or beside the hand of another: turned,
+resized, mirrored where both are of one side. What MediaPipe saw in the single photos is the truth. Prints, for each way of finding
+hands, how many of the pictures gave both, with the right sides, and how many hands are wrong. Seeds are fixed, so the
+same folder gives the same pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from im2hands.cli import NO_NETWORK, PROCESS_DEFAULTS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from im2hands.hands import Side
+    from im2hands.keypoints import HandDetection
+
+PALM_PIXELS = 110.0
+"""Photos are scaled so that their hand's palm has this length."""
+
+SMALLEST = 45.0
+"""Photos with smaller palms, in their own pixels, are left out."""
+
+FOUND = 0.5
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A hand of a photo.
+
+    Args:
+        image: (H, W, 3) RGB. pixels: (21, 2). side: of the hand. mask: (H, W) in [0, 1], where the hand is.
+    """
+
+    image: np.ndarray
+    pixels: np.ndarray
+    side: Side
+    mask: np.ndarray
+
+    def mirrored(self) -> Cut:
+        """The same with left and right exchanged."""
+        pixels = self.pixels * (-1, 1) + (self.image.shape[1] - 1, 0)
+        side: Side = "left" if self.side == "right" else "right"
+        return Cut(self.image[:, ::-1].copy(), pixels, side, self.mask[:, ::-1].copy())
+
+
+def cut_hands(folder: Path) -> list[Cut]:
+    """The hands of a folder's photos that show one hand, large enough."""
+    import cv2
+    import numpy as np
+    from im2hands.frames import Frame
+    from im2hands.keypoints.mediapipe_provider import MediaPipeProvider
+    from im2hands.keypoints.sides import palm_length
+    from im2hands.pictures import PICTURE_SUFFIXES, read_picture
+
+    tasks = MediaPipeProvider(video=False)
+    made = []
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES):
+        image = read_picture(path)
+        hands = tasks.detect(Frame(1, 0.0, image, path.name))
+        if len(hands) != 1 or palm_length(hands[0].pixels) < SMALLEST:
+            continue
+        scale = PALM_PIXELS / float(palm_length(hands[0].pixels))
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=how))
+        pixels = hands[0].pixels * scale
+        made.append(Cut(image, pixels, hands[0].side, _mask(image, pixels)))
+    tasks.close()
+    return made
+
+
+def _mask(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Where the hand is, by GrabCut from its keypoints."""
+    import cv2
+    import numpy as np
+
+    def drawn(width: int) -> np.ndarray:
+        lines = np.zeros(image.shape[:2], np.uint8)
+        for k in range(1, 21):
+            start, end = pixels[0 if k % 4 == 1 else k - 1], pixels[k]
+            cv2.line(lines, tuple(map(int, start)), tuple(map(int, end)), 1, width)
+        return lines
+
+    marks = np.full(image.shape[:2], cv2.GC_BGD, np.uint8)
+    around = np.zeros_like(marks)
+    cv2.fillConvexPoly(around, cv2.convexHull(pixels.astype(np.int32)), 1)
+    marks[cv2.dilate(around, np.ones((45, 45), np.uint8)) > 0] = cv2.GC_PR_BGD
+    likely = drawn(30)
+    cv2.fillConvexPoly(likely, cv2.convexHull(pixels[[0, 1, 5, 9, 13, 17]].astype(np.int32)), 1)
+    marks[likely > 0] = cv2.GC_PR_FGD
+    marks[drawn(9) > 0] = cv2.GC_FGD
+    cv2.setRNGSeed(1)
+    cv2.grabCut(image, marks, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
+    hand = (marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)
+    return np.asarray(cv2.GaussianBlur(hand.astype(np.float32), (0, 0), 1.2))
+
+
+def compose(cuts: list[Cut], count: int, seed: int) -> Iterator[tuple[np.ndarray, dict[Side, np.ndarray]]]:
+    """Pictures of two hands, and the keypoints (21, 2) of each."""
+    import cv2
+    import numpy as np
+    from im2hands.keypoints.sides import palm_centre
+
+    rng = np.random.default_rng(seed)
+    done = 0
+    while done < count:
+        a, b = rng.choice(len(cuts), 2, replace=False)
+        below, above = cuts[a], cuts[b].mirrored() if cuts[a].side == cuts[b].side else cuts[b]
+        angle, scale = rng.uniform(-1.2, 1.2), float(np.exp(rng.uniform(-0.15, 0.15)))
+        way = rng.uniform(0, 2 * np.pi)
+        apart = rng.uniform(0.35, 1.1) * PALM_PIXELS * np.array([np.cos(way), np.sin(way)])
+        linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        offset = palm_centre(below.pixels) + apart - linear @ palm_centre(above.pixels)
+        affine = np.column_stack([linear, offset])
+        height, width = below.image.shape[:2]
+        moved = above.pixels @ linear.T + offset
+        if ((moved < 0) | (moved >= (width, height))).any(axis=1).mean() > 0.15:
+            continue
+        over = cv2.warpAffine(above.image, affine, (width, height))
+        share = cv2.warpAffine(above.mask, affine, (width, height))[..., None]
+        picture = (below.image * (1 - share) + over * share).astype(np.uint8)
+        points = np.concatenate([below.pixels, moved])
+        low, high = points.min(axis=0), points.max(axis=0)
+        half = float((high - low).max()) * rng.uniform(0.6, 1.1)
+        x0, y0 = np.maximum(((low + high) / 2 - half).astype(int), 0)
+        x1, y1 = np.minimum(((low + high) / 2 + half).astype(int), (width, height))
+        origin = np.array([x0, y0])
+        done += 1
+        truth = {below.side: below.pixels - origin, above.side: moved - origin}
+        yield np.ascontiguousarray(picture[y0:y1, x0:x1]), truth
+
+
+def judge(hands: list[HandDetection], truth: dict[Side, np.ndarray]) -> tuple[bool, bool, int, int]:
+    """Whether both were found, and with the right sides; how many hands were found, and how many are wrong."""
+    import numpy as np
+    from im2hands.keypoints.sides import palm_length
+
+    far = {
+        (k, side): float(np.linalg.norm(hand.pixels - true, axis=1).mean() / palm_length(true))
+        for k, hand in enumerate(hands)
+        for side, true in truth.items()
+    }
+    ways = [("left", "right"), ("right", "left")]
+    both = len(hands) == 2 and any(all(far[k, side] < FOUND for k, side in enumerate(way)) for way in ways)
+    sided = both and all(far[k, hand.side] < FOUND for k, hand in enumerate(hands))
+    found = sum(any(far[k, side] < FOUND for k in range(len(hands))) for side in truth)
+    wrong = sum(all(far[k, side] >= FOUND for side in truth) for k in range(len(hands)))
+    return both, sided, found, wrong
+
+
+def main() -> None:
+    """Compose and measure."""
+    os.environ.update({**PROCESS_DEFAULTS, **NO_NETWORK})  # as the program does; before PyTorch is loaded
+    import cv2
+    from im2hands.frames import Frame
+    from im2hands.keypoints import make_provider
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    home = Path(__file__).resolve().parent.parent / "demo" / "fingerpose"
+    parser.add_argument("folder", type=Path, nargs="?", default=home, help="photos of one hand (default: the demo's)")
+    parser.add_argument("--pictures", type=int, default=60, metavar="N")
+    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--keypoints", nargs="+", default=["mediapipe", "auto"])
+    parser.add_argument("--no-crop-search", dest="crop_search", action="store_false")
+    parser.add_argument("--output", type=Path, help="folder to write the pictures to")
+    arguments = parser.parse_args()
+    cuts = cut_hands(arguments.folder)
+    if len(cuts) < 2:
+        raise SystemExit(
+            f"{arguments.folder} has fewer than two photos of one hand, its palm {SMALLEST:.0f} pixels long."
+        )
+    pictures = list(compose(cuts, arguments.pictures, arguments.seed))
+    if arguments.output is not None:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        for number, (picture, _) in enumerate(pictures):
+            cv2.imwrite(str(arguments.output / f"{number:03d}.png"), picture[..., ::-1])
+    print(f"{len(cuts)} hands, {len(pictures)} pictures")
+    print(f"{'keypoints':<12}{'both':>6}{'right sides':>13}{'hands':>9}{'wrong':>7}{'s a picture':>13}")
+    for name in arguments.keypoints:
+        provider = make_provider(name, video=False, crop_search=arguments.crop_search)
+        started = time.perf_counter()
+        rows = [
+            judge(provider.detect(Frame(k + 1, 0.0, picture, f"{k}")), truth)
+            for k, (picture, truth) in enumerate(pictures)
+        ]
+        seconds = (time.perf_counter() - started) / len(pictures)
+        provider.close()
+        both, sided, found, wrong = (sum(column) for column in zip(*rows, strict=True))
+        print(f"{name:<12}{both:>6}{sided:>13}{found:>5}/{2 * len(rows):<3}{wrong:>7}{seconds:>13.2f}")
+
+
+if __name__ == "__main__":
+    main()
