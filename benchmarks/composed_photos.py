@@ -1,9 +1,9 @@
 """Both hands of photos laid over each other: ``python benchmarks/composed_photos.py FOLDER``.
 
-Takes photos of one hand each, cuts the hand of one out and lays it over or beside the hand of another: turned,
-resized, mirrored where both are of one side. What MediaPipe saw in the single photos is the truth. Prints, for each way of finding
-hands, how many of the pictures gave both, with the right sides, and how many hands are wrong. Seeds are fixed, so the
-same folder gives the same pictures.
+Takes photos of one hand each, cuts the hand of one out and lays it over or beside the hand of another:
+turned, resized, mirrored where both are of one side. What MediaPipe saw in the single photos is the truth.
+Prints, for each way of finding hands, how many of the pictures gave both, with the right sides, and how many
+hands are wrong. Seeds are fixed, so the same folder gives the same pictures.
 """
 
 from __future__ import annotations
