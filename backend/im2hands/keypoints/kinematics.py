@@ -65,9 +65,9 @@ _LIMITS = (
 ANGLE_LIMITS = np.radians(np.array(_LIMITS))
 """(5, 4, 3) radians."""
 
-# Bone lengths of real hands as MediaPipe's keypoints define them, in palms, first to last phalanx of each finger.
+# Bone lengths of real hands, in palms, first to last phalanx of each finger: MediaPipe's, for this hand's joints.
 _REAL_LENGTHS = np.array(
-    [(0.36, 0.36, 0.33), (0.36, 0.25, 0.29), (0.41, 0.29, 0.30), (0.38, 0.27, 0.27), (0.32, 0.24, 0.21)]
+    [(0.30, 0.44, 0.40), (0.27, 0.24, 0.41), (0.35, 0.30, 0.37), (0.32, 0.26, 0.37), (0.24, 0.22, 0.29)]
 )
 
 ANGLES = 20
@@ -82,7 +82,7 @@ def _usual_stretch() -> np.ndarray:
 
 
 USUAL_STRETCH = _usual_stretch()
-"""(5, 3) natural logarithms: halfway from the synthetic hand's bones to MediaPipe's."""
+"""(5, 3) natural logarithms: halfway from the synthetic hand's bones to those of real hands."""
 
 
 @dataclass

@@ -11,6 +11,7 @@ import numpy as np
 from ..hands import MIDDLE_MCP, SIDES, WRIST, Camera, HandKeypoints, Side, TwoHands
 from .anatomical_fit import fit_hand
 from .confidence import Calibration, bundled_calibration
+from .joint_definitions import SOURCES, to_own_definition
 from .provider import HandDetection
 
 DEFAULT_PALM_M = 0.088
@@ -101,6 +102,9 @@ def _lift_one(
         return None
     if np.ptp(pixels, axis=0).max() < 1.0:
         return None
+    if detection.source in SOURCES:
+        pixels, shape = to_own_definition(pixels, shape)
+        palm_shape = max(float(np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST])), 1e-6)
     metric = (shape - shape.mean(axis=0)) * (palm_m / palm_shape)
     rigid = place(metric, pixels, camera)
     palm_px = palm_m * camera.fx / float(rigid[:, 2].mean())

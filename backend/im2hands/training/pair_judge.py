@@ -235,13 +235,38 @@ def measure(judge: PairJudge, scenes: Sequence[Judged]) -> dict[str, float]:
     return {name: float(np.mean(values)) if values else float("nan") for name, values in named.items()}
 
 
+def chosen_rows(words: Sequence[str], counts: Sequence[int]) -> list[range]:
+    """The scenes of each set that ``--scenes`` means.
+
+    Args:
+        words: as given, one for all sets or one each. counts: scenes of the sets.
+
+    Raises:
+        InputError: a word is no number and no range within its set, or there are too many or too few.
+    """
+    if len(words) not in (1, len(counts)):
+        raise InputError("--scenes was not given once or once for each set.", "Give it once, or for every set.")
+    made = []
+    for word, count in zip(words if len(words) > 1 else list(words) * len(counts), counts, strict=True):
+        first, colon, last = word.partition(":")
+        try:
+            rows = range(int(first), int(last)) if colon else range(max(count - int(first), 0), count)
+        except ValueError:
+            rows = range(0)
+        if not len(rows) or rows.start < 0 or rows.stop > count:
+            raise InputError(f"--scenes {word} names no scenes of a set of {count}.", "Give N or A:B within the set.")
+        made.append(rows)
+    return made
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``im2hands train pair-judge``."""
     add = parser.add_argument
     add("--data", type=Path, nargs="+", required=True, metavar="SET", help="scene sets: whole pictures and crops")
     add("--output", type=Path, required=True, metavar="DIR", help="folder for what was read, and for the weights")
     add("--weights", type=Path, default=BUNDLED_FILE, metavar="FILE", help="the two-hand network's")
-    add("--scenes", type=int, default=1000, metavar="N", help="of each set, the last ones")
+    text = "the last N scenes of a set, or those from A to before B; once for all sets or once each (default 1000)"
+    add("--scenes", nargs="+", default=["1000"], metavar="N|A:B", help=text)
     add("--held-out", type=int, default=150, metavar="N", help="of these, only measured on")
     add("--steps", type=int, default=1500, metavar="N")
     add("--seed", type=int, default=0, metavar="N")
@@ -253,7 +278,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     sets = [SceneSet(folder) for folder in arguments.data]
-    rows = [range(max(len(data) - arguments.scenes, 0), len(data)) for data in sets]
+    rows = chosen_rows(arguments.scenes, [len(data) for data in sets])
     trained, held = [], []
     for data, chosen in zip(sets, rows, strict=True):
         folder = arguments.output / "read"
@@ -272,7 +297,8 @@ def run(arguments: argparse.Namespace) -> int:
         "date": date.today().isoformat(),
         "data": {data.folder.name: {**asdict(data.info), "modes": list(data.info.modes)} for data in sets},
         "recipe": {
-            "scenes": len(trained), "steps": arguments.steps, "seed": arguments.seed,
+            "scenes": len(trained), "rows": [f"{chosen.start}:{chosen.stop}" for chosen in rows],
+            "steps": arguments.steps, "seed": arguments.seed,
             "two_hand_network": sha256_of(arguments.weights),
         },
         "figures": {"scenes": len(held), **figures},

@@ -11,7 +11,7 @@ from im2hands.cli import main
 from im2hands.errors import InputError
 from im2hands.keypoints.pair_features import PAIR_FEATURES, SINGLE_FEATURES
 from im2hands.keypoints.pair_judge import PairJudge
-from im2hands.training.pair_judge import Judged, measure, train
+from im2hands.training.pair_judge import Judged, chosen_rows, measure, train
 from im2hands.weights.pair_judge import load_pair_judge
 from scene_pictures import make_set
 
@@ -48,6 +48,14 @@ def test_errors_of_two_take_the_better_way_round() -> None:
     scene = Judged(np.zeros((3, 1)), np.zeros((3, 3, 1)), np.array([[0.1, 0.8], [0.7, 0.2], [0.3, 0.9]]), True)
     error = scene.pair_error()
     assert error[0, 1] == error[1, 0] == 0.2 and error[0, 2] == 0.8 and error[0, 0] > 5
+
+
+def test_scenes_are_the_last_ones_or_a_range() -> None:
+    assert chosen_rows(["30"], [100, 20]) == [range(70, 100), range(20)]
+    assert chosen_rows(["10:40", "5"], [100, 20]) == [range(10, 40), range(15, 20)]
+    for words in (["10:140"], ["x"], ["4:4"], ["-3:9"], ["1", "2", "3"]):
+        with pytest.raises(InputError, match="--scenes"):
+            chosen_rows(words, [100, 20])
 
 
 def test_the_command_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,58 @@
+"""MediaPipe's keypoints become the bundled hand's joints: fingers reach their tips, whichever way the hand is seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hand_pictures import hand_shape, seen_hand
+from im2hands.hands import Camera
+from im2hands.keypoints import lift
+from im2hands.keypoints.joint_definitions import ALONG, SOURCES, to_own_definition
+
+TIPS = [4, 8, 12, 16, 20]
+
+
+def test_tips_and_knuckles_go_outwards_and_the_wrist_inwards() -> None:
+    shape = hand_shape("right")
+    palm = np.linalg.norm(shape[9] - shape[0])
+    pixels = shape[:, :2] * 1000 + 300
+    _, moved = to_own_definition(pixels, shape)
+    for k in TIPS:
+        bone = shape[k] - shape[k - 1]
+        step = moved[k] - shape[k]
+        assert np.linalg.norm(step) == pytest.approx(ALONG[k] * palm)
+        assert step @ bone > 0.99 * np.linalg.norm(step) * np.linalg.norm(bone)
+    assert (moved[9] - shape[9]) @ (shape[9] - shape[0]) > 0
+    assert (moved[0] - shape[0]) @ (shape[9] - shape[0]) > 0  # MediaPipe's wrist lies farther down the arm
+
+
+@pytest.mark.parametrize("turn", [(0.0, 0.0, 0.0), (0.9, 0.0, 0.0), (0.0, 1.1, 0.4)])
+def test_pixels_move_as_the_shape_does(turn: tuple[float, float, float]) -> None:
+    rotation = cv2.Rodrigues(np.array(turn))[0]
+    shape = hand_shape("left") @ rotation.T
+    pixels = shape[:, :2] * 900 + (320, 240)
+    moved_pixels, moved = to_own_definition(pixels, shape)
+    np.testing.assert_allclose(moved_pixels, moved[:, :2] * 900 + (320, 240), atol=1e-6)
+
+
+def test_a_shape_without_bones_stays() -> None:
+    shape = np.zeros((21, 3))
+    pixels = np.full((21, 2), 5.0)
+    moved_pixels, moved = to_own_definition(pixels, shape)
+    assert (moved == shape).all() and (moved_pixels == pixels).all()
+
+
+def test_lifted_hands_of_mediapipe_have_longer_fingers_and_others_stay_as_they_were() -> None:
+    camera = Camera.from_fov(50, 640, 480)
+    hand = seen_hand("right", (320, 240), 120)
+    assert hand.source in SOURCES
+    own = lift([replace(hand, source="file")], camera).right
+    theirs = lift([hand], camera).right
+    assert own is not None and theirs is not None
+    np.testing.assert_array_equal(own.pixels, hand.pixels)
+    for k in (8, 12, 16, 20):
+        reach = [np.linalg.norm(camera.project(h.positions)[k] - hand.pixels[0]) for h in (own, theirs)]
+        assert reach[1] > reach[0] + 1 and np.linalg.norm(theirs.pixels[k] - hand.pixels[k]) > 3
