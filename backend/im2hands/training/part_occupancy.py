@@ -209,8 +209,10 @@ def train(
         start_from: folder of an earlier run whose weights this one begins with.
 
     Raises:
-        InputError: the folder holds a run already and ``resume`` is off.
+        InputError: the folder holds a run already and ``resume`` is off, or ``start_from`` holds none.
     """
+    if start_from is not None and not (start_from / "checkpoint.pt").is_file():  # said before the hour of labelling
+        raise InputError(f"{start_from} holds no checkpoint.pt of a training.", "Give the folder of an earlier run.")
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "checkpoint.pt").exists() and not resume:
         raise InputError(f"{folder} holds a training run already.", "Add --resume, or choose another folder.")

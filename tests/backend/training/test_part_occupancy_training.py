@@ -79,3 +79,12 @@ def test_a_checkpoint_with_code_in_it_is_refused(tmp_path, data):
     with pytest.raises(InputError, match="Cannot read"):
         _trainer(tmp_path, data).load()
     assert not (tmp_path / "exploded.npy").exists()
+
+
+def test_a_folder_without_a_training_is_refused_before_anything_is_labelled(tmp_path, monkeypatch):
+    from im2hands.training import part_occupancy
+
+    monkeypatch.setattr(part_occupancy, "make_points", lambda *_: pytest.fail("labelled"))
+    with pytest.raises(InputError, match=r"holds no checkpoint\.pt"):
+        train(SMALL, tmp_path / "run", torch.device("cpu"), start_from=tmp_path)
+    assert not (tmp_path / "run").exists()
