@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, metavar="S", help="the same seed gives the same scenes (default: 0)")
     add("--points", type=int, default=2048, metavar="P", help="labelled points a hand, 0 for none (default: 2048)")
     add("--size", type=int, metavar="PX", help="side of crops (default: 256), longer side of others (default: 640)")
-    add("--renderer", default="raster", metavar="NAME", help=f"{' or '.join(RENDERERS)} (default: raster)")
+    add("--renderer", default="raster", metavar="NAME", help=f"{', '.join(RENDERERS)} (default: raster)")
+    add("--blender", type=Path, metavar="PROGRAM", help="for cycles: Blender, or a Python with bpy (default: blender)")
     for name, what in (("skins", "skin textures"), ("environments", "OpenEXR panoramas"), ("backgrounds", "photos")):
         add(f"--{name}", type=Path, metavar="DIR", help=f"folder of {what} (default: made-up ones)")
     add("--workers", type=int, default=1, metavar="K", help="processes (default: 1)")
@@ -33,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
 
     settings = Settings(
         args.kind, args.seed, args.points, args.size or (256 if args.kind == "crop" else 640), args.renderer,
-        args.skins, args.environments, args.backgrounds,
+        args.skins, args.environments, args.backgrounds, args.blender,
+        threads=0 if args.workers == 1 else max((os.cpu_count() or 1) // max(args.workers, 1), 1),
     )  # fmt: skip
     with tqdm(total=args.scenes, unit="scene", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
 

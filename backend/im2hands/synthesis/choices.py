@@ -4,4 +4,4 @@ from typing import Literal
 
 Kind = Literal["crop", "whole", "clip"]
 KINDS: tuple[Kind, ...] = ("crop", "whole", "clip")
-RENDERERS = ("raster", "none")
+RENDERERS = ("raster", "cycles", "none")

@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,7 +52,9 @@ class Settings:
         kind: "crop" for square pictures by the crop convention, "whole" for pictures with small hands anywhere, "clip"
             for whole pictures in motion. seed: any number from 0. points: labelled points a hand. size: pixels a side
             of crops, of the longer side of the largest whole pictures. renderer: one of :data:`.choices.RENDERERS`.
-        skins, environments, backgrounds: folders, None for made-up ones.
+        skins, environments, backgrounds: folders, None for made-up ones. blender: what Cycles runs in, see
+            :func:`.painters.make_painter`. threads: of Blender, 0 for all. together: scenes that are posed together, 0
+            for the usual number; fewer take less memory. It is a part of what makes a scene, like the seed.
     """
 
     kind: Kind = "crop"
@@ -61,6 +65,9 @@ class Settings:
     skins: Path | None = None
     environments: Path | None = None
     backgrounds: Path | None = None
+    blender: Path | None = None
+    threads: int = 0
+    together: int = 0
 
     def checked(self) -> Settings:
         """The same.
@@ -71,7 +78,7 @@ class Settings:
         if self.kind not in KINDS:
             raise InputError(f"There is no kind of set {self.kind}.", f"Use {', '.join(KINDS)}.")
         if self.renderer not in RENDERERS:
-            raise InputError(f"There is no renderer {self.renderer}.", f"Use {' or '.join(RENDERERS)}.")
+            raise InputError(f"There is no renderer {self.renderer}.", f"Use {', '.join(RENDERERS)}.")
         if not 32 <= self.size <= 2048:
             raise InputError(f"Pictures of {self.size} pixels cannot be made.", "Give a size of 32 to 2048.")
         if not 0 <= self.points <= 100_000 or not 0 <= self.seed < 2**32:
@@ -81,7 +88,7 @@ class Settings:
     @property
     def block(self) -> int:
         """Scenes that are made together."""
-        return CLIP if self.kind == "clip" else BLOCK
+        return CLIP if self.kind == "clip" else self.together or BLOCK
 
     def info(self) -> SetInfo:
         """What the set's file says of it."""
@@ -122,8 +129,9 @@ class BlockMaker:
         self.clips = ClipMaker(self.pairs)
         self.labeller = PointLabeller(self.pairs.model)
         self.painter = make_painter(
-            settings.renderer, self.pairs.model, settings.skins, settings.environments, settings.backgrounds
-        )
+            settings.renderer, self.pairs.model, settings.skins, settings.environments, settings.backgrounds,
+            settings.blender, settings.threads,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Give the renderer back."""
@@ -146,9 +154,9 @@ class BlockMaker:
             viewed = self._clip_views(number, posed)
         else:
             posed, report.tally = self.pairs.block(
-                settings.seed, number, _SINGLES[settings.kind], _EMPTY[settings.kind]
+                settings.seed, number, _SINGLES[settings.kind], _EMPTY[settings.kind], settings.block
             )
-            viewed = [self._view(number * BLOCK + k, pair) for k, pair in enumerate(posed[:count])]
+            viewed = [self._view(number * settings.block + k, pair) for k, pair in enumerate(posed[:count])]
         pairs: list[Pair | None] = [*posed]
         del posed
         lap("poses")
@@ -288,20 +296,32 @@ def generate(
     report = Report()
     if resume and (folder / SET_FILE).exists() and read_info(folder).scenes >= scenes and _whole(folder):
         return report
-    with SceneWriter(folder, info) as writer:
-        first = writer.count
-        blocks = [
-            (k, min(settings.block, scenes - k * settings.block))
-            for k in range(first // settings.block, -(-scenes // settings.block))
-        ]
-        for made, part in _run(settings, blocks, workers):
-            report.add(part)
-            for scene in made:
-                writer.append(scene)
-            if progress:
-                progress(writer.count, scenes)
+    try:
+        with SceneWriter(folder, info) as writer:
+            first = writer.count
+            blocks = [
+                (k, min(settings.block, scenes - k * settings.block))
+                for k in range(first // settings.block, -(-scenes // settings.block))
+            ]
+            for made, part in _run(settings, blocks, workers):
+                report.add(part)
+                for scene in made:
+                    writer.append(scene)
+                if progress:
+                    progress(writer.count, scenes)
+    except BaseException:
+        _take_away_if_empty(folder)
+        raise
     report.wall = time.perf_counter() - begun
     return report
+
+
+def _take_away_if_empty(folder: Path) -> None:
+    """A set without a single scene, since the renderer is missing for example, must not be in the way of the next."""
+    with suppress(InputError, OSError):
+        if read_info(folder).scenes == 0:
+            (folder / SET_FILE).unlink()
+            folder.rmdir()
 
 
 def _whole(folder: Path) -> bool:
@@ -329,12 +349,11 @@ def _run(settings: Settings, blocks: list[tuple[int, int]], workers: int) -> Ite
     if workers == 1 or len(blocks) == 1:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # sums must not depend on the machine's cores
-        maker = BlockMaker(settings)
         try:
-            for number, count in blocks:
-                yield maker.block(number, count)
+            with closing(BlockMaker(settings)) as maker:
+                for number, count in blocks:
+                    yield maker.block(number, count)
         finally:
-            maker.close()
             torch.set_num_threads(threads)
         return
     context = multiprocessing.get_context("spawn")
@@ -369,8 +388,10 @@ def _begin() -> None:
 
 @cache
 def _maker(settings: Settings) -> BlockMaker:
-    """What makes the scenes, once for each worker."""
-    return BlockMaker(settings)
+    """What makes the scenes, once for each worker; closed when the worker ends, which runs no exit functions."""
+    maker = BlockMaker(settings)
+    Finalize(None, maker.close, exitpriority=1)
+    return maker
 
 
 def _block(settings: Settings, number: int, count: int) -> tuple[list[StoredScene], Report]:

@@ -1,19 +1,23 @@
-"""What turns scenes into pictures: the rasteriser with its random looks, or plain shading that needs no driver."""
+"""What turns scenes into pictures: rasteriser or Cycles with random looks, or plain shading that needs no driver."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ..errors import InputError
-from ..hands import SIDES
+from ..hands import SIDES, Camera, Side
 from .choices import RENDERERS
 from .hand_model import HandModel
 from .plain import Drawn, paint
 from .scene import Scene, hand_faces
+
+if TYPE_CHECKING:
+    from .rendering import Assets, Look, Rendered
 
 
 class Painter(Protocol):
@@ -40,21 +44,25 @@ class PlainPainter:
         """See :class:`Painter`."""
 
 
-class RasterPainter:
-    """The rasteriser of :mod:`.rendering`.
+class LooksRenderer(Protocol):
+    """What draws hands with a look: the rasteriser, or Cycles."""
+
+    def render(self, hands: Sequence[tuple[Side, np.ndarray]], camera: Camera, look: Look) -> Rendered:
+        """See :class:`.rendering.Renderer`."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+
+class LookPainter:
+    """Draws each scene with a look of its own.
 
     Args:
-        skins, environments, backgrounds: folders of pictures, None for made-up ones.
-
-    Raises:
-        EnvironmentError_: no graphics driver. InputError: a folder that cannot be used.
+        assets: what looks are made of. renderer: draws them.
     """
 
-    def __init__(self, skins: Path | None, environments: Path | None, backgrounds: Path | None) -> None:
-        from .rendering import Assets, Renderer
-
-        self._assets = Assets.load(skins, environments, backgrounds)
-        self._renderer = Renderer(self._assets)
+    def __init__(self, assets: Assets, renderer: LooksRenderer) -> None:
+        self._assets, self._renderer = assets, renderer
 
     def draw(self, scene: Scene, rng: np.random.Generator) -> Drawn:
         """See :class:`Painter`."""
@@ -71,18 +79,35 @@ class RasterPainter:
 
 
 def make_painter(
-    name: str, model: HandModel, skins: Path | None, environments: Path | None, backgrounds: Path | None
+    name: str,
+    model: HandModel,
+    skins: Path | None,
+    environments: Path | None,
+    backgrounds: Path | None,
+    blender: Path | None = None,
+    threads: int = 0,
 ) -> Painter:
     """The painter ``name``, one of :data:`.choices.RENDERERS`.
 
+    Args:
+        skins, environments, backgrounds: folders of pictures, None for made-up ones. blender: for Cycles, a Blender
+            executable or a Python with bpy, None for ``blender`` of the search path. threads: of Blender, 0 for all.
+
     Raises:
-        InputError: another name, or folders that cannot be used. EnvironmentError_: no graphics driver.
+        InputError: another name, or folders that cannot be used. EnvironmentError_: no graphics driver, or no Blender.
     """
-    if name == "raster":
-        return RasterPainter(skins, environments, backgrounds)
     if name == "none":
         return PlainPainter(model)
-    raise InputError(f"There is no renderer {name}.", f"Use {' or '.join(RENDERERS)}.")
+    if name not in RENDERERS:
+        raise InputError(f"There is no renderer {name}.", f"Use {', '.join(RENDERERS)}.")
+    from .rendering import Assets, Renderer
+
+    assets = Assets.load(skins, environments, backgrounds)
+    if name == "raster":
+        return LookPainter(assets, Renderer(assets))
+    from .cycles import CyclesRenderer
+
+    return LookPainter(assets, CyclesRenderer(assets, blender, threads))
 
 
 def folder_digest(folder: Path | None) -> str:

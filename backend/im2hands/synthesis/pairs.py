@@ -96,13 +96,17 @@ class PairMaker:
         self.solver = PoseSolver(self.model)
         self.faces = (hand_faces(self.model, 0), hand_faces(self.model, 1))
 
-    def block(self, seed: int, number: int, singles: float = 0.1, empty: float = 0.0) -> tuple[list[Pair], Tally]:
-        """The 128 poses of block ``number`` of the set of ``seed``.
+    def block(
+        self, seed: int, number: int, singles: float = 0.1, empty: float = 0.0, count: int = 0
+    ) -> tuple[list[Pair], Tally]:  # fmt: skip
+        """The poses of block ``number`` of the set of ``seed``.
 
         Args:
-            singles: share of scenes with one hand. empty: share of scenes without any.
+            singles: share of scenes with one hand. empty: share of scenes without any. count: scenes of a block, 0 for
+                :data:`BLOCK`.
         """
-        scenes = range(number * BLOCK, (number + 1) * BLOCK)
+        count = count or BLOCK
+        scenes = range(number * count, (number + 1) * count)
         modes, persons, shapes = [], [], []
         for scene in scenes:
             rng = np.random.default_rng((seed, scene, _POSE))
@@ -116,9 +120,9 @@ class PairMaker:
             persons.append(bool(rng.uniform() < _ONE_PERSON))
             shapes.append(draw_shape(np.random.default_rng((seed, scene, _SHAPE)), persons[-1]))
         tally = Tally()
-        done: dict[int, Pair] = {k: self._nobody(shapes[k]) for k in range(BLOCK) if modes[k] == NO_HANDS}
+        done: dict[int, Pair] = {k: self._nobody(shapes[k]) for k in range(count) if modes[k] == NO_HANDS}
         for round_ in range(_ROUNDS):
-            waiting = [k for k in range(BLOCK) if k not in done]
+            waiting = [k for k in range(count) if k not in done]
             if not waiting:
                 break
             tries = [(k, round_ * 10 + t) for k in waiting for t in range(_TRIES[round_])]
@@ -135,9 +139,9 @@ class PairMaker:
                     tally.count(starts[row].mode, pair is not None)
                     if pair is not None:
                         done[k] = pair
-        if len(done) < BLOCK:
-            raise AssertionError(f"{BLOCK - len(done)} scenes of block {number} could not be posed")
-        return [done[k] for k in range(BLOCK)], tally
+        if len(done) < count:
+            raise AssertionError(f"{count - len(done)} scenes of block {number} could not be posed")
+        return [done[k] for k in range(count)], tally
 
     def verified(self, pairs: PosedPairs, row: int, begun: Start) -> Pair | None:
         """Pair ``row``, moved a little where that mends it, or None if its meshes are not as the mode wants."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import igl
 import numpy as np
 import pytest
 import torch
+from im2hands.cli import main
 from im2hands.datasets.scene_points import label_points, scene_hands
 from im2hands.datasets.scenes import SceneSet, shard_path
 from im2hands.errors import InputError
@@ -232,6 +234,40 @@ def test_a_cut_off_set_is_gone_on_with_and_comes_out_the_same(tmp_path, small_bl
     for number in range(3):
         assert shard_path(whole, number).read_bytes() == shard_path(cut, number).read_bytes()
     assert generate(cut, 10, PLAIN, resume=True).scenes == 0
+
+
+def test_two_processes_make_the_same_set_as_one(tmp_path):
+    settings = replace(PLAIN, together=2, points=8)
+    for workers in (1, 2):
+        report = generate(tmp_path / str(workers), 5, settings, workers)
+        assert report.scenes == 5 and sum(report.tally.tried.values()) >= 6
+    files = {workers: sorted((tmp_path / str(workers)).iterdir()) for workers in (1, 2)}
+    assert (
+        [p.name for p in files[1]] == [p.name for p in files[2]] == ["set.json", "shard_00000.npz", "shard_00001.npz"]
+    )
+    for one, two in zip(files[1], files[2], strict=True):
+        assert one.read_bytes() == two.read_bytes()
+
+
+def test_what_a_process_lacks_is_told_and_leaves_no_set(tmp_path):
+    """The folder of skins is opened in the processes that draw."""
+    (tmp_path / "skins").mkdir()
+    settings = replace(PLAIN, renderer="raster", skins=tmp_path / "skins", together=1)
+    with pytest.raises(InputError, match="holds no") as caught:
+        generate(tmp_path / "set", 2, settings, workers=2)
+    assert caught.value.hint and not (tmp_path / "set").exists()
+
+
+def test_without_a_graphics_driver_the_command_says_what_to_install(tmp_path, monkeypatch, capsys):
+    def fails(**settings):
+        raise Exception("libEGL is not there")
+
+    monkeypatch.setattr("moderngl.create_standalone_context", fails)
+    folder = tmp_path / "set"
+    assert main(["synthesize", "--output", str(folder), "--scenes", "2"]) == 3
+    printed = capsys.readouterr()
+    assert "libEGL is not there" in printed.err and "libgl1-mesa-dri" in printed.err
+    assert "Traceback" not in printed.err + printed.out and not folder.exists()
 
 
 def test_another_seed_gives_other_scenes(maker, monkeypatch):

@@ -146,6 +146,8 @@ def test_bad_data_is_told(tmp_path: Path, capfd) -> None:
     small = make_set(tmp_path / "small", 2, 30)
     (small / "set.json").write_text(json.dumps(json.loads((small / "set.json").read_text()) | {"picture": 128}))
     assert "128 pixels a side" in said(small) and info["picture"] == 256
+    (small / "set.json").write_text(json.dumps(info | {"version": 9}))
+    assert "is a scene set of version 9; this program reads version 1" in said(small)
     assert not (tmp_path / "run").exists()
 
 

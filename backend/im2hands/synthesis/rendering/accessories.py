@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...errors import InputError
 from ...hands import Side
-from .hand_mesh import ARM_RANGE, BAND_POINTS, HandMesh
+from .hand_mesh import ARM_RANGE, BAND_POINTS, MODEL_VERTICES, HandMesh
 from .look import Look, Ring, Sleeve, Watch
 from .solids import Material, SolidBatch, place_shape
 
+MAX_HANDS = 2
 _SLEEVE_RINGS = 18
 _BEYOND_RINGS = 5
 _FOLD_WAVES = 5
@@ -29,6 +31,29 @@ class PosedHand:
     def label(self) -> int:
         """What its pixels are labelled with."""
         return 1 if self.side == "left" else 2
+
+
+def posed_hands(hands: Sequence[tuple[Side, np.ndarray]], look: Look) -> list[PosedHand]:
+    """The hands of a picture.
+
+    Args:
+        hands: up to two (side, (1843, 3) vertices in metres, camera frame).
+
+    Raises:
+        InputError: more than two hands, or vertices of another shape.
+    """
+    if len(hands) > MAX_HANDS:
+        raise InputError(f"A picture of {len(hands)} hands cannot be drawn.", f"Give at most {MAX_HANDS}.")
+    posed = []
+    for number, (side, vertices) in enumerate(hands):
+        array = np.asarray(vertices, np.float64)
+        if array.shape != (MODEL_VERTICES, 3) or not np.isfinite(array).all():
+            raise InputError(
+                f"Vertices of the {side} hand have shape {array.shape} or are not finite.",
+                f"Give ({MODEL_VERTICES}, 3) metres in the camera frame.",
+            )
+        posed.append(PosedHand(side, array, np.array(look.arm_bend[number % len(look.arm_bend)])))
+    return posed
 
 
 def add_accessories(batch: SolidBatch, mesh: HandMesh, hands: Sequence[PosedHand], look: Look) -> None:

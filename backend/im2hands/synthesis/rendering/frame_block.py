@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ...hands import Camera
+from .accessories import MAX_HANDS
 from .environments import Environment
 from .hand_mesh import SPHERES_PER_HAND
 from .look import Background, Look
 
-MAX_HANDS = 2
 MAX_LIGHTS = 4
 NEAR, FAR = 0.03, 60.0
 _NORMAL_OFFSET = 0.0018
@@ -84,7 +84,7 @@ def pack_frame(
         (*skin.nail, skin.nail_polish),
         (skin.roughness, skin.specular, skin.subsurface, skin.detail),
         (lighting.shadow_softness, lighting.shadow_strength, _NORMAL_OFFSET, lighting.occlusion),
-        _plane(background, middle),
+        plane_of(background, middle),
         (background.plane_scale, background.plane_gloss, 0, 0),
         (0, background.blur, background.brightness, background.zoom * camera.fx / camera.width),
         (*background.map[0], 0),
@@ -94,7 +94,8 @@ def pack_frame(
     return np.concatenate([np.asarray(row, np.float32).reshape(-1, 4) for row in rows]).tobytes()
 
 
-def _plane(background: Background, middle: np.ndarray) -> np.ndarray:
+def plane_of(background: Background, middle: np.ndarray) -> np.ndarray:
+    """(4,) normal and distance of the table or wall, camera frame, behind the hands' ``middle`` (3,); 0: none."""
     if background.plane is None:
         return np.zeros(4)
     normal, beyond = np.array(background.plane[0]), background.plane[1]

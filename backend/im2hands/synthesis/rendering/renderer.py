@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import InputError
 from ...hands import Camera, Side
-from .accessories import PosedHand, add_accessories
+from .accessories import PosedHand, add_accessories, posed_hands
 from .assets import Assets
 from .backgrounds import made_up_background, patterns
 from .camera_effects import apply_effects
 from .context import make_context
 from .frame_block import MAX_HANDS, pack_frame, shadow_projection
-from .hand_mesh import MODEL_VERTICES
 from .look import Background, Look
 from .solids import COLUMNS, SolidBatch
 from .surroundings import add_surroundings
@@ -130,7 +128,7 @@ class Renderer:
 
     def draw(self, hands: Sequence[tuple[Side, np.ndarray]], camera: Camera, look: Look) -> Rendered:
         """The picture before lens blur, noise and compression; arguments as for :meth:`render`."""
-        posed = self._posed(hands, look)
+        posed = posed_hands(hands, look)
         mesh = self.assets.mesh
         batch = SolidBatch()
         add_accessories(batch, mesh, posed, look)
@@ -145,21 +143,6 @@ class Renderer:
         return self._draw_passes(camera, [hand.side for hand in posed], 3 * len(faces), self._backdrops[kind])
 
     # -- what one picture sends to the driver
-
-    @staticmethod
-    def _posed(hands: Sequence[tuple[Side, np.ndarray]], look: Look) -> list[PosedHand]:
-        if len(hands) > MAX_HANDS:
-            raise InputError(f"A picture of {len(hands)} hands cannot be drawn.", f"Give at most {MAX_HANDS}.")
-        posed = []
-        for number, (side, vertices) in enumerate(hands):
-            array = np.asarray(vertices, np.float64)
-            if array.shape != (MODEL_VERTICES, 3) or not np.isfinite(array).all():
-                raise InputError(
-                    f"Vertices of the {side} hand have shape {array.shape} or are not finite.",
-                    f"Give ({MODEL_VERTICES}, 3) metres in the camera frame.",
-                )
-            posed.append(PosedHand(side, array, np.array(look.arm_bend[number % len(look.arm_bend)])))
-        return posed
 
     def _upload_hands(self, posed: Sequence[PosedHand]) -> None:
         mesh = self.assets.mesh

@@ -1,0 +1,95 @@
+"""Draws the rasteriser's scenes by Cycles: the light in Blender, background, lens and file as the rasteriser does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import EnvironmentError_
+from ...hands import Camera, Side
+from ..rendering.accessories import posed_hands
+from ..rendering.assets import Assets
+from ..rendering.camera_effects import apply_effects
+from ..rendering.look import Look
+from ..rendering.renderer import Rendered
+from .backdrop import far_light, respond
+from .description import describe
+from .process import BlenderProcess
+
+
+class CyclesRenderer:
+    """Draws pictures one after the other; not for several threads.
+
+    Args:
+        assets: skins, environments, backgrounds. blender: a Blender executable or a Python with bpy, None for
+            ``blender`` of the search path. threads: of Blender, 0 for all.
+
+    Raises:
+        EnvironmentError_: Blender or OpenEXR is missing.
+    """
+
+    def __init__(self, assets: Assets, blender: Path | None = None, threads: int = 0) -> None:
+        _exr()
+        self.assets, self._threads = assets, threads
+        self._blender = BlenderProcess(blender)
+
+    @property
+    def driver(self) -> str:
+        """What draws."""
+        return f"Blender {self._blender.version}, Cycles"
+
+    def close(self) -> None:
+        """End Blender."""
+        self._blender.close()
+
+    def render(self, hands: Sequence[tuple[Side, np.ndarray]], camera: Camera, look: Look) -> Rendered:
+        """One finished picture; arguments as for :meth:`im2hands.synthesis.rendering.Renderer.render`."""
+        drawn = self.draw(hands, camera, look)
+        return Rendered(apply_effects(drawn.image, look.camera), drawn.labels, drawn.depth)
+
+    def draw(self, hands: Sequence[tuple[Side, np.ndarray]], camera: Camera, look: Look) -> Rendered:
+        """The picture before lens blur, noise and compression; arguments as for :meth:`render`.
+
+        Raises:
+            InputError: more than two hands, or vertices of another shape. EnvironmentError_: Blender failed.
+        """
+        scene = describe(posed_hands(hands, look), camera, look, self.assets, self._threads)
+        folder = self._blender.folder
+        np.savez(folder / "scene.npz", **scene)  # type: ignore[arg-type]
+        self._blender.render(folder / "scene.npz")
+        light, alpha = _light(folder / "light.exr")
+        light = light + (1 - alpha) * far_light(camera, look, self.assets)
+        labels, depth = _facts(folder / "facts.exr")
+        return Rendered(respond(light, look.camera), labels, depth)
+
+
+def _exr():  # type: ignore[no-untyped-def]
+    """The OpenEXR package."""
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise EnvironmentError_("Rendering by Cycles needs OpenEXR.", "pip install 'im2hands[train]'") from error
+    return OpenEXR
+
+
+def _light(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W, 3) light that reaches the camera and (H, W, 1) how much of the background it hides, 0 to 1."""
+    with _exr().File(str(path)) as file:
+        pixels = file.channels()["RGBA"].pixels.astype(np.float32)
+    return np.nan_to_num(np.maximum(pixels[..., :3], 0), posinf=0), np.clip(pixels[..., 3:], 0, 1)
+
+
+def _facts(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (H, W) uint8 and depths (H, W) float32 metres, 0 without a label."""
+    found = {}
+    with _exr().File(str(path), separate_channels=True) as file:
+        # One part, or since Blender 5 one for each fact; the index is called IndexOB or Object Index.
+        for part in range(len(file.parts)):
+            for name, channel in file.channels(part).items():
+                for fact in ("index", "depth"):
+                    if fact in name.lower():
+                        found[fact] = channel.pixels.astype(np.float32)
+    labels = np.round(found["index"]).astype(np.uint8)
+    return labels, np.where(labels > 0, found["depth"], 0).astype(np.float32)
