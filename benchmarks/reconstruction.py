@@ -2,7 +2,7 @@
 
 Prints, in one run on one machine: the stages from photo to two meshes after start-up, the occupancy network alone,
 marching cubes alone, and the coarse-to-fine surface beside the dense lattice it equals (their ratio is the gain).
-``--published`` does the same for the published networks.
+``--published`` does the same for the published networks, ``--published --frames N`` many frames at once.
 """
 
 from __future__ import annotations
@@ -45,21 +45,32 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photo", type=Path, help="a photo of two hands (default: one that ships)")
-    parser.add_argument("--voxel-mm", type=float, default=1.7)
+    parser.add_argument("--voxel-mm", type=float, help="default: 1.7; with --published --frames 1.719, 256 cubed")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--dense", action="store_true", help="also evaluate the dense lattice (slow)")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--published", action="store_true", help="the published networks, weights made on the spot")
     parser.add_argument("--scene", help="with --published --dense: only this scene")
+    parser.add_argument("--frames", type=int, help="with --published: so many frames, in batches")
+    parser.add_argument("--batch", type=int, default=8, help="with --frames: frames at once")
+    parser.add_argument("--launch", choices=("auto", "eager", "graphs"), default="auto", help="with --frames: calls")
+    parser.add_argument("--compile", action="store_true", help="with --frames: calls compiled by torch.compile")
+    parser.add_argument("--workers", type=int, help="with --frames: processes that make meshes")
     parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.published and arguments.frames:
+        import published_batch
+
+        published_batch.run(arguments)
+        return
     if arguments.published:
         import published
 
         published.run(arguments)
         return
 
+    arguments.voxel_mm = arguments.voxel_mm or 1.7
     photo, device = arguments.photo or bundled_photo(), choose_device(arguments.device)
     began = time.perf_counter()
     reconstructor = load_reconstructor("bundled", device=device, voxel_m=arguments.voxel_mm / 1000)

@@ -39,15 +39,13 @@ class PublishedField:
 
     def __init__(self, bones: Bones, keypoints: Tensor, networks: Sequence[HandLogits], threshold: float) -> None:
         self.hand_count = len(networks)
-        self._keypoints = bones.to_query_space(keypoints) * QUERY_SCALE
+        self._low, self._high = hand_boxes(bones, keypoints)
         self._networks = networks
         self._shift = math.log(threshold / (1 - threshold))
 
     def bounds(self, hand: int) -> tuple[Tensor, Tensor]:
         """See :class:`~im2hands.fields.OccupancyField`."""
-        half, keypoints = BOX / 2 * QUERY_SCALE, self._keypoints[hand]
-        low = (keypoints.amin(0) - _MARGIN_M).clamp(-half, half)
-        return low, (keypoints.amax(0) + _MARGIN_M).clamp(-half, half)
+        return self._low[hand], self._high[hand]
 
     @torch.no_grad()
     def logits(self, hands: Tensor, points: Tensor) -> Tensor:
@@ -59,6 +57,12 @@ class PublishedField:
                 values = network(points[rows] / QUERY_SCALE).to(result) - self._shift
                 result[rows] = values.clamp(OUTSIDE_LOGIT, -OUTSIDE_LOGIT)
         return result
+
+
+def hand_boxes(bones: Bones, keypoints: Tensor) -> tuple[Tensor, Tensor]:
+    """Corners (B, 3) of the boxes of B hands, canonical frame, metres; see :class:`PublishedField`."""
+    half, own = BOX / 2 * QUERY_SCALE, bones.to_query_space(keypoints) * QUERY_SCALE
+    return (own.amin(1) - _MARGIN_M).clamp(-half, half), (own.amax(1) + _MARGIN_M).clamp(-half, half)
 
 
 def even_points(vertices: np.ndarray, faces: np.ndarray, count: int = ANCHORS) -> np.ndarray:
@@ -73,6 +77,13 @@ def even_points(vertices: np.ndarray, faces: np.ndarray, count: int = ANCHORS) -
     Returns:
         (count, 3) float64.
     """
+    points = surface_points(vertices, faces)
+    chosen = farthest_points(torch.from_numpy(points - points.mean(0))[None], count)[0]
+    return points[chosen.numpy()]
+
+
+def surface_points(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Points (4096, 3) float64 of a mesh, each for an equal area: those that :func:`even_points` chooses from."""
     a, b, c = (np.asarray(vertices, np.float64)[faces[:, k]] for k in range(3))
     area = np.cumsum(np.linalg.norm(np.cross(b - a, c - a), axis=1))
     number = np.arange(_CANDIDATES)
@@ -80,6 +91,4 @@ def even_points(vertices: np.ndarray, faces: np.ndarray, count: int = ANCHORS) -
     u, v = ((number + 1) * step % 1 for step in _EVEN)
     folded = u + v > 1
     u, v = np.where(folded, 1 - u, u)[:, None], np.where(folded, 1 - v, v)[:, None]
-    points = a[face] + u * (b - a)[face] + v * (c - a)[face]
-    chosen = farthest_points(torch.from_numpy(points - points.mean(0))[None], count)[0]
-    return points[chosen.numpy()]
+    return a[face] + u * (b - a)[face] + v * (c - a)[face]

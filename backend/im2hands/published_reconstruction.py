@@ -102,6 +102,16 @@ class PublishedReconstructor:
         self._exact, self._dense = precision == "exact", dense
         self._pairs = pair_precision(precision, device)
 
+    @property
+    def network(self) -> Network:
+        """What it asks, on its device."""
+        return self._network
+
+    @property
+    def pairs(self) -> torch.dtype | None:
+        """The type of the attention between points; None is the weights' own."""
+        return self._pairs
+
     @torch.no_grad()
     def reconstruct(self, frame: Frame | None, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
         """The meshes of the hands that are present.

@@ -53,9 +53,9 @@ class TrackedHand:
         parts: Parts | None = None,
     ) -> None:  # fmt: skip
         self._device, self._network, self._parts = device, network, parts
-        self.lattice = Lattice(low.cpu().numpy(), high.cpu().numpy(), voxel, _step(voxel, COARSEST))
+        self.lattice = Lattice(low.cpu().numpy(), high.cpu().numpy(), voxel, lattice_step(voxel, COARSEST))
         self.initial = LatticeField(self.lattice, self._ask_initial)
-        self._anchor_step, self._choice_step = _step(voxel, ANCHOR_LATTICE), _step(voxel, CHOICE_LATTICE)
+        self._anchor_step, self._choice_step = lattice_step(voxel, ANCHOR_LATTICE), lattice_step(voxel, CHOICE_LATTICE)
         self._first_step = self.lattice.coarsest
         self._choice: BoneChoice | None = None
 
@@ -120,6 +120,6 @@ def _bounded(values: Tensor) -> np.ndarray:
     return values.float().clamp(OUTSIDE_LOGIT, -OUTSIDE_LOGIT).cpu().numpy()
 
 
-def _step(voxel: float, spacing: float) -> int:
+def lattice_step(voxel: float, spacing: float) -> int:
     """The largest power of two of voxels that is no wider than a spacing; 1 at least."""
     return 2 ** max(math.floor(math.log2(spacing / voxel) + 1e-9), 0)

@@ -15,6 +15,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from .closed_mesh import single_component
 from .errors import FrameError
 from .fields import SOFTNESS, OccupancyField
 
@@ -181,27 +182,6 @@ def _doubled(grid: np.ndarray) -> np.ndarray:
         fine[tuple(even)] = grid
         fine[tuple(odd)] = 0.5 * (grid[tuple(head)] + grid[tuple(tail)])
         grid = fine
-    return grid
-
-
-def single_component(grid: np.ndarray) -> np.ndarray:
-    """Keep the largest inside part of a grid of logits and fill its cavities.
-
-    Both sides are joined through lattice edges only, so that the surface between them is one closed component.
-
-    Args:
-        grid: (X, Y, Z), positive inside, its border outside.
-    """
-    inside, count = ndimage.label(grid > 0)
-    if count > 1:
-        sizes = np.bincount(inside.ravel())
-        sizes[0] = 0
-        stray = (inside > 0) & (inside != sizes.argmax())
-        grid = np.where(stray, -np.maximum(np.abs(grid), 1e-2), grid)
-    outside, count = ndimage.label(grid <= 0)
-    if count > 1:
-        cavity = (outside > 0) & (outside != outside[0, 0, 0])
-        grid = np.where(cavity, np.maximum(np.abs(grid), 1e-2), grid)
     return grid
 
 

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import mcubes
 import numpy as np
 
+from .closed_mesh import NearSurface, closed_mesh
 from .errors import FrameError
-from .surface import Surface, single_component
+from .surface import Surface
 
-_OUTSIDE = -1.0
-_SMALLEST = 1e-4  # a value of exactly zero would make triangles without area
-_CORNERS = np.array([(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)])
-_AROUND = np.array([(x, y, z) for x in range(3) for y in range(3) for z in range(3)])
+OUTSIDE = -1.0
+SMALLEST = 1e-4  # a value of exactly zero would make triangles without area
+CORNERS = np.array([(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)])
+AROUND = np.array([(x, y, z) for x in range(3) for y in range(3) for z in range(3)])
 # Per side of a cell: its four corners, and the step to the cell behind it.
-_SIDES = [
-    ((_CORNERS[:, axis] == high).nonzero()[0], np.eye(3, dtype=int)[axis] * (2 * high - 1))
+SIDES_OF_CELL = [
+    ((CORNERS[:, axis] == high).nonzero()[0], np.eye(3, dtype=int)[axis] * (2 * high - 1))
     for axis in range(3)
     for high in (0, 1)
 ]
@@ -61,7 +61,7 @@ class Lattice:
 
     def corners(self, cells: np.ndarray, step: int) -> np.ndarray:
         """The corners (N, 8) of cells (N,) of the lattice with that step."""
-        return cells[:, None] + self.points(_CORNERS * step)
+        return cells[:, None] + self.points(CORNERS * step)
 
     def cells(self, step: int) -> np.ndarray:
         """All cells of the lattice with that step that hold a point of the box."""
@@ -85,7 +85,7 @@ class LatticeField:
     def __init__(self, lattice: Lattice, ask: Callable[[np.ndarray], np.ndarray]) -> None:
         self.lattice, self.queries = lattice, 0
         self._ask = ask
-        self._values = np.full(lattice.shape, _OUTSIDE, np.float32).ravel()
+        self._values = np.full(lattice.shape, OUTSIDE, np.float32).ravel()
         self._known = lattice.rim().ravel()
 
     def values(self, points: np.ndarray) -> np.ndarray:
@@ -95,7 +95,7 @@ class LatticeField:
             unknown = np.unique(unknown)
             self.queries += len(unknown)
             values = self._ask(unknown)
-            values[np.abs(values) < _SMALLEST] = _SMALLEST
+            values[np.abs(values) < SMALLEST] = SMALLEST
             self._values[unknown], self._known[unknown] = values, True
         return self._values[points]
 
@@ -103,7 +103,7 @@ class LatticeField:
         """Cells of a lattice that is known as a whole: those with a corner inside, and their neighbours."""
         cells = self.lattice.cells(step)
         inside = (self.values(self.lattice.corners(cells, step)) > 0).any(1)
-        near = np.unique(cells[inside][:, None] + self.lattice.points((_AROUND - 1) * step))
+        near = np.unique(cells[inside][:, None] + self.lattice.points((AROUND - 1) * step))
         return near[np.isin(near, cells, assume_unique=True)]
 
     def crossed(self, cells: np.ndarray, step: int) -> np.ndarray:
@@ -123,7 +123,7 @@ class LatticeField:
             cells, inside = cells[crossed], inside[crossed]
             found.append(cells)
             onward = []
-            for corners, towards in _SIDES:
+            for corners, towards in SIDES_OF_CELL:
                 mixed = inside[:, corners].any(1) & ~inside[:, corners].all(1)
                 onward.append(cells[mixed] + lattice.points(towards * step))
             cells = np.concatenate(onward)
@@ -141,7 +141,7 @@ class LatticeField:
     def _split(self, cells: np.ndarray, inside: np.ndarray, step: int) -> np.ndarray:
         """Those of the eighths of cells (N,) whose corners, of ``inside`` (N, 3, 3, 3), differ."""
         found = []
-        for place in _CORNERS:
+        for place in CORNERS:
             eighth = inside[(slice(None), *(slice(k, k + 2) for k in place))].reshape(-1, 8)
             mixed = eighth.any(1) & ~eighth.all(1)
             found.append(cells[mixed] + self.lattice.points(place * step))
@@ -180,22 +180,14 @@ class LatticeField:
         values = self._values.reshape(self.lattice.shape)[box]
         touched = np.zeros(values.shape, dtype=bool)  # others are known, too: of coarser lattices, or by chance
         at = (index - low) // step
-        for corner in _CORNERS:
+        for corner in CORNERS:
             touched[tuple((at + corner).T)] = True
-        grid = np.where(touched, values, 0.0)
-        # No surface lies between a corner of a crossed cell and a point that is none: it has the sign of the last
-        # corner before it.
-        last = np.full(grid.shape[1:], _OUTSIDE)
-        for plane in grid:
-            np.copyto(plane, last, where=plane == 0)
-            last = np.sign(plane)
-        grid = single_component(np.pad(grid.astype(np.float64), 1, constant_values=_OUTSIDE))
-        if not (grid > 0).any():
+        places = touched.ravel().nonzero()[0]
+        first, spacing = self.lattice.positions(self.lattice.points(low)[None])[0], self.lattice.voxel * step
+        made = closed_mesh(NearSurface(values.shape, places, values.ravel()[places], first, spacing))
+        if made is None:
             raise no_hand()
-        vertices, faces = mcubes.marching_cubes(grid, 0.0)
-        origin = self.lattice.positions(self.lattice.points(low)[None])[0]
-        vertices = (vertices - 1) * (self.lattice.voxel * step) + origin
-        return Surface(vertices, faces.astype(np.int32), self.queries)
+        return Surface(made.vertices, made.faces, self.queries)
 
 
 def no_hand() -> FrameError:

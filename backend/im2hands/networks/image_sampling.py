@@ -50,4 +50,6 @@ def sample_features(
 
 def flipped(positions: Tensor) -> Tensor:
     """Camera-space points (..., 3) with y and z negated: the frame of anchors and queries before centring (7.2)."""
-    return positions * positions.new_tensor([1.0, -1.0, -1.0])
+    # No constant is sent to the device: that would keep a CUDA graph from being recorded.
+    x, y, z = positions.unbind(-1)
+    return torch.stack([x, -y, -z], dim=-1)

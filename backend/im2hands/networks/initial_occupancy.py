@@ -266,6 +266,10 @@ class InitialHand:
         """Logits (B, N, 16) of the sixteen parts at ``points`` (B, N, 3)."""
         return self._logits(self, points, depth_reference)
 
+    def block_logits(self, points: Tensor) -> Tensor:
+        """Logits (B, N) of the hands at ``points`` (B, N, 3), depths measured from the wrist, all points at once."""
+        return self._chunk_logits(self, points, self._reference(points, "wrist")).amax(-1)
+
     def all_logits(self, points: Tensor) -> Tensor:
         """Logits (N, 16) of the parts of a single hand at ``points`` (N, 3)."""
         return self.part_logits(points[None])[0]
@@ -351,8 +355,11 @@ class InitialHand:
 
     def _chunk_logits(self, owner: InitialHand, points: Tensor, reference: Tensor) -> Tensor:
         batch, count = points.shape[:2]
-        image = self.image_features(self._embedded(owner.camera_points(points), reference)).flatten(0, 1)
-        local = self.bone_local(points).flatten(0, 1)
+        image = self.image_features(self._embedded(owner.camera_points(points), reference))
+        local = self.bone_local(points)
+        if not self._sizes.reach and local.device.type != "cpu" and not torch.is_grad_enabled():
+            return self.folded.all_logits(local, image)
+        image, local = image.flatten(0, 1), local.flatten(0, 1)
         if self._sizes.reach:
             return self._near_logits(points, local, image)
         hand = torch.arange(batch, device=local.device).repeat_interleave(count)

@@ -23,7 +23,20 @@ PAIRS = 4608
 """Pairs evaluated at once on a CPU where no gradient is wanted: what they need stays in the processor's cache."""
 
 PAIRS_ACCELERATOR = 1 << 17
-"""The same elsewhere: many to keep the device busy, about 0.3 GB at the published widths."""
+"""The same elsewhere, at least: many to keep the device busy, about 0.3 GB at the published widths."""
+
+_SHARE, _BYTES = 0.02, 18  # of a CUDA device's memory; that a channel of a pair needs
+_MOST = 1 << 20
+
+
+def pairs_at_once(device: torch.device, width: int) -> int:
+    """Pairs of ``width`` channels to evaluate at once on a device, where no gradient is wanted."""
+    if device.type == "cpu":
+        return PAIRS
+    if device.type != "cuda":
+        return PAIRS_ACCELERATOR
+    memory = torch.cuda.get_device_properties(device).total_memory
+    return min(max(int(_SHARE * memory / (_BYTES * width)), PAIRS_ACCELERATOR), _MOST)
 
 
 class TwoLayers(nn.Sequential):
@@ -129,8 +142,7 @@ class PairAttention:
         step = count
         if not torch.is_grad_enabled():
             neighbours = table.keys.shape[1] if index is None else index.shape[-1]
-            pairs = PAIRS if own.device.type == "cpu" else PAIRS_ACCELERATOR
-            step = pairs // (batch * neighbours)
+            step = pairs_at_once(own.device, own.shape[-1]) // (batch * neighbours)
         results = []
         for start in range(0, count, max(step, 1)):
             rows = slice(start, start + max(step, 1))

@@ -180,6 +180,34 @@ class FoldedParts:
             hidden = functional.leaky_relu_(base.addmm_(hidden, weight[:, :HIDDEN].T), negative_slope=_SLOPE)
         return hidden @ self.weights[3][bone][0] + self.biases[3][bone][0]
 
+    def all_logits(self, local: Tensor, image: Tensor | None = None) -> Tensor:
+        """Logits of all bones at N points of each of the B hands: few large products, as accelerators like them.
+
+        Args:
+            local: (B, N, 16, 3), in the bones' straight frames, query-space units. image: (B, N, 19), if the network
+                has image features.
+
+        Returns:
+            (B, N, 16) logits.
+        """
+        batch, count = local.shape[:2]
+
+        by_bone = local.permute(2, 0, 1, 3).flatten(1, 2)
+        bias = torch.stack(list(self.bias))[:, :, None].expand(-1, -1, count, -1).flatten(1, 2)
+        first = torch.stack(list(self.first)).mT
+        hidden = functional.leaky_relu_(torch.baddbmm(bias, by_bone, first), negative_slope=_SLOPE)
+        for layer in range(3):
+            weight = torch.stack(list(self.weights[layer])).mT
+            base = hidden + torch.stack(list(self.biases[layer]))[:, None]
+            if layer == 1 and self.image_features:
+                if image is None:
+                    raise ValueError("this part decoder needs image features")
+                seen = image.flatten(0, 1).expand(BONE_COUNT, -1, -1)
+                base = base.baddbmm_(seen, weight[:, HIDDEN:])
+            hidden = functional.leaky_relu_(base.baddbmm_(hidden, weight[:, :HIDDEN]), negative_slope=_SLOPE)
+        last, bias = torch.stack(list(self.weights[3])), torch.stack(list(self.biases[3]))
+        return torch.baddbmm(bias[:, None], hidden, last.mT).view(BONE_COUNT, batch, count).movedim(0, -1)
+
     def pair_logits(self, bones: Tensor, hands: Tensor, local: Tensor, image: Tensor | None = None) -> Tensor:
         """Logits of (point, bone) pairs that are sorted by bone.
 

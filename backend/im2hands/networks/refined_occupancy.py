@@ -6,7 +6,7 @@ surfaces (:meth:`RefinedOccupancy.hands`), then ask as many points as wanted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -263,7 +263,7 @@ class RefinedHands:
         self.encoded = self._encode()
         self.context = self._in_context(self.encoded.code)
         self._folded = self._fold(self.context, precision)
-        self._exact: dict[Side, FoldedHands] | None = None
+        self._exact: FoldedHands | None = None
 
     def query(self, side: Side, points: Tensor) -> Sampled:
         """Query points (B, N, 3) in picture and space."""
@@ -285,9 +285,24 @@ class RefinedHands:
             points: (B, N, 3). initial: (B, N), of :meth:`initial_occupancy`. exact: decode in the weights' own type,
                 whatever the precision of the hands.
         """
-        if exact and self._exact is None:
-            self._exact = self._folded if self._precision is None else self._fold(self.context, None)
-        return self._decode(self._exact if exact and self._exact else self._folded, side, side, points, initial)
+        return self._decode(self.folded(exact=exact), side, side, points, initial)
+
+    def folded(self, *, exact: bool = False) -> FoldedHands:
+        """The decoder of the 2B hands, all left ones first; ``exact`` as for :meth:`logits`."""
+        if not exact or self._precision is None:
+            return self._folded
+        if self._exact is None:
+            self._exact = self._fold(self.context, None)
+        return self._exact
+
+    def refined_block(self, points: Tensor, initial: Tensor, *, exact: bool = False) -> Tensor:
+        """Refined logits (2B, N) of all hands, left ones first, all at once.
+
+        Args:
+            points: (2B, N, 3). initial: (2B, N), the initial network's logits. exact: see :meth:`logits`.
+        """
+        parts = list(zip(SIDES, points.split(self.batch), strict=True))
+        return self._decoded(self.folded(exact=exact), parts, torch.sigmoid(initial))
 
     def occupancy(self, side: Side, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:
         """Refined occupancy (B, N), probabilities, of a hand at ``points`` (B, N, 3) of its query space."""
@@ -332,27 +347,31 @@ class RefinedHands:
             torch.cat([torch.cat([left, right, picture], dim=1), torch.cat([right, left, picture], dim=1)])
         )
 
-    def _fold(self, context: Tensor, precision: torch.dtype | None) -> dict[Side, FoldedHands]:
+    def _fold(self, context: Tensor, precision: torch.dtype | None) -> FoldedHands:
         encoded = self.encoded
-        both = self.network.trans_dec.fold(context, encoded.positions, encoded.features, precision)
-        return {"left": both[: self.batch], "right": both[self.batch :]}
+        return self.network.trans_dec.fold(context, encoded.positions, encoded.features, precision)
 
-    def _decode(
-        self, folded: Mapping[Side, FoldedHands], side: Side, owner: Side, points: Tensor, initial: Tensor
-    ) -> Tensor:
+    def _decode(self, folded: FoldedHands, side: Side, owner: Side, points: Tensor, initial: Tensor) -> Tensor:
         """Logits of the hand ``side`` at points in the query space of ``owner``."""
+        hands = folded[: self.batch] if side == "left" else folded[self.batch :]
         chunk = CHUNK if points.device.type == "cpu" else CHUNK_ACCELERATOR
         if torch.is_grad_enabled():
             chunk = points.shape[1]
 
-        def decoded(rows: slice) -> Tensor:
-            occupancy = initial[:, rows]
-            sampled = self.query(owner, points[:, rows])
-            repeated = occupancy.to(sampled.features)[..., None].expand(-1, -1, IMAGE_CHANNELS)
-            extra = torch.cat([sampled.features, repeated], dim=-1)
-            logits = folded[side].logits(self.centred(sampled), extra)
-            if self.network.sizes.residual:
-                logits = logits + torch.logit(occupancy.to(logits), _LOGIT_EPSILON)
-            return logits
+        return self.network.chunks.over(
+            points.shape[1],
+            chunk,
+            lambda rows: self._decoded(hands, [(owner, points[:, rows])], initial[:, rows]),
+            dim=1,
+        )
 
-        return self.network.chunks.over(points.shape[1], chunk, decoded, dim=1)
+    def _decoded(self, hands: FoldedHands, queries: Sequence[tuple[Side, Tensor]], occupancy: Tensor) -> Tensor:
+        """Logits (H, N) of H hands, which some sides' points (B, N, 3) and initial occupancies (H, N) stand for."""
+        sampled = [self.query(owner, points) for owner, points in queries]
+        positions = torch.cat([self.centred(of_side) for of_side in sampled])
+        features = torch.cat([of_side.features for of_side in sampled])
+        repeated = occupancy.to(features)[..., None].expand(-1, -1, IMAGE_CHANNELS)
+        logits = hands.logits(positions, torch.cat([features, repeated], dim=-1))
+        if self.network.sizes.residual:
+            logits = logits + torch.logit(occupancy.to(logits), _LOGIT_EPSILON)
+        return logits

@@ -61,6 +61,8 @@ def test_folded_parts_follow_the_published_formula(image_features):
         for bone in range(16):
             found = folded.part_logits(bone, owner, local[hand, :, bone], image)
             assert torch.allclose(found, expected[:, bone], atol=1e-10)
+        together = folded.all_logits(local, None if image is None else image.expand(2, -1, -1))
+        assert torch.allclose(together[hand], expected, atol=1e-10)
 
 
 def test_published_names_round_trip():

@@ -125,7 +125,8 @@ def test_occupancy(golden, hands, points, side):
     assert worst(initial[0], golden[f"{side}_init_occ"]) <= 2e-6
     assert worst(hands.logits(side, points[side], initial)[0], golden[f"{side}_logit"]) <= FEATURES
     assert worst(hands.occupancy(side, points[side], "first query")[0], golden[f"{side}_occ"]) <= OCCUPANCY
-    attended = hands._folded[side].attend(hands.centred(hands.query(side, points[side])))
+    hand = SIDES.index(side)
+    attended = hands.folded()[hand : hand + 1].attend(hands.centred(hands.query(side, points[side])))
     assert worst(attended[0], golden[f"{side}_ct1"]) <= FEATURES
 
 

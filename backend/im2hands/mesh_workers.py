@@ -1,0 +1,67 @@
+"""Meshes of many hands made in other processes, while this one asks the networks for the next hands.
+
+Marching cubes holds Python's lock all the time it runs, so threads would make a GPU wait for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+from .closed_mesh import ClosedMesh, NearSurface, closed_mesh
+
+Mesh = Callable[[], ClosedMesh | None]
+"""Waits for a mesh; None where there is no surface."""
+
+_log = logging.getLogger(__name__)
+
+
+class MeshWorkers:
+    """Makes meshes.
+
+    Args:
+        count: processes; 0 makes each mesh in this one, when it is wanted.
+
+    Attributes:
+        cpu_seconds: processor time of all meshes that were waited for.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count, self.cpu_seconds = count, 0.0
+        # A forked process would inherit what CUDA has set up, which it cannot use.
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(count, mp_context=context) if count else None
+
+    def submit(self, known: NearSurface) -> Mesh:
+        """Begin a mesh."""
+        future: Future[ClosedMesh | None] | None = None
+        if self._pool is not None:
+            try:
+                future = self._pool.submit(closed_mesh, known)
+            except BrokenProcessPool:
+                self._give_up()
+
+        def result() -> ClosedMesh | None:
+            try:
+                made = closed_mesh(known) if future is None else future.result()
+            except BrokenProcessPool:
+                self._give_up()
+                made = closed_mesh(known)
+            self.cpu_seconds += 0.0 if made is None else made.cpu_seconds
+            return made
+
+        return result
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def _give_up(self) -> None:
+        if self._pool is not None:
+            _log.warning("the processes that make meshes have ended; they are made in this one")
+            self.close()

@@ -1,0 +1,134 @@
+"""Frames a second with the published networks in batches: ``benchmarks/reconstruction.py --published --frames N``.
+
+The same network and scenes as one frame alone (:mod:`published`), several at once, with their meshes made in other
+processes where there is a GPU. Stages wait for the device, so that each has its own time; frames a second are measured
+in a run that does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from datetime import date
+from typing import Any
+
+PUBLISHED_VOXEL_MM = 0.44 / 256 * 1000
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure and print."""
+    import torch
+    from im2hands.devices import choose_device, usable_cores
+    from im2hands.published_batch import BatchReconstructor
+    from im2hands.published_reconstruction import PublishedReconstructor
+    from im2hands.weights import bench
+
+    device = choose_device(arguments.device)
+    voxel_mm = arguments.voxel_mm or PUBLISHED_VOXEL_MM
+    single = PublishedReconstructor(
+        bench.refined(bias=0.8, attention=1.0), device=device, voxel_m=voxel_mm / 1000, refine=True
+    )
+    jobs = _jobs(arguments.frames)
+    for job in jobs[:2]:
+        single.reconstruct(*job)
+    seconds, cpu = _timed(lambda: [single.reconstruct(*job) for job in jobs], device)
+    launch = "compile" if arguments.compile else arguments.launch
+    with BatchReconstructor(single, batch=arguments.batch, launch=launch, workers=arguments.workers) as many:
+        for _ in range(3):  # the second time shapes are recorded or compiled
+            list(many.reconstruct(jobs))
+        runs = [_timed(lambda: list(many.reconstruct(jobs)), device) for _ in range(arguments.repeat)]
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            single.costs.wait = torch.cuda.synchronize
+        single.costs.stages.clear()
+        many.mesh_workers.cpu_seconds = 0.0
+        staged, _ = _timed(lambda: list(many.reconstruct(jobs)), device)
+        result: dict[str, Any] = {
+            "date": date.today().isoformat(),
+            "machine": f"{platform.processor() or platform.machine()}, {usable_cores()} cores, {_name(device)}",
+            "torch": torch.__version__,
+            "frames": len(jobs),
+            "batch": arguments.batch,
+            "voxel_mm": voxel_mm,
+            "launch": many.launch,
+            "workers": many.mesh_workers.count,
+            "seconds_alone": seconds,
+            "cpu_seconds_alone": cpu,
+            "seconds": min(wall for wall, _ in runs),
+            "cpu_seconds": min(processor for _, processor in runs),
+            "staged_seconds": staged,
+            "stages": {name: vars(cost) for name, cost in single.costs.stages.items()},
+            "mesh_cpu_seconds": many.mesh_workers.cpu_seconds,
+            "peak_memory_gb": torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else None,
+        }
+    if arguments.json:
+        print(json.dumps(result, indent=1))
+        return
+    _print(result)
+
+
+def _jobs(count: int) -> list[Any]:
+    """Frames: the benchmark's scenes in turn, each with a picture of its own."""
+    import numpy as np
+    from im2hands.evaluation.bench_scenes import scenes
+    from im2hands.frames import Frame
+    from im2hands.hands import Camera
+
+    names, camera = list(scenes().items()), Camera.from_fov(50, 640, 480)
+    pictures = np.random.default_rng(0).integers(0, 255, (count, 480, 640, 3), dtype=np.uint8)
+    return [
+        (Frame(k, 0.0, picture, names[k % len(names)][0]), camera, names[k % len(names)][1])
+        for k, picture in enumerate(pictures)
+    ]
+
+
+def _timed(work: Any, device: Any) -> tuple[float, float]:
+    """Wall-clock and processor seconds of this process."""
+    import torch
+
+    began, began_cpu = time.perf_counter(), time.process_time()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began, time.process_time() - began_cpu
+
+
+def _name(device: Any) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def _print(result: dict[str, Any]) -> None:
+    frames, seconds = result["frames"], result["seconds"]
+    print(
+        f"{frames} two-hand frames in batches of {result['batch']}, {result['voxel_mm']:.3f} mm, {result['machine']}, "
+        f"torch {result['torch']}, {result['date']}; calls: {result['launch']}; processes for meshes: "
+        f"{result['workers']}"
+    )
+    print(f"{'stage (device waited for)':<28}{'s':>8}{'CPU s':>8}{'queries':>11}{'ms a frame':>12}")
+    for name, cost in result["stages"].items():
+        print(
+            f"{name:<28}{cost['seconds']:>8.3f}{cost['cpu_seconds']:>8.3f}{cost['queries']:>11,}"
+            f"{1000 * cost['seconds'] / frames:>12.1f}"
+        )
+    print(f"{'all of it':<28}{result['staged_seconds']:>8.3f}")
+    meshes, waited = result["mesh_cpu_seconds"], result["stages"]["meshes"]["seconds"]
+    share = meshes / max(result["workers"], 1) / seconds
+    print(
+        f"meshes (marching cubes): {meshes:.3f} CPU s, {share:.0%} of the time of each process that makes them; the "
+        f"last stage waits for them {waited:.3f} s"
+    )
+    print(f"{frames / seconds:.2f} frames a second in batches ({seconds:.3f} s, {result['cpu_seconds']:.3f} CPU s)")
+    print(
+        f"{frames / result['seconds_alone']:.2f} frames a second one by one ({result['seconds_alone']:.3f} s, "
+        f"{result['cpu_seconds_alone']:.3f} CPU s): batches take {seconds / result['seconds_alone']:.2f} of its time, "
+        f"{result['cpu_seconds'] / result['cpu_seconds_alone']:.2f} of its CPU time"
+    )
+    if result["peak_memory_gb"] is not None:
+        print(f"peak memory on the device: {result['peak_memory_gb']:.2f} GB, weights included")
+    if not result["machine"].split(", ")[-1].startswith("NVIDIA"):
+        print("not measured: GPU (there is none here, or --device cuda was not given); aims there: 10 frames a second")
+        print("at 256 cubed, 30 at --voxel-mm 2.2")

@@ -1,0 +1,214 @@
+"""Batches of two-hand frames: every frame the meshes it has alone, in order, however the calls are launched."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from fakes import hand_positions, picture
+from im2hands.errors import FrameError
+from im2hands.evaluation.bench_scenes import scenes
+from im2hands.frames import Frame
+from im2hands.hands import Camera, HandKeypoints, TwoHands
+from im2hands.networks import launches
+from im2hands.networks.refinement_decoder import FoldedHands
+from im2hands.published_batch import BatchReconstructor, Job, Made
+from im2hands.published_reconstruction import PublishedReconstructor, load_published_reconstructor
+from im2hands.reconstruction import HandMesh
+from im2hands.weights import bench as bench_weights
+from recorded import record_operations
+from scipy.spatial import cKDTree
+
+CPU = torch.device("cpu")
+CAMERA = Camera.from_fov(50, 320, 240)
+VOXEL = 0.007
+NAMES = ["touching", "apart", "touching, other poses"]
+
+
+def _job(number: int) -> Job:
+    name = NAMES[number % len(NAMES)]
+    return Frame(number, 0.0, picture(320, 240, number=number), f"{name} {number}"), CAMERA, scenes()[name]
+
+
+JOBS = [_job(number) for number in range(3)]
+
+
+def _hand(side, shift: float = 0.0) -> HandKeypoints:
+    positions = hand_positions(side) + np.array([shift, 0, 0])
+    return HandKeypoints(side, positions, np.zeros((21, 2)), np.ones(21), 1.0, "test")
+
+
+def _same(made: Made, alone: dict, limit: float = 2e-5) -> None:
+    """The same surface: corners are where the other's are, metres. The rounding of a product depends on its size."""
+    assert isinstance(made, dict) and list(made) == list(alone)
+    for side, mesh in alone.items():
+        found: HandMesh = made[side]
+        assert found.vertices.dtype == np.float32 and found.faces.dtype == np.int32
+        assert np.array_equal(found.bone_lengths, mesh.bone_lengths)
+        assert cKDTree(mesh.vertices).query(found.vertices)[0].max() < limit
+        assert cKDTree(found.vertices).query(mesh.vertices)[0].max() < limit
+
+
+@pytest.fixture(scope="module")
+def compact() -> PublishedReconstructor:
+    loaded = load_published_reconstructor("bundled", device=CPU, voxel_m=VOXEL, stage="refined")
+    assert loaded is not None
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def alone(compact) -> list[dict]:
+    return [compact.reconstruct(*job) for job in JOBS]
+
+
+@pytest.fixture(scope="module")
+def published() -> PublishedReconstructor:
+    network = bench_weights.refined(bias=0.8, attention=1.0)
+    return PublishedReconstructor(network, device=CPU, voxel_m=VOXEL, refine=True, precision="exact")
+
+
+@pytest.fixture(scope="module")
+def truth(published) -> list[dict]:
+    return [published.reconstruct(*job) for job in JOBS[:2]]
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple]]:
+    """Recordings of operations in the place of CUDA graphs; what was recorded."""
+    made: list[tuple] = []
+
+    def record(function, inputs):
+        made.append(tuple(inputs[0].shape))
+        return record_operations(function, inputs)
+
+    monkeypatch.setattr(launches, "GraphRecorder", lambda: record)
+    monkeypatch.setattr("im2hands.published_batch.choose_launch", lambda *_: "graphs")
+    return made
+
+
+def test_a_batch_is_its_frames(compact, alone) -> None:
+    with BatchReconstructor(compact, batch=2) as many:
+        found = list(many.reconstruct(iter(JOBS)))
+    assert len(found) == 3
+    for made, expected in zip(found, alone, strict=True):
+        _same(made, expected)
+    # The frames differ, so a mixture would show.
+    assert cKDTree(alone[0]["left"].vertices).query(alone[2]["left"].vertices)[0].max() > 0.01
+
+
+def test_a_batch_with_the_published_network(published, truth) -> None:
+    with BatchReconstructor(published, batch=2) as many:
+        for made, expected in zip(many.reconstruct(JOBS[:2]), truth, strict=True):
+            _same(made, expected)
+
+
+def test_recorded_calls_give_the_same_meshes(published, truth, graphs) -> None:
+    """Three frames, one by one: the first as it is, the second recorded, the third from the recordings."""
+    with BatchReconstructor(published, batch=1) as many:
+        found = list(many.reconstruct([*JOBS[:2], JOBS[0]]))
+        assert many._refined.launch == many._initial.launch == "graphs"
+    for made, expected in zip(found, [*truth, truth[0]], strict=True):
+        _same(made, expected)
+    blocks = [shape for shape in graphs if shape != (2, 4096, 3)]
+    assert (2, 4096, 3) in graphs and {shape[1] for shape in blocks} <= {256, 1024}
+    assert len(graphs) <= 8  # of dozens of calls
+
+
+def test_bones_that_are_chosen_by_place_are_not_recorded(compact, alone, graphs) -> None:
+    with BatchReconstructor(compact, batch=1) as many:
+        found = list(many.reconstruct(JOBS))
+        assert many._initial._plain == ("logits",) and many._refined.launch == "graphs"
+    for made, expected in zip(found, alone, strict=True):
+        _same(made, expected)
+    assert graphs
+
+
+def test_frames_that_cannot_be_batched_are_made_alone(compact, alone, caplog) -> None:
+    frame, camera, both = JOBS[0]
+    nowhere = TwoHands(_hand("left"), _hand("right", 2.0))
+    jobs = [
+        (frame, camera, TwoHands(left=both.left)),
+        JOBS[0],
+        (frame, camera, nowhere),
+        (frame, camera, TwoHands()),
+        (None, camera, both),
+        JOBS[1],
+    ]
+    with caplog.at_level(logging.INFO, "im2hands"), BatchReconstructor(compact, batch=4) as many:
+        found = list(many.reconstruct(jobs))
+    one = compact.reconstruct(*jobs[0])
+    assert np.array_equal(found[0]["left"].vertices, one["left"].vertices) and list(found[0]) == ["left"]
+    _same(found[1], alone[0])
+    _same(found[5], alone[1])
+    assert found[3] == {}
+    for made, words in ((found[2], "lies outside the picture"), (found[4], "need the picture")):
+        assert isinstance(made, FrameError) and words in str(made)
+    assert "only the left hand is there" in caplog.text
+
+
+def test_a_hand_that_the_coarse_lattice_misses_is_made_alone(compact, alone, monkeypatch) -> None:
+    from im2hands import published_batch
+
+    surface = published_batch._Batch._initial_surface
+
+    def missing(batch, features):
+        field, known, _ = surface(batch, features)
+        return field, [None, *known[1:]], [False, True, False, True]
+
+    monkeypatch.setattr(published_batch._Batch, "_initial_surface", missing)
+    calls = []
+    reconstruct = compact.reconstruct
+    monkeypatch.setattr(compact, "reconstruct", lambda *job: calls.append(job[0].name) or reconstruct(*job))
+    with BatchReconstructor(compact, batch=2) as many:
+        found = list(many.reconstruct(JOBS[:2]))
+    assert calls == [JOBS[0][0].name]
+    assert np.array_equal(found[0]["left"].vertices, alone[0]["left"].vertices)
+    _same(found[1], alone[1])
+
+
+def test_a_device_with_little_memory(compact, alone, monkeypatch, caplog) -> None:
+    logits, largest = FoldedHands.logits, []
+
+    def limited(hands: FoldedHands, positions: torch.Tensor, extra: torch.Tensor) -> torch.Tensor:
+        if positions.shape[:2].numel() > 3000:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        largest.append(positions.shape[:2].numel())
+        return logits(hands, positions, extra)
+
+    monkeypatch.setattr(FoldedHands, "logits", limited)
+    with caplog.at_level(logging.WARNING, "im2hands"), BatchReconstructor(compact, batch=3) as many:
+        found = list(many.reconstruct(JOBS))
+    assert "too many for this device's memory; trying" in caplog.text and max(largest) <= 3000
+    for made, expected in zip(found, alone, strict=True):
+        _same(made, expected)
+
+
+def test_other_networks_and_nothing_at_all(compact) -> None:
+    initial = load_published_reconstructor("bundled", device=CPU, voxel_m=VOXEL, stage="initial")
+    assert initial is not None
+    with BatchReconstructor(initial, batch=2) as many:
+        [made] = many.reconstruct(JOBS[:1])
+    expected = initial.reconstruct(*JOBS[0])
+    assert all(np.array_equal(made[side].vertices, mesh.vertices) for side, mesh in expected.items())
+    with BatchReconstructor(compact) as many:
+        assert list(many.reconstruct([])) == []
+    with pytest.raises(ValueError, match="batch of 0"):
+        BatchReconstructor(compact, batch=0)
+
+
+def test_costs_of_a_batch(compact) -> None:
+    compact.costs.stages.clear()
+    waits: list[int] = []
+    compact.costs.wait = lambda: waits.append(1)
+    try:
+        with BatchReconstructor(compact, batch=3) as many:
+            list(many.reconstruct(JOBS))
+    finally:
+        compact.costs.wait = None
+    stages = compact.costs.stages
+    assert list(stages) == ["picture", "initial surface", "anchors", "anchor encoder", "refined surface", "meshes"]
+    assert stages["refined surface"].queries > 1000 and len(waits) == 2 * (5 + 3)
+    assert many.mesh_workers.cpu_seconds > 0
