@@ -171,7 +171,7 @@ class Stage:
         self.camera.matrix_world = Matrix.Diagonal((1.0, -1.0, -1.0, 1.0))
         self.camera.data.sensor_fit = "HORIZONTAL"
         self.camera.data.sensor_width = SENSOR_WIDTH_MM
-        self.camera.data.clip_start, self.camera.data.clip_end = 0.01, 100.0
+        self.camera.data.clip_start, self.camera.data.clip_end = 0.03, 60.0  # as the rasteriser's
         scene.collection.objects.link(self.camera)
         scene.camera = self.camera
 
@@ -256,6 +256,8 @@ class Stage:
         kind = "OPEN_EXR_MULTILAYER" if several else "OPEN_EXR"
         if hasattr(settings, "media_type"):  # Blender 5
             settings.media_type = "MULTI_LAYER_IMAGE" if several else "IMAGE"
+            # Blender 5.0 cannot write files of several parts where pixels are not square.
+            settings.use_exr_interleave = True
         settings.file_format, settings.color_depth, settings.exr_codec = kind, "32", "ZIP"
         if not several:
             settings.color_mode = "RGBA"

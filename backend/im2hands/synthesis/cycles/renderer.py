@@ -85,7 +85,7 @@ def _facts(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Labels (H, W) uint8 and depths (H, W) float32 metres, 0 without a label."""
     found = {}
     with _exr().File(str(path), separate_channels=True) as file:
-        # One part, or since Blender 5 one for each fact; the index is called IndexOB or Object Index.
+        # One part or one for each fact; the index is called IndexOB or, since Blender 5, Object Index.
         for part in range(len(file.parts)):
             for name, channel in file.channels(part).items():
                 for fact in ("index", "depth"):
