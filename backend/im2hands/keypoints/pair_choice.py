@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -68,8 +69,9 @@ def choose_hands(
     if best is None or verdict.pair[best] < PAIR:
         if known or not len(verdict.single) or verdict.single.max() < ALONE:
             return list(known)
-        return with_seen([_detection(candidates[int(np.argmax(verdict.single))])], seen)
-    hands = [_detection(candidates[k]) for k in best]
+        alone = int(np.argmax(verdict.single))
+        return with_seen([_detection(candidates[alone], float(verdict.single[alone]))], seen)
+    hands = [_detection(candidates[k], float(verdict.pair[best])) for k in best]
     rights = []
     for k, hand, reading in zip(best, hands, match(hands, seen), strict=True):
         if candidates[k].task is not None:
@@ -87,5 +89,9 @@ def with_seen(hands: Sequence[HandDetection], seen: PalmsSeen) -> list[HandDetec
     return [hand if r is None else with_way(hand, r) for hand, r in zip(hands, readings, strict=True)]
 
 
-def _detection(candidate: Candidate) -> HandDetection:
-    return candidate.task if candidate.task is not None else candidate.look.detection(SEEDED)
+def _detection(candidate: Candidate, probability: float) -> HandDetection:
+    """The candidate as a detection; what was read along a palm is no surer than the judge is of it."""
+    if candidate.task is not None:
+        return candidate.task
+    hand = candidate.look.detection(SEEDED)
+    return replace(hand, confidence=hand.confidence * probability)
