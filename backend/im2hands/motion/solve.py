@@ -17,6 +17,9 @@ DEFAULT_GAP = 12
 """Frames; longer gaps stay empty."""
 
 _FILLED_WEIGHT, _DOUBTFUL_WEIGHT = 0.2, 0.05
+_FINGER_LEAP = 0.45  # palms a frame against the palm; a keypoint that moves farther, and
+_FINGER_LEAP_ALONE = 2.0  # so many times as far as the finger tips do in the middle, was lost or found again
+_LEAP_REACH, _LEAP_WEIGHT = 3, 0.02  # frames before and behind it, and how far they are believed
 _NEAREST = 0.02  # metres; a palm nearer to the camera than this is not seen at all
 _DEPTH_LIVELINESS = 1.0  # of the motion across the line of sight; less would flatten a push towards the camera
 
@@ -74,9 +77,24 @@ def smooth_keypoints(keypoints: np.ndarray, weights: np.ndarray, strength: float
     against it."""
     centre = keypoints[:, (0, 5, 9, 13, 17)].mean(axis=1)
     local = keypoints - centre[:, None]
-    shaped = np.stack([smooth(local[:, k], weights, strength) for k in range(21)], axis=1)
+    trust = np.repeat(weights[:, None], 21, axis=1)
+    if strength > 0:
+        trust *= _across_leaps(local)
+    shaped = np.stack([smooth(local[:, k], trust[:, k], strength) for k in range(21)], axis=1)
     found: np.ndarray = _smooth_place(centre, shaped, weights, strength)[:, None] + shaped
     return found
+
+
+def _across_leaps(local: np.ndarray) -> np.ndarray:
+    """(N, 21) how far keypoints (N, 21, 3) against their palm are believed: little around a leap that a finger makes
+    alone, as one that was lost does, while in a fast gesture the others move too."""
+    step = np.linalg.norm(np.diff(local, axis=0), axis=-1)
+    palm = float(np.nanmedian(np.linalg.norm(local[:, 9] - local[:, 0], axis=-1)))
+    believed = np.ones(local.shape[:2])
+    alone = _FINGER_LEAP_ALONE * np.median(step[:, (4, 8, 12, 16, 20)], axis=1, keepdims=True)
+    for frame, keypoint in np.argwhere(np.nan_to_num(step) > np.maximum(_FINGER_LEAP * palm, alone)):
+        believed[max(frame - _LEAP_REACH + 1, 0) : frame + 1 + _LEAP_REACH, keypoint] = _LEAP_WEIGHT
+    return believed
 
 
 def _smooth_place(centre: np.ndarray, shaped: np.ndarray, weights: np.ndarray, strength: float) -> np.ndarray:

@@ -119,6 +119,17 @@ def test_depth_that_jumps_by_itself_is_held_and_a_push_is_kept(gesture: Clip) ->
     assert peak_kept(clean, truth, 32, 58) > 0.95
 
 
+def test_a_finger_that_is_lost_and_found_again_does_not_leap(gesture: Clip) -> None:
+    still = np.repeat(gesture.truth["right"][:1], 60, axis=0)
+    seen = still + np.random.default_rng(5).normal(0, 0.001, still.shape)
+    seen[20:30, 4] += (0.05, 0.05, 0.0)  # the thumb's tip
+    clean = smooth_keypoints(seen, np.ones(60), 0.5)
+    assert np.linalg.norm(np.diff(seen[:, 4], axis=0), axis=1).max() > 0.06
+    assert np.linalg.norm(np.diff(clean[:, 4], axis=0), axis=1).max() < 0.03
+    others = np.delete(np.arange(21), 4)
+    assert error(clean[:, others], still[:, others]) < 1
+
+
 def test_gaps_up_to_the_limit_are_filled(topology: Topology) -> None:
     clip = simulate(FRAMES, seed=8, noise=Noise(white=0.0005, slow=0.0005, depth=0.001))
     seen = {side: points.copy() for side, points in clip.seen.items()}
