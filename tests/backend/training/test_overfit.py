@@ -1,11 +1,10 @@
-"""Training learns: two scenes, kept by heart from weights that do not show their hands."""
+"""Training learns: two scenes, kept by heart."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -20,6 +19,7 @@ from im2hands.training.runner import Runner
 from scene_pictures import make_set
 
 CPU = torch.device("cpu")
+SEED = 1
 EASY = {
     "batch": 2, "points": 768, "held_out": 0, "noise": 0.0, "definition": 0.0, "detected": 0.0, "augment": 0.0,
     "warmup": 20, "ema": 0.9, "log_every": 1000, "checkpoint_every": 1000, "validate_every": 1000,
@@ -49,13 +49,6 @@ def _spoil(network: InitialOccupancy) -> None:
             weights += torch.randn_like(weights) * weights.std()
 
 
-@torch.no_grad()
-def _thin(network: InitialOccupancy) -> None:
-    """Hands whose surface lies 2.5 to 3 mm too deep."""
-    for side in ("left", "right"):
-        network.side(side).decoder.biases[4].sub_(2.75)  # type: ignore[arg-type]
-
-
 def _tiny() -> Configuration:
     sizes = compact(64, 16)
     anchors = AnchorSizes(reduced=16, width=32, counts=(48, 16), neighbours=8, final_layers=1)
@@ -63,51 +56,38 @@ def _tiny() -> Configuration:
     return replace(sizes, refined=refined)
 
 
-class Learned(NamedTuple):
-    """The initial network's run: its folder, and the intersection over union before and after."""
-
-    folder: Path
-    before: float
-    after: float
-
-
-@pytest.fixture(scope="module")
-def learned(scenes: SceneSet, tmp_path_factory: pytest.TempPathFactory) -> Learned:
-    folder = tmp_path_factory.mktemp("initial")
+def test_the_initial_network_learns_two_scenes(scenes: SceneSet, tmp_path: Path) -> None:
     recipe = replace(
         initial_occupancy.COMPACT, **EASY, steps=80, learning_rate=3e-3, decoder_rate=1.0, heatmap=0.0, mask=0.0,
         dense=0.0,
     )  # fmt: skip
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     torch.manual_seed(1)
     task = InitialTask(_tiny(), recipe, scenes, None, CPU)
     _spoil(task.model)
-    runner = Runner(task, recipe, folder, CPU)
-    before = runner.validate()["iou"]
-    after = runner.run()["iou"]
-    torch.set_num_threads(threads)
-    return Learned(folder, before, after)
+    runner = Runner(task, recipe, tmp_path, CPU)
+    assert runner.validate()["iou"] < 0.7
+    assert runner.run()["iou"] >= 0.95
 
 
-def test_the_initial_network_learns_two_scenes(learned: Learned) -> None:
-    assert learned.before < 0.7 and learned.after >= 0.95
-
-
-def test_the_refined_network_learns_two_scenes(scenes: SceneSet, learned: Learned, tmp_path: Path) -> None:
-    """It begins with the hands of its initial network, made far too thin, and gives them their volume back."""
+def test_the_refined_network_learns_two_scenes(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins with an initial network that knows hands, but neither these shapes nor how a picture shows them."""
+    # Of 1024 points in the box some 60 lie in the hand: what is measured with them errs by two hundredths.
+    monkeypatch.setattr(refined_occupancy, "VALIDATION_POINTS", 16384)
+    scenes = SceneSet(make_set(tmp_path_factory.mktemp("refined") / "set", 2, 12288))
     recipe = replace(initial_occupancy.COMPACT, batch=2, steps=1, held_out=0)
-    first = InitialTask(_tiny(), recipe, scenes, learned.folder, CPU)
-    _thin(first.model)
-    first.save(tmp_path / "initial", {})
+    torch.manual_seed(SEED)
+    InitialTask(_tiny(), recipe, scenes, None, CPU).save(tmp_path / "initial", {})
     refined = replace(
-        refined_occupancy.COMPACT, **{**EASY, "warmup": 10}, steps=70, learning_rate=5e-3, penetration_points=32
-    )
-    torch.manual_seed(1)
+        refined_occupancy.COMPACT, **{**EASY, "warmup": 10}, steps=260, learning_rate=1e-2, penetration_points=32,
+        seed=SEED,
+    )  # fmt: skip
+    torch.manual_seed(SEED)
     task = RefinedTask(_tiny(), refined, scenes, tmp_path / "initial", CPU)
     runner = Runner(task, refined, tmp_path / "refined", CPU)
     before = runner.validate()
-    assert before["iou"] == pytest.approx(before["iou_initial"], abs=0.005) and before["iou"] < 0.7
+    assert before["iou"] == pytest.approx(before["iou_initial"], abs=0.002) and before["iou"] < 0.92
     after = runner.run()
     assert after["iou_initial"] == before["iou_initial"]
     assert after["iou"] >= 0.95
