@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     seconds, cpu = _timed(lambda: [single.reconstruct(*job) for job in jobs], device)
     launch = "compile" if arguments.compile else arguments.launch
     with BatchReconstructor(single, batch=arguments.batch, launch=launch, workers=arguments.workers) as many:
-        for _ in range(3):  # the second time shapes are recorded or compiled
+        for _ in range(1 if many.launch == "eager" else 3):  # the second time shapes are recorded or compiled
             list(many.reconstruct(jobs))
         runs = [_timed(lambda: list(many.reconstruct(jobs)), device) for _ in range(arguments.repeat)]
         if device.type == "cuda":
@@ -116,10 +116,12 @@ def _print(result: dict[str, Any]) -> None:
         )
     print(f"{'all of it':<28}{result['staged_seconds']:>8.3f}")
     meshes, waited = result["mesh_cpu_seconds"], result["stages"]["meshes"]["seconds"]
-    share = meshes / max(result["workers"], 1) / seconds
+    workers = result["workers"]
+    share = meshes / workers / seconds if workers else meshes / result["cpu_seconds"]
+    whose = f"the time of each of {workers} processes" if workers else "all CPU seconds"
     print(
-        f"meshes (marching cubes): {meshes:.3f} CPU s, {share:.0%} of the time of each process that makes them; the "
-        f"last stage waits for them {waited:.3f} s"
+        f"meshes (marching cubes): {meshes:.2f} CPU s, {1000 * meshes / frames:.0f} ms a frame, {share:.1%} of "
+        f"{whose}; waited for: {waited:.3f} s"
     )
     print(f"{frames / seconds:.2f} frames a second in batches ({seconds:.3f} s, {result['cpu_seconds']:.3f} CPU s)")
     print(
