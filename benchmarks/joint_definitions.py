@@ -4,13 +4,21 @@ SET is a folder of rendered scenes (``im2hands synthesize --kind crop``). Only h
 and that the landmark network sees well are measured. Prints, for each keypoint, the median way from the true joint to
 MediaPipe's, along the bone that leads to it (the wrist: from the middle knuckle) and across, in palm lengths, over
 bones that are seen lengthwise. ``im2hands.keypoints.joint_definitions.ALONG`` is the first column, turned round.
+
+With ``--errors`` it lifts every hand that is read within half a palm, with its true side and palm length, once as it
+is and once brought to the bundled hand's joints, and prints how far the keypoints lie from the truth.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    import numpy as np
+
+READ = 0.5
 MODES = ("apart", "near", "single", "pinch")
 SMALLEST_PIXELS = 60.0
 LARGEST_ERROR = 0.16
@@ -31,7 +39,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", type=Path, nargs="+")
     parser.add_argument("--hands", type=int, default=260)
+    parser.add_argument("--errors", action="store_true", help="the effect on lifted hands instead, in all modes")
     arguments = parser.parse_args()
+    if arguments.errors:
+        print_errors(arguments.sets, arguments.hands)
+        return
     network = LandmarkNetwork()
     rows: list[list[tuple[float, float]]] = [[] for _ in range(21)]
     hands = 0
@@ -67,6 +79,53 @@ def main() -> None:
     for k, values in enumerate(rows):
         along, across = np.median(values, axis=0)
         print(f"{k:>8}{len(values):>7}{along:>8.3f}{across:>8.3f}{-ALONG[k]:>8.3f}")
+
+
+def print_errors(sets: list[Path], most: int) -> None:
+    """Lift hands with and without the change of definition, and print the errors."""
+    from dataclasses import replace
+
+    import numpy as np
+    from im2hands.datasets.scenes import SceneSet
+    from im2hands.evaluation.keypoints import camera_of, palm_pixels
+    from im2hands.hands import MIDDLE_MCP, SIDES, WRIST
+    from im2hands.keypoints import lift
+    from im2hands.keypoints.landmark_network import LandmarkNetwork
+    from im2hands.keypoints.second_look import look_again
+
+    network = LandmarkNetwork()
+    errors: dict[str, list[tuple[float, float]]] = {"file": [], "mediapipe": []}
+    for data in map(SceneSet, sets):
+        for number in range(len(data)):
+            scene = data.scene(number)
+            camera, image = camera_of(scene), scene.image()
+            for k in np.flatnonzero(scene.present):
+                points = scene.keypoints[k].astype(np.float64)
+                true, palm = camera.project(points), palm_pixels(points, camera)
+                look = look_again(network, image, true[None])[0]
+                if len(errors["file"]) >= most or np.linalg.norm(look.pixels - true, axis=1).mean() > READ * palm:
+                    continue
+                metres = float(np.linalg.norm(points[MIDDLE_MCP] - points[WRIST]))
+                for source, values in errors.items():
+                    hand = lift([replace(look.detection(source), side=SIDES[k])], camera, metres).present()[0]
+                    miss = np.linalg.norm(camera.project(hand.positions) - true, axis=1).mean() / palm
+                    values.append((_aligned(hand.positions, points), float(miss)))
+    network.close()
+    print(f"{len(errors['file'])} hands{'':>12}aligned mm (mean, median)   picture palms (mean, median)")
+    for source, values in errors.items():
+        mean, median = np.mean(values, axis=0), np.median(values, axis=0)
+        name = {"file": "as MediaPipe sets them", "mediapipe": "the bundled hand's"}[source]
+        print(f"{name:<24}{mean[0] * 1000:>10.1f}{median[0] * 1000:>8.1f}{mean[1]:>20.3f}{median[1]:>8.3f}")
+
+
+def _aligned(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean distance of points (21, 3) after the best turn and shift of the first."""
+    import numpy as np
+
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    u, _, v = np.linalg.svd(a.T @ b)
+    turn = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ v))]) @ v
+    return float(np.linalg.norm(a @ turn - b, axis=1).mean())
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from .palm_seeds import SEEDED, match, side_evidence, with_way
 from .provider import HandDetection
 from .sides import evidence, with_side
 
-PAIR = 0.4
-"""Two hands count from this probability on."""
+PAIR, EACH = 0.45, 0.4
+"""Two hands count from this probability on, if each of them by itself is a hand with at least the second one."""
 
 KNOWN_PAIR = 0.8
 """Two known hands that are as likely as this are not put to the test."""
@@ -66,7 +66,7 @@ def choose_hands(
     """
     verdict = judge(*features(candidates, seen, size))
     best = verdict.best()
-    if best is None or verdict.pair[best] < PAIR:
+    if best is None or verdict.pair[best] < PAIR or verdict.single[list(best)].min() < EACH:
         if known or not len(verdict.single) or verdict.single.max() < ALONE:
             return list(known)
         alone = int(np.argmax(verdict.single))
