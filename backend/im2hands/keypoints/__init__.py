@@ -62,7 +62,7 @@ def make_provider(
         video=video,
         palms=palms,
         judge=load_pair_judge(palm_weights) if palms is not None else None,
-        detector=PalmDetector() if palms is not None and name != "network" else None,
+        detector=PalmDetector() if palms is not None else None,
         crop_search=crop_search,
         hand_boxes=hand_boxes,
         cache_folder=cache_folder,

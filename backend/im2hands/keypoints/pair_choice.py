@@ -17,7 +17,7 @@ from .palm_seeds import SEEDED, match, side_evidence, with_way
 from .provider import HandDetection
 from .sides import evidence, with_side
 
-PAIR, EACH = 0.45, 0.4
+PAIR, EACH = 0.4, 0.4
 """Two hands count from this probability on, if each of them by itself is a hand with at least the second one."""
 
 KNOWN_PAIR = 0.8

@@ -18,6 +18,10 @@ LAYERS = {
 }
 """Widths of the two networks, input and output included; ReLU between layers."""
 
+# Two hands are as plausible as this share of what they are one by one, if they lie apart (palm lengths, log2 of sizes).
+_PLAUSIBLE = 0.8
+_PALMS_APART, _OUTLINES_APART, _SIZE_RATIO = 0.35, 0.22, 0.7
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -72,6 +76,8 @@ class PairJudge:
         alone = _sigmoid(self._run("single", single)[..., 0])
         one_way = self._run("pair", pair_inputs(single, pairs))[..., 0]
         together = _sigmoid(one_way + one_way.T)
+        # Hands that each are surely there, apart and of one size, are two hands, whatever else is strange about them.
+        together = np.maximum(together, _PLAUSIBLE * np.outer(alone, alone) * apart(pairs))
         np.fill_diagonal(together, 0.0)
         return Verdict(alone, together)
 
@@ -81,6 +87,15 @@ class PairJudge:
             x = np.maximum(x @ weight.T + bias, 0.0)
         weight, bias = layers[-1]
         return x @ weight.T + bias
+
+
+def apart(pairs: np.ndarray) -> np.ndarray:
+    """How far two lie beside each other as two hands of one size do, from their features (..., P): [0, 1]."""
+    named = dict(zip(PAIR_FEATURES, np.moveaxis(pairs, -1, 0), strict=True))
+    value = 1 - np.exp(-((named["palms_apart"] / _PALMS_APART) ** 2))
+    value = value * (1 - np.exp(-((named["outlines_apart"] / _OUTLINES_APART) ** 2)))
+    value = value * np.exp(-((np.maximum(named["size_ratio"] - _SIZE_RATIO, 0) / 0.5) ** 2))
+    return np.asarray(value * (1 - named["inside"].clip(0, 1)))
 
 
 def pair_inputs(single: np.ndarray, pairs: np.ndarray) -> np.ndarray:

@@ -109,7 +109,12 @@ def test_known_hands_stay_where_no_two_candidates_are_probable() -> None:
     weights["pair.1.weight"][:], weights["pair.1.bias"][:] = 0.0, -3.0
     weights["single.1.weight"][:], weights["single.1.bias"][:] = 0.0, 2.0
     judge = PairJudge(weights)
-    left, right = seen_hand("left", (200, 240), 80), seen_hand("right", (440, 240), 80)
+    near = np.zeros((2, 2, len(PAIR_FEATURES)))
+    far = near + np.array([2.0 if name.endswith("apart") else 0.0 for name in PAIR_FEATURES])
+    none = np.zeros((2, len(SINGLE_FEATURES)))
+    assert judge(none, near).pair.max() < 0.1  # the judge's word
+    assert judge(none, far).pair.max() == pytest.approx(0.8 * 0.8808**2, abs=1e-3)  # sure hands far apart are two hands
+    left, right = seen_hand("left", (200, 240), 80), seen_hand("right", (206, 243), 80)
     seen = FakePalms([reading_of(left), reading_of(right)]).seen
     candidates = [candidate(left, -3.0, task=True), candidate(right, 3.0)]
     assert choose_hands(judge, candidates, [left], seen, SIZE) == [left]
