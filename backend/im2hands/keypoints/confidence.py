@@ -20,7 +20,13 @@ WITHIN_M = 0.010
 TABLE = "keypoint_confidence.json"
 _FORMAT = "im2hands-keypoint-confidence-1"
 # Sources without measurements of their own, and whose they share.
-_SHARED = {"tracking": "palm_seed", "boxes": "palm_seed", "crop_search": "palm_seed", "palm_seed": "mediapipe"}
+_SHARED = {
+    "tracking": "palm_seed",
+    "boxes": "palm_seed",
+    "crop_search": "palm_seed",
+    "palm_seed": "mediapipe",
+    "network": "palm_seed",
+}
 _BINS, _FEWEST = 16, 60
 
 
