@@ -2,7 +2,8 @@
 
 Each pass moves every vertex along its normal to where the surface is, smoothed over neighbours less and less. Vertices
 that see no surface of their own (between fingers that have grown together) go with their neighbours. What moves across
-the normals is smoothed away, so that the template's quads keep their shapes and nothing slides.
+the normals is smoothed away, so that the template's quads keep their shapes and nothing slides. Fingers that were
+fitted into each other are taken apart at the end.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import numpy as np
 from scipy import sparse
 
 from ..hands import SIDES, Side
+from .cuts import cut_triangles
+from .neighbours import neighbour_mean
 from .surface_target import SurfaceTarget, face_normals, vertex_normals
 from .topology import Topology
+from .untangle import Untangler
 
 # Of each pass: edges that the displacement is smoothed over, metres it looks for the surface.
 _PASSES = ((20, 0.012), (8, 0.009), (4, 0.006), (2, 0.005), (1, 0.004))
@@ -28,6 +32,7 @@ _UPRIGHT = 0.0  # least cosine between a face and the smoothed surface around it
 _NORMAL_REACH = 2
 _REPAIRS = 12
 _DEEPEST = 0.02  # metres one hand is in the other where it is pushed out; deeper, the closest point is the wrong one
+_FINE = 5000  # vertices; of coarser templates too much moves with a cut triangle, and it leaves the surface
 _GAP = 0.0001  # metres left between hands that were in each other
 
 
@@ -54,21 +59,8 @@ class Fitter:
         self._triangles = topology.triangles
         self._lid = topology.lid
         self._rim = topology.rim
-        count = topology.vertex_count
-        faces = topology.faces
-        ends = [
-            faces[:, [0, 1]],
-            faces[:, [1, 2]],
-            faces[faces[:, 3] >= 0][:, [2, 3]],
-            faces[faces[:, 3] >= 0][:, [3, 0]],
-        ]
-        ends.append(faces[faces[:, 3] < 0][:, [2, 0]])
-        pairs = np.concatenate(ends)
-        pairs = np.concatenate([pairs, pairs[:, ::-1]])
-        beside = sparse.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (count, count))
-        beside.data[:] = 1.0
-        self._around = (beside + sparse.identity(count)).tocsr()
-        self._mean = (sparse.diags(1.0 / np.asarray(self._around.sum(axis=1)).ravel()) @ self._around).tocsr()
+        self._mean = neighbour_mean(topology)
+        self._untangler = Untangler(topology, rest, self._mean)
 
         ones = np.ones(3 * len(self._triangles))
         corners = np.tile(np.arange(len(self._triangles)), 3)
@@ -91,7 +83,7 @@ class Fitter:
             step, seen = self._step(start + moved, normals, target.closest, farthest)
             moved = moved + self._filled(step, seen)
             moved = self._unfolded(start + moved) - start
-        return Fitted(start + moved, seen)
+        return Fitted(self.untangled(start, start + moved), seen)
 
     def _step(
         self,
@@ -155,6 +147,20 @@ class Fitter:
             bad = (self._mean @ bad > 0)[:, None]
             vertices = np.where(bad, self._mean @ vertices, vertices)
         return vertices
+
+    def untangled(self, start: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+        """A fitted template (T, 3) with its fingers out of each other, or as it is where that cuts no fewer triangles.
+
+        Args:
+            start: (T, 3) metres, the template as posed, whose shape is taken up where the fit went astray.
+        """
+        if len(fitted) < _FINE:
+            return fitted
+        cut = cut_triangles(fitted, self._triangles)
+        if not len(cut):
+            return fitted
+        found = self._unfolded(self._untangler.untangle(start, fitted, cut))
+        return found if len(cut_triangles(found, self._triangles)) < len(cut) else fitted
 
     def _even_out(self, moved: np.ndarray, normals: np.ndarray) -> np.ndarray:
         """What takes back uneven movement across the normals."""

@@ -7,6 +7,7 @@ import pytest
 import trimesh
 from im2hands.errors import InputError
 from im2hands.motion.simulated import Noise, simulate
+from im2hands.template.cuts import cut_triangles
 from im2hands.template.files import handed, handed_axes
 from im2hands.template.fit import Fitter
 from im2hands.template.rest import Rest, measure, rest_hand, template_measures
@@ -185,6 +186,36 @@ def test_fit_folds_nothing_new(topology: Topology, fits: list[tuple[np.ndarray, 
     fitter = Fitter(topology, topology.positions @ topology.base_vertices)
     for start, fitted, _ in fits:
         assert fitter.folds(fitted).sum() <= fitter.folds(start).sum()
+
+
+def test_fit_cuts_nothing_new(topology: Topology, fits: list[tuple[np.ndarray, np.ndarray, SurfaceTarget]]) -> None:
+    for start, fitted, _ in fits:
+        assert len(cut_triangles(fitted, topology.triangles)) <= len(cut_triangles(start, topology.triangles))
+
+
+def test_cut_triangles_are_those_that_cross() -> None:
+    flat = np.array([[0.0, 0.0, 0.0], [4.0, 0.0, 0.0], [0.0, 4.0, 0.0]])
+    through = np.array([[1.0, 1.0, -1.0], [1.0, 1.0, 1.0], [1.1, 1.0, 1.0]])
+    beside, far = through + np.array([5.0, 0.0, 0.0]), flat + np.array([-9.0, 0.0, 0.5])
+    vertices = np.concatenate([beside, flat, through, far])
+    triangles = np.arange(12).reshape(4, 3)
+    assert cut_triangles(vertices, triangles).tolist() == [1, 2]
+    sharing = np.array([[3, 4, 5], [3, 7, 6]])
+    assert cut_triangles(vertices, sharing).tolist() == []
+
+
+@pytest.mark.parametrize("left", [0.011, 0.014])
+def test_fingers_in_each_other_are_taken_apart(topology: Topology, rest: Rest, left: float) -> None:
+    ring = topology.skin_weights()[:, FINGER_CHAINS[3]].sum(axis=1)
+    way = rest.keypoints[11] - rest.keypoints[15]
+    overlapping = rest.vertices + np.outer(ring, way * (1 - left / np.linalg.norm(way)))
+    cut = cut_triangles(overlapping, topology.triangles)
+    assert len(cut) > 200  # the ring finger lies in the middle one
+    apart = Fitter(topology, rest.vertices).untangled(rest.vertices, overlapping)
+    assert len(cut_triangles(apart, topology.triangles)) < 0.9 * len(cut)
+    assert np.linalg.norm(apart - overlapping, axis=1).max() < 0.01
+    away = np.linalg.norm(overlapping - rest.keypoints[11], axis=1) > 0.06
+    assert np.abs(apart - overlapping)[away & (ring < 0.01)].max() < 1e-3  # the rest of the hand stays
 
 
 def test_hands_are_kept_apart(topology: Topology, rest: Rest) -> None:
