@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path[0] = str(Path.cwd())
-code = int(pytest.main(sys.argv[1:]))
-sys.stdout.flush()
-sys.stderr.flush()
-os._exit(code)
+if __name__ == "__main__":  # processes that tests start load this file once more
+    sys.path[0] = str(Path.cwd())
+    code = int(pytest.main(sys.argv[1:]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
