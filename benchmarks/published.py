@@ -140,6 +140,7 @@ class _Work:
 
         costs.stage = named  # type: ignore[method-assign]
         self.reconstructor.concurrent = False  # the counter sees this thread alone
+        costs.stages.clear()  # what was measured before stays as it is
         try:
             with Count():
                 self.frame()
