@@ -16,8 +16,8 @@ from .job_cache import DetectionCache, digest, fingerprint
 from .job_parts import JobParts, ProviderNeeds
 from .keypoints.provider import HandDetection, KeypointProvider
 from .options import ReconstructOptions
-from .weights.pair_judge import bundled_card as bundled_judge
-from .weights.two_hand_network import bundled_card
+from .weights import pair_judge, two_hand_network
+from .weights.keypoint_files import bundled_card
 
 # A provider's own progress is passed on no more often than this.
 _SEARCH_REPORT_SECONDS = 0.3
@@ -90,8 +90,8 @@ class KeypointPhase:
             self._options.keypoints,
             self._options.crop_search,
             self._options.mirrored,
-            bundled_card().get("sha256"),
-            bundled_judge().get("sha256"),
+            bundled_card(two_hand_network.NAME).get("sha256"),
+            bundled_card(pair_judge.NAME).get("sha256"),
             self._parts.versions(),
             fingerprint(Path(boxes)) if boxes and Path(boxes).is_file() else None,
         )

@@ -22,8 +22,7 @@ from ..hands import SIDES, TwoHands
 from ..motion.figures import jitter
 from .held_out import TrueScene, true_scenes, two_hand_scenes
 from .measures import gap_error_mm, mpjpe_mm
-from .methods import METHODS as METHOD_NAMES
-from .table_rows import Row, RowKey, by_row, mean
+from .table_rows import Row, RowKey, by_row, format_row, heading, mean
 from .table_scene import Attempt, Keypoints, Refiner, Surfaces, found_hands, found_meshes, measure, sides_are_right
 
 LEAST_FRAMES = 0.9
@@ -192,17 +191,8 @@ def summarise_clips(results: Iterable[ClipResult]) -> list[ClipRow]:
 
 def format_clips(rows: Sequence[ClipRow]) -> str:
     """The rows as text."""
-    lines = [
-        f"{'clips, keypoints':<22}{'method':<14}{'frames':>7}{'IoU %':>7}{'Chamfer':>9}{'MPJPE':>8}{'gap':>7}"
-        f"{'pen. ml':>9}{'both %':>8}{'s':>7}{'jitter':>8}"
-    ]
-    for row in rows:
-        source = row.source + (" + refinement" if row.keypoint_refinement else "")
-        lines.append(
-            f"{source:<22}{METHOD_NAMES[row.method]:<14}{row.scenes:>7}{100 * row.iou:>7.1f}{row.chamfer_mm:>9.2f}"
-            f"{row.mpjpe_mm:>8.1f}{row.gap_mm:>7.1f}{row.penetration_ml:>9.2f}{100 * row.both_found:>8.0f}"
-            f"{row.seconds:>7.2f}{row.jitter:>8.2f}"
-        )
+    lines = [f"{heading('clips, keypoints', 'frames')}{'jitter':>8}"]
+    lines += [f"{format_row(row)}{row.jitter:>8.2f}" for row in rows]
     if rows:
         lines.append(
             f"{rows[0].clips} clips; the jitter (mm a frame cubed) of the true hands is {rows[0].true_jitter:.2f}"

@@ -158,18 +158,25 @@ def missed_targets(rows: Sequence[Row]) -> list[str]:
 
 def format_table(rows: Sequence[Row]) -> str:
     """The rows as text."""
-    lines = [
-        f"{'keypoints':<22}{'method':<14}{'scenes':>7}{'IoU %':>7}{'Chamfer':>9}{'MPJPE':>8}{'gap':>7}"
+    return "\n".join([heading("keypoints", "scenes"), *map(format_row, rows)])
+
+
+def heading(first: str, count: str) -> str:
+    """The line above rows; ``first`` and ``count`` name the first column and that of what was counted."""
+    return (
+        f"{first:<22}{'method':<14}{count:>7}{'IoU %':>7}{'Chamfer':>9}{'MPJPE':>8}{'gap':>7}"
         f"{'pen. ml':>9}{'both %':>8}{'s':>7}"
-    ]
-    for row in rows:
-        source = row.source + (" + refinement" if row.keypoint_refinement else "")
-        lines.append(
-            f"{source:<22}{METHOD_NAMES[row.method]:<14}{row.scenes:>7}{100 * row.iou:>7.1f}{row.chamfer_mm:>9.2f}"
-            f"{row.mpjpe_mm:>8.1f}{row.gap_mm:>7.1f}{row.penetration_ml:>9.2f}{100 * row.both_found:>8.0f}"
-            f"{row.seconds:>7.2f}"
-        )
-    return "\n".join(lines)
+    )
+
+
+def format_row(row: Row) -> str:
+    """A row below :func:`heading`."""
+    source = row.source + (" + refinement" if row.keypoint_refinement else "")
+    return (
+        f"{source:<22}{METHOD_NAMES[row.method]:<14}{row.scenes:>7}{100 * row.iou:>7.1f}{row.chamfer_mm:>9.2f}"
+        f"{row.mpjpe_mm:>8.1f}{row.gap_mm:>7.1f}{row.penetration_ml:>9.2f}{100 * row.both_found:>8.0f}"
+        f"{row.seconds:>7.2f}"
+    )
 
 
 Line = TypeVar("Line")

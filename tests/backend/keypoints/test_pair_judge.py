@@ -176,5 +176,5 @@ def test_weights_come_back_as_they_were_and_others_are_refused(tmp_path: Path) -
         load_pair_judge(tmp_path / "two_hand_network.safetensors")
     del weights["pair.1.bias"]
     save_pair_judge(weights, tmp_path, {})
-    with pytest.raises(WeightsError, match=r"pair\.1"):
+    with pytest.raises(WeightsError, match="another network"):
         load_pair_judge(tmp_path / "two_hand_network.safetensors")
