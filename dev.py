@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dev_tools.choices import BPYS, TORCH_CHOICES, Bpy, DevError, Interpreter, choose_bpy, dotted
+from dev_tools.choices import BPYS, TORCH_CHOICES, DevError, Interpreter, choose_bpy, choose_writer, dotted
 from dev_tools.environments import backend_environment, bpy_environment
 from dev_tools.extension import package_extension
 from dev_tools.lanes import Lane, run_lane, summary
@@ -25,8 +25,9 @@ from dev_tools.processes import BUILD, ROOT, Command, run, say, step
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 
 
-def demo_bpy() -> tuple[Bpy, Interpreter]:
-    return choose_bpy(running_interpreter(), other_pythons())
+def pythons() -> list[Interpreter]:
+    """The Pythons of this machine, the running one first."""
+    return [running_interpreter(), *other_pythons()]
 
 
 def setup(options: argparse.Namespace) -> int:
@@ -44,16 +45,12 @@ def demo(options: argparse.Namespace) -> int:
     """The bundled photos -> build/demo/{take, hands.blend, hands_clean.blend, hands.png}, by the add-on's Python API,
     and the bundled clip -> build/demo/{clip_take, clip.blend, clip_clean.blend, clip.png}.
 
+    The .blend files are written by the oldest Blender that can be had, because a newer one's do not open in an older.
     Photos of one's own, or a folder of them, go to build/demo_own.
     """
     photos = own_photos(options.photos)
     backend = backend_environment(options.torch, options.fresh)
-    script = ROOT / "demo" / "make_demo.py"
-    blender = blender_on_path()
-    if blender:
-        command: Command = [blender, "-b", "--factory-startup", "--python-exit-code", "3", "--python", script, "--"]
-    else:
-        command = [bpy_environment(*demo_bpy(), options.fresh), script]
+    command = demo_command(options.fresh)
     folder = BUILD / ("demo_own" if photos else "demo")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -71,6 +68,17 @@ def demo(options: argparse.Namespace) -> int:
         for name in ("clip.png", "clip_clean.blend"):
             say(f"and at {(folder / name).relative_to(ROOT)}")
     return 0
+
+
+def demo_command(fresh: bool) -> Command:
+    """What runs the demo's script in the oldest Blender that can be had here."""
+    script = ROOT / "demo" / "make_demo.py"
+    blender = blender_on_path()
+    wheel = choose_writer(blender[1] if blender else None, pythons())
+    if blender and wheel is None:
+        return [blender[0], "-b", "--factory-startup", "--python-exit-code", "3", "--python", script, "--"]
+    assert wheel is not None
+    return [bpy_environment(*wheel, fresh), script]
 
 
 def own_photos(given: Sequence[Path]) -> list[Path]:
@@ -91,7 +99,7 @@ def own_photos(given: Sequence[Path]) -> list[Path]:
 def package(options: argparse.Namespace) -> int:
     backend = backend_environment(options.torch, options.fresh)
     if not blender_on_path():
-        bpy_environment(*demo_bpy(), options.fresh)
+        bpy_environment(*choose_bpy(pythons()), options.fresh)
     package_extension(backend)
     return 0
 
@@ -125,6 +133,13 @@ def blender_lanes(wanted: Sequence[str], fresh: bool) -> tuple[list[Lane], list[
     return lanes, left_out
 
 
+def oldest_bpy(lanes: Sequence[Lane], fresh: bool) -> Path:
+    """The Python of the oldest Blender that can be had: its files have to open in every lane's."""
+    bpy, python = choose_bpy(pythons())
+    made = {lane.name: lane.python for lane in lanes}
+    return made.get(f"blender-{bpy.name}") or bpy_environment(bpy, python, fresh)
+
+
 def test(options: argparse.Namespace) -> int:
     start = time.monotonic()
     wanted = options.lane or lane_names()
@@ -133,6 +148,7 @@ def test(options: argparse.Namespace) -> int:
     extra = {"IM2HANDS_BACKEND": str(backend)}
     if lanes:
         extra["IM2HANDS_EXTENSION"] = str(package_extension(backend))
+        extra["IM2HANDS_OLDEST_BPY"] = str(oldest_bpy(lanes, options.fresh))
     if "backend" in wanted:
         lanes.insert(0, Lane("backend", backend, ("tests/backend", "tests/test_dev.py")))
     for lane in lanes:

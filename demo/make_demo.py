@@ -1,8 +1,8 @@
 """Makes the demo inside Blender: the bundled photos and clip through the backend into scenes, .blends and pictures.
 
 `python dev.py demo` runs this; by hand, with IM2HANDS_BACKEND naming the backend's Python:
-`.venv/blender-5.0/bin/python demo/make_demo.py --output build/demo`, or
-`blender -b --python demo/make_demo.py -- --output build/demo`.
+`.venv/blender-4.2/bin/python demo/make_demo.py --output build/demo`, or
+`blender -b --python demo/make_demo.py -- --output build/demo`. The .blend files open in that Blender and newer ones.
 """
 
 from __future__ import annotations
@@ -111,7 +111,10 @@ def main(arguments: list[str]) -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     output = options.output.resolve()
     code = make_demo([photo.resolve() for photo in photos], output)
-    return code if options.photos else make_clip_demo(output) or code
+    if not options.photos:
+        code = make_clip_demo(output) or code
+    print(f"   the .blend files are of Blender {bpy.app.version_string}: they open in it and in newer ones", flush=True)
+    return code
 
 
 if __name__ == "__main__":

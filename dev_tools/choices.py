@@ -23,6 +23,12 @@ class Bpy:
     version: str
     python: Version
 
+    @property
+    def series(self) -> Version:
+        """(major, minor)."""
+        major, minor = self.name.split(".")
+        return int(major), int(minor)
+
 
 BPYS = (
     Bpy("4.2", "4.2.23", (3, 11)),
@@ -30,8 +36,7 @@ BPYS = (
     Bpy("5.0", "5.0.1", (3, 11)),
     Bpy("5.2", "5.2.3", (3, 13)),
 )
-DEMO_ORDER = ("5.0", "5.2", "4.5", "4.2")
-"""Which bpy the demo prefers, when the running Python does not decide."""
+"""Oldest first."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +60,36 @@ def choose_backend_python(running: Interpreter, others: Sequence[Interpreter]) -
     raise DevError(f"The backend needs Python {wanted}; this is {dotted(running.version)}. Install one of them.")
 
 
-def choose_bpy(running: Interpreter, others: Sequence[Interpreter]) -> tuple[Bpy, Interpreter]:
-    """The bpy wheel for the demo and the Python it goes with: for the running one if one fits."""
-    order = sorted(BPYS, key=lambda bpy: DEMO_ORDER.index(bpy.name))
-    for candidate in (running, *others):
-        for bpy in order:
-            if bpy.python == candidate.version:
-                return bpy, candidate
-    raise DevError(
-        f"No Blender 4.2 or newer is on PATH, and no bpy wheel exists for Python {dotted(running.version)}. "
-        "Install Blender, or Python 3.11 (for bpy 5.0) or 3.13 (for bpy 5.2), and run this again."
-    )
+def fitting_bpy(pythons: Sequence[Interpreter]) -> tuple[Bpy, Interpreter] | None:
+    """The oldest bpy wheel that fits one of these Pythons, with the first that it fits."""
+    return next(((bpy, one) for bpy in BPYS for one in pythons if bpy.python == one.version), None)
+
+
+def choose_bpy(pythons: Sequence[Interpreter]) -> tuple[Bpy, Interpreter]:
+    """As :func:`fitting_bpy`; DevError where none fits."""
+    found = fitting_bpy(pythons)
+    if found is None:
+        versions = ", ".join(dict.fromkeys(dotted(one.version) for one in pythons)) or "what is here"
+        raise DevError(
+            f"No Blender 4.2 or newer is on PATH, and no bpy wheel exists for Python {versions}. "
+            "Install Blender, or Python 3.11 (for bpy 4.2) or 3.13 (for bpy 5.2), and run this again."
+        )
+    return found
+
+
+def choose_writer(on_path: Version | None, pythons: Sequence[Interpreter]) -> tuple[Bpy, Interpreter] | None:
+    """The oldest Blender that can be had, for .blend files that every newer one opens as well.
+
+    Args:
+        on_path: version of the Blender on PATH. pythons: the Pythons here, the running one first.
+
+    Returns:
+        A bpy wheel and its Python; None for the Blender on PATH, where no wheel is older.
+    """
+    if on_path is None:
+        return choose_bpy(pythons)
+    found = fitting_bpy(pythons)
+    return found if found and found[0].series < on_path else None
 
 
 def torch_attempts(system: str, choice: str, version: str) -> list[tuple[str, list[str]]]:

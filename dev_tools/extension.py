@@ -7,7 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from dev_tools.choices import DEMO_ORDER, DevError
+from dev_tools.choices import BPYS, DevError
 from dev_tools.environments import ENVIRONMENTS
 from dev_tools.machine import blender_on_path
 from dev_tools.processes import BUILD, ROOT, Command, must, say, step
@@ -44,12 +44,12 @@ def stage_extension(wheel: Path) -> Path:
 
 def extension_tool() -> list[str | Path]:
     """Blender's own extension builder: of a bpy environment, or of the Blender on PATH."""
-    for name in DEMO_ORDER:
-        for script in (ENVIRONMENTS / f"blender-{name}").glob(BUILDER):
+    for bpy in BPYS:
+        for script in (ENVIRONMENTS / f"blender-{bpy.name}").glob(BUILDER):
             return [sys.executable, script]
     blender = blender_on_path()
     if blender:
-        return [blender, "--background", "--command", "extension"]
+        return [blender[0], "--background", "--command", "extension"]
     raise DevError("No bpy environment and no Blender on PATH: run `python dev.py setup` first.")
 
 

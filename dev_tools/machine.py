@@ -62,9 +62,9 @@ def has_nvidia_gpu() -> bool:
     return bool(answer and answer.returncode == 0 and "GPU" in answer.stdout)
 
 
-def blender_on_path() -> str | None:
-    """A `blender` on PATH that is 4.2 or newer."""
+def blender_on_path() -> tuple[str, Version] | None:
+    """A `blender` on PATH that is 4.2 or newer, and its version."""
     path = shutil.which("blender")
     answer = ask([path, "--version"]) if path else None
     version = blender_version(answer.stdout) if answer else None
-    return path if version and version >= (4, 2) else None
+    return (path, version) if path and version and version >= (4, 2) else None

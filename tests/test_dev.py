@@ -40,22 +40,87 @@ def test_backend_falls_back_to_another_python():
 
 
 @pytest.mark.parametrize(
-    ("running", "others", "name", "python"),
+    ("pythons", "name", "python"),
     [
-        (PY311, [PY311, PY313], "5.0", PY311),
-        (PY313, [PY311, PY313], "5.2", PY313),
-        (PY312, [PY311, PY312], "5.0", PY311),
-        (PY312, [PY312, PY313], "5.2", PY313),
+        ([PY311, PY313], "4.2", PY311),
+        ([PY313, PY311, PY313], "4.2", PY311),
+        ([PY312, PY311], "4.2", PY311),
+        ([PY312, PY313], "5.2", PY313),
     ],
 )
-def test_demo_takes_the_bpy_that_fits(running, others, name, python):
-    bpy, chosen = choices.choose_bpy(running, others)
+def test_the_oldest_bpy_that_fits_a_python(pythons, name, python):
+    bpy, chosen = choices.choose_bpy(pythons)
     assert (bpy.name, chosen) == (name, python)
+
+
+@pytest.mark.parametrize(
+    ("on_path", "pythons", "name"),
+    [
+        (None, [PY313, PY311], "4.2"),
+        ((5, 0), [PY313, PY311], "4.2"),
+        ((4, 3), [PY313], None),
+        ((5, 3), [PY313], "5.2"),
+        ((4, 2), [PY311], None),
+        ((5, 2), [PY312], None),
+    ],
+)
+def test_files_are_written_by_the_oldest_blender_that_can_be_had(on_path, pythons, name):
+    found = choices.choose_writer(on_path, pythons)
+    assert (found[0].name if found else None) == name
 
 
 def test_no_bpy_for_312_says_what_to_install():
     with pytest.raises(DevError, match=r"3\.12.*Install Blender, or Python 3\.11"):
-        choices.choose_bpy(PY312, [PY312])
+        choices.choose_writer(None, [PY312, PY312])
+    assert choices.fitting_bpy([]) is None
+
+
+def test_bpys_stand_oldest_first():
+    assert [bpy.series for bpy in BPYS] == sorted(bpy.series for bpy in BPYS)
+    assert BPYS[0].series == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("on_path", "pythons", "starts"),
+    [
+        (None, [PY313, PY311], ["blender-4.2 of /python3.11"]),
+        (("/bin/blender", (5, 2)), [PY313, PY311], ["blender-4.2 of /python3.11"]),
+        (("/bin/blender", (4, 2)), [PY311], ["/bin/blender", "-b"]),
+    ],
+)
+def test_the_demo_runs_in_the_oldest_blender(monkeypatch, tmp_path, on_path, pythons, starts):
+    """All its .blend files are written by one run of its script, by the Blender that the command starts."""
+    commands = []
+
+    def run(command, timeout, extra):
+        commands.append([str(part) for part in command])
+        folder = Path(commands[0][commands[0].index("--output") + 1])
+        for name in ("take/take.json", "hands.blend", "hands.png", "clip_take/motion.npz", "clip.blend"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).touch()
+        for name in ("clip_clean.blend", "clip.png"):
+            (folder / name).touch()
+        return 0
+
+    monkeypatch.setattr(dev, "ROOT", tmp_path)
+    monkeypatch.setattr(dev, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(dev, "run", run)
+    monkeypatch.setattr(dev, "blender_on_path", lambda: on_path)
+    monkeypatch.setattr(dev, "pythons", lambda: pythons)
+    monkeypatch.setattr(dev, "backend_environment", lambda torch, fresh: Path("backend"))
+    monkeypatch.setattr(dev, "bpy_environment", lambda bpy, python, fresh: f"blender-{bpy.name} of {python.path}")
+    assert dev.main(["demo"]) == 0
+    (command,) = commands
+    assert command[: len(starts)] == starts
+    assert str(tmp_path / "demo" / "make_demo.py") in command
+
+
+def test_lanes_are_told_of_the_oldest_bpy(monkeypatch):
+    monkeypatch.setattr(dev, "pythons", lambda: [PY313, PY311])
+    monkeypatch.setattr(dev, "bpy_environment", lambda bpy, python, fresh: Path(f"made {bpy.name} {python.path}"))
+    newest = lanes.Lane("blender-5.2", Path("5.2"), ())
+    assert dev.oldest_bpy([newest], False) == Path("made 4.2 /python3.11")
+    assert dev.oldest_bpy([newest, lanes.Lane("blender-4.2", Path("4.2"), ())], False) == Path("4.2")
 
 
 def test_torch_for_cpu_on_linux_tries_small_builds_before_the_large_one():
