@@ -19,6 +19,7 @@ from .reconstruction import Reconstruction, Result
 from .scene import clean, tree
 from .scene.clean import set_smoothing, smoothing
 from .scene.export import export_take
+from .scene.footage import show_footage
 from .scene.importer import Surfaces, TakeImporter
 from .scene.ownership import TAKE
 from .scene.preview import render_overlay
@@ -36,6 +37,7 @@ __all__ = [
     "render_overlay",
     "set_rotation_mode",
     "set_smoothing",
+    "show_footage",
     "show_hands",
     "show_surfaces",
     "smoothing",

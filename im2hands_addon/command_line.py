@@ -95,6 +95,7 @@ def _add_common(parser: argparse.ArgumentParser, action: object) -> None:
     parser.add_argument(
         "--clean-influence", type=float, metavar="0-1", help="from the motion as measured (0) to the clean one (1)"
     )
+    parser.add_argument("--show-footage", action="store_true", help="show the pictures in space, behind the hands")
     parser.add_argument("--rotations", choices=MODES, help="kind of the rigs' rotation curves")
     parser.add_argument("--bake-to", metavar="ARMATURE", help="key hands and fingers on this rig in the file")
     parser.add_argument("--bone-map", default="AUTO", metavar="MAP|FILE", help="its bone names")
@@ -113,6 +114,7 @@ _OURS = ("inputs", "output", "backend", "action", "keypoints", "camera", "hand_b
 _OURS += (
     "open",
     "clean_influence",
+    "show_footage",
     "rotations",
     "bake_to",
     "bone_map",
@@ -182,6 +184,11 @@ def _finish(options: argparse.Namespace, collection: bpy.types.Collection) -> No
     """What is done with a take once it is in the scene, in the order in which one thing needs the other."""
     if options.clean_influence is not None:
         api.set_smoothing(collection, options.clean_influence)
+    if options.show_footage:
+        try:
+            api.show_footage(collection)
+        except InputError as error:  # the hands are still worth a file
+            _say(f"warning: {error}", sys.stderr)
     if options.rotations:
         api.set_rotation_mode(collection, options.rotations)
     if options.bake_to:

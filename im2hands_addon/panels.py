@@ -7,7 +7,7 @@ import bpy
 from . import running
 from .preferences import backend_is_found, backend_line
 from .properties import several_inputs
-from .scene import clean, markers, tree
+from .scene import clean, footage, markers, tree
 
 _LINE = 42
 _SHOWN_RUNS = 8
@@ -110,6 +110,7 @@ class Im2HandsTakesPanel(_Im2HandsPanel, bpy.types.Panel):
             ]
             box.label(text=", ".join(f"{count} {name}" for name, count in counts if count) or "no frames yet")
             _draw_take(box, collection)
+            _draw_footage(box, collection)
             if collection.get("im2hands_camera_origin") == "assumed":
                 box.label(text="The focal length is assumed", icon="CAMERA_DATA")
             runs = markers.read_runs(collection)
@@ -143,6 +144,16 @@ def _draw_take(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> 
         "im2hands.set_rotation_mode", text="To Quaternions" if is_euler else "To Euler", icon="ORIENTATION_GIMBAL"
     )
     button.take, button.mode = collection.name, "QUATERNION" if is_euler else "XYZ"
+
+
+def _draw_footage(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> None:
+    """The footage in space, for a take that has any."""
+    if not footage.has_footage(collection):
+        return
+    shown = footage.footage_is_in_space(collection)
+    text, icon = ("Footage in Camera Only", "HIDE_OFF") if shown else ("Footage in Space", "HIDE_ON")
+    button = layout.operator("im2hands.show_footage", text=text, icon=icon)
+    button.take, button.shown = collection.name, not shown
 
 
 def _draw_job(layout: bpy.types.UILayout) -> None:

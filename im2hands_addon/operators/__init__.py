@@ -15,6 +15,7 @@ from . import (
     reconstruct,
     remove_take,
     set_rotation_mode,
+    show_footage,
     show_surfaces,
 )
 
@@ -25,6 +26,7 @@ _CLASSES = (
     import_take.Im2HandsImportTake,
     remove_take.Im2HandsRemoveTake,
     show_surfaces.Im2HandsShowSurfaces,
+    show_footage.Im2HandsShowFootage,
     set_rotation_mode.Im2HandsSetRotationMode,
     export_take.Im2HandsExportTake,
     bake_to_rig.Im2HandsBakeToRig,

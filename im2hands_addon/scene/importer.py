@@ -27,6 +27,9 @@ SURFACES_AT_MOST = 250
 # Camera and pictures are written anew each time the take has grown by this factor, so that
 # a long one does not slow down.
 _GROWTH = 1.25
+# How far behind the farthest keypoint the footage stands in space: clear of finger, forearm and what smoothing moves.
+_FOOTAGE_GAP_M = 0.1
+_FOOTAGE_WITHOUT_HANDS_M = 1.0
 
 
 class TakeImporter:
@@ -188,7 +191,9 @@ class TakeImporter:
     def _write_camera(self, take: Take, collection: bpy.types.Collection) -> None:
         data = tree.find_object(collection, "camera").data
         camera.set_lenses(data, take.camera, {index: record.camera for index, record in take.records.items()})
-        self._picture_problems = footage.write_footage(data, take)
+        farthest = [points[:, 2].max() for track in self._tracks.values() for points in track.values()]
+        distance = max(farthest) + _FOOTAGE_GAP_M if farthest else _FOOTAGE_WITHOUT_HANDS_M
+        self._picture_problems = footage.write_footage(collection, take, float(distance))
 
     def _write_scene(self, take: Take, collection: bpy.types.Collection) -> None:
         if not self.set_scene:

@@ -44,8 +44,11 @@ def require_local(collection: bpy.types.Collection) -> None:
 
 
 def remove_objects(objects: list[bpy.types.Object]) -> None:
-    """Delete objects with their meshes, armatures, cameras and actions, as far as nothing else uses those."""
-    data = {thing.data for thing in objects if thing.data is not None}
+    """Delete objects with their meshes, armatures, cameras and actions, as far as nothing else uses those.
+
+    Pictures of image empties stay.
+    """
+    data = {thing.data for thing in objects if thing.data is not None and thing.type != "EMPTY"}
     keys = {block.shape_keys for block in data if getattr(block, "shape_keys", None) is not None}
     actions = set().union(*(animation.actions_of(owner) for owner in [*objects, *data, *keys]))
     bpy.data.batch_remove(objects)

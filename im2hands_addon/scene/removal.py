@@ -64,7 +64,8 @@ def _stay_in_place(thing: bpy.types.Object, ours: list[bpy.types.Object]) -> Non
 
 def _images(things: list[bpy.types.Object]) -> set[bpy.types.Image]:
     cameras = [thing.data for thing in things if thing.type == "CAMERA"]
-    return {one.image for camera in cameras for one in camera.background_images if one.image is not None}
+    behind = {one.image for camera in cameras for one in camera.background_images if one.image is not None}
+    return behind | {thing.data for thing in things if thing.type == "EMPTY" and thing.data is not None}
 
 
 def _materials(things: list[bpy.types.Object]) -> set[bpy.types.Material]:

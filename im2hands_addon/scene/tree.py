@@ -2,7 +2,8 @@
 
 <take>                    settings and provenance as custom properties
     <take> Origin         an empty; move it and the whole take moves
-    Camera                with the footage behind
+    Camera                with the footage as its background
+    Footage               collection: image empties with the footage behind the hands, hidden until asked for
     Hand.L, Hand.R        collections: the clean mesh Hand.L and its armature Rig.L; only in takes with clean motion
     Surface.L, Surface.R  collections: the implicit surfaces, one object per frame in each
     Keypoints             collection, 21 empties per hand
@@ -22,6 +23,7 @@ from .ownership import ROLE, TAKE, mark, role_of, take_key
 HANDS = {"left": "Hand.L", "right": "Hand.R"}
 SURFACES = {"left": "Surface.L", "right": "Surface.R"}
 KEYPOINTS = "Keypoints"
+FOOTAGE = "Footage"
 
 
 def find_collection(key: str) -> bpy.types.Collection | None:

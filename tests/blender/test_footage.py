@@ -13,8 +13,8 @@ import synthetic
 
 
 @pytest.fixture
-def footage(addon):
-    return addon("scene.footage")
+def shots(addon):
+    return addon("scene.shots")
 
 
 def import_camera(addon, folder: Path) -> tuple[bpy.types.Camera, list[str]]:
@@ -61,8 +61,8 @@ def write_pictures(
         ({9: "a_9.png", 10: "a_010.png"}, False),
     ],
 )
-def test_numbered_sequence(footage, names: dict[int, str], expected: bool) -> None:
-    assert footage.numbered_sequence({frame: f"/photos/{name}" for frame, name in names.items()}) is expected
+def test_numbered_sequence(shots, names: dict[int, str], expected: bool) -> None:
+    assert shots.numbered_sequence({frame: f"/photos/{name}" for frame, name in names.items()}) is expected
 
 
 def test_sequence(addon, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from bl_ext.user_default.im2hands_addon import api
 bpy.context.scene.im2hands.voxel_mm = 2.0
 collection, problems = api.import_take(take)
 assert not problems, problems
+api.show_footage(collection)
 bpy.ops.wm.save_as_mainfile(filepath=blend, compress=True)
 print("SAVED", *bpy.app.version, flush=True)
 os._exit(0)  # the bpy 4.2 module crashes when Python ends after anything was registered
@@ -51,6 +52,7 @@ print("PLAYED" + json.dumps({
     "file": list(bpy.data.version), "frames": [scene.frame_start, scene.frame_end],
     "addons": [one for one in bpy.context.preferences.addons.keys() if "im2hands" in one],
     "pictures": [one.image.name for one in scene.camera.data.background_images],
+    "footage": [scene.objects["Footage"].data.name, scene.objects["Footage"].visible_get()],
 }))
 """
 
@@ -90,7 +92,8 @@ def test_a_file_of_the_oldest_blender_plays_here(oldest_bpy: str, extension_file
     said = run(sys.executable, PLAY, tmp_path / "nobody", blend, tmp_path)
     played = json.loads(said.split("PLAYED")[1].splitlines()[0])
     assert tuple(played["file"][:2]) == written[:2]
-    assert played["frames"] == [1, FRAMES] and played["addons"] == [] and played["pictures"] == ["photo.png"]
+    assert played["frames"] == [1, FRAMES] and played["addons"] == []
+    assert played["pictures"] == ["photo.png"] and played["footage"] == ["photo.png", True]
     for side in example.hands:
         for layer in ("", "_raw"):
             wanted = in_blender(animated.posed(example, side, layer))

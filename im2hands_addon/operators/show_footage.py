@@ -1,0 +1,27 @@
+"""Show a take's footage in space, or through its camera alone."""
+
+import bpy
+
+from .. import api
+from ..errors import AddonError
+from ..scene.tree import take_named
+
+
+class Im2HandsShowFootage(bpy.types.Operator):
+    """Show the pictures in space behind the hands, in every view; else they are seen through the take's camera alone"""
+
+    bl_idname = "im2hands.show_footage"
+    bl_label = "Show Footage"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
+    shown: bpy.props.BoolProperty(name="Shown", default=True)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Show them here or there."""
+        try:
+            api.show_footage(take_named(self.take, context.scene), self.shown)
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}

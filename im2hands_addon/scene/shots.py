@@ -1,0 +1,149 @@
+"""Which pictures show a take's frames: photos, a numbered sequence or a clip, loaded, and when each of them is seen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+
+from ..photo_orientation import Turn, read_turn
+from ..take_reader import Intrinsics, Take
+from .camera import pixel_aspect
+
+_NUMBERED = re.compile(r"^(.*?)(\d+)(\D*)$")
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A loaded photo, sequence or clip, and when it is seen.
+
+    Args:
+        image: as stored. turn: what lays it under the hands: upright, and turned back where it is a mirror image.
+        cameras: by scene frame the intrinsics of the upright picture; at least one.
+        span: first and last scene frame of a sequence or clip, whose pictures have the frames' numbers.
+        only_on: the scene frame of one photo of several; None for what is always seen.
+    """
+
+    image: bpy.types.Image
+    turn: Turn
+    cameras: Mapping[int, Intrinsics]
+    span: tuple[int, int] | None = None
+    only_on: int | None = None
+
+    @property
+    def picture(self) -> Intrinsics:
+        """Intrinsics of the upright picture, of the first one of several."""
+        return self.cameras[min(self.cameras)]
+
+    def set_span(self, user: bpy.types.ImageUser) -> None:
+        """Let each scene frame of the span show the picture of its own number."""
+        if self.span is not None:
+            first, last = self.span
+            user.frame_start = first
+            user.frame_duration = last - first + 1
+            user.frame_offset = first - 1
+            user.use_auto_refresh = True
+
+
+def load_shots(take: Take) -> tuple[list[Shot], list[str]]:
+    """Load what shows the take's frames.
+
+    Returns:
+        The shots, and for a person what could not be loaded.
+    """
+    pictures = {record.index: record.image for record in take.records.values() if record.image}
+    cameras = {record.index: record.camera for record in take.records.values()}
+    same_size = len({(camera.width, camera.height) for camera in cameras.values()}) <= 1
+    if take.kind == "video":
+        shots, problems = _clip(take, cameras)
+    elif same_size and numbered_sequence(pictures) and read_turn(pictures[min(pictures)]) == Turn():
+        shots, problems = _sequence(take, pictures, cameras)
+    else:
+        shots, problems = _photos(take, pictures, cameras)
+    for shot in shots:
+        shot.image.display_aspect = pixel_aspect(take.camera)
+    return shots, problems
+
+
+def numbered_sequence(files: Mapping[int, str]) -> bool:
+    """Whether the pictures, by frame, are one numbered sequence whose numbers are the frames.
+
+    Blender finds the file of a frame by writing the frame into the last number of the first file's name.
+    """
+    if len(files) < 2:
+        return False
+    first = Path(files[min(files)])
+    match = _NUMBERED.match(first.stem)
+    if match is None:
+        return False
+    head, digits, tail = match.groups()
+    return all(
+        Path(file) == first.with_name(f"{head}{frame:0{len(digits)}d}{tail}{first.suffix}")
+        for frame, file in files.items()
+    )
+
+
+def _turned_back(turn: Turn, take: Take) -> Turn:
+    """``turn``, and after it left and right changed where the take's pictures are mirror images.
+
+    The hands are those of the picture turned back. A turn mirrors first, so what follows goes round the other way.
+    """
+    return Turn(not turn.mirror, -turn.quarters % 4) if take.settings.get("mirrored") else turn
+
+
+def _load(path: str) -> bpy.types.Image | None:
+    if not Path(path).is_file():
+        return None
+    try:
+        return bpy.data.images.load(path, check_existing=True)
+    except RuntimeError:
+        return None
+
+
+def _clip(take: Take, cameras: Mapping[int, Intrinsics]) -> tuple[list[Shot], list[str]]:
+    """A clip's frames count from 1, as the take's do."""
+    if not take.files:
+        return [], ["The take does not name its clip."]
+    image = _load(take.files[0])
+    if image is None:
+        return [], [f"The clip {take.files[0]} is not there or cannot be read."]
+    lies = tuple(image.size) == (take.camera.height, take.camera.width) and image.size[0] != image.size[1]
+    turn = _turned_back(Turn(False, 1) if lies else Turn(), take)
+    span = 1, max(max(cameras, default=1), image.frame_duration)
+    told = "The clip is stored on its side: it was turned clockwise; turn its background image if that is wrong."
+    return [Shot(image, turn, cameras or {1: take.camera}, span)], [told] if lies else []
+
+
+def _sequence(
+    take: Take, pictures: Mapping[int, str], cameras: Mapping[int, Intrinsics]
+) -> tuple[list[Shot], list[str]]:
+    first, last = min(pictures), max(pictures)
+    path = pictures[first]
+    image = next(
+        (one for one in bpy.data.images if one.source == "SEQUENCE" and bpy.path.abspath(one.filepath) == path), None
+    )
+    if image is None and Path(path).is_file():
+        image = bpy.data.images.load(path)
+        image.source = "SEQUENCE"
+    if image is None:
+        return [], [f"The picture {path} is not there."]
+    return [Shot(image, _turned_back(Turn(), take), cameras, (first, last))], []
+
+
+def _photos(take: Take, pictures: Mapping[int, str], cameras: Mapping[int, Intrinsics]) -> tuple[list[Shot], list[str]]:
+    """One shot per photo, seen on its own frame where there are several."""
+    shots, lost = [], []
+    for frame, path in pictures.items():
+        image = _load(path)
+        if image is None:
+            lost.append(path)
+            continue
+        only_on = frame if len(pictures) > 1 else None
+        shots.append(Shot(image, _turned_back(read_turn(path), take), {frame: cameras[frame]}, only_on=only_on))
+    if not lost:
+        return shots, []
+    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    return shots, [f"The picture {lost[0]}{more} is not there or cannot be read."]
