@@ -87,11 +87,20 @@ def signed_distance(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray)
     Raises:
         EnvironmentError_: libigl is not installed.
     """
+    distance, face = surface_distance(points, vertices, faces)
+    # libigl's own signed distance is multiplied by 1 - 2 |w|: three times too deep where a hand dips into itself.
+    return np.where(inside(points, vertices, faces), -1.0, 1.0) * distance, face
+
+
+def surface_distance(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distances (N,) metres, never negative, and nearest faces (N,) of points (N, 3) to a mesh.
+
+    Raises:
+        EnvironmentError_: libigl is not installed.
+    """
     points = np.ascontiguousarray(points, dtype=np.float64)
     squared, face, _ = _igl().point_mesh_squared_distance(points, vertices, faces)
-    # libigl's own signed distance is multiplied by 1 - 2 |w|: three times too deep where a hand dips into itself.
-    distance = np.where(inside(points, vertices, faces), -1.0, 1.0) * np.sqrt(squared)
-    return distance, face
+    return np.sqrt(squared), face
 
 
 def inside(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

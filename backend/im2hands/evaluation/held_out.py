@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from ..datasets.scenes import SceneSet
 from ..frames import Frame
 from ..hands import MIDDLE_MCP, SIDES, WRIST, Camera, Side
-from .measures import Mesh
+from .measures import Mesh, TrueHand
 
 LEAST_INSIDE, LEAST_EXTENT = 0.9, 0.2
 """Share of keypoints inside the picture, and of its longer side that the hands take, for a scene to count."""
@@ -44,6 +45,11 @@ class TrueScene:
     def palm_m(self) -> float:
         """Mean length from wrist to middle knuckle, metres."""
         return float(np.mean([np.linalg.norm(k[MIDDLE_MCP] - k[WRIST]) for k in self.keypoints.values()]))
+
+    @cached_property
+    def hands(self) -> Mapping[Side, TrueHand]:
+        """What reconstructed hands are compared with; kept, for every row of the table needs it."""
+        return {side: TrueHand(side, mesh, self.keypoints[side], self.number) for side, mesh in self.meshes.items()}
 
 
 def true_scenes(folder: Path, numbers: Iterable[int]) -> Iterator[TrueScene]:

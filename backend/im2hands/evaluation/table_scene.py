@@ -14,7 +14,7 @@ from ..errors import FrameError
 from ..frames import Frame
 from ..hands import SIDES, Camera, HandKeypoints, RefinedHands, Side, TwoHands
 from .held_out import TrueScene
-from .measures import Mesh, gap_error_mm, measure_hand, penetration_ml
+from .measures import Mesh, gap_error_mm, penetration_ml
 from .table_rows import Result, RowKey
 
 _log = logging.getLogger(__name__)
@@ -161,8 +161,7 @@ def measure(scene: TrueScene, attempt: Attempt) -> Result:
         if side not in scene.meshes or side not in attempt.meshes or hand is None:
             continue
         found[side] = mesh = attempt.meshes[side]
-        truth, points = scene.meshes[side], scene.keypoints[side]
-        measured.append(measure_hand(side, truth, points, mesh, hand.positions, scene.number))
+        measured.append(scene.hands[side].measure(mesh, hand.positions))
     both = len(found) == 2
     gap = penetration = float("nan")
     if both:

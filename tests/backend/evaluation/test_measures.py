@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from im2hands.evaluation.measures import Mesh, gap_error_mm, measure_hand, penetration_ml
+from im2hands.bones import QUERY_SCALE, bones_from_keypoints
+from im2hands.datasets.part_occupancy import inside, signed_distance
+from im2hands.evaluation.measures import (
+    CUT_M,
+    IOU_POINTS,
+    SURFACE_POINTS,
+    Mesh,
+    TrueHand,
+    gap_error_mm,
+    measure_hand,
+    penetration_ml,
+)
 from im2hands.synthesis.hand_model import HandModel
 from im2hands.synthesis.poses import mean_shape, random_rotations
 
@@ -82,3 +93,45 @@ def test_gap_error() -> None:
     true = {"left": np.zeros((21, 3)), "right": np.ones((21, 3))}
     seen = {"left": np.full((21, 3), 5.0), "right": np.full((21, 3), 6.0) + np.array([0.003, 0.004, 0.0])}
     assert gap_error_mm(true, seen) == pytest.approx(5.0)  # type: ignore[arg-type]
+
+
+def test_a_true_hand_kept_for_many_comparisons_says_the_same_every_time(hand: tuple[Mesh, np.ndarray]) -> None:
+    """Compared before with others or not, and as plain sums over all points say it."""
+    mesh, keypoints = hand
+    true = TrueHand("right", mesh, keypoints, 4)
+    swollen = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    others = [Mesh(mesh.vertices + offset * swollen.vertex_normals, mesh.faces) for offset in (0.001, -0.0005)]
+    kept = [true.measure(other, keypoints) for other in (*others, *others)]
+    assert kept[:2] == kept[2:] == [measure_hand("right", mesh, keypoints, other, keypoints, 4) for other in others]
+    assert [plain(mesh, keypoints, other, 4) for other in others] == [(m.iou, m.chamfer_mm) for m in kept[:2]]
+
+
+def plain(truth: Mesh, keypoints: np.ndarray, found: Mesh, seed: int) -> tuple[float, float]:
+    """IoU and Chamfer of a right hand: every point asked for both meshes, in the order in which they are drawn."""
+    bones = bones_from_keypoints(torch.from_numpy(keypoints)[None], ["right"])
+    own, other = (
+        (bones.to_query_space(torch.from_numpy(mesh.vertices)[None])[0] * QUERY_SCALE).numpy()
+        for mesh in (truth, found)
+    )
+    faces, rng = np.asarray(truth.faces, np.int64), np.random.default_rng(seed)
+    kept = np.concatenate([vertices[vertices[:, 0] < CUT_M] for vertices in (own, other)])
+    low, high = kept.min(0) - 0.005, kept.max(0) + 0.005
+    high[0] = min(high[0], CUT_M)
+    points = rng.uniform(low, high, size=(IOU_POINTS, 3))
+    a, b = inside(points, own, faces), inside(points, other, faces)
+
+    def surface(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        corners = vertices[faces]
+        across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        area = np.linalg.norm(across, axis=1) * (corners[..., 0].min(axis=1) < CUT_M)
+        chosen = rng.choice(len(area), size=SURFACE_POINTS, p=area / area.sum())
+        on = (corners[chosen] * rng.dirichlet((1.0, 1.0, 1.0), size=SURFACE_POINTS)[..., None]).sum(axis=1)
+        unit = across / np.linalg.norm(across, axis=1, keepdims=True)
+        return on[on[:, 0] < CUT_M], unit[chosen][on[:, 0] < CUT_M]
+
+    true_points, normals = surface(own)
+    true_points = true_points[~inside(true_points + 0.0003 * normals, own, faces)]
+    found_points, _ = surface(other)
+    way = np.abs(signed_distance(found_points, own, faces)[0]).mean()
+    back = np.abs(signed_distance(true_points, other, faces)[0]).mean()
+    return float((a & b).sum() / (a | b).sum()), float((way + back) / 2) * 1000
