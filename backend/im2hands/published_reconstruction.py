@@ -244,12 +244,7 @@ def load_published_reconstructor(
         WeightsError: no such folder, damaged weights. InputError: a voxel that is not possible.
     """
     folder = weights_folder(weights)
-    order = [INITIAL_OCCUPANCY, REFINED_OCCUPANCY, HALO_BASELINE]
-    if stage != "initial":
-        order = [REFINED_OCCUPANCY] if stage == "refined" else [REFINED_OCCUPANCY, INITIAL_OCCUPANCY, HALO_BASELINE]
-    if fallback is not None:
-        order = [name for name in order if name != HALO_BASELINE]
-    name = next((name for name in order if (folder / f"{name}.safetensors").exists()), None)
+    name = stage_network(folder, stage, with_halo=fallback is None)
     if name is None:
         return None
     check_voxel(voxel_m)
@@ -263,6 +258,16 @@ def load_published_reconstructor(
     return PublishedReconstructor(
         network, device=device, voxel_m=voxel_m, refine=refine, provenance=provenance, fallback=fallback
     )
+
+
+def stage_network(folder: Path, stage: str | None, *, with_halo: bool = True) -> str | None:
+    """Name of the network in a weights folder that makes a stage, see :func:`load_published_reconstructor`."""
+    order = [INITIAL_OCCUPANCY, REFINED_OCCUPANCY, HALO_BASELINE]
+    if stage != "initial":
+        order = [REFINED_OCCUPANCY] if stage == "refined" else [REFINED_OCCUPANCY, INITIAL_OCCUPANCY, HALO_BASELINE]
+    if not with_halo:
+        order = [name for name in order if name != HALO_BASELINE]
+    return next((name for name in order if (folder / f"{name}.safetensors").exists()), None)
 
 
 def _one(bones: Bones, hand: int) -> Bones:

@@ -7,8 +7,11 @@ tells it. Hands are compared as :mod:`.measures` says. Means over the hands that
 or that got no mesh, counts in the column of hands found only.
 
 Which scenes count: :mod:`.held_out`. Every measured scene is written at once, so a run that ends early goes on where it
-stood. ``--page`` draws the best, the median and the worst scene of each row: :mod:`.table_page`. ``--clips`` adds rows
-of predicted keypoints in video: :mod:`.table_clips`.
+stood; results made from another set, other weights or another program are never mixed with them
+(:mod:`.table_made_from`). What finds keypoints (the two-hand network and what lies beside it) is taken from
+``--weights`` where that folder has a two-hand network, else from what ships. ``--page`` draws the best, the median and
+the worst scene of each row: :mod:`.table_page`. ``--clips`` adds rows of predicted keypoints in video:
+:mod:`.table_clips`.
 """
 
 from __future__ import annotations
@@ -26,11 +29,20 @@ from typing import Any
 
 from ..datasets.scenes import SceneSet
 from ..errors import InputError, WeightsError
+from ..weights.two_hand_network import NAME as PALM_NETWORK
 from .held_out import true_scenes, two_hand_scenes
 from .methods import METHODS as METHOD_NAMES
 from .methods import load_method
 from .table_clips import RESULTS as CLIP_RESULTS
 from .table_clips import ClipResult, clip_frames, format_clips, measure_clip, summarise_clips
+from .table_made_from import (
+    begin_anew,
+    keep_made_from,
+    palm_weights,
+    program_entry,
+    set_entry,
+    weights_entries,
+)
 from .table_page import check_page, draw_page
 from .table_rows import (
     METHODS,
@@ -53,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="SET", help="the held-out scenes (docs/training.md makes them)")
     parser.add_argument("--clips", type=Path, metavar="SET", help="held-out clips (im2hands synthesize --kind clip)")
     parser.add_argument("--output", type=Path, required=True, help="folder for results; a run that is there goes on")
+    parser.add_argument("--restart", action="store_true", help="throw away the results in --output and begin anew")
     parser.add_argument("--scenes", type=int, default=500, help="how many of the set (default 500)")
     parser.add_argument("--clip-count", type=int, default=20, help="how many clips of their set (default 20)")
     parser.add_argument("--mesh-every", type=int, default=6, help="in clips, frames from mesh to mesh (default 6)")
@@ -78,12 +91,20 @@ def run(arguments: argparse.Namespace) -> int:
             raise InputError("The page shows scenes of a set.", "Give --data as well.")
         check_page(arguments.page)
     part, parts = _part(arguments.part)
+    if arguments.restart and parts > 1:
+        raise InputError(
+            "--restart would throw away the results of the other parts.", "Give another --output, or leave out --part."
+        )
     usable = [] if arguments.data is None else two_hand_scenes(SceneSet(arguments.data))[: arguments.scenes]
     if arguments.data is not None and not usable:
         raise InputError(f"{arguments.data} has no scene with two hands of a fair size.", "Give another set.")
     clips = [] if arguments.clips is None else clip_frames(arguments.clips)[: arguments.clip_count]
     arguments.output.mkdir(parents=True, exist_ok=True)
     with closing(Tools(arguments)) as tools:
+        entries, files = _made_from(arguments, tools)
+        if arguments.restart:
+            begin_anew(arguments.output)
+        keep_made_from(arguments.output, entries)
         results = _scenes(arguments, tools, usable, part, parts)
         in_clips = _clips(arguments, tools, clips, part, parts)
         if arguments.page is not None:
@@ -99,13 +120,32 @@ def run(arguments: argparse.Namespace) -> int:
             "mesh_every": arguments.mesh_every,
             "clip_rows": [asdict(r) for r in clip_rows],
             "missed": missed,
+            "made_from": entries,
+            "files": files,
         }
         sys.stdout.write(json.dumps(report, indent=1) + "\n")
         return 0
     parts_of_text = [format_table(rows)] if rows else []
     parts_of_text += [format_clips(clip_rows)] if clip_rows else []
+    palms = next((named[PALM_NETWORK] for named in files.values() if PALM_NETWORK in named), None)
+    parts_of_text += [f"the two-hand network is that of {palms}"] if palms else []
     sys.stdout.write("\n".join([*parts_of_text, *(f"missed: {line}" for line in missed)]) + "\n")
     return 0
+
+
+def _made_from(arguments: argparse.Namespace, tools: Tools) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+    """What this run's results are made from, and where the weights lie."""
+    from ..devices import choose_device
+
+    weights, files = weights_entries(tools.sources, tools.methods, arguments.weights, tools.refines)
+    options = {"voxel mm": arguments.voxel_mm, "device": choose_device(arguments.device).type}
+    entries = {"program": program_entry(), "options": options, **weights}
+    if arguments.data is not None:
+        entries["scenes"] = set_entry(SceneSet(arguments.data))
+    if arguments.clips is not None:
+        entries["clips"] = set_entry(SceneSet(arguments.clips))
+        entries["options for clips"] = {"frames from mesh to mesh": arguments.mesh_every}
+    return entries, files
 
 
 def _scenes(
@@ -195,6 +235,7 @@ class Tools:
         self.refines = not self.arguments.no_keypoint_refinement
         self.rows = self._rows(self.sources, self.methods)
         self._loaded = False
+        self.palms = palm_weights(self.arguments.weights)
 
     def load(self) -> None:
         """Load the networks; methods that the weights do not hold are left out with a warning."""
@@ -221,14 +262,20 @@ class Tools:
         if not self._keypoints:
             for source in self.sources:
                 try:
-                    self._keypoints[source] = ExactKeypoints() if source == "exact" else FoundKeypoints(source)
+                    self._keypoints[source] = (
+                        ExactKeypoints() if source == "exact" else FoundKeypoints(source, palm_weights=self.palms)
+                    )
                 except (InputError, WeightsError) as error:
                     _log.warning("keypoints %s are left out: %s", source, error.message)
         return self._keypoints
 
     def clip_sources(self) -> dict[str, Callable[[], Keypoints]]:
         """What makes a source of keypoints for one clip, by source."""
-        return {source: partial(FoundKeypoints, source, video=True) for source in self.sources if source != "exact"}
+        return {
+            source: partial(FoundKeypoints, source, video=True, palm_weights=self.palms)
+            for source in self.sources
+            if source != "exact"
+        }
 
     def close(self) -> None:
         """Close the keypoint sources."""

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -62,13 +63,14 @@ class FoundKeypoints:
     """A provider's keypoints, lifted.
 
     Args:
-        name: of the provider. video: scenes come in order from one clip, and hands are followed.
+        name: of the provider. video: scenes come in order from one clip, and hands are followed. palm_weights: the
+            two-hand network's; None for those that ship.
     """
 
-    def __init__(self, name: str, video: bool = False) -> None:
+    def __init__(self, name: str, video: bool = False, palm_weights: Path | None = None) -> None:
         from ..keypoints import HandDetection, make_provider
 
-        self._provider = make_provider(name, video=video)
+        self._provider = make_provider(name, video=video, palm_weights=palm_weights)
         self._video = video
         self._previous: Sequence[HandDetection] = ()
 

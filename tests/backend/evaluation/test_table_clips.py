@@ -17,6 +17,7 @@ from im2hands.evaluation.table_scene import ExactKeypoints, FoundKeypoints
 from im2hands.frames import Frame
 from im2hands.hands import MIDDLE_MCP, WRIST, Camera, TwoHands
 from im2hands.keypoints import HandDetection
+from im2hands.weights.two_hand_network import BUNDLED_FILE
 from scene_pictures import make_set
 
 FRAMES = 5
@@ -27,8 +28,8 @@ class Shaky(ExactKeypoints):
 
     made: ClassVar[list[Shaky]] = []
 
-    def __init__(self, name: str, video: bool = False) -> None:
-        assert (name, video) == ("auto", True)
+    def __init__(self, name: str, video: bool = False, palm_weights: Path | None = None) -> None:
+        assert (name, video, palm_weights) == ("auto", True, BUNDLED_FILE)
         self.seen: list[tuple[int, float]] = []
         self.closed = False
         Shaky.made.append(self)
@@ -92,7 +93,7 @@ def test_jitter_is_that_of_the_hands_in_space(clips: Path, tmp_path: Path, monke
     still = [replace(first, number=k, frame=replace(first.frame, index=k)) for k in range(FRAMES)]
     monkeypatch.setattr("im2hands.evaluation.table_clips.true_scenes", lambda folder, frames: iter(still))
     (result,) = measure_clip(
-        clips, range(FRAMES), {"halo": Nothing()}, {"auto": lambda: Shaky("auto", True)}, None,
+        clips, range(FRAMES), {"halo": Nothing()}, {"auto": lambda: Shaky("auto", True, BUNDLED_FILE)}, None,
         {RowKey("auto", False, "halo")}, 2,
     )  # fmt: skip
     assert result.true_jitter == 0.0 and result.jitter == pytest.approx(12.0)
@@ -114,7 +115,9 @@ def test_in_a_clip_a_source_is_told_what_it_saw_before(monkeypatch: pytest.Monke
             asked.clear()
 
     kinds: list[bool] = []
-    monkeypatch.setattr("im2hands.keypoints.make_provider", lambda name, video: kinds.append(video) or Provider())
+    monkeypatch.setattr(
+        "im2hands.keypoints.make_provider", lambda name, video, palm_weights: kinds.append(video) or Provider()
+    )
     points = np.zeros((21, 3))
     points[MIDDLE_MCP] = points[WRIST] + (0.09, 0, 0)
     scene = TrueScene(

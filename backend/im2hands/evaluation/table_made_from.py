@@ -1,0 +1,174 @@
+"""What the results of a table were made from, kept beside them, so that results of two kinds are never mixed.
+
+Each entry belongs to a part of the table: the scenes, the clips, each source of keypoints, each method, the options. A
+run adds entries for what no run before it measured; one that is there must be the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..datasets.scenes import SceneSet
+from ..errors import InputError
+from ..keypoints.bundle import BUNDLE_NAME
+from ..keypoints.confidence import TABLE, table_path
+from ..published_reconstruction import stage_network
+from ..take import write_atomically
+from ..weights import BUNDLED, weights_folder
+from ..weights.compact import ALIGNED_OCCUPANCY, IMAGE_ENCODER
+from ..weights.layouts import KEYPOINT_REFINEMENT
+from ..weights.pair_judge import NAME as PAIR_JUDGE
+from ..weights.part_occupancy import NAME as PART_OCCUPANCY
+from ..weights.part_occupancy import sha256_of
+from ..weights.two_hand_network import FILE as PALM_FILE
+from ..weights.two_hand_network import NAME as PALM_NETWORK
+from .table_clips import RESULTS as CLIP_RESULTS
+from .table_rows import RESULTS
+
+FILE = "made_from.json"
+_FORMAT = "im2hands-table-1"
+_LIFTING = "lifting_network"
+_NO_SAY = ("training/", "cli", "server", "messages", "export", "template/")
+"""Modules that have no say in a figure."""
+
+Entries = Mapping[str, Mapping[str, Any]]
+
+
+def program_entry() -> dict[str, Any]:
+    """The version, and the hash of the modules that have a say."""
+    package = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package).as_posix()
+        if not name.startswith(_NO_SAY):
+            digest.update(f"{name}\n".encode() + path.read_bytes())
+    return {"version": __version__, "code": digest.hexdigest()}
+
+
+def set_entry(scenes: SceneSet) -> dict[str, Any]:
+    """Seed, generator and count of a set, and the hash of its pictures and keypoints.
+
+    Raises:
+        InputError: the set is damaged.
+    """
+    digest = hashlib.sha256()
+    for number in range(len(scenes)):
+        scene = scenes.scene(number)
+        for data in (scene.picture, scene.keypoints.tobytes(), scene.intrinsics.tobytes()):
+            digest.update(data)
+    info = scenes.info
+    return {"seed": info.seed, "scenes": info.scenes, "generator": info.generator, "content": digest.hexdigest()}
+
+
+def palm_weights(weights: str | Path) -> Path | None:
+    """The two-hand network's file in a weights folder; None where it has none, and the one that ships is used."""
+    path = weights_folder(weights) / PALM_FILE
+    return path if path.is_file() else None
+
+
+def keypoint_files(source: str, weights: str | Path) -> dict[str, Path]:
+    """The files that have a say in a source's keypoints, by name."""
+    if source == "exact":
+        return {}
+    files = {BUNDLE_NAME: table_path().parent / BUNDLE_NAME, TABLE: table_path()}
+    if source != "mediapipe":
+        palms = palm_weights(weights)
+        files[PALM_NETWORK] = palms or BUNDLED / PALM_FILE
+        # What belongs to a two-hand network lies beside it.
+        for name in (PAIR_JUDGE, _LIFTING):
+            beside = files[PALM_NETWORK].with_name(f"{name}.safetensors")
+            files[name] = beside if beside.is_file() else BUNDLED / beside.name
+    return {name: path for name, path in files.items() if path.is_file()}
+
+
+def method_files(method: str, weights: str | Path) -> dict[str, Path]:
+    """The weights that have a say in a method's meshes, by name; empty where the folder lacks the method."""
+    folder = weights_folder(weights)
+    names = {"halo": PART_OCCUPANCY, "halo*": ALIGNED_OCCUPANCY}
+    name = names[method] if method in names else stage_network(folder, method)
+    if name is None or not (folder / f"{name}.safetensors").is_file():
+        return {}
+    found = [name, IMAGE_ENCODER] if name != PART_OCCUPANCY else [name]
+    paths = {name: folder / f"{name}.safetensors" for name in found}
+    return {name: path for name, path in paths.items() if path.is_file()}
+
+
+def weights_entries(
+    sources: Sequence[str], methods: Sequence[str], weights: str | Path, refines: bool
+) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:
+    """The sha256 of every file that has a say in rows, by entry and name; and where the files lie, likewise."""
+    files = {f"keypoints {source}": keypoint_files(source, weights) for source in sources}
+    files |= {f"method {method}": method_files(method, weights) for method in methods}
+    refiner = weights_folder(weights) / f"{KEYPOINT_REFINEMENT}.safetensors"
+    if refines and refiner.is_file():
+        encoder = refiner.with_name(f"{IMAGE_ENCODER}.safetensors")
+        files["keypoint refinement"] = {KEYPOINT_REFINEMENT: refiner}
+        files["keypoint refinement"] |= {IMAGE_ENCODER: encoder} if encoder.is_file() else {}
+    hashes = {path: sha256_of(path) for named in files.values() for path in named.values()}
+    kept = {entry: named for entry, named in files.items() if named}
+    return (
+        {entry: {name: hashes[path] for name, path in named.items()} for entry, named in kept.items()},
+        {entry: {name: str(path) for name, path in named.items()} for entry, named in kept.items()},
+    )
+
+
+def keep_made_from(folder: Path, entries: Entries) -> None:
+    """See that results in a folder are of the same making, and write down what this run adds.
+
+    Raises:
+        InputError: they are not, or it is not known.
+    """
+    path = folder / FILE
+    again = "Give another --output, or --restart to throw those results away and begin anew."
+    there: dict[str, Any] = {}
+    if path.exists():
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data["format"] != _FORMAT:
+                raise ValueError("another format")
+            there = {str(name): dict(entry) for name, entry in data["entries"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path} cannot be read: {error}.", again) from error
+    elif result_files(folder):
+        raise InputError(f"{folder} holds results, but not what they were made from ({FILE}).", again)
+    differing = differences(there, entries)
+    if differing:
+        raise InputError(f"The results in {folder} were made otherwise: {'; '.join(differing)}.", again)
+    if not set(entries) <= set(there):
+        text = json.dumps({"format": _FORMAT, "entries": {**there, **entries}}, indent=1) + "\n"
+        write_atomically(path, text.encode("utf-8"))
+
+
+def differences(there: Entries, now: Entries) -> list[str]:
+    """What differs in entries that both have, each as words for a person."""
+    found = []
+    for entry in there.keys() & now.keys():
+        for name in {**there[entry], **now[entry]}:
+            before, after = (_words(entries[entry].get(name)) for entries in (there, now))
+            if there[entry].get(name) != now[entry].get(name):
+                found.append(f"{entry}: {name} was {before}, is {after}")
+    return sorted(found)
+
+
+def _words(value: Any) -> str:
+    """A value in few words; a hash by its beginning."""
+    if isinstance(value, str) and len(value) == 64:
+        return value[:12]
+    text = "not there" if value is None else str(value)
+    return text if len(text) <= 120 else text[:119] + "…"
+
+
+def begin_anew(folder: Path) -> None:
+    """Throw away the results in a folder and what they were made from."""
+    for path in [*result_files(folder), folder / FILE]:
+        path.unlink(missing_ok=True)
+
+
+def result_files(folder: Path) -> list[Path]:
+    """The files of results in a folder."""
+    return sorted({*folder.glob(RESULTS), *folder.glob(CLIP_RESULTS)})
