@@ -24,6 +24,8 @@ TASKS = {
         "keypoint-refinement": "im2hands.training.keypoint_refinement",
         "two-hand-network": "im2hands.training.palm_network",
         "pair-judge": "im2hands.training.pair_judge",
+        "lifting-network": "im2hands.training.lifting_network",
+        "detected-keypoints": "im2hands.training.detected_keypoints",
         "refined-occupancy": "im2hands.training.refined_occupancy",
     },
     "evaluate": {

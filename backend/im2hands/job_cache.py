@@ -6,6 +6,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from .errors import FrameError
 from .hands import Camera, Side, TwoHands
-from .keypoints.provider import HandDetection, Way
+from .keypoints.provider import HandDetection, LiftedHand, Way
 from .take import pack_arrays, write_atomically
 
 # Files up to this size are hashed whole; of larger ones (clips) evenly spaced blocks: hours of footage open at once.
@@ -96,6 +97,8 @@ class DetectionCache:
             arrays[f"{number}_score"] = np.array([hand.score], np.float64)
             for name in ("pixels", "shape", "confidence"):
                 arrays[f"{number}_{name}"] = np.asarray(getattr(hand, name), np.float64)
+            if hand.lifted is not None:
+                arrays |= {f"{number}_lifted_{name}": np.asarray(value) for name, value in _told(hand.lifted).items()}
             if hand.way is not None:
                 arrays[f"{number}_way"] = np.asarray([hand.way.vector, hand.way.spread], np.float64)
         write_atomically(self._path(index), pack_arrays(arrays))
@@ -126,4 +129,13 @@ def _detection(arrays: dict[str, np.ndarray], number: int) -> HandDetection:
     pixels, shape, confidence = (arrays[f"{number}_{name}"] for name in ("pixels", "shape", "confidence"))
     score, way = float(arrays[f"{number}_score"][0]), arrays.get(f"{number}_way")
     told = None if way is None else Way(way[0], way[1])
-    return HandDetection(cast(Side, side), pixels, shape, confidence, score, source, told, note)
+    lifted = None
+    if f"{number}_lifted_shape" in arrays:
+        parts = {f.name: arrays.get(f"{number}_lifted_{f.name}") for f in fields(LiftedHand)}
+        numbers = {name: float(value) for name, value in parts.items() if value is not None and value.ndim == 0}
+        lifted = LiftedHand(**{**parts, **numbers})  # type: ignore[arg-type]
+    return HandDetection(cast(Side, side), pixels, shape, confidence, score, source, told, note, lifted)
+
+
+def _told(hand: LiftedHand) -> dict[str, Any]:
+    return {name: value for name, value in vars(hand).items() if value is not None}

@@ -14,7 +14,8 @@ from .lifting import DEFAULT_PALM_M, lift
 from .provider import HandDetection, KeypointProvider
 
 if TYPE_CHECKING:
-    from .palm_reader import PalmReader
+    from ..networks.palm_network import PalmNetwork
+    from .hand_lifter import HandLifter
 
 __all__ = ["DEFAULT_PALM_M", "HandBoxes", "HandDetection", "KeypointFile", "KeypointProvider", "lift", "make_provider"]
 
@@ -53,15 +54,17 @@ def make_provider(
     from .landmark_network import LandmarkNetwork
     from .mediapipe_provider import MediaPipeProvider
     from .palm_detector import PalmDetector
+    from .palm_reader import PalmReader
     from .two_hand_provider import TwoHandProvider
 
-    palms = None if name == "mediapipe" else _palm_reader(palm_weights, needed=name == "network")
+    palms = None if name == "mediapipe" else _palm_network(palm_weights, needed=name == "network")
     return TwoHandProvider(
         None if name == "network" else MediaPipeProvider(video=video),
         LandmarkNetwork(),
         video=video,
-        palms=palms,
+        palms=PalmReader(palms) if palms is not None else None,
         judge=load_pair_judge(palm_weights) if palms is not None else None,
+        lifter=_lifter(palms, palm_weights) if palms is not None else None,
         detector=PalmDetector() if palms is not None else None,
         crop_search=crop_search,
         hand_boxes=hand_boxes,
@@ -71,13 +74,20 @@ def make_provider(
     )
 
 
-def _palm_reader(weights: Path | None, needed: bool) -> PalmReader | None:
+def _lifter(palms: PalmNetwork, beside: Path | None) -> HandLifter | None:
+    """With the lifting network beside the two-hand network's weights, else with the one that ships, if it does."""
+    from ..weights.lifting_network import BUNDLED_FILE, FILE, load_lifting_network
+    from .hand_lifter import HandLifter
+
+    path = beside.parent / FILE if beside is not None and (beside.parent / FILE).is_file() else BUNDLED_FILE
+    return HandLifter(load_lifting_network(path), palms) if path.is_file() else None
+
+
+def _palm_network(weights: Path | None, needed: bool) -> PalmNetwork | None:
     """The two-hand network; None where its weights do not ship, unless they are ``needed``."""
     from ..weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
 
     path = weights or BUNDLED_FILE
     if not needed and weights is None and not path.is_file():
         return None
-    from .palm_reader import PalmReader
-
-    return PalmReader(load_two_hand_network(path))
+    return load_two_hand_network(path)

@@ -15,6 +15,8 @@ from .kinematics import ANGLE_LIMITS, ANGLES, PARAMETERS, USUAL_STRETCH, HandPos
 # Standard deviations of what the fit holds on to.
 _PIXEL = 0.030  # palms; where a keypoint is seen
 _DIRECTION = 0.60  # of each bone's unit direction, against the provider's shape
+# The same where a network tells how sure it is: spreads times this, no less than a floor, palms and directions.
+_SPREAD, _SPREAD_FLOOR, _TOWARD = 1.4, 0.015, (0.08, 1.5)
 _STRETCH = 0.09  # natural logarithm; bone length against the usual one
 _WIDTH = 0.08
 _ANGLE = np.radians(45.0)  # joint angle against the usual one
@@ -31,14 +33,18 @@ _PALM_POINTS = (0, 1, 5, 9, 13, 17)
 
 
 def fit_hand(
-    placed: np.ndarray, pixels: np.ndarray, confidence: np.ndarray, camera: Camera, side: Side, palm_m: float
-) -> np.ndarray:
+    placed: np.ndarray, pixels: np.ndarray, confidence: np.ndarray | None, camera: Camera, side: Side,
+    palm_m: float,
+    pixel_spread: np.ndarray | None = None, spread: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
     """The anatomically possible hand behind a detection.
 
     Args:
-        placed: (21, 3) metres, camera frame: the provider's shape, rigidly placed. pixels: (21, 2). confidence: (21,)
-        in
-            [0, 1]. camera: intrinsics. side: the person's own. palm_m: wrist to middle MCP, metres.
+        placed: (21, 3) metres, camera frame: the provider's shape, rigidly placed. pixels: (21, 2).
+        confidence: (21,) in [0, 1]; None with spreads. camera: intrinsics. side: the person's own. palm_m: wrist to
+            middle MCP, metres.
+        pixel_spread, spread: (21,) expected errors of the pixels and of the shape's coordinates, palm lengths, where a
+            network tells them: what it is sure of counts more.
 
     Returns:
         (21, 3) float64 metres, camera frame.
@@ -46,14 +52,23 @@ def fit_hand(
     mirror = np.array([-1.0 if side == "left" else 1.0, 1.0, 1.0])
     shape = placed * mirror
     rays = (pixels - (camera.cx, camera.cy)) / (camera.fx, camera.fy) * mirror[:2]
-    sigma = _PIXEL * palm_m / float(placed[:, 2].mean()) / np.sqrt(np.clip(confidence, 0.05, 1.0))
-    sigma[WRIST] /= _WRIST_TRUST
-    sigma[1] /= _THUMB_ROOT_TRUST
+    palm = palm_m / float(placed[:, 2].mean())
+    if pixel_spread is not None and spread is not None:
+        sigma = palm * np.hypot(pixel_spread * _SPREAD, _SPREAD_FLOOR)
+        lengths = np.linalg.norm(shape[_ENDS] - shape[_STARTS], axis=1) / palm_m
+        both = np.hypot(spread[_ENDS], spread[_STARTS]) * _SPREAD / np.maximum(lengths, 0.15)
+        toward = np.clip(both, *_TOWARD)
+    else:
+        assert confidence is not None
+        sigma = _PIXEL * palm / np.sqrt(np.clip(confidence, 0.05, 1.0))
+        sigma[WRIST] /= _WRIST_TRUST
+        sigma[1] /= _THUMB_ROOT_TRUST
+        toward = np.full(len(_ENDS), _DIRECTION)
     directions = shape[_ENDS] - shape[_STARTS]
     directions = directions / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-9)
     best, best_cost = None, np.inf
     for start in _starts(shape, palm_m):
-        pose, cost = _solve(start, rays, sigma, directions)
+        pose, cost = _solve(start, rays, sigma, directions, toward)
         if cost < best_cost:
             best, best_cost = pose, cost
     assert best is not None
@@ -72,17 +87,19 @@ def _starts(shape: np.ndarray, palm_m: float) -> list[HandPose]:
     return poses
 
 
-def _solve(pose: HandPose, rays: np.ndarray, sigma: np.ndarray, directions: np.ndarray) -> tuple[HandPose, float]:
+def _solve(
+    pose: HandPose, rays: np.ndarray, sigma: np.ndarray, directions: np.ndarray, toward: np.ndarray
+) -> tuple[HandPose, float]:
     """Levenberg-Marquardt from ``pose``; returns the pose found and its cost."""
     damping = 1e-2
-    residual, jacobian = _terms(pose, rays, sigma, directions)
+    residual, jacobian = _terms(pose, rays, sigma, directions, toward)
     cost = float(residual @ residual)
     for _ in range(_STEPS):
         normal = jacobian.T @ jacobian
         step = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-9), -jacobian.T @ residual)
         step *= min(1.0, 0.6 / max(float(np.abs(step[:3]).max()), float(np.abs(step[6 : 6 + ANGLES]).max()), 1e-9))
         trial = pose.moved(step)
-        trial_residual, trial_jacobian = _terms(trial, rays, sigma, directions)
+        trial_residual, trial_jacobian = _terms(trial, rays, sigma, directions, toward)
         trial_cost = float(trial_residual @ trial_residual)
         if not np.isfinite(trial_cost) or trial_cost > cost:
             damping = min(damping * 4, 1e6)
@@ -98,7 +115,7 @@ def _solve(pose: HandPose, rays: np.ndarray, sigma: np.ndarray, directions: np.n
 
 
 def _terms(
-    pose: HandPose, rays: np.ndarray, sigma: np.ndarray, directions: np.ndarray
+    pose: HandPose, rays: np.ndarray, sigma: np.ndarray, directions: np.ndarray, toward: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Residuals (R,) in standard deviations and their derivative (R, 42)."""
     points, change = pose.keypoints_and_jacobian()
@@ -115,7 +132,7 @@ def _terms(
     length = np.maximum(np.linalg.norm(span, axis=1), 1e-9)[:, None]
     unit = span / length
     unit_change = (span_change - unit[..., None] * (unit[:, None] @ span_change)) / length[..., None]
-    direction = (unit - directions) / _DIRECTION
+    direction = (unit - directions) / toward[:, None]
 
     low, high, usual = np.moveaxis(ANGLE_LIMITS, -1, 0)
     angles = pose.angles
@@ -133,7 +150,7 @@ def _terms(
     ]
     residual = [pixel.ravel(), direction.ravel(), *(value for value, _ in priors)]
     jacobian = [
-        pixel_change.reshape(-1, PARAMETERS), unit_change.reshape(-1, PARAMETERS) / _DIRECTION,
+        pixel_change.reshape(-1, PARAMETERS), (unit_change / toward[:, None, None]).reshape(-1, PARAMETERS),
         *(value for _, value in priors),
     ]  # fmt: skip
     return np.concatenate(residual), np.concatenate(jacobian)

@@ -10,9 +10,9 @@ import numpy as np
 
 from ..hands import MIDDLE_MCP, SIDES, WRIST, Camera, HandKeypoints, Side, TwoHands
 from .anatomical_fit import fit_hand
-from .confidence import Calibration, bundled_calibration
+from .confidence import WITHIN_M, Calibration, bundled_calibration
 from .joint_definitions import SOURCES, to_own_definition
-from .provider import HandDetection
+from .provider import HandDetection, LiftedHand
 
 DEFAULT_PALM_M = 0.088
 """Wrist to middle MCP of a hand of ordinary size, metres."""
@@ -75,6 +75,16 @@ def _settle_depths(
     sized = float(right.positions[WRIST, 2] - left.positions[WRIST, 2])
     spread = np.sqrt(2) * _SIZE_SPREAD * 0.5 * float(left.positions[WRIST, 2] + right.positions[WRIST, 2])
     weights, values = [1 / spread**2], [sized]
+    told = [(s, detections[s].lifted, sign) for s, sign in (("left", 1.0), ("right", -1.0))]  # type: ignore[index]
+    if all(seen is not None and seen.depth is not None for _, seen, _ in told):
+        for _, seen, sign in told:
+            assert seen is not None and seen.depth is not None and seen.depth_spread is not None
+            if np.isfinite(seen.depth) and abs(seen.depth) < _LONGEST_WAY:
+                # Both hands' words come from one network and one picture: they count as one and a half.
+                weights.append(0.75 / max(seen.depth_spread * palm_m * np.sqrt(2), 1e-4) ** 2)
+                values.append(sign * seen.depth * palm_m)
+        move = float(np.average(values, weights=weights)) - sized
+        return {"left": _moved(left, -move / 2), "right": _moved(right, move / 2)}
     for side, sign in (("left", 1.0), ("right", -1.0)):
         way = detections[side].way  # type: ignore[index]
         if way is not None and np.isfinite(way.vector).all() and abs(way.vector[2]) < _LONGEST_WAY:
@@ -95,6 +105,8 @@ def _moved(hand: HandKeypoints, depth: float) -> HandKeypoints:
 def _lift_one(
     detection: HandDetection, camera: Camera, palm_m: float, calibration: Calibration
 ) -> HandKeypoints | None:
+    if detection.lifted is not None:
+        return _lift_seen(detection, detection.lifted, camera, palm_m, calibration)
     pixels = np.asarray(detection.pixels, dtype=np.float64)
     shape = np.asarray(detection.shape, dtype=np.float64)
     palm_shape = float(np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST]))
@@ -116,6 +128,27 @@ def _lift_one(
     confidence = detection.confidence * np.exp(-0.5 * (miss / _TRUST_RADIUS) ** 2) * np.where(outside, 0.5, 1.0)
     confidence = calibration(np.clip(confidence, 0, 1), detection.source, detection.way is not None)
     return HandKeypoints(detection.side, fitted, pixels, confidence, detection.score, detection.source)
+
+
+def _lift_seen(
+    detection: HandDetection, seen: LiftedHand, camera: Camera, palm_m: float, calibration: Calibration
+) -> HandKeypoints | None:
+    """A hand whose shape in space the lifting network tells."""
+    arrays = (seen.shape, seen.spread, seen.pixels, seen.pixel_spread)
+    if not all(np.isfinite(values).all() for values in arrays) or np.ptp(seen.pixels, axis=0).max() < 1.0:
+        return None
+    metric = (seen.shape - seen.shape.mean(axis=0)) * palm_m
+    # What is seen surely counts most for where the hand lies.
+    rigid = place(metric, seen.pixels, camera)
+    palm_px = palm_m * camera.fx / float(rigid[:, 2].mean())
+    fitted = fit_hand(
+        rigid, seen.pixels, None, camera, detection.side, palm_m, seen.pixel_spread / palm_px, seen.spread
+    )
+    if not np.isfinite(fitted).all() or fitted[:, 2].min() < MINIMUM_DEPTH_M:
+        fitted = rigid
+    within = 1 - np.exp(-WITHIN_M / (np.sqrt(3) * np.maximum(seen.spread, 1e-3) * palm_m))
+    confidence = calibration(np.clip(within, 0, 1), "lifted", False)
+    return HandKeypoints(detection.side, fitted, seen.pixels, confidence, detection.score, detection.source)
 
 
 def place(shape: np.ndarray, pixels: np.ndarray, camera: Camera) -> np.ndarray:

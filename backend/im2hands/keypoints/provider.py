@@ -25,6 +25,26 @@ class Way:
 
 
 @dataclass(frozen=True)
+class LiftedHand:
+    """A hand as the lifting network sees it in space; its joints are those of the bundled hand.
+
+    Args:
+        shape: (21, 3) palm lengths, from the wrist, as seen along the ray of the hand's middle: axes parallel to the
+            camera frame where the hand lies on the optical axis. spread: (21,) expected error of each coordinate.
+        pixels: (21, 2). pixel_spread: (21,) expected error of each coordinate, pixels.
+        depth: from this wrist to the person's other one along the optical axis, palm lengths, and its expected error;
+            None without another hand.
+    """
+
+    shape: np.ndarray
+    spread: np.ndarray
+    pixels: np.ndarray
+    pixel_spread: np.ndarray
+    depth: float | None
+    depth_spread: float | None
+
+
+@dataclass(frozen=True)
 class HandDetection:
     """One hand as seen in one picture.
 
@@ -36,6 +56,7 @@ class HandDetection:
         score: confidence in the hand as a whole and in its side, [0, 1].
         source: "mediapipe", "crop_search", "tracking", "boxes", "palm_seed", "network", ...
         way: to the other hand, where that was seen. note: for the person, about the picture this hand was chosen in.
+        lifted: the hand in space, where the lifting network was asked.
     """
 
     side: Side
@@ -46,6 +67,7 @@ class HandDetection:
     source: str
     way: Way | None = None
     note: str = ""
+    lifted: LiftedHand | None = None
 
 
 class KeypointProvider(Protocol):

@@ -55,25 +55,29 @@ class SecondLook:
         return with_side(hand, self.right)
 
 
-def look_again(network: LandmarkNetwork, image: np.ndarray, pixels: np.ndarray) -> list[SecondLook]:
+def look_again(
+    network: LandmarkNetwork, image: np.ndarray, pixels: np.ndarray, crops_each: int = len(_LOOKS)
+) -> list[SecondLook]:
     """Look again at hands seen at these keypoints.
 
     Args:
         network: reads the crops. image: (H, W, 3) uint8 RGB. pixels: (N, 21, 2).
+        crops_each: of a hand, at most 7; each is read twice, as it is and mirrored.
 
     Returns:
         One verdict a hand, in order.
     """
     base = crops_around(pixels)
-    crops = np.repeat(base[:, None], len(_LOOKS), axis=1)
-    crops[..., :2] += _LOOKS[:, 2:] * crops[..., 2:3]
-    crops[..., 2] *= _LOOKS[:, 1]
-    crops[..., 3] += _LOOKS[:, 0]
+    looks = _LOOKS[:crops_each]
+    crops = np.repeat(base[:, None], len(looks), axis=1)
+    crops[..., :2] += looks[:, 2:] * crops[..., 2:3]
+    crops[..., 2] *= looks[:, 1]
+    crops[..., 3] += looks[:, 0]
     straight = network.read(image, crops.reshape(-1, 4))
     last = image.shape[1] - 1
     mirrored_crops = crops.reshape(-1, 4) * (-1, 1, 1, -1) + (last, 0, 0, 0)
     mirrored = network.read(image[:, ::-1], mirrored_crops)
-    grid = (len(base), len(_LOOKS))
+    grid = (len(base), len(looks))
     back = mirrored.pixels * (-1, 1) + (last, 0)
     seen = np.concatenate([part.reshape(*grid, KEYPOINT_COUNT, 2) for part in (straight.pixels, back)], axis=1)
     shapes = np.concatenate(

@@ -12,6 +12,7 @@ from ..frames import Frame
 from .boxed_hands import find_boxed
 from .crop_search import beside, quality, search
 from .hand_boxes import HandBoxes
+from .hand_lifter import HandLifter
 from .landmark_network import LandmarkNetwork, crops_around
 from .pair_candidates import find_candidates, suspect_palms
 from .pair_choice import choose_hands, likely_pair
@@ -67,7 +68,8 @@ class TwoHandProvider:
     Args:
         tasks: MediaPipe's tasks API; None where the two-hand network alone is to find the hands. network: reads crops.
             Both are closed with the provider. palms: the two-hand network; None where its weights are not installed.
-        judge: chooses among what is read along the palms; None with ``palms`` None. detector: MediaPipe's palm
+        judge: chooses among what is read along the palms; None with ``palms`` None. lifter: tells the found hands'
+            shapes in space; None leaves MediaPipe's. detector: MediaPipe's palm
             detector, which tells the judge of more palms.
         Others: as :func:`im2hands.keypoints.make_provider`.
     """
@@ -80,6 +82,7 @@ class TwoHandProvider:
         video: bool,
         palms: PalmReader | None = None,
         judge: PairJudge | None = None,
+        lifter: HandLifter | None = None,
         detector: PalmDetector | None = None,
         crop_search: bool = True,
         hand_boxes: HandBoxes | None = None,
@@ -92,6 +95,7 @@ class TwoHandProvider:
         self._network = network
         self._palms = palms
         self._judge = judge
+        self._lifter = lifter
         self._detector = detector
         self._video = video
         self._crop_search = crop_search
@@ -105,12 +109,16 @@ class TwoHandProvider:
         self._last_count = 0
 
     def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
-        """At most one left and one right hand, left first.
+        """At most one left and one right hand, left first, lifted where there is a lifter.
 
         Raises:
             FrameError: MediaPipe refused the picture.
             Cancelled: the caller's ``cancelled`` said so during a search.
         """
+        hands = self._found(frame, previous)
+        return self._lifter.lift(frame.image, hands) if self._lifter is not None else hands
+
+    def _found(self, frame: Frame, previous: Sequence[HandDetection]) -> list[HandDetection]:
         boxes = self._boxes.get(frame.index, frame.image.shape[1])
         marked = find_boxed(self._network, frame.image, boxes) if boxes else []
         tasks = self._tasks.detect(frame) if self._tasks is not None else []

@@ -186,8 +186,14 @@ class PalmNetwork(nn.Module):
             centre, size, up: (B, N, 2), (B, N), (B, N, 2) of the palms as in :class:`Palms`. embedding: (B, N, 256) of
                 the points from which they were seen. role: (B, N) int64, 0 the hand at that point, 1 the other one.
         """
-        up = functional.normalize(up, dim=-1)
-        right = torch.stack([-up[..., 1], up[..., 0]], -1)  # to the right of ``up`` as seen, y down
+        vector = self.along_palms(maps, centre, size, up, embedding, role)
+        return self.told(vector, centre, size, up)
+
+    def along_palms(
+        self, maps: PalmMaps, centre: Tensor, size: Tensor, up: Tensor, embedding: Tensor, role: Tensor
+    ) -> Tensor:
+        """What is seen along palms, (B, N, 256); the arguments are those of :meth:`hands`."""
+        up, right = _axes(up)
         steps = (torch.arange(GRID, device=centre.device, dtype=centre.dtype) + 0.5) / GRID
         across = (2 * steps - 1) * _GRID_SIDE
         along = _GRID_UP - steps * (_GRID_UP + _GRID_DOWN)
@@ -199,7 +205,11 @@ class PalmNetwork(nn.Module):
         seen = seen.view(batch * count, GRID, GRID, -1).permute(0, 3, 1, 2)
         told = self.role(embedding).unflatten(-1, (2, EMBEDDING))
         told = told.gather(2, role[..., None, None].expand(-1, -1, 1, EMBEDDING))[:, :, 0]
-        vector = self.mix(functional.relu(self.along(self.grid(seen)).view(batch, count, -1) + told))
+        return self.mix(functional.relu(self.along(self.grid(seen)).view(batch, count, -1) + told))
+
+    def told(self, vector: Tensor, centre: Tensor, size: Tensor, up: Tensor) -> HandReadings:
+        """The hands that vectors (B, N, 256) of :meth:`along_palms` tell of; the other arguments are those of it."""
+        up, right = _axes(up)
         out = self.hand(vector).float()
         flat = out[..., : 2 * KEYPOINT_COUNT].unflatten(-1, (KEYPOINT_COUNT, 2))
         in_picture = flat[..., :1] * right[:, :, None] + flat[..., 1:] * up[:, :, None]
@@ -213,6 +223,12 @@ class PalmNetwork(nn.Module):
             size * torch.exp(rest[..., 0].clamp(-1, 1)), rest[..., 1], rest[..., 2], rest[..., 3:6] * 2,
             torch.exp(rest[..., 6:9].clamp(*_LOG_SPREAD)),
         )  # fmt: skip
+
+
+def _axes(up: Tensor) -> tuple[Tensor, Tensor]:
+    """``up`` (B, N, 2) with length 1, and what is to the right of it as seen, y down."""
+    up = functional.normalize(up, dim=-1)
+    return up, torch.stack([-up[..., 1], up[..., 0]], -1)
 
 
 def sample(level: Tensor, points: Tensor, side: int) -> Tensor:

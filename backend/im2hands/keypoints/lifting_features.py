@@ -1,0 +1,186 @@
+"""What the lifting network is told of hands in a picture: their keypoints, and the two-hand network's view of them.
+
+Every hand is told of as a right one: a left hand's keypoints are mirrored, and the two-hand network sees it in the
+mirrored picture. Lengths are in the hand's own unit, the root mean square distance of its keypoints from their mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from ..hands import KEYPOINT_COUNT, MIDDLE_MCP, WRIST
+from .joint_definitions import SOURCES, to_own_definition
+from .palm_pictures import apply, palm_frame, square_part, warp
+from .provider import HandDetection
+
+if TYPE_CHECKING:
+    from ..networks.palm_network import PalmNetwork
+
+POINT_FEATURES = 11
+"""Of a keypoint: place (2), shape (3), confidence (1), place and depth that the two-hand network reads (3), the
+logarithms of its spreads (2)."""
+
+HAND_FEATURES = 9
+"""Of a hand: the way to the other wrist (3), the logarithms of its spreads (3), log odds of a right hand and of a hand
+being there, logarithm of its size."""
+
+PIXELS = 160
+"""Pixels a side of the picture that the two-hand network sees."""
+
+_MARGIN = 1.45
+_SMALLEST_PX = 1e-3
+
+
+@dataclass(frozen=True)
+class HandFeatures:
+    """What is told of one hand.
+
+    Args:
+        points: (21, POINT_FEATURES). hand: (HAND_FEATURES,). vector: (256,), what the two-hand network sees along the
+            palm. seen: (21, 192), its maps at the keypoints. All float32, of the hand as a right one.
+        centre: (2,) pixels, mean of the keypoints. unit: pixels. mirrored: whether the hand is a left one.
+        shape: (21, 3) float64, from the wrist, palm lengths, picture's axes; not mirrored.
+        pixels: (21, 2) float64.
+    """
+
+    points: np.ndarray
+    hand: np.ndarray
+    vector: np.ndarray
+    seen: np.ndarray
+    centre: np.ndarray
+    unit: float
+    mirrored: bool
+    shape: np.ndarray
+    pixels: np.ndarray
+
+
+def lifting_features(model: PalmNetwork, image: np.ndarray, hands: Sequence[HandDetection]) -> list[HandFeatures]:
+    """What is told of the hands of a picture.
+
+    Args:
+        model: the two-hand network. image: (H, W, 3) uint8 RGB. hands: seen there; their shapes and pixels have an
+            extent.
+    """
+    import torch
+
+    if not hands:
+        return []
+    own = [_own(hand) for hand in hands]
+    everything = np.concatenate([pixels for pixels, _ in own])
+    low, high = everything.min(axis=0), everything.max(axis=0)
+    sizes = [_palm_pixels(pixels, shape) for pixels, shape in own]
+    extent = _MARGIN * max(float((high - low).max()), 2.0 * max(sizes), 8.0)
+    affine = square_part((low + high) / 2, extent, PIXELS)
+    zoom = float(affine[0, 0])
+    picture = warp(image, affine, PIXELS)
+    mirrored = [hand.side == "left" for hand in hands]
+    views = sorted(set(mirrored))
+    device = next(model.parameters()).device
+    made: dict[int, HandFeatures] = {}
+    with torch.inference_mode():
+        pictures = np.stack([picture[:, ::-1] if view else picture for view in views])
+        images = torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2).float()
+        maps = model(images.contiguous(memory_format=torch.channels_last))
+        for row, view in enumerate(views):
+            there = [k for k, is_left in enumerate(mirrored) if is_left == view]
+            places = np.stack([apply(affine, own[k][0]) for k in there])
+            if view:
+                places = places * (-1, 1) + (PIXELS - 1, 0)
+            part = type(maps)(
+                maps.heat[row, None], maps.masks[row, None], tuple(m[row, None] for m in maps.pyramid),
+                maps.deep[row, None],
+            )  # fmt: skip
+            told = _told(model, part, places, zoom * np.array([sizes[k] for k in there]))
+            for number, k in enumerate(there):
+                made[k] = _features(own[k], hands[k].confidence, sizes[k] * zoom, zoom, view, places[number],
+                                    {name: value[number] for name, value in told.items()})  # fmt: skip
+    return [made[k] for k in range(len(hands))]
+
+
+def between(own: HandFeatures, other: HandFeatures | None) -> np.ndarray:
+    """(3,) from a hand to the other one: in the picture, in its own units, and the logarithm of the other's unit.
+
+    As the hand itself is told of: mirrored where it is a left one. Zeros without another hand.
+    """
+    if other is None:
+        return np.zeros(3)
+    way = (other.centre - own.centre) / own.unit
+    return np.array([-way[0] if own.mirrored else way[0], way[1], np.log(other.unit / own.unit)])
+
+
+def turn_to_ray(ray: np.ndarray) -> np.ndarray:
+    """The rotation (3, 3) that turns the optical axis onto a ray (3,): from what is seen along it to the camera."""
+    axis = np.cross((0.0, 0.0, 1.0), ray)
+    length = float(np.linalg.norm(axis))
+    angle = np.arctan2(length, ray[2])
+    return np.asarray(cv2.Rodrigues(axis / max(length, 1e-12) * angle)[0])
+
+
+def _own(hand: HandDetection) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and shape as the bundled hand defines its joints."""
+    pixels, shape = np.asarray(hand.pixels, np.float64), np.asarray(hand.shape, np.float64)
+    return to_own_definition(pixels, shape) if hand.source in SOURCES else (pixels, shape)
+
+
+def _palm_pixels(pixels: np.ndarray, shape: np.ndarray) -> float:
+    """Pixels of a palm length at the hand's depth, as the shape's seen extent tells."""
+    palm = float(np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST]))
+    flat = shape[:, :2] - shape[:, :2].mean(axis=0)
+    seen = pixels - pixels.mean(axis=0)
+    return max(palm * float(np.linalg.norm(seen)) / max(float(np.linalg.norm(flat)), 1e-9), _SMALLEST_PX)
+
+
+def _told(model: PalmNetwork, maps: object, places: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
+    """What the two-hand network sees of hands (N) at these places (N, 21, 2) of its one picture."""
+    import torch
+
+    from ..networks.palm_network import HEAT_STRIDE, PalmMaps, sample
+
+    assert isinstance(maps, PalmMaps)
+    device = maps.heat.device
+    centre, up = (torch.from_numpy(part)[None].float().to(device) for part in palm_frame(places))
+    size = torch.from_numpy(sizes)[None].float().to(device)
+    palms = model.palms(maps, centre)
+    role = torch.zeros(centre.shape[:2], dtype=torch.int64, device=device)
+    vector = model.along_palms(maps, centre, size, up, palms.embedding, role)
+    readings = model.told(vector, centre, size, up)
+    spots = torch.from_numpy(places)[None].float().to(device).flatten(1, 2)
+    side = HEAT_STRIDE * maps.heat.shape[-1]
+    seen = torch.cat([sample(level, spots, side) for level in maps.pyramid], dim=-1)
+    seen = seen.view(*centre.shape[:2], KEYPOINT_COUNT, -1)
+    values = {**readings._asdict(), "vector": vector, "seen": seen}
+    return {name: value[0].float().cpu().numpy() for name, value in values.items()}
+
+
+def _features(
+    own: tuple[np.ndarray, np.ndarray], confidence: np.ndarray, size: float, zoom: float, mirrored: bool,
+    places: np.ndarray, told: dict[str, np.ndarray],
+) -> HandFeatures:  # fmt: skip
+    pixels, shape = own
+    palm = max(float(np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST])), 1e-9)
+    shape = (shape - shape[WRIST]) / palm
+    centre = places.mean(axis=0)
+    unit = max(float(np.sqrt(((places - centre) ** 2).sum(axis=1).mean())), _SMALLEST_PX)
+    flip = np.array([-1.0 if mirrored else 1.0, 1.0, 1.0])
+    points = np.concatenate(
+        [
+            (places - centre) / unit, shape * flip, np.asarray(confidence)[:, None], (told["pixels"] - places) / unit,
+            told["depth"][:, None], np.log(told["spread"])[:, None], np.log(told["depth_spread"])[:, None],
+        ],
+        axis=1,
+    )  # fmt: skip
+    hand = np.concatenate(
+        [
+            told["way"], np.log(told["way_spread"]), np.clip([told["right"], told["hand"]], -6, 6),
+            [np.log(max(float(told["size"]), _SMALLEST_PX) / size)],
+        ]
+    )  # fmt: skip
+    return HandFeatures(
+        points.astype(np.float32), hand.astype(np.float32), told["vector"].astype(np.float32),
+        told["seen"].astype(np.float32), pixels.mean(axis=0), unit / zoom, mirrored, shape, pixels,
+    )  # fmt: skip

@@ -1,0 +1,92 @@
+"""Gives the scenes of a set the keypoints that are found in their pictures: ``im2hands train detected-keypoints``.
+
+The landmark network reads each hand near its true crop, the lifting network lifts it and the anatomical fit ends it, as
+in a reconstruction. Networks that see pictures and keypoints learn from such errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..datasets.scenes import Scene, SceneSet, SceneWriter
+from ..errors import InputError
+from ..evaluation.keypoints import camera_of
+from ..hands import KEYPOINT_COUNT, MIDDLE_MCP, SIDES, WRIST
+from ..keypoints import lift
+from ..keypoints.hand_lifter import HandLifter
+from ..keypoints.landmark_network import LandmarkNetwork
+from ..weights.lifting_network import BUNDLED_FILE as LIFTING_FILE
+from ..weights.lifting_network import load_lifting_network
+from ..weights.two_hand_network import BUNDLED_FILE as TWO_HAND_FILE
+from ..weights.two_hand_network import load_two_hand_network
+from .lifting_samples import read_hands
+
+_log = logging.getLogger(__name__)
+
+
+def detected_keypoints(
+    scene: Scene, network: LandmarkNetwork, lifter: HandLifter, rng: np.random.Generator
+) -> np.ndarray:
+    """What is found of a scene's hands: (2, 21, 3) left and right, camera frame, metres; NaN for what is not found.
+
+    Both hands are lifted with the mean of their true palm lengths.
+    """
+    found = np.full((len(SIDES), KEYPOINT_COUNT, 3), np.nan)
+    hands = lifter.lift(scene.image(), read_hands(network, scene, rng))
+    palms = np.linalg.norm(scene.keypoints[:, MIDDLE_MCP] - scene.keypoints[:, WRIST], axis=1)
+    if hands:
+        lifted = lift(hands, camera_of(scene), float(np.nanmean(palms)))
+        for hand in lifted.present():
+            found[SIDES.index(hand.side)] = hand.positions
+    return found
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``im2hands train detected-keypoints``."""
+    add = parser.add_argument
+    add("--data", type=Path, required=True, metavar="SET", help="a scene set")
+    add(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="SET",
+        help="folder for the same scenes with what was found; gone on with",
+    )
+    add("--scenes", type=int, default=0, metavar="N", help="only the first N")
+    add("--two-hand-network", type=Path, default=TWO_HAND_FILE, metavar="FILE", help="its weights elsewhere")
+    add("--lifting-network", type=Path, default=LIFTING_FILE, metavar="FILE", help="its weights elsewhere")
+    add("--seed", type=int, default=0, metavar="N")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 leaves it to the machine")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run ``im2hands train detected-keypoints``; returns the exit code."""
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    data = SceneSet(arguments.data)
+    if arguments.output.resolve() == data.folder.resolve():
+        raise InputError("The output folder is the set itself.", "Give another folder to --output.")
+    count = min(arguments.scenes or len(data), len(data))
+    palms = load_two_hand_network(arguments.two_hand_network)
+    lifter = HandLifter(load_lifting_network(arguments.lifting_network), palms)
+    network = LandmarkNetwork(workers=arguments.threads or None)
+    started = time.monotonic()
+    try:
+        with SceneWriter(arguments.output, data.info) as writer:
+            for done, number in enumerate(range(writer.count, count), start=1):
+                scene, rng = data.scene(number), np.random.default_rng((arguments.seed, number))
+                found = detected_keypoints(scene, network, lifter, rng)
+                writer.append(replace(scene, detected=found.astype(np.float32)))
+                if done % 200 == 0:
+                    left = (time.monotonic() - started) / done * (count - number - 1) / 60
+                    _log.warning("%d of %d scenes, %.0f min left", number + 1, count, left)
+    finally:
+        network.close()
+    return 0

