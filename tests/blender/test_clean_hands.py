@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
 import animated
@@ -213,3 +215,55 @@ def test_without_correctives_there_are_no_keys(api, tmp_path: Path) -> None:
     collection = imported(api, tmp_path, example)
     assert part(collection, "hand", "left").data.shape_keys is None
     assert furthest(collection, example) < NEAR
+
+
+def test_two_thousand_frames(addon, api, tmp_path: Path) -> None:
+    """How long it takes is measured in benchmarks/blender_import.py."""
+    example = animated.make(2000, missing=(700, 701), filled=tuple(range(900, 910)), shapes=16)
+    collection, problems = api.import_take(animated.write(tmp_path / "take", example, surfaces=False))
+    assert not problems
+    rig = part(collection, "rig", "right")
+    for action in addon("scene.animation").actions_of(rig):
+        count = 1998 if action["im2hands_role"] == "clean" else 1988
+        assert {len(one.keyframe_points) for one in addon("scene.animation").action_curves(action)} == {count}
+    wanted = in_blender(animated.posed(keep(example, [0, 999, 1999]), "right"))
+    for number, frame in enumerate((1, 1000, 2000)):
+        bpy.context.scene.frame_set(frame)
+        found = evaluated_vertices(part(collection, "hand", "right"))
+        assert np.linalg.norm(found - wanted[number], axis=1).max() < NEAR
+    blend = tmp_path / "long.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend), compress=True)
+    assert blend.stat().st_size < 150e6
+
+
+def keep(example: animated.Example, numbers: list[int]) -> animated.Example:
+    """Only some frames of an example."""
+    hands = {
+        side: dataclasses.replace(
+            hand,
+            status=hand.status[numbers],
+            layers={
+                name: {array: values[numbers] for array, values in layer.items()} for name, layer in hand.layers.items()
+            },
+        )
+        for side, hand in example.hands.items()
+    }
+    return dataclasses.replace(example, frames=example.frames[numbers], hands=hands)
+
+
+def test_provenance_is_in_the_file(api, tmp_path: Path) -> None:
+    folder = animated.write(tmp_path / "take", animated.make(2))
+    data = json.loads((folder / "take.json").read_text("utf-8"))
+    data["clean"]["settings"] = {"smoothing": 1.5}
+    (folder / "take.json").write_text(json.dumps(data), "utf-8")
+    collection, _ = api.import_take(folder)
+    assert json.loads(collection["im2hands_clean"])["settings"] == {"smoothing": 1.5}
+    assert json.loads(collection["im2hands_provenance"]) == {"im2hands": "test"}
+
+
+def test_evaluated_vertices_can_fail(api, tmp_path: Path) -> None:
+    example = animated.make(2)
+    collection, _ = api.import_take(animated.write(tmp_path / "take", example))
+    bpy.context.scene.frame_set(1)
+    found = evaluated_vertices(part(collection, "hand", "left"))
+    assert np.linalg.norm(found - in_blender(animated.posed(example, "left")[1]), axis=1).max() > 1e-3

@@ -208,7 +208,7 @@ def test_what_is_seen_is_exported(api, tmp_path: Path) -> None:
 
 
 def test_exporting_leaves_nothing_behind(api, tmp_path: Path) -> None:
-    from test_bad_takes import counted
+    from datablocks import counted
     from test_import import described
 
     folder = animated.write(tmp_path / "take", animated.make(4))

@@ -47,6 +47,18 @@ def write_pictures(
     return {frame: str(folder / name) for frame, name in names.items()}
 
 
+def write_jpeg(path: Path, size: tuple[int, int], orientation: int) -> Path:
+    """A photo stored in this size (width, height) whose EXIF tag says how it is turned, 1 to 8."""
+    image = bpy.data.images.new("phone", *size)
+    image.filepath_raw, image.file_format = str(path), "JPEG"
+    image.save()
+    bpy.data.images.remove(image)
+    stored = path.read_bytes()
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation]) + b"\0" * 7
+    path.write_bytes(stored[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + stored[2:])
+    return path
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
@@ -154,14 +166,7 @@ def test_a_clip_that_is_gone(addon, tmp_path: Path) -> None:
 
 def test_photo_stored_on_its_side(addon, tmp_path: Path) -> None:
     """EXIF says: turn clockwise. The stored picture is 120 x 90, the upright one that the take speaks of 90 x 120."""
-    path = tmp_path / "phone.jpg"
-    image = bpy.data.images.new("phone", 120, 90)
-    image.filepath_raw, image.file_format = str(path), "JPEG"
-    image.save()
-    bpy.data.images.remove(image)
-    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
-    stored = path.read_bytes()
-    path.write_bytes(stored[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + stored[2:])
+    path = write_jpeg(tmp_path / "phone.jpg", (120, 90), 6)
     cam = synthetic.camera(90, 120)
     folder = synthetic.write_take(tmp_path / "take", {1: ("left",)}, cam=cam, images={1: str(path)})
     data, problems = import_camera(addon, folder)

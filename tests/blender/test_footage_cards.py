@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import synthetic
 from bpy_extras.object_utils import world_to_camera_view
+from datablocks import counted
 from mathutils import Vector
-from test_bad_takes import counted
 from test_camera import CAMERAS
-from test_footage import write_pictures
+from test_footage import write_jpeg, write_pictures
 
 WHOLE = np.array([[(0.0, 1.0), (1.0, 1.0)], [(0.0, 0.0), (1.0, 0.0)]])
 """The corners of the frame as Blender counts, from its lower left, in the order of a picture's rows and columns."""
@@ -130,17 +130,6 @@ def test_photos_are_turned_as_exif_says(addon, import_shown, tmp_path: Path, ori
     bpy.context.scene.frame_set(1)
     (card,) = cards(collection)
     np.testing.assert_allclose(in_view(drawn_corners(card)).reshape(4, 2), wanted, atol=2e-5)
-
-
-def write_jpeg(path: Path, size: tuple[int, int], orientation: int) -> Path:
-    image = bpy.data.images.new("phone", *size)
-    image.filepath_raw, image.file_format = str(path), "JPEG"
-    image.save()
-    bpy.data.images.remove(image)
-    stored = path.read_bytes()
-    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation]) + b"\0" * 7
-    path.write_bytes(stored[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + stored[2:])
-    return path
 
 
 def test_a_sequence_whose_lens_changes(import_shown, tmp_path: Path) -> None:

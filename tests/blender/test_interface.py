@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import animated
 import bpy
 import pytest
 import synthetic
 from conftest import MODULE
+from test_clean_hands import part
 
 ICONS = set(bpy.types.UILayout.bl_rna.functions["prop"].parameters["icon"].enum_items.keys())
 PANELS = ("VIEW3D_PT_im2hands", "VIEW3D_PT_im2hands_options", "VIEW3D_PT_im2hands_takes")
@@ -235,3 +237,14 @@ def test_import_menu(addon) -> None:
     layout = Layout()
     addon("operators.import_take").draw_menu(SimpleNamespace(layout=layout), bpy.context)
     assert layout.seen.operators == ["im2hands.import_take"]
+
+
+def test_takes_in_the_sidebar(addon, tmp_path: Path) -> None:
+    collection, _ = addon("api").import_take(animated.write(tmp_path / "take", animated.make(2)))
+    shown = draw(PANELS[2])
+    assert "im2hands_smoothing" in shown.properties
+    names = ("remove_take", "show_surfaces", "set_rotation_mode", "export_take", "bake_to_rig")
+    assert {f"im2hands.{name}" for name in names} <= set(shown.operators)
+    assert bpy.ops.im2hands.set_rotation_mode(take="take", mode="XYZ") == {"FINISHED"}
+    assert {bone.rotation_mode for bone in part(collection, "rig", "left").pose.bones} == {"XYZ"}
+    draw(PANELS[2])
