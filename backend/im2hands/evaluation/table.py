@@ -20,22 +20,23 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..datasets.scenes import SceneSet
-from ..errors import InputError, WeightsError
+from ..errors import InputError
 from ..weights.two_hand_network import NAME as PALM_NETWORK
-from .held_out import true_scenes, two_hand_scenes
+from .held_out import two_hand_scenes
 from .methods import METHODS as METHOD_NAMES
-from .methods import load_method
 from .table_clips import RESULTS as CLIP_RESULTS
-from .table_clips import ClipResult, clip_frames, format_clips, measure_clip, summarise_clips
+from .table_clips import ClipResult, clip_frames, clip_number, format_clips, summarise_clips
+from .table_kept import kept_name
 from .table_made_from import (
+    REFINEMENT,
     begin_anew,
     keep_made_from,
     palm_weights,
@@ -46,6 +47,7 @@ from .table_made_from import (
 from .table_page import check_page, draw_page
 from .table_rows import (
     METHODS,
+    SECONDS,
     SOURCES,
     Result,
     RowKey,
@@ -55,7 +57,8 @@ from .table_rows import (
     read_results,
     summarise,
 )
-from .table_scene import ExactKeypoints, FoundKeypoints, Keypoints, Refiner, Surfaces, attempts, measure
+from .table_tools import Job, Plan, Tools
+from .table_work import work
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +71,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--restart", action="store_true", help="throw away the results in --output and begin anew")
     parser.add_argument("--scenes", type=int, default=500, help="how many of the set (default 500)")
     parser.add_argument("--clip-count", type=int, default=20, help="how many clips of their set (default 20)")
-    parser.add_argument("--mesh-every", type=int, default=6, help="in clips, frames from mesh to mesh (default 6)")
+    parser.add_argument(
+        "--mesh-every", type=int, default=6, help="in clips, a mesh in every N-th frame looked at (default 6)"
+    )
+    parser.add_argument("--clip-stride", type=int, default=1, help="in clips, look at every N-th frame (default 1)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default 1)")
+    parser.add_argument(
+        "--keypoints-folder", type=Path, metavar="DIR",
+        help="keypoints that were found are kept there (default: in --output); several tables may share it",
+    )  # fmt: skip
     parser.add_argument("--part", default="1/1", metavar="1/2", help="measure every second scene, the first half, ...")
     parser.add_argument("--sources", default=",".join(SOURCES), help=f"of {','.join(SOURCES)}")
     parser.add_argument("--methods", default=",".join(METHODS), help=f"of {','.join(METHODS)}")
@@ -82,213 +93,182 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``im2hands evaluate table``; returns the exit code."""
-    if arguments.data is None and arguments.clips is None:
-        raise InputError("There is nothing to measure on.", "Give --data, --clips, or both.")
-    if arguments.mesh_every < 1:
-        raise InputError(f"--mesh-every {arguments.mesh_every} is not possible.", "Give 1 for a mesh in every frame.")
-    if arguments.page is not None:
-        if arguments.data is None:
-            raise InputError("The page shows scenes of a set.", "Give --data as well.")
-        check_page(arguments.page)
+    _check(arguments)
     part, parts = _part(arguments.part)
     if arguments.restart and parts > 1:
         raise InputError(
             "--restart would throw away the results of the other parts.", "Give another --output, or leave out --part."
         )
+    sources, methods = _chosen(arguments.sources, SOURCES), _chosen(arguments.methods, METHODS)
     usable = [] if arguments.data is None else two_hand_scenes(SceneSet(arguments.data))[: arguments.scenes]
     if arguments.data is not None and not usable:
         raise InputError(f"{arguments.data} has no scene with two hands of a fair size.", "Give another set.")
     clips = [] if arguments.clips is None else clip_frames(arguments.clips)[: arguments.clip_count]
+    if clips and set(sources) <= {"exact"}:
+        raise InputError(
+            "Clips are measured with predicted keypoints.", "Choose other --sources, or leave out --clips."
+        )
     arguments.output.mkdir(parents=True, exist_ok=True)
-    with closing(Tools(arguments)) as tools:
-        entries, files = _made_from(arguments, tools)
-        if arguments.restart:
-            begin_anew(arguments.output)
-        keep_made_from(arguments.output, entries)
-        results = _scenes(arguments, tools, usable, part, parts)
-        in_clips = _clips(arguments, tools, clips, part, parts)
-        if arguments.page is not None:
-            _draw(arguments, tools, results)
-    rows, clip_rows = summarise(results), summarise_clips(in_clips)
-    missed = missed_targets(rows)
+    entries, files = _made_from(arguments, sources, methods)
+    if arguments.restart:
+        begin_anew(arguments.output)
+    keep_made_from(arguments.output, entries)
+    plan, rows = _plan(arguments, sources, entries), _rows(sources, methods, entries)
+    scene_jobs, clip_jobs = _missing(arguments.output, rows, usable[part - 1 :: parts], clips[part - 1 :: parts])
+    _measure(arguments, plan, scene_jobs, f"results-{part}-of-{parts}.jsonl", "scene")
+    _measure(arguments, plan, clip_jobs, f"clips-{part}-of-{parts}.jsonl", "clip")
+    measured = read_results(arguments.output, Result)
+    results = _once([r for r in measured if r.scene in usable and r.key in rows])
+    numbers = {clip_number(frames) for frames in clips}
+    in_clips = read_results(arguments.output, ClipResult, CLIP_RESULTS)
+    if arguments.page is not None:
+        _draw(arguments, plan, results)
+    table_rows = summarise(results)
+    clip_rows = summarise_clips(_once([r for r in in_clips if r.clip in numbers and r.key in rows]))
+    missed = missed_targets(table_rows)
     if arguments.json:
         report = {
             "scenes": len(usable),
             "voxel_mm": arguments.voxel_mm,
-            "rows": [asdict(r) for r in rows],
+            "rows": [asdict(r) for r in table_rows],
             "clips": len(clips),
             "mesh_every": arguments.mesh_every,
+            "clip_stride": arguments.clip_stride,
             "clip_rows": [asdict(r) for r in clip_rows],
+            "seconds": SECONDS,
+            "workers": arguments.workers,
             "missed": missed,
             "made_from": entries,
             "files": files,
         }
         sys.stdout.write(json.dumps(report, indent=1) + "\n")
         return 0
-    parts_of_text = [format_table(rows)] if rows else []
-    parts_of_text += [format_clips(clip_rows)] if clip_rows else []
+    lines = [format_table(table_rows)] if table_rows else []
+    lines += [format_clips(clip_rows, arguments.clip_stride)] if clip_rows else []
+    lines += [SECONDS + (f"; {arguments.workers} processes at a time" if arguments.workers > 1 else "")]
     palms = next((named[PALM_NETWORK] for named in files.values() if PALM_NETWORK in named), None)
-    parts_of_text += [f"the two-hand network is that of {palms}"] if palms else []
-    sys.stdout.write("\n".join([*parts_of_text, *(f"missed: {line}" for line in missed)]) + "\n")
+    lines += [f"the two-hand network is that of {palms}"] if palms else []
+    sys.stdout.write("\n".join([*lines, *(f"missed: {line}" for line in missed)]) + "\n")
     return 0
 
 
-def _made_from(arguments: argparse.Namespace, tools: Tools) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be done, before hours of measuring."""
+    if arguments.data is None and arguments.clips is None:
+        raise InputError("There is nothing to measure on.", "Give --data, --clips, or both.")
+    for name in ("mesh_every", "clip_stride", "workers"):
+        if getattr(arguments, name) < 1:
+            option = name.replace("_", "-")
+            raise InputError(f"--{option} {getattr(arguments, name)} is not possible.", "Give 1 or more.")
+    if arguments.page is not None:
+        if arguments.data is None:
+            raise InputError("The page shows scenes of a set.", "Give --data as well.")
+        check_page(arguments.page)
+
+
+def _made_from(
+    arguments: argparse.Namespace, sources: Sequence[str], methods: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
     """What this run's results are made from, and where the weights lie."""
     from ..devices import choose_device
 
-    weights, files = weights_entries(tools.sources, tools.methods, arguments.weights, tools.refines)
+    refines = not arguments.no_keypoint_refinement
+    weights, files = weights_entries(sources, methods, arguments.weights, refines)
     options = {"voxel mm": arguments.voxel_mm, "device": choose_device(arguments.device).type}
     entries = {"program": program_entry(), "options": options, **weights}
     if arguments.data is not None:
         entries["scenes"] = set_entry(SceneSet(arguments.data))
     if arguments.clips is not None:
         entries["clips"] = set_entry(SceneSet(arguments.clips))
-        entries["options for clips"] = {"frames from mesh to mesh": arguments.mesh_every}
+        entries["options for clips"] = {
+            "frames from mesh to mesh": arguments.mesh_every,
+            "stride": arguments.clip_stride,
+        }
     return entries, files
 
 
-def _scenes(
-    arguments: argparse.Namespace, tools: Tools, usable: Sequence[int], part: int, parts: int
-) -> list[Result]:  # fmt: skip
-    """Measure the scenes that are missing of this part; all results there are."""
-    from tqdm import tqdm
-
-    done = {(r.scene, r.key) for r in read_results(arguments.output, Result)}
-    wanted = [n for n in usable[part - 1 :: parts] if any((n, key) not in done for key in tools.rows)]
-    if wanted:
-        tools.load()
-        path = arguments.output / f"results-{part}-of-{parts}.jsonl"
-        for scene in tqdm(true_scenes(arguments.data, wanted), total=len(wanted), unit="scene"):
-            missing = {key for key in tools.rows if (scene.number, key) not in done}
-            for attempt in attempts(scene, tools.surfaces, tools.keypoints(), tools.refiner, missing):
-                append_result(path, measure(scene, attempt))
-    return [r for r in read_results(arguments.output, Result) if r.scene in usable and r.key in tools.rows]
-
-
-def _clips(
-    arguments: argparse.Namespace, tools: Tools, clips: Sequence[range], part: int, parts: int
-) -> list[ClipResult]:  # fmt: skip
-    """Measure the clips that are missing of this part; all results there are."""
-    from tqdm import tqdm
-
-    rows = [key for key in tools.rows if key.source != "exact"]
-    if clips and not rows:
-        raise InputError(
-            "Clips are measured with predicted keypoints.", "Choose other --sources, or leave out --clips."
+def _plan(arguments: argparse.Namespace, sources: Sequence[str], entries: Mapping[str, Any]) -> Plan:
+    def names(world: str, **more: Any) -> tuple[tuple[str, str], ...]:
+        if world not in entries:
+            return ()
+        on = {"program": entries["program"], "set": entries[world], **more}
+        return tuple(
+            (source, kept_name(source, {**on, "files": entries.get(f"keypoints {source}")}))
+            for source in sources
+            if source != "exact"
         )
-    done = {(r.clip, r.key) for r in read_results(arguments.output, ClipResult, CLIP_RESULTS)}
-    numbers = [frames.start // len(frames) for frames in clips]
-    wanted = [k for k in range(len(clips))[part - 1 :: parts] if any((numbers[k], key) not in done for key in rows)]
-    if wanted:
-        tools.load()
-        path = arguments.output / f"clips-{part}-of-{parts}.jsonl"
-        sources = tools.clip_sources()
-        for k in tqdm(wanted, unit="clip"):
-            missing = {key for key in rows if (numbers[k], key) not in done}
-            for result in measure_clip(
-                arguments.clips, clips[k], tools.surfaces, sources, tools.refiner, missing, arguments.mesh_every
-            ):
-                append_result(path, result)
-    measured = read_results(arguments.output, ClipResult, CLIP_RESULTS)
-    return [r for r in measured if r.clip in numbers and r.key in rows]
+
+    return Plan(
+        arguments.data, arguments.clips, str(arguments.weights), palm_weights(arguments.weights), arguments.voxel_mm,
+        arguments.device, arguments.mesh_every, arguments.clip_stride,
+        arguments.keypoints_folder or arguments.output / "keypoints",
+        names("scenes"), names("clips", stride=arguments.clip_stride),
+    )  # fmt: skip
 
 
-def _draw(arguments: argparse.Namespace, tools: Tools, results: Sequence[Result]) -> None:
+def _rows(sources: Sequence[str], methods: Sequence[str], entries: Mapping[str, Any]) -> list[RowKey]:
+    """The rows that are asked for and that the weights allow."""
+    there = [method for method in methods if f"method {method}" in entries]
+    for method in methods:
+        if method not in there:
+            _log.warning("%s is left out: the weights do not hold it", METHOD_NAMES[method])
+    return [
+        RowKey(source, refined, method)
+        for source in sources
+        for refined in ((False, True) if REFINEMENT in entries and source != "exact" else (False,))
+        for method in there
+    ]
+
+
+def _missing(
+    output: Path, rows: Sequence[RowKey], scenes: Sequence[int], clips: Sequence[range]
+) -> tuple[list[Job], list[Job]]:
+    """What is to be measured: scenes, and clips under the rows of one source each."""
+    done = {(r.scene, r.key) for r in read_results(output, Result)}
+    in_clips = {(r.clip, r.key) for r in read_results(output, ClipResult, CLIP_RESULTS)}
+    scene_jobs = [Job(range(n, n + 1), False, frozenset(key for key in rows if (n, key) not in done)) for n in scenes]
+    clip_jobs = [
+        Job(frames, True, frozenset(
+            key for key in rows if key.source == source and (clip_number(frames), key) not in in_clips
+        ))
+        for frames in clips
+        for source in dict.fromkeys(key.source for key in rows if key.source != "exact")
+    ]  # fmt: skip
+    return [job for job in scene_jobs if job.rows], [job for job in clip_jobs if job.rows]
+
+
+def _measure(arguments: argparse.Namespace, plan: Plan, jobs: Sequence[Job], name: str, unit: str) -> None:
+    """Do the jobs, and write each result at once."""
     from tqdm import tqdm
 
-    tools.load()
-    with tqdm(unit="scene", desc="page", disable=not sys.stderr.isatty()) as bar:
+    if jobs:
+        with tqdm(total=len(jobs), unit=unit) as bar:
+            for result in work(plan, jobs, arguments.workers, bar.update):
+                append_result(arguments.output / name, result)
+
+
+Of = TypeVar("Of", Result, ClipResult)
+
+
+def _once(results: Sequence[Of]) -> list[Of]:
+    """Without what two parts measured twice."""
+    return list({(r.scene if isinstance(r, Result) else r.clip, r.key): r for r in results}.values())
+
+
+def _draw(arguments: argparse.Namespace, plan: Plan, results: Sequence[Result]) -> None:
+    from tqdm import tqdm
+
+    with closing(Tools(plan)) as tools, tqdm(unit="scene", desc="page", disable=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        draw_page(
-            arguments.page, results, arguments.data, tools.surfaces, tools.keypoints(), tools.refiner, progress=progress
-        )
-
-
-@dataclass
-class Tools:
-    """Reconstructors, keypoint sources and the keypoint refinement, loaded only if there is work to do.
-
-    Args:
-        arguments: of the command.
-
-    Attributes:
-        rows: that are asked for; after :meth:`load` those that the weights allow. surfaces, refiner: see
-            :mod:`.table_scene`.
-
-    Raises:
-        InputError: a row that does not exist.
-    """
-
-    arguments: Any
-
-    def __post_init__(self) -> None:
-        self.sources = _chosen(self.arguments.sources, SOURCES)
-        self.methods = _chosen(self.arguments.methods, METHODS)
-        self.surfaces: dict[str, Surfaces] = {}
-        self._keypoints: dict[str, Keypoints] = {}
-        self.refiner: Refiner | None = None
-        self.refines = not self.arguments.no_keypoint_refinement
-        self.rows = self._rows(self.sources, self.methods)
-        self._loaded = False
-        self.palms = palm_weights(self.arguments.weights)
-
-    def load(self) -> None:
-        """Load the networks; methods that the weights do not hold are left out with a warning."""
-        from ..devices import choose_device
-        from ..keypoint_refiner import load_keypoint_refiner
-
-        if self._loaded:
-            return
-        self._loaded = True
-        arguments = self.arguments
-        device, voxel_m = choose_device(arguments.device), arguments.voxel_mm / 1000
-        for method in self.methods:
-            try:
-                self.surfaces[method] = load_method(method, arguments.weights, device=device, voxel_m=voxel_m)
-            except WeightsError as error:
-                _log.warning("%s is left out: %s", METHOD_NAMES[method], error.message)
-        if self.refines:
-            self.refiner = load_keypoint_refiner(arguments.weights, device=device)
-            self.refines = self.refiner is not None
-        self.rows = self._rows(self.sources, list(self.surfaces))
-
-    def keypoints(self) -> dict[str, Keypoints]:
-        """Where keypoints of single pictures come from, by source; made when first asked for."""
-        if not self._keypoints:
-            for source in self.sources:
-                try:
-                    self._keypoints[source] = (
-                        ExactKeypoints() if source == "exact" else FoundKeypoints(source, palm_weights=self.palms)
-                    )
-                except (InputError, WeightsError) as error:
-                    _log.warning("keypoints %s are left out: %s", source, error.message)
-        return self._keypoints
-
-    def clip_sources(self) -> dict[str, Callable[[], Keypoints]]:
-        """What makes a source of keypoints for one clip, by source."""
-        return {
-            source: partial(FoundKeypoints, source, video=True, palm_weights=self.palms)
-            for source in self.sources
-            if source != "exact"
-        }
-
-    def close(self) -> None:
-        """Close the keypoint sources."""
-        for keypoints in self._keypoints.values():
-            keypoints.close()
-
-    def _rows(self, sources: Sequence[str], methods: Sequence[str]) -> list[RowKey]:
-        return [
-            RowKey(source, refined, method)
-            for source in sources
-            for refined in ((False, True) if self.refines and source != "exact" else (False,))
-            for method in methods
-        ]
+        sources = {result.source for result in results}
+        surfaces = tools.surfaces({result.method for result in results})
+        refiner = tools.refiner() if any(result.refined for result in results) else None
+        keypoints = partial(tools.finders, sources)
+        draw_page(arguments.page, results, arguments.data, surfaces, keypoints, refiner, progress=progress)
 
 
 def _chosen(text: str, known: Sequence[str]) -> list[str]:

@@ -1,15 +1,15 @@
 """Clips in the table: keypoints found as in a video, from frame to frame; columns as for scenes, and jitter.
 
 A clip is sixty frames in a row of a set that ``im2hands synthesize --kind clip`` made. Each source starts anew with
-each clip and sees every frame; meshes are made in every sixth frame only (``--mesh-every``), for they do not depend on
-the frames before. Clips count in which nine tenths of the frames count (:mod:`.held_out`). A measured clip is written
-at once.
+each clip and looks at every frame in order (``--clip-stride N``: every N-th); meshes are made in every sixth of them
+only (``--mesh-every``), for they do not depend on the frames before. Clips count in which nine tenths of the frames
+count (:mod:`.held_out`). A measured clip is written at once.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,9 @@ from ..hands import SIDES, TwoHands
 from ..motion.figures import jitter
 from .held_out import TrueScene, true_scenes, two_hand_scenes
 from .measures import gap_error_mm, mpjpe_mm
+from .table_kept import KeptKeypoints
 from .table_rows import Row, RowKey, by_row, format_row, heading, mean
-from .table_scene import Attempt, Keypoints, Refiner, Surfaces, found_hands, found_meshes, measure, sides_are_right
+from .table_scene import Attempt, Refiner, Surfaces, found_meshes, measure, sides_are_right
 
 LEAST_FRAMES = 0.9
 """Share of a clip's frames that must count for the clip to count."""
@@ -37,8 +38,9 @@ class ClipResult:
     """One clip under one row.
 
     Args:
-        clip: its number. mode: of its first frame. method, source, refined: the row. frames: in the clip.
-        both: share of frames with both hands and the right sides. seconds: a frame, keypoints, refinement and meshes.
+        clip: its number. mode: of its first frame. method, source, refined: the row. frames: that were looked at.
+        meshes: how many of them have meshes. both: share of frames with both hands and the right sides. seconds: a
+            frame, keypoints, refinement and meshes.
         jitter: mean third difference of the keypoints, mm a frame cubed, NaN where no hand is seen four frames long.
         true_jitter: of the true keypoints. gap_mm: of each frame with both hands. mpjpe_mm: of each hand and frame.
         iou, chamfer_mm, penetration_ml: of the frames with meshes.
@@ -50,6 +52,7 @@ class ClipResult:
     source: str
     refined: bool
     frames: int
+    meshes: int
     both: float
     seconds: float
     jitter: float
@@ -68,9 +71,10 @@ class ClipResult:
 
 @dataclass(frozen=True)
 class ClipRow(Row):
-    """A row of the table of clips: ``scenes`` are frames; jitter, true_jitter: see :class:`ClipResult`."""
+    """A row of the table of clips: ``scenes`` are frames that were looked at; see :class:`ClipResult`."""
 
     clips: int
+    meshes: int
     jitter: float
     true_jitter: float
 
@@ -96,31 +100,38 @@ def clip_frames(folder: Path) -> list[range]:
     return clips
 
 
+def clip_number(frames: range) -> int:
+    """The number of a clip with those frames."""
+    return frames.start // len(frames)
+
+
 def measure_clip(
     folder: Path,
     frames: range,
     methods: Mapping[str, Surfaces],
-    sources: Mapping[str, Callable[[], Keypoints]],
+    sources: Mapping[str, KeptKeypoints],
     refiner: Refiner | None,
     wanted: Container[RowKey],
     mesh_every: int,
+    stride: int = 1,
 ) -> Iterator[ClipResult]:
     """The wanted rows of one clip.
 
     Args:
-        folder: of the set. frames: of the clip. sources: what makes a source for this clip alone, by name.
-        mesh_every: frames from one mesh to the next.
+        folder: of the set. frames: of the clip. sources: by name, each opened anew for this clip. mesh_every: frames
+            that are looked at from one mesh to the next. stride: frames from one that is looked at to the next.
     """
-    scenes = list(true_scenes(folder, frames))
+    scenes = list(true_scenes(folder, frames[::stride]))
+    number = clip_number(frames)
     true_jitter = _jitter([{side: scene.keypoints.get(side) for side in SIDES} for scene in scenes])
-    for source, make in sources.items():
+    for source, keypoints in sources.items():
         refinements = (False, True) if refiner is not None else (False,)
         rows = [RowKey(source, refined, method) for refined in refinements for method in methods]
         rows = [row for row in rows if row in wanted]
         if not rows:
             continue
-        with closing(make()) as keypoints:
-            variants = {False: [found_hands(scene, keypoints) for scene in scenes]}
+        with closing(keypoints):  # the next clip is another video
+            variants = {False: keypoints.found_in(scenes, number)}
         if refiner is not None and any(row.refined for row in rows):
             variants[True] = [
                 _refined(refiner, scene, *one) for scene, one in zip(scenes, variants[False], strict=True)
@@ -134,7 +145,7 @@ def measure_clip(
                 made.append(measure(scenes[k], Attempt(row, seen[k], meshes, spent + seconds)))
             pairs = [(s, h) for s, h in zip(scenes, seen, strict=True) if _both(s, h)]
             yield ClipResult(
-                frames.start // len(frames), scenes[0].mode, row.method, source, row.refined, len(scenes),
+                number, scenes[0].mode, row.method, source, row.refined, len(scenes), len(made),
                 sum(sides_are_right(*pair) for pair in pairs) / len(scenes), mean(r.seconds for r in made),
                 _jitter([_positions(hands) for hands in seen]), true_jitter,
                 [gap_error_mm(dict(s.keypoints), {side: getattr(h, side).positions for side in SIDES})
@@ -183,18 +194,22 @@ def summarise_clips(results: Iterable[ClipResult]) -> list[ClipRow]:
                 mean(v for r in group for v in r.mpjpe_mm), mean(v for r in group for v in r.gap_mm),
                 mean(v for r in group for v in r.penetration_ml), float(np.mean([r.both for r in group])),
                 mean(r.seconds for r in group),
-                clips=len(group), jitter=mean(r.jitter for r in group), true_jitter=mean(r.true_jitter for r in group),
+                clips=len(group), meshes=sum(r.meshes for r in group),
+                jitter=mean(r.jitter for r in group), true_jitter=mean(r.true_jitter for r in group),
             )
         )  # fmt: skip
     return rows
 
 
-def format_clips(rows: Sequence[ClipRow]) -> str:
-    """The rows as text."""
-    lines = [f"{heading('clips, keypoints', 'frames')}{'jitter':>8}"]
-    lines += [f"{format_row(row)}{row.jitter:>8.2f}" for row in rows]
-    if rows:
-        lines.append(
-            f"{rows[0].clips} clips; the jitter (mm a frame cubed) of the true hands is {rows[0].true_jitter:.2f}"
-        )
+def format_clips(rows: Sequence[ClipRow], stride: int = 1) -> str:
+    """The rows as text; ``stride``: see :func:`measure_clip`."""
+    lines = [f"{heading('clips, keypoints', 'frames')}{'meshes':>8}{'clips':>7}{'jitter':>8}{'true':>7}"]
+    lines += [
+        f"{format_row(row)}{row.meshes:>8}{row.clips:>7}{row.jitter:>8.2f}{row.true_jitter:>7.2f}" for row in rows
+    ]
+    seen = "every frame" if stride == 1 else f"every {stride}. frame"
+    lines.append(
+        f"clips are looked at in {seen}; jitter: mean third difference of the keypoints, mm a frame looked at cubed, "
+        "and that of the true hands; IoU, Chamfer and penetration are of the frames with meshes"
+    )
     return "\n".join(lines)

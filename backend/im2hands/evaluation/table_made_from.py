@@ -32,6 +32,7 @@ from .table_rows import RESULTS
 
 FILE = "made_from.json"
 _FORMAT = "im2hands-table-1"
+REFINEMENT = "keypoint refinement"
 _LIFTING = "lifting_network"
 _NO_SAY = ("training/", "cli", "server", "messages", "export", "template/")
 """Modules that have no say in a figure."""
@@ -107,8 +108,8 @@ def weights_entries(
     refiner = weights_folder(weights) / f"{KEYPOINT_REFINEMENT}.safetensors"
     if refines and refiner.is_file():
         encoder = refiner.with_name(f"{IMAGE_ENCODER}.safetensors")
-        files["keypoint refinement"] = {KEYPOINT_REFINEMENT: refiner}
-        files["keypoint refinement"] |= {IMAGE_ENCODER: encoder} if encoder.is_file() else {}
+        files[REFINEMENT] = {KEYPOINT_REFINEMENT: refiner}
+        files[REFINEMENT] |= {IMAGE_ENCODER: encoder} if encoder.is_file() else {}
     hashes = {path: sha256_of(path) for named in files.values() for path in named.values()}
     kept = {entry: named for entry, named in files.items() if named}
     return (

@@ -21,7 +21,7 @@ from .held_out import TrueScene, true_scenes
 from .measures import CUT_M, Mesh
 from .overlay import draw_meshes, side_view, tile
 from .table_rows import Result, RowKey, by_row, format_table, mean, summarise
-from .table_scene import Attempt, ExactKeypoints, Keypoints, Refiner, Surfaces, attempts
+from .table_scene import Attempt, ExactKeypoints, Finder, Refiner, Surfaces, attempts
 
 PAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 SIZE = 192
@@ -69,15 +69,16 @@ def draw_page(
     results: Sequence[Result],
     data: Path,
     surfaces: Mapping[str, Surfaces],
-    keypoints: Mapping[str, Keypoints],
+    keypoints: Callable[[int], Mapping[str, Finder]],
     refiner: Refiner | None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write the page.
 
     Args:
-        path: of the picture. results: as measured. data: the scene set they were measured on. surfaces, keypoints,
-            refiner: by the names of the rows; rows without are left out. progress: told scenes done and all.
+        path: of the picture. results: as measured. data: the scene set they were measured on. surfaces, refiner: by
+            the names of the rows; rows without are left out. keypoints: of a scene, by source. progress: told scenes
+            done and all.
 
     Raises:
         InputError: nothing was measured, or the set is damaged.
@@ -85,7 +86,7 @@ def draw_page(
     chosen = {
         key: notable(group)
         for key, group in by_row(results).items()
-        if key.method in surfaces and key.source in keypoints and (refiner is not None or not key.refined)
+        if key.method in surfaces and (refiner is not None or not key.refined)
     }
     if not chosen:
         raise InputError("There is no measured scene for the page.", "Measure some first: leave out --part.")
@@ -98,7 +99,7 @@ def draw_page(
             for name, result in named.items()
             if result.scene == scene.number
         }
-        for attempt in attempts(scene, surfaces, keypoints, refiner, {key for key, _ in here}):
+        for attempt in attempts(scene, surfaces, keypoints(scene.number), refiner, {key for key, _ in here}):
             for (key, name), result in here.items():
                 if key == attempt.key:
                     cells[key, name] = _cell(scene, attempt, name, result)
@@ -107,7 +108,10 @@ def draw_page(
     strips = [
         _strip(key, [result for result in results if result.key == key], [cells[key, name] for name in named])
         for key, named in chosen.items()
+        if all((key, name) in cells for name in named)  # a source may be gone since it was measured
     ]
+    if not strips:
+        raise InputError("The keypoints of the scenes for the page cannot be found.", "See the warnings above.")
     width = max(strip.shape[1] for strip in strips)
     page = np.concatenate([_padded(strip, strip.shape[0] + _GAP, width) for strip in strips])
     options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if path.suffix.lower() != ".png" else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,11 @@ from .methods import METHODS as METHOD_NAMES
 SOURCES = ("exact", "mediapipe", "network", "auto")
 METHODS = tuple(METHOD_NAMES)
 RESULTS = "results*.jsonl"
+SECONDS = (
+    "s: seconds a scene to find the keypoints, refine them and make the meshes; loading networks, reading the picture "
+    "and measuring are not in it"
+)
+"""What the column of seconds holds."""
 
 
 class RowKey(NamedTuple):
@@ -193,9 +199,7 @@ def read_results(folder: Path, kind: type[Line], pattern: str = RESULTS) -> list
     """
     results = []
     for path in sorted(folder.glob(pattern)):
-        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-            if not line.endswith("\n"):
-                continue
+        for line in whole_lines(path):
             try:
                 results.append(kind(**json.loads(line)))
             except (ValueError, TypeError) as error:
@@ -206,8 +210,20 @@ def read_results(folder: Path, kind: type[Line], pattern: str = RESULTS) -> list
 
 
 def append_result(path: Path, result: Any) -> None:
-    """Write one result (a dataclass) at once; a line that an interruption cut off before is taken away."""
+    """Write one result (a dataclass) at once, see :func:`append_line`."""
+    append_line(path, asdict(result))
+
+
+def append_line(path: Path, data: Any) -> None:
+    """Write a line of JSON at once; a line that an interruption cut off before is taken away."""
     with open(path, "a+b") as handle:
-        handle.seek(0)
-        handle.truncate(handle.read().rfind(b"\n") + 1)
-        handle.write((json.dumps(asdict(result)) + "\n").encode())
+        end = handle.seek(0, os.SEEK_END)
+        if end and (handle.seek(end - 1), handle.read())[1] != b"\n":
+            handle.seek(0)
+            handle.truncate(handle.read().rfind(b"\n") + 1)
+        handle.write((json.dumps(data) + "\n").encode())
+
+
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file but one that was cut off."""
+    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]

@@ -38,6 +38,17 @@ class Keypoints(Protocol):
         """Give back what it holds."""
 
 
+Found = tuple[TwoHands, float]
+"""Hands, and the seconds that it took to find them."""
+
+
+class Finder(Protocol):
+    """What gives the rows their keypoints."""
+
+    def found(self, scene: TrueScene) -> Found:
+        """The hands in a scene."""
+
+
 class Refiner(Protocol):
     """Keypoint refinement."""
 
@@ -54,6 +65,10 @@ class ExactKeypoints:
             side: HandKeypoints(side, points, scene.camera.project(points), np.ones(len(points)), 1.0, "exact")
             for side, points in scene.keypoints.items()
         })  # fmt: skip
+
+    def found(self, scene: TrueScene) -> Found:
+        """See :class:`Finder`."""
+        return look(scene, self)
 
     def close(self) -> None:
         """See :class:`Keypoints`."""
@@ -107,7 +122,7 @@ class Attempt:
 def attempts(
     scene: TrueScene,
     methods: Mapping[str, Surfaces],
-    sources: Mapping[str, Keypoints],
+    sources: Mapping[str, Finder],
     refiner: Refiner | None,
     wanted: Container[RowKey] | None = None,
 ) -> Iterator[Attempt]:
@@ -118,7 +133,7 @@ def attempts(
         rows = [row for row in rows if wanted is None or row in wanted]
         if not rows:
             continue
-        variants = {False: found_hands(scene, keypoints)}
+        variants = {False: keypoints.found(scene)}
         if refiner is not None and any(row.refined for row in rows):
             hands, spent = variants[False]
             started = time.perf_counter()
@@ -130,7 +145,7 @@ def attempts(
             yield Attempt(row, hands, meshes, so_far + spent)
 
 
-def found_hands(scene: TrueScene, keypoints: Keypoints) -> tuple[TwoHands, float]:
+def look(scene: TrueScene, keypoints: Keypoints) -> Found:
     """The hands that a source sees, and the seconds it took; none where the picture cannot be used."""
     started = time.perf_counter()
     try:

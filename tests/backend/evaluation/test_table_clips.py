@@ -11,8 +11,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from im2hands.cli import main
-from im2hands.evaluation import table
-from im2hands.evaluation.held_out import TrueScene
+from im2hands.evaluation import table_tools
+from im2hands.evaluation.held_out import TrueScene, true_scenes
+from im2hands.evaluation.table_kept import KeptKeypoints
 from im2hands.evaluation.table_scene import ExactKeypoints, FoundKeypoints
 from im2hands.frames import Frame
 from im2hands.hands import MIDDLE_MCP, WRIST, Camera, TwoHands
@@ -47,7 +48,7 @@ class Shaky(ExactKeypoints):
 
 @pytest.fixture
 def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(table, "FoundKeypoints", Shaky)
+    monkeypatch.setattr(table_tools, "FoundKeypoints", Shaky)
     monkeypatch.setattr(Shaky, "made", [])
     return make_set(tmp_path / "clips", 2 * FRAMES, 0, clip=FRAMES)
 
@@ -76,8 +77,27 @@ def test_clips_are_measured_and_gone_on_with(clips: Path, tmp_path: Path, capsys
     assert [len(line["iou"]) for line in lines] == [4, 4] and [len(line["mpjpe_mm"]) for line in lines] == [9, 9]
 
     assert main(arguments[:-1]) == 0
-    shown = capsys.readouterr().out
-    assert "jitter" in shown and "2 clips" in shown and len(Shaky.made) == 2
+    titles, figures, *notes = capsys.readouterr().out.splitlines()
+    assert titles.split()[-5:] == ["s", "meshes", "clips", "jitter", "true"] and len(Shaky.made) == 2
+    assert figures.split()[-4:-2] == ["4", "2"] and "in every frame;" in notes[0]
+
+    # Every second frame, in order; the keypoints of every frame that are kept are no use for it.
+    assert main([*arguments, "--clip-stride", "2", "--mesh-every", "2", "--restart"]) == 0
+    assert [[n for n, _ in one.seen] for one in Shaky.made[2:]] == [[0, 2, 4], [5, 7, 9]]
+    assert np.allclose(np.diff([time for _, time in Shaky.made[2].seen]), 2 / 30)
+    strided = json.loads(capsys.readouterr().out)
+    assert strided["clip_stride"] == 2
+    assert [strided["clip_rows"][0][name] for name in ("scenes", "meshes", "clips")] == [6, 4, 2]
+    assert main([*arguments[:-1], "--clip-stride", "2"]) == 2
+    assert "options for clips: frames from mesh to mesh was 2, is 3" in capsys.readouterr().err
+
+    # With other voxels the keypoints that are kept do.
+    assert main([*arguments, "--restart", "--voxel-mm", "6"]) == 0
+    again = json.loads(capsys.readouterr().out)["clip_rows"][0]
+    assert len(Shaky.made) == 4 and again["iou"] != row["iou"]
+    assert [again[name] for name in ("jitter", "mpjpe_mm", "gap_mm")] == [
+        row[n] for n in ("jitter", "mpjpe_mm", "gap_mm")
+    ]
 
 
 def test_jitter_is_that_of_the_hands_in_space(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,12 +109,12 @@ def test_jitter_is_that_of_the_hands_in_space(clips: Path, tmp_path: Path, monke
         def reconstruct(self, *anything: object) -> dict:
             return {}
 
-    first = next(iter(table.true_scenes(clips, [0])))
+    first = next(iter(true_scenes(clips, [0])))
     still = [replace(first, number=k, frame=replace(first.frame, index=k)) for k in range(FRAMES)]
     monkeypatch.setattr("im2hands.evaluation.table_clips.true_scenes", lambda folder, frames: iter(still))
+    kept = KeptKeypoints(tmp_path / "kept", "auto", lambda: Shaky("auto", True, BUNDLED_FILE))
     (result,) = measure_clip(
-        clips, range(FRAMES), {"halo": Nothing()}, {"auto": lambda: Shaky("auto", True, BUNDLED_FILE)}, None,
-        {RowKey("auto", False, "halo")}, 2,
+        clips, range(FRAMES), {"halo": Nothing()}, {"auto": kept}, None, {RowKey("auto", False, "halo")}, 2,
     )  # fmt: skip
     assert result.true_jitter == 0.0 and result.jitter == pytest.approx(12.0)
     assert result.both == 0.8 and result.iou == []
@@ -141,7 +161,8 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path, capsys: pytest.Captu
         (["--clips", str(scenes), "--page", "x.png"], "page shows scenes"),
         (["--clips", str(make_set(tmp_path / "short", 3, 0, clip=5))], "no whole clip"),
         (["--clips", str(make_set(tmp_path / "clips", 2, 0, clip=2)), "--sources", "exact"], "predicted keypoints"),
-        (["--clips", str(scenes), "--mesh-every", "0"], "not possible"),
+        (["--clips", str(scenes), "--mesh-every", "0"], "--mesh-every 0 is not possible"),
+        (["--clips", str(scenes), "--clip-stride", "0"], "--clip-stride 0 is not possible"),
     ):
         assert main(["evaluate", "table", *output, *given]) == 2
         assert message in capsys.readouterr().err

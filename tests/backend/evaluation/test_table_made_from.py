@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from im2hands.cli import main
 from im2hands.errors import InputError
-from im2hands.evaluation import table, table_made_from
+from im2hands.evaluation import table_made_from, table_tools
 from im2hands.evaluation.table_made_from import keep_made_from, keypoint_files, method_files, palm_weights
+from im2hands.evaluation.table_scene import ExactKeypoints
 from im2hands.hands import TwoHands
 from im2hands.weights import BUNDLED
 from im2hands.weights.two_hand_network import FILE as PALM_FILE
@@ -99,14 +100,14 @@ def test_keypoints_come_from_the_folder_s_two_hand_network(
 
     asked: list[Path | None] = []
 
-    class Empty(table.ExactKeypoints):
-        def __init__(self, name: str, palm_weights: Path | None) -> None:
+    class Empty(ExactKeypoints):
+        def __init__(self, name: str, video: bool, palm_weights: Path | None) -> None:
             asked.append(palm_weights)
 
         def hands(self, scene: object) -> TwoHands:
             return TwoHands()
 
-    monkeypatch.setattr(table, "FoundKeypoints", Empty)
+    monkeypatch.setattr(table_tools, "FoundKeypoints", Empty)
     arguments = ["evaluate", "table", "--data", str(make_set(tmp_path / "world", 1, 0)), "--output"]
     arguments += [str(tmp_path / "out"), "--sources", "auto", "--methods", "halo", "--weights", str(halo)]
     assert main([*arguments, "--device", "cpu", "--voxel-mm", "6"]) == 0

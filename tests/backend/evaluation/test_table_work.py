@@ -1,0 +1,119 @@
+"""A long table: it goes on after an interruption, keeps the keypoints it found, and several processes say the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from im2hands.cli import main
+from im2hands.errors import InputError
+from im2hands.evaluation import table_tools
+from im2hands.evaluation.held_out import TrueScene
+from im2hands.evaluation.table_kept import KeptKeypoints
+from im2hands.evaluation.table_rows import whole_lines
+from im2hands.evaluation.table_scene import ExactKeypoints
+from im2hands.frames import Frame
+from im2hands.hands import Camera, HandKeypoints, TwoHands
+from im2hands.weights import BUNDLED
+from scene_pictures import make_set
+
+METHODS = ("part_occupancy", "aligned_occupancy", "image_encoder")
+
+
+class Moved(ExactKeypoints):
+    """The truth, 2 mm away; stops the run at a scene."""
+
+    asked: ClassVar[list[int]] = []
+    stop_at: ClassVar[int] = -1
+
+    def __init__(self, name: str, video: bool, palm_weights: Path | None) -> None:
+        assert not video
+
+    def hands(self, scene: TrueScene) -> TwoHands:
+        if scene.number == Moved.stop_at:
+            raise KeyboardInterrupt
+        Moved.asked.append(scene.number)
+        hands = super().hands(scene).present()
+        return TwoHands(**{hand.side: replace(hand, positions=hand.positions + 0.002) for hand in hands})
+
+
+def test_keypoints_are_looked_for_once_whatever_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(table_tools, "FoundKeypoints", Moved)
+    monkeypatch.setattr(Moved, "asked", [])
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    for name in METHODS:
+        for path in BUNDLED.glob(f"{name}.*"):
+            shutil.copy(path, weights)
+    arguments = ["evaluate", "table", "--data", str(make_set(tmp_path / "world", 3, 0)), "--sources", "auto"]
+    arguments += ["--voxel-mm", "6", "--device", "cpu", "--json", "--keypoints-folder", str(tmp_path / "kept")]
+    first = [*arguments, "--weights", str(weights), "--output", str(tmp_path / "a"), "--methods", "halo"]
+    monkeypatch.setattr(Moved, "stop_at", 1)
+    assert main(first) == 130
+    monkeypatch.setattr(Moved, "stop_at", -1)
+    assert main(first) == 0
+    assert Moved.asked == [0, 1, 2]
+    lines = whole_lines(tmp_path / "a" / "results-1-of-1.jsonl")
+    assert [json.loads(line)["scene"] for line in lines] == [0, 1, 2]
+    capsys.readouterr()
+
+    # A row that comes later, and other weights of a surface in a table of their own.
+    assert main([*first, "--methods", "halo,halo*"]) == 0
+    halo = {row["method"]: row for row in json.loads(capsys.readouterr().out)["rows"]}["halo"]
+    weight = weights / "aligned_occupancy.safetensors"
+    weight.write_bytes(weight.read_bytes() + b"\0")
+    other = [word if word != str(tmp_path / "a") else str(tmp_path / "b") for word in first]
+    assert main(other) == 0
+    assert json.loads(capsys.readouterr().out)["rows"][0]["mpjpe_mm"] == halo["mpjpe_mm"] and len(Moved.asked) == 3
+
+    # Another two-hand network sees other keypoints.
+    (weights / "two_hand_network.safetensors").write_bytes(b"another")
+    assert main([*other, "--restart"]) == 0
+    assert Moved.asked == [0, 1, 2, 0, 1, 2]
+
+
+def test_kept_keypoints_are_the_same_to_the_bit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    hand = HandKeypoints("left", rng.random((21, 3)), rng.random((21, 2)), rng.random(21), 0.7, "palm_seed")
+    scene = TrueScene(4, Frame(4, 0.0, np.zeros((8, 8, 3), np.uint8), "x"), Camera.from_focal(9, 8, 8), {}, {}, "near")
+
+    class Source(ExactKeypoints):
+        def hands(self, scene: TrueScene) -> TwoHands:
+            return TwoHands(left=hand)
+
+    def never() -> ExactKeypoints:
+        raise AssertionError("it is kept")
+
+    found, seconds = KeptKeypoints(tmp_path, "auto-1", Source).found(scene)
+    kept = KeptKeypoints(tmp_path, "auto-1", never)
+    again, as_long = kept.found(scene)
+    assert found.left is hand and kept.knows(4) and not kept.knows(5) and as_long == seconds and again.right is None
+    for name in ("positions", "pixels", "confidence"):
+        assert np.array_equal(getattr(again.left, name), getattr(hand, name))
+    assert (again.left.side, again.left.score, again.left.source) == ("left", 0.7, "palm_seed")  # type: ignore[union-attr]
+    assert not KeptKeypoints(tmp_path, "auto-2", never).knows(4)
+    (tmp_path / "auto-1-9.jsonl").write_text('{"other": 1}\n')
+    with pytest.raises(InputError, match="does not hold keypoints"):
+        KeptKeypoints(tmp_path, "auto-1", never)
+
+
+def test_several_processes_say_what_one_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = make_set(tmp_path / "world", 2, 0)
+    arguments = ["evaluate", "table", "--data", str(data), "--sources", "exact", "--methods", "halo", "--voxel-mm", "6"]
+    arguments += ["--device", "cpu", "--json", "--output"]
+    rows = []
+    for workers in ("1", "2"):
+        assert main([*arguments, str(tmp_path / workers), "--workers", workers]) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report["workers"] == int(workers) and report["rows"][0].pop("seconds") > 0
+        rows.append(report["rows"])
+    assert rows[0] == rows[1]
+    assert main([*arguments, str(tmp_path / "0"), "--workers", "0"]) == 2
+    assert "--workers 0 is not possible" in capsys.readouterr().err
