@@ -1,7 +1,8 @@
 """The scenes and clips of a table measured one after the other, or by several processes.
 
 A worker loads only what the rows of its scenes need, computes with one thread and holds one scene (or clip) at a time;
-results are written by the process that started it.
+results are written by the process that started it. They are those of one process but for rounding, which depends on
+the number of threads: thousandths of a millimetre of Chamfer distance.
 """
 
 from __future__ import annotations

@@ -114,6 +114,10 @@ def test_several_processes_say_what_one_says(tmp_path: Path, capsys: pytest.Capt
         report = json.loads(capsys.readouterr().out)
         assert report["workers"] == int(workers) and report["rows"][0].pop("seconds") > 0
         rows.append(report["rows"])
-    assert rows[0] == rows[1]
+    # Rounding depends on the number of threads, and a vertex's last bit may move a random point of the surface.
+    (one,), (two,) = rows
+    assert one["scenes"] == two["scenes"] == 2 and one["both_found"] == two["both_found"] == 1
+    for name, within in (("iou", 1e-4), ("chamfer_mm", 0.005), ("mpjpe_mm", 1e-6), ("gap_mm", 1e-6)):
+        assert one[name] == pytest.approx(two[name], abs=within)
     assert main([*arguments, str(tmp_path / "0"), "--workers", "0"]) == 2
     assert "--workers 0 is not possible" in capsys.readouterr().err
