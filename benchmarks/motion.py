@@ -65,7 +65,7 @@ def motion_figures(clip: Clip, gestures: list[tuple[int, int]]) -> dict[str, flo
 def template_figures(hands: int) -> dict[str, float]:
     """Templates on the bundled network's surfaces of random hands in random poses."""
     clip = simulate(hands * 20, seed=77, noise=Noise(0, 0, 0, 0))
-    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.0017)
+    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.0017, stage="keypoints")
     topology = load_topology(1)
     points = clip.truth["right"]
     rest = rest_hand(topology, measure(points, topology))
@@ -105,7 +105,7 @@ def write_take(folder: Path, clip: Clip, repeat: int = 1, voxel_m: float = 0.001
             "provenance": {},
         },
     )  # fmt: skip
-    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=voxel_m)
+    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=voxel_m, stage="keypoints")
     arrays: list[dict[str, np.ndarray]] = []
     for k in range(len(clip.truth["left"])):
         hands = {

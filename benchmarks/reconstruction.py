@@ -73,7 +73,9 @@ def main() -> None:
     arguments.voxel_mm = arguments.voxel_mm or 1.7
     photo, device = arguments.photo or bundled_photo(), choose_device(arguments.device)
     began = time.perf_counter()
-    reconstructor = load_reconstructor("bundled", device=device, voxel_m=arguments.voxel_mm / 1000)
+    voxel_m = arguments.voxel_mm / 1000
+    reconstructor = load_reconstructor("bundled", device=device, voxel_m=voxel_m, stage="keypoints")
+    refining = load_reconstructor("bundled", device=device, voxel_m=voxel_m)
     provider = make_provider("auto", video=False)
     image = read_picture(photo)
     frame = Frame(1, 0.0, image, photo.name, photo)
@@ -94,8 +96,9 @@ def main() -> None:
         "read picture": best(lambda: read_picture(photo), arguments.repeat),
         "keypoints": best(lambda: provider.detect(frame, ()), arguments.repeat),
         "placement": best(lambda: lift(seen, camera, DEFAULT_PALM_M), arguments.repeat),
-        "surfaces": best(lambda: reconstructor.reconstruct(frame, camera, hands), arguments.repeat),
+        "surfaces": best(lambda: refining.reconstruct(frame, camera, hands), arguments.repeat),
     }
+    from_keypoints = best(lambda: reconstructor.reconstruct(frame, camera, hands), arguments.repeat)
     network = best(lambda: field.logits(owner, points), arguments.repeat)
     result = {
         "date": date.today().isoformat(),
@@ -107,6 +110,7 @@ def main() -> None:
         "start_up_s": start_up,
         "stages": {name: {"seconds": wall, "cpu_seconds": cpu} for name, (wall, cpu) in stages.items()},
         "photo_to_meshes_s": sum(wall for wall, _ in stages.values()),
+        "surfaces_from_keypoints_s": from_keypoints[0],
         "queries": queries,
         "queries_per_second": len(points) / network[0],
         "triangles": sum(len(surface.faces) for surface in surfaces),
@@ -128,6 +132,7 @@ def main() -> None:
     for name, (wall, cpu) in stages.items():
         print(f"{name:<16}{wall:>8.3f}{cpu:>8.3f}")
     print(f"{'photo to meshes':<16}{result['photo_to_meshes_s']:>8.3f}")
+    print(f"surfaces from keypoints alone (--stage keypoints): {from_keypoints[0]:.3f} s")
     rate = f"{result['queries_per_second']:,.0f} queries a second"
     print(f"{queries} queries a frame, {rate}, {result['triangles']} triangles")
     if "dense_over_coarse_to_fine" in result:

@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     lens.add_argument("--focal-px", type=float, metavar="F")
     lens.add_argument("--fov", type=float, metavar="DEGREES")
     one.add_argument("--weights", default="bundled", metavar="bundled|DIR")
-    one.add_argument("--stage", choices=("initial", "refined"))
+    one.add_argument("--stage", choices=("keypoints", "initial", "refined"))
     one.add_argument("--voxel-mm", type=float, default=1.7, metavar="MM")
     one.add_argument("--device", default="auto", metavar="auto|cpu|cuda|mps")
     one.add_argument("--palm-mm", type=float, metavar="MM")

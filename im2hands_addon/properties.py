@@ -84,9 +84,9 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
     )
     refine: bpy.props.BoolProperty(
         name="Refine from the Picture",
-        description="Let the picture and the other hand correct the surface, where both hands are seen. Several times "
-        "slower, and a little rougher",
-        default=False,
+        description="Let the picture and the other hand correct the surface, where both hands are seen. Off: it is "
+        "made from the keypoints alone, several times faster",
+        default=True,
     )
     clean: bpy.props.BoolProperty(
         name="Rigged Hands",
@@ -157,8 +157,8 @@ def options_of(settings: Im2HandsSettings) -> dict[str, object]:
     }
     if settings.mirrored:
         options["mirrored"] = True
-    if settings.refine:
-        options["stage"] = "refined"
+    if not settings.refine:
+        options["stage"] = "keypoints"
     if settings.use_range:
         options["frames"] = f"{settings.frame_start}-{max(settings.frame_start, settings.frame_end)}"
     if settings.keypoints == "file":

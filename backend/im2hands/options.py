@@ -16,7 +16,7 @@ VOXEL_MM_RANGE = (0.4, 10.0)
 PALM_MM_RANGE = (20.0, 200.0)
 
 PROVIDERS = ("auto", "mediapipe", "network")
-STAGES = ("initial", "refined")
+STAGES = ("keypoints", "initial", "refined")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ReconstructOptions:
         mirrored: the pictures are mirror images, as selfies often are.
         keypoint_refinement: correct the keypoints of two hands, if the weights have the network for it.
         camera: a camera file; focal_px: pixels; fov: degrees over the longer side. At most one of the three.
-        weights: "bundled" or a folder. stage: "initial", "refined", None for the best there is.
+        weights: "bundled" or a folder. stage: "keypoints", "initial", "refined", None for the best there is.
         voxel_mm: size of the surface's cells, millimetres. palm_mm: wrist to middle knuckle, millimetres.
         device: "auto", "cpu", "cuda", "mps". fps: frames a second, in place of the source's.
         resume: go on with a take that is there. overwrite: begin it anew.
@@ -73,7 +73,7 @@ class ReconstructOptions:
         if not self.output:
             raise InputError("No output folder given.", "Give the folder of the take with --output.")
         if self.stage is not None and self.stage not in STAGES:
-            raise InputError(f'There is no stage "{self.stage}".', f"Use {' or '.join(STAGES)}.")
+            raise InputError(f'There is no stage "{self.stage}".', f"Use {', '.join(STAGES[:-1])} or {STAGES[-1]}.")
         for name, (low, high) in (("voxel_mm", VOXEL_MM_RANGE), ("palm_mm", PALM_MM_RANGE)):
             value = getattr(self, name)
             if not low <= value <= high:

@@ -236,10 +236,10 @@ def load_published_reconstructor(
     """A reconstructor from networks that see the picture; None if the folder holds none that can do the stage.
 
     Args:
-        weights: "bundled" or a folder. device: where to run. voxel_m: lattice spacing, metres. stage: "initial",
-            "refined", or None for the best there is. The initial stage takes ``initial_occupancy``, else the one within
-            ``refined_occupancy``, else ``halo_baseline``. fallback: see :class:`PublishedReconstructor`; with one,
-            ``halo_baseline`` does not count.
+        weights: "bundled" or a folder. device: where to run. voxel_m: lattice spacing, metres. stage: "keypoints",
+            "initial", "refined", or None for the best there is. The initial stage takes ``initial_occupancy``, else the
+            one within ``refined_occupancy``, else ``halo_baseline``. fallback: see :class:`PublishedReconstructor`; with
+            one, ``halo_baseline`` does not count.
 
     Raises:
         WeightsError: no such folder, damaged weights. InputError: a voxel that is not possible.
@@ -264,7 +264,9 @@ def load_published_reconstructor(
 def stage_network(folder: Path, stage: str | None, *, with_halo: bool = True) -> str | None:
     """Name of the network in a weights folder that makes a stage, see :func:`load_published_reconstructor`."""
     order = [INITIAL_OCCUPANCY, REFINED_OCCUPANCY, HALO_BASELINE]
-    if stage != "initial":
+    if stage == "keypoints":
+        order = [HALO_BASELINE]
+    elif stage != "initial":
         order = [REFINED_OCCUPANCY] if stage == "refined" else [REFINED_OCCUPANCY, INITIAL_OCCUPANCY, HALO_BASELINE]
     if not with_halo:
         order = [name for name in order if name != HALO_BASELINE]

@@ -142,12 +142,12 @@ def load_reconstructor(
 ) -> Reconstructor | PublishedReconstructor:
     """A reconstructor from a weights folder.
 
-    Our own part occupancy, which sees keypoints only, makes the meshes where the folder has it and no stage is asked
-    for: it is by far the fastest, and smooth. It also makes the frames whose hands the other networks cannot see.
+    Part occupancy, which sees keypoints only, is by far the fastest. It also makes the frames whose hands the other
+    networks cannot see.
 
     Args:
         weights: "bundled" or a folder. device: where to run. voxel_m: lattice spacing, metres.
-        stage: "initial", "refined", or None for part occupancy, else the best that the weights allow.
+        stage: "keypoints" for part occupancy, "initial", "refined", or None for the best that the weights allow.
 
     Raises:
         WeightsError: weights that are missing, damaged, or lack the stage asked for. InputError: a voxel that is not
@@ -162,13 +162,18 @@ def load_reconstructor(
         return Reconstructor(decoder, reach, device=device, voxel_m=voxel_m, provenance=provenance)
 
     own = from_keypoints() if (weights_folder(weights) / PART_OCCUPANCY_FILE).exists() else None
-    if own is not None and stage is None:
+    if own is not None and stage == "keypoints":
         return own
     seeing = load_published_reconstructor(weights, device=device, voxel_m=voxel_m, stage=stage, fallback=own)
     if seeing is not None:
         if own is not None:
             seeing.provenance["weights"].update(own.provenance["weights"])
         return seeing
+    if stage == "keypoints":
+        raise WeightsError(
+            f'The weights "{weights}" hold no network that needs no picture.',
+            "Leave --stage out, or give --weights that have it.",
+        )
     if stage == "refined":
         raise WeightsError(
             f'The weights "{weights}" hold no refinement network.', "Leave --stage out, or give --weights that have it."

@@ -19,7 +19,8 @@ class Options:
         hand_boxes: a file's path. crop_search: whether to search hands that touch. mirrored: the pictures are mirror
             images. camera: a file's path.
         focal_px: pixels. fov: degrees, across the longer side of the picture. weights: "bundled" or a folder.
-        stage: "initial" or "refined". voxel_mm: size of the surface's grid. device: "auto", "cpu", "cuda" or "mps".
+        stage: "keypoints", "initial" or "refined". voxel_mm: size of the surface's grid. device: "auto", "cpu", "cuda"
+            or "mps".
         resume: keep finished frames. palm_mm: length of the palm. fps: frames a second, for pictures.
         keypoint_refinement: correct the keypoints of two hands, if the weights have the network for it.
         clean: make template hands and clean motion at the end. smoothing: of the motion, 0 to 1. gap: frames at most

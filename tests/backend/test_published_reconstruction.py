@@ -62,7 +62,7 @@ def _volume(mesh: HandMesh) -> float:
 
 @pytest.fixture(scope="module")
 def bundled() -> dict[Side, HandMesh]:
-    return load_reconstructor("bundled", **OPTIONS).reconstruct(FRAME, CAMERA, BOTH)  # type: ignore[arg-type]
+    return load_reconstructor("bundled", **OPTIONS, stage="keypoints").reconstruct(FRAME, CAMERA, BOTH)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +234,7 @@ def test_frames_that_cannot_be_made(refined_network) -> None:
     )
     with pytest.raises(FrameError, match="right hand lies outside the picture"):
         reconstructor.reconstruct(FRAME, CAMERA, TwoHands(_hand("left"), far))
-    own = load_reconstructor("bundled", **OPTIONS)  # type: ignore[arg-type]
+    own = load_reconstructor("bundled", **OPTIONS, stage="keypoints")  # type: ignore[arg-type]
     assert isinstance(own, Reconstructor)
     helped = PublishedReconstructor(refined_network, device=CPU, voxel_m=VOXEL, refine=True, fallback=own)
     hands = TwoHands(_hand("left"), far)
@@ -286,6 +286,7 @@ def _renamed(folder: Path, other: Path) -> Path:
     ("weights", "stage", "network", "done"),
     [
         ("halo", None, "halo_baseline", "initial"),
+        ("halo", "keypoints", "halo_baseline", "initial"),
         ("initial", None, "initial_occupancy", "initial"),
         ("initial", "initial", "initial_occupancy", "initial"),
         ("refined", "initial", "refined_occupancy", "initial"),
@@ -302,7 +303,11 @@ def test_the_weights_decide(folders, initial, weights, stage, network, done) -> 
 
 
 def test_weights_that_lack_the_stage(folders, tmp_path) -> None:
-    assert isinstance(load_reconstructor("bundled", **OPTIONS), Reconstructor)
+    assert isinstance(load_reconstructor("bundled", **OPTIONS, stage="keypoints"), Reconstructor)
+    best = load_reconstructor("bundled", **OPTIONS)
+    assert isinstance(best, PublishedReconstructor) and best.provenance["stage"] == "refined"
+    with pytest.raises(WeightsError, match="needs no picture"):
+        load_reconstructor(folders / "initial", **OPTIONS, stage="keypoints")
     for weights in (folders / "halo", folders / "initial"):
         with pytest.raises(WeightsError, match="hold no refinement network"):
             load_reconstructor(weights, **OPTIONS, stage="refined")
@@ -339,7 +344,7 @@ def test_the_bundled_networks_refine_a_photo() -> None:
     from im2hands.weights import BUNDLED, list_weights
 
     assert {"image_encoder", "refined_occupancy", "aligned_occupancy"} <= {w.name for w in list_weights(BUNDLED)}
-    own = load_reconstructor("bundled", **OPTIONS).reconstruct(FRAME, CAMERA, BOTH)  # type: ignore[arg-type]
+    own = load_reconstructor("bundled", **OPTIONS, stage="keypoints").reconstruct(FRAME, CAMERA, BOTH)  # type: ignore[arg-type]
     for stage in ("initial", "refined"):
         loaded = load_reconstructor("bundled", **OPTIONS, stage=stage)  # type: ignore[arg-type]
         assert isinstance(loaded, PublishedReconstructor) and loaded.provenance["stage"] == stage

@@ -17,7 +17,7 @@ CAMERA = Camera.from_fov(50, 640, 480)
 
 @pytest.fixture(scope="module")
 def reconstructor():
-    return load_reconstructor("bundled", device=CPU, voxel_m=0.003)
+    return load_reconstructor("bundled", device=CPU, voxel_m=0.003, stage="keypoints")
 
 
 def _hand(side: str, positions: np.ndarray) -> HandKeypoints:

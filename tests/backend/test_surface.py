@@ -56,7 +56,7 @@ def test_coarse_to_fine_gives_the_dense_surface(voxel, saves):
 
 
 def test_the_surface_of_the_network_is_that_of_the_dense_lattice():
-    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.0017)
+    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.0017, stage="keypoints")
     hands = posed_hands(3, 4242)
     for k in range(3):
         field = reconstructor.field(hands.keypoints[k : k + 1].numpy(), ["right"])
@@ -67,7 +67,7 @@ def test_the_surface_of_the_network_is_that_of_the_dense_lattice():
 
 
 def test_both_hands_in_one_batch_are_what_each_is_alone():
-    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.003)
+    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.003, stage="keypoints")
     keypoints = posed_hands(2, 99).keypoints.numpy()
     keypoints[0] *= (-1, 1, 1)
     both = extract_surfaces(reconstructor.field(keypoints, ["left", "right"]), 0.003)
@@ -78,7 +78,7 @@ def test_both_hands_in_one_batch_are_what_each_is_alone():
 
 
 def test_chunks_bound_the_memory_and_change_nothing():
-    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.003)
+    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.003, stage="keypoints")
     field: PartField = reconstructor.field(posed_hands(1, 98).keypoints.numpy(), ["right"])
     points = torch.rand(3000, 3) * 0.2 - torch.tensor([0.18, 0.1, 0.1])
     hands = torch.zeros(3000, dtype=torch.int64)
@@ -122,7 +122,7 @@ def _sections(keypoints: torch.Tensor) -> torch.Tensor:
 
 def test_fingers_are_not_threads_when_joints_are_defined_elsewhere():
     """Other detectors put joints elsewhere along and beside the bones; every phalanx keeps its flesh all the same."""
-    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.0017)
+    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.0017, stage="keypoints")
     hands = posed_hands(8, 515)
     moved = jitter_keypoints(hands.keypoints, torch.Generator().manual_seed(2), noise=0.0, definition=1.0)
     field = reconstructor.field(moved.numpy(), ["right"] * 8)

@@ -130,10 +130,10 @@ def test_the_settings_reach_the_backend(addon, tmp_path: Path) -> None:
     settings.use_range, settings.frame_start, settings.frame_end, settings.step = True, 5, 20, 3
     settings.keypoints, settings.keypoints_file = "file", str(tmp_path / "k.json")
     settings.camera, settings.fov, settings.mirrored = "fov", 50.0, True
-    settings.refine = True
+    settings.refine = False
     said = properties.options_of(settings)
     assert said["frames"] == "5-20" and said["step"] == 3 and said["fov"] == 50.0
-    assert said["mirrored"] is True and said["stage"] == "refined"
+    assert said["mirrored"] is True and said["stage"] == "keypoints"
     assert said["keypoints"] == str(tmp_path / "k.json")
     settings.camera = "focal"
     assert properties.options_of(settings)["focal_px"] == 1200.0

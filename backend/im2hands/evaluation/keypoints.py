@@ -23,7 +23,7 @@ from ..datasets.scenes import Scene, SceneSet
 from ..frames import Frame
 from ..hands import MIDDLE_MCP, SIDES, WRIST, Camera, Side
 from ..keypoints import HandDetection, KeypointProvider, lift, make_provider
-from ..keypoints.confidence import WITHIN_M, Calibration, source_key, table_path
+from ..keypoints.confidence import LIFTED, WITHIN_M, Calibration, source_key, table_path
 from ..take import write_atomically
 
 FOUND = 0.5
@@ -134,7 +134,7 @@ def _judge(measured: Measured, scene: Scene, hands: Sequence[HandDetection]) -> 
     for side, hand in matched.items():
         gap = np.linalg.norm(hand.pixels - camera.project(present[side]), axis=1).mean()
         measured.picture_error.append(float(gap) / palm_pixels(present[side], camera))
-        key = source_key(hand.source, hand.way is not None)
+        key = source_key(hand.source, hand.way is not None) if hand.lifted is None else LIFTED
         measured.sources[key] = measured.sources.get(key, 0) + 1
         if hand.side != side:
             continue

@@ -15,8 +15,10 @@ from .kinematics import ANGLE_LIMITS, ANGLES, PARAMETERS, USUAL_STRETCH, HandPos
 # Standard deviations of what the fit holds on to.
 _PIXEL = 0.030  # palms; where a keypoint is seen
 _DIRECTION = 0.60  # of each bone's unit direction, against the provider's shape
-# The same where a network tells how sure it is: spreads times this, no less than a floor, palms and directions.
-_SPREAD, _SPREAD_FLOOR, _TOWARD = 1.4, 0.015, (0.08, 1.5)
+# The same where a network tells how sure it is: spreads times these, of places and directions, within bounds. Places
+# count more than they are sure: meshes are to lie over the picture.
+_PIXEL_SPREAD, _PIXEL_FLOOR = 0.5, 0.015
+_TOWARD_SPREAD, _TOWARD = 1.0, (0.08, 1.5)
 _STRETCH = 0.09  # natural logarithm; bone length against the usual one
 _WIDTH = 0.08
 _ANGLE = np.radians(45.0)  # joint angle against the usual one
@@ -54,9 +56,9 @@ def fit_hand(
     rays = (pixels - (camera.cx, camera.cy)) / (camera.fx, camera.fy) * mirror[:2]
     palm = palm_m / float(placed[:, 2].mean())
     if pixel_spread is not None and spread is not None:
-        sigma = palm * np.hypot(pixel_spread * _SPREAD, _SPREAD_FLOOR)
+        sigma = palm * np.hypot(pixel_spread * _PIXEL_SPREAD, _PIXEL_FLOOR)
         lengths = np.linalg.norm(shape[_ENDS] - shape[_STARTS], axis=1) / palm_m
-        both = np.hypot(spread[_ENDS], spread[_STARTS]) * _SPREAD / np.maximum(lengths, 0.15)
+        both = np.hypot(spread[_ENDS], spread[_STARTS]) * _TOWARD_SPREAD / np.maximum(lengths, 0.15)
         toward = np.clip(both, *_TOWARD)
     else:
         assert confidence is not None

@@ -30,6 +30,10 @@ _SHARED = {
 _BINS, _FEWEST = 16, 60
 
 
+LIFTED = "lifted"
+"""Name of the table of hands that the lifting network lifted, whatever found them: it says itself how sure it is."""
+
+
 def source_key(source: str, agreed: bool) -> str:
     """Name of a table: what found the hand, and whether the two-hand network saw it too."""
     return f"{source}+agreed" if agreed and source != "network" else source

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..hands import MIDDLE_MCP, SIDES, WRIST, Camera, HandKeypoints, Side, TwoHands
 from .anatomical_fit import fit_hand
-from .confidence import WITHIN_M, Calibration, bundled_calibration
+from .confidence import LIFTED, WITHIN_M, Calibration, bundled_calibration
 from .joint_definitions import SOURCES, to_own_definition
 from .provider import HandDetection, LiftedHand
 
@@ -138,7 +138,6 @@ def _lift_seen(
     if not all(np.isfinite(values).all() for values in arrays) or np.ptp(seen.pixels, axis=0).max() < 1.0:
         return None
     metric = (seen.shape - seen.shape.mean(axis=0)) * palm_m
-    # What is seen surely counts most for where the hand lies.
     rigid = place(metric, seen.pixels, camera)
     palm_px = palm_m * camera.fx / float(rigid[:, 2].mean())
     fitted = fit_hand(
@@ -147,7 +146,7 @@ def _lift_seen(
     if not np.isfinite(fitted).all() or fitted[:, 2].min() < MINIMUM_DEPTH_M:
         fitted = rigid
     within = 1 - np.exp(-WITHIN_M / (np.sqrt(3) * np.maximum(seen.spread, 1e-3) * palm_m))
-    confidence = calibration(np.clip(within, 0, 1), "lifted", False)
+    confidence = calibration(np.clip(within, 0, 1), LIFTED, False)
     return HandKeypoints(detection.side, fitted, seen.pixels, confidence, detection.score, detection.source)
 
 

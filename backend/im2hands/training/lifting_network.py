@@ -26,7 +26,7 @@ from .recipe import Recipe
 from .runner import Runner, scenes_of_step, stream, torch_stream
 
 _TERMS = ("shape", "places", "depth")
-_FIGURES = ("shape", "read_shape", "places", "read_places", "depth", "read_depth")
+_FIGURES = ("shape_error", "read_shape_error", "place_error", "read_place_error", "depth_error", "read_depth_error")
 _STANDARD = 4000  # samples whose mean and deviation standardise the input
 _FLOOR = 0.05  # of a deviation
 # Weights of the losses: a coordinate of each counts alike, and the depth as a keypoint does.
@@ -144,11 +144,11 @@ class LiftingTask:
         read = given.points.to(depth)
         way = given.hand[:, 2].to(depth)
         return {
-            "shape": error(rooted(made.shape), rooted(shape)),
-            "read_shape": error(rooted(read[..., 2:5]), rooted(shape)),
-            "places": error(made.places, places), "read_places": error(read[..., :2], places),
-            "depth": float((made.depth - depth)[known].abs().mean()),
-            "read_depth": float((way - depth)[known].abs().mean()),
+            "shape_error": error(rooted(made.shape), rooted(shape)),
+            "read_shape_error": error(rooted(read[..., 2:5]), rooted(shape)),
+            "place_error": error(made.places, places), "read_place_error": error(read[..., :2], places),
+            "depth_error": float((made.depth - depth)[known].abs().mean()),
+            "read_depth_error": float((way - depth)[known].abs().mean()),
         }  # fmt: skip
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:

@@ -120,8 +120,9 @@ def test_it_learns_depth_and_shape(tmp_path: Path) -> None:
     Runner(task, TINY, tmp_path, torch.device("cpu")).run(resume=False)
     task.model.eval()
     after = task.validate()
-    assert before["read_shape"] == after["read_shape"]
-    assert after["shape"] < 0.75 * after["read_shape"] and after["places"] < 0.85 * after["read_places"]
+    assert before["read_shape_error"] == after["read_shape_error"]
+    assert after["shape_error"] < 0.75 * after["read_shape_error"]
+    assert after["place_error"] < 0.85 * after["read_place_error"]
     assert (tmp_path / "lifting_network.safetensors").is_file()
     assert json.loads((tmp_path / "lifting_network.json").read_text())["licence"] == "Apache-2.0"
 

@@ -90,7 +90,7 @@ def _hand(side: Side) -> HandKeypoints:
 def test_reconstruction_with_compact_weights(written: tuple[Path, dict], stage: str) -> None:
     folder, _ = written
     device = torch.device("cpu")
-    own = load_reconstructor("bundled", device=device, voxel_m=0.005)
+    own = load_reconstructor("bundled", device=device, voxel_m=0.005, stage="keypoints")
     made = load_reconstructor(folder, device=device, voxel_m=0.005, stage=stage)
     names = {"image_encoder", f"{stage}_occupancy"}
     assert made.provenance["stage"] == stage and set(made.provenance["weights"]) == names
