@@ -236,10 +236,10 @@ def load_published_reconstructor(
     """A reconstructor from networks that see the picture; None if the folder holds none that can do the stage.
 
     Args:
-        weights: "bundled" or a folder. device: where to run. voxel_m: lattice spacing, metres. stage: "keypoints",
-            "initial", "refined", or None for the best there is. The initial stage takes ``initial_occupancy``, else the
-            one within ``refined_occupancy``, else ``halo_baseline``. fallback: see :class:`PublishedReconstructor`; with
-            one, ``halo_baseline`` does not count.
+        weights: "bundled" or a folder. device: where to run. voxel_m: lattice spacing, metres.
+        stage: "keypoints", "initial", "refined", or None for the best there is. The initial stage takes
+            ``initial_occupancy``, else the one within ``refined_occupancy``, else ``halo_baseline``; "keypoints" takes
+            the last alone. fallback: see :class:`PublishedReconstructor`; with one, ``halo_baseline`` does not count.
 
     Raises:
         WeightsError: no such folder, damaged weights. InputError: a voxel that is not possible.
