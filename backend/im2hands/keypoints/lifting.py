@@ -10,6 +10,7 @@ import numpy as np
 
 from ..hands import MIDDLE_MCP, SIDES, WRIST, Camera, HandKeypoints, Side, TwoHands
 from .anatomical_fit import fit_hand
+from .apart import move_apart
 from .confidence import LIFTED, WITHIN_M, Calibration, bundled_calibration
 from .joint_definitions import SOURCES, to_own_definition
 from .provider import HandDetection, LiftedHand
@@ -75,24 +76,27 @@ def _settle_depths(
     sized = float(right.positions[WRIST, 2] - left.positions[WRIST, 2])
     spread = np.sqrt(2) * _SIZE_SPREAD * 0.5 * float(left.positions[WRIST, 2] + right.positions[WRIST, 2])
     weights, values = [1 / spread**2], [sized]
-    told = [(s, detections[s].lifted, sign) for s, sign in (("left", 1.0), ("right", -1.0))]  # type: ignore[index]
-    if all(seen is not None and seen.depth is not None for _, seen, _ in told):
-        for _, seen, sign in told:
+    lifted = [detections[side].lifted for side in SIDES]
+    for side, sign, seen in zip(SIDES, (1.0, -1.0), lifted, strict=True):
+        # Both hands' words come from one network and one picture: they count as one and a half.
+        if all(hand is not None and hand.depth is not None for hand in lifted):
             assert seen is not None and seen.depth is not None and seen.depth_spread is not None
-            if np.isfinite(seen.depth) and abs(seen.depth) < _LONGEST_WAY:
-                # Both hands' words come from one network and one picture: they count as one and a half.
-                weights.append(0.75 / max(seen.depth_spread * palm_m * np.sqrt(2), 1e-4) ** 2)
-                values.append(sign * seen.depth * palm_m)
-        move = float(np.average(values, weights=weights)) - sized
-        return {"left": _moved(left, -move / 2), "right": _moved(right, move / 2)}
-    for side, sign in (("left", 1.0), ("right", -1.0)):
-        way = detections[side].way  # type: ignore[index]
-        if way is not None and np.isfinite(way.vector).all() and abs(way.vector[2]) < _LONGEST_WAY:
-            # Both hands' words come from one network and one picture: they count as one and a half.
-            weights.append(0.75 / max(float(way.spread[2]) * palm_m * np.sqrt(2), 1e-4) ** 2)
-            values.append(sign * float(way.vector[2]) * palm_m)
+            told, error = seen.depth, seen.depth_spread
+        elif (way := detections[side].way) is not None and np.isfinite(way.vector).all():
+            told, error = float(way.vector[2]), float(way.spread[2])
+        else:
+            continue
+        if np.isfinite(told) and abs(told) < _LONGEST_WAY:
+            weights.append(0.75 / max(error * palm_m * np.sqrt(2), 1e-4) ** 2)
+            values.append(sign * told * palm_m)
     move = float(np.average(values, weights=weights)) - sized
-    return {"left": _moved(left, -move / 2), "right": _moved(right, move / 2)}
+    left, right = _moved(left, -move / 2), _moved(right, move / 2)
+    apart = move_apart(left.positions, right.positions, palm_m, 1 / np.sqrt(sum(weights)))
+    return (
+        {"left": _moved(left, -apart / 2), "right": _moved(right, apart / 2)}
+        if apart
+        else {"left": left, "right": right}
+    )
 
 
 def _moved(hand: HandKeypoints, depth: float) -> HandKeypoints:
