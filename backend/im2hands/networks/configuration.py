@@ -76,7 +76,7 @@ class Configuration:
 PUBLISHED = Configuration()
 
 
-def compact(side: int = SIDE, channels: int = CHANNELS, skeletons: bool = True) -> Configuration:
+def compact(side: int = SIDE, channels: int = CHANNELS, skeletons: bool = False) -> Configuration:
     """The compact configuration, about a twentieth of the published one in size.
 
     Args:
