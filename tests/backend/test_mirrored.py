@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_a_note_of_the_provider_reaches_the_take(tmp_path: Path, run_job: Callab
     class Crowd(FakeProvider):
         def detect(self, frame: Frame, previous: object = ()) -> list[HandDetection]:
             left, right = super().detect(frame, ())
-            return [left, HandDetection(*list(vars(right).values())[:-1], note="There are more hands.")]
+            return [left, replace(right, note="There are more hands.")]
 
     path = write_picture(tmp_path / "crowd.png", picture())
     for _ in range(2):  # the second time from the cache of what was seen
