@@ -18,7 +18,7 @@ import trimesh
 from im2hands.errors import FrameError
 from im2hands.frames import Frame
 from im2hands.hands import Camera, HandKeypoints, Side, TwoHands
-from im2hands.job_parts import JobParts, ProviderNeeds, Refiner
+from im2hands.job_parts import JobParts, ProviderNeeds
 from im2hands.keypoints.provider import HandDetection
 from im2hands.options import ReconstructOptions
 from im2hands.reconstruction import HandMesh
@@ -158,10 +158,6 @@ class FakeParts(JobParts):
     def reconstructor(self, options: ReconstructOptions, device_name: str) -> FakeReconstructor:
         """The one given."""
         return self.reconstructor_made
-
-    def refiner(self, options: ReconstructOptions, device_name: str) -> Refiner | None:
-        """None."""
-        return None
 
     def provider(self, needs: ProviderNeeds) -> FakeProvider:
         """The one given."""

@@ -173,9 +173,7 @@ def test_a_hand_outside_the_picture_is_said() -> None:
 
 
 def test_weights_decide(folder: Path, tmp_path: Path) -> None:
-    assert load_keypoint_refiner("bundled", device=CPU) is not None
-    (tmp_path / "none").mkdir()
-    assert load_keypoint_refiner(tmp_path / "none", device=CPU) is None
+    assert load_keypoint_refiner("bundled", device=CPU) is None
     refiner = load_keypoint_refiner(folder, device=CPU)
     sha256 = json.loads((folder / "keypoint_refinement.json").read_text())["sha256"]
     assert refiner is not None and refiner.provenance == {"weights": {"keypoint_refinement": sha256}}
@@ -261,8 +259,7 @@ def test_resume_knows_what_was_refined_with_what(pictures: Path, run_job: Callab
     assert made(Parts(_refiner("2" * 64)), keypoint_refinement=False) == [3, 4, 5, 6]
     # A folder without the network and the flag are the same result.
     assert made(FakeParts()) == []
-    assert JobParts().refiner(ReconstructOptions(("a",), "b", keypoint_refinement=False), "cpu") is None
-    assert JobParts().refiner(ReconstructOptions(("a",), "b"), "cpu") is not None
+    assert JobParts().refiner(ReconstructOptions(("a",), "b"), "cpu") is None
 
 
 def test_the_frame_says_what_was_not_refined(pictures: Path, tmp_path: Path, run_job: Callable[..., Any]) -> None:

@@ -20,7 +20,7 @@ from ..keypoints.confidence import TABLE, table_path
 from ..published_reconstruction import stage_network
 from ..take import write_atomically
 from ..weights import BUNDLED, weights_folder
-from ..weights.compact import ALIGNED_OCCUPANCY, IMAGE_ENCODER, encoder_file
+from ..weights.compact import ALIGNED_OCCUPANCY, IMAGE_ENCODER
 from ..weights.layouts import KEYPOINT_REFINEMENT
 from ..weights.pair_judge import NAME as PAIR_JUDGE
 from ..weights.part_occupancy import NAME as PART_OCCUPANCY
@@ -107,9 +107,9 @@ def weights_entries(
     files |= {f"method {method}": method_files(method, weights) for method in methods}
     refiner = weights_folder(weights) / f"{KEYPOINT_REFINEMENT}.safetensors"
     if refines and refiner.is_file():
-        encoder = encoder_file(KEYPOINT_REFINEMENT, weights)
+        encoder = refiner.with_name(f"{IMAGE_ENCODER}.safetensors")
         files[REFINEMENT] = {KEYPOINT_REFINEMENT: refiner}
-        files[REFINEMENT] |= {encoder.stem: encoder} if encoder.is_file() else {}
+        files[REFINEMENT] |= {IMAGE_ENCODER: encoder} if encoder.is_file() else {}
     hashes = {path: sha256_of(path) for named in files.values() for path in named.values()}
     kept = {entry: named for entry, named in files.items() if named}
     return (

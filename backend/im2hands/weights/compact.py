@@ -1,6 +1,5 @@
 """Weights of the compact networks: one file a network, the image encoder they share in its own file.
 
-A network that was trained on another encoder than the others has it beside it under its own name (:func:`own_encoder`).
 Files are safetensors with the format, the network's name and its configuration in the metadata, and a card beside them.
 Large tensors are stored in half precision, but for the part decoders, whose geometry needs more.
 """
@@ -26,7 +25,7 @@ from ..networks.image_encoder import PictureEncoder
 from ..networks.initial_occupancy import InitialOccupancy
 from ..networks.part_decoder import IMAGE_FEATURES
 from ..take import write_atomically
-from . import BUNDLED, require_weights, weights_folder
+from . import BUNDLED, require_weights
 from .layouts import INITIAL_OCCUPANCY, KEYPOINT_REFINEMENT, REFINED_OCCUPANCY
 from .part_occupancy import FILE as PART_OCCUPANCY_FILE
 from .part_occupancy import load_part_occupancy, sha256_of
@@ -102,27 +101,16 @@ def _about(handle: Any) -> dict[str, Any]:
     return about if isinstance(about, dict) else {}
 
 
-def own_encoder(name: str) -> str:
-    """What the image encoder of network ``name`` alone is called, without the suffix."""
-    return f"{name}_encoder"
-
-
-def encoder_file(name: str, folder: str | Path) -> Path:
-    """The image encoder that network ``name`` of a folder looks through: its own one, else the shared one."""
-    own = weights_folder(folder) / f"{own_encoder(name)}.safetensors"
-    return own if own.is_file() else own.with_name(f"{IMAGE_ENCODER}.safetensors")
-
-
-def load_encoder(folder: str | Path, file: str = IMAGE_ENCODER) -> CompactEncoder:
-    """An image encoder of a folder, in evaluation mode: the shared one, or that of another name.
+def load_encoder(folder: str | Path) -> CompactEncoder:
+    """The shared image encoder of a folder, in evaluation mode.
 
     Raises:
         WeightsError: missing, damaged, or of another program.
     """
-    state, metadata = _load(IMAGE_ENCODER, folder, file)
+    state, metadata = _load(IMAGE_ENCODER, folder)
     configuration = _configuration(metadata, folder)
     encoder = CompactEncoder(configuration.side, configuration.channels, configuration.skeletons)
-    _fill(encoder, state, file, folder)
+    _fill(encoder, state, IMAGE_ENCODER, folder)
     return encoder.eval()
 
 
@@ -130,22 +118,20 @@ def load_compact(name: str, folder: str | Path, encoder: PictureEncoder | None =
     """A compact network with its weights, in evaluation mode.
 
     Args:
-        name: one of :data:`NETWORKS`. encoder: the shared one of the folder if it is loaded already
-            (:func:`load_encoder`): networks that share it need to encode a picture only once.
+        name: one of :data:`NETWORKS`. encoder: that of the folder if it is loaded already (:func:`load_encoder`):
+            networks that share it need to encode a picture only once.
 
     Raises:
         WeightsError: missing, damaged, of another network, or trained on another encoder than the folder's.
     """
     state, metadata = _load(name, folder)
     wanted = metadata.get("encoder_sha256", "")
-    file = encoder_file(name, folder).stem
-    if wanted != require_weights(file, folder, _HINT).sha256:
+    if wanted != require_weights(IMAGE_ENCODER, folder, _HINT).sha256:
         raise WeightsError(
             f"The weights {name} in {folder} were trained on another image encoder than the one beside them.", _HINT
         )
     configuration = _configuration(metadata, folder)
-    if encoder is None or file != IMAGE_ENCODER:
-        encoder = load_encoder(folder, file)
+    encoder = encoder or load_encoder(folder)
     network = build(name, configuration, encoder)
     whole = dict(state)
     for key, value in encoder.state_dict().items():
@@ -166,8 +152,8 @@ def build(name: str, configuration: Configuration, encoder: PictureEncoder | Non
     return cast(nn.Module, make[name](encoder))  # type: ignore[operator]
 
 
-def _load(name: str, folder: str | Path, file: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    path = require_weights(file or name, folder, _HINT).path
+def _load(name: str, folder: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    path = require_weights(name, folder, _HINT).path
     try:
         with safe_open(path, framework="pt") as handle:
             metadata = _about(handle)

@@ -14,7 +14,6 @@ from im2hands.cli import main
 from im2hands.errors import WeightsError
 from im2hands.frames import Frame
 from im2hands.hands import Camera, HandKeypoints, Side, TwoHands
-from im2hands.keypoint_refiner import load_keypoint_refiner
 from im2hands.networks.configuration import COMPACT, compact
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.refined_occupancy import RefinedOccupancy
@@ -23,8 +22,6 @@ from im2hands.weights import list_weights
 from im2hands.weights.compact import (
     NETWORKS,
     build,
-    encoder_file,
-    load_compact,
     load_encoder,
     save_encoder,
     save_network,
@@ -141,31 +138,3 @@ def test_an_unknown_configuration_is_told(tmp_path: Path) -> None:
     save_network("initial_occupancy", network, other, digest, tmp_path, {})
     with pytest.raises(WeightsError, match="do not fit"):
         load_network("initial_occupancy", tmp_path)
-
-
-def test_a_network_may_bring_an_encoder_of_its_own(tmp_path: Path) -> None:
-    """Two trainings in one folder: keypoint refinement looks through the encoder it was trained on, others through
-    theirs."""
-    seeing = compact(side=64, channels=16, skeletons=True)
-    first, second = tmp_path / "first", tmp_path / "second"
-    _write(first, names=("initial_occupancy",))
-    _write(second, seeing, seed=5, names=("keypoint_refinement",))
-    for suffix in (".json", ".safetensors"):
-        (first / f"keypoint_refinement{suffix}").write_bytes((second / f"keypoint_refinement{suffix}").read_bytes())
-    with pytest.raises(WeightsError, match="another image encoder"):
-        load_network("keypoint_refinement", first)
-    for suffix in (".json", ".safetensors"):
-        own = first / f"keypoint_refinement_encoder{suffix}"
-        own.write_bytes((second / f"image_encoder{suffix}").read_bytes())
-    assert encoder_file("keypoint_refinement", first).stem == "keypoint_refinement_encoder"
-    assert encoder_file("initial_occupancy", first).stem == "image_encoder"
-    network = load_network("keypoint_refinement", first)
-    own = load_encoder(second)
-    assert network.image_encoder.sees_keypoints  # type: ignore[union-attr]
-    image = torch.randn(1, 9, 64, 64, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        torch.testing.assert_close(network.image_encoder(image).dense[-1], own(image).dense[-1])  # type: ignore[operator]
-    shared = load_compact("keypoint_refinement", first, load_encoder(first))  # the shared one is not the one it wants
-    assert shared.image_encoder.sees_keypoints  # type: ignore[union-attr]
-    assert not load_network("initial_occupancy", first).image_encoder.sees_keypoints  # type: ignore[union-attr]
-    assert load_keypoint_refiner(first, device=torch.device("cpu")) is not None
