@@ -37,7 +37,6 @@ def main() -> None:
     from im2hands.camera_choice import CameraChoice
     from im2hands.devices import choose_device, usable_cores
     from im2hands.frames import Frame
-    from im2hands.keypoint_refiner import load_keypoint_refiner
     from im2hands.keypoints import DEFAULT_PALM_M, lift, make_provider
     from im2hands.pictures import PictureInfo, read_picture
     from im2hands.reconstruction import load_reconstructor
@@ -77,8 +76,6 @@ def main() -> None:
     voxel_m = arguments.voxel_mm / 1000
     reconstructor = load_reconstructor("bundled", device=device, voxel_m=voxel_m, stage="keypoints")
     refining = load_reconstructor("bundled", device=device, voxel_m=voxel_m)
-    refiner = load_keypoint_refiner("bundled", device=device)
-    assert refiner is not None  # it ships
     provider = make_provider("auto", video=False)
     image = read_picture(photo)
     frame = Frame(1, 0.0, image, photo.name, photo)
@@ -99,7 +96,6 @@ def main() -> None:
         "read picture": best(lambda: read_picture(photo), arguments.repeat),
         "keypoints": best(lambda: provider.detect(frame, ()), arguments.repeat),
         "placement": best(lambda: lift(seen, camera, DEFAULT_PALM_M), arguments.repeat),
-        "refinement": best(lambda: refiner.refine(frame, camera, hands), arguments.repeat),
         "surfaces": best(lambda: refining.reconstruct(frame, camera, hands), arguments.repeat),
     }
     from_keypoints = best(lambda: reconstructor.reconstruct(frame, camera, hands), arguments.repeat)

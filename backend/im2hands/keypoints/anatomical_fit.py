@@ -57,6 +57,7 @@ def fit_hand(
     palm = palm_m / float(placed[:, 2].mean())
     if pixel_spread is not None and spread is not None:
         sigma = palm * np.hypot(pixel_spread * _PIXEL_SPREAD, _PIXEL_FLOOR)
+        sigma[WRIST] /= _WRIST_TRUST
         lengths = np.linalg.norm(shape[_ENDS] - shape[_STARTS], axis=1) / palm_m
         both = np.hypot(spread[_ENDS], spread[_STARTS]) * _TOWARD_SPREAD / np.maximum(lengths, 0.15)
         toward = np.clip(both, *_TOWARD)

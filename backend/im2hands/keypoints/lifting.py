@@ -24,6 +24,9 @@ LARGEST_TURN = np.radians(30.0)
 
 # How far off the distance is that a hand's size tells: a share of the distance.
 _SIZE_SPREAD = 0.06
+_FOLLOWED = 0.2
+"""Palm lengths by which the lifting network moves a keypoint in the picture that is followed half way."""
+
 _LONGEST_WAY = 4.0
 """Palm lengths between two wrists in depth; what the two-hand network says of more is not used."""
 
@@ -142,16 +145,34 @@ def _lift_seen(
     if not all(np.isfinite(values).all() for values in arrays) or np.ptp(seen.pixels, axis=0).max() < 1.0:
         return None
     metric = (seen.shape - seen.shape.mean(axis=0)) * palm_m
-    rigid = place(metric, seen.pixels, camera)
+    pixels = _shown_pixels(detection, seen)
+    rigid = place(metric, pixels, camera)
     palm_px = palm_m * camera.fx / float(rigid[:, 2].mean())
-    fitted = fit_hand(
-        rigid, seen.pixels, None, camera, detection.side, palm_m, seen.pixel_spread / palm_px, seen.spread
-    )
+    fitted = fit_hand(rigid, pixels, None, camera, detection.side, palm_m, seen.pixel_spread / palm_px, seen.spread)
     if not np.isfinite(fitted).all() or fitted[:, 2].min() < MINIMUM_DEPTH_M:
         fitted = rigid
     within = 1 - np.exp(-WITHIN_M / (np.sqrt(3) * np.maximum(seen.spread, 1e-3) * palm_m))
     confidence = calibration(np.clip(within, 0, 1), LIFTED, False)
-    return HandKeypoints(detection.side, fitted, seen.pixels, confidence, detection.score, detection.source)
+    return HandKeypoints(detection.side, fitted, pixels, confidence, detection.score, detection.source)
+
+
+def _shown_pixels(detection: HandDetection, seen: LiftedHand) -> np.ndarray:
+    """(21, 2) pixels: as read where the lifting network would move a keypoint a little, as it says where by much.
+
+    It was trained on rendered hands. In photographs what is seen well is read better than it can tell.
+    """
+    read, shape = np.asarray(detection.pixels, np.float64), np.asarray(detection.shape, np.float64)
+    if not (np.isfinite(read).all() and np.isfinite(shape).all()):
+        return seen.pixels
+    if detection.source in SOURCES:
+        read, _ = to_own_definition(read, shape)
+    flat = seen.shape[:, :2] - seen.shape[:, :2].mean(axis=0)
+    extent = np.linalg.norm(seen.pixels - seen.pixels.mean(axis=0))
+    palm_px = float(extent) / max(float(np.linalg.norm(flat)), 1e-9)
+    move = seen.pixels - read
+    far = (np.linalg.norm(move, axis=1, keepdims=True) / max(palm_px, 1e-9)) ** 2
+    shown: np.ndarray = read + far / (far + _FOLLOWED**2) * move
+    return shown
 
 
 def place(shape: np.ndarray, pixels: np.ndarray, camera: Camera) -> np.ndarray:
