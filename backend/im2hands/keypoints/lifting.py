@@ -10,7 +10,6 @@ import numpy as np
 
 from ..hands import MIDDLE_MCP, SIDES, WRIST, Camera, HandKeypoints, Side, TwoHands
 from .anatomical_fit import fit_hand
-from .apart import move_apart
 from .confidence import LIFTED, WITHIN_M, Calibration, bundled_calibration
 from .joint_definitions import SOURCES, to_own_definition
 from .provider import HandDetection, LiftedHand
@@ -93,13 +92,7 @@ def _settle_depths(
             weights.append(0.75 / max(error * palm_m * np.sqrt(2), 1e-4) ** 2)
             values.append(sign * told * palm_m)
     move = float(np.average(values, weights=weights)) - sized
-    left, right = _moved(left, -move / 2), _moved(right, move / 2)
-    apart = move_apart(left.positions, right.positions, palm_m, 1 / np.sqrt(sum(weights)))
-    return (
-        {"left": _moved(left, -apart / 2), "right": _moved(right, apart / 2)}
-        if apart
-        else {"left": left, "right": right}
-    )
+    return {"left": _moved(left, -move / 2), "right": _moved(right, move / 2)}
 
 
 def _moved(hand: HandKeypoints, depth: float) -> HandKeypoints:

@@ -114,8 +114,8 @@ def test_what_it_tells_is_where_hands_are_put(seed: int) -> None:
     for side, other in (("left", "right"), ("right", "left")):
         wrong = rng.normal(0, 0.03, (21, 3))  # what MediaPipe reads no longer counts
         lifted = told_of(true[side], camera, true[other])
-        pixels = camera.project(true[side]) + rng.normal(0, 4, (21, 2))
-        detections.append(HandDetection(side, pixels, true[side] + wrong, np.ones(21), 0.9, "mediapipe", lifted=lifted))
+        pixels = camera.project(true[side]) + rng.normal(0, 1, (21, 2))
+        detections.append(HandDetection(side, pixels, true[side] + wrong, np.ones(21), 0.9, "network", lifted=lifted))
     hands = lift(detections, camera, float(np.mean(list(palm.values()))))
     assert hands.left is not None and hands.right is not None
     for side in SIDES:
@@ -131,6 +131,23 @@ def test_what_it_tells_is_where_hands_are_put(seed: int) -> None:
     assert farther.left is not None and farther.right is not None
     change = farther.right.positions[WRIST, 2] - farther.left.positions[WRIST, 2] - depth
     assert 0.05 < change < 0.11
+
+
+def test_keypoints_are_moved_in_the_picture_by_much_or_hardly() -> None:
+    """What is seen well was read well; what was read quite wrong goes where the network says."""
+    scene = make_scene(6)
+    k = scene.intrinsics.astype(float)
+    camera = Camera(k[0, 0], k[1, 1], k[0, 2], k[1, 2], *(int(v) for v in scene.size))
+    true = scene.keypoints[1].astype(float)
+    lifted = told_of(true, camera)
+    palm = np.linalg.norm(true[MIDDLE_MCP] - true[WRIST]) * k[0, 0] / true[:, 2].mean()
+    read = lifted.pixels.copy()
+    read[8] += (0.05 * palm, 0.0)
+    read[12] += (1.0 * palm, 0.0)
+    hand = lift([HandDetection("right", read, true, np.ones(21), 0.9, "network", lifted=lifted)], camera).right
+    assert hand is not None
+    left_over = np.linalg.norm(hand.pixels - lifted.pixels, axis=1) / palm
+    assert left_over[8] > 0.04 and left_over[12] < 0.1 and np.delete(left_over, [8, 12]).max() < 1e-6
 
 
 def test_sure_keypoints_are_more_confident() -> None:
