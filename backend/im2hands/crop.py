@@ -10,7 +10,6 @@ import numpy as np
 from .errors import FrameError
 from .frames import Frame
 from .hands import Camera, TwoHands
-from .skeleton_maps import skeleton_maps
 
 CROP_SIZE = 256
 """Pixels a side."""
@@ -39,16 +38,9 @@ class HandCrop:
     camera: Camera
     affine: np.ndarray
 
-    def network_input(self, keypoints: np.ndarray | None = None) -> np.ndarray:
-        """(3, 256, 256) float32 RGB, ImageNet-normalised (2.3).
-
-        With ``keypoints`` (2, 21, 3) of the left and the right hand, camera frame, metres, NaN for an absent one,
-        (9, 256, 256): their maps behind it, for an encoder that sees them (:mod:`im2hands.skeleton_maps`).
-        """
-        picture = normalised(self.image)
-        if keypoints is None:
-            return picture
-        return np.concatenate([picture, skeleton_maps(keypoints, self.camera.matrix, CROP_SIZE, CROP_SIZE)])
+    def network_input(self) -> np.ndarray:
+        """(3, 256, 256) float32 RGB, ImageNet-normalised (2.3)."""
+        return normalised(self.image)
 
 
 def normalised(image: np.ndarray) -> np.ndarray:

@@ -180,11 +180,6 @@ class TwoHands:
         """The hand of that side, or None."""
         return self.left if side == "left" else self.right
 
-    def positions(self) -> np.ndarray:
-        """(2, 21, 3) of the left and the right hand, NaN for an absent one."""
-        absent = np.full((KEYPOINT_COUNT, 3), np.nan)
-        return np.stack([absent if hand is None else hand.positions for hand in (self.left, self.right)])
-
     def present(self) -> list[HandKeypoints]:
         """The hands that are there, left first."""
         return [hand for hand in (self.left, self.right) if hand is not None]

@@ -25,7 +25,6 @@ from .hands import (
     TwoHands,
     check_keypoints,
 )
-from .networks.image_encoder import PictureEncoder
 from .networks.keypoint_refinement import place_keypoints, prepare_keypoints
 from .weights import weights_folder
 from .weights.layouts import KEYPOINT_REFINEMENT
@@ -74,9 +73,7 @@ class KeypointRefiner:
             crop = crop_hands(frame, camera, hands)
         except FrameError as error:
             return RefinedHands(hands, message=f"The keypoints are not refined: {error.message}")
-        encoder = getattr(self._network, "image_encoder", None)
-        shown = hands.positions() if isinstance(encoder, PictureEncoder) and encoder.sees_keypoints else None
-        image = torch.from_numpy(crop.network_input(shown))[None].to(self.device)
+        image = torch.from_numpy(crop.network_input())[None].to(self.device)
         placed = self._placed(image, torch.from_numpy(np.stack([hand.positions for hand in present]))[None])
         result, refined, messages = {}, [], []
         for hand, positions in zip(present, placed[0].numpy(), strict=True):

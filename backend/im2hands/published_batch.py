@@ -203,10 +203,7 @@ class _Batch:
         """The refined surfaces of the 2B hands; None where one has none, or needs a finer first lattice."""
         costs = self._single.costs
         with costs.stage("picture"):
-            shown = self._network.image_encoder.sees_keypoints
-            images = np.stack(
-                [frame.crop.network_input(frame.keypoints.numpy() if shown else None) for frame in self._frames]
-            )
+            images = np.stack([frame.crop.network_input() for frame in self._frames])
             features = self._network.encode(torch.from_numpy(images).to(self._device))
         with costs.stage("initial surface") as cost:
             initial, known, found = self._initial_surface(features)

@@ -164,8 +164,7 @@ class PublishedReconstructor:
         if frame is None:
             raise FrameError("These networks need the picture.", "Give the pictures that the keypoints belong to.")
         crop = crop_hands(frame, camera, hands)
-        shown = hands.positions() if network.image_encoder.sees_keypoints else None
-        image = torch.from_numpy(crop.network_input(shown))[None].to(self.device)
+        image = torch.from_numpy(crop.network_input())[None].to(self.device)
         features: PictureFeatures | None = None
         if isinstance(network, RefinedOccupancy):
             features = network.encode(image)
@@ -173,10 +172,10 @@ class PublishedReconstructor:
         else:
             own, initial = network, network.encode(image)
         matrix = torch.from_numpy(crop.camera.matrix)[None]
-        ready = [own.hand(side, initial, _one(bones, k), intrinsics=matrix) for k, side in enumerate(sides)]
+        shown = [own.hand(side, initial, _one(bones, k), intrinsics=matrix) for k, side in enumerate(sides)]
         # Where bones have a reach, few are asked anyway.
-        parts = [None if own.sizes.reach else hand for hand in ready]
-        return _Seen(sides, positions, bones, [_initial_logits(hand) for hand in ready], parts, features, crop)
+        parts = [None if own.sizes.reach else hand for hand in shown]
+        return _Seen(sides, positions, bones, [_initial_logits(hand) for hand in shown], parts, features, crop)
 
     def _refined(
         self, network: RefinedOccupancy, seen: _Seen, surfaces: Sequence[Surface], tracked: Sequence[TrackedHand]

@@ -10,12 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..skeleton_maps import CHANNELS as SKELETON_CHANNELS
 from .image_encoder import (
     DENSE_CHANNELS,
     HEATMAP_CHANNELS,
     MASK_CHANNELS,
-    SHAPE_NUMBERS,
     EncoderMaps,
     EncoderSizes,
     PictureEncoder,
@@ -115,17 +113,12 @@ class EfficientNetLite0(nn.Module):
             for module in (self._conv_stem, self._bn0, *self._blocks[:blocks]):
                 module.requires_grad_(False)
 
-    def forward(self, image: Tensor, joined: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(B, 3, H, W), (value - 127) / 128, to maps at 1/32, 1/16, 1/8 and 1/4 (320, 112, 40, 24 channels).
-
-        ``joined`` (B, 24, H / 4, W / 4) is added to the finest.
-        """
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(B, 3, H, W), (value - 127) / 128, to maps at 1/32, 1/16, 1/8 and 1/4 (320, 112, 40, 24 channels)."""
         x = functional.relu6(self._bn0(self._conv_stem(image)))
         maps = []
         for number, block in enumerate(self._blocks):
             x = block(x)
-            if joined is not None and number == _TAPS[-1]:
-                x = x + joined
             if number in _TAPS:
                 maps.append(x)
         return maps[3], maps[2], maps[1], maps[0]
@@ -155,68 +148,23 @@ class SkipDecoder(nn.Module):
         return results[0], results[1], results[2], results[3]
 
 
-class Skeletons(nn.Module):
-    """What the keypoints' maps (:mod:`im2hands.skeleton_maps`) add: where to look, and the shape of each hand.
-
-    The maps join the trunk at a quarter of the picture's size. Behind the decoders each hand's features are averaged
-    over where it is drawn; what that tells of its shape is added to the finest map there.
-
-    Args:
-        channels: of the decoders' maps. joined: of the trunk's map.
-    """
-
-    def __init__(self, channels: int, joined: int) -> None:
-        super().__init__()
-        self.first = _SameConv(SKELETON_CHANNELS, 24, 3, 2)
-        self.second = _SameConv(24, 48, 3, 2)
-        self.third = PointwiseConv(48, joined)
-        self.pooled = nn.Linear(channels, 2 * channels)
-        self.shape = nn.Linear(2 * channels, SHAPE_NUMBERS)
-        self.back = nn.Linear(2 * channels, channels)
-        for layer in (self.third, self.back):
-            nn.init.zeros_(layer.weight)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
-
-    def joined(self, maps: Tensor) -> Tensor:
-        """(B, 6, H, H) to what is added to the trunk's map, (B, joined, H / 4, H / 4)."""
-        return self.third(functional.relu(self.second(functional.relu(self.first(maps)))))
-
-    def shapes(self, features: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """The finest map with each hand's shape, and the shapes' numbers (B, 2, SHAPE_NUMBERS).
-
-        Args:
-            features: (B, channels, h, h). maps: (B, 6, H, H).
-        """
-        size = features.shape[-2:]
-        cover = functional.interpolate(maps[:, :: SKELETON_CHANNELS // 2], size=size, mode="area")
-        weights = cover / cover.sum((2, 3), keepdim=True).clamp_min(1e-3)
-        mean = torch.einsum("bchw,bnhw->bnc", features, weights.to(features.dtype))
-        code = functional.relu(self.pooled(mean))
-        told = torch.einsum("bnc,bnhw->bchw", self.back(code), cover.to(features.dtype))
-        return features + told, self.shape(code)
-
-
 class CompactEncoder(PictureEncoder):
-    """The small image encoder; takes what the published one takes, and skeleton maps behind it.
+    """The small image encoder; takes what the published one takes.
 
     Args:
-        side: pixels a side of the picture inside, a multiple of 32. channels: of the decoders' maps. skeletons: whether
-            the keypoints' maps have a say.
+        side: pixels a side of the picture inside, a multiple of 32. channels: of the decoders' maps.
     """
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, side: int = SIDE, channels: int = CHANNELS, skeletons: bool = False) -> None:
+    def __init__(self, side: int = SIDE, channels: int = CHANNELS) -> None:
         super().__init__()
         if side % 32:
             raise ValueError(f"the side must be a multiple of 32, not {side}")
         self.side = side
         self.sizes = EncoderSizes(channels, _TAP_CHANNELS[-1], side // 32, side // _STRIDE)
         self.trunk = EfficientNetLite0()
-        self.sees_keypoints = skeletons
-        self.skeletons = Skeletons(channels, _TAP_CHANNELS[-1]) if skeletons else None
         self.hms_decoder = SkipDecoder(channels, HEATMAP_CHANNELS)
         self.dp_decoder = SkipDecoder(channels, MASK_CHANNELS + DENSE_CHANNELS)
         deviation, mean = (torch.tensor(v)[:, None, None] * 255 for v in (_DEVIATION, _MEAN))
@@ -234,17 +182,9 @@ class CompactEncoder(PictureEncoder):
 
         Args:
             image: (B, 3, H, H), RGB, ImageNet-normalised (section 2.3); the whole crop, whatever its size in pixels.
-                Or (B, 9, H, H), with :func:`~im2hands.skeleton_maps.skeleton_maps` of the keypoints behind it.
         """
+        image = image * self.scale + self.shift
         if image.shape[-1] != self.side:
             image = functional.interpolate(image, (self.side, self.side), mode="bilinear", antialias=True)
-        picture, drawn = image[:, :3] * self.scale + self.shift, image[:, 3:]
-        if self.skeletons is None:
-            maps = self.trunk(picture)
-            return EncoderMaps(maps, self.hms_decoder(maps), self.dp_decoder(maps))
-        if not drawn.shape[1]:
-            drawn = image.new_zeros((len(image), SKELETON_CHANNELS, self.side, self.side))
-        maps = self.trunk(picture, self.skeletons.joined(drawn))
-        dense = self.dp_decoder(maps)
-        finest, shapes = self.skeletons.shapes(dense[-1], drawn)
-        return EncoderMaps(maps, self.hms_decoder(maps), (*dense[:-1], finest), shapes)
+        maps = self.trunk(image)
+        return EncoderMaps(maps, self.hms_decoder(maps), self.dp_decoder(maps))

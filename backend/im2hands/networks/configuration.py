@@ -21,8 +21,7 @@ class Configuration:
 
     Args:
         name: of the configuration. initial, refined, keypoints: of the three networks. side, channels: of the compact
-            encoder, which the three share; the published networks have an encoder each. skeletons: whether that encoder
-            is shown the keypoints too (:mod:`im2hands.skeleton_maps`).
+            encoder, which the three share; the published networks have an encoder each.
     """
 
     name: ConfigurationName = "published"
@@ -31,7 +30,6 @@ class Configuration:
     keypoints: KeypointSizes = field(default_factory=KeypointSizes)
     side: int = 256
     channels: int = 128
-    skeletons: bool = False
 
     @property
     def shared_encoder(self) -> bool:
@@ -40,7 +38,7 @@ class Configuration:
 
     def make_encoder(self) -> PictureEncoder | None:
         """A new shared encoder; None where every network has its own."""
-        return CompactEncoder(self.side, self.channels, self.skeletons) if self.shared_encoder else None
+        return CompactEncoder(self.side, self.channels) if self.shared_encoder else None
 
     def make_initial(self, encoder: PictureEncoder | None) -> InitialOccupancy:
         """A new initial occupancy network. encoder: the shared one, see :meth:`make_encoder`."""
@@ -76,12 +74,11 @@ class Configuration:
 PUBLISHED = Configuration()
 
 
-def compact(side: int = SIDE, channels: int = CHANNELS, skeletons: bool = False) -> Configuration:
+def compact(side: int = SIDE, channels: int = CHANNELS) -> Configuration:
     """The compact configuration, about a twentieth of the published one in size.
 
     Args:
         side: pixels a side of the picture inside the encoder, a multiple of 32. channels: of its decoders.
-        skeletons: whether the encoder is shown the keypoints.
 
     Raises:
         ValueError: another side.
@@ -97,7 +94,7 @@ def compact(side: int = SIDE, channels: int = CHANNELS, skeletons: bool = False)
     keypoints = KeypointSizes(
         tokens=(48, 48, 64, 64), image=64, grid=side // 32, map_size=side // 4, unit=100.0, residual=True, spare=False
     )
-    return Configuration("compact", initial, refined, keypoints, side, channels, skeletons)
+    return Configuration("compact", initial, refined, keypoints, side, channels)
 
 
 COMPACT = compact()

@@ -17,11 +17,6 @@ DECODER_CHANNELS = 128
 HEATMAP_CHANNELS = 42
 MASK_CHANNELS = 2
 DENSE_CHANNELS = 6
-SHAPE_NUMBERS = 42
-"""Of a hand: 20 weights of the hand model's basis, and the logarithms of the thickness of its 22 bones in units of
-:data:`THICKNESS_UNIT`."""
-
-THICKNESS_UNIT = 0.06
 _EXPANSION = 4
 _STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
 
@@ -47,25 +42,19 @@ class EncoderMaps(NamedTuple):
     Args:
         image: (B, 2048, 8, 8), (B, 1024, 16, 16), (B, 512, 32, 32), (B, 256, 64, 64).
         heatmap, dense: four maps each, 128 channels, of the two decoders.
-        shapes: (B, 2, SHAPE_NUMBERS), what an encoder that knows the keypoints makes of the hands' shapes.
     """
 
     image: tuple[Tensor, Tensor, Tensor, Tensor]
     heatmap: tuple[Tensor, Tensor, Tensor, Tensor]
     dense: tuple[Tensor, Tensor, Tensor, Tensor]
-    shapes: Tensor | None = None
 
 
 class EncoderHeads(NamedTuple):
-    """Outputs of the decoders' final layers, raw: (B, 42, H, H), (B, 2, H, H), (B, 6, H, H); published H is 64.
-
-    And ``shapes`` as in :class:`EncoderMaps`.
-    """
+    """Outputs of the decoders' final layers, raw: (B, 42, H, H), (B, 2, H, H), (B, 6, H, H); published H is 64."""
 
     heatmaps: Tensor
     masks: Tensor
     dense: Tensor
-    shapes: Tensor | None = None
 
 
 class Bottleneck(nn.Module):
@@ -156,9 +145,6 @@ class PictureEncoder(nn.Module):
     """What all image encoders have: two decoders, ``hms_decoder`` and ``dp_decoder``, with a head each."""
 
     sizes: EncoderSizes
-    sees_keypoints = False
-    """Whether its pictures may have the keypoints' maps behind them."""
-
     hms_decoder: nn.Module
     dp_decoder: nn.Module
 
@@ -166,7 +152,7 @@ class PictureEncoder(nn.Module):
         """What the decoders are trained for beside the hand networks: heat maps, masks and dense colours, raw."""
         dense = self.dp_decoder.final_layer(maps.dense[-1])  # type: ignore[operator]
         masks, colours = torch.split(dense, [MASK_CHANNELS, DENSE_CHANNELS], dim=1)
-        return EncoderHeads(self.hms_decoder.final_layer(maps.heatmap[-1]), masks, colours, maps.shapes)  # type: ignore[operator]
+        return EncoderHeads(self.hms_decoder.final_layer(maps.heatmap[-1]), masks, colours)  # type: ignore[operator]
 
 
 class ImageEncoder(PictureEncoder):

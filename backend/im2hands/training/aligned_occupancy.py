@@ -19,7 +19,7 @@ from .networks import save_further, trained_initial
 from .scene_batches import SceneBatchTensors
 
 NETWORK = "aligned-occupancy"
-COMPACT = replace(INITIAL_COMPACT, steps=3000, heatmap=0.0, mask=0.0, dense=0.0, shape=0.0)
+COMPACT = replace(INITIAL_COMPACT, steps=3000, heatmap=0.0, mask=0.0, dense=0.0)
 RECIPES = {"published": COMPACT, "compact": COMPACT}
 
 

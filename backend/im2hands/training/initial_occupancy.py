@@ -45,7 +45,7 @@ class InitialRecipe(Recipe):
             aids, which end at half of the steps and at 40 % of them. cut: whether the forearm is cut. encoder_rate,
             decoder_rate: factors on the learning rate of a pre-trained trunk and of part decoders. frozen_blocks: of
             the compact trunk, from the front; 0 trains all of it. heatmap, mask, dense: weights of the encoder's own
-            losses; shape: of its word on the hands' shapes, where it is shown the keypoints.
+            losses.
         start: "published": Xavier, then ``halo_baseline`` and ``intaghand_encoder`` of ``--start-from`` as far as they
             are there. "bundled": framework defaults, the public trunk, the bundled part decoders. "random":
             framework defaults. A folder with trained weights overrules it.
@@ -68,7 +68,6 @@ class InitialRecipe(Recipe):
     heatmap: float = 0.0
     mask: float = 0.0
     dense: float = 0.0
-    shape: float = 0.0
     start: Literal["published", "bundled", "random"] = "published"
 
 
@@ -79,7 +78,7 @@ COMPACT = InitialRecipe(
     steps=6000, batch=8, optimiser="adamw", learning_rate=1e-3, schedule="cosine", warmup=200, betas=(0.9, 0.99),
     weight_decay=1e-4, clip=5.0, ema=0.998, precision="auto", points=512, uniform=0.0, noise=0.004, definition=0.3,
     detected=0.5, augment=1.0, loss="logit", claim_weight=0.1, encoder_rate=0.3, decoder_rate=0.5, frozen_blocks=3,
-    heatmap=0.05, mask=0.2, dense=0.1, shape=0.2, start="bundled",
+    heatmap=0.05, mask=0.2, dense=0.1, start="bundled",
 )  # fmt: skip
 RECIPES = {"published": PUBLISHED, "compact": COMPACT}
 
@@ -107,14 +106,10 @@ class InitialTask:
             encoder.trunk.freeze(recipe.frozen_blocks)
         if recipe.heatmap or recipe.mask or recipe.dense:
             maps = encoder.sizes.finest
-        shapes = maps and configuration.skeletons
-        self.terms = (
-            "occupancy", *(("heatmap", "mask") if maps else ()), *(("dense",) if recipe.dense else ()),
-            *(("shape",) if shapes else ()),
-        )  # fmt: skip
+        self.terms = ("occupancy", *(("heatmap", "mask") if maps else ()), *(("dense",) if recipe.dense else ()))
         self._batches = BatchRecipe(
             configuration.side, recipe.points, recipe.uniform, recipe.noise, recipe.definition, recipe.detected,
-            recipe.augment, maps, recipe.dense > 0, recipe.cut, skeletons=configuration.skeletons,
+            recipe.augment, maps, recipe.dense > 0, recipe.cut,
         )  # fmt: skip
 
     def first(self, start: Path | None) -> InitialOccupancy:

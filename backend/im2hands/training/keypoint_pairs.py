@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..crop import HandCrop, crop_hands
+from ..crop import crop_hands, normalised
 from ..datasets.scenes import Scene, SceneSet
 from ..devices import exact_dtype
 from ..errors import FrameError, InputError
@@ -31,8 +31,7 @@ class KeypointPairs:
     """B pictures with the keypoints of both hands, ready for the network.
 
     Args:
-        image: (B, 3, 256, 256) float32, the crops, ImageNet-normalised, or (B, 9, 256, 256) with the keypoints' maps
-            (:mod:`im2hands.skeleton_maps`). relative: (B, 2, 21, 3) float64, what was
+        image: (B, 3, 256, 256) float32, the crops, ImageNet-normalised. relative: (B, 2, 21, 3) float64, what was
             detected, see :class:`~im2hands.networks.keypoint_refinement.PreparedKeypoints`. target: the same of the
             true keypoints, relative to their own left middle MCP (specification 8).
     """
@@ -63,7 +62,7 @@ def scenes_with_two_hands(scenes: SceneSet) -> np.ndarray:
 
 def make_pairs(
     scenes: Sequence[Scene], detector: Detector, *, take_detected: np.ndarray | None = None,
-    change: PictureChange = lambda picture: picture, skeletons: bool = False,
+    change: PictureChange = lambda picture: picture,
 ) -> KeypointPairs:  # fmt: skip
     """Detected and true keypoints of scenes that have both hands.
 
@@ -73,8 +72,7 @@ def make_pairs(
 
     Args:
         detector: draws the errors; called once, for all hands. take_detected: (B, 2) bool, whether to take what was
-            found; None: always. change: of the crops. skeletons: whether the pictures have the maps of the detected
-            keypoints behind them.
+            found; None: always. change: of the crops.
     """
     truth = np.stack([scene.keypoints for scene in scenes]).astype(np.float64)
     visible = np.stack([scene.visible for scene in scenes]).astype(np.float64)
@@ -86,22 +84,19 @@ def make_pairs(
             found = None if scene.detected is None else scene.detected[hand].astype(np.float64)
             if found is not None and np.isfinite(found).all() and (take_detected is None or take_detected[row, hand]):
                 given[row, hand] = aligned(found, truth[row, hand])
-    crops = [_crop(*pair) for pair in zip(scenes, given, truth, strict=True)]
-    crops = [replace(crop, image=change(crop.image)) for crop in crops]
-    shown = given if skeletons else [None] * len(crops)
-    image = np.stack([crop.network_input(points) for crop, points in zip(crops, shown, strict=True)])
+    image = np.stack([normalised(change(_crop(*pair))) for pair in zip(scenes, given, truth, strict=True)])
     relative, target = (_prepared(torch.from_numpy(keypoints)) for keypoints in (given, truth))
     return KeypointPairs(torch.from_numpy(image), relative, target)
 
 
-def _crop(scene: Scene, given: np.ndarray, truth: np.ndarray) -> HandCrop:
+def _crop(scene: Scene, given: np.ndarray, truth: np.ndarray) -> np.ndarray:
     fx, fy, cx, cy = (float(value) for value in scene.intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]])
     width, height = (int(value) for value in scene.size)
     camera, frame = Camera(fx, fy, cx, cy, width, height), Frame(1, 0.0, scene.image(), "scene")
     try:
-        return crop_hands(frame, camera, _hands(given))
+        return crop_hands(frame, camera, _hands(given)).image
     except FrameError:  # detected so wrong that it lies outside the picture: a frame that would fail
-        return crop_hands(frame, camera, _hands(truth))
+        return crop_hands(frame, camera, _hands(truth)).image
 
 
 def _hands(keypoints: np.ndarray) -> TwoHands:

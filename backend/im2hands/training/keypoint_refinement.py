@@ -158,9 +158,7 @@ class KeypointTask:
 
         take = rng.random((len(rows), 2)) < recipe.detected
         change = partial(augment, rng=rng, strength=recipe.augment)
-        scenes = [self.scenes.scene(int(row)) for row in rows]
-        skeletons = self.configuration.skeletons
-        return make_pairs(scenes, detector, take_detected=take, change=change, skeletons=skeletons)
+        return make_pairs([self.scenes.scene(int(row)) for row in rows], detector, take_detected=take, change=change)
 
     def _refined(self, batch: KeypointPairs) -> Tensor:
         """The network's output, (B, 2, 21, 3) float32 millimetres."""

@@ -20,7 +20,7 @@ from ..crop import CROP_SIZE
 from ..datasets.scene_points import scene_hands
 from ..datasets.scenes import LEFT, RIGHT, Scene
 from ..hands import KEYPOINT_COUNT, SIDES
-from ..networks.image_encoder import THICKNESS_UNIT, EncoderHeads
+from ..networks.image_encoder import EncoderHeads
 from ..synthesis.hand_model import HAND_FILE
 
 SPREAD = 1.0
@@ -36,14 +36,12 @@ class PictureTargets:
         masks: (B, 2, H, H) float32, the share of each pixel that shows the left and the right hand.
         colours: (B, 6, H, H) float32, place on the model's rest hand (0 to 1) seen in the middle of a pixel; NaN where
             none is known. None if not wanted.
-        shapes: (B, 2, SHAPE_NUMBERS) float32, of the hands, NaN for absent ones.
     """
 
     places: Tensor
     seen: Tensor
     masks: Tensor
     colours: Tensor | None
-    shapes: Tensor
 
 
 def picture_targets(scenes: Sequence[Scene], size: int, *, dense: bool) -> PictureTargets:
@@ -64,14 +62,7 @@ def picture_targets(scenes: Sequence[Scene], size: int, *, dense: bool) -> Pictu
         torch.from_numpy(np.stack(seen)),
         torch.from_numpy(np.stack(masks)),
         torch.from_numpy(np.stack(colours)) if dense else None,
-        torch.from_numpy(np.stack([_shapes(scene) for scene in scenes])).float(),
     )
-
-
-def _shapes(scene: Scene) -> np.ndarray:
-    """(2, SHAPE_NUMBERS) of a scene's hands, NaN for absent ones."""
-    numbers = np.concatenate([scene.components, np.log(scene.thickness) / THICKNESS_UNIT], axis=1)
-    return np.where(scene.present[:, None], numbers, np.nan)
 
 
 def _map_pixels(points: np.ndarray, scene: Scene, size: int) -> np.ndarray:
@@ -106,8 +97,7 @@ def _colours(scene: Scene, masks: np.ndarray, size: int) -> np.ndarray:
 
 
 def picture_losses(heads: EncoderHeads, targets: PictureTargets) -> dict[str, Tensor]:
-    """Losses of the encoder's heads: ``heatmap``, ``mask``, ``dense`` if there are dense targets, ``shape`` if there is
-    such a head."""
+    """Losses of the encoder's heads: ``heatmap``, ``mask``, and ``dense`` if there are dense targets."""
     losses = {
         "heatmap": _heatmap_loss(heads.heatmaps.float(), targets),
         "mask": functional.binary_cross_entropy_with_logits(heads.masks.float(), targets.masks),
@@ -116,10 +106,6 @@ def picture_losses(heads: EncoderHeads, targets: PictureTargets) -> dict[str, Te
         known = torch.isfinite(targets.colours)
         wrong = (torch.sigmoid(heads.dense.float()) - targets.colours.nan_to_num()).abs() * known
         losses["dense"] = wrong.sum() / known.sum().clamp_min(1)
-    if heads.shapes is not None:
-        given = torch.isfinite(targets.shapes)
-        wrong = functional.smooth_l1_loss(heads.shapes.float(), targets.shapes.nan_to_num(), reduction="none") * given
-        losses["shape"] = wrong.sum() / given.sum().clamp_min(1)
     return losses
 
 

@@ -3,9 +3,8 @@
 A file names what it starts from and what it changes::
 
     base = "compact"                 # or "published"
-    [network]                        # compact only: side and channels of the image encoder, whether it sees keypoints
+    [network]                        # compact only: side and channels of the image encoder
     side = 160
-    skeletons = true
     [recipe]                         # fields of the recipe, for every network
     batch = 16
     [recipe.initial-occupancy]       # and for one of them
@@ -123,9 +122,8 @@ def _read(path: Path) -> dict[str, Any]:
 def _sizes(config: str, base: str, network: dict[str, Any]) -> Configuration:
     if not network:
         return configuration(base)
-    if base != "compact" or not set(network) <= {"side", "channels", "skeletons"}:
-        hint = "A compact network takes side, channels and skeletons."
-        raise InputError(f"{config}: [network] cannot be used so.", hint)
+    if base != "compact" or not set(network) <= {"side", "channels"}:
+        raise InputError(f"{config}: [network] cannot be used so.", "A compact network takes side and channels.")
     try:
         return compact(**network)
     except (TypeError, ValueError) as error:

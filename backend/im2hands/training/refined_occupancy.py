@@ -101,7 +101,6 @@ class RefinedTask:
         self._batches = BatchRecipe(
             configuration.side, recipe.points, recipe.uniform, recipe.noise, recipe.definition, recipe.detected,
             recipe.augment, cut=recipe.cut, surface=configuration.refined.anchor_count,
-            skeletons=configuration.skeletons,
         )  # fmt: skip
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:

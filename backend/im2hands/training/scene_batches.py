@@ -19,7 +19,6 @@ from ..datasets.scenes import Scene, SceneSet
 from ..errors import InputError
 from ..hands import SIDES, Side
 from ..mise import BOX
-from ..skeleton_maps import skeleton_maps
 from .augmentation import augment
 from .picture_targets import PictureTargets, picture_targets
 from .runner import stream, torch_stream
@@ -40,8 +39,7 @@ class BatchRecipe:
             :func:`.part_occupancy.jitter_keypoints`. detected: how often a hand gets the keypoints a detector found,
             where the set has them. augment: strength, see :func:`.augmentation.augment`. maps: pixels a side of the
             targets of the image encoder; 0 for none. dense: whether those have dense colours. cut: whether the
-            forearm is cut. surface: points a hand that lie close to its surface, for anchors. skeletons: whether the
-            pictures have the maps of the given keypoints behind them.
+            forearm is cut. surface: points a hand that lie close to its surface, for anchors.
     """
 
     side: int
@@ -56,7 +54,6 @@ class BatchRecipe:
     cut: bool = True
     surface: int = 0
     box_only: bool = False
-    skeletons: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,8 +79,7 @@ class SceneBatchTensors:
     """A batch.
 
     Args:
-        image: (B, 3, side, side) float32, normalised as the networks take it, or (B, 9, side, side) with the keypoints'
-            maps (:mod:`im2hands.skeleton_maps`). intrinsics: (B, 3, 3) float32 of the
+        image: (B, 3, side, side) float32, normalised as the networks take it. intrinsics: (B, 3, 3) float32 of the
             256 x 256 crop. present: (B, 2) bool. keypoints: (B, 2, 21, 3) float64, what the networks are given, camera
             frame, metres. exact: the true ones. hands: per side. targets: of the image encoder, if wanted.
     """
@@ -165,13 +161,6 @@ def make_batch(
     hands = {side: _samples(chosen, k, side, exact, keypoints, present, recipe, rng) for k, side in enumerate(SIDES)}
     targets = picture_targets(chosen, recipe.maps, dense=recipe.dense) if recipe.maps else None
     images = np.stack([normalised(_picture(scene, recipe, rng)) for scene in chosen])
-    if recipe.skeletons:
-        shown = torch.where(present[..., None, None], keypoints, torch.nan).numpy()
-        drawn = [
-            skeleton_maps(points, scene.intrinsics, CROP_SIZE, recipe.side)
-            for points, scene in zip(shown, chosen, strict=True)
-        ]
-        images = np.concatenate([images, np.stack(drawn)], axis=1)
     intrinsics = torch.from_numpy(np.stack([scene.intrinsics for scene in chosen]))
     return SceneBatchTensors(torch.from_numpy(images), intrinsics, present, keypoints, exact, hands, targets)
 

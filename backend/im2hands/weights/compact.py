@@ -109,7 +109,7 @@ def load_encoder(folder: str | Path) -> CompactEncoder:
     """
     state, metadata = _load(IMAGE_ENCODER, folder)
     configuration = _configuration(metadata, folder)
-    encoder = CompactEncoder(configuration.side, configuration.channels, configuration.skeletons)
+    encoder = CompactEncoder(configuration.side, configuration.channels)
     _fill(encoder, state, IMAGE_ENCODER, folder)
     return encoder.eval()
 

@@ -13,7 +13,6 @@ base = "compact"
 [network]
 side = 64
 channels = 16
-skeletons = true
 [recipe]
 batch = 2
 steps = 12
