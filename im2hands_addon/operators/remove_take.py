@@ -3,8 +3,8 @@
 import bpy
 
 from .. import api
-from ..errors import AddonError
 from ..scene.tree import take_named
+from .reporting import finished
 
 
 class Im2HandsRemoveTake(bpy.types.Operator):
@@ -18,9 +18,4 @@ class Im2HandsRemoveTake(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Delete it."""
-        try:
-            api.remove_take(take_named(self.take, context.scene))
-        except AddonError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
+        return finished(self, lambda: api.remove_take(take_named(self.take, context.scene)))

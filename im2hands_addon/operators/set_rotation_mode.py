@@ -3,9 +3,9 @@
 import bpy
 
 from .. import api
-from ..errors import AddonError
 from ..scene.rotation_modes import MODES
 from ..scene.tree import take_named
+from .reporting import finished
 
 
 class Im2HandsSetRotationMode(bpy.types.Operator):
@@ -23,9 +23,4 @@ class Im2HandsSetRotationMode(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Turn them."""
-        try:
-            api.set_rotation_mode(take_named(self.take, context.scene), self.mode)
-        except AddonError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
+        return finished(self, lambda: api.set_rotation_mode(take_named(self.take, context.scene), self.mode))

@@ -3,8 +3,8 @@
 import bpy
 
 from .. import api
-from ..errors import AddonError
 from ..scene.tree import take_named
+from .reporting import finished
 
 
 class Im2HandsShowFootage(bpy.types.Operator):
@@ -19,9 +19,4 @@ class Im2HandsShowFootage(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Show them here or there."""
-        try:
-            api.show_footage(take_named(self.take, context.scene), self.shown)
-        except AddonError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
+        return finished(self, lambda: api.show_footage(take_named(self.take, context.scene), self.shown))

@@ -7,17 +7,12 @@ the number of threads: thousandths of a millimetre of Chamfer distance.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from functools import cache
+from functools import cache, partial
 from multiprocessing.util import Finalize
 
-from ..errors import EnvironmentError_
+from ..worker_pool import in_processes
 from .table_clips import ClipResult
 from .table_rows import Result
 from .table_tools import Job, Plan, Tools
@@ -40,37 +35,10 @@ def work(plan: Plan, jobs: Sequence[Job], workers: int, done: Callable[[], None]
                 yield from tools.measure(job)
                 done()
         return
-    # A forked process would inherit what CUDA and libigl's threads have set up.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), context, _begin) as pool:
-        waiting: list[Future[list[Measured]]] = []
-        try:
-            for job in jobs:
-                waiting.append(pool.submit(_measure, plan, job))
-                if len(waiting) > 2 * workers:
-                    yield from waiting.pop(0).result()
-                    done()
-            while waiting:
-                yield from waiting.pop(0).result()
-                done()
-        except BrokenProcessPool as error:
-            raise EnvironmentError_(
-                "A worker was ended from outside, perhaps for want of memory.",
-                "Use fewer --workers; the same command goes on with what is measured.",
-            ) from error
-        except BaseException:
-            for future in waiting:
-                future.cancel()
-            raise
-
-
-def _begin() -> None:
-    """In a worker: one thread, and no interrupts of its own."""
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["IGL_NUM_THREADS"] = "1"
-    torch.set_num_threads(1)
+    advice = "Use fewer --workers; the same command goes on with what is measured."
+    for measured in in_processes(partial(_measure, plan), jobs, workers, advice):
+        yield from measured
+        done()
 
 
 @cache

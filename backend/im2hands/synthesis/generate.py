@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +17,8 @@ import torch
 from .. import __version__
 from ..datasets.scenes import SET_FILE, SceneSet, SceneWriter, SetInfo, encode_labels, encode_picture, read_info
 from ..datasets.scenes import Scene as StoredScene
-from ..errors import EnvironmentError_, InputError
+from ..errors import InputError
+from ..worker_pool import in_processes
 from .cameras import LONGEST, Jitter, View, aim, crop_camera
 from .choices import KINDS, RENDERERS, Kind
 from .clips import CLIP, ClipMaker
@@ -356,34 +352,7 @@ def _run(settings: Settings, blocks: list[tuple[int, int]], workers: int) -> Ite
         finally:
             torch.set_num_threads(threads)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(blocks)), context, _begin) as pool:
-        waiting = []
-        rest = iter(blocks)
-        try:
-            for block in rest:
-                waiting.append(pool.submit(_block, settings, *block))
-                # A few blocks ahead of the writer are enough, and finished ones take memory.
-                if len(waiting) > 2 * workers:
-                    yield waiting.pop(0).result()
-            while waiting:
-                yield waiting.pop(0).result()
-        except BrokenProcessPool as error:
-            raise EnvironmentError_(
-                "A worker was ended from outside, perhaps for want of memory.",
-                "Use fewer --workers, and go on with --resume.",
-            ) from error
-        except BaseException:
-            for future in waiting:
-                future.cancel()
-            raise
-
-
-def _begin() -> None:
-    """In a worker: one thread, and no interrupts of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["IGL_NUM_THREADS"] = "1"
-    torch.set_num_threads(1)
+    yield from in_processes(partial(_block, settings), blocks, workers, "Use fewer --workers, and go on with --resume.")
 
 
 @cache
@@ -394,5 +363,5 @@ def _maker(settings: Settings) -> BlockMaker:
     return maker
 
 
-def _block(settings: Settings, number: int, count: int) -> tuple[list[StoredScene], Report]:
-    return _maker(settings).block(number, count)
+def _block(settings: Settings, block: tuple[int, int]) -> tuple[list[StoredScene], Report]:
+    return _maker(settings).block(*block)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from ..datasets.scenes import SceneSet
 from ..networks.configuration import Configuration
-from .recipe import CONFIGURATIONS, AnyRecipe, load_recipe
+from .recipe import CONFIGURATIONS, AnyRecipe, Recipe, load_recipe
 from .runner import Runner, Task
 
 
@@ -29,6 +30,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--precision", choices=("auto", "float32", "bfloat16"), help="of the network's arithmetic")
     add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 leaves it to PyTorch")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser, recipe: Recipe, counted: str) -> None:
+    """The options of trainings that take several sets and have one recipe; see :func:`changed`.
+
+    Args:
+        recipe: gives the defaults. counted: what a batch consists of.
+    """
+    add = parser.add_argument
+    add("--data", type=Path, nargs="+", required=True, metavar="SET", help="scene sets: whole pictures and crops")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder for checkpoints, logs and the weights")
+    add("--resume", action="store_true", help="take up the run in the output folder")
+    add("--start-from", type=Path, metavar="DIR", help="folder of weights to begin with")
+    add("--steps", type=int, default=recipe.steps, metavar="N")
+    add("--batch", type=int, default=recipe.batch, metavar="N", help=f"{counted} a step")
+    add("--learning-rate", type=float, default=recipe.learning_rate)
+    add("--held-out", type=int, default=recipe.held_out, metavar="N", help="scenes of each set only validated on")
+    add("--seed", type=int, default=recipe.seed, metavar="N")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 leaves it to PyTorch")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+
+
+def changed(recipe: AnyRecipe, arguments: argparse.Namespace) -> AnyRecipe:
+    """The recipe with the fields that the command line names."""
+    given = {field.name: getattr(arguments, field.name) for field in fields(recipe) if field.name in arguments}
+    return replace(recipe, **given)
 
 
 MakeTask = Callable[[Configuration, AnyRecipe, SceneSet, Path | None, torch.device], Task[Any]]

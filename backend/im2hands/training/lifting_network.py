@@ -20,6 +20,7 @@ from ..networks.lifting_network import Lifted, LiftingInput, LiftingNetwork, lif
 from ..weights.lifting_network import FILE, NAME, load_lifting_network, save_lifting_network
 from ..weights.part_occupancy import sha256_of
 from ..weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
+from . import command
 from .lifting_samples import LiftingSamples, gather, load_samples
 from .pair_judge import chosen_rows
 from .recipe import Recipe
@@ -218,23 +219,13 @@ def _noisy(batch: LiftingBatch, recipe: LiftingRecipe, generator: torch.Generato
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``im2hands train lifting-network``."""
+    command.add_run_arguments(parser, RECIPE, "hands")
     add = parser.add_argument
-    add("--data", type=Path, nargs="+", required=True, metavar="SET", help="scene sets: whole pictures and crops")
-    add("--output", type=Path, required=True, metavar="DIR", help="folder for what was read, and for the weights")
     add("--read", type=Path, metavar="DIR", help="folder of what was read, shared by runs (default: OUTPUT/read)")
     add("--weights", type=Path, default=BUNDLED_FILE, metavar="FILE", help="the two-hand network's")
     text = "the last N scenes of a set, or those from A to before B; once for all sets or once each (default: all)"
-    add("--scenes", nargs="+", default=["0:"], metavar="N|A:B", help=text)
+    add("--scenes", nargs="+", metavar="N|A:B", help=text)
     add("--readings", type=int, default=1, metavar="N", help="how often each scene is read, near other crops")
-    add("--held-out", type=int, default=RECIPE.held_out, metavar="N", help="scenes of each set only validated on")
-    add("--resume", action="store_true", help="take up the run in the output folder")
-    add("--start-from", type=Path, metavar="DIR", help="folder of weights to begin with")
-    add("--steps", type=int, default=RECIPE.steps, metavar="N")
-    add("--batch", type=int, default=RECIPE.batch, metavar="N", help="hands a step")
-    add("--learning-rate", type=float, default=RECIPE.learning_rate)
-    add("--seed", type=int, default=RECIPE.seed, metavar="N")
-    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 leaves it to the machine")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -243,12 +234,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    recipe = LiftingRecipe(
-        **{
-            **asdict(RECIPE), "steps": arguments.steps, "batch": arguments.batch, "seed": arguments.seed,
-            "learning_rate": arguments.learning_rate, "held_out": arguments.held_out,
-        }
-    )  # fmt: skip
+    recipe = command.changed(RECIPE, arguments)
     device = choose_device(arguments.device)
     sets = [SceneSet(folder) for folder in arguments.data]
     trained, held = _read(sets, arguments)
@@ -264,8 +250,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _read(sets: Sequence[SceneSet], arguments: argparse.Namespace) -> tuple[LiftingSamples, LiftingSamples]:
     """The hands of the sets' scenes: to train on, and those of the last scenes of each."""
-    words = [f"0:{len(data)}" for data in sets] if arguments.scenes == ["0:"] else arguments.scenes
-    rows = chosen_rows(words, [len(data) for data in sets])
+    counts = [len(data) for data in sets]
+    rows = chosen_rows(arguments.scenes, counts) if arguments.scenes else [range(count) for count in counts]
     folder = arguments.read or arguments.output / "read"
     model = load_two_hand_network(arguments.weights)
     network = LandmarkNetwork(workers=arguments.threads or None)

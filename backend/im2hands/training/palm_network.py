@@ -16,6 +16,7 @@ from ..datasets.scenes import SceneSet
 from ..errors import InputError
 from ..networks.palm_network import PalmNetwork
 from ..weights.two_hand_network import FILE, NAME, load_two_hand_network, save_two_hand_network
+from . import command
 from .networks import public_trunk
 from .palm_loss import PalmBatch, make_batch, palm_losses, run_network
 from .palm_samples import make_sample
@@ -167,20 +168,10 @@ def _figures(model: PalmNetwork, batch: PalmBatch) -> dict[str, list[float]]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``im2hands train two-hand-network``."""
-    add = parser.add_argument
-    add("--data", type=Path, nargs="+", required=True, metavar="SET", help="scene sets: whole pictures and crops")
-    add("--output", type=Path, required=True, metavar="DIR", help="folder for checkpoints, logs and the weights")
-    add("--resume", action="store_true", help="take up the run in the output folder")
-    add("--start-from", type=Path, metavar="DIR", help="folder of weights to begin with")
-    add("--steps", type=int, default=RECIPE.steps, metavar="N")
-    add("--batch", type=int, default=RECIPE.batch, metavar="N", help="pictures a step")
-    add("--learning-rate", type=float, default=RECIPE.learning_rate)
-    add("--frozen", type=int, default=RECIPE.frozen_blocks, metavar="N", help="first blocks that are not trained")
-    add("--held-out", type=int, default=RECIPE.held_out, metavar="N", help="scenes of each set only validated on")
+    command.add_run_arguments(parser, RECIPE, "pictures")
+    add, text = parser.add_argument, "first blocks that are not trained"
+    add("--frozen", dest="frozen_blocks", type=int, default=RECIPE.frozen_blocks, metavar="N", help=text)
     add("--easy-steps", type=int, default=RECIPE.easy_steps, metavar="N", help="steps with easy scenes only")
-    add("--seed", type=int, default=RECIPE.seed, metavar="N")
-    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 leaves it to PyTorch")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -189,13 +180,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    recipe = PalmRecipe(
-        **{
-            **asdict(RECIPE), "steps": arguments.steps, "batch": arguments.batch, "seed": arguments.seed,
-            "learning_rate": arguments.learning_rate, "frozen_blocks": arguments.frozen, "held_out": arguments.held_out,
-            "easy_steps": arguments.easy_steps,
-        }
-    )  # fmt: skip
+    recipe = command.changed(RECIPE, arguments)
     device = choose_device(arguments.device)
     sets = [SceneSet(folder) for folder in arguments.data]
     torch.manual_seed(recipe.seed)

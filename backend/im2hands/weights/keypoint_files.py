@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import WeightsError
 from . import BUNDLED
 from .part_occupancy import sha256_of
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Network = TypeVar("Network", bound="nn.Module")
+
+_COUNTER = "num_batches_tracked"  # of normalisation: nothing in use depends on it
 _AGAIN = "Install im2hands again, or use --keypoints mediapipe."
 
 
@@ -51,6 +58,49 @@ def read_tensors(path: Path, form: str, framework: str) -> dict[str, Any]:
             return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"The weights {path} are damaged: {error}.", _AGAIN) from error
+
+
+def save_model(model: nn.Module, path: Path, form: str, card: Mapping[str, Any]) -> Path:
+    """Write a network's weights in half precision and their card.
+
+    Raises:
+        WeightsError: the weights are not finite.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        name: value.detach().cpu().half().contiguous() if value.is_floating_point() else value.cpu()
+        for name, value in model.state_dict().items()
+        if not name.endswith(_COUNTER)
+    }
+    if not all(torch.isfinite(value).all() for value in state.values()):
+        what = path.stem.replace("_", " ")
+        raise WeightsError(f"The weights of the {what} are not all finite in half precision.", "Train it again.")
+    save_file(state, path, {"format": form})
+    write_card(path, card)
+    return path
+
+
+def load_model(model: Network, path: Path, form: str, device: torch.device | None) -> Network:
+    """The network with the weights of a file that :func:`save_model` wrote, ready to be run.
+
+    Args:
+        device: where it is to run; None for the CPU.
+
+    Raises:
+        WeightsError: the file is missing, damaged or made for another network.
+    """
+    state = read_tensors(path, form, "pt")
+    state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    try:
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise other_network(path) from error
+    if unexpected or any(not name.endswith(_COUNTER) for name in missing):
+        raise other_network(path)
+    return model.eval().to(device or "cpu")
 
 
 def other_network(path: Path) -> WeightsError:

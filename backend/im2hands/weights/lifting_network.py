@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import WeightsError
 from . import BUNDLED
-from .keypoint_files import other_network, read_tensors, write_card
+from .keypoint_files import load_model, save_model
 
 if TYPE_CHECKING:
     import torch
@@ -23,17 +22,7 @@ _FORMAT = "im2hands-lifting-network-1"
 
 def save_lifting_network(model: LiftingNetwork, folder: Path, card: Mapping[str, Any]) -> Path:
     """Write ``lifting_network.safetensors`` in half precision and its card, with the file's sha256."""
-    import torch
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / FILE
-    state = {name: value.detach().cpu().half().contiguous() for name, value in model.state_dict().items()}
-    if not all(torch.isfinite(value).all() for value in state.values()):
-        raise WeightsError("The lifting network's weights are not all finite in half precision.", "Train it again.")
-    save_file(state, path, {"format": _FORMAT})
-    write_card(path, card)
-    return path
+    return save_model(model, folder / FILE, _FORMAT, card)
 
 
 def load_lifting_network(path: Path = BUNDLED_FILE, device: torch.device | None = None) -> LiftingNetwork:
@@ -45,14 +34,6 @@ def load_lifting_network(path: Path = BUNDLED_FILE, device: torch.device | None 
     Raises:
         WeightsError: the file is missing, damaged or made for another network.
     """
-    import torch
-
     from ..networks.lifting_network import LiftingNetwork
 
-    state = read_tensors(path, _FORMAT, "pt")
-    model = LiftingNetwork()
-    try:
-        model.load_state_dict({name: value.float() for name, value in state.items()})
-    except RuntimeError as error:
-        raise other_network(path) from error
-    return model.eval().to(device or torch.device("cpu"))
+    return load_model(LiftingNetwork(), path, _FORMAT, device)

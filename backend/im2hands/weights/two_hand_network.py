@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import WeightsError
 from . import BUNDLED
-from .keypoint_files import other_network, read_tensors, write_card
+from .keypoint_files import load_model, save_model
 
 if TYPE_CHECKING:
     import torch
@@ -23,21 +22,7 @@ _FORMAT = "im2hands-two-hand-network-1"
 
 def save_two_hand_network(model: PalmNetwork, folder: Path, card: Mapping[str, Any]) -> Path:
     """Write ``two_hand_network.safetensors`` in half precision and its card, with the file's sha256."""
-    import torch
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / FILE
-    state = {
-        name: value.detach().cpu().half().contiguous() if value.is_floating_point() else value.cpu()
-        for name, value in model.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    if not all(torch.isfinite(value).all() for value in state.values()):
-        raise WeightsError("The two-hand network's weights are not all finite in half precision.", "Train it again.")
-    save_file(state, path, {"format": _FORMAT})
-    write_card(path, card)
-    return path
+    return save_model(model, folder / FILE, _FORMAT, card)
 
 
 def load_two_hand_network(path: Path = BUNDLED_FILE, device: torch.device | None = None) -> PalmNetwork:
@@ -49,17 +34,6 @@ def load_two_hand_network(path: Path = BUNDLED_FILE, device: torch.device | None
     Raises:
         WeightsError: the file is missing, damaged or made for another network.
     """
-    import torch
-
     from ..networks.palm_network import PalmNetwork
 
-    state = read_tensors(path, _FORMAT, "pt")
-    model = PalmNetwork()
-    state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
-    try:
-        missing, unexpected = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        raise other_network(path) from error
-    if unexpected or any(not name.endswith("num_batches_tracked") for name in missing):
-        raise other_network(path)
-    return model.eval().to(device or torch.device("cpu")).channels_last()
+    return load_model(PalmNetwork(), path, _FORMAT, device).channels_last()
