@@ -53,6 +53,7 @@ def make_provider(
     from ..weights.pair_judge import load_pair_judge
     from .landmark_network import LandmarkNetwork
     from .mediapipe_provider import MediaPipeProvider
+    from .pair_judge import PairJudge
     from .palm_detector import PalmDetector
     from .palm_reader import PalmReader
     from .two_hand_provider import TwoHandProvider
@@ -63,7 +64,7 @@ def make_provider(
         LandmarkNetwork(),
         video=video,
         palms=PalmReader(palms) if palms is not None else None,
-        judge=load_pair_judge(palm_weights) if palms is not None else None,
+        judge=PairJudge(load_pair_judge(palm_weights), palms) if palms is not None else None,
         lifter=_lifter(palms, palm_weights) if palms is not None else None,
         detector=PalmDetector() if palms is not None else None,
         crop_search=crop_search,

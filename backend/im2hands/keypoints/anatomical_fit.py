@@ -1,11 +1,12 @@
 """Fits the kinematic hand to what was seen: pixels first, the provider's shape for depth, joint limits always.
 
 A keypoint network bends fingers in ways no hand can, most of all along the line of sight. The fit finds the possible
-hand that is
-seen at the same pixels: damped least squares with robust pixel terms.
+hand that is seen at the same pixels: damped least squares with robust pixel terms.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,19 +35,49 @@ _ENDS = _STARTS + 1
 _PALM_POINTS = (0, 1, 5, 9, 13, 17)
 
 
+@dataclass(frozen=True)
+class Trust:
+    """How near the fit keeps to what was seen: standard deviations.
+
+    Args:
+        places: (21,) of the keypoints in the picture, palm lengths. directions: (15,) of the unit directions of the
+            fingers' bones.
+    """
+
+    places: np.ndarray
+    directions: np.ndarray
+
+    @classmethod
+    def by_confidence(cls, confidence: np.ndarray) -> Trust:
+        """Of keypoints (21,) with a confidence in [0, 1]; all directions alike."""
+        places = _PIXEL / np.sqrt(np.clip(confidence, 0.05, 1.0))
+        places[WRIST] /= _WRIST_TRUST
+        places[1] /= _THUMB_ROOT_TRUST
+        return cls(places, np.full(len(_ENDS), _DIRECTION))
+
+    @classmethod
+    def by_spread(cls, places: np.ndarray, spread: np.ndarray, shape: np.ndarray) -> Trust:
+        """Where a network tells how sure it is.
+
+        Args:
+            places: (21,) expected errors in the picture. spread: (21,) those of the shape's coordinates. shape: (21, 3).
+                All in palm lengths.
+        """
+        seen = np.hypot(places * _PIXEL_SPREAD, _PIXEL_FLOOR)
+        seen[WRIST] /= _WRIST_TRUST
+        lengths = np.linalg.norm(shape[_ENDS] - shape[_STARTS], axis=1)
+        toward = np.hypot(spread[_ENDS], spread[_STARTS]) * _TOWARD_SPREAD / np.maximum(lengths, 0.15)
+        return cls(seen, np.clip(toward, *_TOWARD))
+
+
 def fit_hand(
-    placed: np.ndarray, pixels: np.ndarray, confidence: np.ndarray | None, camera: Camera, side: Side,
-    palm_m: float,
-    pixel_spread: np.ndarray | None = None, spread: np.ndarray | None = None,
-) -> np.ndarray:  # fmt: skip
+    placed: np.ndarray, pixels: np.ndarray, trust: Trust, camera: Camera, side: Side, palm_m: float
+) -> np.ndarray:
     """The anatomically possible hand behind a detection.
 
     Args:
-        placed: (21, 3) metres, camera frame: the provider's shape, rigidly placed. pixels: (21, 2).
-        confidence: (21,) in [0, 1]; None with spreads. camera: intrinsics. side: the person's own. palm_m: wrist to
-            middle MCP, metres.
-        pixel_spread, spread: (21,) expected errors of the pixels and of the shape's coordinates, palm lengths, where a
-            network tells them: what it is sure of counts more.
+        placed: (21, 3) metres, camera frame: the provider's shape, rigidly placed. pixels: (21, 2). trust: in both.
+        camera: intrinsics. side: the person's own. palm_m: wrist to middle MCP, metres.
 
     Returns:
         (21, 3) float64 metres, camera frame.
@@ -54,24 +85,12 @@ def fit_hand(
     mirror = np.array([-1.0 if side == "left" else 1.0, 1.0, 1.0])
     shape = placed * mirror
     rays = (pixels - (camera.cx, camera.cy)) / (camera.fx, camera.fy) * mirror[:2]
-    palm = palm_m / float(placed[:, 2].mean())
-    if pixel_spread is not None and spread is not None:
-        sigma = palm * np.hypot(pixel_spread * _PIXEL_SPREAD, _PIXEL_FLOOR)
-        sigma[WRIST] /= _WRIST_TRUST
-        lengths = np.linalg.norm(shape[_ENDS] - shape[_STARTS], axis=1) / palm_m
-        both = np.hypot(spread[_ENDS], spread[_STARTS]) * _TOWARD_SPREAD / np.maximum(lengths, 0.15)
-        toward = np.clip(both, *_TOWARD)
-    else:
-        assert confidence is not None
-        sigma = _PIXEL * palm / np.sqrt(np.clip(confidence, 0.05, 1.0))
-        sigma[WRIST] /= _WRIST_TRUST
-        sigma[1] /= _THUMB_ROOT_TRUST
-        toward = np.full(len(_ENDS), _DIRECTION)
+    sigma = trust.places * palm_m / float(placed[:, 2].mean())
     directions = shape[_ENDS] - shape[_STARTS]
     directions = directions / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-9)
     best, best_cost = None, np.inf
     for start in _starts(shape, palm_m):
-        pose, cost = _solve(start, rays, sigma, directions, toward)
+        pose, cost = _solve(start, rays, sigma, directions, trust.directions)
         if cost < best_cost:
             best, best_cost = pose, cost
     assert best is not None

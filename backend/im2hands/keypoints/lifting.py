@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ..hands import MIDDLE_MCP, SIDES, WRIST, Camera, HandKeypoints, Side, TwoHands
-from .anatomical_fit import fit_hand
+from .anatomical_fit import Trust, fit_hand
 from .confidence import LIFTED, WITHIN_M, Calibration, bundled_calibration
 from .joint_definitions import SOURCES, to_own_definition
 from .provider import HandDetection, LiftedHand
@@ -120,7 +120,8 @@ def _lift_one(
     metric = (shape - shape.mean(axis=0)) * (palm_m / palm_shape)
     rigid = place(metric, pixels, camera)
     palm_px = palm_m * camera.fx / float(rigid[:, 2].mean())
-    fitted = fit_hand(rigid, pixels, detection.confidence, camera, detection.side, palm_m)
+    trust = Trust.by_confidence(detection.confidence)
+    fitted = fit_hand(rigid, pixels, trust, camera, detection.side, palm_m)
     if not np.isfinite(fitted).all() or fitted[:, 2].min() < MINIMUM_DEPTH_M:
         fitted = rigid
     miss = np.linalg.norm(camera.project(rigid) - pixels, axis=1) / palm_px
@@ -141,7 +142,8 @@ def _lift_seen(
     pixels = _shown_pixels(detection, seen)
     rigid = place(metric, pixels, camera)
     palm_px = palm_m * camera.fx / float(rigid[:, 2].mean())
-    fitted = fit_hand(rigid, pixels, None, camera, detection.side, palm_m, seen.pixel_spread / palm_px, seen.spread)
+    trust = Trust.by_spread(seen.pixel_spread / palm_px, seen.spread, seen.shape)
+    fitted = fit_hand(rigid, pixels, trust, camera, detection.side, palm_m)
     if not np.isfinite(fitted).all() or fitted[:, 2].min() < MINIMUM_DEPTH_M:
         fitted = rigid
     within = 1 - np.exp(-WITHIN_M / (np.sqrt(3) * np.maximum(seen.spread, 1e-3) * palm_m))

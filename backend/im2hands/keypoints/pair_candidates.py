@@ -1,4 +1,5 @@
-"""Hands that may be in a picture: MediaPipe's, and what the landmark network reads along all palms that are seen."""
+"""Hands that may be in a picture: MediaPipe's, what the landmark network reads along all palms that are seen, and what
+the two-hand network itself reads along them."""
 
 from __future__ import annotations
 
@@ -7,10 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..hands import MIDDLE_MCP, WRIST
 from .landmark_network import LandmarkNetwork, Readings, crops_around
+from .lifting import DEFAULT_PALM_M
 from .palm_detector import PalmDetector, SuspectedPalms, joined
 from .palm_pictures import apply, inverse, palm_frame
 from .palm_reader import PalmReading, PalmsSeen
+from .palm_seeds import SEEDED, own_detection
 from .provider import HandDetection
 from .second_look import SecondLook, look_again
 from .sides import palm_length
@@ -24,6 +28,8 @@ _KEEP_PRESENCE = 0.2
 # Readings whose keypoints lie this close (mean, palm lengths) are one candidate.
 _CLUSTER_RADIUS = 0.25
 _MOST_CANDIDATES = 12
+# Of the two-hand network's own readings such as no crop led to.
+_MOST_OWN = 6
 # The detector looks at what the hands fill of the picture once more if that is less than this share of it.
 _CLOSER, _MARGIN = 0.7, 1.3
 _ON_HAND = 0.5
@@ -38,13 +44,21 @@ class Candidate:
     Args:
         look: what the landmark network says of it in a dozen crops. support: how many of the crops tried led to it,
             as a share. task: MediaPipe's detection that it is; None if it was read along a palm. detector: the highest
-            score that MediaPipe's palm detector gives a palm there.
+            score that MediaPipe's palm detector gives a palm there. reading: the two-hand network's own, which no crop
+            led to; None of others.
     """
 
     look: SecondLook
     support: float
     task: HandDetection | None = None
     detector: float = 0.0
+    reading: PalmReading | None = None
+
+    def detection(self) -> HandDetection:
+        """The candidate as a detection; its side is the likelier one by its own word."""
+        if self.task is not None:
+            return self.task
+        return own_detection(self.reading) if self.reading is not None else self.look.detection(SEEDED)
 
 
 def suspect_palms(detector: PalmDetector, image: np.ndarray, seen: PalmsSeen) -> SuspectedPalms:
@@ -79,7 +93,8 @@ def find_candidates(
         network: reads the crops. image: (H, W, 3) uint8 RGB. seen: what the two-hand network says of it. tasks:
             MediaPipe's hands, which come first. suspected: what its palm detector half suspects.
     """
-    crops = [_crops(palm) for palm in distinct_palms(seen)]
+    palms = distinct_palms(seen)
+    crops = [_crops(palm) for palm in palms]
     if suspected is not None and len(suspected.score):
         crops.append(suspected.crops())
     pixels = [hand.pixels for hand in tasks]
@@ -94,15 +109,33 @@ def find_candidates(
             if not any(near):
                 pixels.append(members)
                 support.append(share)
-    if not pixels:
-        return []
     count = _MOST_CANDIDATES + len(tasks)
-    looks = look_again(network, image, np.array(pixels[:count]))
+    looks = look_again(network, image, np.array(pixels[:count])) if pixels else []
     known = [*tasks, *[None] * len(pixels)]
-    return [
+    made = [
         Candidate(look, share, task, _score_at(look.pixels, suspected))
         for look, share, task in zip(looks, support, known, strict=False)
     ]
+    own = [palm for palm in palms if not any(_shows(look.pixels, palm) for look in looks)][:_MOST_OWN]
+    made += [Candidate(_as_look(palm), 0.0, None, _score_at(palm.pixels, suspected), palm) for palm in own]
+    return [candidate for candidate in made if _has_extent(candidate)]
+
+
+def _shows(pixels: np.ndarray, palm: PalmReading) -> bool:
+    gap = float(np.linalg.norm(pixels - palm.pixels, axis=1).mean())
+    return gap < _CLUSTER_RADIUS * float(palm_length(palm.pixels))
+
+
+def _as_look(palm: PalmReading) -> SecondLook:
+    """A reading of the two-hand network in the words of a second look, which it has not had."""
+    return SecondLook(
+        palm.presence, 0.0, palm.right, palm.right, palm.pixels, palm.shape * DEFAULT_PALM_M, palm.spread.clip(0, 1)
+    )
+
+
+def _has_extent(candidate: Candidate) -> bool:
+    pixels, shape = candidate.look.pixels, candidate.look.shape
+    return bool(np.ptp(pixels, axis=0).max() >= 1 and np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST]) > 1e-4)
 
 
 def look_at(

@@ -9,13 +9,12 @@ import numpy as np
 
 from .landmark_network import LandmarkNetwork
 from .pair_candidates import Candidate, look_at
-from .pair_features import features
 from .pair_judge import PairJudge
 from .palm_detector import SuspectedPalms
 from .palm_reader import PalmsSeen
-from .palm_seeds import SEEDED, match, side_evidence, with_way
+from .palm_seeds import match, side_evidence, with_way
 from .provider import HandDetection
-from .sides import evidence, with_side
+from .sides import evidence, log_odds, with_side
 
 PAIR, EACH = 0.4, 0.4
 """Two hands count from this probability on, if each of them by itself is a hand with at least the second one."""
@@ -43,34 +42,33 @@ def likely_pair(
     """
     if len(hands) != 2:
         return False
-    candidates = look_at(network, image, hands, suspected)
-    verdict = judge(*features(candidates, seen, (image.shape[1], image.shape[0])))
-    return bool(verdict.pair[0, 1] >= KNOWN_PAIR)
+    verdict = judge(image, look_at(network, image, hands, suspected), seen)
+    return bool(verdict.pair.max(initial=0.0) >= KNOWN_PAIR)
 
 
 def choose_hands(
     judge: PairJudge,
+    image: np.ndarray,
     candidates: Sequence[Candidate],
     known: Sequence[HandDetection],
     seen: PalmsSeen,
-    size: tuple[int, int],
 ) -> list[HandDetection]:
     """The person's hands.
 
     Args:
-        candidates: all that may be hands. known: hands found before, which are among the candidates, and stay where no
-            two candidates are probable. seen: what the two-hand network says. size: width and height of the picture.
+        image: (H, W, 3) uint8 RGB. candidates: all that may be hands. known: hands found before, which are among the
+            candidates, and stay where no two candidates are probable. seen: what the two-hand network says.
 
     Returns:
         Two hands with opposite sides, or ``known``, or where that is empty at most the best candidate alone.
     """
-    verdict = judge(*features(candidates, seen, size))
+    verdict = judge(image, candidates, seen)
     best = verdict.best()
-    if best is None or verdict.pair[best] < PAIR or verdict.single[list(best)].min() < EACH:
+    if best is None or verdict.pair[best] < PAIR or min(verdict.single[best[0], 0], verdict.single[best[1], 1]) < EACH:
         if known or not len(verdict.single) or verdict.single.max() < ALONE:
             return list(known)
-        alone = int(np.argmax(verdict.single))
-        return with_seen([_detection(candidates[alone], float(verdict.single[alone]))], seen)
+        alone = int(np.argmax(verdict.single.max(axis=1)))
+        return with_seen([_detection(candidates[alone], float(verdict.single[alone].max()))], seen)
     hands = [_detection(candidates[k], float(verdict.pair[best])) for k in best]
     rights = []
     for k, hand, reading in zip(best, hands, match(hands, seen), strict=True):
@@ -79,7 +77,7 @@ def choose_hands(
         else:
             rights.append(candidates[k].look.right + (0.0 if reading is None else side_evidence(reading)))
     # Both are one person's: what is known of one hand's side says the contrary of the other's.
-    apart = rights[0] - rights[1]
+    apart = rights[0] - rights[1] - float(log_odds(verdict.pair[best]) - log_odds(verdict.pair[best[::-1]]))
     return with_seen([with_side(hands[0], apart / 2), with_side(hands[1], -apart / 2)], seen)
 
 
@@ -91,7 +89,5 @@ def with_seen(hands: Sequence[HandDetection], seen: PalmsSeen) -> list[HandDetec
 
 def _detection(candidate: Candidate, probability: float) -> HandDetection:
     """The candidate as a detection; what was read along a palm is no surer than the judge is of it."""
-    if candidate.task is not None:
-        return candidate.task
-    hand = candidate.look.detection(SEEDED)
-    return replace(hand, confidence=hand.confidence * probability)
+    hand = candidate.detection()
+    return hand if candidate.task is not None else replace(hand, confidence=hand.confidence * probability)

@@ -12,10 +12,13 @@ from .palm_reader import HandMap, PalmReading, PalmsSeen
 from .sides import log_odds, outline_distance, palm_centre, palm_length
 
 SINGLE_FEATURES = (
-    "presence", "agreement", "spread", "support", "network_side", "shape_side", "one_side", "from_task", "on_hands",
-    "palm_on_hands", "drawn_on_hands", "inside", "gap", "size_beside_palm", "palm_presence", "side_beside_palm",
-    "palm_hidden", "detector",
+    "presence", "agreement", "spread", "support", "network_right", "shape_right", "one_side", "from_task", "from_palm",
+    "on_hands", "palm_on_hands", "drawn_on_hands", "inside", "gap", "size_beside_palm", "palm_presence", "palm_right",
+    "side_beside_palm", "palm_hidden", "detector",
 )  # fmt: skip
+SIGNED_FEATURES = ("network_right", "shape_right", "palm_right")
+"""Of a single hand: log odds of a right hand, which change their sign in the mirrored picture."""
+
 PAIR_FEATURES = (
     "outlines_apart", "keypoints_apart", "palms_apart", "size_ratio", "one_side", "overlap", "covered", "gained",
     "inside", "partner_gap", "partner_known",
@@ -65,16 +68,17 @@ def _single(
     shape_right = look.right - look.network_right
     gaps = [_gap(look.pixels, palm) for palm, _ in palms]
     nearest = int(np.argmin(gaps)) if gaps and min(gaps) < _FARTHEST else None
-    beside = [_FARTHEST, 0.0, 0.0, 0.0, 0.0]
+    beside = [_FARTHEST, 0.0, 0.0, 0.0, 0.0, 0.0]
     if nearest is not None:
         palm = palms[nearest][0]
         ratio = float(np.log(palm_length(look.pixels) / palm_length(palm.pixels)))
-        beside = [gaps[nearest], abs(ratio), palm.presence, _bounded(look.right * palm.right), float(palm.hidden)]
+        agree = _bounded(look.right * palm.right)
+        beside = [gaps[nearest], abs(ratio), palm.presence, _bounded(palm.right), agree, float(palm.hidden)]
     drawn_on_hands = float(hand_map.values[drawn].mean()) if drawn.any() else 0.0
     return [
         float(log_odds(look.presence)) / 4, look.agreement, min(float(look.spread.mean()), 1.0), candidate.support,
-        _bounded(abs(look.network_right)), _bounded(abs(shape_right)), _bounded(look.network_right * shape_right),
-        float(candidate.task is not None), float(on_hands.mean()),
+        _bounded(look.network_right), _bounded(shape_right), _bounded(look.network_right * shape_right),
+        float(candidate.task is not None), float(candidate.reading is not None), float(on_hands.mean()),
         float(hand_map.at(palm_centre(look.pixels)[None])[0]), drawn_on_hands, float(within.mean()),
         *beside, candidate.detector,
     ]  # fmt: skip

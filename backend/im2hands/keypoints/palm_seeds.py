@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .lifting import DEFAULT_PALM_M
 from .palm_reader import PalmReading, PalmsSeen
 from .provider import HandDetection, Way
 from .sides import evidence, log_odds, outline_distance, palm_centre, with_side
@@ -44,7 +45,9 @@ def own_detection(reading: PalmReading) -> HandDetection:
     """The reading as a detection of its own: where no other network sees the hand."""
     sure = reading.presence * np.exp(-reading.spread)
     score = float(np.clip(reading.presence, 0, 1))
-    hand = HandDetection(reading.side, reading.pixels, reading.shape * 0.088, np.clip(sure, 0, 1), score, SOURCE)
+    hand = HandDetection(
+        reading.side, reading.pixels, reading.shape * DEFAULT_PALM_M, np.clip(sure, 0, 1), score, SOURCE
+    )
     return with_way(hand, reading)
 
 

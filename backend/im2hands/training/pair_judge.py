@@ -3,45 +3,54 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from ..datasets.scenes import Scene, SceneSet
 from ..errors import InputError
 from ..evaluation.keypoints import FOUND, camera_of, palm_pixels
 from ..frames import Frame
-from ..hands import SIDES
+from ..hands import KEYPOINT_COUNT, SIDES
 from ..keypoints.landmark_network import LandmarkNetwork
+from ..keypoints.lifting_features import HAND_FEATURES, POINT_FEATURES
 from ..keypoints.mediapipe_provider import MediaPipeProvider
 from ..keypoints.pair_candidates import find_candidates, suspect_palms
-from ..keypoints.pair_features import features
-from ..keypoints.pair_judge import LAYERS, PairJudge, pair_inputs
+from ..keypoints.pair_choice import PAIR
+from ..keypoints.pair_features import PAIR_FEATURES, SINGLE_FEATURES
+from ..keypoints.pair_judge import judged
+from ..keypoints.pair_views import SEEN, VECTOR, CandidateViews, candidate_views
 from ..keypoints.palm_detector import PalmDetector
 from ..keypoints.palm_reader import PalmReader
 from ..keypoints.sides import without_doubles
-from ..take import write_atomically
+from ..networks.pair_judge import GRADES, CandidateInput, PairJudgeNetwork
+from ..networks.palm_network import PalmNetwork
+from ..take import pack_arrays, write_atomically
 from ..weights.pair_judge import NAME, save_pair_judge
 from ..weights.part_occupancy import sha256_of
 from ..weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
+from .averaged import Averaged
 
 _log = logging.getLogger(__name__)
 
-# A candidate half of whose probability is gone at this mean error, and how sharply it falls, palm lengths.
-_GOOD, _SHARP = 0.40, 0.07
+# How sharply a hand stops being read rightly (or well) with its mean error, palm lengths.
+_SHARP = 0.05
 _FAR = 9.0
 _SHARD = 50
-_BATCH = 512
+_BATCH, _FEWEST, _STANDARDS = 48, 10, 200
+# Of the weights, over steps; share of the candidates that are left out each time.
+_AVERAGE, _LEFT_OUT = 0.995, 0.2
+# Which axes count candidates, where it is not the first alone.
+_COUNTED = {"pairs": (0, 1), "ways": (0, 2)}
 
 
 @dataclass(frozen=True)
@@ -49,19 +58,17 @@ class Judged:
     """The candidates of one scene.
 
     Args:
-        single, pairs: their features. error: (N, 2) mean distance of the keypoints from the left and the right hand's,
+        views: what is told of them. error: (N, 2) mean distance of the keypoints from the left and the right hand's,
             in the picture, palm lengths; large where that hand is not there. two: whether both hands are there.
     """
 
-    single: np.ndarray
-    pairs: np.ndarray
+    views: CandidateViews
     error: np.ndarray
     two: bool
 
     def pair_error(self) -> np.ndarray:
-        """(N, N) the larger error of two candidates, each told of another hand, in the better of both ways."""
-        left, right = self.error[:, 0], self.error[:, 1]
-        made = np.minimum(np.maximum(left[:, None], right[None]), np.maximum(right[:, None], left[None]))
+        """(N, N) the larger error of two candidates, the first taken for the left hand, the second for the right."""
+        made = np.maximum(self.error[:, 0, None], self.error[None, :, 1])
         np.fill_diagonal(made, _FAR)
         return made
 
@@ -71,6 +78,7 @@ class Readers:
     """All that reads a picture."""
 
     network: LandmarkNetwork
+    model: PalmNetwork
     palms: PalmReader
     tasks: MediaPipeProvider
     detector: PalmDetector
@@ -83,7 +91,7 @@ def judged_scene(scene: Scene, readers: Readers) -> Judged:
     seen = readers.palms.read(image)
     suspected = suspect_palms(readers.detector, image, seen)
     candidates = find_candidates(readers.network, image, seen, hands, suspected)
-    single, pairs = features(candidates, seen, (image.shape[1], image.shape[0]))
+    views = candidate_views(readers.model, image, candidates, seen)
     error = np.full((len(candidates), 2), _FAR)
     for k, _ in enumerate(SIDES):
         if scene.present[k]:
@@ -92,7 +100,7 @@ def judged_scene(scene: Scene, readers: Readers) -> Judged:
             for row, candidate in enumerate(candidates):
                 gap = float(np.linalg.norm(candidate.look.pixels - shown, axis=1).mean()) / palm
                 error[row, k] = min(gap, _FAR)
-    return Judged(single, pairs, error, bool(scene.present.all()))
+    return Judged(views, error, bool(scene.present.all()))
 
 
 def gather(
@@ -104,8 +112,9 @@ def gather(
         sets, rows: scenes of each set. weights: of the two-hand network. workers: threads of the landmark network.
     """
     output.mkdir(parents=True, exist_ok=True)
-    palms = PalmReader(load_two_hand_network(weights))
-    readers = Readers(LandmarkNetwork(workers=workers), palms, MediaPipeProvider(video=False), PalmDetector())
+    model = load_two_hand_network(weights)
+    network, tasks = LandmarkNetwork(workers=workers), MediaPipeProvider(video=False)
+    readers = Readers(network, model, PalmReader(model), tasks, PalmDetector())
     made: list[Judged] = []
     started, done = time.monotonic(), 0
     places = [(data, row) for data, chosen in zip(sets, rows, strict=True) for row in chosen]
@@ -128,110 +137,145 @@ def gather(
 
 
 def _write(path: Path, scenes: Sequence[Judged]) -> None:
-    import io
-
-    buffer = io.BytesIO()
-    parts = {f"{k}_{name}": value for k, scene in enumerate(scenes) for name, value in vars(scene).items()}
-    np.savez_compressed(buffer, count=len(scenes), **parts)
-    write_atomically(path, buffer.getvalue())
+    arrays: dict[str, np.ndarray] = {}
+    for k, scene in enumerate(scenes):
+        arrays |= {f"{k}_{f.name}": getattr(scene.views, f.name).astype(np.float16) for f in fields(CandidateViews)}
+        arrays |= {f"{k}_error": scene.error.astype(np.float32), f"{k}_two": np.array(scene.two)}
+    write_atomically(path, pack_arrays(arrays))
 
 
 def _read(path: Path) -> list[Judged]:
     with np.load(path, allow_pickle=False) as data:
         return [
-            Judged(data[f"{k}_single"], data[f"{k}_pairs"], data[f"{k}_error"], bool(data[f"{k}_two"]))
-            for k in range(int(data["count"]))
+            Judged(
+                CandidateViews(**{f.name: data[f"{k}_{f.name}"] for f in fields(CandidateViews)}),
+                data[f"{k}_error"],
+                bool(data[f"{k}_two"]),
+            )
+            for k in range(sum(name.endswith("_two") for name in data.files))
         ]
 
 
-def train(scenes: Sequence[Judged], steps: int, seed: int) -> dict[str, np.ndarray]:
+def train(scenes: Sequence[Judged], steps: int, seed: int, rate: float = 1e-3, decay: float = 0.1) -> PairJudgeNetwork:
     """Fit the judge.
 
-    Returns:
-        Weights as :class:`PairJudge` takes them; the features' centring and scaling is folded into the first layers.
+    Args:
+        scenes: with their candidates. steps: of 48 scenes each. rate: learning rate. decay: of the weights.
+
+    Raises:
+        InputError: hardly any scene has two candidates.
     """
     torch.manual_seed(seed)
     scenes = [scene for scene in scenes if len(scene.error)]
-    if sum(len(scene.error) > 1 for scene in scenes) < 10:
+    if sum(len(scene.error) > 1 for scene in scenes) < _FEWEST:
         raise InputError("Too few scenes have two hands to judge.", "Give sets with more scenes.")
-    single = torch.from_numpy(np.concatenate([s.single for s in scenes])).float()
-    single_target = torch.from_numpy(_good(np.concatenate([s.error.min(axis=1) for s in scenes]))).float()
-    inputs, targets = [], []
-    for scene in scenes:
-        both = pair_inputs(scene.single, scene.pairs)
-        two = np.triu_indices(len(scene.error), 1)
-        inputs.append(np.stack([both[two], both.swapaxes(0, 1)[two]], axis=1))
-        targets.append(_good(scene.pair_error()[two]))
-    pair = torch.from_numpy(np.concatenate(inputs)).float()
-    pair_target = torch.from_numpy(np.concatenate(targets)).float()
-    networks = {name: _network(widths) for name, widths in LAYERS.items()}
-    scales = {"single": _scale(single), "pair": _scale(pair.flatten(0, 1))}
-    optimiser = torch.optim.AdamW([w for n in networks.values() for w in n.parameters()], 1e-3, weight_decay=0.1)
+    network = PairJudgeNetwork()
+    _standardise(network, scenes)
+    optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    scaled_single = (single - scales["single"][0]) / scales["single"][1]
-    scaled_pair = (pair - scales["pair"][0]) / scales["pair"][1]
-    for _ in range(steps):
-        i, j = torch.randint(len(pair), (_BATCH,)), torch.randint(len(single), (_BATCH,))
-        told = networks["pair"](scaled_pair[i])[..., 0].sum(dim=1)
-        alone = networks["single"](scaled_single[j])[..., 0]
-        loss = functional.binary_cross_entropy_with_logits(told, pair_target[i])
-        loss = loss + functional.binary_cross_entropy_with_logits(alone, single_target[j])
+    average = Averaged(network, _AVERAGE)
+    rng = np.random.default_rng(seed)
+    for step in range(steps):
+        given, single, pair, valid = _batch([scenes[k] for k in rng.integers(len(scenes), size=_BATCH)], rng)
+        made = network(given)
+        two = valid[:, :, None] & valid[:, None] & ~torch.eye(valid.shape[1], dtype=torch.bool)
+        loss = functional.binary_cross_entropy_with_logits(made.single[valid], single[valid])
+        loss = loss + 3 * functional.binary_cross_entropy_with_logits(made.pair[two], pair[two])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
-    weights: dict[str, np.ndarray] = {}
-    for kind, network in networks.items():
-        weights |= _folded(kind, network, *scales[kind])
-    return weights
+        average.update(step + 1)
+        if (step + 1) % 200 == 0:
+            _log.warning("step %d of %d, loss %.4f", step + 1, steps, float(loss))
+    network.load_state_dict(average.values, strict=False)
+    return network.eval()
 
 
-def _good(error: np.ndarray) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp((error - _GOOD) / _SHARP)))
+def _batch(scenes: Sequence[Judged], rng: np.random.Generator) -> tuple[CandidateInput, Tensor, Tensor, Tensor]:
+    """Scenes as the network takes them, each without some of its candidates; the aims of each candidate (B, N, 2, 2),
+    of each two (B, N, N, 2), and which candidates there are (B, N)."""
+    kept = [_some(len(scene.error), rng) for scene in scenes]
+    most = max(len(rows) for rows in kept)
+    valid = np.zeros((len(scenes), most), dtype=bool)
+    error = np.full((len(scenes), most, 2), _FAR)
+    together = np.full((len(scenes), most, most), _FAR)
+    arrays: dict[str, np.ndarray] = {}
+    for f in fields(CandidateViews):
+        parts = [_chosen(f.name, getattr(scene.views, f.name), rows) for scene, rows in zip(scenes, kept, strict=True)]
+        shape = [most if k in _COUNTED.get(f.name, (0,)) else size for k, size in enumerate(parts[0].shape)]
+        arrays[f.name] = np.zeros((len(scenes), *shape), np.float32)
+        for row, part in enumerate(parts):
+            here: tuple[slice, ...] = tuple(slice(size) for size in part.shape)
+            arrays[f.name][row][here] = part
+    for row, (scene, rows) in enumerate(zip(scenes, kept, strict=True)):
+        count = len(rows)
+        valid[row, :count] = True
+        error[row, :count] = scene.error[rows]
+        together[row, :count, :count] = scene.pair_error()[np.ix_(rows, rows)]
+    given = CandidateInput(**{name: torch.from_numpy(value) for name, value in arrays.items()})
+    return given, _aims(error), _aims(together), torch.from_numpy(valid)
 
 
-def _network(widths: tuple[int, ...]) -> nn.Sequential:
-    layers = [layer for a, b in itertools.pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
-    return nn.Sequential(*layers[:-1])
+def _some(count: int, rng: np.random.Generator) -> np.ndarray:
+    rows = np.flatnonzero(rng.random(count) > _LEFT_OUT)
+    return rows if len(rows) else np.array([rng.integers(count)])
 
 
-def _scale(values: Tensor) -> tuple[Tensor, Tensor]:
-    return values.mean(dim=0), values.std(dim=0) + 0.1
+def _chosen(name: str, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    for axis in _COUNTED.get(name, (0,)):
+        values = np.take(values, rows, axis)
+    return values
 
 
-def _folded(kind: str, network: nn.Sequential, mean: Tensor, spread: Tensor) -> dict[str, np.ndarray]:
-    made = {}
-    linear = [layer for layer in network if isinstance(layer, nn.Linear)]
-    for k, layer in enumerate(linear):
-        weight, bias = layer.weight.detach(), layer.bias.detach()
-        if k == 0:
-            weight = weight / spread
-            bias = bias - weight @ mean
-        made[f"{kind}.{k}.weight"], made[f"{kind}.{k}.bias"] = weight.numpy(), bias.numpy()
-    return made
+def _aims(error: np.ndarray) -> Tensor:
+    return torch.from_numpy(1 / (1 + np.exp((error[..., None] - np.array(GRADES)) / _SHARP))).float()
 
 
-def measure(judge: PairJudge, scenes: Sequence[Judged]) -> dict[str, float]:
+def _standardise(network: PairJudgeNetwork, scenes: Sequence[Judged]) -> None:
+    """Set the network's means and deviations from what scenes tell."""
+    chosen = scenes[:: max(len(scenes) // _STANDARDS, 1)]
+    shapes: dict[str, tuple[int, ...]] = {
+        "single": (len(SINGLE_FEATURES),), "points": (KEYPOINT_COUNT, POINT_FEATURES), "hand": (HAND_FEATURES,),
+        "vector": (VECTOR,), "seen": (SEEN,),
+    }  # fmt: skip
+    told = {
+        name: np.concatenate([getattr(scene.views, name).astype(np.float32) for scene in chosen]).reshape(-1, *shape)
+        for name, shape in shapes.items()
+    }
+    pairs = [scene.views.pairs.reshape(-1, len(PAIR_FEATURES)) for scene in chosen]
+    ways = [scene.views.ways[:, 1].reshape(-1, 3) for scene in chosen]
+    told["between"] = np.concatenate([np.concatenate(pairs), np.concatenate(ways)], axis=1).astype(np.float32)
+    for name, values in told.items():
+        getattr(network, f"{name}_mean").copy_(torch.from_numpy(values.mean(axis=0)))
+        getattr(network, f"{name}_deviation").copy_(torch.from_numpy(values.std(axis=0) + 0.05))
+
+
+def measure(network: PairJudgeNetwork, scenes: Sequence[Judged]) -> dict[str, float]:
     """Figures on scenes.
 
     Returns:
-        ``both``: share of two-hand scenes whose chosen candidates are the two hands; ``possible``: with which a perfect
-        judge would find both; ``taken``: share of two-hand scenes where a pair is probable; ``invented``: the same of
-        scenes without two hands.
+        ``both``: share of two-hand scenes whose chosen candidates are the two hands, each on its side; ``possible``:
+        with which a perfect judge would find both; ``error``: mean of the larger error of the two where they are found;
+        ``taken``: share of two-hand scenes where a pair is probable; ``right``: of these, where it is right;
+        ``invented``: share of scenes without two hands where a pair is probable.
     """
-    both, possible, taken, invented = [], [], [], []
+    names = ("both", "possible", "error", "taken", "right", "invented")
+    named: dict[str, list[float]] = {name: [] for name in names}
     for scene in scenes:
-        verdict = judge(scene.single, scene.pairs)
+        verdict = judged(network, scene.views)
         best = verdict.best()
-        sure = best is not None and bool(verdict.pair[best] >= 0.5)
+        sure = best is not None and bool(verdict.pair[best] >= PAIR)
         if not scene.two:
-            invented.append(sure)
+            named["invented"].append(sure)
             continue
-        error = scene.pair_error()
-        taken.append(sure)
-        both.append(best is not None and bool(error[best] < FOUND))
-        possible.append(bool(len(error)) and bool(error.min() < FOUND))
-    named = {"both": both, "possible": possible, "taken": taken, "invented": invented}
+        gaps = scene.pair_error()
+        found = best is not None and bool(gaps[best] < FOUND)
+        named["taken"].append(sure)
+        named["both"].append(found)
+        named["right"] += [found] if sure else []
+        named["error"] += [float(gaps[best])] if found else []
+        named["possible"].append(bool(len(gaps)) and bool(gaps.min() < FOUND))
     return {name: float(np.mean(values)) if values else float("nan") for name, values in named.items()}
 
 
@@ -268,7 +312,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "the last N scenes of a set, or those from A to before B; once for all sets or once each (default 1000)"
     add("--scenes", nargs="+", default=["1000"], metavar="N|A:B", help=text)
     add("--held-out", type=int, default=150, metavar="N", help="of these, only measured on")
-    add("--steps", type=int, default=1500, metavar="N")
+    add("--steps", type=int, default=3000, metavar="N")
     add("--seed", type=int, default=0, metavar="N")
     add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 leaves it to the machine")
 
@@ -287,8 +331,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise InputError(f"{data.folder} holds no more scenes than are held out.", "Hold out fewer, or add scenes.")
         trained += scenes[: -arguments.held_out]
         held += scenes[-arguments.held_out :]
-    weights = train(trained, arguments.steps, arguments.seed)
-    figures = measure(PairJudge(weights), held)
+    network = train(trained, arguments.steps, arguments.seed)
+    figures = measure(network, held)
     card: dict[str, Any] = {
         "network": "which two of all readings in a picture are one person's two hands",
         "sources": "what the two-hand network and MediaPipe's landmark network (Apache-2.0) read in rendered scenes of "
@@ -303,6 +347,6 @@ def run(arguments: argparse.Namespace) -> int:
         },
         "figures": {"scenes": len(held), **figures},
     }  # fmt: skip
-    save_pair_judge(weights, arguments.output, card)
+    save_pair_judge(network, arguments.output, card)
     _log.warning("%s: %s", NAME, ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     return 0

@@ -1,4 +1,4 @@
-"""The pair judge's weights on disk: safetensors, and their card."""
+"""The pair judge's weights on disk: safetensors in half precision, and their card."""
 
 from __future__ import annotations
 
@@ -6,46 +6,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from . import BUNDLED
-from .keypoint_files import other_network, read_tensors, write_card
+from .keypoint_files import load_model, save_model
 
 if TYPE_CHECKING:
-    from ..keypoints.pair_judge import PairJudge
+    import torch
+
+    from ..networks.pair_judge import PairJudgeNetwork
 
 NAME = "pair_judge"
 FILE = f"{NAME}.safetensors"
 BUNDLED_FILE = BUNDLED / FILE
-_FORMAT = "im2hands-pair-judge-1"
+_FORMAT = "im2hands-pair-judge-2"
 
 
-def save_pair_judge(weights: Mapping[str, np.ndarray], folder: Path, card: Mapping[str, Any]) -> Path:
-    """Write ``pair_judge.safetensors`` and its card, with the file's sha256; ``weights`` as PairJudge takes them."""
-    from safetensors.numpy import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / FILE
-    arrays = {name: np.ascontiguousarray(value, np.float32) for name, value in weights.items()}
-    save_file(arrays, path, {"format": _FORMAT})
-    write_card(path, card)
-    return path
+def save_pair_judge(network: PairJudgeNetwork, folder: Path, card: Mapping[str, Any]) -> Path:
+    """Write ``pair_judge.safetensors`` in half precision and its card, with the file's sha256."""
+    return save_model(network, folder / FILE, _FORMAT, card)
 
 
-def load_pair_judge(beside: Path | None = None) -> PairJudge:
-    """The judge, ready to be asked.
+def load_pair_judge(beside: Path | None = None, device: torch.device | None = None) -> PairJudgeNetwork:
+    """The judge's network, ready to be run.
 
     Args:
         beside: weights of a two-hand network; a judge in the same folder was trained with it. None, or where there is
-            none: the judge that ships.
+            none: the judge that ships. device: where it is to run; None for the CPU.
 
     Raises:
         WeightsError: the file is missing, damaged or made for another judge.
     """
-    from ..keypoints.pair_judge import PairJudge
+    from ..networks.pair_judge import PairJudgeNetwork
 
     path = beside.parent / FILE if beside is not None and (beside.parent / FILE).is_file() else BUNDLED_FILE
-    try:
-        return PairJudge(read_tensors(path, _FORMAT, "np"))
-    except ValueError as error:
-        raise other_network(path) from error
+    return load_model(PairJudgeNetwork(), path, _FORMAT, device)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from im2hands.datasets.part_occupancy import posed_hands
 from im2hands.hands import Camera
-from im2hands.keypoints.anatomical_fit import fit_hand
+from im2hands.keypoints.anatomical_fit import Trust, fit_hand
 from im2hands.keypoints.kinematics import (
     ANGLE_LIMITS,
     FLEXION,
@@ -23,6 +23,7 @@ from im2hands.synthesis.poses import mean_shape
 
 CAMERA = Camera.from_fov(55, 1280, 960)
 PALM = 0.088
+SURE = Trust.by_confidence(np.ones(21))
 
 
 def _turn(seed: int) -> np.ndarray:
@@ -61,7 +62,7 @@ def test_derivatives():
 @pytest.mark.parametrize("seed", range(6))
 def test_a_possible_hand_is_found_again(seed):
     truth = _pose(seed).keypoints()
-    found = fit_hand(truth, CAMERA.project(truth), np.ones(21), CAMERA, "right", PALM)
+    found = fit_hand(truth, CAMERA.project(truth), SURE, CAMERA, "right", PALM)
     assert np.linalg.norm(CAMERA.project(found) - CAMERA.project(truth), axis=1).max() < 6.0  # palm: about 190 px
     relative = (found - found[0]) - (truth - truth[0])
     assert np.linalg.norm(relative, axis=1).mean() < 0.006
@@ -70,8 +71,8 @@ def test_a_possible_hand_is_found_again(seed):
 def test_a_left_hand_is_fitted_as_its_mirror_image():
     truth = _pose(3).keypoints()
     mirrored = truth * (-1, 1, 1)
-    right = fit_hand(truth, CAMERA.project(truth), np.ones(21), CAMERA, "right", PALM)
-    left = fit_hand(mirrored, CAMERA.project(mirrored), np.ones(21), CAMERA, "left", PALM)
+    right = fit_hand(truth, CAMERA.project(truth), SURE, CAMERA, "right", PALM)
+    left = fit_hand(mirrored, CAMERA.project(mirrored), SURE, CAMERA, "left", PALM)
     assert np.allclose(left, right * (-1, 1, 1), atol=1e-6)
 
 
@@ -83,7 +84,7 @@ def test_wrong_depth_is_repaired():
         truth = hand * PALM / np.linalg.norm(hand[9]) @ _turn(len(before)).T + (0.0, 0.0, 0.5)
         shape = truth + rng.normal(size=(21, 3)) * (0.002, 0.002, 0.014)
         pixels = CAMERA.project(truth) + rng.normal(size=(21, 2)) * 1.5
-        found = fit_hand(shape, pixels, np.ones(21), CAMERA, "right", PALM)
+        found = fit_hand(shape, pixels, SURE, CAMERA, "right", PALM)
         for points, errors in ((shape, before), (found, after)):
             errors.append(np.linalg.norm((points - points.mean(0)) - (truth - truth.mean(0)), axis=1).mean())
     assert np.mean(after) < 0.75 * np.mean(before)
@@ -92,7 +93,7 @@ def test_wrong_depth_is_repaired():
 def test_joints_stay_within_their_limits():
     truth = _pose(2).keypoints()
     wild = truth + np.random.default_rng(1).normal(size=(21, 3)) * 0.02
-    found = fit_hand(wild, CAMERA.project(wild), np.ones(21), CAMERA, "right", PALM)
+    found = fit_hand(wild, CAMERA.project(wild), SURE, CAMERA, "right", PALM)
     # Read the middle and last joints' turns back from the keypoints: bones turn about the flexion axis from rest.
     for finger in range(1, 5):
         rows = np.arange(1 + 4 * finger, 5 + 4 * finger)
@@ -103,3 +104,21 @@ def test_joints_stay_within_their_limits():
         )
         assert (bend <= np.degrees(ANGLE_LIMITS[finger, 1:3, 1]) + still + 9).all()
     assert np.linalg.norm(found[9] - found[0]) == pytest.approx(PALM, rel=1e-6)
+
+
+def test_what_is_surely_seen_counts_more():
+    truth = _pose(2).keypoints()
+    pixels = CAMERA.project(truth)
+    palm_px = PALM * CAMERA.fx / truth[:, 2].mean()
+    pixels[8] += (0.0, 0.3 * palm_px)  # one fingertip is read wrongly
+    spread = np.full(21, 0.05)
+
+    def miss(place: float) -> float:
+        places = np.where(np.arange(21) == 8, place, 0.05)
+        trust = Trust.by_spread(places, spread, (truth - truth[0]) / PALM)
+        found = fit_hand(truth, pixels, trust, CAMERA, "right", PALM)
+        return float(np.linalg.norm(found[8] - truth[8]))
+
+    assert miss(0.6) < 0.5 * miss(0.05)
+    low = Trust.by_confidence(np.full(21, 0.2))
+    assert (low.places > SURE.places).all() and (low.directions == SURE.directions).all()

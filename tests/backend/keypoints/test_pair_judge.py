@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hand_pictures import demo_photo, frame_of, seen_hand
 from im2hands.errors import WeightsError
 from im2hands.keypoints.landmark_network import LandmarkNetwork
@@ -13,11 +16,15 @@ from im2hands.keypoints.mediapipe_provider import MediaPipeProvider
 from im2hands.keypoints.pair_candidates import Candidate, distinct_palms, find_candidates
 from im2hands.keypoints.pair_choice import choose_hands, likely_pair
 from im2hands.keypoints.pair_features import PAIR_FEATURES, SINGLE_FEATURES, features
-from im2hands.keypoints.pair_judge import LAYERS, PairJudge
-from im2hands.keypoints.palm_reader import HandMap
+from im2hands.keypoints.pair_judge import PairJudge, Verdict, judged
+from im2hands.keypoints.pair_views import CandidateViews, candidate_views
+from im2hands.keypoints.palm_reader import HandMap, PalmsSeen
 from im2hands.keypoints.provider import HandDetection
 from im2hands.keypoints.second_look import SecondLook
+from im2hands.networks.pair_judge import PairJudgeNetwork
+from im2hands.networks.palm_network import PalmNetwork
 from im2hands.weights.pair_judge import BUNDLED_FILE, FILE, load_pair_judge, save_pair_judge
+from im2hands.weights.two_hand_network import load_two_hand_network
 from palm_fakes import FakePalms, reading_of
 
 SIZE = (640, 480)
@@ -29,14 +36,31 @@ def candidate(hand: HandDetection, right: float, task: bool = False) -> Candidat
     return Candidate(look, 0.3, hand if task else None)
 
 
-def random_weights(seed: int) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    made = {}
-    for name, widths in LAYERS.items():
-        for k in range(len(widths) - 1):
-            made[f"{name}.{k}.weight"] = rng.normal(0, 0.15, (widths[k + 1], widths[k])).astype(np.float32)
-            made[f"{name}.{k}.bias"] = rng.normal(0, 0.15, widths[k + 1]).astype(np.float32)
-    return made
+def own(hand: HandDetection, presence: float = 0.8) -> Candidate:
+    """A candidate that the two-hand network alone reads."""
+    reading = reading_of(hand, presence)
+    look = SecondLook(presence, 0.0, reading.right, reading.right, hand.pixels, hand.shape, reading.spread)
+    return Candidate(look, 0.0, reading=reading)
+
+
+def random_network(seed: int) -> PairJudgeNetwork:
+    torch.manual_seed(seed)
+    return PairJudgeNetwork().eval()
+
+
+class Says:
+    """A judge that says what it was told."""
+
+    def __init__(self, single: Sequence[Sequence[float]], pair: Sequence[Sequence[float]]) -> None:
+        self._verdict = Verdict(np.array(single), np.array(pair), np.array(pair))
+
+    def __call__(self, image: np.ndarray, candidates: Sequence[Candidate], seen: PalmsSeen) -> Verdict:
+        return self._verdict
+
+
+@pytest.fixture(scope="module")
+def palms() -> PalmNetwork:
+    return load_two_hand_network()
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +96,67 @@ def test_features_say_what_they_are_called() -> None:
     assert two("partner_gap")[0, 1] < 0.01 < two("partner_gap")[0, 2]
 
 
-def test_the_verdict_does_not_depend_on_the_order() -> None:
-    judge = PairJudge(random_weights(1))
+def picture() -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 256, (480, 640, 3)).astype(np.uint8)
+
+
+def three(mirrored: bool = False) -> tuple[list[Candidate], PalmsSeen]:
+    """Two hands and one of them once more, only told by the two-hand network; or all that in the mirrored picture."""
+    left, right = seen_hand("left", (200, 240), 80), seen_hand("right", (440, 240), 80)
+    again = seen_hand("left", (225, 250), 80)
+    hands = [left, right, again]
+    if mirrored:
+        hands = [
+            replace(hand, side="right" if hand.side == "left" else "left", pixels=hand.pixels * (-1, 1) + (639, 0),
+                    shape=hand.shape * (-1, 1, 1)) for hand in hands
+        ]  # fmt: skip
+    seen = FakePalms([reading_of(hands[0]), reading_of(hands[1])]).seen
+    sign = -1 if mirrored else 1
+    return [candidate(hands[0], -3.0 * sign), candidate(hands[1], 2.0 * sign), own(hands[2])], seen
+
+
+def test_a_hand_is_told_of_as_a_left_and_as_a_right_one(palms: PalmNetwork) -> None:
+    image = picture()
+    views = candidate_views(palms, image, *three())
+    assert len(views) == 3 and all(np.isfinite(getattr(views, f.name)).all() for f in fields(CandidateViews))
+    column = SINGLE_FEATURES.index("network_right")
+    assert views.single[0, 1, column] < 0 < views.single[0, 0, column] == -views.single[0, 1, column]
+    assert list(views.single[:, 1, SINGLE_FEATURES.index("from_palm")]) == [0, 0, 1]
+    assert views.ways[0, 1, 1, 0] > 1 and views.ways[0, 0, 1, 0] == -views.ways[0, 1, 1, 0]
+    # In the mirrored picture left and right change places, and nothing else is told (but for the fake's wrists' ways).
+    mirror = candidate_views(palms, np.ascontiguousarray(image[:, ::-1]), *three(mirrored=True))
+    for name in ("single", "points", "vector", "seen", "ways"):
+        np.testing.assert_allclose(getattr(mirror, name)[:, ::-1], getattr(views, name), atol=2e-3, err_msg=name)
+    np.testing.assert_allclose(mirror.pairs, views.pairs, atol=0.02)
+
+
+def test_the_verdict_does_not_depend_on_the_order_and_mirrors_with_the_picture() -> None:
+    network = random_network(1)
     rng = np.random.default_rng(2)
-    single = rng.normal(size=(5, len(SINGLE_FEATURES)))
-    pairs = rng.normal(size=(5, 5, len(PAIR_FEATURES)))
-    pairs = pairs + pairs.swapaxes(0, 1)
-    verdict = judge(single, pairs)
-    np.testing.assert_allclose(verdict.pair, verdict.pair.T, atol=1e-12)
-    assert (np.diag(verdict.pair) == 0).all()
+    shapes = {
+        "single": (5, 2, len(SINGLE_FEATURES)), "points": (5, 2, 21, 11), "hand": (5, 2, 9), "vector": (5, 2, 256),
+        "seen": (5, 2, 21, 192), "pairs": (5, 5, len(PAIR_FEATURES)), "ways": (5, 2, 5, 3),
+    }  # fmt: skip
+    made = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    made["pairs"] += made["pairs"].swapaxes(0, 1)
+    verdict = judged(network, CandidateViews(**made))
+    assert (np.diag(verdict.pair) == 0).all() and (np.diag(verdict.well) == 0).all()
     order = np.array([3, 0, 4, 1, 2])
-    turned = judge(single[order], pairs[np.ix_(order, order)])
-    np.testing.assert_allclose(turned.pair, verdict.pair[np.ix_(order, order)], atol=1e-12)
-    best, same = verdict.best(), turned.best()
-    assert best is not None and same is not None and {order[k] for k in same} == set(best)
-    nothing = judge(single[:0], pairs[:0, :0])
-    assert nothing.best() is None and len(nothing.single) == 0
+    turned = {name: value[order] for name, value in made.items()}
+    turned["pairs"], turned["ways"] = turned["pairs"][:, order], turned["ways"][:, :, order]
+    other = judged(network, CandidateViews(**turned))
+    np.testing.assert_allclose(other.pair, verdict.pair[np.ix_(order, order)], atol=1e-5)
+    best, same = verdict.best(), other.best()
+    assert best is not None and same is not None and tuple(order[list(same)]) == best
+    mirrored = {name: value if name == "pairs" else value[:, ::-1].copy() for name, value in made.items()}
+    mirror = judged(network, CandidateViews(**mirrored))
+    np.testing.assert_allclose(mirror.pair, verdict.pair.T, atol=1e-5)
+    np.testing.assert_allclose(mirror.single, verdict.single[:, ::-1], atol=1e-5)
+
+
+def test_no_candidates_no_verdict(palms: PalmNetwork) -> None:
+    verdict = PairJudge(random_network(1), palms)(picture(), [], FakePalms().seen)
+    assert verdict.best() is None and verdict.single.shape == (0, 2)
 
 
 def test_two_hands_are_chosen_before_one_hand_twice() -> None:
@@ -95,38 +164,78 @@ def test_two_hands_are_chosen_before_one_hand_twice() -> None:
     again = seen_hand("left", (225, 250), 80)
     seen = FakePalms([reading_of(left), reading_of(right)]).seen
     candidates = [candidate(left, -3.0), candidate(again, -3.0), candidate(right, 0.5)]
-    judge = load_pair_judge()
-    verdict = judge(*features(candidates, seen, SIZE))
-    assert verdict.pair[0, 2] > 2 * verdict.pair[0, 1]
-    hands = choose_hands(judge, candidates, [], seen, SIZE)
-    assert [hand.side for hand in hands] == ["left", "right"] or [hand.side for hand in hands] == ["right", "left"]
-    centres = sorted(hand.pixels[:, 0].mean() for hand in hands)
-    assert centres[1] - centres[0] > 150 and all(hand.way is not None for hand in hands)
+    judge = Says([[0.9, 0.2], [0.8, 0.3], [0.1, 0.9]], [[0, 0.1, 0.8], [0.1, 0, 0.7], [0.1, 0.1, 0]])
+    hands = choose_hands(judge, picture(), candidates, [], seen)  # type: ignore[arg-type]
+    assert [hand.side for hand in hands] == ["left", "right"] and all(hand.way is not None for hand in hands)
+    np.testing.assert_array_equal(hands[0].pixels, left.pixels)
+    assert hands[0].confidence.max() <= 0.8
+
+
+def test_the_judge_has_its_say_in_the_sides() -> None:
+    left, right = seen_hand("left", (200, 240), 80), seen_hand("right", (440, 240), 80)
+    seen = FakePalms([reading_of(left, right=0.0), reading_of(right, right=0.0)]).seen
+    candidates = [candidate(left, 0.5), candidate(right, -0.5)]
+    judge = Says([[0.9, 0.1], [0.1, 0.9]], [[0, 0.9], [0.05, 0]])
+    hands = choose_hands(judge, picture(), candidates, [], seen)  # type: ignore[arg-type]
+    assert [hand.side for hand in hands] == ["left", "right"]
+    doubtful = Says([[0.9, 0.8], [0.8, 0.9]], [[0, 0.50], [0.49, 0]])
+    hands = choose_hands(doubtful, picture(), candidates, [], seen)  # type: ignore[arg-type]
+    assert [hand.side for hand in hands] == ["right", "left"]
 
 
 def test_known_hands_stay_where_no_two_candidates_are_probable() -> None:
-    weights = random_weights(3)
-    weights["pair.1.weight"][:], weights["pair.1.bias"][:] = 0.0, -3.0
-    weights["single.1.weight"][:], weights["single.1.bias"][:] = 0.0, 2.0
-    judge = PairJudge(weights)
-    near = np.zeros((2, 2, len(PAIR_FEATURES)))
-    far = near + np.array([2.0 if name.endswith("apart") else 0.0 for name in PAIR_FEATURES])
-    none = np.zeros((2, len(SINGLE_FEATURES)))
-    assert judge(none, near).pair.max() < 0.1  # the judge's word
-    assert judge(none, far).pair.max() == pytest.approx(0.8 * 0.8808**2, abs=1e-3)  # sure hands far apart are two hands
     left, right = seen_hand("left", (200, 240), 80), seen_hand("right", (206, 243), 80)
     seen = FakePalms([reading_of(left), reading_of(right)]).seen
     candidates = [candidate(left, -3.0, task=True), candidate(right, 3.0)]
-    assert choose_hands(judge, candidates, [left], seen, SIZE) == [left]
-    [alone] = choose_hands(judge, candidates[1:], [], seen, SIZE)
-    assert alone.side == "right" and alone.confidence.max() < 0.88  # no surer than the judge, sigmoid(2)
-    weights["single.1.bias"][:] = -2.0
-    assert choose_hands(PairJudge(weights), candidates, [], seen, SIZE) == []
-    assert choose_hands(judge, [], [], seen, SIZE) == []
+    unlikely = [[0, 0.1], [0.05, 0]]
+    judge = Says([[0.88, 0.1], [0.1, 0.85]], unlikely)
+    assert choose_hands(judge, picture(), candidates, [left], seen) == [left]  # type: ignore[arg-type]
+    alone = Says([[0.1, 0.85]], [[0.0]])
+    [hand] = choose_hands(alone, picture(), candidates[1:], [], seen)  # type: ignore[arg-type]
+    assert hand.side == "right" and hand.confidence.max() <= 0.85  # no surer than the judge
+    nothing = Says([[0.1, 0.1], [0.1, 0.1]], unlikely)
+    assert choose_hands(nothing, picture(), candidates, [], seen) == []  # type: ignore[arg-type]
+    half = Says([[0.9, 0.1], [0.1, 0.2]], [[0, 0.8], [0, 0]])  # two that are likelier together than one by one
+    assert choose_hands(half, picture(), candidates, [left], seen) == [left]  # type: ignore[arg-type]
+
+
+def test_sure_hands_far_apart_are_two_hands_whatever_else_is_strange() -> None:
+    network = random_network(3)
+    with torch.no_grad():
+        network.joined[-1].weight.zero_()
+        network.joined[-1].bias.fill_(-3.0)
+        network.alone.weight.zero_()
+        network.alone.bias.fill_(2.0)
+    none = candidate_nothing(2)
+    far = replace(none, pairs=none.pairs + np.array([2.0 if name.endswith("apart") else 0.0 for name in PAIR_FEATURES]))
+    assert judged(network, none).pair.max() < 0.1  # the judge's word
+    assert judged(network, far).pair.max() == pytest.approx(0.8 * 0.8808**2, abs=1e-3)
+
+
+def candidate_nothing(count: int) -> CandidateViews:
+    """Candidates of which nothing but zeros is told."""
+    shapes = {
+        "single": (count, 2, len(SINGLE_FEATURES)), "points": (count, 2, 21, 11), "hand": (count, 2, 9),
+        "vector": (count, 2, 256), "seen": (count, 2, 21, 192), "pairs": (count, count, len(PAIR_FEATURES)),
+        "ways": (count, 2, count, 3),
+    }  # fmt: skip
+    return CandidateViews(**{name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
+
+
+def test_what_the_two_hand_network_alone_reads_is_a_candidate(network: LandmarkNetwork) -> None:
+    image = np.full((480, 640, 3), 90, np.uint8)  # nothing that the landmark network could see
+    hand = seen_hand("left", (200, 240), 80)
+    [found] = find_candidates(network, image, FakePalms([reading_of(hand)]).seen)
+    assert found.reading is not None and found.task is None and found.look.agreement == 0
+    detection = found.detection()
+    assert detection.source == "network" and detection.side == "left"
+    np.testing.assert_array_equal(detection.pixels, hand.pixels)
+    point = replace(reading_of(hand), pixels=np.full((21, 2), 100.0))  # of no extent
+    assert find_candidates(network, image, FakePalms([point]).seen) == []
 
 
 def test_candidates_of_a_photo_hold_both_hands_and_known_ones_come_first(
-    network: LandmarkNetwork, photo_hands: list[HandDetection]
+    network: LandmarkNetwork, palms: PalmNetwork, photo_hands: list[HandDetection]
 ) -> None:
     image = demo_photo("hands_001.jpg")
     seen = FakePalms([reading_of(hand) for hand in photo_hands]).seen
@@ -135,8 +244,8 @@ def test_candidates_of_a_photo_hold_both_hands_and_known_ones_come_first(
     for hand in photo_hands:
         gaps = [np.linalg.norm(c.look.pixels - hand.pixels, axis=1).mean() for c in found]
         assert min(gaps) < 0.12 * np.linalg.norm(hand.pixels[9] - hand.pixels[0])
-    judge = load_pair_judge()
-    hands = choose_hands(judge, found, photo_hands[1:], seen, (image.shape[1], image.shape[0]))
+    judge = PairJudge(load_pair_judge(), palms)
+    hands = choose_hands(judge, image, found, photo_hands[1:], seen)
     assert len(hands) == 2 and {hand.side for hand in hands} == {"left", "right"}
     assert find_candidates(network, image, FakePalms().seen) == []
     assert likely_pair(judge, network, image, photo_hands, seen)
@@ -160,21 +269,20 @@ def test_the_map_of_hands_is_nothing_beyond_its_edges() -> None:
 
 
 def test_weights_come_back_as_they_were_and_others_are_refused(tmp_path: Path) -> None:
-    weights = random_weights(5)
-    save_pair_judge(weights, tmp_path, {"licence": "Apache-2.0"})
-    rng = np.random.default_rng(6)
-    given = rng.normal(size=(3, len(SINGLE_FEATURES))), np.zeros((3, 3, len(PAIR_FEATURES)))
-    loaded = load_pair_judge(tmp_path / "two_hand_network.safetensors")
-    np.testing.assert_array_equal(loaded(*given).pair, PairJudge(weights)(*given).pair)
-    elsewhere = load_pair_judge(tmp_path / "other" / "two_hand_network.safetensors")  # none there: the one that ships
-    np.testing.assert_array_equal(elsewhere(*given).pair, load_pair_judge()(*given).pair)
-    (tmp_path / FILE).write_bytes(BUNDLED_FILE.with_name("two_hand_network.safetensors").read_bytes())
+    network = random_network(5).half().float()
+    save_pair_judge(network, tmp_path, {"licence": "Apache-2.0"})
+    beside = tmp_path / "two_hand_network.safetensors"
+    views = candidate_nothing(3)
+    np.testing.assert_array_equal(judged(load_pair_judge(beside), views).pair, judged(network, views).pair)
+    elsewhere = load_pair_judge(tmp_path / "other" / beside.name)  # none there: the one that ships
+    np.testing.assert_array_equal(judged(elsewhere, views).pair, judged(load_pair_judge(), views).pair)
+    (tmp_path / FILE).write_bytes(BUNDLED_FILE.with_name(beside.name).read_bytes())
     with pytest.raises(WeightsError, match="another network"):
-        load_pair_judge(tmp_path / "two_hand_network.safetensors")
+        load_pair_judge(beside)
     (tmp_path / FILE).write_bytes(b"not weights")
     with pytest.raises(WeightsError, match="damaged"):
-        load_pair_judge(tmp_path / "two_hand_network.safetensors")
-    del weights["pair.1.bias"]
-    save_pair_judge(weights, tmp_path, {})
+        load_pair_judge(beside)
+    network.alone = torch.nn.Linear(3, 2)
+    save_pair_judge(network, tmp_path, {})
     with pytest.raises(WeightsError, match="another network"):
-        load_pair_judge(tmp_path / "two_hand_network.safetensors")
+        load_pair_judge(beside)

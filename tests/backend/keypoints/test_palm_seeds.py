@@ -12,12 +12,14 @@ from im2hands.hands import Camera
 from im2hands.keypoints import HandDetection, lift, two_hand_provider
 from im2hands.keypoints.landmark_network import LandmarkNetwork
 from im2hands.keypoints.mediapipe_provider import MediaPipeProvider
+from im2hands.keypoints.pair_judge import PairJudge
 from im2hands.keypoints.palm_detector import PalmDetector
 from im2hands.keypoints.palm_seeds import fill, match, own_detection, with_sides
 from im2hands.keypoints.provider import Way
 from im2hands.keypoints.sides import evidence
 from im2hands.keypoints.two_hand_provider import OTHER_PEOPLE, TwoHandProvider
 from im2hands.weights.pair_judge import load_pair_judge
+from im2hands.weights.two_hand_network import load_two_hand_network
 from palm_fakes import FakePalms, reading, reading_of
 
 
@@ -66,6 +68,10 @@ def _off(hand: HandDetection, by: float = 0.25) -> HandDetection:
     return replace(hand, pixels=pixels)
 
 
+def bundled_judge() -> PairJudge:
+    return PairJudge(load_pair_judge(), load_two_hand_network())
+
+
 def test_a_rough_palm_is_enough_for_the_landmark_network(
     network: LandmarkNetwork, photo_hands: list[HandDetection], no_search: list[int]
 ) -> None:
@@ -73,7 +79,12 @@ def test_a_rough_palm_is_enough_for_the_landmark_network(
     rough = [reading_of(_off(hand), right=0.0) for hand in photo_hands]
     palms = FakePalms(rough)
     provider = TwoHandProvider(
-        NoTasks([]), network, video=False, palms=palms, judge=load_pair_judge(), detector=PalmDetector()
+        NoTasks([]),
+        network,
+        video=False,
+        palms=palms,
+        judge=bundled_judge(),
+        detector=PalmDetector(),
     )  # type: ignore[arg-type]
     hands = provider.detect(frame_of(image))
     assert [(hand.side, hand.source) for hand in hands] == [("left", "palm_seed"), ("right", "palm_seed")]
@@ -95,7 +106,7 @@ def test_a_palm_where_no_hand_is_is_searched_on_and_gets_its_own_keypoints_if_it
             network,
             video=False,
             palms=palms,
-            judge=load_pair_judge(),
+            judge=bundled_judge(),
             detector=PalmDetector(),
         )  # type: ignore[arg-type]
         hands = provider.detect(frame_of(image))
@@ -133,7 +144,12 @@ def test_hands_of_two_people_give_one_persons_and_a_note(
     # MediaPipe gives one hand of each person, surer of the other person's.
     tasks = NoTasks([replace(mine[0], score=0.9), replace(theirs[1], score=0.9)])
     provider = TwoHandProvider(
-        tasks, network, video=video, palms=palms, judge=load_pair_judge(), detector=PalmDetector()
+        tasks,
+        network,
+        video=video,
+        palms=palms,
+        judge=bundled_judge(),
+        detector=PalmDetector(),
     )  # type: ignore[arg-type]
     hands = provider.detect(frame_of(image))
     assert [round(hand.pixels[:, 0].mean()) for hand in hands] == [220, 100]
@@ -148,7 +164,12 @@ def test_one_hand_stays_one_hand(
     image[:, 460:] = 190
     palms = FakePalms([reading_of(photo_hands[0])])
     provider = TwoHandProvider(
-        NoTasks(photo_hands[:1]), network, video=False, palms=palms, judge=load_pair_judge(), detector=PalmDetector()
+        NoTasks(photo_hands[:1]),
+        network,
+        video=False,
+        palms=palms,
+        judge=bundled_judge(),
+        detector=PalmDetector(),
     )  # type: ignore[arg-type]
     assert [(hand.side, hand.note) for hand in provider.detect(frame_of(image))] == [("right", "")]
 
@@ -162,7 +183,12 @@ def test_in_a_clip_the_network_is_asked_only_where_hands_are_missing_or_in_doubt
     palms = FakePalms([reading_of(left), reading_of(right)])
     tasks = NoTasks([])
     provider = TwoHandProvider(
-        tasks, network, video=True, palms=palms, judge=load_pair_judge(), detector=PalmDetector()
+        tasks,
+        network,
+        video=True,
+        palms=palms,
+        judge=bundled_judge(),
+        detector=PalmDetector(),
     )  # type: ignore[arg-type]
     image = np.full((200, 640, 3), 90, np.uint8)
     for index in range(1, 7):

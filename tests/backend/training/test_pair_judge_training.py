@@ -10,10 +10,19 @@ import pytest
 from im2hands.cli import main
 from im2hands.errors import InputError
 from im2hands.keypoints.pair_features import PAIR_FEATURES, SINGLE_FEATURES
-from im2hands.keypoints.pair_judge import PairJudge
+from im2hands.keypoints.pair_views import CandidateViews
+from im2hands.networks.pair_judge import PairJudgeNetwork
 from im2hands.training.pair_judge import Judged, chosen_rows, measure, train
 from im2hands.weights.pair_judge import load_pair_judge
 from scene_pictures import make_set
+
+
+def views_of(single: np.ndarray, pairs: np.ndarray) -> CandidateViews:
+    """Candidates of which only their features (N, 2, S) and those of each two are told."""
+    count = len(single)
+    shapes = {"points": (2, 21, 11), "hand": (2, 9), "vector": (2, 256), "seen": (2, 21, 192), "ways": (2, count, 3)}
+    rest = {name: np.zeros((count, *shape), np.float16) for name, shape in shapes.items()}
+    return CandidateViews(single=single.astype(np.float16), pairs=pairs.astype(np.float16), **rest)
 
 
 def invented(rng: np.random.Generator, two: bool) -> Judged:
@@ -24,30 +33,32 @@ def invented(rng: np.random.Generator, two: bool) -> Judged:
         hand[:] = 0
     error = np.full((6, 2), 9.0)
     error[np.arange(6), hand] = np.where(good, 0.1, 0.9)
-    single = rng.normal(0, 0.3, (6, len(SINGLE_FEATURES)))
-    single[:, 0] += good
+    single = rng.normal(0, 0.3, (6, 2, len(SINGLE_FEATURES)))
+    single[..., 0] += good[:, None]
+    single[np.arange(6), hand, 1] += 1
     pairs = rng.normal(0, 0.3, (6, 6, len(PAIR_FEATURES)))
     pairs = 0.5 * (pairs + pairs.swapaxes(0, 1))
     pairs[..., 0] += hand[:, None] != hand[None]
-    return Judged(single, pairs, error, two)
+    return Judged(views_of(single, pairs), error, two)
 
 
 def test_it_learns_which_two_are_two_hands() -> None:
     rng = np.random.default_rng(0)
     scenes = [invented(rng, k % 5 != 0) for k in range(150)]
-    weights = train(scenes[:100], 400, seed=1)
-    figures = measure(PairJudge(weights), scenes[100:])
+    network = train(scenes[:100], 120, seed=1)
+    figures = measure(network, scenes[100:])
     assert figures["possible"] == 1 and figures["both"] > 0.9 and figures["taken"] > 0.8 and figures["invented"] < 0.3
-    again = train(scenes[:100], 400, seed=1)
-    assert all((again[name] == weights[name]).all() for name in weights)
+    assert figures["error"] == pytest.approx(0.1, abs=0.01) and figures["right"] > 0.9
+    short = [train(scenes[:100], 3, seed=1).state_dict() for _ in range(2)]
+    assert all((short[0][name] == short[1][name]).all() for name in short[0])
     with pytest.raises(InputError, match="Too few"):
         train(scenes[:3], 10, seed=1)
 
 
-def test_errors_of_two_take_the_better_way_round() -> None:
-    scene = Judged(np.zeros((3, 1)), np.zeros((3, 3, 1)), np.array([[0.1, 0.8], [0.7, 0.2], [0.3, 0.9]]), True)
-    error = scene.pair_error()
-    assert error[0, 1] == error[1, 0] == 0.2 and error[0, 2] == 0.8 and error[0, 0] > 5
+def test_of_two_the_first_is_the_left_hand() -> None:
+    views = views_of(np.zeros((3, 2, len(SINGLE_FEATURES))), np.zeros((3, 3, len(PAIR_FEATURES))))
+    error = Judged(views, np.array([[0.1, 0.8], [0.7, 0.2], [0.3, 0.9]]), True).pair_error()
+    assert error[0, 1] == 0.2 and error[1, 0] == 0.8 and error[0, 2] == 0.9 and error[0, 0] > 5
 
 
 def test_scenes_are_the_last_ones_or_a_range() -> None:
@@ -62,7 +73,7 @@ def test_the_command_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytes
     from im2hands.training import pair_judge
 
     monkeypatch.setattr(pair_judge, "_SHARD", 4)
-    monkeypatch.setattr(pair_judge, "train", lambda scenes, steps, seed: _constant())
+    monkeypatch.setattr(pair_judge, "train", lambda scenes, steps, seed: PairJudgeNetwork())
     scenes = make_set(tmp_path / "set", 6, 0, single=True)
     asked: list[int] = []
     first = pair_judge.judged_scene
@@ -80,17 +91,7 @@ def test_the_command_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytes
     assert main(command) == 0 and len(asked) == 8  # the last two scenes, and no other ones again
     card = json.loads((tmp_path / "run" / "pair_judge.json").read_text())
     assert card["recipe"]["scenes"] == 4
-    assert set(card["figures"]) == {"scenes", "both", "possible", "taken", "invented"}
+    figures = {"scenes", "both", "possible", "error", "taken", "right", "invented"}
+    assert set(card["figures"]) == figures
     load_pair_judge(tmp_path / "run" / "two_hand_network.safetensors")
     assert main([*command[:-1], "9"]) == 2
-
-
-def _constant() -> dict[str, np.ndarray]:
-    from im2hands.keypoints.pair_judge import LAYERS
-
-    return {
-        f"{name}.{k}.{part}": np.zeros((widths[k + 1], widths[k]) if part == "weight" else widths[k + 1], np.float32)
-        for name, widths in LAYERS.items()
-        for k in range(len(widths) - 1)
-        for part in ("weight", "bias")
-    }
