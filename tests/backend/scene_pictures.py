@@ -10,17 +10,9 @@ import numpy as np
 import torch
 from im2hands.bones import rodrigues
 from im2hands.crop import CROP_SIZE, crop_affine
+from im2hands.datasets.scene import BACKGROUND, LEFT, RIGHT, Scene, SetInfo, encode_labels, encode_picture
 from im2hands.datasets.scene_points import label_points
-from im2hands.datasets.scenes import (
-    BACKGROUND,
-    LEFT,
-    RIGHT,
-    Scene,
-    SceneWriter,
-    SetInfo,
-    encode_labels,
-    encode_picture,
-)  # fmt: skip
+from im2hands.datasets.scenes import SceneWriter
 from im2hands.hands import SIDES
 from im2hands.synthesis.hand_model import HandModel
 from im2hands.synthesis.poses import random_rotations, random_shape

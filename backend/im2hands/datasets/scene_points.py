@@ -12,7 +12,7 @@ from ..bones import QUERY_SCALE, bones_from_keypoints
 from ..hands import SIDES, Side
 from ..synthesis.hand_model import HandModel, HandShape
 from .part_occupancy import sample_points, signed_distance, vertex_parts
-from .scenes import Scene
+from .scene import Scene
 
 
 class LabelledPoints(NamedTuple):

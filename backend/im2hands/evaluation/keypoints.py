@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets.scenes import Scene, SceneSet
+from ..datasets.scene import Scene
+from ..datasets.scenes import SceneSet
 from ..frames import Frame
 from ..hands import MIDDLE_MCP, SIDES, WRIST, Camera, Side
 from ..keypoints import HandDetection, KeypointProvider, lift, make_provider

@@ -60,8 +60,8 @@ class Trust:
         """Where a network tells how sure it is.
 
         Args:
-            places: (21,) expected errors in the picture. spread: (21,) those of the shape's coordinates. shape: (21, 3).
-                All in palm lengths.
+            places: (21,) expected errors in the picture. spread: (21,) those of the shape's coordinates.
+            shape: (21, 3). All in palm lengths.
         """
         seen = np.hypot(places * _PIXEL_SPREAD, _PIXEL_FLOOR)
         seen[WRIST] /= _WRIST_TRUST

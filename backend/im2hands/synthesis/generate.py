@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..datasets.scenes import SET_FILE, SceneSet, SceneWriter, SetInfo, encode_labels, encode_picture, read_info
-from ..datasets.scenes import Scene as StoredScene
+from ..datasets.scene import SET_FILE, SetInfo, encode_labels, encode_picture, read_info
+from ..datasets.scene import Scene as StoredScene
+from ..datasets.scenes import SceneSet, SceneWriter
 from ..errors import InputError
 from ..worker_pool import in_processes
 from .cameras import LONGEST, Jitter, View, aim, crop_camera

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..datasets.scenes import Scene, SceneSet, SceneWriter
+from ..datasets.scene import Scene
+from ..datasets.scenes import SceneSet, SceneWriter
 from ..errors import InputError
 from ..evaluation.keypoints import camera_of
 from ..hands import KEYPOINT_COUNT, MIDDLE_MCP, SIDES, WRIST

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..crop import crop_hands, normalised
-from ..datasets.scenes import Scene, SceneSet
+from ..datasets.scene import Scene
+from ..datasets.scenes import SceneSet
 from ..devices import exact_dtype
 from ..errors import FrameError, InputError
 from ..frames import Frame

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.scenes import Scene, SceneSet
+from ..datasets.scene import Scene
+from ..datasets.scenes import SceneSet
 from ..evaluation.keypoints import FOUND, camera_of, palm_pixels
 from ..hands import MIDDLE_MCP, SIDES, WRIST
 from ..keypoints.landmark_network import LandmarkNetwork, crops_around

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..datasets.scenes import Scene, SceneSet
+from ..datasets.scene import Scene
+from ..datasets.scenes import SceneSet
 from ..errors import InputError
 from ..evaluation.keypoints import FOUND, camera_of, palm_pixels
 from ..frames import Frame

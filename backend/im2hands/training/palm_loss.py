@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..datasets.scenes import IN_FRONT, LEFT, RIGHT
+from ..datasets.scene import IN_FRONT, LEFT, RIGHT
 from ..networks.palm_network import TRAINED_PIXELS, HandReadings, PalmMaps, PalmNetwork, Palms
 from .palm_samples import HandTargets, heat_target, own_hand
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..datasets.scenes import LEFT, RIGHT, Scene
+from ..datasets.scene import LEFT, RIGHT, Scene
 from ..hands import MIDDLE_MCP, WRIST
 from ..keypoints.palm_pictures import PALM, apply, letterbox, palm_frame, warp
 from ..networks.palm_network import HEAT_STRIDE, TRAINED_PIXELS

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..crop import CROP_SIZE
+from ..datasets.scene import LEFT, RIGHT, Scene
 from ..datasets.scene_points import scene_hands
-from ..datasets.scenes import LEFT, RIGHT, Scene
 from ..hands import KEYPOINT_COUNT, SIDES
 from ..networks.image_encoder import EncoderHeads
 from ..synthesis.hand_model import HAND_FILE

@@ -15,7 +15,8 @@ from torch import Tensor
 from ..bones import QUERY_SCALE, Bones, bones_from_keypoints
 from ..crop import CROP_SIZE, normalised
 from ..datasets.part_occupancy import cut_distance, jitter_keypoints
-from ..datasets.scenes import Scene, SceneSet
+from ..datasets.scene import Scene
+from ..datasets.scenes import SceneSet
 from ..errors import InputError
 from ..hands import SIDES, Side
 from ..mise import BOX

@@ -11,8 +11,10 @@ import torch
 import trimesh
 from im2hands.bones import QUERY_SCALE, bones_from_keypoints
 from im2hands.datasets import scenes as scenes_module
+from im2hands.datasets.scene import RIGHT, Scene, SetInfo, read_info
 from im2hands.datasets.scene_points import scene_hands
-from im2hands.datasets.scenes import Scene, SceneSet, SceneWriter, SetInfo, read_info, shard_path
+from im2hands.datasets.scene_shards import shard_path
+from im2hands.datasets.scenes import SceneSet, SceneWriter
 from im2hands.errors import InputError
 from im2hands.hands import SIDES
 from im2hands.synthesis.hand_model import HandModel
@@ -69,7 +71,7 @@ def test_pictures_and_labels_show_the_hands(folder: Path) -> None:
     assert image[labels > 0].mean() > image[labels == 0].mean() + 20
     pixels = scene.keypoints[1] @ scene.intrinsics.T
     u, v = np.rint(pixels[:, :2] / pixels[:, 2:]).astype(int).T
-    assert (labels[v, u] == scenes_module.RIGHT).mean() > 0.6
+    assert (labels[v, u] == RIGHT).mean() > 0.6
 
 
 def test_only_shards_in_use_stay_open(folder: Path, monkeypatch: pytest.MonkeyPatch, scenes: list[Scene]) -> None:

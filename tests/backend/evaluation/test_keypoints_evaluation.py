@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from im2hands.cli import main
-from im2hands.datasets.scenes import Scene
+from im2hands.datasets.scene import Scene
 from im2hands.evaluation import keypoints as evaluation
 from im2hands.evaluation.keypoints import camera_of, evaluate, write_calibration
 from im2hands.frames import Frame

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from hand_pictures import demo_photo, frame_of, hand_shape, read_rgb, seen_hand
-from im2hands.datasets.scenes import RIGHT
+from im2hands.datasets.scene import RIGHT
 from im2hands.hands import KEYPOINT_PARENTS
 from im2hands.keypoints import HandDetection, KeypointProvider, make_provider
 from im2hands.keypoints.sides import one_persons, palm_centre

@@ -11,7 +11,8 @@ import pytest
 import torch
 from im2hands.cli import main
 from im2hands.datasets.scene_points import label_points, scene_hands
-from im2hands.datasets.scenes import SceneSet, shard_path
+from im2hands.datasets.scene_shards import shard_path
+from im2hands.datasets.scenes import SceneSet
 from im2hands.errors import InputError
 from im2hands.hands import SIDES
 from im2hands.synthesis import clips as clips_module

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from im2hands.cli import main
-from im2hands.datasets.scenes import SceneSet, SceneWriter, SetInfo
+from im2hands.datasets.scene import SetInfo
+from im2hands.datasets.scenes import SceneSet, SceneWriter
 from im2hands.errors import InputError
 from im2hands.frames import Frame
 from im2hands.hands import SIDES, Camera, HandKeypoints, TwoHands

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from im2hands.cli import main
-from im2hands.datasets.scenes import LEFT, RIGHT, SceneSet
+from im2hands.datasets.scene import LEFT, RIGHT
+from im2hands.datasets.scenes import SceneSet
 from im2hands.keypoints.palm_pictures import apply, inverse, letterbox, square_part, warp
 from im2hands.keypoints.sides import chirality
 from im2hands.networks.compact_encoder import EfficientNetLite0

@@ -150,7 +150,8 @@ def test_what_it_builds_on_must_be_there(data: Path, initial: Path, tmp_path: Pa
 
 
 def test_single_hands_only_are_told(initial: Path, tmp_path: Path) -> None:
-    from im2hands.datasets.scenes import SceneWriter, SetInfo
+    from im2hands.datasets.scene import SetInfo
+    from im2hands.datasets.scenes import SceneWriter
     from im2hands.errors import InputError
     from scene_pictures import make_scene
 

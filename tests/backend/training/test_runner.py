@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from im2hands.cli import main
-from im2hands.datasets.scenes import shard_path
+from im2hands.datasets.scene_shards import shard_path
 from im2hands.errors import InputError
 from im2hands.training.initial_occupancy import RECIPES, InitialTask
 from im2hands.training.recipe import load_recipe

@@ -1,0 +1,136 @@
+"""Shards of a scene set: several scenes in one npz file, mapped into memory."""
+
+from __future__ import annotations
+
+import mmap
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..hands import KEYPOINT_COUNT
+from .scene import AGAIN, Scene, SetInfo
+
+# Type and shape of one scene's entry of each array; P stands for the number of points.
+_P = -1
+ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {
+    "keypoints": (np.float32, (2, KEYPOINT_COUNT, 3)),
+    "visible": (np.uint8, (2, KEYPOINT_COUNT)),
+    "intrinsics": (np.float32, (3, 3)),
+    "size": (np.int32, (2,)),
+    "mode": (np.int8, ()),
+    "components": (np.float32, (2, 20)),
+    "length": (np.float32, (2, 22)),
+    "thickness": (np.float32, (2, 22)),
+    "rotations": (np.float32, (2, 22, 3, 3)),
+    "turn": (np.float32, (2, 3, 3)),
+    "shift": (np.float32, (2, 3)),
+    "points": (np.float16, (2, _P, 3)),
+    "distance": (np.float16, (2, _P)),
+    "part": (np.int8, (2, _P)),
+    "other": (np.float16, (2, _P)),
+    "detected": (np.float32, (2, KEYPOINT_COUNT, 3)),
+}
+OPTIONAL = ("detected",)
+_FILES = ("picture", "labels")
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Where shard ``number`` of a set lies."""
+    return folder / f"shard_{number:05}.npz"
+
+
+def shape_of(name: str, points: int) -> tuple[int, ...]:
+    return tuple(points if size == _P else size for size in ARRAYS[name][1])
+
+
+def pack(scenes: Sequence[Scene]) -> dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray] = {}
+    for name in _FILES:
+        files = [getattr(scene, name) for scene in scenes]
+        arrays[name] = np.frombuffer(b"".join(files), np.uint8)
+        arrays[f"{name}_end"] = np.cumsum([len(data) for data in files], dtype=np.int64)
+    for name, (dtype, _) in ARRAYS.items():
+        values = [getattr(scene, name) for scene in scenes]
+        if all(value is None for value in values):
+            continue
+        missing = np.full(shape_of(name, 0), np.nan)
+        arrays[name] = np.stack([missing if value is None else value for value in values]).astype(dtype)
+    return arrays
+
+
+def is_whole(folder: Path, number: int, info: SetInfo) -> bool:
+    try:
+        return Shard(shard_path(folder, number), info).count == info.shard_size
+    except InputError:
+        return False
+
+
+class Shard:
+    """An open shard: the arrays lie in the file, mapped into memory, and only what is used is read."""
+
+    def __init__(self, path: Path, info: SetInfo) -> None:
+        try:
+            self.arrays = _map_arrays(path)
+        except FileNotFoundError as error:
+            raise InputError(f"The shard {path} is missing.", AGAIN) from error
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise InputError(f"The shard {path} is cut off or damaged: {error}.", AGAIN) from error
+        self.path = path
+        self.count = len(self.arrays["mode"]) if "mode" in self.arrays else 0
+        problem = self._problem(info)
+        if problem:
+            raise InputError(f"{path} is no shard of this set: {problem}.", AGAIN)
+
+    def _problem(self, info: SetInfo) -> str:
+        for name, (dtype, _) in ARRAYS.items():
+            array = self.arrays.get(name)
+            if array is None:
+                if name in OPTIONAL:
+                    continue
+                return f"the array {name} is missing"
+            expected = (self.count, *shape_of(name, info.points))
+            if array.dtype != dtype or array.shape != expected:
+                return f"{name} is {array.dtype} {array.shape}, not {np.dtype(dtype)} {expected}"
+        for name in _FILES:
+            data, end = self.arrays.get(name), self.arrays.get(f"{name}_end")
+            if data is None or end is None or end.dtype != np.int64 or end.shape != (self.count,):
+                return f"{name} is missing or damaged"
+            if data.dtype != np.uint8 or (np.diff(end, prepend=0) < 0).any() or (self.count and end[-1] != len(data)):
+                return f"{name} is damaged"
+        return ""
+
+    def scene(self, row: int) -> Scene:
+        values: dict[str, Any] = {}
+        for name in _FILES:
+            end = self.arrays[f"{name}_end"]
+            values[name] = self.arrays[name][end[row - 1] if row else 0 : end[row]].tobytes()
+        for name in ARRAYS:
+            values[name] = self.arrays[name][row].copy() if name in self.arrays else None
+        return Scene(**values)
+
+
+def _map_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an uncompressed npz file without reading them."""
+    arrays = {}
+    with open(path, "rb") as handle, zipfile.ZipFile(handle) as archive:
+        mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{member.filename} is compressed")
+            # The local header ends with a name and an extra field, whose lengths stand at 26 and 28.
+            handle.seek(member.header_offset + 26)
+            lengths = np.frombuffer(handle.read(4), "<u2")
+            handle.seek(member.header_offset + 30 + int(lengths.sum()))
+            version = np.lib.format.read_magic(handle)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, fortran, dtype = read(handle)
+            if fortran or dtype.hasobject:
+                raise ValueError(f"{member.filename} is not a plain array")
+            count = int(np.prod(shape, dtype=np.int64))
+            flat = np.frombuffer(mapped, dtype, count, handle.tell())
+            arrays[member.filename.removesuffix(".npy")] = flat.reshape(shape)
+    return arrays
