@@ -64,7 +64,7 @@ def make_provider(
         LandmarkNetwork(),
         video=video,
         palms=PalmReader(palms) if palms is not None else None,
-        judge=PairJudge(load_pair_judge(palm_weights), palms) if palms is not None else None,
+        judge=PairJudge(load_pair_judge(palm_weights)) if palms is not None else None,
         lifter=_lifter(palms, palm_weights) if palms is not None else None,
         detector=PalmDetector() if palms is not None else None,
         crop_search=crop_search,

@@ -24,7 +24,8 @@ LARGEST_TURN = np.radians(30.0)
 # How far off the distance is that a hand's size tells: a share of the distance.
 _SIZE_SPREAD = 0.06
 _FOLLOWED = 0.2
-"""Palm lengths by which the lifting network moves a keypoint in the picture that is followed half way."""
+"""Palm lengths by which the lifting network moves a keypoint in the picture that is followed half way, if the keypoint
+was read with full confidence; less with less."""
 
 _LONGEST_WAY = 4.0
 """Palm lengths between two wrists in depth; what the two-hand network says of more is not used."""
@@ -154,19 +155,20 @@ def _lift_seen(
 def _shown_pixels(detection: HandDetection, seen: LiftedHand) -> np.ndarray:
     """(21, 2) pixels: as read where the lifting network would move a keypoint a little, as it says where by much.
 
-    It was trained on rendered hands. In photographs what is seen well is read better than it can tell.
+    It was trained on rendered hands. In photographs what is seen well is read better than it can tell; what no crop
+    shows, and the two-hand network alone reads, is not.
     """
     read, shape = np.asarray(detection.pixels, np.float64), np.asarray(detection.shape, np.float64)
-    if not (np.isfinite(read).all() and np.isfinite(shape).all()):
+    if detection.source not in SOURCES or not (np.isfinite(read).all() and np.isfinite(shape).all()):
         return seen.pixels
-    if detection.source in SOURCES:
-        read, _ = to_own_definition(read, shape)
+    read, _ = to_own_definition(read, shape)
     flat = seen.shape[:, :2] - seen.shape[:, :2].mean(axis=0)
     extent = np.linalg.norm(seen.pixels - seen.pixels.mean(axis=0))
     palm_px = float(extent) / max(float(np.linalg.norm(flat)), 1e-9)
     move = seen.pixels - read
     far = (np.linalg.norm(move, axis=1, keepdims=True) / max(palm_px, 1e-9)) ** 2
-    shown: np.ndarray = read + far / (far + _FOLLOWED**2) * move
+    half = (_FOLLOWED * np.clip(detection.confidence, 0.01, 1.0)[:, None]) ** 2
+    shown: np.ndarray = read + far / (far + half) * move
     return shown
 
 

@@ -28,8 +28,10 @@ _KEEP_PRESENCE = 0.2
 # Readings whose keypoints lie this close (mean, palm lengths) are one candidate.
 _CLUSTER_RADIUS = 0.25
 _MOST_CANDIDATES = 12
-# Of the two-hand network's own readings such as no crop led to.
-_MOST_OWN = 6
+# Of the two-hand network's own readings the surest such as no crop led to, and no steady reading of a crop lies near
+# (palm lengths, as what it says of a hand is rougher).
+_MOST_OWN, _OWN_PRESENCE = 6, 0.45
+_STEADY_PRESENCE, _STEADY_AGREEMENT, _STEADY_NEAR = 0.8, 0.7, 0.5
 # The detector looks at what the hands fill of the picture once more if that is less than this share of it.
 _CLOSER, _MARGIN = 0.7, 1.3
 _ON_HAND = 0.5
@@ -116,14 +118,28 @@ def find_candidates(
         Candidate(look, share, task, _score_at(look.pixels, suspected))
         for look, share, task in zip(looks, support, known, strict=False)
     ]
-    own = [palm for palm in palms if not any(_shows(look.pixels, palm) for look in looks)][:_MOST_OWN]
-    made += [Candidate(_as_look(palm), 0.0, None, _score_at(palm.pixels, suspected), palm) for palm in own]
+    for palm in _own_readings(palms, tasks, looks):
+        made.append(Candidate(_as_look(palm), 0.0, None, _score_at(palm.pixels, suspected), palm))
     return [candidate for candidate in made if _has_extent(candidate)]
 
 
-def _shows(pixels: np.ndarray, palm: PalmReading) -> bool:
-    gap = float(np.linalg.norm(pixels - palm.pixels, axis=1).mean())
-    return gap < _CLUSTER_RADIUS * float(palm_length(palm.pixels))
+def _own_readings(
+    palms: Sequence[PalmReading], tasks: Sequence[HandDetection], looks: Sequence[SecondLook]
+) -> list[PalmReading]:
+    """What the two-hand network reads where nothing else does."""
+    known = [(hand.pixels, _CLUSTER_RADIUS) for hand in tasks]
+    for look in looks:
+        steady = look.presence >= _STEADY_PRESENCE and look.agreement >= _STEADY_AGREEMENT
+        known.append((look.pixels, _STEADY_NEAR if steady else _CLUSTER_RADIUS))
+    return [
+        palm
+        for palm in palms
+        if palm.presence >= _OWN_PRESENCE
+        and all(
+            np.linalg.norm(pixels - palm.pixels, axis=1).mean() > near * palm_length(palm.pixels)
+            for pixels, near in known
+        )
+    ][:_MOST_OWN]
 
 
 def _as_look(palm: PalmReading) -> SecondLook:

@@ -9,14 +9,15 @@ import numpy as np
 
 from .landmark_network import LandmarkNetwork
 from .pair_candidates import Candidate, look_at
-from .pair_judge import PairJudge
+from .pair_features import features
+from .pair_judge import PairJudge, is_steady
 from .palm_detector import SuspectedPalms
 from .palm_reader import PalmsSeen
 from .palm_seeds import match, side_evidence, with_way
 from .provider import HandDetection
 from .sides import evidence, log_odds, with_side
 
-PAIR, EACH = 0.4, 0.4
+PAIR, EACH = 0.5, 0.2
 """Two hands count from this probability on, if each of them by itself is a hand with at least the second one."""
 
 KNOWN_PAIR = 0.8
@@ -42,34 +43,39 @@ def likely_pair(
     """
     if len(hands) != 2:
         return False
-    verdict = judge(image, look_at(network, image, hands, suspected), seen)
-    return bool(verdict.pair.max(initial=0.0) >= KNOWN_PAIR)
+    candidates = look_at(network, image, hands, suspected)
+    verdict = judge(*features(candidates, seen, (image.shape[1], image.shape[0])))
+    return bool(verdict.two.max(initial=0.0) >= KNOWN_PAIR)
 
 
 def choose_hands(
     judge: PairJudge,
-    image: np.ndarray,
     candidates: Sequence[Candidate],
     known: Sequence[HandDetection],
     seen: PalmsSeen,
+    size: tuple[int, int],
 ) -> list[HandDetection]:
     """The person's hands.
 
     Args:
-        image: (H, W, 3) uint8 RGB. candidates: all that may be hands. known: hands found before, which are among the
-            candidates, and stay where no two candidates are probable. seen: what the two-hand network says.
+        candidates: all that may be hands. known: hands found before, which are among the candidates, and stay where no
+            two candidates are probable. seen: what the two-hand network says. size: width and height of the picture.
 
     Returns:
         Two hands with opposite sides, or ``known``, or where that is empty at most the best candidate alone.
     """
-    verdict = judge(image, candidates, seen)
-    best = verdict.best()
-    if best is None or verdict.pair[best] < PAIR or min(verdict.single[best[0], 0], verdict.single[best[1], 1]) < EACH:
+    single, pairs = features(candidates, seen, size)
+    verdict = judge(single, pairs)
+    # A hand of MediaPipe's that a second look sees, too, is one of the person's two.
+    steady = is_steady(single[:, 1])
+    tasks = [k for k, candidate in enumerate(candidates) if steady[k] and candidate.task is not None]
+    best = verdict.best(tasks[:2])
+    if best is None or verdict.two[best] < PAIR or verdict.single[list(best)].max(axis=1).min() < EACH:
         if known or not len(verdict.single) or verdict.single.max() < ALONE:
             return list(known)
         alone = int(np.argmax(verdict.single.max(axis=1)))
         return with_seen([_detection(candidates[alone], float(verdict.single[alone].max()))], seen)
-    hands = [_detection(candidates[k], float(verdict.pair[best])) for k in best]
+    hands = [_detection(candidates[k], float(verdict.two[best])) for k in best]
     rights = []
     for k, hand, reading in zip(best, hands, match(hands, seen), strict=True):
         if candidates[k].task is not None:

@@ -16,14 +16,13 @@ SINGLE_FEATURES = (
     "on_hands", "palm_on_hands", "drawn_on_hands", "inside", "gap", "size_beside_palm", "palm_presence", "palm_right",
     "side_beside_palm", "palm_hidden", "detector",
 )  # fmt: skip
-SIGNED_FEATURES = ("network_right", "shape_right", "palm_right")
-"""Of a single hand: log odds of a right hand, which change their sign in the mirrored picture."""
-
 PAIR_FEATURES = (
     "outlines_apart", "keypoints_apart", "palms_apart", "size_ratio", "one_side", "overlap", "covered", "gained",
     "inside", "partner_gap", "partner_known",
 )  # fmt: skip
 
+# Log odds of a right hand, which are of the other sign where a candidate is taken for a left one.
+_SIGNED = [SINGLE_FEATURES.index(name) for name in ("network_right", "shape_right", "palm_right")]
 _BONES = tuple((0 if k % 4 == 1 else k - 1, k) for k in range(1, 21))
 _PALM_OUTLINE = (0, 1, 5, 9, 13, 17)
 # A finger's width, palm lengths.
@@ -40,7 +39,8 @@ def features(candidates: Sequence[Candidate], seen: PalmsSeen, size: tuple[int, 
         size: width and height of the picture.
 
     Returns:
-        (N, len(SINGLE_FEATURES)) of each; (N, N, len(PAIR_FEATURES)) of each two, symmetric.
+        (N, 2, len(SINGLE_FEATURES)) of each, taken for a left and for a right hand; (N, N, len(PAIR_FEATURES)) of each
+        two, symmetric.
     """
     count = len(candidates)
     hand_map = seen.hand_map or HandMap(np.zeros((1, 1)), np.zeros((2, 3)))
@@ -52,7 +52,10 @@ def features(candidates: Sequence[Candidate], seen: PalmsSeen, size: tuple[int, 
     for i in range(count):
         for j in range(i):
             pairs[i, j] = pairs[j, i] = _pair(candidates[i], candidates[j], drawn[i], drawn[j], hand_map, palms)
-    return single.reshape(count, len(SINGLE_FEATURES)), pairs
+    single = single.reshape(count, len(SINGLE_FEATURES))
+    mirrored = single.copy()
+    mirrored[:, _SIGNED] *= -1
+    return np.stack([mirrored, single], axis=1), pairs
 
 
 def _single(

@@ -211,7 +211,7 @@ class TwoHandProvider:
         if likely_pair(self._judge, self._network, image, hands, seen, suspected):
             return hands
         candidates = find_candidates(self._network, image, seen, hands, suspected)
-        return choose_hands(self._judge, image, candidates, hands, seen)
+        return choose_hands(self._judge, candidates, hands, seen, (image.shape[1], image.shape[0]))
 
     def _search_is_due(self, count: int) -> bool:
         if not self._video or count < self._last_count:

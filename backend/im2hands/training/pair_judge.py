@@ -6,7 +6,7 @@ import argparse
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,27 +14,23 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ..datasets.scene import Scene
 from ..datasets.scenes import SceneSet
 from ..errors import InputError
 from ..evaluation.keypoints import FOUND, camera_of, palm_pixels
 from ..frames import Frame
-from ..hands import KEYPOINT_COUNT, SIDES
+from ..hands import SIDES
 from ..keypoints.landmark_network import LandmarkNetwork
-from ..keypoints.lifting_features import HAND_FEATURES, POINT_FEATURES
 from ..keypoints.mediapipe_provider import MediaPipeProvider
 from ..keypoints.pair_candidates import find_candidates, suspect_palms
 from ..keypoints.pair_choice import PAIR
-from ..keypoints.pair_features import PAIR_FEATURES, SINGLE_FEATURES
-from ..keypoints.pair_judge import judged
-from ..keypoints.pair_views import SEEN, VECTOR, CandidateViews, candidate_views
+from ..keypoints.pair_features import features
+from ..keypoints.pair_judge import PairJudge
 from ..keypoints.palm_detector import PalmDetector
 from ..keypoints.palm_reader import PalmReader
 from ..keypoints.sides import without_doubles
-from ..networks.pair_judge import GRADES, CandidateInput, PairJudgeNetwork
-from ..networks.palm_network import PalmNetwork
+from ..networks.pair_judge import PairJudgeNetwork, judge_loss
 from ..take import pack_arrays, write_atomically
 from ..weights.pair_judge import NAME, save_pair_judge
 from ..weights.part_occupancy import sha256_of
@@ -47,11 +43,11 @@ _log = logging.getLogger(__name__)
 _SHARP = 0.05
 _FAR = 9.0
 _SHARD = 50
-_BATCH, _FEWEST, _STANDARDS = 48, 10, 200
+_BATCH, _FEWEST, _RATE, _DECAY = 96, 10, 2e-3, 0.05
 # Of the weights, over steps; share of the candidates that are left out each time.
 _AVERAGE, _LEFT_OUT = 0.995, 0.2
-# Which axes count candidates, where it is not the first alone.
-_COUNTED = {"pairs": (0, 1), "ways": (0, 2)}
+# Share of the scenes without two hands in what is learned: photographs show one hand more often than the sets do.
+_WITHOUT = 0.35
 
 
 @dataclass(frozen=True)
@@ -59,11 +55,12 @@ class Judged:
     """The candidates of one scene.
 
     Args:
-        views: what is told of them. error: (N, 2) mean distance of the keypoints from the left and the right hand's,
+        single, pairs: their features. error: (N, 2) mean distance of the keypoints from the left and the right hand's,
             in the picture, palm lengths; large where that hand is not there. two: whether both hands are there.
     """
 
-    views: CandidateViews
+    single: np.ndarray
+    pairs: np.ndarray
     error: np.ndarray
     two: bool
 
@@ -79,7 +76,6 @@ class Readers:
     """All that reads a picture."""
 
     network: LandmarkNetwork
-    model: PalmNetwork
     palms: PalmReader
     tasks: MediaPipeProvider
     detector: PalmDetector
@@ -92,7 +88,7 @@ def judged_scene(scene: Scene, readers: Readers) -> Judged:
     seen = readers.palms.read(image)
     suspected = suspect_palms(readers.detector, image, seen)
     candidates = find_candidates(readers.network, image, seen, hands, suspected)
-    views = candidate_views(readers.model, image, candidates, seen)
+    single, pairs = features(candidates, seen, (image.shape[1], image.shape[0]))
     error = np.full((len(candidates), 2), _FAR)
     for k, _ in enumerate(SIDES):
         if scene.present[k]:
@@ -101,7 +97,7 @@ def judged_scene(scene: Scene, readers: Readers) -> Judged:
             for row, candidate in enumerate(candidates):
                 gap = float(np.linalg.norm(candidate.look.pixels - shown, axis=1).mean()) / palm
                 error[row, k] = min(gap, _FAR)
-    return Judged(views, error, bool(scene.present.all()))
+    return Judged(single, pairs, error, bool(scene.present.all()))
 
 
 def gather(
@@ -113,9 +109,8 @@ def gather(
         sets, rows: scenes of each set. weights: of the two-hand network. workers: threads of the landmark network.
     """
     output.mkdir(parents=True, exist_ok=True)
-    model = load_two_hand_network(weights)
     network, tasks = LandmarkNetwork(workers=workers), MediaPipeProvider(video=False)
-    readers = Readers(network, model, PalmReader(model), tasks, PalmDetector())
+    readers = Readers(network, PalmReader(load_two_hand_network(weights)), tasks, PalmDetector())
     made: list[Judged] = []
     started, done = time.monotonic(), 0
     places = [(data, row) for data, chosen in zip(sets, rows, strict=True) for row in chosen]
@@ -138,30 +133,23 @@ def gather(
 
 
 def _write(path: Path, scenes: Sequence[Judged]) -> None:
-    arrays: dict[str, np.ndarray] = {}
-    for k, scene in enumerate(scenes):
-        arrays |= {f"{k}_{f.name}": getattr(scene.views, f.name).astype(np.float16) for f in fields(CandidateViews)}
-        arrays |= {f"{k}_error": scene.error.astype(np.float32), f"{k}_two": np.array(scene.two)}
-    write_atomically(path, pack_arrays(arrays))
+    parts = {f"{k}_{name}": np.asarray(value) for k, scene in enumerate(scenes) for name, value in vars(scene).items()}
+    write_atomically(path, pack_arrays({"count": np.array(len(scenes)), **parts}))
 
 
 def _read(path: Path) -> list[Judged]:
     with np.load(path, allow_pickle=False) as data:
         return [
-            Judged(
-                CandidateViews(**{f.name: data[f"{k}_{f.name}"] for f in fields(CandidateViews)}),
-                data[f"{k}_error"],
-                bool(data[f"{k}_two"]),
-            )
-            for k in range(sum(name.endswith("_two") for name in data.files))
+            Judged(data[f"{k}_single"], data[f"{k}_pairs"], data[f"{k}_error"], bool(data[f"{k}_two"]))
+            for k in range(int(data["count"]))
         ]
 
 
-def train(scenes: Sequence[Judged], steps: int, seed: int, rate: float = 1e-3, decay: float = 0.1) -> PairJudgeNetwork:
+def train(scenes: Sequence[Judged], steps: int, seed: int) -> PairJudgeNetwork:
     """Fit the judge.
 
     Args:
-        scenes: with their candidates. steps: of 48 scenes each. rate: learning rate. decay: of the weights.
+        scenes: with their candidates. steps: of 96 scenes each.
 
     Raises:
         InputError: hardly any scene has two candidates.
@@ -171,85 +159,49 @@ def train(scenes: Sequence[Judged], steps: int, seed: int, rate: float = 1e-3, d
     if sum(len(scene.error) > 1 for scene in scenes) < _FEWEST:
         raise InputError("Too few scenes have two hands to judge.", "Give sets with more scenes.")
     network = PairJudgeNetwork()
-    _standardise(network, scenes)
-    optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=decay)
+    for name in ("single", "pairs"):
+        values = [getattr(scene, name) for scene in scenes]
+        told = np.concatenate([value.reshape(-1, value.shape[-1]) for value in values])
+        getattr(network, f"{name}_mean").copy_(torch.from_numpy(told.mean(axis=0)))
+        getattr(network, f"{name}_deviation").copy_(torch.from_numpy(told.std(axis=0) + 0.05))
+    optimiser = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     average = Averaged(network, _AVERAGE)
-    rng = np.random.default_rng(seed)
+    single, pairs, error, pair_error, there = _stacked(scenes)
+    likely = _shares(np.array([scene.two for scene in scenes]))
     for step in range(steps):
-        given, single, pair, valid = _batch([scenes[k] for k in rng.integers(len(scenes), size=_BATCH)], rng)
-        made = network(given)
-        two = valid[:, :, None] & valid[:, None] & ~torch.eye(valid.shape[1], dtype=torch.bool)
-        loss = functional.binary_cross_entropy_with_logits(made.single[valid], single[valid])
-        loss = loss + 3 * functional.binary_cross_entropy_with_logits(made.pair[two], pair[two])
+        rows = torch.multinomial(likely, _BATCH, replacement=True)
+        kept = there[rows] & (torch.rand(_BATCH, there.shape[1]) > _LEFT_OUT)
+        loss = judge_loss(network(single[rows], pairs[rows]), error[rows], pair_error[rows], kept, _SHARP)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
         average.update(step + 1)
-        if (step + 1) % 200 == 0:
-            _log.warning("step %d of %d, loss %.4f", step + 1, steps, float(loss))
     network.load_state_dict(average.values, strict=False)
     return network.eval()
 
 
-def _batch(scenes: Sequence[Judged], rng: np.random.Generator) -> tuple[CandidateInput, Tensor, Tensor, Tensor]:
-    """Scenes as the network takes them, each without some of its candidates; the aims of each candidate (B, N, 2, 2),
-    of each two (B, N, N, 2), and which candidates there are (B, N)."""
-    kept = [_some(len(scene.error), rng) for scene in scenes]
-    most = max(len(rows) for rows in kept)
-    valid = np.zeros((len(scenes), most), dtype=bool)
-    error = np.full((len(scenes), most, 2), _FAR)
-    together = np.full((len(scenes), most, most), _FAR)
-    arrays: dict[str, np.ndarray] = {}
-    for f in fields(CandidateViews):
-        parts = [_chosen(f.name, getattr(scene.views, f.name), rows) for scene, rows in zip(scenes, kept, strict=True)]
-        shape = [most if k in _COUNTED.get(f.name, (0,)) else size for k, size in enumerate(parts[0].shape)]
-        arrays[f.name] = np.zeros((len(scenes), *shape), np.float32)
-        for row, part in enumerate(parts):
-            here: tuple[slice, ...] = tuple(slice(size) for size in part.shape)
-            arrays[f.name][row][here] = part
-    for row, (scene, rows) in enumerate(zip(scenes, kept, strict=True)):
-        count = len(rows)
-        valid[row, :count] = True
-        error[row, :count] = scene.error[rows]
-        together[row, :count, :count] = scene.pair_error()[np.ix_(rows, rows)]
-    given = CandidateInput(**{name: torch.from_numpy(value) for name, value in arrays.items()})
-    return given, _aims(error), _aims(together), torch.from_numpy(valid)
+def _stacked(scenes: Sequence[Judged]) -> tuple[Tensor, ...]:
+    """Features, errors, those of each two, and which candidates there are, of all scenes; filled up to the most."""
+    most, count = max(len(scene.error) for scene in scenes), len(scenes)
+    single = np.zeros((count, most, *scenes[0].single.shape[1:]), np.float32)
+    pairs = np.zeros((count, most, most, scenes[0].pairs.shape[-1]), np.float32)
+    error, pair_error = np.full((count, most, 2), _FAR, np.float32), np.full((count, most, most), _FAR, np.float32)
+    there = np.zeros((count, most), dtype=bool)
+    for row, scene in enumerate(scenes):
+        n = len(scene.error)
+        single[row, :n], pairs[row, :n, :n], error[row, :n] = scene.single, scene.pairs, scene.error
+        pair_error[row, :n, :n], there[row, :n] = scene.pair_error(), True
+    return tuple(torch.from_numpy(array) for array in (single, pairs, error, pair_error, there))
 
 
-def _some(count: int, rng: np.random.Generator) -> np.ndarray:
-    rows = np.flatnonzero(rng.random(count) > _LEFT_OUT)
-    return rows if len(rows) else np.array([rng.integers(count)])
-
-
-def _chosen(name: str, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    for axis in _COUNTED.get(name, (0,)):
-        values = np.take(values, rows, axis)
-    return values
-
-
-def _aims(error: np.ndarray) -> Tensor:
-    return torch.from_numpy(1 / (1 + np.exp((error[..., None] - np.array(GRADES)) / _SHARP))).float()
-
-
-def _standardise(network: PairJudgeNetwork, scenes: Sequence[Judged]) -> None:
-    """Set the network's means and deviations from what scenes tell."""
-    chosen = scenes[:: max(len(scenes) // _STANDARDS, 1)]
-    shapes: dict[str, tuple[int, ...]] = {
-        "single": (len(SINGLE_FEATURES),), "points": (KEYPOINT_COUNT, POINT_FEATURES), "hand": (HAND_FEATURES,),
-        "vector": (VECTOR,), "seen": (SEEN,),
-    }  # fmt: skip
-    told = {
-        name: np.concatenate([getattr(scene.views, name).astype(np.float32) for scene in chosen]).reshape(-1, *shape)
-        for name, shape in shapes.items()
-    }
-    pairs = [scene.views.pairs.reshape(-1, len(PAIR_FEATURES)) for scene in chosen]
-    ways = [scene.views.ways[:, 1].reshape(-1, 3) for scene in chosen]
-    told["between"] = np.concatenate([np.concatenate(pairs), np.concatenate(ways)], axis=1).astype(np.float32)
-    for name, values in told.items():
-        getattr(network, f"{name}_mean").copy_(torch.from_numpy(values.mean(axis=0)))
-        getattr(network, f"{name}_deviation").copy_(torch.from_numpy(values.std(axis=0) + 0.05))
+def _shares(two: np.ndarray) -> Tensor:
+    """How often each scene is taken: those without two hands more often than they are there."""
+    share = float(two.mean())
+    if share in (0.0, 1.0):
+        return torch.ones(len(two))
+    return torch.from_numpy(np.where(two, (1 - _WITHOUT) / share, _WITHOUT / (1 - share)))
 
 
 def measure(network: PairJudgeNetwork, scenes: Sequence[Judged]) -> dict[str, float]:
@@ -263,10 +215,11 @@ def measure(network: PairJudgeNetwork, scenes: Sequence[Judged]) -> dict[str, fl
     """
     names = ("both", "possible", "error", "taken", "right", "invented")
     named: dict[str, list[float]] = {name: [] for name in names}
+    judge = PairJudge(network)
     for scene in scenes:
-        verdict = judged(network, scene.views)
+        verdict = judge(scene.single, scene.pairs)
         best = verdict.best()
-        sure = best is not None and bool(verdict.pair[best] >= PAIR)
+        sure = best is not None and bool(verdict.two[best] >= PAIR)
         if not scene.two:
             named["invented"].append(sure)
             continue
@@ -313,7 +266,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "the last N scenes of a set, or those from A to before B; once for all sets or once each (default 1000)"
     add("--scenes", nargs="+", default=["1000"], metavar="N|A:B", help=text)
     add("--held-out", type=int, default=150, metavar="N", help="of these, only measured on")
-    add("--steps", type=int, default=3000, metavar="N")
+    add("--steps", type=int, default=1500, metavar="N")
     add("--seed", type=int, default=0, metavar="N")
     add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 leaves it to the machine")
 

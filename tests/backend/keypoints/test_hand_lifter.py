@@ -15,6 +15,7 @@ from im2hands.hands import MIDDLE_MCP, SIDES, WRIST, Camera
 from im2hands.job_cache import DetectionCache
 from im2hands.keypoints import HandDetection, lift
 from im2hands.keypoints.hand_lifter import HandLifter
+from im2hands.keypoints.joint_definitions import to_own_definition
 from im2hands.keypoints.lifting_features import between, lifting_features, turn_to_ray
 from im2hands.keypoints.provider import LiftedHand
 from im2hands.networks.lifting_network import LiftingNetwork
@@ -141,13 +142,21 @@ def test_keypoints_are_moved_in_the_picture_by_much_or_hardly() -> None:
     true = scene.keypoints[1].astype(float)
     lifted = told_of(true, camera)
     palm = np.linalg.norm(true[MIDDLE_MCP] - true[WRIST]) * k[0, 0] / true[:, 2].mean()
-    read = lifted.pixels.copy()
-    read[8] += (0.05 * palm, 0.0)
-    read[12] += (1.0 * palm, 0.0)
-    hand = lift([HandDetection("right", read, true, np.ones(21), 0.9, "network", lifted=lifted)], camera).right
-    assert hand is not None
-    left_over = np.linalg.norm(hand.pixels - lifted.pixels, axis=1) / palm
-    assert left_over[8] > 0.04 and left_over[12] < 0.1 and np.delete(left_over, [8, 12]).max() < 1e-6
+    read = lifted.pixels
+    wrong = np.zeros((21, 2))
+    wrong[8], wrong[12] = (0.05 * palm, 0.0), (1.0 * palm, 0.0)
+    lifted = replace(lifted, pixels=to_own_definition(read, true)[0] - wrong)
+
+    def left_over(confidence: float, source: str) -> np.ndarray:
+        seen = HandDetection("right", read, true, np.full(21, confidence), 0.9, source, lifted=lifted)
+        hand = lift([seen], camera).right
+        assert hand is not None
+        return np.asarray(np.linalg.norm(hand.pixels - lifted.pixels, axis=1) / palm)
+
+    sure = left_over(1.0, "palm_seed")
+    assert sure[8] > 0.04 and sure[12] < 0.1 and np.delete(sure, [8, 12]).max() < 1e-6
+    assert left_over(0.1, "palm_seed")[8] < 0.01  # what was read with little confidence is followed sooner
+    assert left_over(1.0, "network").max() < 1e-6  # and what the two-hand network alone reads at once
 
 
 def test_sure_keypoints_are_more_confident() -> None:
