@@ -170,13 +170,28 @@ def test_a_hand_that_mediapipe_sees_surely_is_one_of_the_two() -> None:
     left, right = seen_hand("left", (200, 240), 80), seen_hand("right", (440, 240), 80)
     again = seen_hand("left", (225, 250), 80)
     seen = FakePalms([reading_of(left), reading_of(right)]).seen
-    judge = Says([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9]], [[0, 0, 0.6], [0, 0, 0.9], [0, 0, 0]])
+    judge = Says([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9]], [[0, 0, 0.85], [0, 0, 0.9], [0, 0, 0]])
     for agreement, expected in ((1.0, left), (0.5, again)):
         known = candidate(left, -3.0, task=True)
         known = replace(known, look=replace(known.look, agreement=agreement))
         hands = choose_hands(judge, [known, candidate(again, -3.0), candidate(right, 3.0)], [left], seen, SIZE)  # type: ignore[arg-type]
         np.testing.assert_array_equal(hands[0].pixels, expected.pixels)
         np.testing.assert_array_equal(hands[1].pixels, right.pixels)
+    doubtful = Says([[0.9, 0.1], [0.1, 0.9]], [[0, 0.7], [0, 0]])
+    sure, other = candidate(left, -3.0, task=True), candidate(right, 3.0)
+    assert choose_hands(doubtful, [sure, other], [left], seen, SIZE) == [left]  # type: ignore[arg-type]
+    unsteady = replace(sure, look=replace(sure.look, agreement=0.5))
+    assert len(choose_hands(doubtful, [unsteady, other], [left], seen, SIZE)) == 2  # type: ignore[arg-type]
+
+
+def test_what_the_two_hand_network_alone_reads_must_be_surer() -> None:
+    left, right = seen_hand("left", (200, 240), 80), seen_hand("right", (440, 240), 80)
+    seen = FakePalms([reading_of(left), reading_of(right)]).seen
+    made = {False: [candidate(left, -3.0), candidate(right, 3.0)], True: [own(left), own(right)]}
+    for owns, probability, count in (((0, 0), 0.55, 2), ((0, 1), 0.55, 0), ((0, 1), 0.65, 2), ((1, 1), 0.65, 0)):
+        judge = Says([[0.4, 0.1], [0.1, 0.4]], [[0, probability], [0, 0]])
+        candidates = [made[bool(is_own)][k] for k, is_own in enumerate(owns)]
+        assert len(choose_hands(judge, candidates, [], seen, SIZE)) == count  # type: ignore[arg-type]
 
 
 def test_sure_hands_far_apart_are_two_hands_whatever_else_is_strange() -> None:
