@@ -9,7 +9,7 @@ import numpy as np
 
 from .landmark_network import LandmarkNetwork
 from .pair_candidates import Candidate, look_at
-from .pair_features import features
+from .pair_features import PAIR_FEATURES, features
 from .pair_judge import PairJudge, is_steady
 from .palm_detector import SuspectedPalms
 from .palm_reader import PalmsSeen
@@ -24,8 +24,11 @@ OWN_READING = 0.1
 """By so much more for each of the two that the two-hand network alone reads: photographs make it too sure of itself."""
 
 KNOWN_PAIR = 0.8
-"""Two known hands that are as likely as this are not put to the test. A hand that MediaPipe and a second look see gets
-a partner that they do not see from this probability on: on renderings 97 instead of 90 of 100 such pairs are right."""
+"""Two known hands that are as likely as this are not put to the test."""
+
+INSIDE = 0.6
+"""What lies so much within a hand that MediaPipe and a second look see, and they do not see, is a second hand only from
+:data:`KNOWN_PAIR` on: else fists have two."""
 
 ALONE = 0.5
 """A hand that nothing but its reading along a palm speaks for counts alone from this probability on."""
@@ -76,7 +79,7 @@ def choose_hands(
     best = verdict.best(tasks[:2])
     if (
         best is None
-        or verdict.two[best] < _least(candidates, best, tasks)
+        or verdict.two[best] < _least(candidates, pairs, best, tasks)
         or verdict.single[list(best)].max(axis=1).min() < EACH
     ):
         if known or not len(verdict.single) or verdict.single.max() < ALONE:
@@ -101,9 +104,9 @@ def with_seen(hands: Sequence[HandDetection], seen: PalmsSeen) -> list[HandDetec
     return [hand if r is None else with_way(hand, r) for hand, r in zip(hands, readings, strict=True)]
 
 
-def _least(candidates: Sequence[Candidate], pair: tuple[int, int], tasks: Sequence[int]) -> float:
+def _least(candidates: Sequence[Candidate], pairs: np.ndarray, pair: tuple[int, int], tasks: Sequence[int]) -> float:
     """The probability from which on a pair counts; ``tasks`` are the hands that MediaPipe and a second look see."""
-    if len(tasks) == 1:
+    if len(tasks) == 1 and pairs[pair][PAIR_FEATURES.index("inside")] > INSIDE:
         return KNOWN_PAIR
     return PAIR + OWN_READING * sum(candidates[k].reading is not None for k in pair)
 

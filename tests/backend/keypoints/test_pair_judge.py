@@ -177,11 +177,17 @@ def test_a_hand_that_mediapipe_sees_surely_is_one_of_the_two() -> None:
         hands = choose_hands(judge, [known, candidate(again, -3.0), candidate(right, 3.0)], [left], seen, SIZE)  # type: ignore[arg-type]
         np.testing.assert_array_equal(hands[0].pixels, expected.pixels)
         np.testing.assert_array_equal(hands[1].pixels, right.pixels)
+
+
+def test_what_lies_within_a_hand_that_is_surely_seen_must_be_surer() -> None:
+    left, inner, beside = (seen_hand("left" if x < 300 else "right", (x, 240), 80) for x in (200, 215, 440))
+    seen = FakePalms([reading_of(left), reading_of(beside)]).seen
     doubtful = Says([[0.9, 0.1], [0.1, 0.9]], [[0, 0.7], [0, 0]])
-    sure, other = candidate(left, -3.0, task=True), candidate(right, 3.0)
-    assert choose_hands(doubtful, [sure, other], [left], seen, SIZE) == [left]  # type: ignore[arg-type]
+    sure = candidate(left, -3.0, task=True)
     unsteady = replace(sure, look=replace(sure.look, agreement=0.5))
-    assert len(choose_hands(doubtful, [unsteady, other], [left], seen, SIZE)) == 2  # type: ignore[arg-type]
+    for first, second, count in ((sure, inner, 1), (sure, beside, 2), (unsteady, inner, 2)):
+        hands = choose_hands(doubtful, [first, candidate(second, 3.0)], [left], seen, SIZE)  # type: ignore[arg-type]
+        assert len(hands) == count
 
 
 def test_what_the_two_hand_network_alone_reads_must_be_surer() -> None:
