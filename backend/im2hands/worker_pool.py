@@ -16,9 +16,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def in_processes(
-    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int, advice: str
-) -> Iterator[Result]:  # fmt: skip
+def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int, advice: str) -> Iterator[Result]:
     """``function`` of every job.
 
     Args:
@@ -41,9 +39,7 @@ def in_processes(
             while waiting:
                 yield waiting.pop(0).result()
         except BrokenProcessPool as error:
-            raise EnvironmentError_(
-                "A worker was ended from outside, perhaps for want of memory.", advice
-            ) from error  # fmt: skip
+            raise EnvironmentError_("A worker was ended from outside, perhaps for want of memory.", advice) from error
         except BaseException:
             for future in waiting:
                 future.cancel()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..hands import MIDDLE_MCP, WRIST
 from .landmark_network import LandmarkNetwork, Readings, crops_around
 from .lifting import DEFAULT_PALM_M
 from .palm_detector import PalmDetector, SuspectedPalms, joined
@@ -120,7 +119,7 @@ def find_candidates(
     ]
     for palm in _own_readings(palms, tasks, looks):
         made.append(Candidate(_as_look(palm), 0.0, None, _score_at(palm.pixels, suspected), palm))
-    return [candidate for candidate in made if _has_extent(candidate)]
+    return made
 
 
 def _own_readings(
@@ -147,11 +146,6 @@ def _as_look(palm: PalmReading) -> SecondLook:
     return SecondLook(
         palm.presence, 0.0, palm.right, palm.right, palm.pixels, palm.shape * DEFAULT_PALM_M, palm.spread.clip(0, 1)
     )
-
-
-def _has_extent(candidate: Candidate) -> bool:
-    pixels, shape = candidate.look.pixels, candidate.look.shape
-    return bool(np.ptp(pixels, axis=0).max() >= 1 and np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST]) > 1e-4)
 
 
 def look_at(

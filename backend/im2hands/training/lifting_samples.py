@@ -1,12 +1,11 @@
-"""Samples for the lifting network: what MediaPipe's landmark network, and where it fails the two-hand network, reads of
-rendered hands, beside the truth."""
+"""Samples for the lifting network: what MediaPipe's landmark network reads of rendered hands, beside the truth."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,6 @@ from ..evaluation.keypoints import FOUND, camera_of, palm_pixels
 from ..hands import MIDDLE_MCP, SIDES, WRIST
 from ..keypoints.landmark_network import LandmarkNetwork, crops_around
 from ..keypoints.lifting_features import between, lifting_features, turn_to_ray
-from ..keypoints.palm_reader import PalmReader
-from ..keypoints.palm_seeds import SEEDED, own_detection
 from ..keypoints.provider import HandDetection
 from ..keypoints.second_look import look_again
 from ..keypoints.sides import palm_length
@@ -30,8 +27,6 @@ _SHARD = 256
 _LOOKS = 3  # of each hand; in use there are 7 in photos
 # How far the crop from which a hand is read first lies beside the true one: shift (crop sizes), size, turn (radians).
 _SHIFT, _SIZE, _TURN = 0.06, 0.12, 0.25
-# Share of the hands the landmark network reads that are taken from the two-hand network all the same.
-_OWN_READING = 0.1
 
 
 @dataclass(frozen=True)
@@ -62,14 +57,8 @@ class LiftingSamples:
         return len(self.partner)
 
 
-def read_hands(
-    network: LandmarkNetwork, scene: Scene, rng: np.random.Generator, palms: PalmReader | None = None
-) -> list[HandDetection]:
-    """The scene's hands as the landmark network reads them near the true crops.
-
-    Those that it misses, and a few others, are as the two-hand network reads them; left out without ``palms`` or if it
-    misses them, too.
-    """
+def read_hands(network: LandmarkNetwork, scene: Scene, rng: np.random.Generator) -> list[HandDetection]:
+    """The scene's hands as the landmark network reads them near the true crops; those it misses are left out."""
     image, camera = scene.image(), camera_of(scene)
     present = [k for k in range(2) if scene.present[k]]
     if not present:
@@ -80,23 +69,13 @@ def read_hands(
     crops[:, 2] *= np.exp(rng.normal(0, _SIZE, len(crops)))
     crops[:, 3] += rng.normal(0, _TURN, len(crops))
     looks = look_again(network, image, network.read(image, crops).pixels, crops_each=_LOOKS)
-    made, told = [], None
+    made = []
     for k, seen, look in zip(present, true, looks, strict=True):
         palm = palm_pixels(scene.keypoints[k].astype(np.float64), camera)
         gap = float(np.linalg.norm(look.pixels - seen, axis=1).mean()) / palm
         if gap < FOUND and np.ptp(look.pixels, axis=0).max() > 4 and palm_length(look.pixels) > 0:
-            if palms is None or rng.random() > _OWN_READING:
-                made.append(replace(look.detection(SEEDED), side=SIDES[k], score=1.0))
-                continue
-        elif palms is None:
-            continue
-        told = palms.read(image) if told is None and palms is not None else told
-        assert told is not None
-        readings = [reading for pair in told.pairs for reading in pair]
-        gaps = [float(np.linalg.norm(reading.pixels - seen, axis=1).mean()) / palm for reading in readings]
-        if gaps and min(gaps) < FOUND:
-            hand = own_detection(readings[int(np.argmin(gaps))])
-            made.append(replace(hand, side=SIDES[k], score=1.0, way=None))
+            hand = look.detection("palm_seed")
+            made.append(HandDetection(SIDES[k], hand.pixels, hand.shape, hand.confidence, 1.0, "palm_seed"))
     return made
 
 
@@ -104,7 +83,7 @@ def scene_samples(
     model: PalmNetwork, network: LandmarkNetwork, scene: Scene, number: int, rng: np.random.Generator
 ) -> list[dict[str, np.ndarray]]:
     """The samples of one scene, as entries of :class:`LiftingSamples`; ``partner`` counts from the first of them."""
-    hands, camera = read_hands(network, scene, rng, PalmReader(model)), camera_of(scene)
+    hands, camera = read_hands(network, scene, rng), camera_of(scene)
     told = lifting_features(model, scene.image(), hands)
     made = []
     for k, (hand, features) in enumerate(zip(hands, told, strict=True)):

@@ -90,7 +90,7 @@ def judged_scene(scene: Scene, readers: Readers) -> Judged:
     candidates = find_candidates(readers.network, image, seen, hands, suspected)
     single, pairs = features(candidates, seen, (image.shape[1], image.shape[0]))
     error = np.full((len(candidates), 2), _FAR)
-    for k, _ in enumerate(SIDES):
+    for k in range(len(SIDES)):
         if scene.present[k]:
             true = scene.keypoints[k].astype(np.float64)
             shown, palm = camera.project(true), palm_pixels(true, camera)

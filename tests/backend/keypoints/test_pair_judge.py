@@ -235,8 +235,7 @@ def test_what_the_two_hand_network_alone_reads_is_a_candidate(network: LandmarkN
     detection = found.detection()
     assert detection.source == "network" and detection.side == "left"
     np.testing.assert_array_equal(detection.pixels, hand.pixels)
-    point = replace(reading_of(hand), pixels=np.full((21, 2), 100.0))  # of no extent
-    assert find_candidates(network, image, FakePalms([point]).seen) == []
+    assert find_candidates(network, image, FakePalms([reading_of(hand, 0.4)]).seen) == []  # it is not sure enough
 
 
 def test_candidates_of_a_photo_hold_both_hands_and_known_ones_come_first(

@@ -67,8 +67,10 @@ def _off(hand: HandDetection, by: float = 0.25) -> HandDetection:
     return replace(hand, pixels=pixels)
 
 
-def bundled_judge() -> PairJudge:
-    return PairJudge(load_pair_judge())
+def provider_of(tasks: NoTasks, network: LandmarkNetwork, palms: FakePalms, video: bool = False) -> TwoHandProvider:
+    """With the judge that ships and these fakes of MediaPipe and of the two-hand network."""
+    judge = PairJudge(load_pair_judge())
+    return TwoHandProvider(tasks, network, video=video, palms=palms, judge=judge, detector=PalmDetector())  # type: ignore[arg-type]
 
 
 def test_a_rough_palm_is_enough_for_the_landmark_network(
@@ -77,14 +79,7 @@ def test_a_rough_palm_is_enough_for_the_landmark_network(
     image = demo_photo("hands_001.jpg")
     rough = [reading_of(_off(hand), right=0.0) for hand in photo_hands]
     palms = FakePalms(rough)
-    provider = TwoHandProvider(
-        NoTasks([]),
-        network,
-        video=False,
-        palms=palms,
-        judge=bundled_judge(),
-        detector=PalmDetector(),
-    )  # type: ignore[arg-type]
+    provider = provider_of(NoTasks([]), network, palms)
     hands = provider.detect(frame_of(image))
     assert [(hand.side, hand.source) for hand in hands] == [("left", "palm_seed"), ("right", "palm_seed")]
     for hand, true in zip(hands, reversed(photo_hands), strict=True):
@@ -100,14 +95,7 @@ def test_a_palm_where_no_hand_is_is_searched_on_and_gets_its_own_keypoints_if_it
     image[:, 460:] = 190  # the left hand is gone
     for presence, expected in ((0.9, ["network", "mediapipe"]), (0.2, ["mediapipe"])):
         palms = FakePalms([reading_of(photo_hands[0]), reading_of(photo_hands[1], presence)])
-        provider = TwoHandProvider(
-            NoTasks(photo_hands[:1]),
-            network,
-            video=False,
-            palms=palms,
-            judge=bundled_judge(),
-            detector=PalmDetector(),
-        )  # type: ignore[arg-type]
+        provider = provider_of(NoTasks(photo_hands[:1]), network, palms)
         hands = provider.detect(frame_of(image))
         assert [hand.source for hand in hands] == expected
     assert no_search == [1]  # only where the network is not sure, either
@@ -142,14 +130,7 @@ def test_hands_of_two_people_give_one_persons_and_a_note(
     image = np.full((400, 640, 3), 120, np.uint8)
     # MediaPipe gives one hand of each person, surer of the other person's.
     tasks = NoTasks([replace(mine[0], score=0.9), replace(theirs[1], score=0.9)])
-    provider = TwoHandProvider(
-        tasks,
-        network,
-        video=video,
-        palms=palms,
-        judge=bundled_judge(),
-        detector=PalmDetector(),
-    )  # type: ignore[arg-type]
+    provider = provider_of(tasks, network, palms, video=video)
     hands = provider.detect(frame_of(image))
     assert [round(hand.pixels[:, 0].mean()) for hand in hands] == [220, 100]
     assert {hand.note for hand in hands} == {OTHER_PEOPLE}
@@ -162,14 +143,7 @@ def test_one_hand_stays_one_hand(
     image = demo_photo("hands_001.jpg")
     image[:, 460:] = 190
     palms = FakePalms([reading_of(photo_hands[0])])
-    provider = TwoHandProvider(
-        NoTasks(photo_hands[:1]),
-        network,
-        video=False,
-        palms=palms,
-        judge=bundled_judge(),
-        detector=PalmDetector(),
-    )  # type: ignore[arg-type]
+    provider = provider_of(NoTasks(photo_hands[:1]), network, palms)
     assert [(hand.side, hand.note) for hand in provider.detect(frame_of(image))] == [("right", "")]
 
 
@@ -181,14 +155,7 @@ def test_in_a_clip_the_network_is_asked_only_where_hands_are_missing_or_in_doubt
     script: Callable[[int], list[HandDetection]] = lambda k: [left, right] if k % 2 else [left]  # noqa: E731
     palms = FakePalms([reading_of(left), reading_of(right)])
     tasks = NoTasks([])
-    provider = TwoHandProvider(
-        tasks,
-        network,
-        video=True,
-        palms=palms,
-        judge=bundled_judge(),
-        detector=PalmDetector(),
-    )  # type: ignore[arg-type]
+    provider = provider_of(tasks, network, palms, video=True)
     image = np.full((200, 640, 3), 90, np.uint8)
     for index in range(1, 7):
         tasks.hands = script(index)
