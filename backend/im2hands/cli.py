@@ -25,6 +25,7 @@ TASKS = {
         "two-hand-network": "im2hands.training.palm_network",
         "pair-judge": "im2hands.training.pair_judge",
         "lifting-network": "im2hands.training.lifting_network",
+        "reading-network": "im2hands.training.reading_network",
         "detected-keypoints": "im2hands.training.detected_keypoints",
         "refined-occupancy": "im2hands.training.refined_occupancy",
     },

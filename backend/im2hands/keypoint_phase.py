@@ -16,7 +16,7 @@ from .job_cache import DetectionCache, digest, fingerprint
 from .job_parts import JobParts, ProviderNeeds
 from .keypoints.provider import HandDetection, KeypointProvider
 from .options import ReconstructOptions
-from .weights import lifting_network, pair_judge, two_hand_network
+from .weights import lifting_network, pair_judge, reading_network, two_hand_network
 from .weights.keypoint_files import bundled_card
 
 # A provider's own progress is passed on no more often than this.
@@ -93,6 +93,7 @@ class KeypointPhase:
             bundled_card(two_hand_network.NAME).get("sha256"),
             bundled_card(pair_judge.NAME).get("sha256"),
             bundled_card(lifting_network.NAME).get("sha256"),
+            bundled_card(reading_network.NAME).get("sha256"),
             self._parts.versions(),
             fingerprint(Path(boxes)) if boxes and Path(boxes).is_file() else None,
         )

@@ -33,7 +33,7 @@ from .table_rows import RESULTS
 FILE = "made_from.json"
 _FORMAT = "im2hands-table-1"
 REFINEMENT = "keypoint refinement"
-_LIFTING = "lifting_network"
+_LIFTING, _READING = "lifting_network", "reading_network"
 _NO_SAY = ("training/", "cli", "server", "messages", "export", "template/")
 """Modules that have no say in a figure."""
 
@@ -81,7 +81,7 @@ def keypoint_files(source: str, weights: str | Path) -> dict[str, Path]:
         palms = palm_weights(weights)
         files[PALM_NETWORK] = palms or BUNDLED / PALM_FILE
         # What belongs to a two-hand network lies beside it.
-        for name in (PAIR_JUDGE, _LIFTING):
+        for name in (PAIR_JUDGE, _LIFTING, _READING):
             beside = files[PALM_NETWORK].with_name(f"{name}.safetensors")
             files[name] = beside if beside.is_file() else BUNDLED / beside.name
     return {name: path for name, path in files.items() if path.is_file()}

@@ -61,7 +61,7 @@ def make_provider(
     palms = None if name == "mediapipe" else _palm_network(palm_weights, needed=name == "network")
     return TwoHandProvider(
         None if name == "network" else MediaPipeProvider(video=video),
-        LandmarkNetwork(),
+        LandmarkNetwork() if name == "mediapipe" else LandmarkNetwork.bundled(beside=palm_weights),
         video=video,
         palms=PalmReader(palms) if palms is not None else None,
         judge=PairJudge(load_pair_judge(palm_weights)) if palms is not None else None,
@@ -78,10 +78,14 @@ def make_provider(
 def _lifter(palms: PalmNetwork, beside: Path | None) -> HandLifter | None:
     """With the lifting network beside the two-hand network's weights, else with the one that ships, if it does."""
     from ..weights.lifting_network import BUNDLED_FILE, FILE, load_lifting_network
+    from ..weights.reading_network import beside_or_bundled, load_reading_network
     from .hand_lifter import HandLifter
 
     path = beside.parent / FILE if beside is not None and (beside.parent / FILE).is_file() else BUNDLED_FILE
-    return HandLifter(load_lifting_network(path), palms) if path.is_file() else None
+    reader = beside_or_bundled(beside)
+    if not (path.is_file() and reader.is_file()):
+        return None
+    return HandLifter(load_lifting_network(path), palms, load_reading_network(reader))
 
 
 def _palm_network(weights: Path | None, needed: bool) -> PalmNetwork | None:

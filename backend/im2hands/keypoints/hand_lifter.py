@@ -17,18 +17,19 @@ if TYPE_CHECKING:
 
     from ..networks.lifting_network import LiftingInput, LiftingNetwork
     from ..networks.palm_network import PalmNetwork
+    from ..networks.reading_network import ReadingNetwork
 
 
 class HandLifter:
     """Lifts the hands of a picture; not thread-safe.
 
     Args:
-        network: the lifting network. palms: the two-hand network, whose view of the hands it is told. Both on one
-            device, ready to be run.
+        network: the lifting network. palms, reader: the two-hand network and the reading network, whose views of the
+            hands it is told. All ready to be run.
     """
 
-    def __init__(self, network: LiftingNetwork, palms: PalmNetwork) -> None:
-        self._network, self._palms = network, palms
+    def __init__(self, network: LiftingNetwork, palms: PalmNetwork, reader: ReadingNetwork) -> None:
+        self._network, self._palms, self._reader = network, palms, reader
 
     def lift(self, image: np.ndarray, hands: Sequence[HandDetection]) -> list[HandDetection]:
         """The hands of one person, at most two, each with ``lifted``; one that has no extent is left as it is.
@@ -41,7 +42,7 @@ class HandLifter:
         good = [k for k, hand in enumerate(hands) if _has_extent(hand)]
         if not good:
             return list(hands)
-        told = lifting_features(self._palms, image, [hands[k] for k in good])
+        told = lifting_features(self._palms, self._reader, image, [hands[k] for k in good])
         with torch.inference_mode():
             given = lifting_input(told, [1, 0] if len(told) == 2 else [-1] * len(told))
             device = next(self._network.parameters()).device
@@ -65,7 +66,7 @@ def lifting_input(told: Sequence[HandFeatures], partners: Sequence[int]) -> Lift
     own = range(len(told))
     other = [partner if partner >= 0 else row for row, partner in enumerate(partners)]
     ways = [between(hand, told[k] if k >= 0 else None) for hand, k in zip(told, partners, strict=True)]
-    names = ("points", "hand", "vector", "seen")
+    names = ("points", "hand", "vector", "seen", "close")
     parts = [stacked(name, rows) for rows in (own, other) for name in names]
     pair = torch.tensor([float(partner >= 0) for partner in partners])
     return LiftingInput._make([*parts, torch.from_numpy(np.stack(ways)).float(), pair])

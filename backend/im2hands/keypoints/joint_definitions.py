@@ -40,12 +40,27 @@ def to_own_definition(pixels: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray
     Returns:
         Both moved alike: a bone that points at the camera grows in depth and not in the picture.
     """
-    palm = float(np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST]))
-    bones = shape - shape[_BEFORE]
+    return _moved(pixels, shape, pixels, shape, 1.0)
+
+
+def from_own_definition(pixels: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What :func:`to_own_definition` brings to these keypoints, to a hundredth of a palm."""
+    read = pixels, shape
+    for _ in range(4):
+        read = _moved(pixels, shape, *read, -1.0)
+    return read
+
+
+def _moved(
+    pixels: np.ndarray, shape: np.ndarray, bones_px: np.ndarray, bones_of: np.ndarray, way: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints moved along the bones of a hand that is seen at ``bones_px`` and has the shape ``bones_of``."""
+    palm = float(np.linalg.norm(bones_of[MIDDLE_MCP] - bones_of[WRIST]))
+    bones = bones_of - bones_of[_BEFORE]
     lengths = np.linalg.norm(bones, axis=1, keepdims=True)
-    move = ALONG[:, None] * palm * bones / np.maximum(lengths, 1e-9)
-    flat = shape[:, :2] - shape[:, :2].mean(axis=0)
-    seen = pixels - pixels.mean(axis=0)
+    move = way * ALONG[:, None] * palm * bones / np.maximum(lengths, 1e-9)
+    flat = bones_of[:, :2] - bones_of[:, :2].mean(axis=0)
+    seen = bones_px - bones_px.mean(axis=0)
     # Pixels a unit of the shape: as the seen extent is to the shape's.
     scale = float(np.linalg.norm(seen)) / max(float(np.linalg.norm(flat)), 1e-9)
     return pixels + scale * move[:, :2], shape + move

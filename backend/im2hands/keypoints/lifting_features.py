@@ -1,7 +1,8 @@
-"""What the lifting network is told of hands in a picture: their keypoints, and the two-hand network's view of them.
+"""What the lifting network is told of hands in a picture: their keypoints, and how two other networks see them.
 
-Every hand is told of as a right one: a left hand's keypoints are mirrored, and the two-hand network sees it in the
-mirrored picture. Lengths are in the hand's own unit, the root mean square distance of its keypoints from their mean.
+Every hand is told of as a right one: a left hand's keypoints are mirrored, and the two-hand network and the reading
+network see it in the mirrored picture. Lengths are in the hand's own unit, the root mean square distance of its
+keypoints from their mean.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import cv2
 import numpy as np
 
 from ..hands import KEYPOINT_COUNT, MIDDLE_MCP, WRIST
-from .joint_definitions import SOURCES, to_own_definition
+from .joint_definitions import SOURCES, from_own_definition, to_own_definition
+from .landmark_network import crops_around, pyramid, warp_crop
 from .palm_pictures import apply, palm_frame, square_part, warp
 from .provider import HandDetection
 
 if TYPE_CHECKING:
     from ..networks.palm_network import PalmNetwork
+    from ..networks.reading_network import ReadingNetwork
 
 POINT_FEATURES = 11
 """Of a keypoint: place (2), shape (3), confidence (1), place and depth that the two-hand network reads (3), the
@@ -42,7 +45,8 @@ class HandFeatures:
 
     Args:
         points: (21, POINT_FEATURES). hand: (HAND_FEATURES,). vector: (256,), what the two-hand network sees along the
-            palm. seen: (21, 192), its maps at the keypoints. All float32, of the hand as a right one.
+            palm. seen: (21, 192), its maps at the keypoints. close: (1152,), what the reading network sees in a crop
+            along the hand. All float32, of the hand as a right one.
         centre: (2,) pixels, mean of the keypoints. unit: pixels. mirrored: whether the hand is a left one.
         shape: (21, 3) float64, from the wrist, palm lengths, picture's axes; not mirrored.
         pixels: (21, 2) float64.
@@ -52,6 +56,7 @@ class HandFeatures:
     hand: np.ndarray
     vector: np.ndarray
     seen: np.ndarray
+    close: np.ndarray
     centre: np.ndarray
     unit: float
     mirrored: bool
@@ -59,12 +64,14 @@ class HandFeatures:
     pixels: np.ndarray
 
 
-def lifting_features(model: PalmNetwork, image: np.ndarray, hands: Sequence[HandDetection]) -> list[HandFeatures]:
+def lifting_features(
+    model: PalmNetwork, reader: ReadingNetwork, image: np.ndarray, hands: Sequence[HandDetection]
+) -> list[HandFeatures]:
     """What is told of the hands of a picture.
 
     Args:
-        model: the two-hand network. image: (H, W, 3) uint8 RGB. hands: seen there; their shapes and pixels have an
-            extent.
+        model: the two-hand network. reader: the reading network. image: (H, W, 3) uint8 RGB. hands: seen there; their
+            shapes and pixels have an extent.
     """
     import torch
 
@@ -80,6 +87,7 @@ def lifting_features(model: PalmNetwork, image: np.ndarray, hands: Sequence[Hand
     picture = warp(image, affine, PIXELS)
     mirrored = [hand.side == "left" for hand in hands]
     views = sorted(set(mirrored))
+    close = _close(reader, image, own, mirrored)
     device = next(model.parameters()).device
     made: dict[int, HandFeatures] = {}
     with torch.inference_mode():
@@ -98,7 +106,7 @@ def lifting_features(model: PalmNetwork, image: np.ndarray, hands: Sequence[Hand
             told = _told(model, part, places, zoom * np.array([sizes[k] for k in there]))
             for number, k in enumerate(there):
                 made[k] = _features(own[k], hands[k].confidence, sizes[k] * zoom, zoom, view, places[number],
-                                    {name: value[number] for name, value in told.items()})  # fmt: skip
+                                    {name: value[number] for name, value in told.items()}, close[k])  # fmt: skip
     return [made[k] for k in range(len(hands))]
 
 
@@ -125,6 +133,27 @@ def _own(hand: HandDetection) -> tuple[np.ndarray, np.ndarray]:
     """Pixels and shape as the bundled hand defines its joints."""
     pixels, shape = np.asarray(hand.pixels, np.float64), np.asarray(hand.shape, np.float64)
     return to_own_definition(pixels, shape) if hand.source in SOURCES else (pixels, shape)
+
+
+def _close(
+    reader: ReadingNetwork, image: np.ndarray, own: Sequence[tuple[np.ndarray, np.ndarray]], mirrored: Sequence[bool]
+) -> np.ndarray:
+    """(K, 1152) float32: what the reading network sees of hands, in crops as they are laid along hands."""
+    import torch
+
+    crops = []
+    for (pixels, shape), flip in zip(own, mirrored, strict=True):
+        read, _ = from_own_definition(pixels, shape)
+        crop = crops_around(read[None])[0]
+        picture = warp_crop(pyramid(image, float(crop[2])), crop)
+        crops.append(picture[:, ::-1] if flip else picture)
+    device = next(reader.parameters()).device
+    with torch.inference_mode():
+        images = torch.from_numpy(np.ascontiguousarray(np.stack(crops))).to(device).permute(0, 3, 1, 2)
+        images = images.contiguous(memory_format=torch.channels_last).float() / 255
+        seen = reader.see(images, torch.ones(len(crops), device=device))
+    found: np.ndarray = seen.float().cpu().numpy()
+    return found
 
 
 def _palm_pixels(pixels: np.ndarray, shape: np.ndarray) -> float:
@@ -159,7 +188,7 @@ def _told(model: PalmNetwork, maps: object, places: np.ndarray, sizes: np.ndarra
 
 def _features(
     own: tuple[np.ndarray, np.ndarray], confidence: np.ndarray, size: float, zoom: float, mirrored: bool,
-    places: np.ndarray, told: dict[str, np.ndarray],
+    places: np.ndarray, told: dict[str, np.ndarray], close: np.ndarray,
 ) -> HandFeatures:  # fmt: skip
     pixels, shape = own
     palm = max(float(np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST])), 1e-9)
@@ -182,5 +211,5 @@ def _features(
     )  # fmt: skip
     return HandFeatures(
         points.astype(np.float32), hand.astype(np.float32), told["vector"].astype(np.float32),
-        told["seen"].astype(np.float32), pixels.mean(axis=0), unit / zoom, mirrored, shape, pixels,
+        told["seen"].astype(np.float32), close, pixels.mean(axis=0), unit / zoom, mirrored, shape, pixels,
     )  # fmt: skip

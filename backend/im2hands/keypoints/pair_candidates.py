@@ -4,7 +4,7 @@ the two-hand network itself reads along them."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,6 +39,24 @@ _DETECTED_PLACE, _DETECTED_TURN = 0.6, 0.8
 
 
 @dataclass(frozen=True)
+class SidedReading:
+    """What the network reads along a candidate if it is told which side to look for.
+
+    Args:
+        presence: that there is such a hand, [0, 1]. gap: mean distance of its keypoints from the candidate's, palm
+            lengths. spread: how far off it thinks they are on average, palm lengths.
+    """
+
+    presence: float
+    gap: float
+    spread: float
+
+
+UNREAD = SidedReading(0.5, 0.0, 0.0)
+"""Of a candidate that was not read so."""
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A hand that may be there.
 
@@ -47,6 +65,8 @@ class Candidate:
             as a share. task: MediaPipe's detection that it is; None if it was read along a palm. detector: the highest
             score that MediaPipe's palm detector gives a palm there. reading: the two-hand network's own, which no crop
             led to; None of others.
+        by_side: what is read there if a left hand is looked for, and if a right one. plain: MediaPipe's presence of a
+            hand there.
     """
 
     look: SecondLook
@@ -54,6 +74,8 @@ class Candidate:
     task: HandDetection | None = None
     detector: float = 0.0
     reading: PalmReading | None = None
+    by_side: tuple[SidedReading, SidedReading] = (UNREAD, UNREAD)
+    plain: float = 1.0
 
     def detection(self) -> HandDetection:
         """The candidate as a detection; its side is the likelier one by its own word."""
@@ -119,7 +141,24 @@ def find_candidates(
     ]
     for palm in _own_readings(palms, tasks, looks):
         made.append(Candidate(_as_look(palm), 0.0, None, _score_at(palm.pixels, suspected), palm))
-    return made
+    return _read_by_side(network, image, made)
+
+
+def _read_by_side(network: LandmarkNetwork, image: np.ndarray, candidates: list[Candidate]) -> list[Candidate]:
+    """The candidates with what is read along them as left and as right hands, where the network can be told."""
+    if not network.takes_sides or not candidates:
+        return candidates
+    pixels = np.array([candidate.look.pixels for candidate in candidates])
+    crops, palms = crops_around(pixels), palm_length(pixels)
+    told = []
+    for side in (-1, 1):
+        read = network.read(image, crops, side=side)
+        gaps = np.linalg.norm(read.pixels - pixels, axis=-1).mean(axis=1) / palms
+        numbers = zip(read.presence, gaps, read.spread.mean(axis=1), strict=True)
+        told.append([SidedReading(*(float(number) for number in row)) for row in numbers])
+    plain = network.plain().read(image, crops).presence
+    rows = zip(candidates, *told, plain, strict=True)
+    return [replace(found, by_side=(left, right), plain=float(sure)) for found, left, right, sure in rows]
 
 
 def _own_readings(
@@ -157,7 +196,8 @@ def look_at(
     """Known hands as candidates, and no others."""
     looks = look_again(network, image, np.array([hand.pixels for hand in hands]))
     pairs = zip(looks, hands, strict=True)
-    return [Candidate(look, 1.0, hand, _score_at(look.pixels, suspected)) for look, hand in pairs]
+    made = [Candidate(look, 1.0, hand, _score_at(look.pixels, suspected)) for look, hand in pairs]
+    return _read_by_side(network, image, made)
 
 
 def _score_at(pixels: np.ndarray, suspected: SuspectedPalms | None) -> float:

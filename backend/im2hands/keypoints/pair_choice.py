@@ -10,7 +10,7 @@ import numpy as np
 from .landmark_network import LandmarkNetwork
 from .pair_candidates import Candidate, look_at
 from .pair_features import PAIR_FEATURES, features
-from .pair_judge import PairJudge, is_steady
+from .pair_judge import PairJudge, Verdict, is_steady
 from .palm_detector import SuspectedPalms
 from .palm_reader import PalmsSeen
 from .palm_seeds import match, side_evidence, with_way
@@ -29,6 +29,10 @@ KNOWN_PAIR = 0.8
 INSIDE = 0.6
 """What lies so much within a hand that MediaPipe and a second look see, and they do not see, is a second hand only from
 :data:`KNOWN_PAIR` on: else fists have two."""
+
+SEEN, HIDDEN = 0.5, 0.1
+"""Of two hands one, and both if not this share of the smaller lies within the other, must be seen by MediaPipe's
+network too, with this presence: ours was taught on renderings, and sees hands in photographed coats."""
 
 ALONE = 0.5
 """A hand that nothing but its reading along a palm speaks for counts alone from this probability on."""
@@ -72,7 +76,7 @@ def choose_hands(
         Two hands with opposite sides, or ``known``, or where that is empty at most the best candidate alone.
     """
     single, pairs = features(candidates, seen, size)
-    verdict = judge(single, pairs)
+    verdict = _seen_twice(judge(single, pairs), candidates, pairs)
     # A hand of MediaPipe's that a second look sees, too, is one of the person's two.
     steady = is_steady(single[:, 1])
     tasks = [k for k, candidate in enumerate(candidates) if steady[k] and candidate.task is not None]
@@ -85,6 +89,8 @@ def choose_hands(
         if known or not len(verdict.single) or verdict.single.max() < ALONE:
             return list(known)
         alone = int(np.argmax(verdict.single.max(axis=1)))
+        if candidates[alone].task is None and candidates[alone].plain < SEEN:
+            return []
         return with_seen([_detection(candidates[alone], float(verdict.single[alone].max()))], seen)
     hands = [_detection(candidates[k], float(verdict.two[best])) for k in best]
     rights = []
@@ -96,6 +102,17 @@ def choose_hands(
     # Both are one person's: what is known of one hand's side says the contrary of the other's.
     apart = rights[0] - rights[1] - float(log_odds(verdict.pair[best]) - log_odds(verdict.pair[best[::-1]]))
     return with_seen([with_side(hands[0], apart / 2), with_side(hands[1], -apart / 2)], seen)
+
+
+def _seen_twice(verdict: Verdict, candidates: Sequence[Candidate], pairs: np.ndarray) -> Verdict:
+    """The verdict without hands that nothing hides and that MediaPipe's network does not see; see :data:`SEEN`."""
+    if not len(verdict.single):
+        return verdict
+    unseen = np.array([candidate.task is None and candidate.plain < SEEN for candidate in candidates])
+    bare = pairs[..., PAIR_FEATURES.index("inside")] <= HIDDEN
+    either, both = unseen[:, None] | unseen[None], unseen[:, None] & unseen[None]
+    kept = np.where(both | (bare & either), 0.0, verdict.two)
+    return replace(verdict, two=kept)
 
 
 def with_seen(hands: Sequence[HandDetection], seen: PalmsSeen) -> list[HandDetection]:

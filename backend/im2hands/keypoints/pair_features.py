@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .pair_candidates import Candidate
+from .pair_candidates import Candidate, SidedReading
 from .palm_reader import HandMap, PalmReading, PalmsSeen
 from .sides import log_odds, outline_distance, palm_centre, palm_length
 
 SINGLE_FEATURES = (
     "presence", "agreement", "spread", "support", "network_right", "shape_right", "one_side", "from_task", "from_palm",
     "on_hands", "palm_on_hands", "drawn_on_hands", "inside", "gap", "size_beside_palm", "palm_presence", "palm_right",
-    "side_beside_palm", "palm_hidden", "detector",
+    "side_beside_palm", "palm_hidden", "detector", "role_presence", "role_gap", "role_spread",
 )  # fmt: skip
 PAIR_FEATURES = (
     "outlines_apart", "keypoints_apart", "palms_apart", "size_ratio", "one_side", "overlap", "covered", "gained",
@@ -52,10 +52,16 @@ def features(candidates: Sequence[Candidate], seen: PalmsSeen, size: tuple[int, 
     for i in range(count):
         for j in range(i):
             pairs[i, j] = pairs[j, i] = _pair(candidates[i], candidates[j], drawn[i], drawn[j], hand_map, palms)
-    single = single.reshape(count, len(SINGLE_FEATURES))
+    single = single.reshape(count, len(SINGLE_FEATURES) - 3)
     mirrored = single.copy()
     mirrored[:, _SIGNED] *= -1
-    return np.stack([mirrored, single], axis=1), pairs
+    both = np.stack([mirrored, single], axis=1)
+    roles = np.array([[_in_role(read) for read in candidate.by_side] for candidate in candidates])
+    return np.concatenate([both, roles.reshape(count, 2, 3)], axis=2), pairs
+
+
+def _in_role(read: SidedReading) -> list[float]:
+    return [float(log_odds(read.presence)) / 4, min(read.gap, _FARTHEST), min(read.spread, 1.0)]
 
 
 def _single(

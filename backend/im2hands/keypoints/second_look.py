@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class SecondLook:
         network_right: the same from the network alone.
         pixels: (21, 2) median of the looks, pixels. shape: (21, 3) median of the looks, metres.
         spread: (21,) mean distance of the agreeing looks from the median, in palms.
+        told: (21,) how far off the network itself thinks a coordinate is, in palms.
     """
 
     presence: float
@@ -47,22 +48,25 @@ class SecondLook:
     pixels: np.ndarray
     shape: np.ndarray
     spread: np.ndarray
+    told: np.ndarray = field(default_factory=lambda: np.zeros(KEYPOINT_COUNT))
 
     def detection(self, source: str) -> HandDetection:
-        """As a detection; keypoints that the looks see in different places count less."""
-        sure = self.presence * self.agreement * np.exp(-((self.spread / _AGREEMENT) ** 2))
+        """As a detection; keypoints that are seen badly, or in different places, count less."""
+        spread = np.hypot(self.spread, self.told)
+        sure = self.presence * self.agreement * np.exp(-((spread / _AGREEMENT) ** 2))
         hand = HandDetection("right", self.pixels, self.shape, np.clip(sure, 0, 1), 1.0, source)
         return with_side(hand, self.right)
 
 
 def look_again(
-    network: LandmarkNetwork, image: np.ndarray, pixels: np.ndarray, crops_each: int = len(_LOOKS)
+    network: LandmarkNetwork, image: np.ndarray, pixels: np.ndarray, crops_each: int = len(_LOOKS), side: int = 0
 ) -> list[SecondLook]:
     """Look again at hands seen at these keypoints.
 
     Args:
         network: reads the crops. image: (H, W, 3) uint8 RGB. pixels: (N, 21, 2).
         crops_each: of a hand, at most 7; each is read twice, as it is and mirrored.
+        side: 1 to look for right hands only, -1 for left ones, 0 for any.
 
     Returns:
         One verdict a hand, in order.
@@ -73,10 +77,10 @@ def look_again(
     crops[..., :2] += looks[:, 2:] * crops[..., 2:3]
     crops[..., 2] *= looks[:, 1]
     crops[..., 3] += looks[:, 0]
-    straight = network.read(image, crops.reshape(-1, 4))
+    straight = network.read(image, crops.reshape(-1, 4), side=side)
     last = image.shape[1] - 1
     mirrored_crops = crops.reshape(-1, 4) * (-1, 1, 1, -1) + (last, 0, 0, 0)
-    mirrored = network.read(image[:, ::-1], mirrored_crops)
+    mirrored = network.read(image[:, ::-1], mirrored_crops, side=-side)
     grid = (len(base), len(looks))
     back = mirrored.pixels * (-1, 1) + (last, 0)
     seen = np.concatenate([part.reshape(*grid, KEYPOINT_COUNT, 2) for part in (straight.pixels, back)], axis=1)
@@ -85,10 +89,13 @@ def look_again(
     )
     presence = np.concatenate([straight.presence.reshape(grid), mirrored.presence.reshape(grid)], axis=1)
     right = np.concatenate([straight.right.reshape(grid), 1 - mirrored.right.reshape(grid)], axis=1)
-    return [_verdict(*parts) for parts in zip(presence, right, seen, shapes, strict=True)]
+    told = np.concatenate([part.spread.reshape(*grid, KEYPOINT_COUNT) for part in (straight, mirrored)], axis=1)
+    return [_verdict(*parts) for parts in zip(presence, right, seen, shapes, told, strict=True)]
 
 
-def _verdict(presence: np.ndarray, right: np.ndarray, seen: np.ndarray, shapes: np.ndarray) -> SecondLook:
+def _verdict(
+    presence: np.ndarray, right: np.ndarray, seen: np.ndarray, shapes: np.ndarray, told: np.ndarray
+) -> SecondLook:
     median = np.median(seen, axis=0)
     gaps = np.linalg.norm(seen - median, axis=-1) / palm_length(median)
     agree = (gaps.mean(axis=1) < _AGREEMENT) & (presence > 0.5)
@@ -97,4 +104,7 @@ def _verdict(presence: np.ndarray, right: np.ndarray, seen: np.ndarray, shapes: 
     network_right = float(log_odds(right[chosen].mean()))
     total = network_right + CHIRALITY_WEIGHT * float(chirality(shape))
     spread = np.linalg.norm(seen[chosen] - pixels, axis=-1).mean(axis=0) / palm_length(pixels)
-    return SecondLook(float(presence.mean()), float(agree.mean()), total, network_right, pixels, shape, spread)
+    return SecondLook(
+        float(presence.mean()), float(agree.mean()), total, network_right, pixels, shape, spread,
+        told[chosen].mean(axis=0),
+    )  # fmt: skip

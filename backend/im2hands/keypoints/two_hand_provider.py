@@ -19,7 +19,8 @@ from .pair_choice import choose_hands, likely_pair
 from .pair_judge import PairJudge
 from .palm_detector import PalmDetector
 from .palm_reader import PalmReader, PalmsSeen
-from .palm_seeds import FILL_ALONE, FILL_BESIDE, fill, match, with_sides
+from .palm_seeds import FILL_ALONE, FILL_BESIDE, SEEDED, fill, match, with_sides
+from .palm_seeds import SOURCE as OWN
 from .provider import HandDetection, KeypointProvider
 from .search_cache import SearchCache, search_key
 from .second_look import look_again
@@ -41,6 +42,9 @@ SURE_SIDE = 3.0
 MOVED = 0.15
 # A hand followed from the frame before must be this good; less than what a search must show (crop_search.ACCEPT).
 FOLLOW = 0.4
+# Crops in which a hand of known side is read at last, each as it is and mirrored, and how far it may lie from where it
+# was read before (mean, palms).
+SIDED_LOOKS, SAME_READING = 5, 0.5
 # In a clip a search that found nothing new is not repeated for this many frames, then twice as many, up to the last.
 FIRST_PAUSE, LONGEST_PAUSE = 4, 32
 # A further hand that is seen this surely is another person's, and the person is told of it.
@@ -149,7 +153,7 @@ class TwoHandProvider:
         else:
             found = resolve_sides(hands, [evidence(hand) for hand in hands])
         crowd |= len(found) < len(hands) or any(hand.presence > SURE_READING for hand in seen.others)
-        return _noted(found, crowd)
+        return _noted(self._read_by_side(frame.image, found), crowd)
 
     def close(self) -> None:
         """Release MediaPipe and the network."""
@@ -177,6 +181,24 @@ class TwoHandProvider:
             return seen
         return replace(seen, pixels=hand.pixels, shape=hand.shape)
 
+    def _read_by_side(self, image: np.ndarray, hands: list[HandDetection]) -> list[HandDetection]:
+        """The hands read once more by the network that is told which side each is of: of hands that lie over each other
+        it then reads the one that is meant."""
+        if not self._network.takes_sides:
+            return hands
+        made = []
+        for hand in hands:
+            side = 1 if hand.side == "right" else -1
+            look = look_again(self._network, image, hand.pixels[None], SIDED_LOOKS, side)[0]
+            moved = np.linalg.norm(look.pixels - hand.pixels, axis=1).mean() / palm_length(look.pixels)
+            if look.agreement < 0.5 or moved > SAME_READING:
+                made.append(hand)
+                continue
+            source = SEEDED if hand.source == OWN else hand.source
+            seen = look.detection(source)
+            made.append(replace(hand, pixels=seen.pixels, shape=seen.shape, confidence=seen.confidence, source=source))
+        return made
+
     def _palms_seen(self, image: np.ndarray, hands: Sequence[HandDetection]) -> PalmsSeen:
         """What the two-hand network sees, where it is asked."""
         sure = len(hands) == 2 and all(abs(evidence(hand)) >= SURE_SIDE for hand in hands)
@@ -192,9 +214,10 @@ class TwoHandProvider:
             if len(hands) == 2 or any(_same_place(before, hand) for hand in hands):
                 continue
             pixels = before.pixels[None]
+            network = self._network.plain()
             for _ in range(2):
-                pixels = self._network.read(image, crops_around(pixels)).pixels
-            look = look_again(self._network, image, pixels)[0]
+                pixels = network.read(image, crops_around(pixels)).pixels
+            look = look_again(network, image, pixels)[0]
             value = quality(look, np.inf)
             hand = look.detection("tracking")
             for other in hands:
@@ -223,7 +246,7 @@ class TwoHandProvider:
         key = search_key(image, hands)
         found = self._cache.get(key)
         if found is None:
-            found = search(self._network, image, hands, progress=self._progress, cancelled=self._cancelled)
+            found = search(self._network.plain(), image, hands, progress=self._progress, cancelled=self._cancelled)
             self._cache.put(key, found)
         ways = {hand.pixels.tobytes(): hand.way for hand in hands}  # which the cache does not keep
         return [replace(hand, way=ways.get(hand.pixels.tobytes())) for hand in found]

@@ -16,9 +16,10 @@ from torch.nn import functional
 from ..hands import KEYPOINT_COUNT
 from ..keypoints.lifting_features import HAND_FEATURES, POINT_FEATURES
 from .palm_network import EMBEDDING, PYRAMID_CHANNELS
+from .reading_network import FEATURES
 
 WIDTH = 512
-_PARTNER, _BLOCKS, _SEEN = 256, 2, 12
+_PARTNER, _BLOCKS, _SEEN, _CLOSE = 256, 2, 12, 128
 _DROPOUT = 0.2
 # Logarithms of the spreads (Laplace scales) stay between these.
 _LOG_SPREAD = (-5.0, 1.5)
@@ -30,18 +31,21 @@ class LiftingInput(NamedTuple):
     """What is told of N hands and of their partners; standardised inside.
 
     Args:
-        points: (N, 21, 11). hand: (N, 9). vector: (N, 256). seen: (N, 21, 192). partner_...: the same of the partners,
-            anything finite where there is none. between: (N, 3). pair: (N,) 1 with a partner, else 0.
+        points: (N, 21, 11). hand: (N, 9). vector: (N, 256). seen: (N, 21, 192). close: (N, 1152). partner_...: the
+            same of the partners, anything finite where there is none. between: (N, 3). pair: (N,) 1 with a partner,
+            else 0.
     """
 
     points: Tensor
     hand: Tensor
     vector: Tensor
     seen: Tensor
+    close: Tensor
     partner_points: Tensor
     partner_hand: Tensor
     partner_vector: Tensor
     partner_seen: Tensor
+    partner_close: Tensor
     between: Tensor
     pair: Tensor
 
@@ -75,12 +79,13 @@ class _Block(nn.Module):
 
 
 class LiftingNetwork(nn.Module):
-    """See the module; 2.6 million parameters."""
+    """See the module; 2.5 million parameters."""
 
     def __init__(self) -> None:
         super().__init__()
         self.glance = nn.Linear(3 * PYRAMID_CHANNELS, _SEEN)
-        told = KEYPOINT_COUNT * (POINT_FEATURES + _SEEN) + HAND_FEATURES + EMBEDDING
+        self.look = nn.Linear(FEATURES, _CLOSE)
+        told = KEYPOINT_COUNT * (POINT_FEATURES + _SEEN) + HAND_FEATURES + EMBEDDING + _CLOSE
         self.own = nn.Linear(told, WIDTH)
         self.partner = nn.Linear(told, _PARTNER)
         self.join = nn.Linear(WIDTH + _PARTNER + 4, WIDTH)
@@ -89,7 +94,7 @@ class LiftingNetwork(nn.Module):
         self.out = nn.Linear(WIDTH, 7 * KEYPOINT_COUNT + 2)
         shapes = {
             "points": (KEYPOINT_COUNT, POINT_FEATURES), "hand": (HAND_FEATURES,), "vector": (EMBEDDING,),
-            "seen": (3 * PYRAMID_CHANNELS,), "between": (3,),
+            "seen": (3 * PYRAMID_CHANNELS,), "close": (FEATURES,), "between": (3,),
         }  # fmt: skip
         for name, shape in shapes.items():
             self.register_buffer(f"{name}_mean", torch.zeros(shape))
@@ -102,18 +107,22 @@ class LiftingNetwork(nn.Module):
     def _standard(self, name: str, value: Tensor) -> Tensor:
         return (value - getattr(self, f"{name}_mean")) / getattr(self, f"{name}_deviation")
 
-    def _told(self, points: Tensor, hand: Tensor, vector: Tensor, seen: Tensor) -> Tensor:
+    def _told(self, points: Tensor, hand: Tensor, vector: Tensor, seen: Tensor, close: Tensor) -> Tensor:
         glance = functional.relu(self.glance(self._standard("seen", seen)))
+        close = functional.dropout(self._standard("close", close).clamp(-8, 8), _DROPOUT, self.training)
+        look = functional.relu(self.look(close))
         parts = [self._standard("points", points).flatten(1), glance.flatten(1), self._standard("hand", hand),
-                 self._standard("vector", vector)]  # fmt: skip
+                 self._standard("vector", vector), look]  # fmt: skip
         told = torch.cat(parts, dim=1).clamp(-8, 8)
         return functional.dropout(told, _DROPOUT / 2, self.training)
 
     def forward(self, given: LiftingInput) -> Lifted:
         """Lift hands."""
-        own = self.own(self._told(given.points, given.hand, given.vector, given.seen))
+        own = self.own(self._told(given.points, given.hand, given.vector, given.seen, given.close))
         partner = self.partner(
-            self._told(given.partner_points, given.partner_hand, given.partner_vector, given.partner_seen)
+            self._told(
+                given.partner_points, given.partner_hand, given.partner_vector, given.partner_seen, given.partner_close
+            )
         )
         pair = given.pair[:, None]
         between = self._standard("between", given.between).clamp(-8, 8)

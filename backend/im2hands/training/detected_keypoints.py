@@ -25,6 +25,7 @@ from ..keypoints.hand_lifter import HandLifter
 from ..keypoints.landmark_network import LandmarkNetwork
 from ..weights.lifting_network import BUNDLED_FILE as LIFTING_FILE
 from ..weights.lifting_network import load_lifting_network
+from ..weights.reading_network import beside_or_bundled, load_reading_network
 from ..weights.two_hand_network import BUNDLED_FILE as TWO_HAND_FILE
 from ..weights.two_hand_network import load_two_hand_network
 from .lifting_samples import read_hands
@@ -76,8 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("The output folder is the set itself.", "Give another folder to --output.")
     count = min(arguments.scenes or len(data), len(data))
     palms = load_two_hand_network(arguments.two_hand_network)
-    lifter = HandLifter(load_lifting_network(arguments.lifting_network), palms)
-    network = LandmarkNetwork(workers=arguments.threads or None)
+    reader = load_reading_network(beside_or_bundled(arguments.two_hand_network))
+    lifter = HandLifter(load_lifting_network(arguments.lifting_network), palms, reader)
+    network = LandmarkNetwork.bundled(arguments.threads or None, arguments.two_hand_network)
     started = time.monotonic()
     try:
         with SceneWriter(arguments.output, data.info) as writer:

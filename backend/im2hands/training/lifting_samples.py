@@ -1,4 +1,4 @@
-"""Samples for the lifting network: what MediaPipe's landmark network reads of rendered hands, beside the truth."""
+"""Samples for the lifting network: what the reading network reads of rendered hands, beside the truth."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from ..keypoints.provider import HandDetection
 from ..keypoints.second_look import look_again
 from ..keypoints.sides import palm_length
 from ..networks.palm_network import PalmNetwork
+from ..networks.reading_network import ReadingNetwork
 from ..take import pack_arrays, write_atomically
 
 _log = logging.getLogger(__name__)
 _SHARD = 256
-_LOOKS = 3  # of each hand; in use there are 7 in photos
+_LOOKS = 3  # of each hand; in use there are 5
 # How far the crop from which a hand is read first lies beside the true one: shift (crop sizes), size, turn (radians).
 _SHIFT, _SIZE, _TURN = 0.06, 0.12, 0.25
 
@@ -34,7 +35,7 @@ class LiftingSamples:
     """What is told of N hands of scenes, and the truth; as right hands (see :mod:`..keypoints.lifting_features`).
 
     Args:
-        points: (N, 21, 11). hand: (N, 9). vector: (N, 256). seen: (N, 21, 192).
+        points: (N, 21, 11). hand: (N, 9). vector: (N, 256). seen: (N, 21, 192). close: (N, 1152).
         partner: (N,) row of the other hand, -1 without one. between: (N, 3) to it: in the picture, own units; logarithm
             of its unit in own units.
         shape: (N, 21, 3) true shape from the wrist, palm lengths, as seen along the hand's own ray. places: (N, 21, 2)
@@ -46,6 +47,7 @@ class LiftingSamples:
     hand: np.ndarray
     vector: np.ndarray
     seen: np.ndarray
+    close: np.ndarray
     partner: np.ndarray
     between: np.ndarray
     shape: np.ndarray
@@ -58,7 +60,7 @@ class LiftingSamples:
 
 
 def read_hands(network: LandmarkNetwork, scene: Scene, rng: np.random.Generator) -> list[HandDetection]:
-    """The scene's hands as the landmark network reads them near the true crops; those it misses are left out."""
+    """The scene's hands as the network, told their sides, reads them near the true crops; missed ones are left out."""
     image, camera = scene.image(), camera_of(scene)
     present = [k for k in range(2) if scene.present[k]]
     if not present:
@@ -68,7 +70,10 @@ def read_hands(network: LandmarkNetwork, scene: Scene, rng: np.random.Generator)
     crops[:, :2] += rng.normal(0, _SHIFT, (len(crops), 2)) * crops[:, 2:3]
     crops[:, 2] *= np.exp(rng.normal(0, _SIZE, len(crops)))
     crops[:, 3] += rng.normal(0, _TURN, len(crops))
-    looks = look_again(network, image, network.read(image, crops).pixels, crops_each=_LOOKS)
+    looks = []
+    for k, crop in zip(present, crops, strict=True):
+        side = 1 if SIDES[k] == "right" else -1
+        looks += look_again(network, image, network.read(image, crop).pixels, _LOOKS, side)
     made = []
     for k, seen, look in zip(present, true, looks, strict=True):
         palm = palm_pixels(scene.keypoints[k].astype(np.float64), camera)
@@ -80,11 +85,16 @@ def read_hands(network: LandmarkNetwork, scene: Scene, rng: np.random.Generator)
 
 
 def scene_samples(
-    model: PalmNetwork, network: LandmarkNetwork, scene: Scene, number: int, rng: np.random.Generator
+    model: PalmNetwork,
+    reader: ReadingNetwork,
+    network: LandmarkNetwork,
+    scene: Scene,
+    number: int,
+    rng: np.random.Generator,
 ) -> list[dict[str, np.ndarray]]:
     """The samples of one scene, as entries of :class:`LiftingSamples`; ``partner`` counts from the first of them."""
     hands, camera = read_hands(network, scene, rng), camera_of(scene)
-    told = lifting_features(model, scene.image(), hands)
+    told = lifting_features(model, reader, scene.image(), hands)
     made = []
     for k, (hand, features) in enumerate(zip(hands, told, strict=True)):
         true = scene.keypoints[SIDES.index(hand.side)].astype(np.float64)
@@ -99,6 +109,7 @@ def scene_samples(
             {
                 "points": features.points.astype(np.float16), "hand": features.hand.astype(np.float16),
                 "vector": features.vector.astype(np.float16), "seen": features.seen.astype(np.float16),
+                "close": features.close.astype(np.float16),
                 "partner": np.int64(1 - k if other is not None else -1),
                 "between": between(features, other).astype(np.float32), "shape": shape.astype(np.float32),
                 "places": ((pixels - features.centre) / features.unit * flip[:2]).astype(np.float32),
@@ -110,7 +121,13 @@ def scene_samples(
 
 
 def gather(
-    data: SceneSet, rows: range, model: PalmNetwork, network: LandmarkNetwork, output: Path, seed: int
+    data: SceneSet,
+    rows: range,
+    model: PalmNetwork,
+    reader: ReadingNetwork,
+    network: LandmarkNetwork,
+    output: Path,
+    seed: int,
 ) -> list[Path]:
     """Read scenes of a set; shards of what is done stay in ``output``, so that an interrupted run goes on."""
     output.mkdir(parents=True, exist_ok=True)
@@ -124,7 +141,7 @@ def gather(
         samples: list[dict[str, np.ndarray]] = []
         for row in part:
             rng = np.random.default_rng((seed, row))
-            found = scene_samples(model, network, data.scene(row), row, rng)
+            found = scene_samples(model, reader, network, data.scene(row), row, rng)
             for sample in found:
                 if sample["partner"] >= 0:
                     sample["partner"] = sample["partner"] + len(samples)

@@ -109,7 +109,7 @@ def gather(
         sets, rows: scenes of each set. weights: of the two-hand network. workers: threads of the landmark network.
     """
     output.mkdir(parents=True, exist_ok=True)
-    network, tasks = LandmarkNetwork(workers=workers), MediaPipeProvider(video=False)
+    network, tasks = LandmarkNetwork.bundled(workers, weights), MediaPipeProvider(video=False)
     readers = Readers(network, PalmReader(load_two_hand_network(weights)), tasks, PalmDetector())
     made: list[Judged] = []
     started, done = time.monotonic(), 0

@@ -89,7 +89,7 @@ def random_affine(size: tuple[int, int], boxes: np.ndarray | None, rng: np.rando
 
 
 def spoil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The picture (H, W, 3) uint8 with other light, colours, blur, noise and compression."""
+    """The square picture (H, H, 3) uint8 with other light, colours, blur, noise and compression."""
     gain = np.exp(rng.normal(0, 0.18)) * np.exp(rng.normal(0, 0.06, 3))
     table = np.arange(256, dtype=np.float32) / 255
     table = table ** float(np.exp(rng.normal(0, 0.2)))
@@ -104,7 +104,8 @@ def spoil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         noise = rng.normal(0, rng.uniform(2, 10), image.shape).astype(np.float32)
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.25:
-        x, y, w, h = (int(v) for v in rng.uniform((0, 0, 8, 8), (150, 150, 45, 45)))
+        patch = rng.uniform((0, 0, 8, 8), (150, 150, 45, 45)) * (len(image) / TRAINED_PIXELS)
+        x, y, w, h = (int(v) for v in patch)
         image[y : y + h, x : x + w] = rng.integers(0, 256, 3)
     if rng.random() < 0.3:
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))])

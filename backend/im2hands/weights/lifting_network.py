@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NAME = "lifting_network"
 FILE = f"{NAME}.safetensors"
 BUNDLED_FILE = BUNDLED / FILE
-_FORMAT = "im2hands-lifting-network-1"
+_FORMAT = "im2hands-lifting-network-2"
 
 
 def save_lifting_network(model: LiftingNetwork, folder: Path, card: Mapping[str, Any]) -> Path:

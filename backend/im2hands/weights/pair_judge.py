@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NAME = "pair_judge"
 FILE = f"{NAME}.safetensors"
 BUNDLED_FILE = BUNDLED / FILE
-_FORMAT = "im2hands-pair-judge-2"
+_FORMAT = "im2hands-pair-judge-3"
 
 
 def save_pair_judge(network: PairJudgeNetwork, folder: Path, card: Mapping[str, Any]) -> Path:

@@ -20,7 +20,9 @@ from im2hands.keypoints.lifting_features import between, lifting_features, turn_
 from im2hands.keypoints.provider import LiftedHand
 from im2hands.networks.lifting_network import LiftingNetwork
 from im2hands.networks.palm_network import PalmNetwork
+from im2hands.networks.reading_network import ReadingNetwork
 from im2hands.weights.lifting_network import FILE, load_lifting_network, save_lifting_network
+from im2hands.weights.reading_network import mediapipe_start
 from scene_pictures import make_scene
 
 CAMERA = Camera.from_fov(50.0, 320, 240)
@@ -30,6 +32,11 @@ CAMERA = Camera.from_fov(50.0, 320, 240)
 def palms() -> PalmNetwork:
     torch.manual_seed(0)
     return PalmNetwork().eval()
+
+
+@pytest.fixture(scope="module")
+def reader() -> ReadingNetwork:
+    return mediapipe_start().eval()
 
 
 @pytest.fixture(scope="module")
@@ -54,28 +61,34 @@ def told_of(true: np.ndarray, camera: Camera, other: np.ndarray | None = None) -
     return LiftedHand(shape, np.full(21, 0.02), pixels, np.full(21, 0.5), depth, sure)
 
 
-def test_a_left_hand_is_told_of_as_the_right_one_in_the_mirror(palms: PalmNetwork, picture: np.ndarray) -> None:
+def test_a_left_hand_is_told_of_as_the_right_one_in_the_mirror(
+    palms: PalmNetwork, reader: ReadingNetwork, picture: np.ndarray
+) -> None:
     left, right = seen("left", 110), seen("right", 210)
-    straight = lifting_features(palms, picture, [left, right])
+    straight = lifting_features(palms, reader, picture, [left, right])
     last = picture.shape[1] - 1
 
     def mirrored(hand: HandDetection, side: str) -> HandDetection:
         return replace(hand, side=side, pixels=hand.pixels * (-1, 1) + (last, 0), shape=hand.shape * (-1, 1, 1))
 
-    turned = lifting_features(palms, picture[:, ::-1], [mirrored(left, "right"), mirrored(right, "left")])
+    turned = lifting_features(palms, reader, picture[:, ::-1], [mirrored(left, "right"), mirrored(right, "left")])
     for a, b in zip(straight, turned, strict=True):
         assert a.mirrored != b.mirrored
         for name in ("points", "hand", "vector", "seen"):
             np.testing.assert_allclose(getattr(a, name), getattr(b, name), atol=2e-3)
+        np.testing.assert_allclose(a.close, b.close, atol=0.3)  # crops are cut out anew: a part of a pixel aside
+        assert np.abs(a.close - b.close).mean() < 0.02 < a.close.mean()
     np.testing.assert_allclose(between(*straight), between(*turned), atol=1e-9)
     # To the right of the left hand, which is mirrored, and to the left of the right hand.
     assert between(straight[0], straight[1])[0] < 0 and between(straight[1], straight[0])[0] < 0
     assert not between(straight[0], None).any()
 
 
-def test_an_untrained_network_leaves_hands_nearly_as_they_are(palms: PalmNetwork, picture: np.ndarray) -> None:
+def test_an_untrained_network_leaves_hands_nearly_as_they_are(
+    palms: PalmNetwork, reader: ReadingNetwork, picture: np.ndarray
+) -> None:
     torch.manual_seed(2)
-    lifter = HandLifter(LiftingNetwork().eval(), palms)
+    lifter = HandLifter(LiftingNetwork().eval(), palms, reader)
     hands = [seen("left", 110), seen("right", 210)]
     both, alone = lifter.lift(picture, hands), lifter.lift(picture, hands[:1])
     assert [hand.lifted is not None for hand in both] == [True, True]
@@ -91,8 +104,8 @@ def test_an_untrained_network_leaves_hands_nearly_as_they_are(palms: PalmNetwork
     assert alone[0].lifted is not None and alone[0].lifted.depth is None
 
 
-def test_hands_without_extent_are_left_alone(palms: PalmNetwork, picture: np.ndarray) -> None:
-    lifter = HandLifter(LiftingNetwork().eval(), palms)
+def test_hands_without_extent_are_left_alone(palms: PalmNetwork, reader: ReadingNetwork, picture: np.ndarray) -> None:
+    lifter = HandLifter(LiftingNetwork().eval(), palms, reader)
     flat = replace(seen("left", 100), pixels=np.full((21, 2), 50.0))
     lost = replace(seen("right", 200), shape=np.full((21, 3), np.nan))
     assert lifter.lift(picture, []) == []

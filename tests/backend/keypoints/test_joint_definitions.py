@@ -10,7 +10,7 @@ import pytest
 from hand_pictures import hand_shape, seen_hand
 from im2hands.hands import Camera
 from im2hands.keypoints import lift
-from im2hands.keypoints.joint_definitions import ALONG, SOURCES, to_own_definition
+from im2hands.keypoints.joint_definitions import ALONG, SOURCES, from_own_definition, to_own_definition
 
 TIPS = [4, 8, 12, 16, 20]
 
@@ -56,3 +56,14 @@ def test_lifted_hands_of_mediapipe_have_longer_fingers_and_others_stay_as_they_w
     for k in (8, 12, 16, 20):
         reach = [np.linalg.norm(camera.project(h.positions)[k] - hand.pixels[0]) for h in (own, theirs)]
         assert reach[1] > reach[0] + 1 and np.linalg.norm(theirs.pixels[k] - hand.pixels[k]) > 3
+
+
+@pytest.mark.parametrize("turn", [(0.0, 0.0, 0.0), (0.9, 0.0, 0.0), (0.0, 1.1, 0.4)])
+def test_from_the_bundled_hands_joints_to_mediapipes_and_back(turn: tuple[float, float, float]) -> None:
+    shape = hand_shape("right") @ cv2.Rodrigues(np.array(turn))[0].T
+    pixels = shape[:, :2] * 900 + (320, 240)
+    palm = np.linalg.norm(shape[9] - shape[0])
+    back_pixels, back = to_own_definition(*from_own_definition(pixels, shape))
+    assert np.linalg.norm(back - shape, axis=1).max() < 0.01 * palm
+    assert np.linalg.norm(back_pixels - pixels, axis=1).max() < 0.01 * palm * 900
+    assert np.linalg.norm(from_own_definition(pixels, shape)[1] - shape, axis=1).max() > 0.1 * palm

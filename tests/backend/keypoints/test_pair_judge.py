@@ -13,7 +13,7 @@ from hand_pictures import demo_photo, frame_of, seen_hand
 from im2hands.errors import WeightsError
 from im2hands.keypoints.landmark_network import LandmarkNetwork
 from im2hands.keypoints.mediapipe_provider import MediaPipeProvider
-from im2hands.keypoints.pair_candidates import Candidate, distinct_palms, find_candidates
+from im2hands.keypoints.pair_candidates import Candidate, SidedReading, distinct_palms, find_candidates
 from im2hands.keypoints.pair_choice import choose_hands, likely_pair
 from im2hands.keypoints.pair_features import PAIR_FEATURES, SINGLE_FEATURES, features
 from im2hands.keypoints.pair_judge import PairJudge, Verdict
@@ -30,7 +30,8 @@ SIZE = (640, 480)
 def candidate(hand: HandDetection, right: float, task: bool = False) -> Candidate:
     """A candidate that lies where a hand does and is seen surely."""
     look = SecondLook(0.95, 1.0, right, right / 2, hand.pixels, hand.shape, np.full(21, 0.03))
-    return Candidate(look, 0.3, hand if task else None)
+    by_side = (SidedReading(0.2, 0.4, 0.2), SidedReading(0.9, 0.05, 0.1))
+    return Candidate(look, 0.3, hand if task else None, by_side=by_side if right > 0 else by_side[::-1])
 
 
 def own(hand: HandDetection, presence: float = 0.8) -> Candidate:
@@ -82,7 +83,11 @@ def test_features_say_what_they_are_called() -> None:
 
     signed = [SINGLE_FEATURES.index(name) for name in ("network_right", "shape_right", "palm_right")]
     np.testing.assert_array_equal(single[:, 0, signed], -single[:, 1, signed])
-    rest = np.delete(np.arange(len(SINGLE_FEATURES)), signed)
+    roles = [SINGLE_FEATURES.index(name) for name in ("role_presence", "role_gap", "role_spread")]
+    as_left, as_right = single[:, 0, roles], single[:, 1, roles]
+    assert (as_left[0] == as_right[1]).all() and as_right[1, 0] > 0 > as_left[1, 0]
+    np.testing.assert_allclose(as_right[1, 1:], (0.05, 0.1))
+    rest = np.delete(np.arange(len(SINGLE_FEATURES)), [*signed, *roles])
     np.testing.assert_array_equal(single[:, 0, rest], single[:, 1, rest])
     assert one("network_right")[0] < 0 < one("network_right")[1] and one("palm_right")[0] < 0 < one("palm_right")[1]
     np.testing.assert_allclose(one("gap")[:2], 0.0, atol=1e-9)
@@ -290,3 +295,36 @@ def test_weights_come_back_as_they_were_and_others_are_refused(tmp_path: Path) -
     save_pair_judge(network, tmp_path, {})
     with pytest.raises(WeightsError, match="another network"):
         load_pair_judge(beside)
+
+
+def test_candidates_are_read_for_each_side_and_the_true_one_is_seen(photo_hands: list[HandDetection]) -> None:
+    """The network that ships, on a photograph: looked for as the hand it is, a hand is there and stays in its place."""
+    image = demo_photo("hands_001.jpg")
+    told = [replace(photo_hands[0], side="right"), replace(photo_hands[1], side="left")]
+    seen = FakePalms([reading_of(hand) for hand in told]).seen
+    network = LandmarkNetwork.bundled()
+    found = find_candidates(network, image, seen, told)[:2]
+    network.close()
+    assert [candidate.task for candidate in found] == told
+    for candidate, right in zip(found, (1, 0), strict=True):
+        own, other = candidate.by_side[right], candidate.by_side[1 - right]
+        assert own.presence > max(other.presence, 0.5) and own.gap < 0.3 and 0 < own.spread < 0.25
+    plain = LandmarkNetwork()
+    assert not plain.takes_sides and find_candidates(plain, image, seen, told)[0].by_side[0].presence == 0.5
+    plain.close()
+
+
+def test_what_mediapipe_does_not_see_is_a_hand_only_where_another_hides_it() -> None:
+    left, right = seen_hand("left", (200, 240), 80), seen_hand("right", (440, 240), 80)
+    over = seen_hand("right", (215, 245), 80)
+    seen = FakePalms([reading_of(left), reading_of(right)]).seen
+
+    def chosen(first: Candidate, second: Candidate) -> int:
+        judge = Says([[0.9, 0.1], [0.1, 0.9]], [[0, 0.9], [0.1, 0]])
+        return len(choose_hands(judge, [first, second], [], seen, SIZE))  # type: ignore[arg-type]
+
+    known, beside, hidden = candidate(left, -3.0), candidate(right, 3.0), candidate(over, 3.0)
+    assert chosen(known, beside) == 2
+    assert chosen(known, replace(beside, plain=0.1)) == 1  # nothing hides it
+    assert chosen(known, replace(hidden, plain=0.1)) == 2
+    assert chosen(replace(known, plain=0.1), replace(hidden, plain=0.1)) == 0  # one of the two must be seen

@@ -17,6 +17,7 @@ from im2hands.keypoints import DEFAULT_PALM_M, HandBoxes, HandDetection, lift, m
 from im2hands.keypoints.boxed_hands import find_boxed
 from im2hands.keypoints.landmark_network import LandmarkNetwork
 from im2hands.keypoints.mediapipe_provider import MediaPipeProvider
+from im2hands.keypoints.second_look import SecondLook
 from im2hands.keypoints.two_hand_provider import TwoHandProvider
 
 
@@ -178,3 +179,35 @@ def test_importing_is_light_and_standard_output_stays_clean() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == ""
     assert "XNNPACK" not in done.stderr and "W0000" not in done.stderr
+
+
+class FakeReader:
+    """Stands in for a network that can be told the side: says of each look which side was looked for."""
+
+    takes_sides = True
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("video", [False, True])
+def test_hands_are_read_once_more_for_the_side_they_turned_out_to_be(
+    monkeypatch: pytest.MonkeyPatch, video: bool
+) -> None:
+    left, right = seen_hand("left", (150, 100), 30), seen_hand("right", (50, 100), 30)
+    asked: list[int] = []
+
+    def look_again(_network, _image, pixels, crops_each=7, side=0):
+        asked.append(side)
+        moved = {-1: 4.0, 1: 90.0, 0: 0.0}[side]  # what is read of the right hand is another hand
+        agree = float(side != 0)
+        return [SecondLook(0.97, agree, 4.0 * side, 3.0, pixels[0] + moved, left.shape * 2, np.full(21, 0.05))]
+
+    monkeypatch.setattr(two_hand_provider, "look_again", look_again)
+    provider = TwoHandProvider(FakeTasks(lambda i: [left, right]), FakeReader(), video=video, crop_search=False)
+    hands = provider.detect(frame_of(np.full((200, 200, 3), 9, np.uint8)))
+    assert [hand.side for hand in hands] == ["left", "right"] and asked[-2:] == [-1, 1]
+    np.testing.assert_allclose(hands[0].pixels, left.pixels + 4)
+    np.testing.assert_allclose(hands[0].shape, left.shape * 2)
+    assert (hands[0].confidence > 0.9).all() and hands[0].source == "mediapipe"
+    np.testing.assert_allclose(hands[1].pixels, right.pixels)

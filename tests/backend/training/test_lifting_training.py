@@ -18,11 +18,13 @@ from im2hands.keypoints.landmark_network import LandmarkNetwork
 from im2hands.keypoints.lifting_features import HAND_FEATURES, POINT_FEATURES, turn_to_ray
 from im2hands.networks.lifting_network import LiftingNetwork
 from im2hands.networks.palm_network import EMBEDDING, PYRAMID_CHANNELS, PalmNetwork
+from im2hands.networks.reading_network import FEATURES, ReadingNetwork
 from im2hands.training.lifting_network import RECIPE, LiftingTask, turned
 from im2hands.training.lifting_network import _batch as make_batch
 from im2hands.training.lifting_samples import LiftingSamples, gather, load_samples, scene_samples
 from im2hands.training.runner import Runner
 from im2hands.weights.lifting_network import save_lifting_network
+from im2hands.weights.reading_network import mediapipe_start
 from scene_pictures import make_set
 
 TINY = replace(
@@ -55,7 +57,8 @@ def invented(count: int, seed: int) -> LiftingSamples:
     depth = hand[:, 0] * 0.5
     return LiftingSamples(
         points, hand, rng.normal(0, 1, (count, EMBEDDING)).astype(np.float32),
-        rng.normal(0, 1, (count, 21, 3 * PYRAMID_CHANNELS)).astype(np.float32), partner,
+        rng.normal(0, 1, (count, 21, 3 * PYRAMID_CHANNELS)).astype(np.float32),
+        rng.normal(0, 1, (count, FEATURES)).astype(np.float32), partner,
         rng.normal(0, 1, (count, 3)).astype(np.float32), shape, shape[..., :2] * 1.1, depth, np.arange(count),
     )  # fmt: skip
 
@@ -70,7 +73,12 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_set(tmp_path_factory.mktemp("lifting") / "set", 5, 0, single=True)
 
 
-def test_samples_say_what_is_true_of_the_scene(scenes: Path, network: LandmarkNetwork) -> None:
+@pytest.fixture(scope="module")
+def reader() -> ReadingNetwork:
+    return mediapipe_start().eval()
+
+
+def test_samples_say_what_is_true_of_the_scene(scenes: Path, reader: ReadingNetwork, network: LandmarkNetwork) -> None:
     """From a sample's shape, places and depth the scene's keypoints come back."""
     torch.manual_seed(0)
     model, data = PalmNetwork().eval(), SceneSet(scenes)
@@ -79,7 +87,7 @@ def test_samples_say_what_is_true_of_the_scene(scenes: Path, network: LandmarkNe
         scene = data.scene(number)
         camera = camera_of(scene)
         for seed in range(6):  # drawn hands are no photos: the landmark network reads some of them only
-            samples = scene_samples(model, network, scene, number, np.random.default_rng(seed))
+            samples = scene_samples(model, reader, network, scene, number, np.random.default_rng(seed))
             for sample in samples:
                 met += 1
                 assert np.isfinite(sample["points"]).all() and sample["scene"] == number
@@ -99,13 +107,13 @@ def test_samples_say_what_is_true_of_the_scene(scenes: Path, network: LandmarkNe
 
 
 def test_reading_goes_on_where_it_was_interrupted(
-    scenes: Path, network: LandmarkNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scenes: Path, reader: ReadingNetwork, network: LandmarkNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, data = PalmNetwork().eval(), SceneSet(scenes)
-    paths = gather(data, range(5), model, network, tmp_path, 0)
+    paths = gather(data, range(5), model, reader, network, tmp_path, 0)
     first = load_samples(paths)
     monkeypatch.setattr("im2hands.training.lifting_samples.scene_samples", None)  # nothing is read again
-    second = load_samples(gather(data, range(5), model, network, tmp_path, 0))
+    second = load_samples(gather(data, range(5), model, reader, network, tmp_path, 0))
     for field in fields(LiftingSamples):
         np.testing.assert_array_equal(getattr(first, field.name), getattr(second, field.name))
     twice = load_samples([*paths, *paths])

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 def test_the_bundled_weights_are_complete():
     infos = list_weights()
     seeing = ["aligned_occupancy", "image_encoder"]
-    others = ["lifting_network", "pair_judge", NAME, "refined_occupancy", "two_hand_network"]
+    others = ["lifting_network", "pair_judge", NAME, "reading_network", "refined_occupancy", "two_hand_network"]
     assert [info.name for info in infos] == [*seeing, *others]
     assert all(info.found and not info.problem for info in infos)
     for info in infos:

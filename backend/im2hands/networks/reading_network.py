@@ -1,0 +1,157 @@
+"""The reading network: one hand in a square crop laid along it, which other hands may hide.
+
+The trunk is that of MediaPipe's hand landmark network (Bazarevsky, Zhang et al., "MediaPipe Hands: On-device Real-time
+Hand Tracking", 2020), an EfficientNet-Lite without normalisation layers, so that training can begin where MediaPipe's
+ended: the layers are the same. Where MediaPipe's tells a keypoint's depth this one tells how far off the keypoint may
+be, and one of its blocks is told which side is looked for, where that is known.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..hands import KEYPOINT_COUNT
+from .compact_encoder import PointwiseConv
+
+CROP_PIXELS = 224
+"""Pixels a side of the crops."""
+
+FEATURES = 1152
+"""Length of what is seen in a crop, from which everything is read."""
+
+_STEM = 24
+# Blocks: channels, kernel, stride, expansion.
+_BLOCKS = (
+    (16, 3, 1, 1), (24, 3, 2, 4), (24, 3, 1, 6), (40, 5, 2, 6), (40, 5, 1, 6), (80, 3, 2, 6), (80, 3, 1, 6),
+    (80, 3, 1, 6), (112, 5, 1, 6), (112, 5, 1, 6), (112, 5, 1, 6), (192, 5, 2, 6), (192, 5, 1, 6), (192, 5, 1, 6),
+    (192, 5, 1, 6),
+)  # fmt: skip
+SIDED_BLOCK = 8
+"""The block whose output is told which side is looked for."""
+
+LOG_SPREAD = (-4.5, 1.0)
+"""Logarithms of the spreads (Laplace scales, palm lengths) stay between these."""
+
+
+class CropReadings(NamedTuple):
+    """What is read in N crops.
+
+    Args:
+        hand: (N,) log odds that a hand lies along the crop. right: (N,) log odds of a right hand.
+        pixels: (N, 21, 2) pixels of the crop. shape: (N, 21, 3) metres, axes of the crop, any origin.
+        spread: (N, 21) Laplace scale of a coordinate of ``pixels``, palm lengths.
+    """
+
+    hand: Tensor
+    right: Tensor
+    pixels: Tensor
+    shape: Tensor
+    spread: Tensor
+
+
+class SameConv(nn.Conv2d):
+    """A convolution with bias whose output has the input's size / stride; odd padding goes right and below."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(inputs, outputs, kernel, stride, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, S, S), S a multiple of the stride, to (B, outputs, S / stride, S / stride)."""
+        total = self.kernel_size[0] - self.stride[0]
+        before, after = total // 2, total - total // 2
+        if before == after:
+            return functional.conv2d(x, self.weight, self.bias, self.stride, before, groups=self.groups)
+        return self._conv_forward(functional.pad(x, (before, after, before, after)), self.weight, self.bias)
+
+
+Layer = nn.Conv2d | nn.Linear
+
+
+class Block(nn.Module):
+    """Widen, depthwise convolution with the stride, narrow; a residual where the shapes allow it."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inner = inputs * expansion
+        self.residual = stride == 1 and inputs == outputs
+        self.expand = PointwiseConv(inputs, inner) if expansion > 1 else None
+        self.depthwise = SameConv(inner, inner, kernel, stride, groups=inner)
+        self.project = PointwiseConv(inner, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, S, S) to (B, outputs, S / stride, S / stride)."""
+        hidden = functional.relu6(self.expand(x)) if self.expand is not None else x
+        hidden = self.project(functional.relu6(self.depthwise(hidden)))
+        return hidden + x if self.residual else hidden
+
+
+class ReadingNetwork(nn.Module):
+    """See the module; 2.8 million parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = SameConv(3, _STEM, 3, 2)
+        blocks, channels = [], _STEM
+        for outputs, kernel, stride, expansion in _BLOCKS:
+            blocks.append(Block(channels, outputs, kernel, stride, expansion))
+            channels = outputs
+        self.blocks = nn.ModuleList(blocks)
+        self.widen = PointwiseConv(channels, FEATURES)
+        self.last = SameConv(FEATURES, FEATURES, 3, groups=FEATURES)
+        self.hand, self.right = nn.Linear(FEATURES, 1), nn.Linear(FEATURES, 1)
+        self.pixels = nn.Linear(FEATURES, 3 * KEYPOINT_COUNT)  # x, y, logarithm of the spread
+        self.shape = nn.Linear(FEATURES, 3 * KEYPOINT_COUNT)
+        self.side = nn.Parameter(torch.zeros(_BLOCKS[SIDED_BLOCK][0]))
+
+    def channels_last(self) -> ReadingNetwork:
+        """The network with its weights laid out for pictures whose channels lie together."""
+        return self.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def each_block(self) -> list[Block]:
+        """The blocks, from the picture on."""
+        return [block for block in self.blocks if isinstance(block, Block)]
+
+    def layers(self) -> list[Layer]:
+        """All layers with weights and biases, as MediaPipe's model uses them."""
+        found: list[Layer] = [self.stem]
+        for block in self.each_block():
+            found += [part for part in (block.expand, block.depthwise, block.project) if part is not None]
+        return [*found, self.widen, self.last, self.right, self.hand, self.pixels, self.shape]
+
+    def freeze(self, blocks: int) -> None:
+        """Leave the stem and the first ``blocks`` blocks as they are; 0 leaves nothing."""
+        if blocks:
+            for module in (self.stem, *self.blocks[:blocks]):
+                module.requires_grad_(False)
+
+    def see(self, image: Tensor, side: Tensor | None = None) -> Tensor:
+        """What is seen in crops, (N, 1152).
+
+        Args:
+            image: (N, 3, 224, 224) RGB in [0, 1]. side: (N,) 1 where a right hand is looked for, -1 where a left one,
+                0 where any; None for any.
+        """
+        x = functional.relu6(self.stem(image))
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number == SIDED_BLOCK and side is not None:
+                x = x + side[:, None, None, None] * self.side[None, :, None, None]
+        x = functional.relu6(self.last(functional.relu6(self.widen(x))))
+        return x.mean(dim=(2, 3))
+
+    def read(self, seen: Tensor) -> CropReadings:
+        """What :meth:`see` saw, in words."""
+        pixels = self.pixels(seen).unflatten(1, (KEYPOINT_COUNT, 3))
+        shape = self.shape(seen).unflatten(1, (KEYPOINT_COUNT, 3))
+        return CropReadings(
+            self.hand(seen)[:, 0], self.right(seen)[:, 0], pixels[..., :2], shape,
+            torch.exp(pixels[..., 2].clamp(*LOG_SPREAD)),
+        )  # fmt: skip
+
+    def forward(self, image: Tensor, side: Tensor | None = None) -> CropReadings:
+        """Read crops; see :meth:`see`."""
+        return self.read(self.see(image, side))

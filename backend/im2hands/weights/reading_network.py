@@ -1,0 +1,114 @@
+"""The reading network's weights on disk: safetensors in half precision, and their card; from and to TFLite models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import WeightsError
+from . import BUNDLED
+from .keypoint_files import load_model, save_model
+from .tflite_layers import Layer, layers
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..networks.reading_network import ReadingNetwork
+
+NAME = "reading_network"
+FILE = f"{NAME}.safetensors"
+BUNDLED_FILE = BUNDLED / FILE
+_FORMAT = "im2hands-reading-network-1"
+_HINT = "Install im2hands again."
+_FIRST_SPREAD = -2.0  # logarithm, palm lengths
+
+
+def save_reading_network(model: ReadingNetwork, folder: Path, card: Mapping[str, Any]) -> Path:
+    """Write ``reading_network.safetensors`` in half precision and its card, with the file's sha256."""
+    return save_model(model, folder / FILE, _FORMAT, card)
+
+
+def load_reading_network(path: Path = BUNDLED_FILE, device: torch.device | None = None) -> ReadingNetwork:
+    """The network, ready to be run.
+
+    Args:
+        path: of the weights. device: where it is to run; None for the CPU.
+
+    Raises:
+        WeightsError: the file is missing, damaged or made for another network.
+    """
+    from ..networks.reading_network import ReadingNetwork
+
+    return load_model(ReadingNetwork(), path, _FORMAT, device).channels_last()
+
+
+def beside_or_bundled(weights: Path | None) -> Path:
+    """The reading network's file beside another network's weights, if there is one, else the one that ships."""
+    beside = weights.parent / FILE if weights is not None else BUNDLED_FILE
+    return beside if beside.is_file() else BUNDLED_FILE
+
+
+def mediapipe_start() -> ReadingNetwork:
+    """The network with the weights of MediaPipe's hand landmark network: it reads what that one reads.
+
+    Its spreads are those of :data:`_FIRST_SPREAD`, not MediaPipe's depths.
+
+    Raises:
+        EnvironmentError_: the hand bundle is missing or damaged. WeightsError: it holds another network.
+    """
+    import torch
+
+    from ..keypoints.bundle import read_bundle
+    from ..networks.reading_network import ReadingNetwork
+
+    model, file = ReadingNetwork(), read_bundle(None).landmark_network
+    with torch.no_grad():
+        for module, layer in _matched(model, file):
+            values = layer.weight.read(file)
+            if values.ndim == 4:
+                values = values.transpose((3, 0, 1, 2) if layer.depthwise else (0, 3, 1, 2))
+            if values.shape != tuple(module.weight.shape):
+                raise WeightsError("MediaPipe's landmark network has other sizes than expected.", _HINT)
+            module.weight.copy_(torch.from_numpy(values))
+            module.bias.copy_(torch.from_numpy(layer.bias.read(file)))
+        model.pixels.weight[2::3] = 0
+        model.pixels.bias[2::3] = _FIRST_SPREAD
+    return model
+
+
+def as_tflite(model: ReadingNetwork, side: int = 0) -> bytes:
+    """The network as a TFLite model that runs where MediaPipe's landmark network does, with the same names of outputs.
+
+    Its third coordinate of a keypoint is the logarithm of the spread.
+
+    Args:
+        side: 1 for the model that looks for a right hand, -1 for a left one, 0 for any.
+
+    Raises:
+        EnvironmentError_: the hand bundle is missing or damaged. WeightsError: it holds another network.
+    """
+    from ..keypoints.bundle import read_bundle
+    from ..networks.reading_network import SIDED_BLOCK
+
+    file = bytearray(read_bundle(None).landmark_network)
+    sided = model.each_block()[SIDED_BLOCK].project
+    for module, layer in _matched(model, bytes(file)):
+        weight, bias = (value.detach().float().cpu().numpy() for value in (module.weight, module.bias))
+        if weight.ndim == 4:
+            weight = weight.transpose((1, 2, 3, 0) if layer.depthwise else (0, 2, 3, 1))
+        if weight.shape != layer.weight.shape:
+            raise WeightsError("MediaPipe's landmark network has other sizes than expected.", _HINT)
+        if module is sided:
+            bias = bias + side * model.side.detach().float().cpu().numpy()
+        layer.weight.write(file, weight)
+        layer.bias.write(file, bias)
+    return bytes(file)
+
+
+def _matched(model: ReadingNetwork, file: bytes) -> list[tuple[Any, Layer]]:
+    """The network's layers with those of MediaPipe's file, in which every layer of ours has its place."""
+    modules, found = model.layers(), layers(file)
+    if len(found) != len(modules):
+        raise WeightsError("MediaPipe's landmark network has other layers than expected.", _HINT)
+    return list(zip(modules, found, strict=True))

@@ -1,0 +1,130 @@
+"""The layers of a TFLite model and where their constants lie in its file, so that other values can be put there.
+
+Only what MediaPipe's hand landmark network needs: half-precision constants, each brought to float32 by an operator of
+its own before a layer uses it. The format is a FlatBuffer (TensorFlow's schema.fbs, version 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from flatbuffers import number_types
+from flatbuffers.table import Table
+
+from ..errors import WeightsError
+
+# Numbers of fields and values in the schema.
+_MODEL_OPERATOR_CODES, _MODEL_SUBGRAPHS, _MODEL_BUFFERS = 1, 2, 4
+_CODE_BUILTIN = 3
+_GRAPH_TENSORS, _GRAPH_OPERATORS = 0, 3
+_TENSOR_SHAPE, _TENSOR_TYPE, _TENSOR_BUFFER = 0, 1, 2
+_OPERATOR_CODE, _OPERATOR_INPUTS, _OPERATOR_OUTPUTS = 0, 1, 2
+_BUFFER_DATA = 0
+_HALF = 1
+_CONV, _DEPTHWISE, _DEQUANTIZE, _CONNECTED = 3, 4, 6, 9
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A half-precision constant.
+
+    Args:
+        start: of its values in the file, bytes. shape: of the values.
+    """
+
+    start: int
+    shape: tuple[int, ...]
+
+    def read(self, model: bytes | bytearray) -> np.ndarray:
+        """Its values, float32."""
+        count = int(np.prod(self.shape))
+        return np.frombuffer(model, np.float16, count, self.start).reshape(self.shape).astype(np.float32)
+
+    def write(self, model: bytearray, values: np.ndarray) -> None:
+        """Put other values of the same shape in their place."""
+        data = np.ascontiguousarray(values, dtype=np.float16).tobytes()
+        model[self.start : self.start + len(data)] = data
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or a fully connected layer, with its constants as TFLite lays them out.
+
+    Args:
+        depthwise: whether it is a depthwise convolution, weights (1, K, K, C); else they are (outputs, K, K, inputs)
+            or (outputs, inputs). bias: (outputs,).
+    """
+
+    depthwise: bool
+    weight: Constant
+    bias: Constant
+
+
+def layers(model: bytes) -> list[Layer]:
+    """The layers of a model in the order of their use.
+
+    Raises:
+        WeightsError: it is no such model.
+    """
+    try:
+        return _layers(model)
+    except (ValueError, IndexError, KeyError, TypeError, AssertionError) as error:
+        raise WeightsError(f"The landmark network is not as expected: {error}.", "Install im2hands again.") from error
+
+
+def _layers(model: bytes) -> list[Layer]:
+    import struct
+
+    try:
+        root = Table(model, struct.unpack_from("<I", model, 0)[0])
+        codes = [_number(code, _CODE_BUILTIN, number_types.Int32Flags) for code in _tables(root, _MODEL_OPERATOR_CODES)]
+        graph = _tables(root, _MODEL_SUBGRAPHS)[0]
+        tensors, buffers = _tables(graph, _GRAPH_TENSORS), _tables(root, _MODEL_BUFFERS)
+        constant: dict[int, Constant] = {}
+        found = []
+        for operator in _tables(graph, _GRAPH_OPERATORS):
+            code = codes[_number(operator, _OPERATOR_CODE, number_types.Uint32Flags)]
+            inputs, outputs = _numbers(operator, _OPERATOR_INPUTS), _numbers(operator, _OPERATOR_OUTPUTS)
+            if code == _DEQUANTIZE:
+                tensor = tensors[inputs[0]]
+                if _number(tensor, _TENSOR_TYPE, number_types.Int8Flags) != _HALF:
+                    raise ValueError("a constant is not in half precision")
+                shape = tuple(_numbers(tensor, _TENSOR_SHAPE))
+                buffer = buffers[_number(tensor, _TENSOR_BUFFER, number_types.Uint32Flags)]
+                start, length = _vector(buffer, _BUFFER_DATA)
+                if length != 2 * int(np.prod(shape)):
+                    raise ValueError("a constant is of another size than its shape")
+                constant[outputs[0]] = Constant(start, shape)
+            elif code in (_CONV, _DEPTHWISE, _CONNECTED):
+                found.append(Layer(code == _DEPTHWISE, constant[inputs[1]], constant[inputs[2]]))
+        return found
+    except struct.error as error:
+        raise ValueError(str(error)) from error
+
+
+def _offset(table: Table, field: int) -> int:
+    """Where a field of a table lies, 0 where it is left out."""
+    place = table.Offset(4 + 2 * field)
+    return int(table.Pos + place) if place else 0
+
+
+def _number(table: Table, field: int, kind: type) -> int:
+    place = _offset(table, field)
+    return int(table.Get(kind, place)) if place else 0
+
+
+def _vector(table: Table, field: int) -> tuple[int, int]:
+    """Start and length of a vector."""
+    place = table.Offset(4 + 2 * field)
+    return (int(table.Vector(place)), int(table.VectorLen(place))) if place else (0, 0)
+
+
+def _numbers(table: Table, field: int) -> list[int]:
+    start, length = _vector(table, field)
+    return [int(table.Get(number_types.Int32Flags, start + 4 * k)) for k in range(length)]
+
+
+def _tables(table: Table, field: int) -> list[Table]:
+    start, length = _vector(table, field)
+    return [Table(table.Bytes, int(table.Indirect(start + 4 * k))) for k in range(length)]
