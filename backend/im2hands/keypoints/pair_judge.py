@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 # Two hands are as plausible as this share of what they are one by one, if they lie apart (palm lengths, log2 of sizes).
 _PLAUSIBLE = 0.8
 _PALMS_APART, _OUTLINES_APART, _SIZE_RATIO = 0.35, 0.22, 0.7
-# Readings that are as steady as this are a hand, whatever the two-hand network says of it: on renderings 98 of 100 are.
+# MediaPipe's hands that are read as steadily as this are hands, whatever else is said of them; what was read along a
+# palm need not be one: in photographs coats are read steadily.
 _STEADY_PRESENCE, _STEADY_AGREEMENT, _STEADY = 0.95, 0.9, 0.95
 # What no crop shows is a hand only as a hidden one: so near another hand's palm (palm lengths). In photographs the
 # two-hand network sees hands in pipes and in folds.
@@ -90,7 +91,8 @@ class PairJudge:
         np.fill_diagonal(together[..., 1], 0.0)
         pair, well = together[..., 0], together[..., 1]
         # Hands that each are surely there, apart and of one size, are two hands, whatever else is strange about them.
-        sure = np.maximum(alone[..., 0].sum(axis=1), _STEADY * is_steady(single[:, 1])).clip(max=1.0)
+        found = is_steady(single[:, 1]) & (single[:, 1, SINGLE_FEATURES.index("from_task")] > 0)
+        sure = np.maximum(alone[..., 0].sum(axis=1), _STEADY * found).clip(max=1.0)
         plausible = _PLAUSIBLE * np.outer(sure, sure) * apart(pairs)
         np.fill_diagonal(plausible, 0.0)
         two = np.where(_within_reach(single[:, 1], pairs), np.maximum(np.minimum(pair + pair.T, 1.0), plausible), 0.0)
