@@ -23,7 +23,7 @@ from .palm_seeds import FILL_ALONE, FILL_BESIDE, SEEDED, fill, match, with_sides
 from .palm_seeds import SOURCE as OWN
 from .provider import HandDetection, KeypointProvider
 from .search_cache import SearchCache, search_key
-from .second_look import look_again
+from .second_look import SecondLook, look_again
 from .sides import (
     SAME_HAND,
     SideTracker,
@@ -192,25 +192,21 @@ class TwoHandProvider:
         """
         if not self._network.takes_sides:
             return hands
-        made = []
-        for hand in hands:
-            if hand.source == MEDIAPIPE and self._is_steady(image, hand):
-                made.append(hand)
-                continue
+        return [self._read_again(image, hand) for hand in hands]
+
+    def _read_again(self, image: np.ndarray, hand: HandDetection) -> HandDetection:
+        look = look_again(self._network.plain(), image, hand.pixels[None], SIDED_LOOKS)[0]
+        steady = look.presence >= STEADY_PRESENCE and look.agreement >= STEADY_AGREEMENT
+        if steady and hand.source == MEDIAPIPE:
+            return hand
+        if not steady or _apart(look, hand) > SAME_READING:
             side = 1 if hand.side == "right" else -1
             look = look_again(self._network, image, hand.pixels[None], SIDED_LOOKS, side)[0]
-            moved = np.linalg.norm(look.pixels - hand.pixels, axis=1).mean() / palm_length(look.pixels)
-            if look.agreement < 0.5 or moved > SAME_READING:
-                made.append(hand)
-                continue
-            source = SEEDED if hand.source == OWN else hand.source
-            seen = look.detection(source)
-            made.append(replace(hand, pixels=seen.pixels, shape=seen.shape, confidence=seen.confidence, source=source))
-        return made
-
-    def _is_steady(self, image: np.ndarray, hand: HandDetection) -> bool:
-        look = look_again(self._network.plain(), image, hand.pixels[None], SIDED_LOOKS)[0]
-        return look.presence >= STEADY_PRESENCE and look.agreement >= STEADY_AGREEMENT
+        if look.agreement < 0.5 or _apart(look, hand) > SAME_READING:
+            return hand
+        source = SEEDED if hand.source == OWN else hand.source
+        seen = look.detection(source)
+        return replace(hand, pixels=seen.pixels, shape=seen.shape, confidence=seen.confidence, source=source)
 
     def _palms_seen(self, image: np.ndarray, hands: Sequence[HandDetection]) -> PalmsSeen:
         """What the two-hand network sees, where it is asked."""
@@ -274,6 +270,11 @@ def _of_one_person(hands: list[HandDetection], seen: PalmsSeen) -> list[HandDete
 
 def _noted(hands: list[HandDetection], crowded: bool) -> list[HandDetection]:
     return [replace(hand, note=OTHER_PEOPLE if crowded else "") for hand in hands]
+
+
+def _apart(look: SecondLook, hand: HandDetection) -> float:
+    """Mean distance of a look's keypoints from a hand's, palms."""
+    return float(np.linalg.norm(look.pixels - hand.pixels, axis=1).mean() / palm_length(look.pixels))
 
 
 def _same_place(a: HandDetection, b: HandDetection) -> bool:

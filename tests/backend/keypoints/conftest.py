@@ -14,3 +14,11 @@ def network() -> Iterator[LandmarkNetwork]:
     made = LandmarkNetwork()
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Iterator[LandmarkNetwork]:
+    """The reading network that ships, to which the judge that ships belongs."""
+    made = LandmarkNetwork.bundled()
+    yield made
+    made.close()
