@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,29 @@ def changed(recipe: AnyRecipe, arguments: argparse.Namespace) -> AnyRecipe:
     """The recipe with the fields that the command line names."""
     given = {field.name: getattr(arguments, field.name) for field in fields(recipe) if field.name in arguments}
     return replace(recipe, **given)
+
+
+def run_on_sets(
+    arguments: argparse.Namespace, recipe: AnyRecipe,
+    make: Callable[[AnyRecipe, Sequence[SceneSet], Path | None, torch.device], Task[Any]],
+) -> int:  # fmt: skip
+    """Train on several sets as the command line says; returns the exit code.
+
+    Args:
+        recipe: its defaults. make: a task from recipe, sets, ``--start-from`` and device.
+    """
+    from ..devices import choose_device
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    recipe = changed(recipe, arguments)
+    device = choose_device(arguments.device)
+    sets = [SceneSet(folder) for folder in arguments.data]
+    torch.manual_seed(recipe.seed)
+    Runner(make(recipe, sets, arguments.start_from, device), recipe, arguments.output, device).run(
+        resume=arguments.resume
+    )
+    return 0
 
 
 MakeTask = Callable[[Configuration, AnyRecipe, SceneSet, Path | None, torch.device], Task[Any]]

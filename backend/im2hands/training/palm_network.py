@@ -21,7 +21,7 @@ from .networks import public_trunk
 from .palm_loss import PalmBatch, make_batch, palm_losses, run_network
 from .palm_samples import make_sample
 from .recipe import Recipe
-from .runner import Runner, scenes_of_step, stream
+from .runner import scenes_of_step, stream
 
 _VALIDATION = 2_000_000_000  # a step that no training reaches
 EASY = ("apart", "near", "single", "pinch", "fist")
@@ -176,14 +176,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``im2hands train two-hand-network``; returns the exit code."""
-    from ..devices import choose_device
-
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    recipe = command.changed(RECIPE, arguments)
-    device = choose_device(arguments.device)
-    sets = [SceneSet(folder) for folder in arguments.data]
-    torch.manual_seed(recipe.seed)
-    task = PalmTask(recipe, sets, arguments.start_from, device)
-    Runner(task, recipe, arguments.output, device).run(resume=arguments.resume)
-    return 0
+    return command.run_on_sets(arguments, RECIPE, PalmTask)

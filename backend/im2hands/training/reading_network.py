@@ -20,7 +20,7 @@ from . import command
 from .reading_samples import PALM_M, ReadingBatch, make_batch, make_sample
 from .recipe import Recipe
 from .revival import revived
-from .runner import Runner, scenes_of_step, stream
+from .runner import scenes_of_step, stream
 
 _VALIDATION = 2_000_000_000  # a step that no training reaches
 _TERMS = ("hand", "right", "pixels", "shape")
@@ -186,14 +186,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``im2hands train reading-network``; returns the exit code."""
-    from ..devices import choose_device
-
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    recipe = command.changed(RECIPE, arguments)
-    device = choose_device(arguments.device)
-    sets = [SceneSet(folder) for folder in arguments.data]
-    torch.manual_seed(recipe.seed)
-    task = ReadingTask(recipe, sets, arguments.start_from, device)
-    Runner(task, recipe, arguments.output, device).run(resume=arguments.resume)
-    return 0
+    return command.run_on_sets(arguments, RECIPE, ReadingTask)

@@ -11,6 +11,7 @@ from im2hands.errors import WeightsError
 from im2hands.keypoints.bundle import read_bundle
 from im2hands.keypoints.landmark_network import LandmarkNetwork
 from im2hands.networks.reading_network import CROP_PIXELS, ReadingNetwork
+from im2hands.training.revival import revived
 from im2hands.weights import tflite_layers
 from im2hands.weights.reading_network import (
     FILE,
@@ -108,3 +109,14 @@ def test_a_file_that_is_no_such_model_is_refused_in_words(damage: str) -> None:
         return
     with pytest.raises(WeightsError, match="not as expected"):
         tflite_layers.layers(file)
+
+
+def test_dead_channels_live_again_and_the_network_says_what_it_said() -> None:
+    picture = torch.from_numpy(crops(2)).permute(0, 3, 1, 2).float() / 255
+    before, after = mediapipe_start().eval(), revived(mediapipe_start(), 1).eval()
+    with torch.inference_mode():
+        was, now = before(picture), after(picture)
+        dead = [(network.see(picture) == 0).all(dim=0).sum() for network in (before, after)]
+    assert dead[0] > 300 and dead[1] < 50
+    torch.testing.assert_close(now.pixels, was.pixels, atol=1.0, rtol=0)
+    torch.testing.assert_close(now.hand, was.hand, atol=0.1, rtol=0)
