@@ -101,7 +101,7 @@ def test_arrays_are_as_documented(cleaned: Path) -> None:
     assert np.isnan(motion["left_rotations_raw"][3]).all()
     assert np.isfinite(motion["left_rotations"]).all()
     header = json.loads((cleaned / "take.json").read_text())["clean"]
-    assert header["version"] == 3
+    assert header["version"] == 4
     assert header["hands"] == ["left", "right"]
     assert header["settings"] == {"smoothing": 0.5, "gap": 12, "template_density": 0}
     assert header["key"] == str(motion["key"])

@@ -25,6 +25,8 @@ _LOOKS = np.array(
 )
 # A look agrees when its keypoints lie this close (mean, in palms) to the median of all looks.
 _AGREEMENT = 0.25
+# What MediaPipe's network reads so surely, and in one place in so many crops, is read rightly.
+_STEADY_PRESENCE, _STEADY_AGREEMENT = 0.9, 0.95
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class SecondLook:
     shape: np.ndarray
     spread: np.ndarray
     told: np.ndarray = field(default_factory=lambda: np.zeros(KEYPOINT_COUNT))
+
+    @property
+    def steady(self) -> bool:
+        """Whether the hand is seen surely, and in the same place in every look."""
+        return self.presence >= _STEADY_PRESENCE and self.agreement >= _STEADY_AGREEMENT
 
     def detection(self, source: str) -> HandDetection:
         """As a detection; keypoints that are seen badly, or in different places, count less."""

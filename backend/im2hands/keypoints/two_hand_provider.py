@@ -45,8 +45,6 @@ FOLLOW = 0.4
 # Crops in which a hand of known side is read at last, each as it is and mirrored, and how far it may lie from where it
 # was read before (mean, palms).
 SIDED_LOOKS, SAME_READING = 5, 0.5
-# What MediaPipe's network reads so surely, and in one place in so many crops, is read rightly.
-STEADY_PRESENCE, STEADY_AGREEMENT = 0.9, 0.95
 # In a clip a search that found nothing new is not repeated for this many frames, then twice as many, up to the last.
 FIRST_PAUSE, LONGEST_PAUSE = 4, 32
 # A further hand that is seen this surely is another person's, and the person is told of it.
@@ -196,10 +194,9 @@ class TwoHandProvider:
 
     def _read_again(self, image: np.ndarray, hand: HandDetection) -> HandDetection:
         look = look_again(self._network.plain(), image, hand.pixels[None], SIDED_LOOKS)[0]
-        steady = look.presence >= STEADY_PRESENCE and look.agreement >= STEADY_AGREEMENT
-        if steady and hand.source == MEDIAPIPE:
+        if look.steady and hand.source == MEDIAPIPE:
             return hand
-        if not steady or _apart(look, hand) > SAME_READING:
+        if not look.steady or _apart(look, hand) > SAME_READING:
             side = 1 if hand.side == "right" else -1
             look = look_again(self._network, image, hand.pixels[None], SIDED_LOOKS, side)[0]
         if look.agreement < 0.5 or _apart(look, hand) > SAME_READING:

@@ -21,7 +21,8 @@ _FINGER_LEAP = 0.45  # palms a frame against the palm; a keypoint that moves far
 _FINGER_LEAP_ALONE = 2.0  # so many times as far as the finger tips do in the middle, was lost or found again
 _LEAP_REACH, _LEAP_WEIGHT = 3, 0.02  # frames before and behind it, and how far they are believed
 _NEAREST = 0.02  # metres; a palm nearer to the camera than this is not seen at all
-_DEPTH_LIVELINESS = 1.0  # of the motion across the line of sight; less would flatten a push towards the camera
+_DEPTH_LASTS = 8.0  # what is wrong in the depth stays so for longer than what is wrong in the picture
+_SIZE_LIVELINESS = 0.01  # of what the size in the picture would make of depth; fingers and turns change it, too
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def smooth_keypoints(keypoints: np.ndarray, weights: np.ndarray, strength: float
     if strength > 0:
         trust *= _across_leaps(local)
     shaped = np.stack([smooth(local[:, k], trust[:, k], strength) for k in range(21)], axis=1)
-    found: np.ndarray = _smooth_place(centre, shaped, weights, strength)[:, None] + shaped
+    found: np.ndarray = _smooth_place(centre, keypoints, shaped, weights, strength)[:, None] + shaped
     return found
 
 
@@ -97,11 +98,14 @@ def _across_leaps(local: np.ndarray) -> np.ndarray:
     return believed
 
 
-def _smooth_place(centre: np.ndarray, shaped: np.ndarray, weights: np.ndarray, strength: float) -> np.ndarray:
+def _smooth_place(
+    centre: np.ndarray, keypoints: np.ndarray, shaped: np.ndarray, weights: np.ndarray, strength: float
+) -> np.ndarray:
     """(N, 3) the palm's place: where it is seen and how far away it is, smoothed each by its own noise.
 
     One camera tells depth by size alone: it jumps by centimetres from frame to frame where nothing is seen to move. So
-    depth is taken to be about as lively as what is seen, of the palm and of its fingers ``shaped`` (N, 21, 3).
+    depth is taken to be about as lively as what is seen: of the palm, of its fingers ``shaped`` (N, 21, 3), and of the
+    hand's size in the picture.
     """
     seen = weights > 0
     if len(centre) <= ORDER or not seen.any() or (centre[seen, 2] < _NEAREST).any():
@@ -110,8 +114,16 @@ def _smooth_place(centre: np.ndarray, shaped: np.ndarray, weights: np.ndarray, s
     usual = float(np.median(depth[seen]))
     sideways = smooth(filled(centre[:, :2], weights) / depth * usual, weights, strength)
     lively = liveliness(sideways) + liveliness(shaped[..., :2].reshape(len(shaped), -1))
-    depth = smooth(depth, weights, strength, _DEPTH_LIVELINESS * lively)
+    lively += _SIZE_LIVELINESS * liveliness(smooth(usual * np.log(_seen_size(keypoints))[:, None], weights, strength))
+    depth = smooth(depth, weights, strength, lively, _DEPTH_LASTS)
     return np.concatenate([sideways * depth / usual, depth], axis=1)
+
+
+def _seen_size(keypoints: np.ndarray) -> np.ndarray:
+    """(N,) size of hands (N, 21, 3) in the picture, of focal length 1."""
+    seen = keypoints[..., :2] / np.maximum(keypoints[..., 2:], _NEAREST)
+    size: np.ndarray = np.linalg.norm(seen - seen.mean(axis=1, keepdims=True), axis=(1, 2))
+    return np.maximum(size, 1e-6)
 
 
 def _posed(keypoints: np.ndarray, present: np.ndarray, rest: Rest) -> Pose:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,17 +37,21 @@ class ReadingRecipe(Recipe):
 
     Args:
         frozen_blocks: blocks, from the picture on, that keep the weights they begin with.
+        towards_start: how much of what training changed is taken back in the weights that are validated and saved:
+            photographs are read better on the way between two networks than at its ends (Wortsman et al., "Robust
+            fine-tuning of zero-shot models", CVPR 2022).
 
     The learning rate is relative: a share of each tensor's own size (:meth:`ReadingTask.groups`).
     """
 
     frozen_blocks: int = 0
+    towards_start: float = 0.0
 
 
 RECIPE = ReadingRecipe(
     steps=4000, batch=32, optimiser="adamw", learning_rate=1.2e-3, schedule="cosine", warmup=100, betas=(0.9, 0.995),
     weight_decay=1e-3, clip=5.0, ema=0.998, log_every=50, checkpoint_every=100, validate_every=500, held_out=200,
-    frozen_blocks=3,
+    frozen_blocks=3, towards_start=0.2,
 )  # fmt: skip
 
 
@@ -77,6 +82,7 @@ class ReadingTask:
         model = load_reading_network(start / FILE) if start is not None else revived(mediapipe_start(), recipe.seed)
         self.model: ReadingNetwork = model.to(device).channels_last()
         self.model.freeze(recipe.frozen_blocks)
+        self._start = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
         """Each tensor by itself, its root mean square as factor on the learning rate.
@@ -120,13 +126,14 @@ class ReadingTask:
             that are told of, and of the crops without one in which none is.
         """
         rng, sums = stream(self.recipe.seed, _VALIDATION), dict[str, list[float]]()
-        for data in self.sets:
-            rows = range(len(data) - self.recipe.held_out, len(data))
-            for start in range(0, len(rows), 50):
-                some = [make_sample(data.scene(row), rng, plain=True) for row in rows[start : start + 50]]
-                batch = make_batch(some).to(self.device)
-                for name, values in _figures(self._read(batch), batch).items():
-                    sums.setdefault(name, []).extend(values.float().tolist())
+        with self._towards_start():
+            for data in self.sets:
+                rows = range(len(data) - self.recipe.held_out, len(data))
+                for start in range(0, len(rows), 50):
+                    some = [make_sample(data.scene(row), rng, plain=True) for row in rows[start : start + 50]]
+                    batch = make_batch(some).to(self.device)
+                    for name, values in _figures(self._read(batch), batch).items():
+                        sums.setdefault(name, []).extend(values.float().tolist())
         return {name: sum(sums[name]) / max(len(sums[name]), 1) for name in _FIGURES}
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
@@ -138,7 +145,21 @@ class ReadingTask:
             "(CC0) and Poly Haven's skies (CC0)",
             "licence": "Apache-2.0",
         }
-        save_reading_network(self.model, folder, {**about, **card})
+        with self._towards_start():
+            save_reading_network(self.model, folder, {**about, **card})
+
+    @contextmanager
+    @torch.no_grad()
+    def _towards_start(self) -> Iterator[None]:
+        """The model with weights on the way back to those it began with; see :class:`ReadingRecipe`."""
+        trained = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
+        for name, weight in self.model.named_parameters():
+            weight.lerp_(self._start[name], self.recipe.towards_start)
+        try:
+            yield
+        finally:
+            for name, weight in self.model.named_parameters():
+                weight.copy_(trained[name])
 
 
 def reading_losses(made: CropReadings, batch: ReadingBatch) -> dict[str, Tensor]:
@@ -182,6 +203,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frozen", dest="frozen_blocks", type=int, default=RECIPE.frozen_blocks, metavar="N", help=text
     )
+    text = "share of what training changed that is taken back at the end, [0, 1]"
+    parser.add_argument("--towards-start", type=float, default=RECIPE.towards_start, metavar="SHARE", help=text)
 
 
 def run(arguments: argparse.Namespace) -> int:
