@@ -27,6 +27,7 @@ from im2hands.training.reading_samples import (
     make_sample,
 )
 from im2hands.training.runner import Runner
+from im2hands.weights.reading_network import load_reading_network
 from scene_pictures import make_scene, make_set
 
 TINY = replace(
@@ -159,6 +160,18 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(scenes: Path, tmp_pa
     second.run(resume=True)
     for name, value in through.task.model.state_dict().items():
         assert torch.equal(value, second.task.model.state_dict()[name]), name
+
+
+def test_what_is_saved_lies_on_the_way_back_to_where_the_training_began(scenes: Path, tmp_path: Path) -> None:
+    recipe = replace(TINY, steps=2, ema=0.0, learning_rate=0.1, towards_start=0.25)
+    task = ReadingTask(recipe, [SceneSet(scenes)], None, torch.device("cpu"))
+    start = task.model.pixels.weight.detach().clone()
+    Runner(task, recipe, tmp_path, torch.device("cpu")).run()
+    trained = task.model.pixels.weight.detach()
+    saved = load_reading_network(tmp_path / "reading_network.safetensors").pixels.weight.detach()
+    change = float((trained - start).abs().max())
+    assert change > 0.01
+    torch.testing.assert_close(saved, trained + 0.25 * (start - trained), rtol=1e-3, atol=0.02 * change)
 
 
 def test_the_command_writes_weights_with_a_card(
