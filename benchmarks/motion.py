@@ -34,7 +34,7 @@ from im2hands.template.files import handed
 from im2hands.template.fit import Fitter
 from im2hands.template.rest import measure, rest_hand
 from im2hands.template.rig import forward, pose_from_keypoints, skin, stretched_matrices
-from im2hands.template.surface_target import SurfaceTarget
+from im2hands.template.surface_target import SurfaceTarget, vertex_normals
 from im2hands.template.topology import load_topology
 
 
@@ -93,6 +93,38 @@ def template_figures(hands: int) -> dict[str, float]:
     found = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     found["distance_p95_worst_mm"] = max(row["distance_p95_worst_mm"] for row in rows)
     return found
+
+
+def steadiness_figures(frames: int) -> dict[str, float]:
+    """Temporal noise of fitted templates beside that of the surfaces themselves, hands of exact keypoints in motion.
+
+    The surface's own is that of the points of it which lie closest to the smoothly posed template's vertices, where the
+    surface faces the same way; the fitted template's is taken at the same vertices in the same frames, and at all.
+    """
+    clip = simulate(frames, seed=77, noise=Noise(0, 0, 0, 0))
+    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.0017, stage="keypoints")
+    topology = load_topology(1)
+    points = clip.truth["right"]
+    rest = rest_hand(topology, measure(points, topology))
+    fitter, weights = Fitter(topology, rest.vertices), topology.skin_weights()
+    posed, own, fitted = [], [], []
+    for k in range(frames):
+        hand = HandKeypoints("right", points[k], clip.camera.project(points[k]), np.ones(21), 1.0, "truth")
+        mesh = reconstructor.reconstruct(None, clip.camera, TwoHands(right=hand))["right"]  # type: ignore[arg-type]
+        pose = pose_from_keypoints(points[k : k + 1], rest)
+        start = skin(weights, stretched_matrices(forward(pose, rest), rest, points[k : k + 1])[0], rest.vertices)
+        target = SurfaceTarget(mesh.vertices, mesh.faces)
+        nearest, facing = target.closest(start)
+        alike = (facing * vertex_normals(start, topology.triangles)).sum(axis=1) > 0.35
+        posed.append(start)
+        own.append(np.where(alike[:, None], nearest, np.nan))
+        fitted.append(fitter.fit(start, target).vertices)
+    known = np.isfinite(np.diff(own, n=3, axis=0)).all(axis=-1)
+    template = np.linalg.norm(np.diff(fitted, n=3, axis=0), axis=-1) * 1000
+    return {
+        "posed_jitter_mm": jitter(np.array(posed)), "surface_jitter_mm": jitter(np.array(own)),
+        "template_jitter_mm": float(template[known].mean()), "template_jitter_all_mm": float(template.mean()),
+    }  # fmt: skip
 
 
 def write_take(folder: Path, clip: Clip, repeat: int = 1, voxel_m: float = 0.0017) -> Take:
@@ -181,6 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--hands", type=int, default=12, help="hands whose templates are measured")
+    parser.add_argument("--steady", type=int, default=40, help="frames in which templates' steadiness is measured")
     parser.add_argument("--take", type=int, default=40, help="frames of the whole take; 0: none")
     parser.add_argument("--long", type=int, default=0, help="frames of a long take (2000), at coarse voxels")
     parser.add_argument("--json", action="store_true")
@@ -192,6 +225,8 @@ def main() -> None:
         "motion: fast gesture": motion_figures(simulate(frames, seed=3, gesture=True), gestures),
         "templates on surfaces": template_figures(args.hands),
     }
+    if args.steady:
+        result["templates and surfaces in motion"] = steadiness_figures(args.steady)
     with tempfile.TemporaryDirectory() as folder:
         if args.take:
             result["a take"] = clean_figures(Path(folder) / "take", simulate(args.take, seed=5))

@@ -15,7 +15,6 @@ import numpy as np
 from scipy import sparse
 
 from ..hands import SIDES, Side
-from .cuts import cut_triangles
 from .neighbours import neighbour_mean
 from .surface_target import SurfaceTarget, face_normals, vertex_normals
 from .topology import Topology
@@ -32,7 +31,7 @@ _UPRIGHT = 0.0  # least cosine between a face and the smoothed surface around it
 _NORMAL_REACH = 2
 _REPAIRS = 12
 _DEEPEST = 0.02  # metres one hand is in the other where it is pushed out; deeper, the closest point is the wrong one
-_FINE = 5000  # vertices; of coarser templates too much moves with a cut triangle, and it leaves the surface
+_FINE = 5000  # vertices; of coarser templates too much moves with a vertex, and they leave the surface
 _GAP = 0.0001  # metres left between hands that were in each other
 
 
@@ -149,18 +148,15 @@ class Fitter:
         return vertices
 
     def untangled(self, start: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-        """A fitted template (T, 3) with its fingers out of each other, or as it is where that cuts no fewer triangles.
+        """A fitted template (T, 3) with its fingers out of each other.
 
         Args:
-            start: (T, 3) metres, the template as posed, whose shape is taken up where the fit went astray.
+            start: (T, 3) metres, the template as posed, whose shape is taken up where fingers press against each other.
         """
         if len(fitted) < _FINE:
             return fitted
-        cut = cut_triangles(fitted, self._triangles)
-        if not len(cut):
-            return fitted
-        found = self._unfolded(self._untangler.untangle(start, fitted, cut))
-        return found if len(cut_triangles(found, self._triangles)) < len(cut) else fitted
+        found = self._untangler.untangle(start, fitted)
+        return fitted if found is None else self._unfolded(found)
 
     def _even_out(self, moved: np.ndarray, normals: np.ndarray) -> np.ndarray:
         """What takes back uneven movement across the normals."""

@@ -1,9 +1,9 @@
 """Takes fingers of one hand that were fitted into each other, or into the palm, apart again.
 
 Where fingers press against each other the implicit surface has no skin between them, and vertices there went to the
-nearest one that faces their way, ragged and through each other. What the fit moved is smoothed there, vertices around
-it held fast, so that the posed template's own shape comes back; then what is still inside is pushed out, half the way
-each.
+nearest one that faces their way, ragged and through each other. The nearer skins are to each other there, posed or
+fitted, the more what the fit moved is smoothed, so that its own shape comes back; then what is still inside is pushed out. All of
+it changes evenly with the hand's pose, so that hands in motion do not flicker.
 """
 
 from __future__ import annotations
@@ -12,18 +12,22 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from .cuts import cut_triangles
 from .surface_target import vertex_normals
 from .topology import Topology
 
-_BESIDE = 2  # edges around cut triangles that are smoothed with them
-_SMOOTHINGS = 6
+_TOUCHING, _NEARBY = 0.003, 0.009  # metres between skins: what the fit moved is smoothed, is left as it is
+_LITTLE = 0.5  # of smoothing that is too little for triangles that are still cut
+_BESIDE = 2  # edges around them that are smoothed with them
+_SMOOTHINGS = 10
 _USUAL = 6600  # vertices of templates that those two are for; both reach as many millimetres at other densities
-_ROUNDS = 8
+_ROUNDS = 12
 _NEAR = 0.006  # metres between skins that may be in each other
 _APART = 0.012  # metres between vertices at rest that do not belong to one crease
 _FACING = -0.2  # largest cosine between the normals of skins that meet
+_BLUR = 0.002  # metres: of the other skin, what is so much farther than the nearest of it counts half
 _GAP = 0.0001  # metres left between them
-_SHARE = 0.5  # of the way out, as the other skin moves as well
+_SHARE = 0.3  # of the way out in a round, as the other skin moves as well
 _SPREAD = 2  # edges
 
 
@@ -44,40 +48,58 @@ class Untangler:
         self._fixed = np.zeros(len(rest), dtype=bool)
         self._fixed[topology.rim] = self._fixed[topology.lid] = True
 
-    def untangle(self, start: np.ndarray, fitted: np.ndarray, cut: np.ndarray) -> np.ndarray:
-        """A fitted template with its fingers beside each other.
+    def untangle(self, start: np.ndarray, fitted: np.ndarray) -> np.ndarray | None:
+        """A fitted template with its fingers beside each other; None where no skin comes near another.
 
         Args:
             start: (T, 3) the template as posed, metres. fitted: (T, 3) the same on its surface.
-            cut: (C,) triangles of ``fitted`` that are cut, see :func:`.cuts.cut_triangles`.
         """
-        return self._pushed_out(start + self._smoothed(fitted - start, cut))
-
-    def _smoothed(self, moved: np.ndarray, cut: np.ndarray) -> np.ndarray:
-        """Displacements (T, 3), smoothed in and around cut triangles."""
-        free = np.zeros(len(moved))
-        free[self._triangles[cut]] = 1.0
-        free[self._lid] = 0.0
+        touching = np.maximum(self._touching(start), self._touching(fitted))
+        if not touching.any() and not len(cut_triangles(fitted, self._triangles)):
+            return None
+        found = self._pushed_out(start + self._smoothed(fitted - start, touching))
+        # Creases that no other skin is near to, as between the roots of fingers.
+        cut = cut_triangles(found, self._triangles)
+        cut = cut[(touching[self._triangles[cut]] < _LITTLE).all(axis=1)]
+        if not len(cut):
+            return found
+        creased = np.zeros(len(found))
+        creased[self._triangles[cut]] = 1.0
+        creased[self._lid] = 0.0
         for _ in range(self._beside):
-            free = (self._mean @ free > 0).astype(np.float64)
-        rows = np.flatnonzero(free)
-        around = self._mean[rows]
+            creased = (self._mean @ creased > 0).astype(np.float64)
+        return start + self._smoothed(found - start, creased)
+
+    def _touching(self, vertices: np.ndarray) -> np.ndarray:
+        """(T,) in [0, 1]: how near another skin is to each vertex."""
+        pairs = self._facing(self._close_pairs(vertices, _NEARBY), vertex_normals(vertices, self._triangles))
+        apart = np.linalg.norm(vertices[pairs[:, 0]] - vertices[pairs[:, 1]], axis=1)
+        near = np.clip((_NEARBY - apart) / (_NEARBY - _TOUCHING), 0, 1)
+        found = np.zeros(len(vertices))
+        np.maximum.at(found, pairs[:, 0], near**2 * (3 - 2 * near))
+        found[self._lid] = 0.0
+        for _ in range(self._beside):
+            found = np.maximum(found, self._mean @ found)
+        return found
+
+    def _smoothed(self, moved: np.ndarray, share: np.ndarray) -> np.ndarray:
+        """Displacements (T, 3), smoothed by ``share`` (T,) of each."""
+        rows = np.flatnonzero(share)
+        around, weight = self._mean[rows], share[rows, None]
         moved = moved.copy()
         for _ in range(self._smoothings):
-            moved[rows] = around @ moved
+            moved[rows] = (1 - weight) * moved[rows] + weight * (around @ moved)
         return moved
 
     def _pushed_out(self, vertices: np.ndarray) -> np.ndarray:
         """Vertices moved out of the skins they are behind."""
         for _ in range(_ROUNDS):
             normals = vertex_normals(vertices, self._triangles)
-            rows, others = _meeting(self._close_pairs(vertices), vertices, normals)
-            depth = ((vertices[others] - vertices[rows]) * normals[others]).sum(axis=1)
+            pairs = self._facing(self._close_pairs(vertices, _NEAR), normals)
+            depth, way = _behind(pairs, vertices, normals)
             if not (depth > 0).any():
                 break
-            inside = (depth > -_GAP) & ~self._fixed[rows]
-            push = np.zeros_like(vertices)
-            push[rows[inside]] = (_SHARE * (depth[inside] + _GAP))[:, None] * normals[others[inside]]
+            push = np.where(self._fixed, 0.0, _SHARE * np.maximum(depth + _GAP, 0.0))[:, None] * way
             size = np.linalg.norm(push, axis=1, keepdims=True)
             spread = push
             for _ in range(_SPREAD):
@@ -86,18 +108,35 @@ class Untangler:
             vertices = vertices + np.where(grown > size, spread, push)
         return vertices
 
-    def _close_pairs(self, vertices: np.ndarray) -> np.ndarray:
-        """(P, 2) vertices near each other that belong to different parts, both ways round."""
-        pairs = cKDTree(vertices).query_pairs(_NEAR, output_type="ndarray")
+    def _close_pairs(self, vertices: np.ndarray, near: float) -> np.ndarray:
+        """(P, 2) vertices near each other (metres) that belong to different parts, both ways round."""
+        pairs = cKDTree(vertices).query_pairs(near, output_type="ndarray")
         away = self._rest[pairs[:, 0]] - self._rest[pairs[:, 1]]
         pairs = pairs[(away**2).sum(axis=1) > _APART**2]
         return np.concatenate([pairs, pairs[:, ::-1]])
 
+    @staticmethod
+    def _facing(pairs: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """Those of the pairs whose skins face each other."""
+        found: np.ndarray = pairs[(normals[pairs[:, 0]] * normals[pairs[:, 1]]).sum(axis=1) < _FACING]
+        return found
 
-def _meeting(pairs: np.ndarray, vertices: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices that another skin faces, and the nearest vertex of it."""
-    pairs = pairs[(normals[pairs[:, 0]] * normals[pairs[:, 1]]).sum(axis=1) < _FACING]
+
+def _behind(pairs: np.ndarray, vertices: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How deep (T,) each vertex is behind the skins it meets, metres, and the way out (T, 3), unit normals.
+
+    Both are means over the other skin's vertices (``pairs``), the nearest ones above all; without any the depth is
+    -inf.
+    """
     rows, others = pairs.T
-    order = np.lexsort((((vertices[rows] - vertices[others]) ** 2).sum(axis=1), rows))
-    rows, first = np.unique(rows[order], return_index=True)
-    return rows, others[order][first]
+    away = vertices[others] - vertices[rows]
+    square = (away**2).sum(axis=1)
+    least = np.full(len(vertices), np.inf)
+    np.minimum.at(least, rows, square)
+    weight = np.exp(-(square - least[rows]) / _BLUR**2)
+    total, depth, way = np.zeros(len(vertices)), np.zeros(len(vertices)), np.zeros_like(vertices)
+    np.add.at(total, rows, weight)
+    np.add.at(depth, rows, weight * (away * normals[others]).sum(axis=1))
+    np.add.at(way, rows, weight[:, None] * normals[others])
+    way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9)
+    return np.where(total > 0, depth / np.maximum(total, 1e-30), -np.inf), way
