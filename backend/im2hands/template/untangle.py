@@ -57,7 +57,7 @@ class Untangler:
         touching = np.maximum(self._touching(start), self._touching(fitted))
         if not touching.any() and not len(cut_triangles(fitted, self._triangles)):
             return None
-        found = self._pushed_out(start + self._smoothed(fitted - start, touching))
+        found = self._pushed_out(start + self._smoothed(fitted - start, touching), np.flatnonzero(touching))
         # Creases that no other skin is near to, as between the roots of fingers.
         cut = cut_triangles(found, self._triangles)
         cut = cut[(touching[self._triangles[cut]] < _LITTLE).all(axis=1)]
@@ -91,11 +91,11 @@ class Untangler:
             moved[rows] = (1 - weight) * moved[rows] + weight * (around @ moved)
         return moved
 
-    def _pushed_out(self, vertices: np.ndarray) -> np.ndarray:
-        """Vertices moved out of the skins they are behind."""
+    def _pushed_out(self, vertices: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Vertices moved out of the skins they are behind; those of ``rows`` may be near one."""
         for _ in range(_ROUNDS):
             normals = vertex_normals(vertices, self._triangles)
-            pairs = self._facing(self._close_pairs(vertices, _NEAR), normals)
+            pairs = self._facing(self._close_pairs(vertices, _NEAR, rows), normals)
             depth, way = _behind(pairs, vertices, normals)
             if not (depth > 0).any():
                 break
@@ -108,9 +108,12 @@ class Untangler:
             vertices = vertices + np.where(grown > size, spread, push)
         return vertices
 
-    def _close_pairs(self, vertices: np.ndarray, near: float) -> np.ndarray:
-        """(P, 2) vertices near each other (metres) that belong to different parts, both ways round."""
-        pairs = cKDTree(vertices).query_pairs(near, output_type="ndarray")
+    def _close_pairs(self, vertices: np.ndarray, near: float, rows: np.ndarray | None = None) -> np.ndarray:
+        """(P, 2) vertices (of ``rows``) near each other (metres) that belong to different parts, both ways round."""
+        if rows is None:
+            pairs = cKDTree(vertices).query_pairs(near, output_type="ndarray")
+        else:
+            pairs = rows[cKDTree(vertices[rows]).query_pairs(near, output_type="ndarray")]
         away = self._rest[pairs[:, 0]] - self._rest[pairs[:, 1]]
         pairs = pairs[(away**2).sum(axis=1) > _APART**2]
         return np.concatenate([pairs, pairs[:, ::-1]])
