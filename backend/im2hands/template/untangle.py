@@ -2,8 +2,8 @@
 
 Where fingers press against each other the implicit surface has no skin between them, and vertices there went to the
 nearest one that faces their way, ragged and through each other. The nearer skins are to each other there, posed or
-fitted, the more what the fit moved is smoothed, so that its own shape comes back; then what is still inside is pushed out. All of
-it changes evenly with the hand's pose, so that hands in motion do not flicker.
+fitted, the more what the fit moved is smoothed, so that the posed template's own shape comes back; then what is still
+inside is pushed out. All of it changes evenly with the hand's pose, so that hands in motion do not flicker.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ _SHARD = 256
 _LOOKS = 3  # of each hand; in use there are 5
 # How far the crop from which a hand is read first lies beside the true one: shift (crop sizes), size, turn (radians).
 _SHIFT, _SIZE, _TURN = 0.06, 0.12, 0.25
-# How often a hand that MediaPipe's network reads steadily is taken as that one reads it: in use where MediaPipe finds it.
+# How often a hand that MediaPipe's network reads steadily is taken so; in use: where MediaPipe finds it.
 _THEIRS = 0.6
 
 
@@ -62,8 +62,10 @@ class LiftingSamples:
 
 
 def read_hands(network: LandmarkNetwork, scene: Scene, rng: np.random.Generator) -> list[HandDetection]:
-    """The scene's hands as they are read near the true crops, missed ones left out: by the network, told their sides, or
-    by MediaPipe's where that reads them steadily."""
+    """The scene's hands as they are read near the true crops, missed ones left out.
+
+    The network, told their sides, reads them, or MediaPipe's where that reads them steadily.
+    """
     image, camera = scene.image(), camera_of(scene)
     present = [k for k in range(2) if scene.present[k]]
     if not present:
