@@ -19,7 +19,7 @@ from .topology import Topology
 _TOUCHING, _NEARBY = 0.003, 0.009  # metres between skins: what the fit moved is smoothed, is left as it is
 _LITTLE = 0.5  # of smoothing that is too little for triangles that are still cut
 _BESIDE = 2  # edges around them that are smoothed with them
-_SMOOTHINGS = 10
+_SMOOTHINGS = 8
 _USUAL = 6600  # vertices of templates that those two are for; both reach as many millimetres at other densities
 _ROUNDS = 12
 _NEAR = 0.006  # metres between skins that may be in each other
@@ -59,12 +59,12 @@ class Untangler:
             return None
         found = self._pushed_out(start + self._smoothed(fitted - start, touching), np.flatnonzero(touching))
         # Creases that no other skin is near to, as between the roots of fingers.
-        cut = cut_triangles(found, self._triangles)
-        cut = cut[(touching[self._triangles[cut]] < _LITTLE).all(axis=1)]
+        lonely = self._triangles[(touching[self._triangles] < _LITTLE).all(axis=1)]
+        cut = cut_triangles(found, lonely)
         if not len(cut):
             return found
         creased = np.zeros(len(found))
-        creased[self._triangles[cut]] = 1.0
+        creased[lonely[cut]] = 1.0
         creased[self._lid] = 0.0
         for _ in range(self._beside):
             creased = (self._mean @ creased > 0).astype(np.float64)
