@@ -19,7 +19,8 @@ from .topology import Topology
 _TOUCHING, _NEARBY = 0.003, 0.009  # metres between skins: what the fit moved is smoothed, is left as it is
 _LITTLE = 0.5  # of smoothing that is too little for triangles that are still cut
 _BESIDE = 2  # edges around them that are smoothed with them
-_SMOOTHINGS = 8
+_SMOOTHINGS = 4
+_TAKEN_BACK = 0.2  # of what the fit moved there
 _USUAL = 6600  # vertices of templates that those two are for; both reach as many millimetres at other densities
 _ROUNDS = 12
 _NEAR = 0.006  # metres between skins that may be in each other
@@ -57,7 +58,8 @@ class Untangler:
         touching = np.maximum(self._touching(start), self._touching(fitted))
         if not touching.any() and not len(cut_triangles(fitted, self._triangles)):
             return None
-        found = self._pushed_out(start + self._smoothed(fitted - start, touching), np.flatnonzero(touching))
+        moved = self._smoothed(fitted - start, touching) * (1 - _TAKEN_BACK * touching[:, None])
+        found = self._pushed_out(start + moved, np.flatnonzero(touching))
         # Creases that no other skin is near to, as between the roots of fingers.
         lonely = self._triangles[(touching[self._triangles] < _LITTLE).all(axis=1)]
         cut = cut_triangles(found, lonely)
