@@ -13,6 +13,7 @@ import json
 import resource
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,12 @@ from im2hands.motion.simulated import Clip, Noise, simulate
 from im2hands.motion.smoothing import OneEuro
 from im2hands.motion.solve import solve
 from im2hands.motion.tracks import OBSERVED, RawTake, judge
-from im2hands.reconstruction import load_reconstructor
+from im2hands.reconstruction import HandMesh, load_reconstructor
 from im2hands.take import FrameRecord, Take
 from im2hands.template.figures import distances, self_intersections
 from im2hands.template.files import handed
 from im2hands.template.fit import Fitter
-from im2hands.template.rest import measure, rest_hand
+from im2hands.template.rest import Rest, measure, rest_hand
 from im2hands.template.rig import forward, pose_from_keypoints, skin, stretched_matrices
 from im2hands.template.surface_target import SurfaceTarget, vertex_normals
 from im2hands.template.topology import load_topology
@@ -62,21 +63,31 @@ def motion_figures(clip: Clip, gestures: list[tuple[int, int]]) -> dict[str, flo
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
+def surfaces_of(clip: Clip, step: int = 1) -> Iterator[tuple[np.ndarray, HandMesh]]:
+    """Exact keypoints (21, 3) of the clip's right hand in every step-th frame, and the bundled network's surface."""
+    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.0017, stage="keypoints")
+    for points in clip.truth["right"][::step]:
+        hand = HandKeypoints("right", points, clip.camera.project(points), np.ones(21), 1.0, "truth")
+        meshes = reconstructor.reconstruct(None, clip.camera, TwoHands(right=hand))  # type: ignore[arg-type]
+        yield points, meshes["right"]
+
+
+def posed(points: np.ndarray, rest: Rest, weights: np.ndarray) -> np.ndarray:
+    """The template (T, 3) as these keypoints (21, 3) pose it, before it is fitted."""
+    pose = pose_from_keypoints(points[None], rest)
+    return skin(weights, stretched_matrices(forward(pose, rest), rest, points[None])[0], rest.vertices)
+
+
 def template_figures(hands: int) -> dict[str, float]:
     """Templates on the bundled network's surfaces of random hands in random poses."""
     clip = simulate(hands * 20, seed=77, noise=Noise(0, 0, 0, 0))
-    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.0017, stage="keypoints")
     topology = load_topology(1)
-    points = clip.truth["right"]
-    rest = rest_hand(topology, measure(points, topology))
+    rest = rest_hand(topology, measure(clip.truth["right"], topology))
     fitter = Fitter(topology, rest.vertices)
     weights, rows = topology.skin_weights(), []
-    for k in range(0, len(points), 20):
-        hand = HandKeypoints("right", points[k], clip.camera.project(points[k]), np.ones(21), 1.0, "truth")
-        mesh = reconstructor.reconstruct(None, clip.camera, TwoHands(right=hand))["right"]  # type: ignore[arg-type]
+    for points, mesh in surfaces_of(clip, 20):
         started = time.process_time()
-        pose = pose_from_keypoints(points[k : k + 1], rest)
-        start = skin(weights, stretched_matrices(forward(pose, rest), rest, points[k : k + 1])[0], rest.vertices)
+        start = posed(points, rest, weights)
         target = SurfaceTarget(mesh.vertices, mesh.faces)
         fitted = fitter.fit(start, target).vertices
         seconds = time.process_time() - started
@@ -102,27 +113,22 @@ def steadiness_figures(frames: int) -> dict[str, float]:
     surface faces the same way; the fitted template's is taken at the same vertices in the same frames, and at all.
     """
     clip = simulate(frames, seed=77, noise=Noise(0, 0, 0, 0))
-    reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.0017, stage="keypoints")
     topology = load_topology(1)
-    points = clip.truth["right"]
-    rest = rest_hand(topology, measure(points, topology))
+    rest = rest_hand(topology, measure(clip.truth["right"], topology))
     fitter, weights = Fitter(topology, rest.vertices), topology.skin_weights()
-    posed, own, fitted = [], [], []
-    for k in range(frames):
-        hand = HandKeypoints("right", points[k], clip.camera.project(points[k]), np.ones(21), 1.0, "truth")
-        mesh = reconstructor.reconstruct(None, clip.camera, TwoHands(right=hand))["right"]  # type: ignore[arg-type]
-        pose = pose_from_keypoints(points[k : k + 1], rest)
-        start = skin(weights, stretched_matrices(forward(pose, rest), rest, points[k : k + 1])[0], rest.vertices)
+    starts, own, fitted = [], [], []
+    for points, mesh in surfaces_of(clip):
+        start = posed(points, rest, weights)
         target = SurfaceTarget(mesh.vertices, mesh.faces)
         nearest, facing = target.closest(start)
         alike = (facing * vertex_normals(start, topology.triangles)).sum(axis=1) > 0.35
-        posed.append(start)
+        starts.append(start)
         own.append(np.where(alike[:, None], nearest, np.nan))
         fitted.append(fitter.fit(start, target).vertices)
     known = np.isfinite(np.diff(own, n=3, axis=0)).all(axis=-1)
     template = np.linalg.norm(np.diff(fitted, n=3, axis=0), axis=-1) * 1000
     return {
-        "posed_jitter_mm": jitter(np.array(posed)), "surface_jitter_mm": jitter(np.array(own)),
+        "posed_jitter_mm": jitter(np.array(starts)), "surface_jitter_mm": jitter(np.array(own)),
         "template_jitter_mm": float(template[known].mean()), "template_jitter_all_mm": float(template.mean()),
     }  # fmt: skip
 

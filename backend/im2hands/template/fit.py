@@ -156,7 +156,7 @@ class Fitter:
         if len(fitted) < _FINE:
             return fitted
         found = self._untangler.untangle(start, fitted)
-        return fitted if found is None else self._unfolded(found)
+        return fitted if found is fitted else self._unfolded(found)
 
     def _even_out(self, moved: np.ndarray, normals: np.ndarray) -> np.ndarray:
         """What takes back uneven movement across the normals."""

@@ -20,13 +20,13 @@ _TOUCHING, _NEARBY = 0.003, 0.009  # metres between skins: what the fit moved is
 _LITTLE = 0.5  # of smoothing that is too little for triangles that are still cut
 _BESIDE = 2  # edges around them that are smoothed with them
 _SMOOTHINGS = 4
-_TAKEN_BACK = 0.2  # of what the fit moved there
 _USUAL = 6600  # vertices of templates that those two are for; both reach as many millimetres at other densities
+_TAKEN_BACK = 0.2  # of what the fit moved where skins touch
 _ROUNDS = 12
 _NEAR = 0.006  # metres between skins that may be in each other
 _APART = 0.012  # metres between vertices at rest that do not belong to one crease
 _FACING = -0.2  # largest cosine between the normals of skins that meet
-_BLUR = 0.002  # metres: of the other skin, what is so much farther than the nearest of it counts half
+_BLUR = 0.002  # metres; how fast vertices of the other skin count less than the nearest one of it, with their distance
 _GAP = 0.0001  # metres left between them
 _SHARE = 0.3  # of the way out in a round, as the other skin moves as well
 _SPREAD = 2  # edges
@@ -49,17 +49,17 @@ class Untangler:
         self._fixed = np.zeros(len(rest), dtype=bool)
         self._fixed[topology.rim] = self._fixed[topology.lid] = True
 
-    def untangle(self, start: np.ndarray, fitted: np.ndarray) -> np.ndarray | None:
-        """A fitted template with its fingers beside each other; None where no skin comes near another.
+    def untangle(self, start: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+        """A fitted template with its fingers beside each other; ``fitted`` itself where there is nothing to do.
 
         Args:
             start: (T, 3) the template as posed, metres. fitted: (T, 3) the same on its surface.
         """
         touching = np.maximum(self._touching(start), self._touching(fitted))
-        if not touching.any() and not len(cut_triangles(fitted, self._triangles)):
-            return None
-        moved = self._smoothed(fitted - start, touching) * (1 - _TAKEN_BACK * touching[:, None])
-        found = self._pushed_out(start + moved, np.flatnonzero(touching))
+        found = fitted
+        if touching.any():
+            moved = self._smoothed(fitted - start, touching) * (1 - _TAKEN_BACK * touching[:, None])
+            found = self._pushed_out(start + moved, np.flatnonzero(touching))
         # Creases that no other skin is near to, as between the roots of fingers.
         lonely = self._triangles[(touching[self._triangles] < _LITTLE).all(axis=1)]
         cut = cut_triangles(found, lonely)

@@ -63,7 +63,7 @@ class ReadingTask:
             begin with; None for MediaPipe's. device: of the network.
 
     Raises:
-        InputError: a set is too small. WeightsError: ``start`` cannot be used.
+        InputError: a set is too small, or ``towards_start`` is no share. WeightsError: ``start`` cannot be used.
     """
 
     name = NAME
@@ -75,6 +75,8 @@ class ReadingTask:
     ) -> None:
         self.recipe, self.sets, self.device = recipe, list(sets), device
         self.data = {data.folder.name: {**asdict(data.info), "modes": list(data.info.modes)} for data in self.sets}
+        if not 0 <= recipe.towards_start <= 1:
+            raise InputError(f"--towards-start is {recipe.towards_start:g}, it must be 0 to 1.", "0.2 is usual.")
         counts = [len(data) - recipe.held_out for data in self.sets]
         if min(counts) < 1:
             raise InputError("A set holds no more scenes than are held out.", "Make more scenes, or hold out fewer.")

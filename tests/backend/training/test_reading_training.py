@@ -186,3 +186,4 @@ def test_the_command_writes_weights_with_a_card(
     assert main(again) == 0
     few = [*arguments[:5], str(tmp_path / "few"), *arguments[6:], "--held-out", "8"]
     assert main(few) == 2 and "no more scenes than are held out" in capsys.readouterr().err
+    assert main([*few, "--towards-start", "1.5"]) == 2 and "it must be 0 to 1" in capsys.readouterr().err
