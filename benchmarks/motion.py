@@ -106,30 +106,35 @@ def template_figures(hands: int) -> dict[str, float]:
     return found
 
 
-def steadiness_figures(frames: int) -> dict[str, float]:
-    """Temporal noise of fitted templates beside that of the surfaces themselves, hands of exact keypoints in motion.
+def steadiness_figures(folder: Path, frames: int) -> dict[str, float]:
+    """Temporal noise of a take's templates beside that of the surfaces themselves, hands of exact keypoints in motion.
 
     The surface's own is that of the points of it which lie closest to the smoothly posed template's vertices, where the
-    surface faces the same way; the fitted template's is taken at the same vertices in the same frames, and at all.
+    surface faces the same way; the template's is taken at the same vertices in the same frames, and at all.
     """
     clip = simulate(frames, seed=77, noise=Noise(0, 0, 0, 0))
+    take = write_take(folder, clip)
+    CleanPhase(take, CleanOptions(), lambda work: work(), lambda done, total: None).run()
     topology = load_topology(1)
-    rest = rest_hand(topology, measure(clip.truth["right"], topology))
-    fitter, weights = Fitter(topology, rest.vertices), topology.skin_weights()
-    starts, own, fitted = [], [], []
-    for points, mesh in surfaces_of(clip):
+    rest, weights = rest_hand(topology, measure(clip.truth["right"], topology)), topology.skin_weights()
+    starts, own, fitted, away = [], [], [], []
+    for index, points in enumerate(clip.truth["right"], start=1):
+        arrays = take.read_arrays(index, ("vertices", "faces", "template_vertices"))["right"]
         start = posed(points, rest, weights)
-        target = SurfaceTarget(mesh.vertices, mesh.faces)
+        target = SurfaceTarget(arrays["vertices"].astype(np.float64), arrays["faces"])
         nearest, facing = target.closest(start)
         alike = (facing * vertex_normals(start, topology.triangles)).sum(axis=1) > 0.35
         starts.append(start)
         own.append(np.where(alike[:, None], nearest, np.nan))
-        fitted.append(fitter.fit(start, target).vertices)
+        fitted.append(arrays["template_vertices"].astype(np.float64))
+        away.append(distances(fitted[-1], target))
     known = np.isfinite(np.diff(own, n=3, axis=0)).all(axis=-1)
     template = np.linalg.norm(np.diff(fitted, n=3, axis=0), axis=-1) * 1000
+    mean, p95 = np.mean(away, axis=0) * 1000
     return {
         "posed_jitter_mm": jitter(np.array(starts)), "surface_jitter_mm": jitter(np.array(own)),
         "template_jitter_mm": float(template[known].mean()), "template_jitter_all_mm": float(template.mean()),
+        "distance_mm": float(mean), "distance_p95_mm": float(p95),
     }  # fmt: skip
 
 
@@ -231,9 +236,9 @@ def main() -> None:
         "motion: fast gesture": motion_figures(simulate(frames, seed=3, gesture=True), gestures),
         "templates on surfaces": template_figures(args.hands),
     }
-    if args.steady:
-        result["templates and surfaces in motion"] = steadiness_figures(args.steady)
     with tempfile.TemporaryDirectory() as folder:
+        if args.steady:
+            result["templates and surfaces in motion"] = steadiness_figures(Path(folder) / "steady", args.steady)
         if args.take:
             result["a take"] = clean_figures(Path(folder) / "take", simulate(args.take, seed=5))
         if args.long:

@@ -121,12 +121,19 @@ class CleanPhase:
             self._take.save()
 
     def _fit_frame(self, templates: TakeTemplates, raw: RawTake, index: int, shape_key: str) -> None:
-        row = index - int(raw.frames[0])
-        facts = self._take.records[index].hands
-        seen = {side: raw.keypoints[side][row] for side in templates.rests if side in facts}
-        templates.fit_frame(index, {side: points for side, points in seen.items() if np.isfinite(points).all()})
-        for fact in facts.values():
+        beside = [index - 1, index + 1] if is_sequence(self._take.header) else []
+        known = {k: self._seen(templates, raw, k) for k in beside if k in self._take.records}
+        templates.fit_frame(index, self._seen(templates, raw, index), known)
+        for fact in self._take.records[index].hands.values():
             fact["template"] = shape_key
+
+    def _seen(self, templates: TakeTemplates, raw: RawTake, index: int) -> dict[Side, np.ndarray]:
+        """Keypoints of the hands of a frame that have a surface in the take."""
+        record, row = self._take.records[index], index - int(raw.frames[0])
+        if not record.file or not 0 <= row < len(raw.frames):
+            return {}
+        seen = {side: raw.keypoints[side][row] for side in templates.rests if side in record.hands}
+        return {side: points for side, points in seen.items() if np.isfinite(points).all()}
 
     def _motion(self, templates: TakeTemplates, track: Track, side: Side) -> Motion:
         own = Track(handed(track.keypoints, side), track.status, track.segments, track.own)

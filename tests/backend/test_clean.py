@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 from im2hands import cli
-from im2hands.clean_options import CleanOptions
+from im2hands.clean_options import VERSION, CleanOptions
 from im2hands.clean_phase import CleanPhase
 from im2hands.errors import Cancelled, InputError, TakeError
 from im2hands.hands import SIDES, Side
+from im2hands.motion.figures import jitter
 from im2hands.motion.quaternions import to_matrices
 from im2hands.motion.simulated import Clip, Noise
 from im2hands.sequences import is_sequence
 from im2hands.take import FrameRecord, Take
 from im2hands.template.rig import skin
-from im2hands.template.surface_target import SurfaceTarget
+from im2hands.template.surface_target import SurfaceTarget, vertex_normals
 from simulated_takes import header, simulate, write_take
 
 COARSE = CleanOptions(template_density=0)
@@ -101,7 +102,7 @@ def test_arrays_are_as_documented(cleaned: Path) -> None:
     assert np.isnan(motion["left_rotations_raw"][3]).all()
     assert np.isfinite(motion["left_rotations"]).all()
     header = json.loads((cleaned / "take.json").read_text())["clean"]
-    assert header["version"] == 4
+    assert header["version"] == VERSION
     assert header["hands"] == ["left", "right"]
     assert header["settings"] == {"smoothing": 0.5, "gap": 12, "template_density": 0}
     assert header["key"] == str(motion["key"])
@@ -139,6 +140,24 @@ def test_templates_lie_on_the_surfaces_and_clean_hands_near_the_truth(cleaned: P
     # A frame that is not in the take is filled.
     filled = posed(template, motion, "right", 5, "")
     assert np.abs(SurfaceTarget(clip.vertices["right"][5], clip.faces["right"]).signed_distance(filled)).mean() < 0.003
+
+
+def test_templates_are_steadier_than_surfaces_that_flicker(tmp_path: Path) -> None:
+    clip = simulate(FRAMES, seed=12, noise=Noise(0, 0, 0, 0))
+    swelling = np.random.default_rng(4).normal(0, 0.0004, FRAMES)
+    for k, by in enumerate(swelling):
+        vertices = clip.vertices["right"][k]
+        clip.vertices["right"][k] = vertices + by * vertex_normals(vertices, clip.faces["right"])
+    flicker = {}
+    for name, source in (("clip", {}), ("pictures", {"kind": "images", "files": ("a.jpg", "hand.jpg", "z.png")})):
+        take = write_take(tmp_path / name, clip, ("right",), **source)
+        clean(take)
+        frames = [take.read_arrays(index, ("template_vertices",))["right"] for index in take.records]
+        flicker[name] = jitter(np.array([arrays["template_vertices"] for arrays in frames]))
+    surface = jitter(np.array(clip.vertices["right"]))
+    assert flicker["clip"] < 0.5 * surface
+    # Pictures that are no clip stay as they are.
+    assert flicker["pictures"] > 0.8 * surface
 
 
 def test_again_is_the_same_and_quick(cleaned: Path, tmp_path: Path) -> None:
@@ -188,6 +207,8 @@ def test_stopped_and_gone_on_with(clip: Clip, cleaned: Path, tmp_path: Path) -> 
     assert sum("template" in facts for record in again.frames() for facts in record.hands.values()) >= 5
     clean(again)
     assert (tmp_path / "take/motion.npz").read_bytes() == (cleaned / "motion.npz").read_bytes()
+    for record in again.frames():
+        assert (again.folder / record.file).read_bytes() == (cleaned / record.file).read_bytes()
 
 
 @pytest.mark.parametrize("sides", [("left",), ("right",)])

@@ -81,7 +81,7 @@ class Fitter:
             normals = vertex_normals(start + moved, self._triangles)
             step, seen = self._step(start + moved, normals, target.closest, farthest)
             moved = moved + self._filled(step, seen)
-            moved = self._unfolded(start + moved) - start
+            moved = self.unfolded(start + moved) - start
         return Fitted(self.untangled(start, start + moved), seen)
 
     def _step(
@@ -134,8 +134,8 @@ class Fitter:
         found: np.ndarray = (normals * beside).sum(axis=1) / np.maximum(size, 1e-30)
         return found
 
-    def _unfolded(self, vertices: np.ndarray) -> np.ndarray:
-        """The vertices, smoothed wherever a face is folded."""
+    def unfolded(self, vertices: np.ndarray) -> np.ndarray:
+        """Vertices (T, 3), smoothed wherever a face is folded."""
         for _ in range(_REPAIRS):
             folded = self.folds(vertices)
             if not folded.any():
@@ -156,7 +156,7 @@ class Fitter:
         if len(fitted) < _FINE:
             return fitted
         found = self._untangler.untangle(start, fitted)
-        return fitted if found is fitted else self._unfolded(found)
+        return fitted if found is fitted else self.unfolded(found)
 
     def _even_out(self, moved: np.ndarray, normals: np.ndarray) -> np.ndarray:
         """What takes back uneven movement across the normals."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,8 +19,44 @@ from .surface_target import SurfaceTarget
 from .topology import Topology
 
 _SHAPE_SAMPLES = 8
+_BESIDE = 0.25  # the weight of the frame before and of the one after, where the hand is posed alike
+_ALIKE = 0.015  # metres that keypoints move from frame to frame, beside the palm, where that is a third of it
 
 Run = Callable[[Callable[[], Any]], Any]
+Hands = Mapping[Side, np.ndarray]
+"""Keypoints (21, 3) of the hands that are there, camera frame, metres."""
+
+
+@dataclass(frozen=True)
+class OnSurface:
+    """A template on the surface of one frame, a right hand.
+
+    Args:
+        matrices: those it was skinned with. offset: (T, 3) metres, what skinning lacks of it, rest frame. local:
+            (21, 3) metres, the keypoints beside the palm.
+    """
+
+    matrices: np.ndarray
+    offset: np.ndarray
+    local: np.ndarray
+
+
+def steadied(own: OnSurface, beside: Sequence[OnSurface]) -> np.ndarray:
+    """(T, 3) metres: what skinning lacks of a template, averaged with its neighbours in time.
+
+    Where the surface flickers, or is not the hand's own between fingers that press, the fit flickers with it; the hand's
+    motion is in the matrices, and stays.
+
+    Args:
+        beside: the frames before and after, as far as they are there; the less alike they are posed the less they count.
+    """
+    total, weight = own.offset * (1 - _BESIDE * len(beside)), 1 - _BESIDE * len(beside)
+    for other in beside:
+        moved = float(np.linalg.norm(other.local - own.local, axis=1).mean())
+        share = _BESIDE * float(np.exp(-((moved / _ALIKE) ** 2)))
+        total, weight = total + share * other.offset, weight + share
+    found: np.ndarray = total / weight
+    return found
 
 
 class TakeTemplates:
@@ -33,6 +70,7 @@ class TakeTemplates:
         self._take, self._topology, self._run = take, topology, run
         self._weights = topology.skin_weights()
         self._fitter = Fitter(topology, topology.positions @ topology.base_vertices)
+        self._kept: dict[tuple[int, Side], OnSurface] = {}
         self.rests: dict[Side, Rest] = {}
 
     def measure(
@@ -69,21 +107,25 @@ class TakeTemplates:
         chosen = np.unique(np.linspace(0, len(samples) - 1, _SHAPE_SAMPLES).round().astype(int))
 
         def offset(index: int, points: np.ndarray) -> np.ndarray:
-            start, matrices = self._start(handed(points, side), rest)
-            return unskin(self._weights, matrices, self._fitted(index, side, start)) - rest.vertices
+            return self._on_surface(index, side, points, rest).offset
 
         return [self._run(partial(offset, *samples[k])) for k in chosen]
 
-    def fit_frame(self, index: int, keypoints: Mapping[Side, np.ndarray]) -> None:
+    def fit_frame(self, index: int, keypoints: Hands, beside: Mapping[int, Hands] | None = None) -> None:
         """Fit the hands of one frame and write their vertices beside what its file holds.
 
         Args:
-            keypoints: (21, 3) metres of the hands that are there, camera frame.
+            keypoints: of the frame. beside: of the frame before and of the one after, by index, where they are parts of
+                one motion: templates are steadied with theirs, see :func:`steadied`.
         """
+        beside = beside or {}
+        self._kept = {place: kept for place, kept in self._kept.items() if place[0] in (index, *beside)}
         fitted: dict[Side, np.ndarray] = {}
         for side, points in keypoints.items():
-            start, _ = self._start(handed(points, side), self.rests[side])
-            fitted[side] = handed(self._fitted(index, side, start), side)
+            own = self._fitted(index, side, points)
+            others = [self._fitted(k, side, hands[side]) for k, hands in beside.items() if side in hands]
+            vertices = skin(self._weights, own.matrices, self.rests[side].vertices + steadied(own, others))
+            fitted[side] = handed(self._fitter.unfolded(vertices) if others else vertices, side)
         fitted = self._fitter.keep_apart(fitted)
         arrays = {f"{side}_template_vertices": vertices.astype(np.float32) for side, vertices in fitted.items()}
         self._take.add_arrays(index, arrays)
@@ -101,17 +143,22 @@ class TakeTemplates:
         matrices = bone_matrices(forward(pose, rest), rest)[0]
         return unskin(self._weights, matrices, handed(vertices.astype(np.float64), side)) - rest.vertices
 
-    def _start(self, points: np.ndarray, rest: Rest) -> tuple[np.ndarray, np.ndarray]:
-        """The template posed by keypoints (21, 3), a right hand, and the matrices it was skinned with."""
+    def _fitted(self, index: int, side: Side, points: np.ndarray) -> OnSurface:
+        if (index, side) not in self._kept:
+            self._kept[index, side] = self._on_surface(index, side, points, self.rests[side])
+        return self._kept[index, side]
+
+    def _on_surface(self, index: int, side: Side, points: np.ndarray, rest: Rest) -> OnSurface:
+        """The template on the surface of one frame, posed by keypoints (21, 3) first."""
+        points = handed(points, side)
         pose = pose_from_keypoints(points[None], rest)
         matrices = stretched_matrices(forward(pose, rest), rest, points[None])[0]
-        return skin(self._weights, matrices, rest.vertices), matrices
-
-    def _fitted(self, index: int, side: Side, start: np.ndarray) -> np.ndarray:
-        """The template (T, 3), a right hand, on the surface of one frame."""
+        start = skin(self._weights, matrices, rest.vertices)
         arrays = self._take.read_arrays(index, ("vertices", "faces"))[side]
         faces = arrays["faces"][:, ::-1] if side == "left" else arrays["faces"]
-        if len(faces) == 0:
-            return start
-        target = SurfaceTarget(handed(arrays["vertices"].astype(np.float64), side), faces)
-        return self._fitter.fit(start, target).vertices
+        vertices = start
+        if len(faces):
+            target = SurfaceTarget(handed(arrays["vertices"].astype(np.float64), side), faces)
+            vertices = self._fitter.fit(start, target).vertices
+        offset = unskin(self._weights, matrices, vertices) - rest.vertices
+        return OnSurface(matrices, offset, (points - pose.root[0]) @ pose.root_rotation[0])
