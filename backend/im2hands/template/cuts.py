@@ -34,8 +34,10 @@ def cut_triangles(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 def _close_pairs(corners: np.ndarray) -> np.ndarray:
     """(P, 2) pairs of triangles (F, 3, 3) whose boxes overlap."""
-    low, high, centres = corners.min(axis=1), corners.max(axis=1), corners.mean(axis=1)
-    reach = np.linalg.norm(corners - centres[:, None], axis=-1).max(axis=1)
+    a, b, c = (corners[:, k] for k in range(3))
+    low, high, centres = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c), (a + b + c) / 3
+    away = corners - centres[:, None]
+    reach = np.sqrt(np.einsum("fkc,fkc->fk", away, away).max(axis=1))
     # Few triangles are large: nearly all pairs lie within the reach of the others.
     usual = float(np.percentile(reach, _USUAL))
     small, large = np.flatnonzero(reach <= usual), np.flatnonzero(reach > usual)

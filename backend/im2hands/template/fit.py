@@ -16,7 +16,7 @@ from scipy import sparse
 
 from ..hands import SIDES, Side
 from .neighbours import neighbour_mean
-from .surface_target import SurfaceTarget, face_normals, vertex_normals
+from .surface_target import SurfaceTarget, dots, face_normals, vertex_normals
 from .topology import Topology
 from .untangle import Untangler
 
@@ -94,9 +94,10 @@ class Fitter:
         """Displacements (T, 3) along the normals to the surface, and where there is one to go to."""
         nearest, surface = ask(vertices)
         away = nearest - vertices
-        cosine = (normals * surface).sum(axis=1)
-        along = (away * surface).sum(axis=1) / np.maximum(cosine, _SAME_WAY)
-        aside = np.linalg.norm(away - along[:, None] * normals, axis=1)
+        cosine = dots(normals, surface)
+        along = dots(away, surface) / np.maximum(cosine, _SAME_WAY)
+        across = away - along[:, None] * normals
+        aside = np.sqrt(dots(across, across))
         seen = (cosine > _SAME_WAY) & (np.abs(along) < farthest) & (aside < _ASIDE + np.abs(along))
         return np.where(seen, along, 0.0)[:, None] * normals, seen
 
@@ -129,9 +130,10 @@ class Fitter:
         around = self._to_vertices @ normals
         for _ in range(_NORMAL_REACH):
             around = self._mean @ around
-        beside = around[self._triangles].sum(axis=1)
-        size = np.sqrt((normals**2).sum(axis=1) * (beside**2).sum(axis=1))
-        found: np.ndarray = (normals * beside).sum(axis=1) / np.maximum(size, 1e-30)
+        first, second, third = self._triangles.T
+        beside = around[first] + around[second] + around[third]
+        size = np.sqrt(dots(normals, normals) * dots(beside, beside))
+        found: np.ndarray = dots(normals, beside) / np.maximum(size, 1e-30)
         return found
 
     def unfolded(self, vertices: np.ndarray) -> np.ndarray:
@@ -164,7 +166,7 @@ class Fitter:
         for _ in range(_SLIDE_REACH):
             smooth = self._mean @ smooth
         back = smooth - moved
-        back -= (back * normals).sum(axis=1, keepdims=True) * normals
+        back -= dots(back, normals)[:, None] * normals
         found: np.ndarray = _SLIDE * back
         return found
 

@@ -10,6 +10,12 @@ from scipy.spatial import cKDTree
 _CANDIDATES = 6
 
 
+def dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N,) products of N rows each (N, 3); several times as fast as summing along so short an axis."""
+    found: np.ndarray = np.einsum("nc,nc->n", a, b)
+    return found
+
+
 def face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(F, 3) normals of triangles, as long as twice their areas."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
@@ -24,7 +30,7 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
         (np.ones(3 * len(faces)), (faces.T.ravel(), np.tile(np.arange(len(faces)), 3))), (count, len(faces))
     )
     summed = rows @ normals
-    length = np.linalg.norm(summed, axis=1, keepdims=True)
+    length = np.sqrt(dots(summed, summed))[:, None]
     found: np.ndarray = summed / np.maximum(length, 1e-30)
     return found
 
@@ -45,13 +51,14 @@ class SurfaceTarget:
         self._corners = corners[kept]
         self._normals = vertex_normals(self.vertices, faces)[faces[kept]]
         self._centres = self._corners.mean(axis=1)
+        means = self._normals.sum(axis=1)
+        self._means = means / np.maximum(np.sqrt(dots(means, means)), 1e-30)[:, None]
         self._tree = cKDTree(self._centres, balanced_tree=False)
 
     def near(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`closest`, fast: the centre of the triangle with the closest one, and its mean normal."""
         _, index = self._tree.query(points)
-        normal = self._normals[index].sum(axis=1)
-        return self._centres[index], normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)
+        return self._centres[index], self._means[index]
 
     def closest(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Closest points (N, 3) on the surface to points (N, 3), metres, and the unit normals (N, 3) there."""

@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from .cuts import cut_triangles
-from .surface_target import vertex_normals
+from .surface_target import dots, vertex_normals
 from .topology import Topology
 
 _TOUCHING, _NEARBY = 0.003, 0.009  # metres between skins: what the fit moved is smoothed, is left as it is
@@ -24,6 +24,7 @@ _USUAL = 6600  # vertices of templates that those two are for; both reach as man
 _TAKEN_BACK = 0.2  # of what the fit moved where skins touch
 _ROUNDS = 12
 _NEAR = 0.006  # metres between skins that may be in each other
+_LOOK_EVERY, _MARGIN = 4, 0.002  # rounds, metres: which vertices are near is looked for anew, and how far around
 _APART = 0.012  # metres between vertices at rest that do not belong to one crease
 _FACING = -0.2  # largest cosine between the normals of skins that meet
 _BLUR = 0.002  # metres; how fast vertices of the other skin count less than the nearest one of it, with their distance
@@ -75,7 +76,8 @@ class Untangler:
     def _touching(self, vertices: np.ndarray) -> np.ndarray:
         """(T,) in [0, 1]: how near another skin is to each vertex."""
         pairs = self._facing(self._close_pairs(vertices, _NEARBY), vertex_normals(vertices, self._triangles))
-        apart = np.linalg.norm(vertices[pairs[:, 0]] - vertices[pairs[:, 1]], axis=1)
+        away = vertices[pairs[:, 0]] - vertices[pairs[:, 1]]
+        apart = np.sqrt(dots(away, away))
         near = np.clip((_NEARBY - apart) / (_NEARBY - _TOUCHING), 0, 1)
         found = np.zeros(len(vertices))
         np.maximum.at(found, pairs[:, 0], near**2 * (3 - 2 * near))
@@ -95,18 +97,21 @@ class Untangler:
 
     def _pushed_out(self, vertices: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Vertices moved out of the skins they are behind; those of ``rows`` may be near one."""
-        for _ in range(_ROUNDS):
+        for number in range(_ROUNDS):
             normals = vertex_normals(vertices, self._triangles)
-            pairs = self._facing(self._close_pairs(vertices, _NEAR, rows), normals)
+            if number % _LOOK_EVERY == 0:
+                around = self._close_pairs(vertices, _NEAR + _MARGIN, rows)
+            away = vertices[around[:, 0]] - vertices[around[:, 1]]
+            pairs = self._facing(around[dots(away, away) < _NEAR**2], normals)
             depth, way = _behind(pairs, vertices, normals)
             if not (depth > 0).any():
                 break
             push = np.where(self._fixed, 0.0, _SHARE * np.maximum(depth + _GAP, 0.0))[:, None] * way
-            size = np.linalg.norm(push, axis=1, keepdims=True)
+            size = dots(push, push)[:, None]
             spread = push
             for _ in range(_SPREAD):
                 spread = self._mean @ spread
-            grown = np.linalg.norm(spread, axis=1, keepdims=True)
+            grown = dots(spread, spread)[:, None]
             vertices = vertices + np.where(grown > size, spread, push)
         return vertices
 
@@ -117,13 +122,13 @@ class Untangler:
         else:
             pairs = rows[cKDTree(vertices[rows]).query_pairs(near, output_type="ndarray")]
         away = self._rest[pairs[:, 0]] - self._rest[pairs[:, 1]]
-        pairs = pairs[(away**2).sum(axis=1) > _APART**2]
+        pairs = pairs[dots(away, away) > _APART**2]
         return np.concatenate([pairs, pairs[:, ::-1]])
 
     @staticmethod
     def _facing(pairs: np.ndarray, normals: np.ndarray) -> np.ndarray:
         """Those of the pairs whose skins face each other."""
-        found: np.ndarray = pairs[(normals[pairs[:, 0]] * normals[pairs[:, 1]]).sum(axis=1) < _FACING]
+        found: np.ndarray = pairs[dots(normals[pairs[:, 0]], normals[pairs[:, 1]]) < _FACING]
         return found
 
 
@@ -135,13 +140,13 @@ def _behind(pairs: np.ndarray, vertices: np.ndarray, normals: np.ndarray) -> tup
     """
     rows, others = pairs.T
     away = vertices[others] - vertices[rows]
-    square = (away**2).sum(axis=1)
+    square = dots(away, away)
     least = np.full(len(vertices), np.inf)
     np.minimum.at(least, rows, square)
     weight = np.exp(-(square - least[rows]) / _BLUR**2)
     total, depth, way = np.zeros(len(vertices)), np.zeros(len(vertices)), np.zeros_like(vertices)
     np.add.at(total, rows, weight)
-    np.add.at(depth, rows, weight * (away * normals[others]).sum(axis=1))
+    np.add.at(depth, rows, weight * dots(away, normals[others]))
     np.add.at(way, rows, weight[:, None] * normals[others])
     way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9)
     return np.where(total > 0, depth / np.maximum(total, 1e-30), -np.inf), way
