@@ -44,11 +44,11 @@ class OnSurface:
 def steadied(own: OnSurface, beside: Sequence[OnSurface]) -> np.ndarray:
     """(T, 3) metres: what skinning lacks of a template, averaged with its neighbours in time.
 
-    Where the surface flickers, or is not the hand's own between fingers that press, the fit flickers with it; the hand's
-    motion is in the matrices, and stays.
+    Where the surface flickers, or is not the hand's own between fingers that press, the fit flickers with it. The
+    hand's motion is in the matrices, and stays.
 
     Args:
-        beside: the frames before and after, as far as they are there; the less alike they are posed the less they count.
+        beside: the frames before and after, as far as they are there; such as are posed otherwise count less.
     """
     total, weight = own.offset * (1 - _BESIDE * len(beside)), 1 - _BESIDE * len(beside)
     for other in beside:
