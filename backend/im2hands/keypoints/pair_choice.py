@@ -26,13 +26,16 @@ OWN_READING = 0.1
 KNOWN_PAIR = 0.8
 """Two known hands that are as likely as this are not put to the test."""
 
+SURE_PAIR = 0.65
+"""Two hands that in a photograph need not be two count from this probability on; see :data:`INSIDE`, :data:`SEEN`."""
+
 INSIDE = 0.6
 """What lies so much within a hand that MediaPipe and a second look see, and they do not see, is a second hand only from
-:data:`KNOWN_PAIR` on: else fists have two."""
+:data:`SURE_PAIR` on: else fists have two."""
 
-SEEN, HIDDEN = 0.5, 0.1
-"""Of two hands one, and both if not this share of the smaller lies within the other, must be seen by MediaPipe's
-network too, with this presence: ours was taught on renderings, and sees hands in photographed coats."""
+SEEN = 0.5
+"""Two hands one of which MediaPipe's network does not see with this presence count from :data:`SURE_PAIR` on, from
+:data:`KNOWN_PAIR` on where it sees neither: ours was taught on renderings, and sees hands in photographed coats."""
 
 ALONE = 0.5
 """A hand that nothing but its reading along a palm speaks for counts alone from this probability on."""
@@ -76,7 +79,7 @@ def choose_hands(
         Two hands with opposite sides, or ``known``, or where that is empty at most the best candidate alone.
     """
     single, pairs = features(candidates, seen, size)
-    verdict = _seen_twice(judge(single, pairs), candidates, pairs)
+    verdict = _seen_twice(judge(single, pairs), candidates)
     # A hand of MediaPipe's that a second look sees, too, is one of the person's two.
     steady = is_steady(single[:, 1])
     tasks = [k for k, candidate in enumerate(candidates) if steady[k] and candidate.task is not None]
@@ -104,15 +107,15 @@ def choose_hands(
     return with_seen([with_side(hands[0], apart / 2), with_side(hands[1], -apart / 2)], seen)
 
 
-def _seen_twice(verdict: Verdict, candidates: Sequence[Candidate], pairs: np.ndarray) -> Verdict:
-    """The verdict without hands that nothing hides and that MediaPipe's network does not see; see :data:`SEEN`."""
+def _seen_twice(verdict: Verdict, candidates: Sequence[Candidate]) -> Verdict:
+    """The verdict without pairs that are not likely enough for hands that MediaPipe's network does not see; see
+    :data:`SEEN`."""
     if not len(verdict.single):
         return verdict
     unseen = np.array([candidate.task is None and candidate.plain < SEEN for candidate in candidates])
-    bare = pairs[..., PAIR_FEATURES.index("inside")] <= HIDDEN
     either, both = unseen[:, None] | unseen[None], unseen[:, None] & unseen[None]
-    kept = np.where(both | (bare & either), 0.0, verdict.two)
-    return replace(verdict, two=kept)
+    least = np.where(both, KNOWN_PAIR, np.where(either, SURE_PAIR, 0.0))
+    return replace(verdict, two=np.where(verdict.two < least, 0.0, verdict.two))
 
 
 def with_seen(hands: Sequence[HandDetection], seen: PalmsSeen) -> list[HandDetection]:
@@ -124,7 +127,7 @@ def with_seen(hands: Sequence[HandDetection], seen: PalmsSeen) -> list[HandDetec
 def _least(candidates: Sequence[Candidate], pairs: np.ndarray, pair: tuple[int, int], tasks: Sequence[int]) -> float:
     """The probability from which on a pair counts; ``tasks`` are the hands that MediaPipe and a second look see."""
     if len(tasks) == 1 and pairs[pair][PAIR_FEATURES.index("inside")] > INSIDE:
-        return KNOWN_PAIR
+        return SURE_PAIR
     return PAIR + OWN_READING * sum(candidates[k].reading is not None for k in pair)
 
 

@@ -187,7 +187,7 @@ def test_a_hand_that_mediapipe_sees_surely_is_one_of_the_two() -> None:
 def test_what_lies_within_a_hand_that_is_surely_seen_must_be_surer() -> None:
     left, inner, beside = (seen_hand("left" if x < 300 else "right", (x, 240), 80) for x in (200, 215, 440))
     seen = FakePalms([reading_of(left), reading_of(beside)]).seen
-    doubtful = Says([[0.9, 0.1], [0.1, 0.9]], [[0, 0.7], [0, 0]])
+    doubtful = Says([[0.9, 0.1], [0.1, 0.9]], [[0, 0.6], [0, 0]])
     sure = candidate(left, -3.0, task=True)
     unsteady = replace(sure, look=replace(sure.look, agreement=0.5))
     for first, second, count in ((sure, inner, 1), (sure, beside, 2), (unsteady, inner, 2)):
@@ -316,17 +316,18 @@ def test_candidates_are_read_for_each_side_and_the_true_one_is_seen(photo_hands:
     plain.close()
 
 
-def test_what_mediapipe_does_not_see_is_a_hand_only_where_another_hides_it() -> None:
+def test_hands_that_mediapipe_does_not_see_must_be_surer() -> None:
     left, right = seen_hand("left", (200, 240), 80), seen_hand("right", (440, 240), 80)
     over = seen_hand("right", (215, 245), 80)
     seen = FakePalms([reading_of(left), reading_of(right)]).seen
 
-    def chosen(first: Candidate, second: Candidate) -> int:
-        judge = Says([[0.9, 0.1], [0.1, 0.9]], [[0, 0.9], [0.1, 0]])
+    def chosen(first: Candidate, second: Candidate, probability: float) -> int:
+        judge = Says([[0.9, 0.1], [0.1, 0.9]], [[0, probability], [0, 0]])
         return len(choose_hands(judge, [first, second], [], seen, SIZE))  # type: ignore[arg-type]
 
     known, beside, hidden = candidate(left, -3.0), candidate(right, 3.0), candidate(over, 3.0)
-    assert chosen(known, beside) == 2
-    assert chosen(known, replace(beside, plain=0.1)) == 1  # nothing hides it
-    assert chosen(known, replace(hidden, plain=0.1)) == 2
-    assert chosen(replace(known, plain=0.1), replace(hidden, plain=0.1)) == 0  # one of the two must be seen
+    assert chosen(known, beside, 0.55) == 2
+    for unseen in (replace(beside, plain=0.1), replace(hidden, plain=0.1)):
+        assert [chosen(known, unseen, probability) for probability in (0.6, 0.7)] == [1, 2]
+    neither = replace(known, plain=0.1), replace(hidden, plain=0.1)
+    assert [chosen(*neither, probability) for probability in (0.7, 0.85)] == [0, 2]
