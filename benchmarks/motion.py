@@ -28,7 +28,8 @@ from im2hands.motion.simulated import Clip, Noise, simulate
 from im2hands.motion.smoothing import OneEuro
 from im2hands.motion.solve import solve
 from im2hands.motion.tracks import OBSERVED, RawTake, judge
-from im2hands.reconstruction import HandMesh, load_reconstructor
+from im2hands.reconstruction import HandMesh
+from im2hands.reconstructors import load_reconstructor
 from im2hands.take import FrameRecord, Take
 from im2hands.template.figures import distances, self_intersections
 from im2hands.template.files import handed

@@ -28,7 +28,7 @@ def main() -> None:
     from im2hands.keypoint_refiner import load_keypoint_refiner
     from im2hands.keypoints import DEFAULT_PALM_M, lift, make_provider
     from im2hands.pictures import PICTURE_SUFFIXES, PictureInfo, read_picture
-    from im2hands.reconstruction import load_reconstructor
+    from im2hands.reconstructors import load_reconstructor
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)

@@ -39,7 +39,7 @@ def main() -> None:
     from im2hands.frames import Frame
     from im2hands.keypoints import DEFAULT_PALM_M, lift, make_provider
     from im2hands.pictures import PictureInfo, read_picture
-    from im2hands.reconstruction import load_reconstructor
+    from im2hands.reconstructors import load_reconstructor
     from im2hands.selftest import bundled_photo
     from im2hands.surface import extract_surfaces
 

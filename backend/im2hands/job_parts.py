@@ -93,7 +93,7 @@ class JobParts:
         """The networks, loaded and on their device."""
         import torch
 
-        from .reconstruction import load_reconstructor
+        from .reconstructors import load_reconstructor
 
         return load_reconstructor(
             options.weights, device=torch.device(device_name), voxel_m=options.voxel_mm / 1000, stage=options.stage

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from .bones import BONE_NAMES, Bones, bones_from_keypoints
-from .errors import FrameError, InputError, WeightsError
+from .errors import FrameError, InputError
 from .fields import PartField
 from .frames import Frame
 from .hands import Camera, HandKeypoints, Side, TwoHands
 from .networks.part_decoder import PartDecoder
 from .reach import Reach
 from .surface import Surface, extract_surfaces
-from .weights import require_weights, weights_folder
-from .weights.part_occupancy import FILE as PART_OCCUPANCY_FILE
-from .weights.part_occupancy import NAME as PART_OCCUPANCY
-from .weights.part_occupancy import load_part_occupancy
-
-if TYPE_CHECKING:
-    from .published_reconstruction import PublishedReconstructor
 
 VOXEL_LIMITS = (0.0004, 0.01)
 """Smallest and largest lattice spacing, metres."""
@@ -135,47 +127,3 @@ class Reconstructor:
         return {
             side: hand_mesh(surface, bones, k) for k, (side, surface) in enumerate(zip(sides, surfaces, strict=True))
         }
-
-
-def load_reconstructor(
-    weights: str | Path = "bundled", *, device: torch.device, voxel_m: float, stage: str | None = None
-) -> Reconstructor | PublishedReconstructor:
-    """A reconstructor from a weights folder.
-
-    Part occupancy, which sees keypoints only, is by far the fastest. It also makes the frames whose hands the other
-    networks cannot see.
-
-    Args:
-        weights: "bundled" or a folder. device: where to run. voxel_m: lattice spacing, metres.
-        stage: "keypoints" for part occupancy, "initial", "refined", or None for the best that the weights allow.
-
-    Raises:
-        WeightsError: weights that are missing, damaged, or lack the stage asked for. InputError: a voxel that is not
-        possible.
-    """
-    from .published_reconstruction import load_published_reconstructor
-
-    def from_keypoints() -> Reconstructor:
-        info = require_weights(PART_OCCUPANCY, weights)
-        decoder, reach = load_part_occupancy(info.path)
-        provenance = {"weights": {info.name: info.sha256}, "stage": "initial"}
-        return Reconstructor(decoder, reach, device=device, voxel_m=voxel_m, provenance=provenance)
-
-    own = from_keypoints() if (weights_folder(weights) / PART_OCCUPANCY_FILE).exists() else None
-    if own is not None and stage == "keypoints":
-        return own
-    seeing = load_published_reconstructor(weights, device=device, voxel_m=voxel_m, stage=stage, fallback=own)
-    if seeing is not None:
-        if own is not None:
-            seeing.provenance["weights"].update(own.provenance["weights"])
-        return seeing
-    if stage == "keypoints":
-        raise WeightsError(
-            f'The weights "{weights}" hold no network that needs no picture.',
-            "Leave --stage out, or give --weights that have it.",
-        )
-    if stage == "refined":
-        raise WeightsError(
-            f'The weights "{weights}" hold no refinement network.', "Leave --stage out, or give --weights that have it."
-        )
-    return own or from_keypoints()

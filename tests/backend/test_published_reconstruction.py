@@ -25,7 +25,8 @@ from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.networks.refinement_decoder import FoldedHands
 from im2hands.published_fields import ANCHORS, even_points
 from im2hands.published_reconstruction import PublishedReconstructor
-from im2hands.reconstruction import HandMesh, Reconstructor, load_reconstructor
+from im2hands.reconstruction import HandMesh, Reconstructor
+from im2hands.reconstructors import load_reconstructor
 from im2hands.weights import bench as bench_weights
 from scipy.spatial import cKDTree
 

@@ -11,7 +11,7 @@ from im2hands.closed_mesh import single_component
 from im2hands.datasets.part_occupancy import jitter_keypoints, posed_hands, signed_distance
 from im2hands.errors import FrameError
 from im2hands.fields import PartField
-from im2hands.reconstruction import load_reconstructor
+from im2hands.reconstructors import load_reconstructor
 from im2hands.surface import extract_surfaces
 
 

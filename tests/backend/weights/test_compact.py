@@ -17,7 +17,7 @@ from im2hands.hands import Camera, HandKeypoints, Side, TwoHands
 from im2hands.networks.configuration import COMPACT, compact
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.refined_occupancy import RefinedOccupancy
-from im2hands.reconstruction import load_reconstructor
+from im2hands.reconstructors import load_reconstructor
 from im2hands.weights import list_weights
 from im2hands.weights.compact import (
     NETWORKS,
