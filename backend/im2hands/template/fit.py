@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 from ..hands import SIDES, Side
 from .neighbours import neighbour_mean
-from .surface_target import SurfaceTarget, dots, face_normals, vertex_normals
+from .surface_target import SurfaceTarget, corner_sums, dots, face_normals, vertex_normals
 from .topology import Topology
 from .untangle import Untangler
 
@@ -59,11 +58,8 @@ class Fitter:
         self._lid = topology.lid
         self._rim = topology.rim
         self._mean = neighbour_mean(topology)
-        self._untangler = Untangler(topology, rest, self._mean)
-
-        ones = np.ones(3 * len(self._triangles))
-        corners = np.tile(np.arange(len(self._triangles)), 3)
-        self._to_vertices = sparse.csr_matrix((ones, (self._triangles.T.ravel(), corners)))
+        self._sums = corner_sums(self._triangles, len(rest))
+        self._untangler = Untangler(topology, rest, self._mean, self._sums)
         self._least = np.minimum(_UPRIGHT, self._uprightness(rest) - 0.3)
         # The edge of the lid is meant to be sharp.
         self._least[np.isin(self._triangles, np.concatenate([topology.rim, topology.lid])).any(axis=1)] = -2.0
@@ -73,12 +69,12 @@ class Fitter:
         moved = np.zeros_like(start)
         seen = np.zeros(len(start), dtype=bool)
         for reach, farthest in _PASSES:
-            normals = vertex_normals(start + moved, self._triangles)
+            normals = vertex_normals(start + moved, self._triangles, self._sums)
             step, seen = self._step(start + moved, normals, target.near, farthest)
             moved = self._spread(moved + step, seen, reach)
             moved = moved + self._even_out(moved, normals)
         for farthest in _LAST:
-            normals = vertex_normals(start + moved, self._triangles)
+            normals = vertex_normals(start + moved, self._triangles, self._sums)
             step, seen = self._step(start + moved, normals, target.closest, farthest)
             moved = moved + self._filled(step, seen)
             moved = self.unfolded(start + moved) - start
@@ -104,10 +100,11 @@ class Fitter:
     def _spread(self, moved: np.ndarray, seen: np.ndarray, reach: int) -> np.ndarray:
         """Displacements smoothed over ``reach`` edges; vertices that saw nothing take their neighbours' mean."""
         trust = np.where(seen, 1.0, 0.02)[:, None]
-        smooth, known = moved * trust, trust
+        smooth = np.concatenate([moved * trust, trust], axis=1)
         for _ in range(reach):
-            smooth, known = self._mean @ smooth, self._mean @ known
-        return smooth / known
+            smooth = self._mean @ smooth
+        found: np.ndarray = smooth[:, :3] / smooth[:, 3:]
+        return found
 
     def _filled(self, step: np.ndarray, seen: np.ndarray) -> np.ndarray:
         """The step, with a mean of their neighbours' where nothing was seen."""
@@ -127,7 +124,7 @@ class Fitter:
     def _uprightness(self, vertices: np.ndarray) -> np.ndarray:
         """(F',) cosines between the triangles' normals and the smoothed normals around them."""
         normals = face_normals(vertices, self._triangles)
-        around = self._to_vertices @ normals
+        around = self._sums @ normals
         for _ in range(_NORMAL_REACH):
             around = self._mean @ around
         first, second, third = self._triangles.T

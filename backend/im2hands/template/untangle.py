@@ -38,11 +38,12 @@ class Untangler:
 
     Args:
         rest: (T, 3) metres, fingers apart: tells what belongs together. mean: (T, T) means of vertices and neighbours.
+        sums: (T, F') sums over the triangles around vertices.
     """
 
-    def __init__(self, topology: Topology, rest: np.ndarray, mean: sparse.csr_matrix) -> None:
+    def __init__(self, topology: Topology, rest: np.ndarray, mean: sparse.csr_matrix, sums: sparse.csr_matrix) -> None:
         self._triangles = topology.triangles
-        self._rest, self._mean = rest, mean
+        self._rest, self._mean, self._sums = rest, mean, sums
         self._lid = topology.lid
         density = len(rest) / _USUAL
         self._beside = max(1, round(_BESIDE * density**0.5))
@@ -75,7 +76,9 @@ class Untangler:
 
     def _touching(self, vertices: np.ndarray) -> np.ndarray:
         """(T,) in [0, 1]: how near another skin is to each vertex."""
-        pairs = self._facing(self._close_pairs(vertices, _NEARBY), vertex_normals(vertices, self._triangles))
+        pairs = self._facing(
+            self._close_pairs(vertices, _NEARBY), vertex_normals(vertices, self._triangles, self._sums)
+        )
         away = vertices[pairs[:, 0]] - vertices[pairs[:, 1]]
         apart = np.sqrt(dots(away, away))
         near = np.clip((_NEARBY - apart) / (_NEARBY - _TOUCHING), 0, 1)
@@ -98,7 +101,7 @@ class Untangler:
     def _pushed_out(self, vertices: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Vertices moved out of the skins they are behind; those of ``rows`` may be near one."""
         for number in range(_ROUNDS):
-            normals = vertex_normals(vertices, self._triangles)
+            normals = vertex_normals(vertices, self._triangles, self._sums)
             if number % _LOOK_EVERY == 0:
                 around = self._close_pairs(vertices, _NEAR + _MARGIN, rows)
             away = vertices[around[:, 0]] - vertices[around[:, 1]]
