@@ -19,7 +19,7 @@ from .topology import Topology
 _TOUCHING, _NEARBY = 0.003, 0.009  # metres between skins: what the fit moved is smoothed, is left as it is
 _LITTLE = 0.5  # of smoothing that is too little for triangles that are still cut
 _BESIDE = 2  # edges around them that are smoothed with them
-_SMOOTHINGS = 4
+_SMOOTHINGS = 6
 _USUAL = 6600  # vertices of templates that those two are for; both reach as many millimetres at other densities
 _TAKEN_BACK = 0.2  # of what the fit moved where skins touch
 _ROUNDS = 12
@@ -28,7 +28,7 @@ _LOOK_EVERY, _MARGIN = 4, 0.002  # rounds, metres: which vertices are near is lo
 _APART = 0.012  # metres between vertices at rest that do not belong to one crease
 _FACING = -0.2  # largest cosine between the normals of skins that meet
 _BLUR = 0.002  # metres; how fast vertices of the other skin count less than the nearest one of it, with their distance
-_GAP = 0.0001  # metres left between them
+_GAP = 0.0005  # metres left between them
 _SHARE = 0.3  # of the way out in a round, as the other skin moves as well
 _SPREAD = 2  # edges
 
