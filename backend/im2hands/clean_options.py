@@ -7,7 +7,7 @@ from typing import Any
 
 from .errors import InputError
 
-VERSION = 5
+VERSION = 6
 """Of what the phase computes; a take cleaned by another version is cleaned anew."""
 
 DENSITIES = (0, 1, 2)
