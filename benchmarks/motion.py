@@ -31,6 +31,7 @@ from im2hands.motion.simulated import Clip, Noise, simulate
 from im2hands.motion.smoothing import OneEuro
 from im2hands.motion.solve import solve
 from im2hands.motion.tracks import OBSERVED, RawTake, judge
+from im2hands.normals import vertex_normals
 from im2hands.reconstruction import HandMesh
 from im2hands.reconstructors import load_reconstructor
 from im2hands.take import FrameRecord, Take
@@ -39,7 +40,7 @@ from im2hands.template.files import handed
 from im2hands.template.fit import Fitter
 from im2hands.template.rest import Rest, measure, rest_hand
 from im2hands.template.rig import forward, pose_from_keypoints, skin, stretched_matrices
-from im2hands.template.surface_target import SurfaceTarget, vertex_normals
+from im2hands.template.surface_target import SurfaceTarget
 from im2hands.template.topology import Topology, load_topology
 
 

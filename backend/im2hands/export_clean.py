@@ -12,7 +12,7 @@ from .export_hands import CAMERA_TO_Y_UP, OBJECT_NAMES
 from .glb import GlbBuilder
 from .hands import SIDES, Side
 from .motion.quaternions import continuous, to_matrices, to_quaternions
-from .template.surface_target import vertex_normals
+from .normals import vertex_normals
 
 
 def clean_glb(clean: CleanTake, indices: list[int], camera: dict[str, Any]) -> bytes:

@@ -18,10 +18,11 @@ from im2hands.hands import SIDES, Side
 from im2hands.motion.figures import jitter
 from im2hands.motion.quaternions import to_matrices
 from im2hands.motion.simulated import Clip, Noise
+from im2hands.normals import vertex_normals
 from im2hands.sequences import is_sequence
 from im2hands.take import FrameRecord, Take
 from im2hands.template.rig import skin
-from im2hands.template.surface_target import SurfaceTarget, vertex_normals
+from im2hands.template.surface_target import SurfaceTarget
 from simulated_takes import header, simulate, write_take
 
 COARSE = CleanOptions(template_density=0)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..hands import SIDES, Side
+from ..normals import corner_sums, dots, face_normals, vertex_normals
 from .neighbours import neighbour_mean
-from .surface_target import SurfaceTarget, corner_sums, dots, face_normals, vertex_normals
+from .surface_target import SurfaceTarget
 from .topology import Topology
 from .untangle import Untangler
 

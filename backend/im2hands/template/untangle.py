@@ -12,8 +12,8 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from ..normals import dots, vertex_normals
 from .cuts import cut_triangles
-from .surface_target import dots, vertex_normals
 from .topology import Topology
 
 _TOUCHING, _NEARBY = 0.003, 0.009  # metres between skins: what the fit moved is smoothed, is left as it is

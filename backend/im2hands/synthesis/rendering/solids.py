@@ -7,7 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from .hand_mesh import cross, grid_faces
+from ...normals import cross
+from .hand_mesh import grid_faces
 from .look import Cloth, Vector
 
 # position 3, normal 3, texture coordinates 2, colour 3, material 4 (gloss, metal, pattern, its strength), label 1
