@@ -1,0 +1,122 @@
+"""Arrays of two bundled photos and ten frames of the bundled clip, as hashes: what must not change when code moves.
+
+``python tests/backend/kept_results.py`` records them anew, for a change that is meant to alter results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+PHOTOS = [ROOT / "backend" / "im2hands" / "assets" / "photos" / f"hands_00{number}.jpg" for number in (1, 2)]
+CLIP = ROOT / "demo" / "clip" / "hands_clip.avi"
+CLIP_OPTIONS = ["--camera", str(ROOT / "demo" / "clip" / "hands_clip_camera.json"), "--frames", "21-30"]
+BUNDLED = ROOT / "backend" / "im2hands" / "weights" / "bundled"
+KEPT = Path(__file__).with_name("kept_results.json")
+
+_NOT_ARRAYS_OF_THE_RESULT = ("key",)
+
+
+def reconstruct(folder: Path) -> dict[str, Path]:
+    """Both takes, made with the default options by the command line.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the takes are written.
+
+    Returns
+    -------
+    dict of str to Path
+        The take's folder by name, ``photos`` and ``clip``.
+
+    Raises
+    ------
+    RuntimeError
+        A job did not end with exit code 0.
+    """
+    from im2hands.cli import main
+
+    takes = {"photos": folder / "photos", "clip": folder / "clip"}
+    photos = ["reconstruct", *map(str, PHOTOS), "-o", str(takes["photos"]), "--json"]
+    clip = ["reconstruct", str(CLIP), *CLIP_OPTIONS, "-o", str(takes["clip"]), "--json"]
+    for arguments in (photos, clip):
+        code = main(arguments)
+        if code:
+            raise RuntimeError(f"im2hands {' '.join(arguments)} ended with {code}")
+    return takes
+
+
+def described(take: Path) -> dict[str, dict[str, Any]]:
+    """Every array of a take: its hash, and what can be compared on another processor.
+
+    Parameters
+    ----------
+    take : Path
+        Folder of the take.
+
+    Returns
+    -------
+    dict of str to dict
+        By ``file/array``: ``sha256`` of the bytes, ``shape``, ``dtype``, and of numbers ``mean`` and ``spread``.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(take.rglob("*.npz")):
+        if "cache" in path.relative_to(take).parts:
+            continue
+        with np.load(path) as data:
+            for name in sorted(set(data.files) - set(_NOT_ARRAYS_OF_THE_RESULT)):
+                array = np.ascontiguousarray(data[name])
+                entry: dict[str, Any] = {
+                    "sha256": hashlib.sha256(array.tobytes()).hexdigest(),
+                    "shape": list(array.shape),
+                    "dtype": str(array.dtype),
+                }
+                if array.dtype.kind == "f":
+                    entry["mean"] = float(np.nanmean(array.astype(np.float64)))
+                    entry["spread"] = float(np.nanstd(array.astype(np.float64)))
+                found[f"{path.relative_to(take).as_posix()}/{name}"] = entry
+    return found
+
+
+def machine() -> dict[str, str]:
+    """What decides how sums are rounded: the libraries' versions and the processor's abilities."""
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8").split("\n\n")[0]
+    except OSError:
+        text = platform.processor()
+    wanted = ("vendor_id", "cpu family", "model\t", "flags")
+    processor = "\n".join(line for line in text.splitlines() if line.startswith(wanted)) or text
+    return {
+        "processor": hashlib.sha256(processor.encode()).hexdigest()[:16],
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version().rpartition(".")[0],
+    }
+
+
+def weights() -> dict[str, str]:
+    """The sha256 of every bundled weights file, by name."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(BUNDLED.glob("*.safetensors"))}
+
+
+def record() -> dict[str, Any]:
+    """Reconstruct and describe everything, as :data:`KEPT` holds it."""
+    with tempfile.TemporaryDirectory() as folder:
+        takes = {name: described(take) for name, take in reconstruct(Path(folder)).items()}
+    return {"machine": machine(), "weights": weights(), "takes": takes}
+
+
+if __name__ == "__main__":
+    KEPT.write_text(json.dumps(record(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    sys.stderr.write(f"recorded {KEPT}\n")
