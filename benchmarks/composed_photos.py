@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from im2hands.cli import NO_NETWORK, PROCESS_DEFAULTS
+from im2hands.app.cli.main import NO_NETWORK, PROCESS_DEFAULTS
 
 if TYPE_CHECKING:
     import numpy as np
-    from im2hands.hands import Side
+    from im2hands.core.hands import Side
     from im2hands.keypoints import HandDetection
 
 PALM_PIXELS = 110.0
@@ -56,10 +56,10 @@ def cut_hands(folder: Path) -> list[Cut]:
     """The hands of a folder's photos that show one hand, large enough."""
     import cv2
     import numpy as np
-    from im2hands.frames import Frame
-    from im2hands.keypoints.mediapipe_provider import MediaPipeProvider
-    from im2hands.keypoints.sides import palm_length
-    from im2hands.pictures import PICTURE_SUFFIXES, read_picture
+    from im2hands.keypoints.choosing.sides import palm_length
+    from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
+    from im2hands.media.images import PICTURE_SUFFIXES, read_picture
+    from im2hands.media.source import Frame
 
     tasks = MediaPipeProvider(video=False)
     made = []
@@ -107,7 +107,7 @@ def compose(cuts: list[Cut], count: int, seed: int) -> Iterator[tuple[np.ndarray
     """Pictures of two hands, and the keypoints (21, 2) of each."""
     import cv2
     import numpy as np
-    from im2hands.keypoints.sides import palm_centre
+    from im2hands.keypoints.choosing.sides import palm_centre
 
     rng = np.random.default_rng(seed)
     done = 0
@@ -141,7 +141,7 @@ def compose(cuts: list[Cut], count: int, seed: int) -> Iterator[tuple[np.ndarray
 def judge(hands: list[HandDetection], truth: dict[Side, np.ndarray]) -> tuple[bool, bool, int, int]:
     """Whether both were found, and with the right sides; how many hands were found, and how many are wrong."""
     import numpy as np
-    from im2hands.keypoints.sides import palm_length
+    from im2hands.keypoints.choosing.sides import palm_length
 
     far = {
         (k, side): float(np.linalg.norm(hand.pixels - true, axis=1).mean() / palm_length(true))
@@ -160,8 +160,8 @@ def main() -> None:
     """Compose and measure."""
     os.environ.update({**PROCESS_DEFAULTS, **NO_NETWORK})  # as the program does; before PyTorch is loaded
     import cv2
-    from im2hands.frames import Frame
     from im2hands.keypoints import make_provider
+    from im2hands.media.source import Frame
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     home = Path(__file__).resolve().parent.parent / "demo" / "fingerpose"

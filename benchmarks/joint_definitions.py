@@ -3,7 +3,7 @@
 SET is a folder of rendered scenes (``im2hands synthesize --kind crop``). Only hands that hide nothing of each other
 and that the landmark network sees well are measured. Prints, for each keypoint, the median way from the true joint to
 MediaPipe's, along the bone that leads to it (the wrist: from the middle knuckle) and across, in palm lengths, over
-bones that are seen lengthwise. ``im2hands.keypoints.joint_definitions.ALONG`` is the first column, turned round.
+bones that are seen lengthwise. ``im2hands.keypoints.placing.joint_definitions.ALONG`` is the first column, turned round.
 
 With ``--errors`` it lifts every hand that is read within half a palm, with its true side and palm length, once as it
 is and once brought to the bundled hand's joints, and prints how far the keypoints lie from the truth.
@@ -29,12 +29,12 @@ LENGTHWISE = 0.75
 def main() -> None:
     """Measure and print."""
     import numpy as np
-    from im2hands.datasets.scenes import SceneSet
-    from im2hands.evaluation.keypoints import camera_of, palm_pixels
-    from im2hands.hands import MIDDLE_MCP, WRIST
-    from im2hands.keypoints.joint_definitions import ALONG
-    from im2hands.keypoints.landmark_network import LandmarkNetwork
-    from im2hands.keypoints.second_look import look_again
+    from im2hands.core.hands import MIDDLE_MCP, WRIST
+    from im2hands.keypoints.placing.joint_definitions import ALONG
+    from im2hands.keypoints.reading.consensus import look_again
+    from im2hands.keypoints.reading.network import LandmarkNetwork
+    from im2hands.lab.datasets.scenes import SceneSet
+    from im2hands.lab.evaluation.keypoints import camera_of, palm_pixels
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", type=Path, nargs="+")
@@ -86,12 +86,12 @@ def print_errors(sets: list[Path], most: int) -> None:
     from dataclasses import replace
 
     import numpy as np
-    from im2hands.datasets.scenes import SceneSet
-    from im2hands.evaluation.keypoints import camera_of, palm_pixels
-    from im2hands.hands import MIDDLE_MCP, SIDES, WRIST
+    from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
     from im2hands.keypoints import lift
-    from im2hands.keypoints.landmark_network import LandmarkNetwork
-    from im2hands.keypoints.second_look import look_again
+    from im2hands.keypoints.reading.consensus import look_again
+    from im2hands.keypoints.reading.network import LandmarkNetwork
+    from im2hands.lab.datasets.scenes import SceneSet
+    from im2hands.lab.evaluation.keypoints import camera_of, palm_pixels
 
     network = LandmarkNetwork()
     errors: dict[str, list[tuple[float, float]]] = {"file": [], "mediapipe": []}

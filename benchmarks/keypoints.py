@@ -14,11 +14,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from im2hands.errors import Im2HandsError
-from im2hands.frames import Frame, Source, open_source
-from im2hands.hands import KEYPOINT_COUNT, KEYPOINT_PARENTS, Camera
+from im2hands.core.errors import Im2HandsError
+from im2hands.core.hands import KEYPOINT_COUNT, KEYPOINT_PARENTS, Camera
+from im2hands.job.options import PROVIDERS
 from im2hands.keypoints import HandBoxes, HandDetection, lift, make_provider
-from im2hands.options import PROVIDERS
+from im2hands.media.source import Frame, Source, open_source
 
 FIELD_OF_VIEW = 50.0
 COLOURS = {"left": (70, 90, 255), "right": (60, 220, 60)}

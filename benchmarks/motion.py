@@ -3,7 +3,7 @@
     python benchmarks/motion.py [--frames 150] [--hands 12] [--held-out SET] [--long 2000] [--json]
 
 Clips are made of the bundled hand's poses, moved smoothly and seen with the noise of keypoint networks (see
-``im2hands.motion.simulated``). Surfaces are those of the bundled network, made from true keypoints; SET
+``im2hands.lab.simulated_clips``). Surfaces are those of the bundled network, made from true keypoints; SET
 is a set of rendered scenes (``im2hands synthesize``).
 """
 
@@ -20,28 +20,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from im2hands.clean_options import CleanOptions
-from im2hands.clean_phase import CleanPhase
-from im2hands.clean_take import CleanTake
-from im2hands.datasets.scenes import SceneSet
-from im2hands.evaluation.keypoints import camera_of
-from im2hands.hands import SIDES, HandKeypoints, Side, TwoHands
-from im2hands.motion.figures import error, jitter, lag, peak_kept
-from im2hands.motion.simulated import Clip, Noise, simulate
-from im2hands.motion.smoothing import OneEuro
-from im2hands.motion.solve import solve
-from im2hands.motion.tracks import OBSERVED, RawTake, judge
-from im2hands.normals import vertex_normals
-from im2hands.reconstruction import HandMesh
-from im2hands.reconstructors import load_reconstructor
-from im2hands.take import FrameRecord, Take
-from im2hands.template.figures import distances, self_intersections
-from im2hands.template.files import handed
-from im2hands.template.fit import Fitter
-from im2hands.template.rest import Rest, measure, rest_hand
-from im2hands.template.rig import forward, pose_from_keypoints, skin, stretched_matrices
-from im2hands.template.surface_target import SurfaceTarget
-from im2hands.template.topology import Topology, load_topology
+from im2hands.animation.clean_options import CleanOptions
+from im2hands.animation.cleaned_take import CleanTake
+from im2hands.animation.motion.smoothing import OneEuro
+from im2hands.animation.motion.solve import solve
+from im2hands.animation.motion.tracks import OBSERVED, RawTake, judge
+from im2hands.animation.template.files import handed
+from im2hands.animation.template.fit import Fitter
+from im2hands.animation.template.rest import Rest, measure, rest_hand
+from im2hands.animation.template.rig import forward, pose_from_keypoints, skin, stretched_matrices
+from im2hands.animation.template.surface_target import SurfaceTarget
+from im2hands.animation.template.topology import Topology, load_topology
+from im2hands.core.hands import SIDES, HandKeypoints, Side, TwoHands
+from im2hands.geometry.normals import vertex_normals
+from im2hands.job.clean_phase import CleanPhase
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.evaluation.keypoints import camera_of
+from im2hands.lab.motion_figures import error, jitter, lag, peak_kept
+from im2hands.lab.simulated_clips import Clip, Noise, simulate
+from im2hands.lab.template_figures import distances, self_intersections
+from im2hands.surfaces.from_keypoints import HandMesh
+from im2hands.surfaces.load import load_reconstructor
+from im2hands.take.take import FrameRecord, Take
 
 
 def motion_figures(clip: Clip, gestures: list[tuple[int, int]]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """The published networks on one two-hand frame, stage by stage: ``python benchmarks/reconstruction.py --published``.
 
-The weights are made on the spot (``im2hands.weights.bench``): networks of the published sizes with our own part
+The weights are made on the spot (``im2hands.lab.bench_weights``): networks of the published sizes with our own part
 decoders and a refinement head that follows the initial occupancy and what the query reads from the anchors, so that
 rounding shows. Memory is measured in a process of its own.
 """
@@ -27,7 +27,7 @@ SCENE = "touching"
 def run(arguments: argparse.Namespace) -> None:
     """Measure and print."""
     import torch
-    from im2hands.devices import choose_device, usable_cores
+    from im2hands.core.devices import choose_device, usable_cores
 
     device = choose_device(arguments.device)
     if arguments.memory_only:
@@ -71,8 +71,8 @@ class _Work:
     """One frame again and again."""
 
     def __init__(self, device: Any, precision: str = "fast", network: Any = None, dense: bool = False) -> None:
-        from im2hands.published_reconstruction import PublishedReconstructor
-        from im2hands.weights import bench
+        from im2hands.lab import bench_weights as bench
+        from im2hands.surfaces.from_picture import PublishedReconstructor
 
         self.device = device
         self.network = network or bench.refined(bias=0.8, attention=1.0)
@@ -84,9 +84,9 @@ class _Work:
     def frame(self, scene: str = SCENE) -> Any:
         """The meshes of a scene."""
         import numpy as np
-        from im2hands.evaluation.bench_scenes import scenes
-        from im2hands.frames import Frame
-        from im2hands.hands import Camera
+        from im2hands.core.hands import Camera
+        from im2hands.lab.evaluation.bench_scenes import scenes
+        from im2hands.media.source import Frame
 
         picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
         frame = Frame(1, 0.0, picture, scene)
@@ -202,8 +202,8 @@ def _memory_elsewhere(device: str) -> float | None:
 
 def _dense(network: Any, device: Any, only: str | None) -> dict[str, Any]:
     """Scenes (all, if not ``only`` one) beside the dense lattice of the same network in float32."""
-    from im2hands.evaluation.bench_scenes import scenes
-    from im2hands.evaluation.surface_agreement import agreement
+    from im2hands.lab.evaluation.bench_scenes import scenes
+    from im2hands.lab.evaluation.surface_agreement import agreement
 
     fast = _Work(device, network=network)
     dense = _Work(device, precision="exact", network=network, dense=True)

@@ -20,10 +20,10 @@ PUBLISHED_VOXEL_MM = 0.44 / 256 * 1000
 def run(arguments: argparse.Namespace) -> None:
     """Measure and print."""
     import torch
-    from im2hands.devices import choose_device, usable_cores
-    from im2hands.published_batch import BatchReconstructor
-    from im2hands.published_reconstruction import PublishedReconstructor
-    from im2hands.weights import bench
+    from im2hands.core.devices import choose_device, usable_cores
+    from im2hands.lab import bench_weights as bench
+    from im2hands.surfaces.batch.frames import BatchReconstructor
+    from im2hands.surfaces.from_picture import PublishedReconstructor
 
     device = choose_device(arguments.device)
     voxel_mm = arguments.voxel_mm or PUBLISHED_VOXEL_MM
@@ -72,9 +72,9 @@ def run(arguments: argparse.Namespace) -> None:
 def _jobs(count: int) -> list[Any]:
     """Frames: the benchmark's scenes in turn, each with a picture of its own."""
     import numpy as np
-    from im2hands.evaluation.bench_scenes import scenes
-    from im2hands.frames import Frame
-    from im2hands.hands import Camera
+    from im2hands.core.hands import Camera
+    from im2hands.lab.evaluation.bench_scenes import scenes
+    from im2hands.media.source import Frame
 
     names, camera = list(scenes().items()), Camera.from_fov(50, 640, 480)
     pictures = np.random.default_rng(0).integers(0, 255, (count, 480, 640, 3), dtype=np.uint8)

@@ -13,10 +13,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from im2hands.datasets.scenes import SceneSet
-from im2hands.hands import MIDDLE_MCP, WRIST
-from im2hands.keypoints.landmark_network import LandmarkNetwork
-from im2hands.training.reading_samples import PALM_M, HandsInPicture, hands_in_picture
+from im2hands.core.hands import MIDDLE_MCP, WRIST
+from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.training.reading_samples import PALM_M, HandsInPicture, hands_in_picture
 from im2hands.weights.reading_network import BUNDLED_FILE, load_reading_network
 
 SHIFT, SIZE, TURN = 0.06, 0.12, 0.25  # crop sizes, logarithm, radians

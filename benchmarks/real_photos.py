@@ -11,7 +11,7 @@ import os
 import time
 from pathlib import Path
 
-from im2hands.cli import PROCESS_DEFAULTS
+from im2hands.app.cli.main import PROCESS_DEFAULTS
 
 
 def main() -> None:
@@ -19,16 +19,16 @@ def main() -> None:
     os.environ.update(PROCESS_DEFAULTS)  # as the program does; before PyTorch is loaded
     import cv2
     import numpy as np
-    from im2hands.camera_choice import CameraChoice
-    from im2hands.devices import choose_device
-    from im2hands.errors import FrameError
-    from im2hands.evaluation.measures import Mesh
-    from im2hands.evaluation.overlay import draw_keypoints, draw_meshes, side_view, tile
-    from im2hands.frames import Frame
-    from im2hands.keypoint_refiner import load_keypoint_refiner
+    from im2hands.core.devices import choose_device
+    from im2hands.core.errors import FrameError
     from im2hands.keypoints import DEFAULT_PALM_M, lift, make_provider
-    from im2hands.pictures import PICTURE_SUFFIXES, PictureInfo, read_picture
-    from im2hands.reconstructors import load_reconstructor
+    from im2hands.lab.evaluation.measures import Mesh
+    from im2hands.lab.evaluation.overlay import draw_keypoints, draw_meshes, side_view, tile
+    from im2hands.media.camera_choice import CameraChoice
+    from im2hands.media.images import PICTURE_SUFFIXES, PictureInfo, read_picture
+    from im2hands.media.source import Frame
+    from im2hands.surfaces.keypoint_refiner import load_keypoint_refiner
+    from im2hands.surfaces.load import load_reconstructor
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)

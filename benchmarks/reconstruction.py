@@ -16,7 +16,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from im2hands.cli import PROCESS_DEFAULTS
+from im2hands.app.cli.main import PROCESS_DEFAULTS
 
 
 def best(work: Callable[[], object], repeat: int) -> tuple[float, float]:
@@ -34,14 +34,14 @@ def main() -> None:
     """Run the benchmark and print the table."""
     os.environ.update(PROCESS_DEFAULTS)  # as the program does; before PyTorch is loaded
     import torch
-    from im2hands.camera_choice import CameraChoice
-    from im2hands.devices import choose_device, usable_cores
-    from im2hands.frames import Frame
+    from im2hands.app.selftest import bundled_photo
+    from im2hands.core.devices import choose_device, usable_cores
     from im2hands.keypoints import DEFAULT_PALM_M, lift, make_provider
-    from im2hands.pictures import PictureInfo, read_picture
-    from im2hands.reconstructors import load_reconstructor
-    from im2hands.selftest import bundled_photo
-    from im2hands.surface import extract_surfaces
+    from im2hands.media.camera_choice import CameraChoice
+    from im2hands.media.images import PictureInfo, read_picture
+    from im2hands.media.source import Frame
+    from im2hands.surfaces.dense_lattice import extract_surfaces
+    from im2hands.surfaces.load import load_reconstructor
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photo", type=Path, help="a photo of two hands (default: one that ships)")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from im2hands.cli import PROCESS_DEFAULTS
+from im2hands.app.cli.main import PROCESS_DEFAULTS
 
 
 def main() -> None:
@@ -22,13 +22,13 @@ def main() -> None:
     os.environ.update(PROCESS_DEFAULTS)  # as the program does; before PyTorch is loaded
     import numpy as np
     import torch
-    from im2hands.devices import usable_cores
-    from im2hands.hands import SIDES, Camera
-    from im2hands.synthesis.hand_model import HandModel
-    from im2hands.synthesis.poses import random_rotations, random_shape
-    from im2hands.synthesis.rendering import Assets, Renderer, random_look
-    from im2hands.synthesis.rendering.camera_effects import apply_effects, compressed
-    from im2hands.synthesis.scene import build_hands
+    from im2hands.core.devices import usable_cores
+    from im2hands.core.hands import SIDES, Camera
+    from im2hands.geometry.hand_model import HandModel
+    from im2hands.lab.synthesis.poses import random_rotations, random_shape
+    from im2hands.lab.synthesis.rendering import Assets, Renderer, random_look
+    from im2hands.lab.synthesis.rendering.camera_effects import apply_effects, compressed
+    from im2hands.lab.synthesis.scene import build_hands
     from scipy.spatial.transform import Rotation
 
     parser = argparse.ArgumentParser(description=__doc__)

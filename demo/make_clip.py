@@ -16,19 +16,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from im2hands.hands import SIDES, Camera
-from im2hands.synthesis.clips import frame_start, smooth_path
-from im2hands.synthesis.closed_mesh import ClosedMesh
-from im2hands.synthesis.contact import measure_contact
-from im2hands.synthesis.generate import in_camera
-from im2hands.synthesis.hand_model import HandModel, HandShape
-from im2hands.synthesis.interaction import PosedPairs, PoseSolver
-from im2hands.synthesis.interaction_modes import Start
-from im2hands.synthesis.joint_angles import BEND, COUNT, finger_angle
-from im2hands.synthesis.pairs import Pair, PairMaker, pair_of
-from im2hands.synthesis.poses import mean_shape
-from im2hands.synthesis.rendering import Assets, Renderer, random_look
-from im2hands.synthesis.scene import hand_faces
+from im2hands.core.hands import SIDES, Camera
+from im2hands.geometry.hand_model import HandModel, HandShape
+from im2hands.geometry.signed_distance import ClosedMesh
+from im2hands.lab.synthesis.clips import frame_start, smooth_path
+from im2hands.lab.synthesis.contact import measure_contact
+from im2hands.lab.synthesis.generate import in_camera
+from im2hands.lab.synthesis.interaction import PosedPairs, PoseSolver
+from im2hands.lab.synthesis.interaction_modes import Start
+from im2hands.lab.synthesis.joint_angles import BEND, COUNT, finger_angle
+from im2hands.lab.synthesis.pairs import Pair, PairMaker, pair_of
+from im2hands.lab.synthesis.poses import mean_shape
+from im2hands.lab.synthesis.rendering import Assets, Renderer, random_look
+from im2hands.lab.synthesis.scene import hand_faces
 
 FOLDER = Path(__file__).resolve().parent / "clip"
 FRAMES = 60

@@ -12,9 +12,9 @@ from typing import Any
 
 import bpy
 
-from .backend.messages import Options
 from .errors import InputError
 from .preferences import backend_setting
+from .process.messages import Options
 from .reconstruction import Reconstruction, Result
 from .scene import clean, tree
 from .scene.clean import set_smoothing, smoothing

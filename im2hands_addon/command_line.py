@@ -14,11 +14,11 @@ from pathlib import Path
 import bpy
 
 from . import api
-from .backend import environment, task
 from .bone_maps import bundled_maps
 from .errors import AddonError, InputError
 from .locations import own_environment
 from .preferences import backend_setting
+from .process import environment, task
 from .reconstruction import Reconstruction
 from .scene import clean
 from .scene.rotation_modes import MODES

@@ -3,9 +3,9 @@
 import bpy
 
 from . import running
-from .backend import environment
 from .errors import BackendError
 from .locations import bundled_wheel, own_environment
+from .process import environment
 
 
 class Im2HandsPreferences(bpy.types.AddonPreferences):

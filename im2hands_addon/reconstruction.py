@@ -10,11 +10,11 @@ from typing import Any
 
 import bpy
 
-from .backend import environment
-from .backend.job import Job
-from .backend.messages import Options
 from .errors import AddonError, InputError, TakeError
 from .locations import absolute, default_take, own_environment
+from .process import environment
+from .process.job import Job
+from .process.messages import Options
 from .scene.importer import Surfaces, TakeImporter
 
 _IMPORT_EVERY_SECONDS = 0.5

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from .backend.task import Finding, Task, check_findings
 from .errors import AddonError, BackendError
+from .process.task import Finding, Task, check_findings
 from .reconstruction import Reconstruction
 
 _INTERVAL_SECONDS = 0.1

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from ..errors import InputError
-from ..take_reader import SIDES
+from ..take.reader import SIDES
 
 HAND = "hand"
 _FOLDER = Path(__file__).parent

@@ -3,10 +3,10 @@
 import bpy
 
 from .. import running
-from ..backend import environment, task
 from ..errors import BackendError
 from ..locations import own_environment
 from ..preferences import backend_setting
+from ..process import environment, task
 
 
 class Im2HandsCheckBackend(bpy.types.Operator):

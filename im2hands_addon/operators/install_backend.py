@@ -5,10 +5,10 @@ from pathlib import Path
 import bpy
 
 from .. import running
-from ..backend import environment, task
 from ..errors import BackendError
 from ..locations import bundled_constraints, bundled_wheel, own_environment
 from ..preferences import preferences
+from ..process import environment, task
 
 
 class Im2HandsInstallBackend(bpy.types.Operator):

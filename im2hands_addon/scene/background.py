@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import bpy
 
-from ..take_reader import Intrinsics
+from ..take.reader import Intrinsics
 from . import animation
 from .shots import Shot
 

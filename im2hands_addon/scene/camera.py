@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import bpy
 import numpy as np
 
-from ..take_reader import Intrinsics
+from ..take.reader import Intrinsics
 from . import animation
 
 SENSOR_WIDTH_MM = 36.0

@@ -9,9 +9,9 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from .. import quaternions
-from ..motion_reader import DOUBTFUL, FILLED, MISSING, OBSERVED, STATUS_NAMES, HandMotion, Layer, Motion, Template
-from ..take_reader import SIDES
+from ..take import quaternions
+from ..take.motion import DOUBTFUL, FILLED, MISSING, OBSERVED, STATUS_NAMES, HandMotion, Layer, Motion, Template
+from ..take.reader import SIDES
 from . import animation, tree
 from .hand_mesh import Correctives, build_hand_mesh, write_weights
 from .ownership import ROLE, SIDE, remove_objects, require_local, role_of

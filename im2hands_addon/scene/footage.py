@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ..errors import InputError
-from ..take_reader import Take
+from ..take.reader import Take
 from . import background, footage_cards, tree
 from .ownership import require_local, role_of
 from .shots import load_shots

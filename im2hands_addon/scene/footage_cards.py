@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import bpy
 import numpy as np
 
-from ..take_reader import Intrinsics
+from ..take.reader import Intrinsics
 from . import animation, tree
 from .camera import to_blender
 from .ownership import FRAME, mark, remove_objects, role_of

@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 
 from ..errors import TakeError
-from ..motion_reader import HandMotion, Template
+from ..take.motion import HandMotion, Template
 from . import animation
 from .materials import hand_material
 from .meshes import SIDE_LETTER

@@ -14,8 +14,8 @@ import bpy
 import numpy as np
 
 from ..errors import TakeError
-from ..motion_reader import Motion, Template, read_animation
-from ..take_reader import SIDES, Take, read_take
+from ..take.motion import Motion, Template, read_animation
+from ..take.reader import SIDES, Take, read_take
 from . import camera, clean, footage, keypoints, markers, meshes, tree
 from .context import a_window
 from .ownership import FRAME, SIDE, remove_objects, role_of

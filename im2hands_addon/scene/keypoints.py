@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import bpy
 import numpy as np
 
-from ..take_reader import KEYPOINT_NAMES
+from ..take.reader import KEYPOINT_NAMES
 from . import animation
 from .camera import to_blender
 from .meshes import SIDE_LETTER

@@ -8,7 +8,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from ..take_reader import Hand
+from ..take.reader import Hand
 from . import animation
 from .camera import to_blender
 from .materials import hand_material

@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 
 from ..errors import InputError
-from ..photo_orientation import Turn
+from ..take.photo_orientation import Turn
 
 
 def load_picture(path: str | Path, turn: Turn | None = None) -> np.ndarray:

@@ -13,8 +13,8 @@ import bpy
 import numpy as np
 
 from ..errors import InputError
-from ..photo_orientation import read_turn
-from ..take_reader import read_take
+from ..take.photo_orientation import read_turn
+from ..take.reader import read_take
 from . import tree
 from .ownership import TAKE, role_of
 from .picture import at_frame, fit, load_clip_frame, load_picture, render_still, save_picture

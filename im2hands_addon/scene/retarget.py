@@ -14,9 +14,9 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from .. import quaternions
 from ..bone_maps import HAND, find_map
 from ..errors import InputError
+from ..take import quaternions
 from . import animation, clean, sampling
 from .context import a_window
 from .meshes import SIDE_LETTER

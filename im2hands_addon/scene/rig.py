@@ -9,8 +9,8 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
-from .. import quaternions
-from ..motion_reader import Layer, RestHand, Template
+from ..take import quaternions
+from ..take.motion import Layer, RestHand, Template
 from . import animation
 from .camera import to_blender
 from .meshes import SIDE_LETTER

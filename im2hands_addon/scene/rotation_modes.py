@@ -8,8 +8,8 @@ import bpy
 import numpy as np
 from mathutils import Euler, Quaternion
 
-from .. import quaternions
 from ..errors import InputError
+from ..take import quaternions
 from . import animation, clean
 from .ownership import require_local
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import bpy
 import numpy as np
 
-from .. import quaternions
+from ..take import quaternions
 
 
 @dataclass(frozen=True)

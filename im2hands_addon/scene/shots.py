@@ -9,8 +9,8 @@ from pathlib import Path
 
 import bpy
 
-from ..photo_orientation import Turn, read_turn
-from ..take_reader import Intrinsics, Take
+from ..take.photo_orientation import Turn, read_turn
+from ..take.reader import Intrinsics, Take
 from .camera import pixel_aspect
 
 _NUMBERED = re.compile(r"^(.*?)(\d+)(\D*)$")

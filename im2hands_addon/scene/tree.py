@@ -16,7 +16,7 @@ import json
 import bpy
 
 from ..errors import InputError
-from ..take_reader import Take
+from ..take.reader import Take
 from . import camera
 from .ownership import ROLE, TAKE, mark, role_of, take_key
 

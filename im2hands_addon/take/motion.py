@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import TakeError
-from .take_reader import KEYPOINT_COUNT, SIDES, Take
+from ..errors import TakeError
+from .reader import KEYPOINT_COUNT, SIDES, Take
 
 TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import TakeError
+from ..errors import TakeError
 
 FORMAT = "im2hands-take"
 VERSION = 1

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from fakes import FakeParts, keypoint_rows, picture, write_picture
-from im2hands.job import ReconstructJob, ReconstructOptions
-from im2hands.messages import Event, Finished
+from im2hands.job.events import Event, Finished
+from im2hands.job.reconstruct import ReconstructJob, ReconstructOptions
 
 
 @pytest.fixture(autouse=True)

@@ -15,14 +15,14 @@ from typing import Any
 import cv2
 import numpy as np
 import trimesh
-from im2hands.errors import FrameError
-from im2hands.frames import Frame
-from im2hands.hands import Camera, HandKeypoints, Side, TwoHands
-from im2hands.job_parts import JobParts, ProviderNeeds
-from im2hands.keypoints.provider import HandDetection
-from im2hands.options import ReconstructOptions
-from im2hands.reconstruction import HandMesh
-from im2hands.server import Server
+from im2hands.app.server import Server
+from im2hands.core.errors import FrameError
+from im2hands.core.hands import Camera, HandKeypoints, Side, TwoHands
+from im2hands.job.components import JobParts, ProviderNeeds
+from im2hands.job.options import ReconstructOptions
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.media.source import Frame
+from im2hands.surfaces.from_keypoints import HandMesh
 
 EVENT_SECONDS = 20.0
 

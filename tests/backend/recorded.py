@@ -12,7 +12,7 @@ Function = Callable[..., Tensor]
 
 
 def record_operations(function: Function, inputs: tuple[Tensor, ...]) -> Function:
-    """As :class:`im2hands.networks.launches.GraphRecorder` does: tensors that are no inputs keep their addresses,
+    """As :class:`im2hands.surfaces.batch.launches.GraphRecorder` does: tensors that are no inputs keep their addresses,
     branches and shapes are those of the recording, and no line of Python runs again."""
     own = tuple(value.clone() for value in inputs)
     graph = make_fx(function)(*own)

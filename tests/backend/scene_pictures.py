@@ -8,14 +8,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from im2hands.bones import rodrigues
-from im2hands.crop import CROP_SIZE, crop_affine
-from im2hands.datasets.scene import BACKGROUND, LEFT, RIGHT, Scene, SetInfo, encode_labels, encode_picture
-from im2hands.datasets.scene_points import label_points
-from im2hands.datasets.scenes import SceneWriter
-from im2hands.hands import SIDES
-from im2hands.synthesis.hand_model import HandModel
-from im2hands.synthesis.poses import random_rotations, random_shape
+from im2hands.core.hands import SIDES
+from im2hands.geometry.bones import rodrigues
+from im2hands.geometry.hand_model import HandModel
+from im2hands.lab.datasets.scene import BACKGROUND, LEFT, RIGHT, Scene, SetInfo, encode_labels, encode_picture
+from im2hands.lab.datasets.scene_points import label_points
+from im2hands.lab.datasets.scenes import SceneWriter
+from im2hands.lab.synthesis.poses import random_rotations, random_shape
+from im2hands.surfaces.hand_crop import CROP_SIZE, crop_affine
 
 FOCAL = 600.0
 SKIN = np.array([214.0, 170.0, 140.0])

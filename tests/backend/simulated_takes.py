@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from im2hands.hands import SIDES, Camera, Side
-from im2hands.motion.simulated import Clip, simulate
-from im2hands.take import FrameRecord, Take
+from im2hands.core.hands import SIDES, Camera, Side
+from im2hands.lab.simulated_clips import Clip, simulate
+from im2hands.take.take import FrameRecord, Take
 
 STUMP = 0.02
 

@@ -12,12 +12,12 @@ import pytest
 
 @pytest.fixture
 def environment(addon):
-    return addon("backend.environment")
+    return addon("process.environment")
 
 
 @pytest.fixture
 def task(addon):
-    return addon("backend.task")
+    return addon("process.task")
 
 
 def make_python(folder: Path, name: str = "bin/python") -> Path:

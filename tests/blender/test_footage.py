@@ -175,4 +175,8 @@ def test_photo_stored_on_its_side(addon, tmp_path: Path) -> None:
     assert background.rotation == pytest.approx(math.pi / 2)  # clockwise
     # Blender fits the lying picture into the frame (90 wide, so 67.5 high), then turns and scales it.
     assert background.scale == pytest.approx(120 / 90)
-    assert addon("scene.picture").load_picture(path, addon("photo_orientation").read_turn(path)).shape == (120, 90, 4)
+    assert addon("scene.picture").load_picture(path, addon("take.photo_orientation").read_turn(path)).shape == (
+        120,
+        90,
+        4,
+    )

@@ -122,7 +122,7 @@ def test_photos_are_turned_as_exif_says(addon, import_shown, tmp_path: Path, ori
     (folder / "take.json").write_text(json.dumps(data), "utf-8")
     collection, problems = import_shown(folder)
     assert not problems
-    turn = addon("photo_orientation").read_turn(path)
+    turn = addon("take.photo_orientation").read_turn(path)
     corners = np.arange(4).reshape(2, 2)[:, :: -1 if turn.mirror else 1]
     corners = np.rot90(corners, -turn.quarters)[:, :: -1 if mirrored else 1]
     wanted = np.empty((4, 2))

@@ -34,7 +34,7 @@ def make_job(addon, tmp_path: Path, photo: Path):
     made = []
 
     def make(python: str, clock=time.monotonic, **options: object):
-        module = addon("backend.job")
+        module = addon("process.job")
         job = module.Job(Path(python), [str(photo)], tmp_path / "take", module.Options(**options), "test", clock)
         made.append(job)
         return job
@@ -82,7 +82,7 @@ def test_from_start_to_end(make_job, fake_backend) -> None:
 
 
 def test_progress_in_words(addon) -> None:
-    progress = addon("backend.job").Progress
+    progress = addon("process.job").Progress
     assert progress("surfaces", 3, 12, 75.2).text == "Building the surfaces, 3 of 12, 1 min 15 s left"
     assert progress("keypoints", 0, 0, None).text == "Finding the hands"
     assert progress("dreaming", 1, 2, 7322).text == "dreaming, 1 of 2, 2 h 02 min left"
@@ -90,14 +90,14 @@ def test_progress_in_words(addon) -> None:
 
 
 def test_options_on_the_wire(addon) -> None:
-    options = addon("backend.messages").Options
+    options = addon("process.messages").Options
     said = options().to_dict()
     assert said == {"step": 1, "keypoints": "auto", "crop_search": True, "weights": "bundled", "voxel_mm": 1.7,
                     "device": "auto", "resume": True, "keypoint_refinement": True, "clean": True, "smoothing": 0.5,
                     "gap": 12, "template_density": 1}  # fmt: skip
     assert options(frames="1-3", fov=50.0, crop_search=False).to_dict().items() >= {
         ("frames", "1-3"), ("fov", 50.0), ("crop_search", False)}  # fmt: skip
-    line = addon("backend.messages").encode({"type": "x", "path": "手\n"})
+    line = addon("process.messages").encode({"type": "x", "path": "手\n"})
     assert line.endswith(b"\n") and line.count(b"\n") == 1
     assert json.loads(line) == {"type": "x", "path": "手\n"}
 
@@ -115,7 +115,7 @@ def test_killed_in_the_middle_and_taken_up_again(addon, make_job, fake_backend, 
     assert "ended in the middle of its work" in job.error.message and "killed" in job.error.message
     assert "out of luck" in job.error.message
     assert "Reconstruct goes on" in job.error.hint
-    assert list(addon("take_reader").read_take(tmp_path / "take").records) == [1, 2]
+    assert list(addon("take.reader").read_take(tmp_path / "take").records) == [1, 2]
     again = make_job(fake_backend("dies", 4))
     assert poll_until(again, lambda: again.has_ended) == [1, 2, 3, 4]
     assert again.summary["reused"] == 2

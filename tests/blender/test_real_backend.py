@@ -43,7 +43,7 @@ def test_photo_to_scene(addon, real_backend: str, picture: Path, tmp_path: Path)
     )
     assert result.exit_code == 0
     assert {"keypoints", "surfaces"} & set(progress)
-    take = addon("take_reader").read_take(result.take)
+    take = addon("take.reader").read_take(result.take)
     (record,) = take.records.values()
     assert record.confidence, "no hand was found in the bundled photo"
     scene = bpy.context.scene

@@ -139,7 +139,7 @@ def test_the_settings_reach_the_backend(addon, tmp_path: Path) -> None:
     assert properties.options_of(settings)["focal_px"] == 1200.0
     settings.camera, settings.camera_file = "file", "/shots/camera.json"
     assert properties.options_of(settings)["camera"].endswith("camera.json")
-    addon("backend.messages").Options(**properties.options_of(settings))
+    addon("process.messages").Options(**properties.options_of(settings))
 
 
 def test_choosing_files(addon, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import synthetic
 
 @pytest.fixture
 def reader(addon):
-    return addon("take_reader")
+    return addon("take.reader")
 
 
 @pytest.fixture
@@ -132,11 +132,11 @@ def test_exif_orientation(addon, tmp_path: Path, order: str, orientation: int, t
     filler = b"\xff\xe0" + (16).to_bytes(2, "big") + bytes(14)
     path = tmp_path / "photo.jpg"
     path.write_bytes(b"\xff\xd8" + filler + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + b"\xff\xda")
-    assert tuple(addon("photo_orientation").read_turn(path)) == turn
+    assert tuple(addon("take.photo_orientation").read_turn(path)) == turn
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe1\x00\x10Exif\0\0II", b"\x89PNG"])
 def test_exif_of_something_else(addon, tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(data)
-    assert tuple(addon("photo_orientation").read_turn(path)) == (False, 0)
+    assert tuple(addon("take.photo_orientation").read_turn(path)) == (False, 0)

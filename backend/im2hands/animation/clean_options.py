@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .errors import InputError
+from im2hands.core.errors import InputError
 
 VERSION = 6
 """Of what the phase computes; a take cleaned by another version is cleaned anew."""

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import InputError, TakeError
-from .hands import SIDES, Side
-from .motion.quaternions import to_matrices
-from .take import MOTION_FILE, TEMPLATE_FILE, Take
-from .template.rig import skin
-from .template.topology import mirrored_faces
+from im2hands.animation.motion.quaternions import to_matrices
+from im2hands.animation.template.rig import skin
+from im2hands.animation.template.topology import mirrored_faces
+from im2hands.core.errors import InputError, TakeError
+from im2hands.core.hands import SIDES, Side
+from im2hands.take.take import MOTION_FILE, TEMPLATE_FILE, Take
 
 
 @dataclass(frozen=True)

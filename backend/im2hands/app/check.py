@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from typing import Any
 
-from . import __version__
-from .devices import list_devices
-from .errors import Im2HandsError
+from im2hands import __version__
+from im2hands.core.devices import list_devices
+from im2hands.core.errors import Im2HandsError
+
 from .selftest import PER_FRAME, START_UP, Timing, bundled_photo, time_photo
 
 PYTHONS = ((3, 11), (3, 13))
@@ -135,8 +136,8 @@ def _check_devices(report: Report) -> None:
 
 
 def _check_data(report: Report) -> None:
-    from .keypoints.bundle import BUNDLE_NAME, read_bundle
-    from .weights import list_weights
+    from im2hands.weights import list_weights
+    from im2hands.weights.mediapipe_bundle import BUNDLE_NAME, read_bundle
 
     try:
         for weights in list_weights():

@@ -9,16 +9,16 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from .camera_choice import CameraChoice
-from .errors import EnvironmentError_
-from .frames import Frame
-from .job_parts import JobParts, ProviderNeeds
-from .options import ReconstructOptions
-from .pictures import PictureInfo, read_picture
+from im2hands.core.errors import EnvironmentError_
+from im2hands.job.components import JobParts, ProviderNeeds
+from im2hands.job.options import ReconstructOptions
+from im2hands.media.camera_choice import CameraChoice
+from im2hands.media.images import PictureInfo, read_picture
+from im2hands.media.source import Frame
 
 if TYPE_CHECKING:
-    from .hands import Side
-    from .reconstruction import HandMesh
+    from im2hands.core.hands import Side
+    from im2hands.surfaces.from_keypoints import HandMesh
 
 Result = TypeVar("Result")
 

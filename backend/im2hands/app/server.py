@@ -13,11 +13,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import BinaryIO
 
-from . import __version__
-from .errors import Im2HandsError, broken_package
-from .job import ReconstructJob
-from .job_parts import JobParts
-from .messages import (
+from im2hands import __version__
+from im2hands.core.errors import Im2HandsError, broken_package
+from im2hands.job.components import JobParts
+from im2hands.job.events import (
     PROTOCOL_VERSION,
     Bye,
     Event,
@@ -29,7 +28,8 @@ from .messages import (
     Status,
     parse_request,
 )
-from .options import ReconstructOptions
+from im2hands.job.options import ReconstructOptions
+from im2hands.job.reconstruct import ReconstructJob
 
 HEARTBEAT_SECONDS = 1.0
 # After stdin ends or a shutdown: how long a job may take to come to rest, and when the process ends whatever happens.
@@ -133,8 +133,8 @@ class Server:
             message = f"The add-on speaks protocol {wanted}, this backend ({__version__}) speaks {PROTOCOL_VERSION}."
             self._send(Failed("protocol", message, hint), request.id)
             return False
-        from .devices import list_devices
-        from .weights import list_weights
+        from im2hands.core.devices import list_devices
+        from im2hands.weights import list_weights
 
         weights = [
             {"name": info.name, "sha256": info.sha256, "found": info.found, "problem": info.problem}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .export_glb import join_glb
+from .surfaces_glb import join_glb
 
 _COMPONENTS = {"f": 5126, "B": 5121, "H": 5123, "I": 5125}
 _SHAPES = {(): "SCALAR", (2,): "VEC2", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .hands import SIDES, Side
-from .take import Take
+from im2hands.core.hands import SIDES, Side
+from im2hands.take.take import Take
 
 OBJECT_NAMES: dict[Side, str] = {"left": "Hand.L", "right": "Hand.R"}
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from .clean_take import CleanHand, CleanTake
-from .export_glb import COLOURS, ROUGHNESS, add_camera
-from .export_hands import CAMERA_TO_Y_UP, OBJECT_NAMES
+from im2hands.animation.cleaned_take import CleanHand, CleanTake
+from im2hands.animation.motion.quaternions import continuous, to_matrices, to_quaternions
+from im2hands.core.hands import SIDES, Side
+from im2hands.geometry.normals import vertex_normals
+
 from .glb import GlbBuilder
-from .hands import SIDES, Side
-from .motion.quaternions import continuous, to_matrices, to_quaternions
-from .normals import vertex_normals
+from .hands import CAMERA_TO_Y_UP, OBJECT_NAMES
+from .surfaces_glb import COLOURS, ROUGHNESS, add_camera
 
 
 def clean_glb(clean: CleanTake, indices: list[int], camera: dict[str, Any]) -> bytes:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError
-from .export_hands import OBJECT_NAMES, hands_y_up
-from .hands import SIDES, Side
-from .take import Take
+from im2hands.core.errors import InputError
+from im2hands.core.hands import SIDES, Side
+from im2hands.take.take import Take
+
+from .hands import OBJECT_NAMES, hands_y_up
 
 # Of glTF 2.0's binary container.
 _MAGIC, _VERSION, _JSON, _BIN = 0x46546C67, 2, 0x4E4F534A, 0x004E4942

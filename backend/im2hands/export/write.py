@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError, TakeError
-from .export_glb import glb_bytes
-from .export_hands import OBJECT_NAMES, hands_y_up
-from .hands import SIDES, Side
-from .selection import FrameRange
-from .take import Take, write_atomically
+from im2hands.core.errors import InputError, TakeError
+from im2hands.core.hands import SIDES, Side
+from im2hands.media.frame_range import FrameRange
+from im2hands.take.take import Take, write_atomically
+
+from .hands import OBJECT_NAMES, hands_y_up
+from .surfaces_glb import glb_bytes
 
 FORMATS = ("glb", "obj", "ply", "abc", "usd")
 FROM_BLENDER = ("abc", "usd")
@@ -91,8 +92,9 @@ def _export_clean(
     take: Take, format_name: str, output: str | Path | None, frames: str | None, overwrite: bool
 ) -> list[Path]:  # fmt: skip
     # scipy and torch stand behind these: not before they are wanted.
-    from .clean_take import CleanTake
-    from .export_clean import clean_glb, clean_obj, clean_ply
+    from im2hands.animation.cleaned_take import CleanTake
+
+    from .rigged_hands import clean_glb, clean_obj, clean_ply
 
     clean = CleanTake.read(take)
     indices = FrameRange.parse(frames).choose(clean.frames.tolist(), 1, "the take")

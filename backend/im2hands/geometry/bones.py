@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .devices import exact_dtype
-from .hands import FILE_TO_BIOMECH, MIDDLE_MCP, WRIST, Side
+from im2hands.core.devices import exact_dtype
+from im2hands.core.hands import FILE_TO_BIOMECH, MIDDLE_MCP, WRIST, Side
 
 BONE_COUNT = 16
 QUERY_SCALE = 0.4
 """Metres per unit of query space."""
+BOX = 1.1
+"""Side of the cube of query space in which occupancy is asked, centred on the wrist."""
 
 # Bone lengths of the 16 bones (palm, index, middle, little, ring, thumb) between keypoints in file order (4.1).
 BONE_ENDS = (

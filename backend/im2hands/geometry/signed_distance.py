@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import EnvironmentError_
+from im2hands.core.errors import EnvironmentError_
 
 DEEPEST = 0.06
 """Metres: no point inside a hand or forearm is further from its surface."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .errors import Cancelled
+from im2hands.core.errors import Cancelled
 
 Result = TypeVar("Result")
 

@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from .clean_options import VERSION, CleanOptions
-from .hands import SIDES, Side
-from .job_cache import digest
-from .motion.files import motion_arrays, write_motion
-from .motion.solve import Motion, solve
-from .motion.take_correctives import TakeCorrectives
-from .motion.tracks import MISSING, OBSERVED, STATUS_WORDS, RawTake, Track, judge, read_raw
-from .sequences import is_sequence
-from .take import MOTION_FILE, TEMPLATE_FILE, Take
-from .template.files import handed, write_template
-from .template.take_templates import TakeTemplates
-from .template.topology import load_topology
+from im2hands.animation.clean_options import VERSION, CleanOptions
+from im2hands.animation.motion.files import motion_arrays, write_motion
+from im2hands.animation.motion.solve import Motion, solve
+from im2hands.animation.motion.take_correctives import TakeCorrectives
+from im2hands.animation.motion.tracks import MISSING, OBSERVED, STATUS_WORDS, RawTake, Track, judge, read_raw
+from im2hands.animation.template.files import handed, write_template
+from im2hands.animation.template.take_templates import TakeTemplates
+from im2hands.animation.template.topology import load_topology
+from im2hands.core.hands import SIDES, Side
+from im2hands.take.sequence import is_sequence
+from im2hands.take.take import MOTION_FILE, TEMPLATE_FILE, Take
+
+from .detection_cache import digest
 
 _SAVE_EVERY = 50  # frames; take.json is long where a take is
 

@@ -7,17 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .frames import Frame
-from .hands import Camera, RefinedHands, Side, TwoHands
-from .keypoints.provider import HandDetection, KeypointProvider
+from im2hands.core.hands import Camera, RefinedHands, Side, TwoHands
+from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
+from im2hands.media.source import Frame
+
 from .options import ReconstructOptions
 
 if TYPE_CHECKING:
-    from .reconstruction import HandMesh
+    from im2hands.surfaces.from_keypoints import HandMesh
 
 
 class Reconstructor(Protocol):
-    """Makes the surfaces of one frame; see :mod:`im2hands.reconstruction`."""
+    """Makes the surfaces of one frame; see :mod:`im2hands.surfaces.from_keypoints`."""
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -30,7 +31,7 @@ class Reconstructor(Protocol):
 
 
 class Refiner(Protocol):
-    """Corrects the keypoints of a frame; see :mod:`im2hands.keypoint_refiner`."""
+    """Corrects the keypoints of a frame; see :mod:`im2hands.surfaces.keypoint_refiner`."""
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -85,7 +86,7 @@ class JobParts:
 
     def device_name(self, options: ReconstructOptions) -> str:
         """The device that will be used, as ``--device`` takes it."""
-        from .devices import choose_device
+        from im2hands.core.devices import choose_device
 
         return str(choose_device(options.device))
 
@@ -93,7 +94,7 @@ class JobParts:
         """The networks, loaded and on their device."""
         import torch
 
-        from .reconstructors import load_reconstructor
+        from im2hands.surfaces.load import load_reconstructor
 
         return load_reconstructor(
             options.weights, device=torch.device(device_name), voxel_m=options.voxel_mm / 1000, stage=options.stage
@@ -105,19 +106,19 @@ class JobParts:
             return None
         import torch
 
-        from .keypoint_refiner import load_keypoint_refiner
+        from im2hands.surfaces.keypoint_refiner import load_keypoint_refiner
 
         return load_keypoint_refiner(options.weights, device=torch.device(device_name))
 
     def keypoint_file(self, path: Path) -> Keypoints:
         """A person's keypoints, read."""
-        from .keypoints import KeypointFile
+        from im2hands.keypoints import KeypointFile
 
         return KeypointFile.read(path)
 
     def provider(self, needs: ProviderNeeds) -> KeypointProvider:
         """What finds hands in pictures, ready."""
-        from .keypoints import HandBoxes, make_provider
+        from im2hands.keypoints import HandBoxes, make_provider
 
         boxes = needs.options.hand_boxes
         return make_provider(
@@ -132,7 +133,7 @@ class JobParts:
 
     def lift(self, detections: Sequence[HandDetection], camera: Camera, palm_m: float) -> TwoHands:
         """Hands seen in a picture as metric keypoints in the camera frame."""
-        from .keypoints import lift
+        from im2hands.keypoints import lift
 
         return lift(detections, camera, palm_m)
 
@@ -141,7 +142,7 @@ class JobParts:
         import platform
         from importlib import metadata
 
-        from . import __version__
+        from im2hands import __version__
 
         found = {"im2hands": __version__, "python": platform.python_version()}
         for package in (

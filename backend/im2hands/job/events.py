@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
-from .errors import Im2HandsError
-from .take import FrameStatus
+from im2hands.core.errors import Im2HandsError
+from im2hands.take.take import FrameStatus
 
 PROTOCOL_VERSION = 1
 

@@ -7,17 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from im2hands.core.errors import FrameError, Im2HandsError, InputError, TakeError
+from im2hands.core.hands import Camera, TwoHands
+from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
+from im2hands.media.camera_choice import CameraChoice
+from im2hands.media.source import Entry, Frame, Source
+from im2hands.weights import lifting_network, pair_judge, reading_network, two_hand_network
+from im2hands.weights.model_file import bundled_card
+
 from .background import Background
-from .camera_choice import CameraChoice
-from .errors import FrameError, Im2HandsError, InputError, TakeError
-from .frames import Entry, Frame, Source
-from .hands import Camera, TwoHands
-from .job_cache import DetectionCache, digest, fingerprint
-from .job_parts import JobParts, ProviderNeeds
-from .keypoints.provider import HandDetection, KeypointProvider
+from .components import JobParts, ProviderNeeds
+from .detection_cache import DetectionCache, digest, fingerprint
 from .options import ReconstructOptions
-from .weights import lifting_network, pair_judge, reading_network, two_hand_network
-from .weights.keypoint_files import bundled_card
 
 # A provider's own progress is passed on no more often than this.
 _SEARCH_REPORT_SECONDS = 0.3

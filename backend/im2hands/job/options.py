@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .clean_options import CleanOptions
-from .errors import InputError
+from im2hands.animation.clean_options import CleanOptions
+from im2hands.core.errors import InputError
 
 # Checked before the networks are loaded: finer needs more memory than anyone has, coarser leaves no fingers.
 VOXEL_MM_RANGE = (0.4, 10.0)

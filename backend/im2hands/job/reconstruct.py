@@ -10,18 +10,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from im2hands.core.errors import Cancelled, Im2HandsError
+from im2hands.core.hands import Camera
+from im2hands.media.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
+from im2hands.media.source import Entry, Source, open_source
+from im2hands.take.begin import begin_take
+from im2hands.take.take import FrameRecord, Take
+
 from .background import Background
-from .camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
-from .errors import Cancelled, Im2HandsError
-from .frames import Entry, Source, open_source
-from .hands import Camera
-from .job_parts import JobParts, Reconstructor, Refiner, provenance_of
+from .components import JobParts, Reconstructor, Refiner, provenance_of
+from .events import Event, Finished, FrameDone, Phase, Progress, Summary, Warned
 from .keypoint_phase import FoundHands, KeypointPhase
-from .messages import Event, Finished, FrameDone, Phase, Progress, Summary, Warned
 from .options import ReconstructOptions
 from .surface_phase import SurfacePhase
-from .take import FrameRecord, Take
-from .take_folder import begin_take
 
 __all__ = ["ReconstructJob", "ReconstructOptions"]
 

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from im2hands.core.errors import FrameError, Im2HandsError
+from im2hands.core.hands import SIDES, Camera, HandKeypoints, RefinedHands, Side, TwoHands
+from im2hands.media.source import Entry, Frame, Source
+from im2hands.take.take import FrameRecord, FrameStatus, Take
+
 from .background import Background
-from .errors import FrameError, Im2HandsError
-from .frames import Entry, Frame, Source
-from .hands import SIDES, Camera, HandKeypoints, RefinedHands, Side, TwoHands
-from .job_cache import digest, hands_digest
-from .job_parts import Reconstructor, Refiner, provenance_of
+from .components import Reconstructor, Refiner, provenance_of
+from .detection_cache import digest, hands_digest
 from .keypoint_phase import FoundHands
 from .options import ReconstructOptions
-from .take import FrameRecord, FrameStatus, Take
 
 if TYPE_CHECKING:
-    from .reconstruction import HandMesh
+    from im2hands.surfaces.from_keypoints import HandMesh
 
 Result = TypeVar("Result")
 

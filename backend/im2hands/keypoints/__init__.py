@@ -6,16 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
-from ..options import PROVIDERS
-from .file_provider import KeypointFile
-from .hand_boxes import HandBoxes
-from .lifting import DEFAULT_PALM_M, lift
-from .provider import HandDetection, KeypointProvider
+from im2hands.core.errors import InputError
+from im2hands.job.options import PROVIDERS
+from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
+from im2hands.keypoints.proposing.box_file import HandBoxes
+
+from .file import KeypointFile
+from .hypothesis import HandDetection, KeypointProvider
 
 if TYPE_CHECKING:
-    from ..networks.palm_network import PalmNetwork
-    from .hand_lifter import HandLifter
+    from im2hands.keypoints.placing.lift import HandLifter
+    from im2hands.networks.two_hand_network import PalmNetwork
 
 __all__ = ["DEFAULT_PALM_M", "HandBoxes", "HandDetection", "KeypointFile", "KeypointProvider", "lift", "make_provider"]
 
@@ -50,13 +51,14 @@ def make_provider(
     """
     if name not in PROVIDERS:
         raise InputError(f"There is no keypoint provider {name!r}.", "Use auto, mediapipe, network or a keypoint file.")
-    from ..weights.pair_judge import load_pair_judge
-    from .landmark_network import LandmarkNetwork
-    from .mediapipe_provider import MediaPipeProvider
-    from .pair_judge import PairJudge
-    from .palm_detector import PalmDetector
-    from .palm_reader import PalmReader
-    from .two_hand_provider import TwoHandProvider
+    from im2hands.keypoints.choosing.judge import PairJudge
+    from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
+    from im2hands.keypoints.proposing.palms import PalmDetector
+    from im2hands.keypoints.proposing.two_hand_network import PalmReader
+    from im2hands.keypoints.reading.network import LandmarkNetwork
+    from im2hands.weights.pair_judge import load_pair_judge
+
+    from .finder import TwoHandProvider
 
     palms = None if name == "mediapipe" else _palm_network(palm_weights, needed=name == "network")
     return TwoHandProvider(
@@ -77,9 +79,9 @@ def make_provider(
 
 def _lifter(palms: PalmNetwork, beside: Path | None) -> HandLifter | None:
     """With the lifting network beside the two-hand network's weights, else with the one that ships, if it does."""
-    from ..weights.lifting_network import BUNDLED_FILE, FILE, load_lifting_network
-    from ..weights.reading_network import beside_or_bundled, load_reading_network
-    from .hand_lifter import HandLifter
+    from im2hands.keypoints.placing.lift import HandLifter
+    from im2hands.weights.lifting_network import BUNDLED_FILE, FILE, load_lifting_network
+    from im2hands.weights.reading_network import beside_or_bundled, load_reading_network
 
     path = beside.parent / FILE if beside is not None and (beside.parent / FILE).is_file() else BUNDLED_FILE
     reader = beside_or_bundled(beside)
@@ -90,7 +92,7 @@ def _lifter(palms: PalmNetwork, beside: Path | None) -> HandLifter | None:
 
 def _palm_network(weights: Path | None, needed: bool) -> PalmNetwork | None:
     """The two-hand network; None where its weights do not ship, unless they are ``needed``."""
-    from ..weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
+    from im2hands.weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
 
     path = weights or BUNDLED_FILE
     if not needed and weights is None and not path.is_file():

@@ -21,8 +21,17 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..hands import KEYPOINT_COUNT, SIDES, TO_FILE_ORDER, Camera, HandKeypoints, Side, TwoHands, check_keypoints
+from im2hands.core.errors import InputError
+from im2hands.core.hands import (
+    KEYPOINT_COUNT,
+    SIDES,
+    TO_FILE_ORDER,
+    Camera,
+    HandKeypoints,
+    Side,
+    TwoHands,
+    check_keypoints,
+)
 
 UNITS = {"m": 1.0, "mm": 0.001}
 SPACES = ("camera", "world")

@@ -8,23 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..frames import Frame
-from .boxed_hands import find_boxed
-from .crop_search import beside, quality, search
-from .hand_boxes import HandBoxes
-from .hand_lifter import HandLifter
-from .landmark_network import LandmarkNetwork, crops_around
-from .pair_candidates import find_candidates, suspect_palms
-from .pair_choice import choose_hands, likely_pair
-from .pair_judge import PairJudge
-from .palm_detector import PalmDetector
-from .palm_reader import PalmReader, PalmsSeen
-from .palm_seeds import FILL_ALONE, FILL_BESIDE, SEEDED, fill, match, with_sides
-from .palm_seeds import SOURCE as OWN
-from .provider import HandDetection, KeypointProvider
-from .search_cache import SearchCache, search_key
-from .second_look import SecondLook, look_again
-from .sides import (
+from im2hands.keypoints.choosing.candidates import find_candidates, suspect_palms
+from im2hands.keypoints.choosing.judge import PairJudge
+from im2hands.keypoints.choosing.pair import choose_hands, likely_pair
+from im2hands.keypoints.choosing.sides import (
     SAME_HAND,
     SideTracker,
     evidence,
@@ -35,6 +22,20 @@ from .sides import (
     weigh_shape,
     without_doubles,
 )
+from im2hands.keypoints.placing.lift import HandLifter
+from im2hands.keypoints.proposing.box_file import HandBoxes
+from im2hands.keypoints.proposing.boxes import find_boxed
+from im2hands.keypoints.proposing.grid import beside, quality, search
+from im2hands.keypoints.proposing.palm_seeds import FILL_ALONE, FILL_BESIDE, SEEDED, fill, match, with_sides
+from im2hands.keypoints.proposing.palm_seeds import SOURCE as OWN
+from im2hands.keypoints.proposing.palms import PalmDetector
+from im2hands.keypoints.proposing.search_cache import SearchCache, search_key
+from im2hands.keypoints.proposing.two_hand_network import PalmReader, PalmsSeen
+from im2hands.keypoints.reading.consensus import SecondLook, look_again
+from im2hands.keypoints.reading.network import LandmarkNetwork, crops_around
+from im2hands.media.source import Frame
+
+from .hypothesis import HandDetection, KeypointProvider
 
 # MediaPipe's answer is looked at again when its side is less certain than this (log odds), always in photos.
 SURE_SIDE = 3.0

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from ..frames import Frame
-from ..hands import Side
+from im2hands.core.hands import Side
+from im2hands.media.source import Frame
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from typing import Any, cast
 import torch
 from safetensors.torch import save_file
 
-from ..hands import SIDES, Side
-from ..networks.initial_occupancy import InitialOccupancy
-from ..networks.keypoint_refinement import KeypointRefinement
-from ..networks.part_decoder import IMAGE_FEATURES, PartDecoder
-from ..networks.refined_occupancy import IMAGE_CHANNELS, RefinedOccupancy
-from . import BUNDLED
-from .importer import FORMAT
-from .part_occupancy import load_part_occupancy, sha256_of
+from im2hands.core.hands import SIDES, Side
+from im2hands.networks.initial_occupancy import InitialOccupancy
+from im2hands.networks.keypoint_refinement import KeypointRefinement
+from im2hands.networks.part_decoder import IMAGE_FEATURES, PartDecoder
+from im2hands.networks.refined_occupancy import IMAGE_CHANNELS, RefinedOccupancy
+from im2hands.weights import BUNDLED
+from im2hands.weights.importer import FORMAT
+from im2hands.weights.part_occupancy import load_part_occupancy, sha256_of
 
 STEEPNESS = 20.0
 

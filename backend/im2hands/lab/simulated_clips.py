@@ -9,10 +9,10 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation, RotationSpline
 
-from ..hands import SIDES, Camera, Side
-from ..synthesis.hand_model import FINGER_BONES, HandModel, HandShape
-from ..synthesis.poses import random_rotations, random_shape
-from ..synthesis.scene import build_hands
+from im2hands.core.hands import SIDES, Camera, Side
+from im2hands.geometry.hand_model import FINGER_BONES, HandModel, HandShape
+from im2hands.lab.synthesis.poses import random_rotations, random_shape
+from im2hands.lab.synthesis.scene import build_hands
 
 PALM_FACING = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]])
 """The model's axes to the camera's: fingers up in the picture, the back of the hand seen."""

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError
-from .hands import Camera
-from .pictures import PictureInfo
+from im2hands.core.errors import InputError
+from im2hands.core.hands import Camera
+
+from .images import PictureInfo
 
 # Longer side; phones see 65-70 degrees in photos and 55-65 in video, webcams 60-78, film lenses 40-55.
 ASSUMED_FOV_DEGREES = 60.0

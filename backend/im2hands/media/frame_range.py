@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .errors import InputError
+from im2hands.core.errors import InputError
 
 _PART = re.compile(r"^(\d+)?\s*(-)?\s*(\d+)?$")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import FrameError
+from im2hands.core.errors import FrameError
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".exr"})
 

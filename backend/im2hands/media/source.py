@@ -10,9 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-from .errors import FrameError, InputError
-from .pictures import PICTURE_SUFFIXES, PictureInfo, probe_picture, read_picture
-from .selection import FrameRange
+from im2hands.core.errors import FrameError, InputError
+
+from .frame_range import FrameRange
+from .images import PICTURE_SUFFIXES, PictureInfo, probe_picture, read_picture
 from .video import COUNT_TOLERANCE, VIDEO_SUFFIXES, ClipInfo, probe_clip, read_clip
 
 DEFAULT_FPS = 25.0  # of pictures, which have no frame rate of their own

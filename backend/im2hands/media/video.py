@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError
-from .pictures import MIN_SIDE
+from im2hands.core.errors import InputError
+
+from .images import MIN_SIDE
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".ogv"}

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .image_encoder import (
+from .image_encoder import (  # fmt: skip
     DENSE_CHANNELS,
     HEATMAP_CHANNELS,
     MASK_CHANNELS,
     EncoderMaps,
     EncoderSizes,
     PictureEncoder,
-)  # fmt: skip
+)
 
 SIDE = 192
 """Pixels a side of the picture inside the encoder; pictures of another size are brought to it."""

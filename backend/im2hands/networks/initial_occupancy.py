@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..bones import BONE_COUNT, QUERY_SCALE, Bones
-from ..devices import exact_dtype
-from ..hands import Side
-from ..reach import Reach, within_reach
+from im2hands.core.devices import exact_dtype
+from im2hands.core.hands import Side
+from im2hands.geometry.bone_reach import Reach, within_reach
+from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE, Bones
+
 from .aligned_image import AlignedImage, AlignedMap
 from .attention import DROPOUT, ImageTokens, QueryImageAttention
 from .chunks import Chunks
@@ -105,7 +106,7 @@ class InitialSizes:
         token_grid: image tokens a side. projected: a query's ``v`` begins with its place in the picture (-1 to 1, the
             256 x 256 crop) and its depth in decimetres, where the published network takes camera coordinates, metres;
             then :meth:`InitialOccupancy.hand` needs the intrinsics. reach: ask each bone near itself only, cut the
-            forearm (:mod:`im2hands.reach`), as the bundled part decoders are trained. aligned: read the image where the
+            forearm (:mod:`im2hands.geometry.bone_reach`), as the bundled part decoders are trained. aligned: read the image where the
             query is seen (:class:`.aligned_image.AlignedImage`) instead of attending to tokens: the HALO* baseline;
             needs ``projected``.
     """
@@ -208,7 +209,7 @@ class InitialHand:
     """One hand of B images: all that does not depend on the query point is computed here, once.
 
     Points are in the hand's query space (canonical frame / 0.4) throughout. Geometry is computed in float64 (see
-    :func:`~im2hands.devices.exact_dtype`) and then rounded to the network's type (6.2, step 6).
+    :func:`~im2hands.core.devices.exact_dtype`) and then rounded to the network's type (6.2, step 6).
 
     Args:
         networks: of the hand's side. tokens: of the image. bones, camera, intrinsics: see

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..hands import FILE_TO_HALO, KEYPOINT_COUNT, KEYPOINT_PARENTS
+from im2hands.core.hands import FILE_TO_HALO, KEYPOINT_COUNT, KEYPOINT_PARENTS
+
 from .attention import DROPOUT
 
 _NORM_EPSILON = 1e-6

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..devices import exact_dtype
-from ..hands import FILE_TO_HALO, HALO_TO_FILE, KEYPOINT_COUNT, SIDES, WRIST
+from im2hands.core.devices import exact_dtype
+from im2hands.core.hands import FILE_TO_HALO, HALO_TO_FILE, KEYPOINT_COUNT, SIDES, WRIST
+
 from .attention import DROPOUT, ImageTokens, QueryImageAttention
 from .image_encoder import EncoderMaps, ImageEncoder, PictureEncoder
 from .keypoint_graph import GraphLayer
@@ -24,7 +25,7 @@ _MILLIMETRES = 1000.0
 
 @dataclass(frozen=True)
 class PreparedKeypoints:
-    """Keypoints in the network's frame, float64 (see :func:`~im2hands.devices.exact_dtype`).
+    """Keypoints in the network's frame, float64 (see :func:`~im2hands.core.devices.exact_dtype`).
 
     Args:
         relative: (B, 2, 21, 3), halo order, camera axes, relative to the left hand's middle MCP, millimetres.

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..hands import KEYPOINT_COUNT
-from ..keypoints.lifting_features import HAND_FEATURES, POINT_FEATURES
-from .palm_network import EMBEDDING, PYRAMID_CHANNELS
+from im2hands.core.hands import KEYPOINT_COUNT
+from im2hands.keypoints.placing.lifting_features import HAND_FEATURES, POINT_FEATURES
+
 from .reading_network import FEATURES
+from .two_hand_network import EMBEDDING, PYRAMID_CHANNELS
 
 WIDTH = 512
 _PARTNER, _BLOCKS, _SEEN, _CLOSE = 256, 2, 12, 128

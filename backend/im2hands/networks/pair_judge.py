@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..keypoints.pair_features import PAIR_FEATURES, SINGLE_FEATURES
+from im2hands.keypoints.choosing.features import PAIR_FEATURES, SINGLE_FEATURES
 
 GRADES = (0.45, 0.25)
 """Mean errors in the picture, palm lengths, below which a hand is read rightly, and well."""

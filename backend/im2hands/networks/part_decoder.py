@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..bones import BONE_COUNT, QUERY_SCALE
+from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE
 
 HIDDEN = 64
 BONE_CODE = 16

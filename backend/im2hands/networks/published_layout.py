@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..bones import BONE_COUNT
+from im2hands.geometry.bones import BONE_COUNT
+
 from .part_decoder import PartDecoder
 
 

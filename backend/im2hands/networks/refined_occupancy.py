@@ -14,22 +14,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..bones import Bones
-from ..devices import exact_dtype
-from ..hands import SIDES, Side
+from im2hands.core.devices import exact_dtype
+from im2hands.core.hands import SIDES, Side
+from im2hands.geometry.bones import Bones
+
 from .anchor_encoder import AnchorEncoder, AnchorSizes, EncodedAnchors
 from .chunks import Chunks
 from .farthest_points import PUBLISHED_GUARD
 from .image_encoder import EncoderMaps, ImageEncoder, PictureEncoder
 from .image_sampling import flipped, project, sample_features
-from .initial_occupancy import (
+from .initial_occupancy import (  # fmt: skip
     PICTURE_SIZE,
     DepthReference,
     Extrinsics,
     ImageFeatures,
     InitialOccupancy,
     InitialSizes,
-)  # fmt: skip
+)
 from .refinement_decoder import FoldedHands, RefinementDecoder
 
 IMAGE_CHANNELS = 32

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..hands import KEYPOINT_COUNT
+from im2hands.core.hands import KEYPOINT_COUNT
+
 from .compact_encoder import EfficientNetLite0
 
 TRAINED_PIXELS = 160

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .bones import BONE_COUNT
-from .surface_tracking import Lattice
+from im2hands.geometry.bones import BONE_COUNT
+
+from .walked_lattice import Lattice
 
 # Of a part's variation over the corners of a cell: how far it may rise above them within. A part that is linear there
 # stays within its corners, 0; a bump that is higher than all that can be seen of it would be missed.
@@ -25,7 +26,7 @@ class BoneChoice:
 
     Args:
         lattice: where. step: of the coarse lattice. cells: (C,) its cells that are known. parts: (C, 8, 16) logits of
-            the parts at their corners, in the order of :meth:`~im2hands.surface_tracking.Lattice.corners`.
+            the parts at their corners, in the order of :meth:`~im2hands.surfaces.walked_lattice.Lattice.corners`.
     """
 
     def __init__(self, lattice: Lattice, step: int, cells: np.ndarray, parts: np.ndarray) -> None:

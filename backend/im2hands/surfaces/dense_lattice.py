@@ -15,9 +15,10 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from .closed_mesh import single_component
-from .errors import FrameError
-from .fields import SOFTNESS, OccupancyField
+from im2hands.core.errors import FrameError
+from im2hands.geometry.marching_cubes import single_component
+
+from .occupancy_field import SOFTNESS, OccupancyField
 
 COARSEST = 0.0035
 """Metres; no part of a hand, nor a gap worth a hole, slips through a first lattice as fine as this."""

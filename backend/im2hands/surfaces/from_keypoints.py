@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from .bones import BONE_NAMES, Bones, bones_from_keypoints
-from .errors import FrameError, InputError
-from .fields import PartField
-from .frames import Frame
-from .hands import Camera, HandKeypoints, Side, TwoHands
-from .networks.part_decoder import PartDecoder
-from .reach import Reach
-from .surface import Surface, extract_surfaces
+from im2hands.core.errors import FrameError, InputError
+from im2hands.core.hands import Camera, HandKeypoints, Side, TwoHands
+from im2hands.geometry.bone_reach import Reach
+from im2hands.geometry.bones import BONE_NAMES, Bones, bones_from_keypoints
+from im2hands.media.source import Frame
+from im2hands.networks.part_decoder import PartDecoder
+
+from .dense_lattice import Surface, extract_surfaces
+from .occupancy_field import PartField
 
 VOXEL_LIMITS = (0.0004, 0.01)
 """Smallest and largest lattice spacing, metres."""

@@ -13,25 +13,26 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from .bones import QUERY_SCALE, Bones
-from .crop import HandCrop, crop_hands
-from .errors import FrameError
-from .fields import PartField
-from .frames import Frame
-from .hands import Camera, HandKeypoints, Side, TwoHands
-from .networks.initial_occupancy import InitialHand, InitialOccupancy
-from .networks.part_decoder import HIDDEN, PartDecoder
-from .networks.refined_occupancy import PictureFeatures, RefinedOccupancy, View
+from im2hands.core.errors import FrameError
+from im2hands.core.hands import Camera, HandKeypoints, Side, TwoHands
+from im2hands.geometry.bones import QUERY_SCALE, Bones
+from im2hands.media.source import Frame
+from im2hands.networks.initial_occupancy import InitialHand, InitialOccupancy
+from im2hands.networks.part_decoder import HIDDEN, PartDecoder
+from im2hands.networks.refined_occupancy import PictureFeatures, RefinedOccupancy, View
+from im2hands.weights import weights_folder
+from im2hands.weights.layouts import HALO_BASELINE, INITIAL_OCCUPANCY, REFINED_OCCUPANCY
+from im2hands.weights.published import load_network
+
+from .dense_lattice import Surface, extract_surfaces
+from .from_keypoints import HandMesh, Reconstructor, bones_of, check_voxel, hand_mesh
+from .hand_crop import HandCrop, crop_hands
+from .occupancy_field import PartField
+from .picture_field import HandLogits, PublishedField, even_points
 from .precision import Precision, pair_precision
-from .published_fields import HandLogits, PublishedField, even_points
-from .published_surface import Parts, TrackedHand
-from .reconstruction import HandMesh, Reconstructor, bones_of, check_voxel, hand_mesh
 from .side_by_side import side_by_side
 from .stage_costs import StageCosts
-from .surface import Surface, extract_surfaces
-from .weights import weights_folder
-from .weights.layouts import HALO_BASELINE, INITIAL_OCCUPANCY, REFINED_OCCUPANCY
-from .weights.published import load_network
+from .tracked_hand import Parts, TrackedHand
 
 INITIAL_THRESHOLD = 0.5
 """Occupancy at the surface of the initial stage (specification 9); the refined one's belongs to its network."""

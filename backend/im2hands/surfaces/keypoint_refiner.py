@@ -12,10 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .crop import crop_hands
-from .errors import FrameError, InputError
-from .frames import Frame
-from .hands import (
+from im2hands.core.errors import FrameError, InputError
+from im2hands.core.hands import (
     KEYPOINT_NAMES,
     KEYPOINT_PARENTS,
     SIDES,
@@ -25,10 +23,13 @@ from .hands import (
     TwoHands,
     check_keypoints,
 )
-from .networks.keypoint_refinement import place_keypoints, prepare_keypoints
-from .weights import weights_folder
-from .weights.layouts import KEYPOINT_REFINEMENT
-from .weights.published import load_network
+from im2hands.media.source import Frame
+from im2hands.networks.keypoint_refinement import place_keypoints, prepare_keypoints
+from im2hands.weights import weights_folder
+from im2hands.weights.layouts import KEYPOINT_REFINEMENT
+from im2hands.weights.published import load_network
+
+from .hand_crop import crop_hands
 
 LARGEST_MOVE_M = 0.04
 """A keypoint that the network moves farther than this (metres) was not corrected but lost."""

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import torch
 
-from .errors import WeightsError
-from .published_reconstruction import PublishedReconstructor, load_published_reconstructor
-from .reconstruction import Reconstructor
-from .weights import require_weights, weights_folder
-from .weights.part_occupancy import FILE as PART_OCCUPANCY_FILE
-from .weights.part_occupancy import NAME as PART_OCCUPANCY
-from .weights.part_occupancy import load_part_occupancy
+from im2hands.core.errors import WeightsError
+from im2hands.weights import require_weights, weights_folder
+from im2hands.weights.part_occupancy import FILE as PART_OCCUPANCY_FILE
+from im2hands.weights.part_occupancy import NAME as PART_OCCUPANCY
+from im2hands.weights.part_occupancy import load_part_occupancy
+
+from .from_keypoints import Reconstructor
+from .from_picture import PublishedReconstructor, load_published_reconstructor
 
 
 def load_reconstructor(

@@ -7,9 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .bones import BONE_COUNT, QUERY_SCALE, Bones
-from .networks.part_decoder import PartDecoder
-from .reach import Reach, within_reach
+from im2hands.geometry.bone_reach import Reach, within_reach
+from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE, Bones
+from im2hands.networks.part_decoder import PartDecoder
 
 OUTSIDE_LOGIT = -20.0
 """Logit of a point that no bone can reach, and the bound of all logits."""

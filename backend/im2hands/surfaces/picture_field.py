@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .bones import QUERY_SCALE, Bones
-from .fields import OUTSIDE_LOGIT
-from .mise import BOX
-from .networks.farthest_points import farthest_points
+from im2hands.geometry.bones import BOX, QUERY_SCALE, Bones
+from im2hands.networks.farthest_points import farthest_points
+
+from .occupancy_field import OUTSIDE_LOGIT
 
 ANCHORS = 512
 """Points on the initial surface of a hand that the refined stage builds on (specification 7.3)."""
@@ -28,7 +28,7 @@ HandLogits = Callable[[Tensor], Tensor]
 
 
 class PublishedField:
-    """Networks without reach as an :class:`~im2hands.fields.OccupancyField`.
+    """Networks without reach as an :class:`~im2hands.surfaces.occupancy_field.OccupancyField`.
 
     The box of a hand is that of its keypoints and 40 mm more, within the cube of +-0.22 m that the networks know.
 
@@ -44,12 +44,12 @@ class PublishedField:
         self._shift = math.log(threshold / (1 - threshold))
 
     def bounds(self, hand: int) -> tuple[Tensor, Tensor]:
-        """See :class:`~im2hands.fields.OccupancyField`."""
+        """See :class:`~im2hands.surfaces.occupancy_field.OccupancyField`."""
         return self._low[hand], self._high[hand]
 
     @torch.no_grad()
     def logits(self, hands: Tensor, points: Tensor) -> Tensor:
-        """See :class:`~im2hands.fields.OccupancyField`."""
+        """See :class:`~im2hands.surfaces.occupancy_field.OccupancyField`."""
         result = points.new_empty(len(points))
         for hand, network in enumerate(self._networks):
             rows = (hands == hand).nonzero()[:, 0]

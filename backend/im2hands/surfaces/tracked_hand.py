@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from im2hands.geometry.bones import QUERY_SCALE
+
 from .bone_choice import BoneChoice
-from .bones import QUERY_SCALE
-from .fields import OUTSIDE_LOGIT
-from .published_fields import HandLogits
-from .surface import Surface
-from .surface_tracking import Lattice, LatticeField
+from .dense_lattice import Surface
+from .occupancy_field import OUTSIDE_LOGIT
+from .picture_field import HandLogits
+from .walked_lattice import Lattice, LatticeField
 
 COARSEST = 0.01375
 """Metres; the first lattice at most, the published one. A palm is thicker; fingers are found by walking."""

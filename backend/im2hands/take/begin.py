@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
-from .frames import Source
-from .options import ReconstructOptions
+from im2hands.core.errors import InputError
+from im2hands.job.options import ReconstructOptions
+from im2hands.media.source import Source
+
 from .take import FRAMES_FOLDER, MOTION_FILE, TAKE_FILE, TEMPLATE_FILE, FrameRecord, Take
 
 _LEFTOVER = re.compile(r"^\..+\.(json|npz)\.\d+\.tmp$")

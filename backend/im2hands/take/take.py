@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .errors import TakeError
-from .hands import SIDES, Side
+from im2hands.core.errors import TakeError
+from im2hands.core.hands import SIDES, Side
 
 FORMAT = "im2hands-take"
 VERSION = 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import WeightsError
+from im2hands.core.errors import WeightsError
 
 BUNDLED = Path(__file__).parent / "bundled"
 _NEEDED = ("part_occupancy",)

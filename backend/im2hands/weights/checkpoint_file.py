@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from im2hands.core.errors import InputError
 
 MAX_ENTRIES = 20_000
 MAX_PICKLE = 16 << 20

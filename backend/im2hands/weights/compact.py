@@ -18,13 +18,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from ..errors import WeightsError
-from ..networks.compact_encoder import CompactEncoder
-from ..networks.configuration import Configuration
-from ..networks.image_encoder import PictureEncoder
-from ..networks.initial_occupancy import InitialOccupancy
-from ..networks.part_decoder import IMAGE_FEATURES
-from ..take import write_atomically
+from im2hands.core.errors import WeightsError
+from im2hands.networks.compact_encoder import CompactEncoder
+from im2hands.networks.configuration import Configuration
+from im2hands.networks.image_encoder import PictureEncoder
+from im2hands.networks.initial_occupancy import InitialOccupancy
+from im2hands.networks.part_decoder import IMAGE_FEATURES
+from im2hands.take.take import write_atomically
+
 from . import BUNDLED, require_weights
 from .layouts import INITIAL_OCCUPANCY, KEYPOINT_REFINEMENT, REFINED_OCCUPANCY
 from .part_occupancy import FILE as PART_OCCUPANCY_FILE

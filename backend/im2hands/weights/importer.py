@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..errors import EnvironmentError_, InputError
+from im2hands.core.errors import EnvironmentError_, InputError
+
 from .checkpoint_file import Checkpoint, read_checkpoint
 from .layouts import Layout, needs_padding, padded, published_layouts, recognise
 from .part_occupancy import sha256_of

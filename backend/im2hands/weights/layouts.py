@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..networks.part_decoder import IMAGE_FEATURES
+from im2hands.core.errors import InputError
+from im2hands.networks.part_decoder import IMAGE_FEATURES
 
 HALO_BASELINE = "halo_baseline"
 INITIAL_OCCUPANCY = "initial_occupancy"

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import BUNDLED
-from .keypoint_files import load_model, save_model
+from .model_file import load_model, save_model
 
 if TYPE_CHECKING:
     import torch
 
-    from ..networks.lifting_network import LiftingNetwork
+    from im2hands.networks.lifting_network import LiftingNetwork
 
 NAME = "lifting_network"
 FILE = f"{NAME}.safetensors"
@@ -34,6 +34,6 @@ def load_lifting_network(path: Path = BUNDLED_FILE, device: torch.device | None 
     Raises:
         WeightsError: the file is missing, damaged or made for another network.
     """
-    from ..networks.lifting_network import LiftingNetwork
+    from im2hands.networks.lifting_network import LiftingNetwork
 
     return load_model(LiftingNetwork(), path, _FORMAT, device)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from ..errors import EnvironmentError_
+from im2hands.core.errors import EnvironmentError_
 
 BUNDLE_NAME = "hand_landmarker.task"
 LANDMARK_NETWORK = "hand_landmarks_detector.tflite"

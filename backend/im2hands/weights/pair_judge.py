@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import BUNDLED
-from .keypoint_files import load_model, save_model
+from .model_file import load_model, save_model
 
 if TYPE_CHECKING:
     import torch
 
-    from ..networks.pair_judge import PairJudgeNetwork
+    from im2hands.networks.pair_judge import PairJudgeNetwork
 
 NAME = "pair_judge"
 FILE = f"{NAME}.safetensors"
@@ -35,7 +35,7 @@ def load_pair_judge(beside: Path | None = None, device: torch.device | None = No
     Raises:
         WeightsError: the file is missing, damaged or made for another judge.
     """
-    from ..networks.pair_judge import PairJudgeNetwork
+    from im2hands.networks.pair_judge import PairJudgeNetwork
 
     path = beside.parent / FILE if beside is not None and (beside.parent / FILE).is_file() else BUNDLED_FILE
     return load_model(PairJudgeNetwork(), path, _FORMAT, device)

@@ -12,10 +12,10 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ..errors import WeightsError
-from ..networks.part_decoder import PartDecoder
-from ..reach import Reach
-from ..take import write_atomically
+from im2hands.core.errors import WeightsError
+from im2hands.geometry.bone_reach import Reach
+from im2hands.networks.part_decoder import PartDecoder
+from im2hands.take.take import write_atomically
 
 NAME = "part_occupancy"
 FILE = f"{NAME}.safetensors"

@@ -11,13 +11,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from ..errors import WeightsError
-from ..networks.image_encoder import ImageEncoder
-from ..networks.initial_occupancy import InitialOccupancy
-from ..networks.keypoint_refinement import KeypointRefinement
-from ..networks.part_decoder import PartDecoder
-from ..networks.refined_occupancy import RefinedOccupancy
-from ..take import write_atomically
+from im2hands.core.errors import WeightsError
+from im2hands.networks.image_encoder import ImageEncoder
+from im2hands.networks.initial_occupancy import InitialOccupancy
+from im2hands.networks.keypoint_refinement import KeypointRefinement
+from im2hands.networks.part_decoder import PartDecoder
+from im2hands.networks.refined_occupancy import RefinedOccupancy
+from im2hands.take.take import write_atomically
+
 from . import require_weights
 from .compact import is_compact, load_compact
 from .importer import FORMAT

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import WeightsError
+from im2hands.core.errors import WeightsError
+
 from . import BUNDLED
-from .keypoint_files import load_model, save_model
+from .model_file import load_model, save_model
 from .tflite_layers import Layer, layers
 
 if TYPE_CHECKING:
     import torch
 
-    from ..networks.reading_network import ReadingNetwork
+    from im2hands.networks.reading_network import ReadingNetwork
 
 NAME = "reading_network"
 FILE = f"{NAME}.safetensors"
@@ -38,7 +39,7 @@ def load_reading_network(path: Path = BUNDLED_FILE, device: torch.device | None 
     Raises:
         WeightsError: the file is missing, damaged or made for another network.
     """
-    from ..networks.reading_network import ReadingNetwork
+    from im2hands.networks.reading_network import ReadingNetwork
 
     return load_model(ReadingNetwork(), path, _FORMAT, device).channels_last()
 
@@ -59,8 +60,9 @@ def mediapipe_start() -> ReadingNetwork:
     """
     import torch
 
-    from ..keypoints.bundle import read_bundle
-    from ..networks.reading_network import ReadingNetwork
+    from im2hands.networks.reading_network import ReadingNetwork
+
+    from .mediapipe_bundle import read_bundle
 
     model, file = ReadingNetwork(), read_bundle(None).landmark_network
     with torch.no_grad():
@@ -88,8 +90,9 @@ def as_tflite(model: ReadingNetwork, side: int = 0) -> bytes:
     Raises:
         EnvironmentError_: the hand bundle is missing or damaged. WeightsError: it holds another network.
     """
-    from ..keypoints.bundle import read_bundle
-    from ..networks.reading_network import SIDED_BLOCK
+    from im2hands.networks.reading_network import SIDED_BLOCK
+
+    from .mediapipe_bundle import read_bundle
 
     file = bytearray(read_bundle(None).landmark_network)
     sided = model.each_block()[SIDED_BLOCK].project

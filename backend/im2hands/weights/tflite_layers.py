@@ -12,7 +12,7 @@ import numpy as np
 from flatbuffers import number_types
 from flatbuffers.table import Table
 
-from ..errors import WeightsError
+from im2hands.core.errors import WeightsError
 
 # Numbers of fields and values in the schema.
 _MODEL_OPERATOR_CODES, _MODEL_SUBGRAPHS, _MODEL_BUFFERS = 1, 2, 4

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import BUNDLED
-from .keypoint_files import load_model, save_model
+from .model_file import load_model, save_model
 
 if TYPE_CHECKING:
     import torch
 
-    from ..networks.palm_network import PalmNetwork
+    from im2hands.networks.two_hand_network import PalmNetwork
 
 NAME = "two_hand_network"
 FILE = f"{NAME}.safetensors"
@@ -34,6 +34,6 @@ def load_two_hand_network(path: Path = BUNDLED_FILE, device: torch.device | None
     Raises:
         WeightsError: the file is missing, damaged or made for another network.
     """
-    from ..networks.palm_network import PalmNetwork
+    from im2hands.networks.two_hand_network import PalmNetwork
 
     return load_model(PalmNetwork(), path, _FORMAT, device).channels_last()

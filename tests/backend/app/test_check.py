@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeParts
-from im2hands import check as check_module
-from im2hands.check import Report, check
-from im2hands.cli import main
-from im2hands.errors import EnvironmentError_, WeightsError
-from im2hands.selftest import PER_FRAME, START_UP, bundled_photo, time_photo
+from im2hands.app import check as check_module
+from im2hands.app.check import Report, check
+from im2hands.app.cli.main import main
+from im2hands.app.selftest import PER_FRAME, START_UP, bundled_photo, time_photo
+from im2hands.core.errors import EnvironmentError_, WeightsError
 from im2hands.weights import WeightsInfo
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from im2hands.selftest import bundled_photo
-from im2hands.take import Take
+from im2hands.app.selftest import bundled_photo
+from im2hands.take.take import Take
 from PIL import Image
 
 COARSE = ["--voxel-mm", "8", "--device", "cpu", "--no-clean"]

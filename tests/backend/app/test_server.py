@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from fakes import Client, FakeParts, FakeProvider, FakeReconstructor
 from im2hands import __version__
-from im2hands.messages import Request, parse_request
+from im2hands.job.events import Request, parse_request
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_last_resort_ends_a_server_that_is_stuck(make_client: Any, monkeypatch: 
         release.wait(20)
         return parse_request(line)
 
-    monkeypatch.setattr("im2hands.server.parse_request", stuck)
+    monkeypatch.setattr("im2hands.app.server.parse_request", stuck)
     client = make_client()
     client.send("status")
     client.end_requests()
@@ -244,7 +244,7 @@ def test_real_process_ends_with_stdin_in_the_middle_of_a_job(tmp_path: Path, key
 def test_stray_output_never_reaches_the_protocol(tmp_path: Path) -> None:
     script = (
         "import os, sys\n"
-        "from im2hands.server import claim_stdio\n"
+        "from im2hands.app.server import claim_stdio\n"
         "requests, events = claim_stdio()\n"
         "print('python'); os.write(1, b'native\\n'); os.system('echo child')\n"
         "events.write(requests.readline()); events.flush(); assert os.read(0, 1) == b''\n"

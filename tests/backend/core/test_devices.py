@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 from fakes import hand_positions
-from im2hands.bones import Bones, bones_from_keypoints
-from im2hands.devices import choose_device, exact_dtype, list_devices, usable_cores
-from im2hands.errors import EnvironmentError_, InputError
-from im2hands.hands import SIDES
+from im2hands.core.devices import choose_device, exact_dtype, list_devices, usable_cores
+from im2hands.core.errors import EnvironmentError_, InputError
+from im2hands.core.hands import SIDES
+from im2hands.geometry.bones import Bones, bones_from_keypoints
+from im2hands.lab import bench_weights as bench_weights
 from im2hands.networks.configuration import COMPACT, PUBLISHED, Configuration
 from im2hands.networks.refined_occupancy import View
-from im2hands.weights import bench as bench_weights
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 

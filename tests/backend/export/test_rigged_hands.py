@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import trimesh
-from im2hands.clean_options import CleanOptions
-from im2hands.clean_phase import CleanPhase
-from im2hands.clean_take import CleanTake
-from im2hands.errors import InputError, TakeError
-from im2hands.export import export_take
-from im2hands.export_glb import split_glb
-from im2hands.hands import Side
-from im2hands.motion.simulated import Noise
-from im2hands.take import Take
+from im2hands.animation.clean_options import CleanOptions
+from im2hands.animation.cleaned_take import CleanTake
+from im2hands.core.errors import InputError, TakeError
+from im2hands.core.hands import Side
+from im2hands.export.surfaces_glb import split_glb
+from im2hands.export.write import export_take
+from im2hands.job.clean_phase import CleanPhase
+from im2hands.lab.simulated_clips import Noise
+from im2hands.take.take import Take
 from scipy.spatial.transform import Rotation
 from simulated_takes import simulate, write_take
 

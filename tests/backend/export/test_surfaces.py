@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import trimesh
 from fakes import FakeParts, FakeProvider
-from im2hands.errors import InputError, TakeError
-from im2hands.export import export_take
-from im2hands.export_glb import split_glb
-from im2hands.take import Take
+from im2hands.core.errors import InputError, TakeError
+from im2hands.export.surfaces_glb import split_glb
+from im2hands.export.write import export_take
+from im2hands.take.take import Take
 
 SIDES = {3: ("left", "right"), 4: ("right",), 5: (), 6: ("left", "right")}
 

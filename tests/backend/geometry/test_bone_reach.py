@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from im2hands.datasets.part_occupancy import STUMP, make_points
-from im2hands.reach import Reach, segment_ends, squared_distance_to_segments, within_reach
+from im2hands.geometry.bone_reach import Reach, segment_ends, squared_distance_to_segments, within_reach
+from im2hands.lab.datasets.part_occupancy import STUMP, make_points
 
 
 def test_distances_to_segments_are_those_of_the_nearest_point():

@@ -10,8 +10,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from im2hands.bones import QUERY_SCALE, bones_from_keypoints, rodrigues
-from im2hands.datasets.part_occupancy import posed_hands
+from im2hands.geometry.bones import QUERY_SCALE, bones_from_keypoints, rodrigues
+from im2hands.lab.datasets.part_occupancy import posed_hands
 
 GOLDEN = Path(os.environ.get("IM2HANDS_GOLDEN_DIR", Path(__file__).parent.parent / "golden"))
 

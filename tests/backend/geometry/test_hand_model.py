@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from im2hands.datasets.part_occupancy import posed_hands, signed_distance, vertex_parts
-from im2hands.errors import EnvironmentError_
-from im2hands.synthesis.hand_model import FINGER_BONES, HandModel
-from im2hands.synthesis.poses import ShapeSpread, mean_shape, random_rotations, random_shape
+from im2hands.core.errors import EnvironmentError_
+from im2hands.geometry.hand_model import FINGER_BONES, HandModel
+from im2hands.lab.datasets.part_occupancy import posed_hands, signed_distance, vertex_parts
+from im2hands.lab.synthesis.poses import ShapeSpread, mean_shape, random_rotations, random_shape
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_shapes_are_spread_on_purpose():
 def test_positive_flexion_closes_the_hand(model):
     vertices, heads = model.rest(mean_shape(1))
     flexion, _ = model.flexion_axes(heads)
-    from im2hands.bones import rodrigues
+    from im2hands.geometry.bones import rodrigues
 
     for finger, bones in enumerate(FINGER_BONES):
         turns = torch.eye(3, dtype=torch.float64).repeat(1, 22, 1, 1)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PHOTOS = [ROOT / "backend" / "im2hands" / "assets" / "photos" / f"hands_00{number}.jpg" for number in (1, 2)]
 CLIP = ROOT / "demo" / "clip" / "hands_clip.avi"
 CLIP_OPTIONS = ["--camera", str(ROOT / "demo" / "clip" / "hands_clip_camera.json"), "--frames", "21-30"]
@@ -44,7 +44,7 @@ def reconstruct(folder: Path) -> dict[str, Path]:
     RuntimeError
         A job did not end with exit code 0.
     """
-    from im2hands.cli import main
+    from im2hands.app.cli.main import main
 
     takes = {"photos": folder / "photos", "clip": folder / "clip"}
     photos = ["reconstruct", *map(str, PHOTOS), "-o", str(takes["photos"]), "--json"]

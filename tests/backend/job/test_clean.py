@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from im2hands import cli
-from im2hands.clean_options import VERSION, CleanOptions
-from im2hands.clean_phase import CleanPhase
-from im2hands.errors import Cancelled, InputError, TakeError
-from im2hands.hands import SIDES, Side
-from im2hands.motion.figures import jitter
-from im2hands.motion.quaternions import to_matrices
-from im2hands.motion.simulated import Clip, Noise
-from im2hands.normals import vertex_normals
-from im2hands.sequences import is_sequence
-from im2hands.take import FrameRecord, Take
-from im2hands.template.rig import skin
-from im2hands.template.surface_target import SurfaceTarget
+from im2hands.animation.clean_options import VERSION, CleanOptions
+from im2hands.animation.motion.quaternions import to_matrices
+from im2hands.animation.template.rig import skin
+from im2hands.animation.template.surface_target import SurfaceTarget
+from im2hands.app.cli import main as cli
+from im2hands.core.errors import Cancelled, InputError, TakeError
+from im2hands.core.hands import SIDES, Side
+from im2hands.geometry.normals import vertex_normals
+from im2hands.job.clean_phase import CleanPhase
+from im2hands.lab.motion_figures import jitter
+from im2hands.lab.simulated_clips import Clip, Noise
+from im2hands.take.sequence import is_sequence
+from im2hands.take.take import FrameRecord, Take
 from simulated_takes import header, simulate, write_take
 
 COARSE = CleanOptions(template_density=0)
@@ -287,7 +287,7 @@ def test_command_line(cleaned: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_job_cleans_by_default(pictures: Path, tmp_path: Path, run_job: Callable[..., Any]) -> None:
-    from im2hands.messages import Progress
+    from im2hands.job.events import Progress
 
     _, events = run_job(pictures, clean=True, template_density=0)
     take = Take.open(tmp_path / "take")

@@ -7,12 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from im2hands import cli
-from im2hands.hands import SIDES, Camera
-from im2hands.keypoints.file_provider import KeypointFile
-from im2hands.motion.figures import error, jitter
+from im2hands.app.cli import main as cli
+from im2hands.core.hands import SIDES, Camera
+from im2hands.keypoints.file import KeypointFile
+from im2hands.lab.motion_figures import error, jitter
 
-FOLDER = Path(__file__).resolve().parents[2] / "demo" / "clip"
+FOLDER = Path(__file__).resolve().parents[3] / "demo" / "clip"
 CLIP, CAMERA, TRUTH = (FOLDER / f"hands_clip{end}" for end in (".avi", "_camera.json", "_truth.npz"))
 FRAMES = 60
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import FakeParts, FakeProvider, picture, write_clip, write_picture
-from im2hands.camera_choice import CameraChoice
-from im2hands.errors import InputError
-from im2hands.frames import Frame, open_source
+from im2hands.core.errors import InputError
 from im2hands.keypoints import HandBoxes, HandDetection
-from im2hands.pictures import PictureInfo
+from im2hands.media.camera_choice import CameraChoice
+from im2hands.media.images import PictureInfo
+from im2hands.media.source import Frame, open_source
 
 
 class Looking(FakeProvider):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from im2hands.errors import InputError
-from im2hands.job import ReconstructOptions
+from im2hands.core.errors import InputError
+from im2hands.job.reconstruct import ReconstructOptions
 
 
 @pytest.mark.parametrize(

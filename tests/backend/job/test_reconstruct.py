@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import FakeParts, FakeProvider, FakeReconstructor, keypoint_rows, picture, write_clip, write_picture
-from im2hands.errors import InputError, TakeError
-from im2hands.job import ReconstructJob, ReconstructOptions
-from im2hands.messages import Event, FrameDone, Progress, Warned
-from im2hands.take import Take
+from im2hands.core.errors import InputError, TakeError
+from im2hands.job.events import Event, FrameDone, Progress, Warned
+from im2hands.job.reconstruct import ReconstructJob, ReconstructOptions
+from im2hands.take.take import Take
 
 RunJob = Callable[..., Any]
 

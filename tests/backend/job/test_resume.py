@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from fakes import FakeParts, FakeProvider, FakeReconstructor, picture, write_clip, write_picture
-from im2hands.errors import InputError, TakeError
-from im2hands.messages import FrameDone
-from im2hands.take import Take
+from im2hands.core.errors import InputError, TakeError
+from im2hands.job.events import FrameDone
+from im2hands.take.take import Take
 
 RunJob = Callable[..., Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from im2hands.keypoints.landmark_network import LandmarkNetwork
+from im2hands.keypoints.reading.network import LandmarkNetwork
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from im2hands.frames import Frame
-from im2hands.hands import Side
-from im2hands.keypoints.provider import HandDetection
+from im2hands.core.hands import Side
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.media.source import Frame
 
 DEMO_PHOTOS = ("hands_001.jpg", "hands_002.jpg", "hands_003.jpg")
 OUTSIDE = Path(__file__).resolve().parents[4] / "shared" / "assets" / "photos"

@@ -8,9 +8,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 from hand_pictures import hand_shape
-from im2hands.hands import Side
-from im2hands.keypoints.palm_reader import HandMap, PalmReading, PalmsSeen
-from im2hands.keypoints.provider import HandDetection
+from im2hands.core.hands import Side
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.proposing.two_hand_network import HandMap, PalmReading, PalmsSeen
 
 
 def reading(

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 from hand_pictures import demo_photo, frame_of, hand_shape, read_rgb, seen_hand
-from im2hands.datasets.scene import RIGHT
-from im2hands.hands import KEYPOINT_PARENTS
+from im2hands.core.hands import KEYPOINT_PARENTS
 from im2hands.keypoints import HandDetection, KeypointProvider, make_provider
-from im2hands.keypoints.sides import one_persons, palm_centre
-from im2hands.keypoints.two_hand_provider import OTHER_PEOPLE
+from im2hands.keypoints.choosing.sides import one_persons, palm_centre
+from im2hands.keypoints.finder import OTHER_PEOPLE
+from im2hands.lab.datasets.scene import RIGHT
 from scene_pictures import make_scene
 
 FINGERPOSE = Path(__file__).resolve().parents[3] / "demo" / "fingerpose"

@@ -10,15 +10,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hand_pictures import DEMO_PHOTOS, demo_photo, frame_of, seen_hand
-from im2hands.errors import InputError
-from im2hands.frames import Frame
-from im2hands.hands import Camera
-from im2hands.keypoints import DEFAULT_PALM_M, HandBoxes, HandDetection, lift, make_provider, two_hand_provider
-from im2hands.keypoints.boxed_hands import find_boxed
-from im2hands.keypoints.landmark_network import LandmarkNetwork
-from im2hands.keypoints.mediapipe_provider import MediaPipeProvider
-from im2hands.keypoints.second_look import SecondLook
-from im2hands.keypoints.two_hand_provider import TwoHandProvider
+from im2hands.core.errors import InputError
+from im2hands.core.hands import Camera
+from im2hands.keypoints import DEFAULT_PALM_M, HandBoxes, HandDetection, lift, make_provider
+from im2hands.keypoints import finder as two_hand_provider
+from im2hands.keypoints.finder import TwoHandProvider
+from im2hands.keypoints.proposing.boxes import find_boxed
+from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
+from im2hands.keypoints.reading.consensus import SecondLook
+from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.media.source import Frame
 
 
 class FakeTasks:
@@ -171,7 +172,7 @@ def test_an_unknown_provider_is_refused() -> None:
 
 def test_importing_is_light_and_standard_output_stays_clean() -> None:
     code = (
-        "import sys, numpy as np; import im2hands.keypoints as k; from im2hands.frames import Frame\n"
+        "import sys, numpy as np; import im2hands.keypoints as k; from im2hands.media.source import Frame\n"
         "assert not {'mediapipe', 'ai_edge_litert', 'torch'} & set(sys.modules)\n"
         "p = k.make_provider(video=False)\n"
         "p.detect(Frame(1, 0.0, np.zeros((64, 64, 3), np.uint8), 'x')); p.close()\n"

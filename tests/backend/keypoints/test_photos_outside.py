@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from hand_pictures import OUTSIDE, frame_of, read_rgb
-from im2hands.hands import Camera
+from im2hands.core.hands import Camera
 from im2hands.keypoints import HandDetection, lift, make_provider
 
 TWO_HANDS = ("heart.png", "heart2.png", "timeout.png")

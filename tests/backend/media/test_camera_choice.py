@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from im2hands.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
-from im2hands.errors import InputError
-from im2hands.pictures import PictureInfo
+from im2hands.core.errors import InputError
+from im2hands.media.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
+from im2hands.media.images import PictureInfo
 
 GOOD = {"fx": 1200, "fy": 1190.5, "cx": 959.5, "cy": 539.5, "width": 1920, "height": 1080}
 

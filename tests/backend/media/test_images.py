@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 from fakes import picture, write_picture
-from im2hands.errors import FrameError
-from im2hands.pictures import probe_picture, read_picture
+from im2hands.core.errors import FrameError
+from im2hands.media.images import probe_picture, read_picture
 from PIL import Image
 
 

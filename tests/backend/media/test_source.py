@@ -9,9 +9,9 @@ import pytest
 from fakes import picture, write_clip, write_picture
 from hypothesis import given
 from hypothesis import strategies as st
-from im2hands.errors import FrameError, InputError
-from im2hands.frames import Frame, open_source
-from im2hands.selection import FrameRange
+from im2hands.core.errors import FrameError, InputError
+from im2hands.media.frame_range import FrameRange
+from im2hands.media.source import Frame, open_source
 
 
 def indices(*inputs: Path, **options: object) -> list[int]:

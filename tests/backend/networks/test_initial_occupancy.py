@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from golden import fill, image_tensor, load, state_table, worst
-from im2hands.bones import Bones, bones_from_keypoints
-from im2hands.hands import SIDES, Side
+from im2hands.core.hands import SIDES, Side
+from im2hands.geometry.bones import Bones, bones_from_keypoints
 from im2hands.networks import initial_occupancy
 from im2hands.networks.initial_occupancy import Extrinsics, ImageFeatures, InitialHand, InitialOccupancy
 

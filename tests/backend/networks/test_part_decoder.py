@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from im2hands.bones import bones_from_keypoints
-from im2hands.datasets.part_occupancy import posed_hands
+from im2hands.geometry.bones import bones_from_keypoints
+from im2hands.lab.datasets.part_occupancy import posed_hands
+from im2hands.lab.training.whitening import WhitenedPartDecoder, Whitening
 from im2hands.networks.part_decoder import PartDecoder, bone_local
-from im2hands.training.whitening import WhitenedPartDecoder, Whitening
 from torch.nn import functional
 
 

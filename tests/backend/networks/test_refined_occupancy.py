@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from golden import fill, image_tensor, load, state_table, worst
-from im2hands.bones import Bones
-from im2hands.hands import SIDES
-from im2hands.lattice_surface import extract
-from im2hands.mise import Mise, lattice_positions
+from im2hands.core.hands import SIDES
+from im2hands.geometry.bones import Bones
 from im2hands.networks.refined_occupancy import PictureFeatures, RefinedHands, RefinedOccupancy, View
+from lattice_surface import extract
+from mise import Mise, lattice_positions
 
 FEATURES = 5e-5
 OCCUPANCY = 1e-5

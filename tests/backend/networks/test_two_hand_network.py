@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from im2hands.errors import WeightsError
-from im2hands.networks.palm_network import GRID, PalmNetwork, sample
+from im2hands.core.errors import WeightsError
+from im2hands.networks.two_hand_network import GRID, PalmNetwork, sample
 from im2hands.weights import list_weights
 from im2hands.weights.two_hand_network import FILE, load_two_hand_network, save_two_hand_network
 
@@ -57,7 +57,7 @@ def test_the_grid_turns_with_the_palm(model: PalmNetwork, monkeypatch: pytest.Mo
     with torch.inference_mode():
         maps = model(torch.rand(1, 3, 224, 224) * 255)
         embedding, role = torch.zeros(1, 1, 256), torch.zeros(1, 1, dtype=torch.int64)
-        monkeypatch.setattr("im2hands.networks.palm_network.sample", record)
+        monkeypatch.setattr("im2hands.networks.two_hand_network.sample", record)
         centre, size = torch.tensor([[[112.0, 112.0]]]), torch.tensor([[10.0]])
         for up in ((0.0, -1.0), (1.0, 0.0)):
             model.hands(maps, centre, size, torch.tensor([[up]]), embedding, role)

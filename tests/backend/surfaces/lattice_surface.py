@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import mcubes
 import numpy as np
 import torch
-
-from .bones import QUERY_SCALE, Bones
-from .mise import BOX
+from im2hands.geometry.bones import BOX, QUERY_SCALE, Bones
 
 _OUTSIDE = -1e6
 _MILLIMETRES = 1000.0

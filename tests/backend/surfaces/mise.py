@@ -7,9 +7,7 @@ the points this adds are asked next, until nothing is unknown.
 from __future__ import annotations
 
 import numpy as np
-
-BOX = 1.1
-"""Side of the lattice's cube in query space."""
+from im2hands.geometry.bones import BOX
 
 _CORNERS = np.array([(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)])
 _SUBLATTICE = np.array([(x, y, z) for x in range(3) for y in range(3) for z in range(3)])

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from im2hands.bones import BONE_ENDS
-from im2hands.closed_mesh import single_component
-from im2hands.datasets.part_occupancy import jitter_keypoints, posed_hands, signed_distance
-from im2hands.errors import FrameError
-from im2hands.fields import PartField
-from im2hands.reconstructors import load_reconstructor
-from im2hands.surface import extract_surfaces
+from im2hands.core.errors import FrameError
+from im2hands.geometry.bones import BONE_ENDS
+from im2hands.geometry.marching_cubes import single_component
+from im2hands.lab.datasets.part_occupancy import jitter_keypoints, posed_hands, signed_distance
+from im2hands.surfaces.dense_lattice import extract_surfaces
+from im2hands.surfaces.load import load_reconstructor
+from im2hands.surfaces.occupancy_field import PartField
 
 
 class Balls:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from im2hands.datasets.part_occupancy import posed_hands
-from im2hands.errors import FrameError, InputError, WeightsError
-from im2hands.hands import Camera, HandKeypoints, TwoHands
-from im2hands.reconstructors import load_reconstructor
+from im2hands.core.errors import FrameError, InputError, WeightsError
+from im2hands.core.hands import Camera, HandKeypoints, TwoHands
+from im2hands.lab.datasets.part_occupancy import posed_hands
+from im2hands.surfaces.load import load_reconstructor
 
 CPU = torch.device("cpu")
 CAMERA = Camera.from_fov(50, 640, 480)

@@ -13,21 +13,21 @@ import pytest
 import torch
 import trimesh
 from fakes import hand_positions, picture, write_picture
-from im2hands.cli import main
-from im2hands.crop import crop_hands
-from im2hands.errors import FrameError, InputError, WeightsError
-from im2hands.evaluation.bench_scenes import scenes
-from im2hands.evaluation.surface_agreement import agreement
-from im2hands.frames import Frame
-from im2hands.hands import Camera, HandKeypoints, Side, TwoHands
+from im2hands.app.cli.main import main
+from im2hands.core.errors import FrameError, InputError, WeightsError
+from im2hands.core.hands import Camera, HandKeypoints, Side, TwoHands
+from im2hands.lab import bench_weights as bench_weights
+from im2hands.lab.evaluation.bench_scenes import scenes
+from im2hands.lab.evaluation.surface_agreement import agreement
+from im2hands.media.source import Frame
 from im2hands.networks.chunks import Chunks
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.networks.refinement_decoder import FoldedHands
-from im2hands.published_fields import ANCHORS, even_points
-from im2hands.published_reconstruction import PublishedReconstructor
-from im2hands.reconstruction import HandMesh, Reconstructor
-from im2hands.reconstructors import load_reconstructor
-from im2hands.weights import bench as bench_weights
+from im2hands.surfaces.from_keypoints import HandMesh, Reconstructor
+from im2hands.surfaces.from_picture import PublishedReconstructor
+from im2hands.surfaces.hand_crop import crop_hands
+from im2hands.surfaces.load import load_reconstructor
+from im2hands.surfaces.picture_field import ANCHORS, even_points
 from scipy.spatial import cKDTree
 
 CPU = torch.device("cpu")
@@ -172,7 +172,7 @@ def _agree(fast: dict[Side, HandMesh], exact: dict[Side, HandMesh]) -> None:
 @pytest.mark.parametrize("scene", SCENES)
 def test_the_fast_surface_is_the_exact_one(attentive_network, scene, monkeypatch) -> None:
     # Also where this processor has no fast bfloat16.
-    monkeypatch.setattr("im2hands.published_reconstruction.pair_precision", _bfloat16_if_fast)
+    monkeypatch.setattr("im2hands.surfaces.from_picture.pair_precision", _bfloat16_if_fast)
     hands = SCENES[scene]
     options = {"device": CPU, "voxel_m": 0.004, "refine": True}
     fast, exact = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fakes import hand_positions, picture
-from im2hands.crop import CROP_SIZE, FLESH_M, crop_affine, crop_hands
-from im2hands.errors import FrameError
-from im2hands.frames import Frame
-from im2hands.hands import SIDES, Camera, HandKeypoints, Side, TwoHands
+from im2hands.core.errors import FrameError
+from im2hands.core.hands import SIDES, Camera, HandKeypoints, Side, TwoHands
+from im2hands.media.source import Frame
+from im2hands.surfaces.hand_crop import CROP_SIZE, FLESH_M, crop_affine, crop_hands
 
 CAMERA = Camera(600.0, 620.0, 300.0, 250.0, 640, 480)
 

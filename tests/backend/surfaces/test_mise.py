@@ -9,11 +9,11 @@ import pytest
 import torch
 import trimesh
 from golden import fill, image_tensor, load, worst
-from im2hands.bones import Bones
-from im2hands.hands import SIDES
-from im2hands.lattice_surface import LatticeSurface, extract
-from im2hands.mise import Mise, lattice_positions
+from im2hands.core.hands import SIDES
+from im2hands.geometry.bones import Bones
 from im2hands.networks.initial_occupancy import Extrinsics, InitialOccupancy
+from lattice_surface import LatticeSurface, extract
+from mise import Mise, lattice_positions
 
 VALUES, VERTICES, EXPORTED_MM = 5e-6, 1e-9, 1e-4
 

@@ -10,10 +10,10 @@ import torch
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from im2hands.bone_choice import BoneChoice
-from im2hands.errors import FrameError
-from im2hands.surface import Surface, extract_surfaces
-from im2hands.surface_tracking import Lattice, LatticeField
+from im2hands.core.errors import FrameError
+from im2hands.surfaces.bone_choice import BoneChoice
+from im2hands.surfaces.dense_lattice import Surface, extract_surfaces
+from im2hands.surfaces.walked_lattice import Lattice, LatticeField
 
 Shape = Callable[[np.ndarray], np.ndarray]
 LOW, HIGH = np.array([-0.06, -0.05, -0.04]), np.array([0.07, 0.05, 0.04])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from im2hands.errors import TakeError
-from im2hands.take import FrameRecord, Take, pack_arrays, write_atomically
+from im2hands.core.errors import TakeError
+from im2hands.take.take import FrameRecord, Take, pack_arrays, write_atomically
 
 HEADER = {"source": {}, "fps": 25.0, "image_size": [8, 8], "camera": {}, "settings": {}, "provenance": {}}
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 import trimesh
 from fakes import hand_positions, picture
-from im2hands.cli import main
-from im2hands.errors import WeightsError
-from im2hands.frames import Frame
-from im2hands.hands import Camera, HandKeypoints, Side, TwoHands
+from im2hands.app.cli.main import main
+from im2hands.core.errors import WeightsError
+from im2hands.core.hands import Camera, HandKeypoints, Side, TwoHands
+from im2hands.media.source import Frame
 from im2hands.networks.configuration import COMPACT, compact
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.refined_occupancy import RefinedOccupancy
-from im2hands.reconstructors import load_reconstructor
+from im2hands.surfaces.load import load_reconstructor
 from im2hands.weights import list_weights
 from im2hands.weights.compact import (
     NETWORKS,

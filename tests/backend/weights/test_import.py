@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import FILES, counted, save, table, tensors, wrapped
-from im2hands.cli import main
-from im2hands.errors import InputError, WeightsError
+from im2hands.app.cli.main import main
+from im2hands.core.errors import InputError, WeightsError
 from im2hands.networks.part_decoder import PartDecoder
 from im2hands.weights import list_weights
 from im2hands.weights.checkpoint_file import read_checkpoint

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 from checkpoints import save, table, tensors, wrapped
-from im2hands.cli import main
-from im2hands.errors import EnvironmentError_, InputError
+from im2hands.app.cli.main import main
+from im2hands.core.errors import EnvironmentError_, InputError
 from im2hands.weights import importer
 from im2hands.weights.checkpoint_file import MAX_ENTRIES
 from im2hands.weights.importer import import_checkpoints

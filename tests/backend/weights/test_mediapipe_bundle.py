@@ -6,10 +6,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from im2hands.errors import EnvironmentError_
-from im2hands.keypoints.bundle import LANDMARK_NETWORK, PALM_DETECTOR, read_bundle
-from im2hands.keypoints.landmark_network import LandmarkNetwork
-from im2hands.keypoints.mediapipe_provider import MediaPipeProvider
+from im2hands.core.errors import EnvironmentError_
+from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
+from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.weights.mediapipe_bundle import LANDMARK_NETWORK, PALM_DETECTOR, read_bundle
 
 
 def test_the_shipped_bundle_is_whole() -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from im2hands.errors import WeightsError
-from im2hands.keypoints.bundle import read_bundle
-from im2hands.keypoints.landmark_network import LandmarkNetwork
+from im2hands.core.errors import WeightsError
+from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.lab.training.revival import revived
 from im2hands.networks.reading_network import CROP_PIXELS, ReadingNetwork
-from im2hands.training.revival import revived
 from im2hands.weights import tflite_layers
+from im2hands.weights.mediapipe_bundle import read_bundle
 from im2hands.weights.reading_network import (
     FILE,
     as_tflite,

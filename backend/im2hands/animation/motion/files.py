@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..hands import Side
-from ..take import MOTION_FILE, pack_arrays, write_atomically
-from ..template.files import handed
+from im2hands.animation.template.files import handed
+from im2hands.core.hands import Side
+from im2hands.take.take import MOTION_FILE, pack_arrays, write_atomically
+
 from .correctives import Correctives
 from .quaternions import mirrored
 from .solve import Motion, quaternion_track

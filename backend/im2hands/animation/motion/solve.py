@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..template.rest import Rest
-from ..template.rig import Pose, forward, pose_from_keypoints
+from im2hands.animation.template.rest import Rest
+from im2hands.animation.template.rig import Pose, forward, pose_from_keypoints
+
 from .quaternions import continuous, slerp, to_matrices, to_quaternions
 from .smoothing import DEFAULT_STRENGTH, ORDER, filled, liveliness, smooth
 from .tracks import DOUBTFUL, FILLED, MISSING, OBSERVED, Track

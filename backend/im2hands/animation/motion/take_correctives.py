@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..hands import Side
-from ..template.rig import Pose
-from ..template.take_templates import TakeTemplates
+from im2hands.animation.template.rig import Pose
+from im2hands.animation.template.take_templates import TakeTemplates
+from im2hands.core.hands import Side
+
 from .correctives import SAMPLES, Correctives, correctives_from
 from .files import HandMotion
 from .smoothing import smooth

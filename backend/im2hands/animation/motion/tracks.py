@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..hands import SIDES, Camera, Side
-from ..take import Take
+from im2hands.core.hands import SIDES, Camera, Side
+from im2hands.take.take import Take
 
 MISSING, OBSERVED, FILLED, DOUBTFUL = range(4)
 STATUS_WORDS = ("missing", "observed", "filled", "doubtful")

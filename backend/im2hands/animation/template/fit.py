@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..hands import SIDES, Side
-from ..normals import corner_sums, dots, face_normals, vertex_normals
+from im2hands.core.hands import SIDES, Side
+from im2hands.geometry.normals import corner_sums, dots, face_normals, vertex_normals
+
 from .neighbours import neighbour_mean
 from .surface_target import SurfaceTarget
 from .topology import Topology

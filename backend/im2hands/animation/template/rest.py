@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..synthesis.hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE, WRIST_SHIFT
+from im2hands.geometry.hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE, WRIST_SHIFT
+
 from .topology import BONE_PARENTS, FINGER_CHAINS, FOREARM, HAND, PALM, THUMB, Topology
 
 PALM_KEYPOINTS = (0, 1, 5, 9, 13, 17)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..synthesis.hand_model import WRIST_SHIFT
+from im2hands.geometry.hand_model import WRIST_SHIFT
+
 from .rest import KEYPOINT_BONES, PALM_KEYPOINTS, PALM_TRUST, PARENTS, Rest, place, shortest_turn
 from .topology import FINGER_CHAINS, HAND, PALM
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..normals import cross, dots, vertex_normals
+from im2hands.geometry.normals import cross, dots, vertex_normals
 
 # Triangles of a lattice are of nearly one size: the closest one is among those with the closest centres.
 _CANDIDATES = 6

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..hands import Side
-from ..take import Take
+from im2hands.core.hands import Side
+from im2hands.take.take import Take
+
 from .files import handed
 from .fit import Fitter
 from .rest import Measures, Rest, measure, pooled, rest_hand

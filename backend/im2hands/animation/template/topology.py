@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from ..errors import EnvironmentError_, InputError
-from ..reach import Reach
-from ..synthesis.hand_model import FINGER_BONES, HAND_FILE, METACARPAL_BONES, WRIST_BONE, WRIST_SHIFT
+from im2hands.core.errors import EnvironmentError_, InputError
+from im2hands.geometry.bone_reach import Reach
+from im2hands.geometry.hand_model import FINGER_BONES, HAND_FILE, METACARPAL_BONES, WRIST_BONE, WRIST_SHIFT
+
 from .subdivision import subdivide
 
 LEVELS = (0, 1, 2)

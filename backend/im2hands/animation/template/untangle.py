@@ -12,7 +12,8 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from ..normals import dots, vertex_normals
+from im2hands.geometry.normals import dots, vertex_normals
+
 from .cuts import cut_triangles
 from .topology import Topology
 

@@ -9,13 +9,14 @@ import sys
 import time
 from pathlib import Path
 
-from .background import Background
-from .clean_options import CleanOptions
-from .cli_reconstruct import EXIT_INTERRUPTED, JsonReport, TerminalReport, stop_on_signals
-from .errors import Cancelled, Im2HandsError
-from .job import Pace
-from .messages import Failed, Finished, Progress, Summary
-from .take import Take
+from im2hands.animation.clean_options import CleanOptions
+from im2hands.core.errors import Cancelled, Im2HandsError
+from im2hands.job.background import Background
+from im2hands.job.events import Failed, Finished, Progress, Summary
+from im2hands.job.reconstruct import Pace
+from im2hands.take.take import Take
+
+from .reconstruct import EXIT_INTERRUPTED, JsonReport, TerminalReport, stop_on_signals
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
         0 done. Stopped, the process ends here with 130; what is finished stays.
     """
     if args.json:
-        from .server import claim_stdio
+        from im2hands.app.server import claim_stdio
 
         report: JsonReport | TerminalReport = JsonReport(claim_stdio()[1])
     else:
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _clean(take: Take, options: CleanOptions, report: JsonReport | TerminalReport) -> Finished:
-    from .clean_phase import CleanPhase
+    from im2hands.job.clean_phase import CleanPhase
 
     started, cancelled = time.monotonic(), False
     pace = Pace()

@@ -10,29 +10,29 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import __version__
-from .clean_options import DENSITIES
-from .errors import Im2HandsError, broken_package
-from .options import PROVIDERS, STAGES
+from im2hands import __version__
+from im2hands.animation.clean_options import DENSITIES
+from im2hands.core.errors import Im2HandsError, broken_package
+from im2hands.job.options import PROVIDERS, STAGES
 
 # Sub-commands with tasks of their own; each task is a module with ``add_arguments(parser)`` and ``run(args) -> int``.
 TASKS = {
     "train": {
-        "part-occupancy": "im2hands.training.part_occupancy",
-        "initial-occupancy": "im2hands.training.initial_occupancy",
-        "aligned-occupancy": "im2hands.training.aligned_occupancy",
-        "keypoint-refinement": "im2hands.training.keypoint_refinement",
-        "two-hand-network": "im2hands.training.palm_network",
-        "pair-judge": "im2hands.training.pair_judge",
-        "lifting-network": "im2hands.training.lifting_network",
-        "reading-network": "im2hands.training.reading_network",
-        "detected-keypoints": "im2hands.training.detected_keypoints",
-        "refined-occupancy": "im2hands.training.refined_occupancy",
+        "part-occupancy": "im2hands.lab.training.part_occupancy",
+        "initial-occupancy": "im2hands.lab.training.initial_occupancy",
+        "aligned-occupancy": "im2hands.lab.training.aligned_occupancy",
+        "keypoint-refinement": "im2hands.lab.training.keypoint_refinement",
+        "two-hand-network": "im2hands.lab.training.two_hand_network",
+        "pair-judge": "im2hands.lab.training.pair_judge",
+        "lifting-network": "im2hands.lab.training.lifting_network",
+        "reading-network": "im2hands.lab.training.reading_network",
+        "detected-keypoints": "im2hands.lab.training.detected_keypoints",
+        "refined-occupancy": "im2hands.lab.training.refined_occupancy",
     },
     "evaluate": {
-        "part-occupancy": "im2hands.evaluation.part_occupancy",
-        "keypoints": "im2hands.evaluation.keypoints",
-        "table": "im2hands.evaluation.table",
+        "part-occupancy": "im2hands.lab.evaluation.part_occupancy",
+        "keypoints": "im2hands.lab.evaluation.keypoints",
+        "table": "im2hands.lab.evaluation.table.run",
     },
 }
 TASK_HELP = {"train": "train a network", "evaluate": "measure a network against its targets"}
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from .logging_setup import set_up_logging
+    from im2hands.app.logs import set_up_logging
 
     log_file = set_up_logging(stderr=args.command == "serve", debug=args.debug)
     args.log_file = log_file
@@ -111,20 +111,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="im2hands", description="Two interacting hands from photos and video.")
     parser.add_argument("--version", action="version", version=f"im2hands {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_reconstruct(_command(commands, "reconstruct", "make a take from pictures or a clip", "cli_reconstruct:run"))
-    _command(commands, "serve", "the backend the Blender add-on talks to", "cli_serve:run")
-    check = _command(commands, "check", "what is installed, and a self-test on a photo", "cli_reports:run_check")
+    _add_reconstruct(_command(commands, "reconstruct", "make a take from pictures or a clip", "reconstruct:run"))
+    _command(commands, "serve", "the backend the Blender add-on talks to", "serve:run")
+    check = _command(commands, "check", "what is installed, and a self-test on a photo", "reports:run_check")
     check.add_argument("--json", action="store_true", help="for programs")
     check.add_argument("--no-self-test", action="store_true", help="only look what is installed")
-    _add_clean(_command(commands, "clean", "template hands and clean motion of a take, anew", "cli_clean:run"))
-    _add_export(_command(commands, "export", "a take as glb, obj or ply", "cli_reports:run_export"))
+    _add_clean(_command(commands, "clean", "template hands and clean motion of a take, anew", "clean:run"))
+    _add_export(_command(commands, "export", "a take as glb, obj or ply", "reports:run_export"))
     for name, tasks in TASKS.items():
         commands.add_parser(name, help=f"{TASK_HELP[name]}: {', '.join(tasks)}", add_help=False)
     _add_weights(commands)
     _add_synthesize(
-        _command(commands, "synthesize", "sets of synthetic pictures of two hands, for training", "cli_synthesize:run")
+        _command(commands, "synthesize", "sets of synthetic pictures of two hands, for training", "synthesize:run")
     )
-    benchmark = _command(commands, "benchmark", "seconds per stage for one photo", "cli_reports:run_benchmark")
+    benchmark = _command(commands, "benchmark", "seconds per stage for one photo", "reports:run_benchmark")
     benchmark.add_argument("photo", nargs="?", help="default: a bundled one")
     benchmark.add_argument("--repeat", type=int, default=3, metavar="N", help="runs; the fastest counts (default: 3)")
     benchmark.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
@@ -152,13 +152,11 @@ def _add_weights(commands: Any) -> None:
     parser = commands.add_parser("weights", help=text, description=text[0].upper() + text[1:] + ".")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = _command(
-        actions, "list", "what stands in a weights folder, and whether it is whole", "cli_reports:run_weights"
+        actions, "list", "what stands in a weights folder, and whether it is whole", "reports:run_weights"
     )
     listing.add_argument("--folder", default="bundled", metavar="DIR", help="weights elsewhere (default: bundled)")
     listing.add_argument("--json", action="store_true", help="for programs")
-    taking = _command(
-        actions, "import", "the authors' checkpoints as weights for this program", "cli_reports:run_import"
-    )
+    taking = _command(actions, "import", "the authors' checkpoints as weights for this program", "reports:run_import")
     taking.add_argument("files", nargs="+", metavar="FILE", help="init_occ.pt, ref_occ.pt, …, under any name")
     taking.add_argument("--to", required=True, metavar="DIR", help="folder for the weights; made if it is not there")
     taking.add_argument("--overwrite", action="store_true", help="replace networks that are there")
@@ -207,7 +205,7 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_synthesize(parser: argparse.ArgumentParser) -> None:
-    from .cli_synthesize import add_arguments
+    from .synthesize import add_arguments
 
     add_arguments(parser)
 
@@ -226,7 +224,7 @@ def _add_clean(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
-    from .export import FORMATS, MESHES
+    from im2hands.export.write import FORMATS, MESHES
 
     parser.add_argument("take", metavar="TAKE", help="folder of the take")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")

@@ -17,11 +17,11 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from .errors import Im2HandsError
-from .job import ReconstructJob
-from .logging_setup import native_noise_to
-from .messages import Event, Failed, Finished, FrameDone, Progress, Summary, Warned
-from .options import ReconstructOptions
+from im2hands.app.logs import native_noise_to
+from im2hands.core.errors import Im2HandsError
+from im2hands.job.events import Event, Failed, Finished, FrameDone, Progress, Summary, Warned
+from im2hands.job.options import ReconstructOptions
+from im2hands.job.reconstruct import ReconstructJob
 
 PHASE_WORDS = {
     "open": "Opening",
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         0 every frame went well (also those without hands), 1 some failed. Stopped, the process ends here with 130.
     """
     if args.json:
-        from .server import claim_stdio
+        from im2hands.app.server import claim_stdio
 
         _, events = claim_stdio()
         return _run(args, JsonReport(events))

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from .errors import EnvironmentError_, InputError
-from .logging_setup import native_noise_to
+from im2hands.app.logs import native_noise_to
+from im2hands.core.errors import EnvironmentError_, InputError
 
 
 def run_check(args: argparse.Namespace) -> int:
     """Print the report; 3 if anything is missing."""
     with _quiet(args):
-        from .check import check, stage_words
+        from im2hands.app.check import check, stage_words
 
         report = check(self_test=not args.no_self_test)
     if args.json:
@@ -37,7 +37,7 @@ def run_check(args: argparse.Namespace) -> int:
 
 def run_weights(args: argparse.Namespace) -> int:
     """Print what stands in a weights folder; 3 if anything is missing or damaged."""
-    from .weights import list_weights
+    from im2hands.weights import list_weights
 
     found = list_weights(args.folder)
     if args.json:
@@ -52,7 +52,7 @@ def run_weights(args: argparse.Namespace) -> int:
 def run_import(args: argparse.Namespace) -> int:
     """Import published checkpoints and print what they were."""
     with _quiet(args):
-        from .weights.importer import import_checkpoints
+        from im2hands.weights.importer import import_checkpoints
 
         imported = import_checkpoints(args.files, args.to, args.overwrite)
     if args.json:
@@ -74,8 +74,8 @@ def run_benchmark(args: argparse.Namespace) -> int:
     if args.repeat < 1:
         raise InputError(f"--repeat is {args.repeat}, it must be 1 or more.")
     with _quiet(args):
-        from .devices import usable_cores
-        from .selftest import PER_FRAME, START_UP, bundled_photo, time_photo
+        from im2hands.app.selftest import PER_FRAME, START_UP, bundled_photo, time_photo
+        from im2hands.core.devices import usable_cores
 
         photo = Path(args.photo) if args.photo else bundled_photo()
         timing = time_photo(photo, repeat=args.repeat, device=args.device, voxel_mm=args.voxel_mm)
@@ -95,7 +95,7 @@ def run_benchmark(args: argparse.Namespace) -> int:
 
 def run_export(args: argparse.Namespace) -> int:
     """Export a take and print what was written."""
-    from .export import export_take
+    from im2hands.export.write import export_take
 
     files = export_take(args.take, args.to, args.output, args.frames, args.overwrite, args.mesh)
     if len(files) == 1:

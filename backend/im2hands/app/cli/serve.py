@@ -10,7 +10,7 @@ import sys
 
 def run(args: argparse.Namespace) -> int:
     """Serve until stdin ends; the process ends here, without waiting for a call that was left behind."""
-    from .server import Server, claim_stdio
+    from im2hands.app.server import Server, claim_stdio
 
     requests, events = claim_stdio()
     Server(requests, events).run()

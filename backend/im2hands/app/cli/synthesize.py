@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from .synthesis.choices import KINDS, RENDERERS
+from im2hands.lab.synthesis.choices import KINDS, RENDERERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Make the set; progress on stderr, rates on stdout."""
     from tqdm import tqdm
 
-    from .synthesis.generate import Settings, generate
+    from im2hands.lab.synthesis.generate import Settings, generate
 
     settings = Settings(
         args.kind, args.seed, args.points, args.size or (256 if args.kind == "crop" else 640), args.renderer,

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .landmark_network import LandmarkNetwork, Readings, crops_around
-from .lifting import DEFAULT_PALM_M
-from .palm_detector import PalmDetector, SuspectedPalms, joined
-from .palm_pictures import apply, inverse, palm_frame
-from .palm_reader import PalmReading, PalmsSeen
-from .palm_seeds import SEEDED, own_detection
-from .provider import HandDetection
-from .second_look import SecondLook, look_again
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.placing.solve import DEFAULT_PALM_M
+from im2hands.keypoints.proposing.palm_seeds import SEEDED, own_detection
+from im2hands.keypoints.proposing.palms import PalmDetector, SuspectedPalms, joined
+from im2hands.keypoints.proposing.two_hand_network import PalmReading, PalmsSeen
+from im2hands.keypoints.proposing.two_hand_pictures import apply, inverse, palm_frame
+from im2hands.keypoints.reading.consensus import SecondLook, look_again
+from im2hands.keypoints.reading.network import LandmarkNetwork, Readings, crops_around
+
 from .sides import palm_length
 
 # Crops along a palm: from the wrist to beyond the fingers, as MediaPipe's own; turns in radians.

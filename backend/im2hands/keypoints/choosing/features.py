@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .pair_candidates import Candidate, SidedReading
-from .palm_reader import HandMap, PalmReading, PalmsSeen
+from im2hands.keypoints.proposing.two_hand_network import HandMap, PalmReading, PalmsSeen
+
+from .candidates import Candidate, SidedReading
 from .sides import log_odds, outline_distance, palm_centre, palm_length
 
 SINGLE_FEATURES = (

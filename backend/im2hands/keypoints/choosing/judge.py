@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .pair_features import PAIR_FEATURES, SINGLE_FEATURES
+from .features import PAIR_FEATURES, SINGLE_FEATURES
 from .sides import log_odds
 
 if TYPE_CHECKING:
-    from ..networks.pair_judge import PairJudgeNetwork
+    from im2hands.networks.pair_judge import PairJudgeNetwork
 
 # Two hands are as plausible as this share of what they are one by one, if they lie apart (palm lengths, log2 of sizes).
 _PLAUSIBLE = 0.8

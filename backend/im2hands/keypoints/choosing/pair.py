@@ -7,14 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from .landmark_network import LandmarkNetwork
-from .pair_candidates import Candidate, look_at
-from .pair_features import PAIR_FEATURES, features
-from .pair_judge import PairJudge, Verdict, is_steady
-from .palm_detector import SuspectedPalms
-from .palm_reader import PalmsSeen
-from .palm_seeds import match, side_evidence, with_way
-from .provider import HandDetection
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.proposing.palm_seeds import match, side_evidence, with_way
+from im2hands.keypoints.proposing.palms import SuspectedPalms
+from im2hands.keypoints.proposing.two_hand_network import PalmsSeen
+from im2hands.keypoints.reading.network import LandmarkNetwork
+
+from .candidates import Candidate, look_at
+from .features import PAIR_FEATURES, features
+from .judge import PairJudge, Verdict, is_steady
 from .sides import evidence, log_odds, with_side
 
 PAIR, EACH = 0.5, 0.2

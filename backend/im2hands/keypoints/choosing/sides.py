@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..hands import MIDDLE_MCP, WRIST
-from .provider import HandDetection
+from im2hands.core.hands import MIDDLE_MCP, WRIST
+from im2hands.keypoints.hypothesis import HandDetection
 
 # How much the shape of a hand says about its side, in units of log odds: fingers bend and the thumb lies towards the
 # palm, which of the two surfaces of the hand is the palm tells the side. Measured right on 31 of 31 real hands.

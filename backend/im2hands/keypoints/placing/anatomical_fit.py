@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..hands import WRIST, Camera, Side
+from im2hands.core.hands import WRIST, Camera, Side
+
 from .kinematics import ANGLE_LIMITS, ANGLES, PARAMETERS, USUAL_STRETCH, HandPose, canonical_rotation
 
 # Standard deviations of what the fit holds on to.

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import EnvironmentError_
+from im2hands.core.errors import EnvironmentError_
 
 WITHIN_M = 0.010
 """The confidence is the probability that a keypoint is no farther from the truth than this, the wrist given."""

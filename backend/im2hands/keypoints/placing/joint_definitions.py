@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..hands import MIDDLE_MCP, WRIST
+from im2hands.core.hands import MIDDLE_MCP, WRIST
 
 SOURCES = frozenset({"mediapipe", "crop_search", "tracking", "boxes", "palm_seed"})
 """Sources of detections whose keypoints are MediaPipe's."""

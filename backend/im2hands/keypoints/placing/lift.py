@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..hands import MIDDLE_MCP, WRIST
+from im2hands.core.hands import MIDDLE_MCP, WRIST
+from im2hands.keypoints.hypothesis import HandDetection, LiftedHand
+
 from .lifting_features import HandFeatures, between, lifting_features
-from .provider import HandDetection, LiftedHand
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..networks.lifting_network import LiftingInput, LiftingNetwork
-    from ..networks.palm_network import PalmNetwork
-    from ..networks.reading_network import ReadingNetwork
+    from im2hands.networks.lifting_network import LiftingInput, LiftingNetwork
+    from im2hands.networks.reading_network import ReadingNetwork
+    from im2hands.networks.two_hand_network import PalmNetwork
 
 
 class HandLifter:
@@ -58,7 +59,7 @@ def lifting_input(told: Sequence[HandFeatures], partners: Sequence[int]) -> Lift
     """What hands are told of, as the network takes it; ``partners``: row of each one's other hand, -1 without one."""
     import torch
 
-    from ..networks.lifting_network import LiftingInput
+    from im2hands.networks.lifting_network import LiftingInput
 
     def stacked(name: str, rows: Sequence[int]) -> Tensor:
         return torch.from_numpy(np.stack([getattr(told[row], name) for row in rows]))

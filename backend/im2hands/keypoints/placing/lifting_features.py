@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ..hands import KEYPOINT_COUNT, MIDDLE_MCP, WRIST
+from im2hands.core.hands import KEYPOINT_COUNT, MIDDLE_MCP, WRIST
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.proposing.two_hand_pictures import apply, palm_frame, square_part, warp
+from im2hands.keypoints.reading.network import crops_around, pyramid, warp_crop
+
 from .joint_definitions import SOURCES, from_own_definition, to_own_definition
-from .landmark_network import crops_around, pyramid, warp_crop
-from .palm_pictures import apply, palm_frame, square_part, warp
-from .provider import HandDetection
 
 if TYPE_CHECKING:
-    from ..networks.palm_network import PalmNetwork
-    from ..networks.reading_network import ReadingNetwork
+    from im2hands.networks.reading_network import ReadingNetwork
+    from im2hands.networks.two_hand_network import PalmNetwork
 
 POINT_FEATURES = 11
 """Of a keypoint: place (2), shape (3), confidence (1), place and depth that the two-hand network reads (3), the
@@ -168,7 +169,7 @@ def _told(model: PalmNetwork, maps: object, places: np.ndarray, sizes: np.ndarra
     """What the two-hand network sees of hands (N) at these places (N, 21, 2) of its one picture."""
     import torch
 
-    from ..networks.palm_network import HEAT_STRIDE, PalmMaps, sample
+    from im2hands.networks.two_hand_network import HEAT_STRIDE, PalmMaps, sample
 
     assert isinstance(maps, PalmMaps)
     device = maps.heat.device

@@ -8,11 +8,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from ..hands import MIDDLE_MCP, SIDES, WRIST, Camera, HandKeypoints, Side, TwoHands
+from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Camera, HandKeypoints, Side, TwoHands
+from im2hands.keypoints.hypothesis import HandDetection, LiftedHand
+
 from .anatomical_fit import Trust, fit_hand
 from .confidence import LIFTED, WITHIN_M, Calibration, bundled_calibration
 from .joint_definitions import SOURCES, to_own_definition
-from .provider import HandDetection, LiftedHand
 
 DEFAULT_PALM_M = 0.088
 """Wrist to middle MCP of a hand of ordinary size, metres."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..hands import SIDES, Side
+from im2hands.core.errors import InputError
+from im2hands.core.hands import SIDES, Side
 
 EVERY_FRAME = ("*", "all")
 _FORM = '{"frames": {"000012": {"left": [x0, y0, x1, y1], "right": [x, y]}, "all": {...}}}, pixels'

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..hands import SIDES, Side
-from .landmark_network import LandmarkNetwork, crops_around
-from .provider import HandDetection
-from .second_look import look_again
-from .sides import palm_centre, palm_length
+from im2hands.core.hands import SIDES, Side
+from im2hands.keypoints.choosing.sides import palm_centre, palm_length
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.reading.consensus import look_again
+from im2hands.keypoints.reading.network import LandmarkNetwork, crops_around
 
 SOURCE = "boxes"
 _TURNS = 8

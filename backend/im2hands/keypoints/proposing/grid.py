@@ -7,10 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .landmark_network import LandmarkNetwork, Readings, crops_around
-from .provider import HandDetection
-from .second_look import SecondLook, look_again
-from .sides import evidence, log_odds, outline_distance, palm_centre, palm_length, resolve_sides
+from im2hands.keypoints.choosing.sides import (
+    evidence,
+    log_odds,
+    outline_distance,
+    palm_centre,
+    palm_length,
+    resolve_sides,
+)
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.reading.consensus import SecondLook, look_again
+from im2hands.keypoints.reading.network import LandmarkNetwork, Readings, crops_around
 
 SOURCE = "crop_search"
 TURNS = 8

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import EnvironmentError_, FrameError
-from ..frames import Frame
-from ..hands import KEYPOINT_COUNT, Side
-from .bundle import read_bundle
-from .native_log import quiet_start
-from .provider import HandDetection
+from im2hands.core.errors import EnvironmentError_, FrameError
+from im2hands.core.hands import KEYPOINT_COUNT, Side
+from im2hands.core.native_log import quiet_start
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.media.source import Frame
+from im2hands.weights.mediapipe_bundle import read_bundle
 
 MINIMUM_CONFIDENCE = 0.5
 # In a photo hands of several people are told apart afterwards; in a clip every further one costs MediaPipe a search of
@@ -24,7 +24,7 @@ _HANDS_IN_PHOTO, _HANDS_IN_CLIP = 4, 2
 class MediaPipeProvider:
     """Finds up to four hands in a photo, two in a clip, with MediaPipe's HandLandmarker; sides as MediaPipe names them.
 
-    Two hands may come out with the same side; :func:`im2hands.keypoints.sides.resolve_sides` settles that.
+    Two hands may come out with the same side; :func:`im2hands.keypoints.choosing.sides.resolve_sides` settles that.
 
     Args:
         video: follow hands from frame to frame (frames must come in order); False treats every frame on its own.

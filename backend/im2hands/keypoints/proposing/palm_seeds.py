@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from .lifting import DEFAULT_PALM_M
-from .palm_reader import PalmReading, PalmsSeen
-from .provider import HandDetection, Way
-from .sides import evidence, log_odds, outline_distance, palm_centre, with_side
+from im2hands.keypoints.choosing.sides import evidence, log_odds, outline_distance, palm_centre, with_side
+from im2hands.keypoints.hypothesis import HandDetection, Way
+from im2hands.keypoints.placing.solve import DEFAULT_PALM_M
+
+from .two_hand_network import PalmReading, PalmsSeen
 
 SOURCE = "network"
 """Source of hands whose keypoints the two-hand network gives itself."""

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import EnvironmentError_
-from .bundle import read_bundle
-from .native_log import quiet_start
-from .palm_pictures import apply, inverse, letterbox, square_part, warp
+from im2hands.core.errors import EnvironmentError_
+from im2hands.core.native_log import quiet_start
+from im2hands.weights.mediapipe_bundle import read_bundle
+
+from .two_hand_pictures import apply, inverse, letterbox, square_part, warp
 
 PIXELS = 192
 LEAST_SCORE = 0.02

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..hands import KEYPOINT_COUNT, SIDES
-from .provider import HandDetection
+from im2hands.core.hands import KEYPOINT_COUNT, SIDES
+from im2hands.keypoints.hypothesis import HandDetection
 
 # Part of every key: a search that works differently must not find the old one's results.
 SEARCH_VERSION = "crop-search-1"

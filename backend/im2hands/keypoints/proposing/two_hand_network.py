@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ..hands import Side
-from .palm_pictures import apply, inverse, letterbox, palm_frame, square_part, warp
+from im2hands.core.hands import Side
+
+from .two_hand_pictures import apply, inverse, letterbox, palm_frame, square_part, warp
 
 if TYPE_CHECKING:
-    from ..networks.palm_network import PalmNetwork
+    from im2hands.networks.two_hand_network import PalmNetwork
 
 # Pixels a side of the network's picture of a whole photo, in which hands are small, and of the hands alone. On rendered
 # photos with small hands 384 instead of 256 brings candidates of both hands in 60 % instead of 50 %; pictures that have
@@ -246,7 +247,7 @@ def _moved(hand: PalmReading, back: np.ndarray, scale: float) -> PalmReading:
 
 def _peaks(heat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Heights (K,) and places (K, 2), pixels of the network's picture, of a heat map's peaks, highest first."""
-    from ..networks.palm_network import HEAT_STRIDE
+    from im2hands.networks.two_hand_network import HEAT_STRIDE
 
     top = (heat >= cv2.dilate(heat, np.ones((5, 5), np.uint8))) & (heat >= _LOWEST_PEAK)
     rows, columns = np.nonzero(top)

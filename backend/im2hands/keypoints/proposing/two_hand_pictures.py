@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..hands import WRIST
+from im2hands.core.hands import WRIST
 
 PALM = (0, 5, 9, 13, 17)
 """Keypoints whose mean is a palm's centre."""

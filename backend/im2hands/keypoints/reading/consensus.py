@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..hands import KEYPOINT_COUNT
-from .landmark_network import LandmarkNetwork, crops_around
-from .provider import HandDetection
-from .sides import CHIRALITY_WEIGHT, chirality, log_odds, palm_length, with_side
+from im2hands.core.hands import KEYPOINT_COUNT
+from im2hands.keypoints.choosing.sides import CHIRALITY_WEIGHT, chirality, log_odds, palm_length, with_side
+from im2hands.keypoints.hypothesis import HandDetection
+
+from .network import LandmarkNetwork, crops_around
 
 # Turns (radians), sizes and shifts (in crop sizes) of the crops; each is read as it is and in the mirrored picture.
 _LOOKS = np.array(

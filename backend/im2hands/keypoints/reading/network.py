@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ..errors import Cancelled, EnvironmentError_
-from ..hands import KEYPOINT_COUNT
-from .bundle import read_bundle
-from .native_log import quiet_start
+from im2hands.core.errors import Cancelled, EnvironmentError_
+from im2hands.core.hands import KEYPOINT_COUNT
+from im2hands.core.native_log import quiet_start
+from im2hands.weights.mediapipe_bundle import read_bundle
 
 if TYPE_CHECKING:
-    from ..networks.reading_network import ReadingNetwork
+    from im2hands.networks.reading_network import ReadingNetwork
 
 CROP_PIXELS = 224
 # MediaPipe's tracking rule: the keypoints that span the next crop, how far it moves towards the fingers, how it grows.
@@ -80,7 +80,7 @@ class LandmarkNetwork:
         self._workers = workers or os.cpu_count() or 1
         self._reading, self._mediapipe = reading, model
         if reading is not None:
-            from ..weights.reading_network import as_tflite
+            from im2hands.weights.reading_network import as_tflite
 
             model = as_tflite(reading)
         self._plain: LandmarkNetwork | None = None
@@ -98,7 +98,7 @@ class LandmarkNetwork:
         Args:
             workers: interpreters to keep; None for one per core. beside: a weights file.
         """
-        from ..weights.reading_network import beside_or_bundled, load_reading_network
+        from im2hands.weights.reading_network import beside_or_bundled, load_reading_network
 
         path = beside_or_bundled(beside)
         return cls(workers=workers, reading=load_reading_network(path) if path.is_file() else None)
@@ -166,7 +166,7 @@ class LandmarkNetwork:
         if self._reading is None:
             return self._by_side[0]
         if side not in self._by_side:
-            from ..weights.reading_network import as_tflite
+            from im2hands.weights.reading_network import as_tflite
 
             self._by_side[side] = _interpreters(as_tflite(self._reading, side), self._workers)
         return self._by_side[side]

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..bones import bones_from_keypoints
-from ..errors import EnvironmentError_
-from ..synthesis.hand_model import FINGER_BONES, HandModel, HandShape
-from ..synthesis.poses import ShapeSpread, mean_shape, random_rotations, random_shape
+from im2hands.core.errors import EnvironmentError_
+from im2hands.geometry.bones import bones_from_keypoints
+from im2hands.geometry.hand_model import FINGER_BONES, HandModel, HandShape
+from im2hands.lab.synthesis.poses import ShapeSpread, mean_shape, random_rotations, random_shape
 
 STUMP = 0.02
 """Metres of forearm kept behind the wrist; the hand is cut there, across the line from the wrist to the middle MCP."""

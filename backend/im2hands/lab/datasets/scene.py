@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..errors import InputError
+from im2hands.core.errors import InputError
 
 FORMAT = "im2hands-scenes"
 VERSION = 1
@@ -29,8 +29,8 @@ class Scene:
         picture: a JPEG file, RGB (see :func:`encode_picture`). labels: a PNG file (see :func:`encode_labels`).
         keypoints: (2, 21, 3). visible: (2, 21). intrinsics: (3, 3). size: (2,) width, height. mode: ().
         components, length, thickness: (2, 20), (2, 22), (2, 22), the shape
-            (:class:`~im2hands.synthesis.hand_model.HandShape`).
-        rotations: (2, 22, 3, 3) for :meth:`~im2hands.synthesis.hand_model.HandModel.pose`. turn, shift: (2, 3, 3) and
+            (:class:`~im2hands.geometry.hand_model.HandShape`).
+        rotations: (2, 22, 3, 3) for :meth:`~im2hands.geometry.hand_model.HandModel.pose`. turn, shift: (2, 3, 3) and
             (2, 3) metres, from the model's frame (for the left hand after x is mirrored) to the camera frame.
         points, distance, part, other: (2, P, 3), (2, P), (2, P), (2, P), see :func:`.scene_points.label_points`.
         detected: (2, 21, 3) or None.

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..bones import QUERY_SCALE, bones_from_keypoints
-from ..hands import SIDES, Side
-from ..synthesis.hand_model import HandModel, HandShape
+from im2hands.core.hands import SIDES, Side
+from im2hands.geometry.bones import QUERY_SCALE, bones_from_keypoints
+from im2hands.geometry.hand_model import HandModel, HandShape
+
 from .part_occupancy import sample_points, signed_distance, vertex_parts
 from .scene import Scene
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..hands import KEYPOINT_COUNT
+from im2hands.core.errors import InputError
+from im2hands.core.hands import KEYPOINT_COUNT
+
 from .scene import AGAIN, Scene, SetInfo
 
 # Type and shape of one scene's entry of each array; P stands for the number of points.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..datasets.part_occupancy import posed_hands
-from ..hands import HandKeypoints, TwoHands
+from im2hands.core.hands import HandKeypoints, TwoHands
+from im2hands.lab.datasets.part_occupancy import posed_hands
 
 # Lengths of the bones of a flat hand, and the directions of its fingers: thumb to little finger.
 _ANGLES = (-50, -12, 0, 10, 20)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.scenes import SceneSet
-from ..frames import Frame
-from ..hands import MIDDLE_MCP, SIDES, WRIST, Camera, Side
+from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Camera, Side
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.media.source import Frame
+
 from .measures import Mesh, TrueHand
 
 LEAST_INSIDE, LEAST_EXTENT = 0.9, 0.2
@@ -60,8 +61,8 @@ def true_scenes(folder: Path, numbers: Iterable[int]) -> Iterator[TrueScene]:
     """
     import torch
 
-    from ..synthesis.hand_model import HandModel, HandShape
-    from ..synthesis.scene import build_hands, hand_faces
+    from im2hands.geometry.hand_model import HandModel, HandShape
+    from im2hands.lab.synthesis.scene import build_hands, hand_faces
 
     scenes, model = SceneSet(folder), HandModel()
     for number in numbers:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..bones import QUERY_SCALE, Bones, bones_from_keypoints
-from ..datasets.part_occupancy import inside as winding_inside
-from ..datasets.part_occupancy import surface_distance
-from ..hands import MIDDLE_MCP, Side
+from im2hands.core.hands import MIDDLE_MCP, Side
+from im2hands.geometry.bones import QUERY_SCALE, Bones, bones_from_keypoints
+from im2hands.lab.datasets.part_occupancy import inside as winding_inside
+from im2hands.lab.datasets.part_occupancy import surface_distance
 
 CUT_M = 0.010
 """Metres behind the wrist, along the line from the middle knuckle, where both meshes are cut."""

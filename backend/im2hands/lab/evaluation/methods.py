@@ -7,14 +7,14 @@ from typing import cast
 
 import torch
 
-from ..errors import WeightsError
-from ..networks.initial_occupancy import InitialOccupancy
-from ..published_reconstruction import PublishedReconstructor, load_published_reconstructor
-from ..reconstruction import Reconstructor
-from ..weights import require_weights, weights_folder
-from ..weights.compact import ALIGNED_OCCUPANCY
-from ..weights.part_occupancy import NAME, load_part_occupancy
-from ..weights.published import load_network
+from im2hands.core.errors import WeightsError
+from im2hands.networks.initial_occupancy import InitialOccupancy
+from im2hands.surfaces.from_keypoints import Reconstructor
+from im2hands.surfaces.from_picture import PublishedReconstructor, load_published_reconstructor
+from im2hands.weights import require_weights, weights_folder
+from im2hands.weights.compact import ALIGNED_OCCUPANCY
+from im2hands.weights.part_occupancy import NAME, load_part_occupancy
+from im2hands.weights.published import load_network
 
 METHODS = {"halo": "HALO (J)", "halo*": "HALO* (I, J)", "initial": "initial", "refined": "refined"}
 """Names for the command line and for the table. J: from keypoints. I: from the image as well."""

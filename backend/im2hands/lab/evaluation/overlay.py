@@ -8,7 +8,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from ..hands import KEYPOINT_PARENTS, SIDES, Camera, Side, TwoHands
+from im2hands.core.hands import KEYPOINT_PARENTS, SIDES, Camera, Side, TwoHands
+
 from .measures import Mesh
 
 COLOURS: dict[Side, tuple[int, int, int]] = {"left": (86, 180, 233), "right": (230, 159, 0)}

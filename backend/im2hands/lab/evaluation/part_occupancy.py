@@ -19,15 +19,15 @@ import numpy as np
 import torch
 import trimesh
 
-from ..bones import QUERY_SCALE, bones_from_keypoints
-from ..datasets.part_occupancy import STUMP, PosedHands, posed_hands, signed_distance
-from ..fields import PartField
-from ..networks.part_decoder import PartDecoder
-from ..reach import Reach
-from ..surface import Surface, extract_surfaces
-from ..synthesis.poses import ShapeSpread
-from ..weights import require_weights
-from ..weights.part_occupancy import NAME, load_part_occupancy
+from im2hands.geometry.bone_reach import Reach
+from im2hands.geometry.bones import QUERY_SCALE, bones_from_keypoints
+from im2hands.lab.datasets.part_occupancy import STUMP, PosedHands, posed_hands, signed_distance
+from im2hands.lab.synthesis.poses import ShapeSpread
+from im2hands.networks.part_decoder import PartDecoder
+from im2hands.surfaces.dense_lattice import Surface, extract_surfaces
+from im2hands.surfaces.occupancy_field import PartField
+from im2hands.weights import require_weights
+from im2hands.weights.part_occupancy import NAME, load_part_occupancy
 
 HELD_OUT_SEED = 777_000_000
 IOU_POINTS = 100_000

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..datasets.part_occupancy import signed_distance
+from im2hands.lab.datasets.part_occupancy import signed_distance
 
 
 class Agreement(NamedTuple):

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..crop import CROP_SIZE, FLESH_M, crop_affine
-from ..hands import Camera
+from im2hands.core.hands import Camera
+from im2hands.surfaces.hand_crop import CROP_SIZE, FLESH_M, crop_affine
 
 Kind = Literal["crop", "whole"]
 
@@ -96,7 +96,7 @@ def aim(
 
 
 def crop_camera(camera: Camera, keypoints: np.ndarray, jitter: Jitter, size: int = CROP_SIZE) -> Camera:
-    """The camera of the crop around hands, by the convention of :mod:`im2hands.crop`.
+    """The camera of the crop around hands, by the convention of :mod:`im2hands.surfaces.hand_crop`.
 
     Args:
         camera: of the whole picture. keypoints: (N, 3) of all hands, camera frame, metres. size: pixels a side.

@@ -10,9 +10,10 @@ from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation, RotationSpline
 from torch import Tensor
 
-from .closed_mesh import ClosedMesh
+from im2hands.geometry.hand_model import HandShape
+from im2hands.geometry.signed_distance import ClosedMesh
+
 from .contact import measure_contact
-from .hand_model import HandShape
 from .interaction import PosedPairs
 from .interaction_modes import Start, any_angles, start
 from .pairs import APART, CONTACT, PENETRATION, Pair, PairMaker, Tally, draw_shape, pair_of

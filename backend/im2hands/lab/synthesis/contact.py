@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .closed_mesh import ClosedMesh
+from im2hands.geometry.signed_distance import ClosedMesh
 
 _NEAR = 0.012
 

@@ -14,12 +14,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from .. import __version__
-from ..datasets.scene import SET_FILE, SetInfo, encode_labels, encode_picture, read_info
-from ..datasets.scene import Scene as StoredScene
-from ..datasets.scenes import SceneSet, SceneWriter
-from ..errors import InputError
-from ..worker_pool import in_processes
+from im2hands import __version__
+from im2hands.core.errors import InputError
+from im2hands.core.processes import in_processes
+from im2hands.lab.datasets.scene import SET_FILE, SetInfo, encode_labels, encode_picture, read_info
+from im2hands.lab.datasets.scene import Scene as StoredScene
+from im2hands.lab.datasets.scenes import SceneSet, SceneWriter
+
 from .cameras import LONGEST, Jitter, View, aim, crop_camera
 from .choices import KINDS, RENDERERS, Kind
 from .clips import CLIP, ClipMaker

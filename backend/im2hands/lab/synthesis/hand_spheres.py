@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .closed_mesh import ClosedMesh
-from .hand_model import FINGER_BONES, HandModel
+from im2hands.geometry.hand_model import FINGER_BONES, HandModel
+from im2hands.geometry.signed_distance import ClosedMesh
+
 from .poses import mean_shape
 
 # Where the spheres lie: (bone from, bone to, shares of the way). Bone numbers as in the rig, 22 to 26 are finger tips.

@@ -12,8 +12,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..bones import rodrigues
-from .hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE, HandModel
+from im2hands.geometry.bones import rodrigues
+from im2hands.geometry.hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE, HandModel
 
 FINGER_ANGLES = 20
 CUP, BEND, SIDE_BEND, TWIST = range(20, 24)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..bones import QUERY_SCALE, Bones, bones_from_keypoints
-from ..datasets.part_occupancy import sample_points, vertex_parts
-from ..hands import SIDES, Camera
-from .closed_mesh import ClosedMesh
-from .hand_model import HandModel
+from im2hands.core.hands import SIDES, Camera
+from im2hands.geometry.bones import QUERY_SCALE, Bones, bones_from_keypoints
+from im2hands.geometry.hand_model import HandModel
+from im2hands.geometry.signed_distance import ClosedMesh
+from im2hands.lab.datasets.part_occupancy import sample_points, vertex_parts
 
 _SURFACE = 1.6
 """The surface before a keypoint is at most this many times further than the nearest surface."""
@@ -21,7 +21,7 @@ _TOLERANCE = 0.006
 
 @dataclass(frozen=True)
 class PointLabels:
-    """Of the two hands of a scene, as :mod:`im2hands.datasets.scenes` stores them; P points a hand.
+    """Of the two hands of a scene, as :mod:`im2hands.lab.datasets.scenes` stores them; P points a hand.
 
     Args:
         points: (2, P, 3) float16. distance: (2, P) float16. part: (2, P) int8. other: (2, P) float16.
@@ -34,7 +34,7 @@ class PointLabels:
 
 
 class PointLabeller:
-    """Labels points as :func:`im2hands.datasets.scene_points.label_points` does, with one search tree a mesh."""
+    """Labels points as :func:`im2hands.lab.datasets.scene_points.label_points` does, with one search tree a mesh."""
 
     def __init__(self, model: HandModel) -> None:
         self.faces = model.faces.numpy()

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ..errors import InputError
-from ..hands import SIDES, Camera, Side
+from im2hands.core.errors import InputError
+from im2hands.core.hands import SIDES, Camera, Side
+from im2hands.geometry.hand_model import HandModel
+
 from .choices import RENDERERS
-from .hand_model import HandModel
 from .plain import Drawn, paint
 from .scene import Scene, hand_faces
 

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .closed_mesh import ClosedMesh
+from im2hands.geometry.hand_model import HandModel, HandShape
+from im2hands.geometry.signed_distance import ClosedMesh
+
 from .contact import Contact, measure_contact
-from .hand_model import HandModel, HandShape
 from .interaction import PosedPairs, PoseSolver
 from .interaction_modes import SINGLE_MODES, TOUCHING_MODES, Start, draw_mode, start
 from .poses import random_shape

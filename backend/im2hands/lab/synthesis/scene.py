@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..hands import Camera
-from .hand_model import HandModel, HandShape
+from im2hands.core.hands import Camera
+from im2hands.geometry.hand_model import HandModel, HandShape
 
 MIRROR = torch.tensor([[-1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], dtype=torch.float64)
 """(2, 3) what the model's coordinates are multiplied by: the model is a right hand, the left one its mirror image."""

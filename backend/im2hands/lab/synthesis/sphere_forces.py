@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE
+from im2hands.geometry.hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE
+
 from .hand_spheres import SphereSet
 from .interaction_modes import TIPS
 

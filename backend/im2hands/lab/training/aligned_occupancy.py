@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..networks.initial_occupancy import InitialOccupancy
-from ..weights.compact import ALIGNED_OCCUPANCY, start_from_part_occupancy
+from im2hands.core.errors import InputError
+from im2hands.networks.initial_occupancy import InitialOccupancy
+from im2hands.weights.compact import ALIGNED_OCCUPANCY, start_from_part_occupancy
+
 from . import command
 from .initial_occupancy import COMPACT as INITIAL_COMPACT
 from .initial_occupancy import InitialTask, parameter_groups

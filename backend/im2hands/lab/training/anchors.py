@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..bones import QUERY_SCALE
-from ..networks.initial_occupancy import InitialHand
+from im2hands.geometry.bones import QUERY_SCALE
+from im2hands.networks.initial_occupancy import InitialHand
 
 STEPS = 3
 LONGEST_M = 0.004

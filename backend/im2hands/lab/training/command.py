@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
-from ..datasets.scenes import SceneSet
-from ..networks.configuration import Configuration
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.networks.configuration import Configuration
+
 from .recipe import CONFIGURATIONS, AnyRecipe, Recipe, load_recipe
 from .runner import Runner, Task
 
@@ -67,7 +68,7 @@ def run_on_sets(
     Args:
         recipe: its defaults. make: a task from recipe, sets, ``--start-from`` and device.
     """
-    from ..devices import choose_device
+    from im2hands.core.devices import choose_device
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -97,7 +98,8 @@ def run(
     Raises:
         InputError, EnvironmentError_: in words for a person.
     """
-    from ..devices import choose_device
+    from im2hands.core.devices import choose_device
+
     from .scene_batches import training_set
 
     if arguments.threads:

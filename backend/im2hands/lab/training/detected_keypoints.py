@@ -15,19 +15,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..datasets.scene import Scene
-from ..datasets.scenes import SceneSet, SceneWriter
-from ..errors import InputError
-from ..evaluation.keypoints import camera_of
-from ..hands import KEYPOINT_COUNT, MIDDLE_MCP, SIDES, WRIST
-from ..keypoints import lift
-from ..keypoints.hand_lifter import HandLifter
-from ..keypoints.landmark_network import LandmarkNetwork
-from ..weights.lifting_network import BUNDLED_FILE as LIFTING_FILE
-from ..weights.lifting_network import load_lifting_network
-from ..weights.reading_network import beside_or_bundled, load_reading_network
-from ..weights.two_hand_network import BUNDLED_FILE as TWO_HAND_FILE
-from ..weights.two_hand_network import load_two_hand_network
+from im2hands.core.errors import InputError
+from im2hands.core.hands import KEYPOINT_COUNT, MIDDLE_MCP, SIDES, WRIST
+from im2hands.keypoints import lift
+from im2hands.keypoints.placing.lift import HandLifter
+from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.lab.datasets.scene import Scene
+from im2hands.lab.datasets.scenes import SceneSet, SceneWriter
+from im2hands.lab.evaluation.keypoints import camera_of
+from im2hands.weights.lifting_network import BUNDLED_FILE as LIFTING_FILE
+from im2hands.weights.lifting_network import load_lifting_network
+from im2hands.weights.reading_network import beside_or_bundled, load_reading_network
+from im2hands.weights.two_hand_network import BUNDLED_FILE as TWO_HAND_FILE
+from im2hands.weights.two_hand_network import load_two_hand_network
+
 from .lifting_samples import read_hands
 
 _log = logging.getLogger(__name__)

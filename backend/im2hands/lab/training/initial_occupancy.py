@@ -11,16 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..datasets.scenes import SceneSet
-from ..hands import SIDES, Side
-from ..networks.compact_encoder import CompactEncoder
-from ..networks.configuration import Configuration
-from ..networks.image_encoder import EncoderMaps
-from ..networks.initial_occupancy import ImageFeatures, InitialHand, InitialOccupancy
-from ..networks.part_decoder import PartDecoder
-from ..weights.compact import start_from_part_occupancy
-from ..weights.layouts import INITIAL_OCCUPANCY
-from ..weights.published import initial_occupancy_start, load_network
+from im2hands.core.hands import SIDES, Side
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.networks.compact_encoder import CompactEncoder
+from im2hands.networks.configuration import Configuration
+from im2hands.networks.image_encoder import EncoderMaps
+from im2hands.networks.initial_occupancy import ImageFeatures, InitialHand, InitialOccupancy
+from im2hands.networks.part_decoder import PartDecoder
+from im2hands.weights.compact import start_from_part_occupancy
+from im2hands.weights.layouts import INITIAL_OCCUPANCY
+from im2hands.weights.published import initial_occupancy_start, load_network
+
 from . import command
 from .networks import first_trunk, save_first, trained_initial, xavier
 from .part_loss import part_loss

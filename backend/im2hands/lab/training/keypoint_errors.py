@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..bones import rodrigues
-from ..datasets.part_occupancy import jitter_keypoints
-from ..hands import WRIST
+from im2hands.core.hands import WRIST
+from im2hands.geometry.bones import rodrigues
+from im2hands.lab.datasets.part_occupancy import jitter_keypoints
 
 _FINGERS, _LEVELS = 5, 4
 _JOINTS = tuple(tuple(1 + _LEVELS * finger + level for finger in range(_FINGERS)) for level in range(_LEVELS))
@@ -30,7 +30,7 @@ class KeypointErrors:
     """Sizes of the errors; all are standard deviations unless another thing is said.
 
     Args:
-        noise: metres a coordinate, at most (see :func:`~im2hands.datasets.part_occupancy.jitter_keypoints`).
+        noise: metres a coordinate, at most (see :func:`~im2hands.lab.datasets.part_occupancy.jitter_keypoints`).
         definition: strength of other joint definitions, likewise. tilt: radians that a hand turns about axes across the
             viewing ray. place: metres that a hand is off along the ray. depth: metres that a fingertip is off along the
             ray; knuckles move less. bend: radians, of each joint; the joints of a finger err alike. hidden: probability

@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..crop import crop_hands, normalised
-from ..datasets.scene import Scene
-from ..datasets.scenes import SceneSet
-from ..devices import exact_dtype
-from ..errors import FrameError, InputError
-from ..frames import Frame
-from ..hands import KEYPOINT_COUNT, SIDES, Camera, HandKeypoints, TwoHands
-from ..networks.keypoint_refinement import prepare_keypoints
+from im2hands.core.devices import exact_dtype
+from im2hands.core.errors import FrameError, InputError
+from im2hands.core.hands import KEYPOINT_COUNT, SIDES, Camera, HandKeypoints, TwoHands
+from im2hands.lab.datasets.scene import Scene
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.media.source import Frame
+from im2hands.networks.keypoint_refinement import prepare_keypoints
+from im2hands.surfaces.hand_crop import crop_hands, normalised
+
 from .scene_batches import aligned
 
 Detector = Callable[[Tensor, Tensor], Tensor]

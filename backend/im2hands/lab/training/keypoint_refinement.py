@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..datasets.scenes import SceneSet
-from ..networks.compact_encoder import CompactEncoder
-from ..networks.configuration import Configuration
-from ..networks.image_encoder import PictureEncoder
-from ..networks.keypoint_refinement import KeypointRefinement, keypoint_distances, keypoint_error, keypoint_loss
-from ..weights.layouts import INTAGHAND_ENCODER, KEYPOINT_REFINEMENT
-from ..weights.published import load_network, load_published
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.networks.compact_encoder import CompactEncoder
+from im2hands.networks.configuration import Configuration
+from im2hands.networks.image_encoder import PictureEncoder
+from im2hands.networks.keypoint_refinement import KeypointRefinement, keypoint_distances, keypoint_error, keypoint_loss
+from im2hands.weights.layouts import INTAGHAND_ENCODER, KEYPOINT_REFINEMENT
+from im2hands.weights.published import load_network, load_published
+
 from . import command
 from .augmentation import augment
 from .keypoint_errors import KeypointErrors, simulate_errors

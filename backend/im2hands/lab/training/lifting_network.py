@@ -12,15 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..datasets.scenes import SceneSet
-from ..errors import InputError
-from ..hands import MIDDLE_MCP
-from ..keypoints.landmark_network import LandmarkNetwork
-from ..networks.lifting_network import Lifted, LiftingInput, LiftingNetwork, lifting_losses
-from ..weights.lifting_network import FILE, NAME, load_lifting_network, save_lifting_network
-from ..weights.part_occupancy import sha256_of
-from ..weights.reading_network import beside_or_bundled, load_reading_network
-from ..weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
+from im2hands.core.errors import InputError
+from im2hands.core.hands import MIDDLE_MCP
+from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.networks.lifting_network import Lifted, LiftingInput, LiftingNetwork, lifting_losses
+from im2hands.weights.lifting_network import FILE, NAME, load_lifting_network, save_lifting_network
+from im2hands.weights.part_occupancy import sha256_of
+from im2hands.weights.reading_network import beside_or_bundled, load_reading_network
+from im2hands.weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
+
 from . import command
 from .lifting_samples import LiftingSamples, gather, load_samples
 from .pair_judge import chosen_rows
@@ -231,7 +232,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``im2hands train lifting-network``; returns the exit code."""
-    from ..devices import choose_device
+    from im2hands.core.devices import choose_device
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

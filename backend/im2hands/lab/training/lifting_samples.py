@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.scene import Scene
-from ..datasets.scenes import SceneSet
-from ..evaluation.keypoints import FOUND, camera_of, palm_pixels
-from ..hands import MIDDLE_MCP, SIDES, WRIST
-from ..keypoints.landmark_network import LandmarkNetwork, crops_around
-from ..keypoints.lifting_features import between, lifting_features, turn_to_ray
-from ..keypoints.provider import HandDetection
-from ..keypoints.second_look import look_again
-from ..keypoints.sides import palm_length
-from ..networks.palm_network import PalmNetwork
-from ..networks.reading_network import ReadingNetwork
-from ..take import pack_arrays, write_atomically
+from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
+from im2hands.keypoints.choosing.sides import palm_length
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.placing.lifting_features import between, lifting_features, turn_to_ray
+from im2hands.keypoints.reading.consensus import look_again
+from im2hands.keypoints.reading.network import LandmarkNetwork, crops_around
+from im2hands.lab.datasets.scene import Scene
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.evaluation.keypoints import FOUND, camera_of, palm_pixels
+from im2hands.networks.reading_network import ReadingNetwork
+from im2hands.networks.two_hand_network import PalmNetwork
+from im2hands.take.take import pack_arrays, write_atomically
 
 _log = logging.getLogger(__name__)
 _SHARD = 256

@@ -10,18 +10,18 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from ..errors import EnvironmentError_, InputError
-from ..networks.compact_encoder import CompactEncoder, EfficientNetLite0
-from ..networks.configuration import Configuration
-from ..networks.initial_occupancy import InitialOccupancy
-from ..networks.part_decoder import PartDecoder
-from ..take import write_atomically
-from ..weights import weights_folder
-from ..weights.compact import IMAGE_ENCODER, is_compact, save_encoder, save_network
-from ..weights.layouts import INITIAL_OCCUPANCY
-from ..weights.published import load_network, save_trained
-from ..weights.two_hand_network import FILE as TWO_HAND_NETWORK
-from ..weights.two_hand_network import load_two_hand_network
+from im2hands.core.errors import EnvironmentError_, InputError
+from im2hands.networks.compact_encoder import CompactEncoder, EfficientNetLite0
+from im2hands.networks.configuration import Configuration
+from im2hands.networks.initial_occupancy import InitialOccupancy
+from im2hands.networks.part_decoder import PartDecoder
+from im2hands.take.take import write_atomically
+from im2hands.weights import weights_folder
+from im2hands.weights.compact import IMAGE_ENCODER, is_compact, save_encoder, save_network
+from im2hands.weights.layouts import INITIAL_OCCUPANCY
+from im2hands.weights.published import load_network, save_trained
+from im2hands.weights.two_hand_network import FILE as TWO_HAND_NETWORK
+from im2hands.weights.two_hand_network import load_two_hand_network
 
 _BIAS = 0.01
 

@@ -15,26 +15,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..datasets.scene import Scene
-from ..datasets.scenes import SceneSet
-from ..errors import InputError
-from ..evaluation.keypoints import FOUND, camera_of, palm_pixels
-from ..frames import Frame
-from ..hands import SIDES
-from ..keypoints.landmark_network import LandmarkNetwork
-from ..keypoints.mediapipe_provider import MediaPipeProvider
-from ..keypoints.pair_candidates import find_candidates, suspect_palms
-from ..keypoints.pair_choice import PAIR
-from ..keypoints.pair_features import features
-from ..keypoints.pair_judge import PairJudge
-from ..keypoints.palm_detector import PalmDetector
-from ..keypoints.palm_reader import PalmReader
-from ..keypoints.sides import without_doubles
-from ..networks.pair_judge import PairJudgeNetwork, judge_loss
-from ..take import pack_arrays, write_atomically
-from ..weights.pair_judge import NAME, save_pair_judge
-from ..weights.part_occupancy import sha256_of
-from ..weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
+from im2hands.core.errors import InputError
+from im2hands.core.hands import SIDES
+from im2hands.keypoints.choosing.candidates import find_candidates, suspect_palms
+from im2hands.keypoints.choosing.features import features
+from im2hands.keypoints.choosing.judge import PairJudge
+from im2hands.keypoints.choosing.pair import PAIR
+from im2hands.keypoints.choosing.sides import without_doubles
+from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
+from im2hands.keypoints.proposing.palms import PalmDetector
+from im2hands.keypoints.proposing.two_hand_network import PalmReader
+from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.lab.datasets.scene import Scene
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.evaluation.keypoints import FOUND, camera_of, palm_pixels
+from im2hands.media.source import Frame
+from im2hands.networks.pair_judge import PairJudgeNetwork, judge_loss
+from im2hands.take.take import pack_arrays, write_atomically
+from im2hands.weights.pair_judge import NAME, save_pair_judge
+from im2hands.weights.part_occupancy import sha256_of
+from im2hands.weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
+
 from .averaged import Averaged
 
 _log = logging.getLogger(__name__)

@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..bones import bones_from_keypoints
-from ..datasets.part_occupancy import HandPoints, cut_distance, jitter_keypoints, make_points
-from ..errors import InputError
-from ..evaluation.part_occupancy import evaluate
-from ..networks.part_decoder import PartDecoder, bone_local
-from ..reach import Reach, within_reach
-from ..take import write_atomically
+from im2hands.core.errors import InputError
+from im2hands.geometry.bone_reach import Reach, within_reach
+from im2hands.geometry.bones import bones_from_keypoints
+from im2hands.lab.datasets.part_occupancy import HandPoints, cut_distance, jitter_keypoints, make_points
+from im2hands.lab.evaluation.part_occupancy import evaluate
+from im2hands.networks.part_decoder import PartDecoder, bone_local
+from im2hands.take.take import write_atomically
+
 from .part_loss import part_loss
 from .whitening import WhitenedPartDecoder, Whitening
 
@@ -277,8 +278,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``im2hands train part-occupancy``; returns the exit code."""
-    from ..devices import choose_device
-    from ..weights.part_occupancy import save_part_occupancy
+    from im2hands.core.devices import choose_device
+    from im2hands.weights.part_occupancy import save_part_occupancy
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

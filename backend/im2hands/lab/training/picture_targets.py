@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..crop import CROP_SIZE
-from ..datasets.scene import LEFT, RIGHT, Scene
-from ..datasets.scene_points import scene_hands
-from ..hands import KEYPOINT_COUNT, SIDES
-from ..networks.image_encoder import EncoderHeads
-from ..synthesis.hand_model import HAND_FILE
+from im2hands.core.hands import KEYPOINT_COUNT, SIDES
+from im2hands.geometry.hand_model import HAND_FILE
+from im2hands.lab.datasets.scene import LEFT, RIGHT, Scene
+from im2hands.lab.datasets.scene_points import scene_hands
+from im2hands.networks.image_encoder import EncoderHeads
+from im2hands.surfaces.hand_crop import CROP_SIZE
 
 SPREAD = 1.0
 """Standard deviation of a heat map's peak, pixels of the map."""

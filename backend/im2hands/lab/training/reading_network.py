@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..datasets.scenes import SceneSet
-from ..errors import InputError
-from ..networks.reading_network import CropReadings, ReadingNetwork
-from ..weights.reading_network import FILE, NAME, load_reading_network, mediapipe_start, save_reading_network
+from im2hands.core.errors import InputError
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.networks.reading_network import CropReadings, ReadingNetwork
+from im2hands.weights.reading_network import FILE, NAME, load_reading_network, mediapipe_start, save_reading_network
+
 from . import command
 from .reading_samples import PALM_M, ReadingBatch, make_batch, make_sample
 from .recipe import Recipe

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..datasets.scene import RIGHT, Scene
-from ..evaluation.keypoints import camera_of, palm_pixels
-from ..hands import KEYPOINT_COUNT, MIDDLE_MCP, WRIST
-from ..keypoints.joint_definitions import from_own_definition
-from ..keypoints.landmark_network import CROP_PIXELS, crops_around, pyramid, to_crop, turn_matrix, warp_crop
-from ..keypoints.lifting_features import turn_to_ray
-from .palm_samples import spoil
+from im2hands.core.hands import KEYPOINT_COUNT, MIDDLE_MCP, WRIST
+from im2hands.keypoints.placing.joint_definitions import from_own_definition
+from im2hands.keypoints.placing.lifting_features import turn_to_ray
+from im2hands.keypoints.reading.network import CROP_PIXELS, crops_around, pyramid, to_crop, turn_matrix, warp_crop
+from im2hands.lab.datasets.scene import RIGHT, Scene
+from im2hands.lab.evaluation.keypoints import camera_of, palm_pixels
+
+from .two_hand_samples import spoil
 
 PALM_M = 0.09
 """Metres from the wrist to the middle knuckle of all shapes that are taught."""
@@ -97,7 +98,7 @@ def hand_of_crop(hands: HandsInPicture, crop: np.ndarray, side: int) -> tuple[in
     """The hand along which a crop lies, and whether that is so: 1, 0, or NaN where it is neither near nor far.
 
     Args:
-        crop: (4,) as :meth:`~im2hands.keypoints.landmark_network.LandmarkNetwork.read` takes it. side: 1 for a right
+        crop: (4,) as :meth:`~im2hands.keypoints.reading.network.LandmarkNetwork.read` takes it. side: 1 for a right
             hand only, -1 for a left one, 0 for any.
     """
     if not len(hands.crops):

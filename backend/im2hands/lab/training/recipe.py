@@ -18,8 +18,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from ..errors import InputError
-from ..networks.configuration import Configuration, compact, configuration
+from im2hands.core.errors import InputError
+from im2hands.networks.configuration import Configuration, compact, configuration
 
 CONFIGURATIONS = ("published", "compact")
 

@@ -13,15 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..bones import QUERY_SCALE
-from ..datasets.part_occupancy import STUMP
-from ..datasets.scenes import SceneSet
-from ..errors import InputError
-from ..hands import SIDES, Side
-from ..networks.compact_encoder import CompactEncoder
-from ..networks.configuration import Configuration
-from ..networks.refined_occupancy import PictureFeatures, RefinedHands, RefinedOccupancy, View
-from ..weights.layouts import INITIAL_OCCUPANCY, REFINED_OCCUPANCY
+from im2hands.core.errors import InputError
+from im2hands.core.hands import SIDES, Side
+from im2hands.geometry.bones import QUERY_SCALE
+from im2hands.lab.datasets.part_occupancy import STUMP
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.networks.compact_encoder import CompactEncoder
+from im2hands.networks.configuration import Configuration
+from im2hands.networks.refined_occupancy import PictureFeatures, RefinedHands, RefinedOccupancy, View
+from im2hands.weights.layouts import INITIAL_OCCUPANCY, REFINED_OCCUPANCY
+
 from . import command
 from .anchors import surface_anchors
 from .initial_occupancy import hand_ious, parameter_groups

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..networks.reading_network import Layer, ReadingNetwork
+from im2hands.networks.reading_network import Layer, ReadingNetwork
 
 _DEAD = 1e-3  # of the median of a layer's channels that are not, root mean square of the weights
 _NOISE = 0.5  # of what a channel is copied from, relative

@@ -29,8 +29,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..errors import EnvironmentError_, InputError
-from ..take import write_atomically
+from im2hands.core.errors import EnvironmentError_, InputError
+from im2hands.take.take import write_atomically
+
 from .averaged import Averaged
 from .recipe import Recipe
 

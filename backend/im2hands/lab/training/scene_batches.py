@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..bones import QUERY_SCALE, Bones, bones_from_keypoints
-from ..crop import CROP_SIZE, normalised
-from ..datasets.part_occupancy import cut_distance, jitter_keypoints
-from ..datasets.scene import Scene
-from ..datasets.scenes import SceneSet
-from ..errors import InputError
-from ..hands import SIDES, Side
-from ..mise import BOX
+from im2hands.core.errors import InputError
+from im2hands.core.hands import SIDES, Side
+from im2hands.geometry.bones import BOX, QUERY_SCALE, Bones, bones_from_keypoints
+from im2hands.lab.datasets.part_occupancy import cut_distance, jitter_keypoints
+from im2hands.lab.datasets.scene import Scene
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.surfaces.hand_crop import CROP_SIZE, normalised
+
 from .augmentation import augment
 from .picture_targets import PictureTargets, picture_targets
 from .runner import stream, torch_stream

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..datasets.scene import IN_FRONT, LEFT, RIGHT
-from ..networks.palm_network import TRAINED_PIXELS, HandReadings, PalmMaps, PalmNetwork, Palms
-from .palm_samples import HandTargets, heat_target, own_hand
+from im2hands.lab.datasets.scene import IN_FRONT, LEFT, RIGHT
+from im2hands.networks.two_hand_network import TRAINED_PIXELS, HandReadings, PalmMaps, PalmNetwork, Palms
+
+from .two_hand_samples import HandTargets, heat_target, own_hand
 
 POINTS = 3
 """Points a picture at which palms are read; the last one may lie anywhere."""

@@ -12,16 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..datasets.scenes import SceneSet
-from ..errors import InputError
-from ..networks.palm_network import PalmNetwork
-from ..weights.two_hand_network import FILE, NAME, load_two_hand_network, save_two_hand_network
+from im2hands.core.errors import InputError
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.networks.two_hand_network import PalmNetwork
+from im2hands.weights.two_hand_network import FILE, NAME, load_two_hand_network, save_two_hand_network
+
 from . import command
 from .networks import public_trunk
-from .palm_loss import PalmBatch, make_batch, palm_losses, run_network
-from .palm_samples import make_sample
 from .recipe import Recipe
 from .runner import scenes_of_step, stream
+from .two_hand_loss import PalmBatch, make_batch, palm_losses, run_network
+from .two_hand_samples import make_sample
 
 _VALIDATION = 2_000_000_000  # a step that no training reaches
 EASY = ("apart", "near", "single", "pinch", "fist")

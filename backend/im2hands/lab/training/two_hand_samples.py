@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..datasets.scene import LEFT, RIGHT, Scene
-from ..hands import MIDDLE_MCP, WRIST
-from ..keypoints.palm_pictures import PALM, apply, letterbox, palm_frame, warp
-from ..networks.palm_network import HEAT_STRIDE, TRAINED_PIXELS
+from im2hands.core.hands import MIDDLE_MCP, WRIST
+from im2hands.keypoints.proposing.two_hand_pictures import PALM, apply, letterbox, palm_frame, warp
+from im2hands.lab.datasets.scene import LEFT, RIGHT, Scene
+from im2hands.networks.two_hand_network import HEAT_STRIDE, TRAINED_PIXELS
 
 HEAT_RADIUS = 0.35
 """Standard deviation of a palm's spot on the heat map, palm lengths; 3.5 to 8 pixels."""

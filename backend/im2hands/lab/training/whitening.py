@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..bones import BONE_COUNT, QUERY_SCALE
-from ..networks.part_decoder import FoldedParts, PartDecoder
+from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE
+from im2hands.networks.part_decoder import FoldedParts, PartDecoder
 
 # Scale of bone-local points, metres: a finger bone's half length, the palm's half size.
 _FINGER_SCALE, _PALM_SCALE = 0.020, 0.045

@@ -17,26 +17,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .bones import QUERY_SCALE, Bones
-from .closed_mesh import ClosedMesh, NearSurface
-from .crop import HandCrop, crop_hands
-from .devices import usable_cores
-from .errors import FrameError
-from .fields import OUTSIDE_LOGIT
-from .frames import Frame
-from .hands import SIDES, Camera, Side, TwoHands
-from .lattice_batch import BatchField, LatticeBatch
+from im2hands.core.devices import usable_cores
+from im2hands.core.errors import FrameError
+from im2hands.core.hands import SIDES, Camera, Side, TwoHands
+from im2hands.geometry.bones import QUERY_SCALE, Bones
+from im2hands.geometry.marching_cubes import ClosedMesh, NearSurface
+from im2hands.media.source import Frame
+from im2hands.networks.farthest_points import farthest_points, take
+from im2hands.networks.initial_occupancy import InitialHand
+from im2hands.networks.refined_occupancy import PictureFeatures, RefinedHands, RefinedOccupancy, View
+from im2hands.surfaces.dense_lattice import Surface
+from im2hands.surfaces.from_keypoints import HandMesh, bones_of, hand_mesh
+from im2hands.surfaces.from_picture import NEAR_SURFACE, PublishedReconstructor
+from im2hands.surfaces.hand_crop import HandCrop, crop_hands
+from im2hands.surfaces.occupancy_field import OUTSIDE_LOGIT
+from im2hands.surfaces.picture_field import hand_boxes, surface_points
+from im2hands.surfaces.tracked_hand import ANCHOR_LATTICE, COARSEST, lattice_step
+
+from .lattices import BatchField, LatticeBatch
+from .launches import Launch, Launches, choose_launch
 from .mesh_workers import Mesh, MeshWorkers
-from .networks.farthest_points import farthest_points, take
-from .networks.initial_occupancy import InitialHand
-from .networks.launches import Launch, Launches, choose_launch
-from .networks.padded import PaddedQueries
-from .networks.refined_occupancy import PictureFeatures, RefinedHands, RefinedOccupancy, View
-from .published_fields import hand_boxes, surface_points
-from .published_reconstruction import NEAR_SURFACE, PublishedReconstructor
-from .published_surface import ANCHOR_LATTICE, COARSEST, lattice_step
-from .reconstruction import HandMesh, bones_of, hand_mesh
-from .surface import Surface
+from .padded import PaddedQueries
 
 BATCH = 8
 """Frames at once."""

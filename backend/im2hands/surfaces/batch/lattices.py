@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .closed_mesh import NearSurface
-from .devices import exact_dtype
-from .surface_tracking import AROUND, CORNERS, OUTSIDE, SIDES_OF_CELL, SMALLEST
+from im2hands.core.devices import exact_dtype
+from im2hands.geometry.marching_cubes import NearSurface
+from im2hands.surfaces.walked_lattice import AROUND, CORNERS, OUTSIDE, SIDES_OF_CELL, SMALLEST
 
 
 class LatticeBatch:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
-from .closed_mesh import ClosedMesh, NearSurface, closed_mesh
+from im2hands.geometry.marching_cubes import ClosedMesh, NearSurface, closed_mesh
 
 Mesh = Callable[[], ClosedMesh | None]
 """Waits for a mesh; None where there is no surface."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .chunks import SMALLEST, Chunks
+from im2hands.networks.chunks import SMALLEST, Chunks
 
 BLOCK = 4096
 """Queries a hand in the largest block."""

@@ -7,19 +7,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from im2hands.hands import SIDES, Side
-from im2hands.motion.correctives import SAMPLES, correctives_from
-from im2hands.motion.figures import error, jitter, lag, peak_kept
-from im2hands.motion.quaternions import continuous, mirrored, slerp, to_matrices, to_quaternions
-from im2hands.motion.simulated import Clip, Noise, simulate
-from im2hands.motion.smoothing import OneEuro, filled, smooth
-from im2hands.motion.solve import Motion, smooth_keypoints, solve
-from im2hands.motion.take_correctives import TakeCorrectives
-from im2hands.motion.tracks import DOUBTFUL, FILLED, MISSING, OBSERVED, RawTake, judge
-from im2hands.template.files import handed, handed_axes
-from im2hands.template.rest import measure, rest_hand
-from im2hands.template.rig import Pose, about, forward
-from im2hands.template.topology import Topology, load_topology
+from im2hands.animation.motion.correctives import SAMPLES, correctives_from
+from im2hands.animation.motion.quaternions import continuous, mirrored, slerp, to_matrices, to_quaternions
+from im2hands.animation.motion.smoothing import OneEuro, filled, smooth
+from im2hands.animation.motion.solve import Motion, smooth_keypoints, solve
+from im2hands.animation.motion.take_correctives import TakeCorrectives
+from im2hands.animation.motion.tracks import DOUBTFUL, FILLED, MISSING, OBSERVED, RawTake, judge
+from im2hands.animation.template.files import handed, handed_axes
+from im2hands.animation.template.rest import measure, rest_hand
+from im2hands.animation.template.rig import Pose, about, forward
+from im2hands.animation.template.topology import Topology, load_topology
+from im2hands.core.hands import SIDES, Side
+from im2hands.lab.motion_figures import error, jitter, lag, peak_kept
+from im2hands.lab.simulated_clips import Clip, Noise, simulate
 
 FRAMES = 100
 
@@ -232,7 +232,7 @@ def test_left_rotations_in_left_axes(wandering: Clip, topology: Topology) -> Non
     root_turn = to_matrices(mirrored(to_quaternions(motion.clean.root_rotation[10])))
     chain = np.empty((21, 3, 3))
     place = np.empty((21, 3))
-    from im2hands.template.topology import BONE_PARENTS
+    from im2hands.animation.template.topology import BONE_PARENTS
 
     for bone, parent in enumerate(BONE_PARENTS):
         turn, head, pivot = (root_turn, handed(motion.clean.root[10], "left"), np.zeros(3))

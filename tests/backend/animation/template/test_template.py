@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trimesh
-from im2hands.errors import InputError
-from im2hands.motion.simulated import Noise, simulate
-from im2hands.template.cuts import cut_triangles
-from im2hands.template.files import handed, handed_axes
-from im2hands.template.fit import Fitter
-from im2hands.template.rest import Rest, measure, rest_hand, template_measures
-from im2hands.template.rig import (
+from im2hands.animation.template.cuts import cut_triangles
+from im2hands.animation.template.files import handed, handed_axes
+from im2hands.animation.template.fit import Fitter
+from im2hands.animation.template.rest import Rest, measure, rest_hand, template_measures
+from im2hands.animation.template.rig import (
     Pose,
     about,
     bone_matrices,
@@ -21,8 +19,8 @@ from im2hands.template.rig import (
     stretched_matrices,
     unskin,
 )
-from im2hands.template.surface_target import SurfaceTarget
-from im2hands.template.topology import (
+from im2hands.animation.template.surface_target import SurfaceTarget
+from im2hands.animation.template.topology import (
     BONE_NAMES,
     BONE_PARENTS,
     FINGER_CHAINS,
@@ -31,6 +29,8 @@ from im2hands.template.topology import (
     load_topology,
     mirrored_faces,
 )
+from im2hands.core.errors import InputError
+from im2hands.lab.simulated_clips import Noise, simulate
 from simulated_takes import hand_surface
 
 EXACT = Noise(0.0, 0.0, 0.0, 0.0)

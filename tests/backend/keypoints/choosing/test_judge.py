@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 from hand_pictures import demo_photo, frame_of, seen_hand
-from im2hands.errors import WeightsError
-from im2hands.keypoints.landmark_network import LandmarkNetwork
-from im2hands.keypoints.mediapipe_provider import MediaPipeProvider
-from im2hands.keypoints.pair_candidates import Candidate, SidedReading, distinct_palms, find_candidates
-from im2hands.keypoints.pair_choice import choose_hands, likely_pair
-from im2hands.keypoints.pair_features import PAIR_FEATURES, SINGLE_FEATURES, features
-from im2hands.keypoints.pair_judge import PairJudge, Verdict
-from im2hands.keypoints.palm_reader import HandMap
-from im2hands.keypoints.provider import HandDetection
-from im2hands.keypoints.second_look import SecondLook
+from im2hands.core.errors import WeightsError
+from im2hands.keypoints.choosing.candidates import Candidate, SidedReading, distinct_palms, find_candidates
+from im2hands.keypoints.choosing.features import PAIR_FEATURES, SINGLE_FEATURES, features
+from im2hands.keypoints.choosing.judge import PairJudge, Verdict
+from im2hands.keypoints.choosing.pair import choose_hands, likely_pair
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
+from im2hands.keypoints.proposing.two_hand_network import HandMap
+from im2hands.keypoints.reading.consensus import SecondLook
+from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.networks.pair_judge import PairJudgeNetwork
 from im2hands.weights.pair_judge import BUNDLED_FILE, FILE, load_pair_judge, save_pair_judge
 from palm_fakes import FakePalms, reading_of

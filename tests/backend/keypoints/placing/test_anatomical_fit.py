@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from im2hands.datasets.part_occupancy import posed_hands
-from im2hands.hands import Camera
-from im2hands.keypoints.anatomical_fit import Trust, fit_hand
-from im2hands.keypoints.kinematics import (
+from im2hands.core.hands import Camera
+from im2hands.geometry.hand_model import HandModel
+from im2hands.keypoints.placing.anatomical_fit import Trust, fit_hand
+from im2hands.keypoints.placing.kinematics import (
     ANGLE_LIMITS,
     FLEXION,
     PARAMETERS,
@@ -18,8 +18,8 @@ from im2hands.keypoints.kinematics import (
     HandPose,
     canonical_rotation,
 )
-from im2hands.synthesis.hand_model import HandModel
-from im2hands.synthesis.poses import mean_shape
+from im2hands.lab.datasets.part_occupancy import posed_hands
+from im2hands.lab.synthesis.poses import mean_shape
 
 CAMERA = Camera.from_fov(55, 1280, 960)
 PALM = 0.088

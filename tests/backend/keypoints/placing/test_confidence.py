@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from im2hands.errors import EnvironmentError_
-from im2hands.keypoints.confidence import Calibration, bundled_calibration, source_key
+from im2hands.core.errors import EnvironmentError_
+from im2hands.keypoints.placing.confidence import Calibration, bundled_calibration, source_key
 
 
 def test_a_fitted_table_says_how_often_keypoints_lay_near() -> None:

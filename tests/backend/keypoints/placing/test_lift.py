@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 from hand_pictures import hand_shape
-from im2hands.errors import WeightsError
-from im2hands.hands import MIDDLE_MCP, SIDES, WRIST, Camera
-from im2hands.job_cache import DetectionCache
+from im2hands.core.errors import WeightsError
+from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Camera
+from im2hands.job.detection_cache import DetectionCache
 from im2hands.keypoints import HandDetection, lift
-from im2hands.keypoints.hand_lifter import HandLifter
-from im2hands.keypoints.joint_definitions import to_own_definition
-from im2hands.keypoints.lifting_features import between, lifting_features, turn_to_ray
-from im2hands.keypoints.provider import LiftedHand
+from im2hands.keypoints.hypothesis import LiftedHand
+from im2hands.keypoints.placing.joint_definitions import to_own_definition
+from im2hands.keypoints.placing.lift import HandLifter
+from im2hands.keypoints.placing.lifting_features import between, lifting_features, turn_to_ray
 from im2hands.networks.lifting_network import LiftingNetwork
-from im2hands.networks.palm_network import PalmNetwork
 from im2hands.networks.reading_network import ReadingNetwork
+from im2hands.networks.two_hand_network import PalmNetwork
 from im2hands.weights.lifting_network import FILE, load_lifting_network, save_lifting_network
 from im2hands.weights.reading_network import mediapipe_start
 from scene_pictures import make_scene

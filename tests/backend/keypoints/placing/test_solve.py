@@ -10,11 +10,11 @@ import pytest
 from hand_pictures import hand_shape, seen_hand
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from im2hands.hands import KEYPOINT_PARENTS, Camera
+from im2hands.core.hands import KEYPOINT_PARENTS, Camera
 from im2hands.keypoints import DEFAULT_PALM_M, HandDetection, lift
-from im2hands.keypoints.confidence import Calibration
-from im2hands.keypoints.kinematics import ANGLE_LIMITS, REST, USUAL_STRETCH, HandPose
-from im2hands.keypoints.lifting import place
+from im2hands.keypoints.placing.confidence import Calibration
+from im2hands.keypoints.placing.kinematics import ANGLE_LIMITS, REST, USUAL_STRETCH, HandPose
+from im2hands.keypoints.placing.solve import place
 
 CAMERA = Camera.from_fov(55.0, 640, 480)
 

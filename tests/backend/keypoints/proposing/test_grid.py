@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hand_pictures import demo_photo, frame_of, hand_shape, seen_hand
-from im2hands.errors import Cancelled
-from im2hands.hands import SIDES
-from im2hands.keypoints.crop_search import ACCEPT, Candidate, beside, best_pair, quality, search
-from im2hands.keypoints.landmark_network import LandmarkNetwork
-from im2hands.keypoints.mediapipe_provider import MediaPipeProvider
-from im2hands.keypoints.search_cache import SearchCache, search_key
-from im2hands.keypoints.second_look import SecondLook
-from im2hands.keypoints.sides import evidence, palm_length
+from im2hands.core.errors import Cancelled
+from im2hands.core.hands import SIDES
+from im2hands.keypoints.choosing.sides import evidence, palm_length
+from im2hands.keypoints.proposing.grid import ACCEPT, Candidate, beside, best_pair, quality, search
+from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
+from im2hands.keypoints.proposing.search_cache import SearchCache, search_key
+from im2hands.keypoints.reading.consensus import SecondLook
+from im2hands.keypoints.reading.network import LandmarkNetwork
 
 
 def look_of(side: str, centre: tuple[float, float], palm_px: float = 80.0, **changes) -> SecondLook:

@@ -8,16 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hand_pictures import demo_photo, frame_of, seen_hand
-from im2hands.hands import Camera
-from im2hands.keypoints import HandDetection, lift, two_hand_provider
-from im2hands.keypoints.landmark_network import LandmarkNetwork
-from im2hands.keypoints.mediapipe_provider import MediaPipeProvider
-from im2hands.keypoints.pair_judge import PairJudge
-from im2hands.keypoints.palm_detector import PalmDetector
-from im2hands.keypoints.palm_seeds import fill, match, own_detection, with_sides
-from im2hands.keypoints.provider import Way
-from im2hands.keypoints.sides import evidence
-from im2hands.keypoints.two_hand_provider import OTHER_PEOPLE, TwoHandProvider
+from im2hands.core.hands import Camera
+from im2hands.keypoints import HandDetection, lift
+from im2hands.keypoints import finder as two_hand_provider
+from im2hands.keypoints.choosing.judge import PairJudge
+from im2hands.keypoints.choosing.sides import evidence
+from im2hands.keypoints.finder import OTHER_PEOPLE, TwoHandProvider
+from im2hands.keypoints.hypothesis import Way
+from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
+from im2hands.keypoints.proposing.palm_seeds import fill, match, own_detection, with_sides
+from im2hands.keypoints.proposing.palms import PalmDetector
+from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.weights.pair_judge import load_pair_judge
 from palm_fakes import FakePalms, reading, reading_of
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hand_pictures import demo_photo, frame_of
-from im2hands.keypoints.landmark_network import LandmarkNetwork
-from im2hands.keypoints.mediapipe_provider import MediaPipeProvider
-from im2hands.keypoints.pair_candidates import suspect_palms
-from im2hands.keypoints.palm_detector import MOST_PALMS, PalmDetector, SuspectedPalms, distinct, joined
-from im2hands.keypoints.palm_pictures import palm_frame
-from im2hands.keypoints.palm_reader import HandMap, PalmsSeen
-from im2hands.keypoints.provider import HandDetection
+from im2hands.keypoints.choosing.candidates import suspect_palms
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
+from im2hands.keypoints.proposing.palms import MOST_PALMS, PalmDetector, SuspectedPalms, distinct, joined
+from im2hands.keypoints.proposing.two_hand_network import HandMap, PalmsSeen
+from im2hands.keypoints.proposing.two_hand_pictures import palm_frame
+from im2hands.keypoints.reading.network import LandmarkNetwork
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from im2hands.keypoints.palm_reader import PalmReader, choose_hands
-from im2hands.networks.palm_network import PalmNetwork
+from im2hands.keypoints.proposing.two_hand_network import PalmReader, choose_hands
+from im2hands.networks.two_hand_network import PalmNetwork
 from palm_fakes import reading
 
 

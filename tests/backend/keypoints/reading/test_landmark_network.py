@@ -8,11 +8,11 @@ import pytest
 from hand_pictures import demo_photo, frame_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from im2hands.errors import Cancelled
-from im2hands.keypoints.landmark_network import CROP_PIXELS, LandmarkNetwork, crops_around, warp_crop
-from im2hands.keypoints.mediapipe_provider import MediaPipeProvider
-from im2hands.keypoints.second_look import look_again
-from im2hands.keypoints.sides import palm_length
+from im2hands.core.errors import Cancelled
+from im2hands.keypoints.choosing.sides import palm_length
+from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
+from im2hands.keypoints.reading.consensus import look_again
+from im2hands.keypoints.reading.network import CROP_PIXELS, LandmarkNetwork, crops_around, warp_crop
 
 
 def dot_picture(at: tuple[int, int], size: int = 400) -> np.ndarray:

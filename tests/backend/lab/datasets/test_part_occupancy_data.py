@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from im2hands.datasets.part_occupancy import STUMP, cut_distance, jitter_keypoints, make_points, posed_hands
+from im2hands.lab.datasets.part_occupancy import STUMP, cut_distance, jitter_keypoints, make_points, posed_hands
 
 
 def test_points_lie_on_both_sides_and_near_the_surface():

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from im2hands.bones import QUERY_SCALE, bones_from_keypoints
-from im2hands.datasets import scenes as scenes_module
-from im2hands.datasets.scene import RIGHT, Scene, SetInfo, read_info
-from im2hands.datasets.scene_points import scene_hands
-from im2hands.datasets.scene_shards import shard_path
-from im2hands.datasets.scenes import SceneSet, SceneWriter
-from im2hands.errors import InputError
-from im2hands.hands import SIDES
-from im2hands.synthesis.hand_model import HandModel
+from im2hands.core.errors import InputError
+from im2hands.core.hands import SIDES
+from im2hands.geometry.bones import QUERY_SCALE, bones_from_keypoints
+from im2hands.geometry.hand_model import HandModel
+from im2hands.lab.datasets import scenes as scenes_module
+from im2hands.lab.datasets.scene import RIGHT, Scene, SetInfo, read_info
+from im2hands.lab.datasets.scene_points import scene_hands
+from im2hands.lab.datasets.scene_shards import shard_path
+from im2hands.lab.datasets.scenes import SceneSet, SceneWriter
 from scene_pictures import make_scene, make_set
 from scipy.spatial import cKDTree
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from im2hands.cli import main
-from im2hands.datasets.scene import Scene
-from im2hands.evaluation import keypoints as evaluation
-from im2hands.evaluation.keypoints import camera_of, evaluate, write_calibration
-from im2hands.frames import Frame
-from im2hands.hands import SIDES
+from im2hands.app.cli.main import main
+from im2hands.core.hands import SIDES
 from im2hands.keypoints import HandDetection
-from im2hands.keypoints.confidence import Calibration
+from im2hands.keypoints.placing.confidence import Calibration
+from im2hands.lab.datasets.scene import Scene
+from im2hands.lab.evaluation import keypoints as evaluation
+from im2hands.lab.evaluation.keypoints import camera_of, evaluate, write_calibration
+from im2hands.media.source import Frame
 from scene_pictures import make_scene, make_set
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from im2hands.bones import QUERY_SCALE, bones_from_keypoints
-from im2hands.datasets.part_occupancy import inside, signed_distance
-from im2hands.evaluation.measures import (
+from im2hands.geometry.bones import QUERY_SCALE, bones_from_keypoints
+from im2hands.geometry.hand_model import HandModel
+from im2hands.lab.datasets.part_occupancy import inside, signed_distance
+from im2hands.lab.evaluation.measures import (
     CUT_M,
     IOU_POINTS,
     SURFACE_POINTS,
@@ -18,8 +19,7 @@ from im2hands.evaluation.measures import (
     measure_hand,
     penetration_ml,
 )
-from im2hands.synthesis.hand_model import HandModel
-from im2hands.synthesis.poses import mean_shape, random_rotations
+from im2hands.lab.synthesis.poses import mean_shape, random_rotations
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import trimesh
-from im2hands.evaluation.measures import Mesh
-from im2hands.evaluation.overlay import COLOURS, draw_keypoints, draw_meshes, side_view, tile
-from im2hands.hands import Camera, HandKeypoints, TwoHands
+from im2hands.core.hands import Camera, HandKeypoints, TwoHands
+from im2hands.lab.evaluation.measures import Mesh
+from im2hands.lab.evaluation.overlay import COLOURS, draw_keypoints, draw_meshes, side_view, tile
 
 CAMERA = Camera.from_focal(400.0, 201, 101)
 

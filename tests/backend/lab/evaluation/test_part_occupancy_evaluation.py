@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from im2hands.datasets.part_occupancy import posed_hands
-from im2hands.evaluation import part_occupancy as evaluation
-from im2hands.surface import Surface
+from im2hands.lab.datasets.part_occupancy import posed_hands
+from im2hands.lab.evaluation import part_occupancy as evaluation
+from im2hands.surfaces.dense_lattice import Surface
 from im2hands.weights import require_weights
 from im2hands.weights.part_occupancy import load_part_occupancy
 
@@ -41,7 +41,7 @@ def test_measures_of_the_truth_and_of_a_shifted_one():
 
 
 def test_held_out_hands_are_not_training_hands():
-    from im2hands.training.part_occupancy import _STREAM, TrainingSettings
+    from im2hands.lab.training.part_occupancy import _STREAM, TrainingSettings
 
     settings = TrainingSettings()
     first = settings.seed * _STREAM

@@ -9,26 +9,26 @@ import igl
 import numpy as np
 import pytest
 import torch
-from im2hands.cli import main
-from im2hands.datasets.scene_points import label_points, scene_hands
-from im2hands.datasets.scene_shards import shard_path
-from im2hands.datasets.scenes import SceneSet
-from im2hands.errors import InputError
-from im2hands.hands import SIDES
-from im2hands.synthesis import clips as clips_module
-from im2hands.synthesis import generate as generate_module
-from im2hands.synthesis import pairs as pairs_module
-from im2hands.synthesis.cameras import Jitter, aim, crop_camera
-from im2hands.synthesis.clips import ClipMaker
-from im2hands.synthesis.closed_mesh import ClosedMesh
-from im2hands.synthesis.generate import MODES, Settings, generate, in_camera
-from im2hands.synthesis.hand_model import FINGER_BONES, HandModel
-from im2hands.synthesis.interaction_modes import SHARES, TIPS, TOUCHING_MODES, TWO_HAND_MODES, start
-from im2hands.synthesis.joint_angles import LIMITS, angles_from_rotations, rotations_from_angles
-from im2hands.synthesis.labelling import PointLabeller
-from im2hands.synthesis.pairs import PENETRATION, Pair, PairMaker
-from im2hands.synthesis.poses import random_shape
-from im2hands.synthesis.scene import rebuild
+from im2hands.app.cli.main import main
+from im2hands.core.errors import InputError
+from im2hands.core.hands import SIDES
+from im2hands.geometry.hand_model import FINGER_BONES, HandModel
+from im2hands.geometry.signed_distance import ClosedMesh
+from im2hands.lab.datasets.scene_points import label_points, scene_hands
+from im2hands.lab.datasets.scene_shards import shard_path
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.synthesis import clips as clips_module
+from im2hands.lab.synthesis import generate as generate_module
+from im2hands.lab.synthesis import pairs as pairs_module
+from im2hands.lab.synthesis.cameras import Jitter, aim, crop_camera
+from im2hands.lab.synthesis.clips import ClipMaker
+from im2hands.lab.synthesis.generate import MODES, Settings, generate, in_camera
+from im2hands.lab.synthesis.interaction_modes import SHARES, TIPS, TOUCHING_MODES, TWO_HAND_MODES, start
+from im2hands.lab.synthesis.joint_angles import LIMITS, angles_from_rotations, rotations_from_angles
+from im2hands.lab.synthesis.labelling import PointLabeller
+from im2hands.lab.synthesis.pairs import PENETRATION, Pair, PairMaker
+from im2hands.lab.synthesis.poses import random_shape
+from im2hands.lab.synthesis.scene import rebuild
 
 BLOCK = 36
 PLAIN = Settings(renderer="none", points=48, size=64, seed=3)
@@ -44,7 +44,7 @@ def pairs(maker: PairMaker) -> list[Pair]:
     """A block with each two-hand mode about as often, and single hands."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairs_module, "BLOCK", BLOCK)
-        patch.setattr("im2hands.synthesis.interaction_modes.SHARES", dict.fromkeys(SHARES, 1 / len(SHARES)))
+        patch.setattr("im2hands.lab.synthesis.interaction_modes.SHARES", dict.fromkeys(SHARES, 1 / len(SHARES)))
         made, tally = maker.block(11, 0, singles=0.12)
     assert sum(tally.accepted.values()) >= BLOCK and 0 <= tally.rejected < 0.5
     return made
@@ -215,7 +215,7 @@ def test_a_set_reads_back_and_its_meshes_are_those_of_its_parameters(tmp_path, s
 
 
 def generate_bones(keypoints, side):
-    from im2hands.bones import bones_from_keypoints
+    from im2hands.geometry.bones import bones_from_keypoints
 
     return bones_from_keypoints(torch.from_numpy(keypoints.astype(float))[None], [side])
 

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 import torch
-from im2hands.cli import main
+from im2hands.app.cli.main import main
 from im2hands.networks.aligned_image import AlignedImage
 from im2hands.networks.configuration import compact
 from im2hands.networks.initial_occupancy import InitialOccupancy

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from im2hands.datasets.part_occupancy import posed_hands
-from im2hands.hands import KEYPOINT_PARENTS, MIDDLE_MCP
-from im2hands.training.keypoint_errors import KeypointErrors, simulate_errors
+from im2hands.core.hands import KEYPOINT_PARENTS, MIDDLE_MCP
+from im2hands.lab.datasets.part_occupancy import posed_hands
+from im2hands.lab.training.keypoint_errors import KeypointErrors, simulate_errors
 
 NONE = KeypointErrors(0, 0, 0, 0, 0, 0, 0, 0)
 TIPS = [4, 8, 12, 16, 20]

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from im2hands.crop import CROP_SIZE
-from im2hands.datasets.scenes import SceneSet
-from im2hands.errors import InputError
-from im2hands.hands import FILE_TO_HALO
+from im2hands.core.errors import InputError
+from im2hands.core.hands import FILE_TO_HALO
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.training.keypoint_pairs import make_pairs, scenes_with_two_hands
 from im2hands.networks.keypoint_refinement import HALO_MIDDLE_MCP
-from im2hands.training.keypoint_pairs import make_pairs, scenes_with_two_hands
+from im2hands.surfaces.hand_crop import CROP_SIZE
 from scene_pictures import make_scene, make_set
 
 SCENES = [make_scene(k, 0) for k in range(2)]

@@ -9,21 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from im2hands.cli import main
-from im2hands.datasets.scene import SetInfo
-from im2hands.datasets.scenes import SceneSet, SceneWriter
-from im2hands.errors import InputError
-from im2hands.frames import Frame
-from im2hands.hands import SIDES, Camera, HandKeypoints, TwoHands
-from im2hands.keypoint_refiner import load_keypoint_refiner
+from im2hands.app.cli.main import main
+from im2hands.core.errors import InputError
+from im2hands.core.hands import SIDES, Camera, HandKeypoints, TwoHands
+from im2hands.lab import bench_weights as bench_weights
+from im2hands.lab.datasets.scene import SetInfo
+from im2hands.lab.datasets.scenes import SceneSet, SceneWriter
+from im2hands.lab.training.keypoint_errors import KeypointErrors, simulate_errors
+from im2hands.lab.training.keypoint_refinement import COMPACT, PUBLISHED, KeypointRecipe, KeypointTask
+from im2hands.lab.training.runner import Runner
+from im2hands.lab.training.scene_batches import aligned
+from im2hands.media.source import Frame
 from im2hands.networks.configuration import PUBLISHED as PUBLISHED_SIZES
 from im2hands.networks.configuration import compact
 from im2hands.networks.image_encoder import ImageEncoder
-from im2hands.training.keypoint_errors import KeypointErrors, simulate_errors
-from im2hands.training.keypoint_refinement import COMPACT, PUBLISHED, KeypointRecipe, KeypointTask
-from im2hands.training.runner import Runner
-from im2hands.training.scene_batches import aligned
-from im2hands.weights import bench as bench_weights
+from im2hands.surfaces.keypoint_refiner import load_keypoint_refiner
 from runs import rows, small_config, untrained_initial
 from safetensors.torch import load_file
 from scene_pictures import make_scene, make_set

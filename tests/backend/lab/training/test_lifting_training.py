@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from im2hands.cli import main
-from im2hands.datasets.scenes import SceneSet
-from im2hands.errors import InputError
-from im2hands.evaluation.keypoints import camera_of
-from im2hands.hands import MIDDLE_MCP, SIDES, WRIST
-from im2hands.keypoints.landmark_network import LandmarkNetwork
-from im2hands.keypoints.lifting_features import HAND_FEATURES, POINT_FEATURES, turn_to_ray
+from im2hands.app.cli.main import main
+from im2hands.core.errors import InputError
+from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
+from im2hands.keypoints.placing.lifting_features import HAND_FEATURES, POINT_FEATURES, turn_to_ray
+from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.evaluation.keypoints import camera_of
+from im2hands.lab.training.lifting_network import RECIPE, LiftingTask, turned
+from im2hands.lab.training.lifting_network import _batch as make_batch
+from im2hands.lab.training.lifting_samples import LiftingSamples, gather, load_samples, scene_samples
+from im2hands.lab.training.runner import Runner
 from im2hands.networks.lifting_network import LiftingNetwork
-from im2hands.networks.palm_network import EMBEDDING, PYRAMID_CHANNELS, PalmNetwork
 from im2hands.networks.reading_network import FEATURES, ReadingNetwork
-from im2hands.training.lifting_network import RECIPE, LiftingTask, turned
-from im2hands.training.lifting_network import _batch as make_batch
-from im2hands.training.lifting_samples import LiftingSamples, gather, load_samples, scene_samples
-from im2hands.training.runner import Runner
+from im2hands.networks.two_hand_network import EMBEDDING, PYRAMID_CHANNELS, PalmNetwork
 from im2hands.weights.lifting_network import save_lifting_network
 from im2hands.weights.reading_network import mediapipe_start
 from scene_pictures import make_set
@@ -112,7 +112,7 @@ def test_reading_goes_on_where_it_was_interrupted(
     model, data = PalmNetwork().eval(), SceneSet(scenes)
     paths = gather(data, range(5), model, reader, network, tmp_path, 0)
     first = load_samples(paths)
-    monkeypatch.setattr("im2hands.training.lifting_samples.scene_samples", None)  # nothing is read again
+    monkeypatch.setattr("im2hands.lab.training.lifting_samples.scene_samples", None)  # nothing is read again
     second = load_samples(gather(data, range(5), model, reader, network, tmp_path, 0))
     for field in fields(LiftingSamples):
         np.testing.assert_array_equal(getattr(first, field.name), getattr(second, field.name))

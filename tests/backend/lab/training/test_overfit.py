@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from im2hands.datasets.scenes import SceneSet
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.training import initial_occupancy, refined_occupancy
+from im2hands.lab.training.initial_occupancy import InitialTask
+from im2hands.lab.training.refined_occupancy import RefinedTask
+from im2hands.lab.training.runner import Runner
 from im2hands.networks.anchor_encoder import AnchorSizes
 from im2hands.networks.configuration import Configuration, compact
 from im2hands.networks.initial_occupancy import InitialOccupancy
-from im2hands.training import initial_occupancy, refined_occupancy
-from im2hands.training.initial_occupancy import InitialTask
-from im2hands.training.refined_occupancy import RefinedTask
-from im2hands.training.runner import Runner
 from scene_pictures import make_set
 
 CPU = torch.device("cpu")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from im2hands.cli import main
-from im2hands.errors import InputError
-from im2hands.keypoints.pair_features import PAIR_FEATURES, SINGLE_FEATURES
+from im2hands.app.cli.main import main
+from im2hands.core.errors import InputError
+from im2hands.keypoints.choosing.features import PAIR_FEATURES, SINGLE_FEATURES
+from im2hands.lab.training.pair_judge import Judged, chosen_rows, measure, train
 from im2hands.networks.pair_judge import PairJudgeNetwork
-from im2hands.training.pair_judge import Judged, chosen_rows, measure, train
 from im2hands.weights.pair_judge import load_pair_judge
 from scene_pictures import make_set
 
@@ -61,7 +61,7 @@ def test_scenes_are_the_last_ones_or_a_range() -> None:
 
 
 def test_the_command_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from im2hands.training import pair_judge
+    from im2hands.lab.training import pair_judge
 
     monkeypatch.setattr(pair_judge, "_SHARD", 4)
     monkeypatch.setattr(pair_judge, "train", lambda scenes, steps, seed: PairJudgeNetwork())

@@ -7,9 +7,9 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from im2hands.datasets.part_occupancy import make_points
-from im2hands.errors import InputError
-from im2hands.training.part_occupancy import Trainer, TrainingSettings, train
+from im2hands.core.errors import InputError
+from im2hands.lab.datasets.part_occupancy import make_points
+from im2hands.lab.training.part_occupancy import Trainer, TrainingSettings, train
 
 SMALL = TrainingSettings(steps=192, pool=8, pool_points=600, hands=4, points=128)
 
@@ -82,7 +82,7 @@ def test_a_checkpoint_with_code_in_it_is_refused(tmp_path, data):
 
 
 def test_a_folder_without_a_training_is_refused_before_anything_is_labelled(tmp_path, monkeypatch):
-    from im2hands.training import part_occupancy
+    from im2hands.lab.training import part_occupancy
 
     monkeypatch.setattr(part_occupancy, "make_points", lambda *_: pytest.fail("labelled"))
     with pytest.raises(InputError, match=r"holds no checkpoint\.pt"):

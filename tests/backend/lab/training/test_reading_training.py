@@ -9,16 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from im2hands.cli import main
-from im2hands.datasets.scenes import SceneSet
-from im2hands.evaluation.keypoints import camera_of
-from im2hands.hands import MIDDLE_MCP, SIDES, WRIST
-from im2hands.keypoints.joint_definitions import to_own_definition
-from im2hands.keypoints.landmark_network import CROP_PIXELS
-from im2hands.keypoints.lifting_features import turn_to_ray
-from im2hands.networks.reading_network import CropReadings
-from im2hands.training.reading_network import RECIPE, ReadingTask, reading_losses
-from im2hands.training.reading_samples import (
+from im2hands.app.cli.main import main
+from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
+from im2hands.keypoints.placing.joint_definitions import to_own_definition
+from im2hands.keypoints.placing.lifting_features import turn_to_ray
+from im2hands.keypoints.reading.network import CROP_PIXELS
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.evaluation.keypoints import camera_of
+from im2hands.lab.training.reading_network import RECIPE, ReadingTask, reading_losses
+from im2hands.lab.training.reading_samples import (
     PALM_M,
     draw_crop,
     hand_of_crop,
@@ -26,7 +25,8 @@ from im2hands.training.reading_samples import (
     make_batch,
     make_sample,
 )
-from im2hands.training.runner import Runner
+from im2hands.lab.training.runner import Runner
+from im2hands.networks.reading_network import CropReadings
 from im2hands.weights.reading_network import load_reading_network
 from scene_pictures import make_scene, make_set
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from im2hands.cli import main
-from im2hands.datasets.scenes import SceneSet
-from im2hands.hands import SIDES
+from im2hands.app.cli.main import main
+from im2hands.core.hands import SIDES
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.training import initial_occupancy
+from im2hands.lab.training.anchors import CONVERGED, surface_anchors
+from im2hands.lab.training.initial_occupancy import InitialTask
+from im2hands.lab.training.recipe import load_recipe
+from im2hands.lab.training.refined_occupancy import RECIPES, RefinedTask
+from im2hands.lab.training.scene_batches import aligned, make_batch
 from im2hands.networks.refined_occupancy import RefinedOccupancy
-from im2hands.training import initial_occupancy
-from im2hands.training.anchors import CONVERGED, surface_anchors
-from im2hands.training.initial_occupancy import InitialTask
-from im2hands.training.recipe import load_recipe
-from im2hands.training.refined_occupancy import RECIPES, RefinedTask
-from im2hands.training.scene_batches import aligned, make_batch
 from im2hands.weights.published import load_network
 from runs import rows, small_config
 from scene_pictures import make_set
@@ -150,9 +150,9 @@ def test_what_it_builds_on_must_be_there(data: Path, initial: Path, tmp_path: Pa
 
 
 def test_single_hands_only_are_told(initial: Path, tmp_path: Path) -> None:
-    from im2hands.datasets.scene import SetInfo
-    from im2hands.datasets.scenes import SceneWriter
-    from im2hands.errors import InputError
+    from im2hands.core.errors import InputError
+    from im2hands.lab.datasets.scene import SetInfo
+    from im2hands.lab.datasets.scenes import SceneWriter
     from scene_pictures import make_scene
 
     with SceneWriter(tmp_path, SetInfo(1, 4, 256, 60, ("one",), {})) as writer:

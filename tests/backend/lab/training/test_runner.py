@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from im2hands.cli import main
-from im2hands.datasets.scene_shards import shard_path
-from im2hands.errors import InputError
-from im2hands.training.initial_occupancy import RECIPES, InitialTask
-from im2hands.training.recipe import load_recipe
-from im2hands.training.runner import Averaged, Runner, scenes_of_step, summary_writer
-from im2hands.training.scene_batches import training_set
+from im2hands.app.cli.main import main
+from im2hands.core.errors import InputError
+from im2hands.lab.datasets.scene_shards import shard_path
+from im2hands.lab.training.initial_occupancy import RECIPES, InitialTask
+from im2hands.lab.training.recipe import load_recipe
+from im2hands.lab.training.runner import Averaged, Runner, scenes_of_step, summary_writer
+from im2hands.lab.training.scene_batches import training_set
 from im2hands.weights.published import load_network
 from runs import rows, small_config
 from safetensors.torch import load_file
@@ -228,7 +228,7 @@ def test_schedules(data: Path, tmp_path: Path) -> None:
 
 
 def test_without_tensorboard_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from im2hands.errors import EnvironmentError_
+    from im2hands.core.errors import EnvironmentError_
 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(EnvironmentError_, match="TensorBoard") as caught:

@@ -10,18 +10,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from im2hands.cli import main
-from im2hands.datasets.scene import LEFT, RIGHT
-from im2hands.datasets.scenes import SceneSet
-from im2hands.keypoints.palm_pictures import apply, inverse, letterbox, square_part, warp
-from im2hands.keypoints.sides import chirality
+from im2hands.app.cli.main import main
+from im2hands.keypoints.choosing.sides import chirality
+from im2hands.keypoints.proposing.two_hand_pictures import apply, inverse, letterbox, square_part, warp
+from im2hands.lab.datasets.scene import LEFT, RIGHT
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.training.networks import first_trunk, public_trunk
+from im2hands.lab.training.runner import Runner
+from im2hands.lab.training.two_hand_loss import make_batch
+from im2hands.lab.training.two_hand_network import RECIPE, PalmTask
+from im2hands.lab.training.two_hand_samples import heat_target, make_sample, own_hand, random_affine, targets
 from im2hands.networks.compact_encoder import EfficientNetLite0
-from im2hands.networks.palm_network import TRAINED_PIXELS
-from im2hands.training.networks import first_trunk, public_trunk
-from im2hands.training.palm_loss import make_batch
-from im2hands.training.palm_network import RECIPE, PalmTask
-from im2hands.training.palm_samples import heat_target, make_sample, own_hand, random_affine, targets
-from im2hands.training.runner import Runner
+from im2hands.networks.two_hand_network import TRAINED_PIXELS
 from im2hands.weights.two_hand_network import load_two_hand_network, save_two_hand_network
 from scene_pictures import make_set
 

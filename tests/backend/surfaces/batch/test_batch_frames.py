@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 from fakes import hand_positions, picture
-from im2hands.errors import FrameError
-from im2hands.evaluation.bench_scenes import scenes
-from im2hands.frames import Frame
-from im2hands.hands import Camera, HandKeypoints, TwoHands
-from im2hands.networks import launches
+from im2hands.core.errors import FrameError
+from im2hands.core.hands import Camera, HandKeypoints, TwoHands
+from im2hands.lab import bench_weights as bench_weights
+from im2hands.lab.evaluation.bench_scenes import scenes
+from im2hands.media.source import Frame
 from im2hands.networks.refinement_decoder import FoldedHands
-from im2hands.published_batch import BatchReconstructor, Job, Made
-from im2hands.published_reconstruction import PublishedReconstructor, load_published_reconstructor
-from im2hands.reconstruction import HandMesh
-from im2hands.weights import bench as bench_weights
+from im2hands.surfaces.batch import launches
+from im2hands.surfaces.batch.frames import BatchReconstructor, Job, Made
+from im2hands.surfaces.from_keypoints import HandMesh
+from im2hands.surfaces.from_picture import PublishedReconstructor, load_published_reconstructor
 from recorded import record_operations
 from scipy.spatial import cKDTree
 
@@ -85,7 +85,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple]]:
         return record_operations(function, inputs)
 
     monkeypatch.setattr(launches, "GraphRecorder", lambda: record)
-    monkeypatch.setattr("im2hands.published_batch.choose_launch", lambda *_: "graphs")
+    monkeypatch.setattr("im2hands.surfaces.batch.frames.choose_launch", lambda *_: "graphs")
     return made
 
 
@@ -150,7 +150,7 @@ def test_frames_that_cannot_be_batched_are_made_alone(compact, alone, caplog) ->
 
 
 def test_a_hand_that_the_coarse_lattice_misses_is_made_alone(compact, alone, monkeypatch) -> None:
-    from im2hands import published_batch
+    from im2hands.surfaces.batch import frames as published_batch
 
     surface = published_batch._Batch._initial_surface
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from im2hands.closed_mesh import closed_mesh
-from im2hands.lattice_batch import BatchField, LatticeBatch
-from im2hands.surface_tracking import Lattice, LatticeField
+from im2hands.geometry.marching_cubes import closed_mesh
+from im2hands.surfaces.batch.lattices import BatchField, LatticeBatch
+from im2hands.surfaces.walked_lattice import Lattice, LatticeField
 
 CPU = torch.device("cpu")
 VOXEL, COARSEST = 0.0017, 8

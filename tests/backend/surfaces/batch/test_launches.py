@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from im2hands.networks.launches import Launches, choose_launch, copy_tensors, tensors_of
+from im2hands.surfaces.batch.launches import Launches, choose_launch, copy_tensors, tensors_of
 from recorded import record_operations
 from torch import Tensor, nn
 

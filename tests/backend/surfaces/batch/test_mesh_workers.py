@@ -6,8 +6,8 @@ import os
 import signal
 
 import numpy as np
-from im2hands.closed_mesh import NearSurface, closed_mesh
-from im2hands.mesh_workers import MeshWorkers
+from im2hands.geometry.marching_cubes import NearSurface, closed_mesh
+from im2hands.surfaces.batch.mesh_workers import MeshWorkers
 
 
 def _ball(radius: float) -> NearSurface:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from im2hands.networks.chunks import SMALLEST
-from im2hands.networks.padded import PaddedQueries
+from im2hands.surfaces.batch.padded import PaddedQueries
 
 COUNTS = (3000, 0, 1, 700)
 HANDS = torch.arange(4).repeat_interleave(torch.tensor(COUNTS))

@@ -16,15 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.scenes import SceneSet
-from ..errors import InputError
-from ..hands import SIDES, TwoHands
-from ..motion.figures import jitter
-from .held_out import TrueScene, true_scenes, two_hand_scenes
-from .measures import gap_error_mm, mpjpe_mm
-from .table_kept import KeptKeypoints
-from .table_rows import Row, RowKey, by_row, format_row, heading, mean
-from .table_scene import Attempt, Refiner, Surfaces, found_meshes, measure, sides_are_right
+from im2hands.core.errors import InputError
+from im2hands.core.hands import SIDES, TwoHands
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.evaluation.held_out import TrueScene, true_scenes, two_hand_scenes
+from im2hands.lab.evaluation.measures import gap_error_mm, mpjpe_mm
+from im2hands.lab.motion_figures import jitter
+
+from .kept_keypoints import KeptKeypoints
+from .rows import Row, RowKey, by_row, format_row, heading, mean
+from .scene import Attempt, Refiner, Surfaces, found_meshes, measure, sides_are_right
 
 LEAST_FRAMES = 0.9
 """Share of a clip's frames that must count for the clip to count."""

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..hands import SIDES, HandKeypoints, TwoHands
-from .held_out import TrueScene
-from .table_rows import append_line, whole_lines
-from .table_scene import Found, Keypoints, look
+from im2hands.core.errors import InputError
+from im2hands.core.hands import SIDES, HandKeypoints, TwoHands
+from im2hands.lab.evaluation.held_out import TrueScene
+
+from .rows import append_line, whole_lines
+from .scene import Found, Keypoints, look
 
 _ARRAYS = ("positions", "pixels", "confidence")
 

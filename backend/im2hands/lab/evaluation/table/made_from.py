@@ -12,29 +12,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
-from ..datasets.scenes import SceneSet
-from ..errors import InputError
-from ..keypoints.bundle import BUNDLE_NAME
-from ..keypoints.confidence import TABLE, table_path
-from ..published_reconstruction import stage_network
-from ..take import write_atomically
-from ..weights import BUNDLED, weights_folder
-from ..weights.compact import ALIGNED_OCCUPANCY, IMAGE_ENCODER
-from ..weights.layouts import KEYPOINT_REFINEMENT
-from ..weights.pair_judge import NAME as PAIR_JUDGE
-from ..weights.part_occupancy import NAME as PART_OCCUPANCY
-from ..weights.part_occupancy import sha256_of
-from ..weights.two_hand_network import FILE as PALM_FILE
-from ..weights.two_hand_network import NAME as PALM_NETWORK
-from .table_clips import RESULTS as CLIP_RESULTS
-from .table_rows import RESULTS
+from im2hands import __version__
+from im2hands.core.errors import InputError
+from im2hands.keypoints.placing.confidence import TABLE, table_path
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.surfaces.from_picture import stage_network
+from im2hands.take.take import write_atomically
+from im2hands.weights import BUNDLED, weights_folder
+from im2hands.weights.compact import ALIGNED_OCCUPANCY, IMAGE_ENCODER
+from im2hands.weights.layouts import KEYPOINT_REFINEMENT
+from im2hands.weights.mediapipe_bundle import BUNDLE_NAME
+from im2hands.weights.pair_judge import NAME as PAIR_JUDGE
+from im2hands.weights.part_occupancy import NAME as PART_OCCUPANCY
+from im2hands.weights.part_occupancy import sha256_of
+from im2hands.weights.two_hand_network import FILE as PALM_FILE
+from im2hands.weights.two_hand_network import NAME as PALM_NETWORK
+
+from .clips import RESULTS as CLIP_RESULTS
+from .rows import RESULTS
 
 FILE = "made_from.json"
 _FORMAT = "im2hands-table-1"
 REFINEMENT = "keypoint refinement"
 _LIFTING, _READING = "lifting_network", "reading_network"
-_NO_SAY = ("training/", "cli", "server", "messages", "export", "template/")
+_NO_SAY = ("lab/training/", "app/", "job/events", "export/", "animation/template/")
 """Modules that have no say in a figure."""
 
 Entries = Mapping[str, Mapping[str, Any]]
@@ -42,7 +43,7 @@ Entries = Mapping[str, Mapping[str, Any]]
 
 def program_entry() -> dict[str, Any]:
     """The version, and the hash of the modules that have a say."""
-    package = Path(__file__).parent.parent
+    package = Path(__file__).parents[3]
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         name = path.relative_to(package).as_posix()

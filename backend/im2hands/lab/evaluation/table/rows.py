@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from ..errors import InputError
-from .methods import METHODS as METHOD_NAMES
+from im2hands.core.errors import InputError
+from im2hands.lab.evaluation.methods import METHODS as METHOD_NAMES
 
 SOURCES = ("exact", "mediapipe", "network", "auto")
 METHODS = tuple(METHOD_NAMES)

@@ -27,25 +27,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..datasets.scenes import SceneSet
-from ..errors import InputError
-from ..weights.two_hand_network import NAME as PALM_NETWORK
-from .held_out import two_hand_scenes
-from .methods import METHODS as METHOD_NAMES
-from .table_clips import RESULTS as CLIP_RESULTS
-from .table_clips import ClipResult, clip_frames, clip_number, format_clips, summarise_clips
-from .table_kept import kept_name
-from .table_made_from import (
-    REFINEMENT,
-    begin_anew,
-    keep_made_from,
-    palm_weights,
-    program_entry,
-    set_entry,
-    weights_entries,
-)
-from .table_page import check_page, draw_page
-from .table_rows import (
+from im2hands.core.errors import InputError
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.evaluation.held_out import two_hand_scenes
+from im2hands.lab.evaluation.methods import METHODS as METHOD_NAMES
+from im2hands.weights.two_hand_network import NAME as PALM_NETWORK
+
+from .clips import RESULTS as CLIP_RESULTS
+from .clips import ClipResult, clip_frames, clip_number, format_clips, summarise_clips
+from .kept_keypoints import kept_name
+from .made_from import REFINEMENT, begin_anew, keep_made_from, palm_weights, program_entry, set_entry, weights_entries
+from .page import check_page, draw_page
+from .rows import (
     METHODS,
     SECONDS,
     SOURCES,
@@ -57,8 +50,8 @@ from .table_rows import (
     read_results,
     summarise,
 )
-from .table_tools import Job, Plan, Tools
-from .table_work import work
+from .tools import Job, Plan, Tools
+from .work import work
 
 _log = logging.getLogger(__name__)
 
@@ -170,7 +163,7 @@ def _made_from(
     arguments: argparse.Namespace, sources: Sequence[str], methods: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
     """What this run's results are made from, and where the weights lie."""
-    from ..devices import choose_device
+    from im2hands.core.devices import choose_device
 
     refines = not arguments.no_keypoint_refinement
     weights, files = weights_entries(sources, methods, arguments.weights, refines)

@@ -11,12 +11,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import FrameError
-from ..frames import Frame
-from ..hands import SIDES, Camera, HandKeypoints, RefinedHands, Side, TwoHands
-from .held_out import TrueScene
-from .measures import Mesh, gap_error_mm, penetration_ml
-from .table_rows import Result, RowKey
+from im2hands.core.errors import FrameError
+from im2hands.core.hands import SIDES, Camera, HandKeypoints, RefinedHands, Side, TwoHands
+from im2hands.lab.evaluation.held_out import TrueScene
+from im2hands.lab.evaluation.measures import Mesh, gap_error_mm, penetration_ml
+from im2hands.media.source import Frame
+
+from .rows import Result, RowKey
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ class Surfaces(Protocol):
     """What makes meshes: a reconstructor."""
 
     def reconstruct(self, frame: Frame | None, camera: Camera, hands: TwoHands) -> Mapping[Side, Any]:
-        """See :class:`im2hands.reconstruction.Reconstructor`."""
+        """See :class:`im2hands.surfaces.from_keypoints.Reconstructor`."""
 
 
 class Keypoints(Protocol):
@@ -53,7 +54,7 @@ class Refiner(Protocol):
     """Keypoint refinement."""
 
     def refine(self, frame: Frame, camera: Camera, hands: TwoHands) -> RefinedHands:
-        """See :class:`im2hands.keypoint_refiner.KeypointRefiner`."""
+        """See :class:`im2hands.surfaces.keypoint_refiner.KeypointRefiner`."""
 
 
 class ExactKeypoints:
@@ -83,7 +84,7 @@ class FoundKeypoints:
     """
 
     def __init__(self, name: str, video: bool = False, palm_weights: Path | None = None) -> None:
-        from ..keypoints import HandDetection, make_provider
+        from im2hands.keypoints import HandDetection, make_provider
 
         self._provider = make_provider(name, video=video, palm_weights=palm_weights)
         self._video = video
@@ -91,7 +92,7 @@ class FoundKeypoints:
 
     def hands(self, scene: TrueScene) -> TwoHands:
         """See :class:`Keypoints`."""
-        from ..keypoints import lift
+        from im2hands.keypoints import lift
 
         previous, self._previous = self._previous, ()
         seen = self._provider.detect(scene.frame, previous)

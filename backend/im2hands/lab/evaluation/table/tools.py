@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..errors import InputError, WeightsError
-from .held_out import true_scenes
-from .methods import METHODS as METHOD_NAMES
-from .methods import load_method
-from .table_clips import ClipResult, clip_number, measure_clip
-from .table_kept import KeptKeypoints
-from .table_rows import Result, RowKey
-from .table_scene import ExactKeypoints, Finder, FoundKeypoints, Keypoints, Refiner, Surfaces, attempts, measure
+from im2hands.core.errors import InputError, WeightsError
+from im2hands.lab.evaluation.held_out import true_scenes
+from im2hands.lab.evaluation.methods import METHODS as METHOD_NAMES
+from im2hands.lab.evaluation.methods import load_method
+
+from .clips import ClipResult, clip_number, measure_clip
+from .kept_keypoints import KeptKeypoints
+from .rows import Result, RowKey
+from .scene import ExactKeypoints, Finder, FoundKeypoints, Keypoints, Refiner, Surfaces, attempts, measure
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class Tools:
 
     def surfaces(self, methods: set[str]) -> dict[str, Surfaces]:
         """What makes the meshes of methods; those whose weights are damaged are left out with a warning."""
-        from ..devices import choose_device
+        from im2hands.core.devices import choose_device
 
         plan = self.plan
         for method in sorted(methods - self._surfaces.keys(), key=list(METHOD_NAMES).index):
@@ -113,8 +114,8 @@ class Tools:
 
     def refiner(self) -> Refiner | None:
         """Keypoint refinement; None where the weights have none."""
-        from ..devices import choose_device
-        from ..keypoint_refiner import load_keypoint_refiner
+        from im2hands.core.devices import choose_device
+        from im2hands.surfaces.keypoint_refiner import load_keypoint_refiner
 
         if not self._refiner_loaded:
             self._refiner_loaded = True

@@ -12,10 +12,11 @@ from contextlib import closing
 from functools import cache, partial
 from multiprocessing.util import Finalize
 
-from ..worker_pool import in_processes
-from .table_clips import ClipResult
-from .table_rows import Result
-from .table_tools import Job, Plan, Tools
+from im2hands.core.processes import in_processes
+
+from .clips import ClipResult
+from .rows import Result
+from .tools import Job, Plan, Tools
 
 Measured = Result | ClipResult
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ...hands import Camera
-from ..rendering.assets import Assets
-from ..rendering.backgrounds import made_up_background
-from ..rendering.look import Background, CameraEffects, Look
+from im2hands.core.hands import Camera
+from im2hands.lab.synthesis.rendering.assets import Assets
+from im2hands.lab.synthesis.rendering.backgrounds import made_up_background
+from im2hands.lab.synthesis.rendering.look import Background, CameraEffects, Look
 
 
 def backdrop_picture(background: Background, assets: Assets) -> np.ndarray:

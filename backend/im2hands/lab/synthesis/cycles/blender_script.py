@@ -2,7 +2,7 @@
 
 A line in: {"scene": FILE.npz, "folder": FOLDER}. A line out, after the word IM2HANDS: {"ready": VERSION} once, then
 {"done": true} or {"error": TEXT} for each. The folder gets light.exr (scene-linear, RGBA) and facts.exr (object numbers
-and depth, one sample in the middle of each pixel). :mod:`im2hands.synthesis.cycles.description` writes the scenes;
+and depth, one sample in the middle of each pixel). :mod:`im2hands.lab.synthesis.cycles.description` writes the scenes;
 Blender's world is the camera frame (x right, y down, z forward), the camera turned to look along +z.
 """
 

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ...hands import Camera
-from ..rendering.accessories import PosedHand, add_accessories
-from ..rendering.assets import Assets
-from ..rendering.backgrounds import patterns
-from ..rendering.frame_block import plane_of
-from ..rendering.look import Lighting, Look, Skin
-from ..rendering.solids import SolidBatch
-from ..rendering.surroundings import add_surroundings
+from im2hands.core.hands import Camera
+from im2hands.lab.synthesis.rendering.accessories import PosedHand, add_accessories
+from im2hands.lab.synthesis.rendering.assets import Assets
+from im2hands.lab.synthesis.rendering.backgrounds import patterns
+from im2hands.lab.synthesis.rendering.frame_block import plane_of
+from im2hands.lab.synthesis.rendering.look import Lighting, Look, Skin
+from im2hands.lab.synthesis.rendering.solids import SolidBatch
+from im2hands.lab.synthesis.rendering.surroundings import add_surroundings
+
 from .backdrop import backdrop_picture, blurred
 
 SAMPLES = 16

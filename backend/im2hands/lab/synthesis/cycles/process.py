@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
-from ...errors import EnvironmentError_
+from im2hands.core.errors import EnvironmentError_
 
 SCRIPT = Path(__file__).with_name("blender_script.py")
 SECONDS = 1800.0

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import EnvironmentError_
-from ...hands import Camera, Side
-from ..rendering.accessories import posed_hands
-from ..rendering.assets import Assets
-from ..rendering.camera_effects import apply_effects
-from ..rendering.look import Look
-from ..rendering.renderer import Rendered
+from im2hands.core.errors import EnvironmentError_
+from im2hands.core.hands import Camera, Side
+from im2hands.lab.synthesis.rendering.accessories import posed_hands
+from im2hands.lab.synthesis.rendering.assets import Assets
+from im2hands.lab.synthesis.rendering.camera_effects import apply_effects
+from im2hands.lab.synthesis.rendering.look import Look
+from im2hands.lab.synthesis.rendering.renderer import Rendered
+
 from .backdrop import far_light, respond
 from .description import describe
 from .process import BlenderProcess
@@ -45,7 +46,7 @@ class CyclesRenderer:
         self._blender.close()
 
     def render(self, hands: Sequence[tuple[Side, np.ndarray]], camera: Camera, look: Look) -> Rendered:
-        """One finished picture; arguments as for :meth:`im2hands.synthesis.rendering.Renderer.render`."""
+        """One finished picture; arguments as for :meth:`im2hands.lab.synthesis.rendering.Renderer.render`."""
         drawn = self.draw(hands, camera, look)
         return Rendered(apply_effects(drawn.image, look.camera), drawn.labels, drawn.depth)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...errors import InputError
-from ...hands import Side
+from im2hands.core.errors import InputError
+from im2hands.core.hands import Side
+
 from .hand_mesh import ARM_RANGE, BAND_POINTS, MODEL_VERTICES, HandMesh
 from .look import Look, Ring, Sleeve, Watch
 from .solids import Material, SolidBatch, place_shape

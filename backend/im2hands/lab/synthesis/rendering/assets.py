@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import InputError
+from im2hands.core.errors import InputError
+
 from .environments import Environment, made_up_environment, read_environment
 from .hand_mesh import HandMesh
 from .procedural_skin import procedural_skin

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ...errors import EnvironmentError_
+from im2hands.core.errors import EnvironmentError_
 
 if TYPE_CHECKING:
     import moderngl

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import EnvironmentError_, InputError
+from im2hands.core.errors import EnvironmentError_, InputError
 
 REFLECTION_SIZE = (128, 64)
 VIEW_SIZE = (1024, 512)

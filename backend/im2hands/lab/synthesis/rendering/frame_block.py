@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...hands import Camera
+from im2hands.core.hands import Camera
+
 from .accessories import MAX_HANDS
 from .environments import Environment
 from .hand_mesh import SPHERES_PER_HAND

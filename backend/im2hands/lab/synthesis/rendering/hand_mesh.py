@@ -9,9 +9,9 @@ from scipy.cluster.vq import kmeans2
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
-from ...errors import EnvironmentError_
-from ...normals import corner_sums, face_normals
-from ..hand_model import FINGER_BONES, HAND_FILE, WRIST_BONE
+from im2hands.core.errors import EnvironmentError_
+from im2hands.geometry.hand_model import FINGER_BONES, HAND_FILE, WRIST_BONE
+from im2hands.geometry.normals import corner_sums, face_normals
 
 MODEL_VERTICES = 1843
 SPHERES_PER_HAND = 48

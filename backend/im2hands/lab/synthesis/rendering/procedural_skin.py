@@ -6,7 +6,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from ..hand_model import FINGER_BONES, WRIST_BONE
+from im2hands.geometry.hand_model import FINGER_BONES, WRIST_BONE
+
 from .hand_mesh import HandMesh
 from .skin_atlas import SkinAtlas, SkinMap, smooth_step
 

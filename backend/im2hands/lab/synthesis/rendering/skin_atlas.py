@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from ...errors import InputError
+from im2hands.core.errors import InputError
+
 from .hand_mesh import HandMesh
 
 # MakeHuman's skin files are squares of this size; the two islands the hand model uses, pixels (left, top, right, low).

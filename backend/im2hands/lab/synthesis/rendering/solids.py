@@ -7,7 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from ...normals import cross
+from im2hands.geometry.normals import cross
+
 from .hand_mesh import grid_faces
 from .look import Cloth, Vector
 

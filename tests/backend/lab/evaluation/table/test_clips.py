@@ -10,14 +10,14 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from im2hands.cli import main
-from im2hands.evaluation import table_tools
-from im2hands.evaluation.held_out import TrueScene, true_scenes
-from im2hands.evaluation.table_kept import KeptKeypoints
-from im2hands.evaluation.table_scene import ExactKeypoints, FoundKeypoints
-from im2hands.frames import Frame
-from im2hands.hands import MIDDLE_MCP, WRIST, Camera, TwoHands
+from im2hands.app.cli.main import main
+from im2hands.core.hands import MIDDLE_MCP, WRIST, Camera, TwoHands
 from im2hands.keypoints import HandDetection
+from im2hands.lab.evaluation.held_out import TrueScene, true_scenes
+from im2hands.lab.evaluation.table import tools as table_tools
+from im2hands.lab.evaluation.table.kept_keypoints import KeptKeypoints
+from im2hands.lab.evaluation.table.scene import ExactKeypoints, FoundKeypoints
+from im2hands.media.source import Frame
 from im2hands.weights.two_hand_network import BUNDLED_FILE
 from scene_pictures import make_set
 
@@ -102,8 +102,8 @@ def test_clips_are_measured_and_gone_on_with(clips: Path, tmp_path: Path, capsys
 
 def test_jitter_is_that_of_the_hands_in_space(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hand at rest seen 3 mm to and fro: third differences of 3 (-1)^k mm are 12 mm a frame cubed."""
-    from im2hands.evaluation.table_clips import measure_clip
-    from im2hands.evaluation.table_rows import RowKey
+    from im2hands.lab.evaluation.table.clips import measure_clip
+    from im2hands.lab.evaluation.table.rows import RowKey
 
     class Nothing:
         def reconstruct(self, *anything: object) -> dict:
@@ -111,7 +111,7 @@ def test_jitter_is_that_of_the_hands_in_space(clips: Path, tmp_path: Path, monke
 
     first = next(iter(true_scenes(clips, [0])))
     still = [replace(first, number=k, frame=replace(first.frame, index=k)) for k in range(FRAMES)]
-    monkeypatch.setattr("im2hands.evaluation.table_clips.true_scenes", lambda folder, frames: iter(still))
+    monkeypatch.setattr("im2hands.lab.evaluation.table.clips.true_scenes", lambda folder, frames: iter(still))
     kept = KeptKeypoints(tmp_path / "kept", "auto", lambda: Shaky("auto", True, BUNDLED_FILE))
     (result,) = measure_clip(
         clips, range(FRAMES), {"halo": Nothing()}, {"auto": kept}, None, {RowKey("auto", False, "halo")}, 2,

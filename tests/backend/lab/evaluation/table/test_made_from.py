@@ -7,12 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from im2hands.cli import main
-from im2hands.errors import InputError
-from im2hands.evaluation import table_made_from, table_tools
-from im2hands.evaluation.table_made_from import keep_made_from, keypoint_files, method_files, palm_weights
-from im2hands.evaluation.table_scene import ExactKeypoints
-from im2hands.hands import TwoHands
+from im2hands.app.cli.main import main
+from im2hands.core.errors import InputError
+from im2hands.core.hands import TwoHands
+from im2hands.lab.evaluation.table import made_from as table_made_from
+from im2hands.lab.evaluation.table import tools as table_tools
+from im2hands.lab.evaluation.table.made_from import keep_made_from, keypoint_files, method_files, palm_weights
+from im2hands.lab.evaluation.table.scene import ExactKeypoints
 from im2hands.weights import BUNDLED
 from im2hands.weights.two_hand_network import FILE as PALM_FILE
 from scene_pictures import make_set

@@ -9,12 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from im2hands.cli import main
-from im2hands.errors import InputError
-from im2hands.evaluation.held_out import TrueScene
-from im2hands.evaluation.overlay import COLOURS
-from im2hands.evaluation.table_page import SIZE, notable
-from im2hands.evaluation.table_rows import (
+from im2hands.app.cli.main import main
+from im2hands.core.errors import InputError
+from im2hands.core.hands import Camera, RefinedHands, Side, TwoHands
+from im2hands.lab.evaluation.held_out import TrueScene
+from im2hands.lab.evaluation.overlay import COLOURS
+from im2hands.lab.evaluation.table.page import SIZE, notable
+from im2hands.lab.evaluation.table.rows import (
     Result,
     RowKey,
     append_result,
@@ -23,9 +24,8 @@ from im2hands.evaluation.table_rows import (
     read_results,
     summarise,
 )
-from im2hands.evaluation.table_scene import ExactKeypoints, attempts
-from im2hands.frames import Frame
-from im2hands.hands import Camera, RefinedHands, Side, TwoHands
+from im2hands.lab.evaluation.table.scene import ExactKeypoints, attempts
+from im2hands.media.source import Frame
 from scene_pictures import make_set
 
 NAN = float("nan")

@@ -10,15 +10,15 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from im2hands.cli import main
-from im2hands.errors import InputError
-from im2hands.evaluation import table_tools
-from im2hands.evaluation.held_out import TrueScene
-from im2hands.evaluation.table_kept import KeptKeypoints
-from im2hands.evaluation.table_rows import whole_lines
-from im2hands.evaluation.table_scene import ExactKeypoints
-from im2hands.frames import Frame
-from im2hands.hands import Camera, HandKeypoints, TwoHands
+from im2hands.app.cli.main import main
+from im2hands.core.errors import InputError
+from im2hands.core.hands import Camera, HandKeypoints, TwoHands
+from im2hands.lab.evaluation.held_out import TrueScene
+from im2hands.lab.evaluation.table import tools as table_tools
+from im2hands.lab.evaluation.table.kept_keypoints import KeptKeypoints
+from im2hands.lab.evaluation.table.rows import whole_lines
+from im2hands.lab.evaluation.table.scene import ExactKeypoints
+from im2hands.media.source import Frame
 from im2hands.weights import BUNDLED
 from scene_pictures import make_set
 

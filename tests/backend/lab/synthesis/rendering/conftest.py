@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from im2hands.hands import Camera
-from im2hands.synthesis.hand_model import HandModel
-from im2hands.synthesis.poses import mean_shape
-from im2hands.synthesis.rendering import Assets, Look, Renderer
-from im2hands.synthesis.rendering.look import Background, CameraEffects, Light, Lighting, Skin
+from im2hands.core.hands import Camera
+from im2hands.geometry.hand_model import HandModel
+from im2hands.lab.synthesis.poses import mean_shape
+from im2hands.lab.synthesis.rendering import Assets, Look, Renderer
+from im2hands.lab.synthesis.rendering.look import Background, CameraEffects, Light, Lighting, Skin
 
 
 @pytest.fixture(scope="session")

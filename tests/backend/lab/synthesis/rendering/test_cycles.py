@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from im2hands.cli import main
-from im2hands.errors import EnvironmentError_
-from im2hands.hands import Camera
-from im2hands.synthesis.cycles.backdrop import far_light, respond
-from im2hands.synthesis.cycles.description import describe, outward, panorama
-from im2hands.synthesis.cycles.process import BlenderProcess
-from im2hands.synthesis.rendering import Assets, Look, Renderer
-from im2hands.synthesis.rendering.accessories import posed_hands
-from im2hands.synthesis.rendering.look import Background, CameraEffects, Cloth, Person, Ring, Sleeve, Thing, Watch
+from im2hands.app.cli.main import main
+from im2hands.core.errors import EnvironmentError_
+from im2hands.core.hands import Camera
+from im2hands.lab.synthesis.cycles.backdrop import far_light, respond
+from im2hands.lab.synthesis.cycles.description import describe, outward, panorama
+from im2hands.lab.synthesis.cycles.process import BlenderProcess
+from im2hands.lab.synthesis.rendering import Assets, Look, Renderer
+from im2hands.lab.synthesis.rendering.accessories import posed_hands
+from im2hands.lab.synthesis.rendering.look import Background, CameraEffects, Cloth, Person, Ring, Sleeve, Thing, Watch
 
 CLOTH = Cloth((0.3, 0.1, 0.1), 1, 0.5, 10.0)
 TURNED = ((0.0, 0.0, 1.0), (0.6, 0.8, 0.0), (-0.8, 0.6, 0.0))  # rows: camera frame to the environment's

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from im2hands.errors import InputError
-from im2hands.hands import Camera
-from im2hands.synthesis.rendering import Assets, Look, Renderer, random_look
-from im2hands.synthesis.rendering.look import Cloth, Light, Ring, Sleeve
+from im2hands.core.errors import InputError
+from im2hands.core.hands import Camera
+from im2hands.lab.synthesis.rendering import Assets, Look, Renderer, random_look
+from im2hands.lab.synthesis.rendering.look import Cloth, Light, Ring, Sleeve
 
 CLOTH = Cloth((0.1, 0.2, 0.6), -1, 0.0, 10.0)
 

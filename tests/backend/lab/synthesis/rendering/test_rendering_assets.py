@@ -10,13 +10,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from im2hands.errors import EnvironmentError_, InputError
-from im2hands.synthesis.rendering import Assets, random_look
-from im2hands.synthesis.rendering.backgrounds import made_up_background
-from im2hands.synthesis.rendering.camera_effects import apply_effects
-from im2hands.synthesis.rendering.context import make_context
-from im2hands.synthesis.rendering.environments import directions, from_panorama
-from im2hands.synthesis.rendering.look import CameraEffects
+from im2hands.core.errors import EnvironmentError_, InputError
+from im2hands.lab.synthesis.rendering import Assets, random_look
+from im2hands.lab.synthesis.rendering.backgrounds import made_up_background
+from im2hands.lab.synthesis.rendering.camera_effects import apply_effects
+from im2hands.lab.synthesis.rendering.context import make_context
+from im2hands.lab.synthesis.rendering.environments import directions, from_panorama
+from im2hands.lab.synthesis.rendering.look import CameraEffects
 
 
 def test_without_moderngl_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +133,7 @@ def test_no_module_of_the_renderer_needs_moderngl_to_be_imported(monkeypatch: py
         assert name.split(".")[0] not in ("moderngl", "OpenEXR")
         return real(name, *args, **kwargs)
 
-    for name in [n for n in sys.modules if n.startswith("im2hands.synthesis.rendering")]:
+    for name in [n for n in sys.modules if n.startswith("im2hands.lab.synthesis.rendering")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", guarded)
-    import im2hands.synthesis.rendering  # noqa: F401
+    import im2hands.lab.synthesis.rendering  # noqa: F401

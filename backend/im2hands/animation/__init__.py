@@ -1,0 +1,1 @@
+"""A whole take as animation: template, rig, motion."""

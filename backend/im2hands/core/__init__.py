@@ -1,0 +1,1 @@
+"""Words that every room speaks: errors, hands, cameras, devices, processes, files."""

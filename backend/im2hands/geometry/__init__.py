@@ -1,0 +1,1 @@
+"""Geometry of hands without networks: bones, the hand model, meshes and distances."""

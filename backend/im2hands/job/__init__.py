@@ -1,0 +1,1 @@
+"""One reconstruction: keypoint phase, surface phase, clean phase."""

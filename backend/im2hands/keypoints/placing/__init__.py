@@ -1,0 +1,1 @@
+"""Keypoints in pixels to keypoints in metres, camera frame."""

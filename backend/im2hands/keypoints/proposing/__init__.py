@@ -1,0 +1,1 @@
+"""Proposers: where in a picture a hand may be."""

@@ -1,0 +1,1 @@
+"""Readers: the keypoints of one hand in one crop."""

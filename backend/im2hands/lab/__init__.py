@@ -1,0 +1,1 @@
+"""The workshop: synthesis, data sets, training, evaluation. The product never imports it."""

@@ -1,0 +1,1 @@
+"""Pictures and clips as frames with index, time stamp and camera."""

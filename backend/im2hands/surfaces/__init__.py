@@ -1,0 +1,1 @@
+"""Keypoints, and a picture where there is one, to one closed mesh per hand."""

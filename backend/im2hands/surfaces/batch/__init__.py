@@ -1,0 +1,1 @@
+"""Many frames at once through the networks, for accelerators."""

@@ -1,0 +1,1 @@
+"""The take on disk: the contract with Blender and every other tool."""

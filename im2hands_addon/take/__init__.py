@@ -1,0 +1,1 @@
+"""Reads takes: numpy and the standard library only, no bpy."""
