@@ -74,7 +74,8 @@ class Hand:
     Args:
         vertices: (V, 3) float32. faces: (F, 3) int32, outward counter-clockwise.
         keypoints: (21, 3) float32, file order.
-        keypoints_2d: (21, 2) float32, pixels of the frame's picture. confidence: (21,) float32, 0 to 1.
+        keypoints_2d: (21, 2) float32, pixels of the camera's picture: a mirror image on disk is turned back.
+        confidence: (21,) float32, 0 to 1.
     """
 
     vertices: np.ndarray
@@ -175,8 +176,9 @@ class Take:
                 arrays = {name: archive[name] for name in archive.files if name.startswith(("left_", "right_"))}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise TakeError(f"Cannot read frame {index} ({path}): {error}.", "Reconstruct that frame again.") from error
+        mirror_width = record.camera.width if self.settings.get("mirrored") else 0
         return {
-            side: _read_hand(arrays, side, path)
+            side: _read_hand(arrays, side, path, mirror_width)
             for side in SIDES
             if any(name.startswith(f"{side}_") for name in arrays)
         }
@@ -265,8 +267,8 @@ def _parse_record(data: Mapping[str, Any], camera: Intrinsics) -> Record:
     )
 
 
-def _read_hand(arrays: Mapping[str, np.ndarray], side: str, path: Path) -> Hand:
-    """Check and gather one hand's arrays; unknown arrays are ignored."""
+def _read_hand(arrays: Mapping[str, np.ndarray], side: str, path: Path, mirror_width: int) -> Hand:
+    """Check and gather one hand's arrays; unknown arrays are ignored. ``mirror_width``: of a mirror image, else 0."""
     wanted = {
         "vertices": (np.float32, (None, 3)),
         "faces": (np.int32, (None, 3)),
@@ -290,4 +292,6 @@ def _read_hand(arrays: Mapping[str, np.ndarray], side: str, path: Path) -> Hand:
         raise TakeError(f"{path}: {side}_faces points past its {count} vertices.", "Reconstruct that frame again.")
     if not (np.isfinite(found["vertices"]).all() and np.isfinite(found["keypoints"]).all()):
         raise TakeError(f"{path}: the {side} hand has numbers that are not finite.", "Reconstruct that frame again.")
+    if mirror_width:
+        found["keypoints_2d"][:, 0] = mirror_width - 1 - found["keypoints_2d"][:, 0]
     return Hand(**found)

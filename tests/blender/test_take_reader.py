@@ -39,6 +39,24 @@ def test_reads_what_was_written(reader, tmp_path: Path) -> None:
     assert reader.read_take(folder / "take.json").folder == take.folder
 
 
+def test_pixels_of_a_mirror_image_are_turned_back(reader, tmp_path: Path) -> None:
+    """The width is that of the frame's own picture."""
+    cameras = {1: synthetic.camera(160, 120, cx=60.0), 2: synthetic.camera(200, 120, cx=90.0)}
+    folder = synthetic.write_take(tmp_path / "take", dict.fromkeys(cameras, ("left", "right")), cameras=cameras)
+    edit(folder, settings={"mirrored": True})
+    for frame, camera in cameras.items():
+        path = folder / f"frames/{frame:06d}.npz"
+        arrays = dict(np.load(path))
+        for side in ("left", "right"):
+            arrays[f"{side}_keypoints_2d"] *= np.float32([-1, 1])
+            arrays[f"{side}_keypoints_2d"] += np.float32([camera["width"] - 1, 0])
+        np.savez(path, **arrays)
+    take = reader.read_take(folder)
+    for frame, camera in cameras.items():
+        for hand in take.read_hands(frame).values():
+            np.testing.assert_allclose(hand.keypoints_2d, synthetic.project(hand.keypoints, camera), atol=1e-3)
+
+
 def test_later_arrays_and_fields_are_passed_over(reader, tmp_path: Path) -> None:
     folder = synthetic.write_take(tmp_path / "take", {1: ("left",)}, extra_arrays=True)
     edit(folder, colour="blue")

@@ -61,6 +61,7 @@ class CleanPhase:
         shape_key = digest(
             VERSION, self._options.template_density, *(raw.keypoints[side] for side in SIDES),
             [[index, self._take.records[index].key] for index in indices],
+            *(["mirrored"] if self._take.mirrored else []),  # which frames are doubtful depends on it
         )  # fmt: skip
         key = digest(shape_key, self._options.settings())
         if self._is_fresh(key, shape_key, indices):

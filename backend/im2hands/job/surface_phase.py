@@ -10,7 +10,7 @@ import numpy as np
 from im2hands.core.errors import FrameError, Im2HandsError
 from im2hands.core.hands import SIDES, Camera, HandKeypoints, RefinedHands, Side, TwoHands
 from im2hands.media.source import Entry, Frame, Source
-from im2hands.take.take import FrameRecord, FrameStatus, Take
+from im2hands.take.take import FrameRecord, FrameStatus, Take, convert_keypoints_2d
 
 from .background import Background
 from .components import Reconstructor, Refiner, provenance_of
@@ -106,7 +106,7 @@ class SurfacePhase:
         arrays = {
             f"{side}_{name}": array
             for side, hand in hands.items()
-            for name, array in _arrays(hand, meshes[side], found.camera.width if source.mirrored else 0).items()
+            for name, array in _arrays(hand, meshes[side], found.camera.width, self._take.mirrored).items()
         }
         return record, arrays or None
 
@@ -156,21 +156,25 @@ class SurfacePhase:
             raise
 
 
-def _arrays(hand: HandKeypoints, mesh: HandMesh, mirror_width: int = 0) -> dict[str, np.ndarray]:
+def _arrays(hand: HandKeypoints, mesh: HandMesh, width: int, mirrored: bool) -> dict[str, np.ndarray]:
     """What the take keeps of one hand, as its contract has it.
 
-    Args:
-        mirror_width: of a picture that is a mirror image, pixels: what is kept are its pixels, not those of the one
-            turned back.
+    Parameters
+    ----------
+    hand
+        Its pixels belong to the picture in which it was found.
+    mesh
+        Its surface.
+    width
+        Width of the picture, pixels.
+    mirrored
+        Whether the picture on disk is a mirror image of the picture in which the hand was found.
     """
-    pixels = np.asarray(hand.pixels, np.float32)
-    if mirror_width:
-        pixels = np.stack([mirror_width - 1 - pixels[:, 0], pixels[:, 1]], axis=-1)
     return {
         "vertices": np.asarray(mesh.vertices, np.float32),
         "faces": np.asarray(mesh.faces, np.int32),
         "keypoints": np.asarray(hand.positions, np.float32),
-        "keypoints_2d": pixels,
+        "keypoints_2d": convert_keypoints_2d(np.asarray(hand.pixels, np.float32), width, mirrored=mirrored),
         "confidence": np.asarray(hand.confidence, np.float32),
         "bone_lengths": np.asarray(mesh.bone_lengths, np.float32),
     }

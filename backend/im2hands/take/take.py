@@ -121,6 +121,33 @@ def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
+def convert_keypoints_2d(pixels: np.ndarray, width: int, *, mirrored: bool) -> np.ndarray:
+    """Convert ``S_keypoints_2d`` between the picture on disk and the picture that hands and camera belong to.
+
+    The two pictures differ where the one on disk is a mirror image: x becomes ``width - 1 - x``. The conversion is
+    its own inverse, so it serves for writing and for reading.
+
+    Parameters
+    ----------
+    pixels
+        (..., 2) pixels of one of the two pictures.
+    width
+        Width of the frame's picture, as its camera has it, pixels.
+    mirrored
+        Whether the picture on disk is a mirror image (:attr:`Take.mirrored`).
+
+    Returns
+    -------
+    np.ndarray
+        (..., 2) pixels of the other picture, of the same type.
+    """
+    if not mirrored:
+        return pixels
+    converted = pixels.copy()
+    converted[..., 0] = width - 1 - pixels[..., 0]
+    return converted
+
+
 def frame_file(index: int) -> str:
     """Path of frame ``index`` inside the take."""
     return f"{FRAMES_FOLDER}/{index:06d}.npz"
@@ -189,6 +216,11 @@ class Take:
         except (KeyError, TypeError, ValueError) as error:
             raise TakeError(f"{path}: an entry of frames is damaged ({error}).", "Reconstruct it again.") from error
         return cls(folder, data, {record.index: record for record in records})
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the pictures on disk are mirror images of those that hands and cameras belong to."""
+        return bool((self.header.get("settings") or {}).get("mirrored"))
 
     def save(self) -> None:
         """Write ``take.json``.

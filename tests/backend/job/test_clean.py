@@ -191,6 +191,14 @@ def test_other_settings_keep_the_templates(cleaned: Path, tmp_path: Path, monkey
     assert (copy / "motion.npz").read_bytes() == (cleaned / "motion.npz").read_bytes()
 
 
+def test_mirrored_takes_are_cleaned_for_themselves(cleaned: Path, tmp_path: Path) -> None:
+    """Which frames are doubtful depends on whether pixels are those of mirror images, so the result does."""
+    take = Take.open(shutil.copytree(cleaned, tmp_path / "take"))
+    before = take.header["clean"]["key"]
+    take.header["settings"]["mirrored"] = True
+    assert clean(take)["key"] != before
+
+
 def test_stopped_and_gone_on_with(clip: Clip, cleaned: Path, tmp_path: Path) -> None:
     take = write_take(tmp_path / "take", clip, indices=[1, 2, 3, 4, 5, 7, 8])
     calls: list[int] = []

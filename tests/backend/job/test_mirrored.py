@@ -1,4 +1,4 @@
-"""Pictures that are mirror images: hands are found in the picture turned back and told in pixels of the one on disk."""
+"""Pictures that are mirror images: hands belong to the picture turned back, their pixels to the one on disk."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import FakeParts, FakeProvider, picture, write_clip, write_picture
+from im2hands.animation.motion.tracks import OBSERVED, judge, read_raw
 from im2hands.core.errors import InputError
+from im2hands.core.hands import SIDES, Camera
 from im2hands.keypoints import HandBoxes, HandDetection
+from im2hands.lab.simulated_clips import Noise
 from im2hands.media.camera_choice import CameraChoice
 from im2hands.media.images import PictureInfo
 from im2hands.media.source import Frame, open_source
+from im2hands.take.take import Take, convert_keypoints_2d
+from simulated_takes import simulate, write_take
 
 
 class Looking(FakeProvider):
@@ -48,6 +53,51 @@ def test_a_mirrored_job_turns_the_picture_back_and_tells_pixels_of_the_original(
         np.testing.assert_allclose(turned[:, 0], 319 - seen[:, 0], atol=1e-3)
         np.testing.assert_array_equal(turned[:, 1], seen[:, 1])
         np.testing.assert_array_equal(takes[True][f"{side}_vertices"], takes[False][f"{side}_vertices"])
+
+
+def test_pixels_are_converted_back_and_forth() -> None:
+    pixels = np.array([[0.0, 5.0], [319.0, 7.0], [100.5, -3.0]])
+    turned = convert_keypoints_2d(pixels, 320, mirrored=True)
+    assert turned.tolist() == [[319.0, 5.0], [0.0, 7.0], [218.5, -3.0]]
+    np.testing.assert_array_equal(convert_keypoints_2d(turned, 320, mirrored=True), pixels)
+    np.testing.assert_array_equal(convert_keypoints_2d(pixels, 320, mirrored=False), pixels)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_no_frame_of_a_cleaned_job_is_doubtful(
+    pictures: Path, tmp_path: Path, run_job: Callable, mirrored: bool
+) -> None:
+    run_job(pictures, clean=True, template_density=0, mirrored=mirrored)
+    take = Take.open(tmp_path / "take")
+    assert take.mirrored is mirrored
+    words = [record.hands[side]["status"] for record in take.frames() for side in SIDES]
+    assert words == ["observed"] * 8
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_keypoints_lie_where_they_were_seen(tmp_path: Path, mirrored: bool) -> None:
+    """Cameras off centre; the second frame's picture is wider than the take's."""
+    clip = simulate(3, seed=4, noise=Noise(0, 0, 0, 0))
+    clip = replace(clip, camera=replace(clip.camera, cx=clip.camera.cx + 30))
+    wide = replace(clip.camera, cx=clip.camera.cx - 50, width=clip.camera.width + 80)
+    take = write_take(tmp_path / "take", clip)
+    take.header["settings"]["mirrored"] = mirrored
+    take.records[2].extra["camera"] = wide.to_dict()
+    for index in take.records:
+        camera = wide if index == 2 else clip.camera
+        take.add_arrays(
+            index, {f"{s}_keypoints_2d": seen_on_disk(clip.seen[s][index - 1], camera, mirrored) for s in SIDES}
+        )
+    raw = read_raw(take, [1, 2, 3])
+    for side, track in judge(raw, over_time=True).items():
+        assert raw.reprojection[side].max() < 1e-4
+        assert (track.status == OBSERVED).all()
+
+
+def seen_on_disk(points: np.ndarray, camera: Camera, mirrored: bool) -> np.ndarray:
+    """Pixels as docs/take.md has them."""
+    x, y = camera.project(points).T
+    return np.stack([camera.width - 1 - x if mirrored else x, y], axis=-1).astype(np.float32)
 
 
 def test_going_on_with_the_other_choice_looks_again(tmp_path: Path, run_job: Callable) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from im2hands.core.hands import SIDES, Camera, Side
-from im2hands.take.take import Take
+from im2hands.take.take import Take, convert_keypoints_2d
 
 MISSING, OBSERVED, FILLED, DOUBTFUL = range(4)
 STATUS_WORDS = ("missing", "observed", "filled", "doubtful")
@@ -81,7 +81,8 @@ def read_raw(take: Take, indices: list[int]) -> RawTake:
                 continue
             row = index - indices[0]
             keypoints[side][row] = points
-            seen = arrays["keypoints_2d"].astype(np.float64)
+            # The camera projects into the picture that the hands belong to.
+            seen = convert_keypoints_2d(arrays["keypoints_2d"].astype(np.float64), camera.width, mirrored=take.mirrored)
             size = max(float(np.ptp(seen, axis=0).max()), 1.0)
             if np.isfinite(seen).all() and (points[:, 2] > 0).all():
                 reprojection[side][row] = np.median(np.linalg.norm(camera.project(points) - seen, axis=1)) / size
