@@ -38,18 +38,15 @@ def load_picture(path: str | Path, turn: Turn | None = None) -> np.ndarray:
         bpy.data.images.remove(image)
     if values.size == 0:
         raise InputError(f"Cannot read the picture {path}.")
-    picture = values.reshape(height, width, 4)[::-1]
-    if turn is not None:
-        picture = picture[:, ::-1] if turn.mirror else picture
-        picture = np.rot90(picture, -turn.quarters)
-    return np.ascontiguousarray(picture)
+    return _turned(values.reshape(height, width, 4)[::-1], turn)
 
 
-def load_clip_frame(path: str | Path, frame: int, size: tuple[int, int]) -> np.ndarray:
+def load_clip_frame(path: str | Path, frame: int, size: tuple[int, int], turn: Turn | None = None) -> np.ndarray:
     """Read one frame of a clip, counted from 1, through Blender's sequencer.
 
     Args:
         size: width and height of the clip, pixels.
+        turn: as for :func:`load_picture`.
 
     Returns:
         As :func:`load_picture`.
@@ -66,11 +63,18 @@ def load_clip_frame(path: str | Path, frame: int, size: tuple[int, int]) -> np.n
         strips.new_movie("clip", str(path), channel=1, frame_start=1)
         reel.render.resolution_x, reel.render.resolution_y = size
         reel.render.resolution_percentage = 100
-        return render_still(reel, frame)
+        return _turned(render_still(reel, frame), turn)
     except RuntimeError as error:
         raise InputError(f"Cannot read the clip {path}.") from error
     finally:
         bpy.data.scenes.remove(reel)
+
+
+def _turned(picture: np.ndarray, turn: Turn | None) -> np.ndarray:
+    if turn is not None:
+        picture = picture[:, ::-1] if turn.mirror else picture
+        picture = np.rot90(picture, -turn.quarters)
+    return np.ascontiguousarray(picture)
 
 
 @contextmanager

@@ -13,11 +13,12 @@ import bpy
 import numpy as np
 
 from ..errors import InputError
-from ..take.photo_orientation import read_turn
+from ..take.photo_orientation import Turn, read_turn
 from ..take.reader import read_take
 from . import tree
 from .ownership import TAKE, role_of
 from .picture import at_frame, fit, load_clip_frame, load_picture, render_still, save_picture
+from .shots import turned_back
 
 _SAMPLES = 48
 # Lights around hands at the distance below, in the camera's frame: position and size
@@ -158,10 +159,12 @@ def _photo(collection: bpy.types.Collection, frame: int, size: tuple[int, int]) 
     try:
         take = read_take(collection[TAKE])
         if take.kind == "video" and take.files:
-            return fit(load_clip_frame(take.files[0], frame, size)[..., :3], size, blank)
+            turn = turned_back(Turn(), take)
+            return fit(load_clip_frame(take.files[0], frame, size, turn)[..., :3], size, blank)
         held = [record.image for record in take.records.values() if record.index <= frame < record.index + take.step]
         if held and held[0]:
-            return fit(load_picture(held[0], read_turn(held[0]))[..., :3], size, blank)
+            turn = turned_back(read_turn(held[0]), take)
+            return fit(load_picture(held[0], turn)[..., :3], size, blank)
     except InputError:  # the take or the photo was moved away: the hands are still worth a picture
         return blank
     return blank

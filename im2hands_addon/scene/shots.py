@@ -86,10 +86,22 @@ def numbered_sequence(files: Mapping[int, str]) -> bool:
     )
 
 
-def _turned_back(turn: Turn, take: Take) -> Turn:
-    """``turn``, and after it left and right changed where the take's pictures are mirror images.
+def turned_back(turn: Turn, take: Take) -> Turn:
+    """What lays a stored picture of the take under the hands, which are those of the picture turned back.
 
-    The hands are those of the picture turned back. A turn mirrors first, so what follows goes round the other way.
+    A turn mirrors first, so a mirroring that follows it reverses its quarters.
+
+    Parameters
+    ----------
+    turn
+        What makes the stored picture upright.
+    take
+        The take; where its pictures are mirror images, left and right change places after ``turn``.
+
+    Returns
+    -------
+    Turn
+        Both in one.
     """
     return Turn(not turn.mirror, -turn.quarters % 4) if take.settings.get("mirrored") else turn
 
@@ -111,7 +123,7 @@ def _clip(take: Take, cameras: Mapping[int, Intrinsics]) -> tuple[list[Shot], li
     if image is None:
         return [], [f"The clip {take.files[0]} is not there or cannot be read."]
     lies = tuple(image.size) == (take.camera.height, take.camera.width) and image.size[0] != image.size[1]
-    turn = _turned_back(Turn(False, 1) if lies else Turn(), take)
+    turn = turned_back(Turn(False, 1) if lies else Turn(), take)
     span = 1, max(max(cameras, default=1), image.frame_duration)
     told = "The clip is stored on its side: it was turned clockwise; turn its background image if that is wrong."
     return [Shot(image, turn, cameras or {1: take.camera}, span)], [told] if lies else []
@@ -130,7 +142,7 @@ def _sequence(
         image.source = "SEQUENCE"
     if image is None:
         return [], [f"The picture {path} is not there."]
-    return [Shot(image, _turned_back(Turn(), take), cameras, (first, last))], []
+    return [Shot(image, turned_back(Turn(), take), cameras, (first, last))], []
 
 
 def _photos(take: Take, pictures: Mapping[int, str], cameras: Mapping[int, Intrinsics]) -> tuple[list[Shot], list[str]]:
@@ -142,7 +154,7 @@ def _photos(take: Take, pictures: Mapping[int, str], cameras: Mapping[int, Intri
             lost.append(path)
             continue
         only_on = frame if len(pictures) > 1 else None
-        shots.append(Shot(image, _turned_back(read_turn(path), take), {frame: cameras[frame]}, only_on=only_on))
+        shots.append(Shot(image, turned_back(read_turn(path), take), {frame: cameras[frame]}, only_on=only_on))
     if not lost:
         return shots, []
     more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""

@@ -151,6 +151,7 @@ def write_take(
     extra_arrays: bool = False,
     version: int = 1,
     keep: bool = False,
+    mirrored: bool = False,
 ) -> Path:
     """Write a take whose frame ``index`` shows the hands ``frames[index]``; each frame differs from the one before.
 
@@ -158,6 +159,7 @@ def write_take(
         images: per frame the path of its picture. cameras: per frame a camera that differs from ``cam``.
         confidence: per frame the confidence in its hands, 0.9 otherwise. failed: frames without file.
         keep: whether to leave frame files that are there already as they are.
+        mirrored: whether the pictures are said to be mirror images; ``S_keypoints_2d`` stay those of ``cam``.
     """
     cam = cam or camera(*size)
     records = []
@@ -195,7 +197,7 @@ def write_take(
         "image_size": [cam["width"], cam["height"]],
         "camera": cam,
         "frames": records,
-        "settings": {"voxel_mm": 1.7},
+        "settings": {"voxel_mm": 1.7, "mirrored": mirrored},
         "provenance": {"im2hands": "test"},
     }
     temporary = folder / ".take.json.tmp"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -89,14 +88,17 @@ def test_sequence(addon, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_mirror_images_are_shown_turned_back(addon, tmp_path: Path, mirrored: bool) -> None:
-    images = write_pictures(tmp_path, {1: "selfie.png"})
-    folder = synthetic.write_take(tmp_path / "take", {1: ("left",)}, images=images)
-    header = json.loads((folder / "take.json").read_text())
-    header["settings"]["mirrored"] = mirrored
-    (folder / "take.json").write_text(json.dumps(header))
+@pytest.mark.parametrize("source", ["FILE", "SEQUENCE", "MOVIE"])
+def test_mirror_images_are_shown_turned_back(addon, tmp_path: Path, source: str, mirrored: bool) -> None:
+    names = {1: "selfie.png"} if source == "FILE" else {1: "shot_001.png", 2: "shot_002.png"}
+    shown: dict = {"images": write_pictures(tmp_path, names)}
+    if source == "MOVIE":
+        synthetic.write_avi(tmp_path / "clip.avi", [synthetic.picture(160, 120)] * 2)
+        shown = {"kind": "video", "files": [str(tmp_path / "clip.avi")]}
+    folder = synthetic.write_take(tmp_path / "take", dict.fromkeys(names, ("left",)), mirrored=mirrored, **shown)
     data, _ = import_camera(addon, folder)
     assert [background.use_flip_x for background in data.background_images] == [mirrored]
+    assert [background.image.source for background in data.background_images] == [source]
 
 
 def test_unrelated_photos(addon, tmp_path: Path) -> None:

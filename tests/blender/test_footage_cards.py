@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import animated
@@ -116,10 +115,7 @@ def test_photos_are_turned_as_exif_says(addon, import_shown, tmp_path: Path, ori
     stored = (120, 90)
     path = write_jpeg(tmp_path / "phone.jpg", stored, orientation)
     cam = synthetic.camera(*(stored if orientation < 5 else stored[::-1]), cx=40.0, cy=50.0)
-    folder = synthetic.write_take(tmp_path / "take", {1: ("left",)}, cam=cam, images={1: str(path)})
-    data = json.loads((folder / "take.json").read_text("utf-8"))
-    data["settings"]["mirrored"] = mirrored
-    (folder / "take.json").write_text(json.dumps(data), "utf-8")
+    folder = synthetic.write_take(tmp_path / "take", {1: ("left",)}, cam=cam, images={1: str(path)}, mirrored=mirrored)
     collection, problems = import_shown(folder)
     assert not problems
     turn = addon("take.photo_orientation").read_turn(path)
@@ -177,12 +173,14 @@ def test_one_photo_stays(import_shown, tmp_path: Path) -> None:
     assert seen_on(collection, 1) == seen_on(collection, 7) == ["anna.png"]
 
 
-def test_clip(import_shown, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_clip(import_shown, tmp_path: Path, mirrored: bool) -> None:
     clip = tmp_path / "clip Ü.avi"
     synthetic.write_avi(clip, [np.full((48, 64, 3), 20 * frame, np.uint8) for frame in range(1, 9)])
     folder = synthetic.write_take(
-        tmp_path / "take", {4: ("left",)}, cam=synthetic.camera(64, 48, cx=20.0), kind="video", files=[str(clip)]
-    )
+        tmp_path / "take", {4: ("left",)}, cam=synthetic.camera(64, 48, cx=20.0), kind="video", files=[str(clip)],
+        mirrored=mirrored,
+    )  # fmt: skip
     collection, problems = import_shown(folder)
     assert not problems
     (card,) = cards(collection)
@@ -190,7 +188,8 @@ def test_clip(import_shown, tmp_path: Path) -> None:
     user = card.image_user
     assert (card.data.source, user.frame_start, user.frame_offset, user.frame_duration) == ("MOVIE", 1, 0, 8)
     assert user.use_auto_refresh
-    np.testing.assert_allclose(in_view(drawn_corners(card)), WHOLE, atol=2e-5)
+    wanted = WHOLE[:, ::-1] if mirrored else WHOLE
+    np.testing.assert_allclose(in_view(drawn_corners(card)), wanted, atol=2e-5)
 
 
 def test_seen_once_in_the_camera_and_never_rendered(addon, api, tmp_path: Path) -> None:

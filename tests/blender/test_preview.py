@@ -66,6 +66,31 @@ def test_beside_the_photo(addon, load, tmp_path: Path) -> None:
     np.testing.assert_allclose(picture[:, :80], load(photo), atol=1.5 / 255)
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("kind", ["images", "video"])
+def test_a_mirror_image_is_turned_back_under_the_hands(addon, load, tmp_path: Path, kind: str, mirrored: bool) -> None:
+    """Left and right of the picture differ, and the camera is off centre, so that no mistake cancels another."""
+    size, pixels = (80, 60), synthetic.picture(80, 60)
+    shown: dict = {"images": {1: str(tmp_path / "selfie.png")}}
+    synthetic.write_png(tmp_path / "selfie.png", pixels)
+    if kind == "video":
+        shown = {"kind": kind, "files": [str(tmp_path / "clip.avi")]}
+        synthetic.write_avi(tmp_path / "clip.avi", [pixels])
+    cam = synthetic.camera(*size, cx=30.0)
+    folder = synthetic.write_take(tmp_path / "take", {1: ("left",)}, cam=cam, mirrored=mirrored, **shown)
+    addon("api").import_take(folder)
+    photo, picture = np.split(
+        load(addon("api").render_overlay(tmp_path / "out.png", samples=2, beside=True)), 2, axis=1
+    )
+    below = pixels[:, ::-1] if mirrored else pixels
+    assert np.abs(photo - below / 255).max() < 0.02
+    arrays = np.load(folder / "frames/000001.npz")
+    covered = silhouette.fill(synthetic.project(arrays["left_vertices"], cam), arrays["left_faces"], *size)
+    away = ~grown(covered, 6)
+    assert np.abs(picture - below / 255)[away].max() < 0.02
+    assert np.abs(picture - photo).max(axis=-1)[covered].mean() > 0.05
+
+
 def test_without_a_photo(addon, load, tmp_path: Path) -> None:
     addon("api").import_take(synthetic.write_take(tmp_path / "take", {1: ("left",)}, size=(80, 60)))
     picture = load(addon("api").render_overlay(tmp_path / "out.png", samples=2))
