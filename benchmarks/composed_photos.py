@@ -21,7 +21,7 @@ from im2hands.app.cli.main import NO_NETWORK, PROCESS_DEFAULTS
 if TYPE_CHECKING:
     import numpy as np
     from im2hands.core.hands import Side
-    from im2hands.keypoints import HandDetection
+    from im2hands.keypoints.hypothesis import HandDetection
 
 PALM_PIXELS = 110.0
 """Photos are scaled so that their hand's palm has this length."""
@@ -160,7 +160,7 @@ def main() -> None:
     """Compose and measure."""
     os.environ.update({**PROCESS_DEFAULTS, **NO_NETWORK})  # as the program does; before PyTorch is loaded
     import cv2
-    from im2hands.keypoints import make_provider
+    from im2hands.keypoints.sources import make_provider
     from im2hands.media.source import Frame
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

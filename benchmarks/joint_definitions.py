@@ -87,7 +87,7 @@ def print_errors(sets: list[Path], most: int) -> None:
 
     import numpy as np
     from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
-    from im2hands.keypoints import lift
+    from im2hands.keypoints.placing.solve import lift
     from im2hands.keypoints.reading.consensus import look_again
     from im2hands.keypoints.reading.network import LandmarkNetwork
     from im2hands.lab.datasets.scenes import SceneSet

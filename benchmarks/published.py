@@ -71,7 +71,7 @@ class _Work:
     """One frame again and again."""
 
     def __init__(self, device: Any, precision: str = "fast", network: Any = None, dense: bool = False) -> None:
-        from im2hands.lab import bench_weights as bench
+        from im2hands.lab.bench import weights as bench
         from im2hands.surfaces.from_picture import PublishedReconstructor
 
         self.device = device
@@ -85,7 +85,7 @@ class _Work:
         """The meshes of a scene."""
         import numpy as np
         from im2hands.core.hands import Camera
-        from im2hands.lab.evaluation.bench_scenes import scenes
+        from im2hands.lab.bench.scenes import scenes
         from im2hands.media.source import Frame
 
         picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
@@ -202,8 +202,8 @@ def _memory_elsewhere(device: str) -> float | None:
 
 def _dense(network: Any, device: Any, only: str | None) -> dict[str, Any]:
     """Scenes (all, if not ``only`` one) beside the dense lattice of the same network in float32."""
-    from im2hands.lab.evaluation.bench_scenes import scenes
-    from im2hands.lab.evaluation.surface_agreement import agreement
+    from im2hands.lab.bench.scenes import scenes
+    from im2hands.lab.bench.surface_agreement import agreement
 
     fast = _Work(device, network=network)
     dense = _Work(device, precision="exact", network=network, dense=True)

@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure and print."""
     import torch
     from im2hands.core.devices import choose_device, usable_cores
-    from im2hands.lab import bench_weights as bench
+    from im2hands.lab.bench import weights as bench
     from im2hands.surfaces.batch.frames import BatchReconstructor
     from im2hands.surfaces.from_picture import PublishedReconstructor
 
@@ -73,7 +73,7 @@ def _jobs(count: int) -> list[Any]:
     """Frames: the benchmark's scenes in turn, each with a picture of its own."""
     import numpy as np
     from im2hands.core.hands import Camera
-    from im2hands.lab.evaluation.bench_scenes import scenes
+    from im2hands.lab.bench.scenes import scenes
     from im2hands.media.source import Frame
 
     names, camera = list(scenes().items()), Camera.from_fov(50, 640, 480)

@@ -21,7 +21,8 @@ def main() -> None:
     import numpy as np
     from im2hands.core.devices import choose_device
     from im2hands.core.errors import FrameError
-    from im2hands.keypoints import DEFAULT_PALM_M, lift, make_provider
+    from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
+    from im2hands.keypoints.sources import make_provider
     from im2hands.lab.evaluation.measures import Mesh
     from im2hands.lab.evaluation.overlay import draw_keypoints, draw_meshes, side_view, tile
     from im2hands.media.camera_choice import CameraChoice

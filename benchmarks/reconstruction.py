@@ -36,7 +36,8 @@ def main() -> None:
     import torch
     from im2hands.app.selftest import bundled_photo
     from im2hands.core.devices import choose_device, usable_cores
-    from im2hands.keypoints import DEFAULT_PALM_M, lift, make_provider
+    from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
+    from im2hands.keypoints.sources import make_provider
     from im2hands.media.camera_choice import CameraChoice
     from im2hands.media.images import PictureInfo, read_picture
     from im2hands.media.source import Frame

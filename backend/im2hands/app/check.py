@@ -136,7 +136,7 @@ def _check_devices(report: Report) -> None:
 
 
 def _check_data(report: Report) -> None:
-    from im2hands.weights import list_weights
+    from im2hands.weights.folder import list_weights
     from im2hands.weights.mediapipe_bundle import BUNDLE_NAME, read_bundle
 
     try:

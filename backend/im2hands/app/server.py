@@ -134,7 +134,7 @@ class Server:
             self._send(Failed("protocol", message, hint), request.id)
             return False
         from im2hands.core.devices import list_devices
-        from im2hands.weights import list_weights
+        from im2hands.weights.folder import list_weights
 
         weights = [
             {"name": info.name, "sha256": info.sha256, "found": info.found, "problem": info.problem}

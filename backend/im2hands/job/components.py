@@ -112,13 +112,14 @@ class JobParts:
 
     def keypoint_file(self, path: Path) -> Keypoints:
         """A person's keypoints, read."""
-        from im2hands.keypoints import KeypointFile
+        from im2hands.keypoints.file import KeypointFile
 
         return KeypointFile.read(path)
 
     def provider(self, needs: ProviderNeeds) -> KeypointProvider:
         """What finds hands in pictures, ready."""
-        from im2hands.keypoints import HandBoxes, make_provider
+        from im2hands.keypoints.proposing.box_file import HandBoxes
+        from im2hands.keypoints.sources import make_provider
 
         boxes = needs.options.hand_boxes
         return make_provider(
@@ -133,7 +134,7 @@ class JobParts:
 
     def lift(self, detections: Sequence[HandDetection], camera: Camera, palm_m: float) -> TwoHands:
         """Hands seen in a picture as metric keypoints in the camera frame."""
-        from im2hands.keypoints import lift
+        from im2hands.keypoints.placing.solve import lift
 
         return lift(detections, camera, palm_m)
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from im2hands.animation.clean_options import CleanOptions
 from im2hands.core.errors import InputError
+from im2hands.keypoints import PROVIDERS
 
 # Checked before the networks are loaded: finer needs more memory than anyone has, coarser leaves no fingers.
 VOXEL_MM_RANGE = (0.4, 10.0)
 PALM_MM_RANGE = (20.0, 200.0)
 
-PROVIDERS = ("auto", "mediapipe", "network")
 STAGES = ("keypoints", "initial", "refined")
 
 

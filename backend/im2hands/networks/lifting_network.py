@@ -14,10 +14,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from im2hands.core.hands import KEYPOINT_COUNT
-from im2hands.keypoints.placing.lifting_features import HAND_FEATURES, POINT_FEATURES
 
 from .reading_network import FEATURES
 from .two_hand_network import EMBEDDING, PYRAMID_CHANNELS
+
+POINT_FEATURES = 11
+"""Of a keypoint: place (2), shape (3), confidence (1), place and depth that the two-hand network reads (3), the
+logarithms of its spreads (2)."""
+
+HAND_FEATURES = 9
+"""Of a hand: the way to the other wrist (3), the logarithms of its spreads (3), log odds of a right hand and of a hand
+being there, logarithm of its size."""
 
 WIDTH = 512
 _PARTNER, _BLOCKS, _SEEN, _CLOSE = 256, 2, 12, 128

@@ -13,7 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from im2hands.keypoints.choosing.features import PAIR_FEATURES, SINGLE_FEATURES
+SINGLE_FEATURES = (
+    "presence", "agreement", "spread", "support", "network_right", "shape_right", "one_side", "from_task", "from_palm",
+    "on_hands", "palm_on_hands", "drawn_on_hands", "inside", "gap", "size_beside_palm", "palm_presence", "palm_right",
+    "side_beside_palm", "palm_hidden", "detector", "role_presence", "role_gap", "role_spread",
+)  # fmt: skip
+PAIR_FEATURES = (
+    "outlines_apart", "keypoints_apart", "palms_apart", "size_ratio", "one_side", "overlap", "covered", "gained",
+    "inside", "partner_gap", "partner_known",
+)  # fmt: skip
 
 GRADES = (0.45, 0.25)
 """Mean errors in the picture, palm lengths, below which a hand is read rightly, and well."""

@@ -20,7 +20,7 @@ from im2hands.media.source import Frame
 from im2hands.networks.initial_occupancy import InitialHand, InitialOccupancy
 from im2hands.networks.part_decoder import HIDDEN, PartDecoder
 from im2hands.networks.refined_occupancy import PictureFeatures, RefinedOccupancy, View
-from im2hands.weights import weights_folder
+from im2hands.weights.folder import weights_folder
 from im2hands.weights.layouts import HALO_BASELINE, INITIAL_OCCUPANCY, REFINED_OCCUPANCY
 from im2hands.weights.published import load_network
 

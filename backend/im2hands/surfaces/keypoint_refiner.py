@@ -25,7 +25,7 @@ from im2hands.core.hands import (
 )
 from im2hands.media.source import Frame
 from im2hands.networks.keypoint_refinement import place_keypoints, prepare_keypoints
-from im2hands.weights import weights_folder
+from im2hands.weights.folder import weights_folder
 from im2hands.weights.layouts import KEYPOINT_REFINEMENT
 from im2hands.weights.published import load_network
 

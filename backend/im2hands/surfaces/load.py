@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from im2hands.core.errors import WeightsError
-from im2hands.weights import require_weights, weights_folder
+from im2hands.weights.folder import require_weights, weights_folder
 from im2hands.weights.part_occupancy import FILE as PART_OCCUPANCY_FILE
 from im2hands.weights.part_occupancy import NAME as PART_OCCUPANCY
 from im2hands.weights.part_occupancy import load_part_occupancy

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from im2hands.core.errors import InputError
-from im2hands.job.options import ReconstructOptions
 from im2hands.media.source import Source
 
 from .take import FRAMES_FOLDER, MOTION_FILE, TAKE_FILE, TEMPLATE_FILE, FrameRecord, Take
@@ -16,7 +15,7 @@ from .take import FRAMES_FOLDER, MOTION_FILE, TAKE_FILE, TEMPLATE_FILE, FrameRec
 _LEFTOVER = re.compile(r"^\..+\.(json|npz)\.\d+\.tmp$")
 
 
-def begin_take(folder: Path, options: ReconstructOptions, source: Source, header: dict[str, Any]) -> Take:
+def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: bool, overwrite: bool) -> Take:
     """The take a job writes to.
 
     With ``resume`` the frames of a take that is there stay, also those that are not chosen this time; the date stays
@@ -32,10 +31,10 @@ def begin_take(folder: Path, options: ReconstructOptions, source: Source, header
     _delete_leftovers(folder)
     if not (folder / TAKE_FILE).exists():
         return Take.create(folder, header)
-    if options.overwrite:
+    if overwrite:
         _delete_frames(folder)
         return Take.create(folder, header)
-    if not options.resume:
+    if not resume:
         raise InputError(
             f"There is a take in {folder} already.",
             "Go on with it (--resume), begin it anew (--overwrite) or name another folder.",

@@ -26,7 +26,7 @@ from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.part_decoder import IMAGE_FEATURES
 from im2hands.take.take import write_atomically
 
-from . import BUNDLED, require_weights
+from .folder import BUNDLED, require_weights
 from .layouts import INITIAL_OCCUPANCY, KEYPOINT_REFINEMENT, REFINED_OCCUPANCY
 from .part_occupancy import FILE as PART_OCCUPANCY_FILE
 from .part_occupancy import load_part_occupancy, sha256_of

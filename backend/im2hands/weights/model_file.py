@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from im2hands.core.errors import WeightsError
 
-from . import BUNDLED
+from .folder import BUNDLED
 from .part_occupancy import sha256_of
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from im2hands.networks.part_decoder import PartDecoder
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.take.take import write_atomically
 
-from . import require_weights
+from .folder import require_weights
 from .compact import is_compact, load_compact
 from .importer import FORMAT
 from .layouts import (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from im2hands.core.errors import WeightsError
 
-from . import BUNDLED
+from .folder import BUNDLED
 from .model_file import load_model, save_model
 from .tflite_layers import Layer, layers
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import BUNDLED
+from .folder import BUNDLED
 from .model_file import load_model, save_model
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from im2hands.app.check import Report, check
 from im2hands.app.cli.main import main
 from im2hands.app.selftest import PER_FRAME, START_UP, bundled_photo, time_photo
 from im2hands.core.errors import EnvironmentError_, WeightsError
-from im2hands.weights import WeightsInfo
+from im2hands.weights.folder import WeightsInfo
 
 
 def test_timing_of_a_photo() -> None:

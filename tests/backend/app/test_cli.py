@@ -151,7 +151,7 @@ def test_missing_weights_and_device(pictures: Path, tmp_path: Path, capfd: pytes
 
 
 def test_weights_with_a_wrong_hash(pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    from im2hands.weights import BUNDLED
+    from im2hands.weights.folder import BUNDLED
 
     shutil.copytree(BUNDLED, tmp_path / "weights")
     path = tmp_path / "weights" / "part_occupancy.safetensors"

@@ -12,7 +12,7 @@ from im2hands.core.devices import choose_device, exact_dtype, list_devices, usab
 from im2hands.core.errors import EnvironmentError_, InputError
 from im2hands.core.hands import SIDES
 from im2hands.geometry.bones import Bones, bones_from_keypoints
-from im2hands.lab import bench_weights as bench_weights
+from im2hands.lab.bench import weights as bench_weights
 from im2hands.networks.configuration import COMPACT, PUBLISHED, Configuration
 from im2hands.networks.refined_occupancy import View
 from torch.utils._python_dispatch import TorchDispatchMode

@@ -16,7 +16,7 @@ from im2hands.core.hands import Side
 from im2hands.export.surfaces_glb import split_glb
 from im2hands.export.write import export_take
 from im2hands.job.clean_phase import CleanPhase
-from im2hands.lab.simulated_clips import Noise
+from im2hands.lab.bench.simulated_clips import Noise
 from im2hands.take.take import Take
 from scipy.spatial.transform import Rotation
 from simulated_takes import simulate, write_take

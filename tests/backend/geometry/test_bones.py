@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from im2hands.geometry.bones import QUERY_SCALE, bones_from_keypoints, rodrigues
 from im2hands.lab.datasets.part_occupancy import posed_hands
 
-GOLDEN = Path(os.environ.get("IM2HANDS_GOLDEN_DIR", Path(__file__).parent.parent / "golden"))
+GOLDEN = Path(os.environ.get("IM2HANDS_GOLDEN_DIR", Path(__file__).parents[2] / "golden"))
 
 # The straight hands, where the sign of a rounding error decides a 1.4e-3 rad residual (specification 4.12).
 STRAIGHT = (16, 19)

@@ -10,7 +10,7 @@ import pytest
 from im2hands.app.cli import main as cli
 from im2hands.core.hands import SIDES, Camera
 from im2hands.keypoints.file import KeypointFile
-from im2hands.lab.motion_figures import error, jitter
+from im2hands.lab.bench.motion_figures import error, jitter
 
 FOLDER = Path(__file__).resolve().parents[3] / "demo" / "clip"
 CLIP, CAMERA, TRUTH = (FOLDER / f"hands_clip{end}" for end in (".avi", "_camera.json", "_truth.npz"))

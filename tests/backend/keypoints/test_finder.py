@@ -12,7 +12,10 @@ import pytest
 from hand_pictures import DEMO_PHOTOS, demo_photo, frame_of, seen_hand
 from im2hands.core.errors import InputError
 from im2hands.core.hands import Camera
-from im2hands.keypoints import DEFAULT_PALM_M, HandBoxes, HandDetection, lift, make_provider
+from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
+from im2hands.keypoints.proposing.box_file import HandBoxes
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.sources import make_provider
 from im2hands.keypoints import finder as two_hand_provider
 from im2hands.keypoints.finder import TwoHandProvider
 from im2hands.keypoints.proposing.boxes import find_boxed

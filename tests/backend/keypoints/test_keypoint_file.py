@@ -10,7 +10,7 @@ import pytest
 from hand_pictures import hand_shape
 from im2hands.core.errors import InputError
 from im2hands.core.hands import FILE_TO_HALO, INTERHAND_TO_FILE, SIDES, Camera
-from im2hands.keypoints import KeypointFile
+from im2hands.keypoints.file import KeypointFile
 
 CAMERA = Camera.from_fov(50.0, 640, 480)
 HANDS = {side: hand_shape(side) + np.array([0.1 if side == "left" else -0.1, 0.02, 0.6]) for side in SIDES}

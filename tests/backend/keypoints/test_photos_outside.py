@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from hand_pictures import OUTSIDE, frame_of, read_rgb
 from im2hands.core.hands import Camera
-from im2hands.keypoints import HandDetection, lift, make_provider
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.placing.solve import lift
+from im2hands.keypoints.sources import make_provider
 
 TWO_HANDS = ("heart.png", "heart2.png", "timeout.png")
 ONE_HAND = {

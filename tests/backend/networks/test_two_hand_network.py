@@ -10,7 +10,7 @@ import pytest
 import torch
 from im2hands.core.errors import WeightsError
 from im2hands.networks.two_hand_network import GRID, PalmNetwork, sample
-from im2hands.weights import list_weights
+from im2hands.weights.folder import list_weights
 from im2hands.weights.two_hand_network import FILE, load_two_hand_network, save_two_hand_network
 
 

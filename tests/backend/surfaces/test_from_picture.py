@@ -16,9 +16,9 @@ from fakes import hand_positions, picture, write_picture
 from im2hands.app.cli.main import main
 from im2hands.core.errors import FrameError, InputError, WeightsError
 from im2hands.core.hands import Camera, HandKeypoints, Side, TwoHands
-from im2hands.lab import bench_weights as bench_weights
-from im2hands.lab.evaluation.bench_scenes import scenes
-from im2hands.lab.evaluation.surface_agreement import agreement
+from im2hands.lab.bench import weights as bench_weights
+from im2hands.lab.bench.scenes import scenes
+from im2hands.lab.bench.surface_agreement import agreement
 from im2hands.media.source import Frame
 from im2hands.networks.chunks import Chunks
 from im2hands.networks.refined_occupancy import RefinedOccupancy
@@ -342,7 +342,7 @@ def test_the_command_line_refines(folders, refined, tmp_path, capsys) -> None:
 
 def test_the_bundled_networks_refine_a_photo() -> None:
     """Both stages with the weights that ship: closed hands around their keypoints, each its own."""
-    from im2hands.weights import BUNDLED, list_weights
+    from im2hands.weights.folder import BUNDLED, list_weights
 
     assert {"image_encoder", "refined_occupancy", "aligned_occupancy"} <= {w.name for w in list_weights(BUNDLED)}
     own = load_reconstructor("bundled", **OPTIONS, stage="keypoints").reconstruct(FRAME, CAMERA, BOTH)  # type: ignore[arg-type]

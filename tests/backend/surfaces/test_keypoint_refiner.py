@@ -19,13 +19,13 @@ from im2hands.core.errors import WeightsError
 from im2hands.core.hands import FILE_TO_HALO, Camera, HandKeypoints, RefinedHands, Side, TwoHands
 from im2hands.job.components import JobParts
 from im2hands.job.options import ReconstructOptions
-from im2hands.lab import bench_weights as bench_weights
+from im2hands.lab.bench import weights as bench_weights
 from im2hands.media.source import Frame
 from im2hands.networks.keypoint_refinement import place_keypoints, prepare_keypoints
 from im2hands.surfaces.hand_crop import crop_hands
 from im2hands.surfaces.keypoint_refiner import KeypointRefiner, load_keypoint_refiner
 from im2hands.take.take import Take
-from im2hands.weights import BUNDLED
+from im2hands.weights.folder import BUNDLED
 
 CPU = torch.device("cpu")
 CAMERA = Camera.from_fov(50, 320, 240)

@@ -18,7 +18,7 @@ from im2hands.networks.configuration import COMPACT, compact
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.surfaces.load import load_reconstructor
-from im2hands.weights import list_weights
+from im2hands.weights.folder import list_weights
 from im2hands.weights.compact import (
     NETWORKS,
     build,

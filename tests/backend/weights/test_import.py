@@ -12,7 +12,7 @@ from checkpoints import FILES, counted, save, table, tensors, wrapped
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError, WeightsError
 from im2hands.networks.part_decoder import PartDecoder
-from im2hands.weights import list_weights
+from im2hands.weights.folder import list_weights
 from im2hands.weights.checkpoint_file import read_checkpoint
 from im2hands.weights.importer import LICENCE, import_checkpoints
 from im2hands.weights.layouts import published_layouts, recognise

@@ -10,7 +10,7 @@ import torch
 from im2hands.core.errors import WeightsError
 from im2hands.geometry.bone_reach import Reach
 from im2hands.networks.part_decoder import PartDecoder
-from im2hands.weights import BUNDLED, list_weights, require_weights
+from im2hands.weights.folder import BUNDLED, list_weights, require_weights
 from im2hands.weights.part_occupancy import NAME, load_part_occupancy, save_part_occupancy
 from safetensors.torch import save_file
 

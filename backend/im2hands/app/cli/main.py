@@ -13,7 +13,8 @@ from typing import Any
 from im2hands import __version__
 from im2hands.animation.clean_options import DENSITIES
 from im2hands.core.errors import Im2HandsError, broken_package
-from im2hands.job.options import PROVIDERS, STAGES
+from im2hands.keypoints import PROVIDERS
+from im2hands.job.options import STAGES
 
 # Sub-commands with tasks of their own; each task is a module with ``add_arguments(parser)`` and ``run(args) -> int``.
 TASKS = {

@@ -37,7 +37,7 @@ def run_check(args: argparse.Namespace) -> int:
 
 def run_weights(args: argparse.Namespace) -> int:
     """Print what stands in a weights folder; 3 if anything is missing or damaged."""
-    from im2hands.weights import list_weights
+    from im2hands.weights.folder import list_weights
 
     found = list_weights(args.folder)
     if args.json:

@@ -8,19 +8,10 @@ import cv2
 import numpy as np
 
 from im2hands.keypoints.proposing.two_hand_network import HandMap, PalmReading, PalmsSeen
+from im2hands.networks.pair_judge import PAIR_FEATURES, SINGLE_FEATURES
 
 from .candidates import Candidate, SidedReading
 from .sides import log_odds, outline_distance, palm_centre, palm_length
-
-SINGLE_FEATURES = (
-    "presence", "agreement", "spread", "support", "network_right", "shape_right", "one_side", "from_task", "from_palm",
-    "on_hands", "palm_on_hands", "drawn_on_hands", "inside", "gap", "size_beside_palm", "palm_presence", "palm_right",
-    "side_beside_palm", "palm_hidden", "detector", "role_presence", "role_gap", "role_spread",
-)  # fmt: skip
-PAIR_FEATURES = (
-    "outlines_apart", "keypoints_apart", "palms_apart", "size_ratio", "one_side", "overlap", "covered", "gained",
-    "inside", "partner_gap", "partner_known",
-)  # fmt: skip
 
 # Log odds of a right hand, which are of the other sign where a candidate is taken for a left one.
 _SIGNED = [SINGLE_FEATURES.index(name) for name in ("network_right", "shape_right", "palm_right")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .features import PAIR_FEATURES, SINGLE_FEATURES
+from im2hands.networks.pair_judge import PAIR_FEATURES, SINGLE_FEATURES
 from .sides import log_odds
 
 if TYPE_CHECKING:

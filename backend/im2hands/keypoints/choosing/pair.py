@@ -14,7 +14,8 @@ from im2hands.keypoints.proposing.two_hand_network import PalmsSeen
 from im2hands.keypoints.reading.network import LandmarkNetwork
 
 from .candidates import Candidate, look_at
-from .features import PAIR_FEATURES, features
+from im2hands.networks.pair_judge import PAIR_FEATURES
+from .features import features
 from .judge import PairJudge, Verdict, is_steady
 from .sides import evidence, log_odds, with_side
 

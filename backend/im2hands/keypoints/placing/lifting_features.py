@@ -25,14 +25,6 @@ if TYPE_CHECKING:
     from im2hands.networks.reading_network import ReadingNetwork
     from im2hands.networks.two_hand_network import PalmNetwork
 
-POINT_FEATURES = 11
-"""Of a keypoint: place (2), shape (3), confidence (1), place and depth that the two-hand network reads (3), the
-logarithms of its spreads (2)."""
-
-HAND_FEATURES = 9
-"""Of a hand: the way to the other wrist (3), the logarithms of its spreads (3), log odds of a right hand and of a hand
-being there, logarithm of its size."""
-
 PIXELS = 160
 """Pixels a side of the picture that the two-hand network sees."""
 

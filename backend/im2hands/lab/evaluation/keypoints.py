@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Camera, Side
-from im2hands.keypoints import HandDetection, KeypointProvider, lift, make_provider
+from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
+from im2hands.keypoints.placing.solve import lift
+from im2hands.keypoints.sources import make_provider
 from im2hands.keypoints.placing.confidence import LIFTED, WITHIN_M, Calibration, source_key, table_path
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet

@@ -11,7 +11,7 @@ from im2hands.core.errors import WeightsError
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.surfaces.from_keypoints import Reconstructor
 from im2hands.surfaces.from_picture import PublishedReconstructor, load_published_reconstructor
-from im2hands.weights import require_weights, weights_folder
+from im2hands.weights.folder import require_weights, weights_folder
 from im2hands.weights.compact import ALIGNED_OCCUPANCY
 from im2hands.weights.part_occupancy import NAME, load_part_occupancy
 from im2hands.weights.published import load_network

@@ -26,7 +26,7 @@ from im2hands.lab.synthesis.poses import ShapeSpread
 from im2hands.networks.part_decoder import PartDecoder
 from im2hands.surfaces.dense_lattice import Surface, extract_surfaces
 from im2hands.surfaces.occupancy_field import PartField
-from im2hands.weights import require_weights
+from im2hands.weights.folder import require_weights
 from im2hands.weights.part_occupancy import NAME, load_part_occupancy
 
 HELD_OUT_SEED = 777_000_000

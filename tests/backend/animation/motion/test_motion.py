@@ -18,8 +18,8 @@ from im2hands.animation.template.rest import measure, rest_hand
 from im2hands.animation.template.rig import Pose, about, forward
 from im2hands.animation.template.topology import Topology, load_topology
 from im2hands.core.hands import SIDES, Side
-from im2hands.lab.motion_figures import error, jitter, lag, peak_kept
-from im2hands.lab.simulated_clips import Clip, Noise, simulate
+from im2hands.lab.bench.motion_figures import error, jitter, lag, peak_kept
+from im2hands.lab.bench.simulated_clips import Clip, Noise, simulate
 
 FRAMES = 100
 

@@ -30,7 +30,7 @@ from im2hands.animation.template.topology import (
     mirrored_faces,
 )
 from im2hands.core.errors import InputError
-from im2hands.lab.simulated_clips import Noise, simulate
+from im2hands.lab.bench.simulated_clips import Noise, simulate
 from simulated_takes import hand_surface
 
 EXACT = Noise(0.0, 0.0, 0.0, 0.0)

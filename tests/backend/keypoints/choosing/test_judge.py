@@ -12,7 +12,8 @@ import torch
 from hand_pictures import demo_photo, frame_of, seen_hand
 from im2hands.core.errors import WeightsError
 from im2hands.keypoints.choosing.candidates import Candidate, SidedReading, distinct_palms, find_candidates
-from im2hands.keypoints.choosing.features import PAIR_FEATURES, SINGLE_FEATURES, features
+from im2hands.networks.pair_judge import PAIR_FEATURES, SINGLE_FEATURES
+from im2hands.keypoints.choosing.features import features
 from im2hands.keypoints.choosing.judge import PairJudge, Verdict
 from im2hands.keypoints.choosing.pair import choose_hands, likely_pair
 from im2hands.keypoints.hypothesis import HandDetection

@@ -13,7 +13,8 @@ from hand_pictures import hand_shape
 from im2hands.core.errors import WeightsError
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Camera
 from im2hands.job.detection_cache import DetectionCache
-from im2hands.keypoints import HandDetection, lift
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.placing.solve import lift
 from im2hands.keypoints.hypothesis import LiftedHand
 from im2hands.keypoints.placing.joint_definitions import to_own_definition
 from im2hands.keypoints.placing.lift import HandLifter

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from im2hands.core.errors import InputError
-from im2hands.keypoints import HandBoxes
+from im2hands.keypoints.proposing.box_file import HandBoxes
 
 
 def test_a_frames_own_boxes_stand_before_those_of_every_frame(tmp_path: Path) -> None:

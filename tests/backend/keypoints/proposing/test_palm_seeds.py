@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hand_pictures import demo_photo, frame_of, seen_hand
 from im2hands.core.hands import Camera
-from im2hands.keypoints import HandDetection, lift
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.placing.solve import lift
 from im2hands.keypoints import finder as two_hand_provider
 from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.choosing.sides import evidence

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from im2hands.app.cli.main import main
 from im2hands.core.hands import SIDES
-from im2hands.keypoints import HandDetection
+from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.confidence import Calibration
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.evaluation import keypoints as evaluation

@@ -8,7 +8,7 @@ import torch
 from im2hands.lab.datasets.part_occupancy import posed_hands
 from im2hands.lab.evaluation import part_occupancy as evaluation
 from im2hands.surfaces.dense_lattice import Surface
-from im2hands.weights import require_weights
+from im2hands.weights.folder import require_weights
 from im2hands.weights.part_occupancy import load_part_occupancy
 
 

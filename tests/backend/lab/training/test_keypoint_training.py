@@ -12,7 +12,7 @@ import torch
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, Camera, HandKeypoints, TwoHands
-from im2hands.lab import bench_weights as bench_weights
+from im2hands.lab.bench import weights as bench_weights
 from im2hands.lab.datasets.scene import SetInfo
 from im2hands.lab.datasets.scenes import SceneSet, SceneWriter
 from im2hands.lab.training.keypoint_errors import KeypointErrors, simulate_errors

@@ -12,7 +12,8 @@ import torch
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
-from im2hands.keypoints.placing.lifting_features import HAND_FEATURES, POINT_FEATURES, turn_to_ray
+from im2hands.networks.lifting_network import HAND_FEATURES, POINT_FEATURES
+from im2hands.keypoints.placing.lifting_features import turn_to_ray
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import camera_of

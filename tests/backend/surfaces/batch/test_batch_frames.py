@@ -11,8 +11,8 @@ import torch
 from fakes import hand_positions, picture
 from im2hands.core.errors import FrameError
 from im2hands.core.hands import Camera, HandKeypoints, TwoHands
-from im2hands.lab import bench_weights as bench_weights
-from im2hands.lab.evaluation.bench_scenes import scenes
+from im2hands.lab.bench import weights as bench_weights
+from im2hands.lab.bench.scenes import scenes
 from im2hands.media.source import Frame
 from im2hands.networks.refinement_decoder import FoldedHands
 from im2hands.surfaces.batch import launches

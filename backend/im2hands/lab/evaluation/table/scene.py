@@ -84,7 +84,8 @@ class FoundKeypoints:
     """
 
     def __init__(self, name: str, video: bool = False, palm_weights: Path | None = None) -> None:
-        from im2hands.keypoints import HandDetection, make_provider
+        from im2hands.keypoints.hypothesis import HandDetection
+        from im2hands.keypoints.sources import make_provider
 
         self._provider = make_provider(name, video=video, palm_weights=palm_weights)
         self._video = video
@@ -92,7 +93,7 @@ class FoundKeypoints:
 
     def hands(self, scene: TrueScene) -> TwoHands:
         """See :class:`Keypoints`."""
-        from im2hands.keypoints import lift
+        from im2hands.keypoints.placing.solve import lift
 
         previous, self._previous = self._previous, ()
         seen = self._provider.detect(scene.frame, previous)

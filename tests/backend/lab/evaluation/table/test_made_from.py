@@ -14,7 +14,7 @@ from im2hands.lab.evaluation.table import made_from as table_made_from
 from im2hands.lab.evaluation.table import tools as table_tools
 from im2hands.lab.evaluation.table.made_from import keep_made_from, keypoint_files, method_files, palm_weights
 from im2hands.lab.evaluation.table.scene import ExactKeypoints
-from im2hands.weights import BUNDLED
+from im2hands.weights.folder import BUNDLED
 from im2hands.weights.two_hand_network import FILE as PALM_FILE
 from scene_pictures import make_set
 

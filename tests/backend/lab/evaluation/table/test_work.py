@@ -19,7 +19,7 @@ from im2hands.lab.evaluation.table.kept_keypoints import KeptKeypoints
 from im2hands.lab.evaluation.table.rows import whole_lines
 from im2hands.lab.evaluation.table.scene import ExactKeypoints
 from im2hands.media.source import Frame
-from im2hands.weights import BUNDLED
+from im2hands.weights.folder import BUNDLED
 from scene_pictures import make_set
 
 METHODS = ("part_occupancy", "aligned_occupancy", "image_encoder")

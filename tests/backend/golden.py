@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-_REPOSITORY_FOLDER = Path(__file__).resolve().parents[2] / "golden"
+_REPOSITORY_FOLDER = Path(__file__).resolve().parents[1] / "golden"
 _STEP, _MIX_1, _MIX_2 = (np.uint64(v) for v in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
