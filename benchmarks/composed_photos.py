@@ -20,6 +20,7 @@ from im2hands.app.cli.main import NO_NETWORK, PROCESS_DEFAULTS
 
 if TYPE_CHECKING:
     import numpy as np
+
     from im2hands.core.hands import Side
     from im2hands.keypoints.hypothesis import HandDetection
 
@@ -56,6 +57,7 @@ def cut_hands(folder: Path) -> list[Cut]:
     """The hands of a folder's photos that show one hand, large enough."""
     import cv2
     import numpy as np
+
     from im2hands.keypoints.choosing.sides import palm_length
     from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
     from im2hands.media.images import PICTURE_SUFFIXES, read_picture
@@ -107,6 +109,7 @@ def compose(cuts: list[Cut], count: int, seed: int) -> Iterator[tuple[np.ndarray
     """Pictures of two hands, and the keypoints (21, 2) of each."""
     import cv2
     import numpy as np
+
     from im2hands.keypoints.choosing.sides import palm_centre
 
     rng = np.random.default_rng(seed)
@@ -141,6 +144,7 @@ def compose(cuts: list[Cut], count: int, seed: int) -> Iterator[tuple[np.ndarray
 def judge(hands: list[HandDetection], truth: dict[Side, np.ndarray]) -> tuple[bool, bool, int, int]:
     """Whether both were found, and with the right sides; how many hands were found, and how many are wrong."""
     import numpy as np
+
     from im2hands.keypoints.choosing.sides import palm_length
 
     far = {
@@ -160,6 +164,7 @@ def main() -> None:
     """Compose and measure."""
     os.environ.update({**PROCESS_DEFAULTS, **NO_NETWORK})  # as the program does; before PyTorch is loaded
     import cv2
+
     from im2hands.keypoints.sources import make_provider
     from im2hands.media.source import Frame
 

@@ -3,7 +3,7 @@
 SET is a folder of rendered scenes (``im2hands synthesize --kind crop``). Only hands that hide nothing of each other
 and that the landmark network sees well are measured. Prints, for each keypoint, the median way from the true joint to
 MediaPipe's, along the bone that leads to it (the wrist: from the middle knuckle) and across, in palm lengths, over
-bones that are seen lengthwise. ``im2hands.keypoints.placing.joint_definitions.ALONG`` is the first column, turned round.
+bones that are seen lengthwise. ``ALONG`` of ``joint_definitions`` is the first column with the other sign.
 
 With ``--errors`` it lifts every hand that is read within half a palm, with its true side and palm length, once as it
 is and once brought to the bundled hand's joints, and prints how far the keypoints lie from the truth.
@@ -29,9 +29,10 @@ LENGTHWISE = 0.75
 def main() -> None:
     """Measure and print."""
     import numpy as np
+
     from im2hands.core.hands import MIDDLE_MCP, WRIST
     from im2hands.keypoints.placing.joint_definitions import ALONG
-    from im2hands.keypoints.reading.consensus import look_again
+    from im2hands.keypoints.reading.consensus import read_repeatedly
     from im2hands.keypoints.reading.network import LandmarkNetwork
     from im2hands.lab.datasets.scenes import SceneSet
     from im2hands.lab.evaluation.keypoints import camera_of, palm_pixels
@@ -58,7 +59,7 @@ def main() -> None:
                 true, palm = camera.project(points), palm_pixels(points, camera)
                 if palm < SMALLEST_PIXELS:
                     continue
-                look = look_again(network, image, true[None])[0]
+                look = read_repeatedly(network, image, true[None])[0]
                 error = float(np.linalg.norm(look.pixels - true, axis=1).mean()) / palm
                 if error > LARGEST_ERROR or look.presence < LEAST_PRESENCE:
                     continue
@@ -86,9 +87,10 @@ def print_errors(sets: list[Path], most: int) -> None:
     from dataclasses import replace
 
     import numpy as np
+
     from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
     from im2hands.keypoints.placing.solve import lift
-    from im2hands.keypoints.reading.consensus import look_again
+    from im2hands.keypoints.reading.consensus import read_repeatedly
     from im2hands.keypoints.reading.network import LandmarkNetwork
     from im2hands.lab.datasets.scenes import SceneSet
     from im2hands.lab.evaluation.keypoints import camera_of, palm_pixels
@@ -102,7 +104,7 @@ def print_errors(sets: list[Path], most: int) -> None:
             for k in np.flatnonzero(scene.present):
                 points = scene.keypoints[k].astype(np.float64)
                 true, palm = camera.project(points), palm_pixels(points, camera)
-                look = look_again(network, image, true[None])[0]
+                look = read_repeatedly(network, image, true[None])[0]
                 if len(errors["file"]) >= most or np.linalg.norm(look.pixels - true, axis=1).mean() > READ * palm:
                     continue
                 metres = float(np.linalg.norm(points[MIDDLE_MCP] - points[WRIST]))

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from im2hands.core.errors import Im2HandsError
 from im2hands.core.hands import KEYPOINT_COUNT, KEYPOINT_PARENTS, Camera
 from im2hands.keypoints import PROVIDERS
-from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.solve import lift
+from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.keypoints.sources import make_provider
 from im2hands.media.source import Frame, Source, open_source
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from im2hands.animation.clean_options import CleanOptions
 from im2hands.animation.cleaned_take import CleanTake
 from im2hands.animation.motion.smoothing import OneEuro
@@ -34,11 +35,11 @@ from im2hands.animation.template.topology import Topology, load_topology
 from im2hands.core.hands import SIDES, HandKeypoints, Side, TwoHands
 from im2hands.geometry.normals import vertex_normals
 from im2hands.job.clean_phase import CleanPhase
-from im2hands.lab.datasets.scenes import SceneSet
-from im2hands.lab.evaluation.keypoints import camera_of
 from im2hands.lab.bench.motion_figures import error, jitter, lag, peak_kept
 from im2hands.lab.bench.simulated_clips import Clip, Noise, simulate
 from im2hands.lab.bench.template_figures import distances, self_intersections
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.evaluation.keypoints import camera_of
 from im2hands.surfaces.from_keypoints import HandMesh
 from im2hands.surfaces.load import load_reconstructor
 from im2hands.take.take import FrameRecord, Take

@@ -27,6 +27,7 @@ SCENE = "touching"
 def run(arguments: argparse.Namespace) -> None:
     """Measure and print."""
     import torch
+
     from im2hands.core.devices import choose_device, usable_cores
 
     device = choose_device(arguments.device)
@@ -72,11 +73,11 @@ class _Work:
 
     def __init__(self, device: Any, precision: str = "fast", network: Any = None, dense: bool = False) -> None:
         from im2hands.lab.bench import weights as bench
-        from im2hands.surfaces.from_picture import PublishedReconstructor
+        from im2hands.surfaces.from_picture import PictureReconstructor
 
         self.device = device
         self.network = network or bench.refined(bias=0.8, attention=1.0)
-        self.reconstructor = PublishedReconstructor(
+        self.reconstructor = PictureReconstructor(
             self.network, device=device, voxel_m=PUBLISHED_VOXEL, refine=True,
             precision=precision, dense=dense,
         )  # fmt: skip
@@ -84,6 +85,7 @@ class _Work:
     def frame(self, scene: str = SCENE) -> Any:
         """The meshes of a scene."""
         import numpy as np
+
         from im2hands.core.hands import Camera
         from im2hands.lab.bench.scenes import scenes
         from im2hands.media.source import Frame

@@ -20,14 +20,15 @@ PUBLISHED_VOXEL_MM = 0.44 / 256 * 1000
 def run(arguments: argparse.Namespace) -> None:
     """Measure and print."""
     import torch
+
     from im2hands.core.devices import choose_device, usable_cores
     from im2hands.lab.bench import weights as bench
     from im2hands.surfaces.batch.frames import BatchReconstructor
-    from im2hands.surfaces.from_picture import PublishedReconstructor
+    from im2hands.surfaces.from_picture import PictureReconstructor
 
     device = choose_device(arguments.device)
     voxel_mm = arguments.voxel_mm or PUBLISHED_VOXEL_MM
-    single = PublishedReconstructor(
+    single = PictureReconstructor(
         bench.refined(bias=0.8, attention=1.0), device=device, voxel_m=voxel_mm / 1000, refine=True
     )
     jobs = _jobs(arguments.frames)
@@ -72,6 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _jobs(count: int) -> list[Any]:
     """Frames: the benchmark's scenes in turn, each with a picture of its own."""
     import numpy as np
+
     from im2hands.core.hands import Camera
     from im2hands.lab.bench.scenes import scenes
     from im2hands.media.source import Frame

@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+
 from im2hands.core.hands import MIDDLE_MCP, WRIST
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.datasets.scenes import SceneSet

@@ -19,6 +19,7 @@ def main() -> None:
     os.environ.update(PROCESS_DEFAULTS)  # as the program does; before PyTorch is loaded
     import cv2
     import numpy as np
+
     from im2hands.core.devices import choose_device
     from im2hands.core.errors import FrameError
     from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift

@@ -34,6 +34,7 @@ def main() -> None:
     """Run the benchmark and print the table."""
     os.environ.update(PROCESS_DEFAULTS)  # as the program does; before PyTorch is loaded
     import torch
+
     from im2hands.app.selftest import bundled_photo
     from im2hands.core.devices import choose_device, usable_cores
     from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift

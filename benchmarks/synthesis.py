@@ -22,6 +22,8 @@ def main() -> None:
     os.environ.update(PROCESS_DEFAULTS)  # as the program does; before PyTorch is loaded
     import numpy as np
     import torch
+    from scipy.spatial.transform import Rotation
+
     from im2hands.core.devices import usable_cores
     from im2hands.core.hands import SIDES, Camera
     from im2hands.geometry.hand_model import HandModel
@@ -29,7 +31,6 @@ def main() -> None:
     from im2hands.lab.synthesis.rendering import Assets, Renderer, random_look
     from im2hands.lab.synthesis.rendering.camera_effects import apply_effects, compressed
     from im2hands.lab.synthesis.scene import build_hands
-    from scipy.spatial.transform import Rotation
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=200)

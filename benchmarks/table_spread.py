@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
 from im2hands.lab.evaluation.table.rows import Result, by_row, read_results
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+
 from im2hands.core.hands import SIDES, Camera
 from im2hands.geometry.hand_model import HandModel, HandShape
 from im2hands.geometry.signed_distance import ClosedMesh

@@ -88,15 +88,15 @@ def _build(
         keys = animation.Keys(frames[at], [kinds[status] for status in hand.status[at].tolist()], "LINEAR")
         action = animation.new_action(rig, f"{collection.name} {name} {rig.name}")
         write_channels(action, found, keys, at)
-        _lay(rig, action, name)
+        _add_layer(rig, action, name)
         if keyed is not None:
             action = animation.new_action(keyed, f"{collection.name} {name} {mesh.name}")
             write_weights(action, correctives, layer.weights[at], keys)
-            _lay(keyed, action, name)
+            _add_layer(keyed, action, name)
     _hide_gaps(mesh, frames, hand.is_present, step)
 
 
-def _lay(datablock: bpy.types.ID, action: bpy.types.Action, name: str) -> None:
+def _add_layer(datablock: bpy.types.ID, action: bpy.types.Action, name: str) -> None:
     action[ROLE] = name.lower()
     if name == "Clean":
         animation.assign(datablock, action)

@@ -9,7 +9,7 @@ import bpy
 
 
 @contextmanager
-def a_window() -> Iterator[None]:
+def ensure_window() -> Iterator[None]:
     """Have a window in the context, where Blender has any."""
     first = next(iter(bpy.context.window_manager.windows), None)
     if bpy.context.window is not None or first is None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import InputError
 from . import animation, clean, sampling, surface_sequence, tree
-from .context import a_window
+from .context import ensure_window
 from .exporters import WRITERS, Format, format_of, write_bvh
 from .hand_mesh import MEAN_KEY
 from .meshes import SIDE_LETTER
@@ -59,7 +59,7 @@ def export_take(
         raise InputError(
             f"{kind.name} cannot hold surfaces that change their topology.", "Export them as Alembic or USD."
         )
-    with a_window(), _written_whole(target) as draft:
+    with ensure_window(), _written_whole(target) as draft:
         if what == "SURFACES":
             _export_surfaces(collection, scene, draft, kind, first, last)
         else:

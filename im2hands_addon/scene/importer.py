@@ -17,7 +17,7 @@ from ..errors import TakeError
 from ..take.motion import Motion, Template, read_animation
 from ..take.reader import SIDES, Take, read_take
 from . import camera, clean, footage, keypoints, markers, meshes, tree
-from .context import a_window
+from .context import ensure_window
 from .ownership import FRAME, SIDE, remove_objects, role_of
 
 Surfaces = Literal["AUTO", "SHOW", "NONE"]
@@ -99,7 +99,7 @@ class TakeImporter:
         Raises:
             TakeError: the take cannot be read.
         """
-        with a_window():
+        with ensure_window():
             return self._finish(read_take(self.folder))
 
     def _finish(self, take: Take) -> bpy.types.Collection:

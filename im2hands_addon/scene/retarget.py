@@ -18,7 +18,7 @@ from ..bone_maps import HAND, find_map
 from ..errors import InputError
 from ..take import quaternions
 from . import animation, clean, sampling
-from .context import a_window
+from .context import ensure_window
 from .meshes import SIDE_LETTER
 from .ownership import ROLE
 from .rotation_modes import to_euler
@@ -70,7 +70,7 @@ def bake_to_rig(
         raise InputError(f"There are no frames from {first} to {last}.")
     numbers = range(first, last + 1)
     baked: dict[str, list[str]] = {}
-    with a_window():
+    with ensure_window():
         there = sampling.sample(target, None, numbers)
         for side, rig in rigs.items():
             if found[side]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fakes import FakeParts, keypoint_rows, picture, write_picture
 from im2hands.job.events import Event, Finished
 from im2hands.job.reconstruct import ReconstructJob, ReconstructOptions

@@ -15,10 +15,11 @@ from typing import Any
 import cv2
 import numpy as np
 import trimesh
+
 from im2hands.app.server import Server
 from im2hands.core.errors import FrameError
 from im2hands.core.hands import Camera, HandKeypoints, Side, TwoHands
-from im2hands.job.components import JobParts, ProviderNeeds
+from im2hands.job.components import Components, ProviderNeeds
 from im2hands.job.options import ReconstructOptions
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.media.source import Frame
@@ -143,7 +144,7 @@ class FakeReconstructor:
         return HandMesh(vertices, ball.faces.astype(np.int32), np.full(16, 0.03, np.float32))
 
 
-class FakeParts(JobParts):
+class FakeParts(Components):
     """Parts without networks; the last ones made are kept to be looked at."""
 
     def __init__(self, provider: FakeProvider | None = None, reconstructor: FakeReconstructor | None = None) -> None:
@@ -169,7 +170,7 @@ class FakeParts(JobParts):
 class Client:
     """Talks to a server in this process through pipes."""
 
-    def __init__(self, parts: JobParts | None = None) -> None:
+    def __init__(self, parts: Components | None = None) -> None:
         requests_read, requests_write = os.pipe()
         events_read, events_write = os.pipe()
         self._requests = os.fdopen(requests_write, "wb", buffering=0)

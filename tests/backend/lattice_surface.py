@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import mcubes
 import numpy as np
 import torch
+
 from im2hands.geometry.bones import BOX, QUERY_SCALE, Bones
 
 _OUTSIDE = -1e6

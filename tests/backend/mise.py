@@ -7,6 +7,7 @@ the points this adds are asked next, until nothing is unknown.
 from __future__ import annotations
 
 import numpy as np
+
 from im2hands.geometry.bones import BOX
 
 _CORNERS = np.array([(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)])

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+
 from im2hands.core.hands import SIDES
 from im2hands.geometry.bones import rodrigues
 from im2hands.geometry.hand_model import HandModel

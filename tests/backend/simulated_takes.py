@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
 from im2hands.core.hands import SIDES, Camera, Side
 from im2hands.lab.bench.simulated_clips import Clip, simulate
 from im2hands.take.take import FrameRecord, Take

@@ -10,8 +10,9 @@ import animated
 import bpy
 import pytest
 import synthetic
-from conftest import MODULE
 from test_clean_hands import part
+
+from conftest import MODULE
 
 ICONS = set(bpy.types.UILayout.bl_rna.functions["prop"].parameters["icon"].enum_items.keys())
 PANELS = ("VIEW3D_PT_im2hands", "VIEW3D_PT_im2hands_options", "VIEW3D_PT_im2hands_takes")

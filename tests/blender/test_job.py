@@ -13,6 +13,7 @@ from pathlib import Path
 import bpy
 import extension_zip
 import pytest
+
 from conftest import MODULE
 
 WAIT_SECONDS = 60.0

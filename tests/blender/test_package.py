@@ -12,6 +12,7 @@ from pathlib import Path
 import bpy
 import extension_zip
 import pytest
+
 from conftest import MODULE
 
 SOURCE = extension_zip.ROOT / "im2hands_addon"

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import silhouette
 import synthetic
-from conftest import MODULE
 from test_camera import evaluated_silhouette
 from test_import import described, in_blender, world_vertices
+
+from conftest import MODULE
 
 PHOTOS = extension_zip.ROOT / "backend" / "im2hands" / "assets" / "photos"
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import bpy
 import pytest
-from conftest import MODULE
 from test_import import described
+
+from conftest import MODULE
 
 
 @pytest.fixture

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -62,49 +59,6 @@ def set_up_logging(*, stderr: bool, debug: bool = False) -> Path:
         handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
         root.addHandler(handler)
     return path
-
-
-@contextlib.contextmanager
-def native_noise_to(path: Path) -> Iterator[None]:
-    """Send what native libraries write to file descriptor 2 to a file; Python's ``sys.stderr`` stays where it was.
-
-    Args:
-        path: appended to.
-    """
-    try:
-        sys.stderr.flush()
-        shown = os.dup(2)
-        noise = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    except (OSError, ValueError, AttributeError):  # no real stderr (a windowed Python): there is nothing to turn away
-        yield
-        return
-    os.dup2(noise, 2)
-    os.close(noise)
-    before = sys.stderr
-    replaced = before.fileno() == 2 if _has_fileno(before) else False
-    if replaced:
-        sys.stderr = io.TextIOWrapper(
-            os.fdopen(shown, "wb", closefd=False),
-            encoding=before.encoding,
-            errors="backslashreplace",
-            line_buffering=True,
-        )
-    try:
-        yield
-    finally:
-        if replaced:
-            sys.stderr.flush()
-            sys.stderr = before
-        os.dup2(shown, 2)
-        os.close(shown)
-
-
-def _has_fileno(stream: object) -> bool:
-    try:
-        stream.fileno()  # type: ignore[attr-defined]
-    except (OSError, AttributeError, ValueError):
-        return False
-    return True
 
 
 def _file_handler() -> tuple[logging.Handler, Path]:

@@ -9,8 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from im2hands.core.errors import EnvironmentError_
-from im2hands.job.components import JobParts, ProviderNeeds
+from im2hands.core.errors import SetupError
+from im2hands.job.components import Components, ProviderNeeds
 from im2hands.job.options import ReconstructOptions
 from im2hands.media.camera_choice import CameraChoice
 from im2hands.media.images import PictureInfo, read_picture
@@ -56,17 +56,17 @@ def bundled_photo() -> Path:
     """The first of the photos that ship with the package.
 
     Raises:
-        EnvironmentError_: there is none.
+        SetupError: there is none.
     """
     folder = Path(str(resources.files("im2hands") / "assets" / "photos"))
     photos = sorted(folder.glob("*.jpg"))
     if not photos:
-        raise EnvironmentError_(f"The photos in {folder} are missing.", "Install im2hands again.")
+        raise SetupError(f"The photos in {folder} are missing.", "Install im2hands again.")
     return photos[0]
 
 
 def time_photo(
-    photo: Path, *, repeat: int = 1, device: str = "auto", voxel_mm: float = 1.7, parts: JobParts | None = None
+    photo: Path, *, repeat: int = 1, device: str = "auto", voxel_mm: float = 1.7, parts: Components | None = None
 ) -> Timing:
     """Reconstruct one photo without a take.
 
@@ -76,7 +76,7 @@ def time_photo(
     Raises:
         Im2HandsError: what any stage raises.
     """
-    parts = parts or JobParts()
+    parts = parts or Components()
     clock = _Clock()
     options = ReconstructOptions((str(photo),), ".", device=device, voxel_mm=voxel_mm)
     used = parts.device_name(options)

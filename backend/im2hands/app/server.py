@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import platform
 import queue
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,21 +13,12 @@ from typing import BinaryIO
 
 from im2hands import __version__
 from im2hands.core.errors import Im2HandsError, broken_package
-from im2hands.job.components import JobParts
-from im2hands.job.events import (
-    PROTOCOL_VERSION,
-    Bye,
-    Event,
-    Failed,
-    Heartbeat,
-    MessageError,
-    Ready,
-    Request,
-    Status,
-    parse_request,
-)
+from im2hands.job.components import Components
+from im2hands.job.events import Bye, Event, Failed, Heartbeat, Ready, Status
 from im2hands.job.options import ReconstructOptions
 from im2hands.job.reconstruct import ReconstructJob
+
+from .requests import PROTOCOL_VERSION, MessageError, Request, parse_request
 
 HEARTBEAT_SECONDS = 1.0
 # After stdin ends or a shutdown: how long a job may take to come to rest, and when the process ends whatever happens.
@@ -52,7 +41,7 @@ class Server:
         self,
         requests: BinaryIO,
         events: BinaryIO,
-        parts: JobParts | None = None,
+        parts: Components | None = None,
         last_resort: Callable[[], None] = lambda: os._exit(0),
     ) -> None:
         self._requests, self._events, self._parts, self._last_resort = requests, events, parts, last_resort
@@ -206,21 +195,3 @@ def unexpected_error(error: BaseException, fatal: bool = True) -> Failed:
         return Failed.from_error(broken_package(error), fatal)
     message = f"Something went wrong inside Im2Hands: {type(error).__name__}: {error}"
     return Failed("internal", message.splitlines()[0], "The log has the details; please report it.", fatal)
-
-
-def claim_stdio() -> tuple[BinaryIO, BinaryIO]:
-    """Keep stdin and stdout for the protocol: whatever else writes to stdout, native libraries too, lands on stderr.
-
-    Returns:
-        Where requests come from and where events go.
-    """
-    sys.stdout.flush()
-    requests = os.fdopen(os.dup(0), "rb")
-    events = os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    with contextlib.suppress(OSError):  # no stderr: stray output has nowhere to go
-        os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return requests, events

@@ -7,7 +7,7 @@ import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .errors import EnvironmentError_, InputError
+from .errors import InputError, SetupError
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +63,7 @@ def choose_device(name: str = "auto") -> torch.device:
         name: "auto" (a CUDA GPU if there is one, else the processor), "cpu", "cuda", "cuda:1", "mps".
 
     Raises:
-        InputError: no such name. EnvironmentError_: this machine has no such device.
+        InputError: no such name. SetupError: this machine has no such device.
     """
     import torch
 
@@ -77,14 +77,10 @@ def choose_device(name: str = "auto") -> torch.device:
         if not torch.cuda.is_available():
             built = torch.version.cuda is not None
             reason = "PyTorch finds no NVIDIA GPU" if built else "this PyTorch was built without CUDA"
-            raise EnvironmentError_(f"The device {name} is not there: {reason}.", "Use --device cpu, or auto.")
+            raise SetupError(f"The device {name} is not there: {reason}.", "Use --device cpu, or auto.")
         if number and int(number) >= torch.cuda.device_count():
             count = torch.cuda.device_count()
-            raise EnvironmentError_(
-                f"The device {name} is not there: GPUs are counted from 0 to {count - 1}.", "Use auto."
-            )
+            raise SetupError(f"The device {name} is not there: GPUs are counted from 0 to {count - 1}.", "Use auto.")
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise EnvironmentError_(
-            "The device mps is not there: this is no Mac with an Apple GPU.", "Use --device cpu, or auto."
-        )
+        raise SetupError("The device mps is not there: this is no Mac with an Apple GPU.", "Use --device cpu, or auto.")
     return torch.device(name)

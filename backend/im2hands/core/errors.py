@@ -32,21 +32,21 @@ class InputError(Im2HandsError):
     exit_code = 2
 
 
-class EnvironmentError_(Im2HandsError):
+class SetupError(Im2HandsError):
     """Something the machine lacks: weights, a device, a package."""
 
     code = "environment"
     exit_code = 3
 
 
-def broken_package(error: ImportError) -> EnvironmentError_:
+def broken_package(error: ImportError) -> SetupError:
     """A package that is missing or cannot be loaded, in words for a person."""
-    return EnvironmentError_(
+    return SetupError(
         f"A package the backend needs cannot be loaded: {error}.", "Run im2hands check, it says what is missing."
     )
 
 
-class WeightsError(EnvironmentError_):
+class WeightsError(SetupError):
     """Weights that are missing, damaged or made for another network."""
 
     code = "weights"

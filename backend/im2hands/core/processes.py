@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from .errors import EnvironmentError_
+from .errors import SetupError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -24,7 +24,7 @@ def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], workers
         workers: processes. advice: what to do when a worker was ended from outside.
 
     Raises:
-        EnvironmentError_: that happened.
+        SetupError: that happened.
     """
     # A forked process would inherit what CUDA and libigl's threads have set up.
     context = multiprocessing.get_context("spawn")
@@ -39,7 +39,7 @@ def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], workers
             while waiting:
                 yield waiting.pop(0).result()
         except BrokenProcessPool as error:
-            raise EnvironmentError_("A worker was ended from outside, perhaps for want of memory.", advice) from error
+            raise SetupError("A worker was ended from outside, perhaps for want of memory.", advice) from error
         except BaseException:
             for future in waiting:
                 future.cancel()

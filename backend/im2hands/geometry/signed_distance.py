@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from im2hands.core.errors import EnvironmentError_
+from im2hands.core.errors import SetupError
 
 DEEPEST = 0.06
 """Metres: no point inside a hand or forearm is further from its surface."""
@@ -19,14 +19,14 @@ class ClosedMesh:
         vertices: (V, 3) metres. faces: (F, 3), outward.
 
     Raises:
-        EnvironmentError_: libigl is not installed.
+        SetupError: libigl is not installed.
     """
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
         try:
             import igl
         except ImportError as error:
-            raise EnvironmentError_("Synthetic scenes need libigl.", "pip install 'im2hands[train]'") from error
+            raise SetupError("Synthetic scenes need libigl.", "pip install 'im2hands[train]'") from error
         self.vertices = np.ascontiguousarray(vertices, dtype=np.float64)
         self.faces = np.ascontiguousarray(faces, dtype=np.int64)
         self.low, self.high = self.vertices.min(axis=0), self.vertices.max(axis=0)

@@ -81,7 +81,7 @@ def provenance_of(reconstructor: Reconstructor, refiner: Refiner | None) -> dict
     return found
 
 
-class JobParts:
+class Components:
     """Makers of what a job works with. Every method may raise the errors of what it makes."""
 
     def device_name(self, options: ReconstructOptions) -> str:

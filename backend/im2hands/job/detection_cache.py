@@ -14,7 +14,7 @@ import numpy as np
 
 from im2hands.core.errors import FrameError
 from im2hands.core.hands import Camera, Side, TwoHands
-from im2hands.keypoints.hypothesis import HandDetection, LiftedHand, Way
+from im2hands.keypoints.hypothesis import HandDetection, LiftedHand, WristOffset
 from im2hands.take.take import pack_arrays, write_atomically
 
 # Files up to this size are hashed whole; of larger ones (clips) evenly spaced blocks: hours of footage open at once.
@@ -99,8 +99,8 @@ class DetectionCache:
                 arrays[f"{number}_{name}"] = np.asarray(getattr(hand, name), np.float64)
             if hand.lifted is not None:
                 arrays |= {f"{number}_lifted_{name}": np.asarray(value) for name, value in _told(hand.lifted).items()}
-            if hand.way is not None:
-                arrays[f"{number}_way"] = np.asarray([hand.way.vector, hand.way.spread], np.float64)
+            if hand.wrist_offset is not None:
+                arrays[f"{number}_way"] = np.asarray([hand.wrist_offset.vector, hand.wrist_offset.spread], np.float64)
         write_atomically(self._path(index), pack_arrays(arrays))
 
     def finished_clip(self, key: str) -> list[int] | None:
@@ -128,7 +128,7 @@ def _detection(arrays: dict[str, np.ndarray], number: int) -> HandDetection:
     side, source, note = (str(word) for word in arrays[f"{number}_words"])
     pixels, shape, confidence = (arrays[f"{number}_{name}"] for name in ("pixels", "shape", "confidence"))
     score, way = float(arrays[f"{number}_score"][0]), arrays.get(f"{number}_way")
-    told = None if way is None else Way(way[0], way[1])
+    told = None if way is None else WristOffset(way[0], way[1])
     lifted = None
     if f"{number}_lifted_shape" in arrays:
         parts = {f.name: arrays.get(f"{number}_lifted_{f.name}") for f in fields(LiftedHand)}

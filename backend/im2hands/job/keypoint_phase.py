@@ -16,7 +16,7 @@ from im2hands.weights import lifting_network, pair_judge, reading_network, two_h
 from im2hands.weights.model_file import bundled_card
 
 from .background import Background
-from .components import JobParts, ProviderNeeds
+from .components import Components, ProviderNeeds
 from .detection_cache import DetectionCache, digest, fingerprint
 from .options import ReconstructOptions
 
@@ -56,7 +56,7 @@ class KeypointPhase:
         options: ReconstructOptions,
         source: Source,
         cameras: CameraChoice,
-        parts: JobParts,
+        parts: Components,
         background: Background,
         cache: Path,
         cancelled: Callable[[], bool],

@@ -18,7 +18,7 @@ from im2hands.take.begin import begin_take
 from im2hands.take.take import FrameRecord, Take
 
 from .background import Background
-from .components import JobParts, Reconstructor, Refiner, provenance_of
+from .components import Components, Reconstructor, Refiner, provenance_of
 from .events import Event, Finished, FrameDone, Phase, Progress, Summary, Warned
 from .keypoint_phase import FoundHands, KeypointPhase
 from .options import ReconstructOptions
@@ -43,15 +43,15 @@ class ReconstructJob:
         options: ReconstructOptions,
         events: Callable[[Event], None],
         cancelled: Callable[[], bool],
-        parts: JobParts | None = None,
+        parts: Components | None = None,
     ) -> None:
         self._options, self._events, self._cancelled = options, events, cancelled
-        self._parts = parts or JobParts()
+        self._parts = parts or Components()
         self._folder = Path(options.output).expanduser().absolute()
         self._background = Background(cancelled, self._tick)
         self._keypoints: KeypointPhase | None = None
         self._counts: Counter[str] = Counter()
-        self._pace = Pace()
+        self._pace = EtaEstimator()
 
     def run(self) -> Finished:
         """Do it.
@@ -62,7 +62,7 @@ class ReconstructJob:
 
         Raises:
             InputError: inputs, options or the output folder cannot be used.
-            EnvironmentError_: weights or the device are missing.
+            SetupError: weights or the device are missing.
         """
         started = time.monotonic()
         try:
@@ -88,9 +88,8 @@ class ReconstructJob:
         self._progress("weights", 0, 1)
         device, reconstructor, refiner = self._background.run(self._load)
         self._progress("weights", 1, 1)
-        take = begin_take(
-            self._folder, options, source, self._header(source, camera, device, provenance_of(reconstructor, refiner))
-        )
+        header = self._header(source, camera, device, provenance_of(reconstructor, refiner))
+        take = begin_take(self._folder, source, header, resume=options.resume, overwrite=options.overwrite)
         if camera.origin == "assumed":
             self._events(
                 Warned(
@@ -111,7 +110,7 @@ class ReconstructJob:
         return device, reconstructor, self._parts.refiner(self._options, device)
 
     def _find_hands(self, take: Take, source: Source, cameras: CameraChoice) -> list[FoundHands]:
-        self._pace = Pace()
+        self._pace = EtaEstimator()
         total = len(source)
 
         def report(done: int, frame_seconds: float | None) -> None:
@@ -134,7 +133,7 @@ class ReconstructJob:
         if waiting or not self._options.clean:
             take.header.pop("clean", None)  # it will no longer be that of these frames
         done = len(reused)
-        self._pace = Pace(done)
+        self._pace = EtaEstimator(done)
         self._progress("surfaces", done, len(found), self._pace.seconds_left(done, len(found)))
         for entry, result in phase.run(source, waiting):
             if isinstance(result, Im2HandsError):
@@ -147,7 +146,7 @@ class ReconstructJob:
     def _clean(self, take: Take) -> None:
         from .clean_phase import CleanPhase
 
-        self._pace = Pace()
+        self._pace = EtaEstimator()
 
         def report(done: int, total: int) -> None:
             self._progress("clean", done, total, self._pace.seconds_left(done, total))
@@ -190,7 +189,7 @@ class ReconstructJob:
         }  # fmt: skip
 
 
-class Pace:
+class EtaEstimator:
     """Tells how long the rest takes from how long the part before took.
 
     Args:

@@ -31,7 +31,7 @@ from im2hands.keypoints.proposing.palm_seeds import SOURCE as OWN
 from im2hands.keypoints.proposing.palms import PalmDetector
 from im2hands.keypoints.proposing.search_cache import SearchCache, search_key
 from im2hands.keypoints.proposing.two_hand_network import PalmReader, PalmsSeen
-from im2hands.keypoints.reading.consensus import SecondLook, look_again
+from im2hands.keypoints.reading.consensus import Consensus, read_repeatedly
 from im2hands.keypoints.reading.network import LandmarkNetwork, crops_around
 from im2hands.media.source import Frame
 
@@ -172,7 +172,7 @@ class TwoHandProvider:
         hand = weigh_shape(hand)
         if self._video and abs(evidence(hand)) >= SURE_SIDE:
             return hand
-        look = look_again(self._network.plain(), image, hand.pixels[None])[0]
+        look = read_repeatedly(self._network.mediapipe(), image, hand.pixels[None])[0]
         if look.agreement < 0.5:
             return hand
         seen = look.detection(hand.source)
@@ -194,12 +194,12 @@ class TwoHandProvider:
         return [self._read_again(image, hand) for hand in hands]
 
     def _read_again(self, image: np.ndarray, hand: HandDetection) -> HandDetection:
-        look = look_again(self._network.plain(), image, hand.pixels[None], SIDED_LOOKS)[0]
+        look = read_repeatedly(self._network.mediapipe(), image, hand.pixels[None], SIDED_LOOKS)[0]
         if look.steady and hand.source == MEDIAPIPE:
             return hand
         if not look.steady or _apart(look, hand) > SAME_READING:
             side = 1 if hand.side == "right" else -1
-            look = look_again(self._network, image, hand.pixels[None], SIDED_LOOKS, side)[0]
+            look = read_repeatedly(self._network, image, hand.pixels[None], SIDED_LOOKS, side)[0]
         if look.agreement < 0.5 or _apart(look, hand) > SAME_READING:
             return hand
         source = SEEDED if hand.source == OWN else hand.source
@@ -221,10 +221,10 @@ class TwoHandProvider:
             if len(hands) == 2 or any(_same_place(before, hand) for hand in hands):
                 continue
             pixels = before.pixels[None]
-            network = self._network.plain()
+            network = self._network.mediapipe()
             for _ in range(2):
                 pixels = network.read(image, crops_around(pixels)).pixels
-            look = look_again(network, image, pixels)[0]
+            look = read_repeatedly(network, image, pixels)[0]
             value = quality(look, np.inf)
             hand = look.detection("tracking")
             for other in hands:
@@ -253,10 +253,10 @@ class TwoHandProvider:
         key = search_key(image, hands)
         found = self._cache.get(key)
         if found is None:
-            found = search(self._network.plain(), image, hands, progress=self._progress, cancelled=self._cancelled)
+            found = search(self._network.mediapipe(), image, hands, progress=self._progress, cancelled=self._cancelled)
             self._cache.put(key, found)
-        ways = {hand.pixels.tobytes(): hand.way for hand in hands}  # which the cache does not keep
-        return [replace(hand, way=ways.get(hand.pixels.tobytes())) for hand in found]
+        wrist_offsets = {hand.pixels.tobytes(): hand.wrist_offset for hand in hands}  # which the cache does not keep
+        return [replace(hand, wrist_offset=wrist_offsets.get(hand.pixels.tobytes())) for hand in found]
 
 
 def _of_one_person(hands: list[HandDetection], seen: PalmsSeen) -> list[HandDetection]:
@@ -270,7 +270,7 @@ def _noted(hands: list[HandDetection], crowded: bool) -> list[HandDetection]:
     return [replace(hand, note=OTHER_PEOPLE if crowded else "") for hand in hands]
 
 
-def _apart(look: SecondLook, hand: HandDetection) -> float:
+def _apart(look: Consensus, hand: HandDetection) -> float:
     """Mean distance of a look's keypoints from a hand's, palms."""
     return float(np.linalg.norm(look.pixels - hand.pixels, axis=1).mean() / palm_length(look.pixels))
 

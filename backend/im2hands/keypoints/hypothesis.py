@@ -13,8 +13,8 @@ from im2hands.media.source import Frame
 
 
 @dataclass(frozen=True)
-class Way:
-    """The way from a hand's wrist to the person's other wrist.
+class WristOffset:
+    """The wrist_offset from a hand's wrist to the person's other wrist.
 
     Args:
         vector: (3,) palm lengths, camera's axes. spread: (3,) expected error of each number.
@@ -55,7 +55,7 @@ class HandDetection:
         confidence: (21,) float64 in [0, 1].
         score: confidence in the hand as a whole and in its side, [0, 1].
         source: "mediapipe", "crop_search", "tracking", "boxes", "palm_seed", "network", ...
-        way: to the other hand, where that was seen. note: for the person, about the picture this hand was chosen in.
+        wrist_offset: to the other hand, where that was seen. note: for the person, about the picture this hand was chosen in.
         lifted: the hand in space, where the lifting network was asked.
     """
 
@@ -65,7 +65,7 @@ class HandDetection:
     confidence: np.ndarray
     score: float
     source: str
-    way: Way | None = None
+    wrist_offset: WristOffset | None = None
     note: str = ""
     lifted: LiftedHand | None = None
 

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from im2hands.core.errors import InputError
-from . import PROVIDERS
 from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
 from im2hands.keypoints.proposing.box_file import HandBoxes
 
+from . import PROVIDERS
 from .file import KeypointFile
 from .hypothesis import HandDetection, KeypointProvider
 
 if TYPE_CHECKING:
     from im2hands.keypoints.placing.lift import HandLifter
-    from im2hands.networks.two_hand_network import PalmNetwork
+    from im2hands.networks.two_hand_network import TwoHandNetwork
 
 __all__ = ["DEFAULT_PALM_M", "HandBoxes", "HandDetection", "KeypointFile", "KeypointProvider", "lift", "make_provider"]
 
@@ -47,7 +47,7 @@ def make_provider(
 
     Raises:
         InputError: no provider of that name.
-        EnvironmentError_: mediapipe, ai-edge-litert or the hand bundle is missing or damaged.
+        SetupError: mediapipe, ai-edge-litert or the hand bundle is missing or damaged.
     """
     if name not in PROVIDERS:
         raise InputError(f"There is no keypoint provider {name!r}.", "Use auto, mediapipe, network or a keypoint file.")
@@ -77,7 +77,7 @@ def make_provider(
     )
 
 
-def _lifter(palms: PalmNetwork, beside: Path | None) -> HandLifter | None:
+def _lifter(palms: TwoHandNetwork, beside: Path | None) -> HandLifter | None:
     """With the lifting network beside the two-hand network's weights, else with the one that ships, if it does."""
     from im2hands.keypoints.placing.lift import HandLifter
     from im2hands.weights.lifting_network import BUNDLED_FILE, FILE, load_lifting_network
@@ -90,7 +90,7 @@ def _lifter(palms: PalmNetwork, beside: Path | None) -> HandLifter | None:
     return HandLifter(load_lifting_network(path), palms, load_reading_network(reader))
 
 
-def _palm_network(weights: Path | None, needed: bool) -> PalmNetwork | None:
+def _palm_network(weights: Path | None, needed: bool) -> TwoHandNetwork | None:
     """The two-hand network; None where its weights do not ship, unless they are ``needed``."""
     from im2hands.weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from im2hands.core.devices import exact_dtype
 from im2hands.core.hands import Side
-from im2hands.geometry.bone_reach import Reach, within_reach
+from im2hands.geometry.bone_reach import BoneReach, within_reach
 from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE, Bones
 
 from .aligned_image import AlignedImage, AlignedMap
@@ -42,7 +42,7 @@ CHUNK_ACCELERATOR = 1 << 15
 CHOSEN_CHUNK = 16384
 """The same where only some parts are asked."""
 
-REACH = Reach.default()
+REACH = BoneReach.default()
 OUT_OF_REACH = -20.0
 """Logit of a bone that is not asked."""
 
@@ -106,9 +106,9 @@ class InitialSizes:
         token_grid: image tokens a side. projected: a query's ``v`` begins with its place in the picture (-1 to 1, the
             256 x 256 crop) and its depth in decimetres, where the published network takes camera coordinates, metres;
             then :meth:`InitialOccupancy.hand` needs the intrinsics. reach: ask each bone near itself only, cut the
-            forearm (:mod:`im2hands.geometry.bone_reach`), as the bundled part decoders are trained. aligned: read the image where the
-            query is seen (:class:`.aligned_image.AlignedImage`) instead of attending to tokens: the HALO* baseline;
-            needs ``projected``.
+            forearm (:mod:`~im2hands.geometry.bone_reach`), as the bundled part decoders are trained. aligned: read the
+            image where the query is seen (:class:`.aligned_image.AlignedImage`) instead of attending to tokens: the
+            HALO* baseline; needs ``projected``.
     """
 
     token_grid: int = TOKEN_GRID

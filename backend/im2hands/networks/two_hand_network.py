@@ -63,7 +63,7 @@ class Palms(NamedTuple):
             from wrist to knuckles, palm lengths, shorter than 1 where the palm is seen at a slant.
         spread: (B, K, 2) Laplace scale of the centre, palm lengths. right: (B, K) log odds that the hand at the point
             is a right one. other: (B, K) log odds that the person's other hand is in the picture.
-        embedding: (B, K, 256) for :meth:`PalmNetwork.hands`.
+        embedding: (B, K, 256) for :meth:`TwoHandNetwork.hands`.
     """
 
     centre: Tensor
@@ -82,7 +82,7 @@ class HandReadings(NamedTuple):
         pixels: (B, N, 21, 2) of the network's picture. depth: (B, N, 21) from the wrist, palm lengths.
         spread, depth_spread: (B, N, 21) Laplace scales of both, palm lengths. size: (B, N) pixels of a palm length.
         right: (B, N) log odds of a right hand. hand: (B, N) log odds that a hand is there.
-        way: (B, N, 3) from this hand's wrist to the other hand's, palm lengths, axes of the camera. way_spread: its
+        wrist_offset: (B, N, 3) from this hand's wrist to the other hand's, palm lengths, axes of the camera. wrist_offset_spread: its
         Laplace scales.
     """
 
@@ -93,8 +93,8 @@ class HandReadings(NamedTuple):
     size: Tensor
     right: Tensor
     hand: Tensor
-    way: Tensor
-    way_spread: Tensor
+    wrist_offset: Tensor
+    wrist_offset_spread: Tensor
 
 
 class _Separable(nn.Module):
@@ -110,7 +110,7 @@ class _Separable(nn.Module):
         return functional.relu(self.norm(self.pointwise(self.depthwise(x))))
 
 
-class PalmNetwork(nn.Module):
+class TwoHandNetwork(nn.Module):
     """See the module; 3.9 million parameters."""
 
     def __init__(self) -> None:
@@ -142,13 +142,13 @@ class PalmNetwork(nn.Module):
                 layer.weight.normal_(std=0.01)
                 layer.bias.fill_(-4.0 if layer is self.maps else 0.0)  # nearly all places are no palm
 
-    def train(self, mode: bool = True) -> PalmNetwork:
+    def train(self, mode: bool = True) -> TwoHandNetwork:
         """As for every module, but the trunk's normalisation keeps the statistics it was made with."""
         super().train(mode)
         self.trunk.eval()
         return self
 
-    def channels_last(self) -> PalmNetwork:
+    def channels_last(self) -> TwoHandNetwork:
         """The same with its weights laid out as convolutions on a CPU like them best."""
         return self.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

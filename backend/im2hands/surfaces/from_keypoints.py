@@ -11,7 +11,7 @@ import torch
 
 from im2hands.core.errors import FrameError, InputError
 from im2hands.core.hands import Camera, HandKeypoints, Side, TwoHands
-from im2hands.geometry.bone_reach import Reach
+from im2hands.geometry.bone_reach import BoneReach
 from im2hands.geometry.bones import BONE_NAMES, Bones, bones_from_keypoints
 from im2hands.media.source import Frame
 from im2hands.networks.part_decoder import PartDecoder
@@ -92,7 +92,7 @@ class Reconstructor:
     """
 
     def __init__(
-        self, decoder: PartDecoder, reach: Reach | None, *, device: torch.device, voxel_m: float,
+        self, decoder: PartDecoder, reach: BoneReach | None, *, device: torch.device, voxel_m: float,
         provenance: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
         check_voxel(voxel_m)

@@ -61,7 +61,7 @@ class _Seen(NamedTuple):
     crop: HandCrop | None
 
 
-class PublishedReconstructor:
+class PictureReconstructor:
     """Turns a frame and its keypoints into meshes with imported networks; made once, used for many frames.
 
     The picture is encoded once a frame. Depths are measured from the wrist, so a result does not depend on the order
@@ -232,14 +232,14 @@ class PublishedReconstructor:
 def load_published_reconstructor(
     weights: str | Path, *, device: torch.device, voxel_m: float, stage: str | None = None,
     fallback: Reconstructor | None = None,
-) -> PublishedReconstructor | None:  # fmt: skip
+) -> PictureReconstructor | None:  # fmt: skip
     """A reconstructor from networks that see the picture; None if the folder holds none that can do the stage.
 
     Args:
         weights: "bundled" or a folder. device: where to run. voxel_m: lattice spacing, metres.
         stage: "keypoints", "initial", "refined", or None for the best there is. The initial stage takes
             ``initial_occupancy``, else the one within ``refined_occupancy``, else ``halo_baseline``; "keypoints" takes
-            the last alone. fallback: see :class:`PublishedReconstructor`; with one, ``halo_baseline`` does not count.
+            the last alone. fallback: see :class:`PictureReconstructor`; with one, ``halo_baseline`` does not count.
 
     Raises:
         WeightsError: no such folder, damaged weights. InputError: a voxel that is not possible.
@@ -256,7 +256,7 @@ def load_published_reconstructor(
         digests["image_encoder"] = card["encoder_sha256"]
     refine = name == REFINED_OCCUPANCY and stage != "initial"
     provenance = {"weights": digests, "stage": "refined" if refine else "initial"}
-    return PublishedReconstructor(
+    return PictureReconstructor(
         network, device=device, voxel_m=voxel_m, refine=refine, provenance=provenance, fallback=fallback
     )
 

@@ -13,12 +13,12 @@ from im2hands.weights.part_occupancy import NAME as PART_OCCUPANCY
 from im2hands.weights.part_occupancy import load_part_occupancy
 
 from .from_keypoints import Reconstructor
-from .from_picture import PublishedReconstructor, load_published_reconstructor
+from .from_picture import PictureReconstructor, load_published_reconstructor
 
 
 def load_reconstructor(
     weights: str | Path = "bundled", *, device: torch.device, voxel_m: float, stage: str | None = None
-) -> Reconstructor | PublishedReconstructor:
+) -> Reconstructor | PictureReconstructor:
     """A reconstructor from a weights folder.
 
     Part occupancy, which sees keypoints only, is by far the fastest. It also makes the frames whose hands the other

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from im2hands.geometry.bone_reach import Reach, within_reach
+from im2hands.geometry.bone_reach import BoneReach, within_reach
 from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE, Bones
 from im2hands.networks.part_decoder import PartDecoder
 
@@ -42,7 +42,7 @@ class PartField:
     """
 
     def __init__(
-        self, decoder: PartDecoder, bones: Bones, keypoints: Tensor, reach: Reach | None, *, chunk: int = 16384
+        self, decoder: PartDecoder, bones: Bones, keypoints: Tensor, reach: BoneReach | None, *, chunk: int = 16384
     ) -> None:
         self.hand_count = keypoints.shape[0]
         self._reach, self._chunk = reach, chunk

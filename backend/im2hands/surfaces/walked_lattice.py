@@ -3,7 +3,7 @@
 A coarse lattice gives the first cells; each finer lattice begins where the coarser surface says and then walks: from a
 crossed cell through every side whose corners have both signs to the next cell, until no cell is new. What is known then
 holds every crossed cell of each closed surface that was met, so its mesh is the one that the dense lattice gives
-(:func:`~im2hands.surfaces.dense_lattice.extract_surfaces` with ``dense``), at the cost of about two points a crossed cell.
+(:func:`.dense_lattice.extract_surfaces` with ``dense``), at the cost of about two points a crossed cell.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: 
     too if nothing else in its header changed. With ``overwrite`` they are deleted.
 
     Args:
-        header: of ``take.json``, for this job.
+        source: opened, for the frames that are chosen. header: of ``take.json``, for this job.
 
     Raises:
         InputError: a take is there and neither was asked for, or it was made from other inputs.

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from im2hands.core.errors import EnvironmentError_, InputError
+from im2hands.core.errors import InputError, SetupError
 
 from .checkpoint_file import Checkpoint, read_checkpoint
 from .layouts import Layout, needs_padding, padded, published_layouts, recognise
@@ -53,7 +53,7 @@ def import_checkpoints(
 
     Raises:
         InputError: a file that does not fit, two of the same network, or one that is there already.
-        EnvironmentError_: the folder cannot be written.
+        SetupError: the folder cannot be written.
     """
     layouts = published_layouts() if layouts is None else layouts
     target = Path(folder)
@@ -80,10 +80,8 @@ def import_checkpoints(
     return done
 
 
-def _unwritable(folder: Path, error: Exception) -> EnvironmentError_:
-    return EnvironmentError_(
-        f"The folder {folder} cannot be written: {error}.", "Free some space or give another --to."
-    )
+def _unwritable(folder: Path, error: Exception) -> SetupError:
+    return SetupError(f"The folder {folder} cannot be written: {error}.", "Free some space or give another --to.")
 
 
 def _stage(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from im2hands.core.errors import EnvironmentError_
+from im2hands.core.errors import SetupError
 
 BUNDLE_NAME = "hand_landmarker.task"
 LANDMARK_NETWORK = "hand_landmarks_detector.tflite"
@@ -39,17 +39,17 @@ def read_bundle(path: Path | None = None) -> HandBundle:
         path: a bundle elsewhere; None for the one that ships with the package.
 
     Raises:
-        EnvironmentError_: the file is missing, is no bundle, or its contents fail their checksums.
+        SetupError: the file is missing, is no bundle, or its contents fail their checksums.
     """
     where = Path(str(resources.files("im2hands") / "assets" / BUNDLE_NAME)) if path is None else path
     try:
         task = where.read_bytes()
     except OSError as error:
-        raise EnvironmentError_(f"The hand bundle {where} cannot be read: {error.strerror}.", _HINT) from error
+        raise SetupError(f"The hand bundle {where} cannot be read: {error.strerror}.", _HINT) from error
     try:
         with zipfile.ZipFile(io.BytesIO(task)) as archive:
             if archive.testzip() is not None:
                 raise zipfile.BadZipFile("checksum")
             return HandBundle(task, archive.read(LANDMARK_NETWORK), archive.read(PALM_DETECTOR))
     except (zipfile.BadZipFile, KeyError, OSError, EOFError) as error:
-        raise EnvironmentError_(f"The hand bundle {where} is damaged or of another kind.", _HINT) from error
+        raise SetupError(f"The hand bundle {where} is damaged or of another kind.", _HINT) from error

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from im2hands.core.errors import WeightsError
-from im2hands.geometry.bone_reach import Reach
+from im2hands.geometry.bone_reach import BoneReach
 from im2hands.networks.part_decoder import PartDecoder
 from im2hands.take.take import write_atomically
 
@@ -31,7 +31,7 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def save_part_occupancy(decoder: PartDecoder, reach: Reach, folder: Path, card: Mapping[str, Any]) -> Path:
+def save_part_occupancy(decoder: PartDecoder, reach: BoneReach, folder: Path, card: Mapping[str, Any]) -> Path:
     """Write ``part_occupancy.safetensors`` and its card ``part_occupancy.json``, with the file's sha256."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
@@ -42,7 +42,7 @@ def save_part_occupancy(decoder: PartDecoder, reach: Reach, folder: Path, card: 
     return path
 
 
-def load_part_occupancy(path: Path) -> tuple[PartDecoder, Reach]:
+def load_part_occupancy(path: Path) -> tuple[PartDecoder, BoneReach]:
     """Read the weights.
 
     Raises:
@@ -58,6 +58,6 @@ def load_part_occupancy(path: Path) -> tuple[PartDecoder, Reach]:
         if metadata.get("format") != _FORMAT:
             raise WeightsError(f"{path} holds weights of another network.", again)
         reach = json.loads(metadata["reach"])
-        return PartDecoder.from_published(state), Reach(tuple(reach["radius"]), float(reach["stump"]))
+        return PartDecoder.from_published(state), BoneReach(tuple(reach["radius"]), float(reach["stump"]))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise WeightsError(f"The weights {path} are damaged: {error}.", again) from error

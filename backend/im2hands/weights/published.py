@@ -19,8 +19,8 @@ from im2hands.networks.part_decoder import PartDecoder
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.take.take import write_atomically
 
-from .folder import require_weights
 from .compact import is_compact, load_compact
+from .folder import require_weights
 from .importer import FORMAT
 from .layouts import (
     HALO_BASELINE,

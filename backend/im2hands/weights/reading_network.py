@@ -56,7 +56,7 @@ def mediapipe_start() -> ReadingNetwork:
     Its spreads are those of :data:`_FIRST_SPREAD`, not MediaPipe's depths.
 
     Raises:
-        EnvironmentError_: the hand bundle is missing or damaged. WeightsError: it holds another network.
+        SetupError: the hand bundle is missing or damaged. WeightsError: it holds another network.
     """
     import torch
 
@@ -88,7 +88,7 @@ def as_tflite(model: ReadingNetwork, side: int = 0) -> bytes:
         side: 1 for the model that looks for a right hand, -1 for a left one, 0 for any.
 
     Raises:
-        EnvironmentError_: the hand bundle is missing or damaged. WeightsError: it holds another network.
+        SetupError: the hand bundle is missing or damaged. WeightsError: it holds another network.
     """
     from im2hands.networks.reading_network import SIDED_BLOCK
 

@@ -12,7 +12,7 @@ from .model_file import load_model, save_model
 if TYPE_CHECKING:
     import torch
 
-    from im2hands.networks.two_hand_network import PalmNetwork
+    from im2hands.networks.two_hand_network import TwoHandNetwork
 
 NAME = "two_hand_network"
 FILE = f"{NAME}.safetensors"
@@ -20,12 +20,12 @@ BUNDLED_FILE = BUNDLED / FILE
 _FORMAT = "im2hands-two-hand-network-1"
 
 
-def save_two_hand_network(model: PalmNetwork, folder: Path, card: Mapping[str, Any]) -> Path:
+def save_two_hand_network(model: TwoHandNetwork, folder: Path, card: Mapping[str, Any]) -> Path:
     """Write ``two_hand_network.safetensors`` in half precision and its card, with the file's sha256."""
     return save_model(model, folder / FILE, _FORMAT, card)
 
 
-def load_two_hand_network(path: Path = BUNDLED_FILE, device: torch.device | None = None) -> PalmNetwork:
+def load_two_hand_network(path: Path = BUNDLED_FILE, device: torch.device | None = None) -> TwoHandNetwork:
     """The network, ready to be run.
 
     Args:
@@ -34,6 +34,6 @@ def load_two_hand_network(path: Path = BUNDLED_FILE, device: torch.device | None
     Raises:
         WeightsError: the file is missing, damaged or made for another network.
     """
-    from im2hands.networks.two_hand_network import PalmNetwork
+    from im2hands.networks.two_hand_network import TwoHandNetwork
 
-    return load_model(PalmNetwork(), path, _FORMAT, device).channels_last()
+    return load_model(TwoHandNetwork(), path, _FORMAT, device).channels_last()

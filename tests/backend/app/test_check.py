@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+
 from fakes import FakeParts
 from im2hands.app import check as check_module
 from im2hands.app.check import Report, check
 from im2hands.app.cli.main import main
 from im2hands.app.selftest import PER_FRAME, START_UP, bundled_photo, time_photo
-from im2hands.core.errors import EnvironmentError_, WeightsError
+from im2hands.core.errors import SetupError, WeightsError
 from im2hands.weights.folder import WeightsInfo
 
 
@@ -65,7 +66,7 @@ def test_old_python(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_self_test_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(photo: Path) -> None:
-        raise EnvironmentError_("MediaPipe cannot be started.", "Install it again.")
+        raise SetupError("MediaPipe cannot be started.", "Install it again.")
 
     def breaks(photo: Path) -> None:
         raise ZeroDivisionError("oh\nno")

@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+
 from fakes import FakeParts, FakeProvider, keypoint_rows, picture, write_picture
 from im2hands.app.cli import main as cli
 from im2hands.app.cli.main import NO_NETWORK, main
-from im2hands.app.cli.reconstruct import clock, summary_words
+from im2hands.app.terminal import clock, summary_words
 from im2hands.job.events import Summary
 from im2hands.take.take import Take
-from PIL import Image
 
 
 @pytest.fixture
 def fake_parts(monkeypatch: pytest.MonkeyPatch) -> FakeParts:
     parts = FakeParts()
-    monkeypatch.setattr("im2hands.job.reconstruct.JobParts", lambda: parts)
+    monkeypatch.setattr("im2hands.job.reconstruct.Components", lambda: parts)
     return parts
 
 
@@ -92,7 +93,7 @@ def test_truncated_jpeg_fails_its_frame(
 def test_summary_for_a_person(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     sides = {3: ("left", "right"), 4: ("left",), 5: (), 6: ()}
     parts = FakeParts(FakeProvider(sides=lambda index: sides[index]))
-    monkeypatch.setattr("im2hands.job.reconstruct.JobParts", lambda: parts)
+    monkeypatch.setattr("im2hands.job.reconstruct.Components", lambda: parts)
     assert main(["reconstruct", str(pictures), "-o", str(tmp_path / "täke 手")]) == 0
     printed = capfd.readouterr().err
     assert "4 frames: 1 with both hands, 1 with one hand, 2 without a hand" in printed
@@ -169,7 +170,7 @@ def test_weights_with_a_wrong_hash(pictures: Path, tmp_path: Path, capfd: pytest
 def test_export_and_benchmark_commands(
     tmp_path: Path, pictures: Path, fake_parts: FakeParts, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
-    monkeypatch.setattr("im2hands.app.selftest.JobParts", lambda: fake_parts)
+    monkeypatch.setattr("im2hands.app.selftest.Components", lambda: fake_parts)
     assert main(["reconstruct", str(pictures), "-o", str(tmp_path / "take")]) == 0
     capfd.readouterr()
     assert main(["export", str(tmp_path / "take"), "--to", "glb"]) == 0

@@ -14,9 +14,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
+
 from im2hands.app.selftest import bundled_photo
 from im2hands.take.take import Take
-from PIL import Image
 
 COARSE = ["--voxel-mm", "8", "--device", "cpu", "--no-clean"]
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fakes import Client, FakeParts, FakeProvider, FakeReconstructor
 from im2hands import __version__
-from im2hands.job.events import Request, parse_request
+from im2hands.app.requests import Request, parse_request
 
 
 @pytest.fixture
@@ -244,7 +245,7 @@ def test_real_process_ends_with_stdin_in_the_middle_of_a_job(tmp_path: Path, key
 def test_stray_output_never_reaches_the_protocol(tmp_path: Path) -> None:
     script = (
         "import os, sys\n"
-        "from im2hands.app.server import claim_stdio\n"
+        "from im2hands.app.terminal import claim_stdio\n"
         "requests, events = claim_stdio()\n"
         "print('python'); os.write(1, b'native\\n'); os.system('echo child')\n"
         "events.write(requests.readline()); events.flush(); assert os.read(0, 1) == b''\n"

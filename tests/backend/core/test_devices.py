@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
 from fakes import hand_positions
 from im2hands.core.devices import choose_device, exact_dtype, list_devices, usable_cores
-from im2hands.core.errors import EnvironmentError_, InputError
+from im2hands.core.errors import InputError, SetupError
 from im2hands.core.hands import SIDES
 from im2hands.geometry.bones import Bones, bones_from_keypoints
 from im2hands.lab.bench import weights as bench_weights
 from im2hands.networks.configuration import COMPACT, PUBLISHED, Configuration
 from im2hands.networks.refined_occupancy import View
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 BONES = {side: bones_from_keypoints(torch.from_numpy(hand_positions(side))[None], [side]) for side in SIDES}
 
@@ -34,7 +35,7 @@ def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     for name in ("cuda", "cuda:1", "mps"):
-        with pytest.raises(EnvironmentError_, match=f"The device {name} is not there") as caught:
+        with pytest.raises(SetupError, match=f"The device {name} is not there") as caught:
             choose_device(name)
         assert caught.value.exit_code == 3
         assert "--device cpu" in caught.value.hint
@@ -45,7 +46,7 @@ def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert choose_device("auto") == torch.device("cuda")
     assert choose_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(EnvironmentError_, match="counted from 0 to 1"):
+    with pytest.raises(SetupError, match="counted from 0 to 1"):
         choose_device("cuda:2")
 
 

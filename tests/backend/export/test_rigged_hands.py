@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import trimesh
+from scipy.spatial.transform import Rotation
+
 from im2hands.animation.clean_options import CleanOptions
 from im2hands.animation.cleaned_take import CleanTake
 from im2hands.core.errors import InputError, TakeError
@@ -18,7 +20,6 @@ from im2hands.export.write import export_take
 from im2hands.job.clean_phase import CleanPhase
 from im2hands.lab.bench.simulated_clips import Noise
 from im2hands.take.take import Take
-from scipy.spatial.transform import Rotation
 from simulated_takes import simulate, write_take
 
 Y_UP = np.array([1.0, -1.0, -1.0])

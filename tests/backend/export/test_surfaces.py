@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import trimesh
+
 from fakes import FakeParts, FakeProvider
 from im2hands.core.errors import InputError, TakeError
 from im2hands.export.surfaces_glb import split_glb

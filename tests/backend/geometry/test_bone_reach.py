@@ -1,10 +1,11 @@
-"""Reach: every inside point is within reach of its own bone; distances are right."""
+"""BoneReach: every inside point is within reach of its own bone; distances are right."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from im2hands.geometry.bone_reach import Reach, segment_ends, squared_distance_to_segments, within_reach
+
+from im2hands.geometry.bone_reach import BoneReach, segment_ends, squared_distance_to_segments, within_reach
 from im2hands.lab.datasets.part_occupancy import STUMP, make_points
 
 
@@ -22,7 +23,7 @@ def test_distances_to_segments_are_those_of_the_nearest_point():
 
 def test_no_part_of_a_hand_is_out_of_reach():
     data = make_points(24, 3000, 31)
-    near = within_reach(data.points.double(), data.keypoints, Reach.default())
+    near = within_reach(data.points.double(), data.keypoints, BoneReach.default())
     inside = (data.distance < 0) & (data.points[..., 0] < STUMP)
     own = near.gather(-1, data.part.long()[..., None])[..., 0]
     assert inside.sum() > 10_000
@@ -35,7 +36,7 @@ def test_nothing_is_within_reach_behind_the_cut():
     data = make_points(2, 900, 32)
     points = data.points.double().clone()
     points[..., 0] = points[..., 0].abs() + STUMP
-    assert not within_reach(points, data.keypoints, Reach.default()).any()
+    assert not within_reach(points, data.keypoints, BoneReach.default()).any()
 
 
 def test_the_stump_begins_behind_the_wrist():

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from im2hands.geometry.bones import QUERY_SCALE, bones_from_keypoints, rodrigues
 from im2hands.lab.datasets.part_occupancy import posed_hands
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from im2hands.core.errors import EnvironmentError_
+
+from im2hands.core.errors import SetupError
 from im2hands.geometry.hand_model import FINGER_BONES, HandModel
 from im2hands.lab.datasets.part_occupancy import posed_hands, signed_distance, vertex_parts
 from im2hands.lab.synthesis.poses import ShapeSpread, mean_shape, random_rotations, random_shape
@@ -100,5 +101,5 @@ def test_inside_agrees_with_ray_casting_on_hands_that_do_not_intersect_themselve
 
 
 def test_a_missing_model_says_so(tmp_path):
-    with pytest.raises(EnvironmentError_, match="hand model"):
+    with pytest.raises(SetupError, match="hand model"):
         HandModel(tmp_path / "none.npz")

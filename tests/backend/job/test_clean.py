@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from im2hands.animation.clean_options import VERSION, CleanOptions
 from im2hands.animation.motion.quaternions import to_matrices
 from im2hands.animation.template.rig import skin

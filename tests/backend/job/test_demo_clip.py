@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from im2hands.app.cli import main as cli
 from im2hands.core.hands import SIDES, Camera
 from im2hands.keypoints.file import KeypointFile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from im2hands.core.errors import InputError
 from im2hands.job.reconstruct import ReconstructOptions
 

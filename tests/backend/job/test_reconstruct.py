@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fakes import FakeParts, FakeProvider, FakeReconstructor, keypoint_rows, picture, write_clip, write_picture
 from im2hands.core.errors import InputError, TakeError
 from im2hands.job.events import Event, FrameDone, Progress, Warned

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fakes import FakeParts, FakeProvider, FakeReconstructor, picture, write_clip, write_picture
 from im2hands.core.errors import InputError, TakeError
 from im2hands.job.events import FrameDone

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from im2hands.keypoints.reading.network import LandmarkNetwork
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from im2hands.core.hands import Side
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.media.source import Frame

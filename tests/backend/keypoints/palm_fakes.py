@@ -8,6 +8,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 from hand_pictures import hand_shape
+
 from im2hands.core.hands import Side
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.proposing.two_hand_network import HandMap, PalmReading, PalmsSeen
@@ -32,8 +33,8 @@ def reading_of(hand: HandDetection, presence: float = 0.9, right: float | None =
     size = float(np.linalg.norm(hand.pixels[9] - hand.pixels[0]))
     sure = (3.0 if hand.side == "right" else -3.0) if right is None else right
     shape = (hand.shape - hand.shape[0]) / np.linalg.norm(hand.shape[9] - hand.shape[0])
-    way = np.array([1.0, 0.0, 0.5])
-    return PalmReading(hand.pixels, shape, np.full(21, 0.1), size, presence, sure, way, np.full(3, 0.1))
+    wrist_offset = np.array([1.0, 0.0, 0.5])
+    return PalmReading(hand.pixels, shape, np.full(21, 0.1), size, presence, sure, wrist_offset, np.full(3, 0.1))
 
 
 def hand_map(hands: Sequence[PalmReading]) -> HandMap:

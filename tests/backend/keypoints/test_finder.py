@@ -10,18 +10,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hand_pictures import DEMO_PHOTOS, demo_photo, frame_of, seen_hand
+
 from im2hands.core.errors import InputError
 from im2hands.core.hands import Camera
-from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
-from im2hands.keypoints.proposing.box_file import HandBoxes
-from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.sources import make_provider
 from im2hands.keypoints import finder as two_hand_provider
 from im2hands.keypoints.finder import TwoHandProvider
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
+from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.keypoints.proposing.boxes import find_boxed
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
-from im2hands.keypoints.reading.consensus import SecondLook
+from im2hands.keypoints.reading.consensus import Consensus
 from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.keypoints.sources import make_provider
 from im2hands.media.source import Frame
 
 
@@ -205,15 +206,15 @@ def test_hands_are_read_once_more_for_the_side_they_turned_out_to_be(
     left, right = seen_hand("left", (150, 100), 30), seen_hand("right", (50, 100), 30)
     asked: list[int] = []
 
-    def look_again(network, _image, pixels, crops_each=7, side=0):
+    def read_repeatedly(network, _image, pixels, crops_each=7, side=0):
         if network == "plain":  # MediaPipe's own network
-            return [SecondLook(0.97, float(steady and crops_each < 7), 0.0, 0.0, pixels[0], left.shape, np.ones(21))]
+            return [Consensus(0.97, float(steady and crops_each < 7), 0.0, 0.0, pixels[0], left.shape, np.ones(21))]
         asked.append(side)
         moved = {-1: 4.0, 1: 90.0, 0: 0.0}[side]  # what is read of the right hand is another hand
         agree = float(side != 0)
-        return [SecondLook(0.97, agree, 4.0 * side, 3.0, pixels[0] + moved, left.shape * 2, np.full(21, 0.05))]
+        return [Consensus(0.97, agree, 4.0 * side, 3.0, pixels[0] + moved, left.shape * 2, np.full(21, 0.05))]
 
-    monkeypatch.setattr(two_hand_provider, "look_again", look_again)
+    monkeypatch.setattr(two_hand_provider, "read_repeatedly", read_repeatedly)
     provider = TwoHandProvider(FakeTasks(lambda i: [left, right]), FakeReader(), video=video, crop_search=False)
     hands = provider.detect(frame_of(np.full((200, 200, 3), 9, np.uint8)))
     assert [hand.side for hand in hands] == ["left", "right"]

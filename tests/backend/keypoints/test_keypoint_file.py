@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hand_pictures import hand_shape
+
 from im2hands.core.errors import InputError
 from im2hands.core.hands import FILE_TO_HALO, INTERHAND_TO_FILE, SIDES, Camera
 from im2hands.keypoints.file import KeypointFile

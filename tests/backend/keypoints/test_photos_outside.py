@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from hand_pictures import OUTSIDE, frame_of, read_rgb
+
 from im2hands.core.hands import Camera
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.solve import lift

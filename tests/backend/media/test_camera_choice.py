@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from im2hands.core.errors import InputError
 from im2hands.media.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
 from im2hands.media.images import PictureInfo

@@ -9,10 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+
 from fakes import picture, write_picture
 from im2hands.core.errors import FrameError
 from im2hands.media.images import probe_picture, read_picture
-from PIL import Image
 
 
 def save(path: Path, image: Image.Image, **options: object) -> Path:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import picture, write_clip, write_picture
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fakes import picture, write_clip, write_picture
 from im2hands.core.errors import FrameError, InputError
 from im2hands.media.frame_range import FrameRange
 from im2hands.media.source import Frame, open_source

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from golden import fill, load, state_table, worst
 from im2hands.networks.anchor_encoder import AnchorEncoder, AnchorSizes, EncodedAnchors
 from im2hands.networks.farthest_points import PUBLISHED_GUARD

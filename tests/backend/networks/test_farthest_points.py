@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from golden import load
 from im2hands.networks.farthest_points import PUBLISHED_GUARD, farthest_points, nearest_neighbours, take
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from golden import fill, image_tensor, load, state_table, worst
 from im2hands.networks.image_encoder import EncoderHeads, EncoderMaps, ImageEncoder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from im2hands.networks.image_sampling import flipped, project, sample_features
 
 SIZE = 16

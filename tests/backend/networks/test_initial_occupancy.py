@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from golden import fill, image_tensor, load, state_table, worst
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bones import Bones, bones_from_keypoints

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import torch
+
 from im2hands.networks.keypoint_graph import GraphBlock, GraphLayer, halo_adjacency
 
 CHAINS = ((0, 13, 14, 15, 16), (0, 1, 2, 3, 17), (0, 4, 5, 6, 18), (0, 10, 11, 12, 19), (0, 7, 8, 9, 20))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from golden import fill, image_tensor, load, state_table, worst
 from im2hands.core.hands import FILE_TO_HALO
 from im2hands.networks.keypoint_refinement import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from im2hands.networks import pair_attention
 from im2hands.networks.pair_attention import PairAttention, TwoLayers
 

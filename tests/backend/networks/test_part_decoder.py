@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional
+
 from im2hands.geometry.bones import bones_from_keypoints
 from im2hands.lab.datasets.part_occupancy import posed_hands
 from im2hands.lab.training.whitening import WhitenedPartDecoder, Whitening
 from im2hands.networks.part_decoder import PartDecoder, bone_local
-from torch.nn import functional
 
 
 def _random_decoder(image_features: int = 0) -> PartDecoder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from golden import fill, load, state_table, worst
 from im2hands.networks.refinement_decoder import FoldedHands, RefinementDecoder
 

@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from im2hands.core.errors import WeightsError
-from im2hands.networks.two_hand_network import GRID, PalmNetwork, sample
+from im2hands.networks.two_hand_network import GRID, TwoHandNetwork, sample
 from im2hands.weights.folder import list_weights
 from im2hands.weights.two_hand_network import FILE, load_two_hand_network, save_two_hand_network
 
 
 @pytest.fixture(scope="module")
-def model() -> PalmNetwork:
+def model() -> TwoHandNetwork:
     torch.manual_seed(3)
-    return PalmNetwork().eval()
+    return TwoHandNetwork().eval()
 
 
 def test_samples_lie_where_pixels_lie() -> None:
@@ -29,7 +30,7 @@ def test_samples_lie_where_pixels_lie() -> None:
     torch.testing.assert_close(outside, torch.tensor([[[1.5, 221.5]]]))
 
 
-def test_a_fresh_network_sees_no_palm_and_lays_its_grid_along_the_palm(model: PalmNetwork) -> None:
+def test_a_fresh_network_sees_no_palm_and_lays_its_grid_along_the_palm(model: TwoHandNetwork) -> None:
     with torch.inference_mode():
         maps = model(torch.rand(2, 3, 224, 224) * 255)
         assert maps.heat.shape == (2, 56, 56) and maps.masks.shape == (2, 2, 56, 56)
@@ -42,12 +43,12 @@ def test_a_fresh_network_sees_no_palm_and_lays_its_grid_along_the_palm(model: Pa
         up, size = torch.tensor([[[0.0, -1.0]], [[1.0, 0.0]]]), torch.full((2, 1), 20.0)
         role = torch.zeros(2, 1, dtype=torch.int64)
         hands = model.hands(maps, points, size, up, palms.embedding, role)
-        assert hands.pixels.shape == (2, 1, 21, 2) and hands.way.shape == (2, 1, 3)
+        assert hands.pixels.shape == (2, 1, 21, 2) and hands.wrist_offset.shape == (2, 1, 3)
         # A fresh network puts every keypoint near the palm's centre, whatever the palm's turn.
         assert (hands.pixels - points[:, :, None]).abs().max() < 20
 
 
-def test_the_grid_turns_with_the_palm(model: PalmNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_grid_turns_with_the_palm(model: TwoHandNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.Tensor] = []
 
     def record(level: torch.Tensor, points: torch.Tensor, side: int) -> torch.Tensor:
@@ -67,7 +68,7 @@ def test_the_grid_turns_with_the_palm(model: PalmNetwork, monkeypatch: pytest.Mo
     torch.testing.assert_close(turned, torch.stack([-upright[..., 1], upright[..., 0]], -1))
 
 
-def test_weights_go_to_disk_in_half_precision_and_come_back(model: PalmNetwork, tmp_path: Path) -> None:
+def test_weights_go_to_disk_in_half_precision_and_come_back(model: TwoHandNetwork, tmp_path: Path) -> None:
     path = save_two_hand_network(model, tmp_path, {"licence": "Apache-2.0"})
     assert path.stat().st_size < 9e6
     [info] = list_weights(tmp_path)

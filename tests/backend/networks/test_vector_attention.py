@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from im2hands.networks.vector_attention import ElementwiseBlock, SetAbstraction, VectorAttentionBlock
 
 WIDTH = 6

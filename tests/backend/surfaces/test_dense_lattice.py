@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+
 from im2hands.core.errors import FrameError
 from im2hands.geometry.bones import BONE_ENDS
 from im2hands.geometry.marching_cubes import single_component

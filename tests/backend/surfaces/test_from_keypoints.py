@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+
 from im2hands.core.errors import FrameError, InputError, WeightsError
 from im2hands.core.hands import Camera, HandKeypoints, TwoHands
 from im2hands.lab.datasets.part_occupancy import posed_hands

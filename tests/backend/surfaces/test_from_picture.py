@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy.spatial import cKDTree
+
 from fakes import hand_positions, picture, write_picture
 from im2hands.app.cli.main import main
 from im2hands.core.errors import FrameError, InputError, WeightsError
@@ -24,11 +26,10 @@ from im2hands.networks.chunks import Chunks
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.networks.refinement_decoder import FoldedHands
 from im2hands.surfaces.from_keypoints import HandMesh, Reconstructor
-from im2hands.surfaces.from_picture import PublishedReconstructor
+from im2hands.surfaces.from_picture import PictureReconstructor
 from im2hands.surfaces.hand_crop import crop_hands
 from im2hands.surfaces.load import load_reconstructor
 from im2hands.surfaces.picture_field import ANCHORS, even_points
-from scipy.spatial import cKDTree
 
 CPU = torch.device("cpu")
 CAMERA = Camera.from_fov(50, 320, 240)
@@ -46,7 +47,7 @@ LEFT = TwoHands(left=_hand("left"))
 
 
 def _reconstruct(network: torch.nn.Module, hands: TwoHands = BOTH, **options: object) -> dict[Side, HandMesh]:
-    return PublishedReconstructor(network, **OPTIONS, **options).reconstruct(FRAME, CAMERA, hands)  # type: ignore[arg-type]
+    return PictureReconstructor(network, **OPTIONS, **options).reconstruct(FRAME, CAMERA, hands)  # type: ignore[arg-type]
 
 
 def _distance(a: HandMesh, b: HandMesh) -> float:
@@ -115,7 +116,7 @@ def test_the_refined_surface_is_the_refined_networks(refined) -> None:
 
 
 def test_halo_needs_no_picture(initial) -> None:
-    meshes = PublishedReconstructor(bench_weights.halo(), device=CPU, voxel_m=VOXEL).reconstruct(None, CAMERA, BOTH)
+    meshes = PictureReconstructor(bench_weights.halo(), device=CPU, voxel_m=VOXEL).reconstruct(None, CAMERA, BOTH)
     for side, mesh in initial.items():
         assert _distance(meshes[side], mesh) < 1e-5
 
@@ -176,7 +177,7 @@ def test_the_fast_surface_is_the_exact_one(attentive_network, scene, monkeypatch
     hands = SCENES[scene]
     options = {"device": CPU, "voxel_m": 0.004, "refine": True}
     fast, exact = (
-        PublishedReconstructor(attentive_network, **options, precision=precision).reconstruct(FRAME, CAMERA, hands)
+        PictureReconstructor(attentive_network, **options, precision=precision).reconstruct(FRAME, CAMERA, hands)
         for precision in ("fast", "exact")
     )
     _agree(fast, exact)
@@ -189,8 +190,8 @@ def _bfloat16_if_fast(precision: str, device: torch.device) -> torch.dtype | Non
 
 def test_the_fast_surface_is_that_of_the_dense_lattice(attentive_network) -> None:
     options = {"device": CPU, "voxel_m": 0.007, "refine": True}
-    fast = PublishedReconstructor(attentive_network, **options)
-    dense = PublishedReconstructor(attentive_network, **options, precision="exact", dense=True)
+    fast = PictureReconstructor(attentive_network, **options)
+    dense = PictureReconstructor(attentive_network, **options, precision="exact", dense=True)
     _agree(*(made.reconstruct(FRAME, CAMERA, SCENES["touching"]) for made in (fast, dense)))
     queries = [made.costs.stages["refined surface"].queries for made in (fast, dense)]
     assert queries[0] < 0.2 * queries[1]
@@ -217,7 +218,7 @@ def test_a_device_with_little_memory(refined_network, refined, monkeypatch, capl
 def test_walking_gives_the_dense_lattice(scene) -> None:
     options = {"device": CPU, "voxel_m": 0.004}
     walked, dense = (
-        PublishedReconstructor(bench_weights.halo(), **options, dense=dense).reconstruct(None, CAMERA, SCENES[scene])
+        PictureReconstructor(bench_weights.halo(), **options, dense=dense).reconstruct(None, CAMERA, SCENES[scene])
         for dense in (False, True)
     )
     for side, mesh in dense.items():
@@ -226,7 +227,7 @@ def test_walking_gives_the_dense_lattice(scene) -> None:
 
 
 def test_frames_that_cannot_be_made(refined_network) -> None:
-    reconstructor = PublishedReconstructor(refined_network, device=CPU, voxel_m=VOXEL, refine=True)
+    reconstructor = PictureReconstructor(refined_network, device=CPU, voxel_m=VOXEL, refine=True)
     assert reconstructor.reconstruct(FRAME, CAMERA, TwoHands()) == {}
     with pytest.raises(FrameError, match="need the picture"):
         reconstructor.reconstruct(None, CAMERA, BOTH)
@@ -237,7 +238,7 @@ def test_frames_that_cannot_be_made(refined_network) -> None:
         reconstructor.reconstruct(FRAME, CAMERA, TwoHands(_hand("left"), far))
     own = load_reconstructor("bundled", **OPTIONS, stage="keypoints")  # type: ignore[arg-type]
     assert isinstance(own, Reconstructor)
-    helped = PublishedReconstructor(refined_network, device=CPU, voxel_m=VOXEL, refine=True, fallback=own)
+    helped = PictureReconstructor(refined_network, device=CPU, voxel_m=VOXEL, refine=True, fallback=own)
     hands = TwoHands(_hand("left"), far)
     made, alone = helped.reconstruct(FRAME, CAMERA, hands), own.reconstruct(None, CAMERA, hands)
     assert all(np.array_equal(made[side].vertices, alone[side].vertices) for side in ("left", "right"))
@@ -252,14 +253,14 @@ def test_frames_that_cannot_be_made(refined_network) -> None:
             with pytest.raises(FrameError, match=bone):
                 refusing.reconstruct(FRAME, CAMERA, stub)
     with pytest.raises(InputError, match="voxel"):
-        PublishedReconstructor(refined_network, device=CPU, voxel_m=0.0)
+        PictureReconstructor(refined_network, device=CPU, voxel_m=0.0)
 
 
 def test_a_picture_smaller_than_the_networks_input(refined_network, refined) -> None:
     camera = Camera.from_fov(50, 100, 75)
     frame = Frame(1, 0.0, picture(100, 75), "thumbnail.png")
     assert crop_hands(frame, camera, BOTH).image.shape == (256, 256, 3)
-    reconstructor = PublishedReconstructor(refined_network, device=CPU, voxel_m=VOXEL, refine=True)
+    reconstructor = PictureReconstructor(refined_network, device=CPU, voxel_m=VOXEL, refine=True)
     meshes = reconstructor.reconstruct(frame, camera, BOTH)
     for side, mesh in refined.items():  # the picture has no say in these weights
         assert _distance(meshes[side], mesh) < 1e-4
@@ -295,7 +296,7 @@ def _renamed(folder: Path, other: Path) -> Path:
 )
 def test_the_weights_decide(folders, initial, weights, stage, network, done) -> None:
     loaded = load_reconstructor(folders / weights, **OPTIONS, stage=stage)
-    assert isinstance(loaded, PublishedReconstructor)
+    assert isinstance(loaded, PictureReconstructor)
     sha256 = json.loads((folders / weights / f"{network}.json").read_text())["sha256"]
     assert loaded.provenance == {"weights": {network: sha256}, "stage": done}
     if weights != "halo":
@@ -306,7 +307,7 @@ def test_the_weights_decide(folders, initial, weights, stage, network, done) -> 
 def test_weights_that_lack_the_stage(folders, tmp_path) -> None:
     assert isinstance(load_reconstructor("bundled", **OPTIONS, stage="keypoints"), Reconstructor)
     best = load_reconstructor("bundled", **OPTIONS)
-    assert isinstance(best, PublishedReconstructor) and best.provenance["stage"] == "refined"
+    assert isinstance(best, PictureReconstructor) and best.provenance["stage"] == "refined"
     with pytest.raises(WeightsError, match="needs no picture"):
         load_reconstructor(folders / "initial", **OPTIONS, stage="keypoints")
     for weights in (folders / "halo", folders / "initial"):
@@ -348,7 +349,7 @@ def test_the_bundled_networks_refine_a_photo() -> None:
     own = load_reconstructor("bundled", **OPTIONS, stage="keypoints").reconstruct(FRAME, CAMERA, BOTH)  # type: ignore[arg-type]
     for stage in ("initial", "refined"):
         loaded = load_reconstructor("bundled", **OPTIONS, stage=stage)  # type: ignore[arg-type]
-        assert isinstance(loaded, PublishedReconstructor) and loaded.provenance["stage"] == stage
+        assert isinstance(loaded, PictureReconstructor) and loaded.provenance["stage"] == stage
         assert {"image_encoder", "refined_occupancy", "part_occupancy"} == set(loaded.provenance["weights"])
         for side, mesh in loaded.reconstruct(FRAME, CAMERA, BOTH).items():
             assert 1e-4 < _volume(mesh) < 8e-4

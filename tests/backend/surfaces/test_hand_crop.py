@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from fakes import hand_positions, picture
 from im2hands.core.errors import FrameError
 from im2hands.core.hands import SIDES, Camera, HandKeypoints, Side, TwoHands

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from fakes import FakeParts, FakeReconstructor, hand_positions, keypoint_rows, picture, write_picture
 from im2hands.app.cli.main import main
 from im2hands.core.errors import WeightsError
 from im2hands.core.hands import FILE_TO_HALO, Camera, HandKeypoints, RefinedHands, Side, TwoHands
-from im2hands.job.components import JobParts
+from im2hands.job.components import Components
 from im2hands.job.options import ReconstructOptions
 from im2hands.lab.bench import weights as bench_weights
 from im2hands.media.source import Frame
@@ -259,7 +260,7 @@ def test_resume_knows_what_was_refined_with_what(pictures: Path, run_job: Callab
     assert made(Parts(_refiner("2" * 64)), keypoint_refinement=False) == [3, 4, 5, 6]
     # A folder without the network and the flag are the same result.
     assert made(FakeParts()) == []
-    assert JobParts().refiner(ReconstructOptions(("a",), "b"), "cpu") is None
+    assert Components().refiner(ReconstructOptions(("a",), "b"), "cpu") is None
 
 
 def test_the_frame_says_what_was_not_refined(pictures: Path, tmp_path: Path, run_job: Callable[..., Any]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+
 from golden import fill, image_tensor, load, worst
 from im2hands.core.hands import SIDES
 from im2hands.geometry.bones import Bones

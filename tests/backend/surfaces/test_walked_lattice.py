@@ -10,6 +10,7 @@ import torch
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from im2hands.core.errors import FrameError
 from im2hands.surfaces.bone_choice import BoneChoice
 from im2hands.surfaces.dense_lattice import Surface, extract_surfaces

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from im2hands.core.errors import TakeError
 from im2hands.take.take import FrameRecord, Take, pack_arrays, write_atomically
 

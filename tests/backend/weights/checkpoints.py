@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from im2hands.weights.layouts import TABLES, dtype_of
 
 FILES = {

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+
 from fakes import hand_positions, picture
 from im2hands.app.cli.main import main
 from im2hands.core.errors import WeightsError
@@ -18,7 +19,6 @@ from im2hands.networks.configuration import COMPACT, compact
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.surfaces.load import load_reconstructor
-from im2hands.weights.folder import list_weights
 from im2hands.weights.compact import (
     NETWORKS,
     build,
@@ -27,6 +27,7 @@ from im2hands.weights.compact import (
     save_network,
     start_from_part_occupancy,
 )
+from im2hands.weights.folder import list_weights
 from im2hands.weights.published import load_network
 
 SMALL = compact(side=64, channels=16)

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 from checkpoints import save, table, tensors, wrapped
+
 from im2hands.app.cli.main import main
-from im2hands.core.errors import EnvironmentError_, InputError
+from im2hands.core.errors import InputError, SetupError
 from im2hands.weights import importer
 from im2hands.weights.checkpoint_file import MAX_ENTRIES
 from im2hands.weights.importer import import_checkpoints
@@ -189,7 +190,7 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(importer, "save_file", full)
-    with pytest.raises(EnvironmentError_, match="No space left"):
+    with pytest.raises(SetupError, match="No space left"):
         import_checkpoints([good], tmp_path / "weights")
     assert not (tmp_path / "weights").exists()
     assert main(["weights", "import", str(good), "--to", str(tmp_path / "weights")]) == 3
@@ -205,6 +206,6 @@ def test_moving_into_place_fails_midway(tmp_path, monkeypatch):
         return real(self, target)
 
     monkeypatch.setattr(Path, "replace", replace)
-    with pytest.raises(EnvironmentError_, match="broken"):
+    with pytest.raises(SetupError, match="broken"):
         import_checkpoints([good], tmp_path / "weights")
     assert not (tmp_path / "weights").exists()

@@ -6,7 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from im2hands.core.errors import EnvironmentError_
+
+from im2hands.core.errors import SetupError
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.weights.mediapipe_bundle import LANDMARK_NETWORK, PALM_DETECTOR, read_bundle
@@ -44,7 +45,7 @@ def test_a_missing_or_damaged_bundle_is_an_environment_error_that_says_what_to_d
         lambda: LandmarkNetwork(path),
         lambda: MediaPipeProvider(video=False, bundle=path),
     ):
-        with pytest.raises(EnvironmentError_) as caught:
+        with pytest.raises(SetupError) as caught:
             use()
         assert path.name in caught.value.message and "Install" in caught.value.hint
 
@@ -54,7 +55,7 @@ def test_a_network_that_is_no_network(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(PALM_DETECTOR, b"x" * 100)
         archive.writestr(LANDMARK_NETWORK, b"x" * 100)
-    with pytest.raises(EnvironmentError_):
+    with pytest.raises(SetupError):
         LandmarkNetwork(path)
-    with pytest.raises(EnvironmentError_):
+    with pytest.raises(SetupError):
         MediaPipeProvider(video=False, bundle=path)

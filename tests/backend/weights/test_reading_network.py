@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from im2hands.core.errors import WeightsError
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.training.revival import revived

@@ -7,12 +7,13 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from im2hands.core.errors import WeightsError
-from im2hands.geometry.bone_reach import Reach
+from im2hands.geometry.bone_reach import BoneReach
 from im2hands.networks.part_decoder import PartDecoder
 from im2hands.weights.folder import BUNDLED, list_weights, require_weights
 from im2hands.weights.part_occupancy import NAME, load_part_occupancy, save_part_occupancy
-from safetensors.torch import save_file
 
 
 def test_the_bundled_weights_are_complete():
@@ -29,7 +30,7 @@ def test_the_bundled_weights_are_complete():
 
 def test_weights_round_trip(tmp_path):
     torch.manual_seed(0)
-    decoder, reach = PartDecoder(), Reach((0.3,) * 16, 0.02)
+    decoder, reach = PartDecoder(), BoneReach((0.3,) * 16, 0.02)
     path = save_part_occupancy(decoder, reach, tmp_path, {"licence": "CC0-1.0"})
     again, its_reach = load_part_occupancy(path)
     assert its_reach == reach

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from im2hands.core.errors import EnvironmentError_, InputError
-from im2hands.geometry.bone_reach import Reach
+from im2hands.core.errors import InputError, SetupError
+from im2hands.geometry.bone_reach import BoneReach
 from im2hands.geometry.hand_model import FINGER_BONES, HAND_FILE, METACARPAL_BONES, WRIST_BONE, WRIST_SHIFT
 
 from .subdivision import subdivide
@@ -104,7 +104,7 @@ def load_topology(level: int = 1, path: Path = HAND_FILE) -> Topology:
     """The template hand at a density of :data:`LEVELS`.
 
     Raises:
-        InputError: another density. EnvironmentError_: the bundled hand is missing or damaged.
+        InputError: another density. SetupError: the bundled hand is missing or damaged.
     """
     if level not in LEVELS:
         raise InputError(f"A template density of {level} is not possible.", f"Give {LEVELS[0]} to {LEVELS[-1]}.")
@@ -112,7 +112,7 @@ def load_topology(level: int = 1, path: Path = HAND_FILE) -> Topology:
         with np.load(path, allow_pickle=False) as data:
             arrays = {name: data[name] for name in data.files}
     except (OSError, ValueError) as error:
-        raise EnvironmentError_(f"Cannot read the hand model {path}: {error}.", "Install im2hands again.") from error
+        raise SetupError(f"Cannot read the hand model {path}: {error}.", "Install im2hands again.") from error
     quads, uv = _quads(arrays["faces"], arrays["faces_uv"], arrays["uv"].astype(np.float64))
     vertices, heads = arrays["v_template"].astype(np.float64), arrays["joints"].astype(np.float64)
     behind = _depth(vertices, heads)
@@ -184,7 +184,7 @@ def _cut_loop(quads: np.ndarray, border: np.ndarray, behind: np.ndarray) -> tupl
     for quad in quads:
         for k in quad:
             beside[k].append({int(c) for c in quad})
-    stump = Reach.default().stump
+    stump = BoneReach.default().stump
     best: list[int] = []
     for start in np.flatnonzero((behind > stump) & (behind < 3 * stump)):
         for second in neighbours[start]:
@@ -227,7 +227,7 @@ def _depth(vertices: np.ndarray, heads: np.ndarray) -> np.ndarray:
 def _slide_to_plane(loop: list[int], beyond: np.ndarray, quads: np.ndarray, behind: np.ndarray) -> sparse.csr_matrix:
     """(V, V) that slides the loop along the arm onto the plane of the cut, and spaces the loops beside it."""
     neighbours = _neighbours(quads, len(behind))
-    stump = Reach.default().stump
+    stump = BoneReach.default().stump
     rows = sparse.lil_matrix(sparse.identity(len(behind)))
     for vertex in loop:
         # The column of vertices through this one, towards the hand.

@@ -9,14 +9,28 @@ import sys
 import time
 from pathlib import Path
 
-from im2hands.animation.clean_options import CleanOptions
+from im2hands.animation.clean_options import DENSITIES, CleanOptions
+from im2hands.app.terminal import EXIT_INTERRUPTED, JsonReport, TerminalReport, stop_on_signals
 from im2hands.core.errors import Cancelled, Im2HandsError
 from im2hands.job.background import Background
 from im2hands.job.events import Failed, Finished, Progress, Summary
-from im2hands.job.reconstruct import Pace
+from im2hands.job.reconstruct import EtaEstimator
 from im2hands.take.take import Take
 
-from .reconstruct import EXIT_INTERRUPTED, JsonReport, TerminalReport, stop_on_signals
+
+def add_cleaning(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say how a take is cleaned."""
+    add = parser.add_argument
+    add("--smoothing", type=float, default=0.5, metavar="0..1", help="of the motion; 0 none (default: 0.5)")
+    add("--gap", type=int, default=12, metavar="N", help="frames at most that are filled in (default: 12)")
+    add("--template-density", type=int, default=1, choices=DENSITIES, help="of the template's mesh (default: 1)")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("take", metavar="TAKE", help="folder of the take; pictures are not needed")
+    add_cleaning(parser)
+    parser.add_argument("--json", action="store_true", help="print the protocol's events, one a line")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         0 done. Stopped, the process ends here with 130; what is finished stays.
     """
     if args.json:
-        from im2hands.app.server import claim_stdio
+        from im2hands.app.terminal import claim_stdio
 
         report: JsonReport | TerminalReport = JsonReport(claim_stdio()[1])
     else:
@@ -56,7 +70,7 @@ def _clean(take: Take, options: CleanOptions, report: JsonReport | TerminalRepor
     from im2hands.job.clean_phase import CleanPhase
 
     started, cancelled = time.monotonic(), False
-    pace = Pace()
+    pace = EtaEstimator()
 
     def progress(done: int, total: int) -> None:
         left = pace.seconds_left(done, total)

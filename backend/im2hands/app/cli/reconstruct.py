@@ -3,34 +3,55 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
 from dataclasses import fields
-from pathlib import Path
-from types import FrameType
-from typing import BinaryIO
 
-from tqdm import tqdm
-
-from im2hands.app.logs import native_noise_to
+from im2hands.app.terminal import (
+    EXIT_INTERRUPTED,
+    EXIT_SOME_FAILED,
+    JsonReport,
+    TerminalReport,
+    quiet,
+    stop_on_signals,
+)
 from im2hands.core.errors import Im2HandsError
-from im2hands.job.events import Event, Failed, Finished, FrameDone, Progress, Summary, Warned
-from im2hands.job.options import ReconstructOptions
+from im2hands.job.events import Failed
+from im2hands.job.options import STAGES, ReconstructOptions
 from im2hands.job.reconstruct import ReconstructJob
+from im2hands.keypoints import PROVIDERS
 
-PHASE_WORDS = {
-    "open": "Opening",
-    "weights": "Loading networks",
-    "keypoints": "Finding hands",
-    "surfaces": "Making surfaces",
-    "clean": "Cleaning",
-}
-EXIT_SOME_FAILED, EXIT_INTERRUPTED = 1, 130
+from .clean import add_cleaning
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="pictures, folders, patterns (shot_####.png) or one clip")
+    add("--output", "-o", required=True, metavar="TAKE", help="folder of the take")
+    add("--frames", metavar="1-100,120", help="which frames, by number (default: all)")
+    add("--step", type=int, default=1, metavar="N", help="every N-th of them")
+    add("--fps", type=float, help="frames a second, in place of what the source says")
+    add("--keypoints", default="auto", metavar="WHAT", help=f"{', '.join(PROVIDERS)}, or a keypoint file")
+    add("--hand-boxes", metavar="FILE", help="a box or point per hand, in place of the search")
+    add("--no-crop-search", dest="crop_search", action="store_false", help="do not search for hands that touch")
+    add("--no-keypoint-refinement", dest="keypoint_refinement", action="store_false", help="keep keypoints as found")
+    add("--mirrored", action="store_true", help="the pictures are mirror images (selfies): sides change places")
+    add("--palm-mm", type=float, default=88.0, metavar="MM", help="wrist to middle knuckle (default: 88)")
+    add("--camera", metavar="FILE", help="camera file (fx, fy, cx, cy, width, height)")
+    add("--focal-px", type=float, metavar="F", help="focal length in pixels")
+    add("--fov", type=float, metavar="DEG", help="field of view over the longer side, degrees")
+    add("--weights", default="bundled", metavar="DIR", help="bundled, or a folder")
+    add("--stage", choices=STAGES, help="default: the best the weights allow")
+    add("--voxel-mm", type=float, default=1.7, metavar="MM", help="size of the surface's cells (default: 1.7)")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    add("--no-clean", dest="clean", action="store_false", help="no template hands and no clean motion")
+    add_cleaning(parser)
+    there = parser.add_mutually_exclusive_group()
+    there.add_argument("--resume", action="store_true", help="go on with the take that is there")
+    there.add_argument("--overwrite", action="store_true", help="begin the take that is there anew")
+    add("--json", action="store_true", help="print the protocol's events, one a line")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,11 +61,11 @@ def run(args: argparse.Namespace) -> int:
         0 every frame went well (also those without hands), 1 some failed. Stopped, the process ends here with 130.
     """
     if args.json:
-        from im2hands.app.server import claim_stdio
+        from im2hands.app.terminal import claim_stdio
 
         _, events = claim_stdio()
         return _run(args, JsonReport(events))
-    with contextlib.nullcontext() if args.debug else native_noise_to(args.log_file):
+    with quiet(args):
         return _run(args, TerminalReport())
 
 
@@ -68,110 +89,3 @@ def _run(args: argparse.Namespace, report: JsonReport | TerminalReport) -> int:
             report.event(Failed.from_error(error))
         raise
     return EXIT_SOME_FAILED if finished.summary.failed else 0
-
-
-@contextlib.contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second Ctrl-C ends the process at once."""
-    stop = threading.Event()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(EXIT_INTERRUPTED)
-        stop.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread may handle signals
-        return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class JsonReport:
-    """Prints events as the protocol's lines."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-
-    def event(self, event: Event) -> None:
-        """Print one."""
-        self._stream.write(event.to_line(None))
-        self._stream.flush()
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
-class TerminalReport:
-    """Shows a progress bar a phase, warnings and failures as they come, and a summary, all on stderr."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm | None = None
-        self._phase = ""
-
-    def event(self, event: Event) -> None:
-        """Show one."""
-        if isinstance(event, Progress):
-            self._progress(event)
-        elif isinstance(event, FrameDone) and event.status == "failed":
-            self._say(f"Frame {event.index} failed: {event.message}")
-        elif isinstance(event, Warned):
-            self._say(f"Note: {event.message} {event.hint}")
-        elif isinstance(event, Finished):
-            self.close()
-            print(summary_words(event.summary, event.cancelled, Path(event.take)), file=sys.stderr)
-
-    def close(self) -> None:
-        """Leave the bar as it is."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-    def _progress(self, event: Progress) -> None:
-        if event.phase in ("open", "weights") and not sys.stderr.isatty():
-            return
-        if self._bar is None or event.phase != self._phase:
-            self.close()
-            self._phase = event.phase
-            self._bar = tqdm(
-                total=event.total, desc=f"{PHASE_WORDS[event.phase]:16}", file=sys.stderr, dynamic_ncols=True,
-                bar_format="{desc} {bar:30} {n_fmt}/{total_fmt}{postfix}", leave=event.phase != "open",
-            )  # fmt: skip
-        self._bar.total = event.total
-        self._bar.n = event.done
-        left = event.seconds_left
-        self._bar.set_postfix_str(f"{clock(left)} left" if left else "", refresh=False)
-        self._bar.refresh()
-
-    def _say(self, text: str) -> None:
-        tqdm.write(text, file=sys.stderr)
-
-
-def clock(seconds: float) -> str:
-    """``75`` as ``1:15``, ``3700`` as ``1:01:40``."""
-    whole = max(0, round(seconds))
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def summary_words(summary: Summary, cancelled: bool, take: Path) -> str:
-    """How a job went, in plain words."""
-    words = [
-        (summary.ok, "with both hands"),
-        (summary.partial, "with one hand"),
-        (summary.empty, "without a hand"),
-        (summary.failed, "failed"),
-    ]
-    counted = ", ".join(f"{count} {what}" for count, what in words if count) or "none finished"
-    text = f"{summary.total} frame{'s' if summary.total != 1 else ''}: {counted}"
-    if summary.reused:
-        text += f" ({summary.reused} from before)"
-    text += f", in {clock(summary.seconds)}.\nThe take is {take}"
-    if cancelled:
-        return f"Stopped. {text}; go on with --resume."
-    return text

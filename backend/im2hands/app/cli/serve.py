@@ -8,9 +8,14 @@ import os
 import sys
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command has no arguments of its own."""
+
+
 def run(args: argparse.Namespace) -> int:
     """Serve until stdin ends; the process ends here, without waiting for a call that was left behind."""
-    from im2hands.app.server import Server, claim_stdio
+    from im2hands.app.server import Server
+    from im2hands.app.terminal import claim_stdio
 
     requests, events = claim_stdio()
     Server(requests, events).run()

@@ -14,7 +14,7 @@ from im2hands.keypoints.proposing.palm_seeds import SEEDED, own_detection
 from im2hands.keypoints.proposing.palms import PalmDetector, SuspectedPalms, joined
 from im2hands.keypoints.proposing.two_hand_network import PalmReading, PalmsSeen
 from im2hands.keypoints.proposing.two_hand_pictures import apply, inverse, palm_frame
-from im2hands.keypoints.reading.consensus import SecondLook, look_again
+from im2hands.keypoints.reading.consensus import Consensus, read_repeatedly
 from im2hands.keypoints.reading.network import LandmarkNetwork, Readings, crops_around
 
 from .sides import palm_length
@@ -63,25 +63,25 @@ class Candidate:
 
     Args:
         look: what the landmark network says of it in a dozen crops. support: how many of the crops tried led to it,
-            as a share. task: MediaPipe's detection that it is; None if it was read along a palm. detector: the highest
+            as a share. mediapipe_detection: MediaPipe's detection that it is; None if it was read along a palm. detector: the highest
             score that MediaPipe's palm detector gives a palm there. reading: the two-hand network's own, which no crop
             led to; None of others.
-        by_side: what is read there if a left hand is looked for, and if a right one. plain: MediaPipe's presence of a
+        by_side: what is read there if a left hand is looked for, and if a right one. mediapipe_presence: MediaPipe's presence of a
             hand there.
     """
 
-    look: SecondLook
+    look: Consensus
     support: float
-    task: HandDetection | None = None
+    mediapipe_detection: HandDetection | None = None
     detector: float = 0.0
     reading: PalmReading | None = None
     by_side: tuple[SidedReading, SidedReading] = (UNREAD, UNREAD)
-    plain: float = 1.0
+    mediapipe_presence: float = 1.0
 
     def detection(self) -> HandDetection:
         """The candidate as a detection; its side is the likelier one by its own word."""
-        if self.task is not None:
-            return self.task
+        if self.mediapipe_detection is not None:
+            return self.mediapipe_detection
         return own_detection(self.reading) if self.reading is not None else self.look.detection(SEEDED)
 
 
@@ -108,20 +108,20 @@ def find_candidates(
     network: LandmarkNetwork,
     image: np.ndarray,
     seen: PalmsSeen,
-    tasks: Sequence[HandDetection] = (),
+    detections: Sequence[HandDetection] = (),
     suspected: SuspectedPalms | None = None,
 ) -> list[Candidate]:
     """All hands that may be in a picture, the likelier ones first; some show one hand in several ways.
 
     Args:
-        network: reads the crops. image: (H, W, 3) uint8 RGB. seen: what the two-hand network says of it. tasks:
+        network: reads the crops. image: (H, W, 3) uint8 RGB. seen: what the two-hand network says of it. detections:
             MediaPipe's hands, which come first. suspected: what its palm detector half suspects.
     """
     palms = distinct_palms(seen)
     crops = [_crops(palm) for palm in palms]
     if suspected is not None and len(suspected.score):
         crops.append(suspected.crops())
-    pixels = [hand.pixels for hand in tasks]
+    pixels = [hand.pixels for hand in detections]
     support = [1.0] * len(pixels)
     if crops:
         first = network.read(image, np.concatenate(crops))
@@ -133,14 +133,14 @@ def find_candidates(
             if not any(near):
                 pixels.append(members)
                 support.append(share)
-    count = _MOST_CANDIDATES + len(tasks)
-    looks = look_again(network, image, np.array(pixels[:count])) if pixels else []
-    known = [*tasks, *[None] * len(pixels)]
+    count = _MOST_CANDIDATES + len(detections)
+    looks = read_repeatedly(network, image, np.array(pixels[:count])) if pixels else []
+    known = [*detections, *[None] * len(pixels)]
     made = [
-        Candidate(look, share, task, _score_at(look.pixels, suspected))
-        for look, share, task in zip(looks, support, known, strict=False)
+        Candidate(look, share, mediapipe_detection, _score_at(look.pixels, suspected))
+        for look, share, mediapipe_detection in zip(looks, support, known, strict=False)
     ]
-    for palm in _own_readings(palms, tasks, looks):
+    for palm in _own_readings(palms, detections, looks):
         made.append(Candidate(_as_look(palm), 0.0, None, _score_at(palm.pixels, suspected), palm))
     return _read_by_side(network, image, made)
 
@@ -157,16 +157,16 @@ def _read_by_side(network: LandmarkNetwork, image: np.ndarray, candidates: list[
         gaps = np.linalg.norm(read.pixels - pixels, axis=-1).mean(axis=1) / palms
         numbers = zip(read.presence, gaps, read.spread.mean(axis=1), strict=True)
         told.append([SidedReading(*(float(number) for number in row)) for row in numbers])
-    plain = network.plain().read(image, crops).presence
-    rows = zip(candidates, *told, plain, strict=True)
-    return [replace(found, by_side=(left, right), plain=float(sure)) for found, left, right, sure in rows]
+    mediapipe_presence = network.mediapipe().read(image, crops).presence
+    rows = zip(candidates, *told, mediapipe_presence, strict=True)
+    return [replace(found, by_side=(left, right), mediapipe_presence=float(sure)) for found, left, right, sure in rows]
 
 
 def _own_readings(
-    palms: Sequence[PalmReading], tasks: Sequence[HandDetection], looks: Sequence[SecondLook]
+    palms: Sequence[PalmReading], detections: Sequence[HandDetection], looks: Sequence[Consensus]
 ) -> list[PalmReading]:
     """What the two-hand network reads where nothing else does."""
-    known = [(hand.pixels, _CLUSTER_RADIUS) for hand in tasks]
+    known = [(hand.pixels, _CLUSTER_RADIUS) for hand in detections]
     for look in looks:
         steady = look.presence >= _STEADY_PRESENCE and look.agreement >= _STEADY_AGREEMENT
         known.append((look.pixels, _STEADY_NEAR if steady else _CLUSTER_RADIUS))
@@ -181,9 +181,9 @@ def _own_readings(
     ][:_MOST_OWN]
 
 
-def _as_look(palm: PalmReading) -> SecondLook:
+def _as_look(palm: PalmReading) -> Consensus:
     """A reading of the two-hand network in the words of a second look, which it has not had."""
-    return SecondLook(
+    return Consensus(
         palm.presence, 0.0, palm.right, palm.right, palm.pixels, palm.shape * DEFAULT_PALM_M, palm.spread.clip(0, 1)
     )
 
@@ -195,7 +195,7 @@ def look_at(
     suspected: SuspectedPalms | None = None,
 ) -> list[Candidate]:
     """Known hands as candidates, and no others."""
-    looks = look_again(network, image, np.array([hand.pixels for hand in hands]))
+    looks = read_repeatedly(network, image, np.array([hand.pixels for hand in hands]))
     pairs = zip(looks, hands, strict=True)
     made = [Candidate(look, 1.0, hand, _score_at(look.pixels, suspected)) for look, hand in pairs]
     return _read_by_side(network, image, made)

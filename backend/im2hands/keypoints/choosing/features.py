@@ -79,7 +79,7 @@ def _single(
     return [
         float(log_odds(look.presence)) / 4, look.agreement, min(float(look.spread.mean()), 1.0), candidate.support,
         _bounded(look.network_right), _bounded(shape_right), _bounded(look.network_right * shape_right),
-        float(candidate.task is not None), float(candidate.reading is not None), float(on_hands.mean()),
+        float(candidate.mediapipe_detection is not None), float(candidate.reading is not None), float(on_hands.mean()),
         float(hand_map.at(palm_centre(look.pixels)[None])[0]), drawn_on_hands, float(within.mean()),
         *beside, candidate.detector,
     ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from im2hands.networks.pair_judge import PAIR_FEATURES, SINGLE_FEATURES
+
 from .sides import log_odds
 
 if TYPE_CHECKING:

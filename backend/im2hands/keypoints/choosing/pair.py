@@ -12,9 +12,9 @@ from im2hands.keypoints.proposing.palm_seeds import match, side_evidence, with_w
 from im2hands.keypoints.proposing.palms import SuspectedPalms
 from im2hands.keypoints.proposing.two_hand_network import PalmsSeen
 from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.networks.pair_judge import PAIR_FEATURES
 
 from .candidates import Candidate, look_at
-from im2hands.networks.pair_judge import PAIR_FEATURES
 from .features import features
 from .judge import PairJudge, Verdict, is_steady
 from .sides import evidence, log_odds, with_side
@@ -84,23 +84,23 @@ def choose_hands(
     verdict = _seen_twice(judge(single, pairs), candidates)
     # A hand of MediaPipe's that a second look sees, too, is one of the person's two.
     steady = is_steady(single[:, 1])
-    tasks = [k for k, candidate in enumerate(candidates) if steady[k] and candidate.task is not None]
-    best = verdict.best(tasks[:2])
+    detected = [k for k, candidate in enumerate(candidates) if steady[k] and candidate.mediapipe_detection is not None]
+    best = verdict.best(detected[:2])
     if (
         best is None
-        or verdict.two[best] < _least(candidates, pairs, best, tasks)
+        or verdict.two[best] < _least(candidates, pairs, best, detected)
         or verdict.single[list(best)].max(axis=1).min() < EACH
     ):
         if known or not len(verdict.single) or verdict.single.max() < ALONE:
             return list(known)
         alone = int(np.argmax(verdict.single.max(axis=1)))
-        if candidates[alone].task is None and candidates[alone].plain < SEEN:
+        if candidates[alone].mediapipe_detection is None and candidates[alone].mediapipe_presence < SEEN:
             return []
         return with_seen([_detection(candidates[alone], float(verdict.single[alone].max()))], seen)
     hands = [_detection(candidates[k], float(verdict.two[best])) for k in best]
     rights = []
     for k, hand, reading in zip(best, hands, match(hands, seen), strict=True):
-        if candidates[k].task is not None:
+        if candidates[k].mediapipe_detection is not None:
             rights.append(evidence(hand))  # which the two-hand network has had its say in
         else:
             rights.append(candidates[k].look.right + (0.0 if reading is None else side_evidence(reading)))
@@ -114,7 +114,9 @@ def _seen_twice(verdict: Verdict, candidates: Sequence[Candidate]) -> Verdict:
     :data:`SEEN`."""
     if not len(verdict.single):
         return verdict
-    unseen = np.array([candidate.task is None and candidate.plain < SEEN for candidate in candidates])
+    unseen = np.array(
+        [candidate.mediapipe_detection is None and candidate.mediapipe_presence < SEEN for candidate in candidates]
+    )
     either, both = unseen[:, None] | unseen[None], unseen[:, None] & unseen[None]
     least = np.where(both, KNOWN_PAIR, np.where(either, SURE_PAIR, 0.0))
     return replace(verdict, two=np.where(verdict.two < least, 0.0, verdict.two))
@@ -126,9 +128,9 @@ def with_seen(hands: Sequence[HandDetection], seen: PalmsSeen) -> list[HandDetec
     return [hand if r is None else with_way(hand, r) for hand, r in zip(hands, readings, strict=True)]
 
 
-def _least(candidates: Sequence[Candidate], pairs: np.ndarray, pair: tuple[int, int], tasks: Sequence[int]) -> float:
-    """The probability from which on a pair counts; ``tasks`` are the hands that MediaPipe and a second look see."""
-    if len(tasks) == 1 and pairs[pair][PAIR_FEATURES.index("inside")] > INSIDE:
+def _least(candidates: Sequence[Candidate], pairs: np.ndarray, pair: tuple[int, int], detected: Sequence[int]) -> float:
+    """The probability from which on a pair counts; ``detected`` are the hands that MediaPipe and a second look see."""
+    if len(detected) == 1 and pairs[pair][PAIR_FEATURES.index("inside")] > INSIDE:
         return SURE_PAIR
     return PAIR + OWN_READING * sum(candidates[k].reading is not None for k in pair)
 
@@ -136,4 +138,6 @@ def _least(candidates: Sequence[Candidate], pairs: np.ndarray, pair: tuple[int, 
 def _detection(candidate: Candidate, probability: float) -> HandDetection:
     """The candidate as a detection; what was read along a palm is no surer than the judge is of it."""
     hand = candidate.detection()
-    return hand if candidate.task is not None else replace(hand, confidence=hand.confidence * probability)
+    return (
+        hand if candidate.mediapipe_detection is not None else replace(hand, confidence=hand.confidence * probability)
+    )

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from im2hands.core.errors import EnvironmentError_
+from im2hands.core.errors import SetupError
 
 WITHIN_M = 0.010
 """The confidence is the probability that a keypoint is no farther from the truth than this, the wrist given."""
@@ -83,7 +83,7 @@ class Calibration:
         """Read a file of :meth:`to_json`.
 
         Raises:
-            EnvironmentError_: it is missing or damaged.
+            SetupError: it is missing or damaged.
         """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
@@ -94,7 +94,7 @@ class Calibration:
                 for key, row in data["tables"].items()
             }
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise EnvironmentError_(f"The table {path} cannot be read: {error}.", "Install im2hands again.") from error
+            raise SetupError(f"The table {path} cannot be read: {error}.", "Install im2hands again.") from error
         return cls(tables)
 
 
@@ -108,7 +108,7 @@ def bundled_calibration() -> Calibration:
     """The table that ships.
 
     Raises:
-        EnvironmentError_: it is missing or damaged.
+        SetupError: it is missing or damaged.
     """
     return Calibration.read(table_path())
 

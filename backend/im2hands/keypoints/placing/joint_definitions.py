@@ -52,13 +52,13 @@ def from_own_definition(pixels: np.ndarray, shape: np.ndarray) -> tuple[np.ndarr
 
 
 def _moved(
-    pixels: np.ndarray, shape: np.ndarray, bones_px: np.ndarray, bones_of: np.ndarray, way: float
+    pixels: np.ndarray, shape: np.ndarray, bones_px: np.ndarray, bones_of: np.ndarray, sign: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints moved along the bones of a hand that is seen at ``bones_px`` and has the shape ``bones_of``."""
     palm = float(np.linalg.norm(bones_of[MIDDLE_MCP] - bones_of[WRIST]))
     bones = bones_of - bones_of[_BEFORE]
     lengths = np.linalg.norm(bones, axis=1, keepdims=True)
-    move = way * ALONG[:, None] * palm * bones / np.maximum(lengths, 1e-9)
+    move = sign * ALONG[:, None] * palm * bones / np.maximum(lengths, 1e-9)
     flat = bones_of[:, :2] - bones_of[:, :2].mean(axis=0)
     seen = bones_px - bones_px.mean(axis=0)
     # Pixels a unit of the shape: as the seen extent is to the shape's.

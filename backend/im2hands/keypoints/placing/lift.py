@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from im2hands.networks.lifting_network import LiftingInput, LiftingNetwork
     from im2hands.networks.reading_network import ReadingNetwork
-    from im2hands.networks.two_hand_network import PalmNetwork
+    from im2hands.networks.two_hand_network import TwoHandNetwork
 
 
 class HandLifter:
@@ -29,7 +29,7 @@ class HandLifter:
             hands it is told. All ready to be run.
     """
 
-    def __init__(self, network: LiftingNetwork, palms: PalmNetwork, reader: ReadingNetwork) -> None:
+    def __init__(self, network: LiftingNetwork, palms: TwoHandNetwork, reader: ReadingNetwork) -> None:
         self._network, self._palms, self._reader = network, palms, reader
 
     def lift(self, image: np.ndarray, hands: Sequence[HandDetection]) -> list[HandDetection]:

@@ -23,7 +23,7 @@ from .joint_definitions import SOURCES, from_own_definition, to_own_definition
 
 if TYPE_CHECKING:
     from im2hands.networks.reading_network import ReadingNetwork
-    from im2hands.networks.two_hand_network import PalmNetwork
+    from im2hands.networks.two_hand_network import TwoHandNetwork
 
 PIXELS = 160
 """Pixels a side of the picture that the two-hand network sees."""
@@ -58,7 +58,7 @@ class HandFeatures:
 
 
 def lifting_features(
-    model: PalmNetwork, reader: ReadingNetwork, image: np.ndarray, hands: Sequence[HandDetection]
+    model: TwoHandNetwork, reader: ReadingNetwork, image: np.ndarray, hands: Sequence[HandDetection]
 ) -> list[HandFeatures]:
     """What is told of the hands of a picture.
 
@@ -157,7 +157,7 @@ def _palm_pixels(pixels: np.ndarray, shape: np.ndarray) -> float:
     return max(palm * float(np.linalg.norm(seen)) / max(float(np.linalg.norm(flat)), 1e-9), _SMALLEST_PX)
 
 
-def _told(model: PalmNetwork, maps: object, places: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
+def _told(model: TwoHandNetwork, maps: object, places: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
     """What the two-hand network sees of hands (N) at these places (N, 21, 2) of its one picture."""
     import torch
 
@@ -198,7 +198,7 @@ def _features(
     )  # fmt: skip
     hand = np.concatenate(
         [
-            told["way"], np.log(told["way_spread"]), np.clip([told["right"], told["hand"]], -6, 6),
+            told["wrist_offset"], np.log(told["wrist_offset_spread"]), np.clip([told["right"], told["hand"]], -6, 6),
             [np.log(max(float(told["size"]), _SMALLEST_PX) / size)],
         ]
     )  # fmt: skip

@@ -25,7 +25,7 @@ LARGEST_TURN = np.radians(30.0)
 # How far off the distance is that a hand's size tells: a share of the distance.
 _SIZE_SPREAD = 0.06
 _FOLLOWED = 0.2
-"""Palm lengths by which the lifting network moves a keypoint in the picture that is followed half way, if the keypoint
+"""Palm lengths by which the lifting network moves a keypoint in the picture that is followed half wrist_offset, if the keypoint
 was read with full confidence; less with less."""
 
 _LONGEST_WAY = 4.0
@@ -86,8 +86,8 @@ def _settle_depths(
         if all(hand is not None and hand.depth is not None for hand in lifted):
             assert seen is not None and seen.depth is not None and seen.depth_spread is not None
             told, error = seen.depth, seen.depth_spread
-        elif (way := detections[side].way) is not None and np.isfinite(way.vector).all():
-            told, error = float(way.vector[2]), float(way.spread[2])
+        elif (wrist_offset := detections[side].wrist_offset) is not None and np.isfinite(wrist_offset.vector).all():
+            told, error = float(wrist_offset.vector[2]), float(wrist_offset.spread[2])
         else:
             continue
         if np.isfinite(told) and abs(told) < _LONGEST_WAY:
@@ -129,7 +129,7 @@ def _lift_one(
     miss = np.linalg.norm(camera.project(rigid) - pixels, axis=1) / palm_px
     outside = (pixels < -0.5).any(axis=1) | (pixels > (camera.width - 0.5, camera.height - 0.5)).any(axis=1)
     confidence = detection.confidence * np.exp(-0.5 * (miss / _TRUST_RADIUS) ** 2) * np.where(outside, 0.5, 1.0)
-    confidence = calibration(np.clip(confidence, 0, 1), detection.source, detection.way is not None)
+    confidence = calibration(np.clip(confidence, 0, 1), detection.source, detection.wrist_offset is not None)
     return HandKeypoints(detection.side, fitted, pixels, confidence, detection.score, detection.source)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from im2hands.core.hands import SIDES, Side
 from im2hands.keypoints.choosing.sides import palm_centre, palm_length
 from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.reading.consensus import look_again
+from im2hands.keypoints.reading.consensus import read_repeatedly
 from im2hands.keypoints.reading.network import LandmarkNetwork, crops_around
 
 SOURCE = "boxes"
@@ -53,7 +53,7 @@ def _find_one(network: LandmarkNetwork, image: np.ndarray, box: np.ndarray) -> H
         readings = network.read(image, crops_around(readings.pixels))
     fits = readings.presence * np.array([_fit(pixels, box) for pixels in readings.pixels])
     chosen = np.argsort(-fits, kind="stable")[:_LOOK_AT]
-    looks = look_again(network, image, readings.pixels[chosen])
+    looks = read_repeatedly(network, image, readings.pixels[chosen])
     values = [look.presence * look.agreement * _fit(look.pixels, box) for look in looks]
     best = int(np.argmax(values))
     if values[best] < 0.1:

@@ -16,7 +16,7 @@ from im2hands.keypoints.choosing.sides import (
     resolve_sides,
 )
 from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.reading.consensus import SecondLook, look_again
+from im2hands.keypoints.reading.consensus import Consensus, read_repeatedly
 from im2hands.keypoints.reading.network import LandmarkNetwork, Readings, crops_around
 
 SOURCE = "crop_search"
@@ -61,7 +61,7 @@ class _Cluster:
 class Candidate:
     """A hand that the search may return: what the second look said, and how good a hand it is on its own, [0, 1]."""
 
-    look: SecondLook
+    look: Consensus
     support: float
     quality: float
 
@@ -235,11 +235,11 @@ def _candidates(
     clusters = sorted(clusters, key=lambda c: -c.score)[:_LOOK_AT]
     if not clusters:
         return []
-    looks = look_again(network, image, np.array([c.pixels for c in clusters]))
+    looks = read_repeatedly(network, image, np.array([c.pixels for c in clusters]))
     return [Candidate(look, c.support, quality(look, c.support)) for look, c in zip(looks, clusters, strict=True)]
 
 
-def quality(look: SecondLook, support: float) -> float:
+def quality(look: Consensus, support: float) -> float:
     """How sure it is that this is a hand and seen rightly, [0, 1].
 
     Presence and agreement of the second look, how many crops led there, how steady the keypoints are, how clear the

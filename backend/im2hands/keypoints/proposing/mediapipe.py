@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from im2hands.core.errors import EnvironmentError_, FrameError
+from im2hands.core.errors import FrameError, SetupError
 from im2hands.core.hands import KEYPOINT_COUNT, Side
 from im2hands.core.native_log import quiet_start
 from im2hands.keypoints.hypothesis import HandDetection
@@ -31,7 +31,7 @@ class MediaPipeProvider:
         bundle: a hand bundle elsewhere; None for the one that ships with the package.
 
     Raises:
-        EnvironmentError_: mediapipe is not installed or broken, or the bundle is missing or damaged.
+        SetupError: mediapipe is not installed or broken, or the bundle is missing or damaged.
     """
 
     name = "mediapipe"
@@ -42,7 +42,7 @@ class MediaPipeProvider:
             import mediapipe
             from mediapipe.tasks.python import BaseOptions, vision
         except ImportError as error:
-            raise EnvironmentError_(
+            raise SetupError(
                 f"MediaPipe cannot be loaded: {error}.", "Install the backend's requirements again (mediapipe >= 1.2)."
             ) from error
         self._mediapipe = mediapipe
@@ -61,7 +61,7 @@ class MediaPipeProvider:
             with quiet_start():
                 self._landmarker = vision.HandLandmarker.create_from_options(options)
         except (RuntimeError, ValueError, OSError) as error:
-            raise EnvironmentError_(
+            raise SetupError(
                 f"MediaPipe cannot be started: {error}.", "Run `im2hands check` and install mediapipe again."
             ) from error
 

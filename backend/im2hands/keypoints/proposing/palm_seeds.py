@@ -1,4 +1,4 @@
-"""What the two-hand network says beside the hands that others find: sides, ways, and hands that only it sees."""
+"""What the two-hand network says beside the hands that others find: sides, wrist_offsets, and hands that only it sees."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from im2hands.keypoints.choosing.sides import evidence, log_odds, outline_distance, palm_centre, with_side
-from im2hands.keypoints.hypothesis import HandDetection, Way
+from im2hands.keypoints.hypothesis import HandDetection, WristOffset
 from im2hands.keypoints.placing.solve import DEFAULT_PALM_M
 
 from .two_hand_network import PalmReading, PalmsSeen
@@ -39,7 +39,7 @@ def side_evidence(reading: PalmReading) -> float:
 
 def with_way(hand: HandDetection, reading: PalmReading) -> HandDetection:
     """The detection with the way to the other wrist that the reading gives."""
-    return replace(hand, way=Way(reading.way, reading.way_spread))
+    return replace(hand, wrist_offset=WristOffset(reading.wrist_offset, reading.wrist_offset_spread))
 
 
 def own_detection(reading: PalmReading) -> HandDetection:

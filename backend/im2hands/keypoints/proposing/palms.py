@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from im2hands.core.errors import EnvironmentError_
+from im2hands.core.errors import SetupError
 from im2hands.core.native_log import quiet_start
 from im2hands.weights.mediapipe_bundle import read_bundle
 
@@ -60,7 +60,7 @@ class PalmDetector:
         bundle: a hand bundle elsewhere; None for the one that ships with the package.
 
     Raises:
-        EnvironmentError_: ai-edge-litert is not installed, or the bundle is missing or damaged.
+        SetupError: ai-edge-litert is not installed, or the bundle is missing or damaged.
     """
 
     def __init__(self, bundle: Path | None = None) -> None:
@@ -72,7 +72,7 @@ class PalmDetector:
             with quiet_start():
                 self._interpreter.allocate_tensors()
         except (ImportError, RuntimeError, ValueError) as error:
-            raise EnvironmentError_(
+            raise SetupError(
                 f"The palm detector cannot be started: {error}.", "Install the backend's requirements again."
             ) from error
         self._input = self._interpreter.get_input_details()[0]["index"]

@@ -13,7 +13,7 @@ from im2hands.core.hands import Side
 from .two_hand_pictures import apply, inverse, letterbox, palm_frame, square_part, warp
 
 if TYPE_CHECKING:
-    from im2hands.networks.two_hand_network import PalmNetwork
+    from im2hands.networks.two_hand_network import TwoHandNetwork
 
 # Pixels a side of the network's picture of a whole photo, in which hands are small, and of the hands alone. On rendered
 # photos with small hands 384 instead of 256 brings candidates of both hands in 60 % instead of 50 %; pictures that have
@@ -40,7 +40,7 @@ class PalmReading:
         pixels: (21, 2) pixels of the picture. shape: (21, 3) palm lengths, from the wrist, axes of the camera.
         spread: (21,) expected distance of the pixels from the truth, palm lengths. size: pixels of a palm length.
         presence: probability that the hand is there. right: log odds of a right hand.
-        way: (3,) from this wrist to the other hand's, palm lengths, camera's axes. way_spread: (3,) expected error.
+        wrist_offset: (3,) from this wrist to the other hand's, palm lengths, camera's axes. wrist_offset_spread: (3,) expected error.
         hidden: told by what is seen at the other hand's place.
     """
 
@@ -50,8 +50,8 @@ class PalmReading:
     size: float
     presence: float
     right: float
-    way: np.ndarray
-    way_spread: np.ndarray
+    wrist_offset: np.ndarray
+    wrist_offset_spread: np.ndarray
     hidden: bool = False
 
     @property
@@ -118,8 +118,8 @@ class _Group:
             return np.average([getattr(hand, name) for hand in hands], axis=0, weights=weights)
 
         return PalmReading(
-            mean("pixels"), mean("shape"), mean("spread"), float(mean("size")), self.weight, right, mean("way"),
-            mean("way_spread"), all(hand.hidden for hand in hands),
+            mean("pixels"), mean("shape"), mean("spread"), float(mean("size")), self.weight, right, mean("wrist_offset"),
+            mean("wrist_offset_spread"), all(hand.hidden for hand in hands),
         )  # fmt: skip
 
 
@@ -130,7 +130,7 @@ class PalmReader:
         model: the network, on its device, ready to be run.
     """
 
-    def __init__(self, model: PalmNetwork) -> None:
+    def __init__(self, model: TwoHandNetwork) -> None:
         self._model = model
 
     def read(self, image: np.ndarray) -> PalmsSeen:
@@ -228,14 +228,14 @@ def _reading(
 ) -> tuple[float, PalmReading]:
     pixels = here["pixels"].astype(np.float64)
     size = max(float(here["size"]), 1e-3)
-    way = here["way"].astype(np.float64)
+    wrist_offset = here["wrist_offset"].astype(np.float64)
     if flip:
-        pixels, way, right = pixels * (-1, 1) + (last, 0), way * (-1, 1, 1), -right
+        pixels, wrist_offset, right = pixels * (-1, 1) + (last, 0), wrist_offset * (-1, 1, 1), -right
     shape = np.concatenate([(pixels - pixels[0]) / size, here["depth"][:, None]], axis=1)
     presence = float(np.sqrt(sure / (1 + np.exp(-float(here["hand"])))))
     reading = PalmReading(
-        pixels, shape, here["spread"].astype(np.float64), size, presence, right, way,
-        here["way_spread"].astype(np.float64), hidden,
+        pixels, shape, here["spread"].astype(np.float64), size, presence, right, wrist_offset,
+        here["wrist_offset_spread"].astype(np.float64), hidden,
     )  # fmt: skip
     return presence, reading
 

@@ -31,7 +31,7 @@ _STEADY_PRESENCE, _STEADY_AGREEMENT = 0.9, 0.95
 
 
 @dataclass(frozen=True)
-class SecondLook:
+class Consensus:
     """What the looks at one hand say together.
 
     Args:
@@ -66,9 +66,9 @@ class SecondLook:
         return with_side(hand, self.right)
 
 
-def look_again(
+def read_repeatedly(
     network: LandmarkNetwork, image: np.ndarray, pixels: np.ndarray, crops_each: int = len(_LOOKS), side: int = 0
-) -> list[SecondLook]:
+) -> list[Consensus]:
     """Look again at hands seen at these keypoints.
 
     Args:
@@ -103,7 +103,7 @@ def look_again(
 
 def _verdict(
     presence: np.ndarray, right: np.ndarray, seen: np.ndarray, shapes: np.ndarray, told: np.ndarray
-) -> SecondLook:
+) -> Consensus:
     median = np.median(seen, axis=0)
     gaps = np.linalg.norm(seen - median, axis=-1) / palm_length(median)
     agree = (gaps.mean(axis=1) < _AGREEMENT) & (presence > 0.5)
@@ -112,7 +112,7 @@ def _verdict(
     network_right = float(log_odds(right[chosen].mean()))
     total = network_right + CHIRALITY_WEIGHT * float(chirality(shape))
     spread = np.linalg.norm(seen[chosen] - pixels, axis=-1).mean(axis=0) / palm_length(pixels)
-    return SecondLook(
+    return Consensus(
         float(presence.mean()), float(agree.mean()), total, network_right, pixels, shape, spread,
         told[chosen].mean(axis=0),
     )  # fmt: skip

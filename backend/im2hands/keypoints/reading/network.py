@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from im2hands.core.errors import Cancelled, EnvironmentError_
+from im2hands.core.errors import Cancelled, SetupError
 from im2hands.core.hands import KEYPOINT_COUNT
 from im2hands.core.native_log import quiet_start
 from im2hands.weights.mediapipe_bundle import read_bundle
@@ -70,7 +70,7 @@ class LandmarkNetwork:
         reading: the reading network, which takes the place of MediaPipe's; None for that one.
 
     Raises:
-        EnvironmentError_: ai-edge-litert is not installed, or the bundle is missing or damaged.
+        SetupError: ai-edge-litert is not installed, or the bundle is missing or damaged.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class LandmarkNetwork:
         path = beside_or_bundled(beside)
         return cls(workers=workers, reading=load_reading_network(path) if path.is_file() else None)
 
-    def plain(self) -> LandmarkNetwork:
+    def mediapipe(self) -> LandmarkNetwork:
         """MediaPipe's network, on the same threads: it was taught on photographs what is no hand."""
         if self._reading is None:
             return self
@@ -190,7 +190,7 @@ def _interpreters(model: bytes, count: int) -> list[Any]:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
-        raise EnvironmentError_(
+        raise SetupError(
             f"ai-edge-litert cannot be loaded: {error}.", "Install the backend's requirements again."
         ) from error
     try:
@@ -199,9 +199,7 @@ def _interpreters(model: bytes, count: int) -> list[Any]:
             for interpreter in made:
                 interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
-        raise EnvironmentError_(
-            f"The hand landmark network cannot be started: {error}.", "Install im2hands again."
-        ) from error
+        raise SetupError(f"The hand landmark network cannot be started: {error}.", "Install im2hands again.") from error
     return made
 
 

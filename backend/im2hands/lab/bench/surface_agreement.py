@@ -32,7 +32,7 @@ def agreement(
         vertices, other_vertices: (V, 3) metres. faces, other_faces: (F, 3), outward.
 
     Raises:
-        EnvironmentError_: libigl is not installed.
+        SetupError: libigl is not installed.
     """
     ways = [
         _distances(vertices, faces, other_vertices, other_faces),

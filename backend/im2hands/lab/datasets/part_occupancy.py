@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from im2hands.core.errors import EnvironmentError_
+from im2hands.core.errors import SetupError
 from im2hands.geometry.bones import bones_from_keypoints
 from im2hands.geometry.hand_model import FINGER_BONES, HandModel, HandShape
 from im2hands.lab.synthesis.poses import ShapeSpread, mean_shape, random_rotations, random_shape
@@ -85,7 +85,7 @@ def signed_distance(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray)
     """Signed distances (N,) metres, negative inside, and nearest faces (N,) of points (N, 3) to a closed mesh.
 
     Raises:
-        EnvironmentError_: libigl is not installed.
+        SetupError: libigl is not installed.
     """
     distance, face = surface_distance(points, vertices, faces)
     # libigl's own signed distance is multiplied by 1 - 2 |w|: three times too deep where a hand dips into itself.
@@ -96,7 +96,7 @@ def surface_distance(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray
     """Distances (N,) metres, never negative, and nearest faces (N,) of points (N, 3) to a mesh.
 
     Raises:
-        EnvironmentError_: libigl is not installed.
+        SetupError: libigl is not installed.
     """
     points = np.ascontiguousarray(points, dtype=np.float64)
     squared, face, _ = _igl().point_mesh_squared_distance(points, vertices, faces)
@@ -107,7 +107,7 @@ def inside(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.nd
     """(N,) bool: which points (N, 3) lie in a closed mesh, by its winding number; far quicker than distances.
 
     Raises:
-        EnvironmentError_: libigl is not installed.
+        SetupError: libigl is not installed.
     """
     winding = _igl().fast_winding_number(vertices, faces, np.ascontiguousarray(points, dtype=np.float64))
     return np.asarray(np.abs(winding) > 0.5)
@@ -117,7 +117,7 @@ def _igl() -> Any:
     try:
         import igl
     except ImportError as error:
-        raise EnvironmentError_("Training needs libigl.", "pip install 'im2hands[train]'") from error
+        raise SetupError("Training needs libigl.", "pip install 'im2hands[train]'") from error
     return igl
 
 

@@ -48,7 +48,7 @@ def label_points(
         other_vertices: the same of the other side's hand, if there is one.
 
     Raises:
-        EnvironmentError_: libigl is not installed.
+        SetupError: libigl is not installed.
     """
     _, faces, face_parts = _model()
     bones = bones_from_keypoints(torch.from_numpy(keypoints.astype(np.float64))[None], [side])

@@ -21,9 +21,9 @@ import numpy as np
 
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Camera, Side
 from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
+from im2hands.keypoints.placing.confidence import LIFTED, WITHIN_M, Calibration, source_key, table_path
 from im2hands.keypoints.placing.solve import lift
 from im2hands.keypoints.sources import make_provider
-from im2hands.keypoints.placing.confidence import LIFTED, WITHIN_M, Calibration, source_key, table_path
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.media.source import Frame
@@ -137,7 +137,7 @@ def _judge(measured: Measured, scene: Scene, hands: Sequence[HandDetection]) -> 
     for side, hand in matched.items():
         gap = np.linalg.norm(hand.pixels - camera.project(present[side]), axis=1).mean()
         measured.picture_error.append(float(gap) / palm_pixels(present[side], camera))
-        key = source_key(hand.source, hand.way is not None) if hand.lifted is None else LIFTED
+        key = source_key(hand.source, hand.wrist_offset is not None) if hand.lifted is None else LIFTED
         measured.sources[key] = measured.sources.get(key, 0) + 1
         if hand.side != side:
             continue

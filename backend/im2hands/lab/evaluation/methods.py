@@ -10,9 +10,9 @@ import torch
 from im2hands.core.errors import WeightsError
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.surfaces.from_keypoints import Reconstructor
-from im2hands.surfaces.from_picture import PublishedReconstructor, load_published_reconstructor
-from im2hands.weights.folder import require_weights, weights_folder
+from im2hands.surfaces.from_picture import PictureReconstructor, load_published_reconstructor
 from im2hands.weights.compact import ALIGNED_OCCUPANCY
+from im2hands.weights.folder import require_weights, weights_folder
 from im2hands.weights.part_occupancy import NAME, load_part_occupancy
 from im2hands.weights.published import load_network
 
@@ -22,7 +22,7 @@ METHODS = {"halo": "HALO (J)", "halo*": "HALO* (I, J)", "initial": "initial", "r
 
 def load_method(
     method: str, weights: str | Path, *, device: torch.device, voxel_m: float
-) -> Reconstructor | PublishedReconstructor:
+) -> Reconstructor | PictureReconstructor:
     """What makes the meshes of a method.
 
     Args:
@@ -38,7 +38,7 @@ def load_method(
         folder = weights_folder(weights)
         require_weights(ALIGNED_OCCUPANCY, folder, "Train them: im2hands train aligned-occupancy.")
         network = cast(InitialOccupancy, load_network(ALIGNED_OCCUPANCY, folder))
-        return PublishedReconstructor(network, device=device, voxel_m=voxel_m)
+        return PictureReconstructor(network, device=device, voxel_m=voxel_m)
     made = load_published_reconstructor(weights, device=device, voxel_m=voxel_m, stage=method)
     if made is None:
         raise WeightsError(f"The weights {weights} hold no network for the {method} stage.", "Give another --weights.")

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import trimesh
 
-from im2hands.geometry.bone_reach import Reach
+from im2hands.geometry.bone_reach import BoneReach
 from im2hands.geometry.bones import QUERY_SCALE, bones_from_keypoints
 from im2hands.lab.datasets.part_occupancy import STUMP, PosedHands, posed_hands, signed_distance
 from im2hands.lab.synthesis.poses import ShapeSpread
@@ -70,7 +70,7 @@ TARGETS = {
 
 
 def evaluate(
-    decoder: PartDecoder, reach: Reach | None, *, hands: int = 40, voxel: float = 0.0017,
+    decoder: PartDecoder, reach: BoneReach | None, *, hands: int = 40, voxel: float = 0.0017,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[Row]:  # fmt: skip
     """The table: exact keypoints, keypoints 4 mm off in the mean and 4 mm a coordinate, mean shape."""
@@ -85,7 +85,7 @@ def evaluate(
 
 
 def evaluate_factors(
-    decoder: PartDecoder, reach: Reach | None, *, hands: int = 40, voxel: float = 0.0017,
+    decoder: PartDecoder, reach: BoneReach | None, *, hands: int = 40, voxel: float = 0.0017,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[Row]:  # fmt: skip
     """What the error is made of: exact keypoints, the same seed, one kind of shape difference taken away at a time."""
@@ -102,7 +102,7 @@ def evaluate_factors(
 
 
 def _row(
-    name: str, decoder: PartDecoder, reach: Reach | None, posed: PosedHands, noise: float, voxel: float,
+    name: str, decoder: PartDecoder, reach: BoneReach | None, posed: PosedHands, noise: float, voxel: float,
     progress: Callable[[str, int, int], None],
 ) -> Row:  # fmt: skip
     count = len(posed.vertices)

@@ -275,7 +275,7 @@ def generate(
 
     Raises:
         InputError: settings or folders that cannot be used, a set that is there already or was made otherwise, a full
-            disk. EnvironmentError_: no graphics driver, or a package is missing.
+            disk. SetupError: no graphics driver, or a package is missing.
     """
     settings = settings.checked()
     if scenes < 1 or workers < 1:

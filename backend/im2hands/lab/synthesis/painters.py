@@ -95,7 +95,7 @@ def make_painter(
             executable or a Python with bpy, None for ``blender`` of the search path. threads: of Blender, 0 for all.
 
     Raises:
-        InputError: another name, or folders that cannot be used. EnvironmentError_: no graphics driver, or no Blender.
+        InputError: another name, or folders that cannot be used. SetupError: no graphics driver, or no Blender.
     """
     if name == "none":
         return PlainPainter(model)

@@ -96,7 +96,7 @@ def run(
             ``--start-from`` and device. labelled: whether the set must have labelled points.
 
     Raises:
-        InputError, EnvironmentError_: in words for a person.
+        InputError, SetupError: in words for a person.
     """
     from im2hands.core.devices import choose_device
 

@@ -17,8 +17,8 @@ import torch
 
 from im2hands.core.errors import InputError
 from im2hands.core.hands import KEYPOINT_COUNT, MIDDLE_MCP, SIDES, WRIST
-from im2hands.keypoints.placing.solve import lift
 from im2hands.keypoints.placing.lift import HandLifter
+from im2hands.keypoints.placing.solve import lift
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet, SceneWriter

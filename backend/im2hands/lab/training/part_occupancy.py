@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from im2hands.core.errors import InputError
-from im2hands.geometry.bone_reach import Reach, within_reach
+from im2hands.geometry.bone_reach import BoneReach, within_reach
 from im2hands.geometry.bones import bones_from_keypoints
 from im2hands.lab.datasets.part_occupancy import HandPoints, cut_distance, jitter_keypoints, make_points
 from im2hands.lab.evaluation.part_occupancy import evaluate
@@ -74,7 +74,7 @@ class Trainer:
 
     def __init__(self, settings: TrainingSettings, folder: Path, data: HandPoints, device: torch.device) -> None:
         self.settings, self.folder, self.data, self.device = settings, folder, data, device
-        self.reach = Reach.default()
+        self.reach = BoneReach.default()
         self.step = 0
         torch.manual_seed(settings.seed)
         self.model = WhitenedPartDecoder(_measure(data, self.reach, settings)).to(device)
@@ -182,7 +182,7 @@ def _read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         raise InputError(f"Cannot read {path}: {error}", "Start in another folder.") from error
 
 
-def _measure(data: HandPoints, reach: Reach, settings: TrainingSettings) -> Whitening:
+def _measure(data: HandPoints, reach: BoneReach, settings: TrainingSettings) -> Whitening:
     """Whitening measured on a few hundred hands with the recipe's jitter."""
     generator = torch.Generator().manual_seed(settings.seed * _STREAM - 1)
     count = min(512, len(data.points))
@@ -301,7 +301,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def model_card(settings: TrainingSettings, decoder: PartDecoder, reach: Reach) -> dict[str, Any]:
+def model_card(settings: TrainingSettings, decoder: PartDecoder, reach: BoneReach) -> dict[str, Any]:
     """The card of trained weights: data, licence, recipe, and figures measured here on 40 held-out hands."""
     return {
         "network": "part occupancy (HALO baseline, specification 6.2 step 6 without image features)",

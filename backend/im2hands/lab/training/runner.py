@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from im2hands.core.errors import EnvironmentError_, InputError
+from im2hands.core.errors import InputError, SetupError
 from im2hands.take.take import write_atomically
 
 from .averaged import Averaged
@@ -128,7 +128,7 @@ class Runner(Generic[Batch]):
     """
 
     def __init__(self, task: Task[Batch], recipe: Recipe, folder: Path, device: torch.device) -> None:
-        self.task, self.recipe, self.folder, self.device = task, recipe, folder, device
+        self.mediapipe_detection, self.recipe, self.folder, self.device = task, recipe, folder, device
         self.step = 0
         groups: list[dict[str, Any]] = [{"params": own, "scale": scale} for scale, own in task.groups()]
         optimiser = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
@@ -161,14 +161,14 @@ class Runner(Generic[Batch]):
         Raises:
             InputError: the loss is not a number.
         """
-        model, recipe = self.task.model, self.recipe
+        model, recipe = self.mediapipe_detection.model, self.recipe
         model.train()
         torch.manual_seed(recipe.seed * _STREAM + self.step)
         rate = self.learning_rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed):
-            loss, terms = self.task.loss(batch, self.step)
+            loss, terms = self.mediapipe_detection.loss(batch, self.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = float(torch.nn.utils.clip_grad_norm_(self._trained, recipe.clip or math.inf))
@@ -188,9 +188,9 @@ class Runner(Generic[Batch]):
 
     def validate(self) -> dict[str, float]:
         """Figures of the (averaged) model."""
-        self.task.model.eval()
+        self.mediapipe_detection.model.eval()
         with torch.no_grad(), self._averaged_model():
-            return self.task.validate()
+            return self.mediapipe_detection.validate()
 
     @contextmanager
     def _averaged_model(self) -> Iterator[None]:
@@ -205,7 +205,7 @@ class Runner(Generic[Batch]):
         state = {
             "step": self.step,
             "settings": self._settings(),
-            "model": self.task.model.state_dict(),
+            "model": self.mediapipe_detection.model.state_dict(),
             "averaged": self.averaged.values if self.averaged else {},
             "optimizer": self.optimizer.state_dict(),
         }
@@ -230,7 +230,7 @@ class Runner(Generic[Batch]):
                 f"{self.checkpoint} was made with other settings: {changed}.",
                 "Give the same options and data, or start in another folder.",
             )
-        self.task.model.load_state_dict(state["model"])
+        self.mediapipe_detection.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.averaged:
             self.averaged.values = state["averaged"]
@@ -238,7 +238,7 @@ class Runner(Generic[Batch]):
 
     def _settings(self) -> dict[str, Any]:
         recipe = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self.recipe).items()}
-        return {"network": self.task.name, **recipe, "data": self.task.data}
+        return {"network": self.mediapipe_detection.name, **recipe, "data": self.mediapipe_detection.data}
 
     def run(self, *, resume: bool = False, cancelled: Callable[[], bool] = lambda: False) -> dict[str, Any]:
         """Train to the end and write the weights.
@@ -259,29 +259,36 @@ class Runner(Generic[Batch]):
             self.load()
             _log.info("going on at step %d", self.step)
         figures: dict[str, float] = {}
-        with _Logs(self.folder, (*_COLUMNS, *self.task.terms, *self.task.figures), self.step) as logs:
+        with _Logs(
+            self.folder, (*_COLUMNS, *self.mediapipe_detection.terms, *self.mediapipe_detection.figures), self.step
+        ) as logs:
             if self.step < self.recipe.steps:
                 figures = self._steps(logs, cancelled)
                 if self.step < self.recipe.steps:
                     return {}
         figures = figures or self.validate()
         card = {
-            "recipe": {"command": f"im2hands train {self.task.name.replace('_', '-')}", **asdict(self.recipe)},
-            "data": self.task.data,
+            "recipe": {
+                "command": f"im2hands train {self.mediapipe_detection.name.replace('_', '-')}",
+                **asdict(self.recipe),
+            },
+            "data": self.mediapipe_detection.data,
             "figures": figures,
             "date": date.today().isoformat(),
             "torch": torch.__version__,
         }
         with self._averaged_model():
-            self.task.save(self.folder, card)
+            self.mediapipe_detection.save(self.folder, card)
         return figures
 
     def _steps(self, logs: _Logs, cancelled: Callable[[], bool]) -> dict[str, float]:
         recipe, figures = self.recipe, {}
         saved, logged, started = self.step, self.step, time.monotonic()
         with (
-            _prepared(self.task.prepare, self.step, recipe.steps) as batches,
-            tqdm(total=recipe.steps, initial=self.step, desc=self.task.name.replace("_", " "), unit="step") as bar,
+            _prepared(self.mediapipe_detection.prepare, self.step, recipe.steps) as batches,
+            tqdm(
+                total=recipe.steps, initial=self.step, desc=self.mediapipe_detection.name.replace("_", " "), unit="step"
+            ) as bar,
         ):
             for batch in batches:
                 loss = self.train_step(batch)
@@ -365,12 +372,12 @@ def summary_writer(folder: Path, step: int) -> Any:
     """TensorBoard's writer, going on at ``step``.
 
     Raises:
-        EnvironmentError_: TensorBoard is not installed.
+        SetupError: TensorBoard is not installed.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise EnvironmentError_("Training needs TensorBoard.", "pip install 'im2hands[train]'") from error
+        raise SetupError("Training needs TensorBoard.", "pip install 'im2hands[train]'") from error
     return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from im2hands.lab.datasets.scene import IN_FRONT, LEFT, RIGHT
-from im2hands.networks.two_hand_network import TRAINED_PIXELS, HandReadings, PalmMaps, PalmNetwork, Palms
+from im2hands.networks.two_hand_network import TRAINED_PIXELS, HandReadings, PalmMaps, Palms, TwoHandNetwork
 
 from .two_hand_samples import HandTargets, heat_target, own_hand
 
@@ -22,7 +22,7 @@ POINTS = 3
 _POINT_JITTER, _CENTRE_JITTER, _SIZE_JITTER, _TURN_JITTER = 0.25, 0.15, 0.15, 0.3
 WEIGHTS = {
     "heat": 1.0, "mask": 0.5, "palm": 0.5, "up": 0.5, "size": 1.0, "side": 0.7, "other": 0.5,
-    "keypoints": 1.0, "depth": 0.5, "hand_side": 1.0, "hand": 0.3, "hand_size": 0.5, "way": 0.15,
+    "keypoints": 1.0, "depth": 0.5, "hand_side": 1.0, "hand": 0.3, "hand_size": 0.5, "wrist_offset": 0.15,
 }  # fmt: skip
 
 
@@ -33,7 +33,7 @@ class PalmBatch:
     Args:
         images: (B, 160, 160, 3) uint8. heat: (B, 40, 40). labels: (B, 40, 40) uint8. points: (B, K, 2) pixels.
         there: (B, K, 2) bool, which of both hands is there. right: (B, K, 2) 1 for a right hand.
-        pixels, depth, size, centre, up, way: as :class:`HandTargets` in rows (B, K, 2, ...); 0 where no hand is.
+        pixels, depth, size, centre, up, wrist_offset: as :class:`HandTargets` in rows (B, K, 2, ...); 0 where no hand is.
         near: (B, K, 2, 5) centre, size and up of the palm along which the hand is read; anywhere for no hand.
     """
 
@@ -48,7 +48,7 @@ class PalmBatch:
     size: Tensor
     centre: Tensor
     up: Tensor
-    way: Tensor
+    wrist_offset: Tensor
     near: Tensor
 
     def to(self, device: torch.device) -> PalmBatch:
@@ -85,7 +85,7 @@ def _points(made: HandTargets, rng: np.random.Generator) -> dict[str, np.ndarray
     there = (own >= 0)[:, None] & made.present[np.clip(hands, 0, 1)]
     hands = np.where(there, hands, 0)
     out: dict[str, np.ndarray] = {"points": points, "there": there, "right": hands.astype(np.float64)}
-    for name in ("pixels", "depth", "size", "centre", "up", "way"):
+    for name in ("pixels", "depth", "size", "centre", "up", "wrist_offset"):
         value = getattr(made, name)[hands]
         mask = there.reshape(there.shape + (1,) * (value.ndim - 2))
         out[name] = np.where(mask & np.isfinite(value), value, 0.0)
@@ -101,7 +101,7 @@ def _points(made: HandTargets, rng: np.random.Generator) -> dict[str, np.ndarray
     return out
 
 
-def run_network(model: PalmNetwork, batch: PalmBatch) -> tuple[PalmMaps, Palms, HandReadings]:
+def run_network(model: TwoHandNetwork, batch: PalmBatch) -> tuple[PalmMaps, Palms, HandReadings]:
     """What the network says of a batch: maps, palms at the points, hands along ``near`` in rows (B, 2 K)."""
     images = batch.images.permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
     maps = model(images)
@@ -136,9 +136,9 @@ def palm_losses(maps: PalmMaps, palms: Palms, hands: HandReadings, batch: PalmBa
     parts["hand_side"] = _mean(_cross_entropy(hands.right, batch.right.flatten(1, 2)), there)
     parts["hand"] = _cross_entropy(hands.hand, there).mean()
     parts["hand_size"] = _mean((hands.size.log() - size.log()).abs(), there)
-    miss = (hands.way - batch.way.flatten(1, 2)).abs()
+    miss = (hands.wrist_offset - batch.wrist_offset.flatten(1, 2)).abs()
     pair = both[..., None].expand(-1, -1, 2).flatten(1, 2)
-    parts["way"] = _mean((miss / hands.way_spread + hands.way_spread.log()).mean(-1), pair)
+    parts["wrist_offset"] = _mean((miss / hands.wrist_offset_spread + hands.wrist_offset_spread.log()).mean(-1), pair)
     return {name: WEIGHTS[name] * value for name, value in parts.items()}
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from im2hands.core.errors import InputError
 from im2hands.lab.datasets.scenes import SceneSet
-from im2hands.networks.two_hand_network import PalmNetwork
+from im2hands.networks.two_hand_network import TwoHandNetwork
 from im2hands.weights.two_hand_network import FILE, NAME, load_two_hand_network, save_two_hand_network
 
 from . import command
@@ -29,7 +29,7 @@ EASY = ("apart", "near", "single", "pinch", "fist")
 """Modes of scenes whose hands do not hide each other."""
 
 _TERMS = (
-    "heat", "mask", "palm", "up", "size", "side", "other", "keypoints", "depth", "hand_side", "hand", "hand_size", "way"
+    "heat", "mask", "palm", "up", "size", "side", "other", "keypoints", "depth", "hand_side", "hand", "hand_size", "wrist_offset"
 )  # fmt: skip
 _FIGURES = (
     "centre", "other_centre", "read", "other_read", "right_side", "hand_right_side", "seen_other", "way_depth"
@@ -88,7 +88,7 @@ class PalmTask:
         if start is not None:
             self.model = load_two_hand_network(start / FILE, device)
         else:
-            self.model = PalmNetwork()
+            self.model = TwoHandNetwork()
             public_trunk(self.model.trunk)
             self.model.to(device).channels_last()
         self.model.trunk.freeze(recipe.frozen_blocks)
@@ -148,7 +148,7 @@ class PalmTask:
         save_two_hand_network(self.model, folder, {**about, **card})
 
 
-def _figures(model: PalmNetwork, batch: PalmBatch) -> dict[str, list[float]]:
+def _figures(model: TwoHandNetwork, batch: PalmBatch) -> dict[str, list[float]]:
     with torch.inference_mode():
         _, palms, hands = run_network(model, batch)
     there = batch.there
@@ -156,7 +156,7 @@ def _figures(model: PalmNetwork, batch: PalmBatch) -> dict[str, list[float]]:
     miss = torch.linalg.vector_norm(palms.centre - batch.centre, dim=-1) / batch.size
     read = torch.linalg.vector_norm(hands.pixels.unflatten(1, (count, 2)) - batch.pixels, dim=-1).mean(-1) / batch.size
     side = (hands.right.unflatten(1, (count, 2)) > 0) == (batch.right > 0)
-    depth = (hands.way.unflatten(1, (count, 2)) - batch.way)[..., 2].abs()
+    depth = (hands.wrist_offset.unflatten(1, (count, 2)) - batch.wrist_offset)[..., 2].abs()
     own, other = there[..., 0], there[..., 1]
     values = {
         "centre": miss[..., 0][own], "other_centre": miss[..., 1][other], "read": read[..., 0][own],

@@ -29,7 +29,7 @@ class HandTargets:
     Args:
         present: (2,) bool. pixels: (2, 21, 2). depth: (2, 21) from the wrist, palm lengths. size: (2,) pixels of a palm
             length at the palm's depth. centre, up: (2, 2) pixels and palm lengths. distance: (2,) metres to the palm.
-        way: (2, 3) from the hand's wrist to the other hand's, in palm lengths of the hand.
+        wrist_offset: (2, 3) from the hand's wrist to the other hand's, in palm lengths of the hand.
     """
 
     present: np.ndarray
@@ -39,7 +39,7 @@ class HandTargets:
     centre: np.ndarray
     up: np.ndarray
     distance: np.ndarray
-    way: np.ndarray
+    wrist_offset: np.ndarray
 
 
 def targets(keypoints: np.ndarray, intrinsics: np.ndarray, affine: np.ndarray, flip: bool) -> HandTargets:
@@ -61,8 +61,8 @@ def targets(keypoints: np.ndarray, intrinsics: np.ndarray, affine: np.ndarray, f
     depth = (keypoints[..., 2] - keypoints[:, WRIST, None, 2]) / length[:, None]
     turned = np.eye(3)
     turned[:2, :2] = affine[:, :2] / scale
-    way = (keypoints[::-1, WRIST] - keypoints[:, WRIST]) @ turned.T / length[:, None]
-    made = HandTargets(present, pixels, depth, size, centre, up / size[:, None], distance, way)
+    wrist_offset = (keypoints[::-1, WRIST] - keypoints[:, WRIST]) @ turned.T / length[:, None]
+    made = HandTargets(present, pixels, depth, size, centre, up / size[:, None], distance, wrist_offset)
     return HandTargets(**{name: value[::-1].copy() for name, value in vars(made).items()}) if flip else made
 
 

@@ -28,7 +28,7 @@ from im2hands.networks.initial_occupancy import InitialHand
 from im2hands.networks.refined_occupancy import PictureFeatures, RefinedHands, RefinedOccupancy, View
 from im2hands.surfaces.dense_lattice import Surface
 from im2hands.surfaces.from_keypoints import HandMesh, bones_of, hand_mesh
-from im2hands.surfaces.from_picture import NEAR_SURFACE, PublishedReconstructor
+from im2hands.surfaces.from_picture import NEAR_SURFACE, PictureReconstructor
 from im2hands.surfaces.hand_crop import HandCrop, crop_hands
 from im2hands.surfaces.occupancy_field import OUTSIDE_LOGIT
 from im2hands.surfaces.picture_field import hand_boxes, surface_points
@@ -82,7 +82,7 @@ class BatchReconstructor:
     """
 
     def __init__(
-        self, single: PublishedReconstructor, *, batch: int = BATCH,
+        self, single: PictureReconstructor, *, batch: int = BATCH,
         launch: Literal["auto", "eager", "graphs", "compile"] = "auto", workers: int | None = None,
     ) -> None:  # fmt: skip
         if batch < 1:

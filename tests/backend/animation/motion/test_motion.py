@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+
 from im2hands.animation.motion.correctives import SAMPLES, correctives_from
 from im2hands.animation.motion.quaternions import continuous, mirrored, slerp, to_matrices, to_quaternions
 from im2hands.animation.motion.smoothing import OneEuro, filled, smooth

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trimesh
+
 from im2hands.animation.template.cuts import cut_triangles
 from im2hands.animation.template.files import handed, handed_axes
 from im2hands.animation.template.fit import Fitter

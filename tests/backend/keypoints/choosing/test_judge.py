@@ -10,35 +10,35 @@ import numpy as np
 import pytest
 import torch
 from hand_pictures import demo_photo, frame_of, seen_hand
+from palm_fakes import FakePalms, reading_of
+
 from im2hands.core.errors import WeightsError
 from im2hands.keypoints.choosing.candidates import Candidate, SidedReading, distinct_palms, find_candidates
-from im2hands.networks.pair_judge import PAIR_FEATURES, SINGLE_FEATURES
 from im2hands.keypoints.choosing.features import features
 from im2hands.keypoints.choosing.judge import PairJudge, Verdict
 from im2hands.keypoints.choosing.pair import choose_hands, likely_pair
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.proposing.two_hand_network import HandMap
-from im2hands.keypoints.reading.consensus import SecondLook
+from im2hands.keypoints.reading.consensus import Consensus
 from im2hands.keypoints.reading.network import LandmarkNetwork
-from im2hands.networks.pair_judge import PairJudgeNetwork
+from im2hands.networks.pair_judge import PAIR_FEATURES, SINGLE_FEATURES, PairJudgeNetwork
 from im2hands.weights.pair_judge import BUNDLED_FILE, FILE, load_pair_judge, save_pair_judge
-from palm_fakes import FakePalms, reading_of
 
 SIZE = (640, 480)
 
 
-def candidate(hand: HandDetection, right: float, task: bool = False) -> Candidate:
+def candidate(hand: HandDetection, right: float, detected: bool = False) -> Candidate:
     """A candidate that lies where a hand does and is seen surely."""
-    look = SecondLook(0.95, 1.0, right, right / 2, hand.pixels, hand.shape, np.full(21, 0.03))
+    look = Consensus(0.95, 1.0, right, right / 2, hand.pixels, hand.shape, np.full(21, 0.03))
     by_side = (SidedReading(0.2, 0.4, 0.2), SidedReading(0.9, 0.05, 0.1))
-    return Candidate(look, 0.3, hand if task else None, by_side=by_side if right > 0 else by_side[::-1])
+    return Candidate(look, 0.3, hand if detected else None, by_side=by_side if right > 0 else by_side[::-1])
 
 
 def own(hand: HandDetection, presence: float = 0.8) -> Candidate:
     """A candidate that the two-hand network alone reads."""
     reading = reading_of(hand, presence)
-    look = SecondLook(presence, 0.0, reading.right, reading.right, hand.pixels, hand.shape, reading.spread)
+    look = Consensus(presence, 0.0, reading.right, reading.right, hand.pixels, hand.shape, reading.spread)
     return Candidate(look, 0.0, reading=reading)
 
 
@@ -70,7 +70,7 @@ def test_features_say_what_they_are_called() -> None:
     left, right = seen_hand("left", (200, 240), 80), seen_hand("right", (440, 240), 80)
     again = seen_hand("left", (206, 243), 80)
     seen = FakePalms([reading_of(left), reading_of(right)]).seen
-    candidates = [candidate(left, -3.0), candidate(right, 3.0, task=True), candidate(again, -2.0)]
+    candidates = [candidate(left, -3.0), candidate(right, 3.0, detected=True), candidate(again, -2.0)]
     single, pairs = features(candidates, seen, SIZE)
     assert single.shape == (3, 2, len(SINGLE_FEATURES)) and pairs.shape == (3, 3, len(PAIR_FEATURES))
     assert np.isfinite(single).all() and np.isfinite(pairs).all()
@@ -139,7 +139,7 @@ def test_two_hands_are_chosen_before_one_hand_twice() -> None:
     candidates = [candidate(left, -3.0), candidate(again, -3.0), candidate(right, 0.5)]
     judge = Says([[0.9, 0.2], [0.8, 0.3], [0.1, 0.9]], [[0, 0.1, 0.8], [0.1, 0, 0.7], [0.1, 0.1, 0]])
     hands = choose_hands(judge, candidates, [], seen, SIZE)  # type: ignore[arg-type]
-    assert [hand.side for hand in hands] == ["left", "right"] and all(hand.way is not None for hand in hands)
+    assert [hand.side for hand in hands] == ["left", "right"] and all(hand.wrist_offset is not None for hand in hands)
     np.testing.assert_array_equal(hands[0].pixels, left.pixels)
     assert hands[0].confidence.max() <= 0.9
 
@@ -159,7 +159,7 @@ def test_the_judge_has_its_say_in_the_sides() -> None:
 def test_known_hands_stay_where_no_two_candidates_are_probable() -> None:
     left, right = seen_hand("left", (200, 240), 80), seen_hand("right", (206, 243), 80)
     seen = FakePalms([reading_of(left), reading_of(right)]).seen
-    candidates = [candidate(left, -3.0, task=True), candidate(right, 3.0)]
+    candidates = [candidate(left, -3.0, detected=True), candidate(right, 3.0)]
     unlikely = [[0, 0.1], [0.05, 0]]
     judge = Says([[0.88, 0.1], [0.1, 0.85]], unlikely)
     assert choose_hands(judge, candidates, [left], seen, SIZE) == [left]  # type: ignore[arg-type]
@@ -178,7 +178,7 @@ def test_a_hand_that_mediapipe_sees_surely_is_one_of_the_two() -> None:
     seen = FakePalms([reading_of(left), reading_of(right)]).seen
     judge = Says([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9]], [[0, 0, 0.85], [0, 0, 0.9], [0, 0, 0]])
     for agreement, expected in ((1.0, left), (0.5, again)):
-        known = candidate(left, -3.0, task=True)
+        known = candidate(left, -3.0, detected=True)
         known = replace(known, look=replace(known.look, agreement=agreement))
         hands = choose_hands(judge, [known, candidate(again, -3.0), candidate(right, 3.0)], [left], seen, SIZE)  # type: ignore[arg-type]
         np.testing.assert_array_equal(hands[0].pixels, expected.pixels)
@@ -189,7 +189,7 @@ def test_what_lies_within_a_hand_that_is_surely_seen_must_be_surer() -> None:
     left, inner, beside = (seen_hand("left" if x < 300 else "right", (x, 240), 80) for x in (200, 215, 440))
     seen = FakePalms([reading_of(left), reading_of(beside)]).seen
     doubtful = Says([[0.9, 0.1], [0.1, 0.9]], [[0, 0.6], [0, 0]])
-    sure = candidate(left, -3.0, task=True)
+    sure = candidate(left, -3.0, detected=True)
     unsteady = replace(sure, look=replace(sure.look, agreement=0.5))
     for first, second, count in ((sure, inner, 1), (sure, beside, 2), (unsteady, inner, 2)):
         hands = choose_hands(doubtful, [first, candidate(second, 3.0)], [left], seen, SIZE)  # type: ignore[arg-type]
@@ -237,7 +237,7 @@ def test_what_the_two_hand_network_alone_reads_is_a_candidate(network: LandmarkN
     image = np.full((480, 640, 3), 90, np.uint8)  # nothing that the landmark network could see
     hand = seen_hand("left", (200, 240), 80)
     [found] = find_candidates(network, image, FakePalms([reading_of(hand)]).seen)
-    assert found.reading is not None and found.task is None and found.look.agreement == 0
+    assert found.reading is not None and found.mediapipe_detection is None and found.look.agreement == 0
     detection = found.detection()
     assert detection.source == "network" and detection.side == "left"
     np.testing.assert_array_equal(detection.pixels, hand.pixels)
@@ -250,7 +250,9 @@ def test_candidates_of_a_photo_hold_both_hands_and_known_ones_come_first(
     image = demo_photo("hands_001.jpg")
     seen = FakePalms([reading_of(hand) for hand in photo_hands]).seen
     found = find_candidates(network, image, seen, photo_hands[1:])
-    assert found[0].task is photo_hands[1] and all(other.task is None for other in found[1:])
+    assert found[0].mediapipe_detection is photo_hands[1] and all(
+        other.mediapipe_detection is None for other in found[1:]
+    )
     for hand in photo_hands:
         gaps = [np.linalg.norm(c.look.pixels - hand.pixels, axis=1).mean() for c in found]
         assert min(gaps) < 0.12 * np.linalg.norm(hand.pixels[9] - hand.pixels[0])
@@ -306,7 +308,7 @@ def test_candidates_are_read_for_each_side_and_the_true_one_is_seen(photo_hands:
     network = LandmarkNetwork.bundled()
     found = find_candidates(network, image, seen, told)[:2]
     network.close()
-    assert [candidate.task for candidate in found] == told
+    assert [candidate.mediapipe_detection for candidate in found] == told
     own, other = ([c.by_side[side] for c, side in zip(found, sides, strict=True)] for sides in ((1, 0), (0, 1)))
     assert all(read.presence > 0.5 and read.gap < 0.3 and 0 < read.spread < 0.25 for read in own)
     # In photographs the network tells the sides apart less clearly than in renderings: both hands together do.
@@ -328,7 +330,7 @@ def test_hands_that_mediapipe_does_not_see_must_be_surer() -> None:
 
     known, beside, hidden = candidate(left, -3.0), candidate(right, 3.0), candidate(over, 3.0)
     assert chosen(known, beside, 0.55) == 2
-    for unseen in (replace(beside, plain=0.1), replace(hidden, plain=0.1)):
+    for unseen in (replace(beside, mediapipe_presence=0.1), replace(hidden, mediapipe_presence=0.1)):
         assert [chosen(known, unseen, probability) for probability in (0.6, 0.7)] == [1, 2]
-    neither = replace(known, plain=0.1), replace(hidden, plain=0.1)
+    neither = replace(known, mediapipe_presence=0.1), replace(hidden, mediapipe_presence=0.1)
     assert [chosen(*neither, probability) for probability in (0.7, 0.85)] == [0, 2]

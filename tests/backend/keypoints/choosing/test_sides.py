@@ -10,6 +10,7 @@ import pytest
 from hand_pictures import hand_shape, seen_hand
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from im2hands.core.hands import SIDES, Side
 from im2hands.keypoints.choosing.sides import (
     SideTracker,

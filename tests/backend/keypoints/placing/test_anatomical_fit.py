@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from im2hands.core.hands import Camera
 from im2hands.geometry.hand_model import HandModel
 from im2hands.keypoints.placing.anatomical_fit import Trust, fit_hand

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from im2hands.core.errors import EnvironmentError_
+
+from im2hands.core.errors import SetupError
 from im2hands.keypoints.placing.confidence import Calibration, bundled_calibration, source_key
 
 
@@ -45,7 +46,7 @@ def test_sources_without_measurements_take_a_relatives_table_or_stay_as_they_are
     again = Calibration.read(path)
     assert again(np.array([0.5]), "palm_seed", True).tolist() == [0.55]
     path.write_text('{"format": "else"}')
-    with pytest.raises(EnvironmentError_, match="cannot be read"):
+    with pytest.raises(SetupError, match="cannot be read"):
         Calibration.read(path)
 
 

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 from hand_pictures import hand_shape, seen_hand
+
 from im2hands.core.hands import Camera
-from im2hands.keypoints.placing.solve import lift
 from im2hands.keypoints.placing.joint_definitions import ALONG, SOURCES, from_own_definition, to_own_definition
+from im2hands.keypoints.placing.solve import lift
 
 TIPS = [4, 8, 12, 16, 20]
 

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 from hand_pictures import hand_shape
+
 from im2hands.core.errors import WeightsError
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Camera
 from im2hands.job.detection_cache import DetectionCache
-from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.placing.solve import lift
-from im2hands.keypoints.hypothesis import LiftedHand
+from im2hands.keypoints.hypothesis import HandDetection, LiftedHand
 from im2hands.keypoints.placing.joint_definitions import to_own_definition
 from im2hands.keypoints.placing.lift import HandLifter
 from im2hands.keypoints.placing.lifting_features import between, lifting_features, turn_to_ray
+from im2hands.keypoints.placing.solve import lift
 from im2hands.networks.lifting_network import LiftingNetwork
 from im2hands.networks.reading_network import ReadingNetwork
-from im2hands.networks.two_hand_network import PalmNetwork
+from im2hands.networks.two_hand_network import TwoHandNetwork
 from im2hands.weights.lifting_network import FILE, load_lifting_network, save_lifting_network
 from im2hands.weights.reading_network import mediapipe_start
 from scene_pictures import make_scene
@@ -30,9 +30,9 @@ CAMERA = Camera.from_fov(50.0, 320, 240)
 
 
 @pytest.fixture(scope="module")
-def palms() -> PalmNetwork:
+def palms() -> TwoHandNetwork:
     torch.manual_seed(0)
-    return PalmNetwork().eval()
+    return TwoHandNetwork().eval()
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def told_of(true: np.ndarray, camera: Camera, other: np.ndarray | None = None) -
 
 
 def test_a_left_hand_is_told_of_as_the_right_one_in_the_mirror(
-    palms: PalmNetwork, reader: ReadingNetwork, picture: np.ndarray
+    palms: TwoHandNetwork, reader: ReadingNetwork, picture: np.ndarray
 ) -> None:
     left, right = seen("left", 110), seen("right", 210)
     straight = lifting_features(palms, reader, picture, [left, right])
@@ -86,7 +86,7 @@ def test_a_left_hand_is_told_of_as_the_right_one_in_the_mirror(
 
 
 def test_an_untrained_network_leaves_hands_nearly_as_they_are(
-    palms: PalmNetwork, reader: ReadingNetwork, picture: np.ndarray
+    palms: TwoHandNetwork, reader: ReadingNetwork, picture: np.ndarray
 ) -> None:
     torch.manual_seed(2)
     lifter = HandLifter(LiftingNetwork().eval(), palms, reader)
@@ -105,7 +105,9 @@ def test_an_untrained_network_leaves_hands_nearly_as_they_are(
     assert alone[0].lifted is not None and alone[0].lifted.depth is None
 
 
-def test_hands_without_extent_are_left_alone(palms: PalmNetwork, reader: ReadingNetwork, picture: np.ndarray) -> None:
+def test_hands_without_extent_are_left_alone(
+    palms: TwoHandNetwork, reader: ReadingNetwork, picture: np.ndarray
+) -> None:
     lifter = HandLifter(LiftingNetwork().eval(), palms, reader)
     flat = replace(seen("left", 100), pixels=np.full((21, 2), 50.0))
     lost = replace(seen("right", 200), shape=np.full((21, 3), np.nan))

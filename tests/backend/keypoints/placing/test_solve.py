@@ -10,12 +10,12 @@ import pytest
 from hand_pictures import hand_shape, seen_hand
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from im2hands.core.hands import KEYPOINT_PARENTS, Camera
-from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.confidence import Calibration
 from im2hands.keypoints.placing.kinematics import ANGLE_LIMITS, REST, USUAL_STRETCH, HandPose
-from im2hands.keypoints.placing.solve import place
+from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift, place
 
 CAMERA = Camera.from_fov(55.0, 640, 480)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from im2hands.core.errors import InputError
 from im2hands.keypoints.proposing.box_file import HandBoxes
 

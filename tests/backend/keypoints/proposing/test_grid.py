@@ -8,21 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hand_pictures import demo_photo, frame_of, hand_shape, seen_hand
+
 from im2hands.core.errors import Cancelled
 from im2hands.core.hands import SIDES
 from im2hands.keypoints.choosing.sides import evidence, palm_length
 from im2hands.keypoints.proposing.grid import ACCEPT, Candidate, beside, best_pair, quality, search
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.proposing.search_cache import SearchCache, search_key
-from im2hands.keypoints.reading.consensus import SecondLook
+from im2hands.keypoints.reading.consensus import Consensus
 from im2hands.keypoints.reading.network import LandmarkNetwork
 
 
-def look_of(side: str, centre: tuple[float, float], palm_px: float = 80.0, **changes) -> SecondLook:
+def look_of(side: str, centre: tuple[float, float], palm_px: float = 80.0, **changes) -> Consensus:
     hand = seen_hand(side, centre, palm_px)  # type: ignore[arg-type]
     sign = 1.0 if side == "right" else -1.0
     spread = np.full(21, 0.03)
-    look = SecondLook(0.99, 1.0, 5.0 * sign, 3.5 * sign, hand.pixels, hand.shape, spread)
+    look = Consensus(0.99, 1.0, 5.0 * sign, 3.5 * sign, hand.pixels, hand.shape, spread)
     return replace(look, **changes)
 
 

@@ -8,20 +8,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hand_pictures import demo_photo, frame_of, seen_hand
+from palm_fakes import FakePalms, reading, reading_of
+
 from im2hands.core.hands import Camera
-from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.placing.solve import lift
 from im2hands.keypoints import finder as two_hand_provider
 from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.choosing.sides import evidence
 from im2hands.keypoints.finder import OTHER_PEOPLE, TwoHandProvider
-from im2hands.keypoints.hypothesis import Way
+from im2hands.keypoints.hypothesis import HandDetection, WristOffset
+from im2hands.keypoints.placing.solve import lift
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.proposing.palm_seeds import fill, match, own_detection, with_sides
 from im2hands.keypoints.proposing.palms import PalmDetector
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.weights.pair_judge import load_pair_judge
-from palm_fakes import FakePalms, reading, reading_of
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_a_rough_palm_is_enough_for_the_landmark_network(
     assert [(hand.side, hand.source) for hand in hands] == [("left", "palm_seed"), ("right", "palm_seed")]
     for hand, true in zip(hands, reversed(photo_hands), strict=True):
         gap = np.linalg.norm(hand.pixels - true.pixels, axis=1).mean()
-        assert gap < 0.12 * np.linalg.norm(true.pixels[9] - true.pixels[0]) and hand.way is not None
+        assert gap < 0.12 * np.linalg.norm(true.pixels[9] - true.pixels[0]) and hand.wrist_offset is not None
     assert palms.asked == 1
 
 
@@ -116,7 +116,7 @@ def test_the_two_hand_network_settles_sides_that_are_in_doubt_and_no_others() ->
     seen = FakePalms([reading("right", (152, 101), 30), reading("right", (401, 99), 30)]).seen
     hands = with_sides([doubtful, sure], seen)
     assert [hand.side for hand in hands] == ["right", "left"]
-    assert 0 > evidence(hands[1]) > evidence(sure) and hands[0].way is not None
+    assert 0 > evidence(hands[1]) > evidence(sure) and hands[0].wrist_offset is not None
     agreed = with_sides([doubtful], FakePalms([reading("left", (150, 100), 30)]).seen)
     assert agreed[0].side == "left" and agreed[0].score > 0.9  # agreement makes sure
 
@@ -172,8 +172,10 @@ def test_the_way_between_the_wrists_corrects_the_depth_that_sizes_tell() -> None
     flat = lift([left, right], camera)
     assert flat.left is not None and flat.right is not None
     assert abs(flat.right.positions[0, 2] - flat.left.positions[0, 2]) < 0.01
-    sure = Way(np.array([1.0, 0.0, 1.0]), np.array([0.1, 0.1, 0.1]))
-    told = lift([replace(left, way=sure), replace(right, way=Way(-sure.vector, sure.spread))], camera)
+    sure = WristOffset(np.array([1.0, 0.0, 1.0]), np.array([0.1, 0.1, 0.1]))
+    told = lift(
+        [replace(left, wrist_offset=sure), replace(right, wrist_offset=WristOffset(-sure.vector, sure.spread))], camera
+    )
     assert told.left is not None and told.right is not None
     apart = told.right.positions[0, 2] - told.left.positions[0, 2]
     assert 0.06 < apart < 0.088
@@ -181,7 +183,7 @@ def test_the_way_between_the_wrists_corrects_the_depth_that_sizes_tell() -> None
         np.testing.assert_allclose(now.positions - now.positions[0], before.positions - before.positions[0], atol=1e-9)
         middle = camera.project(np.stack([now.positions.mean(axis=0), before.positions.mean(axis=0)]))
         np.testing.assert_allclose(middle[0], middle[1], atol=1e-6)  # along its own ray
-    vague = Way(sure.vector, np.full(3, 3.0))
-    unsure = lift([replace(left, way=vague), right], camera)
+    vague = WristOffset(sure.vector, np.full(3, 3.0))
+    unsure = lift([replace(left, wrist_offset=vague), right], camera)
     assert unsure.left is not None and unsure.right is not None
     assert abs(unsure.right.positions[0, 2] - unsure.left.positions[0, 2]) < 0.02

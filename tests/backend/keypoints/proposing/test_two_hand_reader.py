@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from im2hands.keypoints.proposing.two_hand_network import PalmReader, choose_hands
-from im2hands.networks.two_hand_network import PalmNetwork
 from palm_fakes import reading
+
+from im2hands.keypoints.proposing.two_hand_network import PalmReader, choose_hands
+from im2hands.networks.two_hand_network import TwoHandNetwork
 
 
 def test_two_hands_on_one_spot_come_from_one_place() -> None:
@@ -56,7 +57,7 @@ def test_two_hands_that_do_not_know_of_each_other_are_a_pair_only_with_different
 @pytest.mark.parametrize("size", [(3, 3), (9, 400), (480, 640), (1500, 900)])
 def test_a_network_that_sees_palms_everywhere_breaks_nothing(size: tuple[int, int]) -> None:
     torch.manual_seed(1)
-    model = PalmNetwork().eval()
+    model = TwoHandNetwork().eval()
     with torch.no_grad():
         model.maps.bias[0] += 4.5  # type: ignore[index]
         model.maps.weight *= 30
@@ -73,7 +74,7 @@ def test_a_network_that_sees_palms_everywhere_breaks_nothing(size: tuple[int, in
 
 def test_a_mirrored_picture_gives_the_mirrored_readings() -> None:
     torch.manual_seed(2)
-    model = PalmNetwork().eval()
+    model = TwoHandNetwork().eval()
     with torch.no_grad():
         model.maps.bias[0] += 4.5  # type: ignore[index]
         model.palm.bias[13] = 3.0
@@ -85,5 +86,5 @@ def test_a_mirrored_picture_gives_the_mirrored_readings() -> None:
     assert len(plain.hands) == len(turned.hands) == 2
     for hand, other in zip(plain.hands, turned.hands, strict=True):
         np.testing.assert_allclose(other.pixels, hand.pixels * (-1, 1) + (159, 0), atol=0.05)
-        np.testing.assert_allclose(other.way, hand.way * (-1, 1, 1), atol=1e-3)
+        np.testing.assert_allclose(other.wrist_offset, hand.wrist_offset * (-1, 1, 1), atol=1e-3)
         assert other.right == pytest.approx(-hand.right, abs=1e-3)

@@ -8,10 +8,11 @@ import pytest
 from hand_pictures import demo_photo, frame_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from im2hands.core.errors import Cancelled
 from im2hands.keypoints.choosing.sides import palm_length
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
-from im2hands.keypoints.reading.consensus import look_again
+from im2hands.keypoints.reading.consensus import read_repeatedly
 from im2hands.keypoints.reading.network import CROP_PIXELS, LandmarkNetwork, crops_around, warp_crop
 
 
@@ -114,16 +115,16 @@ def test_a_second_look_settles_sides_that_one_look_gets_wrong(network: LandmarkN
     image = demo_photo(name)
     crops = np.array([(x, 360.0, 460.0, 0.0) for x in xs])
     readings = network.read(image, crops_around(network.read(image, crops).pixels))
-    right, left = look_again(network, image, readings.pixels)
+    right, left = read_repeatedly(network, image, readings.pixels)
     assert right.right > 1.0 and left.right < -1.0
     assert min(right.agreement, left.agreement) > 0.9 and min(right.presence, left.presence) > 0.9
     assert right.detection("x").side == "right" and left.detection("x").side == "left"
-    mirrored = look_again(network, image[:, ::-1], readings.pixels * (-1, 1) + (image.shape[1] - 1, 0))
+    mirrored = read_repeatedly(network, image[:, ::-1], readings.pixels * (-1, 1) + (image.shape[1] - 1, 0))
     assert mirrored[0].right == pytest.approx(-right.right, abs=0.4)
 
 
 def test_a_second_look_at_bare_wall_sees_no_hand(network: LandmarkNetwork) -> None:
     image = np.full((300, 300, 3), 180, np.uint8)
     pixels = np.random.default_rng(0).uniform(100, 200, (1, 21, 2))
-    look = look_again(network, image, pixels)[0]
+    look = read_repeatedly(network, image, pixels)[0]
     assert look.presence < 0.3 and look.agreement < 0.5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trimesh
+
 from im2hands.lab.bench.surface_agreement import agreement
 
 BALL = trimesh.creation.icosphere(subdivisions=4, radius=0.05)

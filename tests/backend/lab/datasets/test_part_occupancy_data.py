@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from im2hands.lab.datasets.part_occupancy import STUMP, cut_distance, jitter_keypoints, make_points, posed_hands
 
 

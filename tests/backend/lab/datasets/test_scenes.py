@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy.spatial import cKDTree
+
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES
 from im2hands.geometry.bones import QUERY_SCALE, bones_from_keypoints
@@ -19,7 +21,6 @@ from im2hands.lab.datasets.scene_points import scene_hands
 from im2hands.lab.datasets.scene_shards import shard_path
 from im2hands.lab.datasets.scenes import SceneSet, SceneWriter
 from scene_pictures import make_scene, make_set
-from scipy.spatial import cKDTree
 
 COUNT = 6
 

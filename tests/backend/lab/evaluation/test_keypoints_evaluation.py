@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from im2hands.app.cli.main import main
 from im2hands.core.hands import SIDES
 from im2hands.keypoints.hypothesis import HandDetection

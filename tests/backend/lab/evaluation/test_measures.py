@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+
 from im2hands.geometry.bones import QUERY_SCALE, bones_from_keypoints
 from im2hands.geometry.hand_model import HandModel
 from im2hands.lab.datasets.part_occupancy import inside, signed_distance

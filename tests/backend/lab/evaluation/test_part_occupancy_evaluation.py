@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from im2hands.lab.datasets.part_occupancy import posed_hands
 from im2hands.lab.evaluation import part_occupancy as evaluation
 from im2hands.surfaces.dense_lattice import Surface

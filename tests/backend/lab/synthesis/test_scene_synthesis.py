@@ -9,6 +9,7 @@ import igl
 import numpy as np
 import pytest
 import torch
+
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+
 from im2hands.networks.configuration import Configuration
 from im2hands.weights.compact import save_encoder, save_network
 

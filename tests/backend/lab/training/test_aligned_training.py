@@ -8,13 +8,14 @@ from typing import cast
 
 import pytest
 import torch
+from runs import small_config, untrained_initial
+from safetensors.torch import load_file
+
 from im2hands.app.cli.main import main
 from im2hands.networks.aligned_image import AlignedImage
 from im2hands.networks.configuration import compact
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.weights.published import load_network
-from runs import small_config, untrained_initial
-from safetensors.torch import load_file
 from scene_pictures import make_set
 
 SIZES = compact(side=64, channels=16)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from im2hands.core.hands import KEYPOINT_PARENTS, MIDDLE_MCP
 from im2hands.lab.datasets.part_occupancy import posed_hands
 from im2hands.lab.training.keypoint_errors import KeypointErrors, simulate_errors

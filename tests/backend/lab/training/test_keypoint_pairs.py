@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from im2hands.core.errors import InputError
 from im2hands.core.hands import FILE_TO_HALO
 from im2hands.lab.datasets.scenes import SceneSet

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from runs import rows, small_config, untrained_initial
+from safetensors.torch import load_file
+
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, Camera, HandKeypoints, TwoHands
@@ -24,8 +27,6 @@ from im2hands.networks.configuration import PUBLISHED as PUBLISHED_SIZES
 from im2hands.networks.configuration import compact
 from im2hands.networks.image_encoder import ImageEncoder
 from im2hands.surfaces.keypoint_refiner import load_keypoint_refiner
-from runs import rows, small_config, untrained_initial
-from safetensors.torch import load_file
 from scene_pictures import make_scene, make_set
 
 CPU = torch.device("cpu")

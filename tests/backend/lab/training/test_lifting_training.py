@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
-from im2hands.networks.lifting_network import HAND_FEATURES, POINT_FEATURES
 from im2hands.keypoints.placing.lifting_features import turn_to_ray
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.datasets.scenes import SceneSet
@@ -21,9 +21,9 @@ from im2hands.lab.training.lifting_network import RECIPE, LiftingTask, turned
 from im2hands.lab.training.lifting_network import _batch as make_batch
 from im2hands.lab.training.lifting_samples import LiftingSamples, gather, load_samples, scene_samples
 from im2hands.lab.training.runner import Runner
-from im2hands.networks.lifting_network import LiftingNetwork
+from im2hands.networks.lifting_network import HAND_FEATURES, POINT_FEATURES, LiftingNetwork
 from im2hands.networks.reading_network import FEATURES, ReadingNetwork
-from im2hands.networks.two_hand_network import EMBEDDING, PYRAMID_CHANNELS, PalmNetwork
+from im2hands.networks.two_hand_network import EMBEDDING, PYRAMID_CHANNELS, TwoHandNetwork
 from im2hands.weights.lifting_network import save_lifting_network
 from im2hands.weights.reading_network import mediapipe_start
 from scene_pictures import make_set
@@ -82,7 +82,7 @@ def reader() -> ReadingNetwork:
 def test_samples_say_what_is_true_of_the_scene(scenes: Path, reader: ReadingNetwork, network: LandmarkNetwork) -> None:
     """From a sample's shape, places and depth the scene's keypoints come back."""
     torch.manual_seed(0)
-    model, data = PalmNetwork().eval(), SceneSet(scenes)
+    model, data = TwoHandNetwork().eval(), SceneSet(scenes)
     met = 0
     for number in range(len(data)):
         scene = data.scene(number)
@@ -110,7 +110,7 @@ def test_samples_say_what_is_true_of_the_scene(scenes: Path, reader: ReadingNetw
 def test_reading_goes_on_where_it_was_interrupted(
     scenes: Path, reader: ReadingNetwork, network: LandmarkNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, data = PalmNetwork().eval(), SceneSet(scenes)
+    model, data = TwoHandNetwork().eval(), SceneSet(scenes)
     paths = gather(data, range(5), model, reader, network, tmp_path, 0)
     first = load_samples(paths)
     monkeypatch.setattr("im2hands.lab.training.lifting_samples.scene_samples", None)  # nothing is read again

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.training import initial_occupancy, refined_occupancy
 from im2hands.lab.training.initial_occupancy import InitialTask

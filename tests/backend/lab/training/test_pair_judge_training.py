@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
-from im2hands.networks.pair_judge import PAIR_FEATURES, SINGLE_FEATURES
 from im2hands.lab.training.pair_judge import Judged, chosen_rows, measure, train
-from im2hands.networks.pair_judge import PairJudgeNetwork
+from im2hands.networks.pair_judge import PAIR_FEATURES, SINGLE_FEATURES, PairJudgeNetwork
 from im2hands.weights.pair_judge import load_pair_judge
 from scene_pictures import make_set
 

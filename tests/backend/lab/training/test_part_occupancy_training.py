@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+
 from im2hands.core.errors import InputError
 from im2hands.lab.datasets.part_occupancy import make_points
 from im2hands.lab.training.part_occupancy import Trainer, TrainingSettings, train

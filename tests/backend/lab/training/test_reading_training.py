@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from im2hands.app.cli.main import main
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
 from im2hands.keypoints.placing.joint_definitions import to_own_definition

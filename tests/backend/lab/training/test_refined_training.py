@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from runs import rows, small_config
+
 from im2hands.app.cli.main import main
 from im2hands.core.hands import SIDES
 from im2hands.lab.datasets.scenes import SceneSet
@@ -21,7 +23,6 @@ from im2hands.lab.training.refined_occupancy import RECIPES, RefinedTask
 from im2hands.lab.training.scene_batches import aligned, make_batch
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.weights.published import load_network
-from runs import rows, small_config
 from scene_pictures import make_set
 
 CPU = torch.device("cpu")

@@ -14,6 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from runs import rows, small_config
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
 from im2hands.lab.datasets.scene_shards import shard_path
@@ -22,10 +26,7 @@ from im2hands.lab.training.recipe import load_recipe
 from im2hands.lab.training.runner import Averaged, Runner, scenes_of_step, summary_writer
 from im2hands.lab.training.scene_batches import training_set
 from im2hands.weights.published import load_network
-from runs import rows, small_config
-from safetensors.torch import load_file
 from scene_pictures import make_set
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 NETWORK = "initial-occupancy"
 
@@ -228,9 +229,9 @@ def test_schedules(data: Path, tmp_path: Path) -> None:
 
 
 def test_without_tensorboard_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from im2hands.core.errors import EnvironmentError_
+    from im2hands.core.errors import SetupError
 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(EnvironmentError_, match="TensorBoard") as caught:
+    with pytest.raises(SetupError, match="TensorBoard") as caught:
         summary_writer(tmp_path, 0)
     assert "im2hands[train]" in caught.value.hint

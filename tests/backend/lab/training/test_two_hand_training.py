@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+
 from im2hands.app.cli.main import main
 from im2hands.keypoints.choosing.sides import chirality
 from im2hands.keypoints.proposing.two_hand_pictures import apply, inverse, letterbox, square_part, warp
@@ -71,15 +72,17 @@ def test_a_mirrored_sample_shows_a_hand_of_the_other_side(scenes: Path) -> None:
     mirror = affine * [[-1.0], [1.0]] + [[0, 0, last], [0, 0, 0]]
     turned = targets(keypoints, intrinsics, mirror, True)
     np.testing.assert_allclose(turned.pixels[1], plain.pixels[0] * (-1, 1) + (last, 0))
-    np.testing.assert_allclose(turned.way[1], plain.way[0] * (-1, 1, 1))
+    np.testing.assert_allclose(turned.wrist_offset[1], plain.wrist_offset[0] * (-1, 1, 1))
     for made in (plain, turned):
         seen = (made.pixels - made.pixels[:, :1]) / made.size[:, None, None]
         shapes = np.concatenate([seen, made.depth[..., None]], axis=-1)
         assert chirality(shapes[0]) < 0 < chirality(shapes[1])
         # The wrists in 3D, from the way, fit those in the picture.
         flat = (made.pixels[1, 0] - made.pixels[0, 0]) / made.size[0]
-        np.testing.assert_allclose(made.way[0, :2], flat, atol=0.35)
-        np.testing.assert_allclose(made.way[0] * made.size[0], -made.way[1] * made.size[1], rtol=0.4, atol=20)
+        np.testing.assert_allclose(made.wrist_offset[0, :2], flat, atol=0.35)
+        np.testing.assert_allclose(
+            made.wrist_offset[0] * made.size[0], -made.wrist_offset[1] * made.size[1], rtol=0.4, atol=20
+        )
 
 
 def test_a_random_affine_is_a_similarity_and_warps_where_it_maps() -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
+
 from fakes import hand_positions, picture
 from im2hands.core.errors import FrameError
 from im2hands.core.hands import Camera, HandKeypoints, TwoHands
@@ -18,9 +20,8 @@ from im2hands.networks.refinement_decoder import FoldedHands
 from im2hands.surfaces.batch import launches
 from im2hands.surfaces.batch.frames import BatchReconstructor, Job, Made
 from im2hands.surfaces.from_keypoints import HandMesh
-from im2hands.surfaces.from_picture import PublishedReconstructor, load_published_reconstructor
+from im2hands.surfaces.from_picture import PictureReconstructor, load_published_reconstructor
 from recorded import record_operations
-from scipy.spatial import cKDTree
 
 CPU = torch.device("cpu")
 CAMERA = Camera.from_fov(50, 320, 240)
@@ -53,7 +54,7 @@ def _same(made: Made, alone: dict, limit: float = 2e-5) -> None:
 
 
 @pytest.fixture(scope="module")
-def compact() -> PublishedReconstructor:
+def compact() -> PictureReconstructor:
     loaded = load_published_reconstructor("bundled", device=CPU, voxel_m=VOXEL, stage="refined")
     assert loaded is not None
     return loaded
@@ -65,9 +66,9 @@ def alone(compact) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def published() -> PublishedReconstructor:
+def published() -> PictureReconstructor:
     network = bench_weights.refined(bias=0.8, attention=1.0)
-    return PublishedReconstructor(network, device=CPU, voxel_m=VOXEL, refine=True, precision="exact")
+    return PictureReconstructor(network, device=CPU, voxel_m=VOXEL, refine=True, precision="exact")
 
 
 @pytest.fixture(scope="module")

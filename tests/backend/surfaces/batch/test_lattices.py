@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+
 from im2hands.geometry.marching_cubes import closed_mesh
 from im2hands.surfaces.batch.lattices import BatchField, LatticeBatch
 from im2hands.surfaces.walked_lattice import Lattice, LatticeField

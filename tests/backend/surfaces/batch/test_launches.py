@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from im2hands.surfaces.batch.launches import Launches, choose_launch, copy_tensors, tensors_of
 from recorded import record_operations
-from torch import Tensor, nn
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import os
 import signal
 
 import numpy as np
+
 from im2hands.geometry.marching_cubes import NearSurface, closed_mesh
 from im2hands.surfaces.batch.mesh_workers import MeshWorkers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from im2hands.networks.chunks import SMALLEST
 from im2hands.surfaces.batch.padded import PaddedQueries
 

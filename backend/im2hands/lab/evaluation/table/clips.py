@@ -18,10 +18,10 @@ import numpy as np
 
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, TwoHands
+from im2hands.lab.bench.motion_figures import jitter
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.held_out import TrueScene, true_scenes, two_hand_scenes
 from im2hands.lab.evaluation.measures import gap_error_mm, mpjpe_mm
-from im2hands.lab.bench.motion_figures import jitter
 
 from .kept_keypoints import KeptKeypoints
 from .rows import Row, RowKey, by_row, format_row, heading, mean

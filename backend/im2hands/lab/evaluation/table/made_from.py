@@ -18,8 +18,8 @@ from im2hands.keypoints.placing.confidence import TABLE, table_path
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.surfaces.from_picture import stage_network
 from im2hands.take.take import write_atomically
-from im2hands.weights.folder import BUNDLED, weights_folder
 from im2hands.weights.compact import ALIGNED_OCCUPANCY, IMAGE_ENCODER
+from im2hands.weights.folder import BUNDLED, weights_folder
 from im2hands.weights.layouts import KEYPOINT_REFINEMENT
 from im2hands.weights.mediapipe_bundle import BUNDLE_NAME
 from im2hands.weights.pair_judge import NAME as PAIR_JUDGE

@@ -28,7 +28,7 @@ def work(plan: Plan, jobs: Sequence[Job], workers: int, done: Callable[[], None]
         plan: of the run. workers: processes; 1 measures in this one. done: called after each job.
 
     Raises:
-        EnvironmentError_: a worker was ended from outside.
+        SetupError: a worker was ended from outside.
     """
     if workers == 1 or len(jobs) < 2:
         with closing(Tools(plan)) as tools:

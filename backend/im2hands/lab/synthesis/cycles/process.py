@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
-from im2hands.core.errors import EnvironmentError_
+from im2hands.core.errors import SetupError
 
 SCRIPT = Path(__file__).with_name("blender_script.py")
 SECONDS = 1800.0
@@ -32,7 +32,7 @@ class BlenderProcess:
         version: of Blender.
 
     Raises:
-        EnvironmentError_: there is no such program, it is neither of the two, or it does not start.
+        SetupError: there is no such program, it is neither of the two, or it does not start.
     """
 
     def __init__(self, program: Path | None) -> None:
@@ -53,7 +53,7 @@ class BlenderProcess:
         """Render a scene file into :attr:`folder`.
 
         Raises:
-            EnvironmentError_: Blender failed or ended.
+            SetupError: Blender failed or ended.
         """
         request = json.dumps({"scene": str(scene), "folder": str(self.folder)}) + "\n"
         stdin = self._process.stdin
@@ -65,7 +65,7 @@ class BlenderProcess:
             pass  # it has ended; the answer says so, with its last words
         answer = self._answer("It ended while it rendered")
         if "error" in answer:
-            raise EnvironmentError_(f"Blender cannot render the scene: {answer['error']}.", _HINT)
+            raise SetupError(f"Blender cannot render the scene: {answer['error']}.", _HINT)
 
     def close(self) -> None:
         """End Blender and take its files away."""
@@ -102,9 +102,9 @@ class BlenderProcess:
         try:
             line = self._answers.get(timeout=SECONDS)
         except queue.Empty:
-            raise EnvironmentError_(f"Blender has not answered for {SECONDS:.0f} s.", _HINT) from None
+            raise SetupError(f"Blender has not answered for {SECONDS:.0f} s.", _HINT) from None
         if line is None:
-            raise EnvironmentError_(f"Blender cannot be used. {trouble}{self._last_words()}", _HINT)
+            raise SetupError(f"Blender cannot be used. {trouble}{self._last_words()}", _HINT)
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -126,15 +126,15 @@ def _command(program: Path | None) -> list[str]:
     found = shutil.which(str(program or "blender"))
     if found is None:
         what = "There is no Blender on the search path" if program is None else f"There is no program {program}"
-        raise EnvironmentError_(f"{what}; --renderer cycles needs one.", _HINT)
+        raise SetupError(f"{what}; --renderer cycles needs one.", _HINT)
     try:
         said = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=300, check=False).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise EnvironmentError_(f"{found} cannot be started: {error}.", _HINT) from error
+        raise SetupError(f"{found} cannot be started: {error}.", _HINT) from error
     for line in said.splitlines():
         if line.startswith("Blender "):
             options = ["-b", "--factory-startup", "--python-exit-code", "3", "--python"]
             return [found, *options, str(SCRIPT)]
         if line.startswith("Python "):
             return [found, "-I", str(SCRIPT)]
-    raise EnvironmentError_(f"{found} is neither Blender nor Python.", _HINT)
+    raise SetupError(f"{found} is neither Blender nor Python.", _HINT)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from im2hands.core.errors import EnvironmentError_
+from im2hands.core.errors import SetupError
 from im2hands.core.hands import Camera, Side
 from im2hands.lab.synthesis.rendering.accessories import posed_hands
 from im2hands.lab.synthesis.rendering.assets import Assets
@@ -28,7 +28,7 @@ class CyclesRenderer:
             ``blender`` of the search path. threads: of Blender, 0 for all.
 
     Raises:
-        EnvironmentError_: Blender or OpenEXR is missing.
+        SetupError: Blender or OpenEXR is missing.
     """
 
     def __init__(self, assets: Assets, blender: Path | None = None, threads: int = 0) -> None:
@@ -54,7 +54,7 @@ class CyclesRenderer:
         """The picture before lens blur, noise and compression; arguments as for :meth:`render`.
 
         Raises:
-            InputError: more than two hands, or vertices of another shape. EnvironmentError_: Blender failed.
+            InputError: more than two hands, or vertices of another shape. SetupError: Blender failed.
         """
         scene = describe(posed_hands(hands, look), camera, look, self.assets, self._threads)
         folder = self._blender.folder
@@ -71,7 +71,7 @@ def _exr():  # type: ignore[no-untyped-def]
     try:
         import OpenEXR
     except ImportError as error:
-        raise EnvironmentError_("Rendering by Cycles needs OpenEXR.", "pip install 'im2hands[train]'") from error
+        raise SetupError("Rendering by Cycles needs OpenEXR.", "pip install 'im2hands[train]'") from error
     return OpenEXR
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from im2hands.core.errors import EnvironmentError_
+from im2hands.core.errors import SetupError
 
 if TYPE_CHECKING:
     import moderngl
@@ -23,12 +23,12 @@ def make_context(device: int | None = None) -> moderngl.Context:
         device: number of the EGL device, in the driver's order; ``None`` takes the first. Only EGL knows it.
 
     Raises:
-        EnvironmentError_: moderngl is not installed, or there is no usable OpenGL driver.
+        SetupError: moderngl is not installed, or there is no usable OpenGL driver.
     """
     try:
         import moderngl
     except ImportError as error:
-        raise EnvironmentError_("Rendering needs moderngl.", "pip install 'im2hands[train]'") from error
+        raise SetupError("Rendering needs moderngl.", "pip install 'im2hands[train]'") from error
     settings: dict[str, Any] = {"require": GL_VERSION}
     if sys.platform.startswith("linux"):
         settings["backend"] = "egl"
@@ -38,4 +38,4 @@ def make_context(device: int | None = None) -> moderngl.Context:
         return moderngl.create_standalone_context(**settings)
     except Exception as error:  # glcontext and moderngl raise plain Exception here
         where = "" if device is None else f" on EGL device {device}"
-        raise EnvironmentError_(f"No OpenGL {GL_VERSION / 100:.1f} context{where}: {error}.", _DRIVER_HINT) from error
+        raise SetupError(f"No OpenGL {GL_VERSION / 100:.1f} context{where}: {error}.", _DRIVER_HINT) from error

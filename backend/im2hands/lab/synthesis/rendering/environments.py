@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from im2hands.core.errors import EnvironmentError_, InputError
+from im2hands.core.errors import InputError, SetupError
 
 REFLECTION_SIZE = (128, 64)
 VIEW_SIZE = (1024, 512)
@@ -76,13 +76,13 @@ def read_environment(path: Path) -> Environment:
     """A panorama from an OpenEXR file.
 
     Raises:
-        EnvironmentError_: OpenEXR is not installed.
+        SetupError: OpenEXR is not installed.
         InputError: the file cannot be read or has no colour.
     """
     try:
         import OpenEXR
     except ImportError as error:
-        raise EnvironmentError_("Environment maps need OpenEXR.", "pip install 'im2hands[train]'") from error
+        raise SetupError("Environment maps need OpenEXR.", "pip install 'im2hands[train]'") from error
     try:
         with OpenEXR.File(str(path)) as file:
             channels = file.channels()

@@ -64,7 +64,7 @@ class Renderer:
         device: EGL device number. context: an existing moderngl context instead of an own one.
 
     Raises:
-        EnvironmentError_: moderngl or a driver is missing.
+        SetupError: moderngl or a driver is missing.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
 from im2hands.core.hands import TwoHands

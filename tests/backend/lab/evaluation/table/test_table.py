@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
 from im2hands.core.hands import Camera, RefinedHands, Side, TwoHands

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
 from im2hands.core.hands import Camera, HandKeypoints, TwoHands

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from im2hands.app.cli.main import main
-from im2hands.core.errors import EnvironmentError_
+from im2hands.core.errors import SetupError
 from im2hands.core.hands import Camera
 from im2hands.lab.synthesis.cycles.backdrop import far_light, respond
 from im2hands.lab.synthesis.cycles.description import describe, outward, panorama
@@ -98,9 +99,9 @@ def test_a_blender_that_is_missing_is_told(tmp_path: Path, capsys: pytest.Captur
 
 def test_programs_that_are_no_blender_are_told(tmp_path: Path) -> None:
     """A Python without bpy, one that says something else, and one that ends while it renders."""
-    with pytest.raises(EnvironmentError_, match="No module named 'bpy'"):
+    with pytest.raises(SetupError, match="No module named 'bpy'"):
         BlenderProcess(Path(sys.executable))
-    with pytest.raises(EnvironmentError_, match="neither Blender nor Python"):
+    with pytest.raises(SetupError, match="neither Blender nor Python"):
         BlenderProcess(_program(tmp_path / "other", "echo something else"))
     lines = [
         'if [ "$1" = --version ]; then echo Blender 4.5.0; exit; fi',
@@ -112,7 +113,7 @@ def test_programs_that_are_no_blender_are_told(tmp_path: Path) -> None:
     process = BlenderProcess(_program(tmp_path / "ends", "\n".join(lines)))
     assert process.version == "4.5.0"
     folder = process.folder
-    with pytest.raises(EnvironmentError_, match="ended while it rendered: no memory"):
+    with pytest.raises(SetupError, match="ended while it rendered: no memory"):
         process.render(tmp_path / "scene.npz")
     process.close()
     assert not folder.exists()

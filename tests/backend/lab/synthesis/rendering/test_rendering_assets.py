@@ -10,7 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from im2hands.core.errors import EnvironmentError_, InputError
+
+from im2hands.core.errors import InputError, SetupError
 from im2hands.lab.synthesis.rendering import Assets, random_look
 from im2hands.lab.synthesis.rendering.backgrounds import made_up_background
 from im2hands.lab.synthesis.rendering.camera_effects import apply_effects
@@ -21,7 +22,7 @@ from im2hands.lab.synthesis.rendering.look import CameraEffects
 
 def test_without_moderngl_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "moderngl", None)
-    with pytest.raises(EnvironmentError_, match=r"im2hands\[train\]"):
+    with pytest.raises(SetupError, match=r"im2hands\[train\]"):
         make_context()
 
 
@@ -30,7 +31,7 @@ def test_without_a_driver_the_error_names_the_packages(monkeypatch: pytest.Monke
         raise Exception("eglInitialize failed (0x3001)")
 
     monkeypatch.setattr("moderngl.create_standalone_context", fails)
-    with pytest.raises(EnvironmentError_, match="libgl1-mesa-dri") as caught:
+    with pytest.raises(SetupError, match="libgl1-mesa-dri") as caught:
         make_context(3)
     assert "EGL device 3" in caught.value.message and "0x3001" in caught.value.message
 

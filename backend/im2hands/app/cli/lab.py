@@ -1,0 +1,41 @@
+"""``im2hands train`` and ``im2hands evaluate``: the workshop's commands, one module each."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+# Sub-commands with tasks of their own; each task is a module with ``add_arguments(parser)`` and ``run(args) -> int``.
+TASKS = {
+    "train": {
+        "part-occupancy": "im2hands.lab.training.part_occupancy",
+        "initial-occupancy": "im2hands.lab.training.initial_occupancy",
+        "aligned-occupancy": "im2hands.lab.training.aligned_occupancy",
+        "keypoint-refinement": "im2hands.lab.training.keypoint_refinement",
+        "two-hand-network": "im2hands.lab.training.two_hand_network",
+        "pair-judge": "im2hands.lab.training.pair_judge",
+        "lifting-network": "im2hands.lab.training.lifting_network",
+        "reading-network": "im2hands.lab.training.reading_network",
+        "detected-keypoints": "im2hands.lab.training.detected_keypoints",
+        "refined-occupancy": "im2hands.lab.training.refined_occupancy",
+    },
+    "evaluate": {
+        "part-occupancy": "im2hands.lab.evaluation.part_occupancy",
+        "keypoints": "im2hands.lab.evaluation.keypoints",
+        "table": "im2hands.lab.evaluation.table.run",
+    },
+}
+TASK_HELP = {"train": "train a network", "evaluate": "measure a network against its targets"}
+
+
+def task_parser(command: str) -> argparse.ArgumentParser:
+    """The parser of ``im2hands train`` or ``evaluate``; its modules are heavy and loaded only for this."""
+    parser = argparse.ArgumentParser(prog=f"im2hands {command}", description=TASK_HELP[command].capitalize() + ".")
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
+    for name, module_name in TASKS[command].items():
+        module = importlib.import_module(module_name)
+        task = tasks.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
+        task.add_argument("--debug", action="store_true", help="tracebacks and a full log")
+        module.add_arguments(task)
+        task.set_defaults(run=module.run, command=command)
+    return parser
