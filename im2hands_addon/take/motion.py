@@ -14,10 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import TakeError
-from .reader import KEYPOINT_COUNT, SIDES, Take
+from .reader import KEYPOINT_COUNT, MOTION_FILE, SIDES, TEMPLATE_FILE, Take
 
-TEMPLATE_FILE = "template.npz"
-MOTION_FILE = "motion.npz"
 MISSING, OBSERVED, FILLED, DOUBTFUL = range(4)
 STATUS_NAMES = ("missing", "observed", "filled", "doubtful")
 _AGAIN = "Reconstruct the take again."

@@ -10,16 +10,21 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import TakeError
+from .paths import check_paths
 
 FORMAT = "im2hands-take"
 VERSION = 1
 TAKE_FILE = "take.json"
+FRAMES_FOLDER = "frames"
+TEMPLATE_FILE = "template.npz"
+MOTION_FILE = "motion.npz"
+OWN_FILES = (TAKE_FILE, FRAMES_FOLDER, TEMPLATE_FILE, MOTION_FILE)
 SIDES = ("left", "right")
 STATUSES = ("ok", "partial", "empty", "failed")
 KEYPOINT_NAMES = (
@@ -188,11 +193,12 @@ def read_take(path: str | Path) -> Take:
     """Read the take in the folder ``path`` (or the ``take.json`` itself); frames may be few, and in any order.
 
     Raises:
-        TakeError: there is no take, it is damaged, or a later version wrote it.
+        TakeError: there is no take, it is damaged, a path in it leads out of the folder, or a later version wrote it.
     """
     path = Path(path)
     folder = path.parent if path.name == TAKE_FILE else path
     path = folder / TAKE_FILE
+    check_paths(folder, ((None, name) for name in OWN_FILES))
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -207,9 +213,11 @@ def read_take(path: str | Path) -> Take:
             f"{path} is a take of version {version}; this add-on reads up to version {VERSION}.", "Update the add-on."
         )
     try:
-        return _parse_take(folder.absolute(), data)
+        take = _parse_take(folder.absolute(), data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TakeError(f"{path} is damaged ({error!r}).", "Reconstruct it again.") from error
+    check_paths(take.folder, ((record.index, record.file) for record in take.records.values() if record.file))
+    return take
 
 
 def _parse_take(folder: Path, data: Mapping[str, Any]) -> Take:
@@ -246,10 +254,6 @@ def _parse_record(data: Mapping[str, Any], camera: Intrinsics) -> Record:
     status = data["status"]
     if status not in STATUSES:
         raise ValueError(f"frame {data['index']} has the status {status!r}")
-    file = str(data.get("file") or "")
-    inner = PurePosixPath(file)
-    if inner.is_absolute() or ".." in inner.parts:
-        raise ValueError(f"frame {data['index']} points outside the take: {file}")
     size = data.get("image_size") or (camera.width, camera.height)
     if data.get("camera"):
         camera = _parse_camera(data["camera"], size)
@@ -259,7 +263,7 @@ def _parse_record(data: Mapping[str, Any], camera: Intrinsics) -> Record:
     return Record(
         index=int(data["index"]),
         status=status,
-        file=file,
+        file=data.get("file") or "",
         confidence={side: float(hands[side].get("confidence", 1.0)) for side in SIDES if side in hands},
         message=str(data.get("message") or ""),
         image=str(data.get("image") or ""),

@@ -59,10 +59,10 @@ def test_borders(path: Path) -> None:
     names = imported(path)
     assert not names & NEVER_IMPORTED
     place = path.relative_to(SOURCE).parts
-    if place[0] == "backend" or place[0] in ("take_reader.py", "errors.py", "photo_orientation.py"):
+    if place[0] in ("process", "take", "errors.py"):
         assert not names & {"bpy", "mathutils"}
     if place[0] == "scene":
-        assert not [name for name in names if name.startswith("..") and "backend" in name]
+        assert not [name for name in names if name.startswith("..") and "process" in name]
     assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), "a file says first what it is for"
     assert len(path.read_text("utf-8").splitlines()) < 300
 
@@ -74,7 +74,7 @@ def test_reader_and_backend_side_need_no_bpy() -> None:
         "package = types.ModuleType('im2hands_addon')\n"
         f"package.__path__ = [{str(SOURCE)!r}]\n"
         "sys.modules['im2hands_addon'] = package\n"
-        "import im2hands_addon.take_reader, im2hands_addon.backend.job, im2hands_addon.backend.task\n"
+        "import im2hands_addon.take.motion, im2hands_addon.process.job, im2hands_addon.process.task\n"
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -58,6 +58,10 @@ class TakeError(InputError):
     code = "take"
 
 
+class UnsafePathError(TakeError):
+    """A path of a take that leads out of its folder."""
+
+
 class FrameError(Im2HandsError):
     """One frame that failed; the others go on."""
 

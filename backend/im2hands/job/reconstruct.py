@@ -15,7 +15,7 @@ from im2hands.core.hands import Camera
 from im2hands.media.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
 from im2hands.media.source import Entry, Source, open_source
 from im2hands.take.begin import begin_take
-from im2hands.take.take import FrameRecord, Take
+from im2hands.take.take import CACHE_FOLDER, FrameRecord, Take
 
 from .background import Background
 from .components import Components, Reconstructor, Refiner, provenance_of
@@ -121,7 +121,7 @@ class ReconstructJob:
             self._write_failed(take, source, entry, error)
 
         self._keypoints = KeypointPhase(
-            self._options, source, cameras, self._parts, self._background, take.folder / "cache",
+            self._options, source, cameras, self._parts, self._background, take.folder / CACHE_FOLDER,
             self._cancelled, report, failed,
         )  # fmt: skip
         return self._keypoints.run()

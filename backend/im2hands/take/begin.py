@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from im2hands.core.errors import InputError
+from im2hands.core.errors import InputError, TakeError, UnsafePathError
 from im2hands.media.source import Source
 
-from .take import FRAMES_FOLDER, MOTION_FILE, TAKE_FILE, TEMPLATE_FILE, FrameRecord, Take
+from .paths import check_paths, is_plain
+from .take import CACHE_FOLDER, FRAMES_FOLDER, MOTION_FILE, OWN_FILES, TAKE_FILE, TEMPLATE_FILE, FrameRecord, Take
 
 _LEFTOVER = re.compile(r"^\..+\.(json|npz)\.\d+\.tmp$")
 
@@ -27,7 +29,9 @@ def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: 
     Raises:
         InputError: a take is there and neither was asked for, or it was made from other inputs.
         TakeError: the folder cannot be written, or the take in it cannot be read.
+        UnsafePathError: a path in the folder leads out of it; nothing is deleted, also with ``overwrite``.
     """
+    check_paths(folder, ((None, name) for name in _written(folder)))
     _delete_leftovers(folder)
     if not (folder / TAKE_FILE).exists():
         return Take.create(folder, header)
@@ -54,9 +58,18 @@ def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: 
     return take
 
 
+def _written(folder: Path) -> Iterator[str]:
+    """The take's own paths in ``folder``, and all that its cache holds under names that a job may read or write."""
+    yield from OWN_FILES
+    yield CACHE_FOLDER
+    for place, folders, files in os.walk(folder / CACHE_FOLDER):
+        paths = ((Path(place) / name).relative_to(folder).as_posix() for name in (*folders, *files))
+        yield from filter(is_plain, paths)
+
+
 def _delete_leftovers(folder: Path) -> None:
     """Delete what a process that was killed in the middle of a write left behind, by the names such files have."""
-    for place in (folder, folder / FRAMES_FOLDER, folder / "cache", folder / "cache" / "hands"):
+    for place in (folder, folder / FRAMES_FOLDER, folder / CACHE_FOLDER, folder / CACHE_FOLDER / "hands"):
         for path in place.glob(".*.tmp"):
             if _LEFTOVER.match(path.name):
                 path.unlink(missing_ok=True)
@@ -87,13 +100,23 @@ def _undated(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _delete_frames(folder: Path) -> None:
-    """Delete the frames that the take in ``folder`` lists; whatever else lies there stays."""
+    """Delete the frames that the take in ``folder`` lists; whatever else lies there stays.
+
+    Raises:
+        UnsafePathError: the take lists a path outside the folder; nothing is deleted. TakeError: a file cannot be
+            deleted.
+    """
     try:
         records = Take.open(folder).records.values()
+    except UnsafePathError:
+        raise
     except InputError:
         return  # too damaged to say what is its own
-    for record in records:
-        if record.file:
-            (folder / record.file).unlink(missing_ok=True)
-    for name in (TEMPLATE_FILE, MOTION_FILE):
-        (folder / name).unlink(missing_ok=True)
+    files = [record.file for record in records if record.file]
+    for name in (*files, TEMPLATE_FILE, MOTION_FILE):
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise TakeError(
+                f"Cannot delete {folder / name}: {error.strerror or error}.", "Delete the take, or name another folder."
+            ) from error

@@ -21,12 +21,16 @@ import numpy as np
 from im2hands.core.errors import TakeError
 from im2hands.core.hands import SIDES, Side
 
+from .paths import check_paths
+
 FORMAT = "im2hands-take"
 VERSION = 1
 TAKE_FILE = "take.json"
 FRAMES_FOLDER = "frames"
+CACHE_FOLDER = "cache"
 TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
+OWN_FILES = (TAKE_FILE, FRAMES_FOLDER, TEMPLATE_FILE, MOTION_FILE)
 
 FrameStatus = Literal["ok", "partial", "empty", "failed"]
 
@@ -73,7 +77,7 @@ class FrameRecord:
         return cls(
             index=int(data["index"]),
             status=data["status"],
-            file=data.get("file", ""),
+            file=data.get("file") or "",
             hands=dict(data.get("hands", {})),
             message=data.get("message", ""),
             key=data.get("key", ""),
@@ -172,9 +176,10 @@ class Take:
             header: ``source``, ``fps``, ``image_size``, ``camera``, ``settings``, ``provenance``.
 
         Raises:
-            TakeError: the folder cannot be written.
+            TakeError: the folder cannot be written, or a link in it leads out of it.
         """
         folder = Path(folder)
+        check_paths(folder, ((None, name) for name in OWN_FILES))
         take = cls(folder, {"format": FORMAT, "version": VERSION, **header}, {})
         try:
             (folder / FRAMES_FOLDER).mkdir(parents=True, exist_ok=True)
@@ -190,12 +195,14 @@ class Take:
         """Read ``take.json`` of ``folder`` (or the ``take.json`` itself).
 
         Raises:
-            TakeError: no take there, a damaged ``take.json``, or a take from a later version.
+            TakeError: no take there, a damaged ``take.json``, or a take from a later version. UnsafePathError: a path
+                in it leads out of the folder.
         """
         folder = Path(folder)
         if folder.name == TAKE_FILE:
             folder = folder.parent
         path = folder / TAKE_FILE
+        check_paths(folder, ((None, name) for name in OWN_FILES))
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
@@ -215,6 +222,7 @@ class Take:
             records = [FrameRecord.from_dict(entry) for entry in data.pop("frames", [])]
         except (KeyError, TypeError, ValueError) as error:
             raise TakeError(f"{path}: an entry of frames is damaged ({error}).", "Reconstruct it again.") from error
+        check_paths(folder, ((record.index, record.file) for record in records if record.file))
         return cls(folder, data, {record.index: record for record in records})
 
     @property

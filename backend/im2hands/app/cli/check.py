@@ -6,7 +6,7 @@ import argparse
 import json
 
 from im2hands.app.terminal import quiet
-from im2hands.core.errors import EnvironmentError_
+from im2hands.core.errors import SetupError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,4 +33,4 @@ def run(args: argparse.Namespace) -> int:
         missing = [finding.name for finding in report.findings if not finding.ok]
         print(f"Not ready: see {', '.join(missing)}." if missing else "Everything is there and works.")
         print(f"The log is {args.log_file}")
-    return 0 if report.ok else EnvironmentError_.exit_code
+    return 0 if report.ok else SetupError.exit_code

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 
 from im2hands.app.terminal import quiet
-from im2hands.core.errors import EnvironmentError_
+from im2hands.core.errors import SetupError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def run_list(args: argparse.Namespace) -> int:
         for info in found:
             state = info.problem or f"sha256 {info.sha256}"
             print(f"{'OK     ' if not info.problem else 'PROBLEM'}  {info.name}: {info.path}\n         {state}")
-    return 0 if all(info.found and not info.problem for info in found) else EnvironmentError_.exit_code
+    return 0 if all(info.found and not info.problem for info in found) else SetupError.exit_code
 
 
 def run_import(args: argparse.Namespace) -> int:
