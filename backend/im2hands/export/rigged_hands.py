@@ -45,8 +45,7 @@ def _add_hand(
 ) -> None:  # fmt: skip
     name = OBJECT_NAMES[side]
     # What is missing stands still, hidden by its scale; the nearest frame that is there lends its pose.
-    there = np.flatnonzero(hand.present)
-    own = there[np.abs(rows[:, None] - there).argmin(axis=1)]
+    own = _nearest(np.flatnonzero(hand.present), rows)
     flip = np.diag(CAMERA_TO_Y_UP.astype(float))
     root_turn = _xyzw(continuous(to_quaternions(flip @ to_matrices(hand.root_rotation[own]))))
     root = (hand.root[own] * CAMERA_TO_Y_UP).astype(np.float32)
@@ -86,6 +85,16 @@ def _add_hand(
     if len(hand.basis):
         weights = glb.accessor(hand.shape_weights[own].astype(np.float32).ravel())
         glb.animate(animation, node, "weights", (clock, weights), "LINEAR")
+
+
+def _nearest(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(N,) for each wanted number the nearest of the known ones (ascending, not empty), of two as near the lower one.
+
+    A search, because a table of all distances takes the square of a take's length.
+    """
+    after = np.searchsorted(known, wanted)
+    lower, upper = known[np.maximum(after - 1, 0)], known[np.minimum(after, len(known) - 1)]
+    return np.where(np.abs(wanted - lower) <= np.abs(upper - wanted), lower, upper)
 
 
 def _rest_rotation(hand: CleanHand, bone: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from im2hands.animation.clean_options import CleanOptions
-from im2hands.animation.cleaned_take import CleanTake
+from im2hands.animation.cleaned_take import CleanHand, CleanTake
 from im2hands.core.errors import InputError, TakeError
 from im2hands.core.hands import Side
+from im2hands.export.rigged_hands import clean_glb
 from im2hands.export.surfaces_glb import split_glb
 from im2hands.export.write import export_take
 from im2hands.job.clean_phase import CleanPhase
@@ -129,6 +131,47 @@ def test_glb_of_one_frame(cleaned: Take, tmp_path: Path) -> None:
     points, _ = glb.vertices("Hand.R", 0)
     truth = expected(cleaned, "right", 4)
     assert np.allclose(sorted(points[:, 0].round(5))[0], sorted(truth[:, 0].round(5))[0], atol=2e-5)
+
+
+def long_take(count: int, present: np.ndarray) -> CleanTake:
+    """A hand of one triangle and four bones that moves along x, 1 m a frame; where it is missing it is far away."""
+    turns = np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))
+    root = np.where(present, np.arange(count), 1e6)[:, None] * [1.0, 0.0, 0.0]
+    hand = CleanHand(
+        np.array([[0, 1, 2, -1]], np.int32), np.zeros((1, 4, 2)), np.full((3, 4), 0.25),
+        [f"{bone}.R" for bone in "abcd"], np.array([-1, 0, 1, 2]), np.eye(3), np.zeros((0, 3, 3)), np.zeros((4, 3)),
+        np.tile(np.eye(3), (4, 1, 1)), present, np.tile(turns[:, None], (1, 4, 1)), turns, root, np.zeros((count, 0)),
+    )  # fmt: skip
+    return CleanTake(np.arange(1, count + 1), 25.0, {"right": hand})
+
+
+CAMERA = {"fx": 100.0, "fy": 100.0, "width": 100, "height": 100}
+
+
+def test_glb_memory_grows_with_the_frames_not_their_square() -> None:
+    def peak(count: int) -> int:
+        clean = long_take(count, np.arange(count) % 3 > 0)
+        indices = clean.frames.tolist()
+        clean_glb(clean, indices, CAMERA)  # whatever is imported or cached at the first use
+        tracemalloc.start()
+        try:
+            clean_glb(clean, indices, CAMERA)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(5000) < 13 * peak(500)
+
+
+def test_glb_missing_frames_stand_at_the_nearest_one(tmp_path: Path) -> None:
+    present = np.zeros(12, bool)
+    present[[2, 5, 9]] = True
+    path = tmp_path / "long.glb"
+    path.write_bytes(clean_glb(long_take(12, present), list(range(1, 13)), CAMERA))
+    glb = Glb(path)
+    places = [glb.pose(frame)[glb.node("Hand.R Rig")] for frame in range(12)]
+    assert [place["translation"][0] for place in places] == [2, 2, 2, 2, 5, 5, 5, 5, 9, 9, 9, 9]
+    assert [bool(place["scale"][0]) for place in places] == present.tolist()
 
 
 def test_obj_has_quads_and_the_same_texture_every_frame(cleaned: Take, tmp_path: Path) -> None:
