@@ -20,7 +20,7 @@ def user_folder(name: str) -> Path:
 
 
 def own_environment() -> Path:
-    """Where the add-on installs the backend."""
+    """Where the add-on installs the backend: the path that the names of its environments begin with."""
     return user_folder("backend")
 
 

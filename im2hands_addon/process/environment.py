@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import BackendError
+from . import installed
 
 VARIABLE = "IM2HANDS_BACKEND"
-# Written into the add-on's own environment when its installation has come to a good end.
-COMPLETE = "im2hands-installed"
 SUPPORTED_PYTHONS = ((3, 11), (3, 12), (3, 13))
 _HINT = 'Install the backend in Preferences > Add-ons > Im2Hands, or name its environment under "Backend" there.'
 
@@ -54,7 +53,8 @@ def find(setting: str = "", own: Path | None = None, variables: Mapping[str, str
     """The backend's Python: the preference's, the environment variable's, the add-on's own, or PATH's, in that order.
 
     Args:
-        setting: the preference, "" for automatic. own: the folder in which the add-on keeps its own environment.
+        setting: the preference, "" for automatic.
+        own: the path that the names of the add-on's own environments begin with (see :mod:`.installed`), or None.
 
     Raises:
         BackendError: there is none, or the one that was named is not one.
@@ -68,7 +68,8 @@ def find(setting: str = "", own: Path | None = None, variables: Mapping[str, str
         if python is None:
             raise BackendError(f"The backend named {where} is not there: no Python at {value}.", _HINT)
         return Found(python, f"named {where}")
-    python = python_in(own) if own is not None and (own / COMPLETE).is_file() else None
+    folder = installed.current(own) if own is not None else None
+    python = python_in(folder) if folder is not None else None
     if python is not None:
         return Found(python, "installed by the add-on")
     command = shutil.which("im2hands", path=variables.get("PATH"))

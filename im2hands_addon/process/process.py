@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import subprocess
 import threading
@@ -18,7 +19,7 @@ _DRAIN_SECONDS = 2.0
 
 
 class LineProcess:
-    """A started child: give it lines, take its lines, stop it. Every method returns at once.
+    """A started child: give it lines, take its lines, stop it. Every method but :meth:`wait` returns at once.
 
     The child is to end when its stdin ends, which happens in every case in which this process goes away.
 
@@ -103,6 +104,17 @@ class LineProcess:
         """End the child now."""
         if self._child.poll() is None:
             self._child.kill()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of a child that was killed.
+
+        Parameters
+        ----------
+        seconds : float
+            The longest wait.
+        """
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(seconds)
 
     def _reap(self) -> None:
         try:

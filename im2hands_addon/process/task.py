@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -12,10 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import BackendError
-from . import environment
+from . import environment, installed
 from .process import LineProcess
 
 _KEPT_LINES = 200
+_KILLED_SECONDS = 5.0
 _TORCH = "torch==2.13.0"
 
 
@@ -38,12 +38,15 @@ class Task:
     """Steps in the background. Make one, call :meth:`poll` until it ``has_ended``.
 
     Args:
-        name: for a person. steps: what to run. at_end: called once after the last step succeeded.
+        name: for a person. steps: what to run.
+        at_end: called once after the last step succeeded; an OSError of it makes the task fail.
+        at_failure: called once when the task fails or is stopped, after its command has ended.
     """
 
     name: str
     steps: list[Step]
     at_end: Callable[[], None] = lambda: None
+    at_failure: Callable[[], None] = lambda: None
 
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES), init=False)
     error: BackendError | None = field(default=None, init=False)
@@ -98,6 +101,7 @@ class Task:
         if not self.has_ended:
             if self._process is not None:
                 self._process.kill()
+                self._process.wait(_KILLED_SECONDS)
                 self._process.stop()
             self._end(BackendError(f"{self.name} was stopped."))
 
@@ -120,27 +124,31 @@ class Task:
     def _end(self, error: BackendError | None) -> None:
         self.error = error
         self.has_ended = True
+        if error is not None:
+            self.at_failure()
 
 
-def installation(folder: Path, python: Path, package: Path, constraints: Path | None, compute: str) -> Task:
+def installation(base: Path, python: Path, package: Path, constraints: Path | None, compute: str) -> Task:
     """The task that makes the backend's own environment; Blender's Python is not touched.
 
+    The environment that is there stays in use until the new one works. A task that fails or is stopped removes what it
+    made.
+
     Args:
-        folder: where the environment goes; what is there is replaced. python: a Python 3.11 to 3.13.
+        base: the path that the environments' names begin with (see :mod:`.installed`). python: a Python 3.11 to 3.13.
         package: the backend's wheel or source folder. constraints: pinned versions for pip, or None.
         compute: "CPU", "GPU", or "AUTO" for what the machine has.
 
     Raises:
         BackendError: a folder that cannot be written.
     """
-    marker = folder / environment.COMPLETE
     try:
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        base.parent.mkdir(parents=True, exist_ok=True)
+        folder = installed.next_folder(base)
+        installed.remove_unfinished(base)
     except OSError as error:
         raise BackendError(
-            f"Cannot write {folder}: {error.strerror or error}.", "Close what uses the backend."
+            f"Cannot write {base.parent}: {error.strerror or error}.", "Make sure that you may write there."
         ) from error
     inner = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     pip = [str(inner), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
@@ -159,7 +167,12 @@ def installation(folder: Path, python: Path, package: Path, constraints: Path | 
         ]
     steps.append(Step("Installing the backend and what it needs", [*pip, str(package)]))
     steps.append(Step("Trying it", [str(inner), "-I", "-c", "import im2hands, torch, mediapipe"]))
-    return Task("Installation", steps, at_end=lambda: marker.write_text(str(package), encoding="utf-8") and None)
+
+    def finish() -> None:
+        installed.make_current(base, folder, str(package))
+        installed.remove_others(base, kept=folder)
+
+    return Task("Installation", steps, at_end=finish, at_failure=lambda: installed.remove(folder))
 
 
 def check(python: Path) -> Task:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,11 @@ def environment(addon):
 @pytest.fixture
 def task(addon):
     return addon("process.task")
+
+
+@pytest.fixture
+def own_environments(addon):
+    return addon("process.installed")
 
 
 def make_python(folder: Path, name: str = "bin/python") -> Path:
@@ -45,7 +51,7 @@ def test_a_folder_or_an_executable(environment, tmp_path: Path) -> None:
     assert environment.python_in(tmp_path / "nothing") is None
 
 
-def test_order(environment, tmp_path: Path) -> None:
+def test_order(environment, own_environments, tmp_path: Path) -> None:
     named, variable, own, on_path = (make_python(tmp_path / name) for name in ("named", "variable", "own", "path"))
     make_python(tmp_path / "path", "bin/im2hands")
     variables = {"PATH": str(tmp_path / "path" / "bin"), "IM2HANDS_BACKEND": str(tmp_path / "variable")}
@@ -54,7 +60,7 @@ def test_order(environment, tmp_path: Path) -> None:
     assert find("", tmp_path / "own", variables).python == variable
     del variables["IM2HANDS_BACKEND"]
     assert find("", tmp_path / "own", variables).python == on_path, "an unfinished installation does not count"
-    (tmp_path / "own" / environment.COMPLETE).touch()
+    (tmp_path / "own" / own_environments.COMPLETE).touch()
     assert find("", tmp_path / "own", variables).python == own
 
 
@@ -99,14 +105,29 @@ def fake_python(folder: Path, cpu: int = 0, pip: int = 0) -> tuple[Path, Path]:
     return python, log
 
 
+def working_environment(own_environments, base: Path, number: int | None) -> Path:
+    """An environment that an earlier installation left; without a number one of a version that kept one alone."""
+    folder = base if number is None else base.with_name(f"{base.name}-{number}")
+    python = make_python(folder)
+    if number is None:
+        (folder / own_environments.COMPLETE).touch()
+    else:
+        own_environments.make_current(base, folder, "im2hands.whl")
+    return python
+
+
+def environments(base: Path) -> set[str]:
+    """The names of the environments that are there, finished or not."""
+    return {one.name for one in base.parent.glob(f"{base.name}*") if one.is_dir()}
+
+
 @pytest.mark.parametrize("cpu_build", [0, 1])
 def test_installation(environment, task, tmp_path: Path, cpu_build: int) -> None:
     python, log = fake_python(tmp_path, cpu=cpu_build)
-    folder = tmp_path / "own 手"
-    make_python(folder, "bin/old")
+    base = tmp_path / "own 手"
+    folder = tmp_path / "own 手-1"
     package, constraints = tmp_path / "im2hands.whl", tmp_path / "constraints.txt"
-    started = task.installation(folder, python, package, constraints, "CPU")
-    assert not (folder / "bin/old").exists(), "what was there is replaced"
+    started = task.installation(base, python, package, constraints, "CPU")
     run(started)
     assert started.error is None
     asked = log.read_text().splitlines()
@@ -115,7 +136,7 @@ def test_installation(environment, task, tmp_path: Path, cpu_build: int) -> None
     assert "install" in asked[2] and asked[2].endswith(" uv")
     assert "--torch-backend cpu torch==2.13.0" in asked[3]
     assert asked[4].endswith(str(package)) and "+cpu" not in asked[4]
-    assert environment.find("", folder, {}).python == folder / "bin/python"
+    assert environment.find("", base, {}).python == folder / "bin/python"
 
 
 def test_installation_for_the_gpu(task, tmp_path: Path) -> None:
@@ -124,24 +145,97 @@ def test_installation_for_the_gpu(task, tmp_path: Path) -> None:
     assert "+cpu" not in log.read_text()
 
 
-def test_installation_that_fails(environment, task, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [None, 1, 9])
+def test_reinstallation_keeps_the_old_environment_until_the_new_one_works(
+    environment, task, own_environments, tmp_path: Path, number: int | None
+) -> None:
+    base = tmp_path / "own"
+    old = working_environment(own_environments, base, number)
+    python, _ = fake_python(tmp_path)
+    started = task.installation(base, python, tmp_path / "im2hands.whl", None, "GPU")
+    seen = set()
+    while not started.has_ended:
+        seen.add(environment.find("", base, {}).python)
+        started.poll()
+        time.sleep(0.01)
+    assert seen == {old}, "it is in use during the whole installation"
+    new = environment.find("", base, {}).python
+    assert new == tmp_path / f"own-{(number or 0) + 1}" / "bin/python"
+    assert environments(base) == {new.parents[1].name}, "the old one is deleted"
+
+
+@pytest.mark.parametrize("number", [None, 2])
+def test_installation_that_fails(environment, task, own_environments, tmp_path: Path, number: int | None) -> None:
+    base = tmp_path / "own"
+    old = working_environment(own_environments, base, number)
     python, _ = fake_python(tmp_path, pip=1)
-    started = task.installation(tmp_path / "own", python, tmp_path / "im2hands.whl", None, "GPU")
+    started = task.installation(base, python, tmp_path / "im2hands.whl", None, "GPU")
     run(started)
     assert "Installing the backend" in started.error.message and "exit code 1" in started.error.message
     assert "Collecting im2hands" in started.error.message
-    assert not (tmp_path / "own" / environment.COMPLETE).exists()
+    assert environment.find("", base, {}).python == old
+    assert environments(base) == {old.parents[1].name}
 
 
-def test_installation_that_is_stopped(task, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["stopped", "killed"])
+def test_installation_that_does_not_come_to_its_end(
+    environment, task, own_environments, tmp_path: Path, ending: str
+) -> None:
+    base = tmp_path / "own"
+    old = working_environment(own_environments, base, 1)
     python = tmp_path / "sleeper"
-    python.write_text("#!/bin/sh\nexec sleep 60\n")
+    python.write_text('#!/bin/sh\nfor word; do last=$word; done\nmkdir -p "$last/bin"\nexec sleep 60\n')
     python.chmod(0o755)
-    started = task.installation(tmp_path / "own", python, tmp_path / "im2hands.whl", None, "GPU")
-    started.poll()
+    started = task.installation(base, python, tmp_path / "im2hands.whl", None, "GPU")
+    while "own-2" not in environments(base):
+        started.poll()
+        time.sleep(0.01)
     assert not started.has_ended and started.title == "Making a Python environment"
-    started.cancel()
-    assert started.has_ended and "stopped" in started.error.message
+    if ending == "stopped":
+        started.cancel()
+        assert started.has_ended and "stopped" in started.error.message
+    else:
+        os.kill(started._process.pid, signal.SIGKILL)
+        run(started)
+        assert "failed" in started.error.message
+    assert environment.find("", base, {}).python == old
+    assert environments(base) == {"own-1"}
+
+
+def test_installation_clears_what_a_killed_blender_left(environment, task, own_environments, tmp_path: Path) -> None:
+    base = tmp_path / "own"
+    old = working_environment(own_environments, base, 1)
+    make_python(tmp_path / "own-2")
+    make_python(tmp_path / "own-other")
+    python, _ = fake_python(tmp_path)
+    started = task.installation(base, python, tmp_path / "im2hands.whl", None, "GPU")
+    assert environment.find("", base, {}).python == old
+    run(started)
+    assert environment.find("", base, {}).python == tmp_path / "own-3" / "bin/python"
+    assert environments(base) == {"own-3", "own-other"}, "a folder that is no environment stays"
+
+
+def test_installation_that_cannot_be_put_in_use(environment, task, own_environments, tmp_path: Path) -> None:
+    base = tmp_path / "own"
+    old = working_environment(own_environments, base, None)
+    (tmp_path / "own-current" / "in the way").mkdir(parents=True)
+    python, _ = fake_python(tmp_path)
+    started = task.installation(base, python, tmp_path / "im2hands.whl", None, "GPU")
+    run(started)
+    assert "Installation: " in started.error.message
+    assert environment.find("", base, {}).python == old
+    assert environments(base) == {"own", "own-current"}
+
+
+@pytest.mark.parametrize("name", ["../elsewhere-1", "own-2", "", "other-1"])
+def test_a_pointer_to_no_environment_is_ignored(own_environments, tmp_path: Path, name: str) -> None:
+    base = tmp_path / "data" / "own"
+    working_environment(own_environments, base, None)
+    for folder in (tmp_path / "elsewhere-1", tmp_path / "data" / "other-1"):
+        make_python(folder)
+        (folder / own_environments.COMPLETE).touch()
+    (tmp_path / "data" / "own-current").write_text(name)
+    assert own_environments.current(base) == base
 
 
 def test_check(task, fake_backend) -> None:
