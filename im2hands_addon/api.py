@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 
 from .errors import InputError
-from .preferences import backend_setting
+from .locations import backend_setting
 from .process.messages import Options
 from .reconstruction import Reconstruction, Result
 from .scene import clean, tree

@@ -16,8 +16,7 @@ import bpy
 from . import api
 from .bone_maps import bundled_maps
 from .errors import AddonError, InputError
-from .locations import own_environment
-from .preferences import backend_setting
+from .locations import backend_setting, own_environment
 from .process import environment, task
 from .reconstruction import Reconstruction
 from .scene import clean

@@ -24,6 +24,12 @@ def own_environment() -> Path:
     return user_folder("backend")
 
 
+def backend_setting() -> str:
+    """What the preferences name as the backend, "" for automatic."""
+    addon = bpy.context.preferences.addons.get(__package__)
+    return bpy.path.abspath(addon.preferences.backend) if addon is not None and addon.preferences.backend else ""
+
+
 def bundled_wheel() -> Path | None:
     """The backend's wheel that came with the extension, or None."""
     return next(iter(sorted(_BUNDLE.glob("*.whl"))), None)

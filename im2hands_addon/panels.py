@@ -5,7 +5,6 @@ import textwrap
 import bpy
 
 from . import running
-from .preferences import backend_is_found, backend_line
 from .properties import several_inputs
 from .scene import clean, footage, markers, tree
 
@@ -40,8 +39,9 @@ class Im2HandsSourcePanel(_Im2HandsPanel, bpy.types.Panel):
         layout.prop(settings, "output")
         _draw_job(layout)
         row = layout.row()
-        row.label(text=backend_line(), icon="CHECKMARK" if backend_is_found() else "ERROR")
-        if not backend_is_found():
+        backend = running.backend()
+        row.label(text=backend.line, icon="CHECKMARK" if backend.is_found else "ERROR")
+        if not backend.is_found:
             row.operator("preferences.addon_show", text="", icon="PREFERENCES").module = __package__
 
 

@@ -3,9 +3,10 @@
 import bpy
 
 from . import running
-from .errors import BackendError
-from .locations import bundled_wheel, own_environment
-from .process import environment
+
+
+def _look_for_backend(_preferences: bpy.types.AddonPreferences, _context: bpy.types.Context) -> None:
+    running.look_for_backend()
 
 
 class Im2HandsPreferences(bpy.types.AddonPreferences):
@@ -17,6 +18,7 @@ class Im2HandsPreferences(bpy.types.AddonPreferences):
         name="Backend",
         description="Python environment with the backend in it: its folder or its Python. Empty: found by itself",
         subtype="FILE_PATH",
+        update=_look_for_backend,
     )
     python: bpy.props.StringProperty(
         name="Python",
@@ -41,10 +43,11 @@ class Im2HandsPreferences(bpy.types.AddonPreferences):
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the backend's state, Check, and the installation."""
         layout = self.layout
+        backend = running.backend()
         layout.use_property_split = True
         layout.prop(self, "backend")
         row = layout.row()
-        row.label(text=backend_line(), icon="CHECKMARK" if backend_is_found() else "ERROR")
+        row.label(text=backend.line, icon="CHECKMARK" if backend.is_found else "ERROR")
         row.operator("im2hands.check_backend", icon="VIEWZOOM")
         task = running.task()
         if task is not None and task.name == "Check" and not task.has_ended:
@@ -54,7 +57,7 @@ class Im2HandsPreferences(bpy.types.AddonPreferences):
         box = layout.box()
         box.label(text="Install", icon="IMPORT")
         box.prop(self, "python")
-        if bundled_wheel() is None or self.package:
+        if not backend.has_wheel or self.package:
             box.prop(self, "package")
         box.prop(self, "compute")
         if not bpy.app.online_access:
@@ -72,30 +75,6 @@ def preferences() -> Im2HandsPreferences | None:
     """The add-on's preferences; None when it is loaded as a plain package."""
     addon = bpy.context.preferences.addons.get(__package__)
     return addon.preferences if addon is not None else None
-
-
-def backend_setting() -> str:
-    """What the preferences name as the backend, "" for automatic."""
-    own = preferences()
-    return bpy.path.abspath(own.backend) if own is not None and own.backend else ""
-
-
-def backend_is_found() -> bool:
-    """Whether there is a backend to start."""
-    try:
-        environment.find(backend_setting(), own_environment())
-    except BackendError:
-        return False
-    return True
-
-
-def backend_line() -> str:
-    """The backend's state in one line, for a person."""
-    try:
-        found = environment.find(backend_setting(), own_environment())
-    except BackendError as error:
-        return error.message
-    return f"Backend: {found.where}"
 
 
 CLASSES = (Im2HandsPreferences,)

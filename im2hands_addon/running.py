@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import bpy
 
+from .backend_state import BackendState, look_up
 from .errors import AddonError, BackendError
 from .process.task import Finding, Task, check_findings
 from .reconstruction import Reconstruction
@@ -24,6 +25,7 @@ class _Background:
     reconstruction: Reconstruction | None = None
     task: Task | None = None
     findings: list[Finding] = field(default_factory=list)
+    backend: BackendState = field(default_factory=BackendState)
 
 
 _state = _Background()
@@ -42,6 +44,17 @@ def task() -> Task | None:
 def findings() -> list[Finding]:
     """What the last check or installation came to, for a person."""
     return _state.findings
+
+
+def backend() -> BackendState:
+    """The backend as it was found last; asking touches no disk."""
+    return _state.backend
+
+
+def look_for_backend() -> None:
+    """Look for the backend again, after anything that may have moved it, and show the panels what was found."""
+    _state.backend = look_up()
+    _redraw()
 
 
 def is_reconstructing() -> bool:
@@ -94,7 +107,10 @@ def _poll_reconstruction() -> None:
     except (RuntimeError, ReferenceError, OSError, ValueError) as error:
         running.close()
         running.error = AddonError(f"The frames could not be brought in: {error}.", "Use Import Take to try again.")
-    if running.has_ended and running.result.collection is not None:
+    if not running.has_ended:
+        return
+    look_for_backend()
+    if running.result.collection is not None:
         _push_undo("Reconstruct Hands")
 
 
@@ -105,6 +121,7 @@ def _poll_task() -> None:
     working.poll()
     if not working.has_ended:
         return
+    look_for_backend()
     try:
         if working.name == "Check":
             _state.findings = check_findings(working)
@@ -138,9 +155,17 @@ def _stop_before_load(*_: object) -> None:
     stop()
 
 
+@bpy.app.handlers.persistent
+def _look_after_load(*_: object) -> None:
+    look_for_backend()
+
+
 def register() -> None:
     """Watch for file loads and the end of Blender."""
     bpy.app.handlers.load_pre.append(_stop_before_load)
+    bpy.app.handlers.load_post.append(_look_after_load)
+    # Not at once: while add-ons are registered, Blender hides the file that a relative path begins at.
+    bpy.app.timers.register(look_for_backend, first_interval=0.0, persistent=True)
     atexit.register(stop)
 
 
@@ -148,5 +173,11 @@ def unregister() -> None:
     """End what runs."""
     stop()
     atexit.unregister(stop)
-    if _stop_before_load in bpy.app.handlers.load_pre:
-        bpy.app.handlers.load_pre.remove(_stop_before_load)
+    if bpy.app.timers.is_registered(look_for_backend):
+        bpy.app.timers.unregister(look_for_backend)
+    for handlers, ours in (
+        (bpy.app.handlers.load_pre, _stop_before_load),
+        (bpy.app.handlers.load_post, _look_after_load),
+    ):
+        if ours in handlers:
+            handlers.remove(ours)

@@ -4,8 +4,7 @@ import bpy
 
 from .. import running
 from ..errors import BackendError
-from ..locations import own_environment
-from ..preferences import backend_setting
+from ..locations import backend_setting, own_environment
 from ..process import environment, task
 
 
@@ -22,6 +21,7 @@ class Im2HandsCheckBackend(bpy.types.Operator):
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Start the check in the background."""
+        running.look_for_backend()
         try:
             found = environment.find(backend_setting(), own_environment())
             running.follow(task.check(found.python))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -95,6 +99,23 @@ def follow_to_the_end(addon, started) -> None:
         time.sleep(0.02)
 
 
+@contextmanager
+def no_disk() -> Iterator[None]:
+    """Whatever Python code asks the disk for anything meanwhile fails the test."""
+
+    def refuse(*arguments: object, **_options: object) -> None:
+        raise AssertionError(f"the disk is asked for {arguments}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("stat", "lstat", "access", "scandir", "listdir", "open", "mkdir"):
+            patch.setattr(os, name, refuse)
+        for name in ("exists", "is_file", "is_dir", "open", "stat", "glob", "iterdir", "resolve"):
+            patch.setattr(Path, name, refuse)
+        patch.setattr(builtins, "open", refuse)
+        patch.setattr(bpy.utils, "extension_path_user", refuse)
+        yield
+
+
 def test_the_stand_in_can_fail() -> None:
     layout = Layout()
     with pytest.raises(AssertionError):
@@ -140,6 +161,44 @@ def test_backend_state(fake_backend, tmp_path: Path) -> None:
     own.backend = fake_backend("good")
     shown = draw(PANELS[0])
     assert "Backend: named in the preferences" in shown.texts and "preferences.addon_show" not in shown.operators
+
+
+def test_drawing_asks_nothing_of_the_disk(addon, fake_backend, photo: Path, tmp_path: Path) -> None:
+    addon("api").import_take(animated.write(tmp_path / "take", animated.make(2)))
+    started = addon("api").start(photo, tmp_path / "job", backend=fake_backend("good"))
+    addon("running").follow(started)
+    for _ in range(2):
+        with no_disk():
+            for panel in PANELS:
+                draw(panel)
+            draw_preferences(addon)
+        follow_to_the_end(addon, started)
+    with pytest.raises(AssertionError, match="the disk is asked"), no_disk():
+        addon("running").look_for_backend()
+
+
+@pytest.mark.parametrize("event", ["load", "check", "check_end", "job_end"])
+def test_backend_is_looked_for_again(
+    addon, fake_backend, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event: str
+) -> None:
+    monkeypatch.setenv("IM2HANDS_BACKEND", str(tmp_path / "gone"))
+    addon("running").look_for_backend()
+    assert any("is not there" in text for text in draw(PANELS[0]).texts)
+    backend = fake_backend("good")
+    environment = addon("process.environment")
+    if event == "check_end":
+        started = addon("process.task").check(environment.python_in(backend))
+    elif event == "job_end":
+        started = addon("api").start(photo, tmp_path / "take", backend=backend)
+    monkeypatch.setenv("IM2HANDS_BACKEND", backend)
+    assert any("is not there" in text for text in draw(PANELS[0]).texts), "it is kept until something happens"
+    if event == "load":
+        bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    elif event == "check":
+        assert bpy.ops.im2hands.check_backend() == {"FINISHED"}
+    else:
+        follow_to_the_end(addon, started)
+    assert "Backend: named by the variable IM2HANDS_BACKEND" in draw(PANELS[0]).texts
 
 
 def test_a_job_from_start_to_end(addon, fake_backend, photo: Path, tmp_path: Path) -> None:
