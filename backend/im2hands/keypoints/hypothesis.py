@@ -55,7 +55,8 @@ class HandDetection:
         confidence: (21,) float64 in [0, 1].
         score: confidence in the hand as a whole and in its side, [0, 1].
         source: "mediapipe", "crop_search", "tracking", "boxes", "palm_seed", "network", ...
-        wrist_offset: to the other hand, where that was seen. note: for the person, about the picture this hand was chosen in.
+        wrist_offset: to the other hand, where that was seen. note: for the person, about the picture this hand was
+        chosen in.
         lifted: the hand in space, where the lifting network was asked.
     """
 

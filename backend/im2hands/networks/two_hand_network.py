@@ -82,7 +82,8 @@ class HandReadings(NamedTuple):
         pixels: (B, N, 21, 2) of the network's picture. depth: (B, N, 21) from the wrist, palm lengths.
         spread, depth_spread: (B, N, 21) Laplace scales of both, palm lengths. size: (B, N) pixels of a palm length.
         right: (B, N) log odds of a right hand. hand: (B, N) log odds that a hand is there.
-        wrist_offset: (B, N, 3) from this hand's wrist to the other hand's, palm lengths, axes of the camera. wrist_offset_spread: its
+        wrist_offset: (B, N, 3) from this hand's wrist to the other hand's, palm lengths, axes of the camera.
+        wrist_offset_spread: its
         Laplace scales.
     """
 

@@ -63,10 +63,12 @@ class Candidate:
 
     Args:
         look: what the landmark network says of it in a dozen crops. support: how many of the crops tried led to it,
-            as a share. mediapipe_detection: MediaPipe's detection that it is; None if it was read along a palm. detector: the highest
+            as a share. mediapipe_detection: MediaPipe's detection that it is; None if it was read along a palm.
+            detector: the highest
             score that MediaPipe's palm detector gives a palm there. reading: the two-hand network's own, which no crop
             led to; None of others.
-        by_side: what is read there if a left hand is looked for, and if a right one. mediapipe_presence: MediaPipe's presence of a
+        by_side: what is read there if a left hand is looked for, and if a right one. mediapipe_presence: MediaPipe's
+        presence of a
             hand there.
     """
 

@@ -25,7 +25,8 @@ LARGEST_TURN = np.radians(30.0)
 # How far off the distance is that a hand's size tells: a share of the distance.
 _SIZE_SPREAD = 0.06
 _FOLLOWED = 0.2
-"""Palm lengths by which the lifting network moves a keypoint in the picture that is followed half wrist_offset, if the keypoint
+"""Palm lengths by which the lifting network moves a keypoint in the picture that is followed half wrist_offset, if
+the keypoint
 was read with full confidence; less with less."""
 
 _LONGEST_WAY = 4.0

@@ -1,4 +1,5 @@
-"""What the two-hand network says beside the hands that others find: sides, wrist_offsets, and hands that only it sees."""
+"""What the two-hand network says beside the hands that others find: sides, wrist_offsets, and hands that only it
+sees."""
 
 from __future__ import annotations
 

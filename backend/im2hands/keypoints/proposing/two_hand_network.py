@@ -40,7 +40,8 @@ class PalmReading:
         pixels: (21, 2) pixels of the picture. shape: (21, 3) palm lengths, from the wrist, axes of the camera.
         spread: (21,) expected distance of the pixels from the truth, palm lengths. size: pixels of a palm length.
         presence: probability that the hand is there. right: log odds of a right hand.
-        wrist_offset: (3,) from this wrist to the other hand's, palm lengths, camera's axes. wrist_offset_spread: (3,) expected error.
+        wrist_offset: (3,) from this wrist to the other hand's, palm lengths, camera's axes. wrist_offset_spread: (3,)
+        expected error.
         hidden: told by what is seen at the other hand's place.
     """
 
@@ -118,8 +119,8 @@ class _Group:
             return np.average([getattr(hand, name) for hand in hands], axis=0, weights=weights)
 
         return PalmReading(
-            mean("pixels"), mean("shape"), mean("spread"), float(mean("size")), self.weight, right, mean("wrist_offset"),
-            mean("wrist_offset_spread"), all(hand.hidden for hand in hands),
+            mean("pixels"), mean("shape"), mean("spread"), float(mean("size")), self.weight, right,
+            mean("wrist_offset"), mean("wrist_offset_spread"), all(hand.hidden for hand in hands),
         )  # fmt: skip
 
 

@@ -33,7 +33,8 @@ class PalmBatch:
     Args:
         images: (B, 160, 160, 3) uint8. heat: (B, 40, 40). labels: (B, 40, 40) uint8. points: (B, K, 2) pixels.
         there: (B, K, 2) bool, which of both hands is there. right: (B, K, 2) 1 for a right hand.
-        pixels, depth, size, centre, up, wrist_offset: as :class:`HandTargets` in rows (B, K, 2, ...); 0 where no hand is.
+        pixels, depth, size, centre, up, wrist_offset: as :class:`HandTargets` in rows (B, K, 2, ...); 0 where no hand
+        is.
         near: (B, K, 2, 5) centre, size and up of the palm along which the hand is read; anywhere for no hand.
     """
 

@@ -29,10 +29,11 @@ EASY = ("apart", "near", "single", "pinch", "fist")
 """Modes of scenes whose hands do not hide each other."""
 
 _TERMS = (
-    "heat", "mask", "palm", "up", "size", "side", "other", "keypoints", "depth", "hand_side", "hand", "hand_size", "wrist_offset"
+    "heat", "mask", "palm", "up", "size", "side", "other", "keypoints", "depth", "hand_side", "hand", "hand_size",
+    "wrist_offset",
 )  # fmt: skip
 _FIGURES = (
-    "centre", "other_centre", "read", "other_read", "right_side", "hand_right_side", "seen_other", "way_depth"
+    "centre", "other_centre", "read", "other_read", "right_side", "hand_right_side", "seen_other", "wrist_offset_depth"
 )  # fmt: skip
 
 
@@ -162,7 +163,7 @@ def _figures(model: TwoHandNetwork, batch: PalmBatch) -> dict[str, list[float]]:
         "centre": miss[..., 0][own], "other_centre": miss[..., 1][other], "read": read[..., 0][own],
         "other_read": read[..., 1][other], "right_side": ((palms.right > 0) == (batch.right[..., 0] > 0))[own],
         "hand_right_side": side[there], "seen_other": ((palms.other > 0) == other)[own],
-        "way_depth": depth[..., 0][other],
+        "wrist_offset_depth": depth[..., 0][other],
     }  # fmt: skip
     return {name: value.float().tolist() for name, value in values.items()}
 
