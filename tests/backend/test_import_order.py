@@ -6,8 +6,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import im2hands
 import pytest
+
+import im2hands
 
 PACKAGE = Path(im2hands.__file__).parent
 ROOMS = (

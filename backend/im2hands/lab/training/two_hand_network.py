@@ -125,7 +125,7 @@ class PalmTask:
             ``right_side``, ``hand_right_side``: shares of right sides, from the point and along the palm.
             ``seen_other``: of right words on whether there is another hand. ``centre``, ``read``: mean errors of the
             palm's centre and of the keypoints along about the true palm, palm lengths; likewise of the other hand.
-            ``way_depth``: error of the depth between the wrists, palm lengths.
+            ``wrist_offset_depth``: error of the depth between the wrists, palm lengths.
         """
         rng = stream(self.recipe.seed, _VALIDATION)
         sums: dict[str, list[float]] = {}
