@@ -14,7 +14,7 @@ import bpy
 
 from .errors import InputError
 from .locations import backend_setting
-from .process.messages import Options
+from .process.options import Options
 from .reconstruction import Reconstruction, Result
 from .scene import clean, tree
 from .scene.clean import set_smoothing, smoothing

@@ -17,7 +17,7 @@ from . import api
 from .bone_maps import bundled_maps
 from .errors import AddonError, InputError
 from .locations import backend_setting, own_environment
-from .process import environment, task
+from .process import environment, options, task
 from .reconstruction import Reconstruction
 from .scene import clean
 from .scene.rotation_modes import MODES
@@ -33,11 +33,11 @@ def run(arguments: Sequence[str]) -> int:
         0 all frames ok, 1 some failed (the rest is on disk), 2 bad arguments or input, 3 environment, 130 interrupted.
     """
     try:
-        options = _parser().parse_args(list(arguments))
+        chosen = _parser().parse_args(list(arguments))
     except SystemExit as end:
         return int(end.code or 0)
     try:
-        return options.action(options)
+        return chosen.action(chosen)
     except AddonError as error:
         _say(f"im2hands: {error}", sys.stderr)
         return error.exit_code
@@ -52,28 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     one = actions.add_parser("reconstruct", help="pictures or a clip to a take and a .blend")
     one.add_argument("inputs", nargs="+", metavar="INPUT", help="a picture, a folder or a clip")
     one.add_argument("--output", metavar="TAKE", help="the take's folder")
-    one.add_argument("--frames", metavar="1-100")
-    one.add_argument("--step", type=int, default=1, metavar="N")
-    one.add_argument("--keypoints", default="auto", metavar="auto|mediapipe|network|FILE")
-    one.add_argument("--hand-boxes", metavar="FILE")
-    one.add_argument("--no-crop-search", dest="crop_search", action="store_false")
-    one.add_argument("--no-keypoint-refinement", dest="keypoint_refinement", action="store_false")
-    one.add_argument("--no-clean", dest="clean", action="store_false", help="no rigged hands, the surfaces alone")
-    one.add_argument("--smoothing", type=float, default=0.5, metavar="0-1", help="of the clean motion")
-    one.add_argument("--gap", type=int, default=12, metavar="N", help="frames at most that are filled in")
-    one.add_argument("--template-density", type=int, default=1, choices=(0, 1, 2), help="of the clean meshes")
-    one.add_argument("--mirrored", action="store_true", help="the pictures are mirror images (selfies)")
-    lens = one.add_mutually_exclusive_group()
-    lens.add_argument("--camera", metavar="FILE")
-    lens.add_argument("--focal-px", type=float, metavar="F")
-    lens.add_argument("--fov", type=float, metavar="DEGREES")
-    one.add_argument("--weights", default="bundled", metavar="bundled|DIR")
-    one.add_argument("--stage", choices=("keypoints", "initial", "refined"))
-    one.add_argument("--voxel-mm", type=float, default=1.7, metavar="MM")
-    one.add_argument("--device", default="auto", metavar="auto|cpu|cuda|mps")
-    one.add_argument("--palm-mm", type=float, metavar="MM")
-    one.add_argument("--fps", type=float)
-    one.add_argument("--no-resume", dest="resume", action="store_false", help="compute every frame anew")
+    options.add_arguments(one)
     _add_common(one, _reconstruct)
 
     one = actions.add_parser("import", help="a take to a .blend")
@@ -109,36 +88,16 @@ def _add_common(parser: argparse.ArgumentParser, action: object) -> None:
     parser.set_defaults(action=action)
 
 
-_OURS = ("inputs", "output", "backend", "action", "keypoints", "camera", "hand_boxes", "surfaces")
-_OURS += (
-    "open",
-    "clean_influence",
-    "show_footage",
-    "rotations",
-    "bake_to",
-    "bone_map",
-    "wrists",
-    "export",
-    "export_surfaces",
-    "blend",
-    "picture",
-)
-
-
-def _reconstruct(options: argparse.Namespace) -> int:
-    chosen = {name: value for name, value in vars(options).items() if name not in _OURS}
-    for name in ("camera", "hand_boxes"):
-        chosen[name] = _full(getattr(options, name))
-    named = options.keypoints in ("auto", "mediapipe", "network")
-    chosen["keypoints"] = options.keypoints if named else _full(options.keypoints)
-    _open(options)
+def _reconstruct(arguments: argparse.Namespace) -> int:
+    chosen = {name: _option_value(option, getattr(arguments, name)) for name, option in options.OPTIONS.items()}
+    _open(arguments)
     interrupted: list[int] = []
     with _interrupts_noted(interrupted):
         result = api.reconstruct(
-            [_full(path) for path in options.inputs],
-            _full(options.output),
-            backend=options.backend,
-            surfaces=_surfaces(options),
+            [_full(path) for path in arguments.inputs],
+            _full(arguments.output),
+            backend=arguments.backend,
+            surfaces=_surfaces(arguments),
             on_poll=_Reporter(interrupted),
             **chosen,
         )
@@ -149,66 +108,66 @@ def _reconstruct(options: argparse.Namespace) -> int:
     )
     _say(f"{result.take}: {counts or 'no frames'}")
     if result.collection is not None:
-        _finish(options, result.collection)
+        _finish(arguments, result.collection)
     return result.exit_code
 
 
-def _import(options: argparse.Namespace) -> int:
-    _open(options)
-    collection, problems = api.import_take(_full(options.take), surfaces=_surfaces(options))
+def _import(arguments: argparse.Namespace) -> int:
+    _open(arguments)
+    collection, problems = api.import_take(_full(arguments.take), surfaces=_surfaces(arguments))
     for problem in problems:
         _say(f"warning: {problem}", sys.stderr)
     _say(f"imported {collection.name}")
-    _finish(options, collection)
+    _finish(arguments, collection)
     return 0
 
 
-def _open(options: argparse.Namespace) -> None:
-    if not options.open:
+def _open(arguments: argparse.Namespace) -> None:
+    if not arguments.open:
         return
     try:
-        bpy.ops.wm.open_mainfile(filepath=_full(options.open), load_ui=False)
+        bpy.ops.wm.open_mainfile(filepath=_full(arguments.open), load_ui=False)
     except RuntimeError as error:
-        raise InputError(f"Cannot open {options.open}: {error}.") from error
+        raise InputError(f"Cannot open {arguments.open}: {error}.") from error
 
 
-def _surfaces(options: argparse.Namespace) -> str:
+def _surfaces(arguments: argparse.Namespace) -> str:
     """Surfaces that are to be exported have to come in, of a long take too."""
-    if options.export_surfaces and options.surfaces != "show":
+    if arguments.export_surfaces and arguments.surfaces != "show":
         return "SHOW"
-    return options.surfaces.upper()
+    return arguments.surfaces.upper()
 
 
-def _finish(options: argparse.Namespace, collection: bpy.types.Collection) -> None:
+def _finish(arguments: argparse.Namespace, collection: bpy.types.Collection) -> None:
     """What is done with a take once it is in the scene, in the order in which one thing needs the other."""
-    if options.clean_influence is not None:
-        api.set_smoothing(collection, options.clean_influence)
-    if options.show_footage:
+    if arguments.clean_influence is not None:
+        api.set_smoothing(collection, arguments.clean_influence)
+    if arguments.show_footage:
         try:
             api.show_footage(collection)
         except InputError as error:  # the hands are still worth a file
             _say(f"warning: {error}", sys.stderr)
-    if options.rotations:
-        api.set_rotation_mode(collection, options.rotations)
-    if options.bake_to:
-        target = bpy.data.objects.get(options.bake_to)
+    if arguments.rotations:
+        api.set_rotation_mode(collection, arguments.rotations)
+    if arguments.bake_to:
+        target = bpy.data.objects.get(arguments.bake_to)
         if target is None:
-            raise InputError(f"There is no object {options.bake_to} in the file.", "Name an armature in it.")
+            raise InputError(f"There is no object {arguments.bake_to} in the file.", "Name an armature in it.")
         known = {one.identifier for one in bundled_maps()} | {"AUTO"}
-        chosen = options.bone_map if options.bone_map in known else _full(options.bone_map)
-        baked = api.bake_to_rig(collection, target, bone_map=chosen, wrist=options.wrists)
+        chosen = arguments.bone_map if arguments.bone_map in known else _full(arguments.bone_map)
+        baked = api.bake_to_rig(collection, target, bone_map=chosen, wrist=arguments.wrists)
         _say(f"baked {sum(map(len, baked.bones.values()))} bones of {target.name} ({baked.map_name})")
-    for what, paths in (("HANDS", options.export), ("SURFACES", options.export_surfaces)):
+    for what, paths in (("HANDS", arguments.export), ("SURFACES", arguments.export_surfaces)):
         for path in paths:
             for written in api.export_take(collection, _full(path), what=what):
                 _say(f"wrote {written}")
-    if options.surfaces != "show" and options.export_surfaces and clean.rigs(collection):
+    if arguments.surfaces != "show" and arguments.export_surfaces and clean.rigs(collection):
         api.show_surfaces(collection, False)
-    _save(options)
+    _save(arguments)
 
 
-def _check(options: argparse.Namespace) -> int:
-    found = environment.find(options.backend or backend_setting(), own_environment())
+def _check(arguments: argparse.Namespace) -> int:
+    found = environment.find(arguments.backend or backend_setting(), own_environment())
     _say(f"{found.python} ({found.where})")
     asking = task.check(found.python)
     while not asking.has_ended:
@@ -219,13 +178,13 @@ def _check(options: argparse.Namespace) -> int:
     return asking.exit_code
 
 
-def _save(options: argparse.Namespace) -> None:
-    if options.picture:
+def _save(arguments: argparse.Namespace) -> None:
+    if arguments.picture:
         scene = bpy.context.scene
-        _say(f"rendered {api.render_overlay(_full(options.picture), scene=scene, frame=scene.frame_start)}")
-    if not options.blend:
+        _say(f"rendered {api.render_overlay(_full(arguments.picture), scene=scene, frame=scene.frame_start)}")
+    if not arguments.blend:
         return
-    target = Path(_full(options.blend))
+    target = Path(_full(arguments.blend))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         bpy.ops.wm.save_as_mainfile(filepath=str(target), check_existing=False)
@@ -265,6 +224,11 @@ def _interrupts_noted(interrupted: list[int]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)
+
+
+def _option_value(option: options.Option, value: object) -> object:
+    """A value of the command line; paths are made absolute, as the backend has another working folder."""
+    return _full(str(value)) if option.is_path and value and value not in (option.default, *option.values) else value
 
 
 def _full(path: str | None) -> str | None:

@@ -5,11 +5,13 @@ import textwrap
 import bpy
 
 from . import running
-from .properties import several_inputs
+from .process.options import OPTIONS, Option
+from .properties import LENS_OPTIONS, SIDEBAR_OPTIONS, Im2HandsSettings, property_of, several_inputs
 from .scene import clean, footage, markers, tree
 
 _LINE = 42
 _SHOWN_RUNS = 8
+_FOR_DETECTION = ("crop_search", "mirrored")  # without effect on keypoints from a file
 
 
 class _Im2HandsPanel:
@@ -64,30 +66,27 @@ class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
             column = layout.column(align=True)
             column.prop(settings, "frame_start")
             column.prop(settings, "frame_end")
-        layout.prop(settings, "step")
-        layout.prop(settings, "keypoints")
-        if settings.keypoints == "file":
-            layout.prop(settings, "keypoints_file", text="File")
-        else:
-            layout.prop(settings, "crop_search")
-            layout.prop(settings, "mirrored")
         layout.prop(settings, "camera")
-        if settings.camera == "focal":
-            layout.prop(settings, "focal_px")
-        elif settings.camera == "fov":
-            layout.prop(settings, "fov")
-        elif settings.camera == "file":
-            layout.prop(settings, "camera_file", text="File")
-        layout.prop(settings, "voxel_mm")
+        lens = LENS_OPTIONS.get(settings.camera)
+        if lens:
+            layout.prop(settings, property_of(OPTIONS[lens]))
         layout.prop(settings, "refine")
-        layout.prop(settings, "clean")
+        for option in SIDEBAR_OPTIONS:
+            if not option.exclusive:
+                _draw_option(layout, settings, option)
         if settings.clean:
-            column = layout.column(align=True)
-            column.prop(settings, "smoothing", slider=True)
-            column.prop(settings, "gap")
-            column.prop(settings, "template_density")
             layout.prop(settings, "surfaces")
         layout.prop(settings, "set_scene")
+
+
+def _draw_option(layout: bpy.types.UILayout, settings: Im2HandsSettings, option: Option) -> None:
+    """One option, unless another setting makes it pointless."""
+    from_file = settings.keypoints == "file"
+    if (option.needs and not getattr(settings, option.needs)) or (from_file and option.name in _FOR_DETECTION):
+        return
+    layout.prop(settings, option.name, slider=(option.min, option.max) == (0, 1))
+    if option.type == "choice_or_file" and from_file:
+        layout.prop(settings, f"{option.name}_file")
 
 
 class Im2HandsTakesPanel(_Im2HandsPanel, bpy.types.Panel):

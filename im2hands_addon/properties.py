@@ -2,7 +2,15 @@
 
 import bpy
 
+from .process.options import OPTIONS, Option
 from .scene import clean
+
+SIDEBAR_OPTIONS = [option for option in OPTIONS.values() if option.label]
+"""The options that the sidebar shows, in the table's order."""
+
+LENS_OPTIONS = {"focal": "focal_px", "fov": "fov", "file": "camera"}
+"""The option behind each choice of the setting ``camera``."""
+_LENS_DEFAULTS = {"focal_px": 1200.0, "fov": 60.0}
 
 
 class Im2HandsInput(bpy.types.PropertyGroup):
@@ -12,7 +20,10 @@ class Im2HandsInput(bpy.types.PropertyGroup):
 
 
 class Im2HandsSettings(bpy.types.PropertyGroup):
-    """Everything the Reconstruct button needs; the defaults are the backend's."""
+    """Everything the Reconstruct button needs: the sidebar's own settings, and the options of the table.
+
+    The properties of the options are added below (:func:`option_properties`).
+    """
 
     # No path subtype: its browse button would stand beside the one that can choose several files.
     source: bpy.props.StringProperty(name="Source", description="A photo, a folder of photos or a clip")
@@ -27,30 +38,6 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
     use_range: bpy.props.BoolProperty(name="Frame Range", description="Only some frames of the source")
     frame_start: bpy.props.IntProperty(name="Start", description="First frame of the source", default=1, min=0)
     frame_end: bpy.props.IntProperty(name="End", description="Last frame of the source", default=100, min=0)
-    step: bpy.props.IntProperty(name="Step", description="Take every n-th frame", default=1, min=1)
-    keypoints: bpy.props.EnumProperty(
-        name="Keypoints",
-        description="Where the 21 keypoints of each hand come from",
-        items=(
-            ("auto", "Automatic", "The best that is installed"),
-            ("mediapipe", "MediaPipe", "Found in the picture by MediaPipe"),
-            ("network", "Two-Hand Network", "Found by the network that sees both hands, also a hidden one"),
-            ("file", "File", "Given in a file (json or npz)"),
-        ),
-    )
-    keypoints_file: bpy.props.StringProperty(
-        name="Keypoints File", description="Keypoints as json or npz", subtype="FILE_PATH"
-    )
-    crop_search: bpy.props.BoolProperty(
-        name="Search Touching Hands",
-        description="Look more closely where fewer than two hands were found. Slower",
-        default=True,
-    )
-    mirrored: bpy.props.BoolProperty(
-        name="Mirrored",
-        description="The pictures are mirror images, as many selfies are: left and right change places",
-        default=False,
-    )
     camera: bpy.props.EnumProperty(
         name="Camera",
         description="The focal length of the picture's camera",
@@ -61,57 +48,11 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
             ("file", "File", "A camera file (json)"),
         ),
     )
-    focal_px: bpy.props.FloatProperty(
-        name="Focal Length", description="Pixels of the picture", default=1200.0, min=1.0, soft_max=10000.0
-    )
-    fov: bpy.props.FloatProperty(
-        name="Field of View",
-        description="Across the longer side of the picture, degrees",
-        default=60.0,
-        min=1.0,
-        max=170.0,
-    )
-    camera_file: bpy.props.StringProperty(
-        name="Camera File", description="Camera as json: fx, fy, cx, cy, width, height", subtype="FILE_PATH"
-    )
-    voxel_mm: bpy.props.FloatProperty(
-        name="Voxel Size",
-        description="Grid of the surface in millimetres. Smaller: finer and slower",
-        default=1.7,
-        min=0.3,
-        max=10.0,
-        precision=2,
-    )
     refine: bpy.props.BoolProperty(
         name="Refine from the Picture",
         description="Let the picture and the other hand correct the surface, where both hands are seen. Off: it is "
         "made from the keypoints alone, several times faster",
         default=True,
-    )
-    clean: bpy.props.BoolProperty(
-        name="Rigged Hands",
-        description="Make meshes of fixed topology with a rig and clean motion once all frames are done",
-        default=True,
-    )
-    smoothing: bpy.props.FloatProperty(
-        name="Smoothing",
-        description="Of the clean motion. What was measured stays in the take and in the file",
-        default=0.5,
-        min=0.0,
-        max=1.0,
-        subtype="FACTOR",
-    )
-    gap: bpy.props.IntProperty(
-        name="Fill Gaps",
-        description="Longest gap, in frames, over which a hand that was not seen is made up",
-        default=12,
-        min=0,
-    )
-    template_density: bpy.props.EnumProperty(
-        name="Mesh",
-        description="Vertices of each rigged hand",
-        items=(("0", "Light", "About 1 700"), ("1", "Medium", "About 6 600"), ("2", "Fine", "About 26 000")),
-        default="1",
     )
     surfaces: bpy.props.EnumProperty(
         name="Surfaces",
@@ -129,6 +70,49 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
     )
 
 
+def option_properties() -> dict[str, object]:
+    """The properties of the options that the sidebar shows, by name.
+
+    A file has the property ``NAME_file``. A choice that may also be a file has one more choice, "file".
+    """
+    found: dict[str, object] = {}
+    for option in SIDEBAR_OPTIONS:
+        if option.is_path:
+            found[f"{option.name}_file"] = bpy.props.StringProperty(
+                name=option.label if option.type == "file" else f"{option.label} File",
+                description=option.text,
+                subtype="FILE_PATH",
+            )
+        if option.type != "file":
+            found[option.name] = _property(option)
+    return found
+
+
+def property_of(option: Option) -> str:
+    """The name of the property that holds an option's value."""
+    return f"{option.name}_file" if option.type == "file" else option.name
+
+
+def _property(option: Option) -> object:
+    """The property of an option that is no file."""
+    words = {"name": option.label, "description": f"{option.text}. In {option.unit}" if option.unit else option.text}
+    limits = {name: value for name in ("min", "max") if (value := getattr(option, name)) is not None}
+    if option.type in ("choice", "choice_or_file"):
+        items = [(str(value), label, text) for value, label, text in option.choices]
+        if option.is_path:
+            items.append(("file", "File", "Given in a file"))
+        return bpy.props.EnumProperty(items=items, default=str(option.default), **words)
+    if option.type == "bool":
+        return bpy.props.BoolProperty(default=option.default, **words)
+    if option.type == "int":
+        return bpy.props.IntProperty(default=option.default, **words, **limits)
+    subtype = "FACTOR" if (option.min, option.max) == (0, 1) else "NONE"
+    default = _LENS_DEFAULTS.get(option.name, option.default)
+    return bpy.props.FloatProperty(default=default, precision=2, subtype=subtype, **words, **limits)
+
+
+Im2HandsSettings.__annotations__.update(option_properties())
+
 CLASSES = (Im2HandsInput, Im2HandsSettings)
 
 
@@ -145,31 +129,24 @@ def inputs_of(settings: Im2HandsSettings) -> list[str]:
 
 def options_of(settings: Im2HandsSettings) -> dict[str, object]:
     """The settings as keyword arguments of :func:`.api.reconstruct`."""
-    options: dict[str, object] = {
-        "step": settings.step,
-        "keypoints": settings.keypoints,
-        "crop_search": settings.crop_search,
-        "voxel_mm": round(settings.voxel_mm, 4),
-        "clean": settings.clean,
-        "smoothing": round(settings.smoothing, 4),
-        "gap": settings.gap,
-        "template_density": int(settings.template_density),
-    }
-    if settings.mirrored:
-        options["mirrored"] = True
+    options = {option.name: _value(settings, option) for option in SIDEBAR_OPTIONS if option.exclusive != "lens"}
+    if settings.camera != "assumed":
+        option = OPTIONS[LENS_OPTIONS[settings.camera]]
+        options[option.name] = _value(settings, option)
     if not settings.refine:
         options["stage"] = "keypoints"
     if settings.use_range:
         options["frames"] = f"{settings.frame_start}-{max(settings.frame_start, settings.frame_end)}"
-    if settings.keypoints == "file":
-        options["keypoints"] = bpy.path.abspath(settings.keypoints_file)
-    if settings.camera == "focal":
-        options["focal_px"] = settings.focal_px
-    elif settings.camera == "fov":
-        options["fov"] = settings.fov
-    elif settings.camera == "file":
-        options["camera"] = bpy.path.abspath(settings.camera_file)
     return options
+
+
+def _value(settings: Im2HandsSettings, option: Option) -> object:
+    """The value of one option, as the backend wants it."""
+    if option.type == "file" or (option.is_path and getattr(settings, option.name) == "file"):
+        return bpy.path.abspath(getattr(settings, f"{option.name}_file"))
+    value = getattr(settings, option.name)
+    # Blender keeps floats in single precision.
+    return round(value, 4) if isinstance(value, float) else option.python_type(value)
 
 
 def register() -> None:

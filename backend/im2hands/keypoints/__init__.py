@@ -1,4 +1,6 @@
 """A picture to the keypoints of both hands in metres: proposing, reading, choosing, placing."""
 
-PROVIDERS = ("auto", "mediapipe", "network")
+from im2hands.core.options import OPTIONS
+
+PROVIDERS = OPTIONS["keypoints"].values
 """The sources of keypoints by name; everything else that ``--keypoints`` takes is a file."""

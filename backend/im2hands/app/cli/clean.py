@@ -9,27 +9,22 @@ import sys
 import time
 from pathlib import Path
 
-from im2hands.animation.clean_options import DENSITIES, CleanOptions
+from im2hands.animation.clean_options import CleanOptions
 from im2hands.app.terminal import EXIT_INTERRUPTED, JsonReport, TerminalReport, stop_on_signals
 from im2hands.core.errors import Cancelled, Im2HandsError
+from im2hands.core.options import options_of
 from im2hands.job.background import Background
+from im2hands.job.eta import EtaEstimator
 from im2hands.job.events import Failed, Finished, Progress, Summary
-from im2hands.job.reconstruct import EtaEstimator
 from im2hands.take.take import Take
 
-
-def add_cleaning(parser: argparse.ArgumentParser) -> None:
-    """The arguments that say how a take is cleaned."""
-    add = parser.add_argument
-    add("--smoothing", type=float, default=0.5, metavar="0..1", help="of the motion; 0 none (default: 0.5)")
-    add("--gap", type=int, default=12, metavar="N", help="frames at most that are filled in (default: 12)")
-    add("--template-density", type=int, default=1, choices=DENSITIES, help="of the template's mesh (default: 1)")
+from .options import add_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("take", metavar="TAKE", help="folder of the take; pictures are not needed")
-    add_cleaning(parser)
+    add_options(parser, "clean")
     parser.add_argument("--json", action="store_true", help="print the protocol's events, one a line")
 
 
@@ -46,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         report = TerminalReport()
     try:
-        options = CleanOptions(args.smoothing, args.gap, args.template_density)
+        options = CleanOptions(**{one.name: getattr(args, one.name) for one in options_of("clean")})
         take = Take.open(Path(args.take).expanduser())
         finished = _clean(take, options, report)
     except Im2HandsError as error:
@@ -70,10 +65,10 @@ def _clean(take: Take, options: CleanOptions, report: JsonReport | TerminalRepor
     from im2hands.job.clean_phase import CleanPhase
 
     started, cancelled = time.monotonic(), False
-    pace = EtaEstimator()
+    eta = EtaEstimator()
 
     def progress(done: int, total: int) -> None:
-        left = pace.seconds_left(done, total)
+        left = eta.seconds_left(done, total)
         report.event(Progress("clean", done, total, None if left is None else round(left, 1)))
 
     with stop_on_signals() as stop:

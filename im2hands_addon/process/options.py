@@ -1,0 +1,104 @@
+"""The table of options that the backend declares (``options.toml``), as the add-on needs it (no bpy)."""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Any
+
+TABLE = "options.toml"
+_PACKAGED = Path(__file__).parents[1] / "backend_wheel" / TABLE
+_IN_A_CHECKOUT = Path(__file__).parents[2] / "backend" / "im2hands" / "core" / TABLE
+
+_PYTHON_TYPES = {"bool": bool, "int": int, "float": float}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a reconstruction; the fields are described at the top of ``options.toml``."""
+
+    name: str
+    type: str
+    text: str
+    default: Any = None
+    min: float | None = None
+    max: float | None = None
+    choices: list[list[Any]] = field(default_factory=list)
+    unit: str = ""
+    hint: str = ""
+    label: str = ""
+    needs: str = ""
+    metavar: str = ""
+    exclusive: str = ""
+    commands: list[str] = field(default_factory=list)
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The values of the choices."""
+        return tuple(row[0] for row in self.choices)
+
+    @property
+    def python_type(self) -> type:
+        """The type of its values."""
+        return type(self.values[0]) if self.type == "choice" else _PYTHON_TYPES.get(self.type, str)
+
+    @property
+    def is_path(self) -> bool:
+        """Whether a value can name a file or a folder."""
+        return self.type in ("file", "folder", "choice_or_file")
+
+
+def _read() -> dict[str, Option]:
+    path = _PACKAGED if _PACKAGED.is_file() else _IN_A_CHECKOUT
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {name: Option(name=name, **entry) for name, entry in table.items()}
+
+
+OPTIONS = _read()
+"""All options by name, in the table's order."""
+
+
+class _Options:
+    """What a reconstruction is to do: one field an option of the table, with its default."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options as they go over the wire: those with a value."""
+        return {name: value for name, value in vars(self).items() if value not in (None, "")}
+
+
+Options = make_dataclass(
+    "Options",
+    [(one.name, Any, field(default=one.default)) for one in OPTIONS.values()],
+    bases=(_Options,),
+    frozen=True,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add every option as an argument of ``blender --command im2hands reconstruct``.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of the command.
+    """
+    groups: dict[str, Any] = {}
+    for option in OPTIONS.values():
+        place: Any = parser
+        if option.exclusive:
+            if option.exclusive not in groups:
+                groups[option.exclusive] = parser.add_mutually_exclusive_group()
+            place = groups[option.exclusive]
+        flag = f"--{option.name.replace('_', '-')}"
+        text = option.text.replace("%", "%%")
+        if option.type == "bool":
+            place.add_argument(flag, action=argparse.BooleanOptionalAction, default=option.default, help=text)
+        else:
+            choices = option.values if option.type == "choice" else None
+            paths = {"file": "FILE", "folder": "DIR", "choice_or_file": "|".join([*map(str, option.values), "FILE"])}
+            metavar = option.metavar or paths.get(option.type)
+            place.add_argument(
+                flag, type=option.python_type, default=option.default, choices=choices, metavar=metavar, help=text
+            )
