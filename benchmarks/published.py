@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure and print."""
     import torch
 
-    from im2hands.core.devices import choose_device, usable_cores
+    from im2hands.core.devices import choose_device, granted_cores
 
     device = choose_device(arguments.device)
     if arguments.memory_only:
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     _, exact_total = exact.best(max(arguments.repeat // 2, 1))
     result: dict[str, Any] = {
         "date": date.today().isoformat(),
-        "machine": f"{platform.processor() or platform.machine()}, {usable_cores()} cores, {device}",
+        "machine": f"{platform.processor() or platform.machine()}, {granted_cores()} cores, {device}",
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
         "scene": SCENE,

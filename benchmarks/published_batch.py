@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure and print."""
     import torch
 
-    from im2hands.core.devices import choose_device, usable_cores
+    from im2hands.core.devices import choose_device, granted_cores
     from im2hands.lab.bench import weights as bench
     from im2hands.surfaces.batch.frames import BatchReconstructor
     from im2hands.surfaces.from_picture import PictureReconstructor
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
         staged, _ = _timed(lambda: list(many.reconstruct(jobs)), device)
         result: dict[str, Any] = {
             "date": date.today().isoformat(),
-            "machine": f"{platform.processor() or platform.machine()}, {usable_cores()} cores, {_name(device)}",
+            "machine": f"{platform.processor() or platform.machine()}, {granted_cores()} cores, {_name(device)}",
             "torch": torch.__version__,
             "frames": len(jobs),
             "batch": arguments.batch,

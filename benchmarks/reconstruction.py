@@ -36,7 +36,7 @@ def main() -> None:
     import torch
 
     from im2hands.app.selftest import bundled_photo
-    from im2hands.core.devices import choose_device, usable_cores
+    from im2hands.core.devices import choose_device, granted_cores
     from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
     from im2hands.keypoints.sources import make_provider
     from im2hands.media.camera_choice import CameraChoice
@@ -104,7 +104,7 @@ def main() -> None:
     network = best(lambda: field.logits(owner, points), arguments.repeat)
     result = {
         "date": date.today().isoformat(),
-        "machine": f"{platform.processor() or platform.machine()}, {usable_cores()} cores, {device}",
+        "machine": f"{platform.processor() or platform.machine()}, {granted_cores()} cores, {device}",
         "torch": torch.__version__,
         "photo": photo.name,
         "hands": len(present),

@@ -24,7 +24,7 @@ def main() -> None:
     import torch
     from scipy.spatial.transform import Rotation
 
-    from im2hands.core.devices import usable_cores
+    from im2hands.core.devices import granted_cores, limit_threads
     from im2hands.core.hands import SIDES, Camera
     from im2hands.geometry.hand_model import HandModel
     from im2hands.lab.synthesis.poses import random_rotations, random_shape
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--environments", type=Path)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    torch.set_num_threads(usable_cores())
+    limit_threads()
     count, size = arguments.pictures, arguments.size
 
     model = HandModel()
@@ -89,14 +89,14 @@ def main() -> None:
         "size": size,
         "samples": arguments.samples,
         "driver": renderer.driver,
-        "cores": usable_cores(),
+        "cores": granted_cores(),
         "machine": platform.platform(),
         "date": date.today().isoformat(),
     }
     if arguments.json:
         print(json.dumps(report, indent=2))
         return
-    print(f"{renderer.driver}; {usable_cores()} core(s); {size} x {size}, {arguments.samples} sample(s) a pixel")
+    print(f"{renderer.driver}; {granted_cores()} core(s); {size} x {size}, {arguments.samples} sample(s) a pixel")
     print(f"{'stage':<10} {'wall ms':>9} {'per s':>8} {'processor ms':>13} {'per s':>8}")
     for name in wall:
         a, b = wall[name] / count, processor[name] / count

@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from .errors import InputError, SetupError
 
 if TYPE_CHECKING:
     import torch
+
+CGROUP_MEMBERSHIP = Path("/proc/self/cgroup")
+"""Linux: the control groups this process belongs to."""
+
+CGROUP_MOUNT = Path("/sys/fs/cgroup")
+"""Linux: where control groups are mounted."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ def list_devices() -> list[Device]:
         found.append(Device("mps", "Apple GPU (Metal)"))
     threads = torch.get_num_threads()
     name = platform.processor() or platform.machine()
-    cores = usable_cores()
+    cores = granted_cores()
     words = f"{name} processor, {cores} core{'s' if cores != 1 else ''}"
     if threads != cores:
         words += f" ({threads} used)"
@@ -49,11 +56,88 @@ def exact_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def usable_cores() -> int:
-    """Processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def granted_cores() -> int:
+    """Processor cores this process may use.
+
+    The count of cores that the process may run on, within the CPU quota of its control group (containers, batch
+    queues). A quota of 2.5 cores counts as 2.
+
+    Returns
+    -------
+    int
+        1 or more.
+    """
+    if hasattr(os, "process_cpu_count"):  # Python 3.13
+        count = os.process_cpu_count()
+    elif hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count()
+    quota = _cpu_quota()
+    return max(1, min(count or 1, int(quota) if quota is not None else count or 1))
+
+
+def limit_threads(threads: int = 0) -> None:
+    """Set how many threads PyTorch computes with on the processor.
+
+    PyTorch counts the machine's cores and does not know of a CPU quota: more threads than granted cores wait for each
+    other.
+
+    Parameters
+    ----------
+    threads
+        As many as that; 0: as many as PyTorch chose, but no more than :func:`granted_cores`.
+    """
+    import torch
+
+    wanted = threads or min(torch.get_num_threads(), granted_cores())
+    if wanted != torch.get_num_threads():
+        torch.set_num_threads(wanted)
+
+
+def _cpu_quota() -> float | None:
+    """Cores that the control group of this process grants; None without a quota, and where there are no groups."""
+    try:
+        lines = CGROUP_MEMBERSHIP.read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return None
+    quotas = []
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if not controllers:  # version 2
+            quotas += [_quota_v2(folder / "cpu.max") for folder in _with_parents(CGROUP_MOUNT, group)]
+        elif "cpu" in controllers.split(","):
+            for mount in dict.fromkeys((controllers, "cpu")):
+                quotas += [_quota_v1(folder) for folder in _with_parents(CGROUP_MOUNT / mount, group)]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _with_parents(mount: Path, group: str) -> list[Path]:
+    """Folders of a control group and of all groups around it: the smallest quota counts.
+
+    In a container the group's path is often the host's. Folders that are not there have no quota file.
+    """
+    inner = PurePosixPath(group.strip("/"))
+    return [mount / part for part in (inner, *inner.parents) if ".." not in part.parts]
+
+
+def _quota_v2(path: Path) -> float | None:
+    """From a file "cpu.max": microseconds of CPU time and of the period they are for, or "max" for no quota."""
+    try:
+        allowed, period = path.read_text(encoding="utf-8").split()
+        return float(allowed) / float(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _quota_v1(folder: Path) -> float | None:
+    """From the files "cpu.cfs_quota_us" and "cpu.cfs_period_us"; a quota of -1 is none."""
+    try:
+        allowed, period = (float((folder / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+        return allowed / period if allowed > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -91,11 +91,13 @@ class Components:
         return str(choose_device(options.device))
 
     def reconstructor(self, options: ReconstructOptions, device_name: str) -> Reconstructor:
-        """The networks, loaded and on their device."""
+        """The networks, loaded and on their device; PyTorch keeps to the granted cores from then on."""
         import torch
 
+        from im2hands.core.devices import limit_threads
         from im2hands.surfaces.load import load_reconstructor
 
+        limit_threads()
         return load_reconstructor(
             options.weights, device=torch.device(device_name), voxel_m=options.voxel_mm / 1000, stage=options.stage
         )

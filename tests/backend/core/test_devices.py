@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from fakes import hand_positions
-from im2hands.core.devices import choose_device, exact_dtype, list_devices, usable_cores
+from im2hands.core import devices
+from im2hands.core.devices import choose_device, exact_dtype, granted_cores, limit_threads, list_devices
 from im2hands.core.errors import InputError, SetupError
 from im2hands.core.hands import SIDES
 from im2hands.geometry.bones import Bones, bones_from_keypoints
@@ -28,7 +31,7 @@ def test_the_processor_is_always_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_device("auto") == torch.device("cpu")
     last = list_devices()[-1]
     assert last.name == "cpu"
-    assert f"{usable_cores()} core" in last.description
+    assert f"{granted_cores()} core" in last.description
 
 
 def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,6 +51,91 @@ def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_device("cuda:1") == torch.device("cuda:1")
     with pytest.raises(SetupError, match="counted from 0 to 1"):
         choose_device("cuda:2")
+
+
+def affinity(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    """A machine of 64 cores, of which the process may run on some."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.delattr(os, "process_cpu_count", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+
+
+def control_groups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, membership: str, files: dict[str, str]) -> None:
+    """Files as Linux shows them for control groups."""
+    (tmp_path / "membership").write_text(membership)
+    monkeypatch.setattr(devices, "CGROUP_MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(devices, "CGROUP_MOUNT", tmp_path / "groups")
+    for name, content in files.items():
+        path = tmp_path / "groups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+V1_QUOTA, V1_PERIOD = "cpu.cfs_quota_us", "cpu.cfs_period_us"
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "cores"),
+    [
+        ("0::/\n", {"cpu.max": "max 100000\n"}, 16),
+        ("0::/\n", {"cpu.max": "350000 100000\n"}, 3),
+        ("0::/\n", {"cpu.max": "20000 100000\n"}, 1),
+        ("0::/\n", {"cpu.max": "6400000 100000\n"}, 16),
+        ("0::/outer/inner\n", {"outer/cpu.max": "200000 100000\n", "outer/inner/cpu.max": "max 100000\n"}, 2),
+        ("0::/not/seen/from/here\n", {"cpu.max": "200000 100000\n"}, 2),
+        ("0::/../escaped\n", {"cpu.max": "200000 100000\n"}, 2),
+        ("0::/\n", {"cpu.max": "nonsense\n"}, 16),
+        ("4:cpu,foo:/job\n", {f"cpu,foo/job/{V1_QUOTA}": "400000", f"cpu,foo/job/{V1_PERIOD}": "100000"}, 4),
+        ("1:cpu:/docker/abc\n0::/\n", {f"cpu/{V1_QUOTA}": "500000", f"cpu/{V1_PERIOD}": "100000"}, 5),
+        ("1:cpu:/\n", {f"cpu/{V1_QUOTA}": "-1", f"cpu/{V1_PERIOD}": "100000"}, 16),
+        ("3:cpuset:/\n", {f"cpuset/{V1_QUOTA}": "100000", f"cpuset/{V1_PERIOD}": "100000"}, 16),
+        ("", {}, 16),
+    ],
+)  # fmt: skip
+def test_granted_cores_keep_to_affinity_and_quota(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, membership: str, files: dict[str, str], cores: int
+) -> None:
+    affinity(monkeypatch, 16)
+    control_groups(monkeypatch, tmp_path, membership, files)
+    assert granted_cores() == cores
+
+
+def test_granted_cores_where_the_system_does_not_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    affinity(monkeypatch, 16)
+    monkeypatch.setattr(devices, "CGROUP_MEMBERSHIP", tmp_path / "missing")
+    assert granted_cores() == 16
+    monkeypatch.setattr(os, "process_cpu_count", lambda: 3, raising=False)
+    assert granted_cores() == 3
+    monkeypatch.delattr(os, "process_cpu_count")
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert granted_cores() == 64
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert granted_cores() == 1
+
+
+def test_threads_keep_to_the_granted_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    monkeypatch.setattr(devices, "granted_cores", lambda: 4)
+    limit_threads()
+    limit_threads(8)
+    limit_threads(64)
+    monkeypatch.setattr(devices, "granted_cores", lambda: 96)
+    limit_threads()
+    assert asked == [4, 8]
+
+
+def test_hand_crops_are_read_on_the_granted_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    from im2hands.keypoints.reading import network as landmark_network
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(landmark_network, "granted_cores", lambda: 2)
+    network = landmark_network.LandmarkNetwork()
+    try:
+        assert network._workers == 2
+    finally:
+        network.close()
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cpu:1", "", "cuda:-1"])

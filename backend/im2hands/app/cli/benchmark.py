@@ -26,15 +26,15 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--repeat is {args.repeat}, it must be 1 or more.")
     with quiet(args):
         from im2hands.app.selftest import PER_FRAME, START_UP, bundled_photo, time_photo
-        from im2hands.core.devices import usable_cores
+        from im2hands.core.devices import granted_cores
 
         photo = Path(args.photo) if args.photo else bundled_photo()
         timing = time_photo(photo, repeat=args.repeat, device=args.device, voxel_mm=args.voxel_mm)
     if args.json:
         data = asdict(timing)
-        print(json.dumps({**data, "per_frame": timing.per_frame, "cores": usable_cores()}, indent=1))
+        print(json.dumps({**data, "per_frame": timing.per_frame, "cores": granted_cores()}, indent=1))
         return 0
-    print(f"{timing.photo} on {timing.device}, {usable_cores()} cores, {args.voxel_mm:g} mm, best of {args.repeat}")
+    print(f"{timing.photo} on {timing.device}, {granted_cores()} cores, {args.voxel_mm:g} mm, best of {args.repeat}")
     for title, stages in (("once", START_UP), ("a frame", PER_FRAME)):
         print(f"{title}: {sum(timing.seconds[stage] for stage in stages):.3f} s")
         for stage in stages:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -31,12 +30,13 @@ def run(args: argparse.Namespace) -> int:
     """Make the set; progress on stderr, rates on stdout."""
     from tqdm import tqdm
 
+    from im2hands.core.devices import granted_cores
     from im2hands.lab.synthesis.generate import Settings, generate
 
     settings = Settings(
         args.kind, args.seed, args.points, args.size or (256 if args.kind == "crop" else 640), args.renderer,
         args.skins, args.environments, args.backgrounds, args.blender,
-        threads=0 if args.workers == 1 else max((os.cpu_count() or 1) // max(args.workers, 1), 1),
+        threads=max(granted_cores() // max(args.workers, 1), 1),
     )  # fmt: skip
     with tqdm(total=args.scenes, unit="scene", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
 

@@ -3,7 +3,6 @@ network, or the reading network, which began as that one and was taught hands th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from im2hands.core.devices import granted_cores
 from im2hands.core.errors import Cancelled, SetupError
 from im2hands.core.hands import KEYPOINT_COUNT
 from im2hands.core.native_log import quiet_start
@@ -61,12 +61,12 @@ class Readings:
 class LandmarkNetwork:
     """Reads 21 keypoints, presence and side in square crops.
 
-    One single-threaded interpreter per core: on CPUs the network gains nothing from a batch axis (measured: 2.0 ms a
-    crop on two cores either way), and crops of any number need no second allocation.
+    One single-threaded interpreter per granted core: on CPUs the network gains nothing from a batch axis (measured:
+    2.0 ms a crop on two cores either way), and crops of any number need no second allocation.
 
     Args:
         bundle: a hand bundle elsewhere; None for the one that ships with the package.
-        workers: interpreters to keep; None for one per core.
+        workers: interpreters to keep; None for one per granted core.
         reading: the reading network, which takes the place of MediaPipe's; None for that one.
 
     Raises:
@@ -77,7 +77,7 @@ class LandmarkNetwork:
         self, bundle: Path | None = None, workers: int | None = None, reading: ReadingNetwork | None = None
     ) -> None:
         model = read_bundle(bundle).landmark_network
-        self._workers = workers or os.cpu_count() or 1
+        self._workers = workers or granted_cores()
         self._reading, self._mediapipe = reading, model
         if reading is not None:
             from im2hands.weights.reading_network import as_tflite
@@ -96,7 +96,7 @@ class LandmarkNetwork:
         """The reading network beside another network's weights, else the one that ships, else MediaPipe's.
 
         Args:
-            workers: interpreters to keep; None for one per core. beside: a weights file.
+            workers: interpreters to keep; None for one per granted core. beside: a weights file.
         """
         from im2hands.weights.reading_network import beside_or_bundled, load_reading_network
 

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch", type=int, metavar="N", help="scenes a step")
     add("--seed", type=int, metavar="N")
     add("--precision", choices=("auto", "float32", "bfloat16"), help="of the network's arithmetic")
-    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 leaves it to PyTorch")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: at most the cores granted")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 
 
@@ -49,7 +49,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, recipe: Recipe, counted: 
     add("--learning-rate", type=float, default=recipe.learning_rate)
     add("--held-out", type=int, default=recipe.held_out, metavar="N", help="scenes of each set only validated on")
     add("--seed", type=int, default=recipe.seed, metavar="N")
-    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 leaves it to PyTorch")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: at most the cores granted")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 
 
@@ -68,10 +68,9 @@ def run_on_sets(
     Args:
         recipe: its defaults. make: a task from recipe, sets, ``--start-from`` and device.
     """
-    from im2hands.core.devices import choose_device
+    from im2hands.core.devices import choose_device, limit_threads
 
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    limit_threads(arguments.threads)
     recipe = changed(recipe, arguments)
     device = choose_device(arguments.device)
     sets = [SceneSet(folder) for folder in arguments.data]
@@ -98,12 +97,11 @@ def run(
     Raises:
         InputError, SetupError: in words for a person.
     """
-    from im2hands.core.devices import choose_device
+    from im2hands.core.devices import choose_device, limit_threads
 
     from .scene_batches import training_set
 
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    limit_threads(arguments.threads)
     configuration, recipe = load_recipe(
         arguments.config, network, recipes, steps=arguments.steps, batch=arguments.batch, seed=arguments.seed,
         precision=arguments.precision,

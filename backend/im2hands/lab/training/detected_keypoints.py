@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from im2hands.core.devices import limit_threads
 from im2hands.core.errors import InputError
 from im2hands.core.hands import KEYPOINT_COUNT, MIDDLE_MCP, SIDES, WRIST
 from im2hands.keypoints.placing.lift import HandLifter
@@ -66,13 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--two-hand-network", type=Path, default=TWO_HAND_FILE, metavar="FILE", help="its weights elsewhere")
     add("--lifting-network", type=Path, default=LIFTING_FILE, metavar="FILE", help="its weights elsewhere")
     add("--seed", type=int, default=0, metavar="N")
-    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 leaves it to the machine")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: at most the cores granted")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``im2hands train detected-keypoints``; returns the exit code."""
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    limit_threads(arguments.threads)
     data = SceneSet(arguments.data)
     if arguments.output.resolve() == data.folder.resolve():
         raise InputError("The output folder is the set itself.", "Give another folder to --output.")

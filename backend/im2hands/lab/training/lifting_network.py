@@ -232,10 +232,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``im2hands train lifting-network``; returns the exit code."""
-    from im2hands.core.devices import choose_device
+    from im2hands.core.devices import choose_device, limit_threads
 
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    limit_threads(arguments.threads)
     recipe = command.changed(RECIPE, arguments)
     device = choose_device(arguments.device)
     sets = [SceneSet(folder) for folder in arguments.data]

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from im2hands.core.devices import limit_threads
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES
 from im2hands.keypoints.choosing.candidates import find_candidates, suspect_palms
@@ -269,13 +270,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--held-out", type=int, default=150, metavar="N", help="of these, only measured on")
     add("--steps", type=int, default=1500, metavar="N")
     add("--seed", type=int, default=0, metavar="N")
-    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 leaves it to the machine")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: at most the cores granted")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``im2hands train pair-judge``; returns the exit code."""
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    limit_threads(arguments.threads)
     sets = [SceneSet(folder) for folder in arguments.data]
     rows = chosen_rows(arguments.scenes, [len(data) for data in sets])
     trained, held = [], []

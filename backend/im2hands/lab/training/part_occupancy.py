@@ -272,17 +272,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part-weight", type=float, default=defaults.part_weight)
     parser.add_argument("--claim-weight", type=float, default=defaults.claim_weight)
     parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to PyTorch")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: at most the cores granted")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``im2hands train part-occupancy``; returns the exit code."""
-    from im2hands.core.devices import choose_device
+    from im2hands.core.devices import choose_device, limit_threads
     from im2hands.weights.part_occupancy import save_part_occupancy
 
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    limit_threads(arguments.threads)
     settings = TrainingSettings(
         steps=arguments.steps, pool=arguments.pool, pool_points=arguments.pool_points, hands=arguments.hands,
         points=arguments.points, learning_rate=arguments.learning_rate, seed=arguments.seed,

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from im2hands.core.devices import usable_cores
+from im2hands.core.devices import granted_cores
 from im2hands.core.errors import FrameError
 from im2hands.core.hands import SIDES, Camera, Side, TwoHands
 from im2hands.geometry.bones import QUERY_SCALE, Bones
@@ -90,7 +90,7 @@ class BatchReconstructor:
         self._single, self._size = single, batch
         self.device = single.device
         if workers is None:
-            workers = max(1, min(usable_cores() - 1, _MOST_WORKERS)) if self.device.type == "cuda" else 0
+            workers = max(1, min(granted_cores() - 1, _MOST_WORKERS)) if self.device.type == "cuda" else 0
         self.mesh_workers = MeshWorkers(workers)
         how = choose_launch(launch, self.device)
         network = single.network
