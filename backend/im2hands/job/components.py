@@ -22,7 +22,7 @@ class Reconstructor(Protocol):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """``weights`` (names and sha256) and ``stage``, for the take."""
+        """``weights`` (names and sha256) and ``stage`` ("keypoints", "initial" or "refined"), for the take."""
         ...
 
     def reconstruct(self, frame: Frame, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:

@@ -255,7 +255,8 @@ def load_published_reconstructor(
     if "encoder_sha256" in card:  # compact networks share an encoder
         digests["image_encoder"] = card["encoder_sha256"]
     refine = name == REFINED_OCCUPANCY and stage != "initial"
-    provenance = {"weights": digests, "stage": "refined" if refine else "initial"}
+    made = "keypoints" if name == HALO_BASELINE else "refined" if refine else "initial"
+    provenance = {"weights": digests, "stage": made}
     return PictureReconstructor(
         network, device=device, voxel_m=voxel_m, refine=refine, provenance=provenance, fallback=fallback
     )

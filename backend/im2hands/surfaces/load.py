@@ -36,7 +36,7 @@ def load_reconstructor(
     def from_keypoints() -> Reconstructor:
         info = require_weights(PART_OCCUPANCY, weights)
         decoder, reach = load_part_occupancy(info.path)
-        provenance = {"weights": {info.name: info.sha256}, "stage": "initial"}
+        provenance = {"weights": {info.name: info.sha256}, "stage": "keypoints"}
         return Reconstructor(decoder, reach, device=device, voxel_m=voxel_m, provenance=provenance)
 
     own = from_keypoints() if (weights_folder(weights) / PART_OCCUPANCY_FILE).exists() else None

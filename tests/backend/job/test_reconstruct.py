@@ -12,6 +12,7 @@ import pytest
 
 from fakes import FakeParts, FakeProvider, FakeReconstructor, keypoint_rows, picture, write_clip, write_picture
 from im2hands.core.errors import InputError, TakeError
+from im2hands.job.components import Components
 from im2hands.job.events import Event, FrameDone, Progress, Warned
 from im2hands.job.reconstruct import ReconstructJob, ReconstructOptions
 from im2hands.take.take import Take
@@ -52,6 +53,18 @@ def test_pictures_become_a_take(pictures: Path, tmp_path: Path, run_job: RunJob)
     assert [event.index for event in events if isinstance(event, FrameDone)] == [3, 4, 5, 6]
     last = [event for event in events if isinstance(event, Progress)][-1]
     assert (last.done, last.total, last.seconds_left) == (4, 4, 0.0)
+
+
+def test_take_says_which_stage_made_the_surfaces(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    class RealSurfaces(FakeParts):
+        def reconstructor(self, options: ReconstructOptions, device_name: str) -> Any:
+            return Components.reconstructor(self, options, device_name)
+
+    asked = {"stage": "keypoints", "voxel_mm": 10.0, "frames": "3", "keypoint_refinement": False}
+    finished, _ = run_job(pictures, parts=RealSurfaces(), **asked)
+    assert finished.summary.ok == 1
+    header = Take.open(tmp_path / "take").header
+    assert header["provenance"]["stage"] == header["settings"]["stage"] == "keypoints"
 
 
 def test_frames_are_on_disk_before_they_are_told(pictures: Path, tmp_path: Path) -> None:

@@ -287,8 +287,8 @@ def _renamed(folder: Path, other: Path) -> Path:
 @pytest.mark.parametrize(
     ("weights", "stage", "network", "done"),
     [
-        ("halo", None, "halo_baseline", "initial"),
-        ("halo", "keypoints", "halo_baseline", "initial"),
+        ("halo", None, "halo_baseline", "keypoints"),
+        ("halo", "keypoints", "halo_baseline", "keypoints"),
         ("initial", None, "initial_occupancy", "initial"),
         ("initial", "initial", "initial_occupancy", "initial"),
         ("refined", "initial", "refined_occupancy", "initial"),
@@ -305,7 +305,8 @@ def test_the_weights_decide(folders, initial, weights, stage, network, done) -> 
 
 
 def test_weights_that_lack_the_stage(folders, tmp_path) -> None:
-    assert isinstance(load_reconstructor("bundled", **OPTIONS, stage="keypoints"), Reconstructor)
+    own = load_reconstructor("bundled", **OPTIONS, stage="keypoints")
+    assert isinstance(own, Reconstructor) and own.provenance["stage"] == "keypoints"
     best = load_reconstructor("bundled", **OPTIONS)
     assert isinstance(best, PictureReconstructor) and best.provenance["stage"] == "refined"
     with pytest.raises(WeightsError, match="needs no picture"):
