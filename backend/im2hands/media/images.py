@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import math
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -28,6 +29,22 @@ _EXIF_ORIENTATION, _EXIF_IFD = 0x0112, 0x8769
 _FOCAL_MM, _FOCAL_35MM = 0x920A, 0xA405
 _PLANE_X_RESOLUTION, _PLANE_UNIT, _PIXEL_WIDTH = 0xA20E, 0xA210, 0xA002
 _PLANE_UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
+
+# First bytes of the formats that OpenCV may read where Pillow does not; a file that begins otherwise is not read whole.
+_SIGNATURES = (
+    b"\xff\xd8\xff",  # JPEG
+    b"\x89PNG\r\n\x1a\n",
+    b"BM",
+    b"II*\0", b"MM\0*", b"II+\0", b"MM\0+",  # TIFF, BigTIFF
+    b"\x76\x2f\x31\x01",  # OpenEXR
+    b"#?RADIANCE", b"#?RGBE",  # Radiance HDR
+    b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51",  # JPEG 2000
+    b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7", b"PF", b"Pf",  # PBM, PGM, PPM, PAM, PFM
+    b"\x59\xa6\x6a\x95",  # Sun raster
+)  # fmt: skip
+# Formats whose signature comes later: WebP in its RIFF container (as AVI is), AVIF.
+_LATER_SIGNATURES = {4: (b"ftypavif", b"ftypavis"), 8: (b"WEBP",)}
+_HEAD_BYTES = 16
 
 # What Pillow's readers raise on damaged files.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
@@ -50,16 +67,18 @@ class PictureInfo:
 def probe_picture(path: Path) -> PictureInfo:
     """Size and EXIF focal length of a picture, without decoding it where that is possible.
 
+    Of a file that is no picture only the first bytes are read, however large it is.
+
     Raises:
         FrameError: no picture can be read from the file, or it is too small.
     """
-    data = _read_bytes(path)
-    image = _open(data)
-    if image is None:
-        pixels = _decode_opencv(data, path)
-        return _check_size(PictureInfo(pixels.shape[1], pixels.shape[0]), path)
-    width, height = image.size
-    exif = _exif(image)
+    with _opened(path) as file:
+        image = _open(file)
+        if image is None:
+            pixels = _decode_opencv(file, path)
+            return _check_size(PictureInfo(pixels.shape[1], pixels.shape[0]), path)
+        width, height = image.size
+        exif = _exif(image)
     focal = _focal_px(exif, width, height)
     if _int(exif.get(_EXIF_ORIENTATION)) in (5, 6, 7, 8):  # those that turn the picture by a quarter
         width, height = height, width
@@ -77,54 +96,65 @@ def read_picture(path: Path) -> np.ndarray:
     """
     from PIL import Image, ImageOps
 
-    data = _read_bytes(path)
-    image = _open(data)
-    if image is None:
-        pixels = _decode_opencv(data, path)
-    else:
-        try:
-            # Pillow refuses a file that ends early; OpenCV would fill the rest with grey and say nothing.
-            image.load()
-            pixels = _to_rgb8(ImageOps.exif_transpose(image))
-        except (*_DAMAGE, Image.DecompressionBombError) as error:
-            if image.format != "TIFF":  # some TIFF layouts that Pillow opens, only OpenCV decodes
-                raise _damaged(path, error) from error
-            pixels = _decode_opencv(data, path)
+    with _opened(path) as file:
+        image = _open(file)
+        if image is None:
+            pixels = _decode_opencv(file, path)
+        else:
+            try:
+                # Pillow refuses a file that ends early; OpenCV would fill the rest with grey and say nothing.
+                image.load()
+                pixels = _to_rgb8(ImageOps.exif_transpose(image))
+            except (*_DAMAGE, Image.DecompressionBombError) as error:
+                if image.format != "TIFF":  # some TIFF layouts that Pillow opens, only OpenCV decodes
+                    raise _damaged(path, error) from error
+                pixels = _decode_opencv(file, path)
     _check_size(PictureInfo(pixels.shape[1], pixels.shape[0]), path)
     return pixels
 
 
-def _read_bytes(path: Path) -> bytes:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            if not file.seek(0, os.SEEK_END):
+                raise FrameError(f"{path} is empty (0 bytes).", "Copy or export the picture again.")
+            yield file
     except FileNotFoundError as error:
         raise FrameError(f"There is no file {path}.", "Check the path.") from error
     except OSError as error:
         raise FrameError(f"Cannot read {path}: {error.strerror or error}.", "Check the file's permissions.") from error
-    if not data:
-        raise FrameError(f"{path} is empty (0 bytes).", "Copy or export the picture again.")
-    return data
 
 
-def _open(data: bytes) -> Any:
+def _open(file: BinaryIO) -> Any:
     """The picture as Pillow sees it, not decoded yet; None if Pillow does not know the format."""
     from PIL import Image
 
+    file.seek(0)
     try:
-        return Image.open(io.BytesIO(data))
+        return Image.open(file)
     except (*_DAMAGE, Image.DecompressionBombError):
         return None
 
 
-def _decode_opencv(data: bytes, path: Path) -> np.ndarray:
+def _may_be_picture(head: bytes) -> bool:
+    """Whether a file that begins so is of a format that OpenCV reads."""
+    later = any(head[start:].startswith(words) for start, words in _LATER_SIGNATURES.items())
+    return later or head.startswith(_SIGNATURES)
+
+
+def _decode_opencv(file: BinaryIO, path: Path) -> np.ndarray:
     # OpenCV reads EXR only when this is set before its first import, and only if it was built with OpenEXR.
     os.environ.setdefault("OPENCV_IO_ENABLE_OPENEXR", "1")
     import cv2
 
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error:
-        pixels = None
+    file.seek(0)
+    pixels = None
+    if _may_be_picture(file.read(_HEAD_BYTES)):
+        file.seek(0)
+        with contextlib.suppress(cv2.error):
+            data = np.frombuffer(file.read(), np.uint8)
+            pixels = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     if pixels is None:
         if path.suffix.lower() == ".exr":
             raise FrameError(

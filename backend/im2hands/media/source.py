@@ -224,7 +224,7 @@ def _is_clip(path: Path) -> bool:
         return path.is_file()
     if suffix in PICTURE_SUFFIXES or not path.is_file():
         return False
-    try:  # an unknown ending: a picture if it can be read as one, a clip otherwise
+    try:  # an unknown ending: a picture if its header is one's, a clip otherwise
         probe_picture(path)
     except FrameError:
         try:

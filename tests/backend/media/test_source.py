@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +143,21 @@ def test_unknown_ending_is_judged_by_content(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "c.avi", 3).rename(tmp_path / "c.bin")
     assert open_source([image]).kind == "images"
     assert open_source([clip]).kind == "video"
+
+
+def test_large_files_that_are_nothing_cost_nothing(tmp_path: Path) -> None:
+    for name in ("rubbish", "rubbish.dat", "rubbish.jpg"):
+        path = tmp_path / name
+        path.write_bytes(b"neither a picture nor a clip")
+        os.truncate(path, 10 * 2**30)  # sparse: it takes no room on the disk
+        tracemalloc.start()
+        with pytest.raises(InputError, match="is not a picture that can be read"):
+            open_source([path]).first_picture()
+        [(_, error)] = open_source([path])
+        assert isinstance(error, FrameError)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 16 * 2**20
 
 
 def test_bad_choices(pictures: Path) -> None:
