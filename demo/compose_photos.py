@@ -17,9 +17,9 @@ SOURCES = ROOT / "demo" / "fingerpose"
 PHOTOS = ROOT / "backend" / "im2hands" / "assets" / "photos"
 
 PAIRS = {
-    "hands_001.jpg": ("fullcurl", "nocurl"),
-    "hands_002.jpg": ("nocurl", "halfcurl"),
-    "hands_003.jpg": ("halfcurl", "fullcurl"),
+    "hands_a.jpg": ("fullcurl", "nocurl"),
+    "hands_b.jpg": ("nocurl", "halfcurl"),
+    "hands_c.jpg": ("halfcurl", "fullcurl"),
 }
 """Output name -> (pose shown mirrored at the left, pose shown as photographed at the right)."""
 

@@ -344,9 +344,9 @@ def wheel_names(tmp_path_factory) -> set[str]:
         "im2hands/assets/NOTICE.md",
         "im2hands/assets/LICENSE-APACHE-2.0.txt",
         "im2hands/assets/photos/LICENSE",
-        "im2hands/assets/photos/hands_001.jpg",
-        "im2hands/assets/photos/hands_002.jpg",
-        "im2hands/assets/photos/hands_003.jpg",
+        "im2hands/assets/photos/hands_a.jpg",
+        "im2hands/assets/photos/hands_b.jpg",
+        "im2hands/assets/photos/hands_c.jpg",
         "im2hands/py.typed",
     ],
 )

@@ -82,7 +82,7 @@ def test_command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[s
     assert main(["check"]) == 0
     printed = capfd.readouterr().out
     assert "OK       Python: 3." in printed
-    assert "self-test: hands_001.jpg on cpu: left and right hands" in printed
+    assert "self-test: hands_a.jpg on cpu: left and right hands" in printed
     assert "seconds at start" in printed
     assert "Everything is there and works." in printed
     assert main(["check", "--json"]) == 0

@@ -12,7 +12,7 @@ from im2hands.core.hands import Side
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.media.source import Frame
 
-DEMO_PHOTOS = ("hands_001.jpg", "hands_002.jpg", "hands_003.jpg")
+DEMO_PHOTOS = ("hands_a.jpg", "hands_b.jpg", "hands_c.jpg")
 OUTSIDE = Path(__file__).resolve().parents[4] / "shared" / "assets" / "photos"
 
 

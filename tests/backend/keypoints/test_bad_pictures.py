@@ -84,7 +84,7 @@ def test_drawn_and_gloved_hands_are_at_most_one_hand(provider: KeypointProvider,
 
 
 def test_four_hands_give_two_of_one_person_and_a_note(provider: KeypointProvider) -> None:
-    first, second = demo_photo("hands_002.jpg"), demo_photo("hands_003.jpg")
+    first, second = demo_photo("hands_b.jpg"), demo_photo("hands_c.jpg")
     hands = provider.detect(frame_of(np.concatenate([first, second], axis=1)))
     _sound(hands)
     assert [hand.side for hand in hands] == ["left", "right"]
@@ -94,7 +94,7 @@ def test_four_hands_give_two_of_one_person_and_a_note(provider: KeypointProvider
 
 
 def test_two_peoples_right_hands_give_one_and_a_note(provider: KeypointProvider) -> None:
-    image = demo_photo("hands_001.jpg")
+    image = demo_photo("hands_a.jpg")
     right = image[:, : image.shape[1] // 2]  # the right hand is at the left
     hands = provider.detect(frame_of(np.ascontiguousarray(np.concatenate([right, right], axis=1))))
     _sound(hands)

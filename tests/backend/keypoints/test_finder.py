@@ -60,7 +60,7 @@ def test_the_demo_photos_show_a_right_hand_at_the_left_and_a_left_hand_at_the_ri
 
 def test_the_mirrored_photo_has_the_sides_exchanged() -> None:
     provider = make_provider(video=False, crop_search=False)
-    hands = provider.detect(frame_of(np.ascontiguousarray(demo_photo("hands_002.jpg")[:, ::-1])))
+    hands = provider.detect(frame_of(np.ascontiguousarray(demo_photo("hands_b.jpg")[:, ::-1])))
     provider.close()
     assert [hand.side for hand in hands] == ["left", "right"]
     assert hands[1].pixels[:, 0].mean() < hands[0].pixels[:, 0].mean()
@@ -70,13 +70,13 @@ def test_a_clip_of_the_photo_keeps_both_hands_though_its_times_stand_still() -> 
     provider = make_provider(video=True)
     previous: list[HandDetection] = []
     for index in range(1, 6):
-        previous = provider.detect(frame_of(demo_photo("hands_001.jpg"), index, time=0.0), previous)
+        previous = provider.detect(frame_of(demo_photo("hands_a.jpg"), index, time=0.0), previous)
         assert [hand.side for hand in previous] == ["left", "right"]
     provider.close()
 
 
 def test_a_hand_that_mediapipe_loses_is_followed_from_the_frame_before(network: LandmarkNetwork) -> None:
-    image = demo_photo("hands_001.jpg")
+    image = demo_photo("hands_a.jpg")
     tasks = MediaPipeProvider(video=False)
     both = sorted(tasks.detect(frame_of(image)), key=lambda hand: hand.pixels[:, 0].mean())
     tasks.close()
@@ -136,7 +136,7 @@ def test_boxes_and_points_name_the_hands_and_replace_the_search(
     network: LandmarkNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(two_hand_provider, "search", lambda *a, **k: pytest.fail("searched"))
-    image = demo_photo("hands_002.jpg")
+    image = demo_photo("hands_b.jpg")
     content = {"frames": {"000004": {"left": [540, 180, 800, 560], "right": [200, 360]}, "5": {"left": [640, 400]}}}
     provider = TwoHandProvider(FakeTasks(lambda i: []), network, video=False, hand_boxes=HandBoxes.from_dict(content))
     hands = provider.detect(frame_of(image, 4))
@@ -149,14 +149,14 @@ def test_boxes_and_points_name_the_hands_and_replace_the_search(
 def test_a_person_knows_the_side_better_than_the_network_and_an_empty_box_gives_no_hand(
     network: LandmarkNetwork,
 ) -> None:
-    image = demo_photo("hands_002.jpg")
+    image = demo_photo("hands_b.jpg")
     hands = find_boxed(network, image, {"right": np.array([540.0, 180, 800, 560])})
     assert [hand.side for hand in hands] == ["right"] and hands[0].pixels[:, 0].mean() > 500
     assert find_boxed(network, np.full((300, 300, 3), 99, np.uint8), {"left": np.array([50.0, 50, 200, 200])}) == []
 
 
 def test_mediapipes_own_hand_fills_the_side_a_person_left_open(network: LandmarkNetwork) -> None:
-    image = demo_photo("hands_002.jpg")
+    image = demo_photo("hands_b.jpg")
     boxes = HandBoxes.from_dict({"frames": {"all": {"left": [540, 180, 800, 560]}}})
     provider = TwoHandProvider(MediaPipeProvider(video=False), network, video=False, hand_boxes=boxes)
     hands = provider.detect(frame_of(image))

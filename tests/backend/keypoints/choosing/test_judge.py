@@ -61,7 +61,7 @@ class Says:
 @pytest.fixture(scope="module")
 def photo_hands() -> list[HandDetection]:
     tasks = MediaPipeProvider(video=False)
-    hands = sorted(tasks.detect(frame_of(demo_photo("hands_001.jpg"))), key=lambda hand: hand.pixels[:, 0].mean())
+    hands = sorted(tasks.detect(frame_of(demo_photo("hands_a.jpg"))), key=lambda hand: hand.pixels[:, 0].mean())
     tasks.close()
     return hands
 
@@ -247,7 +247,7 @@ def test_what_the_two_hand_network_alone_reads_is_a_candidate(network: LandmarkN
 def test_candidates_of_a_photo_hold_both_hands_and_known_ones_come_first(
     network: LandmarkNetwork, photo_hands: list[HandDetection]
 ) -> None:
-    image = demo_photo("hands_001.jpg")
+    image = demo_photo("hands_a.jpg")
     seen = FakePalms([reading_of(hand) for hand in photo_hands]).seen
     found = find_candidates(network, image, seen, photo_hands[1:])
     assert found[0].mediapipe_detection is photo_hands[1] and all(
@@ -302,7 +302,7 @@ def test_weights_come_back_as_they_were_and_others_are_refused(tmp_path: Path) -
 
 def test_candidates_are_read_for_each_side_and_the_true_one_is_seen(photo_hands: list[HandDetection]) -> None:
     """The network that ships, on a photograph: looked for as the hand it is, a hand is there and stays in its place."""
-    image = demo_photo("hands_001.jpg")
+    image = demo_photo("hands_a.jpg")
     told = [replace(photo_hands[0], side="right"), replace(photo_hands[1], side="left")]
     seen = FakePalms([reading_of(hand) for hand in told]).seen
     network = LandmarkNetwork.bundled()

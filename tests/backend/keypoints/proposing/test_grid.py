@@ -94,7 +94,7 @@ def test_without_a_known_hand_the_best_right_and_left_are_chosen() -> None:
 
 
 def test_the_hand_that_was_not_given_is_found_again(network: LandmarkNetwork) -> None:
-    image = demo_photo("hands_001.jpg")
+    image = demo_photo("hands_a.jpg")
     provider = MediaPipeProvider(video=False)
     left = max(provider.detect(frame_of(image)), key=lambda hand: hand.pixels[:, 0].mean())
     provider.close()
@@ -108,7 +108,7 @@ def test_the_hand_that_was_not_given_is_found_again(network: LandmarkNetwork) ->
 
 
 def test_both_hands_are_found_from_nothing(network: LandmarkNetwork) -> None:
-    hands = search(network, demo_photo("hands_003.jpg"))
+    hands = search(network, demo_photo("hands_c.jpg"))
     assert [hand.side for hand in hands] == ["left", "right"]
     assert hands[0].pixels[:, 0].mean() > 500 > 300 > hands[1].pixels[:, 0].mean()
     sizes = [palm_length(hand.pixels) for hand in hands]
@@ -123,12 +123,12 @@ def test_nothing_is_found_where_nothing_is(network: LandmarkNetwork) -> None:
 def test_a_search_stops_when_asked(network: LandmarkNetwork) -> None:
     asked = iter([False, False, True])
     with pytest.raises(Cancelled):
-        search(network, demo_photo("hands_001.jpg"), cancelled=lambda: next(asked))
+        search(network, demo_photo("hands_a.jpg"), cancelled=lambda: next(asked))
 
 
 def test_the_cache_gives_back_what_was_found_also_from_its_folder(tmp_path: Path) -> None:
     hands = [seen_hand("left"), replace(seen_hand("right", (100, 90)), source="crop_search")]
-    image = demo_photo("hands_001.jpg")
+    image = demo_photo("hands_a.jpg")
     key = search_key(image, hands[:1])
     for folder in (None, tmp_path / "ü 手"):
         cache = SearchCache(folder)

@@ -27,7 +27,7 @@ from im2hands.weights.pair_judge import load_pair_judge
 @pytest.fixture(scope="module")
 def photo_hands() -> list[HandDetection]:
     tasks = MediaPipeProvider(video=False)
-    hands = sorted(tasks.detect(frame_of(demo_photo("hands_001.jpg"))), key=lambda hand: hand.pixels[:, 0].mean())
+    hands = sorted(tasks.detect(frame_of(demo_photo("hands_a.jpg"))), key=lambda hand: hand.pixels[:, 0].mean())
     tasks.close()
     return [replace(hands[0], side="right", score=0.98), replace(hands[1], side="left", score=0.98)]
 
@@ -78,7 +78,7 @@ def provider_of(tasks: NoTasks, network: LandmarkNetwork, palms: FakePalms, vide
 def test_a_rough_palm_is_enough_for_the_landmark_network(
     shipped: LandmarkNetwork, photo_hands: list[HandDetection], no_search: list[int]
 ) -> None:
-    image = demo_photo("hands_001.jpg")
+    image = demo_photo("hands_a.jpg")
     rough = [reading_of(_off(hand), right=0.0) for hand in photo_hands]
     palms = FakePalms(rough)
     provider = provider_of(NoTasks([]), shipped, palms)
@@ -93,7 +93,7 @@ def test_a_rough_palm_is_enough_for_the_landmark_network(
 def test_a_palm_where_no_hand_is_is_searched_on_and_gets_its_own_keypoints_if_it_is_sure(
     network: LandmarkNetwork, photo_hands: list[HandDetection], no_search: list[int]
 ) -> None:
-    image = demo_photo("hands_001.jpg")
+    image = demo_photo("hands_a.jpg")
     image[:, 460:] = 190  # the left hand is gone
     for presence, expected in ((0.9, ["network", "mediapipe"]), (0.2, ["mediapipe"])):
         palms = FakePalms([reading_of(photo_hands[0]), reading_of(photo_hands[1], presence)])
@@ -142,7 +142,7 @@ def test_hands_of_two_people_give_one_persons_and_a_note(
 def test_one_hand_stays_one_hand(
     network: LandmarkNetwork, no_search: list[int], photo_hands: list[HandDetection]
 ) -> None:
-    image = demo_photo("hands_001.jpg")
+    image = demo_photo("hands_a.jpg")
     image[:, 460:] = 190
     palms = FakePalms([reading_of(photo_hands[0])])
     provider = provider_of(NoTasks(photo_hands[:1]), network, palms)

@@ -23,7 +23,7 @@ def detector() -> PalmDetector:
 @pytest.fixture(scope="module")
 def hands() -> list[HandDetection]:
     tasks = MediaPipeProvider(video=False)
-    found = list(tasks.detect(frame_of(demo_photo("hands_001.jpg"))))
+    found = list(tasks.detect(frame_of(demo_photo("hands_a.jpg"))))
     tasks.close()
     assert len(found) == 2
     return found
@@ -33,8 +33,8 @@ def hands() -> list[HandDetection]:
 def test_palms_lie_on_the_hands_and_point_as_they_do(
     detector: PalmDetector, network: LandmarkNetwork, hands: list[HandDetection], turns: int
 ) -> None:
-    image = np.ascontiguousarray(np.rot90(demo_photo("hands_001.jpg"), turns))
-    width = demo_photo("hands_001.jpg").shape[1]
+    image = np.ascontiguousarray(np.rot90(demo_photo("hands_a.jpg"), turns))
+    width = demo_photo("hands_a.jpg").shape[1]
     palms = detector.suspect(image)
     assert (np.diff(palms.score) <= 0).all() and len(palms.score) <= MOST_PALMS and palms.score[1] > 0.5
     for hand in hands:
@@ -54,7 +54,7 @@ def test_a_part_of_the_picture_is_told_in_the_pixels_of_the_whole(
     detector: PalmDetector, hands: list[HandDetection]
 ) -> None:
     small = np.full((1600, 2000, 3), 120, np.uint8)
-    photo = demo_photo("hands_001.jpg")
+    photo = demo_photo("hands_a.jpg")
     small[900 : 900 + photo.shape[0], 60 : 60 + photo.shape[1]] = photo
     centre = np.array([60 + photo.shape[1] / 2, 900 + photo.shape[0] / 2])
     palms = detector.suspect(small, (centre, 1000.0))

@@ -64,7 +64,7 @@ def test_an_upright_hand_has_an_upright_crop_that_holds_it_all() -> None:
 
 
 def test_the_network_sees_what_mediapipe_sees(network: LandmarkNetwork) -> None:
-    image = demo_photo("hands_001.jpg")
+    image = demo_photo("hands_a.jpg")
     provider = MediaPipeProvider(video=False)
     hands = provider.detect(frame_of(image))
     provider.close()
@@ -78,7 +78,7 @@ def test_the_network_sees_what_mediapipe_sees(network: LandmarkNetwork) -> None:
 
 
 def test_readings_turn_with_the_picture(network: LandmarkNetwork) -> None:
-    image = demo_photo("hands_001.jpg")
+    image = demo_photo("hands_a.jpg")
     crop = np.array([[665.0, 340.0, 480.0, 0.0]])
     straight = network.read(image, crop)
     turned_image = np.ascontiguousarray(np.rot90(image, -1))  # clockwise: (x, y) -> (H - 1 - y, x)
@@ -92,7 +92,7 @@ def test_readings_turn_with_the_picture(network: LandmarkNetwork) -> None:
 
 
 def test_many_crops_come_back_in_order_whatever_the_number_of_workers(network: LandmarkNetwork) -> None:
-    image = demo_photo("hands_002.jpg")
+    image = demo_photo("hands_b.jpg")
     crops = np.array([(200.0 + 9 * i, 350.0, 420.0, 0.1 * i) for i in range(37)])
     told: list[int] = []
     many = network.read(image, crops, done=told.append)
@@ -107,10 +107,10 @@ def test_many_crops_come_back_in_order_whatever_the_number_of_workers(network: L
 
 def test_reading_stops_when_asked(network: LandmarkNetwork) -> None:
     with pytest.raises(Cancelled):
-        network.read(demo_photo("hands_002.jpg"), np.tile([300.0, 300, 200, 0], (500, 1)), cancelled=lambda: True)
+        network.read(demo_photo("hands_b.jpg"), np.tile([300.0, 300, 200, 0], (500, 1)), cancelled=lambda: True)
 
 
-@pytest.mark.parametrize(("name", "xs"), [("hands_001.jpg", (230, 676)), ("hands_003.jpg", (211, 661))])
+@pytest.mark.parametrize(("name", "xs"), [("hands_a.jpg", (230, 676)), ("hands_c.jpg", (211, 661))])
 def test_a_second_look_settles_sides_that_one_look_gets_wrong(network: LandmarkNetwork, name: str, xs) -> None:
     image = demo_photo(name)
     crops = np.array([(x, 360.0, 460.0, 0.0) for x in xs])
