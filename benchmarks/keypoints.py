@@ -76,7 +76,7 @@ def main() -> int:
 def run(source: Source, arguments: argparse.Namespace) -> None:
     """Detect in all frames, print the figures, write the sheet."""
     boxes = HandBoxes.read(arguments.hand_boxes) if arguments.hand_boxes else None
-    video = source.kind == "video"
+    video = source.is_sequence
     provider = make_provider(
         arguments.keypoints, video=video, crop_search=not arguments.no_crop_search, hand_boxes=boxes
     )

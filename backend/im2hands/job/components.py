@@ -61,7 +61,8 @@ class ProviderNeeds:
     """What a provider is made from.
 
     Args:
-        options: of the job. video: the frames are those of a clip, in order. cache_folder: for searches, or None.
+        options: of the job. video: the frames follow each other, as a clip's do, and come in order.
+        cache_folder: for searches, or None.
         progress: called with (done, total) during a long search. cancelled: asked during a long search.
     """
 

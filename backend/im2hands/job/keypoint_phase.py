@@ -69,7 +69,8 @@ class KeypointPhase:
         self._cache = DetectionCache(cache)
         self._provider: KeypointProvider | None = None
         self._search: tuple[int, int] = (0, 0)
-        self._clip_hash = ""
+        self._follows = source.is_sequence
+        self._clip_hash = self._clip_key = ""
         self._settings = ""
         self._done = 0
         self._frame_started = self._reported = 0.0
@@ -81,7 +82,7 @@ class KeypointPhase:
             Cancelled: between two frames or in the middle of one.
             Im2HandsError: the provider, the keypoint file or the clip cannot be used at all.
         """
-        if self._source.kind == "video":
+        if self._source.clip is not None:
             self._clip_hash = fingerprint(self._source.entries[0].path)
         self._report(0, None)
         if self._options.keypoint_file is not None:
@@ -98,7 +99,9 @@ class KeypointPhase:
             self._parts.versions(),
             fingerprint(Path(boxes)) if boxes and Path(boxes).is_file() else None,
         )
-        seen = self._cached_clip() if self._source.kind == "video" else None
+        if self._follows:
+            self._clip_key = self._key_of_clip()
+        seen = self._cached_clip() if self._follows else None
         return seen if seen is not None else self._look()
 
     def close(self) -> None:
@@ -148,18 +151,18 @@ class KeypointPhase:
         return found
 
     def _cached_clip(self) -> list[FoundHands] | None:
-        """A clip's hands from the cache, all or nothing: what a provider sees depends on the frames before."""
-        frames = self._cache.finished_clip(self._clip_key())
+        """The hands of a clip or sequence from the cache, all or nothing: they depend on the frames before."""
+        frames = self._cache.finished_clip(self._clip_key)
         if frames is None:
             return None
         entries = [entry for entry in self._source.entries if entry.index in set(frames)]
-        kept = {entry.index: self._cache.read(entry.index, self._clip_key()) for entry in entries}
+        kept = {entry.index: self._cache.read(entry.index, self._clip_key) for entry in entries}
         if any(hands is None for hands in kept.values()):
             return None
         return self._each(entries, lambda entry, camera: self._lifted(entry, camera, kept[entry.index] or []))
 
     def _look(self) -> list[FoundHands]:
-        """Go through the pictures; of photos only those whose hands are not kept are looked at."""
+        """Go through the pictures; of unrelated photos only those whose hands are not kept are looked at."""
         found: dict[int, FoundHands] = {}
         waiting: list[Entry] = []
         for entry in self._source.entries:
@@ -187,7 +190,7 @@ class KeypointPhase:
                 detections = self._detect(provider, frame, previous)
                 self._cache.write(entry.index, self._key(entry), detections)
                 seen.append(entry.index)
-                previous = detections if self._source.kind == "video" else ()
+                previous = detections if self._follows else ()
                 found[entry.index] = self._lifted(entry, camera, detections)
             except TakeError:
                 raise
@@ -196,12 +199,12 @@ class KeypointPhase:
                 self._failed(entry, error)
             self._done += 1
             self._report(self._done, None)
-        if self._source.kind == "video" and complete:
-            self._cache.finish_clip(self._clip_key(), seen)
+        if self._follows and complete:
+            self._cache.finish_clip(self._clip_key, seen)
         return [found[index] for index in sorted(found)]
 
     def _kept_photo(self, entry: Entry) -> FoundHands | None:
-        if self._source.kind == "video":
+        if self._follows:
             return None
         try:
             detections = self._cache.read(entry.index, self._key(entry))
@@ -210,8 +213,7 @@ class KeypointPhase:
             return None  # found and told of when the picture is read
 
     def _make_provider(self) -> KeypointProvider:
-        video = self._source.kind == "video"
-        needs = ProviderNeeds(self._options, video, self._folder, self._note_search, self._cancelled)
+        needs = ProviderNeeds(self._options, self._follows, self._folder, self._note_search, self._cancelled)
 
         def make() -> KeypointProvider:
             self._provider = self._parts.provider(needs)
@@ -242,10 +244,18 @@ class KeypointPhase:
         return digest(found, "mirrored") if self._source.mirrored else found
 
     def _key(self, entry: Entry) -> str:
-        if self._source.kind == "video":
-            return self._clip_key()
-        return digest(fingerprint(entry.path), self._settings)
+        return self._clip_key if self._follows else digest(fingerprint(entry.path), self._settings)
 
-    def _clip_key(self) -> str:
+    def _key_of_clip(self) -> str:
+        """A hash of all that the hands of a clip or numbered sequence depend on."""
         chosen = [entry.index for entry in self._source.entries]
-        return digest(self._clip_hash, chosen, self._source.fps, self._settings)
+        contents = self._clip_hash or [self._content(entry) for entry in self._source.entries]
+        return digest(contents, chosen, self._source.fps, self._settings)
+
+    def _content(self, entry: Entry) -> str | None:
+        """A hash of one picture of a sequence; None if it cannot be read, which is told of when it is its turn."""
+        self._background.check()
+        try:
+            return fingerprint(entry.path)
+        except FrameError:
+            return None

@@ -11,17 +11,16 @@ from typing import Literal
 import numpy as np
 
 from im2hands.core.errors import FrameError, InputError
+from im2hands.take.sequence import follow_each_other, sequence_numbers
 
 from .frame_range import FrameRange
 from .images import PICTURE_SUFFIXES, PictureInfo, probe_picture, read_picture
 from .video import COUNT_TOLERANCE, VIDEO_SUFFIXES, ClipInfo, probe_clip, read_clip
 
 DEFAULT_FPS = 25.0  # of pictures, which have no frame rate of their own
-LAST_INDEX = 1_048_574  # Blender's last frame; larger numbers in file names are dates or identifiers
 
 SourceKind = Literal["images", "video"]
 
-_NUMBERED = re.compile(r"^(?P<prefix>.*?)(?P<number>\d+)(?P<suffix>\D*)$")
 _PATTERN = re.compile(r"#+|%0?\d*d")
 
 
@@ -79,6 +78,11 @@ class Source:
 
     def __iter__(self) -> Iterator[tuple[Entry, Frame | FrameError]]:
         return self.read(self.entries)
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether the chosen frames follow each other in time: those of a clip or of a numbered sequence."""
+        return follow_each_other(self.kind, [entry.path for entry in self.entries])
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -200,7 +204,7 @@ def open_source(
         return replace(_open_clip(clips[0], chosen, step, fps), mirrored=mirrored)
     files = [file for path in paths for file in _pictures(path)]
     rate = fps or DEFAULT_FPS
-    numbers = _sequence_numbers(files) or {file: number for number, file in enumerate(files, 1)}
+    numbers = sequence_numbers(files) or {file: number for number, file in enumerate(files, 1)}
     indices = chosen.choose(sorted(numbers.values()), step, f"the {len(files)} pictures")
     by_index = {number: file for file, number in numbers.items()}
     start = min(numbers.values())
@@ -255,17 +259,6 @@ def _pictures(path: Path) -> list[Path]:
         if files:
             return sorted(files, key=_natural)
     raise _no_such_file(path)
-
-
-def _sequence_numbers(files: Sequence[Path]) -> dict[Path, int] | None:
-    """The numbers of a numbered sequence: at least two files of one folder that differ in their last number only."""
-    matches = [(file, _NUMBERED.match(file.name)) for file in files]
-    found = {(file.parent, m["prefix"], m["suffix"]) for file, m in matches if m}
-    numbers = {file: int(m["number"]) for file, m in matches if m}
-    usable = len(files) > 1 and len(numbers) == len(files) and len(found) == 1
-    if not usable or len(set(numbers.values())) != len(files) or max(numbers.values()) > LAST_INDEX:
-        return None
-    return numbers
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:

@@ -282,6 +282,8 @@ def test_sequences() -> None:
     assert not is_sequence(images("/a/shot_0001.png", "/b/shot_0002.png"))
     assert not is_sequence(images("/a/me.png", "/a/you.png"))
     assert not is_sequence(images("/a/shot_0001.png"))
+    assert not is_sequence(images("/a/IMG_20240101.png", "/a/IMG_20240102.png"))  # dates, as in the numbers of frames
+    assert not is_sequence(images("/a/take1_shot_0001.png", "/a/take2_shot_0002.png"))
 
 
 def test_command_line(cleaned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from im2hands.core.errors import InputError, TakeError
 from im2hands.job.components import Components
 from im2hands.job.events import Event, FrameDone, Progress, Warned
 from im2hands.job.reconstruct import ReconstructJob, ReconstructOptions
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.media.source import Frame
+from im2hands.take.sequence import is_sequence
 from im2hands.take.take import Take
 
 RunJob = Callable[..., Any]
@@ -53,6 +56,26 @@ def test_pictures_become_a_take(pictures: Path, tmp_path: Path, run_job: RunJob)
     assert [event.index for event in events if isinstance(event, FrameDone)] == [3, 4, 5, 6]
     last = [event for event in events if isinstance(event, Progress)][-1]
     assert (last.done, last.total, last.seconds_left) == (4, 4, 0.0)
+
+
+def test_numbered_sequence_is_a_clip_to_the_provider(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    class Noting(FakeProvider):
+        def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
+            given[frame.index] = (len(previous), frame.time)
+            return super().detect(frame, previous)
+
+    given: dict[int, tuple[int, float]] = {}
+    parts = FakeParts(Noting())
+    run_job(pictures, parts=parts)
+    assert parts.needs is not None
+    assert parts.needs.video
+    assert given == {3: (0, 0.0), 4: (2, 0.04), 5: (2, 0.08), 6: (2, 0.12)}
+    assert is_sequence(Take.open(tmp_path / "take").header)
+    (pictures / "shot_0006.png").rename(pictures / "another.png")
+    given.clear()
+    run_job(pictures, tmp_path / "photos", parts=FakeParts(Noting()))
+    assert {count for count, _ in given.values()} == {0}
+    assert not is_sequence(Take.open(tmp_path / "photos").header)
 
 
 def test_take_says_which_stage_made_the_surfaces(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from fakes import FakeParts, FakeProvider, FakeReconstructor, picture, write_clip, write_picture
-from im2hands.core.errors import InputError, TakeError
+from im2hands.core.errors import FrameError, InputError, TakeError
+from im2hands.job import keypoint_phase
+from im2hands.job.detection_cache import fingerprint
 from im2hands.job.events import FrameDone
 from im2hands.take.take import Take
 
@@ -70,7 +72,7 @@ def test_resume_notices_what_changed(pictures: Path, tmp_path: Path, run_job: Ru
     write_picture(pictures / "shot_0004.png", picture(number=99))
     parts = FakeParts()
     run_job(pictures, parts=parts)
-    assert parts.provider_made.seen == [4]
+    assert parts.provider_made.seen == [3, 4, 5, 6]  # the hands of a sequence depend on the frames before
     assert parts.reconstructor_made.calls == [4]
     parts = FakeParts()
     run_job(pictures, parts=parts, voxel_mm=3.0)
@@ -80,6 +82,39 @@ def test_resume_notices_what_changed(pictures: Path, tmp_path: Path, run_job: Ru
     parts = FakeParts()
     run_job(pictures, parts=parts, voxel_mm=3.0)
     assert parts.reconstructor_made.calls == [5]
+
+
+def test_of_unrelated_photos_only_the_changed_one_is_looked_at_again(tmp_path: Path, run_job: RunJob) -> None:
+    photos = tmp_path / "photos"
+    for number, name in enumerate(("garden", "kitchen", "office")):
+        write_picture(photos / f"{name}.png", picture(number=number))
+    run_job(photos)
+    write_picture(photos / "kitchen.png", picture(number=99))
+    parts = FakeParts()
+    run_job(photos, parts=parts)
+    assert parts.needs is not None
+    assert not parts.needs.video
+    assert parts.provider_made.seen == parts.reconstructor_made.calls == [2]
+
+
+def test_sequence_with_a_picture_that_cannot_be_read(
+    pictures: Path, tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pictures / "shot_0005.png").write_bytes(b"no picture")
+    for reused in (0, 3):
+        parts = FakeParts()
+        finished, _ = run_job(pictures, parts=parts)
+        assert parts.provider_made.seen == [3, 4, 6]
+        assert (finished.summary.ok, finished.summary.failed, finished.summary.reused) == (3, 1, reused)
+
+    def unreadable(path: Path) -> str:
+        if path.name == "shot_0005.png":
+            raise FrameError(f"Cannot read {path}.")
+        return fingerprint(path)
+
+    monkeypatch.setattr(keypoint_phase, "fingerprint", unreadable)
+    finished, _ = run_job(pictures, tmp_path / "unreadable")
+    assert (finished.summary.ok, finished.summary.failed) == (3, 1)
 
 
 def test_chosen_frames_join_those_that_are_there(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
@@ -146,7 +181,7 @@ def test_disk_full_keeps_earlier_frames(
 
     def fsync(handle: int) -> None:
         calls.append(handle)
-        if len(calls) > 9:
+        if len(calls) > 10:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(handle)
 

@@ -184,6 +184,15 @@ def test_range_holds_what_is_written(parts: list[list[int]]) -> None:
     assert {index for index in range(60) if index in chosen} == expected
 
 
+def test_source_knows_whether_its_frames_follow_each_other(pictures: Path, tmp_path: Path) -> None:
+    assert open_source([pictures]).is_sequence
+    assert open_source([pictures], frames="3,6").is_sequence
+    assert not open_source([pictures], frames="4").is_sequence
+    assert open_source([write_clip(tmp_path / "clip.avi", 2)]).is_sequence
+    write_picture(pictures / "me.png", picture())
+    assert not open_source([pictures]).is_sequence
+
+
 def test_single_photo_is_decoded_once(pictures: Path) -> None:
     source = open_source([pictures / "shot_0003.png"])
     [(_, first)], [(_, second)] = list(source), list(source)
