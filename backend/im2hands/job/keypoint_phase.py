@@ -70,6 +70,7 @@ class KeypointPhase:
         self._provider: KeypointProvider | None = None
         self._search: tuple[int, int] = (0, 0)
         self._follows = source.is_sequence
+        self._hashes: dict[Path, str] = {}
         self._clip_hash = self._clip_key = ""
         self._settings = ""
         self._done = 0
@@ -83,7 +84,7 @@ class KeypointPhase:
             Im2HandsError: the provider, the keypoint file or the clip cannot be used at all.
         """
         if self._source.clip is not None:
-            self._clip_hash = fingerprint(self._source.entries[0].path)
+            self._clip_hash = self._hash(self._source.entries[0].path)
         self._report(0, None)
         if self._options.keypoint_file is not None:
             return self._from_file(self._options.keypoint_file)
@@ -240,11 +241,11 @@ class KeypointPhase:
         return self._cameras.for_picture(self._source.probe(entry))
 
     def _picture(self, entry: Entry) -> str:
-        found = digest(self._clip_hash, entry.index) if self._clip_hash else fingerprint(entry.path)
+        found = digest(self._clip_hash, entry.index) if self._clip_hash else self._hash(entry.path)
         return digest(found, "mirrored") if self._source.mirrored else found
 
     def _key(self, entry: Entry) -> str:
-        return self._clip_key if self._follows else digest(fingerprint(entry.path), self._settings)
+        return self._clip_key if self._follows else digest(self._hash(entry.path), self._settings)
 
     def _key_of_clip(self) -> str:
         """A hash of all that the hands of a clip or numbered sequence depend on."""
@@ -256,6 +257,12 @@ class KeypointPhase:
         """A hash of one picture of a sequence; None if it cannot be read, which is told of when it is its turn."""
         self._background.check()
         try:
-            return fingerprint(entry.path)
+            return self._hash(entry.path)
         except FrameError:
             return None
+
+    def _hash(self, path: Path) -> str:
+        """A hash of a file's content; every file is read for it once a job. Raises FrameError."""
+        if path not in self._hashes:
+            self._hashes[path] = fingerprint(path)
+        return self._hashes[path]

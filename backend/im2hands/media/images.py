@@ -94,8 +94,32 @@ def read_picture(path: Path) -> np.ndarray:
     Raises:
         FrameError: missing, empty, cut off, damaged, not a picture, or too small.
     """
+    return read_with_info(path)[0]
+
+
+def read_with_info(path: Path) -> tuple[np.ndarray, PictureInfo]:
+    """Decode a picture, as :func:`read_picture`, and read its header, as :func:`probe_picture`.
+
+    Parameters
+    ----------
+    path
+        The picture file.
+
+    Returns
+    -------
+    pixels
+        (H, W, 3) uint8 RGB.
+    info
+        Size and EXIF focal length.
+
+    Raises
+    ------
+    FrameError
+        Missing, empty, cut off, damaged, not a picture, or too small.
+    """
     from PIL import Image, ImageOps
 
+    focal = None
     with _opened(path) as file:
         image = _open(file)
         if image is None:
@@ -109,8 +133,8 @@ def read_picture(path: Path) -> np.ndarray:
                 if image.format != "TIFF":  # some TIFF layouts that Pillow opens, only OpenCV decodes
                     raise _damaged(path, error) from error
                 pixels = _decode_opencv(file, path)
-    _check_size(PictureInfo(pixels.shape[1], pixels.shape[0]), path)
-    return pixels
+            focal = _focal_px(_exif(image), *image.size)
+    return pixels, _check_size(PictureInfo(pixels.shape[1], pixels.shape[0], focal), path)
 
 
 @contextlib.contextmanager

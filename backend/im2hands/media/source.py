@@ -14,10 +14,13 @@ from im2hands.core.errors import FrameError, InputError
 from im2hands.take.sequence import follow_each_other, sequence_numbers
 
 from .frame_range import FrameRange
-from .images import PICTURE_SUFFIXES, PictureInfo, probe_picture, read_picture
+from .images import PICTURE_SUFFIXES, PictureInfo, probe_picture, read_with_info
 from .video import COUNT_TOLERANCE, VIDEO_SUFFIXES, ClipInfo, probe_clip, read_clip
 
 DEFAULT_FPS = 25.0  # of pictures, which have no frame rate of their own
+
+KEPT_BYTES = 256 * 2**20
+"""Decoded pictures that a source keeps at most, all together, until they are read a second time."""
 
 SourceKind = Literal["images", "video"]
 
@@ -57,6 +60,9 @@ class Entry:
 class Source:
     """Pictures or a clip, opened but not decoded. Made by :func:`open_source`.
 
+    Both phases of a job read the same frames in the same order. The first frames, up to :data:`KEPT_BYTES`, are kept
+    from the first reading to the second; later ones are decoded again.
+
     Args:
         kind: "images" or "video". fps: frames a second.
         inputs: absolute paths as given. entries: the chosen frames by index. step: of the choice.
@@ -71,7 +77,10 @@ class Source:
     step: int = 1
     clip: ClipInfo | None = None
     mirrored: bool = False
-    _last: Frame | None = field(default=None, repr=False)
+    _kept: dict[int, Frame] = field(default_factory=dict, repr=False)
+    _kept_bytes: int = field(default=0, repr=False)
+    _decoded: set[int] = field(default_factory=set, repr=False)
+    _infos: dict[int, PictureInfo] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -117,7 +126,9 @@ class Source:
         """
         if self.clip is not None:
             return PictureInfo(self.clip.width, self.clip.height)
-        return probe_picture(entry.path)
+        if entry.index not in self._infos:
+            self._infos[entry.index] = probe_picture(entry.path)
+        return self._infos[entry.index]
 
     def read(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Frame | FrameError]]:
         """Decode frames one at a time.
@@ -132,25 +143,43 @@ class Source:
         Raises:
             InputError: the clip cannot be opened any more.
         """
-        for entry, frame in self._read(entries):
-            if self.mirrored and isinstance(frame, Frame):
-                frame = replace(frame, image=np.ascontiguousarray(frame.image[:, ::-1]))
+        kept = {entry.index: self._kept.pop(entry.index) for entry in entries if entry.index in self._kept}
+        others = self._decode([entry for entry in entries if entry.index not in kept])
+        for entry in entries:
+            if entry.index in kept:
+                again = kept.pop(entry.index)
+                self._kept_bytes -= again.image.nbytes
+                yield entry, again
+                continue
+            following = next(others, None)
+            if following is None:  # the clip is over
+                return
+            frame = following[1]
+            if isinstance(frame, Frame):
+                if self.mirrored:
+                    frame = replace(frame, image=np.ascontiguousarray(frame.image[:, ::-1]))
+                self._keep(frame)
             yield entry, frame
 
-    def _read(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Frame | FrameError]]:
-        if self._last is not None and [entry.index for entry in entries] == [self._last.index]:
-            yield entries[0], self._last  # a single photo is read by both phases of a job, and large ones take long
-        elif self.clip is not None:
+    def _keep(self, frame: Frame) -> None:
+        """Keep a frame that was decoded for the first time, if there is room."""
+        size = frame.image.nbytes
+        if frame.index not in self._decoded and self._kept_bytes + size <= KEPT_BYTES:
+            self._kept[frame.index] = frame
+            self._kept_bytes += size
+        self._decoded.add(frame.index)
+
+    def _decode(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Frame | FrameError]]:
+        if self.clip is not None:
             yield from self._read_clip(entries, self.clip)
-        else:
-            for entry in entries:
-                try:
-                    frame = Frame(entry.index, entry.time, read_picture(entry.path), entry.name, entry.path)
-                except FrameError as error:
-                    yield entry, error
-                else:
-                    self._last = frame if len(self.entries) == 1 else None
-                    yield entry, frame
+            return
+        for entry in entries:
+            try:
+                image, self._infos[entry.index] = read_with_info(entry.path)
+            except FrameError as error:
+                yield entry, error
+            else:
+                yield entry, Frame(entry.index, entry.time, image, entry.name, entry.path)
 
     def _read_clip(self, entries: Sequence[Entry], clip: ClipInfo) -> Iterator[tuple[Entry, Frame | FrameError]]:
         waiting = list(reversed(entries))

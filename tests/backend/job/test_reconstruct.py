@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,12 @@ import pytest
 
 from fakes import FakeParts, FakeProvider, FakeReconstructor, keypoint_rows, picture, write_clip, write_picture
 from im2hands.core.errors import InputError, TakeError
+from im2hands.job import keypoint_phase
 from im2hands.job.components import Components
 from im2hands.job.events import Event, FrameDone, Progress, Warned
 from im2hands.job.reconstruct import ReconstructJob, ReconstructOptions
 from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.media import source as frames
 from im2hands.media.source import Frame
 from im2hands.take.sequence import is_sequence
 from im2hands.take.take import Take
@@ -76,6 +80,33 @@ def test_numbered_sequence_is_a_clip_to_the_provider(pictures: Path, tmp_path: P
     run_job(pictures, tmp_path / "photos", parts=FakeParts(Noting()))
     assert {count for count, _ in given.values()} == {0}
     assert not is_sequence(Take.open(tmp_path / "photos").header)
+
+
+@pytest.mark.parametrize("kind", ["photo", "photos", "sequence"])
+def test_every_picture_is_hashed_and_decoded_once(
+    tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    names = {"photo": ["one"], "photos": ["garden", "kitchen"], "sequence": ["s1", "s2", "s3"]}[kind]
+    inputs = [write_picture(tmp_path / f"{name}.png", picture(number=len(name))) for name in names]
+    calls: Counter[tuple[str, Path]] = Counter()
+
+    def count(module: ModuleType, name: str) -> None:
+        function = getattr(module, name)
+
+        def counted(path: Path) -> object:
+            calls[name, path] += 1
+            return function(path)
+
+        monkeypatch.setattr(module, name, counted)
+
+    count(keypoint_phase, "fingerprint")
+    count(frames, "read_with_info")
+    count(frames, "probe_picture")
+    finished, _ = run_job(inputs)
+    assert finished.summary.ok == len(names)
+    for name in ("fingerprint", "read_with_info"):
+        assert {path: calls[name, path] for path in inputs} == dict.fromkeys(inputs, 1)
+    assert {path: calls["probe_picture", path] for path in inputs} == {path: path == inputs[0] for path in inputs}
 
 
 def test_take_says_which_stage_made_the_surfaces(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fakes import picture, write_picture
 from im2hands.core.errors import FrameError
-from im2hands.media.images import probe_picture, read_picture
+from im2hands.media.images import probe_picture, read_picture, read_with_info
 
 
 def save(path: Path, image: Image.Image, **options: object) -> Path:
@@ -79,6 +79,7 @@ def test_orientation(tmp_path: Path, orientation: int) -> None:
     assert np.array_equal(read_picture(path), upright)
     info = probe_picture(path)
     assert (info.width, info.height) == (160, 120)
+    assert read_with_info(path)[1] == info
 
 
 def exif_photo(path: Path, size: tuple[int, int], **tags: object) -> Path:
@@ -96,6 +97,7 @@ def test_exif_focal_length(tmp_path: Path) -> None:
     turned = exif_photo(tmp_path / "t.jpg", (400, 300), focal35=26, orientation=6)
     assert probe_picture(turned).focal_px == pytest.approx(26 / 43.2666 * 500, rel=1e-4)
     assert probe_picture(turned).width == 300
+    assert read_with_info(turned)[1] == probe_picture(turned)
     # A sensor 36 mm wide, 6000 pixels; the picture was scaled to 600.
     plane = exif_photo(tmp_path / "p.jpg", (600, 400), focal=50.0, resolution=6000 / 3.6, unit=3, pixels=6000)
     assert probe_picture(plane).focal_px == pytest.approx(50 / 36 * 600, rel=1e-3)

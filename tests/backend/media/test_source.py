@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tracemalloc
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,8 +14,21 @@ from hypothesis import strategies as st
 
 from fakes import picture, write_clip, write_picture
 from im2hands.core.errors import FrameError, InputError
+from im2hands.media import source as frames_module
 from im2hands.media.frame_range import FrameRange
 from im2hands.media.source import Frame, open_source
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str) -> list[object]:
+    """The first argument of every call of a module's function from now on."""
+    function, calls = getattr(module, name), []
+
+    def counted(first: object, *others: object) -> object:
+        calls.append(first)
+        return function(first, *others)
+
+    monkeypatch.setattr(module, name, counted)
+    return calls
 
 
 def indices(*inputs: Path, **options: object) -> list[int]:
@@ -191,6 +205,38 @@ def test_source_knows_whether_its_frames_follow_each_other(pictures: Path, tmp_p
     assert open_source([write_clip(tmp_path / "clip.avi", 2)]).is_sequence
     write_picture(pictures / "me.png", picture())
     assert not open_source([pictures]).is_sequence
+
+
+@pytest.mark.parametrize(("room", "again"), [(10, 0), (2, 2), (0, 4)])
+def test_frames_are_kept_for_a_second_reading_while_there_is_room(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch, room: int, again: int
+) -> None:
+    decoded = count_calls(monkeypatch, frames_module, "read_with_info")
+    monkeypatch.setattr(frames_module, "KEPT_BYTES", room * picture().nbytes + 1)
+    source = open_source([pictures])
+    first, second = list(source), list(source)
+    assert len(decoded) == 4 + again
+    assert [entry for entry, _ in first] == [entry for entry, _ in second] == source.entries
+    for (_, one), (_, other) in zip(first, second, strict=True):
+        assert isinstance(one, Frame) and isinstance(other, Frame)
+        assert np.array_equal(one.image, other.image)
+    list(source)
+    assert len(decoded) == 8 + again  # nobody reads a third time, so that nothing is kept for it
+
+
+def test_clip_that_fits_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = write_clip(tmp_path / "clip.avi", 6)
+    opened = count_calls(monkeypatch, frames_module, "read_clip")
+    source = open_source([clip], mirrored=True)
+    first, second = list(source), list(source)
+    assert len(opened) == 1
+    assert [frame for _, frame in first] == [frame for _, frame in second]
+    size = picture().nbytes
+    monkeypatch.setattr(frames_module, "KEPT_BYTES", 2 * size)
+    source = open_source([clip])
+    means = [[frame.image.mean() for _, frame in source if isinstance(frame, Frame)] for _ in range(2)]
+    assert means[0] == means[1]
+    assert len(means[0]) == 6
 
 
 def test_single_photo_is_decoded_once(pictures: Path) -> None:
