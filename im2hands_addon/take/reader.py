@@ -6,6 +6,7 @@ the centre of the top left pixel.
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import TakeError
+from .files import read_shared
 from .paths import check_paths
 
 FORMAT = "im2hands-take"
@@ -177,7 +179,7 @@ class Take:
             return {}
         path = self.folder / record.file
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with np.load(io.BytesIO(read_shared(path)), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files if name.startswith(("left_", "right_"))}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise TakeError(f"Cannot read frame {index} ({path}): {error}.", "Reconstruct that frame again.") from error
@@ -200,7 +202,7 @@ def read_take(path: str | Path) -> Take:
     path = folder / TAKE_FILE
     check_paths(folder, ((None, name) for name in OWN_FILES))
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_shared(path).decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise TakeError(f"There is no take in {folder}.", f"A take is a folder with a {TAKE_FILE} in it.") from error
     except (OSError, ValueError) as error:

@@ -101,6 +101,28 @@ def test_no_take_half_a_take_and_a_file(reader, take_error, tmp_path: Path) -> N
         reader.read_take(tmp_path / "take.json" / "deeper")
 
 
+@pytest.mark.parametrize("error", [PermissionError, FileNotFoundError])
+def test_a_file_that_is_being_replaced_is_read_again(
+    reader, take_error, tmp_path: Path, monkeypatch, error: type[OSError]
+) -> None:
+    folder = synthetic.write_take(tmp_path / "take", {1: ("left",)})
+    left = [3]
+
+    def read(self: Path, original=Path.read_bytes) -> bytes:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise error(13, "busy")
+        return original(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    take = reader.read_take(folder)
+    left[0] = 3
+    assert set(take.read_hands(1)) == {"left"}
+    left[0] = 10**9
+    with pytest.raises(take_error):
+        reader.read_take(folder)
+
+
 @pytest.mark.parametrize("damage", ["gone", "cut", "no_faces", "faces_out_of_range", "not_finite", "shape"])
 def test_a_damaged_frame_is_named(reader, take_error, tmp_path: Path, damage: str) -> None:
     folder = synthetic.write_take(tmp_path / "take", {1: ("left",)})

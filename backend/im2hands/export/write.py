@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from im2hands.core.errors import InputError, TakeError
+from im2hands.core.files import write_atomically
 from im2hands.core.hands import SIDES, Side
 from im2hands.media.frame_range import FrameRange
-from im2hands.take.take import Take, write_atomically
+from im2hands.take.take import Take
 
 from .hands import OBJECT_NAMES, hands_y_up
 from .surfaces_glb import glb_bytes

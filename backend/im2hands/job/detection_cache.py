@@ -13,9 +13,9 @@ from typing import Any, cast
 import numpy as np
 
 from im2hands.core.errors import FrameError
+from im2hands.core.files import pack_arrays, write_atomically
 from im2hands.core.hands import Camera, Side, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection, LiftedHand, WristOffset
-from im2hands.take.take import pack_arrays, write_atomically
 
 # Files up to this size are hashed whole; of larger ones (clips) evenly spaced blocks: hours of footage open at once.
 WHOLE_FILE_BYTES = 64 * 2**20

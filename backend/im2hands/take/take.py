@@ -7,9 +7,7 @@ same arrays give the same bytes. See ``docs/take.md``.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from im2hands.core.errors import TakeError
+from im2hands.core.files import pack_arrays, read_shared, write_atomically
 from im2hands.core.hands import SIDES, Side
 
 from .paths import check_paths
@@ -83,46 +82,6 @@ class FrameRecord:
             key=data.get("key", ""),
             extra={name: value for name, value in data.items() if name not in known},
         )
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` so that a reader sees the old file or the new one, never a part.
-
-    Raises:
-        TakeError: the folder cannot be written or the disk is full; the old file is left as it was.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        try:
-            temporary.unlink(missing_ok=True)
-        except OSError:  # the folder went away: nothing is left to clean
-            temporary = path
-        reason = error.strerror or str(error)
-        raise TakeError(
-            f"Cannot write {path}: {reason}.", "Choose a folder you may write to, on a disk with room."
-        ) from error
-
-
-def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """An ``.npz`` whose bytes depend on the arrays alone (no time stamps, sorted names, deflated)."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name in sorted(arrays):
-            part = io.BytesIO()
-            np.lib.format.write_array(part, np.asarray(arrays[name], order="C"), allow_pickle=False)
-            info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = 0o644 << 16
-            info.create_system = 3
-            archive.writestr(info, part.getvalue())
-    return buffer.getvalue()
 
 
 def convert_keypoints_2d(pixels: np.ndarray, width: int, *, mirrored: bool) -> np.ndarray:
@@ -204,7 +163,7 @@ class Take:
         path = folder / TAKE_FILE
         check_paths(folder, ((None, name) for name in OWN_FILES))
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = json.loads(read_shared(path).decode("utf-8"))
         except FileNotFoundError as error:
             hint = f"A take is a folder with a {TAKE_FILE} in it."
             raise TakeError(f"There is no take in {folder}.", hint) from error

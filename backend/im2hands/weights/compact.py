@@ -19,12 +19,12 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from im2hands.core.errors import WeightsError
+from im2hands.core.files import write_atomically
 from im2hands.networks.compact_encoder import CompactEncoder
 from im2hands.networks.configuration import Configuration
 from im2hands.networks.image_encoder import PictureEncoder
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.part_decoder import IMAGE_FEATURES
-from im2hands.take.take import write_atomically
 
 from .folder import BUNDLED, require_weights
 from .layouts import INITIAL_OCCUPANCY, KEYPOINT_REFINEMENT, REFINED_OCCUPANCY

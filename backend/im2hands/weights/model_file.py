@@ -24,7 +24,7 @@ _AGAIN = "Install im2hands again, or use --keypoints mediapipe."
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
     """Write the card of a weights file beside it, with the file's sha256."""
-    from im2hands.take.take import write_atomically
+    from im2hands.core.files import write_atomically
 
     full = {"name": path.stem, "file": path.name, "sha256": sha256_of(path), **card}
     write_atomically(path.with_suffix(".json"), (json.dumps(full, indent=1) + "\n").encode("utf-8"))

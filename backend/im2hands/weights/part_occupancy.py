@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from im2hands.core.errors import WeightsError
+from im2hands.core.files import write_atomically
 from im2hands.geometry.bone_reach import BoneReach
 from im2hands.networks.part_decoder import PartDecoder
-from im2hands.take.take import write_atomically
 
 NAME = "part_occupancy"
 FILE = f"{NAME}.safetensors"

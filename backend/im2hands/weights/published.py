@@ -12,12 +12,12 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from im2hands.core.errors import WeightsError
+from im2hands.core.files import write_atomically
 from im2hands.networks.image_encoder import ImageEncoder
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.keypoint_refinement import KeypointRefinement
 from im2hands.networks.part_decoder import PartDecoder
 from im2hands.networks.refined_occupancy import RefinedOccupancy
-from im2hands.take.take import write_atomically
 
 from .compact import is_compact, load_compact
 from .folder import require_weights

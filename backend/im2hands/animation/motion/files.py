@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from im2hands.animation.template.files import handed
+from im2hands.core.files import pack_arrays, write_atomically
 from im2hands.core.hands import Side
-from im2hands.take.take import MOTION_FILE, pack_arrays, write_atomically
+from im2hands.take.take import MOTION_FILE
 
 from .correctives import Correctives
 from .quaternions import mirrored

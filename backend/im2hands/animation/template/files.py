@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from im2hands.core.files import pack_arrays, write_atomically
 from im2hands.core.hands import Side
-from im2hands.take.take import TEMPLATE_FILE, pack_arrays, write_atomically
+from im2hands.take.take import TEMPLATE_FILE
 
 from .rest import Rest
 from .topology import BONE_NAMES, BONE_PARENTS, Topology

@@ -33,7 +33,7 @@ from pathlib import Path
 import numpy as np
 
 from im2hands.core.errors import InputError
-from im2hands.take.take import write_atomically
+from im2hands.core.files import write_atomically
 
 from .scene import AGAIN, SET_FILE, Scene, SetInfo, read_info
 from .scene_shards import ARRAYS, OPTIONAL, Shard, is_whole, pack, shape_of, shard_path

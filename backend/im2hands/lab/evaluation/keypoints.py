@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from im2hands.core.files import write_atomically
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Camera, Side
 from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
 from im2hands.keypoints.placing.confidence import LIFTED, WITHIN_M, Calibration, source_key, table_path
@@ -27,7 +28,6 @@ from im2hands.keypoints.sources import make_provider
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.media.source import Frame
-from im2hands.take.take import write_atomically
 
 FOUND = 0.5
 """Mean distance in the picture up to which a hand counts as found, palm lengths."""

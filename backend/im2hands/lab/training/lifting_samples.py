@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from im2hands.core.files import pack_arrays, write_atomically
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
 from im2hands.keypoints.choosing.sides import palm_length
 from im2hands.keypoints.hypothesis import HandDetection
@@ -21,7 +22,6 @@ from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import FOUND, camera_of, palm_pixels
 from im2hands.networks.reading_network import ReadingNetwork
 from im2hands.networks.two_hand_network import TwoHandNetwork
-from im2hands.take.take import pack_arrays, write_atomically
 
 _log = logging.getLogger(__name__)
 _SHARD = 256

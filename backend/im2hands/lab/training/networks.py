@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from im2hands.core.errors import InputError, SetupError
+from im2hands.core.files import write_atomically
 from im2hands.networks.compact_encoder import CompactEncoder, EfficientNetLite0
 from im2hands.networks.configuration import Configuration
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.part_decoder import PartDecoder
-from im2hands.take.take import write_atomically
 from im2hands.weights.compact import IMAGE_ENCODER, is_compact, save_encoder, save_network
 from im2hands.weights.folder import weights_folder
 from im2hands.weights.layouts import INITIAL_OCCUPANCY

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from im2hands.core.devices import limit_threads
 from im2hands.core.errors import InputError
+from im2hands.core.files import pack_arrays, write_atomically
 from im2hands.core.hands import SIDES
 from im2hands.keypoints.choosing.candidates import find_candidates, suspect_palms
 from im2hands.keypoints.choosing.features import features
@@ -32,7 +33,6 @@ from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import FOUND, camera_of, palm_pixels
 from im2hands.media.source import Frame
 from im2hands.networks.pair_judge import PairJudgeNetwork, judge_loss
-from im2hands.take.take import pack_arrays, write_atomically
 from im2hands.weights.pair_judge import NAME, save_pair_judge
 from im2hands.weights.part_occupancy import sha256_of
 from im2hands.weights.two_hand_network import BUNDLED_FILE, load_two_hand_network

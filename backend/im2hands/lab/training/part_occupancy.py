@@ -19,12 +19,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from im2hands.core.errors import InputError
+from im2hands.core.files import write_atomically
 from im2hands.geometry.bone_reach import BoneReach, within_reach
 from im2hands.geometry.bones import bones_from_keypoints
 from im2hands.lab.datasets.part_occupancy import HandPoints, cut_distance, jitter_keypoints, make_points
 from im2hands.lab.evaluation.part_occupancy import evaluate
 from im2hands.networks.part_decoder import PartDecoder, bone_local
-from im2hands.take.take import write_atomically
 
 from .part_loss import part_loss
 from .whitening import WhitenedPartDecoder, Whitening

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from im2hands.core.errors import InputError, SetupError
-from im2hands.take.take import write_atomically
+from im2hands.core.files import write_atomically
 
 from .averaged import Averaged
 from .recipe import Recipe

@@ -14,10 +14,10 @@ from typing import Any
 
 from im2hands import __version__
 from im2hands.core.errors import InputError
+from im2hands.core.files import write_atomically
 from im2hands.keypoints.placing.confidence import TABLE, table_path
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.surfaces.from_picture import stage_network
-from im2hands.take.take import write_atomically
 from im2hands.weights.compact import ALIGNED_OCCUPANCY, IMAGE_ENCODER
 from im2hands.weights.folder import BUNDLED, weights_folder
 from im2hands.weights.layouts import KEYPOINT_REFINEMENT

@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 
 from im2hands.core.errors import InputError
+from im2hands.core.files import write_atomically
 from im2hands.core.hands import MIDDLE_MCP, WRIST
 from im2hands.lab.evaluation.held_out import TrueScene, true_scenes
 from im2hands.lab.evaluation.measures import CUT_M, Mesh
 from im2hands.lab.evaluation.overlay import draw_meshes, side_view, tile
 from im2hands.surfaces.hand_crop import crop_hands
-from im2hands.take.take import write_atomically
 
 from .rows import Result, RowKey, by_row, format_table, mean, summarise
 from .scene import Attempt, ExactKeypoints, Finder, Refiner, Surfaces, attempts

@@ -1,0 +1,117 @@
+"""Writes and reads files that other programs may have open at that moment."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import numpy as np
+
+from im2hands.core.errors import TakeError
+
+# Windows neither replaces nor deletes a file that a program has open: the add-on, a virus scanner, a backup.
+WRITE_PATIENCE_SECONDS = 3.0
+READ_PATIENCE_SECONDS = 0.25
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 0.1
+_IN_USE: tuple[type[OSError], ...] = (PermissionError,)
+_IN_USE_OR_REPLACED: tuple[type[OSError], ...] = (PermissionError, FileNotFoundError)
+
+Result = TypeVar("Result")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` so that a reader sees the old file or the new one, never a part.
+
+    Parameters
+    ----------
+    path
+        The file. Its folder is made if absent.
+    data
+        All of its content.
+
+    Raises
+    ------
+    TakeError
+        The folder cannot be written, the disk is full, or another program keeps ``path`` open for longer than
+        ``WRITE_PATIENCE_SECONDS``. The old file is left as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as handle:
+            _write_synced(handle, data)
+        _patiently(lambda: temporary.replace(path), WRITE_PATIENCE_SECONDS, _IN_USE)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # the folder went away: nothing is left to clean
+            temporary.unlink(missing_ok=True)
+        raise _cannot_write(path, error) from error
+
+
+def read_shared(path: Path) -> bytes:
+    """Read a file at once, so that it is open for a moment only, while another program may be replacing it.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    bytes
+        All of its content.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read, or is absent, for longer than ``READ_PATIENCE_SECONDS``.
+    """
+    errors = _IN_USE_OR_REPLACED if path.parent.is_dir() else _IN_USE
+    return _patiently(path.read_bytes, READ_PATIENCE_SECONDS, errors)
+
+
+def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """An ``.npz`` whose bytes depend on the arrays alone (no time stamps, sorted names, deflated)."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name in sorted(arrays):
+            part = io.BytesIO()
+            np.lib.format.write_array(part, np.asarray(arrays[name], order="C"), allow_pickle=False)
+            info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = 0o644 << 16
+            info.create_system = 3
+            archive.writestr(info, part.getvalue())
+    return buffer.getvalue()
+
+
+def _write_synced(handle: BinaryIO, data: bytes) -> None:
+    handle.write(data)
+    handle.flush()
+    os.fsync(handle.fileno())
+
+
+def _patiently(action: Callable[[], Result], seconds: float, errors: tuple[type[OSError], ...]) -> Result:
+    """What ``action`` returns; it is repeated after ``errors``, with growing pauses, for that many seconds."""
+    deadline = time.monotonic() + seconds
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return action()
+        except errors:
+            if time.monotonic() + pause > deadline:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def _cannot_write(path: Path, error: OSError) -> TakeError:
+    hint = "Choose a folder you may write to, on a disk with room."
+    if isinstance(error, PermissionError):
+        hint = "Close the programs that have it open, or choose a folder you may write to."
+    return TakeError(f"Cannot write {path}: {error.strerror or error}.", hint)
