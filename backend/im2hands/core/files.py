@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import secrets
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -28,6 +29,9 @@ Result = TypeVar("Result")
 def write_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` so that a reader sees the old file or the new one, never a part.
 
+    Each call has a temporary file of its own, ``.NAME.PID.RANDOM.tmp`` beside ``path``. A process that is killed
+    leaves it behind. Two calls at the same time leave the complete file of one of them.
+
     Parameters
     ----------
     path
@@ -41,10 +45,10 @@ def write_atomically(path: Path, data: bytes) -> None:
         The folder cannot be written, the disk is full, or another program keeps ``path`` open for longer than
         ``WRITE_PATIENCE_SECONDS``. The old file is left as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as handle:
+        with open(temporary, "xb") as handle:
             _write_synced(handle, data)
         _patiently(lambda: temporary.replace(path), WRITE_PATIENCE_SECONDS, _IN_USE)
     except OSError as error:

@@ -14,7 +14,7 @@ from im2hands.media.source import Source
 from .paths import check_paths, is_plain
 from .take import CACHE_FOLDER, FRAMES_FOLDER, MOTION_FILE, OWN_FILES, TAKE_FILE, TEMPLATE_FILE, FrameRecord, Take
 
-_LEFTOVER = re.compile(r"^\..+\.(json|npz)\.\d+\.tmp$")
+_LEFTOVER = re.compile(r"^\..+\.(json|npz)\.\d+(\.[0-9a-f]+)?\.tmp$")
 
 
 def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: bool, overwrite: bool) -> Take:

@@ -1,7 +1,8 @@
-"""Files that other programs have open."""
+"""Files that other programs have open, and several writers of one file."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,3 +65,31 @@ def test_reading_waits_for_the_writer(tmp_path: Path, monkeypatch: pytest.Monkey
     left[0] = 10**9
     with pytest.raises(error):
         read_shared(path)
+
+
+def test_two_threads_write_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "take.json"
+    contents = [bytes([65 + number]) * 20000 * (number + 1) for number in range(2)]
+    both_wrote = threading.Barrier(2, timeout=10)
+    problems: list[BaseException] = []
+    original = files.os.fsync
+
+    def fsync(handle: int) -> None:
+        original(handle)
+        both_wrote.wait()  # neither renames before both have written
+
+    def write(data: bytes) -> None:
+        try:
+            write_atomically(path, data)
+        except BaseException as error:
+            problems.append(error)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    threads = [threading.Thread(target=write, args=(data,)) for data in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert path.read_bytes() in contents
+    assert [one.name for one in tmp_path.iterdir()] == ["take.json"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import zipfile
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from im2hands.core.errors import TakeError
 from im2hands.core.hands import KEYPOINT_COUNT, SIDES
+from im2hands.files import write_atomically
 from im2hands.keypoints.hypothesis import HandDetection
 
 # Part of every key: a search that works differently must not find the old one's results.
@@ -45,13 +48,8 @@ class SearchCache:
         self._remember(key, list(detections))
         if self._folder is None:
             return
-        temporary = self._folder / f"{key}.tmp"
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(_pack(detections))
-            temporary.replace(self._folder / f"{key}.npz")
-        except OSError:
-            return
+        with contextlib.suppress(TakeError):  # it costs the search again, no more
+            write_atomically(self._folder / f"{key}.npz", _pack(detections))
 
     def _remember(self, key: str, detections: list[HandDetection]) -> None:
         self._entries[key] = detections
