@@ -11,8 +11,8 @@ PROTOCOL = 1
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """One message as a line."""
-    return json.dumps(message, ensure_ascii=False).encode("utf-8") + b"\n"
+    """One message as a line; a byte of a path that is no UTF-8 goes as a JSON escape, and comes back as it was."""
+    return json.dumps(message, ensure_ascii=False).encode("utf-8", errors="backslashreplace") + b"\n"
 
 
 def decode(line: bytes) -> dict[str, Any] | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
+import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,3 +66,14 @@ def keypoint_job(tmp_path: Path) -> dict[str, Any]:
 def fixed_date(monkeypatch: pytest.MonkeyPatch) -> None:
     """Takes of different moments carry the same date."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+
+
+@pytest.fixture
+def addon_reader(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """The add-on's ``take_reader``, which needs no Blender; the add-on's ``__init__`` does and is left out."""
+    package = types.ModuleType("im2hands_addon")
+    package.__path__ = [str(Path(__file__).parents[2] / "im2hands_addon")]
+    monkeypatch.setitem(sys.modules, "im2hands_addon", package)
+    for name in [name for name in sys.modules if name.startswith("im2hands_addon.")]:
+        monkeypatch.delitem(sys.modules, name)
+    return importlib.import_module("im2hands_addon.take_reader")

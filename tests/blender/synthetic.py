@@ -201,6 +201,6 @@ def write_take(
         "provenance": {"im2hands": "test"},
     }
     temporary = folder / ".take.json.tmp"
-    temporary.write_text(json.dumps(take, ensure_ascii=False), encoding="utf-8")
+    temporary.write_text(json.dumps(take, ensure_ascii=False), encoding="utf-8", errors="backslashreplace")
     temporary.replace(folder / "take.json")
     return folder

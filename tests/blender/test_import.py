@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import bpy
@@ -156,6 +158,16 @@ def test_doubtful_frames_are_marked(api, tmp_path: Path) -> None:
         api.import_take(folder)
         markers = {marker.name: marker.frame for marker in bpy.context.scene.timeline_markers}
         assert markers == {"mine": 4, "no right hand 2-3": 2, "unsure left and right 5": 5, "failed 6": 6}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text there")
+def test_pictures_whose_names_are_no_utf8(api, tmp_path: Path) -> None:
+    picture = tmp_path / os.fsdecode(b"photo_\xff.png")
+    synthetic.write_png(picture, synthetic.picture(160, 120))
+    folder = synthetic.write_take(tmp_path / "take", {1: ("left", "right")}, images={1: str(picture)})
+    collection, problems = api.import_take(folder)
+    assert list(problems) == []
+    assert len([one for one in collection.all_objects if "im2hands_frame" in one]) >= 2
 
 
 def test_importing_again_replaces(api, tmp_path: Path) -> None:

@@ -103,6 +103,13 @@ def test_options_on_the_wire(addon) -> None:
     assert json.loads(line) == {"type": "x", "path": "手\n"}
 
 
+def test_a_path_that_is_no_utf8_comes_back_as_it_was(addon) -> None:
+    messages, path = addon("process.messages"), "/shots/photo_\udcff.png"
+    line = messages.encode({"type": "x", "path": path})
+    assert line.decode("utf-8")
+    assert messages.decode(line) == {"type": "x", "path": path}
+
+
 def test_noise_is_passed_over(make_job, fake_backend) -> None:
     job = make_job(fake_backend("noisy"))
     assert poll_until(job, lambda: job.has_ended) == [1, 2, 3]

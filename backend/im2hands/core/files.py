@@ -1,16 +1,17 @@
-"""Writes and reads files that other programs may have open at that moment."""
+"""Writes and reads files that other programs may have open at that moment; JSON and arrays as bytes."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import secrets
 import time
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -77,6 +78,33 @@ def read_shared(path: Path) -> bytes:
     """
     errors = _IN_USE_OR_REPLACED if path.parent.is_dir() else _IN_USE
     return _patiently(path.read_bytes, READ_PATIENCE_SECONDS, errors)
+
+
+def json_bytes(value: Any, indent: int | None = None) -> bytes:
+    r"""JSON as UTF-8, also of paths that are no UTF-8.
+
+    Python holds a byte of a file name that is no UTF-8 as a lone surrogate. UTF-8 has no code for it. It is written as
+    a JSON escape (``\udcff`` for the byte 255), which every JSON reader of Python turns back into the same path.
+
+    Parameters
+    ----------
+    value
+        Plain JSON types.
+    indent
+        Spaces a level; None for one line.
+
+    Returns
+    -------
+    bytes
+        The text, without a line end.
+
+    Raises
+    ------
+    ValueError
+        A number is not finite.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", errors="backslashreplace")
 
 
 def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
 from im2hands.core.errors import Im2HandsError
+from im2hands.core.files import json_bytes
 from im2hands.take.take import FrameStatus
 
 Phase = Literal["open", "weights", "keypoints", "surfaces", "clean"]
@@ -24,9 +24,7 @@ class Event:
 
     def to_line(self, request_id: str | None) -> bytes:
         """One line of UTF-8 JSON with its line end."""
-        text = json.dumps(self.to_dict(request_id), ensure_ascii=False, allow_nan=False)
-        # Paths may hold bytes that are no UTF-8; such a character is escaped rather than breaking the line.
-        return text.encode("utf-8", errors="backslashreplace") + b"\n"
+        return json_bytes(self.to_dict(request_id)) + b"\n"
 
 
 @dataclass(frozen=True)

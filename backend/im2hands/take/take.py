@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from im2hands.core.errors import TakeError
-from im2hands.core.files import pack_arrays, read_shared, write_atomically
+from im2hands.core.files import json_bytes, pack_arrays, read_shared, write_atomically
 from im2hands.core.hands import SIDES, Side
 
 from .paths import check_paths
@@ -196,8 +196,8 @@ class Take:
             TakeError: it cannot be written.
         """
         frames = [self.records[index].to_dict() for index in sorted(self.records)]
-        text = json.dumps({**self.header, "frames": frames}, indent=1, ensure_ascii=False, allow_nan=False)
-        write_atomically(self.folder / TAKE_FILE, (text + "\n").encode("utf-8"))
+        data = json_bytes({**self.header, "frames": frames}, indent=1) + b"\n"
+        write_atomically(self.folder / TAKE_FILE, data)
 
     def write_frame(self, record: FrameRecord, arrays: Mapping[str, np.ndarray] | None) -> None:
         """Write one frame's file, then ``take.json``.

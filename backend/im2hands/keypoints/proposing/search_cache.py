@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from im2hands.core.errors import TakeError
+from im2hands.core.files import write_atomically
 from im2hands.core.hands import KEYPOINT_COUNT, SIDES
-from im2hands.files import write_atomically
 from im2hands.keypoints.hypothesis import HandDetection
 
 # Part of every key: a search that works differently must not find the old one's results.

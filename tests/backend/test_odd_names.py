@@ -1,0 +1,67 @@
+"""File names that are no UTF-8, which Linux allows, from the request to the add-on's reader."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes import picture, write_picture
+from im2hands.app.cli import main as cli
+from im2hands.core.files import json_bytes
+from im2hands.job.events import FrameDone, Warned
+from im2hands.take.take import Take
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="file names are text there")
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A picture whose name and folder are no UTF-8."""
+    return write_picture(tmp_path / os.fsdecode(b"shots_\xfe") / os.fsdecode(b"photo_\xff.png"), picture())
+
+
+def test_job_to_the_addon(
+    photo: Path, tmp_path: Path, run_job: Callable[..., Any], addon_reader: types.ModuleType
+) -> None:
+    output = tmp_path / os.fsdecode(b"take_\xfd")
+    finished, events = run_job(photo, output)
+    assert finished.summary.ok == 1
+    taken = addon_reader.read_take(output)
+    assert taken.files == (str(photo),)
+    assert taken.records[1].image == str(photo)
+    assert Path(taken.records[1].image).is_file()
+    (done,) = (event for event in events if isinstance(event, FrameDone))
+    assert json.loads(done.to_line("j").decode("utf-8"))["take"] == str(output)
+    assert (output / "take.json").read_bytes().decode("utf-8")
+    assert Take.open(output).header["source"]["inputs"] == [str(photo)]
+    assert run_job(photo, output)[0].summary.reused == 1
+
+
+def test_a_damaged_picture_is_told_of(photo: Path, run_job: Callable[..., Any], tmp_path: Path) -> None:
+    write_picture(photo.parent / "whole.png", picture(number=1))
+    photo.write_bytes(b"no picture")
+    finished, _ = run_job([photo.parent / "whole.png", photo])
+    assert finished.summary.failed == 1
+    assert photo.name in Take.open(tmp_path / "take").records[2].message
+
+
+def test_messages_come_back_as_they_were(photo: Path) -> None:
+    line = Warned(f"Cannot read {photo}.").to_line(None)
+    assert json.loads(line.decode("utf-8"))["message"] == f"Cannot read {photo}."
+    assert json_bytes({"täke": "手"}) == '{"täke": "手"}'.encode()
+
+
+def test_command_line(photo: Path, tmp_path: Path, keypoint_job: dict[str, Any]) -> None:
+    output = tmp_path / os.fsdecode(b"take_\xfd")
+    more = ["--keypoints", keypoint_job["options"]["keypoints"], "--voxel-mm", "8", "--device", "cpu"]
+    assert cli.main(["reconstruct", str(photo), "-o", str(output), *more, "--template-density", "0"]) == 0
+    assert Take.open(output).records[1].status == "ok"
+    assert cli.main(["export", str(output), "--to", "glb"]) == 0
+    assert cli.main(["clean", str(output), "--template-density", "0", "--smoothing", "0"]) == 0
