@@ -199,12 +199,10 @@ def write_take(folder: Path, clip: Clip, repeat: int = 1, voxel_m: float = 0.001
     loop = list(range(len(arrays)))
     loop = (loop + loop[-2:0:-1]) * repeat
     facts = {side: {"confidence": 1.0, "source": "simulated"} for side in SIDES}
-    save, Take.save = Take.save, lambda self: None  # type: ignore[method-assign]
     for number, k in enumerate(loop, start=1):
         record = FrameRecord(number, "ok", "", {side: dict(fact) for side, fact in facts.items()}, "", str(number))
         take.write_frame(record, arrays[k])
-    Take.save = save  # type: ignore[method-assign]
-    take.save()
+    take.finish()
     return take
 
 

@@ -7,7 +7,6 @@ the centre of the top left pixel.
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import TakeError
-from .files import read_shared
+from .files import JOURNAL_FILE, read_shared, read_take_json
 from .paths import check_paths
 
 FORMAT = "im2hands-take"
@@ -26,7 +25,7 @@ TAKE_FILE = "take.json"
 FRAMES_FOLDER = "frames"
 TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
-OWN_FILES = (TAKE_FILE, FRAMES_FOLDER, TEMPLATE_FILE, MOTION_FILE)
+OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, TEMPLATE_FILE, MOTION_FILE)
 SIDES = ("left", "right")
 STATUSES = ("ok", "partial", "empty", "failed")
 KEYPOINT_NAMES = (
@@ -192,7 +191,7 @@ class Take:
 
 
 def read_take(path: str | Path) -> Take:
-    """Read the take in the folder ``path`` (or the ``take.json`` itself); frames may be few, and in any order.
+    """Read the take in the folder ``path`` (or the ``take.json`` itself), also while it grows, with its journal.
 
     Raises:
         TakeError: there is no take, it is damaged, a path in it leads out of the folder, or a later version wrote it.
@@ -202,7 +201,7 @@ def read_take(path: str | Path) -> Take:
     path = folder / TAKE_FILE
     check_paths(folder, ((None, name) for name in OWN_FILES))
     try:
-        data = json.loads(read_shared(path).decode("utf-8"))
+        data = read_take_json(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise TakeError(f"There is no take in {folder}.", f"A take is a folder with a {TAKE_FILE} in it.") from error
     except (OSError, ValueError) as error:

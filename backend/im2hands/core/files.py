@@ -58,13 +58,60 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise _cannot_write(path, error) from error
 
 
-def read_shared(path: Path) -> bytes:
+def append_synced(path: Path, data: bytes, size: int) -> None:
+    """Write ``data`` behind the first ``size`` bytes of ``path`` and sync it.
+
+    Parameters
+    ----------
+    path
+        The file. With a size of 0 it is begun, or begun anew.
+    data
+        What is appended.
+    size
+        How much of the file stays, bytes. What lies behind is a write that did not come to its end.
+
+    Raises
+    ------
+    TakeError
+        The file cannot be written, or the disk is full. The first ``size`` bytes are left as they were.
+    """
+    try:
+        with _patiently(lambda: open(path, "r+b" if size else "wb"), WRITE_PATIENCE_SECONDS, _IN_USE) as handle:
+            handle.seek(size)
+            handle.truncate()
+            _write_synced(handle, data)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def delete_shared(path: Path) -> None:
+    """Delete a file that other programs may have open, if it is there.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    TakeError
+        The file cannot be deleted, or another program keeps it open for longer than ``WRITE_PATIENCE_SECONDS``.
+    """
+    try:
+        _patiently(lambda: path.unlink(missing_ok=True), WRITE_PATIENCE_SECONDS, _IN_USE)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def read_shared(path: Path, *, expected: bool = True) -> bytes:
     """Read a file at once, so that it is open for a moment only, while another program may be replacing it.
 
     Parameters
     ----------
     path
         The file.
+    expected
+        Whether the file is known to be there: an absent one is looked for again, it is being replaced.
 
     Returns
     -------
@@ -76,7 +123,7 @@ def read_shared(path: Path) -> bytes:
     OSError
         The file cannot be read, or is absent, for longer than ``READ_PATIENCE_SECONDS``.
     """
-    errors = _IN_USE_OR_REPLACED if path.parent.is_dir() else _IN_USE
+    errors = _IN_USE_OR_REPLACED if expected and path.parent.is_dir() else _IN_USE
     return _patiently(path.read_bytes, READ_PATIENCE_SECONDS, errors)
 
 

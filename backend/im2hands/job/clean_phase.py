@@ -22,8 +22,6 @@ from im2hands.take.take import MOTION_FILE, TEMPLATE_FILE, Take
 
 from .detection_cache import digest
 
-_SAVE_EVERY = 50  # frames; take.json is long where a take is
-
 
 class CleanPhase:
     """Cleans a take on disk; it needs no pictures and no networks.
@@ -67,7 +65,8 @@ class CleanPhase:
         if self._is_fresh(key, shape_key, indices):
             self._progress(self._total, self._total)
             return dict(self._take.header["clean"])
-        self._take.header.pop("clean", None)
+        if self._take.header.pop("clean", None) is not None:
+            self._call(self._take.save)
         tracks = judge(raw, over_time=is_sequence(self._take.header))
         topology = self._call(lambda: load_topology(self._options.template_density))
         templates = TakeTemplates(self._take, topology, self._call)
@@ -112,22 +111,18 @@ class CleanPhase:
         templates.measure(keypoints, samples)
 
     def _fit(self, templates: TakeTemplates, raw: RawTake, indices: list[int], shape_key: str) -> None:
-        try:
-            for number, index in enumerate(indices):
-                if not self._is_fitted(index, shape_key):
-                    self._call(partial(self._fit_frame, templates, raw, index, shape_key))
-                    if number % _SAVE_EVERY == _SAVE_EVERY - 1:
-                        self._call(self._take.save)
-                self._step()
-        finally:  # also when stopped: what is fitted need not be fitted again
-            self._take.save()
+        for index in indices:
+            if not self._is_fitted(index, shape_key):
+                self._call(partial(self._fit_frame, templates, raw, index))
+                for fact in self._take.records[index].hands.values():
+                    fact["template"] = shape_key
+                self._take.write_record(index)  # when stopped, what is fitted need not be fitted again
+            self._step()
 
-    def _fit_frame(self, templates: TakeTemplates, raw: RawTake, index: int, shape_key: str) -> None:
+    def _fit_frame(self, templates: TakeTemplates, raw: RawTake, index: int) -> None:
         beside = [index - 1, index + 1] if is_sequence(self._take.header) else []
         known = {k: self._seen(templates, raw, k) for k in beside if k in self._take.records}
         templates.fit_frame(index, self._seen(templates, raw, index), known)
-        for fact in self._take.records[index].hands.values():
-            fact["template"] = shape_key
 
     def _seen(self, templates: TakeTemplates, raw: RawTake, index: int) -> dict[Side, np.ndarray]:
         """Keypoints of the hands of a frame that have a surface in the take."""

@@ -51,6 +51,7 @@ class ReconstructJob:
         self._folder = Path(options.output).expanduser().absolute()
         self._background = Background(cancelled, self._tick)
         self._keypoints: KeypointPhase | None = None
+        self._take: Take | None = None
         self._counts: Counter[str] = Counter()
         self._eta = EtaEstimator()
 
@@ -73,6 +74,8 @@ class ReconstructJob:
             cancelled = True
         finally:
             self._background.close(self._keypoints.close if self._keypoints else None)
+        if self._take is not None:
+            self._take.finish()
         counts = {status: self._counts[status] for status in ("ok", "partial", "empty", "failed", "reused")}
         total = sum(counts.values()) - counts["reused"]
         summary = Summary(total=total, seconds=round(time.monotonic() - started, 3), **counts)
@@ -91,6 +94,7 @@ class ReconstructJob:
         self._progress("weights", 1, 1)
         header = self._header(source, camera, device, provenance_of(reconstructor, refiner))
         take = begin_take(self._folder, source, header, resume=options.resume, overwrite=options.overwrite)
+        self._take = take
         if camera.origin == "assumed":
             self._events(
                 Warned(
@@ -131,8 +135,8 @@ class ReconstructJob:
         reused, waiting = phase.sort_out(found)
         for item in reused:
             self._count(take.records[item.entry.index], take, reused=True)
-        if waiting or not self._options.clean:
-            take.header.pop("clean", None)  # it will no longer be that of these frames
+        if (waiting or not self._options.clean) and take.header.pop("clean", None) is not None:
+            take.save()  # it will no longer be that of these frames
         done = len(reused)
         self._eta = EtaEstimator(done)
         self._progress("surfaces", done, len(found), self._eta.seconds_left(done, len(found)))

@@ -1,13 +1,15 @@
 """Writes and reads takes: a folder with ``take.json`` and one ``frames/NNNNNN.npz`` per frame.
 
 Every file is written to a temporary name, flushed to the disk and renamed, so a reader meets complete files only. The
-same arrays give the same bytes. See ``docs/take.md``.
+same arrays give the same bytes. The records of frames that were finished last are in a journal (``take_journal``).
+See ``docs/take.md``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from im2hands.core.errors import TakeError
 from im2hands.core.files import json_bytes, pack_arrays, read_shared, write_atomically
 from im2hands.core.hands import SIDES, Side
 
+from .journal import JOURNAL_FILE, TakeJournal
 from .paths import check_paths
 
 FORMAT = "im2hands-take"
@@ -29,7 +32,10 @@ FRAMES_FOLDER = "frames"
 CACHE_FOLDER = "cache"
 TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
-OWN_FILES = (TAKE_FILE, FRAMES_FOLDER, TEMPLATE_FILE, MOTION_FILE)
+OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, TEMPLATE_FILE, MOTION_FILE)
+
+# take.json is rewritten when the journal is as long as this share of it: a record is written three times on average.
+_JOURNAL_SHARE = 1.0
 
 FrameStatus = Literal["ok", "partial", "empty", "failed"]
 
@@ -126,6 +132,9 @@ class Take:
         self.folder = folder
         self.header = header
         self.records = records
+        self._journal = TakeJournal(folder)
+        self._saved_bytes = 0
+        self._writing = threading.RLock()  # a call that a cancelled job left behind may still be writing
 
     @classmethod
     def create(cls, folder: str | Path, header: Mapping[str, Any]) -> Take:
@@ -146,12 +155,13 @@ class Take:
             raise TakeError(
                 f"Cannot make the take folder {folder}: {error.strerror or error}.", "Choose a folder you may write to."
             ) from error
+        take._journal.delete()  # of a take that was here before
         take.save()
         return take
 
     @classmethod
     def open(cls, folder: str | Path) -> Take:
-        """Read ``take.json`` of ``folder`` (or the ``take.json`` itself).
+        """Read ``take.json`` of ``folder`` (or the ``take.json`` itself) and its journal.
 
         Raises:
             TakeError: no take there, a damaged ``take.json``, or a take from a later version. UnsafePathError: a path
@@ -162,8 +172,11 @@ class Take:
             folder = folder.parent
         path = folder / TAKE_FILE
         check_paths(folder, ((None, name) for name in OWN_FILES))
+        journal = TakeJournal(folder)
         try:
-            data = json.loads(read_shared(path).decode("utf-8"))
+            finished_last = journal.read()  # before take.json, where records go from there
+            content = read_shared(path)
+            data = json.loads(content.decode("utf-8"))
         except FileNotFoundError as error:
             hint = f"A take is a folder with a {TAKE_FILE} in it."
             raise TakeError(f"There is no take in {folder}.", hint) from error
@@ -178,11 +191,14 @@ class Take:
                 "Update Im2Hands for Blender.",
             )
         try:
-            records = [FrameRecord.from_dict(entry) for entry in data.pop("frames", [])]
+            entries = [*data.pop("frames", []), *journal.follow(content, finished_last)]
+            records = [FrameRecord.from_dict(entry) for entry in entries]
         except (KeyError, TypeError, ValueError) as error:
             raise TakeError(f"{path}: an entry of frames is damaged ({error}).", "Reconstruct it again.") from error
         check_paths(folder, ((record.index, record.file) for record in records if record.file))
-        return cls(folder, data, {record.index: record for record in records})
+        take = cls(folder, data, {record.index: record for record in records})
+        take._journal, take._saved_bytes = journal, len(content)
+        return take
 
     @property
     def mirrored(self) -> bool:
@@ -190,17 +206,32 @@ class Take:
         return bool((self.header.get("settings") or {}).get("mirrored"))
 
     def save(self) -> None:
-        """Write ``take.json``.
+        """Write ``take.json`` with all records, and delete the journal.
 
         Raises:
             TakeError: it cannot be written.
         """
-        frames = [self.records[index].to_dict() for index in sorted(self.records)]
-        data = json_bytes({**self.header, "frames": frames}, indent=1) + b"\n"
-        write_atomically(self.folder / TAKE_FILE, data)
+        with self._writing:
+            frames = [self.records[index].to_dict() for index in sorted(self.records)]
+            data = json_bytes({**self.header, "frames": frames}, indent=1) + b"\n"
+            write_atomically(self.folder / TAKE_FILE, data)
+            self._saved_bytes = len(data)
+            self._journal.follow(data)
+            self._journal.delete()
+
+    def finish(self) -> None:
+        """Leave the take without a journal, as other tools want it: they need ``take.json`` only.
+
+        Raises
+        ------
+        TakeError
+            ``take.json`` cannot be written.
+        """
+        if self._journal.path.exists():
+            self.save()
 
     def write_frame(self, record: FrameRecord, arrays: Mapping[str, np.ndarray] | None) -> None:
-        """Write one frame's file, then ``take.json``.
+        """Write one frame's file, then its record.
 
         Args:
             record: its ``file`` is filled in here.
@@ -214,7 +245,25 @@ class Take:
             record.file = frame_file(record.index)
             write_atomically(self.folder / record.file, pack_arrays(arrays))
         self.records[record.index] = record
-        self.save()
+        self.write_record(record.index)
+
+    def write_record(self, index: int) -> None:
+        """Put the record of a frame on the disk, at a cost that does not depend on the length of the take.
+
+        Parameters
+        ----------
+        index
+            The frame. What changed in ``header`` stays in memory until :meth:`save`.
+
+        Raises
+        ------
+        TakeError
+            It cannot be written; what was written before stays.
+        """
+        with self._writing:
+            self._journal.append(self.records[index].to_dict())
+            if self._journal.size > _JOURNAL_SHARE * self._saved_bytes:
+                self.save()
 
     def read_frame(self, index: int) -> dict[str, dict[str, np.ndarray]]:
         """The arrays of frame ``index`` by side; a side that is absent is missing.

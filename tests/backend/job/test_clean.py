@@ -215,7 +215,9 @@ def test_stopped_and_gone_on_with(clip: Clip, cleaned: Path, tmp_path: Path) -> 
     again = Take.open(tmp_path / "take")
     assert "clean" not in again.header
     assert sum("template" in facts for record in again.frames() for facts in record.hands.values()) >= 5
+    assert (tmp_path / "take/frames.jsonl").exists()
     clean(again)
+    assert not (tmp_path / "take/frames.jsonl").exists()
     assert (tmp_path / "take/motion.npz").read_bytes() == (cleaned / "motion.npz").read_bytes()
     for record in again.frames():
         assert (again.folder / record.file).read_bytes() == (cleaned / record.file).read_bytes()
@@ -291,6 +293,9 @@ def test_command_line(cleaned: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert cli.main(["clean", str(copy), "--smoothing", "0.2", "--gap", "3", "--template-density", "0"]) == 0
     assert "8 frames" not in capsys.readouterr().err
     assert Take.open(copy).header["clean"]["settings"]["smoothing"] == 0.2
+    (copy / "frames.jsonl").write_text("left over\n")
+    assert cli.main(["clean", str(copy), "--smoothing", "0.2", "--gap", "3", "--template-density", "0"]) == 0
+    assert not (copy / "frames.jsonl").exists()
     assert cli.main(["clean", str(tmp_path / "nothing")]) == 2
     assert "There is no take" in capsys.readouterr().err
     assert cli.main(["clean", str(copy), "--smoothing", "3"]) == 2

@@ -16,7 +16,8 @@ from fakes import FakeParts, FakeProvider, FakeReconstructor, picture, write_cli
 from im2hands.core.errors import FrameError, InputError, TakeError
 from im2hands.job import keypoint_phase
 from im2hands.job.detection_cache import fingerprint
-from im2hands.job.events import FrameDone
+from im2hands.job.events import Event, FrameDone
+from im2hands.job.reconstruct import ReconstructJob, ReconstructOptions
 from im2hands.take.take import Take
 
 RunJob = Callable[..., Any]
@@ -128,23 +129,25 @@ def test_chosen_frames_join_those_that_are_there(pictures: Path, tmp_path: Path,
 
 
 class StopAt:
-    """Ends the process's work as kill -9 would: an exception nobody expects, at the n-th write of a file."""
+    """Ends the process's work as kill -9 would: an exception nobody expects, at the n-th sync, rename or deletion."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         self.left = number
-        original = os.replace
+        for name in ("fsync", "replace", "unlink"):
+            monkeypatch.setattr(os, name, self._counted(getattr(os, name)))
 
-        def replace(*arguments: Any) -> None:
+    def _counted(self, original: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: Any, **more: Any) -> None:
             self.left -= 1
             if self.left == 0:
                 raise KeyboardInterrupt
-            original(*arguments)
+            original(*arguments, **more)
 
-        monkeypatch.setattr(os, "replace", replace)
+        return call
 
 
 @pytest.mark.parametrize("kind", ["pictures", "clip"])
-@pytest.mark.parametrize("writes", [1, 2, 4, 6, 9, 11, 13])
+@pytest.mark.parametrize("writes", [1, 2, 3, 4, 8, 13, 15, 17, 18, 24, 25, 26, 27])
 def test_killed_at_any_write_and_resumed_gives_the_same_bytes(
     pictures: Path, tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch, kind: str, writes: int
 ) -> None:
@@ -220,5 +223,22 @@ def test_cancel_keeps_what_is_done_and_closes_the_provider(pictures: Path, tmp_p
     assert finished.cancelled
     assert 1 <= finished.summary.ok <= 2
     assert len(Take.open(tmp_path / "take").records) == finished.summary.ok
+    assert not (tmp_path / "take/frames.jsonl").exists()
     assert parts.provider_made.closed
     assert run_job(pictures)[0].summary.reused == finished.summary.ok
+
+
+def test_clean_motion_of_older_frames_is_gone_as_soon_as_one_is_made_anew(
+    pictures: Path, tmp_path: Path, run_job: Callable[..., Any]
+) -> None:
+    run_job(pictures, clean=True, template_density=0)
+    write_picture(pictures / "shot_0004.png", picture(number=99))
+    told = []
+
+    def look(event: Event) -> None:
+        if isinstance(event, FrameDone) and event.index == 4:
+            told.append("clean" in Take.open(tmp_path / "take").header)
+
+    options = ReconstructOptions((str(pictures),), str(tmp_path / "take"), clean=False)
+    ReconstructJob(options, look, lambda: False, FakeParts()).run()
+    assert told == [False]

@@ -79,6 +79,7 @@ def _clean(take: Take, options: CleanOptions, report: JsonReport | TerminalRepor
             cancelled = True
         finally:
             background.close()
+    take.finish()
     statuses = [record.status for record in take.frames()]
     counts = {status: statuses.count(status) for status in ("ok", "partial", "empty", "failed")}
     seconds = round(time.monotonic() - started, 3)
