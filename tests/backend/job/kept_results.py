@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parents[3]
-PHOTOS = [ROOT / "backend" / "im2hands" / "assets" / "photos" / f"hands_00{number}.jpg" for number in (1, 2)]
+PHOTOS = [ROOT / "backend" / "im2hands" / "assets" / "photos" / f"hands_{letter}.jpg" for letter in "ab"]
 CLIP = ROOT / "demo" / "clip" / "hands_clip.avi"
 CLIP_OPTIONS = ["--camera", str(ROOT / "demo" / "clip" / "hands_clip_camera.json"), "--frames", "21-30"]
 BUNDLED = ROOT / "backend" / "im2hands" / "weights" / "bundled"
