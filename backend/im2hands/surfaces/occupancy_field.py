@@ -23,7 +23,13 @@ SOFTNESS``."""
 
 
 class OccupancyField(Protocol):
-    """Occupancy of a batch of hands, each in its own canonical frame, metres."""
+    """Occupancy of a batch of hands, each in its own canonical frame, metres.
+
+    Attributes
+    ----------
+    hand_count : int
+        Number of hands in the batch.
+    """
 
     hand_count: int
 

@@ -41,7 +41,18 @@ class Parts(Protocol):
     """A network of sixteen parts, all or some of which can be evaluated at points of query space."""
 
     def all_logits(self, points: Tensor) -> Tensor:
-        """Logits (N, 16) of all parts at points (N, 3)."""
+        """The logits of all parts.
+
+        Parameters
+        ----------
+        points : (N, 3) float
+            Query points.
+
+        Returns
+        -------
+        (N, 16) Tensor
+            Logits.
+        """
         ...
 
     def chosen_logits(self, points: Tensor, asked: Tensor) -> Tensor:

@@ -66,23 +66,80 @@ class Lattice:
         self._strides = np.array([self.shape[1] * self.shape[2], self.shape[2], 1])
 
     def positions(self, points: np.ndarray) -> np.ndarray:
-        """Positions (N, 3) float64 of points (N,), metres."""
+        """The positions of points.
+
+        Parameters
+        ----------
+        points : (N,) int64
+            Points of the lattice, as numbers.
+
+        Returns
+        -------
+        (N, 3) float64
+            Positions, metres.
+        """
         return (self.index(points) + self._origin) * self.voxel
 
     def index(self, points: np.ndarray) -> np.ndarray:
-        """Coordinates (N, 3) of points (N,) in an array of ``shape``."""
+        """The coordinates of points in an array of ``shape``.
+
+        Parameters
+        ----------
+        points : (N,) int64
+            Points of the lattice, as numbers.
+
+        Returns
+        -------
+        (N, 3) int64
+            Coordinates.
+        """
         return np.stack(np.unravel_index(points, self.shape), axis=-1)
 
     def points(self, index: np.ndarray) -> np.ndarray:
-        """Points (...) at coordinates (..., 3)."""
+        """The points at coordinates; the inverse of ``index``.
+
+        Parameters
+        ----------
+        index : (..., 3) int64
+            Coordinates in an array of ``shape``, or offsets between coordinates.
+
+        Returns
+        -------
+        (...) int64
+            Points, or offsets between points.
+        """
         return index @ self._strides
 
     def corners(self, cells: np.ndarray, step: int) -> np.ndarray:
-        """The corners (N, 8) of cells (N,) of the lattice with a step."""
+        """The corners of cells.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Cells of the lattice with that step.
+        step : int
+            Step of the lattice, in voxels.
+
+        Returns
+        -------
+        (N, 8) int64
+            Points, in the order of ``CORNERS``.
+        """
         return cells[:, None] + self.points(CORNERS * step)
 
     def cells(self, step: int) -> np.ndarray:
-        """All cells of the lattice with a step that contain a point of the box."""
+        """All cells of the lattice with a step that contain a point of the box.
+
+        Parameters
+        ----------
+        step : int
+            Step of the lattice, in voxels.
+
+        Returns
+        -------
+        (N,) int64
+            Cells.
+        """
         axes = (np.arange(self.coarsest - step, n - self.coarsest, step) for n in self.shape)
         return self.points(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)).ravel()
 
@@ -116,7 +173,18 @@ class LatticeField:
         self._known = lattice.rim().ravel()
 
     def values(self, points: np.ndarray) -> np.ndarray:
-        """Logits of points (...); points without a value are evaluated."""
+        """The logits of points; points without a value are evaluated.
+
+        Parameters
+        ----------
+        points : (...) int64
+            Points of the lattice, as numbers.
+
+        Returns
+        -------
+        (...) float32
+            Logits, positive inside.
+        """
         unknown = points[~self._known[points]]
         if len(unknown):
             unknown = np.unique(unknown)
@@ -127,14 +195,38 @@ class LatticeField:
         return self._values[points]
 
     def reached(self, step: int) -> np.ndarray:
-        """Cells with a corner inside, and their neighbours, on a lattice that is evaluated completely."""
+        """Cells with a corner inside, and their neighbours, on a lattice that is evaluated completely.
+
+        Parameters
+        ----------
+        step : int
+            Step of the lattice, in voxels.
+
+        Returns
+        -------
+        (N,) int64
+            Cells, sorted.
+        """
         cells = self.lattice.cells(step)
         inside = (self.values(self.lattice.corners(cells, step)) > 0).any(1)
         near = np.unique(cells[inside][:, None] + self.lattice.points((AROUND - 1) * step))
         return near[np.isin(near, cells, assume_unique=True)]
 
     def crossed(self, cells: np.ndarray, step: int) -> np.ndarray:
-        """Those of the cells (N,) that the surface crosses: their corners have both signs."""
+        """The cells that the surface crosses: their corners have both signs.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Cells of the lattice with that step.
+        step : int
+            Step of the lattice, in voxels.
+
+        Returns
+        -------
+        (M,) int64
+            Crossed cells.
+        """
         inside = self.values(self.lattice.corners(cells, step)) > 0
         return cells[inside.any(1) & ~inside.all(1)]
 
@@ -171,9 +263,21 @@ class LatticeField:
         return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
 
     def halved(self, cells: np.ndarray, step: int) -> np.ndarray:
-        """Cells of half the size that the surface should cross, within crossed cells (N,).
+        """Cells of half the size that the surface should cross, within crossed cells.
 
-        The logits are interpolated; the network is not evaluated.
+        The logits between the corners are interpolated; the network is not evaluated.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Crossed cells of the lattice with that step.
+        step : int
+            Step of the lattice, in voxels.
+
+        Returns
+        -------
+        (M,) int64
+            Cells of the lattice with half that step.
         """
         cube = self.values(self.lattice.corners(cells, step)).reshape(-1, 2, 2, 2)
         for axis in (1, 2, 3):

@@ -53,26 +53,85 @@ class LatticeBatch:
         self._behind = [int(towards @ strides) for _, towards in SIDES_OF_CELL]
 
     def hand(self, points: Tensor) -> Tensor:
-        """The hand of each point (...), int64 (...)."""
+        """The hands that points belong to.
+
+        Parameters
+        ----------
+        points : (...) int64
+            Points of the lattices, as numbers.
+
+        Returns
+        -------
+        (...) int64
+            Numbers of the hands.
+        """
         return points.div(self.volume, rounding_mode="floor")
 
     def index(self, points: Tensor) -> Tensor:
-        """Coordinates (N, 3) of points (N,) in their hand's array."""
+        """The coordinates of points in their hand's array.
+
+        Parameters
+        ----------
+        points : (N,) int64
+            Points of the lattices, as numbers.
+
+        Returns
+        -------
+        (N, 3) int64
+            Coordinates.
+        """
         place, depth = points % self.volume, self.shape[2]
         row = place.div(depth, rounding_mode="floor")
         return torch.stack([row.div(self.shape[1], rounding_mode="floor"), row % self.shape[1], place % depth], dim=-1)
 
     def positions(self, points: Tensor) -> Tensor:
-        """Positions (N, 3) float32 of points (N,), each in its hand's canonical frame, metres."""
+        """The positions of points, each in its hand's canonical frame.
+
+        Parameters
+        ----------
+        points : (N,) int64
+            Points of the lattices, as numbers.
+
+        Returns
+        -------
+        (N, 3) float32
+            Positions, metres.
+        """
         whole = self.index(points) + self._origins[self.hand(points)]
         return (whole.to(exact_dtype(self.device)) * self.voxel).float()
 
     def corners(self, cells: Tensor, step: int) -> Tensor:
-        """The corners (N, 8) of cells (N,) of the lattice with a step."""
+        """The corners of cells.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Cells of the lattices with that step.
+        step : int
+            Step of the lattices, in voxels.
+
+        Returns
+        -------
+        (N, 8) int64
+            Points, in the order of ``walked_lattice.CORNERS``.
+        """
         return cells[:, None] + self._corners * step
 
     def around(self, cells: Tensor, step: int) -> Tensor:
-        """Cells (N,) of the lattice with a step and their neighbours, (N, 27)."""
+        """Cells and their neighbours.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Cells of the lattices with that step.
+        step : int
+            Step of the lattices, in voxels.
+
+        Returns
+        -------
+        (N, 27) int64
+            Cells.
+        """
         return cells[:, None] + self._around * step
 
     def behind(self, cells: Tensor, side: int, step: int) -> Tensor:
@@ -90,7 +149,18 @@ class LatticeBatch:
         return cells + self._behind[side] * step
 
     def cells(self, step: int) -> Tensor:
-        """All cells of the lattices with a step that contain a point of a hand's box, ascending."""
+        """All cells of the lattices with a step that contain a point of a hand's box.
+
+        Parameters
+        ----------
+        step : int
+            Step of the lattices, in voxels.
+
+        Returns
+        -------
+        (N,) int64
+            Cells, ascending.
+        """
         found = []
         for hand, size in enumerate(self.sizes.tolist()):
             axes = [torch.arange(self.coarsest - step, n - self.coarsest, step, device=self.device) for n in size]
@@ -194,7 +264,7 @@ class BatchField:
         self._sides = [torch.from_numpy(corners).to(lattice.device) for corners, _ in SIDES_OF_CELL]
 
     def values(self, points: Tensor) -> Tensor:
-        """Logits of points (...); points without a value are evaluated."""
+        """Logits (...) of points (...); see ``walked_lattice.LatticeField.values``."""
         unknown = points[~self._known[points]]
         if len(unknown):
             unknown = unknown.unique()
@@ -205,22 +275,48 @@ class BatchField:
         return self._values[points]
 
     def inside(self, cells: Tensor, step: int) -> Tensor:
-        """Whether the corners (N, 8) of cells (N,) are inside."""
+        """Which corners of cells are inside.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Cells of the lattices with that step.
+        step : int
+            Step of the lattices, in voxels.
+
+        Returns
+        -------
+        (N, 8) bool
+            True inside.
+        """
         return self.values(self.lattice.corners(cells, step)) > 0
 
     def crossed(self, cells: Tensor, step: int) -> Tensor:
-        """Those of the cells (N,) that the surface crosses: their corners have both signs."""
+        """Those of the cells (N,) that the surface crosses; see ``walked_lattice.LatticeField.crossed``."""
         inside = self.inside(cells, step)
         return cells[inside.any(1) & ~inside.all(1)]
 
     def reached(self, step: int) -> Tensor:
-        """Cells with a corner inside, and their neighbours, on a lattice that is evaluated completely."""
+        """Cells with a corner inside, and their neighbours; see ``walked_lattice.LatticeField.reached``."""
         cells = self.lattice.cells(step)
         near = self.lattice.around(cells[self.inside(cells, step).any(1)], step).unique()
         return near[torch.isin(near, cells)]
 
     def walk(self, cells: Tensor, step: int) -> Tensor:
-        """All crossed cells that can be reached from the crossed ones among ``cells`` (N,), ascending."""
+        """All crossed cells that can be reached from the crossed ones among ``cells``.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Cells to start from.
+        step : int
+            Step of the lattices, in voxels.
+
+        Returns
+        -------
+        (M,) int64
+            Crossed cells, ascending.
+        """
         visited = torch.zeros_like(self._known)
         found = [cells[:0]]
         while len(cells):
@@ -238,10 +334,7 @@ class BatchField:
         return torch.cat(found).sort().values
 
     def halved(self, cells: Tensor, step: int) -> Tensor:
-        """Cells of half the size that the surface should cross, within crossed cells (N,).
-
-        The logits are interpolated; the network is not evaluated.
-        """
+        """Cells of half the size that the surface should cross; see ``walked_lattice.LatticeField.halved``."""
         cube = self.values(self.lattice.corners(cells, step)).view(-1, 2, 2, 2)
         for axis in (1, 2, 3):
             first, last = cube.split(1, dim=axis)
@@ -270,6 +363,19 @@ class BatchField:
         return cells
 
     def near_surface(self, cells: Tensor, step: int) -> list[NearSurface | None]:
-        """The corners of crossed cells (N,) and their logits, hand by hand; None for hands without a crossed cell."""
+        """The corners of crossed cells and their logits, hand by hand.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Crossed cells of the lattices with that step.
+        step : int
+            Step of the lattices, in voxels.
+
+        Returns
+        -------
+        list of NearSurface or None
+            One entry per hand; None for hands without a crossed cell.
+        """
         points = self.lattice.corners(cells, step).unique()
         return self.lattice.near_surface(points, self._values[points], step)
