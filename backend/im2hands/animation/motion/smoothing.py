@@ -64,7 +64,7 @@ def smooth(
     seen = np.convolve(weights > 0, np.ones(ORDER + 1), "valid") > ORDER
     if not seen.any():
         return start
-    # The median is dominated by noise, because motion is rare. 0.455 is the median of a chi-squared variable.
+    # The median is dominated by noise, because motion is rare. 0.455 is the median of a squared standard normal.
     noise = np.median(third[seen] ** 2, axis=0).mean() / 0.455 / _NOISE_GAIN
     penalty = np.full(len(third), _FIRST_PENALTY)
     factor = lasting * _USUAL * 10.0 ** (_STRENGTH_DECADES * (strength - DEFAULT_STRENGTH))

@@ -88,25 +88,7 @@ class RawTake:
 
 
 def read_raw(take: Take, indices: list[int]) -> RawTake:
-    """Read the keypoints of a take's frames; nothing else is held in memory.
-
-    Parameters
-    ----------
-    take : Take
-        The take.
-    indices : list of int
-        Indices of the frames to read, ascending.
-
-    Returns
-    -------
-    RawTake
-        The keypoints.
-
-    Raises
-    ------
-    TakeError
-        A frame cannot be read.
-    """
+    """Read the keypoints of a take's frames; the surfaces are not read."""
     frames = np.arange(indices[0], indices[-1] + 1)
     keypoints = {side: np.full((len(frames), 21, 3), np.nan) for side in SIDES}
     reprojection = {side: np.full(len(frames), np.nan) for side in SIDES}

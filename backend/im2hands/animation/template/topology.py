@@ -20,7 +20,7 @@ from im2hands.geometry.hand_model import FINGER_BONES, HAND_FILE, METACARPAL_BON
 from .subdivision import subdivide
 
 LEVELS = (0, 1, 2)
-"""Densities to choose from: about 1 600, 6 400 and 25 600 vertices."""
+"""Densities to choose from: about 1 700, 6 600 and 26 300 vertices."""
 
 INFLUENCES = 4
 """Largest number of bones that move one vertex; the limit of game engines and glTF."""
