@@ -1,4 +1,4 @@
-"""Where keypoints come from: MediaPipe, the crop search, a file; lifted to metric camera space."""
+"""Builds the keypoint provider of a job; also the one place to import keypoint sources and the lift to metres from."""
 
 from __future__ import annotations
 
@@ -32,22 +32,39 @@ def make_provider(
     cancelled: Callable[[], bool] | None = None,
     palm_weights: Path | None = None,
 ) -> KeypointProvider:
-    """The provider of that name.
+    """Build the keypoint provider of a given name.
 
-    Args:
-        name: "auto" (MediaPipe and the two-hand network together), "mediapipe" or "network" (the two-hand network's
-            palms, fingers by the landmark network).
-        video: frames come in order from one clip and hands are followed; False: every frame is a photo of its own.
-        crop_search: where MediaPipe finds fewer than two hands, search crops of the picture for the other.
-        hand_boxes: a person's boxes or points; they replace the search in the frames they name.
-        cache_folder: where finished searches are kept by picture content; None keeps them in memory only.
-        progress: called with crops done and crops in all while a search runs.
-        cancelled: asked between crops; True ends ``detect`` with ``Cancelled``.
-        palm_weights: the two-hand network's weights elsewhere; None for those that ship.
+    Parameters
+    ----------
+    name : str
+        "auto" (MediaPipe and the two-hand network together), "mediapipe", or "network" (the two-hand network finds the
+        palms, the reading network reads the fingers).
+    video : bool
+        True: frames come in order from one clip, and hands are followed. False: every frame is a separate photo.
+    crop_search : bool
+        Whether to search crops of the picture for the other hand if MediaPipe finds fewer than two.
+    hand_boxes : HandBoxes or None
+        A user's boxes or points. They replace the search in the frames that they name.
+    cache_folder : Path or None
+        Folder for the results of finished searches, keyed by the picture's content. None keeps them in memory only.
+    progress : callable or None
+        Called with the number of crops done and the number of crops in total while a search runs.
+    cancelled : callable or None
+        Called between crops. If it returns True, ``detect`` raises ``Cancelled``.
+    palm_weights : Path or None
+        Weights file of another two-hand network. None for the one that ships.
 
-    Raises:
-        InputError: no provider of that name.
-        SetupError: mediapipe, ai-edge-litert or the hand bundle is missing or damaged.
+    Returns
+    -------
+    KeypointProvider
+        The provider. The caller closes it.
+
+    Raises
+    ------
+    InputError
+        If there is no provider of that name.
+    SetupError
+        If mediapipe, ai-edge-litert or the hand bundle is missing or damaged.
     """
     if name not in PROVIDERS:
         raise InputError(f"There is no keypoint provider {name!r}.", "Use auto, mediapipe, network or a keypoint file.")
@@ -78,7 +95,7 @@ def make_provider(
 
 
 def _lifter(palms: TwoHandNetwork, beside: Path | None) -> HandLifter | None:
-    """With the lifting network beside the two-hand network's weights, else with the one that ships, if it does."""
+    """Load the lifting network beside the two-hand network's weights, else the one that ships; None without either."""
     from im2hands.keypoints.placing.lift import HandLifter
     from im2hands.weights.lifting_network import BUNDLED_FILE, FILE, load_lifting_network
     from im2hands.weights.reading_network import beside_or_bundled, load_reading_network
@@ -91,7 +108,7 @@ def _lifter(palms: TwoHandNetwork, beside: Path | None) -> HandLifter | None:
 
 
 def _palm_network(weights: Path | None, needed: bool) -> TwoHandNetwork | None:
-    """The two-hand network; None where its weights do not ship, unless they are ``needed``."""
+    """Load the two-hand network. Returns None if its weights do not ship, unless they are ``needed``."""
     from im2hands.weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
 
     path = weights or BUNDLED_FILE

@@ -1,4 +1,4 @@
-"""The provider as a whole: photos that ship, fakes for clips, the search's pauses, a person's boxes, odd pictures."""
+"""The provider as a whole: photos that ship, clips of fake detections, pauses of the search, boxes, odd pictures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from im2hands.media.source import Frame
 
 
 class FakeTasks:
-    """Gives the hands it was told, a list a frame."""
+    """Stands in for MediaPipe: returns the hands that ``script`` gives for the frame's index."""
 
     name = "mediapipe"
 
@@ -187,7 +187,7 @@ def test_importing_is_light_and_standard_output_stays_clean() -> None:
 
 
 class FakeReader:
-    """Stands in for a network that can be told the side: says of each look which side was looked for."""
+    """Stands in for a network that can be given a side."""
 
     takes_sides = True
 
@@ -207,10 +207,10 @@ def test_hands_are_read_once_more_for_the_side_they_turned_out_to_be(
     asked: list[int] = []
 
     def read_repeatedly(network, _image, pixels, crops_each=7, side=0):
-        if network == "plain":  # MediaPipe's own network
+        if network == "plain":  # MediaPipe's network
             return [Consensus(0.97, float(steady and crops_each < 7), 0.0, 0.0, pixels[0], left.shape, np.ones(21))]
         asked.append(side)
-        moved = {-1: 4.0, 1: 90.0, 0: 0.0}[side]  # what is read of the right hand is another hand
+        moved = {-1: 4.0, 1: 90.0, 0: 0.0}[side]  # the reading of the right hand is another hand
         agree = float(side != 0)
         return [Consensus(0.97, agree, 4.0 * side, 3.0, pixels[0] + moved, left.shape * 2, np.full(21, 0.05))]
 
@@ -218,7 +218,7 @@ def test_hands_are_read_once_more_for_the_side_they_turned_out_to_be(
     provider = TwoHandProvider(FakeTasks(lambda i: [left, right]), FakeReader(), video=video, crop_search=False)
     hands = provider.detect(frame_of(np.full((200, 200, 3), 9, np.uint8)))
     assert [hand.side for hand in hands] == ["left", "right"]
-    if steady:  # what MediaPipe's network reads in the same place again and again stays
+    if steady:  # a steady reading of MediaPipe's network stays
         assert asked == [] and (hands[0].pixels == left.pixels).all()
         return
     assert asked == [-1, 1]

@@ -1,4 +1,4 @@
-"""MediaPipe's keypoints become the bundled hand's joints: fingers reach their tips, whichever way the hand is seen."""
+"""Conversion of MediaPipe's keypoints to the bundled hand's joints: fingers reach their tips from every view."""
 
 from __future__ import annotations
 

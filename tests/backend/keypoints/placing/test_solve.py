@@ -1,4 +1,4 @@
-"""Lifting: perspective-n-point of known hands, the fit to the pixels, bad input."""
+"""Placing: perspective-n-point of known hands, the fit to the pixels, bad input."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def bone_lengths(points: np.ndarray) -> np.ndarray:
 
 
 def possible_hand(side: str, curl: float) -> np.ndarray:
-    """(21, 3) metres, a hand that can be: open at curl 0, a fist at 1."""
+    """An anatomically possible hand (21, 3) in metres: open at curl 0, a fist at 1."""
     angles = ANGLE_LIMITS[..., 2] + curl * np.radians((60.0, 80.0, 45.0, 0.0))
     angles[0] = ANGLE_LIMITS[0, :, 2]
     hand = HandPose(np.eye(3), np.zeros(3), DEFAULT_PALM_M, angles, USUAL_STRETCH).keypoints()
-    # The palm faces the camera, fingers up: canonical -x is up in the picture, the back of the hand looks away.
+    # The palm faces the camera, fingers up: canonical -x is up in the picture, the back of the hand faces away.
     upright = hand[:, [2, 0, 1]] * (1.0, 1.0, 1.0)
     return upright * (-1.0 if side == "left" else 1.0, 1.0, 1.0)
 
 
 def photographed(place_at: tuple[float, float, float], turn: tuple[float, float, float], curl: float, side="right"):
-    """A hand in the camera frame, and its detection as a network sees it: the shape as along its own ray."""
+    """A hand in the camera frame and its detection; the detection's shape is as viewed along the hand's own ray."""
     shape = possible_hand(side, curl)
     rotated = (shape - shape.mean(axis=0)) @ cv2.Rodrigues(np.array(turn))[0].T
     truth = rotated + place_at
@@ -120,7 +120,7 @@ def test_the_fit_moves_keypoints_to_their_pixels() -> None:
 
 def test_pixels_that_pnp_cannot_explain_still_give_a_hand_in_front_of_the_camera() -> None:
     flat = hand_shape(curl=0.0) * (1, 1, 0)
-    pixels = (flat[:, :2] * (1, -0.3)) * 900 + 240  # upside down: no turn below the limit shows this
+    pixels = (flat[:, :2] * (1, -0.3)) * 900 + 240  # upside down: no rotation below the limit gives this
     placed = place(flat, pixels, CAMERA)
     assert (placed[:, 2] > 0.05).all() and np.isfinite(placed).all()
     near = seen_hand("left", palm_px=600)
