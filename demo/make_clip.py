@@ -24,8 +24,8 @@ from im2hands.lab.synthesis.clips import frame_start, smooth_path
 from im2hands.lab.synthesis.contact import measure_contact
 from im2hands.lab.synthesis.generate import in_camera
 from im2hands.lab.synthesis.interaction import PosedPairs, PoseSolver
-from im2hands.lab.synthesis.interaction_modes import Start
 from im2hands.lab.synthesis.joint_angles import BEND, COUNT, finger_angle
+from im2hands.lab.synthesis.modes.placement import Start
 from im2hands.lab.synthesis.pairs import Pair, PairMaker, pair_of
 from im2hands.lab.synthesis.poses import mean_shape
 from im2hands.lab.synthesis.rendering import Assets, Renderer, random_look

@@ -15,7 +15,8 @@ from im2hands.geometry.signed_distance import ClosedMesh
 
 from .contact import measure_contact
 from .interaction import PosedPairs
-from .interaction_modes import Start, any_angles, start
+from .interaction_modes import start
+from .modes.placement import Start, any_angles
 from .pairs import APART, CONTACT, PENETRATION, Pair, PairMaker, Tally, draw_shape, pair_of
 
 CLIP = 60

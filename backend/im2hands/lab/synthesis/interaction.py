@@ -16,8 +16,8 @@ from im2hands.geometry.bones import rodrigues
 from im2hands.geometry.hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE, HandModel, HandShape
 
 from .hand_spheres import SphereSet, fit_spheres
-from .interaction_modes import Start
 from .joint_angles import BEND, CUP, LIMITS, TWIST, rotations_from_angles, wrist_axes
+from .modes.placement import Start
 from .scene import MIRROR
 from .sphere_forces import SCALE, gap_of, pull_table, repulsion, sphere_groups
 

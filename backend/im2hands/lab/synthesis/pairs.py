@@ -17,7 +17,8 @@ from im2hands.geometry.signed_distance import ClosedMesh
 
 from .contact import Contact, measure_contact
 from .interaction import PosedPairs, PoseSolver
-from .interaction_modes import SINGLE_MODES, TOUCHING_MODES, Start, draw_mode, start
+from .interaction_modes import SINGLE_MODES, TOUCHING_MODES, draw_mode, start
+from .modes.placement import Start
 from .poses import random_shape
 from .scene import NO_HANDS, hand_faces
 

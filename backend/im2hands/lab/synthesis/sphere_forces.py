@@ -11,7 +11,7 @@ from torch import Tensor
 from im2hands.geometry.hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE
 
 from .hand_spheres import SphereSet
-from .interaction_modes import TIPS
+from .modes.placement import TIPS, Pull
 
 SCALE = 0.004
 """Metres of overlap that cost 1."""
@@ -22,8 +22,6 @@ _TOUCH = 0.01
 """Metres: a wanted contact pulls harder with its gap up to here, and evenly from here on."""
 _EACH = ("palm", "palm_edges", "phalanges", "webs")
 """Parts that are pulled sphere by sphere; of the others the nearest sphere decides, for a part touches where it can."""
-
-Pull = tuple[int, str, str, float]
 
 
 class _Repulsion(torch.autograd.Function):

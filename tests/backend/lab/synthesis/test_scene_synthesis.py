@@ -24,9 +24,10 @@ from im2hands.lab.synthesis import pairs as pairs_module
 from im2hands.lab.synthesis.cameras import Jitter, aim, crop_camera
 from im2hands.lab.synthesis.clips import ClipMaker
 from im2hands.lab.synthesis.generate import MODES, Settings, generate, in_camera
-from im2hands.lab.synthesis.interaction_modes import SHARES, TIPS, TOUCHING_MODES, TWO_HAND_MODES, start
+from im2hands.lab.synthesis.interaction_modes import SHARES, TOUCHING_MODES, TWO_HAND_MODES, start
 from im2hands.lab.synthesis.joint_angles import LIMITS, angles_from_rotations, rotations_from_angles
 from im2hands.lab.synthesis.labelling import PointLabeller
+from im2hands.lab.synthesis.modes.placement import TIPS
 from im2hands.lab.synthesis.pairs import PENETRATION, Pair, PairMaker
 from im2hands.lab.synthesis.poses import random_shape
 from im2hands.lab.synthesis.scene import rebuild
