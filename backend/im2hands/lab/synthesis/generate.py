@@ -1,4 +1,4 @@
-"""Makes sets of synthetic scenes: poses, cameras, pictures and labels, in parallel, the same for the same seed."""
+"""Generation of sets of synthetic scenes in parallel: poses, cameras, pictures and labels, reproducible from a seed."""
 
 from __future__ import annotations
 
@@ -31,28 +31,49 @@ from .pairs import BLOCK, Pair, PairMaker, Tally
 from .scene import NO_HANDS, Scene
 
 MODES = (*TWO_HAND_MODES, *SINGLE_MODES, NO_HANDS)
-"""Names of the modes of a set, in the order of their numbers."""
+"""Names of a set's modes; a scene stores the index."""
 
 _SINGLES = {"crop": 0.10, "whole": 0.25, "clip": 0.0}
+"""Share of scenes with one hand, by kind of set."""
 _EMPTY = {"crop": 0.0, "whole": 0.08, "clip": 0.0}
+"""Share of scenes without hands, by kind of set."""
 _BLOCKS_IN_SHARD = 2
-_VIEW, _LOOK, _POINTS = 10, 11, 12  # streams of random numbers beside those of the poses
+_VIEW, _LOOK, _POINTS = 10, 11, 12  # numbers of random streams; pairs.py and clips.py use others
 _VIEW_TRIES = 6
 _ALONG_ARM = 0.8
-"""Cosine of the angle between a forearm and the way from its wrist to the camera."""
+"""Cosine between a forearm and the direction from its wrist to the camera. Above it, the forearm hides the hand."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a set is made of.
+    """Settings of a scene set.
 
-    Args:
-        kind: "crop" for square pictures by the crop convention, "whole" for pictures with small hands anywhere, "clip"
-            for whole pictures in motion. seed: any number from 0. points: labelled points a hand. size: pixels a side
-            of crops, of the longer side of the largest whole pictures. renderer: one of :data:`.choices.RENDERERS`.
-        skins, environments, backgrounds: folders, None for made-up ones. blender: what Cycles runs in, see
-            :func:`.painters.make_painter`. threads: of Blender, 0 for all. together: scenes that are posed together, 0
-            for the usual number; fewer take less memory. It is a part of what makes a scene, like the seed.
+    Parameters
+    ----------
+    kind : {"crop", "whole", "clip"}
+        "crop" for square pictures by the crop convention, "whole" for pictures with small hands anywhere, "clip" for
+        whole pictures of moving hands.
+    seed : int
+        Seed from 0 to 2**32 - 1.
+    points : int
+        Labelled points for each hand.
+    size : int
+        Side of crops, or the longest side of the largest whole pictures, pixels.
+    renderer : str
+        A name in ``choices.RENDERERS``.
+    skins : Path or None
+        Folder of skin textures. None uses procedural skins.
+    environments : Path or None
+        Folder of panoramas. None uses procedural ones.
+    backgrounds : Path or None
+        Folder of background photos. None uses procedural backgrounds.
+    blender : Path or None
+        Blender executable or Python with bpy, for Cycles; see ``painters.make_painter``.
+    threads : int
+        Threads of Blender, 0 for all.
+    together : int
+        Scenes that are posed in one batch, 0 for ``pairs.BLOCK``. Fewer need less memory. Another number gives other
+        scenes, like another seed.
     """
 
     kind: Kind = "crop"
@@ -68,10 +89,12 @@ class Settings:
     together: int = 0
 
     def checked(self) -> Settings:
-        """The same.
+        """Return these settings if they can be used.
 
-        Raises:
-            InputError: a value that cannot be used.
+        Raises
+        ------
+        InputError
+            A value that cannot be used.
         """
         if self.kind not in KINDS:
             raise InputError(f"There is no kind of set {self.kind}.", f"Use {', '.join(KINDS)}.")
@@ -80,16 +103,19 @@ class Settings:
         if not 32 <= self.size <= 2048:
             raise InputError(f"Pictures of {self.size} pixels cannot be made.", "Give a size of 32 to 2048.")
         if not 0 <= self.points <= 100_000 or not 0 <= self.seed < 2**32:
-            raise InputError(f"{self.points} points and seed {self.seed} are not possible.", "Give others, from 0.")
+            raise InputError(
+                f"{self.points} points and seed {self.seed} are not possible.",
+                "Give 0 to 100000 points, and a seed from 0 to 4294967295.",
+            )
         return self
 
     @property
     def block(self) -> int:
-        """Scenes that are made together."""
+        """Number of scenes that are posed in one batch."""
         return CLIP if self.kind == "clip" else self.together or BLOCK
 
     def info(self) -> SetInfo:
-        """What the set's file says of it."""
+        """Build the content of the set's ``set.json``."""
         generator: dict[str, Any] = {
             "program": f"im2hands {__version__}",
             "kind": self.kind,
@@ -103,7 +129,19 @@ class Settings:
 
 @dataclass
 class Report:
-    """What was made, and how long each stage took, seconds of all workers together."""
+    """What was made, and the time it took.
+
+    Parameters
+    ----------
+    scenes : int
+        Scenes made.
+    seconds : dict of str to float
+        Time of each stage in seconds, summed over the workers.
+    wall : float
+        Elapsed time, seconds.
+    tally : Tally
+        Tried and accepted poses by mode.
+    """
 
     scenes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
@@ -111,7 +149,7 @@ class Report:
     tally: Tally = field(default_factory=Tally)
 
     def add(self, other: Report) -> None:
-        """Add a block's."""
+        """Add the numbers of another report; elapsed time is left as it is."""
         self.scenes += other.scenes
         for stage, seconds in other.seconds.items():
             self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
@@ -119,7 +157,20 @@ class Report:
 
 
 class BlockMaker:
-    """Makes the scenes of a set block by block; holds the model, the solver and the renderer."""
+    """Makes the scenes of a set block by block. Holds the hand model, the pose solver and the renderer.
+
+    Parameters
+    ----------
+    settings : Settings
+        Settings of the set.
+
+    Raises
+    ------
+    InputError
+        Folders that cannot be used.
+    SetupError
+        There is no graphics driver or no Blender, or a package is missing.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -132,11 +183,26 @@ class BlockMaker:
         )  # fmt: skip
 
     def close(self) -> None:
-        """Give the renderer back."""
+        """Release the renderer."""
         self.painter.close()
 
     def block(self, number: int, count: int) -> tuple[list[StoredScene], Report]:
-        """The first ``count`` scenes of block ``number``, and what it took."""
+        """Make scenes of one block.
+
+        Parameters
+        ----------
+        number : int
+            Number of the block in the set.
+        count : int
+            Number of scenes to make, from the block's first one.
+
+        Returns
+        -------
+        list of datasets.scene.Scene
+            The scenes.
+        Report
+            Counts and times.
+        """
         settings, report = self.settings, Report()
         seconds = report.seconds
         before = time.perf_counter()
@@ -160,7 +226,7 @@ class BlockMaker:
         lap("poses")
         made = []
         for k, scene in enumerate(viewed[:count]):
-            # Search trees take megabytes: each pair goes when its scene is made.
+            # Search trees take megabytes: free each pair when its scene is made.
             pair, pairs[k] = pairs[k], None
             assert pair is not None
             index = number * settings.block + k
@@ -175,6 +241,7 @@ class BlockMaker:
         return made, report
 
     def _view(self, index: int, pair: Pair) -> Scene:
+        """The scene of one pair from a random camera."""
         settings = self.settings
         rng = np.random.default_rng((settings.seed, index, _VIEW))
         kind: Literal["crop", "whole"] = "crop" if settings.kind == "crop" else "whole"
@@ -188,7 +255,7 @@ class BlockMaker:
         return in_camera(pair, view.rotation, view.translation, replace(camera, origin="file"))
 
     def _clip_views(self, number: int, pairs: list[Pair]) -> list[Scene]:
-        """One camera for the whole clip, which drifts a little."""
+        """The scenes of a clip, from one camera that drifts a little."""
         rng = np.random.default_rng((self.settings.seed, number, _VIEW))
         view = self._good_view(pairs, rng, "crop", self.settings.size)
         drift = 0.004 * rng.standard_normal(3)
@@ -200,7 +267,7 @@ class BlockMaker:
 
     @staticmethod
     def _good_view(pairs: list[Pair], rng: np.random.Generator, kind: Literal["crop", "whole"], longest: int) -> View:
-        """A camera that does not look along a forearm onto a hand behind it, where another can be found."""
+        """Draw a camera that does not look along a forearm onto the hand behind it, in a limited number of tries."""
         points = np.concatenate([pair.keypoints[pair.present].reshape(-1, 3) for pair in pairs])
         for _ in range(_VIEW_TRIES):
             view = aim(points, rng, kind, pairs[0].view, longest)
@@ -219,6 +286,7 @@ class BlockMaker:
     def _stored(
         self, index: int, pair: Pair, scene: Scene, picture: bytes, labels: bytes, depth: np.ndarray
     ) -> StoredScene:
+        """The scene in the format of the data set; values of absent hands are NaN."""
         rng = np.random.default_rng((self.settings.seed, index, _POINTS))
         meshes = self.pairs.meshes(pair)
         points = self.labeller.label(meshes, pair.keypoints, self.settings.points, rng)
@@ -244,7 +312,24 @@ class BlockMaker:
 
 
 def in_camera(pair: Pair, rotation: np.ndarray, translation: np.ndarray, camera: Any) -> Scene:
-    """The pair as a camera sees it that stands at ``rotation`` (3, 3), ``translation`` (3,), body to camera frame."""
+    """Transform a pair into the frame of a camera.
+
+    Parameters
+    ----------
+    pair : Pair
+        The hands, body frame.
+    rotation : (3, 3) float64
+        Body frame to camera frame.
+    translation : (3,) float64
+        Metres, camera frame.
+    camera : Camera
+        The camera.
+
+    Returns
+    -------
+    Scene
+        The scene, camera frame.
+    """
     turn = torch.from_numpy(rotation)
     return Scene(
         pair.present,
@@ -267,15 +352,34 @@ def generate(
     resume: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Write a set, or go on with one.
+    """Write a scene set, or continue one.
 
-    Args:
-        folder: of the set. scenes: how many in the end. workers: processes. resume: go on with the set that is there.
-        progress: told scenes done and all.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the set.
+    scenes : int
+        Number of scenes when the set is complete.
+    settings : Settings
+        Settings of the set.
+    workers : int
+        Number of processes.
+    resume : bool
+        Continue the set that is in the folder.
+    progress : callable or None
+        Called with the number of written scenes and the total.
 
-    Raises:
-        InputError: settings or folders that cannot be used, a set that is there already or was made otherwise, a full
-            disk. SetupError: no graphics driver, or a package is missing.
+    Returns
+    -------
+    Report
+        Counts and times of the scenes made in this run.
+
+    Raises
+    ------
+    InputError
+        Settings or folders that cannot be used, a set that exists already or has other settings, or a full disk.
+    SetupError
+        There is no graphics driver or no Blender, or a package is missing.
     """
     settings = settings.checked()
     if scenes < 1 or workers < 1:
@@ -315,7 +419,7 @@ def generate(
 
 
 def _take_away_if_empty(folder: Path) -> None:
-    """A set without a single scene, since the renderer is missing for example, must not be in the way of the next."""
+    """Remove a set without scenes, so that a failed start (a missing renderer, say) does not block the next one."""
     with suppress(InputError, OSError):
         if read_info(folder).scenes == 0:
             (folder / SET_FILE).unlink()
@@ -323,6 +427,7 @@ def _take_away_if_empty(folder: Path) -> None:
 
 
 def _whole(folder: Path) -> bool:
+    """Whether the set can be read completely."""
     try:
         SceneSet(folder).check()
     except InputError:
@@ -331,6 +436,7 @@ def _whole(folder: Path) -> bool:
 
 
 def _check_same(folder: Path, info: SetInfo) -> None:
+    """Raise InputError if the set in the folder has other settings."""
     there = replace(read_info(folder), scenes=0)
     if there == info:
         return
@@ -343,10 +449,10 @@ def _check_same(folder: Path, info: SetInfo) -> None:
 
 
 def _run(settings: Settings, blocks: list[tuple[int, int]], workers: int) -> Iterator[tuple[list[StoredScene], Report]]:
-    """The blocks in their order."""
+    """Yield the results of the blocks in order."""
     if workers == 1 or len(blocks) == 1:
         threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # sums must not depend on the machine's cores
+        torch.set_num_threads(1)  # results must not depend on the number of cores
         try:
             with closing(BlockMaker(settings)) as maker:
                 for number, count in blocks:
@@ -359,11 +465,12 @@ def _run(settings: Settings, blocks: list[tuple[int, int]], workers: int) -> Ite
 
 @cache
 def _maker(settings: Settings) -> BlockMaker:
-    """What makes the scenes, once for each worker; closed when the worker ends, which runs no exit functions."""
+    """The block maker of this worker, built once. A finalizer closes it, since workers run no exit functions."""
     maker = BlockMaker(settings)
     Finalize(None, maker.close, exitpriority=1)
     return maker
 
 
 def _block(settings: Settings, block: tuple[int, int]) -> tuple[list[StoredScene], Report]:
+    """The scenes of a block; runs in a worker."""
     return _maker(settings).block(*block)
