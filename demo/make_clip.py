@@ -20,9 +20,9 @@ import torch
 from im2hands.core.hands import SIDES, Camera
 from im2hands.geometry.hand_model import HandModel, HandShape
 from im2hands.geometry.signed_distance import ClosedMesh
+from im2hands.lab.synthesis.blocks import in_camera
 from im2hands.lab.synthesis.clips import frame_start, smooth_path
 from im2hands.lab.synthesis.contact import measure_contact
-from im2hands.lab.synthesis.generate import in_camera
 from im2hands.lab.synthesis.interaction import PosedPairs, PoseSolver
 from im2hands.lab.synthesis.joint_angles import BEND, COUNT, finger_angle
 from im2hands.lab.synthesis.modes.placement import Start

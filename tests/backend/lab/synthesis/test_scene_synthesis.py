@@ -19,11 +19,12 @@ from im2hands.lab.datasets.scene_points import label_points, scene_hands
 from im2hands.lab.datasets.scene_shards import shard_path
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.synthesis import clips as clips_module
-from im2hands.lab.synthesis import generate as generate_module
 from im2hands.lab.synthesis import pairs as pairs_module
+from im2hands.lab.synthesis import settings as settings_module
+from im2hands.lab.synthesis.blocks import in_camera
 from im2hands.lab.synthesis.cameras import Jitter, aim, crop_camera
 from im2hands.lab.synthesis.clips import ClipMaker
-from im2hands.lab.synthesis.generate import MODES, Settings, generate, in_camera
+from im2hands.lab.synthesis.generate import generate
 from im2hands.lab.synthesis.interaction_modes import SHARES, TOUCHING_MODES, TWO_HAND_MODES, start
 from im2hands.lab.synthesis.joint_angles import LIMITS, angles_from_rotations, rotations_from_angles
 from im2hands.lab.synthesis.labelling import PointLabeller
@@ -31,6 +32,7 @@ from im2hands.lab.synthesis.modes.placement import TIPS
 from im2hands.lab.synthesis.pairs import PENETRATION, Pair, PairMaker
 from im2hands.lab.synthesis.poses import random_shape
 from im2hands.lab.synthesis.scene import rebuild
+from im2hands.lab.synthesis.settings import MODES, Settings
 
 BLOCK = 36
 PLAIN = Settings(renderer="none", points=48, size=64, seed=3)
@@ -54,7 +56,7 @@ def pairs(maker: PairMaker) -> list[Pair]:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (pairs_module, generate_module):
+    for module in (pairs_module, settings_module):
         monkeypatch.setattr(module, "BLOCK", 4)
 
 
@@ -223,7 +225,7 @@ def generate_bones(keypoints, side):
 
 
 def test_a_cut_off_set_is_gone_on_with_and_comes_out_the_same(tmp_path, small_blocks, monkeypatch):
-    monkeypatch.setattr(generate_module, "_BLOCKS_IN_SHARD", 1)
+    monkeypatch.setattr(settings_module, "_BLOCKS_IN_SHARD", 1)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     generate(whole, 10, PLAIN)
     generate(cut, 6, PLAIN)
@@ -281,7 +283,7 @@ def test_another_seed_gives_other_scenes(maker, monkeypatch):
 
 
 def test_whole_pictures_hold_no_one_or_two_small_hands(tmp_path, small_blocks, monkeypatch):
-    for module in (pairs_module, generate_module):
+    for module in (pairs_module, settings_module):
         monkeypatch.setattr(module, "BLOCK", 24)
     generate(tmp_path / "set", 24, Settings("whole", 1, 0, 160, "none"))
     scenes = SceneSet(tmp_path / "set")
