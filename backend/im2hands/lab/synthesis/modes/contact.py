@@ -256,9 +256,9 @@ def crossed(rng: np.random.Generator) -> Start:
 
 
 def _upright(rng: np.random.Generator, angle: float, apart: float) -> Start:
-    """Place palms that face each other, ``apart`` metres apart, with the fingers up and away from the person.
+    """Place palms that face each other at the distance ``apart`` in metres, with the fingers up.
 
-    The hands are rotated against each other by ``angle`` radians.
+    The hands are rotated against each other by ``angle`` radians about the normal of the palms.
     """
     lean = unit(np.array([0.0, 1.0, rng.uniform(-1.2, 0.2)]))
     along = [rotated(INWARD[hand], sign * angle / 2, lean) for hand, sign in ((LEFT, 1.0), (RIGHT, 1.0))]

@@ -135,7 +135,19 @@ def both_angles(rng: np.random.Generator, curl: float | None = None, spread: flo
 
 
 def set_flexion(angles: np.ndarray, hand: int, flexion: tuple[float, float, float], which: tuple[int, ...]) -> None:
-    """Set the three flexions of the fingers ``which`` (0 thumb to 4 little) of one hand, in degrees, in place."""
+    """Set the flexions of some fingers of one hand, in place.
+
+    Parameters
+    ----------
+    angles : (2, 24) float64
+        Joint angles of both hands, radians.
+    hand : int
+        ``LEFT`` or ``RIGHT``.
+    flexion : (float, float, float)
+        Flexions of the first, second and third joint, degrees.
+    which : tuple of int
+        Fingers, 0 thumb to 4 little finger.
+    """
     for finger in which:
         for joint, degrees in enumerate(flexion):
             angles[hand, finger_angle(finger, joint)] = np.radians(degrees)
@@ -154,7 +166,22 @@ def perpendicular(along: np.ndarray, palm: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def rotated(axis: np.ndarray, angle: float, vector: np.ndarray) -> np.ndarray:
-    """Return ``vector`` (3,) rotated about ``axis`` (3,) by ``angle`` radians (Rodrigues)."""
+    """Rotate a vector (Rodrigues).
+
+    Parameters
+    ----------
+    axis : (3,) float64
+        Axis, of any length.
+    angle : float
+        Angle, radians.
+    vector : (3,) float64
+        The vector.
+
+    Returns
+    -------
+    (3,) float64
+        The rotated vector.
+    """
     axis = unit(axis)
     result: np.ndarray = (
         vector * np.cos(angle) + np.cross(axis, vector) * np.sin(angle) + axis * (axis @ vector) * (1 - np.cos(angle))
@@ -165,7 +192,26 @@ def rotated(axis: np.ndarray, angle: float, vector: np.ndarray) -> np.ndarray:
 def jittered(
     rng: np.random.Generator, along: np.ndarray, palm: np.ndarray, spread: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rotate a hand's two directions (3,) together, by a random vector with ``spread`` radians deviation per axis."""
+    """Rotate a hand's two directions together by a random rotation.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of the random numbers.
+    along : (3,) float64
+        Direction of the fingers.
+    palm : (3,) float64
+        Direction that the palm faces.
+    spread : float
+        Standard deviation of each component of the rotation vector, radians.
+
+    Returns
+    -------
+    along : (3,) float64
+        Rotated direction of the fingers, unit.
+    palm : (3,) float64
+        Rotated direction that the palm faces, unit and perpendicular to ``along``.
+    """
     turn = spread * rng.standard_normal(3)
     angle = float(np.linalg.norm(turn))
     return perpendicular(rotated(turn, angle, along), rotated(turn, angle, palm))
@@ -177,21 +223,69 @@ def random_direction(rng: np.random.Generator) -> np.ndarray:
 
 
 def placed(along: list[np.ndarray], palm: list[np.ndarray], place: list[np.ndarray], angles: np.ndarray) -> Start:
-    """Build a placement: directions of fingers and palms and palm centres (3,) of the two hands, angles (2, 24)."""
+    """Build a placement from directions that need not be unit or perpendicular. Each list has the left hand first.
+
+    Parameters
+    ----------
+    along : list of (3,) float64
+        Directions of the fingers, body frame.
+    palm : list of (3,) float64
+        Directions that the palms face, body frame.
+    place : list of (3,) float64
+        Palm centres, metres, body frame.
+    angles : (2, 24) float64
+        Joint angles, radians.
+
+    Returns
+    -------
+    Start
+        The placement, without a mode or contacts.
+    """
     squared = [perpendicular(np.asarray(a, float), np.asarray(p, float)) for a, p in zip(along, palm, strict=True)]
     return Start("", np.stack([s[0] for s in squared]), np.stack([s[1] for s in squared]), np.stack(place), angles)
 
 
 def reaching(rng: np.random.Generator, hand: int, noise: float = 0.6) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the directions of a hand that is held out in front; its palm faces anywhere."""
+    """Draw the directions of a hand that is held out in front; its palm faces anywhere.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of the random numbers.
+    hand : int
+        ``LEFT`` or ``RIGHT``.
+    noise : float
+        Standard deviation of each component that is added to the direction of the fingers.
+
+    Returns
+    -------
+    along : (3,) float64
+        Unit direction of the fingers, body frame.
+    palm : (3,) float64
+        Unit direction that the palm faces, body frame, perpendicular to ``along``.
+    """
     along = unit(np.array([INWARD[hand][0] * 0.35, 0.35, -0.8]) + noise * rng.standard_normal(3))
     return perpendicular(along, random_direction(rng))
 
 
 def free(rng: np.random.Generator, low: float, high: float, width: tuple[float, float]) -> Start:
-    """Draw two hands in front of the body, ``low`` to ``high`` metres apart.
+    """Draw two hands in front of the body that do not touch.
 
-    ``width`` gives the least and the largest starting distance of the palm centres along x, metres.
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of the random numbers.
+    low : float
+        Least gap between the hands, metres.
+    high : float
+        Largest gap between the hands, metres.
+    width : (float, float)
+        Least and largest starting distance of the palm centres in x, metres.
+
+    Returns
+    -------
+    Start
+        The placement.
     """
     (d0, n0), (d1, n1) = reaching(rng, LEFT), reaching(rng, RIGHT)
     half = rng.uniform(*width) / 2

@@ -1,4 +1,4 @@
-"""Skins, environments, random looks, camera effects and the errors of a machine that cannot render."""
+"""Skins, environments, random looks, camera effects, and errors where rendering is impossible."""
 
 from __future__ import annotations
 
