@@ -82,8 +82,9 @@ class Readings:
 class LandmarkNetwork:
     """Reads 21 keypoints, presence and side in square crops.
 
-    It keeps one single-threaded interpreter per granted core. On CPUs the network gains nothing from a batch axis (measured:
-    2.0 ms per crop on two cores either way), and without one any number of crops runs without a new allocation.
+    It keeps one single-threaded interpreter per granted core. On CPUs the network gains nothing from a batch axis
+    (measured: 2.0 ms per crop on two cores either way), and without one any number of crops runs without a new
+    allocation.
 
     Parameters
     ----------
