@@ -1,7 +1,7 @@
-"""Photos of hands, what was found in them, and how it looks: ``python benchmarks/real_photos.py FOLDER --output DIR``.
+"""Reconstruction of real photos, for visual inspection: ``python benchmarks/real_photos.py FOLDER --output DIR``.
 
-Prints a line for each photo (hands, sides, confidence, reprojection error, seconds) and writes contact sheets, a
-row each: the photo, the keypoints, the meshes over the photo, the meshes from the side.
+Prints a line for each photo: hands, sides, confidence, reprojection error, seconds. Writes contact sheets with a row
+for each photo: the photo, the keypoints, the meshes over the photo, and a side view of the meshes.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from im2hands.app.cli.main import PROCESS_DEFAULTS
 
 
 def main() -> None:
-    """Run on all photos of a folder."""
-    os.environ.update(PROCESS_DEFAULTS)  # as the program does; before PyTorch is loaded
+    """Reconstruct all photos of a folder."""
+    os.environ.update(PROCESS_DEFAULTS)  # as the program does; it must precede the import of PyTorch
     import cv2
     import numpy as np
 
@@ -41,8 +41,8 @@ def main() -> None:
     parser.add_argument("--no-keypoint-refinement", action="store_true")
     parser.add_argument("--voxel-mm", type=float, default=1.7)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--height", type=int, default=320, help="pixels of a row")
-    parser.add_argument("--rows", type=int, default=6, help="rows of a sheet")
+    parser.add_argument("--height", type=int, default=320, help="height of a row, pixels")
+    parser.add_argument("--rows", type=int, default=6, help="rows of a contact sheet")
     arguments = parser.parse_args()
 
     photos = sorted(p for p in arguments.folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
