@@ -1,4 +1,4 @@
-"""Test lanes: one separate pytest process each, with a time limit, counted together at the end."""
+"""Test lanes: each runs pytest in a separate process with a time limit; a summary adds up their results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,25 @@ OUTCOMES = ("failed", "passed", "skipped", "errors")
 
 @dataclass
 class Lane:
-    """One pytest process: its name, its Python, its tests, and how it went."""
+    """A test lane: one pytest process and its result.
+
+    Parameters
+    ----------
+    name : str
+        Name of the lane.
+    python : Path
+        Python that runs pytest.
+    tests : tuple of str
+        Test files and folders.
+    extra : dict of str to str
+        Additional environment variables.
+    code : int
+        Exit code; 124 if the time limit was exceeded, -1 before the run.
+    seconds : float
+        Duration.
+    counts : dict of str to int
+        Number of tests by outcome, see ``OUTCOMES``.
+    """
 
     name: str
     python: Path
@@ -29,11 +47,23 @@ class Lane:
 
     @property
     def failed(self) -> bool:
+        """Whether the lane has failures or errors."""
         return self.code != 0
 
 
 def read_counts(report: Path) -> dict[str, int]:
-    """Outcomes from pytest's JUnit report; one error where there is none."""
+    """Read the number of tests by outcome from pytest's JUnit report.
+
+    Parameters
+    ----------
+    report : Path
+        The report.
+
+    Returns
+    -------
+    dict of str to int
+        One error if the report is missing or unreadable.
+    """
     try:
         suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
     except (OSError, ElementTree.ParseError):
@@ -45,11 +75,21 @@ def read_counts(report: Path) -> dict[str, int]:
 
 
 def run_lane(lane: Lane, timeout: float, arguments: Sequence[str]) -> None:
-    """Runs a lane with a Blender user folder of its own and fills in how it went."""
+    """Run a lane with a separate Blender user folder, and store its result in the lane.
+
+    Parameters
+    ----------
+    lane : Lane
+        The lane.
+    timeout : float
+        Time limit, seconds.
+    arguments : sequence of str
+        Additional arguments of pytest.
+    """
     start = time.monotonic()
     with step(f"lane {lane.name}"), tempfile.TemporaryDirectory(prefix="im2hands-lane-") as folder:
         report = Path(folder) / "report.xml"
-        # Threads that spin while they wait slow each other down as soon as two processes share the cores.
+        # Threads that spin while waiting slow down every other process that shares the cores.
         extra = lane.extra | {"BLENDER_USER_RESOURCES": str(Path(folder) / "blender"), "OMP_WAIT_POLICY": "PASSIVE"}
         command: Command = [lane.python, RUNNER, "-q", *lane.tests, f"--junitxml={report}", *arguments]
         lane.code = run(command, timeout, extra)
@@ -60,7 +100,7 @@ def run_lane(lane: Lane, timeout: float, arguments: Sequence[str]) -> None:
 
 
 def counted(counts: dict[str, int]) -> str:
-    """'2 failed, 310 passed, 4 skipped, 1 error' from outcomes."""
+    """Format the number of tests by outcome, for example "2 failed, 310 passed, 4 skipped, 1 error"."""
     parts = []
     for outcome in OUTCOMES:
         count = counts.get(outcome, 0)
@@ -70,7 +110,22 @@ def counted(counts: dict[str, int]) -> str:
 
 
 def summary(lanes: Sequence[Lane], left_out: Sequence[str], seconds: float) -> list[str]:
-    """A line for each lane, then a closing line like pytest's own."""
+    """Format the results of all lanes.
+
+    Parameters
+    ----------
+    lanes : sequence of Lane
+        Lanes that were run.
+    left_out : sequence of str
+        Lanes that were not run, each with the reason.
+    seconds : float
+        Total duration.
+
+    Returns
+    -------
+    list of str
+        A line for each lane, and a last line in the format of pytest.
+    """
     lines = [f"left out: {reason}" for reason in left_out]
     for lane in lanes:
         outcome = "timeout" if lane.code == 124 else "FAILED" if lane.failed else "ok"

@@ -1,7 +1,8 @@
-"""Runs pytest and ends the process at once with its exit code.
+"""Run pytest and end the process at once with its exit code.
 
-The bpy 4.2 module crashes when Python ends after anything was registered, be it one empty property group. That happens
-after the last test and says nothing about the tests; a crash during a test still ends the lane.
+The bpy 4.2 module crashes when Python exits after any class was registered, even one empty property group. The crash
+comes after the last test and does not concern the tests, so the normal exit is skipped. A crash during a test still
+fails the lane.
 """
 
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-if __name__ == "__main__":  # processes that tests start load this file once more
+if __name__ == "__main__":  # processes that tests start import this file again
     sys.path[0] = str(Path.cwd())
     code = int(pytest.main(sys.argv[1:]))
     sys.stdout.flush()

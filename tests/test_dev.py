@@ -1,4 +1,4 @@
-"""dev.py's choices, the pinned environment, what is tracked, what the wheel carries, and the demo photos."""
+"""dev.py and dev_tools, the pinned environments, the tracked files, the contents of the wheel, and the demo photos."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_bpys_stand_oldest_first():
     ],
 )
 def test_the_demo_runs_in_the_oldest_blender(monkeypatch, tmp_path, on_path, pythons, starts):
-    """All its .blend files are written by one run of its script, by the Blender that the command starts."""
+    """One run of the demo's script, in the Blender that the command starts, writes all .blend files."""
     commands = []
 
     def run(command, timeout, extra):
@@ -247,7 +247,7 @@ def pins(name: str) -> dict[str, str]:
 
 
 def required_distributions() -> dict[str, str]:
-    """Name -> installed version of everything `im2hands[dev]` needs, itself left out."""
+    """Installed versions, by name, of everything that `im2hands[dev]` depends on."""
     found: dict[str, str] = {}
     waiting = [("im2hands", frozenset({"dev"}))]
     while waiting:
@@ -291,7 +291,7 @@ def test_exactly_one_distribution_brings_cv2():
     assert len(set(metadata.packages_distributions()["cv2"])) == 1
 
 
-# --- what is tracked, what is shipped
+# --- tracked files, and the wheel
 
 
 def tracked_texts() -> list[tuple[str, str]]:
@@ -327,7 +327,7 @@ def test_dev_needs_only_the_standard_library():
 
 @pytest.fixture(scope="session")
 def wheel_names(tmp_path_factory) -> set[str]:
-    """Names of the files in the wheel, from a copy of the sources so that nothing is left in the checkout."""
+    """Names of the files in the wheel, which is built from a copy of the sources to keep the checkout clean."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     subprocess.run(["git", "checkout-index", "-a", f"--prefix={source}{os.sep}"], cwd=ROOT, check=True)
     command = [sys.executable, "-m", "pip", "wheel", str(source), "--no-deps", "-q", "-w", str(target)]
