@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="cache of detected keypoints (default: in --output); several tables may share it",
     )  # fmt: skip
     parser.add_argument(
-        "--part", default="1/1", metavar="K/N", help="measure only the K-th of N equal parts of the scenes"
+        "--part", default="1/1", metavar="K/N", help="measure only the K-th of N equal parts of scenes and clips"
     )
     parser.add_argument("--sources", default=",".join(SOURCES), help=f"keypoint sources, of {','.join(SOURCES)}")
     parser.add_argument("--methods", default=",".join(METHODS), help=f"methods, of {','.join(METHODS)}")
