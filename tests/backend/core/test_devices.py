@@ -200,7 +200,7 @@ def test_float32_geometry_is_near_enough(monkeypatch: pytest.MonkeyPatch) -> Non
         return torch.cat([network.hand(side, features, bones[side]).part_logits(points) for side in SIDES])
 
     exact = logits(BONES)
-    for module in ("bones", "networks.initial_occupancy"):
+    for module in ("geometry.bones", "networks.initial_occupancy"):
         monkeypatch.setattr(f"im2hands.{module}.exact_dtype", lambda device: torch.float32)
     coarse = {side: bones_from_keypoints(torch.from_numpy(hand_positions(side))[None], [side]) for side in SIDES}
     assert coarse["left"].transforms.dtype == torch.float32

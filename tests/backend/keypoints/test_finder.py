@@ -176,7 +176,7 @@ def test_an_unknown_provider_is_refused() -> None:
 
 def test_importing_is_light_and_standard_output_stays_clean() -> None:
     code = (
-        "import sys, numpy as np; import im2hands.keypoints as k; from im2hands.media.source import Frame\n"
+        "import sys, numpy as np; import im2hands.keypoints.sources as k; from im2hands.media.source import Frame\n"
         "assert not {'mediapipe', 'ai_edge_litert', 'torch'} & set(sys.modules)\n"
         "p = k.make_provider(video=False)\n"
         "p.detect(Frame(1, 0.0, np.zeros((64, 64, 3), np.uint8), 'x')); p.close()\n"
@@ -191,8 +191,8 @@ class FakeReader:
 
     takes_sides = True
 
-    def plain(self) -> str:
-        return "plain"
+    def mediapipe(self) -> str:
+        return "mediapipe"
 
     def close(self) -> None:
         pass
@@ -207,7 +207,7 @@ def test_hands_are_read_once_more_for_the_side_they_turned_out_to_be(
     asked: list[int] = []
 
     def read_repeatedly(network, _image, pixels, crops_each=7, side=0):
-        if network == "plain":  # MediaPipe's network
+        if network == "mediapipe":  # MediaPipe's network
             return [Consensus(0.97, float(steady and crops_each < 7), 0.0, 0.0, pixels[0], left.shape, np.ones(21))]
         asked.append(side)
         moved = {-1: 4.0, 1: 90.0, 0: 0.0}[side]  # the reading of the right hand is another hand

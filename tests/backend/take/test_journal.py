@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from im2hands import files, take_journal
+from im2hands.core import files, take_journal
 from im2hands.core.errors import TakeError
 from im2hands.take import take
 from im2hands.take.journal import JOURNAL_FILE, TakeJournal

@@ -137,7 +137,7 @@ def test_in_a_clip_a_source_is_told_what_it_saw_before(monkeypatch: pytest.Monke
 
     kinds: list[bool] = []
     monkeypatch.setattr(
-        "im2hands.keypoints.make_provider", lambda name, video, palm_weights: kinds.append(video) or Provider()
+        "im2hands.keypoints.sources.make_provider", lambda name, video, palm_weights: kinds.append(video) or Provider()
     )
     points = np.zeros((21, 3))
     points[MIDDLE_MCP] = points[WRIST] + (0.09, 0, 0)
