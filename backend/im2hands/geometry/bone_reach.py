@@ -27,12 +27,12 @@ SEGMENT_BONES = tuple(bone for bone, _, _ in _SEGMENTS)
 
 @dataclass(frozen=True)
 class BoneReach:
-    """Reach of the sixteen bones.
+    """BoneReach of the sixteen bones.
 
     Parameters
     ----------
     radius : tuple of 16 floats
-        Reach of each bone as a share of the palm length (distance from the wrist to the middle MCP).
+        BoneReach of each bone as a share of the palm length (distance from the wrist to the middle MCP).
     stump : float
         Length of the forearm stump behind the wrist, metres. A plane at that distance, perpendicular to the line from
         the wrist to the middle MCP, cuts the forearm.
@@ -114,7 +114,7 @@ def within_reach(points: Tensor, keypoints: Tensor, reach: BoneReach) -> Tensor:
     keypoints : (B, 21, 3) float
         Keypoints in file order, canonical frame, metres.
     reach : BoneReach
-        Reach of the bones.
+        BoneReach of the bones.
 
     Returns
     -------
