@@ -8,9 +8,10 @@ from typing import Any, Literal
 from .anchor_encoder import AnchorSizes
 from .compact_encoder import CHANNELS, SIDE, CompactEncoder
 from .image_encoder import PictureEncoder
-from .initial_occupancy import InitialOccupancy, InitialSizes
+from .initial_occupancy import InitialOccupancy
 from .keypoint_refinement import KeypointRefinement, KeypointSizes
 from .refined_occupancy import RefinedOccupancy, RefinedSizes
+from .side_networks import InitialSizes
 
 ConfigurationName = Literal["published", "compact"]
 

@@ -17,9 +17,11 @@ from im2hands.core.errors import FrameError
 from im2hands.core.hands import Camera, HandKeypoints, Side, TwoHands
 from im2hands.geometry.bones import QUERY_SCALE, Bones
 from im2hands.media.source import Frame
-from im2hands.networks.initial_occupancy import InitialHand, InitialOccupancy
+from im2hands.networks.initial_hand import InitialHand
+from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.part_decoder import HIDDEN, PartDecoder
-from im2hands.networks.refined_occupancy import PictureFeatures, RefinedOccupancy, View
+from im2hands.networks.refined_hands import PictureFeatures, View
+from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.weights.folder import weights_folder
 from im2hands.weights.layouts import HALO_BASELINE, INITIAL_OCCUPANCY, REFINED_OCCUPANCY
 from im2hands.weights.published import load_network

@@ -20,7 +20,7 @@ from im2hands.core.hands import SIDES
 from im2hands.geometry.bones import Bones, bones_from_keypoints
 from im2hands.lab.bench import weights as bench_weights
 from im2hands.networks.configuration import COMPACT, PUBLISHED, Configuration
-from im2hands.networks.refined_occupancy import View
+from im2hands.networks.refined_hands import View
 
 BONES = {side: bones_from_keypoints(torch.from_numpy(hand_positions(side))[None], [side]) for side in SIDES}
 

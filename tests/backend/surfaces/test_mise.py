@@ -12,7 +12,8 @@ import trimesh
 from golden import fill, image_tensor, load, worst
 from im2hands.core.hands import SIDES
 from im2hands.geometry.bones import Bones
-from im2hands.networks.initial_occupancy import Extrinsics, InitialOccupancy
+from im2hands.networks.initial_hand import Extrinsics
+from im2hands.networks.initial_occupancy import InitialOccupancy
 from lattice_surface import LatticeSurface, extract
 from mise import Mise, lattice_positions
 

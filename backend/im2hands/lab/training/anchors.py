@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from im2hands.geometry.bones import QUERY_SCALE
-from im2hands.networks.initial_occupancy import InitialHand
+from im2hands.networks.initial_hand import InitialHand
 
 STEPS = 3
 """Newton steps."""

@@ -16,7 +16,8 @@ from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.networks.compact_encoder import CompactEncoder
 from im2hands.networks.configuration import Configuration
 from im2hands.networks.image_encoder import EncoderMaps
-from im2hands.networks.initial_occupancy import ImageFeatures, InitialHand, InitialOccupancy
+from im2hands.networks.initial_hand import InitialHand
+from im2hands.networks.initial_occupancy import ImageFeatures, InitialOccupancy
 from im2hands.networks.part_decoder import PartDecoder
 from im2hands.weights.compact import start_from_part_occupancy
 from im2hands.weights.layouts import INITIAL_OCCUPANCY

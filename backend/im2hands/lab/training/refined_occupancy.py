@@ -20,7 +20,8 @@ from im2hands.lab.datasets.part_occupancy import STUMP
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.networks.compact_encoder import CompactEncoder
 from im2hands.networks.configuration import Configuration
-from im2hands.networks.refined_occupancy import PictureFeatures, RefinedHands, RefinedOccupancy, View
+from im2hands.networks.refined_hands import PictureFeatures, RefinedHands, View
+from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.weights.layouts import INITIAL_OCCUPANCY, REFINED_OCCUPANCY
 
 from . import command

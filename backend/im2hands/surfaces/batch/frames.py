@@ -27,8 +27,9 @@ from im2hands.geometry.bones import QUERY_SCALE, Bones
 from im2hands.geometry.marching_cubes import ClosedMesh, NearSurface
 from im2hands.media.source import Frame
 from im2hands.networks.farthest_points import farthest_points, take
-from im2hands.networks.initial_occupancy import InitialHand
-from im2hands.networks.refined_occupancy import PictureFeatures, RefinedHands, RefinedOccupancy, View
+from im2hands.networks.initial_hand import InitialHand
+from im2hands.networks.refined_hands import PictureFeatures, RefinedHands, View
+from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.surfaces.dense_lattice import Surface
 from im2hands.surfaces.from_keypoints import HandMesh, bones_of, hand_mesh
 from im2hands.surfaces.from_picture import NEAR_SURFACE, PictureReconstructor
