@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dev_tools.choices import BPYS, TORCH_CHOICES, DevError, Interpreter, choose_bpy, choose_writer, dotted
+from dev_tools.choices import BPYS, TORCH_CHOICES, DevError, Interpreter, choose_bpy, choose_demo_blender, dotted
 from dev_tools.environments import backend_environment, bpy_environment
 from dev_tools.extension import package_extension
 from dev_tools.lanes import Lane, run_lane, summary
@@ -101,7 +101,7 @@ def demo_command(fresh: bool) -> Command:
     """
     script = ROOT / "demo" / "make_demo.py"
     blender = blender_on_path()
-    wheel = choose_writer(blender[1] if blender else None, pythons())
+    wheel = choose_demo_blender(blender[1] if blender else None, pythons())
     if blender and wheel is None:
         return [blender[0], "-b", "--factory-startup", "--python-exit-code", "3", "--python", script, "--"]
     assert wheel is not None

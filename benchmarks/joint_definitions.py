@@ -109,7 +109,7 @@ def print_errors(sets: list[Path], most: int) -> None:
     import numpy as np
 
     from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
-    from im2hands.keypoints.placing.solve import lift
+    from im2hands.keypoints.placing.solve import place_hands
     from im2hands.keypoints.reading.consensus import read_repeatedly
     from im2hands.keypoints.reading.network import LandmarkNetwork
     from im2hands.lab.datasets.scenes import SceneSet
@@ -129,7 +129,7 @@ def print_errors(sets: list[Path], most: int) -> None:
                     continue
                 metres = float(np.linalg.norm(points[MIDDLE_MCP] - points[WRIST]))
                 for source, values in errors.items():
-                    hand = lift([replace(look.detection(source), side=SIDES[k])], camera, metres).present()[0]
+                    hand = place_hands([replace(look.detection(source), side=SIDES[k])], camera, metres).present()[0]
                     miss = np.linalg.norm(camera.project(hand.positions) - true, axis=1).mean() / palm
                     values.append((_aligned(hand.positions, points), float(miss)))
     network.close()

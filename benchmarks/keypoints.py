@@ -19,7 +19,7 @@ from im2hands.core.errors import Im2HandsError
 from im2hands.core.hands import KEYPOINT_COUNT, KEYPOINT_PARENTS, Camera
 from im2hands.keypoints import PROVIDERS
 from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.placing.solve import lift
+from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.keypoints.sources import make_provider
 from im2hands.media.source import Frame, Source, open_source
@@ -58,7 +58,7 @@ def overlay(frame: Frame, hands: list[HandDetection], lifted: bool, size: int) -
     camera = Camera.from_fov(FIELD_OF_VIEW, width, height)
     seen = {hand.side: hand.pixels for hand in hands}
     if lifted:
-        seen = {hand.side: camera.project(hand.positions) for hand in lift(hands, camera).present()}
+        seen = {hand.side: camera.project(hand.positions) for hand in place_hands(hands, camera).present()}
     for hand in hands:
         points = np.rint((seen.get(hand.side, hand.pixels) + 0.5) * scale).astype(int)
         for k in range(1, KEYPOINT_COUNT):

@@ -22,7 +22,7 @@ def main() -> None:
 
     from im2hands.core.devices import choose_device
     from im2hands.core.errors import FrameError
-    from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
+    from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, place_hands
     from im2hands.keypoints.sources import make_provider
     from im2hands.lab.evaluation.measures import Mesh
     from im2hands.lab.evaluation.overlay import draw_keypoints, draw_meshes, side_view, tile
@@ -62,7 +62,7 @@ def main() -> None:
         frame = Frame(number, 0.0, image, photo.name, photo)
         camera = CameraChoice().for_picture(PictureInfo(image.shape[1], image.shape[0]))
         began = time.perf_counter()
-        hands = lift(provider.detect(frame, ()), camera, DEFAULT_PALM_M)
+        hands = place_hands(provider.detect(frame, ()), camera, DEFAULT_PALM_M)
         if refiner is not None:
             hands = refiner.refine(frame, camera, hands).hands
         try:

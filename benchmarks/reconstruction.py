@@ -53,7 +53,7 @@ def main() -> None:
 
     from im2hands.app.selftest import bundled_photo
     from im2hands.core.devices import choose_device, granted_cores
-    from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
+    from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, place_hands
     from im2hands.keypoints.sources import make_provider
     from im2hands.media.camera_choice import CameraChoice
     from im2hands.media.images import PictureInfo, read_picture
@@ -102,7 +102,7 @@ def main() -> None:
     camera = CameraChoice().for_picture(PictureInfo(image.shape[1], image.shape[0]))
     seen = provider.detect(frame, ())
     start_up = time.perf_counter() - began
-    hands = lift(seen, camera, DEFAULT_PALM_M)
+    hands = place_hands(seen, camera, DEFAULT_PALM_M)
     present = hands.present()
 
     field = reconstructor.field(torch.stack([torch.from_numpy(hand.positions) for hand in present]).numpy(),
@@ -115,7 +115,7 @@ def main() -> None:
     stages = {
         "read picture": best(lambda: read_picture(photo), arguments.repeat),
         "keypoints": best(lambda: provider.detect(frame, ()), arguments.repeat),
-        "placement": best(lambda: lift(seen, camera, DEFAULT_PALM_M), arguments.repeat),
+        "placement": best(lambda: place_hands(seen, camera, DEFAULT_PALM_M), arguments.repeat),
         "surfaces": best(lambda: refining.reconstruct(frame, camera, hands), arguments.repeat),
     }
     from_keypoints = best(lambda: reconstructor.reconstruct(frame, camera, hands), arguments.repeat)

@@ -137,7 +137,7 @@ def choose_bpy(pythons: Sequence[Interpreter]) -> tuple[Bpy, Interpreter]:
     return found
 
 
-def choose_writer(on_path: Version | None, pythons: Sequence[Interpreter]) -> tuple[Bpy, Interpreter] | None:
+def choose_demo_blender(on_path: Version | None, pythons: Sequence[Interpreter]) -> tuple[Bpy, Interpreter] | None:
     """Choose the oldest available Blender to write .blend files, so that all newer ones can open them.
 
     Parameters

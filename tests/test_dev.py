@@ -65,13 +65,13 @@ def test_the_oldest_bpy_that_fits_a_python(pythons, name, python):
     ],
 )
 def test_files_are_written_by_the_oldest_blender_that_can_be_had(on_path, pythons, name):
-    found = choices.choose_writer(on_path, pythons)
+    found = choices.choose_demo_blender(on_path, pythons)
     assert (found[0].name if found else None) == name
 
 
 def test_no_bpy_for_312_says_what_to_install():
     with pytest.raises(DevError, match=r"3\.12.*Install Blender, or Python 3\.11"):
-        choices.choose_writer(None, [PY312, PY312])
+        choices.choose_demo_blender(None, [PY312, PY312])
     assert choices.fitting_bpy([]) is None
 
 

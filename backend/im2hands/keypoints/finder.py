@@ -30,7 +30,7 @@ from im2hands.keypoints.proposing.palm_seeds import FILL_ALONE, FILL_BESIDE, SEE
 from im2hands.keypoints.proposing.palm_seeds import SOURCE as OWN
 from im2hands.keypoints.proposing.palms import PalmDetector
 from im2hands.keypoints.proposing.search_cache import SearchCache, search_key
-from im2hands.keypoints.proposing.two_hand_network import PalmReader, PictureReading
+from im2hands.keypoints.proposing.two_hand_network import PictureReading, TwoHandReader
 from im2hands.keypoints.reading.consensus import Consensus, read_repeatedly
 from im2hands.keypoints.reading.network import LandmarkNetwork, crops_around
 from im2hands.media.source import Frame
@@ -85,7 +85,7 @@ class TwoHandProvider:
         Reads keypoints in crops; closed with the provider.
     video : bool
         True: frames come in order from one clip. False: every frame is a separate photo.
-    palms : PalmReader or None
+    palms : TwoHandReader or None
         Runs the two-hand network. None if its weights are not installed.
     judge : PairJudge or None
         The pair judge. None if ``palms`` is None.
@@ -111,7 +111,7 @@ class TwoHandProvider:
         network: LandmarkNetwork,
         *,
         video: bool,
-        palms: PalmReader | None = None,
+        palms: TwoHandReader | None = None,
         judge: PairJudge | None = None,
         lifter: HandLifter | None = None,
         detector: PalmDetector | None = None,

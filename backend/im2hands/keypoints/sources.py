@@ -1,4 +1,4 @@
-"""Builds the keypoint provider of a job; also the one place to import keypoint sources and the lift to metres from."""
+"""The keypoint sources by name: builds the provider of a job."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from im2hands.core.errors import InputError
-from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
 from im2hands.keypoints.proposing.box_file import HandBoxes
 
 from . import PROVIDERS
-from .file import KeypointFile
-from .hypothesis import HandDetection, KeypointProvider
+from .hypothesis import KeypointProvider
 
 if TYPE_CHECKING:
     from im2hands.keypoints.placing.lift import HandLifter
     from im2hands.networks.two_hand_network import TwoHandNetwork
-
-__all__ = ["DEFAULT_PALM_M", "HandBoxes", "HandDetection", "KeypointFile", "KeypointProvider", "lift", "make_provider"]
 
 
 def make_provider(
@@ -30,7 +26,7 @@ def make_provider(
     cache_folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
-    palm_weights: Path | None = None,
+    two_hand_weights: Path | None = None,
 ) -> KeypointProvider:
     """Build the keypoint provider of a given name.
 
@@ -51,7 +47,7 @@ def make_provider(
         Called with the number of crops done and the number of crops in total while a search runs.
     cancelled : callable or None
         Called between crops. If it returns True, ``detect`` raises ``Cancelled``.
-    palm_weights : Path or None
+    two_hand_weights : Path or None
         Weights file of another two-hand network. None for the one that ships.
 
     Returns
@@ -71,20 +67,20 @@ def make_provider(
     from im2hands.keypoints.choosing.judge import PairJudge
     from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
     from im2hands.keypoints.proposing.palms import PalmDetector
-    from im2hands.keypoints.proposing.two_hand_network import PalmReader
+    from im2hands.keypoints.proposing.two_hand_network import TwoHandReader
     from im2hands.keypoints.reading.network import LandmarkNetwork
     from im2hands.weights.pair_judge import load_pair_judge
 
     from .finder import TwoHandProvider
 
-    palms = None if name == "mediapipe" else _palm_network(palm_weights, needed=name == "network")
+    palms = None if name == "mediapipe" else _palm_network(two_hand_weights, needed=name == "network")
     return TwoHandProvider(
         None if name == "network" else MediaPipeProvider(video=video),
-        LandmarkNetwork() if name == "mediapipe" else LandmarkNetwork.bundled(beside=palm_weights),
+        LandmarkNetwork() if name == "mediapipe" else LandmarkNetwork.bundled(beside=two_hand_weights),
         video=video,
-        palms=PalmReader(palms) if palms is not None else None,
-        judge=PairJudge(load_pair_judge(palm_weights)) if palms is not None else None,
-        lifter=_lifter(palms, palm_weights) if palms is not None else None,
+        palms=TwoHandReader(palms) if palms is not None else None,
+        judge=PairJudge(load_pair_judge(two_hand_weights)) if palms is not None else None,
+        lifter=_lifter(palms, two_hand_weights) if palms is not None else None,
         detector=PalmDetector() if palms is not None else None,
         crop_search=crop_search,
         hand_boxes=hand_boxes,

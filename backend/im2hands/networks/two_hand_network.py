@@ -269,10 +269,10 @@ class TwoHandNetwork(nn.Module):
         HandReadings
             The hands along the palms.
         """
-        vector = self.along_palms(maps, centre, size, up, embedding, role)
+        vector = self.palm_features(maps, centre, size, up, embedding, role)
         return self.told(vector, centre, size, up)
 
-    def along_palms(
+    def palm_features(
         self, maps: PalmMaps, centre: Tensor, size: Tensor, up: Tensor, embedding: Tensor, role: Tensor
     ) -> Tensor:
         """Compute the feature vectors of hands along palms.
@@ -317,7 +317,7 @@ class TwoHandNetwork(nn.Module):
         Parameters
         ----------
         vector : (B, N, 256) float
-            Feature vectors, from ``along_palms``.
+            Feature vectors, from ``palm_features``.
         centre : (B, N, 2) float
             Centres of the palms, pixels.
         size : (B, N) float

@@ -30,11 +30,11 @@ from .dense_lattice import Surface, extract_surfaces
 from .from_keypoints import HandMesh, Reconstructor, bones_of, check_voxel, hand_mesh
 from .hand_crop import HandCrop, crop_hands
 from .occupancy_field import PartField
-from .picture_field import HandLogits, PublishedField, even_points
+from .picture_field import HandLogits, NetworkField, even_points
 from .precision import Precision, pair_precision
 from .side_by_side import side_by_side
 from .stage_costs import StageCosts
-from .tracked_hand import Parts, TrackedHand
+from .tracked_hand import HandSurfaces, Parts
 
 INITIAL_THRESHOLD = 0.5
 """Occupancy at the surface of the initial stage, as in the published method; the refined stage's is stored in its
@@ -173,9 +173,9 @@ class PictureReconstructor:
             _log.warning("%s: made from the keypoints alone: %s", name, error.message)
             return meshes
         refine = isinstance(self._network, RefinedOccupancy) and len(present) == 2
-        field = PublishedField(seen.bones, seen.positions, seen.networks, INITIAL_THRESHOLD)
+        field = NetworkField(seen.bones, seen.positions, seen.networks, INITIAL_THRESHOLD)
         tracked = [
-            TrackedHand(*field.bounds(k), self.voxel_m, self.device, network, None if self._exact else parts)
+            HandSurfaces(*field.bounds(k), self.voxel_m, self.device, network, None if self._exact else parts)
             for k, (network, parts) in enumerate(zip(seen.networks, seen.parts, strict=True))
         ]
         with self.costs.stage("initial surface") as cost:
@@ -214,7 +214,7 @@ class PictureReconstructor:
         return _Seen(sides, positions, bones, [_initial_logits(hand) for hand in shown], parts, features, crop)
 
     def _refined(
-        self, network: RefinedOccupancy, seen: _Seen, surfaces: Sequence[Surface], tracked: Sequence[TrackedHand]
+        self, network: RefinedOccupancy, seen: _Seen, surfaces: Sequence[Surface], tracked: Sequence[HandSurfaces]
     ) -> list[Surface]:
         """The refined surfaces of two hands, from their initial surfaces."""
         assert seen.features is not None and seen.crop is not None
@@ -248,7 +248,7 @@ class PictureReconstructor:
         with self.costs.stage("refined surface") as cost:
             if self._dense:
                 networks = [_on(refined(side), asked) for side, asked in zip(seen.sides, seen.networks, strict=True)]
-                field = PublishedField(seen.bones, seen.positions, networks, threshold)
+                field = NetworkField(seen.bones, seen.positions, networks, threshold)
                 results = extract_surfaces(field, self.voxel_m, self.device, dense=True)
             else:
                 results = self._each(
@@ -264,7 +264,7 @@ class PictureReconstructor:
         return side_by_side(work, self.device) if self.concurrent else [call() for call in work]
 
 
-def load_published_reconstructor(
+def load_picture_reconstructor(
     weights: str | Path, *, device: torch.device, voxel_m: float, stage: str | None = None,
     fallback: Reconstructor | None = None,
 ) -> PictureReconstructor | None:  # fmt: skip
@@ -315,7 +315,7 @@ def load_published_reconstructor(
 
 
 def stage_network(folder: Path, stage: str | None, *, with_halo: bool = True) -> str | None:
-    """The name of the network that a stage uses, in the order that ``load_published_reconstructor`` documents.
+    """The name of the network that a stage uses, in the order that ``load_picture_reconstructor`` documents.
 
     Parameters
     ----------

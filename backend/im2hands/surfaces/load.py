@@ -13,7 +13,7 @@ from im2hands.weights.part_occupancy import NAME as PART_OCCUPANCY
 from im2hands.weights.part_occupancy import load_part_occupancy
 
 from .from_keypoints import Reconstructor
-from .from_picture import PictureReconstructor, load_published_reconstructor
+from .from_picture import PictureReconstructor, load_picture_reconstructor
 
 
 def load_reconstructor(
@@ -57,7 +57,7 @@ def load_reconstructor(
     own = from_keypoints() if (weights_folder(weights) / PART_OCCUPANCY_FILE).exists() else None
     if own is not None and stage == "keypoints":
         return own
-    seeing = load_published_reconstructor(weights, device=device, voxel_m=voxel_m, stage=stage, fallback=own)
+    seeing = load_picture_reconstructor(weights, device=device, voxel_m=voxel_m, stage=stage, fallback=own)
     if seeing is not None:
         if own is not None:
             seeing.provenance["weights"].update(own.provenance["weights"])

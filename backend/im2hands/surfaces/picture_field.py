@@ -28,7 +28,7 @@ HandLogits = Callable[[Tensor], Tensor]
 """Maps points (N, 3) of one hand's query space to occupancy logits (N,)."""
 
 
-class PublishedField:
+class NetworkField:
     """One network per hand, evaluated everywhere, as an ``occupancy_field.OccupancyField``.
 
     The box of a hand is the bounding box of its keypoints plus 40 mm, within the cube of +-0.22 m that the networks
@@ -69,7 +69,7 @@ class PublishedField:
 
 
 def hand_boxes(bones: Bones, keypoints: Tensor) -> tuple[Tensor, Tensor]:
-    """The boxes of B hands; see ``PublishedField``.
+    """The boxes of B hands; see ``NetworkField``.
 
     Parameters
     ----------

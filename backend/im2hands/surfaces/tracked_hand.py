@@ -73,7 +73,7 @@ class Parts(Protocol):
         ...
 
 
-class TrackedHand:
+class HandSurfaces:
     """Extracts the surfaces of one hand.
 
     Parameters

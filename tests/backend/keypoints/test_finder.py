@@ -16,7 +16,7 @@ from im2hands.core.hands import Camera
 from im2hands.keypoints import finder as two_hand_provider
 from im2hands.keypoints.finder import TwoHandProvider
 from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
+from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, place_hands
 from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.keypoints.proposing.boxes import find_boxed
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
@@ -52,7 +52,7 @@ def test_the_demo_photos_show_a_right_hand_at_the_left_and_a_left_hand_at_the_ri
     assert right.pixels[:, 0].max() < image.shape[1] / 2 < left.pixels[:, 0].min()
     assert all(hand.score > 0.8 and hand.confidence.shape == (21,) for hand in hands)
     camera = Camera.from_fov(50, image.shape[1], image.shape[0])
-    for hand in lift(hands, camera).present():
+    for hand in place_hands(hands, camera).present():
         miss = np.linalg.norm(camera.project(hand.positions) - hand.pixels, axis=1)
         palm_px = DEFAULT_PALM_M * camera.fx / hand.positions[:, 2].mean()
         assert miss.mean() < 0.08 * palm_px and 0.1 < hand.positions[:, 2].mean() < 1.5

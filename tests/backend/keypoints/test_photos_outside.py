@@ -9,7 +9,7 @@ from hand_pictures import OUTSIDE, frame_of, read_rgb
 
 from im2hands.core.hands import Camera
 from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.placing.solve import lift
+from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.sources import make_provider
 
 TWO_HANDS = ("heart.png", "heart2.png", "timeout.png")
@@ -40,7 +40,7 @@ def test_hands_that_touch_are_both_found_on_their_sides(name: str) -> None:
     assert right.pixels[0, 0] < left.pixels[0, 0]
     assert min(left.score, right.score) > 0.9
     camera = Camera.from_fov(50, image.shape[1], image.shape[0])
-    for hand in lift(hands, camera).present():
+    for hand in place_hands(hands, camera).present():
         palm_px = 0.088 * camera.fx / hand.positions[:, 2].mean()
         assert np.linalg.norm(camera.project(hand.positions) - hand.pixels, axis=1).mean() < 0.06 * palm_px
 

@@ -30,7 +30,7 @@ Hands = Mapping[Side, np.ndarray]
 
 
 @dataclass(frozen=True)
-class OnSurface:
+class SurfaceFit:
     """A template fitted to the surface of one frame, as a right hand.
 
     Parameters
@@ -48,7 +48,7 @@ class OnSurface:
     local: np.ndarray
 
 
-def steadied(own: OnSurface, beside: Sequence[OnSurface]) -> np.ndarray:
+def steadied(own: SurfaceFit, beside: Sequence[SurfaceFit]) -> np.ndarray:
     """Average the offset of a template with those of its neighbours in time.
 
     The fit flickers where the surface flickers, or where fingers press against each other and share one surface. The
@@ -56,9 +56,9 @@ def steadied(own: OnSurface, beside: Sequence[OnSurface]) -> np.ndarray:
 
     Parameters
     ----------
-    own : OnSurface
+    own : SurfaceFit
         The template of the frame.
-    beside : sequence of OnSurface
+    beside : sequence of SurfaceFit
         Templates of the frames before and after, as far as they exist. Those in another pose count less.
 
     Returns
@@ -97,7 +97,7 @@ class TakeTemplates:
         self._take, self._topology, self._run = take, topology, run
         self._weights = topology.skin_weights()
         self._fitter = Fitter(topology, topology.positions @ topology.base_vertices)
-        self._kept: dict[tuple[int, Side], OnSurface] = {}
+        self._kept: dict[tuple[int, Side], SurfaceFit] = {}
         self.rests: dict[Side, Rest] = {}
 
     def measure(
@@ -198,13 +198,13 @@ class TakeTemplates:
         matrices = bone_matrices(forward(pose, rest), rest)[0]
         return unskin(self._weights, matrices, handed(vertices.astype(np.float64), side)) - rest.vertices
 
-    def _fitted(self, index: int, side: Side, points: np.ndarray) -> OnSurface:
+    def _fitted(self, index: int, side: Side, points: np.ndarray) -> SurfaceFit:
         """The fit of one hand of one frame; kept until a later frame needs it no more."""
         if (index, side) not in self._kept:
             self._kept[index, side] = self._on_surface(index, side, points, self.rests[side])
         return self._kept[index, side]
 
-    def _on_surface(self, index: int, side: Side, points: np.ndarray, rest: Rest) -> OnSurface:
+    def _on_surface(self, index: int, side: Side, points: np.ndarray, rest: Rest) -> SurfaceFit:
         """Pose the template by keypoints (21, 3) and fit it to the surface of one frame."""
         points = handed(points, side)
         pose = pose_from_keypoints(points[None], rest)
@@ -217,4 +217,4 @@ class TakeTemplates:
             target = SurfaceTarget(handed(arrays["vertices"].astype(np.float64), side), faces)
             vertices = self._fitter.fit(start, target).vertices
         offset = unskin(self._weights, matrices, vertices) - rest.vertices
-        return OnSurface(matrices, offset, (points - pose.root[0]) @ pose.root_rotation[0])
+        return SurfaceFit(matrices, offset, (points - pose.root[0]) @ pose.root_rotation[0])

@@ -223,7 +223,7 @@ def _two_hand_outputs(
     size = torch.from_numpy(sizes)[None].float().to(device)
     palms = model.palms(maps, centre)
     role = torch.zeros(centre.shape[:2], dtype=torch.int64, device=device)
-    vector = model.along_palms(maps, centre, size, up, palms.embedding, role)
+    vector = model.palm_features(maps, centre, size, up, palms.embedding, role)
     readings = model.told(vector, centre, size, up)
     spots = torch.from_numpy(places)[None].float().to(device).flatten(1, 2)
     side = HEAT_STRIDE * maps.heat.shape[-1]

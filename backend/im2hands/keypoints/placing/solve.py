@@ -36,7 +36,7 @@ _LARGEST_DEPTH = 4.0
 _TRUST_RADIUS = 0.15
 
 
-def lift(
+def place_hands(
     detections: Sequence[HandDetection],
     camera: Camera,
     palm_m: float = DEFAULT_PALM_M,

@@ -162,7 +162,7 @@ class _Group:
         )  # fmt: skip
 
 
-class PalmReader:
+class TwoHandReader:
     """Runs the two-hand network on pictures; not thread-safe.
 
     Parameters

@@ -24,7 +24,7 @@ from im2hands.core.files import write_atomically
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Camera, Side
 from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
 from im2hands.keypoints.placing.confidence import LIFTED, WITHIN_M, Calibration, source_key, table_path
-from im2hands.keypoints.placing.solve import lift
+from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.sources import make_provider
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
@@ -192,7 +192,7 @@ def _judge(measured: Measured, scene: Scene, hands: Sequence[HandDetection]) -> 
         if hand.side != side:
             continue
         for calibration in (_UNCALIBRATED, None):
-            lifted = lift([hand], camera, lengths[side], calibration).get(side)
+            lifted = place_hands([hand], camera, lengths[side], calibration).get(side)
             if lifted is None:
                 break
             miss = np.linalg.norm(_rooted(lifted.positions) - _rooted(present[side]), axis=1)
@@ -207,7 +207,7 @@ def _judge(measured: Measured, scene: Scene, hands: Sequence[HandDetection]) -> 
                 table[0].extend(sure)
                 table[1].extend(near)
     if len(right) == 2:
-        both = lift(list(matched.values()), camera, float(np.mean(list(lengths.values()))))
+        both = place_hands(list(matched.values()), camera, float(np.mean(list(lengths.values()))))
         if both.left is not None and both.right is not None:
             way = both.right.positions[WRIST] - both.left.positions[WRIST]
             miss = way - (present["right"][WRIST] - present["left"][WRIST])
@@ -300,7 +300,7 @@ def run(arguments: argparse.Namespace) -> int:
     results: dict[str, Measured] = {}
     for name in arguments.providers:
         provider = make_provider(
-            name, video=False, crop_search=arguments.crop_search, palm_weights=arguments.weights
+            name, video=False, crop_search=arguments.crop_search, two_hand_weights=arguments.weights
         )  # fmt: skip
 
         def progress(done: int, total: int, name: str = name) -> None:

@@ -10,7 +10,7 @@ import torch
 from im2hands.core.errors import WeightsError
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.surfaces.from_keypoints import Reconstructor
-from im2hands.surfaces.from_picture import PictureReconstructor, load_published_reconstructor
+from im2hands.surfaces.from_picture import PictureReconstructor, load_picture_reconstructor
 from im2hands.weights.compact import ALIGNED_OCCUPANCY
 from im2hands.weights.folder import require_weights, weights_folder
 from im2hands.weights.part_occupancy import NAME, load_part_occupancy
@@ -53,7 +53,7 @@ def load_method(
         require_weights(ALIGNED_OCCUPANCY, folder, "Train them: im2hands train aligned-occupancy.")
         network = cast(InitialOccupancy, load_network(ALIGNED_OCCUPANCY, folder))
         return PictureReconstructor(network, device=device, voxel_m=voxel_m)
-    made = load_published_reconstructor(weights, device=device, voxel_m=voxel_m, stage=method)
+    made = load_picture_reconstructor(weights, device=device, voxel_m=voxel_m, stage=method)
     if made is None:
         raise WeightsError(f"The weights {weights} hold no network for the {method} stage.", "Give another --weights.")
     return made

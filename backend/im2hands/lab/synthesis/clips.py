@@ -16,7 +16,7 @@ from im2hands.geometry.signed_distance import ClosedMesh
 from .contact import measure_contact
 from .interaction import PosedPairs
 from .interaction_modes import start
-from .modes.placement import Start, any_angles
+from .modes.placement import Start, random_angles
 from .pairs import APART, CONTACT, PENETRATION, Pair, PairMaker, Tally, draw_shape, pair_of
 
 CLIP = 60
@@ -158,7 +158,7 @@ def _key_poses(
         return angles + wiggles, frame.repeat(3, 1, 1, 1), place.repeat(3, 1, 1)
     key_angles, key_places = [angles, angles], [place, place]
     for position in (0, 3):
-        relaxed = torch.from_numpy(np.stack([any_angles(rng, 0.25), any_angles(rng, 0.25)]))
+        relaxed = torch.from_numpy(np.stack([random_angles(rng, 0.25), random_angles(rng, 0.25)]))
         away = rng.uniform(0.04, 0.09) * (-_TOWARDS + 0.2 * rng.standard_normal((2, 3)))
         key_angles.insert(position, 0.6 * angles + 0.4 * relaxed)
         key_places.insert(position, place + torch.from_numpy(away))

@@ -143,7 +143,7 @@ def make_painter(
     return LookPainter(assets, CyclesRenderer(assets, blender, threads))
 
 
-def folder_digest(folder: Path | None) -> str:
+def listing_digest(folder: Path | None) -> str:
     """Compute a short digest of the names and sizes of a folder's files.
 
     A set is only resumed if its folders have the same digests.

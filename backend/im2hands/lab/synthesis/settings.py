@@ -13,7 +13,7 @@ from im2hands.lab.datasets.scene import SetInfo
 from .choices import KINDS, RENDERERS, Kind
 from .clips import CLIP
 from .interaction_modes import SINGLE_MODES, TWO_HAND_MODES
-from .painters import folder_digest
+from .painters import listing_digest
 from .pairs import BLOCK
 from .scene import NO_HANDS
 
@@ -99,7 +99,7 @@ class Settings:
             "program": f"im2hands {__version__}",
             "kind": self.kind,
             "renderer": self.renderer,
-            **{name: folder_digest(getattr(self, name)) for name in ("skins", "environments", "backgrounds")},
+            **{name: listing_digest(getattr(self, name)) for name in ("skins", "environments", "backgrounds")},
         }
         if self.kind == "clip":
             generator["frames"] = CLIP

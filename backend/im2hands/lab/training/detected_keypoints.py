@@ -19,7 +19,7 @@ from im2hands.core.devices import limit_threads
 from im2hands.core.errors import InputError
 from im2hands.core.hands import KEYPOINT_COUNT, MIDDLE_MCP, SIDES, WRIST
 from im2hands.keypoints.placing.lift import HandLifter
-from im2hands.keypoints.placing.solve import lift
+from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet, SceneWriter
@@ -62,7 +62,7 @@ def detected_keypoints(
     hands = lifter.lift(scene.image(), read_hands(network, scene, rng))
     palms = np.linalg.norm(scene.keypoints[:, MIDDLE_MCP] - scene.keypoints[:, WRIST], axis=1)
     if hands:
-        lifted = lift(hands, camera_of(scene), float(np.nanmean(palms)))
+        lifted = place_hands(hands, camera_of(scene), float(np.nanmean(palms)))
         for hand in lifted.present():
             found[SIDES.index(hand.side)] = hand.positions
     return found

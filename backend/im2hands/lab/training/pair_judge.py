@@ -26,7 +26,7 @@ from im2hands.weights.part_occupancy import sha256_of
 from im2hands.weights.two_hand_network import BUNDLED_FILE
 
 from .averaged import Averaged
-from .pair_judge_samples import FAR, Judged, gather
+from .pair_judge_samples import FAR, JudgedScene, gather
 
 _log = logging.getLogger(__name__)
 
@@ -40,12 +40,12 @@ _LEFT_OUT = 0.2  # share of the hypotheses that are left out of each training sa
 _WITHOUT = 0.35
 
 
-def train(scenes: Sequence[Judged], steps: int, seed: int) -> PairJudgeNetwork:
+def train(scenes: Sequence[JudgedScene], steps: int, seed: int) -> PairJudgeNetwork:
     """Train a pair judge.
 
     Parameters
     ----------
-    scenes : sequence of Judged
+    scenes : sequence of JudgedScene
         Scenes with their hypotheses; scenes without one are left out.
     steps : int
         Optimiser steps of 96 scenes each.
@@ -92,7 +92,7 @@ def train(scenes: Sequence[Judged], steps: int, seed: int) -> PairJudgeNetwork:
     return network.eval()
 
 
-def _stacked(scenes: Sequence[Judged]) -> tuple[Tensor, ...]:
+def _stacked(scenes: Sequence[JudgedScene]) -> tuple[Tensor, ...]:
     """Stack S scenes, padded to the largest number of hypotheses N.
 
     Returns single features (S, N, 2, F), pair features (S, N, N, G), errors (S, N, 2), pair errors (S, N, N), and which
@@ -118,7 +118,7 @@ def _shares(two: np.ndarray) -> Tensor:
     return torch.from_numpy(np.where(two, (1 - _WITHOUT) / share, _WITHOUT / (1 - share)))
 
 
-def measure(network: PairJudgeNetwork, scenes: Sequence[Judged]) -> dict[str, float]:
+def measure(network: PairJudgeNetwork, scenes: Sequence[JudgedScene]) -> dict[str, float]:
     """Measure a pair judge on scenes.
 
     A pair is accepted if its probability is at least ``keypoints.choosing.pair.PAIR``. A pair is correct if both hands
@@ -128,7 +128,7 @@ def measure(network: PairJudgeNetwork, scenes: Sequence[Judged]) -> dict[str, fl
     ----------
     network : PairJudgeNetwork
         The judge.
-    scenes : sequence of Judged
+    scenes : sequence of JudgedScene
         Scenes with their hypotheses.
 
     Returns

@@ -17,7 +17,7 @@ from im2hands.keypoints.choosing.features import features
 from im2hands.keypoints.choosing.sides import without_doubles
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.proposing.palms import PalmDetector
-from im2hands.keypoints.proposing.two_hand_network import PalmReader
+from im2hands.keypoints.proposing.two_hand_network import TwoHandReader
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
@@ -34,7 +34,7 @@ _SHARD = 50  # scenes in each file of hypotheses
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedScene:
     """The N hypotheses (candidate hands) of one scene, with their errors.
 
     Parameters
@@ -77,7 +77,7 @@ class Readers:
     ----------
     network : LandmarkNetwork
         The reading network.
-    palms : PalmReader
+    palms : TwoHandReader
         The two-hand network.
     tasks : MediaPipeProvider
         MediaPipe's hand detection.
@@ -86,12 +86,12 @@ class Readers:
     """
 
     network: LandmarkNetwork
-    palms: PalmReader
+    palms: TwoHandReader
     tasks: MediaPipeProvider
     detector: PalmDetector
 
 
-def judged_scene(scene: Scene, readers: Readers) -> Judged:
+def judged_scene(scene: Scene, readers: Readers) -> JudgedScene:
     """Find the hypotheses of a scene and measure their errors.
 
     Parameters
@@ -103,7 +103,7 @@ def judged_scene(scene: Scene, readers: Readers) -> Judged:
 
     Returns
     -------
-    Judged
+    JudgedScene
         The hypotheses, their features and errors.
     """
     image, camera = scene.image(), camera_of(scene)
@@ -120,12 +120,12 @@ def judged_scene(scene: Scene, readers: Readers) -> Judged:
             for row, candidate in enumerate(candidates):
                 gap = float(np.linalg.norm(candidate.look.pixels - shown, axis=1).mean()) / palm
                 error[row, k] = min(gap, FAR)
-    return Judged(single, pairs, error, bool(scene.present.all()))
+    return JudgedScene(single, pairs, error, bool(scene.present.all()))
 
 
 def gather(
     sets: Sequence[SceneSet], rows: Sequence[range], weights: Path, output: Path, workers: int | None = None
-) -> list[Judged]:
+) -> list[JudgedScene]:
     """Find the hypotheses of many scenes and keep them in files, each of 50 scenes.
 
     Files that exist already are loaded, so an interrupted run continues where it stopped.
@@ -145,13 +145,13 @@ def gather(
 
     Returns
     -------
-    list of Judged
+    list of JudgedScene
         One entry for each scene, in order.
     """
     output.mkdir(parents=True, exist_ok=True)
     network, tasks = LandmarkNetwork.bundled(workers, weights), MediaPipeProvider(video=False)
-    readers = Readers(network, PalmReader(load_two_hand_network(weights)), tasks, PalmDetector())
-    made: list[Judged] = []
+    readers = Readers(network, TwoHandReader(load_two_hand_network(weights)), tasks, PalmDetector())
+    made: list[JudgedScene] = []
     started, done = time.monotonic(), 0
     places = [(data, row) for data, chosen in zip(sets, rows, strict=True) for row in chosen]
     try:
@@ -172,14 +172,14 @@ def gather(
     return made
 
 
-def _write(path: Path, scenes: Sequence[Judged]) -> None:
+def _write(path: Path, scenes: Sequence[JudgedScene]) -> None:
     parts = {f"{k}_{name}": np.asarray(value) for k, scene in enumerate(scenes) for name, value in vars(scene).items()}
     write_atomically(path, pack_arrays({"count": np.array(len(scenes)), **parts}))
 
 
-def _read(path: Path) -> list[Judged]:
+def _read(path: Path) -> list[JudgedScene]:
     with np.load(path, allow_pickle=False) as data:
         return [
-            Judged(data[f"{k}_single"], data[f"{k}_pairs"], data[f"{k}_error"], bool(data[f"{k}_two"]))
+            JudgedScene(data[f"{k}_single"], data[f"{k}_pairs"], data[f"{k}_error"], bool(data[f"{k}_two"]))
             for k in range(int(data["count"]))
         ]

@@ -18,7 +18,7 @@ from im2hands.keypoints.hypothesis import HandDetection, LiftedHand
 from im2hands.keypoints.placing.joint_definitions import to_own_definition
 from im2hands.keypoints.placing.lift import HandLifter
 from im2hands.keypoints.placing.lifting_features import between, lifting_features, turn_to_ray
-from im2hands.keypoints.placing.solve import lift
+from im2hands.keypoints.placing.solve import place_hands
 from im2hands.networks.lifting_network import LiftingNetwork
 from im2hands.networks.reading_network import ReadingNetwork
 from im2hands.networks.two_hand_network import TwoHandNetwork
@@ -133,7 +133,7 @@ def test_what_it_tells_is_where_hands_are_put(seed: int) -> None:
         lifted = told_of(true[side], camera, true[other])
         pixels = camera.project(true[side]) + rng.normal(0, 1, (21, 2))
         detections.append(HandDetection(side, pixels, true[side] + wrong, np.ones(21), 0.9, "network", lifted=lifted))
-    hands = lift(detections, camera, float(np.mean(list(palm.values()))))
+    hands = place_hands(detections, camera, float(np.mean(list(palm.values()))))
     assert hands.left is not None and hands.right is not None
     for side in SIDES:
         made = hands.get(side).positions  # type: ignore[union-attr]
@@ -144,7 +144,7 @@ def test_what_it_tells_is_where_hands_are_put(seed: int) -> None:
     # Another estimate of the depth is followed, according to its expected error.
     moved = [replace(d, lifted=replace(d.lifted, depth=d.lifted.depth + sign))
              for d, sign in zip(detections, (1.0, -1.0), strict=True)]  # fmt: skip
-    farther = lift(moved, camera, float(np.mean(list(palm.values()))))
+    farther = place_hands(moved, camera, float(np.mean(list(palm.values()))))
     assert farther.left is not None and farther.right is not None
     change = farther.right.positions[WRIST, 2] - farther.left.positions[WRIST, 2] - depth
     assert 0.05 < change < 0.11
@@ -165,7 +165,7 @@ def test_keypoints_are_moved_in_the_picture_by_much_or_hardly() -> None:
 
     def left_over(confidence: float, source: str) -> np.ndarray:
         seen = HandDetection("right", read, true, np.full(21, confidence), 0.9, source, lifted=lifted)
-        hand = lift([seen], camera).right
+        hand = place_hands([seen], camera).right
         assert hand is not None
         return np.asarray(np.linalg.norm(hand.pixels - lifted.pixels, axis=1) / palm)
 
@@ -186,10 +186,10 @@ def test_sure_keypoints_are_more_confident() -> None:
     hand = HandDetection(
         "right", lifted.pixels, true, np.ones(21), 0.9, "mediapipe", lifted=replace(lifted, spread=spread)
     )
-    made = lift([hand], camera).right
+    made = place_hands([hand], camera).right
     assert made is not None and made.confidence[8] < made.confidence[7]
     broken = replace(hand, lifted=replace(lifted, pixels=np.full((21, 2), np.nan)))
-    assert lift([broken], camera).right is None
+    assert place_hands([broken], camera).right is None
 
 
 def test_a_take_keeps_what_was_told(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.choosing.sides import evidence
 from im2hands.keypoints.finder import OTHER_PEOPLE, TwoHandProvider
 from im2hands.keypoints.hypothesis import HandDetection, WristOffset
-from im2hands.keypoints.placing.solve import lift
+from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.proposing.palm_seeds import fill, match, own_detection, with_sides
 from im2hands.keypoints.proposing.palms import PalmDetector
@@ -169,11 +169,11 @@ def test_in_a_clip_the_network_is_asked_only_where_hands_are_missing_or_in_doubt
 def test_the_way_between_the_wrists_corrects_the_depth_that_sizes_tell() -> None:
     camera = Camera.from_fov(50, 640, 480)
     left, right = seen_hand("left", (220, 240), 60), seen_hand("right", (420, 240), 60)
-    flat = lift([left, right], camera)
+    flat = place_hands([left, right], camera)
     assert flat.left is not None and flat.right is not None
     assert abs(flat.right.positions[0, 2] - flat.left.positions[0, 2]) < 0.01
     sure = WristOffset(np.array([1.0, 0.0, 1.0]), np.array([0.1, 0.1, 0.1]))
-    told = lift(
+    told = place_hands(
         [replace(left, wrist_offset=sure), replace(right, wrist_offset=WristOffset(-sure.vector, sure.spread))], camera
     )
     assert told.left is not None and told.right is not None
@@ -184,6 +184,6 @@ def test_the_way_between_the_wrists_corrects_the_depth_that_sizes_tell() -> None
         middle = camera.project(np.stack([now.positions.mean(axis=0), before.positions.mean(axis=0)]))
         np.testing.assert_allclose(middle[0], middle[1], atol=1e-6)  # the hand moved along its own ray
     vague = WristOffset(sure.vector, np.full(3, 3.0))
-    unsure = lift([replace(left, wrist_offset=vague), right], camera)
+    unsure = place_hands([replace(left, wrist_offset=vague), right], camera)
     assert unsure.left is not None and unsure.right is not None
     assert abs(unsure.right.positions[0, 2] - unsure.left.positions[0, 2]) < 0.02

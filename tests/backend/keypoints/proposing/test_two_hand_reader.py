@@ -9,7 +9,7 @@ import pytest
 import torch
 from palm_fakes import reading
 
-from im2hands.keypoints.proposing.two_hand_network import PalmReader, merge_readings
+from im2hands.keypoints.proposing.two_hand_network import TwoHandReader, merge_readings
 from im2hands.networks.two_hand_network import TwoHandNetwork
 
 
@@ -64,7 +64,7 @@ def test_a_network_that_sees_palms_everywhere_breaks_nothing(size: tuple[int, in
         model.maps.weight *= 30
         model.palm.bias[13] = 3.0
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    seen = PalmReader(model).read(image)
+    seen = TwoHandReader(model).read(image)
     assert len(seen.hands) == (2 if min(size) >= 8 else 0)
     for hand in (*seen.hands, *seen.others):
         assert hand.pixels.shape == (21, 2) and np.isfinite(hand.pixels).all() and np.isfinite(hand.shape).all()
@@ -82,7 +82,7 @@ def test_a_mirrored_picture_gives_the_mirrored_readings() -> None:
         for layer in (model.hand, model.palm, model.maps):
             layer.weight *= 20
     image = np.random.default_rng(3).integers(0, 256, (160, 160, 3), dtype=np.uint8)
-    reader = PalmReader(model)
+    reader = TwoHandReader(model)
     plain, turned = reader.read(image), reader.read(np.ascontiguousarray(image[:, ::-1]))
     assert len(plain.hands) == len(turned.hands) == 2
     for hand, other in zip(plain.hands, turned.hands, strict=True):

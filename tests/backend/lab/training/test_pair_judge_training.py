@@ -11,13 +11,13 @@ import pytest
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
 from im2hands.lab.training.pair_judge import chosen_rows, measure, train
-from im2hands.lab.training.pair_judge_samples import Judged
+from im2hands.lab.training.pair_judge_samples import JudgedScene
 from im2hands.networks.pair_judge import PAIR_FEATURES, SINGLE_FEATURES, PairJudgeNetwork
 from im2hands.weights.pair_judge import load_pair_judge
 from scene_pictures import make_set
 
 
-def invented(rng: np.random.Generator, two: bool) -> Judged:
+def invented(rng: np.random.Generator, two: bool) -> JudgedScene:
     """A synthetic scene with three hypotheses for each hand, one of them wrong; noisy features identify them."""
     hand = np.repeat([0, 1], 3)
     good = np.tile([True, True, False], 2)
@@ -31,7 +31,7 @@ def invented(rng: np.random.Generator, two: bool) -> Judged:
     pairs = rng.normal(0, 0.3, (6, 6, len(PAIR_FEATURES)))
     pairs = 0.5 * (pairs + pairs.swapaxes(0, 1))
     pairs[..., 0] += hand[:, None] != hand[None]
-    return Judged(single, pairs, error, two)
+    return JudgedScene(single, pairs, error, two)
 
 
 def test_it_learns_which_two_are_two_hands() -> None:
@@ -49,7 +49,7 @@ def test_it_learns_which_two_are_two_hands() -> None:
 
 def test_of_two_the_first_is_the_left_hand() -> None:
     single, pairs = np.zeros((3, 2, len(SINGLE_FEATURES))), np.zeros((3, 3, len(PAIR_FEATURES)))
-    error = Judged(single, pairs, np.array([[0.1, 0.8], [0.7, 0.2], [0.3, 0.9]]), True).pair_error()
+    error = JudgedScene(single, pairs, np.array([[0.1, 0.8], [0.7, 0.2], [0.3, 0.9]]), True).pair_error()
     assert error[0, 1] == 0.2 and error[1, 0] == 0.8 and error[0, 2] == 0.9 and error[0, 0] > 5
 
 
@@ -70,7 +70,7 @@ def test_the_command_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytes
     asked: list[int] = []
     first = pair_judge_samples.judged_scene
 
-    def failing(*arguments: object) -> Judged:
+    def failing(*arguments: object) -> JudgedScene:
         asked.append(1)
         if len(asked) == 6:
             raise KeyboardInterrupt

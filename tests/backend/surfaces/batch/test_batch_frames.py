@@ -20,7 +20,7 @@ from im2hands.networks.refinement_decoder import FoldedHands
 from im2hands.surfaces.batch import launches
 from im2hands.surfaces.batch.frames import BatchReconstructor, Job, Made
 from im2hands.surfaces.from_keypoints import HandMesh
-from im2hands.surfaces.from_picture import PictureReconstructor, load_published_reconstructor
+from im2hands.surfaces.from_picture import PictureReconstructor, load_picture_reconstructor
 from recorded import record_operations
 
 CPU = torch.device("cpu")
@@ -55,7 +55,7 @@ def _same(made: Made, alone: dict, limit: float = 2e-5) -> None:
 
 @pytest.fixture(scope="module")
 def compact() -> PictureReconstructor:
-    loaded = load_published_reconstructor("bundled", device=CPU, voxel_m=VOXEL, stage="refined")
+    loaded = load_picture_reconstructor("bundled", device=CPU, voxel_m=VOXEL, stage="refined")
     assert loaded is not None
     return loaded
 
@@ -188,7 +188,7 @@ def test_a_device_with_little_memory(compact, alone, monkeypatch, caplog) -> Non
 
 
 def test_other_networks_and_nothing_at_all(compact) -> None:
-    initial = load_published_reconstructor("bundled", device=CPU, voxel_m=VOXEL, stage="initial")
+    initial = load_picture_reconstructor("bundled", device=CPU, voxel_m=VOXEL, stage="initial")
     assert initial is not None
     with BatchReconstructor(initial, batch=2) as many:
         [made] = many.reconstruct(JOBS[:1])

@@ -83,7 +83,7 @@ def set_entry(scenes: SceneSet) -> dict[str, Any]:
     return {"seed": info.seed, "scenes": info.scenes, "generator": info.generator, "content": digest.hexdigest()}
 
 
-def palm_weights(weights: str | Path) -> Path | None:
+def two_hand_weights(weights: str | Path) -> Path | None:
     """Return the two-hand network's file in a weights folder, or None if the folder has none.
 
     Parameters
@@ -119,7 +119,7 @@ def keypoint_files(source: str, weights: str | Path) -> dict[str, Path]:
         return {}
     files = {BUNDLE_NAME: table_path().parent / BUNDLE_NAME, TABLE: table_path()}
     if source != "mediapipe":
-        palms = palm_weights(weights)
+        palms = two_hand_weights(weights)
         files[PALM_NETWORK] = palms or BUNDLED / PALM_FILE
         # The networks trained together with a two-hand network lie beside it; the bundled ones replace missing ones.
         for name in (PAIR_JUDGE, _LIFTING, _READING):

@@ -45,7 +45,15 @@ from im2hands.weights.two_hand_network import NAME as PALM_NETWORK
 from .clips import RESULTS as CLIP_RESULTS
 from .clips import ClipResult, clip_frames, clip_number, format_clips, summarise_clips
 from .kept_keypoints import kept_name
-from .made_from import REFINEMENT, begin_anew, keep_made_from, palm_weights, program_entry, set_entry, weights_entries
+from .made_from import (
+    REFINEMENT,
+    begin_anew,
+    keep_made_from,
+    program_entry,
+    set_entry,
+    two_hand_weights,
+    weights_entries,
+)
 from .page import check_page, draw_page
 from .rows import (
     METHODS,
@@ -225,8 +233,8 @@ def _plan(arguments: argparse.Namespace, sources: Sequence[str], entries: Mappin
         )
 
     return Plan(
-        arguments.data, arguments.clips, str(arguments.weights), palm_weights(arguments.weights), arguments.voxel_mm,
-        arguments.device, arguments.mesh_every, arguments.clip_stride,
+        arguments.data, arguments.clips, str(arguments.weights), two_hand_weights(arguments.weights),
+        arguments.voxel_mm, arguments.device, arguments.mesh_every, arguments.clip_stride,
         arguments.keypoints_folder or arguments.output / "keypoints",
         names("scenes"), names("clips", stride=arguments.clip_stride),
     )  # fmt: skip

@@ -118,7 +118,7 @@ class FoundKeypoints:
         Name of the provider.
     video : bool
         Whether the scenes are the frames of one clip, in order; hands are then tracked.
-    palm_weights : Path or None
+    two_hand_weights : Path or None
         Weights of the two-hand network; None for the bundled ones.
 
     Raises
@@ -131,23 +131,23 @@ class FoundKeypoints:
         The weights are missing or damaged.
     """
 
-    def __init__(self, name: str, video: bool = False, palm_weights: Path | None = None) -> None:
+    def __init__(self, name: str, video: bool = False, two_hand_weights: Path | None = None) -> None:
         from im2hands.keypoints.hypothesis import HandDetection
         from im2hands.keypoints.sources import make_provider
 
-        self._provider = make_provider(name, video=video, palm_weights=palm_weights)
+        self._provider = make_provider(name, video=video, two_hand_weights=two_hand_weights)
         self._video = video
         self._previous: Sequence[HandDetection] = ()
 
     def hands(self, scene: TrueScene) -> TwoHands:
         """Return the detected hands of a scene, camera frame, metres."""
-        from im2hands.keypoints.placing.solve import lift
+        from im2hands.keypoints.placing.solve import place_hands
 
         previous, self._previous = self._previous, ()
         seen = self._provider.detect(scene.frame, previous)
         if self._video:
             self._previous = seen
-        return lift(seen, scene.camera, scene.palm_m)
+        return place_hands(seen, scene.camera, scene.palm_m)
 
     def close(self) -> None:
         """Close the provider."""

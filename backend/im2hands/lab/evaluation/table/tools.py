@@ -209,4 +209,4 @@ class Tools:
 
 
 def _source(name: str, video: bool, palms: Path | None) -> Keypoints:
-    return FoundKeypoints(name, video=video, palm_weights=palms)
+    return FoundKeypoints(name, video=video, two_hand_weights=palms)

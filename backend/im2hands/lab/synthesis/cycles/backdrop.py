@@ -7,14 +7,14 @@ import numpy as np
 
 from im2hands.core.hands import Camera
 from im2hands.lab.synthesis.rendering.assets import Assets
-from im2hands.lab.synthesis.rendering.backgrounds import made_up_background
+from im2hands.lab.synthesis.rendering.backgrounds import procedural_background
 from im2hands.lab.synthesis.rendering.look import Background, CameraEffects, Look
 
 
 def backdrop_picture(background: Background, assets: Assets) -> np.ndarray:
     """Return the background's picture (H, W, 3) uint8 RGB, a photo or a procedural one; a wall or table has it too."""
     photo = background.kind == "photo"
-    return assets.photo(background.index) if photo else made_up_background(background.index)
+    return assets.photo(background.index) if photo else procedural_background(background.index)
 
 
 def blurred(picture: np.ndarray, level: float) -> np.ndarray:

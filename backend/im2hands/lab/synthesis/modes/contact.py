@@ -14,12 +14,12 @@ from .placement import (
     TIPS,
     UP,
     Start,
-    any_angles,
     both_angles,
     fist_pulls,
     free,
     perpendicular,
     placed,
+    random_angles,
     random_direction,
     rotated,
     set_flexion,
@@ -65,9 +65,9 @@ def _poke(rng: np.random.Generator) -> Start:
     other = 1 - hand
     made = free(rng, 0, 0, (0.12, 0.16))
     made.gap = None
-    made.angles[other] = any_angles(rng, rng.choice([0.05, 0.3, 0.8]))
+    made.angles[other] = random_angles(rng, rng.choice([0.05, 0.3, 0.8]))
     finger = int(rng.choice([0, 1, 1, 1, 2]))
-    made.angles[hand] = any_angles(rng, rng.uniform(0.4, 0.9))
+    made.angles[hand] = random_angles(rng, rng.uniform(0.4, 0.9))
     set_flexion(made.angles, hand, (rng.uniform(10, 40), rng.uniform(5, 30), 8), (finger,))
     target = str(rng.choice(["palm", "palm", "phalanges", "index_tip", "wrist", "thumb_tip"]))
     # The pointing hand starts at a finger's length from the other, its fingers towards it.
@@ -114,7 +114,7 @@ def facing(rng: np.random.Generator) -> Start:
     made = _upright(rng, rng.choice([0.0, 1.0]) * rng.normal(0, 0.5), 0.055)
     curl, spread = rng.choice([0.0, 0.12, 0.3], p=[0.5, 0.3, 0.2]), 6 * rng.standard_normal()
     for hand in (LEFT, RIGHT):
-        made.angles[hand] = any_angles(rng, curl, spread)
+        made.angles[hand] = random_angles(rng, curl, spread)
         made.angles[hand, BEND] = np.radians(rng.normal(-25, 12))
         made.pulls += [(hand, name, "fingers", 0.25) for name in TIPS[1:]]
         made.pulls += [(hand, "palm", "palm", 0.12)] if curl < 0.2 else [(hand, "palm_edges", "hand", 0.3)]
@@ -129,7 +129,7 @@ def clasped(rng: np.random.Generator) -> Start:
     other = 1 - hand
     if rng.uniform() < 0.4:  # a fist in a hand
         made = _upright(rng, 0.0, 0.09)
-        made.angles[other] = any_angles(rng, 0.92, 0.0)
+        made.angles[other] = random_angles(rng, 0.92, 0.0)
         made.along[other], made.palm[other] = perpendicular(
             np.asarray(INWARD[other]) + np.array([0, 0.2, -0.3]), UP * -1.0 if rng.uniform() < 0.5 else -FORWARD
         )
@@ -196,7 +196,7 @@ def grasping(rng: np.random.Generator) -> Start:
     along, palm = perpendicular(along, random_direction(rng))
     target = str(rng.choice(["wrist", "four_fingers", "finger", "thumb", "edge"], p=[0.35, 0.2, 0.2, 0.1, 0.15]))
     made = placed([along, along], [palm, palm], [np.zeros(3), np.zeros(3)], both_angles(rng, 0.1))
-    made.angles[other] = any_angles(rng, None if target == "wrist" else 0.12, 0.0)
+    made.angles[other] = random_angles(rng, None if target == "wrist" else 0.12, 0.0)
     made.angles[other, BEND] *= 0.4
     made.angles[other, SIDE_BEND] *= 0.4
     finger = int(rng.integers(1, 4))

@@ -77,7 +77,7 @@ class Start:
     present: tuple[bool, bool] = (True, True)
 
 
-def any_angles(rng: np.random.Generator, curl: float | None = None, spread: float | None = None) -> np.ndarray:
+def random_angles(rng: np.random.Generator, curl: float | None = None, spread: float | None = None) -> np.ndarray:
     """Draw the joint angles of one hand: open, closed or between, with each finger a little different from the rest.
 
     Parameters
@@ -130,8 +130,8 @@ def within_limits(angles: np.ndarray) -> np.ndarray:
 
 
 def both_angles(rng: np.random.Generator, curl: float | None = None, spread: float | None = None) -> np.ndarray:
-    """Draw the angles (2, 24) of both hands; arguments as for ``any_angles``."""
-    return np.stack([any_angles(rng, curl, spread), any_angles(rng, curl, spread)])
+    """Draw the angles (2, 24) of both hands; arguments as for ``random_angles``."""
+    return np.stack([random_angles(rng, curl, spread), random_angles(rng, curl, spread)])
 
 
 def set_flexion(angles: np.ndarray, hand: int, flexion: tuple[float, float, float], which: tuple[int, ...]) -> None:

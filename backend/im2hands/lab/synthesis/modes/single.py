@@ -9,11 +9,11 @@ from .placement import (
     RIGHT,
     TIPS,
     Start,
-    any_angles,
     both_angles,
     fist_pulls,
     perpendicular,
     placed,
+    random_angles,
     random_direction,
     set_flexion,
 )
@@ -32,7 +32,7 @@ def pinch(rng: np.random.Generator) -> Start:
     """Draw one hand whose thumb touches the tips of one, two or four other fingers."""
     made = alone(rng)
     hand = LEFT if made.present[LEFT] else RIGHT
-    made.angles[hand] = any_angles(rng, rng.choice([0.1, 0.35, 0.7]))
+    made.angles[hand] = random_angles(rng, rng.choice([0.1, 0.35, 0.7]))
     number = int(rng.choice([1, 2, 4], p=[0.6, 0.25, 0.15]))
     first = int(rng.integers(1, 6 - number))
     for finger in range(first, first + number):
@@ -47,7 +47,7 @@ def fist(rng: np.random.Generator) -> Start:
     """Draw one hand closed to a fist."""
     made = alone(rng)
     hand = LEFT if made.present[LEFT] else RIGHT
-    made.angles[hand] = any_angles(rng, 0.92, 0.0)
+    made.angles[hand] = random_angles(rng, 0.92, 0.0)
     set_flexion(made.angles, hand, (30, 35, 40), (0,))
     made.within = fist_pulls(hand)
     return made

@@ -10,7 +10,7 @@ import numpy as np
 
 from im2hands.core.errors import InputError
 
-from .environments import Environment, made_up_environment, read_environment
+from .environments import Environment, procedural_environment, read_environment
 from .hand_mesh import HandMesh
 from .procedural_skin import procedural_skin
 from .skin_atlas import SkinAtlas, SkinMap
@@ -101,7 +101,7 @@ class Assets:
         if index not in self._environments:
             files = self.environment_files
             self._environments[index] = (
-                read_environment(files[index]) if index < len(files) else made_up_environment(index - len(files))
+                read_environment(files[index]) if index < len(files) else procedural_environment(index - len(files))
             )
         return self._environments[index]
 

@@ -10,7 +10,7 @@ KINDS = ("plain", "gradient", "noise", "checks", "planks", "clutter", "clutter",
 """Kinds to draw from; clutter is three times as frequent as the others."""
 
 
-def made_up_background(seed: int) -> np.ndarray:
+def procedural_background(seed: int) -> np.ndarray:
     """Make a procedural background (160, 160, 3) uint8 RGB; the same seed gives the same picture."""
     rng = np.random.default_rng([seed, 0xBAC])
     kind = KINDS[rng.integers(len(KINDS))]

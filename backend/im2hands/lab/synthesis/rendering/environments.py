@@ -131,7 +131,7 @@ def read_environment(path: Path) -> Environment:
     return from_panorama(panorama)
 
 
-def made_up_environment(seed: int) -> Environment:
+def procedural_environment(seed: int) -> Environment:
     """Make a procedural sky or room: a vertical gradient with a few windows or lamps; a seed gives the same one."""
     rng = np.random.default_rng([seed, 0xE27])
     facing = directions(*REFLECTION_SIZE)

@@ -14,7 +14,7 @@ from im2hands.core.hands import Camera, Side
 
 from .accessories import PosedHand, add_accessories, posed_hands
 from .assets import Assets
-from .backgrounds import made_up_background, patterns
+from .backgrounds import patterns, procedural_background
 from .camera_effects import apply_effects
 from .context import make_context
 from .frame_block import MAX_HANDS, pack_frame, shadow_projection
@@ -227,7 +227,7 @@ class Renderer:
 
     def _upload_picture(self, background: Background) -> None:
         photo = background.kind == "photo"
-        picture = self.assets.photo(background.index) if photo else made_up_background(background.index)
+        picture = self.assets.photo(background.index) if photo else procedural_background(background.index)
         size = (picture.shape[1], picture.shape[0])
         if self._picture.size != size:
             self._picture.release()

@@ -30,8 +30,8 @@ class Shaky(ExactKeypoints):
 
     made: ClassVar[list[Shaky]] = []
 
-    def __init__(self, name: str, video: bool = False, palm_weights: Path | None = None) -> None:
-        assert (name, video, palm_weights) == ("auto", True, BUNDLED_FILE)
+    def __init__(self, name: str, video: bool = False, two_hand_weights: Path | None = None) -> None:
+        assert (name, video, two_hand_weights) == ("auto", True, BUNDLED_FILE)
         self.seen: list[tuple[int, float]] = []
         self.closed = False
         Shaky.made.append(self)
@@ -137,7 +137,8 @@ def test_in_a_clip_a_source_is_told_what_it_saw_before(monkeypatch: pytest.Monke
 
     kinds: list[bool] = []
     monkeypatch.setattr(
-        "im2hands.keypoints.sources.make_provider", lambda name, video, palm_weights: kinds.append(video) or Provider()
+        "im2hands.keypoints.sources.make_provider",
+        lambda name, video, two_hand_weights: kinds.append(video) or Provider(),
     )
     points = np.zeros((21, 3))
     points[MIDDLE_MCP] = points[WRIST] + (0.09, 0, 0)

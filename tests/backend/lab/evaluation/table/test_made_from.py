@@ -13,7 +13,7 @@ from im2hands.core.errors import InputError
 from im2hands.core.hands import TwoHands
 from im2hands.lab.evaluation.table import made_from as table_made_from
 from im2hands.lab.evaluation.table import tools as table_tools
-from im2hands.lab.evaluation.table.made_from import keep_made_from, keypoint_files, method_files, palm_weights
+from im2hands.lab.evaluation.table.made_from import keep_made_from, keypoint_files, method_files, two_hand_weights
 from im2hands.lab.evaluation.table.scene import ExactKeypoints
 from im2hands.weights.folder import BUNDLED
 from im2hands.weights.two_hand_network import FILE as PALM_FILE
@@ -90,12 +90,12 @@ def test_keypoints_come_from_the_folder_s_two_hand_network(
     halo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The bundled network is used if the folder has none; the pair judge and the lifting network lie beside it."""
-    assert palm_weights(halo) is None
+    assert two_hand_weights(halo) is None
     assert keypoint_files("auto", halo)["two_hand_network"] == BUNDLED / PALM_FILE
     for name in ("two_hand_network", "lifting_network"):
         (halo / f"{name}.safetensors").write_bytes(name.encode())
     files = keypoint_files("network", halo)
-    assert palm_weights(halo) == files["two_hand_network"] == halo / PALM_FILE
+    assert two_hand_weights(halo) == files["two_hand_network"] == halo / PALM_FILE
     assert files["lifting_network"].parent == halo and files["pair_judge"].parent == BUNDLED
     assert {"hand_landmarker.task", "keypoint_confidence.json"} == set(keypoint_files("mediapipe", halo))
     assert keypoint_files("exact", halo) == {} and method_files("refined", halo) == {}
@@ -103,8 +103,8 @@ def test_keypoints_come_from_the_folder_s_two_hand_network(
     asked: list[Path | None] = []
 
     class Empty(ExactKeypoints):
-        def __init__(self, name: str, video: bool, palm_weights: Path | None) -> None:
-            asked.append(palm_weights)
+        def __init__(self, name: str, video: bool, two_hand_weights: Path | None) -> None:
+            asked.append(two_hand_weights)
 
         def hands(self, scene: object) -> TwoHands:
             return TwoHands()

@@ -32,7 +32,7 @@ class Moved(ExactKeypoints):
     asked: ClassVar[list[int]] = []
     stop_at: ClassVar[int] = -1
 
-    def __init__(self, name: str, video: bool, palm_weights: Path | None) -> None:
+    def __init__(self, name: str, video: bool, two_hand_weights: Path | None) -> None:
         assert not video
 
     def hands(self, scene: TrueScene) -> TwoHands:
