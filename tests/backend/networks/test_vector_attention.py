@@ -27,7 +27,7 @@ def ready(module: torch.nn.Module) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("neighbours", [5, None])
-def test_block_is_what_the_specification_says(neighbours):
+def test_block_is_the_published_formula(neighbours):
     torch.manual_seed(0)
     block = ready(VectorAttentionBlock(WIDTH, neighbours))
     positions, features = cloud(hands=1)
@@ -66,7 +66,7 @@ def test_set_abstraction_thins_out_and_a_batch_equals_singles():
             assert torch.allclose(alone[1][0], found[hand], atol=1e-5)
 
 
-def test_set_abstraction_is_what_the_specification_says():
+def test_set_abstraction_is_the_published_formula():
     """Delta takes neighbour minus centre, opposite to the transformer block; both passes share it."""
     torch.manual_seed(4)
     block = ready(SetAbstraction(WIDTH, 9, 5))

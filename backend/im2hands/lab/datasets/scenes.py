@@ -3,7 +3,7 @@
 A set is a folder with ``set.json`` and shards ``shard_00000.npz`` … of S scenes each; the last may hold fewer. Files
 are written atomically. The axis of 2 is the person's own left and right hand; an absent hand is NaN (0 for integers).
 There are two frames: the camera frame of the picture (metres, x right, y down, z forward), and the canonical frame of
-each hand's true keypoints (specification 2.2).
+each hand's true keypoints.
 
 =============  ==========================  ============================================================================
 picture        uint8 bytes                 concatenated JPEG files; that of scene k ends at byte ``picture_end[k]``

@@ -268,7 +268,7 @@ class InitialTask:
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
         """See ``runner.Task.save``."""
-        about = {"network": "initial occupancy network (specification section 6)", "licence": "Apache-2.0"}
+        about = {"network": "initial occupancy network", "licence": "Apache-2.0"}
         save_first(self.name, self.model, self.configuration, folder, {**about, **card})
 
 

@@ -40,7 +40,7 @@ class KeypointPairs:
         Detected keypoints as ``networks.keypoint_refinement.PreparedKeypoints.relative``: halo order, millimetres,
         relative to the detected middle MCP of the left hand.
     target : (B, 2, 21, 3) float64
-        True keypoints in the same form, relative to the true middle MCP of the left hand (specification 8).
+        True keypoints in the same form, relative to the true middle MCP of the left hand.
     """
 
     image: Tensor

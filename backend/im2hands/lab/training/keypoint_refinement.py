@@ -174,7 +174,7 @@ class KeypointTask:
         return loss, dict(zip(self.terms, map(float, distances), strict=True))
 
     def validate(self) -> dict[str, float]:
-        """Measure the mean keypoint error on the held-out scenes (specification 11).
+        """Measure the mean keypoint error on the held-out scenes.
 
         Returns
         -------
@@ -194,7 +194,7 @@ class KeypointTask:
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
         """See ``runner.Task.save``."""
-        about = {"network": "keypoint refinement network (specification section 8)", "licence": "Apache-2.0"}
+        about = {"network": "keypoint refinement network", "licence": "Apache-2.0"}
         start = self._start or folder
         save_further(self.name, self.model, self.configuration, folder, {**about, **card}, start)
 

@@ -28,7 +28,7 @@ _BIAS = 0.01
 
 @torch.no_grad()
 def xavier(network: nn.Module) -> None:
-    """Initialise a network in place as the published recipe does (specification 10): Xavier-normal, biases 0.01."""
+    """Initialise a network in place as the published recipe does: Xavier-normal, biases 0.01."""
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
             nn.init.xavier_normal_(module.weight)

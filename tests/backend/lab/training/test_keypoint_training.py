@@ -183,7 +183,7 @@ def test_the_published_recipe(data: Path, tmp_path: Path) -> None:
     batch = task.prepare(0)
     loss = runner.train_step(batch)
     assert not torch.equal(model.image_encoder.resnet.conv1.weight, before)
-    # The loss is in squared millimetres, root-aligned, summed over both hands (specification 10). The output of an
+    # The loss is in squared millimetres, root-aligned, summed over both hands. The output of an
     # untrained network is about one point, so the loss is that of the true shape.
     rooted = batch.target - batch.target[:, :, 4:5]
     assert loss == pytest.approx(float(rooted.square().mean((0, 2, 3)).sum()), rel=0.3)
