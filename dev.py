@@ -15,11 +15,21 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dev_tools.choices import BPYS, TORCH_CHOICES, DevError, Interpreter, choose_bpy, choose_demo_blender, dotted
+from dev_tools.choices import (
+    BPYS,
+    TORCH_CHOICES,
+    DevError,
+    Interpreter,
+    Version,
+    choose_bpy,
+    choose_demo_blender,
+    dotted,
+)
 from dev_tools.environments import backend_environment, bpy_environment
 from dev_tools.extension import package_extension
-from dev_tools.lanes import Lane, run_lane, summary
+from dev_tools.lanes import Lane, run_lanes, summary
 from dev_tools.machine import blender_on_path, find_python, other_pythons, running_interpreter
+from dev_tools.options_page import OPTIONS_PAGE, options_page
 from dev_tools.processes import BUILD, ROOT, Command, run, say, step
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
@@ -159,6 +169,13 @@ def lint(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def docs(options: argparse.Namespace) -> int:
+    """Write ``docs/options.md`` from the table of options; returns the exit code."""
+    OPTIONS_PAGE.write_text(options_page(), encoding="utf-8")
+    say(f"wrote {OPTIONS_PAGE.relative_to(ROOT)}")
+    return 0
+
+
 def lane_names() -> list[str]:
     """Return the names of all test lanes."""
     return ["backend", *(f"blender-{bpy.name}" for bpy in BPYS)]
@@ -187,11 +204,14 @@ def blender_lanes(wanted: Sequence[str], fresh: bool) -> tuple[list[Lane], list[
         Blender lanes are wanted, but none can run.
     """
     lanes, left_out = [], []
+    covered: set[Version] = set()
     for bpy in BPYS:
         name = f"blender-{bpy.name}"
         python = find_python(bpy.python) if name in wanted else None
         if python:
-            lanes.append(Lane(name, bpy_environment(bpy, python, fresh), ("tests/blender",)))
+            tests = ("tests/blender", "-m", "not version_independent") if bpy.python in covered else ("tests/blender",)
+            covered.add(bpy.python)
+            lanes.append(Lane(name, bpy_environment(bpy, python, fresh), tests))
         elif name in wanted:
             left_out.append(f"{name}, no Python {dotted(bpy.python)} here")
     if left_out and not lanes:
@@ -232,7 +252,7 @@ def test(options: argparse.Namespace) -> int:
         lanes.insert(0, Lane("backend", backend, ("tests/backend", "tests/test_dev.py")))
     for lane in lanes:
         lane.extra = extra
-        run_lane(lane, options.timeout, options.pytest)
+    run_lanes(lanes, options.timeout, options.pytest, options.side_by_side)
     say("")
     for line in summary(lanes, left_out, time.monotonic() - start):
         say(line)
@@ -245,6 +265,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "test": (test, "run every test lane this machine can run; arguments after -- go to pytest"),
     "package": (package, "build and validate build/im2hands_addon-<version>.zip"),
     "lint": (lint, "ruff check, ruff format --check, mypy"),
+    "docs": (docs, "write docs/options.md from the table of options"),
 }
 
 
@@ -256,12 +277,16 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--torch", choices=TORCH_CHOICES, default="auto", help="torch build; auto looks for a GPU")
         command.add_argument("--fresh", action="store_true", help="recreate the environments from scratch")
-        command.add_argument(
-            "--timeout", type=float, default=1500, metavar="S", help="time limit of a lane or the demo, seconds"
-        )
         if name == "demo":
+            command.add_argument("--timeout", type=float, default=3600, metavar="S", help="time limit, seconds")
             command.add_argument("photos", nargs="*", type=Path, help="your own photos or folders of photos instead")
         if name == "test":
+            command.add_argument(
+                "--timeout", type=float, default=900, metavar="S", help="time limit of a single test, seconds"
+            )
+            command.add_argument(
+                "--side-by-side", type=int, default=2, metavar="N", help="lanes that run at the same time (default: 2)"
+            )
             command.add_argument("--lane", action="append", choices=lane_names(), help="only this lane (repeatable)")
     return top
 

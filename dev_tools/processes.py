@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from dev_tools.choices import DevError
 
@@ -59,8 +61,15 @@ def stop_tree(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def run(command: Command, timeout: float | None = None, extra: dict[str, str] | None = None) -> int:
-    """Run a command in the repository's root; its output is passed through.
+def run(
+    command: Command,
+    timeout: float | None = None,
+    extra: dict[str, str] | None = None,
+    *,
+    output: IO[bytes] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> int:
+    """Run a command in the repository's root.
 
     Parameters
     ----------
@@ -70,20 +79,33 @@ def run(command: Command, timeout: float | None = None, extra: dict[str, str] | 
         Time limit, seconds; None for none.
     extra : dict of str to str or None
         Environment variables to add.
+    output : binary file or None
+        Where standard output and error go; None passes them through.
+    should_stop : callable
+        Asked once a second; True kills the command and its child processes.
 
     Returns
     -------
     int
-        Exit code; 124 if the time limit was exceeded.
+        Exit code; 124 if the command was killed.
     """
     process = subprocess.Popen(
-        [str(part) for part in command], cwd=ROOT, env=clean_environment(extra), start_new_session=os.name == "posix"
+        [str(part) for part in command],
+        cwd=ROOT,
+        env=clean_environment(extra),
+        start_new_session=os.name == "posix",
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
     )
+    end = math.inf if timeout is None else time.monotonic() + timeout
     try:
-        return process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        stop_tree(process)
-        return 124
+        while True:
+            try:
+                return process.wait(1.0)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > end or should_stop():
+                    stop_tree(process)
+                    return 124
     except BaseException:
         stop_tree(process)
         raise
