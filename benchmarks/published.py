@@ -22,9 +22,6 @@ from typing import Any
 PUBLISHED_VOXEL = 0.44 / 256
 """Lattice spacing of the published method, metres."""
 
-RESEARCH_CODE = (54.5, 5.2)
-"""Seconds (1 thread) and GB that the research code takes for a frame, on a similar machine."""
-
 SCENE = "touching"
 """Scene of ``im2hands.lab.bench.scenes`` that is measured."""
 
@@ -254,7 +251,6 @@ def _print(result: dict[str, Any]) -> None:
     print(
         f"precision exact: {result['exact_seconds']:.2f} s, {result['exact_cpu_seconds']:.2f} CPU s ({ratio:.1f} times)"
     )
-    print(f"the research code: {RESEARCH_CODE[0]} s and {RESEARCH_CODE[1]} GB on a machine of this kind")
     if "not_measured" in result:
         print(f"not measured: {result['not_measured']}")
     for scene, row in result.get("dense", {}).items():
