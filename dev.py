@@ -249,7 +249,7 @@ def test(options: argparse.Namespace) -> int:
         extra["IM2HANDS_EXTENSION"] = str(package_extension(backend))
         extra["IM2HANDS_OLDEST_BPY"] = str(oldest_bpy(lanes, options.fresh))
     if "backend" in wanted:
-        lanes.insert(0, Lane("backend", backend, ("tests/backend", "tests/test_dev.py")))
+        lanes.insert(0, Lane("backend", backend, ("tests/backend", "tests/test_dev.py", "tests/test_docs.py")))
     for lane in lanes:
         lane.extra = extra
     run_lanes(lanes, options.timeout, options.pytest, options.side_by_side)
