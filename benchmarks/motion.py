@@ -23,7 +23,6 @@ import torch
 
 from im2hands.animation.clean_options import CleanOptions
 from im2hands.animation.cleaned_take import CleanTake
-from im2hands.animation.motion.smoothing import OneEuro
 from im2hands.animation.motion.solve import solve
 from im2hands.animation.motion.tracks import OBSERVED, RawTake, judge
 from im2hands.animation.template.files import handed
@@ -36,6 +35,7 @@ from im2hands.core.hands import SIDES, HandKeypoints, Side, TwoHands
 from im2hands.geometry.normals import vertex_normals
 from im2hands.job.clean_phase import CleanPhase
 from im2hands.lab.bench.motion_figures import error, jitter, lag, peak_kept
+from im2hands.lab.bench.one_euro import OneEuro
 from im2hands.lab.bench.simulated_clips import Clip, Noise, simulate
 from im2hands.lab.bench.template_figures import distances, self_intersections
 from im2hands.lab.datasets.scenes import SceneSet

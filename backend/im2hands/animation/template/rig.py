@@ -312,27 +312,3 @@ def unskin(weights: np.ndarray, matrices: np.ndarray, vertices: np.ndarray) -> n
     damped = s / (s * s + 1e-3 * (s < 0.3))
     found: np.ndarray = np.einsum("vji,vj->vi", vt, damped * np.einsum("vkj,vk->vj", u, moved))
     return found
-
-
-def turned_normals(weights: np.ndarray, matrices: np.ndarray, triangles: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Rotate normals of triangles at rest with the bones of their first corners.
-
-    Parameters
-    ----------
-    weights : (T, 21) float
-        Skin weights; rows sum to 1.
-    matrices : (21, 3, 4) float
-        Matrices of the bones, rest frame to camera frame.
-    triangles : (F, 3) int
-        Triangles.
-    normals : (F, 3) float
-        Their normals at rest.
-
-    Returns
-    -------
-    (F, 3) float
-        Normals, camera frame; not normalised.
-    """
-    blended = (weights @ matrices[:, :, :3].reshape(21, 9)).reshape(-1, 3, 3)
-    found: np.ndarray = np.einsum("fij,fj->fi", blended[triangles[:, 0]], normals)
-    return found

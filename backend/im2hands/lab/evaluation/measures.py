@@ -70,35 +70,6 @@ class HandMeasures:
     mpjpe_mm: float
 
 
-def measure_hand(
-    side: Side, truth: Mesh, true_keypoints: np.ndarray, found: Mesh, keypoints: np.ndarray, seed: int
-) -> HandMeasures:
-    """Compare one reconstructed hand with the true one.
-
-    Use ``TrueHand`` to compare several reconstructions with the same true hand: it keeps what they share.
-
-    Parameters
-    ----------
-    side : Side
-        The person's own left or right hand.
-    truth : Mesh
-        True mesh, camera frame, metres.
-    true_keypoints : (21, 3) float
-        Camera frame, metres.
-    found : Mesh
-        Reconstructed mesh, camera frame, metres.
-    keypoints : (21, 3) float
-        Keypoints of the reconstructed hand, camera frame, metres.
-    seed : int
-        Seed of the random points.
-
-    Returns
-    -------
-    HandMeasures
-    """
-    return TrueHand(side, truth, true_keypoints, seed).measure(found, keypoints)
-
-
 class TrueHand:
     """A true hand that reconstructions are compared with.
 

@@ -16,8 +16,6 @@ from torch import Tensor
 from im2hands.geometry.bones import rodrigues
 from im2hands.geometry.hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE, HandModel
 
-FINGER_ANGLES = 20
-"""Angles of the fingers; they come first."""
 CUP, BEND, SIDE_BEND, TWIST = range(20, 24)
 """Index of the other angles."""
 COUNT = 24
@@ -90,40 +88,6 @@ def rotations_from_angles(model: HandModel, heads: Tensor, angles: Tensor) -> Te
     return torch.stack(turns, dim=1)
 
 
-def angles_from_rotations(model: HandModel, heads: Tensor, rotations: Tensor) -> Tensor:
-    """Convert bone rotations made by ``rotations_from_angles`` back to joint angles.
-
-    Parameters
-    ----------
-    model : HandModel
-        The hand model.
-    heads : (B, 27, 3) float64
-        Rest-pose bone heads and finger tips.
-    rotations : (B, 22, 3, 3) float64
-        Bone rotations.
-
-    Returns
-    -------
-    (B, 24) float64
-        Joint angles, radians.
-    """
-    flexion, spreading = model.flexion_axes(heads)
-    angles = torch.zeros(len(rotations), COUNT, dtype=rotations.dtype)
-    for finger, bones in enumerate(FINGER_BONES):
-        first = rotations[:, bones[0]]
-        angles[:, 4 * finger], angles[:, 4 * finger + 3] = _two_angles(
-            first, flexion[:, finger, 0], spreading[:, finger]
-        )
-        for joint in (1, 2):
-            angles[:, 4 * finger + joint] = _angle_about(rotations[:, bones[joint]], flexion[:, finger, joint])
-    bone, finger, share = _CUPPED[0]
-    angles[:, CUP] = _angle_about(rotations[:, bone], flexion[:, finger, 0]) / share
-    axes = wrist_axes(heads)
-    angles[:, BEND], angles[:, SIDE_BEND] = _two_angles(rotations[:, WRIST_BONE], axes[:, 0], axes[:, 1])
-    angles[:, TWIST] = _angle_about(rotations[:, _FOREARM_TWIST_BONE], axes[:, 2])
-    return angles
-
-
 def _angle_about(turn: Tensor, axis: Tensor) -> Tensor:
     """Signed angle of rotations (B, 3, 3) about known unit axes (B, 3)."""
     skew = torch.stack(
@@ -131,16 +95,6 @@ def _angle_about(turn: Tensor, axis: Tensor) -> Tensor:
     )
     trace = turn.diagonal(dim1=-2, dim2=-1).sum(-1)
     return torch.atan2((skew * axis).sum(-1), trace - 1)
-
-
-def _two_angles(turn: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """The two angles of rotations about ``first`` times rotations about ``second``, perpendicular unit axes (B, 3)."""
-    # The second rotation keeps its own axis, so the movement of that axis gives the first angle.
-    moved = (turn @ second[..., None])[..., 0]
-    third = torch.linalg.cross(first, second)
-    one = torch.atan2((moved * third).sum(-1), (moved * second).sum(-1))
-    rest = rodrigues(-one, first) @ turn
-    return one, _angle_about(rest, second)
 
 
 def _unit(vectors: Tensor) -> Tensor:

@@ -80,7 +80,6 @@ class TrainingSettings:
 
 _BLOCK_STEPS = 64  # steps whose batches are drawn together
 _CHECKPOINT_STEPS = 1000  # steps between checkpoints
-_VALIDATION_SEED = 900_000_000
 _STREAM = 1_000_003  # keeps the random streams of different seeds apart
 
 

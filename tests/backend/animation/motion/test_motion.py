@@ -10,7 +10,7 @@ import pytest
 
 from im2hands.animation.motion.correctives import SAMPLES, correctives_from
 from im2hands.animation.motion.quaternions import continuous, mirrored, slerp, to_matrices, to_quaternions
-from im2hands.animation.motion.smoothing import OneEuro, filled, smooth
+from im2hands.animation.motion.smoothing import filled, smooth
 from im2hands.animation.motion.solve import Motion, smooth_keypoints, solve
 from im2hands.animation.motion.take_correctives import TakeCorrectives
 from im2hands.animation.motion.tracks import DOUBTFUL, FILLED, MISSING, OBSERVED, RawTake, judge
@@ -20,6 +20,7 @@ from im2hands.animation.template.rig import Pose, about, forward
 from im2hands.animation.template.topology import Topology, load_topology
 from im2hands.core.hands import SIDES, Side
 from im2hands.lab.bench.motion_figures import error, jitter, lag, peak_kept
+from im2hands.lab.bench.one_euro import OneEuro
 from im2hands.lab.bench.simulated_clips import Clip, Noise, simulate
 
 FRAMES = 100

@@ -17,7 +17,6 @@ from im2hands.lab.evaluation.measures import (
     Mesh,
     TrueHand,
     gap_error_mm,
-    measure_hand,
     penetration_ml,
 )
 from im2hands.lab.synthesis.poses import mean_shape, random_rotations
@@ -40,7 +39,7 @@ def mirrored(mesh: Mesh) -> Mesh:
 def test_the_true_hand_is_perfect_wherever_it_stands(hand: tuple[Mesh, np.ndarray]) -> None:
     mesh, keypoints = hand
     away = np.array([0.3, 0.0, 0.2])
-    measured = measure_hand("right", mesh, keypoints, Mesh(mesh.vertices + away, mesh.faces), keypoints + away, 1)
+    measured = TrueHand("right", mesh, keypoints, 1).measure(Mesh(mesh.vertices + away, mesh.faces), keypoints + away)
     assert measured.iou > 0.999
     assert measured.chamfer_mm < 0.01
     assert measured.mpjpe_mm < 1e-6
@@ -50,10 +49,9 @@ def test_left_hands_are_measured_as_right_ones(hand: tuple[Mesh, np.ndarray]) ->
     mesh, keypoints = hand
     thick = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     grown = Mesh(mesh.vertices + 0.001 * thick.vertex_normals, mesh.faces)
-    right = measure_hand("right", mesh, keypoints, grown, keypoints, 1)
-    left = measure_hand(
-        "left", mirrored(mesh), keypoints * (-1, 1, 1), mirrored(grown), keypoints * (-1, 1, 1), 1
-    )  # fmt: skip
+    right = TrueHand("right", mesh, keypoints, 1).measure(grown, keypoints)
+    flipped = keypoints * (-1, 1, 1)
+    left = TrueHand("left", mirrored(mesh), flipped, 1).measure(mirrored(grown), flipped)
     assert right.chamfer_mm == pytest.approx(1.0, abs=0.1)
     assert left.iou == pytest.approx(right.iou, abs=1e-6)
     assert left.chamfer_mm == pytest.approx(right.chamfer_mm, rel=1e-6)
@@ -66,7 +64,7 @@ def test_the_forearm_behind_the_cut_does_not_count(hand: tuple[Mesh, np.ndarray]
     along /= np.linalg.norm(along)
     behind = np.clip((mesh.vertices - keypoints[0]) @ along - 0.03, 0, None)
     stretched = Mesh(mesh.vertices + behind[:, None] * along, mesh.faces)
-    measured = measure_hand("right", mesh, keypoints, stretched, keypoints, 1)
+    measured = TrueHand("right", mesh, keypoints, 1).measure(stretched, keypoints)
     assert measured.iou > 0.999
     assert measured.chamfer_mm < 0.01
 
@@ -75,7 +73,7 @@ def test_keypoint_error_is_relative_to_the_middle_knuckle(hand: tuple[Mesh, np.n
     mesh, keypoints = hand
     moved = keypoints.copy()
     moved[9] += (0.0, 0.0, 0.021)
-    measured = measure_hand("right", mesh, keypoints, mesh, moved, 1)
+    measured = TrueHand("right", mesh, keypoints, 1).measure(mesh, moved)
     assert measured.mpjpe_mm == pytest.approx(20.0, abs=1e-6)
 
 
@@ -103,7 +101,7 @@ def test_a_true_hand_kept_for_many_comparisons_says_the_same_every_time(hand: tu
     swollen = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     others = [Mesh(mesh.vertices + offset * swollen.vertex_normals, mesh.faces) for offset in (0.001, -0.0005)]
     kept = [true.measure(other, keypoints) for other in (*others, *others)]
-    assert kept[:2] == kept[2:] == [measure_hand("right", mesh, keypoints, other, keypoints, 4) for other in others]
+    assert kept[:2] == kept[2:] == [TrueHand("right", mesh, keypoints, 4).measure(other, keypoints) for other in others]
     assert [plain(mesh, keypoints, other, 4) for other in others] == [(m.iou, m.chamfer_mm) for m in kept[:2]]
 
 

@@ -9,6 +9,7 @@ import igl
 import numpy as np
 import pytest
 import torch
+from recovered_angles import angles_from_rotations
 
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
@@ -26,7 +27,7 @@ from im2hands.lab.synthesis.cameras import Jitter, aim, crop_camera
 from im2hands.lab.synthesis.clips import ClipMaker
 from im2hands.lab.synthesis.generate import generate
 from im2hands.lab.synthesis.interaction_modes import SHARES, TOUCHING_MODES, TWO_HAND_MODES, start
-from im2hands.lab.synthesis.joint_angles import LIMITS, angles_from_rotations, rotations_from_angles
+from im2hands.lab.synthesis.joint_angles import LIMITS, rotations_from_angles
 from im2hands.lab.synthesis.labelling import PointLabeller
 from im2hands.lab.synthesis.modes.placement import TIPS
 from im2hands.lab.synthesis.pairs import PENETRATION, Pair, PairMaker
