@@ -1,8 +1,4 @@
-"""Writes whole animation curves in bulk, and layers actions, the same way in every Blender from 4.2 on.
-
-This is the one module that knows that Blender 4.4 gave actions slots, layers and channel bags, and that 5.0 took
-``Action.fcurves`` away.
-"""
+"""Writes whole animation curves in bulk, and layers actions."""
 
 from __future__ import annotations
 
@@ -12,6 +8,8 @@ from typing import Literal
 
 import bpy
 import numpy as np
+
+from . import blender_versions
 
 Interpolation = Literal["CONSTANT", "LINEAR"]
 KEY_KINDS = ("KEYFRAME", "EXTREME", "BREAKDOWN", "JITTER")
@@ -25,11 +23,7 @@ def _codes(name: str) -> dict[str, int]:
 def new_action(datablock: bpy.types.ID, name: str) -> bpy.types.Action:
     """An empty action for things like ``datablock``, assigned to nothing yet."""
     action = bpy.data.actions.new(name)
-    if hasattr(action, "slots"):
-        action.slots.new(id_type=datablock.id_type, name=datablock.name)
-        action.layers.new("Layer").strips.new(type="KEYFRAME")
-    else:
-        action.id_root = datablock.id_type
+    blender_versions.set_up_action(action, datablock)
     return action
 
 
@@ -37,39 +31,20 @@ def assign(datablock: bpy.types.ID, action: bpy.types.Action) -> None:
     """Let ``action``, made by :func:`new_action`, move ``datablock``."""
     animation = datablock.animation_data or datablock.animation_data_create()
     animation.action = action
-    if hasattr(action, "slots"):
-        animation.action_slot = action.slots[0]
-
-
-def _bag(action: bpy.types.Action, slot: object = None) -> bpy.types.ID | bpy.types.ActionChannelbag | None:
-    """What holds the curves and groups of an action; None where it has none for that slot."""
-    if not hasattr(action, "slots"):
-        return action
-    slot = slot or (action.slots[0] if action.slots else None)
-    if slot is None:
-        return None
-    if not action.layers:
-        action.layers.new("Layer")
-    if not action.layers[0].strips:
-        action.layers[0].strips.new(type="KEYFRAME")
-    return action.layers[0].strips[0].channelbag(slot, ensure=True)
+    blender_versions.use_first_slot(animation)
 
 
 def action_curves(action: bpy.types.Action, slot: object = None) -> list[bpy.types.FCurve]:
     """All curves of an action; of a slotted one those of ``slot``, by default the first."""
-    bag = _bag(action, slot)
-    return list(bag.fcurves) if bag is not None else []
+    container = blender_versions.curve_container(action, slot)
+    return list(container.fcurves) if container is not None else []
 
 
 def curves(datablock: bpy.types.ID) -> list[bpy.types.FCurve]:
     """All curves that animate ``datablock`` through its own action; empty when there are none."""
     animation = datablock.animation_data
-    if animation is None or animation.action is None:
-        return []
-    slot = getattr(animation, "action_slot", None)
-    if hasattr(animation.action, "slots") and slot is None:
-        return []
-    return action_curves(animation.action, slot)
+    container = blender_versions.active_curve_container(animation) if animation is not None else None
+    return list(container.fcurves) if container is not None else []
 
 
 def actions_of(datablock: bpy.types.ID) -> set[bpy.types.Action]:
@@ -100,9 +75,7 @@ def own_action(datablock: bpy.types.ID) -> tuple[bpy.types.Action, object]:
     animation = datablock.animation_data or datablock.animation_data_create()
     if animation.action is None:
         assign(datablock, new_action(datablock, datablock.name))
-    elif hasattr(animation, "action_slot") and animation.action_slot is None:
-        animation.action_slot = animation.action.slots.new(id_type=datablock.id_type, name=datablock.name)
-    return animation.action, getattr(animation, "action_slot", None)
+    return animation.action, blender_versions.ensure_slot(datablock)
 
 
 def write_values(
@@ -122,12 +95,13 @@ def write_values(
         group: heading in the Dope Sheet. first: number of the first component.
         slot: of a slotted action; None for the first.
     """
-    bag = _bag(action, slot)
+    container = blender_versions.curve_container(action, slot)
     columns = np.asarray(values, np.float32).reshape(len(keys.frames), -1)
     for number in range(columns.shape[1]):
-        curve = bag.fcurves.find(path, index=first + number) or bag.fcurves.new(path, index=first + number)
+        index = first + number
+        curve = container.fcurves.find(path, index=index) or container.fcurves.new(path, index=index)
         if group and curve.group is None:
-            curve.group = bag.groups.get(group) or bag.groups.new(group)
+            curve.group = container.groups.get(group) or container.groups.new(group)
         _fill(curve, keys, columns[:, number])
 
 
@@ -156,7 +130,7 @@ def read_values(curve: bpy.types.FCurve) -> tuple[np.ndarray, np.ndarray]:
 
 def remove_curve(action: bpy.types.Action, curve: bpy.types.FCurve) -> None:
     """Take one curve out of an action."""
-    _bag(action).fcurves.remove(curve)
+    blender_versions.curve_container(action).fcurves.remove(curve)
 
 
 def write_curve(
@@ -189,8 +163,7 @@ def put_below(datablock: bpy.types.ID, action: bpy.types.Action, name: str) -> b
     track.name = name
     start, end = action.frame_range
     strip = track.strips.new(name, int(start), action)
-    if hasattr(strip, "action_slot"):
-        strip.action_slot = action.slots[0]
+    blender_versions.use_first_slot(strip)
     strip.action_frame_start, strip.action_frame_end = start, max(end, start + 1.0)
     strip.extrapolation = "HOLD"
     strip.blend_type = "REPLACE"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bpy
 
+from .blender_versions import ensure_node_tree
 from .ownership import mark
 
 _COLORS = {"left": (0.58, 0.20, 0.15, 1.0), "right": (0.68, 0.38, 0.14, 1.0)}  # linear: rose and honey
@@ -18,11 +19,9 @@ def hand_material(side: str) -> bpy.types.Material:
         return material
     material = bpy.data.materials.new(name)
     mark(material, "material")
-    if material.node_tree is None:
-        material.use_nodes = True
     material.diffuse_color = _COLORS[side]
     material.roughness = 0.5
-    shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+    shader = next(node for node in ensure_node_tree(material).nodes if node.type == "BSDF_PRINCIPLED")
     shader.inputs["Base Color"].default_value = _COLORS[side]
     shader.inputs["Roughness"].default_value = 0.5
     shader.inputs["Specular IOR Level"].default_value = 0.35

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..take.photo_orientation import Turn
+from .blender_versions import sequencer_strips
 
 
 def load_picture(path: str | Path, turn: Turn | None = None) -> np.ndarray:
@@ -58,8 +59,7 @@ def load_clip_frame(path: str | Path, frame: int, size: tuple[int, int], turn: T
         raise InputError(f"There is no clip {path}.")
     reel = bpy.data.scenes.new("Im2Hands Clip")
     try:
-        editor = reel.sequence_editor_create()
-        strips = editor.strips if hasattr(editor, "strips") else editor.sequences  # renamed in Blender 4.4
+        strips = sequencer_strips(reel.sequence_editor_create())
         strips.new_movie("clip", str(path), channel=1, frame_start=1)
         reel.render.resolution_x, reel.render.resolution_y = size
         reel.render.resolution_percentage = 100

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..take.photo_orientation import Turn, read_turn
 from ..take.reader import read_take
 from . import tree
+from .blender_versions import ensure_node_tree
 from .ownership import TAKE, role_of
 from .picture import at_frame, fit, load_clip_frame, load_picture, render_still, save_picture
 from .shots import turned_back
@@ -106,9 +107,7 @@ def _make_stage(scene: bpy.types.Scene, collection: bpy.types.Collection, sample
     render.film_transparent = True
     stage.world = bpy.data.worlds.new("Im2Hands Preview")
     stage.world.color = (_WORLD,) * 3
-    if stage.world.node_tree is None:
-        stage.world.use_nodes = True
-    background = next((node for node in stage.world.node_tree.nodes if node.type == "BACKGROUND"), None)
+    background = next((node for node in ensure_node_tree(stage.world).nodes if node.type == "BACKGROUND"), None)
     if background is not None:
         background.inputs["Strength"].default_value = _WORLD
         background.inputs["Color"].default_value = (0.9, 0.95, 1.0, 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -16,6 +17,12 @@ import pytest
 from conftest import MODULE
 
 SOURCE = extension_zip.ROOT / "im2hands_addon"
+FILES = sorted(SOURCE.rglob("*.py"))
+VERSIONS = "scene/blender_versions.py"
+"""The only module that may ask for Blender's version."""
+VERSION_CHECK = re.compile(
+    r"bpy\.app\.version\b|\bhasattr\(|\.slots\b|action_slot|[cC]hannelbag|use_nodes|\.id_root|BLENDER_EEVEE"
+)
 NEVER_IMPORTED = {"torch", "cv2", "mediapipe", "trimesh", "im2hands", "scipy"}
 
 
@@ -54,7 +61,7 @@ def test_installed_and_enabled() -> None:
     assert bpy.context.scene.im2hands.voxel_mm == pytest.approx(1.7)
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_borders(path: Path) -> None:
     names = imported(path)
     assert not names & NEVER_IMPORTED
@@ -65,6 +72,35 @@ def test_borders(path: Path) -> None:
         assert not [name for name in names if name.startswith("..") and "process" in name]
     assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), "a file says first what it is for"
     assert len(path.read_text("utf-8").splitlines()) < 400
+
+
+def version_checks(source: str, place: str) -> list[str]:
+    """The lines of a module that depend on Blender's version, as ``file:line: text``."""
+    if place == VERSIONS:
+        return []
+    lines = enumerate(source.splitlines(), start=1)
+    return [f"{place}:{number}: {line.strip()}" for number, line in lines if VERSION_CHECK.search(line)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_one_module_knows_the_versions_of_blender(path: Path) -> None:
+    assert not version_checks(path.read_text("utf-8"), path.relative_to(SOURCE).as_posix())
+
+
+@pytest.mark.parametrize(
+    ("place", "line", "allowed"),
+    [
+        ("scene/animation.py", "if bpy.app.version >= (4, 4, 0):", False),
+        ("scene/animation.py", 'if hasattr(action, "slots"):', False),
+        ("scene/animation.py", "animation.action_slot = slot", False),
+        ("scene/preview.py", "stage.world.use_nodes = True", False),
+        ("scene/preview.py", 'render.engine = "BLENDER_EEVEE_NEXT"', False),
+        ("scene/blender_versions.py", 'if hasattr(action, "slots"):', True),
+        ("reconstruction.py", 'client = f"Blender {bpy.app.version_string}"', True),
+    ],
+)
+def test_a_version_check_is_seen(place: str, line: str, allowed: bool) -> None:
+    assert bool(version_checks(line, place)) is not allowed
 
 
 def test_reader_and_backend_side_need_no_bpy() -> None:
