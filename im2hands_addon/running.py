@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from .backend_state import BackendState, look_up
 from .errors import AddonError, BackendError
+from .locations import backend_setting, bundled_wheel, own_environment
+from .process.backend_state import BackendState, look_up
 from .process.task import Finding, Task, check_findings
 from .reconstruction import Reconstruction
 
@@ -53,7 +54,7 @@ def backend() -> BackendState:
 
 def look_for_backend() -> None:
     """Look for the backend again, after anything that may have moved it, and show the panels what was found."""
-    _state.backend = look_up()
+    _state.backend = look_up(backend_setting(), own_environment(), bundled_wheel())
     _redraw()
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ..errors import AddonError, BackendError, JobError
 from . import messages
-from .messages import Options
+from .options import Options
 from .process import LineProcess
 
 State = Literal["starting", "running", "cancelling", "finished", "cancelled", "failed"]
