@@ -190,7 +190,7 @@ def test_installation_that_does_not_come_to_its_end(
     while "own-2" not in environments(base):
         started.poll()
         time.sleep(0.01)
-    assert not started.has_ended and started.title == "Making a Python environment"
+    assert not started.has_ended and started.title == "Creating a Python environment"
     if ending == "stopped":
         started.cancel()
         assert started.has_ended and "stopped" in started.error.message

@@ -261,8 +261,8 @@ def test_targets_that_cannot_be(addon, api, take, tmp_path: Path) -> None:
         (own, {}, "armature of a character"),
         (stranger, {}, "no bones named as in"),
         (few, {}, "two are needed"),
-        (few, {"bone_map": tmp_path / "bad.json"}, "is no bone map"),
-        (few, {"bone_map": "nothing"}, "is no bone map"),
+        (few, {"bone_map": tmp_path / "bad.json"}, "is not a bone map"),
+        (few, {"bone_map": "nothing"}, "is not a bone map"),
     ):
         with pytest.raises(error, match=text):
             api.bake_to_rig(collection, target, **options)
