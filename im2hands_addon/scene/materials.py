@@ -1,4 +1,4 @@
-"""The look of the left and the right hand: two skin-like colours that are easy to tell apart."""
+"""The materials of the left and the right hand: two skin-like colours that are easy to distinguish."""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ _NAMES = {"left": "Im2Hands Left", "right": "Im2Hands Right"}
 
 
 def hand_material(side: str) -> bpy.types.Material:
-    """The material of the "left" or "right" hand; a person's changes to it are kept."""
+    """Return the material of a hand. An existing material is returned unchanged, so the person's edits are kept.
+
+    Parameters
+    ----------
+    side : str
+        "left" or "right".
+
+    Returns
+    -------
+    bpy.types.Material
+        The material.
+    """
     name = _NAMES[side]
     material = bpy.data.materials.get(name)
     if material is not None and material.library is None:

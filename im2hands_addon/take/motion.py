@@ -17,7 +17,7 @@ from ..errors import TakeError
 from .reader import KEYPOINT_COUNT, MOTION_FILE, SIDES, TEMPLATE_FILE, Take
 
 MISSING, OBSERVED, FILLED, DOUBTFUL = range(4)
-"""Status of a hand on a frame: absent, measured, interpolated, or measured with low confidence."""
+"""Status of a hand on a frame: absent, measured, interpolated, or measured but implausible (then interpolated)."""
 STATUS_NAMES = ("missing", "observed", "filled", "doubtful")
 _AGAIN = "Reconstruct the take again."
 

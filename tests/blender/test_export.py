@@ -237,7 +237,7 @@ def test_paths_and_formats_that_cannot_be(addon, api, tmp_path: Path) -> None:
         (tmp_path / "file" / "hands.fbx", "Cannot write"),
         (tmp_path / "folder.fbx", "is a folder"),
         (Path("/proc/nowhere/hands.glb"), "Cannot write"),
-        (tmp_path / "hands.doc", "no ending of a known format"),
+        (tmp_path / "hands.doc", "is not a known format"),
     ):
         with pytest.raises(error, match=text):
             api.export_take(collection, path)

@@ -243,7 +243,7 @@ def test_a_job_whose_backend_dies(addon, fake_backend, photo: Path, tmp_path: Pa
     follow_to_the_end(addon, addon("api").start(photo, tmp_path / "take", backend=fake_backend("dies", 4)))
     shown = draw(PANELS[0])
     text = " ".join(shown.texts)
-    assert "Stopped: 2 ok" in shown.texts and "killed" in text and "Reconstruct goes on" in text
+    assert "Stopped: 2 ok" in shown.texts and "killed" in text and "Reconstruct continues" in text
     assert "im2hands.reconstruct" in shown.operators
 
 
