@@ -186,7 +186,18 @@ def import_take(
 
 
 def takes(scene: bpy.types.Scene | None = None) -> list[bpy.types.Collection]:
-    """The collections of all takes in ``scene``; None for the context's scene."""
+    """Return the takes of a scene.
+
+    Parameters
+    ----------
+    scene : bpy.types.Scene, optional
+        The scene; None for the context's.
+
+    Returns
+    -------
+    list of bpy.types.Collection
+        The takes' collections.
+    """
     return tree.take_collections(scene or bpy.context.scene)
 
 
@@ -196,7 +207,15 @@ def has_clean_hands(collection: bpy.types.Collection) -> bool:
 
 
 def show_hands(collection: bpy.types.Collection, shown: bool = True) -> None:
-    """Show or hide a take's clean hands with their rigs, in the viewport and in renders."""
+    """Show or hide a take's clean hands with their rigs.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    shown : bool
+        Whether to show them, in the viewport and in renders.
+    """
     tree.show_hands(collection, shown)
 
 

@@ -1,4 +1,4 @@
-"""``blender --command im2hands``: what it writes, and its exit codes."""
+"""``blender --command im2hands``: its files and its exit codes."""
 
 from __future__ import annotations
 

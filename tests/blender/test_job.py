@@ -1,4 +1,4 @@
-"""The job with the backend as another process: progress, warnings, cancel, and every way in which it can end."""
+"""A job with the backend in another process: progress, warnings, cancelling, and all possible ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WAIT_SECONDS = 60.0
 
 
 class Clock:
-    """A clock that a test moves on."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -31,7 +31,7 @@ class Clock:
 
 @pytest.fixture
 def make_job(addon, tmp_path: Path, photo: Path):
-    """``make_job(python)`` starts a job; it is ended after the test."""
+    """A function: ``make_job(python)`` starts a job, which is ended after the test."""
     made = []
 
     def make(python: str, clock=time.monotonic, **options: object):
@@ -46,7 +46,7 @@ def make_job(addon, tmp_path: Path, photo: Path):
 
 
 def poll_until(job, reached) -> list[int]:
-    """Poll until ``reached()``; all frames that came."""
+    """Poll until ``reached()`` is true; return the frames that were finished."""
     frames, end = [], time.monotonic() + WAIT_SECONDS
     while not reached():
         assert time.monotonic() < end, f"still {job.state}"

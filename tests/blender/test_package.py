@@ -1,4 +1,4 @@
-"""The zip is accepted by Blender's own tool, installs, and keeps the architecture's borders."""
+"""The extension's zip is valid and can be installed; the add-on's modules respect the order of the rooms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames appear in the scene while the backend works; the operator does what the function does."""
+"""Frames appear in the scene while the backend works; operator and function give the same result."""
 
 from __future__ import annotations
 
