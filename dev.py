@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The developer's commands, `python dev.py setup | demo | test | package | lint` (Python 3.11+, nothing to install)."""
+"""The developer's commands: `python dev.py setup | demo | test | package | lint` (Python 3.11+, nothing to install)."""
 
 from __future__ import annotations
 
@@ -15,22 +15,34 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dev_tools.choices import BPYS, TORCH_CHOICES, DevError, Interpreter, choose_bpy, choose_writer, dotted
+from dev_tools.choices import (
+    BPYS,
+    TORCH_CHOICES,
+    DevError,
+    Interpreter,
+    Version,
+    choose_bpy,
+    choose_demo_blender,
+    dotted,
+)
 from dev_tools.environments import backend_environment, bpy_environment
 from dev_tools.extension import package_extension
-from dev_tools.lanes import Lane, run_lane, summary
+from dev_tools.lanes import Lane, run_lanes, summary
 from dev_tools.machine import blender_on_path, find_python, other_pythons, running_interpreter
+from dev_tools.options_page import OPTIONS_PAGE, options_page
 from dev_tools.processes import BUILD, ROOT, Command, run, say, step
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
+"""File names with these suffixes are photos."""
 
 
 def pythons() -> list[Interpreter]:
-    """The Pythons of this machine, the running one first."""
+    """Return the Python interpreters of this machine, the running one first."""
     return [running_interpreter(), *other_pythons()]
 
 
 def setup(options: argparse.Namespace) -> int:
+    """Make or update all environments that this machine has a Python for; returns the exit code."""
     backend_environment(options.torch, options.fresh)
     for bpy in BPYS:
         python = find_python(bpy.python)
@@ -42,11 +54,26 @@ def setup(options: argparse.Namespace) -> int:
 
 
 def demo(options: argparse.Namespace) -> int:
-    """The bundled photos -> build/demo/{take, hands.blend, hands_clean.blend, hands.png}, by the add-on's Python API,
-    and the bundled clip -> build/demo/{clip_take, clip.blend, clip_clean.blend, clip.png}.
+    """Reconstruct the bundled photos and clip with the add-on's Python API, in build/demo.
 
-    The .blend files are written by the oldest Blender that can be had, because a newer one's do not open in an older.
-    Photos of one's own, or a folder of them, go to build/demo_own.
+    The photos give take, hands.blend, hands_clean.blend and hands.png. The clip gives clip_take, clip.blend,
+    clip_clean.blend and clip.png. The .blend files are written by the oldest available Blender, because older Blenders
+    cannot open files of newer ones. Photos given on the command line are reconstructed in build/demo_own instead.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Parsed options, see ``parser``.
+
+    Returns
+    -------
+    int
+        Exit code.
+
+    Raises
+    ------
+    DevError
+        A photo does not exist, or the demo failed.
     """
     photos = own_photos(options.photos)
     backend = backend_environment(options.torch, options.fresh)
@@ -71,10 +98,20 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def demo_command(fresh: bool) -> Command:
-    """What runs the demo's script in the oldest Blender that can be had here."""
+    """Return the command that runs the demo's script in the oldest available Blender.
+
+    Parameters
+    ----------
+    fresh : bool
+        Whether to recreate the Blender environment.
+
+    Returns
+    -------
+    Command
+    """
     script = ROOT / "demo" / "make_demo.py"
     blender = blender_on_path()
-    wheel = choose_writer(blender[1] if blender else None, pythons())
+    wheel = choose_demo_blender(blender[1] if blender else None, pythons())
     if blender and wheel is None:
         return [blender[0], "-b", "--factory-startup", "--python-exit-code", "3", "--python", script, "--"]
     assert wheel is not None
@@ -82,7 +119,23 @@ def demo_command(fresh: bool) -> Command:
 
 
 def own_photos(given: Sequence[Path]) -> list[Path]:
-    """Photos as given, folders replaced by the photos in them, by name."""
+    """Expand the photos and folders given on the command line.
+
+    Parameters
+    ----------
+    given : sequence of Path
+        Photos, and folders of photos.
+
+    Returns
+    -------
+    list of Path
+        The photos in the given order; those of a folder sorted by name.
+
+    Raises
+    ------
+    DevError
+        A path does not exist, or there is no photo.
+    """
     photos: list[Path] = []
     for path in given:
         if path.is_dir():
@@ -97,6 +150,7 @@ def own_photos(given: Sequence[Path]) -> list[Path]:
 
 
 def package(options: argparse.Namespace) -> int:
+    """Build and validate the extension's zip; returns the exit code."""
     backend = backend_environment(options.torch, options.fresh)
     if not blender_on_path():
         bpy_environment(*choose_bpy(pythons()), options.fresh)
@@ -105,6 +159,7 @@ def package(options: argparse.Namespace) -> int:
 
 
 def lint(options: argparse.Namespace) -> int:
+    """Run ruff and mypy; returns the exit code."""
     python = backend_environment(options.torch, options.fresh)
     failed = []
     for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["mypy", "dev.py"]):
@@ -114,18 +169,49 @@ def lint(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def docs(options: argparse.Namespace) -> int:
+    """Write ``docs/options.md`` from the table of options; returns the exit code."""
+    OPTIONS_PAGE.write_text(options_page(), encoding="utf-8")
+    say(f"wrote {OPTIONS_PAGE.relative_to(ROOT)}")
+    return 0
+
+
 def lane_names() -> list[str]:
+    """Return the names of all test lanes."""
     return ["backend", *(f"blender-{bpy.name}" for bpy in BPYS)]
 
 
 def blender_lanes(wanted: Sequence[str], fresh: bool) -> tuple[list[Lane], list[str]]:
-    """The wanted Blender lanes that this machine has a Python for, and why the others are left out."""
+    """Make the wanted Blender test lanes that this machine has a Python for.
+
+    Parameters
+    ----------
+    wanted : sequence of str
+        Names of the wanted lanes.
+    fresh : bool
+        Whether to recreate their environments.
+
+    Returns
+    -------
+    lanes : list of Lane
+        Lanes that can run.
+    left_out : list of str
+        For each other wanted lane, its name and the reason.
+
+    Raises
+    ------
+    DevError
+        Blender lanes are wanted, but none can run.
+    """
     lanes, left_out = [], []
+    covered: set[Version] = set()
     for bpy in BPYS:
         name = f"blender-{bpy.name}"
         python = find_python(bpy.python) if name in wanted else None
         if python:
-            lanes.append(Lane(name, bpy_environment(bpy, python, fresh), ("tests/blender",)))
+            tests = ("tests/blender", "-m", "not version_independent") if bpy.python in covered else ("tests/blender",)
+            covered.add(bpy.python)
+            lanes.append(Lane(name, bpy_environment(bpy, python, fresh), tests))
         elif name in wanted:
             left_out.append(f"{name}, no Python {dotted(bpy.python)} here")
     if left_out and not lanes:
@@ -134,13 +220,26 @@ def blender_lanes(wanted: Sequence[str], fresh: bool) -> tuple[list[Lane], list[
 
 
 def oldest_bpy(lanes: Sequence[Lane], fresh: bool) -> Path:
-    """The Python of the oldest Blender that can be had: its files have to open in every lane's."""
+    """Return the Python of the oldest available bpy: the tests check that its files open in every lane.
+
+    Parameters
+    ----------
+    lanes : sequence of Lane
+        Lanes whose environments exist.
+    fresh : bool
+        Whether to recreate the environment if no lane has it.
+
+    Returns
+    -------
+    Path
+    """
     bpy, python = choose_bpy(pythons())
     made = {lane.name: lane.python for lane in lanes}
     return made.get(f"blender-{bpy.name}") or bpy_environment(bpy, python, fresh)
 
 
 def test(options: argparse.Namespace) -> int:
+    """Run the test lanes and print a summary; returns the exit code."""
     start = time.monotonic()
     wanted = options.lane or lane_names()
     backend = backend_environment(options.torch, options.fresh)
@@ -150,10 +249,10 @@ def test(options: argparse.Namespace) -> int:
         extra["IM2HANDS_EXTENSION"] = str(package_extension(backend))
         extra["IM2HANDS_OLDEST_BPY"] = str(oldest_bpy(lanes, options.fresh))
     if "backend" in wanted:
-        lanes.insert(0, Lane("backend", backend, ("tests/backend", "tests/test_dev.py")))
+        lanes.insert(0, Lane("backend", backend, ("tests/backend", "tests/test_dev.py", "tests/test_docs.py")))
     for lane in lanes:
         lane.extra = extra
-        run_lane(lane, options.timeout, options.pytest)
+    run_lanes(lanes, options.timeout, options.pytest, options.side_by_side)
     say("")
     for line in summary(lanes, left_out, time.monotonic() - start):
         say(line)
@@ -166,31 +265,53 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "test": (test, "run every test lane this machine can run; arguments after -- go to pytest"),
     "package": (package, "build and validate build/im2hands_addon-<version>.zip"),
     "lint": (lint, "ruff check, ruff format --check, mypy"),
+    "docs": (docs, "write docs/options.md from the table of options"),
 }
 
 
 def parser() -> argparse.ArgumentParser:
+    """Make the parser of dev.py's command line."""
     top = argparse.ArgumentParser(prog="dev.py", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--torch", choices=TORCH_CHOICES, default="auto", help="torch build; auto looks for a GPU")
-        command.add_argument("--fresh", action="store_true", help="make the environments from nothing")
-        command.add_argument("--timeout", type=float, default=1500, metavar="S", help="limit for a lane or the demo")
+        command.add_argument("--fresh", action="store_true", help="recreate the environments from scratch")
         if name == "demo":
-            command.add_argument("photos", nargs="*", type=Path, help="photos or folders of your own instead")
+            command.add_argument("--timeout", type=float, default=3600, metavar="S", help="time limit, seconds")
+            command.add_argument("photos", nargs="*", type=Path, help="your own photos or folders of photos instead")
         if name == "test":
+            command.add_argument(
+                "--timeout", type=float, default=900, metavar="S", help="time limit of a single test, seconds"
+            )
+            command.add_argument(
+                "--side-by-side", type=int, default=2, metavar="N", help="lanes that run at the same time (default: 2)"
+            )
             command.add_argument("--lane", action="append", choices=lane_names(), help="only this lane (repeatable)")
     return top
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """dev.py's own arguments, and pytest's: those after `--`."""
+    """Split the command line at `--`.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        The command line.
+
+    Returns
+    -------
+    own : list of str
+        Arguments of dev.py.
+    for_pytest : list of str
+        Arguments after `--`.
+    """
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     return list(arguments[:cut]), list(arguments[cut + 1 :])
 
 
 def main(arguments: Sequence[str]) -> int:
+    """Run a command of dev.py; returns the exit code."""
     own, for_pytest = split_arguments(arguments)
     options = parser().parse_args(own)
     options.pytest = for_pytest

@@ -1,6 +1,6 @@
-"""What a take costs in Blender: seconds to import, size of the .blend, frames played in a second.
+"""Cost of a take in Blender: import time, size of the .blend file, and playback speed.
 
-Clean rigged hands against the implicit surfaces as an object per frame, on made-up takes. Runs in Blender's Python:
+Compares clean rigged hands with implicit surfaces (one object per frame), on generated takes. Runs in Blender's Python:
 
 .venv/blender-5.0/bin/python benchmarks/blender_import.py --frames 100 2000
 """
@@ -25,13 +25,33 @@ import synthetic  # noqa: E402
 from im2hands_addon import api  # noqa: E402
 
 SHAPES = 16
+"""Corrective shapes of a clean hand."""
+
 VERTICES = 6600
+"""Least number of vertices of a clean hand."""
+
 SURFACE_VERTICES = 17_600
+"""Approximate number of vertices of an implicit surface at 1.7 mm."""
+
 PLAYED_FRAMES = 200
+"""Frames that are evaluated to measure the playback speed."""
 
 
 def finer(example: animated.Example, count: int) -> animated.Example:
-    """The example with its triangles split until each hand has about ``count`` vertices."""
+    """Subdivide the triangles of an example take until each hand has at least a number of vertices.
+
+    Parameters
+    ----------
+    example : animated.Example
+        Changed in place.
+    count : int
+        Least number of vertices of a hand.
+
+    Returns
+    -------
+    animated.Example
+        The same example.
+    """
     while len(example.weights) < count:
         triangles = example.faces[:, :3]
         edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
@@ -52,7 +72,19 @@ def finer(example: animated.Example, count: int) -> animated.Example:
 
 
 def surface(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A closed surface as large as a hand's at 1.7 mm: a grid of about that many vertices, bent round the keypoints."""
+    """Make a closed surface with as many vertices as a hand's implicit surface at 1.7 mm.
+
+    Parameters
+    ----------
+    points : (21, 3) float
+        Keypoints of the hand, metres; the surface surrounds the middle knuckle.
+
+    Returns
+    -------
+    vertices : (V, 3) float32
+        Metres.
+    faces : (F, 3) int32
+    """
     rows = int(np.sqrt(SURFACE_VERTICES))
     angle, height = np.meshgrid(np.linspace(0, 2 * np.pi, rows, endpoint=False), np.linspace(-1, 1, rows))
     ring = np.sqrt(1.001 - height**2)
@@ -67,17 +99,31 @@ def surface(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Clock:
-    """Seconds, and seconds of the processor (which other programs on the machine do not lengthen)."""
+    """A stopwatch for wall-clock time and CPU time; other programs on the machine do not affect CPU time."""
 
     def __init__(self) -> None:
         self.start = time.perf_counter(), time.process_time()
 
     def passed(self) -> tuple[float, float]:
+        """Return wall-clock and CPU seconds since the start."""
         return time.perf_counter() - self.start[0], time.process_time() - self.start[1]
 
 
 def play(last: int) -> tuple[float, float]:
-    """Frames evaluated in a second, and in a second of the processor."""
+    """Evaluate frames of the scene in a scattered order.
+
+    Parameters
+    ----------
+    last : int
+        Number of frames of the take.
+
+    Returns
+    -------
+    wall : float
+        Frames per second of wall-clock time.
+    cpu : float
+        Frames per second of CPU time.
+    """
     clock = Clock()
     for number in range(PLAYED_FRAMES):
         bpy.context.scene.frame_set(1 + number * 7 % last)
@@ -86,6 +132,19 @@ def play(last: int) -> tuple[float, float]:
 
 
 def measure(name: str, folder: Path, count: int, surfaces: str) -> None:
+    """Import a take, save it, play it, and print one row of the table.
+
+    Parameters
+    ----------
+    name : str
+        Name of the row.
+    folder : Path
+        Folder of the take.
+    count : int
+        Number of frames of the take.
+    surfaces : str
+        How implicit surfaces are imported, see ``im2hands_addon.api.import_take``.
+    """
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     clock = Clock()
     _, problems = api.import_take(folder, surfaces=surfaces)
@@ -106,12 +165,13 @@ def measure(name: str, folder: Path, count: int, surfaces: str) -> None:
 
 
 def main() -> None:
+    """Run the benchmark and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, nargs="+", default=[100, 2000])
     parser.add_argument("--surfaces-up-to", type=int, default=100, help="longest take measured as an object per frame")
     options = parser.parse_args()
     print(f"Blender {bpy.app.version_string}")
-    print("| take | frames | seconds to import (processor) | MB (compressed) | frames a second (of the processor) |")
+    print("| take | frames | seconds to import (CPU) | MB (compressed) | frames per second (per CPU second) |")
     synthetic.capsule_mesh = surface
     for count in options.frames:
         with tempfile.TemporaryDirectory() as name:

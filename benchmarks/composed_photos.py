@@ -1,9 +1,9 @@
-"""Both hands of photos laid over each other: ``python benchmarks/composed_photos.py FOLDER``.
+"""Detection of overlapping hands in composed photos: ``python benchmarks/composed_photos.py FOLDER``.
 
-Takes photos of one hand each, cuts the hand of one out and lays it over or beside the hand of another:
-turned, resized, mirrored where both are of one side. What MediaPipe saw in the single photos is the truth.
-Prints, for each way of finding hands, how many of the pictures gave both, with the right sides, and how many
-hands are wrong. Seeds are fixed, so the same folder gives the same pictures.
+The pictures are composed from photos of one hand each: the hand of one photo is cut out and pasted over or beside the
+hand of another, rotated, scaled, and mirrored if both hands have the same side. MediaPipe's keypoints in the original
+photos are the ground truth. Prints, for each keypoint provider, in how many pictures both hands were found, in how many
+with the right sides, and the number of false hands. Seeds are fixed, so the same folder gives the same pictures.
 """
 
 from __future__ import annotations
@@ -25,20 +25,29 @@ if TYPE_CHECKING:
     from im2hands.keypoints.hypothesis import HandDetection
 
 PALM_PIXELS = 110.0
-"""Photos are scaled so that their hand's palm has this length."""
+"""Palm length to which the photos are scaled."""
 
 SMALLEST = 45.0
-"""Photos with smaller palms, in their own pixels, are left out."""
+"""Smallest palm length, in pixels of the original photo, of a photo that is used."""
 
 FOUND = 0.5
+"""Largest mean keypoint distance at which a hand counts as found, in palm lengths."""
 
 
 @dataclass(frozen=True)
 class Cut:
     """A hand of a photo.
 
-    Args:
-        image: (H, W, 3) RGB. pixels: (21, 2). side: of the hand. mask: (H, W) in [0, 1], where the hand is.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        The scaled photo, RGB.
+    pixels : (21, 2) float
+        Keypoints.
+    side : Side
+        The person's own left or right hand.
+    mask : (H, W) float32
+        Opacity of the hand, 0 to 1.
     """
 
     image: np.ndarray
@@ -47,14 +56,24 @@ class Cut:
     mask: np.ndarray
 
     def mirrored(self) -> Cut:
-        """The same with left and right exchanged."""
+        """Return the mirror image: a hand of the other side."""
         pixels = self.pixels * (-1, 1) + (self.image.shape[1] - 1, 0)
         side: Side = "left" if self.side == "right" else "right"
         return Cut(self.image[:, ::-1].copy(), pixels, side, self.mask[:, ::-1].copy())
 
 
 def cut_hands(folder: Path) -> list[Cut]:
-    """The hands of a folder's photos that show one hand, large enough."""
+    """Cut the hands out of all photos in a folder that show exactly one hand, large enough.
+
+    Parameters
+    ----------
+    folder : Path
+        Searched with its subfolders.
+
+    Returns
+    -------
+    list of Cut
+    """
     import cv2
     import numpy as np
 
@@ -63,11 +82,11 @@ def cut_hands(folder: Path) -> list[Cut]:
     from im2hands.media.images import PICTURE_SUFFIXES, read_picture
     from im2hands.media.source import Frame
 
-    tasks = MediaPipeProvider(video=False)
+    mediapipe = MediaPipeProvider(video=False)
     made = []
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES):
         image = read_picture(path)
-        hands = tasks.detect(Frame(1, 0.0, image, path.name))
+        hands = mediapipe.detect(Frame(1, 0.0, image, path.name))
         if len(hands) != 1 or palm_length(hands[0].pixels) < SMALLEST:
             continue
         scale = PALM_PIXELS / float(palm_length(hands[0].pixels))
@@ -75,12 +94,12 @@ def cut_hands(folder: Path) -> list[Cut]:
         image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=how))
         pixels = hands[0].pixels * scale
         made.append(Cut(image, pixels, hands[0].side, _mask(image, pixels)))
-    tasks.close()
+    mediapipe.close()
     return made
 
 
 def _mask(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Where the hand is, by GrabCut from its keypoints."""
+    """Opacity (H, W) of the hand, segmented by GrabCut from its keypoints."""
     import cv2
     import numpy as np
 
@@ -106,7 +125,24 @@ def _mask(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 
 def compose(cuts: list[Cut], count: int, seed: int) -> Iterator[tuple[np.ndarray, dict[Side, np.ndarray]]]:
-    """Pictures of two hands, and the keypoints (21, 2) of each."""
+    """Compose pictures of two hands.
+
+    Parameters
+    ----------
+    cuts : list of Cut
+        Hands to choose from.
+    count : int
+        Number of pictures.
+    seed : int
+        Seed of the choice and the placement.
+
+    Yields
+    ------
+    picture : (H, W, 3) uint8
+        RGB.
+    truth : dict of Side to (21, 2) float
+        Keypoints of both hands, pixels.
+    """
     import cv2
     import numpy as np
 
@@ -142,7 +178,26 @@ def compose(cuts: list[Cut], count: int, seed: int) -> Iterator[tuple[np.ndarray
 
 
 def judge(hands: list[HandDetection], truth: dict[Side, np.ndarray]) -> tuple[bool, bool, int, int]:
-    """Whether both were found, and with the right sides; how many hands were found, and how many are wrong."""
+    """Compare the detections in one picture with the true hands.
+
+    Parameters
+    ----------
+    hands : list of HandDetection
+        Detections.
+    truth : dict of Side to (21, 2) float
+        True keypoints, pixels.
+
+    Returns
+    -------
+    both : bool
+        Whether exactly two hands were detected, one for each true hand.
+    sided : bool
+        Whether they also have the right sides.
+    found : int
+        True hands that a detection matches.
+    wrong : int
+        Detections that match no true hand.
+    """
     import numpy as np
 
     from im2hands.keypoints.choosing.sides import palm_length
@@ -161,8 +216,8 @@ def judge(hands: list[HandDetection], truth: dict[Side, np.ndarray]) -> tuple[bo
 
 
 def main() -> None:
-    """Compose and measure."""
-    os.environ.update({**PROCESS_DEFAULTS, **NO_NETWORK})  # as the program does; before PyTorch is loaded
+    """Compose the pictures, run the providers and print the table."""
+    os.environ.update({**PROCESS_DEFAULTS, **NO_NETWORK})  # as the program does; it must precede the import of PyTorch
     import cv2
 
     from im2hands.keypoints.sources import make_provider
@@ -180,7 +235,7 @@ def main() -> None:
     cuts = cut_hands(arguments.folder)
     if len(cuts) < 2:
         raise SystemExit(
-            f"{arguments.folder} has fewer than two photos of one hand, its palm {SMALLEST:.0f} pixels long."
+            f"{arguments.folder} has fewer than two photos of one hand with a palm of {SMALLEST:.0f} pixels or more."
         )
     pictures = list(compose(cuts, arguments.pictures, arguments.seed))
     if arguments.output is not None:

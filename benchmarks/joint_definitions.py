@@ -1,12 +1,13 @@
-"""MediaPipe's keypoints beside the joints of the bundled hand: ``python benchmarks/joint_definitions.py SET...``.
+"""Difference between MediaPipe's keypoints and the bundled hand's joints: ``benchmarks/joint_definitions.py SET...``.
 
-SET is a folder of rendered scenes (``im2hands synthesize --kind crop``). Only hands that hide nothing of each other
-and that the landmark network sees well are measured. Prints, for each keypoint, the median way from the true joint to
-MediaPipe's, along the bone that leads to it (the wrist: from the middle knuckle) and across, in palm lengths, over
-bones that are seen lengthwise. ``ALONG`` of ``joint_definitions`` is the first column with the other sign.
+SET is a folder of rendered scenes (``im2hands synthesize --kind crop``). Only unoccluded hands that the landmark
+network reads accurately are measured. Prints, for each keypoint, the median offset from the true joint to MediaPipe's
+keypoint, in palm lengths, along the bone that leads to the keypoint (for the wrist: from the middle knuckle) and across
+it. Foreshortened bones are left out. ``im2hands.keypoints.placing.joint_definitions.ALONG`` is the negative of the
+column "along"; the column "in use" is the negative of ``ALONG``.
 
-With ``--errors`` it lifts every hand that is read within half a palm, with its true side and palm length, once as it
-is and once brought to the bundled hand's joints, and prints how far the keypoints lie from the truth.
+With ``--errors``, every hand that is read with an error below half a palm is lifted with its true side and palm length,
+once with MediaPipe's keypoints and once converted to the bundled hand's joints. Prints the keypoint errors of both.
 """
 
 from __future__ import annotations
@@ -19,15 +20,26 @@ if TYPE_CHECKING:
     import numpy as np
 
 READ = 0.5
+"""Largest mean keypoint error of hands measured with ``--errors``, palm lengths."""
+
 MODES = ("apart", "near", "single", "pinch")
+"""Interaction modes in which hands do not occlude each other."""
+
 SMALLEST_PIXELS = 60.0
+"""Smallest palm length of a measured hand, pixels."""
+
 LARGEST_ERROR = 0.16
+"""Largest mean keypoint error of a measured hand, palm lengths."""
+
 LEAST_PRESENCE = 0.9
+"""Least presence probability of a measured hand."""
+
 LENGTHWISE = 0.75
+"""Least length of a bone in the picture, as a share of its length without foreshortening."""
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure the offsets and print them."""
     import numpy as np
 
     from im2hands.core.hands import MIDDLE_MCP, WRIST
@@ -40,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", type=Path, nargs="+")
     parser.add_argument("--hands", type=int, default=260)
-    parser.add_argument("--errors", action="store_true", help="the effect on lifted hands instead, in all modes")
+    parser.add_argument("--errors", action="store_true", help="measure the effect on lifted hands, in all modes")
     arguments = parser.parse_args()
     if arguments.errors:
         print_errors(arguments.sets, arguments.hands)
@@ -83,13 +95,21 @@ def main() -> None:
 
 
 def print_errors(sets: list[Path], most: int) -> None:
-    """Lift hands with and without the change of definition, and print the errors."""
+    """Lift hands with and without the conversion of the keypoints, and print the errors.
+
+    Parameters
+    ----------
+    sets : list of Path
+        Scene sets.
+    most : int
+        Largest number of hands.
+    """
     from dataclasses import replace
 
     import numpy as np
 
     from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
-    from im2hands.keypoints.placing.solve import lift
+    from im2hands.keypoints.placing.solve import place_hands
     from im2hands.keypoints.reading.consensus import read_repeatedly
     from im2hands.keypoints.reading.network import LandmarkNetwork
     from im2hands.lab.datasets.scenes import SceneSet
@@ -109,19 +129,19 @@ def print_errors(sets: list[Path], most: int) -> None:
                     continue
                 metres = float(np.linalg.norm(points[MIDDLE_MCP] - points[WRIST]))
                 for source, values in errors.items():
-                    hand = lift([replace(look.detection(source), side=SIDES[k])], camera, metres).present()[0]
+                    hand = place_hands([replace(look.detection(source), side=SIDES[k])], camera, metres).present()[0]
                     miss = np.linalg.norm(camera.project(hand.positions) - true, axis=1).mean() / palm
                     values.append((_aligned(hand.positions, points), float(miss)))
     network.close()
     print(f"{len(errors['file'])} hands{'':>12}aligned mm (mean, median)   picture palms (mean, median)")
     for source, values in errors.items():
         mean, median = np.mean(values, axis=0), np.median(values, axis=0)
-        name = {"file": "as MediaPipe sets them", "mediapipe": "the bundled hand's"}[source]
+        name = {"file": "MediaPipe's keypoints", "mediapipe": "converted to joints"}[source]
         print(f"{name:<24}{mean[0] * 1000:>10.1f}{median[0] * 1000:>8.1f}{mean[1]:>20.3f}{median[1]:>8.3f}")
 
 
 def _aligned(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean distance of points (21, 3) after the best turn and shift of the first."""
+    """Mean distance of two point sets (21, 3) after the best rigid alignment of the first to the second."""
     import numpy as np
 
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)

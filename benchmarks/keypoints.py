@@ -1,8 +1,8 @@
-"""Hands found, their sides and seconds per picture, for any folder of pictures or any clip of one's own.
+"""Number of hands found, their sides, and seconds per picture, for your own pictures or clip.
 
 python benchmarks/keypoints.py photos/                      every picture in the folder
-python benchmarks/keypoints.py clip.mp4 --sheet sheet.png   a clip, and a contact sheet to look at
-python benchmarks/keypoints.py photos/ --no-crop-search     MediaPipe without the search
+python benchmarks/keypoints.py clip.mp4 --sheet sheet.png   a clip, and a contact sheet of the results
+python benchmarks/keypoints.py photos/ --no-crop-search     without the search of crops for a missing hand
 """
 
 from __future__ import annotations
@@ -19,17 +19,37 @@ from im2hands.core.errors import Im2HandsError
 from im2hands.core.hands import KEYPOINT_COUNT, KEYPOINT_PARENTS, Camera
 from im2hands.keypoints import PROVIDERS
 from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.placing.solve import lift
+from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.keypoints.sources import make_provider
 from im2hands.media.source import Frame, Source, open_source
 
 FIELD_OF_VIEW = 50.0
+"""Assumed field of view of the camera, degrees."""
+
 COLOURS = {"left": (70, 90, 255), "right": (60, 220, 60)}
+"""RGB colour of each hand."""
 
 
 def overlay(frame: Frame, hands: list[HandDetection], lifted: bool, size: int) -> np.ndarray:
-    """The picture, ``size`` pixels square, with the hands drawn over it (the lifted ones if wanted)."""
+    """Draw the hands over a picture.
+
+    Parameters
+    ----------
+    frame : Frame
+        The picture.
+    hands : list of HandDetection
+        Detections in the picture.
+    lifted : bool
+        Whether to draw the keypoints after lifting to 3D and projection, instead of the detected ones.
+    size : int
+        Width and height of the result, pixels.
+
+    Returns
+    -------
+    (size, size, 3) uint8
+        RGB.
+    """
     height, width = frame.image.shape[:2]
     scale = size / max(height, width)
     canvas = np.zeros((size, size, 3), np.uint8)
@@ -38,7 +58,7 @@ def overlay(frame: Frame, hands: list[HandDetection], lifted: bool, size: int) -
     camera = Camera.from_fov(FIELD_OF_VIEW, width, height)
     seen = {hand.side: hand.pixels for hand in hands}
     if lifted:
-        seen = {hand.side: camera.project(hand.positions) for hand in lift(hands, camera).present()}
+        seen = {hand.side: camera.project(hand.positions) for hand in place_hands(hands, camera).present()}
     for hand in hands:
         points = np.rint((seen.get(hand.side, hand.pixels) + 0.5) * scale).astype(int)
         for k in range(1, KEYPOINT_COUNT):
@@ -52,18 +72,18 @@ def overlay(frame: Frame, hands: list[HandDetection], lifted: bool, size: int) -
 
 
 def main() -> int:
-    """Run over what the arguments name; returns an exit code as the command line does."""
+    """Parse the command line and run; the exit codes are those of ``im2hands``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inputs", nargs="+", type=Path, help="pictures, folders of pictures, or one clip")
     parser.add_argument("--keypoints", default="auto", choices=PROVIDERS, help="which provider (default: auto)")
     parser.add_argument("--no-crop-search", action="store_true")
     parser.add_argument("--hand-boxes", type=Path)
-    parser.add_argument("--step", type=int, default=1, help="every n-th frame of a clip")
-    parser.add_argument("--sheet", type=Path, help="write a contact sheet; of a clip, frames spread over it")
+    parser.add_argument("--step", type=int, default=1, help="use every n-th frame of a clip")
+    parser.add_argument("--sheet", type=Path, help="write a contact sheet; of a clip, evenly spaced frames")
     parser.add_argument("--cells", type=int, default=30, help="pictures on the contact sheet of a clip")
     parser.add_argument("--cell-size", type=int, default=320)
-    parser.add_argument("--only-missing", action="store_true", help="on the sheet only frames without both hands")
-    parser.add_argument("--lifted", action="store_true", help="draw the keypoints lifted to 3D and projected again")
+    parser.add_argument("--only-missing", action="store_true", help="on the sheet, only frames without both hands")
+    parser.add_argument("--lifted", action="store_true", help="draw the keypoints after lifting to 3D and projection")
     arguments = parser.parse_args()
     try:
         run(open_source(arguments.inputs, step=arguments.step), arguments)
@@ -74,7 +94,15 @@ def main() -> int:
 
 
 def run(source: Source, arguments: argparse.Namespace) -> None:
-    """Detect in all frames, print the figures, write the sheet."""
+    """Detect hands in all frames, print the results and write the contact sheet.
+
+    Parameters
+    ----------
+    source : Source
+        Pictures or clip.
+    arguments : argparse.Namespace
+        Parsed options, see ``main``.
+    """
     boxes = HandBoxes.read(arguments.hand_boxes) if arguments.hand_boxes else None
     video = source.is_sequence
     provider = make_provider(
@@ -93,8 +121,8 @@ def run(source: Source, arguments: argparse.Namespace) -> None:
         frames.append(frame)
         found.append(hands)
         if not video or len(hands) < 2 or seconds[-1] > 0.5:
-            told = ", ".join(f"{h.side} {h.score:.2f} ({h.source})" for h in hands) or "no hand"
-            print(f"{frame.name:48s} {seconds[-1]:6.2f} s  {told}", flush=True)
+            described = ", ".join(f"{h.side} {h.score:.2f} ({h.source})" for h in hands) or "no hand"
+            print(f"{frame.name:48s} {seconds[-1]:6.2f} s  {described}", flush=True)
     provider.close()
     both = sum(len(hands) == 2 for hands in found)
     one = sum(len(hands) == 1 for hands in found)

@@ -24,7 +24,7 @@ HANDS = {side: {"confidence": 0.9876, "source": "two-hand network"} for side in 
 def record(index: int) -> FrameRecord:
     """A record of the usual length."""
     hands = {side: dict(facts) for side, facts in HANDS.items()}
-    extra = {"time": round(index / 25, 6), "image": f"/home/person/footage/shot/shot_{index:06d}.png"}
+    extra = {"time": round(index / 25, 6), "image": f"/shots/footage/shot/shot_{index:06d}.png"}
     return FrameRecord(index, "ok", "", hands, "", f"{index:032x}", extra)
 
 

@@ -1,10 +1,10 @@
-"""Template hands and clean motion against the truth: distances, folds, jitter, error, lag, peaks, seconds and memory.
+"""Accuracy and cost of template hands and clean motion, measured against known truth.
 
     python benchmarks/motion.py [--frames 150] [--hands 12] [--held-out SET] [--long 2000] [--json]
 
-Clips are made of the bundled hand's poses, moved smoothly and seen with the noise of keypoint networks (see
-``im2hands.lab.simulated_clips``). Surfaces are those of the bundled network, made from true keypoints; SET
-is a set of rendered scenes (``im2hands synthesize``).
+Measures surface distance, folds, jitter, error, lag, preserved amplitude, time and memory. The clips are simulated:
+smooth motions of the bundled hand, with the noise of keypoint networks (``im2hands.lab.bench.simulated_clips``). The
+surfaces are made by the bundled network from true keypoints. SET is a set of rendered scenes (``im2hands synthesize``).
 """
 
 from __future__ import annotations
@@ -46,7 +46,20 @@ from im2hands.take.take import FrameRecord, Take
 
 
 def motion_figures(clip: Clip, gestures: list[tuple[int, int]]) -> dict[str, float]:
-    """Raw, clean and live motion of both hands of a clip, means over the hands."""
+    """Measure the raw, the clean and the live (one-euro filtered) motion of a clip.
+
+    Parameters
+    ----------
+    clip : Clip
+        Simulated clip.
+    gestures : list of (int, int)
+        First and last frame of each gesture whose preserved amplitude is measured.
+
+    Returns
+    -------
+    dict of str to float
+        Means over both hands: jitter in mm/frame³, error in millimetres, lag in frames, amplitude as a share.
+    """
     topology = load_topology(0)
     rows = []
     count = len(clip.truth["left"])
@@ -70,7 +83,22 @@ def motion_figures(clip: Clip, gestures: list[tuple[int, int]]) -> dict[str, flo
 
 
 def surfaces_of(clip: Clip, step: int = 1) -> Iterator[tuple[np.ndarray, HandMesh]]:
-    """Exact keypoints (21, 3) of the clip's right hand in every step-th frame, and the bundled network's surface."""
+    """Reconstruct the right hand of a clip from its true keypoints, with the bundled network.
+
+    Parameters
+    ----------
+    clip : Clip
+        Simulated clip.
+    step : int
+        Use every n-th frame.
+
+    Yields
+    ------
+    points : (21, 3) float
+        True keypoints, camera frame, metres.
+    mesh : HandMesh
+        Reconstructed surface, same frame.
+    """
     reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.0017, stage="keypoints")
     for points in clip.truth["right"][::step]:
         hand = HandKeypoints("right", points, clip.camera.project(points), np.ones(21), 1.0, "truth")
@@ -79,13 +107,41 @@ def surfaces_of(clip: Clip, step: int = 1) -> Iterator[tuple[np.ndarray, HandMes
 
 
 def posed(points: np.ndarray, rest: Rest, weights: np.ndarray) -> np.ndarray:
-    """The template (T, 3) as these keypoints (21, 3) pose it, before it is fitted."""
+    """Pose the template by keypoints, before it is fitted to a surface.
+
+    Parameters
+    ----------
+    points : (21, 3) float
+        Keypoints of a right hand, metres.
+    rest : Rest
+        Rest shape of the template.
+    weights : array
+        Skinning weights of the template.
+
+    Returns
+    -------
+    (T, 3) float
+        Vertices of the template, metres.
+    """
     pose = pose_from_keypoints(points[None], rest)
     return skin(weights, stretched_matrices(forward(pose, rest), rest, points[None])[0], rest.vertices)
 
 
 def template_figures(hands: int, seed: int) -> dict[str, float]:
-    """Templates on the bundled network's surfaces of random hands in random poses."""
+    """Measure templates fitted to surfaces of simulated hands in random poses, made by the bundled network.
+
+    Parameters
+    ----------
+    hands : int
+        Number of poses.
+    seed : int
+        Seed of the shape and the poses.
+
+    Returns
+    -------
+    dict of str to float
+        See ``fitted_figures`` and ``summary``.
+    """
     clip = simulate(hands * 20, seed=seed, noise=Noise(0, 0, 0, 0))
     topology = load_topology(1)
     rest = rest_hand(topology, measure(clip.truth["right"], topology))
@@ -94,7 +150,22 @@ def template_figures(hands: int, seed: int) -> dict[str, float]:
 
 
 def held_out_figures(folder: Path, scenes: int) -> dict[str, float]:
-    """Templates on the bundled network's surfaces of both hands of rendered scenes, each hand measured by itself."""
+    """Measure templates fitted to surfaces of rendered hands, made by the bundled network.
+
+    The rest shape of each template is measured on that hand alone.
+
+    Parameters
+    ----------
+    folder : Path
+        Scene set.
+    scenes : int
+        Number of scenes with two hands, evenly spaced in the set.
+
+    Returns
+    -------
+    dict of str to float
+        Number of hands, and the measures of ``fitted_figures`` and ``summary``.
+    """
     data, topology = SceneSet(folder), load_topology(1)
     reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.0017, stage="keypoints")
     both = [row for row in range(len(data)) if all(data.scene(row).present)]
@@ -116,7 +187,26 @@ def held_out_figures(folder: Path, scenes: int) -> dict[str, float]:
 def fitted_figures(
     topology: Topology, rest: Rest, points: np.ndarray, vertices: np.ndarray, faces: np.ndarray
 ) -> dict[str, float]:
-    """One template, posed by keypoints (21, 3) and fitted to a surface; all of a right hand."""
+    """Pose a template by keypoints, fit it to a surface and measure it; everything is a right hand.
+
+    Parameters
+    ----------
+    topology : Topology
+        Topology of the template.
+    rest : Rest
+        Rest shape of the template.
+    points : (21, 3) float
+        Keypoints, metres.
+    vertices : (V, 3) float
+        Vertices of the surface, metres.
+    faces : (F, 3) int
+        Faces of the surface, oriented outward.
+
+    Returns
+    -------
+    dict of str to float
+        Distances before and after the fit, number of folds and of self-intersections, CPU seconds.
+    """
     fitter, weights = Fitter(topology, rest.vertices), topology.skin_weights()
     started = time.process_time()
     start = posed(points, rest, weights)
@@ -134,17 +224,41 @@ def fitted_figures(
 
 
 def summary(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Means over hands, and the worst of them."""
+    """Average the measures of hands.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Measures of each hand, see ``fitted_figures``.
+
+    Returns
+    -------
+    dict of str to float
+        Means, and the largest 95th percentile of the distances.
+    """
     found = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     found["distance_p95_worst_mm"] = max(row["distance_p95_mm"] for row in rows)
     return found
 
 
 def steadiness_figures(folder: Path, frames: int) -> dict[str, float]:
-    """Temporal noise of a take's templates beside that of the surfaces themselves, hands of exact keypoints in motion.
+    """Compare the jitter of fitted templates with that of the surfaces they are fitted to, for a moving hand.
 
-    The surface's own is that of the points of it which lie closest to the smoothly posed template's vertices, where the
-    surface faces the same way; the template's is taken at the same vertices in the same frames, and at all.
+    Keypoints are exact. The jitter of the surface is measured at the surface points that are closest to the vertices of
+    the posed (not fitted) template, where surface and template face the same way. The jitter of the fitted template is
+    measured at the same vertices in the same frames, and at all vertices.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder for the take.
+    frames : int
+        Number of frames.
+
+    Returns
+    -------
+    dict of str to float
+        Jitter in mm/frame³, distances in millimetres.
     """
     clip = simulate(frames, seed=77, noise=Noise(0, 0, 0, 0))
     take = write_take(folder, clip)
@@ -173,7 +287,23 @@ def steadiness_figures(folder: Path, frames: int) -> dict[str, float]:
 
 
 def write_take(folder: Path, clip: Clip, repeat: int = 1, voxel_m: float = 0.0017) -> Take:
-    """A take of a clip, ``repeat`` times over, forth and back; surfaces by the bundled network."""
+    """Write a take of a clip, with surfaces of the bundled network.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder for the take.
+    clip : Clip
+        Simulated clip; its noisy keypoints are used.
+    repeat : int
+        How many times the clip is played forward and backward.
+    voxel_m : float
+        Lattice spacing of the surfaces, metres.
+
+    Returns
+    -------
+    Take
+    """
     take = Take.create(
         folder,
         {
@@ -207,7 +337,20 @@ def write_take(folder: Path, clip: Clip, repeat: int = 1, voxel_m: float = 0.001
 
 
 def clean_figures(folder: Path, clip: Clip) -> dict[str, float]:
-    """A whole take, cleaned: how far its hands are from the truth, and what it took."""
+    """Clean a whole take, and measure its distance from the truth and the time.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder for the take.
+    clip : Clip
+        Simulated clip.
+
+    Returns
+    -------
+    dict of str to float
+        Seconds a frame, distances to the true surfaces in millimetres, jitter in mm/frame³, truncation error.
+    """
     take = write_take(folder, clip)
     count = len(take.records)
     started, cpu = time.monotonic(), time.process_time()
@@ -237,7 +380,20 @@ def clean_figures(folder: Path, clip: Clip) -> dict[str, float]:
 
 
 def long_figures(folder: Path, frames: int) -> dict[str, float]:
-    """A long take: seconds, memory at its peak, and what it takes on disk."""
+    """Clean a long take, and measure time, growth of the peak memory and size on disk.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder for the take.
+    frames : int
+        Approximate number of frames.
+
+    Returns
+    -------
+    dict of str to float
+        Seconds a frame; sizes in MiB.
+    """
     clip = simulate(21, seed=5, noise=Noise(white=0.0005, slow=0.0, depth=0.0))
     take = write_take(folder, clip, repeat=max(frames // 40, 1), voxel_m=0.004)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -252,16 +408,16 @@ def long_figures(folder: Path, frames: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the figures."""
+    """Run the benchmark and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=150)
-    parser.add_argument("--hands", type=int, default=12, help="hands whose templates are measured")
-    parser.add_argument("--seed", type=int, default=77, help="of these hands and their poses")
-    parser.add_argument("--held-out", type=Path, metavar="SET", help="templates of hands of rendered scenes, too")
-    parser.add_argument("--scenes", type=int, default=30, help="of that set, evenly over it")
-    parser.add_argument("--steady", type=int, default=40, help="frames in which templates' steadiness is measured")
+    parser.add_argument("--frames", type=int, default=150, help="frames of the motion clips")
+    parser.add_argument("--hands", type=int, default=12, help="number of hands to which templates are fitted")
+    parser.add_argument("--seed", type=int, default=77, help="seed of these hands and their poses")
+    parser.add_argument("--held-out", type=Path, metavar="SET", help="also fit templates to hands of rendered scenes")
+    parser.add_argument("--scenes", type=int, default=30, help="number of scenes of that set, evenly spaced")
+    parser.add_argument("--steady", type=int, default=40, help="frames for the jitter of fitted templates; 0: none")
     parser.add_argument("--take", type=int, default=40, help="frames of the whole take; 0: none")
-    parser.add_argument("--long", type=int, default=0, help="frames of a long take (2000), at coarse voxels")
+    parser.add_argument("--long", type=int, default=0, help="frames of a long take with coarse voxels; 0: none")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     frames = args.frames

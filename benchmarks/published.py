@@ -1,8 +1,8 @@
-"""The published networks on one two-hand frame, stage by stage: ``python benchmarks/reconstruction.py --published``.
+"""Cost of the published networks on one two-hand frame, by stage: ``python benchmarks/reconstruction.py --published``.
 
-The weights are made on the spot (``im2hands.lab.bench_weights``): networks of the published sizes with our own part
-decoders and a refinement head that follows the initial occupancy and what the query reads from the anchors, so that
-rounding shows. Memory is measured in a process of its own.
+The weights are generated (``im2hands.lab.bench.weights``): the networks have the published sizes and the bundled part
+decoders. The refined logit depends on the initial occupancy and on the features attended from the anchors, so that
+rounding errors in both show in the result. Memory is measured in a separate process.
 """
 
 from __future__ import annotations
@@ -20,12 +20,20 @@ from pathlib import Path
 from typing import Any
 
 PUBLISHED_VOXEL = 0.44 / 256
-RESEARCH_CODE = (54.5, 5.2)  # seconds (1 thread) and GB for a frame, on a machine of this kind
+"""Lattice spacing of the published method, metres."""
+
 SCENE = "touching"
+"""Scene of ``im2hands.lab.bench.scenes`` that is measured."""
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure and print."""
+    """Measure the costs and print them.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Options of ``benchmarks/reconstruction.py``.
+    """
     import torch
 
     from im2hands.core.devices import choose_device, granted_cores
@@ -59,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
         "peak_memory_gb": _memory_elsewhere(arguments.device),
     }
     if device.type == "cpu":
-        result["not_measured"] = "GPU: there is none here, or --device cuda was not given"
+        result["not_measured"] = "GPU: this machine has none, or --device cuda was not given"
     if arguments.dense:
         result["dense"] = _dense(work.network, device, arguments.scene)
     if arguments.json:
@@ -69,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 class _Work:
-    """One frame again and again."""
+    """A reconstructor, and the measurement of its costs on one frame."""
 
     def __init__(self, device: Any, precision: str = "fast", network: Any = None, dense: bool = False) -> None:
         from im2hands.lab.bench import weights as bench
@@ -83,7 +91,7 @@ class _Work:
         )  # fmt: skip
 
     def frame(self, scene: str = SCENE) -> Any:
-        """The meshes of a scene."""
+        """Reconstruct the meshes of a scene."""
         import numpy as np
 
         from im2hands.core.hands import Camera
@@ -95,7 +103,7 @@ class _Work:
         return self.reconstructor.reconstruct(frame, Camera.from_fov(50, 640, 480), scenes()[scene])
 
     def once(self, scene: str = SCENE) -> tuple[dict[str, Any], tuple[float, float], Any]:
-        """Costs of the stages, wall-clock and CPU seconds of one frame, and its meshes."""
+        """Costs by stage, wall-clock and CPU seconds of one frame, and its meshes."""
         import torch
 
         costs = self.reconstructor.costs
@@ -107,13 +115,13 @@ class _Work:
         return dict(costs.stages), (time.perf_counter() - began, time.process_time() - began_cpu), meshes
 
     def best(self, repeat: int) -> tuple[dict[str, Any], tuple[float, float]]:
-        """The run of shortest wall-clock time after a first one."""
+        """Costs of the run with the shortest wall-clock time, after a warm-up run."""
         self.frame()
         runs = [self.once()[:2] for _ in range(repeat)]
         return min(runs, key=lambda run: run[1][0])
 
     def flop(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Floating-point operations of all matrix products and convolutions, by stage and by type."""
+        """Floating-point operations of all matrix products and convolutions, by stage and by data type."""
         import torch
         from torch.utils._python_dispatch import TorchDispatchMode
         from torch.utils.flop_counter import flop_registry
@@ -141,8 +149,8 @@ class _Work:
             return measured(name)
 
         costs.stage = named  # type: ignore[method-assign]
-        self.reconstructor.concurrent = False  # the counter sees this thread alone
-        costs.stages.clear()  # what was measured before stays as it is
+        self.reconstructor.concurrent = False  # the counter only counts operations of this thread
+        costs.stages.clear()  # so that earlier results of ``once`` are not added to
         try:
             with Count():
                 self.frame()
@@ -153,7 +161,7 @@ class _Work:
 
 
 def _matrix_rates(device: Any) -> dict[str, float]:
-    """Operations a second of this machine's matrix product, by type: the best of several large ones."""
+    """Floating-point operations per second of large matrix products on this machine, by data type; best of several."""
     import torch
 
     rates = {}
@@ -171,7 +179,7 @@ def _matrix_rates(device: Any) -> dict[str, float]:
 
 
 def _memory(device: Any) -> float | None:
-    """GB above the loaded weights at the peak of the first frame; None where this system does not tell."""
+    """Peak memory of the first frame, GB above the loaded weights; None where the system does not report it."""
     import torch
 
     work = _Work(device)
@@ -184,26 +192,30 @@ def _memory(device: Any) -> float | None:
     reset = Path("/proc/self/clear_refs")
     if not reset.exists():
         return None
-    reset.write_text("5", encoding="ascii")  # the peak begins anew
+    reset.write_text("5", encoding="ascii")  # resets the peak (VmHWM)
     before = _status("VmRSS")
     work.frame()
     return (_status("VmHWM") - before) / 1e6
 
 
 def _status(name: str) -> int:
-    """kB that Linux tells of this process."""
+    """A memory figure of this process from Linux's /proc, kB."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def _memory_elsewhere(device: str) -> float | None:
+    """``_memory``, measured in a new process."""
     command = [sys.executable, str(Path(__file__).with_name("reconstruction.py")), "--published", "--memory-only"]
     done = subprocess.run([*command, "--device", device], capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def _dense(network: Any, device: Any, only: str | None) -> dict[str, Any]:
-    """Scenes (all, if not ``only`` one) beside the dense lattice of the same network in float32."""
+    """Agreement with, and cost of, the dense lattice of the same network in float32; of all scenes if ``only`` is None.
+
+    The result is by scene.
+    """
     from im2hands.lab.bench.scenes import scenes
     from im2hands.lab.bench.surface_agreement import agreement
 
@@ -239,11 +251,10 @@ def _print(result: dict[str, Any]) -> None:
     print(
         f"precision exact: {result['exact_seconds']:.2f} s, {result['exact_cpu_seconds']:.2f} CPU s ({ratio:.1f} times)"
     )
-    print(f"the research code: {RESEARCH_CODE[0]} s and {RESEARCH_CODE[1]} GB on a machine of this kind")
     if "not_measured" in result:
         print(f"not measured: {result['not_measured']}")
     for scene, row in result.get("dense", {}).items():
         print(
-            f"{scene:<22} IoU {row['iou']:.5f}, Hausdorff {row['hausdorff_mm']:.3f} mm of the dense lattice, "
+            f"{scene:<22} IoU {row['iou']:.5f}, Hausdorff {row['hausdorff_mm']:.3f} mm to the dense lattice, "
             f"which takes {row['dense_cpu_seconds'] / row['cpu_seconds']:.0f} times the CPU seconds"
         )

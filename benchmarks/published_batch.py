@@ -1,8 +1,8 @@
-"""Frames a second with the published networks in batches: ``benchmarks/reconstruction.py --published --frames N``.
+"""Throughput of the published networks in batches: ``benchmarks/reconstruction.py --published --frames N``.
 
-The same network and scenes as one frame alone (:mod:`published`), several at once, with their meshes made in other
-processes where there is a GPU. Stages wait for the device, so that each has its own time; frames a second are measured
-in a run that does not.
+Uses the networks of ``published`` and all scenes of ``im2hands.lab.bench.scenes``, several frames at once. If there is
+a GPU, the meshes are made in other processes. Stage times are measured in a run that waits for the device after each
+stage; the frames per second are measured in a run without these waits.
 """
 
 from __future__ import annotations
@@ -15,10 +15,17 @@ from datetime import date
 from typing import Any
 
 PUBLISHED_VOXEL_MM = 0.44 / 256 * 1000
+"""Lattice spacing of the published method, millimetres."""
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measure and print."""
+    """Measure the throughput and print it.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Options of ``benchmarks/reconstruction.py``.
+    """
     import torch
 
     from im2hands.core.devices import choose_device, granted_cores
@@ -37,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     seconds, cpu = _timed(lambda: [single.reconstruct(*job) for job in jobs], device)
     launch = "compile" if arguments.compile else arguments.launch
     with BatchReconstructor(single, batch=arguments.batch, launch=launch, workers=arguments.workers) as many:
-        for _ in range(1 if many.launch == "eager" else 3):  # the second time shapes are recorded or compiled
+        for _ in range(1 if many.launch == "eager" else 3):  # shapes are recorded or compiled at their second use
             list(many.reconstruct(jobs))
         runs = [_timed(lambda: list(many.reconstruct(jobs)), device) for _ in range(arguments.repeat)]
         if device.type == "cuda":
@@ -71,7 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _jobs(count: int) -> list[Any]:
-    """Frames: the benchmark's scenes in turn, each with a picture of its own."""
+    """Frames with their camera and hands: the bench scenes in turn, each with another random picture."""
     import numpy as np
 
     from im2hands.core.hands import Camera
@@ -87,7 +94,7 @@ def _jobs(count: int) -> list[Any]:
 
 
 def _timed(work: Any, device: Any) -> tuple[float, float]:
-    """Wall-clock and processor seconds of this process."""
+    """Wall-clock seconds, and CPU seconds of this process."""
     import torch
 
     began, began_cpu = time.perf_counter(), time.process_time()
@@ -107,23 +114,23 @@ def _print(result: dict[str, Any]) -> None:
     frames, seconds = result["frames"], result["seconds"]
     print(
         f"{frames} two-hand frames in batches of {result['batch']}, {result['voxel_mm']:.3f} mm, {result['machine']}, "
-        f"torch {result['torch']}, {result['date']}; calls: {result['launch']}; processes for meshes: "
+        f"torch {result['torch']}, {result['date']}; launch mode: {result['launch']}; processes for meshes: "
         f"{result['workers']}"
     )
-    print(f"{'stage (device waited for)':<28}{'s':>8}{'CPU s':>8}{'queries':>11}{'ms a frame':>12}")
+    print(f"{'stage (synchronised)':<28}{'s':>8}{'CPU s':>8}{'queries':>11}{'ms a frame':>12}")
     for name, cost in result["stages"].items():
         print(
             f"{name:<28}{cost['seconds']:>8.3f}{cost['cpu_seconds']:>8.3f}{cost['queries']:>11,}"
             f"{1000 * cost['seconds'] / frames:>12.1f}"
         )
-    print(f"{'all of it':<28}{result['staged_seconds']:>8.3f}")
+    print(f"{'total':<28}{result['staged_seconds']:>8.3f}")
     meshes, waited = result["mesh_cpu_seconds"], result["stages"]["meshes"]["seconds"]
     workers = result["workers"]
     share = meshes / workers / seconds if workers else meshes / result["cpu_seconds"]
     whose = f"the time of each of {workers} processes" if workers else "all CPU seconds"
     print(
         f"meshes (marching cubes): {meshes:.2f} CPU s, {1000 * meshes / frames:.0f} ms a frame, {share:.1%} of "
-        f"{whose}; waited for: {waited:.3f} s"
+        f"{whose}; waiting for them: {waited:.3f} s"
     )
     print(f"{frames / seconds:.2f} frames a second in batches ({seconds:.3f} s, {result['cpu_seconds']:.3f} CPU s)")
     print(
@@ -134,5 +141,5 @@ def _print(result: dict[str, Any]) -> None:
     if result["peak_memory_gb"] is not None:
         print(f"peak memory on the device: {result['peak_memory_gb']:.2f} GB, weights included")
     if not result["machine"].split(", ")[-1].startswith("NVIDIA"):
-        print("not measured: GPU (there is none here, or --device cuda was not given); aims there: 10 frames a second")
-        print("at 256 cubed, 30 at --voxel-mm 2.2")
+        print("not measured: GPU (this machine has none, or --device cuda was not given); targets on a GPU: 10 frames")
+        print("a second at a resolution of 256 cubed, 30 at --voxel-mm 2.2")

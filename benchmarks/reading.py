@@ -1,10 +1,11 @@
-"""MediaPipe's hand landmark network and the reading network on the same crops near the true ones of rendered hands.
+"""Accuracy of MediaPipe's landmark network and of the reading network on the same crops of rendered hands.
 
     python benchmarks/reading.py SET [--scenes 256] [--first 0] [--weights FILE]
 
-SET is a scene set of crops (`im2hands synthesize --kind crop`). Both keep to MediaPipe's definition of keypoints, to
-which the true ones are brought. Errors are means over a hand's keypoints: in the picture in palm lengths, in space in
-millimetres, wrist on wrist, both brought to a palm of 90 mm.
+SET is a scene set of crops (`im2hands synthesize --kind crop`). The crops are randomly displaced from the true ones.
+Both networks use MediaPipe's definition of keypoints; the true keypoints are converted to it. Errors are means over the
+keypoints of a hand: in the picture in palm lengths; in space in millimetres, with both wrists at the origin and both
+hands scaled to a palm of 90 mm.
 """
 
 from __future__ import annotations
@@ -20,12 +21,28 @@ from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.training.reading_samples import PALM_M, HandsInPicture, hands_in_picture
 from im2hands.weights.reading_network import BUNDLED_FILE, load_reading_network
 
-SHIFT, SIZE, TURN = 0.06, 0.12, 0.25  # crop sizes, logarithm, radians
+SHIFT, SIZE, TURN = 0.06, 0.12, 0.25
+"""Standard deviations of the crops' displacement: shift in crop sizes, logarithm of the size, rotation in radians."""
+
 COLUMNS = ("2D", "3D mm", "side", "presence", "spread")
+"""Printed measures: errors, share of right sides, presence probability, predicted 2D error."""
 
 
 def crops_near(hands: HandsInPicture, seed: int) -> np.ndarray:
-    """The hands' crops, each a little off, (K, 4)."""
+    """Displace the crops of hands at random.
+
+    Parameters
+    ----------
+    hands : HandsInPicture
+        K hands with their true crops.
+    seed : int
+        Seed of the displacement.
+
+    Returns
+    -------
+    (K, 4) float
+        Crops: centre, size, rotation.
+    """
     rng, crops = np.random.default_rng(seed), hands.crops.copy()
     crops[:, :2] += rng.normal(0, SHIFT, (len(crops), 2)) * crops[:, 2:3]
     crops[:, 2] *= np.exp(rng.normal(0, SIZE, len(crops)))
@@ -34,29 +51,45 @@ def crops_near(hands: HandsInPicture, seed: int) -> np.ndarray:
 
 
 def from_wrist(shape: np.ndarray) -> np.ndarray:
-    """Metres from the wrist, of a palm of 90 mm."""
+    """Move a hand's wrist to the origin and scale its palm to 90 mm.
+
+    Parameters
+    ----------
+    shape : (21, 3) float
+        Keypoints, any unit.
+
+    Returns
+    -------
+    (21, 3) float
+        Metres.
+    """
     shape = shape - shape[WRIST]
     return shape * (PALM_M / max(float(np.linalg.norm(shape[MIDDLE_MCP])), 1e-4))
 
 
 def main() -> None:
+    """Run both networks and print their accuracy."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, metavar="SET")
     parser.add_argument("--scenes", type=int, default=256)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--weights", type=Path, default=BUNDLED_FILE, metavar="FILE", help="the reading network's")
+    parser.add_argument("--weights", type=Path, default=BUNDLED_FILE, metavar="FILE", help="of the reading network")
     arguments = parser.parse_args()
     data = SceneSet(arguments.data)
-    theirs, ours = LandmarkNetwork(), LandmarkNetwork(reading=load_reading_network(arguments.weights))
-    ways = {"MediaPipe": (theirs, False), "reading": (ours, False), "reading, told the side": (ours, True)}
-    rows: dict[str, list[tuple[float, ...]]] = {name: [] for name in ways}
+    mediapipe, reading = LandmarkNetwork(), LandmarkNetwork(reading=load_reading_network(arguments.weights))
+    variants = {
+        "MediaPipe": (mediapipe, False),
+        "reading network": (reading, False),
+        "reading network, side given": (reading, True),
+    }
+    rows: dict[str, list[tuple[float, ...]]] = {name: [] for name in variants}
     for number in range(arguments.first, min(arguments.first + arguments.scenes, len(data))):
         scene = data.scene(number)
         hands, image = hands_in_picture(scene), scene.image()
         crops = crops_near(hands, number)
-        for name, (network, told) in ways.items():
+        for name, (network, side_given) in variants.items():
             for k, crop in enumerate(crops):
-                side = (1 if hands.right[k] else -1) if told else 0
+                side = (1 if hands.right[k] else -1) if side_given else 0
                 read = network.read(image, crop[None], side=side)
                 aside = np.linalg.norm(read.pixels[0] - hands.pixels[k], axis=-1).mean() / hands.palm[k]
                 away = np.linalg.norm(from_wrist(read.shape[0]) - from_wrist(hands.shape[k]), axis=-1).mean() * 1000
@@ -65,9 +98,9 @@ def main() -> None:
     for name, values in rows.items():
         table = np.array(values)
         middle = np.median(table, axis=0)
-        told = ", ".join(f"{column} {value:.3f}" for column, value in zip(COLUMNS, table.mean(axis=0), strict=True))
+        means = ", ".join(f"{column} {value:.3f}" for column, value in zip(COLUMNS, table.mean(axis=0), strict=True))
         share = (table[:, 0] < 0.25).mean()
-        print(f"{name}: {told}; medians {middle[0]:.3f}, {middle[1]:.1f} mm; 2D below 0.25: {100 * share:.0f} %")
+        print(f"{name}: {means}; medians {middle[0]:.3f}, {middle[1]:.1f} mm; 2D below 0.25: {100 * share:.0f} %")
     print(f"{len(table)} hands")
 
 

@@ -1,7 +1,7 @@
-"""Photos of hands, what was found in them, and how it looks: ``python benchmarks/real_photos.py FOLDER --output DIR``.
+"""Reconstruction of real photos, for visual inspection: ``python benchmarks/real_photos.py FOLDER --output DIR``.
 
-Prints a line for each photo (hands, sides, confidence, reprojection error, seconds) and writes contact sheets, a
-row each: the photo, the keypoints, the meshes over the photo, the meshes from the side.
+Prints a line for each photo: hands, sides, confidence, reprojection error, seconds. Writes contact sheets with a row
+for each photo: the photo, the keypoints, the meshes over the photo, and a side view of the meshes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from im2hands.app.cli.main import PROCESS_DEFAULTS
 
 
 def main() -> None:
-    """Run on all photos of a folder."""
-    os.environ.update(PROCESS_DEFAULTS)  # as the program does; before PyTorch is loaded
+    """Reconstruct all photos of a folder."""
+    os.environ.update(PROCESS_DEFAULTS)  # as the program does; it must precede the import of PyTorch
     import cv2
     import numpy as np
 
     from im2hands.core.devices import choose_device
     from im2hands.core.errors import FrameError
-    from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
+    from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, place_hands
     from im2hands.keypoints.sources import make_provider
     from im2hands.lab.evaluation.measures import Mesh
     from im2hands.lab.evaluation.overlay import draw_keypoints, draw_meshes, side_view, tile
@@ -41,8 +41,8 @@ def main() -> None:
     parser.add_argument("--no-keypoint-refinement", action="store_true")
     parser.add_argument("--voxel-mm", type=float, default=1.7)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--height", type=int, default=320, help="pixels of a row")
-    parser.add_argument("--rows", type=int, default=6, help="rows of a sheet")
+    parser.add_argument("--height", type=int, default=320, help="height of a row, pixels")
+    parser.add_argument("--rows", type=int, default=6, help="rows of a contact sheet")
     arguments = parser.parse_args()
 
     photos = sorted(p for p in arguments.folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
@@ -62,7 +62,7 @@ def main() -> None:
         frame = Frame(number, 0.0, image, photo.name, photo)
         camera = CameraChoice().for_picture(PictureInfo(image.shape[1], image.shape[0]))
         began = time.perf_counter()
-        hands = lift(provider.detect(frame, ()), camera, DEFAULT_PALM_M)
+        hands = place_hands(provider.detect(frame, ()), camera, DEFAULT_PALM_M)
         if refiner is not None:
             hands = refiner.refine(frame, camera, hands).hands
         try:

@@ -1,8 +1,9 @@
-"""Seconds per stage and queries per second for one two-hand frame: ``python benchmarks/reconstruction.py``.
+"""Time of the stages and queries per second for one two-hand frame: ``python benchmarks/reconstruction.py``.
 
-Prints, in one run on one machine: the stages from photo to two meshes after start-up, the occupancy network alone,
-marching cubes alone, and the coarse-to-fine surface beside the dense lattice it equals (their ratio is the gain).
-``--published`` does the same for the published networks, ``--published --frames N`` many frames at once.
+Prints the times of the stages from photo to two meshes (after start-up), the time of the surfaces from keypoints alone,
+and the query rate of the occupancy network. ``--dense`` also prints how many times longer the dense lattice takes than
+the coarse-to-fine one with the same result. ``--published`` measures the published networks, ``--published --frames N``
+the published networks on batches of frames.
 """
 
 from __future__ import annotations
@@ -20,7 +21,22 @@ from im2hands.app.cli.main import PROCESS_DEFAULTS
 
 
 def best(work: Callable[[], object], repeat: int) -> tuple[float, float]:
-    """Shortest wall-clock and process CPU seconds of ``repeat`` runs."""
+    """Run a function several times.
+
+    Parameters
+    ----------
+    work : callable
+        The function.
+    repeat : int
+        Number of runs.
+
+    Returns
+    -------
+    wall : float
+        Shortest wall-clock time, seconds.
+    cpu : float
+        Shortest CPU time of this process, seconds.
+    """
     wall, cpu = [], []
     for _ in range(repeat):
         began, began_cpu = time.perf_counter(), time.process_time()
@@ -32,12 +48,12 @@ def best(work: Callable[[], object], repeat: int) -> tuple[float, float]:
 
 def main() -> None:
     """Run the benchmark and print the table."""
-    os.environ.update(PROCESS_DEFAULTS)  # as the program does; before PyTorch is loaded
+    os.environ.update(PROCESS_DEFAULTS)  # as the program does; it must precede the import of PyTorch
     import torch
 
     from im2hands.app.selftest import bundled_photo
     from im2hands.core.devices import choose_device, granted_cores
-    from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
+    from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, place_hands
     from im2hands.keypoints.sources import make_provider
     from im2hands.media.camera_choice import CameraChoice
     from im2hands.media.images import PictureInfo, read_picture
@@ -46,18 +62,20 @@ def main() -> None:
     from im2hands.surfaces.load import load_reconstructor
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photo", type=Path, help="a photo of two hands (default: one that ships)")
-    parser.add_argument("--voxel-mm", type=float, help="default: 1.7; with --published --frames 1.719, 256 cubed")
+    parser.add_argument("--photo", type=Path, help="a photo of two hands (default: a bundled one)")
+    parser.add_argument("--voxel-mm", type=float, help="default: 1.7; with --published --frames 1.719 (256 cubed)")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--dense", action="store_true", help="also evaluate the dense lattice (slow)")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--published", action="store_true", help="the published networks, weights made on the spot")
+    parser.add_argument("--published", action="store_true", help="the published networks, with generated weights")
     parser.add_argument("--scene", help="with --published --dense: only this scene")
-    parser.add_argument("--frames", type=int, help="with --published: so many frames, in batches")
-    parser.add_argument("--batch", type=int, default=8, help="with --frames: frames at once")
-    parser.add_argument("--launch", choices=("auto", "eager", "graphs"), default="auto", help="with --frames: calls")
-    parser.add_argument("--compile", action="store_true", help="with --frames: calls compiled by torch.compile")
+    parser.add_argument("--frames", type=int, help="with --published: number of frames, reconstructed in batches")
+    parser.add_argument("--batch", type=int, default=8, help="with --frames: frames in a batch")
+    parser.add_argument(
+        "--launch", choices=("auto", "eager", "graphs"), default="auto", help="with --frames: how kernels are launched"
+    )
+    parser.add_argument("--compile", action="store_true", help="with --frames: compile the networks by torch.compile")
     parser.add_argument("--workers", type=int, help="with --frames: processes that make meshes")
     parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -84,7 +102,7 @@ def main() -> None:
     camera = CameraChoice().for_picture(PictureInfo(image.shape[1], image.shape[0]))
     seen = provider.detect(frame, ())
     start_up = time.perf_counter() - began
-    hands = lift(seen, camera, DEFAULT_PALM_M)
+    hands = place_hands(seen, camera, DEFAULT_PALM_M)
     present = hands.present()
 
     field = reconstructor.field(torch.stack([torch.from_numpy(hand.positions) for hand in present]).numpy(),
@@ -97,7 +115,7 @@ def main() -> None:
     stages = {
         "read picture": best(lambda: read_picture(photo), arguments.repeat),
         "keypoints": best(lambda: provider.detect(frame, ()), arguments.repeat),
-        "placement": best(lambda: lift(seen, camera, DEFAULT_PALM_M), arguments.repeat),
+        "placement": best(lambda: place_hands(seen, camera, DEFAULT_PALM_M), arguments.repeat),
         "surfaces": best(lambda: refining.reconstruct(frame, camera, hands), arguments.repeat),
     }
     from_keypoints = best(lambda: reconstructor.reconstruct(frame, camera, hands), arguments.repeat)

@@ -1,6 +1,7 @@
-"""Synthetic pictures per second, stage by stage: ``python benchmarks/synthesis.py``.
+"""Speed of the synthesis of pictures, by stage: ``python benchmarks/synthesis.py``.
 
-One process; ``taskset -c 0`` in front of it (Linux) measures one core. Skins and environments may be given as folders.
+Runs in one process; start it with ``taskset -c 0`` (Linux) to measure one core. Folders of skins and environments can
+be given.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from im2hands.app.cli.main import PROCESS_DEFAULTS
 
 def main() -> None:
     """Run the benchmark and print the table."""
-    os.environ.update(PROCESS_DEFAULTS)  # as the program does; before PyTorch is loaded
+    os.environ.update(PROCESS_DEFAULTS)  # as the program does; it must precede the import of PyTorch
     import numpy as np
     import torch
     from scipy.spatial.transform import Rotation
@@ -58,9 +59,9 @@ def main() -> None:
         processor[name] = processor.get(name, 0.0) + time.process_time() - began_processor
         return result
 
-    for number in range(-10, count):  # ten to warm up: textures, shaders
+    for number in range(-10, count):  # ten warm-up pictures, for textures and shaders
         if number == 0:
-            # Skins and environments that a picture uses first are read then; that is not a stage.
+            # Load all skins and environments, because the time of loading does not belong to a stage.
             for index in range(assets.skin_count):
                 assets.skin(index)
             for index in range(assets.environment_count):

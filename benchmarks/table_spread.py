@@ -1,7 +1,7 @@
-"""How the results of a table are spread: ``python benchmarks/table_spread.py FOLDER [--after N]``.
+"""Distribution of the results of a table: ``python benchmarks/table_spread.py FOLDER [--after N]``.
 
-FOLDER is the ``--output`` of ``im2hands evaluate table``. Prints for each row the means and the medians, the share of
-scenes in which both hands have the right sides, and the same for each interaction mode.
+FOLDER is the ``--output`` of ``im2hands evaluate table``. Prints for each row, and for each interaction mode of each
+row, the means and medians, and the share of scenes in which both hands have the right sides.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ from im2hands.lab.evaluation.table.rows import Result, by_row, read_results
 
 
 def figures(results: Sequence[Result]) -> str:
-    """Means and medians of some scenes, a line."""
+    """Format the means and medians of some scenes as one line.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        Results of one row.
+
+    Returns
+    -------
+    str
+    """
     parts = [f"{len(results):4} scenes", f"both {100 * np.mean([r.both for r in results]):3.0f} %"]
     for name, scale, unit in (("iou", 100, "%"), ("chamfer_mm", 1, "mm"), ("mpjpe_mm", 1, "mm")):
         parts.append(_spread(name, np.array([v for r in results for v in getattr(r, name)]) * scale, unit))
@@ -32,10 +42,10 @@ def _spread(name: str, values: np.ndarray, unit: str) -> str:
 
 
 def main() -> None:
-    """Print the spread of every row."""
+    """Print the distribution of every row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--after", type=int, default=0, metavar="N", help="leave the set's first N pictures out")
+    parser.add_argument("--after", type=int, default=0, metavar="N", help="leave out the set's first N scenes")
     args = parser.parse_args()
     results = [r for r in read_results(args.folder, Result) if r.scene >= args.after]
     print("means (medians)")

@@ -1,4 +1,4 @@
-"""The demo's moving clip inside Blender: reconstructed, measured against its exact keypoints, saved and shown."""
+"""The clip part of the demo, inside Blender: reconstruct the clip, measure the result, save scenes and a picture."""
 
 from __future__ import annotations
 
@@ -20,20 +20,36 @@ CLIP = Path(__file__).resolve().parent / "clip" / "hands_clip.avi"
 CAMERA = CLIP.with_name("hands_clip_camera.json")
 TRUTH = CLIP.with_name("hands_clip_truth.npz")
 SHOWN = (2, 16, 30, 45, 59)
+"""Frames on the contact sheet."""
+
 WIDTH = 360
+"""Width of a picture on the contact sheet, pixels."""
+
 SIDEWAYS = 65.0
-"""Degrees that the view from the side is turned; from farther round one hand hides the other."""
+"""Rotation of the side view, degrees; at larger angles one hand hides the other."""
+
 GROUND = 0.86
+"""Grey value of the background of the side view, 0 to 1."""
 
 
 def make_clip_scenes(output: Path, folder: Path, on_poll: Callable) -> tuple[dict[str, int], list[str]]:
-    """Write clip_take/, clip.blend, clip_clean.blend and clip.png into ``output``.
+    """Write clip_take/, clip.blend, clip_clean.blend and clip.png.
 
-    Args:
-        folder: for pictures that are not kept. on_poll: as for ``api.reconstruct``.
+    Parameters
+    ----------
+    output : Path
+        Folder to write to.
+    folder : Path
+        Folder for temporary pictures.
+    on_poll : callable
+        See ``im2hands_addon.api.reconstruct``.
 
-    Returns:
-        How many frames had which status, and the figures in words.
+    Returns
+    -------
+    summary : dict of str to int
+        Number of frames by status.
+    lines : list of str
+        The measures of ``figures`` as text.
     """
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     scene, take = bpy.context.scene, output / "clip_take"
@@ -63,7 +79,7 @@ def _overlays(scene: bpy.types.Scene, folder: Path) -> list[np.ndarray]:
 
 
 def _from_the_side(scene: bpy.types.Scene, collection: bpy.types.Collection, frame: int) -> np.ndarray:
-    """The clean hands as seen from the right of the take's camera, which is back in its place afterwards."""
+    """Picture of the clean hands from the right of the take's camera, which is restored afterwards."""
     camera = tree.find_object(collection, "camera")
     scene.frame_set(frame)
     heads = [
@@ -71,7 +87,7 @@ def _from_the_side(scene: bpy.types.Scene, collection: bpy.types.Collection, fra
     ]  # fmt: skip
     middle = sum(heads, Vector()) / len(heads) + Vector((0, 0.05, 0))
     before = camera.matrix_local.copy()
-    # In the frame of the take's origin the camera looks along -z, y is up.
+    # In the local frame of the take's origin the camera looks along -z, and y is up.
     turn = Matrix.Rotation(math.radians(SIDEWAYS), 4, "Y")
     camera.matrix_local = Matrix.Translation(middle) @ turn @ Matrix.Translation(-middle) @ before
     try:
@@ -82,7 +98,18 @@ def _from_the_side(scene: bpy.types.Scene, collection: bpy.types.Collection, fra
 
 
 def figures(take: Path) -> list[str]:
-    """What the take's keypoints, as seen and clean, are against the exact ones."""
+    """Compare the take's raw and clean keypoints with the true ones.
+
+    Parameters
+    ----------
+    take : Path
+        Folder of the take, with clean hands.
+
+    Returns
+    -------
+    list of str
+        One line of text for each hand.
+    """
     lines = []
     with np.load(take / "motion.npz") as motion, np.load(TRUTH) as truth:
         for side in ("left", "right"):
@@ -93,18 +120,18 @@ def figures(take: Path) -> list[str]:
             errors = [_error(found, exact) for found in (raw, clean)]
             jitters = [_jitter(found) for found in (raw, clean, exact)]
             lines.append(
-                f"{side} hand: keypoints {errors[0]:.1f} mm from the truth as seen, {errors[1]:.1f} mm clean (wrist on "
-                f"wrist); jitter {jitters[0]:.1f} mm as seen, {jitters[1]:.1f} mm clean, {jitters[2]:.1f} mm in truth"
+                f"{side} hand: keypoint error {errors[0]:.1f} mm raw, {errors[1]:.1f} mm clean (wrist-aligned); "
+                f"jitter {jitters[0]:.1f} mm raw, {jitters[1]:.1f} mm clean, {jitters[2]:.1f} mm true"
             )
     return lines
 
 
 def _error(found: np.ndarray, exact: np.ndarray) -> float:
-    """Mean distance of (N, 21, 3) metres, wrist on wrist, millimetres."""
+    """Mean distance of keypoints (N, 21, 3) in metres, relative to the wrist, in millimetres."""
     away = (found - found[:, :1]) - (exact - exact[:, :1])
     return float(np.nanmean(np.linalg.norm(away, axis=-1)) * 1000)
 
 
 def _jitter(found: np.ndarray) -> float:
-    """Mean length of the third differences of (N, 21, 3) metres, millimetres."""
+    """Mean length of the third differences of keypoints (N, 21, 3) in metres, in millimetres."""
     return float(np.nanmean(np.linalg.norm(np.diff(found, n=3, axis=0), axis=-1)) * 1000)

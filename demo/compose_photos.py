@@ -1,7 +1,8 @@
-"""Makes the three two-hand demo photos: each hand of the fingerpose photos beside the mirror image of another pose.
+"""Compose the three two-hand demo photos from the one-hand photos in demo/fingerpose.
 
-Run with the backend's Python: `.venv/backend/bin/python demo/compose_photos.py [folder]`. The originals show a left
-hand; the mirrored copy, a right hand, stands at the left, as on a photo of a person who faces the camera.
+Run with the backend's Python: `.venv/backend/bin/python demo/compose_photos.py [folder]`. The original photos show a
+left hand. Each composed photo has a mirrored original (a right hand) at the left and another original at the right, as
+in a photo of a person who faces the camera.
 """
 
 from __future__ import annotations
@@ -21,15 +22,32 @@ PAIRS = {
     "hands_b.jpg": ("nocurl", "halfcurl"),
     "hands_c.jpg": ("halfcurl", "fullcurl"),
 }
-"""Output name -> (pose shown mirrored at the left, pose shown as photographed at the right)."""
+"""File name to the pose at the left (mirrored) and the pose at the right."""
 
 OVERLAP_PX = 84
-"""Width of the strip in the middle where both photos show bare wall and one fades into the other."""
+"""Width of the strip in the middle, pixels: both photos show bare wall there and are blended."""
+
 JPEG_QUALITY = 95
 
 
 def load_photo(pose: str) -> np.ndarray:
-    """The photo of one pose as (H, W, 3) float32, in OpenCV's channel order."""
+    """Read the photo of one pose.
+
+    Parameters
+    ----------
+    pose : str
+        File name without suffix.
+
+    Returns
+    -------
+    (H, W, 3) float32
+        BGR, 0 to 255.
+
+    Raises
+    ------
+    FileNotFoundError
+        The file is missing or not a picture.
+    """
     path = SOURCES / f"{pose}.jpg"
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
@@ -38,14 +56,42 @@ def load_photo(pose: str) -> np.ndarray:
 
 
 def match_wall(image: np.ndarray, strip: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """`image` scaled per row and channel so that its `strip` gets the brightness of `reference` (both (H, W, 3))."""
+    """Scale the brightness of each row and channel of a photo, so that a strip of it matches a reference.
+
+    Parameters
+    ----------
+    image : (H, W, 3) float32
+        The photo.
+    strip : (H, S, 3) float32
+        Strip of the photo.
+    reference : (H, S, 3) float32
+        Strip to match.
+
+    Returns
+    -------
+    (H, W, 3) float32
+    """
     ratio = reference.mean(axis=1) / np.maximum(strip.mean(axis=1), 1.0)
     smooth = cv2.GaussianBlur(ratio[:, None, :], (1, 0), sigmaX=1, sigmaY=40, borderType=cv2.BORDER_REPLICATE)
     return image * smooth.reshape(-1, 1, 3)
 
 
 def side_by_side(left: np.ndarray, right: np.ndarray, overlap: int = OVERLAP_PX) -> np.ndarray:
-    """Both (H, W, 3) pictures beside each other, faded into each other over `overlap` columns."""
+    """Join two photos, blended over a strip in the middle.
+
+    Parameters
+    ----------
+    left : (H, W, 3) float32
+        Photo at the left.
+    right : (H, W, 3) float32
+        Photo at the right.
+    overlap : int
+        Width of the strip, pixels.
+
+    Returns
+    -------
+    (H, 2 * W - overlap, 3) float32
+    """
     mean = (left[:, -overlap:] + right[:, :overlap]) / 2
     left = match_wall(left, left[:, -overlap:], mean)
     right = match_wall(right, right[:, :overlap], mean)
@@ -55,13 +101,44 @@ def side_by_side(left: np.ndarray, right: np.ndarray, overlap: int = OVERLAP_PX)
 
 
 def compose(mirrored_pose: str, pose: str) -> np.ndarray:
-    """One two-hand picture, (H, W, 3) uint8, in OpenCV's channel order."""
+    """Compose one two-hand photo.
+
+    Parameters
+    ----------
+    mirrored_pose : str
+        Pose at the left, mirrored.
+    pose : str
+        Pose at the right.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+        BGR.
+    """
     picture = side_by_side(load_photo(mirrored_pose)[:, ::-1], load_photo(pose))
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
 def write_photos(folder: Path = PHOTOS) -> list[Path]:
-    """Writes the three photos into `folder` and returns their paths."""
+    """Write the three photos into a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Created if it does not exist.
+
+    Returns
+    -------
+    list of Path
+        The written files.
+
+    Raises
+    ------
+    FileNotFoundError
+        An original photo is missing.
+    RuntimeError
+        OpenCV cannot encode a photo.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, (mirrored_pose, pose) in PAIRS.items():
@@ -75,6 +152,7 @@ def write_photos(folder: Path = PHOTOS) -> list[Path]:
 
 
 def main(arguments: list[str]) -> int:
+    """Write the photos, print their paths and return the exit code."""
     for path in write_photos(Path(arguments[0]) if arguments else PHOTOS):
         print(path)
     return 0

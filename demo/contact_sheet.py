@@ -1,4 +1,4 @@
-"""A contact sheet: photos above, the same frames with the hands over them in rows below. Runs in Blender's Python."""
+"""Contact sheets: rows of pictures of equal width, e.g. photos above and overlays below. For Blender's Python."""
 
 from __future__ import annotations
 
@@ -11,11 +11,32 @@ import numpy as np
 from im2hands_addon.scene.picture import save_picture
 
 GAP = 12
+"""Space between pictures, pixels."""
+
 PAPER = 0.96
+"""Grey value of the background, 0 to 1."""
 
 
 def load_scaled(path: Path, width: int) -> np.ndarray:
-    """A picture scaled to `width` columns, (H, W, 3) float32 sRGB values 0 to 1, top row first."""
+    """Load a picture and scale it.
+
+    Parameters
+    ----------
+    path : Path
+        Picture file.
+    width : int
+        Width of the result, pixels.
+
+    Returns
+    -------
+    (H, width, 3) float32
+        sRGB, 0 to 1, top row first.
+
+    Raises
+    ------
+    FileNotFoundError
+        The file cannot be read.
+    """
     image = bpy.data.images.load(str(path), check_existing=False)
     try:
         columns, rows = image.size
@@ -30,7 +51,18 @@ def load_scaled(path: Path, width: int) -> np.ndarray:
 
 
 def sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Rows of pictures (h, w, 3) of equal width on paper, (H, W, 3)."""
+    """Arrange pictures in rows.
+
+    Parameters
+    ----------
+    rows : sequence of sequences of (h, w, 3) float32
+        Pictures of equal width, 0 to 1.
+
+    Returns
+    -------
+    (H, W, 3) float32
+        The sheet.
+    """
     width = rows[0][0].shape[1]
     heights = [max(picture.shape[0] for picture in row) for row in rows]
     size = sum(heights) + (len(rows) + 1) * GAP, len(rows[0]) * (width + GAP) + GAP, 3
@@ -45,5 +77,15 @@ def sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
 
 
 def write_contact_sheet(path: Path, *rows: Sequence[Path], width: int = 520) -> None:
-    """The sheet of these rows of pictures, each picture `width` columns wide, as a PNG."""
+    """Write a contact sheet of picture files.
+
+    Parameters
+    ----------
+    path : Path
+        PNG file to write.
+    *rows : sequence of Path
+        Picture files of each row.
+    width : int
+        Width of each picture, pixels.
+    """
     save_picture(path, sheet([[load_scaled(one, width) for one in row] for row in rows]))

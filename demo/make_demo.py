@@ -1,6 +1,6 @@
-"""Makes the demo inside Blender: the bundled photos and clip through the backend into scenes, .blends and pictures.
+"""Make the demo inside Blender: reconstruct the bundled photos and clip, and save .blend files and pictures.
 
-`python dev.py demo` runs this; by hand, with IM2HANDS_BACKEND naming the backend's Python:
+`python dev.py demo` runs this. To run it by hand, set IM2HANDS_BACKEND to the backend's Python, then:
 `.venv/blender-4.2/bin/python demo/make_demo.py --output build/demo`, or
 `blender -b --python demo/make_demo.py -- --output build/demo`. The .blend files open in that Blender and newer ones.
 """
@@ -25,27 +25,43 @@ from im2hands_addon import api  # noqa: E402
 PHOTOS = ROOT / "backend" / "im2hands" / "assets" / "photos"
 
 
-class Narrator:
-    """Prints each phase of a job, and how far it is, once."""
+class ProgressPrinter:
+    """Prints the phase and the progress of a job whenever they change."""
 
     def __init__(self) -> None:
-        self.said = ""
+        self.last = ""
 
     def __call__(self, running) -> None:
         progress = running.job.progress
         text = f"{progress.phase} {progress.done} of {progress.total}" if progress.total else progress.phase
-        if text != self.said:
+        if text != self.last:
             print(f"   {text}", flush=True)
-            self.said = text
+            self.last = text
 
 
 def empty_scene() -> bpy.types.Scene:
+    """Start with an empty scene and factory settings."""
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     return bpy.context.scene
 
 
 def overlays(scene: bpy.types.Scene, folder: Path, name: str) -> list[Path]:
-    """A picture of each frame of the scene, seen through the take's camera, with the photo behind."""
+    """Render each frame of a scene through the take's camera, over the photo.
+
+    Parameters
+    ----------
+    scene : bpy.types.Scene
+        Scene of the take.
+    folder : Path
+        Folder for the pictures.
+    name : str
+        Beginning of their file names.
+
+    Returns
+    -------
+    list of Path
+        One picture for each frame.
+    """
     paths = []
     for frame in range(scene.frame_start, scene.frame_end + 1):
         path = folder / f"{name}_{frame:03d}.png"
@@ -56,7 +72,24 @@ def overlays(scene: bpy.types.Scene, folder: Path, name: str) -> list[Path]:
 def write_scenes(
     scene: bpy.types.Scene, collection: bpy.types.Collection, output: Path, folder: Path
 ) -> list[list[Path]]:
-    """Save hands.blend, and hands_clean.blend where there are clean hands; per scene a picture of each frame."""
+    """Save hands.blend, and hands_clean.blend if the take has clean hands.
+
+    Parameters
+    ----------
+    scene : bpy.types.Scene
+        Scene of the take.
+    collection : bpy.types.Collection
+        Collection of the take.
+    output : Path
+        Folder for the .blend files; it holds the take.
+    folder : Path
+        Folder for temporary pictures.
+
+    Returns
+    -------
+    list of list of Path
+        For each .blend file, pictures of all frames.
+    """
     rigged = api.has_clean_hands(collection)
     if rigged:
         api.show_hands(collection, False)
@@ -71,14 +104,26 @@ def write_scenes(
 
 
 def make_demo(photos: list[Path], output: Path) -> int:
-    """Writes take/, hands.blend and hands.png into `output`; 0 when both hands were found in every photo.
+    """Write take/, hands.blend and hands.png.
 
-    Where the take has clean hands, hands.blend shows the implicit surfaces alone, hands_clean.blend the rigged meshes,
-    and hands.png both.
+    If the take has clean hands, hands.blend shows only the implicit surfaces, hands_clean.blend shows the rigged
+    meshes, and hands.png shows both.
+
+    Parameters
+    ----------
+    photos : list of Path
+        Photos to reconstruct.
+    output : Path
+        Folder to write to.
+
+    Returns
+    -------
+    int
+        0 if both hands were found in every photo, else 1.
     """
     start = time.monotonic()
     scene = empty_scene()
-    result = api.reconstruct(photos, output / "take", scene=scene, surfaces="SHOW", on_poll=Narrator())
+    result = api.reconstruct(photos, output / "take", scene=scene, surfaces="SHOW", on_poll=ProgressPrinter())
     for warning in result.warnings:
         print(f"   note: {warning}")
     with tempfile.TemporaryDirectory(prefix="im2hands-overlay-") as folder:
@@ -90,10 +135,21 @@ def make_demo(photos: list[Path], output: Path) -> int:
 
 
 def make_clip_demo(output: Path) -> int:
-    """Writes clip_take/, clip.blend, clip_clean.blend and clip.png into `output`; 0 when every frame has both hands."""
+    """Write clip_take/, clip.blend, clip_clean.blend and clip.png.
+
+    Parameters
+    ----------
+    output : Path
+        Folder to write to.
+
+    Returns
+    -------
+    int
+        0 if both hands were found in every frame, else 1.
+    """
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="im2hands-overlay-") as folder:
-        summary, figures = make_clip_scenes(output, Path(folder), Narrator())
+        summary, figures = make_clip_scenes(output, Path(folder), ProgressPrinter())
     for line in figures:
         print(f"   {line}")
     found, total = summary.get("ok", 0), summary.get("total", 0)
@@ -103,9 +159,10 @@ def make_clip_demo(output: Path) -> int:
 
 
 def main(arguments: list[str]) -> int:
+    """Make the demo; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("photos", nargs="*", type=Path, help="other photos than the bundled ones; no clip then")
+    parser.add_argument("photos", nargs="*", type=Path, help="photos instead of the bundled photos and clip")
     options = parser.parse_args(arguments)
     photos = options.photos or sorted(PHOTOS.glob("hands_*.jpg"))
     options.output.mkdir(parents=True, exist_ok=True)
@@ -113,7 +170,7 @@ def main(arguments: list[str]) -> int:
     code = make_demo([photo.resolve() for photo in photos], output)
     if not options.photos:
         code = make_clip_demo(output) or code
-    print(f"   the .blend files are of Blender {bpy.app.version_string}: they open in it and in newer ones", flush=True)
+    print(f"   the .blend files open in Blender {bpy.app.version_string} and newer", flush=True)
     return code
 
 

@@ -1,1 +1,1 @@
-"""What `dev.py` is made of (standard library only): choices, processes, the machine, environments, packaging, lanes."""
+"""The modules behind `dev.py` (standard library only): choices, processes, machine, environments, extension, lanes."""

@@ -1,4 +1,4 @@
-"""What fits what: which Python, which bpy, which torch build. Pure functions, no look at the machine."""
+"""Choice of a matching Python, bpy wheel and torch build. Pure functions that do not access the machine."""
 
 from __future__ import annotations
 
@@ -7,17 +7,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 Version = tuple[int, int]
+"""Major and minor version."""
+
 BACKEND_PYTHONS: tuple[Version, ...] = ((3, 11), (3, 12), (3, 13))
+"""Python versions that the backend supports."""
+
 TORCH_CHOICES = ("auto", "cpu", "cuda")
+"""Values of the option --torch."""
 
 
 class DevError(Exception):
-    """Something a person has to do first; the message says what."""
+    """An error that the developer can fix; the message says how."""
 
 
 @dataclass(frozen=True)
 class Bpy:
-    """One bpy wheel we test with: its short name, its exact version, and the only Python it exists for."""
+    """A bpy wheel that the project is tested with.
+
+    Parameters
+    ----------
+    name : str
+        Series, for example "4.2".
+    version : str
+        Exact version.
+    python : Version
+        The only Python version that the wheel supports.
+    """
 
     name: str
     version: str
@@ -25,7 +40,7 @@ class Bpy:
 
     @property
     def series(self) -> Version:
-        """(major, minor)."""
+        """Major and minor version of Blender."""
         major, minor = self.name.split(".")
         return int(major), int(minor)
 
@@ -36,23 +51,41 @@ BPYS = (
     Bpy("5.0", "5.0.1", (3, 11)),
     Bpy("5.2", "5.2.3", (3, 13)),
 )
-"""Oldest first."""
+"""The bpy wheels, oldest first."""
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python that runs: its path and version."""
+    """A working Python interpreter: its path and version."""
 
     path: str
     version: Version
 
 
 def dotted(version: Version) -> str:
+    """Return a version as text, for example "3.11"."""
     return f"{version[0]}.{version[1]}"
 
 
 def choose_backend_python(running: Interpreter, others: Sequence[Interpreter]) -> Interpreter:
-    """The running interpreter if the backend supports it, else the first other one that fits."""
+    """Choose the interpreter of the backend's environment.
+
+    Parameters
+    ----------
+    running : Interpreter
+        Interpreter that runs dev.py; preferred.
+    others : sequence of Interpreter
+        Other interpreters on the machine, in the order of preference.
+
+    Returns
+    -------
+    Interpreter
+
+    Raises
+    ------
+    DevError
+        The backend supports none of them.
+    """
     for candidate in (running, *others):
         if candidate.version in BACKEND_PYTHONS:
             return candidate
@@ -61,15 +94,42 @@ def choose_backend_python(running: Interpreter, others: Sequence[Interpreter]) -
 
 
 def fitting_bpy(pythons: Sequence[Interpreter]) -> tuple[Bpy, Interpreter] | None:
-    """The oldest bpy wheel that fits one of these Pythons, with the first that it fits."""
+    """Choose the oldest bpy wheel that supports one of the interpreters.
+
+    Parameters
+    ----------
+    pythons : sequence of Interpreter
+        Interpreters in the order of preference.
+
+    Returns
+    -------
+    (Bpy, Interpreter) or None
+        The wheel and the first interpreter that it supports; None if there is no match.
+    """
     return next(((bpy, one) for bpy in BPYS for one in pythons if bpy.python == one.version), None)
 
 
 def choose_bpy(pythons: Sequence[Interpreter]) -> tuple[Bpy, Interpreter]:
-    """As :func:`fitting_bpy`; DevError where none fits."""
+    """Choose the oldest bpy wheel that supports one of the interpreters; like ``fitting_bpy``, but never None.
+
+    Parameters
+    ----------
+    pythons : sequence of Interpreter
+        Interpreters in the order of preference.
+
+    Returns
+    -------
+    (Bpy, Interpreter)
+        The wheel and the first interpreter that it supports.
+
+    Raises
+    ------
+    DevError
+        No wheel supports any of the interpreters.
+    """
     found = fitting_bpy(pythons)
     if found is None:
-        versions = ", ".join(dict.fromkeys(dotted(one.version) for one in pythons)) or "what is here"
+        versions = ", ".join(dict.fromkeys(dotted(one.version) for one in pythons)) or "(none found)"
         raise DevError(
             f"No Blender 4.2 or newer is on PATH, and no bpy wheel exists for Python {versions}. "
             "Install Blender, or Python 3.11 (for bpy 4.2) or 3.13 (for bpy 5.2), and run this again."
@@ -77,14 +137,25 @@ def choose_bpy(pythons: Sequence[Interpreter]) -> tuple[Bpy, Interpreter]:
     return found
 
 
-def choose_writer(on_path: Version | None, pythons: Sequence[Interpreter]) -> tuple[Bpy, Interpreter] | None:
-    """The oldest Blender that can be had, for .blend files that every newer one opens as well.
+def choose_demo_blender(on_path: Version | None, pythons: Sequence[Interpreter]) -> tuple[Bpy, Interpreter] | None:
+    """Choose the oldest available Blender to write .blend files, so that all newer ones can open them.
 
-    Args:
-        on_path: version of the Blender on PATH. pythons: the Pythons here, the running one first.
+    Parameters
+    ----------
+    on_path : Version or None
+        Version of the Blender on PATH; None if there is none.
+    pythons : sequence of Interpreter
+        Interpreters of the machine, the running one first.
 
-    Returns:
-        A bpy wheel and its Python; None for the Blender on PATH, where no wheel is older.
+    Returns
+    -------
+    (Bpy, Interpreter) or None
+        A bpy wheel and its interpreter; None for the Blender on PATH, if no available wheel is older.
+
+    Raises
+    ------
+    DevError
+        There is neither a Blender on PATH nor a matching wheel.
     """
     if on_path is None:
         return choose_bpy(pythons)
@@ -93,7 +164,22 @@ def choose_writer(on_path: Version | None, pythons: Sequence[Interpreter]) -> tu
 
 
 def torch_attempts(system: str, choice: str, version: str) -> list[tuple[str, list[str]]]:
-    """Ways to install torch, in the order to try: ("pip" or "uv", arguments of its install command)."""
+    """List the ways to install torch, in the order in which to try them.
+
+    Parameters
+    ----------
+    system : str
+        Name of the operating system, see ``platform.system``.
+    choice : str
+        "cpu" or "cuda".
+    version : str
+        Version of torch.
+
+    Returns
+    -------
+    list of (str, list of str)
+        Installer ("pip" or "uv") and the arguments of its install command.
+    """
     plain = f"torch=={version}"
     if system == "Linux" and choice == "cpu":
         return [
@@ -107,21 +193,53 @@ def torch_attempts(system: str, choice: str, version: str) -> list[tuple[str, li
 
 
 def resolve_torch(choice: str, has_nvidia: bool, system: str) -> str:
-    """`cpu` or `cuda` from the --torch option; what there is to choose depends on GPU and system."""
+    """Resolve the value of the --torch option.
+
+    Parameters
+    ----------
+    choice : str
+        One of ``TORCH_CHOICES``.
+    has_nvidia : bool
+        Whether the machine has an NVIDIA GPU.
+    system : str
+        Name of the operating system, see ``platform.system``.
+
+    Returns
+    -------
+    str
+        "cpu" or "cuda".
+    """
     if choice == "auto":
         return "cuda" if has_nvidia and system != "Darwin" else "cpu"
     return choice
 
 
 def pinned(constraints: str, name: str) -> str:
-    """The version that a constraints file's text pins `name` to."""
+    """Find the version to which a constraints file pins a distribution.
+
+    Parameters
+    ----------
+    constraints : str
+        Text of the constraints file.
+    name : str
+        Name of the distribution, as written in the file.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    DevError
+        The file does not pin the distribution.
+    """
     found = re.search(rf"^{re.escape(name)}==(\S+)$", constraints, re.MULTILINE)
     if not found:
-        raise DevError(f"The constraints pin no {name}.")
+        raise DevError(f"The constraints file does not pin {name}.")
     return found[1]
 
 
 def blender_version(text: str) -> Version | None:
-    """(major, minor) from what `blender --version` prints."""
+    """Parse the output of `blender --version`; None if it names no version."""
     found = re.search(r"^Blender (\d+)\.(\d+)", text, re.MULTILINE)
     return (int(found[1]), int(found[2])) if found else None

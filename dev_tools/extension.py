@@ -1,4 +1,4 @@
-"""The extension's zip: the backend's wheel, the staged folder, and Blender's own validator and builder."""
+"""Packaging of the Blender extension: the backend's wheel, the extension's folder, and the validated zip."""
 
 from __future__ import annotations
 
@@ -16,14 +16,32 @@ OPTIONS_TABLE = ROOT / "backend" / "im2hands" / "core" / "options.toml"
 """Read by both programs, so it goes into the extension, too."""
 
 BUILDER = "**/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"
+"""Path pattern of Blender's extension builder in a bpy environment."""
 
 
 def project_version() -> str:
+    """Return the project's version from pyproject.toml."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
 
 
 def build_wheel(python: Path) -> Path:
-    """The backend's wheel in build/wheel, built from scratch (setuptools would keep deleted files in build/lib)."""
+    """Build the backend's wheel in build/wheel, from scratch: setuptools would keep deleted files in build/lib.
+
+    Parameters
+    ----------
+    python : Path
+        Python of the backend's environment.
+
+    Returns
+    -------
+    Path
+        The wheel.
+
+    Raises
+    ------
+    DevError
+        The wheel cannot be built.
+    """
     for leftover in (BUILD / "lib", BUILD / "wheel", *BUILD.glob("bdist.*")):
         shutil.rmtree(leftover, ignore_errors=True)
     command: Command = [python, "-m", "pip", "wheel", ROOT, "--no-deps", "-q", "-w", BUILD / "wheel"]
@@ -33,7 +51,18 @@ def build_wheel(python: Path) -> Path:
 
 
 def stage_extension(wheel: Path) -> Path:
-    """The extension's folder as Blender's builder wants it: manifest, add-on, licence, and the backend's wheel."""
+    """Assemble the extension's folder for Blender's builder: add-on, manifest, licence and the backend's wheel.
+
+    Parameters
+    ----------
+    wheel : Path
+        The backend's wheel.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
     folder = BUILD / "extension"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "im2hands_addon", folder, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
@@ -47,7 +76,13 @@ def stage_extension(wheel: Path) -> Path:
 
 
 def extension_tool() -> list[str | Path]:
-    """Blender's own extension builder: of a bpy environment, or of the Blender on PATH."""
+    """Return the command of Blender's extension builder, from a bpy environment or from the Blender on PATH.
+
+    Raises
+    ------
+    DevError
+        There is neither.
+    """
     for bpy in BPYS:
         for script in (ENVIRONMENTS / f"blender-{bpy.name}").glob(BUILDER):
             return [sys.executable, script]
@@ -58,7 +93,23 @@ def extension_tool() -> list[str | Path]:
 
 
 def package_extension(backend: Path) -> Path:
-    """Builds, validates and zips the extension; returns the zip."""
+    """Build, validate and zip the extension.
+
+    Parameters
+    ----------
+    backend : Path
+        Python of the backend's environment.
+
+    Returns
+    -------
+    Path
+        The zip.
+
+    Raises
+    ------
+    DevError
+        A step failed.
+    """
     with step("package the extension"):
         folder = stage_extension(build_wheel(backend))
         tool = extension_tool()

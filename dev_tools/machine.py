@@ -1,4 +1,4 @@
-"""What is on this machine: Pythons, a GPU, a Blender."""
+"""Detection of what this machine has: Python interpreters, an NVIDIA GPU, and Blender."""
 
 from __future__ import annotations
 
@@ -13,12 +13,23 @@ from dev_tools.processes import ask
 
 
 def running_interpreter() -> Interpreter:
-    """The Python that runs this; inside a virtual environment, the one that environment was made from."""
+    """Return the running interpreter; inside a virtual environment, the one that it was made from."""
     return Interpreter(getattr(sys, "_base_executable", sys.executable), sys.version_info[:2])
 
 
 def probe(path: str | Path) -> Interpreter | None:
-    """The interpreter behind a path (through shims and launchers), if it runs."""
+    """Run the Python at a path and ask it for its real path (behind shims and launchers) and version.
+
+    Parameters
+    ----------
+    path : str or Path
+        Python, shim or launcher.
+
+    Returns
+    -------
+    Interpreter or None
+        None if it does not run.
+    """
     answer = ask([path, "-c", "import sys; print(sys.executable); print(*sys.version_info[:2])"])
     if answer is None or answer.returncode:
         return None
@@ -28,7 +39,18 @@ def probe(path: str | Path) -> Interpreter | None:
 
 
 def python_places(version: Version) -> Iterator[Path]:
-    """Paths where a Python of that version may be: PATH, then the folders of pyenv and uv."""
+    """List the paths where a Python version may be installed: PATH, then the folders of pyenv, uv and Windows.
+
+    Parameters
+    ----------
+    version : Version
+        Python version.
+
+    Yields
+    ------
+    Path
+        Need not be a working Python.
+    """
     name = f"python{dotted(version)}"
     on_path = shutil.which(name)
     if on_path:
@@ -42,7 +64,18 @@ def python_places(version: Version) -> Iterator[Path]:
 
 
 def find_python(version: Version) -> Interpreter | None:
-    """A Python of that version that can make environments: the running one, or one that lies where Pythons lie."""
+    """Find a Python version on this machine.
+
+    Parameters
+    ----------
+    version : Version
+        Python version.
+
+    Returns
+    -------
+    Interpreter or None
+        The running interpreter if it has the version, else the first working one of ``python_places``.
+    """
     running = running_interpreter()
     if running.version == version:
         return running
@@ -54,16 +87,18 @@ def find_python(version: Version) -> Interpreter | None:
 
 
 def other_pythons() -> list[Interpreter]:
+    """Find an interpreter for each version that the backend supports; versions that are not installed are left out."""
     return [found for version in BACKEND_PYTHONS if (found := find_python(version))]
 
 
 def has_nvidia_gpu() -> bool:
+    """Return whether nvidia-smi lists a GPU."""
     answer = ask(["nvidia-smi", "-L"])
     return bool(answer and answer.returncode == 0 and "GPU" in answer.stdout)
 
 
 def blender_on_path() -> tuple[str, Version] | None:
-    """A `blender` on PATH that is 4.2 or newer, and its version."""
+    """Return path and version of the `blender` on PATH; None if there is none, or if it is older than 4.2."""
     path = shutil.which("blender")
     answer = ask([path, "--version"]) if path else None
     version = blender_version(answer.stdout) if answer else None

@@ -1,4 +1,4 @@
-"""dev.py's choices, the pinned environment, what is tracked, what the wheel carries, and the demo photos."""
+"""dev.py and dev_tools, the pinned environments, the tracked files, the contents of the wheel, and the demo photos."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
 
 import dev  # noqa: E402
-from dev_tools import choices, environments, lanes, processes  # noqa: E402
+from dev_tools import choices, environments, lanes, options_page, processes  # noqa: E402
 from dev_tools.choices import BPYS, DevError, Interpreter  # noqa: E402
 
 PY310, PY311, PY312, PY313, PY314 = (Interpreter(f"/python3.{minor}", (3, minor)) for minor in range(10, 15))
@@ -65,13 +65,13 @@ def test_the_oldest_bpy_that_fits_a_python(pythons, name, python):
     ],
 )
 def test_files_are_written_by_the_oldest_blender_that_can_be_had(on_path, pythons, name):
-    found = choices.choose_writer(on_path, pythons)
+    found = choices.choose_demo_blender(on_path, pythons)
     assert (found[0].name if found else None) == name
 
 
 def test_no_bpy_for_312_says_what_to_install():
     with pytest.raises(DevError, match=r"3\.12.*Install Blender, or Python 3\.11"):
-        choices.choose_writer(None, [PY312, PY312])
+        choices.choose_demo_blender(None, [PY312, PY312])
     assert choices.fitting_bpy([]) is None
 
 
@@ -89,7 +89,7 @@ def test_bpys_stand_oldest_first():
     ],
 )
 def test_the_demo_runs_in_the_oldest_blender(monkeypatch, tmp_path, on_path, pythons, starts):
-    """All its .blend files are written by one run of its script, by the Blender that the command starts."""
+    """One run of the demo's script, in the Blender that the command starts, writes all .blend files."""
     commands = []
 
     def run(command, timeout, extra):
@@ -213,16 +213,64 @@ def test_summary_ends_like_pytest():
     assert "ok" in lines[1] and "FAILED" in lines[2] and "blender-5.2" in lines[0]
 
 
-def test_counts_come_from_the_report(tmp_path):
-    report = tmp_path / "r.xml"
-    assert lanes.read_counts(report)["errors"] == 1
-    report.write_text('<testsuites><testsuite tests="5" failures="1" errors="0" skipped="2"/></testsuites>')
-    assert lanes.read_counts(report) == {"failed": 1, "passed": 2, "skipped": 2, "errors": 0}
+def test_counts_come_from_the_progress_file(tmp_path):
+    progress = lanes.Progress(tmp_path / "p.txt", limit=60)
+    progress.update()
+    assert not progress.counts and not progress.is_stuck
+    lines = "start\ta.py::one\npassed\ta.py::one\nend\ta.py::one\nerrors\tb.py\nstart\ta.py::two\nskip"
+    (tmp_path / "p.txt").write_text(lines)
+    progress.update()
+    assert progress.counts == {"passed": 1, "errors": 1} and progress.running == "a.py::two"
+    with (tmp_path / "p.txt").open("a") as file:
+        file.write("ped\ta.py::two\nend\ta.py::two\n")
+    progress.update()
+    assert progress.counts == {"passed": 1, "errors": 1, "skipped": 1} and not progress.running
+
+
+def run_one_lane(tmp_path, source, limit=60.0, side_by_side=1):
+    (tmp_path / "test_it.py").write_text(source)
+    lane = lanes.Lane("x", Path(sys.executable), (str(tmp_path),))
+    lanes.run_lanes([lane, lanes.Lane("y", Path(sys.executable), (str(tmp_path),))], limit, ["-p", "no:cacheprovider"],
+                    side_by_side)  # fmt: skip
+    return lane
+
+
+@pytest.mark.parametrize("side_by_side", [1, 2])
+def test_lanes_count_every_outcome(tmp_path, capfd, side_by_side):
+    source = """
+import pytest
+def test_good(): print("heard")
+def test_bad(): assert False
+def test_left_out(): pytest.skip("why")
+@pytest.fixture
+def broken(): raise ValueError
+def test_broken(broken): pass
+"""
+    lane = run_one_lane(tmp_path, source, side_by_side=side_by_side)
+    assert lane.code == 1 and lane.counts == {"passed": 1, "failed": 1, "skipped": 1, "errors": 1}
+    assert capfd.readouterr().out.count("def test_bad") >= 1
+
+
+def test_a_test_that_hangs_is_named_and_a_slow_lane_is_not_ended(tmp_path, capsys):
+    """The lane lasts longer than the limit; only the test that does is ended."""
+    quick = "".join(f"def test_{k}(): time.sleep(0.6)\n" for k in range(6))
+    lane = run_one_lane(tmp_path, f"import time\n{quick}", limit=2.5)
+    assert lane.code == 0 and lane.counts["passed"] == 6 and not lane.stuck
+    lane = run_one_lane(tmp_path, f"import time\n{quick}def test_for_ever(): time.sleep(300)\n", limit=2.5)
+    assert (
+        lane.stuck.endswith("test_it.py::test_for_ever") and lane.counts["passed"] == 6 and lane.counts["errors"] == 1
+    )
+    assert "test_for_ever ran longer than 2.5 s" in capsys.readouterr().out
+    assert "timeout" in lanes.summary([lane], [], 1.0)[0]
+
+
+def test_the_page_of_options_is_current():
+    assert options_page.OPTIONS_PAGE.read_text("utf-8") == options_page.options_page(), "run `python dev.py docs`"
 
 
 def test_a_lane_without_tests_counts_as_failed(tmp_path):
     lane = lanes.Lane("x", Path(sys.executable), (str(tmp_path),))
-    lanes.run_lane(lane, 60, [])
+    lanes.run_lanes([lane], 60, [], 1)
     assert lane.failed and lane.counts["errors"] == 1
 
 
@@ -247,7 +295,7 @@ def pins(name: str) -> dict[str, str]:
 
 
 def required_distributions() -> dict[str, str]:
-    """Name -> installed version of everything `im2hands[dev]` needs, itself left out."""
+    """Installed versions, by name, of everything that `im2hands[dev]` depends on."""
     found: dict[str, str] = {}
     waiting = [("im2hands", frozenset({"dev"}))]
     while waiting:
@@ -291,7 +339,7 @@ def test_exactly_one_distribution_brings_cv2():
     assert len(set(metadata.packages_distributions()["cv2"])) == 1
 
 
-# --- what is tracked, what is shipped
+# --- tracked files, and the wheel
 
 
 def tracked_texts() -> list[tuple[str, str]]:
@@ -327,7 +375,7 @@ def test_dev_needs_only_the_standard_library():
 
 @pytest.fixture(scope="session")
 def wheel_names(tmp_path_factory) -> set[str]:
-    """Names of the files in the wheel, from a copy of the sources so that nothing is left in the checkout."""
+    """Names of the files in the wheel, which is built from a copy of the sources to keep the checkout clean."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     subprocess.run(["git", "checkout-index", "-a", f"--prefix={source}{os.sep}"], cwd=ROOT, check=True)
     command = [sys.executable, "-m", "pip", "wheel", str(source), "--no-deps", "-q", "-w", str(target)]

@@ -76,4 +76,4 @@ def addon_reader(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     monkeypatch.setitem(sys.modules, "im2hands_addon", package)
     for name in [name for name in sys.modules if name.startswith("im2hands_addon.")]:
         monkeypatch.delitem(sys.modules, name)
-    return importlib.import_module("im2hands_addon.take_reader")
+    return importlib.import_module("im2hands_addon.take.reader")

@@ -1,4 +1,4 @@
-"""Parity data: the golden files and the rule that fills a network with reproducible weights."""
+"""Parity data: the golden files, and the rule that fills a network with reproducible weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STEP, _MIX_1, _MIX_2 = (np.uint64(v) for v in (0x9E3779B97F4A7C15, 0xBF58476D1C
 
 
 def golden_folder() -> Path:
-    """The folder of the golden files: ``IM2HANDS_GOLDEN_DIR`` when that is set, else the repository's own."""
+    """The folder of the golden files: ``IM2HANDS_GOLDEN_DIR`` if it is set, else ``tests/golden``."""
     return Path(os.environ.get("IM2HANDS_GOLDEN_DIR") or _REPOSITORY_FOLDER)
 
 
@@ -33,17 +33,16 @@ def state_table(network: str) -> dict[str, tuple[int, ...]]:
 
 
 def image_tensor(rgb: np.ndarray) -> torch.Tensor:
-    """(256, 256, 3) uint8 RGB to the networks' input (1, 3, 256, 256) float32 (specification 2.3)."""
+    """A crop (256, 256, 3) uint8 RGB as the networks' input (1, 3, 256, 256) float32, ImageNet-normalised."""
     mean, deviation = (np.array(v, np.float32) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     picture = (rgb.astype(np.float32) / np.float32(255) - mean) / deviation
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None]
 
 
 def fill_values(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The values of the parameter ``name`` of a network: SplitMix64 with the name's CRC as state.
+    """The values of the parameter ``name`` of a network: SplitMix64 with the CRC of the name as its state.
 
-    Returns:
-        Of that shape; int64 for ``num_batches_tracked``, else float32.
+    They have the given shape; int64 for ``num_batches_tracked``, else float32.
     """
     leaf = name.rsplit(".", 1)[-1]
     if leaf == "num_batches_tracked":
@@ -74,11 +73,14 @@ def fill_values(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def fill(module: torch.nn.Module, rename: Callable[[str], str] | None = None) -> None:
-    """Fills every entry of the module's state_dict by the rule above.
+    """Fill every entry of a module's state_dict by the rule of ``fill_values``.
 
-    Args:
-        module: the network, or a part of it. rename: from a name in ``module`` to the full name in the published
-            network under test; left out when ``module`` is that network.
+    Parameters
+    ----------
+    module : nn.Module
+        The network, or a part of it.
+    rename : callable or None
+        From a name in ``module`` to the full name in the published network. None if ``module`` is that network.
     """
     state = {
         name: torch.from_numpy(fill_values(rename(name) if rename else name, tuple(value.shape)))
@@ -88,7 +90,7 @@ def fill(module: torch.nn.Module, rename: Callable[[str], str] | None = None) ->
 
 
 def worst(found: torch.Tensor | np.ndarray, expected: np.ndarray) -> float:
-    """The largest absolute difference; shapes must be equal."""
+    """The largest absolute difference; the shapes must be equal."""
     values = found.detach().cpu().numpy() if isinstance(found, torch.Tensor) else found
     assert values.shape == expected.shape, f"{values.shape} instead of {expected.shape}"
     return float(np.abs(values.astype(np.float64) - expected.astype(np.float64)).max(initial=0.0))

@@ -1,4 +1,4 @@
-"""From a lattice of occupancies to the published meshes: marching cubes, frames of the files (specification 9)."""
+"""The published meshes from a lattice of occupancies: marching cubes and the frames of the mesh files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from im2hands.geometry.bones import BOX, QUERY_SCALE, Bones
 
-_OUTSIDE = -1e6
+_OUTSIDE = -1e6  # value of the padding around the lattice
 _MILLIMETRES = 1000.0
 
 
@@ -18,19 +18,23 @@ _MILLIMETRES = 1000.0
 class LatticeSurface:
     """A closed surface in query space.
 
-    Args:
-        vertices: (V, 3) float64, query space (times 0.4: metres, canonical frame). faces: (F, 3) int32, outward.
+    Parameters
+    ----------
+    vertices : (V, 3) float64
+        Vertices, query space (times 0.4: canonical frame, metres).
+    faces : (F, 3) int32
+        Triangles, outward.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
 
     def wrist_relative(self, bones: Bones, hand: int = 0) -> LatticeSurface:
-        """The mesh as the initial stage writes it: axes of the frame ``bones`` were made in, the wrist at 0, mm."""
+        """The mesh as the published initial stage writes it: from the wrist, axes of the frame of ``bones``, mm."""
         return self._placed(bones, hand, bones.mirror.new_zeros(3), _MILLIMETRES)
 
     def in_world(self, bones: Bones, hand: int = 0) -> LatticeSurface:
-        """The mesh as the refined stage writes it: the frame ``bones`` were made in, metres."""
+        """The mesh as the published refined stage writes it: in the frame of ``bones``, metres."""
         return self._placed(bones, hand, bones.wrist[hand], 1.0)
 
     def _placed(self, bones: Bones, hand: int, wrist: torch.Tensor, scale: float) -> LatticeSurface:
@@ -38,7 +42,7 @@ class LatticeSurface:
             value.detach().cpu().double().numpy() for value in (bones.rotation[hand], wrist, bones.mirror[hand])
         )
         vertices = ((self.vertices * QUERY_SCALE) @ rotation + shift) * scale * mirror
-        # A mirrored mesh would point inward.
+        # Mirroring turns the triangles inward, so they are reversed.
         faces = self.faces[:, ::-1].copy() if mirror.prod() < 0 else self.faces
         return LatticeSurface(vertices, faces)
 
@@ -46,13 +50,18 @@ class LatticeSurface:
 def extract(grid: np.ndarray, threshold: float) -> LatticeSurface:
     """Marching cubes on a dense lattice of the cube of query space.
 
-    Args:
-        grid: (n+1, n+1, n+1) occupancies, x slowest. threshold: points above it are inside; rounded to float32 as the
-            published extraction does.
+    Parameters
+    ----------
+    grid : (n+1, n+1, n+1) float
+        Occupancies, x slowest.
+    threshold : float
+        Points above it are inside. It is rounded to float32, as in the published code.
 
-    Returns:
-        A surface, closed also where it leaves the cube, with vertices and faces in the published order. Empty if no
-        point is inside.
+    Returns
+    -------
+    LatticeSurface
+        The surface, with vertices and faces in the published order. It is closed also where it meets the side of the
+        cube. Empty if no point is inside.
     """
     padded = np.pad(grid, 1, constant_values=_OUTSIDE)
     vertices, faces = mcubes.marching_cubes(padded, float(np.float32(threshold)))

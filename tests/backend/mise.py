@@ -1,7 +1,8 @@
-"""Multiresolution isosurface extraction (MISE): which lattice points to ask, in the published order (specification 9).
+"""Multiresolution isosurface extraction (MISE): which lattice points to evaluate, in the published order.
 
-A coarse lattice is asked whole; a voxel whose known points lie on both sides of the threshold is split into eight, and
-the points this adds are asked next, until nothing is unknown.
+The method is that of Mescheder et al., "Occupancy Networks" (CVPR 2019). All points of a coarse lattice are evaluated.
+A voxel whose known points lie on both sides of the threshold is split into eight, and the points that this adds are
+evaluated next, until no point is unknown.
 """
 
 from __future__ import annotations
@@ -15,20 +16,27 @@ _SUBLATTICE = np.array([(x, y, z) for x in range(3) for y in range(3) for z in r
 
 
 def lattice_positions(indices: np.ndarray, resolution: int) -> np.ndarray:
-    """Lattice points (N, 3), whole numbers from 0 to ``resolution``, to query space, (N, 3) float32.
+    """Lattice points (N, 3), whole numbers from 0 to ``resolution``, in query space, (N, 3) float32.
 
-    In float32 arithmetic throughout: the last bit decides the order of cells (section 9).
+    All arithmetic is in float32, as in the published code, because the last bit decides the order of cells.
     """
     share = indices.astype(np.float32) / np.float32(resolution) - np.float32(0.5)
     return np.float32(BOX) * share
 
 
 class Mise:
-    """The state of one extraction: ask :attr:`unknown`, answer with :meth:`update`, until ``unknown`` is empty.
+    """The state of one extraction.
 
-    Args:
-        coarsest: voxels a side of the first lattice (published: 32). steps: how often a voxel may be split (3).
-        threshold: of the values; a point at the threshold counts for both sides.
+    Evaluate the points ``unknown`` and pass the values to ``update``, until ``unknown`` is empty.
+
+    Parameters
+    ----------
+    coarsest : int
+        Voxels along each side of the first lattice (published: 32).
+    steps : int
+        How often a voxel may be split (published: 3).
+    threshold : float
+        Threshold of the values. A point at the threshold counts for both sides.
     """
 
     def __init__(self, coarsest: int, steps: int, threshold: float) -> None:
@@ -38,12 +46,12 @@ class Mise:
         self._points: list[np.ndarray] = []
         self._values: list[np.ndarray] = []
         self._exists = np.zeros((self.resolution + 1,) * 3, dtype=bool)
-        # Per level that can be split: voxels that a known point marks as being on either side. A point marks the voxels
-        # of all levels around it at once, so a voxel that comes to be later finds the marks of older points, too.
+        # For each level that can be split: the voxels with a known point above the threshold, and below. A point marks
+        # the voxels around it on all levels at once, so a voxel that is created later has the marks of older points.
         sides = [(coarsest << level,) * 3 for level in range(steps)]
         self._above = [np.zeros(shape, dtype=bool) for shape in sides]
         self._below = [np.zeros(shape, dtype=bool) for shape in sides]
-        # Voxels that may still be split, in the order of their creation: level and position at that level.
+        # Voxels that may still be split, in the order of their creation: position at their level, and level.
         self._voxels = _block(coarsest)
         self._levels = np.zeros(len(self._voxels), dtype=np.int64)
         self.unknown = _block(coarsest + 1) << steps
@@ -52,10 +60,12 @@ class Mise:
             self._voxels, self._levels = self._voxels[:0], self._levels[:0]
 
     def update(self, values: np.ndarray) -> None:
-        """Take the values (N,) of the points :attr:`unknown` and find the next points to ask.
+        """Take the values (N,) of the points ``unknown`` and find the next points.
 
-        Raises:
-            ValueError: as many values as points are needed, none of them NaN.
+        Raises
+        ------
+        ValueError
+            The number of values differs from the number of points, or a value is NaN.
         """
         values = np.asarray(values)
         if values.shape != (len(self.unknown),) or np.isnan(values).any():
@@ -66,9 +76,9 @@ class Mise:
         self.unknown = self._split()
 
     def dense(self) -> np.ndarray:
-        """The whole lattice (n+1, n+1, n+1), x slowest, of the values' type.
+        """The whole lattice (n+1, n+1, n+1), x slowest, with the dtype of the values.
 
-        Points never asked copy the previous one along x; those left, along y; then along z.
+        Points that were never evaluated copy the previous point along x; those that are left, along y; then along z.
         """
         dtype = np.result_type(*self._values)
         grid = np.full(self._exists.shape, np.nan, dtype=dtype)
@@ -81,7 +91,7 @@ class Mise:
         return grid
 
     def _mark(self, points: np.ndarray, values: np.ndarray) -> None:
-        """Mark, on every level, the voxels whose closed box holds a point (N, 3) that is above or below."""
+        """Mark, on every level, the voxels whose closed box holds a point (N, 3) above or below the threshold."""
         for level, (above, below) in enumerate(zip(self._above, self._below, strict=True)):
             shift = self._steps - level
             for chosen, marks in ((points[values >= self.threshold], above), (points[values <= self.threshold], below)):
@@ -91,7 +101,7 @@ class Mise:
                     marks[tuple((cell[inside] >> shift).T)] = True
 
     def _split(self) -> np.ndarray:
-        """Split the voxels with both marks; returns the points that this adds, (N, 3), in order."""
+        """Split the voxels with both marks; return the points that this adds, (N, 3), in order."""
         split = np.zeros(len(self._voxels), dtype=bool)
         for level in range(self._steps):
             rows = (self._levels == level).nonzero()[0]
@@ -116,5 +126,5 @@ class Mise:
 
 
 def _block(side: int) -> np.ndarray:
-    """(side³, 3) int64 indices, x slowest."""
+    """Indices of a cubic lattice, (side³, 3) int64, x slowest."""
     return np.indices((side,) * 3).reshape(3, -1).T.astype(np.int64)

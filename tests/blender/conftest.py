@@ -22,6 +22,16 @@ import synthetic  # noqa: E402
 
 MODULE = "bl_ext.user_default.im2hands_addon"
 
+VERSION_INDEPENDENT = ("test_environment.py", "test_real_backend.py", "test_take_reader.py", "test_take_paths.py")
+"""Tests of code that runs outside Blender: once for each version of Python, not for each version of Blender."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need no particular Blender."""
+    for item in items:
+        if item.path.name in VERSION_INDEPENDENT:
+            item.add_marker("version_independent")
+
 
 @pytest.fixture(scope="session")
 def extension_file(tmp_path_factory: pytest.TempPathFactory) -> Path:

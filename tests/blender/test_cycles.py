@@ -16,12 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np
 import torch
-from im2hands.hands import Camera
-from im2hands.synthesis.cycles import CyclesRenderer
-from im2hands.synthesis.hand_model import HandModel
-from im2hands.synthesis.poses import mean_shape
-from im2hands.synthesis.rendering import Assets, Renderer
-from im2hands.synthesis.rendering.look import *
+from im2hands.core.hands import Camera
+from im2hands.lab.synthesis.cycles import CyclesRenderer
+from im2hands.geometry.hand_model import HandModel
+from im2hands.lab.synthesis.poses import mean_shape
+from im2hands.lab.synthesis.rendering import Assets, Renderer
+from im2hands.lab.synthesis.rendering.look import *
 
 model = HandModel()
 vertices, heads = model.rest(mean_shape(1))

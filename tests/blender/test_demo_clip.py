@@ -45,4 +45,4 @@ def test_figures_are_those_of_the_take(clip_scenes, tmp_path: Path) -> None:
     raw = exact + 0.010 * np.array([1.0, 0, 0]) * (np.arange(21) > 0)[:, None]
     np.savez(tmp_path / "motion.npz", frames=np.arange(1, 61), left_keypoints_raw=raw, left_keypoints=exact)
     (line,) = clip_scenes.figures(tmp_path)
-    assert line.startswith("left hand: keypoints 9.5 mm from the truth as seen, 0.0 mm clean")
+    assert line.startswith("left hand: keypoint error 9.5 mm raw, 0.0 mm clean")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import builtins
 import os
 import time
@@ -308,3 +309,25 @@ def test_takes_in_the_sidebar(addon, tmp_path: Path) -> None:
     assert bpy.ops.im2hands.set_rotation_mode(take="take", mode="XYZ") == {"FINISHED"}
     assert {bone.rotation_mode for bone in part(collection, "rig", "left").pose.bones} == {"XYZ"}
     draw(PANELS[2])
+
+
+def test_every_option_of_the_table_is_offered(addon) -> None:
+    """Sidebar, command line and Python API read the same table: names, defaults and limits agree."""
+    table = addon("process.options").OPTIONS
+    properties, settings = addon("properties"), bpy.context.scene.im2hands
+    for option in table.values():
+        if not option.label:
+            continue
+        shown = settings.bl_rna.properties[properties.property_of(option)]
+        assert option.label in shown.name and shown.description.startswith(option.text)
+        if option.type in ("int", "float"):
+            limits = [(option.min, shown.hard_min), (option.max, shown.hard_max)]
+            assert all(have == pytest.approx(want) for want, have in limits if want is not None), option.name
+        if option.type in ("choice", "choice_or_file"):
+            assert [item.identifier for item in shown.enum_items][: len(option.values)] == list(map(str, option.values))
+        if option.default is not None and option.type not in ("file", "folder"):
+            assert shown.default == pytest.approx(option.default) if option.type in ("int", "float") else True
+    parser = argparse.ArgumentParser()
+    addon("process.options").add_arguments(parser)
+    assert vars(parser.parse_args([])) == {name: option.default for name, option in table.items()}
+    assert vars(addon("process.options").Options()) == {name: option.default for name, option in table.items()}

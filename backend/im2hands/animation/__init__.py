@@ -1,1 +1,1 @@
-"""A whole take as animation: template, rig, motion."""
+"""Animation of a whole take: a template hand with a rig, and its motion."""

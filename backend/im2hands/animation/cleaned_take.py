@@ -1,4 +1,4 @@
-"""Reads what the clean phase wrote and poses it: the template hands of a cleaned take, frame by frame."""
+"""The template hands of a cleaned take, read from its files and posed frame by frame."""
 
 from __future__ import annotations
 
@@ -18,14 +18,38 @@ from im2hands.take.take import MOTION_FILE, TEMPLATE_FILE, Take
 
 @dataclass(frozen=True)
 class CleanHand:
-    """One hand of a cleaned take, in its own axes (a left hand is a left hand).
+    """One hand of a cleaned take, on its own side: a left hand is not mirrored.
 
-    Args:
-        faces: (F, 4) int32, outward; triangles have -1 last. uv: (F, 4, 2). weights: (T, B) float64, rows sum to 1.
-        bone_names: with the side (``hand.L``). parents: (B,). vertices: (T, 3) rest pose with the mean corrective,
-            rest frame, metres. basis: (K, T, 3) further correctives. heads: (B, 3). axes: (B, 3, 3) columns x, y, z.
-        present: (N,) bool. rotations: (N, B, 4), root_rotation: (N, 4) quaternions (w, x, y, z). root: (N, 3) metres.
-            shape_weights: (N, K).
+    Parameters
+    ----------
+    faces : (F, 4) int32
+        Quads, outward; triangles have -1 as the last corner.
+    uv : (F, 4, 2) float32
+        Texture coordinates per corner.
+    weights : (T, B) float64
+        Skin weights; each row sums to 1.
+    bone_names : list of str
+        Names of the B bones with the side, for example ``hand.L``.
+    parents : (B,) int32
+        Parent of each bone; -1 for the root.
+    vertices : (T, 3) float64
+        Rest pose with the mean corrective shape, rest frame, metres.
+    basis : (K, T, 3) float32
+        Corrective shapes, rest frame, metres.
+    heads : (B, 3) float64
+        Heads of the bones, rest frame, metres.
+    axes : (B, 3, 3) float64
+        Axes of the bones at rest; columns x, y, z.
+    present : (N,) bool
+        Whether the hand has a pose in each frame.
+    rotations : (N, B, 4) float64
+        Quaternions (w, x, y, z) of the bones, relative to the parent, in the rest axes; NaN where missing.
+    root_rotation : (N, 4) float64
+        Quaternions (w, x, y, z) from the rest frame to the camera frame.
+    root : (N, 3) float64
+        Translations from the rest frame to the camera frame, metres.
+    shape_weights : (N, K) float64
+        Weights of the corrective shapes.
     """
 
     faces: np.ndarray
@@ -45,11 +69,22 @@ class CleanHand:
 
     @property
     def triangles(self) -> np.ndarray:
-        """(F', 3) the faces, quads split along their first diagonal."""
+        """(F', 3) the faces; quads are split along their first diagonal."""
         return np.concatenate([self.faces[:, :3], self.faces[self.faces[:, 3] >= 0][:, [0, 2, 3]]])
 
     def posed(self, row: int) -> np.ndarray:
-        """(T, 3) metres, camera frame, of a row that is present."""
+        """The vertices of one frame, by linear blend skinning.
+
+        Parameters
+        ----------
+        row : int
+            Row of the frame; the hand must be present in it.
+
+        Returns
+        -------
+        (T, 3) float64
+            Vertices, camera frame, metres.
+        """
         own = self.axes @ to_matrices(self.rotations[row]) @ self.axes.transpose(0, 2, 1)
         matrices = np.empty((len(own), 3, 4))
         for bone, parent in enumerate(self.parents):
@@ -66,8 +101,14 @@ class CleanHand:
 class CleanTake:
     """The hands of a cleaned take.
 
-    Args:
-        frames: (N,) indices, from first to last. fps: frames a second. hands: by side.
+    Parameters
+    ----------
+    frames : (N,) int32
+        Frame indices, without gaps from the first to the last.
+    fps : float
+        Frames per second.
+    hands : dict of Side to CleanHand
+        The hands.
     """
 
     frames: np.ndarray
@@ -75,15 +116,29 @@ class CleanTake:
     hands: dict[Side, CleanHand]
 
     def row(self, index: int) -> int:
-        """The row of a frame."""
+        """The row of the frame with that index."""
         return index - int(self.frames[0])
 
     @classmethod
     def read(cls, take: Take) -> CleanTake:
-        """The clean hands of a take.
+        """Read the clean hands of a take.
 
-        Raises:
-            InputError: the take was not cleaned. TakeError: its files are missing or damaged.
+        Parameters
+        ----------
+        take : Take
+            The take.
+
+        Returns
+        -------
+        CleanTake
+            Its clean hands.
+
+        Raises
+        ------
+        InputError
+            The take was not cleaned.
+        TakeError
+            Its files are missing or damaged.
         """
         if not take.header.get("clean", {}).get("hands"):
             raise InputError(f"The take {take.folder} has no clean hands.", f"Make them: im2hands clean {take.folder}")

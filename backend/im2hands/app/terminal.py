@@ -131,7 +131,7 @@ def summary_words(summary: Summary, cancelled: bool, take: Path) -> str:
         text += f" ({summary.reused} from before)"
     text += f", in {clock(summary.seconds)}.\nThe take is {take}"
     if cancelled:
-        return f"Stopped. {text}; go on with --resume."
+        return f"Stopped. {text}; run it again to go on."
     return text
 
 

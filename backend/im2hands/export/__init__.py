@@ -1,1 +1,1 @@
-"""Takes as files that other programs open."""
+"""Export of takes to files for other programs."""

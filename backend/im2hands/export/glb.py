@@ -1,4 +1,4 @@
-"""Builds glTF binary: nodes, accessors and animations over one buffer."""
+"""Builder of glTF binary files: nodes, accessors and animations over one buffer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ _SHAPES = {(): "SCALAR", (2,): "VEC2", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4
 
 
 class GlbBuilder:
-    """A glTF tree that grows; indices are what its methods return."""
+    """A glTF tree under construction; its methods return the indices of the new entries.
+
+    Attributes
+    ----------
+    tree : dict
+        The glTF JSON so far.
+    """
 
     def __init__(self) -> None:
         self.tree: dict[str, Any] = {
@@ -23,13 +29,39 @@ class GlbBuilder:
         self._data = bytearray()
 
     def add(self, kind: str, entry: dict[str, Any]) -> int:
-        """Append an entry to one of the tree's lists."""
+        """Append an entry to one of the tree's lists.
+
+        Parameters
+        ----------
+        kind : str
+            Name of the list, for example "nodes".
+        entry : dict
+            The entry.
+
+        Returns
+        -------
+        int
+            Index of the entry in the list.
+        """
         entries = self.tree.setdefault(kind, [])
         entries.append(entry)
         return len(entries) - 1
 
     def accessor(self, values: np.ndarray, *, bounds: bool = False) -> int:
-        """Append values (N, ...) float32, uint8, uint16 or uint32; matrices (N, 4, 4) are given row by row."""
+        """Append an array to the buffer.
+
+        Parameters
+        ----------
+        values : (N, ...) float32, uint8, uint16 or uint32
+            Scalars, vectors or matrices (N, 4, 4). Matrices are row-major here and stored column-major.
+        bounds : bool
+            Store minimum and maximum, as glTF requires for positions and for the times of animations.
+
+        Returns
+        -------
+        int
+            Index of the accessor.
+        """
         if values.ndim == 3:
             values = values.transpose(0, 2, 1)
         raw = np.ascontiguousarray(values).tobytes()
@@ -46,7 +78,21 @@ class GlbBuilder:
         return self.add("accessors", entry)
 
     def animate(self, animation: dict[str, Any], node: int, path: str, keys: tuple[int, int], how: str) -> None:
-        """Add a channel: ``keys`` are the accessors of times and values, ``how`` is LINEAR or STEP."""
+        """Add a channel to an animation.
+
+        Parameters
+        ----------
+        animation : dict
+            The animation.
+        node : int
+            Index of the animated node.
+        path : str
+            The animated property: "translation", "rotation", "scale" or "weights".
+        keys : (int, int)
+            Indices of the accessors of times (seconds) and values.
+        how : str
+            Interpolation: "LINEAR" or "STEP".
+        """
         animation["samplers"].append({"input": keys[0], "output": keys[1], "interpolation": how})
         target = {"node": node, "path": path}
         animation["channels"].append({"sampler": len(animation["samplers"]) - 1, "target": target})
@@ -54,7 +100,14 @@ class GlbBuilder:
     def bytes(self) -> bytes:
         """The file.
 
-        Raises:
-            InputError: more than 4 GB.
+        Returns
+        -------
+        bytes
+            Content of the glb file.
+
+        Raises
+        ------
+        InputError
+            The file would be larger than 4 GB.
         """
         return join_glb(self.tree, bytes(self._data))

@@ -1,4 +1,4 @@
-"""The hands of a take as exports hold them: y up, named, a frame at a time."""
+"""The hands of a take as exports need them: y up, named, one frame at a time."""
 
 from __future__ import annotations
 
@@ -10,13 +10,34 @@ from im2hands.core.hands import SIDES, Side
 from im2hands.take.take import Take
 
 OBJECT_NAMES: dict[Side, str] = {"left": "Hand.L", "right": "Hand.R"}
+"""Names of the objects in exported files."""
 
-# The camera frame (y down, z forward) turned half a turn around x.
+# Factors from the camera frame (y down, z forward) to y up: half a turn around x.
 CAMERA_TO_Y_UP = np.array([1.0, -1.0, -1.0], dtype=np.float32)
 
 
 def hands_y_up(take: Take, index: int) -> Iterator[tuple[Side, tuple[np.ndarray, np.ndarray]]]:
-    """The hands of a frame: side and ((V, 3) float32 vertices, metres, y up; (F, 3) int32 faces)."""
+    """Read the hands of a frame.
+
+    Parameters
+    ----------
+    take : Take
+        The take.
+    index : int
+        Index of the frame.
+
+    Yields
+    ------
+    side : Side
+        The hand.
+    mesh : tuple of (V, 3) float32 and (F, 3) int32
+        Vertices (y up, metres) and faces.
+
+    Raises
+    ------
+    TakeError
+        The frame cannot be read.
+    """
     hands = take.read_frame(index)
     for side in SIDES:
         if side in hands:

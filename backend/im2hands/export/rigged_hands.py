@@ -1,4 +1,4 @@
-"""The clean hands of a take as files: a skinned, animated glb; a frame as obj with texture coordinates, or as ply."""
+"""Export of clean hands: a skinned, animated glb; a frame as OBJ with texture coordinates, or as PLY."""
 
 from __future__ import annotations
 
@@ -17,13 +17,26 @@ from .surfaces_glb import COLOURS, ROUGHNESS, add_camera
 
 
 def clean_glb(clean: CleanTake, indices: list[int], camera: dict[str, Any]) -> bytes:
-    """Both hands as skinned meshes with armatures, corrective morph targets and one animation; y up.
+    """Export both hands as skinned meshes with armatures, corrective morph targets and one animation; y up, metres.
 
-    Args:
-        indices: frames of the take, ascending. camera: ``take.json``'s.
+    Parameters
+    ----------
+    clean : CleanTake
+        The clean hands.
+    indices : list of int
+        Indices of the frames, ascending.
+    camera : dict
+        The camera entry of ``take.json``.
 
-    Raises:
-        InputError: the file would be larger than glTF can be.
+    Returns
+    -------
+    bytes
+        Content of the glb file.
+
+    Raises
+    ------
+    InputError
+        The file would be larger than glTF allows (4 GB).
     """
     glb = GlbBuilder()
     times = np.array([(index - indices[0]) / clean.fps for index in indices], np.float32)
@@ -43,8 +56,9 @@ def clean_glb(clean: CleanTake, indices: list[int], camera: dict[str, Any]) -> b
 def _add_hand(
     glb: GlbBuilder, side: Side, hand: CleanHand, rows: np.ndarray, animation: dict[str, Any], clock: int
 ) -> None:  # fmt: skip
+    """Add armature, mesh and animation channels of one hand; ``rows`` (N,) are the rows of the exported frames."""
     name = OBJECT_NAMES[side]
-    # What is missing stands still, hidden by its scale; the nearest frame that is there lends its pose.
+    # Where the hand is missing it is hidden by a scale of 0, in the pose of the nearest frame with the hand.
     own = _nearest(np.flatnonzero(hand.present), rows)
     flip = np.diag(CAMERA_TO_Y_UP.astype(float))
     root_turn = _xyzw(continuous(to_quaternions(flip @ to_matrices(hand.root_rotation[own]))))
@@ -88,9 +102,9 @@ def _add_hand(
 
 
 def _nearest(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """(N,) for each wanted number the nearest of the known ones (ascending, not empty), of two as near the lower one.
+    """(N,) for each of ``wanted`` the nearest of ``known`` (ascending, not empty); the lower one if two are as near.
 
-    A search, because a table of all distances takes the square of a take's length.
+    It is a search, because the memory of a table of all distances grows with the square of the take's length.
     """
     after = np.searchsorted(known, wanted)
     lower, upper = known[np.maximum(after - 1, 0)], known[np.minimum(after, len(known) - 1)]
@@ -98,23 +112,29 @@ def _nearest(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def _rest_rotation(hand: CleanHand, bone: int) -> np.ndarray:
-    """(3, 3) a bone's rest axes in its parent's."""
+    """(3, 3) the rest axes of a bone in the axes of its parent."""
     parent = int(hand.parents[bone])
     found: np.ndarray = hand.axes[bone] if parent < 0 else hand.axes[parent].T @ hand.axes[bone]
     return found
 
 
 def _still(turn: np.ndarray, place: np.ndarray) -> dict[str, Any]:
+    """Rotation and translation of a node."""
     return {"rotation": [float(v) for v in turn], "translation": [float(v) for v in place]}
 
 
 def _xyzw(quaternions: np.ndarray) -> np.ndarray:
+    """Quaternions (..., 4) in glTF's order, float32."""
     found: np.ndarray = quaternions[..., [1, 2, 3, 0]].astype(np.float32)
     return found
 
 
 def _add_mesh(glb: GlbBuilder, side: Side, hand: CleanHand, weights: np.ndarray) -> int:
-    """The mesh with texture coordinates: a vertex per corner that has its own."""
+    """Add the mesh with texture coordinates and morph targets.
+
+    Vertices are duplicated where corners have different texture coordinates. ``weights`` (K,) are the initial weights
+    of the morph targets.
+    """
     quads, triangles = hand.faces[:, 3] >= 0, hand.triangles
     corners = np.concatenate([hand.uv[:, :3], hand.uv[quads][:, [0, 2, 3]]]).astype(np.float32)
     keys = np.column_stack([triangles.reshape(-1, 1).astype(np.float64), corners.reshape(-1, 2).round(6)])
@@ -146,7 +166,20 @@ def _add_mesh(glb: GlbBuilder, side: Side, hand: CleanHand, weights: np.ndarray)
 
 
 def clean_obj(clean: CleanTake, index: int) -> bytes:
-    """One frame as Wavefront OBJ: quads, texture coordinates, y up, metres."""
+    """Export one frame as Wavefront OBJ: quads, texture coordinates, y up, metres.
+
+    Parameters
+    ----------
+    clean : CleanTake
+        The clean hands.
+    index : int
+        Index of the frame.
+
+    Returns
+    -------
+    bytes
+        Content of the OBJ file.
+    """
     lines = [f"# im2hands, frame {index}"]
     points = corners = 0
     for side in SIDES:
@@ -167,7 +200,22 @@ def clean_obj(clean: CleanTake, index: int) -> bytes:
 
 
 def clean_ply(hand: CleanHand, row: int) -> bytes:
-    """One hand of one frame as binary PLY, y up, metres; triangles, since many readers know no mixed faces."""
+    """Export one hand of one frame as binary PLY, y up, metres.
+
+    The faces are triangles, because many readers do not support mixed faces.
+
+    Parameters
+    ----------
+    hand : CleanHand
+        The hand.
+    row : int
+        Row of the frame; the hand must be present in it.
+
+    Returns
+    -------
+    bytes
+        Content of the PLY file.
+    """
     vertices = (hand.posed(row) * CAMERA_TO_Y_UP).astype("<f4")
     triangles = hand.triangles
     head = (

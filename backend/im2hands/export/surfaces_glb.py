@@ -1,4 +1,8 @@
-"""A take as one glb file that plays in any viewer: a node per frame and hand, shown and hidden by stepped scales."""
+"""Export of the implicit surfaces of a take as one animated glb file.
+
+Surfaces change their topology from frame to frame. So each frame and hand is a node of its own, shown and hidden by a
+stepped animation of its scale, which every viewer plays.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +19,40 @@ from im2hands.take.take import Take
 
 from .hands import OBJECT_NAMES, hands_y_up
 
-# Of glTF 2.0's binary container.
+# Constants of glTF 2.0's binary container.
 _MAGIC, _VERSION, _JSON, _BIN = 0x46546C67, 2, 0x4E4F534A, 0x004E4942
 _FLOAT = 5126
 _LARGEST = 2**32 - 1
 
-# Linear base colours; the same skin, told apart a little.
+# Base colours, linear RGB: similar skin tones that still distinguish the hands.
 COLOURS: dict[Side, tuple[float, float, float]] = {"left": (0.60, 0.36, 0.26), "right": (0.52, 0.31, 0.24)}
 ROUGHNESS = 0.7
+"""Roughness of the hands' material."""
 CAMERA_NAME = "Camera"
+"""Name of the camera node."""
 
 
 def glb_bytes(take: Take, indices: list[int]) -> bytes:
-    """The take as glTF binary.
+    """Export a take as glTF binary; y up, metres.
 
-    Args:
-        indices: frames, ascending; those without hands show nothing while they last.
+    Parameters
+    ----------
+    take : Take
+        The take.
+    indices : list of int
+        Indices of the frames, ascending. Frames without hands show nothing for their duration.
 
-    Raises:
-        InputError: the file would be larger than glTF can be. TakeError: a frame cannot be read.
+    Returns
+    -------
+    bytes
+        Content of the glb file.
+
+    Raises
+    ------
+    InputError
+        The file would be larger than glTF allows (4 GB).
+    TakeError
+        A frame cannot be read.
     """
     import trimesh
 
@@ -57,10 +76,24 @@ def glb_bytes(take: Take, indices: list[int]) -> bytes:
 
 
 def split_glb(glb: bytes) -> tuple[dict[str, Any], bytes]:
-    """The JSON and the binary part of a glb.
+    """Split a glb file into its JSON and its binary part.
 
-    Raises:
-        ValueError: it is none.
+    Parameters
+    ----------
+    glb : bytes
+        Content of the file.
+
+    Returns
+    -------
+    tree : dict
+        The JSON.
+    data : bytes
+        The binary part; empty if there is none.
+
+    Raises
+    ------
+    ValueError
+        The file is not a glb of version 2.
     """
     magic, version, _ = struct.unpack_from("<III", glb, 0)
     json_length, json_kind = struct.unpack_from("<II", glb, 12)
@@ -75,10 +108,24 @@ def split_glb(glb: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def join_glb(tree: dict[str, Any], data: bytes) -> bytes:
-    """The glb of a JSON and a binary part; the length of the first buffer is set here.
+    """Join a JSON and a binary part to a glb file.
 
-    Raises:
-        InputError: more than 4 GB.
+    Parameters
+    ----------
+    tree : dict
+        The JSON; the length of its only buffer is set here.
+    data : bytes
+        The binary part.
+
+    Returns
+    -------
+    bytes
+        Content of the glb file.
+
+    Raises
+    ------
+    InputError
+        The file would be larger than 4 GB.
     """
     data += b"\0" * (-len(data) % 4)
     tree["buffers"] = [{"byteLength": len(data)}]
@@ -92,13 +139,14 @@ def join_glb(tree: dict[str, Any], data: bytes) -> bytes:
 
 
 def _times(take: Take, indices: list[int]) -> list[float]:
-    """When each frame begins, and when the last one ends, seconds from the first."""
+    """The start of each frame and the end of the last one, seconds from the first start."""
     fps = float(take.header.get("fps") or 25.0)
     starts = [(index - indices[0]) / fps for index in indices]
     return [*starts, starts[-1] + 1.0 / fps]
 
 
 def _add_materials(tree: dict[str, Any]) -> None:
+    """Add one material per hand and assign it to the meshes."""
     tree["materials"] = [
         {
             "name": OBJECT_NAMES[side],
@@ -115,7 +163,15 @@ def _add_materials(tree: dict[str, Any]) -> None:
 
 
 def add_camera(tree: dict[str, Any], camera: dict[str, Any]) -> None:
-    """The camera the pictures were taken with; glTF knows no principal point off the centre."""
+    """Add the camera of the pictures; glTF does not support a principal point outside the centre.
+
+    Parameters
+    ----------
+    tree : dict
+        The glTF JSON; the camera is added to it.
+    camera : dict
+        The camera entry of ``take.json``.
+    """
     lens = {
         "yfov": 2 * math.atan(camera["height"] / (2 * camera["fy"])),
         "aspectRatio": camera["width"] / camera["height"] * camera["fy"] / camera["fx"],
@@ -127,14 +183,15 @@ def add_camera(tree: dict[str, Any], camera: dict[str, Any]) -> None:
 
 
 def _add_visibility(tree: dict[str, Any], data: bytes, spans: dict[str, tuple[float, float]], end: float) -> bytes:
-    """Add an animation that shows each node in its own span and hides it otherwise; the binary part with its keys."""
+    """Add an animation that shows each node in its own time span and hides it otherwise; returns the extended
+    binary part."""
     animation: dict[str, Any] = {"name": "Take", "samplers": [], "channels": []}
     longer = bytearray(data + b"\0" * (-len(data) % 4))
     for number, node in enumerate(tree["nodes"]):
         if node.get("name") not in spans:
             continue
         first, last = spans[node["name"]]
-        # A key at both ends keeps every node's animation as long as the take.
+        # Keys at both ends give every node's animation the length of the take.
         keys = {0.0: 0.0, end: 0.0, last: 0.0, first: 1.0}
         if last >= end:
             keys[end] = 1.0
@@ -148,7 +205,7 @@ def _add_visibility(tree: dict[str, Any], data: bytes, spans: dict[str, tuple[fl
         animation["samplers"].append(sampler)
         target = {"node": number, "path": "scale"}
         animation["channels"].append({"sampler": len(animation["samplers"]) - 1, "target": target})
-        # What a viewer shows that does not play: the first frame alone. An animated node may have no matrix.
+        # A viewer that plays no animation shows the first frame. glTF forbids a matrix on an animated node.
         node.pop("matrix", None)
         node["scale"] = [1.0] * 3 if first == 0.0 else [0.0] * 3
     tree["animations"] = [animation]
@@ -156,7 +213,7 @@ def _add_visibility(tree: dict[str, Any], data: bytes, spans: dict[str, tuple[fl
 
 
 def _add_accessor(tree: dict[str, Any], data: bytearray, values: np.ndarray) -> int:
-    """Append (N,) or (N, 3) float32 values to the binary part; the accessor's number."""
+    """Append (N,) or (N, 3) float32 values to the binary part; returns the index of the accessor."""
     raw = values.tobytes()
     tree["bufferViews"].append({"buffer": 0, "byteOffset": len(data), "byteLength": len(raw)})
     data += raw
@@ -166,7 +223,7 @@ def _add_accessor(tree: dict[str, Any], data: bytearray, values: np.ndarray) -> 
         "count": len(values),
         "type": "SCALAR" if values.ndim == 1 else "VEC3",
     }
-    if values.ndim == 1:  # required of an animation's times
+    if values.ndim == 1:  # glTF requires bounds for the times of animations
         accessor["min"], accessor["max"] = [float(values.min())], [float(values.max())]
     tree["accessors"].append(accessor)
     return len(tree["accessors"]) - 1

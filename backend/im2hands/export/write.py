@@ -1,6 +1,6 @@
-"""Takes as files that other programs open: an animated glb, or obj and ply a frame.
+"""Export of takes to files of other programs: an animated glb, or one OBJ or PLY per frame.
 
-Exports are y up: x right, y up, z towards the viewer, metres; the camera stands at the origin and looks along -z.
+Exports are y up: x right, y up, z towards the viewer, metres. The camera is at the origin and looks along -z.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from .hands import OBJECT_NAMES, hands_y_up
 from .surfaces_glb import glb_bytes
 
 FORMATS = ("glb", "obj", "ply", "abc", "usd")
+"""All export formats."""
 FROM_BLENDER = ("abc", "usd")
+"""Formats that only Blender's exporters write."""
 MESHES = ("clean", "surface")
+"""Meshes of a take: the template hands ("clean") and the implicit surfaces ("surface")."""
 
 
 def export_take(
@@ -34,19 +37,35 @@ def export_take(
 ) -> list[Path]:
     """Export a take.
 
-    Args:
-        folder: the take. format_name: one of :data:`FORMATS`.
-        output: the file (glb) or the folder (obj: one file a frame, ply: one a frame and hand); None: beside the take.
-        frames: which, as in ``"1-100,120"``; None for all. overwrite: replace files that are there.
-        mesh: "clean" (the template hands: the same vertices in every frame, quads, texture coordinates; a rig and its
-            motion in glb) or "surface" (the implicit surfaces); None: clean ones if the take has them.
+    Parameters
+    ----------
+    folder : str or Path
+        The take.
+    format_name : str
+        One of ``FORMATS``.
+    output : str or Path, optional
+        The file (glb) or the folder (OBJ: one file per frame; PLY: one per frame and hand). None writes beside the
+        take.
+    frames : str, optional
+        Frames to export, for example ``"1-100,120"``; None for all.
+    overwrite : bool
+        Replace existing files.
+    mesh : {"clean", "surface"}, optional
+        "clean" exports the template hands: the same vertices in every frame, quads, texture coordinates; in glb also
+        the rig and its motion. "surface" exports the implicit surfaces. None is "clean" if the take has clean hands.
 
-    Returns:
+    Returns
+    -------
+    list of Path
         The files written.
 
-    Raises:
-        InputError: a format that only Blender writes, no frame with hands, or files that are there.
-        TakeError: the take cannot be read, or the output cannot be written.
+    Raises
+    ------
+    InputError
+        The format is unknown or only written by Blender, the mesh is unknown, no chosen frame has a hand, or files
+        exist already.
+    TakeError
+        The take cannot be read, or the output cannot be written.
     """
     if format_name in FROM_BLENDER:
         raise InputError(
@@ -92,7 +111,7 @@ def _target(take: Take, output: str | Path | None, format_name: str) -> Path:
 def _export_clean(
     take: Take, format_name: str, output: str | Path | None, frames: str | None, overwrite: bool
 ) -> list[Path]:  # fmt: skip
-    # scipy and torch stand behind these: not before they are wanted.
+    # These import scipy and torch, which take long to load; other exports do not need them.
     from im2hands.animation.cleaned_take import CleanTake
 
     from .rigged_hands import clean_glb, clean_obj, clean_ply
@@ -123,6 +142,7 @@ def _export_clean(
 
 
 def _file_names(take: Take, indices: list[int], target: Path, format_name: str) -> dict[int, list[Path]]:
+    """The files of each frame, by frame index."""
     if format_name == "obj":
         return {index: [target / f"{index:06d}.obj"] for index in indices}
     return {
@@ -132,7 +152,7 @@ def _file_names(take: Take, indices: list[int], target: Path, format_name: str) 
 
 
 def _encode(hands: dict[Side, tuple[np.ndarray, np.ndarray]], index: int, format_name: str) -> list[bytes]:
-    """The files of one frame, in the order of :func:`_file_names`."""
+    """The files of one frame, in the order of ``_file_names``."""
     import trimesh
 
     meshes = {side: trimesh.Trimesh(vertices, faces, process=False) for side, (vertices, faces) in hands.items()}
@@ -147,10 +167,12 @@ def _encode(hands: dict[Side, tuple[np.ndarray, np.ndarray]], index: int, format
 
 
 def _bytes(data: Any) -> bytes:
+    """Text or binary data as bytes."""
     return data.encode("utf-8") if isinstance(data, str) else bytes(data)
 
 
 def _refuse_existing(paths: list[Path], overwrite: bool) -> None:
+    """Raise InputError if a file exists and must not be replaced."""
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
         raise InputError(f"{there[0]} is there already.", "Name another place (--output), or replace it (--overwrite).")

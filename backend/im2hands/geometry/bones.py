@@ -1,9 +1,14 @@
-"""Keypoints to the 16 bone transforms, the bone lengths and the canonical rotation of a hand (specification section 4).
+"""Keypoints to the 16 bone transforms, the bone lengths and the canonical rotation of a hand.
 
-Everything is batched over hands, differentiable and computed in float64 (on Metal, which lacks it, in float32). All
-hands are treated as right hands: left ones are mirrored in x first. The *hand frame* is the input frame minus the wrist
-(mirrored for left); the *canonical frame* is the hand frame turned by ``rotation``; query space is the canonical frame
-divided by :data:`QUERY_SCALE`.
+The conversion is that of HALO (Karunratanakul et al., "A Skeleton-Driven Neural Occupancy Representation for
+Articulated Hands", 3DV 2021), on which Im2Hands (Lee et al., CVPR 2023) builds. Everything is batched over hands,
+differentiable and computed in float64 (float32 on Metal, which lacks float64).
+
+All hands are treated as right hands; left hands are mirrored in x first. Frames:
+
+* *hand frame*: the input frame minus the wrist, mirrored in x for left hands, metres;
+* *canonical frame*: the hand frame rotated by ``rotation``, metres;
+* *query space*: the canonical frame divided by ``QUERY_SCALE``.
 """
 
 from __future__ import annotations
@@ -21,9 +26,9 @@ BONE_COUNT = 16
 QUERY_SCALE = 0.4
 """Metres per unit of query space."""
 BOX = 1.1
-"""Side of the cube of query space in which occupancy is asked, centred on the wrist."""
+"""Side of the cube of query space in which occupancy is evaluated; the wrist is its centre."""
 
-# Bone lengths of the 16 bones (palm, index, middle, little, ring, thumb) between keypoints in file order (4.1).
+# The keypoints (file order) between which the length of each of the 16 bones is measured.
 BONE_ENDS = (
     (0, 9),
     (5, 6), (6, 7), (7, 8),
@@ -43,14 +48,15 @@ BONE_NAMES = (
 )  # fmt: skip
 
 _INDEX_MCP = 5
-# Canonical angles between neighbouring metacarpals, radians (4.4, 4.5).
+# Canonical angles between neighbouring metacarpals, radians: between the planes they span, then between themselves.
 _PLANE_THUMB, _PLANE_RING, _PLANE_LITTLE = 0.8, 0.2, 0.2
 _ANGLE_THUMB, _ANGLE_OTHERS = 0.4, 0.2
-# The published converter's guards (4.6): an angle is never below acos(1 - 1e-6).
+# The published converter's guard: no bend angle is below acos(1 - 1e-6), even where a finger is straight.
 _COSINE_LIMIT = 1 - 1e-6
 _SIGN_EPSILON = 1e-6
 _LENGTH_FLOOR = 1e-9
-# Fingers run thumb, index, middle, ring, little; levels metacarpal to distal. The 16 bones in published order (4.10).
+# Finger and level of bones 1 to 15 in published order; bone 0 is the palm. Fingers run thumb to little, levels run
+# metacarpal to distal.
 _SELECTED = tuple((finger, level) for finger in (1, 2, 4, 3, 0) for level in (1, 2, 3))
 
 
@@ -58,16 +64,23 @@ _SELECTED = tuple((finger, level) for finger in (1, 2, 4, 3, 0) for level in (1,
 class Bones:
     """The bones of a batch of hands.
 
-    Args:
-        transforms: (B, 16, 4, 4) float64, the networks' ``W`` (4.11): multiplied by a query point / 0.4 it gives the
-        point in
-            each bone's straight frame, in query-space units.
-        lengths: (B, 16) float64, metres.
-        rotation: (B, 3, 3) float64 ``M``, hand frame to canonical frame.
-        wrist: (B, 3) float64, wrist in the input frame, mirrored in x for left hands, metres.
-        mirror: (B, 3) float64, (-1, 1, 1) for left hands and (1, 1, 1) for right ones.
-        joints: (B, 21, 3) float64, keypoints in the canonical frame, metres, file order; None if not kept.
-        steps: intermediate results by the names of ``golden/converter.npz``, filled only on demand.
+    Parameters
+    ----------
+    transforms : (B, 16, 4, 4) float64
+        The networks' input ``W``. Multiplied by a query point / 0.4 it gives the point in each bone's straight frame,
+        in query-space units.
+    lengths : (B, 16) float64
+        Bone lengths, metres.
+    rotation : (B, 3, 3) float64
+        ``M``, from the hand frame to the canonical frame.
+    wrist : (B, 3) float64
+        Wrist in the input frame, mirrored in x for left hands, metres.
+    mirror : (B, 3) float64
+        (-1, 1, 1) for left hands and (1, 1, 1) for right ones.
+    joints : (B, 21, 3) float64 or None
+        Keypoints in file order, canonical frame, metres. None if they were not kept.
+    steps : dict
+        Intermediate results under the names of the parity data ``converter.npz``. Filled on demand only.
     """
 
     transforms: Tensor
@@ -79,7 +92,7 @@ class Bones:
     steps: dict[str, Tensor] = field(default_factory=dict)
 
     def __getitem__(self, hands: slice) -> Bones:
-        """Some of the hands."""
+        """Select hands of the batch."""
         joints = None if self.joints is None else self.joints[hands]
         return Bones(
             self.transforms[hands],
@@ -91,12 +104,34 @@ class Bones:
         )
 
     def to_query_space(self, points: Tensor) -> Tensor:
-        """Points (B, N, 3), input frame, metres, to query space."""
+        """Convert points from the input frame to query space.
+
+        Parameters
+        ----------
+        points : (B, N, 3) float
+            Points, input frame, metres.
+
+        Returns
+        -------
+        (B, N, 3) float64
+            Points in each hand's query space.
+        """
         local = points.to(self.rotation) * self.mirror[:, None] - self.wrist[:, None]
         return local @ self.rotation.mT / QUERY_SCALE
 
     def from_query_space(self, points: Tensor) -> Tensor:
-        """Query points (B, N, 3) to the input frame, metres."""
+        """Convert points from query space to the input frame.
+
+        Parameters
+        ----------
+        points : (B, N, 3) float
+            Points in each hand's query space.
+
+        Returns
+        -------
+        (B, N, 3) float64
+            Points, input frame, metres.
+        """
         local = (points.to(self.rotation) * QUERY_SCALE) @ self.rotation
         return (local + self.wrist[:, None]) * self.mirror[:, None]
 
@@ -104,15 +139,24 @@ class Bones:
 def bones_from_keypoints(keypoints: Tensor, sides: Sequence[Side], *, keep_steps: bool = False) -> Bones:
     """Compute the bones of a batch of hands.
 
-    Args:
-        keypoints: (B, 21, 3), file order, metres, any frame.
-        sides: B times "left" or "right".
-        keep_steps: keep the intermediate results.
+    Parameters
+    ----------
+    keypoints : (B, 21, 3) float
+        Keypoints in file order, metres, any frame.
+    sides : sequence of B Side
+        The side of each hand.
+    keep_steps : bool
+        Keep the intermediate results in ``Bones.steps``.
 
-    Raises:
-        ValueError: shapes that do not fit.
+    Returns
+    -------
+    Bones
+        The bones of the B hands.
 
-    Source: specification section 4.
+    Raises
+    ------
+    ValueError
+        The shapes do not fit.
     """
     if keypoints.ndim != 3 or keypoints.shape[1:] != (21, 3) or len(sides) != keypoints.shape[0]:
         raise ValueError(f"keypoints {tuple(keypoints.shape)} and {len(sides)} sides do not fit (B, 21, 3)")
@@ -134,7 +178,11 @@ def _straighten(
     joints: Tensor, lengths: Tensor, global_rotation: Tensor, rotation: Tensor, wrist: Tensor, mirror: Tensor,
     points: Tensor, keep_steps: bool,
 ) -> Bones:  # fmt: skip
-    """Sections 4.3 to 4.11 for canonical ``joints`` (B, 21, 3) in file order."""
+    """Bone transforms of hands with canonical ``joints`` (B, 21, 3), file order, metres.
+
+    The metacarpals are brought to canonical angles, the fingers are straightened joint by joint, and the result is
+    scaled to query space.
+    """
     biomech = joints[:, list(FILE_TO_BIOMECH)]
     start = torch.cat([biomech[:, :1].expand(-1, 5, -1), biomech[:, 1:16]], dim=1)
     bone = biomech[:, 1:] - start
@@ -151,7 +199,7 @@ def _straighten(
     c1, c2, c3 = systems[1], systems[2], systems[3]
     r1, r2, r3 = bends[1], bends[2], bends[3]
     identity = torch.eye(3, dtype=joints.dtype, device=joints.device).expand_as(c1)
-    unbend = [identity, c1.mT @ r1 @ c1, c2.mT @ r1 @ r2 @ c2, c3.mT @ r2 @ r1 @ r3 @ c3]  # U (4.8)
+    unbend = [identity, c1.mT @ r1 @ c1, c2.mT @ r1 @ r2 @ c2, c3.mT @ r2 @ r1 @ r3 @ c3]  # U
 
     shift = torch.zeros_like(start_lf[:, 0])
     parts: dict[tuple[int, int], Tensor] = {}
@@ -166,7 +214,7 @@ def _straighten(
 
     eye4 = torch.eye(4, dtype=joints.dtype, device=joints.device).expand(joints.shape[0], 4, 4)
     transforms = torch.stack([eye4, *(parts[key] for key in _SELECTED)], dim=1)  # T, metres
-    # W = S(1/0.4) T S(0.4) S(0.4): rotation block times 0.4, translation divided by 0.4 (4.11).
+    # W = S(1/0.4) T S(0.4) S(0.4): rotation block times 0.4, translation divided by 0.4.
     scale = torch.full((4, 4), 1.0, dtype=joints.dtype, device=joints.device)
     scale[:3, :3], scale[:3, 3] = QUERY_SCALE, 1 / QUERY_SCALE
     steps: dict[str, Tensor] = {}
@@ -191,20 +239,22 @@ def _straighten(
 
 
 def _turn(rotation: Tensor, vectors: Tensor) -> Tensor:
-    """``rotation`` (..., 3, 3) applied to column vectors (..., 3)."""
+    """Apply ``rotation`` (..., 3, 3) to column vectors (..., 3)."""
     return (rotation @ vectors[..., None])[..., 0]
 
 
 def _unit(vectors: Tensor) -> Tensor:
+    """Vectors (..., 3) scaled to length 1."""
     return vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Dot products (...) of vectors (..., 3)."""
     return (a * b).sum(-1)
 
 
 def _rigid(turn: Tensor, offset: Tensor) -> Tensor:
-    """(..., 3, 3) and (..., 3) to (..., 4, 4)."""
+    """Rigid transforms (..., 4, 4) of rotations (..., 3, 3) and translations (..., 3)."""
     top = torch.cat([turn, offset[..., None]], dim=-1)
     bottom = torch.zeros_like(top[..., :1, :])
     bottom[..., 3] = 1.0
@@ -212,7 +262,20 @@ def _rigid(turn: Tensor, offset: Tensor) -> Tensor:
 
 
 def rodrigues(angle: Tensor, axis: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) by ``angle`` (...) radians, right-hand rule, about unit ``axis`` (..., 3)."""
+    """Return rotation matrices about given axes.
+
+    Parameters
+    ----------
+    angle : (...) float
+        Angles, radians, right-hand rule.
+    axis : (..., 3) float
+        Axes of unit length.
+
+    Returns
+    -------
+    (..., 3, 3) float
+        Rotation matrices.
+    """
     x, y, z = axis.unbind(-1)
     zero = torch.zeros_like(x)
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
@@ -222,25 +285,26 @@ def rodrigues(angle: Tensor, axis: Tensor) -> Tensor:
 
 
 def _angle(u: Tensor, v: Tensor) -> Tensor:
-    """Angle between vectors (..., 3), stable near 0 and pi."""
+    """Angles (...) between vectors (..., 3), radians, accurate near 0 and pi."""
     u, v = _unit(u), _unit(v)
     return 2 * torch.atan2(torch.linalg.vector_norm(u - v, dim=-1), torch.linalg.vector_norm(u + v, dim=-1))
 
 
 def _signed_angle(u: Tensor, v: Tensor, reference: Tensor) -> Tensor:
+    """Angles (...) from ``u`` to ``v`` (..., 3), negative where u x v points away from ``reference`` (..., 3)."""
     angle = _angle(u, v)
     return torch.where(_dot(reference, torch.linalg.cross(u, v)) < 0, -angle, angle)
 
 
 def _align(u: Tensor, v: Tensor) -> Tensor:
-    """The shortest rotation that turns ``u`` into the direction of ``v``; the identity for parallel vectors (4.2)."""
+    """The shortest rotation that turns ``u`` into the direction of ``v``; the identity for parallel vectors."""
     cross = torch.linalg.cross(u, v)
     axis = cross / torch.linalg.vector_norm(cross, dim=-1, keepdim=True).clamp_min(1e-8)
     return rodrigues(_angle(u, v), axis)
 
 
 def _root_rotation(points: Tensor) -> tuple[Tensor, Tensor]:
-    """G and M = P G of hand-frame ``points`` (B, 21, 3): middle metacarpal along -x, palm normal along +y (4.2)."""
+    """G and M = P G of hand-frame ``points`` (B, 21, 3): middle metacarpal along -x, palm normal along +y."""
     middle, index = _unit(points[:, MIDDLE_MCP]), _unit(points[:, _INDEX_MCP])
     down = points.new_tensor([0.0, -1.0, 0.0]).expand_as(middle)
     out = points.new_tensor([0.0, 0.0, 1.0]).expand_as(middle)
@@ -251,7 +315,10 @@ def _root_rotation(points: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _plane_rotations(d: Tensor) -> Tensor:
-    """A (B, finger, 3, 3) from metacarpal directions (B, finger, 3) (4.4)."""
+    """Rotations A (B, finger, 3, 3) that bring neighbouring metacarpals to the canonical angles between their planes.
+
+    ``d`` (B, finger, 3) are the metacarpal directions, thumb to little finger.
+    """
     d0, d1, d2, d3, d4 = d.unbind(1)
     n1 = torch.linalg.cross(d2, d1)
     eye = torch.eye(3, dtype=d.dtype, device=d.device).expand(d.shape[0], 3, 3)
@@ -264,7 +331,10 @@ def _plane_rotations(d: Tensor) -> Tensor:
 
 
 def _angle_rotations(d: Tensor) -> Tensor:
-    """B (B, finger, 3, 3) from metacarpal directions after A (4.5)."""
+    """Rotations B (B, finger, 3, 3) that bring neighbouring metacarpals to the canonical angles between them.
+
+    ``d`` (B, finger, 3) are the metacarpal directions after A.
+    """
     d0, d1, d2, d3, d4 = d.unbind(1)
     eye = torch.eye(3, dtype=d.dtype, device=d.device).expand(d.shape[0], 3, 3)
     n = _unit(torch.linalg.cross(d2, d1))
@@ -281,7 +351,10 @@ def _angle_rotations(d: Tensor) -> Tensor:
 
 
 def _bend_angles(c: Tensor, y_sign: float) -> tuple[Tensor, Tensor]:
-    """Flexion and abduction of directions (..., 3); ``y_sign`` tells which y makes abduction negative (4.6, 4.7)."""
+    """Flexion and abduction of directions (..., 3), radians.
+
+    ``y_sign`` is the sign of the y for which abduction is negative.
+    """
     cx, cy, cz = c.unbind(-1)
     in_plane = cx * cx + cz * cz
     r = torch.sqrt(in_plane).clamp_min(_LENGTH_FLOOR)
@@ -296,7 +369,11 @@ def _bend_angles(c: Tensor, y_sign: float) -> tuple[Tensor, Tensor]:
 def _local_systems(
     s: Tensor,
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
-    """C, c, theta, phi and Rot per level, each (B, finger, ...), of directions S (B, level, finger, 3) (4.6-4.8)."""
+    """Local coordinate systems and bends of the bones with directions S (B, level, finger, 3).
+
+    Returns lists over the four levels, each entry (B, finger, ...): the systems C (rows are the axes), the directions
+    c = C S in them, their flexion theta and abduction phi, and the rotations Rot that straighten them.
+    """
     eye = torch.eye(3, dtype=s.dtype, device=s.device).expand(s.shape[0], 5, 3, 3)
     x_axis, y_axis = (s.new_tensor(v).expand_as(s[:, 0]) for v in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0]))
     m = _unit(torch.linalg.cross(s[:, 0, :4], s[:, 0, 1:]))

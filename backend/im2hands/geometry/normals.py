@@ -7,31 +7,100 @@ from scipy import sparse
 
 
 def dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N,) products of N rows each (N, 3); several times as fast as summing along so short an axis."""
+    """Return the dot products of corresponding rows.
+
+    This is several times faster than multiplying and summing along so short an axis.
+
+    Parameters
+    ----------
+    a : (N, 3) float
+        First vectors.
+    b : (N, 3) float
+        Second vectors.
+
+    Returns
+    -------
+    (N,) float
+        Dot products.
+    """
     found: np.ndarray = np.einsum("nc,nc->n", a, b)
     return found
 
 
 def face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(F, 3) normals of triangles, as long as twice their areas."""
+    """Return the normals of triangles, not normalised: their length is twice the area.
+
+    Parameters
+    ----------
+    vertices : (V, 3) float
+        Vertices of the mesh.
+    faces : (F, 3) int
+        Triangles.
+
+    Returns
+    -------
+    (F, 3) float
+        Normals.
+    """
     a, b, c = (vertices.take(faces[:, k], axis=0) for k in range(3))
     return cross(b - a, c - a)
 
 
 def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cross products of (..., 3), in half the time of NumPy's."""
+    """Return cross products, in half the time of NumPy's function.
+
+    Parameters
+    ----------
+    a : (..., 3) float
+        First vectors.
+    b : (..., 3) float
+        Second vectors.
+
+    Returns
+    -------
+    (..., 3) float
+        Cross products.
+    """
     (ax, ay, az), (bx, by, bz) = np.moveaxis(a, -1, 0), np.moveaxis(b, -1, 0)
     return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)
 
 
 def corner_sums(faces: np.ndarray, count: int) -> sparse.csr_matrix:
-    """(V, F) what sums over the triangles (F, 3) around each of ``count`` vertices."""
+    """Return the sparse matrix that sums values of triangles over the triangles around each vertex.
+
+    Parameters
+    ----------
+    faces : (F, 3) int
+        Triangles.
+    count : int
+        Number V of vertices.
+
+    Returns
+    -------
+    (V, F) sparse matrix
+        1 where the triangle has the vertex, else 0.
+    """
     ones, triangles = np.ones(3 * len(faces)), np.tile(np.arange(len(faces)), 3)
     return sparse.csr_matrix((ones, (faces.T.ravel(), triangles)), (count, len(faces)))
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray, sums: sparse.csr_matrix | None = None) -> np.ndarray:
-    """(V, 3) unit normals, weighted by area; ``sums``: :func:`corner_sums` of the faces, where they are at hand."""
+    """Return unit normals of vertices: area-weighted means over the triangles around them.
+
+    Parameters
+    ----------
+    vertices : (V, 3) float
+        Vertices of the mesh.
+    faces : (F, 3) int
+        Triangles.
+    sums : (V, F) sparse matrix or None
+        Result of ``corner_sums`` for these faces; None to compute it here.
+
+    Returns
+    -------
+    (V, 3) float
+        Unit normals; zero for a vertex without area around it.
+    """
     summed = (corner_sums(faces, len(vertices)) if sums is None else sums) @ face_normals(vertices, faces)
     length = np.sqrt(dots(summed, summed))[:, None]
     found: np.ndarray = summed / np.maximum(length, 1e-30)

@@ -137,9 +137,9 @@ class Components:
 
     def lift(self, detections: Sequence[HandDetection], camera: Camera, palm_m: float) -> TwoHands:
         """Hands seen in a picture as metric keypoints in the camera frame."""
-        from im2hands.keypoints.placing.solve import lift
+        from im2hands.keypoints.placing.solve import place_hands
 
-        return lift(detections, camera, palm_m)
+        return place_hands(detections, camera, palm_m)
 
     def versions(self) -> dict[str, str]:
         """Versions of everything that shapes a result."""

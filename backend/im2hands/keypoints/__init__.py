@@ -1,6 +1,10 @@
-"""A picture to the keypoints of both hands in metres: proposing, reading, choosing, placing."""
+"""From a picture to the keypoints of both hands in metres.
+
+The work has four stages, one package each: ``proposing`` names the places where a hand may be, ``reading`` reads
+keypoints there, ``choosing`` selects one person's left and right hand, and ``placing`` puts them into the camera frame.
+"""
 
 from im2hands.core.options import OPTIONS
 
 PROVIDERS = OPTIONS["keypoints"].values
-"""The sources of keypoints by name; everything else that ``--keypoints`` takes is a file."""
+"""Names of the keypoint sources. ``--keypoints`` takes any other value as the path of a keypoint file."""

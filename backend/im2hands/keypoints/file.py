@@ -1,4 +1,4 @@
-"""Keypoints from a person's own file (``--keypoints FILE``): JSON or npz, any known order, metres or millimetres.
+"""Keypoints from a user's file (``--keypoints FILE``): JSON or npz, in any known order, in metres or millimetres.
 
 JSON::
 
@@ -6,8 +6,9 @@ JSON::
 
 npz: arrays ``000012_left`` and ``000012_right`` of shape (21, 3), and the strings ``order``, ``unit`` and ``space``.
 
-``order`` is file, interhand, halo or mediapipe; ``unit`` m or mm; ``space`` camera (x right, y down, z forward) or
-world (the camera's ``R`` and ``t`` apply). Left out, they are file, m and camera. A side or a frame may be absent.
+``order`` is file, interhand, halo or mediapipe. ``unit`` is m or mm. ``space`` is camera (x right, y down, z forward)
+or world (the camera's ``R`` and ``t`` are applied). The defaults are file, m and camera. A side or a frame may be
+missing.
 """
 
 from __future__ import annotations
@@ -42,12 +43,20 @@ _FORM = 'Write {"order": "file", "unit": "m", "space": "camera", "frames": {"000
 
 @dataclass(frozen=True)
 class KeypointFile:
-    """Keypoints of a whole clip as they stand in a file.
+    """Keypoints of a whole clip as they are written in a file.
 
-    Args:
-        name: the file's name, for messages.
-        order, unit, space: how the numbers are meant, see the module.
-        raw: by frame index and side, what the file holds, unchecked.
+    Parameters
+    ----------
+    name : str
+        The file's name, for messages.
+    order : str
+        Keypoint order of the rows: a key of ``core.hands.TO_FILE_ORDER``.
+    unit : str
+        Unit of the numbers: a key of ``UNITS``.
+    space : str
+        Frame of the numbers: an entry of ``SPACES``.
+    raw : Mapping[int, Mapping[Side, Any]]
+        The file's rows by frame index and hand side, not checked yet.
     """
 
     name: str
@@ -65,9 +74,23 @@ class KeypointFile:
     def read(cls, path: Path) -> KeypointFile:
         """Read a JSON or npz file.
 
-        Raises:
-            InputError: no such file, another format, an unknown order, unit or space, bad frame numbers or sides, or
-                no frames at all. The keypoints themselves are checked frame by frame, in :meth:`hands`.
+        The keypoints themselves are checked frame by frame, in ``hands``.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+
+        Returns
+        -------
+        KeypointFile
+            The file's content.
+
+        Raises
+        ------
+        InputError
+            If the file does not exist or has another format, if the order, the unit or the space is unknown, if a frame
+            number or a side is invalid, or if there are no frames.
         """
         try:
             content = _read_npz(path) if zipfile.is_zipfile(path) else json.loads(path.read_text(encoding="utf-8"))
@@ -79,10 +102,24 @@ class KeypointFile:
 
     @classmethod
     def from_dict(cls, content: Any, name: str = "keypoints") -> KeypointFile:
-        """The same from parsed JSON.
+        """Make a keypoint file from parsed JSON.
 
-        Raises:
-            InputError: as :meth:`read`.
+        Parameters
+        ----------
+        content : Any
+            The parsed JSON, see the module.
+        name : str
+            The file's name, for messages.
+
+        Returns
+        -------
+        KeypointFile
+            The file's content.
+
+        Raises
+        ------
+        InputError
+            As in ``read``.
         """
         frames = content.get("frames") if isinstance(content, dict) else None
         if not isinstance(frames, dict) or not frames:
@@ -109,24 +146,32 @@ class KeypointFile:
         return cls(name=name, **settings, raw=raw)
 
     def hands(self, index: int, camera: Camera) -> TwoHands:
-        """The hands of one frame; sides the file leaves out are None.
+        """Return the hands of one frame.
 
-        Args:
-            index: frame number; one the file does not name gives no hands.
-            camera: of the frame; its rotation and translation apply where the file's space is world.
+        Parameters
+        ----------
+        index : int
+            Frame index. A frame that is not in the file gives no hands.
+        camera : Camera
+            The frame's camera. Its rotation and translation are used only if the file's space is world.
 
-        Returns:
-            Positions (21, 3) float64 metres in the camera frame, file order; pixels are their projections.
+        Returns
+        -------
+        TwoHands
+            Positions (21, 3) float64 in metres, camera frame, file order, and their projections in pixels. A side that
+            is not in the file is None.
 
-        Raises:
-            InputError: a hand of this frame has the wrong shape, numbers that are not finite, bones of no or of
-                impossible length, a palm without a plane, or lies behind the camera. Other frames may be sound.
+        Raises
+        ------
+        InputError
+            If a hand of this frame has the wrong shape, numbers that are not finite, a bone of zero or impossible
+            length, a palm without a plane, or lies behind the camera. Other frames may still be valid.
         """
         found: dict[str, HandKeypoints] = {}
         for side, rows in self.raw.get(index, {}).items():
             what = f"{side} hand of frame {index:06d} in {self.name}"
             positions = _positions(rows, what) * UNITS[self.unit]
-            # Order first, so that the error can name the right keypoint.
+            # Reorder before checking, so that the error names the right keypoint.
             positions = check_keypoints(positions[list(TO_FILE_ORDER[self.order])], what)
             if self.space == "world":
                 positions = camera.world_to_camera(positions)
@@ -141,7 +186,7 @@ class KeypointFile:
 
 
 def _positions(rows: Any, what: str) -> np.ndarray:
-    """(21, 3) float64 numbers in the file's own order and unit."""
+    """Return the rows as (21, 3) float64, still in the file's own order and unit."""
     try:
         positions = np.asarray(rows, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -152,7 +197,7 @@ def _positions(rows: Any, what: str) -> np.ndarray:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    """An npz file in the form of the JSON one."""
+    """Read an npz file into the structure of the JSON file."""
     content: dict[str, Any] = {"frames": {}}
     try:
         with np.load(path, allow_pickle=False) as arrays:

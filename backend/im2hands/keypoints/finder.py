@@ -1,4 +1,4 @@
-"""Both hands of a frame: MediaPipe, hands of the frame before, the two-hand network, boxes, search, steady sides."""
+"""Finds the left and the right hand of one person in every frame, from all proposers and readers together."""
 
 from __future__ import annotations
 
@@ -30,54 +30,79 @@ from im2hands.keypoints.proposing.palm_seeds import FILL_ALONE, FILL_BESIDE, SEE
 from im2hands.keypoints.proposing.palm_seeds import SOURCE as OWN
 from im2hands.keypoints.proposing.palms import PalmDetector
 from im2hands.keypoints.proposing.search_cache import SearchCache, search_key
-from im2hands.keypoints.proposing.two_hand_network import PalmReader, PalmsSeen
+from im2hands.keypoints.proposing.two_hand_network import PictureReading, TwoHandReader
 from im2hands.keypoints.reading.consensus import Consensus, read_repeatedly
 from im2hands.keypoints.reading.network import LandmarkNetwork, crops_around
 from im2hands.media.source import Frame
 
 from .hypothesis import HandDetection, KeypointProvider
 
-# MediaPipe's answer is looked at again when its side is less certain than this (log odds), always in photos.
+# Log odds. Below this a detection's side is doubtful: in a clip the hand is read again. In photos it always is.
 SURE_SIDE = 3.0
-# In a clip, keypoints that the second look sees farther away than this (mean, in palms) are taken from there.
+# Mean distance, palm lengths. In a clip the repeated readings replace MediaPipe's keypoints only beyond this distance.
 MOVED = 0.15
-# A hand followed from the frame before must be this good; less than what a search must show (crop_search.ACCEPT).
+# Least quality of a hand followed from the frame before; lower than that of a searched hand (proposing.grid.ACCEPT).
 FOLLOW = 0.4
-# Crops in which a hand of known side is read at last, each as it is and mirrored, and how far it may lie from where it
-# was read before (mean, palms).
-SIDED_LOOKS, SAME_READING = 5, 0.5
-# In a clip a search that found nothing new is not repeated for this many frames, then twice as many, up to the last.
+# The last reading of a hand of known side: the number of crops, each read as it is and mirrored, and how far the new
+# keypoints may lie from the old ones (mean, palm lengths).
+SIDED_CROPS, SAME_READING = 5, 0.5
+# Frames of a clip without a search after one that found nothing; doubled each time, up to the second number.
 FIRST_PAUSE, LONGEST_PAUSE = 4, 32
-# A further hand that is seen this surely is another person's, and the person is told of it.
+# More than two detections above this score are hands of several people, which is noted for the user.
 SURE_HAND = 0.6
+# The same for readings of the two-hand network: the presence from which on its readings are trusted to be hands.
 SURE_READING = 0.85
 MEDIAPIPE = "mediapipe"
 OTHER_PEOPLE = "More hands are in the picture than one person's; those of one person were taken."
 
 
 class TwoHandProvider:
-    """Finds both hands of every frame as well as the means at hand allow.
+    """Finds both hands of every frame.
 
-    In order: MediaPipe's tasks API; a second look, in a clip only where the side is in doubt; in a clip, hands of the
-    frame before that MediaPipe lost are followed with the landmark network. Then the two-hand network, in a clip only
-    where hands are missing or a side is in doubt: it weighs in on the sides; the landmark network reads along all the
-    palms it sees, and the pair judge says which two of all these readings and of MediaPipe's hands are the person's.
-    With fewer than two hands after that, the crop search; and at last the two-hand network's own keypoints of a hand
-    that nothing else sees.
-    A person's boxes replace the search in the frames they name. Two hands of one side are resolved, and over a clip
-    sides stay steady.
+    The steps for one frame:
 
-    When palms are read along and the search runs in a clip: at once in the first frame and whenever a hand has just
-    been lost; after a search that brought no second hand they pause for 4 frames, then 8, 16, 32, 32, ... until two
-    hands are seen again.
+    1. MediaPipe's tasks API detects hands. Each is verified by repeated readings; in a clip only if its side is
+    doubtful.
+    2. In a clip, hands of the frame before that MediaPipe lost are followed with MediaPipe's landmark network.
+    3. The two-hand network reads the picture; in a clip only if a hand is missing or a side is doubtful. Its estimate
+    is added to the evidence for the sides.
+    4. The reading network reads crops along all palms that the two-hand network finds. The pair judge selects one
+    person's two hands from these readings and MediaPipe's hands.
+    5. If fewer than two hands are found, the crop search looks for the other one.
+    6. If a hand is still missing, the two-hand network's own keypoints are used.
 
-    Args:
-        tasks: MediaPipe's tasks API; None where the two-hand network alone is to find the hands. network: reads crops.
-            Both are closed with the provider. palms: the two-hand network; None where its weights are not installed.
-        judge: chooses among what is read along the palms; None with ``palms`` None. lifter: tells the found hands'
-            shapes in space; None leaves MediaPipe's. detector: MediaPipe's palm
-            detector, which tells the judge of more palms.
-        Others: as :func:`im2hands.keypoints.make_provider`.
+    A user's boxes replace steps 3 to 6 in the frames that they name. If two hands have the same side, one side is
+    changed. Over a clip the sides are kept steady.
+
+    In a clip, steps 4 and 5 run in the first frame and whenever a hand has just been lost. After a frame in which they
+    found no second hand they pause for 4 frames, then 8, 16, 32, 32, ..., until two hands are found again.
+
+    Parameters
+    ----------
+    tasks : KeypointProvider or None
+        MediaPipe's tasks API; closed with the provider. None if only the two-hand network shall find the hands.
+    network : LandmarkNetwork
+        Reads keypoints in crops; closed with the provider.
+    video : bool
+        True: frames come in order from one clip. False: every frame is a separate photo.
+    palms : TwoHandReader or None
+        Runs the two-hand network. None if its weights are not installed.
+    judge : PairJudge or None
+        The pair judge. None if ``palms`` is None.
+    lifter : HandLifter or None
+        Adds the lifting network's 3D shapes to the hands. None keeps the shapes of the network that read the keypoints.
+    detector : PalmDetector or None
+        MediaPipe's palm detector, which proposes further palms and gives the judge a score.
+    crop_search : bool
+        Whether to run the crop search (step 5).
+    hand_boxes : HandBoxes or None
+        A user's boxes or points.
+    cache_folder : Path or None
+        Folder for the results of finished crop searches. None keeps them in memory only.
+    progress : callable or None
+        Called with the number of crops done and the number of crops in total while a search runs.
+    cancelled : callable or None
+        Called between crops. If it returns True, ``detect`` raises ``Cancelled``.
     """
 
     def __init__(
@@ -86,7 +111,7 @@ class TwoHandProvider:
         network: LandmarkNetwork,
         *,
         video: bool,
-        palms: PalmReader | None = None,
+        palms: TwoHandReader | None = None,
         judge: PairJudge | None = None,
         lifter: HandLifter | None = None,
         detector: PalmDetector | None = None,
@@ -115,16 +140,32 @@ class TwoHandProvider:
         self._last_count = 0
 
     def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
-        """At most one left and one right hand, left first, lifted where there is a lifter.
+        """Detect the hands of a frame.
 
-        Raises:
-            FrameError: MediaPipe refused the picture.
-            Cancelled: the caller's ``cancelled`` said so during a search.
+        Parameters
+        ----------
+        frame : Frame
+            The frame.
+        previous : Sequence[HandDetection]
+            The hands of the frame before it; empty for photos.
+
+        Returns
+        -------
+        list[HandDetection]
+            At most one left and one right hand, left first, with the lifting network's shapes if there is a lifter.
+
+        Raises
+        ------
+        FrameError
+            If MediaPipe cannot process the picture.
+        Cancelled
+            If ``cancelled`` returned True during a search.
         """
         hands = self._found(frame, previous)
         return self._lifter.lift(frame.image, hands) if self._lifter is not None else hands
 
     def _found(self, frame: Frame, previous: Sequence[HandDetection]) -> list[HandDetection]:
+        """Run the steps listed in the class docstring, without lifting."""
         boxes = self._boxes.get(frame.index, frame.image.shape[1])
         marked = find_boxed(self._network, frame.image, boxes) if boxes else []
         tasks = self._tasks.detect(frame) if self._tasks is not None else []
@@ -135,18 +176,18 @@ class TwoHandProvider:
             hands = _with_marked(marked, hands)
             self._tracker.follow(hands)
             return hands
-        seen = self._palms_seen(frame.image, hands)
+        picture_reading = self._palms_seen(frame.image, hands)
         crowd = sum(hand.score > SURE_HAND for hand in hands) > 2
-        hands = with_sides(one_persons(_of_one_person(hands, seen)), seen)
+        hands = with_sides(one_persons(_of_one_person(hands, picture_reading)), picture_reading)
         due = (not self._video or len(hands) < 2) and self._search_is_due(len(hands))
         if due:
-            hands = self._judged(frame.image, hands, seen)
+            hands = self._judged(frame.image, hands, picture_reading)
         if due and len(hands) < 2 and self._tasks is not None and self._crop_search:
             hands = self._searched(frame.image, hands)
         if due:
             self._pause = self._next_pause
             self._next_pause = min(2 * self._next_pause, LONGEST_PAUSE)
-        hands = fill(hands, seen, FILL_BESIDE if self._tasks is not None else FILL_ALONE)
+        hands = fill(hands, picture_reading, FILL_BESIDE if self._tasks is not None else FILL_ALONE)
         self._last_count = len(hands)
         if len(hands) == 2:
             self._pause, self._next_pause = 0, FIRST_PAUSE
@@ -154,7 +195,7 @@ class TwoHandProvider:
             found = self._tracker.update(hands, previous)
         else:
             found = resolve_sides(hands, [evidence(hand) for hand in hands])
-        crowd |= len(found) < len(hands) or any(hand.presence > SURE_READING for hand in seen.others)
+        crowd |= len(found) < len(hands) or any(hand.presence > SURE_READING for hand in picture_reading.others)
         return _noted(self._read_by_side(frame.image, found), crowd)
 
     def close(self) -> None:
@@ -164,10 +205,11 @@ class TwoHandProvider:
         self._network.close()
 
     def _checked(self, image: np.ndarray, hand: HandDetection) -> HandDetection:
-        """The detection corrected by a second look.
+        """Verify a detection of MediaPipe by repeated readings with its landmark network.
 
-        Photos get its keypoints, the median of 14 readings: on fists and hidden fingers visibly better than MediaPipe's
-        one. A clip keeps MediaPipe's, which it smooths over time, unless the second look sees another hand there.
+        In a photo the keypoints become the median of 14 readings, which is better than MediaPipe's single reading on
+        fists and hidden fingers. In a clip MediaPipe's keypoints stay, because they are smoothed over time, unless the
+        repeated readings lie elsewhere.
         """
         hand = weigh_shape(hand)
         if self._video and abs(evidence(hand)) >= SURE_SIDE:
@@ -175,48 +217,49 @@ class TwoHandProvider:
         look = read_repeatedly(self._network.mediapipe(), image, hand.pixels[None])[0]
         if look.agreement < 0.5:
             return hand
-        seen = look.detection(hand.source)
+        reread = look.detection(hand.source)
         if not self._video:
-            return seen
+            return reread
         moved = np.linalg.norm(look.pixels - hand.pixels, axis=1).mean() / palm_length(look.pixels)
         if moved > MOVED:
-            return seen
-        return replace(seen, pixels=hand.pixels, shape=hand.shape)
+            return reread
+        return replace(reread, pixels=hand.pixels, shape=hand.shape)
 
     def _read_by_side(self, image: np.ndarray, hands: list[HandDetection]) -> list[HandDetection]:
-        """The hands read once more by the network that is told which side each is of: of hands that lie over each other
-        it then reads the one that is meant.
+        """Read the hands again with the reading network, which is given the side of each.
 
-        What MediaPipe's network reads steadily stays: in photographs it reads hands that can be seen better than ours.
+        Where two hands overlap, the network then reads the one with that side. A steady reading of MediaPipe's network
+        stays: on photographs of clearly visible hands it is better than the reading network.
         """
         if not self._network.takes_sides:
             return hands
         return [self._read_again(image, hand) for hand in hands]
 
     def _read_again(self, image: np.ndarray, hand: HandDetection) -> HandDetection:
-        look = read_repeatedly(self._network.mediapipe(), image, hand.pixels[None], SIDED_LOOKS)[0]
+        """Read one hand again; return it unchanged if the new keypoints are unsteady or lie elsewhere."""
+        look = read_repeatedly(self._network.mediapipe(), image, hand.pixels[None], SIDED_CROPS)[0]
         if look.steady and hand.source == MEDIAPIPE:
             return hand
         if not look.steady or _apart(look, hand) > SAME_READING:
             side = 1 if hand.side == "right" else -1
-            look = read_repeatedly(self._network, image, hand.pixels[None], SIDED_LOOKS, side)[0]
+            look = read_repeatedly(self._network, image, hand.pixels[None], SIDED_CROPS, side)[0]
         if look.agreement < 0.5 or _apart(look, hand) > SAME_READING:
             return hand
         source = SEEDED if hand.source == OWN else hand.source
-        seen = look.detection(source)
-        return replace(hand, pixels=seen.pixels, shape=seen.shape, confidence=seen.confidence, source=source)
+        reread = look.detection(source)
+        return replace(hand, pixels=reread.pixels, shape=reread.shape, confidence=reread.confidence, source=source)
 
-    def _palms_seen(self, image: np.ndarray, hands: Sequence[HandDetection]) -> PalmsSeen:
-        """What the two-hand network sees, where it is asked."""
+    def _palms_seen(self, image: np.ndarray, hands: Sequence[HandDetection]) -> PictureReading:
+        """Run the two-hand network if needed: in a clip only if a hand is missing or a side is doubtful."""
         sure = len(hands) == 2 and all(abs(evidence(hand)) >= SURE_SIDE for hand in hands)
         if self._palms is None or (self._video and sure and hands[0].side != hands[1].side):
-            return PalmsSeen()
+            return PictureReading()
         return self._palms.read(image)
 
     def _followed(
         self, image: np.ndarray, hands: list[HandDetection], previous: Sequence[HandDetection]
     ) -> list[HandDetection]:
-        """The hands and those of the frame before that are still there though MediaPipe lost them."""
+        """Add the hands of the frame before that MediaPipe lost and that can still be read."""
         for before in previous:
             if len(hands) == 2 or any(_same_place(before, hand) for hand in hands):
                 continue
@@ -233,55 +276,66 @@ class TwoHandProvider:
                 hands = [*hands, hand]
         return hands
 
-    def _judged(self, image: np.ndarray, hands: list[HandDetection], seen: PalmsSeen) -> list[HandDetection]:
-        """One person's two hands among those that are known and all that is read along palms."""
-        if self._judge is None or not seen.hands:
+    def _judged(
+        self, image: np.ndarray, hands: list[HandDetection], picture_reading: PictureReading
+    ) -> list[HandDetection]:
+        """Select one person's two hands from the known hands and all readings along palms."""
+        if self._judge is None or not picture_reading.hands:
             return hands
-        suspected = suspect_palms(self._detector, image, seen) if self._detector is not None else None
-        if likely_pair(self._judge, self._network, image, hands, seen, suspected):
+        suspected = suspect_palms(self._detector, image, picture_reading) if self._detector is not None else None
+        if likely_pair(self._judge, self._network, image, hands, picture_reading, suspected):
             return hands
-        candidates = find_candidates(self._network, image, seen, hands, suspected)
-        return choose_hands(self._judge, candidates, hands, seen, (image.shape[1], image.shape[0]))
+        candidates = find_candidates(self._network, image, picture_reading, hands, suspected)
+        return choose_hands(self._judge, candidates, hands, picture_reading, (image.shape[1], image.shape[0]))
 
     def _search_is_due(self, count: int) -> bool:
+        """Return whether to look for the missing hand in this frame; counts the pause down."""
         if not self._video or count < self._last_count:
             return True
         self._pause -= 1
         return self._pause < 0
 
     def _searched(self, image: np.ndarray, hands: list[HandDetection]) -> list[HandDetection]:
+        """Run the crop search, or take its result from the cache."""
         key = search_key(image, hands)
         found = self._cache.get(key)
         if found is None:
             found = search(self._network.mediapipe(), image, hands, progress=self._progress, cancelled=self._cancelled)
             self._cache.put(key, found)
-        wrist_offsets = {hand.pixels.tobytes(): hand.wrist_offset for hand in hands}  # which the cache does not keep
+        # The cache does not keep wrist offsets.
+        wrist_offsets = {hand.pixels.tobytes(): hand.wrist_offset for hand in hands}
         return [replace(hand, wrist_offset=wrist_offsets.get(hand.pixels.tobytes())) for hand in found]
 
 
-def _of_one_person(hands: list[HandDetection], seen: PalmsSeen) -> list[HandDetection]:
-    """The hands without those of other people, where the two-hand network is sure of one person's two hands."""
-    if not seen.others or len(seen.hands) < 2 or min(hand.presence for hand in seen.hands) < SURE_READING:
+def _of_one_person(hands: list[HandDetection], picture_reading: PictureReading) -> list[HandDetection]:
+    """Drop hands of other people, if the two-hand network reads one person's two hands with high presence."""
+    if (
+        not picture_reading.others
+        or len(picture_reading.hands) < 2
+        or min(hand.presence for hand in picture_reading.hands) < SURE_READING
+    ):
         return hands
-    return [hand for hand, reading in zip(hands, match(hands, seen), strict=True) if reading is not None]
+    return [hand for hand, reading in zip(hands, match(hands, picture_reading), strict=True) if reading is not None]
 
 
 def _noted(hands: list[HandDetection], crowded: bool) -> list[HandDetection]:
+    """Add the note about other people to the hands, if the picture shows more than one person's hands."""
     return [replace(hand, note=OTHER_PEOPLE if crowded else "") for hand in hands]
 
 
 def _apart(look: Consensus, hand: HandDetection) -> float:
-    """Mean distance of a look's keypoints from a hand's, palms."""
+    """Return the mean distance between the keypoints of a consensus and of a hand, palm lengths."""
     return float(np.linalg.norm(look.pixels - hand.pixels, axis=1).mean() / palm_length(look.pixels))
 
 
 def _same_place(a: HandDetection, b: HandDetection) -> bool:
+    """Return whether two detections show one hand."""
     gap = np.linalg.norm(a.pixels - b.pixels, axis=1).mean() / palm_length(a.pixels)
     return bool(gap < 0.8 or outline_distance(a.pixels, b.pixels) < SAME_HAND)
 
 
 def _with_marked(marked: Sequence[HandDetection], hands: Sequence[HandDetection]) -> list[HandDetection]:
-    """A person's hands, and on a side they left open the best hand that is not one of theirs."""
+    """Return the hands that the user marked and, for a side that was not marked, the best other hand."""
     sides = {hand.side: hand for hand in marked}
     for hand in sorted(hands, key=lambda h: -h.score):
         if all(outline_distance(hand.pixels, other.pixels) > SAME_HAND for other in marked):

@@ -1,4 +1,4 @@
-"""What every source of keypoints gives: hands seen in one picture, before they are lifted to metric camera space."""
+"""Records that every keypoint source returns: hands detected in one picture, not yet placed in metric camera space."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from im2hands.media.source import Frame
 
 @dataclass(frozen=True)
 class WristOffset:
-    """The wrist_offset from a hand's wrist to the person's other wrist.
+    """Vector from a hand's wrist to the same person's other wrist.
 
-    Args:
-        vector: (3,) palm lengths, camera's axes. spread: (3,) expected error of each number.
+    Parameters
+    ----------
+    vector : (3,) float64
+        The offset in palm lengths, axes of the camera frame.
+    spread : (3,) float64
+        Expected error of each component, palm lengths.
     """
 
     vector: np.ndarray
@@ -26,14 +30,24 @@ class WristOffset:
 
 @dataclass(frozen=True)
 class LiftedHand:
-    """A hand as the lifting network sees it in space; its joints are those of the bundled hand.
+    """A hand's 3D shape as the lifting network estimates it, with the joints of the bundled hand.
 
-    Args:
-        shape: (21, 3) palm lengths, from the wrist, as seen along the ray of the hand's middle: axes parallel to the
-            camera frame where the hand lies on the optical axis. spread: (21,) expected error of each coordinate.
-        pixels: (21, 2). pixel_spread: (21,) expected error of each coordinate, pixels.
-        depth: from this wrist to the person's other one along the optical axis, palm lengths, and its expected error;
-            None without another hand.
+    Parameters
+    ----------
+    shape : (21, 3) float64
+        Keypoints relative to the wrist, palm lengths, as viewed along the ray through the hand's middle. For a hand on
+        the optical axis the axes are parallel to the camera frame.
+    spread : (21,) float64
+        Expected error of each coordinate of ``shape``, palm lengths.
+    pixels : (21, 2) float64
+        Keypoints in the picture, pixels.
+    pixel_spread : (21,) float64
+        Expected error of each coordinate of ``pixels``, pixels.
+    depth : float or None
+        Distance from this wrist to the person's other wrist along the optical axis, palm lengths. None without another
+        hand.
+    depth_spread : float or None
+        Expected error of ``depth``, palm lengths. None without another hand.
     """
 
     shape: np.ndarray
@@ -46,18 +60,28 @@ class LiftedHand:
 
 @dataclass(frozen=True)
 class HandDetection:
-    """One hand as seen in one picture.
+    """One hand detected in one picture.
 
-    Args:
-        side: the person's own left or right, in a picture that is not mirrored.
-        pixels: (21, 2) float64, pixels of the frame, file order.
-        shape: (21, 3) float64, the hand's shape in metres, axes parallel to the camera frame, any origin, any scale.
-        confidence: (21,) float64 in [0, 1].
-        score: confidence in the hand as a whole and in its side, [0, 1].
-        source: "mediapipe", "crop_search", "tracking", "boxes", "palm_seed", "network", ...
-        wrist_offset: to the other hand, where that was seen. note: for the person, about the picture this hand was
-        chosen in.
-        lifted: the hand in space, where the lifting network was asked.
+    Parameters
+    ----------
+    side : Side
+        The person's own left or right hand, in a picture that is not mirrored.
+    pixels : (21, 2) float64
+        Keypoints in pixels of the frame, file order.
+    shape : (21, 3) float64
+        Keypoints in metres, axes parallel to the camera frame. The origin and the scale are arbitrary.
+    confidence : (21,) float64
+        Confidence of each keypoint, in [0, 1].
+    score : float
+        Confidence in the hand as a whole and in its side, in [0, 1].
+    source : str
+        What found the hand: "mediapipe", "crop_search", "tracking", "boxes", "palm_seed" or "network".
+    wrist_offset : WristOffset or None
+        Vector to the other wrist. None if the two-hand network did not read this hand.
+    note : str
+        A message for the user about the picture in which this hand was chosen; empty if there is none.
+    lifted : LiftedHand or None
+        The 3D shape from the lifting network. None if that network was not run.
     """
 
     side: Side
@@ -77,13 +101,27 @@ class KeypointProvider(Protocol):
     name: str
 
     def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
-        """The hands in ``frame``; ``previous`` are those of the frame before it (empty for photos).
+        """Detect the hands of a frame.
 
-        Raises:
-            FrameError: this frame cannot be used; the next one may.
+        Parameters
+        ----------
+        frame : Frame
+            The frame.
+        previous : Sequence[HandDetection]
+            The hands of the frame before it; empty for photos.
+
+        Returns
+        -------
+        list[HandDetection]
+            At most one left and one right hand.
+
+        Raises
+        ------
+        FrameError
+            If this frame cannot be used. The next frame may still be usable.
         """
         ...
 
     def close(self) -> None:
-        """Release what the provider holds."""
+        """Release the provider's resources."""
         ...

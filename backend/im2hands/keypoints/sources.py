@@ -1,4 +1,4 @@
-"""Where keypoints come from: MediaPipe, the crop search, a file; lifted to metric camera space."""
+"""The keypoint sources by name: builds the provider of a job."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from im2hands.core.errors import InputError
-from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
 from im2hands.keypoints.proposing.box_file import HandBoxes
 
 from . import PROVIDERS
-from .file import KeypointFile
-from .hypothesis import HandDetection, KeypointProvider
+from .hypothesis import KeypointProvider
 
 if TYPE_CHECKING:
     from im2hands.keypoints.placing.lift import HandLifter
     from im2hands.networks.two_hand_network import TwoHandNetwork
-
-__all__ = ["DEFAULT_PALM_M", "HandBoxes", "HandDetection", "KeypointFile", "KeypointProvider", "lift", "make_provider"]
 
 
 def make_provider(
@@ -30,44 +26,61 @@ def make_provider(
     cache_folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
-    palm_weights: Path | None = None,
+    two_hand_weights: Path | None = None,
 ) -> KeypointProvider:
-    """The provider of that name.
+    """Build the keypoint provider of a given name.
 
-    Args:
-        name: "auto" (MediaPipe and the two-hand network together), "mediapipe" or "network" (the two-hand network's
-            palms, fingers by the landmark network).
-        video: frames come in order from one clip and hands are followed; False: every frame is a photo of its own.
-        crop_search: where MediaPipe finds fewer than two hands, search crops of the picture for the other.
-        hand_boxes: a person's boxes or points; they replace the search in the frames they name.
-        cache_folder: where finished searches are kept by picture content; None keeps them in memory only.
-        progress: called with crops done and crops in all while a search runs.
-        cancelled: asked between crops; True ends ``detect`` with ``Cancelled``.
-        palm_weights: the two-hand network's weights elsewhere; None for those that ship.
+    Parameters
+    ----------
+    name : str
+        "auto" (MediaPipe and the two-hand network together), "mediapipe", or "network" (the two-hand network finds the
+        palms, the reading network reads the fingers).
+    video : bool
+        True: frames come in order from one clip, and hands are followed. False: every frame is a separate photo.
+    crop_search : bool
+        Whether to search crops of the picture for the other hand if MediaPipe finds fewer than two.
+    hand_boxes : HandBoxes or None
+        A user's boxes or points. They replace the search in the frames that they name.
+    cache_folder : Path or None
+        Folder for the results of finished searches, keyed by the picture's content. None keeps them in memory only.
+    progress : callable or None
+        Called with the number of crops done and the number of crops in total while a search runs.
+    cancelled : callable or None
+        Called between crops. If it returns True, ``detect`` raises ``Cancelled``.
+    two_hand_weights : Path or None
+        Weights file of another two-hand network. None for the one that ships.
 
-    Raises:
-        InputError: no provider of that name.
-        SetupError: mediapipe, ai-edge-litert or the hand bundle is missing or damaged.
+    Returns
+    -------
+    KeypointProvider
+        The provider. The caller closes it.
+
+    Raises
+    ------
+    InputError
+        If there is no provider of that name.
+    SetupError
+        If mediapipe, ai-edge-litert or the hand bundle is missing or damaged.
     """
     if name not in PROVIDERS:
         raise InputError(f"There is no keypoint provider {name!r}.", "Use auto, mediapipe, network or a keypoint file.")
     from im2hands.keypoints.choosing.judge import PairJudge
     from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
     from im2hands.keypoints.proposing.palms import PalmDetector
-    from im2hands.keypoints.proposing.two_hand_network import PalmReader
+    from im2hands.keypoints.proposing.two_hand_network import TwoHandReader
     from im2hands.keypoints.reading.network import LandmarkNetwork
     from im2hands.weights.pair_judge import load_pair_judge
 
     from .finder import TwoHandProvider
 
-    palms = None if name == "mediapipe" else _palm_network(palm_weights, needed=name == "network")
+    palms = None if name == "mediapipe" else _palm_network(two_hand_weights, needed=name == "network")
     return TwoHandProvider(
         None if name == "network" else MediaPipeProvider(video=video),
-        LandmarkNetwork() if name == "mediapipe" else LandmarkNetwork.bundled(beside=palm_weights),
+        LandmarkNetwork() if name == "mediapipe" else LandmarkNetwork.bundled(beside=two_hand_weights),
         video=video,
-        palms=PalmReader(palms) if palms is not None else None,
-        judge=PairJudge(load_pair_judge(palm_weights)) if palms is not None else None,
-        lifter=_lifter(palms, palm_weights) if palms is not None else None,
+        palms=TwoHandReader(palms) if palms is not None else None,
+        judge=PairJudge(load_pair_judge(two_hand_weights)) if palms is not None else None,
+        lifter=_lifter(palms, two_hand_weights) if palms is not None else None,
         detector=PalmDetector() if palms is not None else None,
         crop_search=crop_search,
         hand_boxes=hand_boxes,
@@ -78,7 +91,7 @@ def make_provider(
 
 
 def _lifter(palms: TwoHandNetwork, beside: Path | None) -> HandLifter | None:
-    """With the lifting network beside the two-hand network's weights, else with the one that ships, if it does."""
+    """Load the lifting network beside the two-hand network's weights, else the one that ships; None without either."""
     from im2hands.keypoints.placing.lift import HandLifter
     from im2hands.weights.lifting_network import BUNDLED_FILE, FILE, load_lifting_network
     from im2hands.weights.reading_network import beside_or_bundled, load_reading_network
@@ -91,7 +104,7 @@ def _lifter(palms: TwoHandNetwork, beside: Path | None) -> HandLifter | None:
 
 
 def _palm_network(weights: Path | None, needed: bool) -> TwoHandNetwork | None:
-    """The two-hand network; None where its weights do not ship, unless they are ``needed``."""
+    """Load the two-hand network. Returns None if its weights do not ship, unless they are ``needed``."""
     from im2hands.weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
 
     path = weights or BUNDLED_FILE

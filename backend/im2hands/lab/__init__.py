@@ -1,1 +1,4 @@
-"""The workshop: synthesis, data sets, training, evaluation. The product never imports it."""
+"""Development tools: scene synthesis, data sets, training, evaluation, benchmarks.
+
+Only the ``im2hands`` commands for these tools import this package; the rest of the program does not.
+"""

@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 
 from im2hands.core.errors import FrameError, InputError
-from im2hands.take.sequence import follow_each_other, sequence_numbers
 
 from .frame_range import FrameRange
 from .images import PICTURE_SUFFIXES, PictureInfo, probe_picture, read_with_info
+from .sequence import follow_each_other, sequence_numbers
 from .video import COUNT_TOLERANCE, VIDEO_SUFFIXES, ClipInfo, probe_clip, read_clip
 
 DEFAULT_FPS = 25.0  # of pictures, which have no frame rate of their own

@@ -1,1 +1,1 @@
-"""The networks, one block a file: no files read, no device chosen, no global state."""
+"""The networks, one network or building block a file. They read no files, choose no device and keep no global state."""

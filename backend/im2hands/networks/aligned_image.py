@@ -1,4 +1,7 @@
-"""Image features read where a query is seen in the picture: the image half of the HALO* baseline."""
+"""Pixel-aligned image features: the image half of the HALO* baseline.
+
+Each query samples the feature map at its own projection, as in PIFu (Saito et al., ICCV 2019).
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,31 @@ from torch.nn import functional
 
 
 class AlignedMap(NamedTuple):
-    """The feature map that queries are looked up in.
+    """The feature map in which queries are looked up.
 
-    Args:
-        tokens: (B, channels, H, W).
+    Parameters
+    ----------
+    tokens : (B, channels, H, W) float
+        The feature map.
     """
 
     tokens: Tensor
 
 
 class AlignedImage(nn.Module):
-    """A bilinear sample of the feature map at each query and the query's own features, through two layers.
+    """Two linear layers on a query's own features and the feature map sampled at its projection.
 
-    Takes the place of :class:`.attention.QueryImageAttention`. Every query reads one place of the picture: its
-    silhouette is at hand, what lies elsewhere is not.
+    This takes the place of ``attention.QueryImageAttention``. A query sees only the one place of the picture at which
+    it is projected: that place shows the silhouette, but nothing of the rest of the picture.
 
-    Args:
-        channels: of the feature map. query_width: of queries and outputs. hidden: channels between the layers.
+    Parameters
+    ----------
+    channels : int
+        Channels of the feature map.
+    query_width : int
+        Channels of queries and outputs.
+    hidden : int
+        Channels between the two layers.
     """
 
     def __init__(self, channels: int, query_width: int, hidden: int = 64) -> None:
@@ -35,17 +46,34 @@ class AlignedImage(nn.Module):
         self.second = nn.Linear(hidden, query_width)
 
     def encode(self, feature_map: Tensor) -> AlignedMap:
-        """(B, channels, H, W) as it is."""
+        """Return the feature map as it is.
+
+        Parameters
+        ----------
+        feature_map : (B, channels, H, W) float
+            The feature map.
+
+        Returns
+        -------
+        AlignedMap
+            The same map.
+        """
         return AlignedMap(feature_map)
 
     def forward(self, queries: Tensor, image: AlignedMap) -> Tensor:
-        """Queries to image features.
+        """Compute the image features of queries.
 
-        Args:
-            queries: (B, N, query_width); the first two are the place in the picture, -1 to 1 from edge to edge.
+        Parameters
+        ----------
+        queries : (B, N, query_width) float
+            Query features. The first two are the place in the picture, -1 to 1 from edge to edge.
+        image : AlignedMap
+            The feature map.
 
-        Returns:
-            (B, N, query_width).
+        Returns
+        -------
+        (B, N, query_width) float
+            Image features.
         """
         sampled = functional.grid_sample(
             image.tokens, queries[:, :, None, :2].to(image.tokens), padding_mode="zeros", align_corners=False

@@ -1,4 +1,7 @@
-"""The anchor encoder: a hand's surface points to a few hundred features and one hand code (specification 7.4)."""
+"""The anchor encoder: points on a hand's initial surface to anchor features and one hand code.
+
+It is the encoder of AIR-Nets (Giebenhain and Goldluecke, 3DV 2021), as Im2Hands (Lee et al., CVPR 2023) uses it.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,20 @@ from .vector_attention import ElementwiseBlock, SetAbstraction, VectorAttentionB
 class AnchorSizes:
     """Sizes of the anchor encoder; the defaults are the published ones.
 
-    Args:
-        inputs: channels of an anchor (image features and the one-hot side). reduced: channels down to the second
-            level. width: channels from there on, of the anchor features and of the hand code. counts: anchors kept at
-            the two levels. neighbours: of the local attention. final_layers: attention layers over all kept anchors.
+    Parameters
+    ----------
+    inputs : int
+        Channels of an anchor: its image features and its one-hot side.
+    reduced : int
+        Channels up to the attention of the first level, after which ``fc1`` brings them to ``width``.
+    width : int
+        Channels from there on, also of the anchor features and the hand code.
+    counts : (int, int)
+        Anchors kept at the two levels.
+    neighbours : int
+        Neighbours that the local attention reads.
+    final_layers : int
+        Attention layers over all kept anchors.
     """
 
     inputs: int = 34
@@ -31,12 +44,22 @@ class AnchorSizes:
 
 @dataclass(frozen=True)
 class EncodedAnchors:
-    """What the encoder knows of B hands.
+    """The encoded anchors of B hands.
 
-    Args:
-        code: (B, width), the hand code z. positions: (B, n, 3), the frame of the input, metres.
-        features: (B, n, width). picked: per level (B, count) int64, indices into the points of the level before.
-        begin: (B, P, reduced) features of all anchors. levels: features after each set abstraction.
+    Parameters
+    ----------
+    code : (B, width) float
+        Hand code z.
+    positions : (B, n, 3) float
+        Kept anchors, in the frame and unit of the input.
+    features : (B, n, width) float
+        Features of the kept anchors.
+    picked : tuple of (B, count) int64
+        Per level, the kept points as indices into the points of the level before.
+    begin : (B, P, reduced) float
+        Features of all anchors after the first attention.
+    levels : tuple of (B, count, channels) float
+        Per level, the features right after the set abstraction.
     """
 
     code: Tensor
@@ -48,10 +71,15 @@ class EncodedAnchors:
 
 
 class AnchorEncoder(nn.Module):
-    """Local attention and thinning out, twice, then attention among the anchors that are left.
+    """Local attention and subsampling, twice, then attention among all anchors that are kept.
 
-    Both hands may be given as one batch: in evaluation each hand's result is its own. In training the batch
-    normalisation then sees both hands, as it does later when its running averages serve both.
+    Both hands may be given as one batch. In evaluation mode each hand's result depends on that hand only. In training
+    the batch normalisation sees both hands, just as its running averages serve both hands later.
+
+    Parameters
+    ----------
+    sizes : AnchorSizes or None
+        Sizes of the encoder; None for the published ones.
     """
 
     def __init__(self, sizes: AnchorSizes | None = None) -> None:
@@ -82,13 +110,27 @@ class AnchorEncoder(nn.Module):
     ) -> EncodedAnchors:
         """Encode the anchors of B hands.
 
-        Args:
-            positions: (B, P, 3), centred camera frame (7.3), metres; P at least ``counts[0]``.
-            features: (B, P, inputs). guard: see :func:`~im2hands.networks.farthest_points.farthest_points`.
-            precision: of pairs of anchors, see :class:`~im2hands.networks.pair_attention.PairAttention`.
+        Parameters
+        ----------
+        positions : (B, P, 3) float
+            Anchors, at least ``counts[0]`` a hand. Camera frame with y and z negated, relative to the centre of both
+            hands' anchors, in units of ``RefinedSizes.unit``.
+        features : (B, P, inputs) float
+            Features of the anchors.
+        guard : float or None
+            See ``farthest_points.farthest_points``.
+        precision : torch.dtype or None
+            Precision of the products over pairs of anchors; see ``pair_attention.PairAttention``.
 
-        Raises:
-            ValueError: too few anchors.
+        Returns
+        -------
+        EncodedAnchors
+            Hand codes and anchor features.
+
+        Raises
+        ------
+        ValueError
+            There are too few anchors.
         """
         begin = self.transformer_begin(positions, self.enc_sdf(features), precision)
         features, picked, levels = begin, [], []
@@ -108,7 +150,7 @@ class AnchorEncoder(nn.Module):
 
 
 class _Down(nn.Module):
-    """Holds a set abstraction under its published name."""
+    """Holds a set abstraction under its published name ``sa``."""
 
     def __init__(self, sa: SetAbstraction) -> None:
         super().__init__()

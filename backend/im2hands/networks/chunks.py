@@ -1,4 +1,4 @@
-"""Queries in chunks that fit into memory."""
+"""Evaluation of queries in chunks that fit into the memory of the device."""
 
 from __future__ import annotations
 
@@ -9,25 +9,43 @@ import torch
 from torch import Tensor
 
 SMALLEST = 256
-"""Queries; where so few do not fit, nothing does."""
+"""Queries of the smallest chunk. If a device runs out of memory even with these, the error is passed on."""
 
 _log = logging.getLogger(__name__)
 
 
 class Chunks:
-    """Evaluates queries in chunks; smaller ones from then on where a device's memory was too small once."""
+    """Evaluates queries in chunks.
+
+    When the device runs out of memory, the chunk is halved and the smaller size is kept for later calls.
+    """
 
     def __init__(self) -> None:
         self._limit: int | None = None
 
     def over(self, queries: int, size: int, evaluate: Callable[[slice], Tensor], dim: int = 0) -> Tensor:
-        """Evaluate a number of queries, at most ``size`` at once.
+        """Evaluate queries, at most ``size`` at once.
 
-        Args:
-            evaluate: a range of the queries to their values. dim: of the values, along which queries lie.
+        Parameters
+        ----------
+        queries : int
+            Number of queries.
+        size : int
+            Most queries to evaluate at once.
+        evaluate : callable
+            Returns the values of the queries in a slice.
+        dim : int
+            Dimension of the values along which queries lie.
 
-        Raises:
-            torch.OutOfMemoryError: :data:`SMALLEST` queries are too many for the device's memory.
+        Returns
+        -------
+        Tensor
+            The values of all queries.
+
+        Raises
+        ------
+        torch.OutOfMemoryError
+            ``SMALLEST`` queries are too many for the device's memory.
         """
         results: list[Tensor] = []
         start = 0
@@ -43,7 +61,7 @@ class Chunks:
             else:
                 start += step
                 continue
-            # Here, where what the failed attempt held is gone.
+            # Only outside the except clause are the tensors of the failed attempt released.
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
         return torch.cat(results, dim)

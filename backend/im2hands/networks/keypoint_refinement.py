@@ -1,7 +1,8 @@
-"""Keypoint refinement: the keypoints of two hands, corrected by what the image shows (specification section 8).
+"""The keypoint refinement network: corrects the keypoints of both hands by the image.
 
-Both hands go together: tensors have an axis of two hands, left then right, and keypoints are in halo order inside the
-network. ``prepare_keypoints`` brings keypoints to the network's frame, ``place_keypoints`` its output back.
+This is the keypoint refinement of Im2Hands (Lee et al., CVPR 2023). Both hands are processed together: tensors have an
+axis of two hands, left then right. Inside the network keypoints are in halo order. ``prepare_keypoints`` brings
+keypoints to the network's frame, ``place_keypoints`` brings its output back to the world.
 """
 
 from __future__ import annotations
@@ -20,16 +21,21 @@ from .image_encoder import EncoderMaps, ImageEncoder, PictureEncoder
 from .keypoint_graph import GraphLayer
 
 HALO_MIDDLE_MCP = 4
+"""Index of the middle MCP in halo order."""
+
 _MILLIMETRES = 1000.0
 
 
 @dataclass(frozen=True)
 class PreparedKeypoints:
-    """Keypoints in the network's frame, float64 (see :func:`~im2hands.core.devices.exact_dtype`).
+    """Keypoints in the network's frame, float64 (float32 on Metal).
 
-    Args:
-        relative: (B, 2, 21, 3), halo order, camera axes, relative to the left hand's middle MCP, millimetres.
-        middle: (B, 3), that joint, camera frame, metres.
+    Parameters
+    ----------
+    relative : (B, 2, 21, 3) float64
+        Keypoints in halo order, camera axes, relative to the left hand's middle MCP, millimetres.
+    middle : (B, 3) float64
+        The left hand's middle MCP, camera frame, metres.
     """
 
     relative: Tensor
@@ -37,17 +43,23 @@ class PreparedKeypoints:
 
 
 def prepare_keypoints(keypoints: Tensor, wrists: Tensor, rotation: Tensor, translation: Tensor) -> PreparedKeypoints:
-    """Keypoints to the network's frame.
+    """Bring keypoints to the network's frame.
 
-    Args:
-        keypoints: (B, 2, 21, 3), left and right hand, file order, world axes, metres; each hand's position is free.
-        wrists: (B, 2, 3), where the wrists are, world frame, metres. rotation, translation: (B, 3, 3) and (B, 3)
-            metres, world to camera.
+    Parameters
+    ----------
+    keypoints : (B, 2, 21, 3) float
+        Left and right hand, file order, world axes, metres. Only the shape of each hand is used, not its position.
+    wrists : (B, 2, 3) float
+        Positions of the wrists, world frame, metres.
+    rotation : (B, 3, 3) float
+        World to camera.
+    translation : (B, 3) float
+        World to camera, metres.
 
-    Raises:
-        ValueError: shapes that do not fit.
-
-    Source: specification section 8, input preparation.
+    Raises
+    ------
+    ValueError
+        ``keypoints`` has the wrong shape.
     """
     if keypoints.ndim != 4 or keypoints.shape[1:] != (2, KEYPOINT_COUNT, 3):
         raise ValueError(f"keypoints {tuple(keypoints.shape)} are not (B, 2, 21, 3)")
@@ -63,20 +75,29 @@ def place_keypoints(
     output: Tensor, prepared: PreparedKeypoints, rotation: Tensor, translation: Tensor, *,
     published_wrists: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """The network's output in the world.
+    """Bring the network's output back to the world.
 
-    The output knows a hand's shape but not its place: the loss compares each hand relative to its own middle MCP. So
-    each hand is moved, as a whole, to where its keypoints are on average nearest to the network's input.
+    The output gives a hand's shape but not its position, because the loss compares each hand relative to its own middle
+    MCP. So each hand is shifted as a whole, such that the mean offset from the network's input is zero.
 
-    Args:
-        output: (B, 2, 21, 3) of the network, millimetres. prepared: what it was made from. rotation, translation:
-            (B, 3, 3) and (B, 3) metres, world to camera.
-        published_wrists: compatibility. Given the wrists (B, 2, 3), world frame, metres, the result is what the
-            published generator writes: halo order, the camera's translation not undone, the wrist added once more.
-            Only shapes relative to the wrist can be used of it.
+    Parameters
+    ----------
+    output : (B, 2, 21, 3) float
+        Output of the network, millimetres.
+    prepared : PreparedKeypoints
+        The input that it was computed from.
+    rotation : (B, 3, 3) float
+        World to camera.
+    translation : (B, 3) float
+        World to camera, metres.
+    published_wrists : (B, 2, 3) float or None
+        Wrists, world frame, metres. If given, the result is what the published generator writes: halo order, the
+        camera's translation not undone, the wrist added once more. Only shapes relative to the wrist can be used of it.
 
-    Returns:
-        (B, 2, 21, 3) float64, file order (with ``published_wrists`` halo order), world frame, metres.
+    Returns
+    -------
+    (B, 2, 21, 3) float64
+        Keypoints in file order (halo order with ``published_wrists``), world frame, metres.
     """
     exact = prepared.relative
     turn = rotation.to(exact)[:, None]
@@ -91,14 +112,34 @@ def place_keypoints(
 
 @dataclass(frozen=True)
 class KeypointSizes:
-    """Sizes of the network; the defaults are the published ones.
+    """Sizes and variants of the keypoint refinement network; the defaults are the published ones.
 
-    Args:
-        identity, point: channels of the two parts of a keypoint's first feature. graph: channels a layer adds.
-        tokens: per layer, channels of an image token. image: channels of the image features. heads: of the attention.
-        grid: tokens a side. map_size: pixels a side of the image features. hidden: channels inside the head.
-        unit: millimetres that count as 1 inside the network. residual: the head's output is added to the input, where
-            the published network replaces it. spare: hold the layers that belong to the checkpoints but are not used.
+    Parameters
+    ----------
+    identity : int
+        Channels of the learned embedding of a keypoint's number.
+    point : int
+        Channels of the embedding of its position.
+    graph : int
+        Channels that each layer adds.
+    tokens : sequence of int
+        Channels of an image token, for each layer.
+    image : int
+        Channels of the image features.
+    heads : int
+        Attention heads.
+    grid : int
+        Image tokens along each side.
+    map_size : int
+        Pixels along each side of the image features.
+    hidden : int
+        Channels inside the output head.
+    unit : float
+        Millimetres that count as 1 inside the network.
+    residual : bool
+        Whether the head's output is added to the input; in the published network it replaces the input.
+    spare : bool
+        Whether to hold the layers that the published checkpoints contain but that are not used.
     """
 
     identity: int = 16
@@ -117,10 +158,16 @@ class KeypointSizes:
 
 @dataclass(frozen=True)
 class KeypointLayerResult:
-    """What one layer makes of both hands, left then right.
+    """Result of one layer for the left and the right hand.
 
-    Args:
-        graph: (B, 21, graph) each. tokens: (B, grid², tokens) each. features: (B, 21, width) each.
+    Parameters
+    ----------
+    graph : pair of (B, 21, graph) float
+        Output of the graph layer.
+    tokens : pair of (B, grid * grid, tokens) float
+        Image tokens.
+    features : pair of (B, 21, width) float
+        Keypoint features after the layer.
     """
 
     graph: tuple[Tensor, Tensor]
@@ -129,7 +176,15 @@ class KeypointLayerResult:
 
 
 class KeypointLayer(nn.Module):
-    """A graph layer, then attention of each keypoint to the image; separate weights for left and right."""
+    """A graph layer, then attention of each keypoint to the image; separate weights for left and right.
+
+    Parameters
+    ----------
+    sizes : KeypointSizes
+        Sizes of the network.
+    layer : int
+        Number of the layer, from 0.
+    """
 
     def __init__(self, sizes: KeypointSizes, layer: int) -> None:
         super().__init__()
@@ -143,7 +198,15 @@ class KeypointLayer(nn.Module):
             self.add_module(f"img_ex_{side}", attention)
 
     def forward(self, features: Sequence[Tensor], image: Tensor) -> KeypointLayerResult:
-        """Features (B, 21, width) of the left and right hand, and the image features (B, image, H, H)."""
+        """Apply the layer to both hands.
+
+        Parameters
+        ----------
+        features : two (B, 21, width) float
+            Keypoint features of the left and the right hand.
+        image : (B, image, H, H) float
+            Image features.
+        """
         graphs, tokens, results = [], [], []
         for side, x in zip(SIDES, features, strict=True):
             attention = getattr(self, f"img_ex_{side}")
@@ -155,10 +218,14 @@ class KeypointLayer(nn.Module):
 
 
 class KeypointRefinement(nn.Module):
-    """The keypoint refinement network (section 8).
+    """The keypoint refinement network; with the default sizes its state_dict is the published one (882 entries).
 
-    Args:
-        sizes: of the network. encoder: of the image, which other networks may share; None makes the published one.
+    Parameters
+    ----------
+    sizes : KeypointSizes or None
+        Sizes of the network; None for the published ones.
+    encoder : PictureEncoder or None
+        Image encoder, which other networks may share. None makes the published encoder.
     """
 
     left_reg: nn.Sequential
@@ -172,7 +239,7 @@ class KeypointRefinement(nn.Module):
         maps = self.image_encoder.sizes
         self.img_proj_layer = nn.Conv2d(maps.image + 2 * maps.channels, sizes.image, 1)
         self.gcn_layers = nn.ModuleList(KeypointLayer(sizes, layer) for layer in range(layers))
-        # img_final_layer and right_reg belong to the checkpoints; both hands' outputs come from left_reg.
+        # img_final_layer and right_reg are part of the published checkpoints but unused: left_reg serves both hands.
         if sizes.spare:
             self.img_final_layer = nn.Conv2d(256, 32, 1)
         for side in SIDES:
@@ -182,11 +249,33 @@ class KeypointRefinement(nn.Module):
                 self.add_module(f"{side}_reg", _two_convolutions(width, sizes.hidden, 3))
 
     def image_features(self, maps: EncoderMaps) -> Tensor:
-        """The image features I, (B, image, 64, 64), of the encoder's maps (step 1)."""
+        """Compute the image features that the layers attend to.
+
+        Parameters
+        ----------
+        maps : EncoderMaps
+            Maps of the image encoder.
+
+        Returns
+        -------
+        (B, image, H, H) float
+            Image features; H is 64 in the published network.
+        """
         return self.img_proj_layer(torch.cat([maps.image[-1], maps.heatmap[-1], maps.dense[-1]], dim=1))
 
     def embed(self, relative: Tensor) -> tuple[Tensor, Tensor]:
-        """Keypoints (B, 2, 21, 3), see :class:`PreparedKeypoints`, to first features (B, 21, 48) a hand (step 2)."""
+        """Compute the first features of the keypoints.
+
+        Parameters
+        ----------
+        relative : (B, 2, 21, 3) float
+            Keypoints; see ``PreparedKeypoints``.
+
+        Returns
+        -------
+        pair of (B, 21, identity + point) float
+            Features of the left and the right hand.
+        """
         relative = relative.to(self.img_proj_layer.weight.dtype) / self.sizes.unit
         results = []
         for hand, side in enumerate(SIDES):
@@ -196,13 +285,21 @@ class KeypointRefinement(nn.Module):
         return results[0], results[1]
 
     def refine(self, relative: Tensor, image: Tensor) -> tuple[Tensor, list[KeypointLayerResult]]:
-        """Steps 2 to 4, for image features that are known.
+        """Refine keypoints, given the image features.
 
-        Args:
-            relative: (B, 2, 21, 3) millimetres. image: (B, image, 64, 64), of :meth:`image_features`.
+        Parameters
+        ----------
+        relative : (B, 2, 21, 3) float
+            Keypoints; see ``PreparedKeypoints``.
+        image : (B, image, H, H) float
+            Image features, from ``image_features``.
 
-        Returns:
-            (B, 2, 21, 3) millimetres and what the layers made.
+        Returns
+        -------
+        output : (B, 2, 21, 3) float
+            Refined keypoints, millimetres; see ``forward``.
+        results : list of KeypointLayerResult
+            Results of the layers.
         """
         features: Sequence[Tensor] = self.embed(relative)
         results = []
@@ -217,49 +314,83 @@ class KeypointRefinement(nn.Module):
     def forward(self, image: Tensor, relative: Tensor) -> Tensor:
         """Refine the keypoints of both hands.
 
-        Args:
-            image: (B, 3, 256, 256), RGB, ImageNet-normalised (2.3). relative: (B, 2, 21, 3) millimetres, see
-                :class:`PreparedKeypoints`.
+        Parameters
+        ----------
+        image : (B, 3, 256, 256) float
+            Crops, RGB, ImageNet-normalised.
+        relative : (B, 2, 21, 3) float
+            Keypoints; see ``PreparedKeypoints``.
 
-        Returns:
-            (B, 2, 21, 3), halo order, camera axes, millimetres; each hand up to a translation (see
-            :func:`place_keypoints`).
+        Returns
+        -------
+        (B, 2, 21, 3) float
+            Keypoints in halo order, camera axes, millimetres. The position of each hand is undefined; see
+            ``place_keypoints``.
         """
         return self.refine(relative, self.image_features(self.image_encoder(image)))[0]
 
 
 def keypoint_loss(output: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of each hand relative to its own middle MCP, summed over the hands (section 10).
+    """Compute the mean squared error of each hand relative to its own middle MCP, summed over the two hands.
 
-    Args:
-        output: (B, 2, 21, 3) millimetres. target: the same, float64.
+    Parameters
+    ----------
+    output : (B, 2, 21, 3) float
+        Output of the network, millimetres.
+    target : (B, 2, 21, 3) float64
+        True keypoints, millimetres.
 
-    Returns:
-        () float64, square millimetres.
+    Returns
+    -------
+    () float64
+        Loss, square millimetres.
     """
     return (_rooted(output).to(target.dtype) - _rooted(target)).square().mean(dim=(0, 2, 3)).sum()
 
 
 def keypoint_distances(output: Tensor, target: Tensor) -> Tensor:
-    """Mean distance of the keypoints of each side's hands, relative to their own middle MCPs; (2,) millimetres.
+    """Compute the mean distance of the keypoints for each side, every hand relative to its own middle MCP.
 
-    Args:
-        output: (B, 2, 21, 3) millimetres. target: the same; its type is the result's.
+    Parameters
+    ----------
+    output : (B, 2, 21, 3) float
+        Estimated keypoints, millimetres.
+    target : (B, 2, 21, 3) float
+        True keypoints, millimetres. The result has their dtype.
+
+    Returns
+    -------
+    (2,) float
+        Mean distances of left and right hands, millimetres.
     """
     return torch.linalg.vector_norm(_rooted(output).to(target.dtype) - _rooted(target), dim=-1).mean(dim=(0, 2))
 
 
 def keypoint_error(output: Tensor, target: Tensor) -> Tensor:
-    """Mean distance of the keypoints, each hand relative to its own middle MCP, () float64 millimetres (section 11)."""
+    """Compute the mean distance of the keypoints, every hand relative to its own middle MCP.
+
+    Parameters
+    ----------
+    output : (B, 2, 21, 3) float
+        Estimated keypoints, millimetres.
+    target : (B, 2, 21, 3) float
+        True keypoints, millimetres. The result has their dtype.
+
+    Returns
+    -------
+    () float
+        Mean distance over both sides, millimetres.
+    """
     return keypoint_distances(output, target).mean()
 
 
 def _rooted(keypoints: Tensor) -> Tensor:
+    """Keypoints in halo order relative to the middle MCP."""
     return keypoints - keypoints[..., HALO_MIDDLE_MCP, None, :]
 
 
 def _two_convolutions(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """Linear, ReLU, dropout, linear, per point."""
+    """Linear, ReLU, dropout, linear, for each point on its own."""
     return nn.Sequential(
         nn.Conv1d(inputs, hidden, 1), nn.ReLU(), nn.Dropout(DROPOUT), nn.Conv1d(hidden, outputs, 1)
     )  # fmt: skip

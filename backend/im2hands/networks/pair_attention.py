@@ -1,13 +1,14 @@
-"""Vector attention over pairs of points, with every product of weights made once (specification 7.4, 7.6).
+"""Vector attention over pairs of points, with products of weights computed once.
 
-*Vector* attention weighs every channel by itself: the weights of a pair of points come from a small network (gamma) of
-query minus key plus an encoding (delta) of the difference of positions, softmax over the pairs of a query, not scaled:
+Vector attention (Zhao et al., "Point Transformer", ICCV 2021) weighs every channel separately. A small network (gamma)
+computes the weights of a pair of points from query minus key plus an encoding (delta) of the difference of their
+positions. The softmax runs over the pairs of a query, without scaling:
 
     result_i = sum_j softmax_j(gamma(q_i - k_j + delta_ij)) * (v_j + delta_ij)
 
-Layers that do not see a pair are applied to points: the first layers of delta and gamma are linear in the difference,
-and the second layer of delta followed by the first of gamma is one matrix. What is left for a pair is three products
-with a d x d matrix. The bias of gamma's last layer is the same for all pairs of a query: the softmax does not see it.
+The first layers of delta and gamma are linear in the difference, so they are applied to points instead of pairs. The
+second layer of delta and the first layer of gamma are merged into one matrix. Three products with a d x d matrix
+remain for each pair. The bias of gamma's last layer is the same for all pairs of a query and cancels in the softmax.
 """
 
 from __future__ import annotations
@@ -20,17 +21,29 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 PAIRS = 4608
-"""Pairs evaluated at once on a CPU where no gradient is wanted: what they need stays in the processor's cache."""
+"""Pairs evaluated at once on a CPU without gradients: few enough to stay in the processor's cache."""
 
 PAIRS_ACCELERATOR = 1 << 17
-"""The same elsewhere, at least: many to keep the device busy, about 0.3 GB at the published widths."""
+"""Fewest pairs evaluated at once on other devices without gradients.
 
-_SHARE, _BYTES = 0.02, 18  # of a CUDA device's memory; that a channel of a pair needs
+They keep the device busy and need about 0.3 GB at the published widths.
+"""
+
+# Share of a CUDA device's memory to use, bytes that a channel of a pair needs, and the most pairs at once.
+_SHARE, _BYTES = 0.02, 18
 _MOST = 1 << 20
 
 
 def pairs_at_once(device: torch.device, width: int) -> int:
-    """Pairs of ``width`` channels to evaluate at once on a device, where no gradient is wanted."""
+    """Return how many pairs to evaluate at once without gradients.
+
+    Parameters
+    ----------
+    device : torch.device
+        The device.
+    width : int
+        Channels of a pair.
+    """
     if device.type == "cpu":
         return PAIRS
     if device.type != "cuda":
@@ -40,7 +53,15 @@ def pairs_at_once(device: torch.device, width: int) -> int:
 
 
 class TwoLayers(nn.Sequential):
-    """Linear, ReLU, linear: (..., inputs) to (..., width)."""
+    """Linear, ReLU, linear: (..., inputs) to (..., width).
+
+    Parameters
+    ----------
+    inputs : int
+        Channels in.
+    width : int
+        Channels of both layers.
+    """
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width))
@@ -57,7 +78,15 @@ class TwoLayers(nn.Sequential):
 
 
 class Token(NamedTuple):
-    """One more token that every query of a hand attends to: scores and value, (B, d) each."""
+    """An additional token that every query of a hand attends to.
+
+    Parameters
+    ----------
+    score : (B, d) float
+        Its scores before the softmax.
+    value : (B, d) float
+        Its value.
+    """
 
     score: Tensor
     value: Tensor
@@ -65,10 +94,16 @@ class Token(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """What the points attended to offer.
+    """The points attended to, encoded by ``PairAttention.table``.
 
-    Args:
-        positions, keys, values: (B, P, d), encoded by :class:`PairAttention`.
+    Parameters
+    ----------
+    positions : (B, P, d) float
+        Encoded positions.
+    keys : (B, P, d) float
+        Encoded keys.
+    values : (B, P, d) float
+        Encoded values.
     """
 
     positions: Tensor
@@ -76,24 +111,30 @@ class Table:
     values: Tensor
 
     def __getitem__(self, hands: slice) -> Table:
-        """Some of the hands."""
+        """Select hands of the batch."""
         return Table(self.positions[hands], self.keys[hands], self.values[hands])
 
 
 class PairAttention:
     """The folded weights of one vector attention; differentiable with respect to both networks.
 
-    Args:
-        delta: the encoding of positions, 3 to d. gamma: the network of the weights, d to d.
-        precision: of everything about a pair but the difference of positions, whose leading digits cancel; None is the
-            weights' own. Where the processor multiplies bfloat16 fast, that takes a third of the time.
+    Parameters
+    ----------
+    delta : TwoLayers
+        Encoding of the difference of positions, 3 to d channels.
+    gamma : TwoLayers
+        Network of the weights, d to d channels.
+    precision : torch.dtype or None
+        Precision of all products over pairs, except the difference of positions, whose leading digits cancel. None uses
+        the dtype of the weights. On processors with fast bfloat16 products, bfloat16 takes a third of the time.
     """
 
     def __init__(self, delta: TwoLayers, gamma: TwoLayers, precision: torch.dtype | None = None) -> None:
         self._delta, self._gamma = delta, gamma
         self._precision = precision or delta.second.weight.dtype
         self._encode = delta.second.weight.to(self._precision)
-        # What rounding took from these weights is the same for all pairs, so it does not average out like the rest.
+        # The rounding errors of these weights are the same for all pairs. Unlike the other rounding errors they do not
+        # average out, so attend adds their effect.
         self._missing = None
         if self._precision != delta.second.weight.dtype:
             self._missing = delta.second.weight - self._encode.to(delta.second.weight)
@@ -101,15 +142,56 @@ class PairAttention:
         self._weigh = gamma.second.weight.to(self._precision)
 
     def own(self, positions: Tensor, sign: float = 1.0) -> Tensor:
-        """Query positions (B, N, 3), encoded; delta sees query minus neighbour, for ``sign`` -1 the opposite."""
+        """Encode the positions of queries.
+
+        Parameters
+        ----------
+        positions : (B, N, 3) float
+            Query positions.
+        sign : float
+            1 if delta takes query minus neighbour, -1 if it takes neighbour minus query.
+
+        Returns
+        -------
+        (B, N, d) float
+            Encoded positions.
+        """
         return sign * functional.linear(positions, self._delta.first.weight) + self._delta.first.bias
 
     def queries(self, queries: Tensor) -> Tensor:
-        """Queries (..., d), encoded."""
+        """Encode queries.
+
+        Parameters
+        ----------
+        queries : (..., d) float
+            Queries.
+
+        Returns
+        -------
+        (..., d) float
+            Encoded queries.
+        """
         return self._gamma.first(queries + self._delta.second.bias)
 
     def table(self, positions: Tensor, keys: Tensor, values: Tensor, sign: float = 1.0) -> Table:
-        """The points attended to: positions (B, P, 3), keys and values (B, P, d); ``sign`` as for :meth:`own`."""
+        """Encode the points attended to.
+
+        Parameters
+        ----------
+        positions : (B, P, 3) float
+            Their positions.
+        keys : (B, P, d) float
+            Their keys.
+        values : (B, P, d) float
+            Their values.
+        sign : float
+            As for ``own``.
+
+        Returns
+        -------
+        Table
+            The encoded points.
+        """
         return Table(
             functional.linear(positions, -sign * self._delta.first.weight),
             functional.linear(keys, -self._gamma.first.weight),
@@ -117,22 +199,47 @@ class PairAttention:
         )
 
     def token(self, queries: Tensor, key: Tensor, value: Tensor) -> Token:
-        """A token without position (its delta is 0) for one query (B, d) a hand; key and value (B, d)."""
+        """Encode a token without position (its delta is 0), for hands with a single query each.
+
+        Parameters
+        ----------
+        queries : (B, d) float
+            The query of each hand.
+        key : (B, d) float
+            Key of the token.
+        value : (B, d) float
+            Value of the token.
+
+        Returns
+        -------
+        Token
+            The encoded token.
+        """
         hidden = functional.relu(self._gamma.first(queries - key))
         return Token(functional.linear(hidden, self._gamma.second.weight), value)
 
     def attend(
         self, own: Tensor, queries: Tensor, table: Table, index: Tensor | None, token: Token | None = None
     ) -> Tensor:
-        """The attention.
+        """Attend.
 
-        Args:
-            own: (B, N, d), of :meth:`own`. queries: (B, N, d), or (B, 1, d) for all alike, of :meth:`queries`.
-            table: of :meth:`table`. index: (B, N, K) int64, whom each query attends to; None is everybody.
-            token: one more for all queries.
+        Parameters
+        ----------
+        own : (B, N, d) float
+            Encoded positions of the queries, from ``own``.
+        queries : (B, N, d) or (B, 1, d) float
+            Encoded queries, from ``queries``; (B, 1, d) if all queries of a hand are the same.
+        table : Table
+            The points attended to, from ``table``.
+        index : (B, N, K) int64 or None
+            Points that each query attends to; None for all.
+        token : Token or None
+            An additional token for all queries.
 
-        Returns:
-            (B, N, d).
+        Returns
+        -------
+        (B, N, d) float
+            Results of the attention.
         """
         batch, count = own.shape[:2]
         alike = queries.shape[1] == 1
@@ -154,9 +261,9 @@ class PairAttention:
     def _attend(
         self, own: Tensor, queries: Tensor | None, table: Table, index: Tensor | None, token: Token | None
     ) -> Tensor:
-        """The attention of some queries; ``queries`` None where the table's keys hold them.
+        """Attention of one chunk of queries; ``queries`` is None if the table's keys already contain them.
 
-        Pairs lie neighbour by neighbour (K, B, N, d), so that the softmax adds whole rows.
+        Pairs are laid out neighbour by neighbour (K, B, N, d), so that the softmax adds whole rows.
         """
         batch, size = table.keys.shape[:2]
         if index is None:
@@ -169,8 +276,9 @@ class PairAttention:
         def product(values: Tensor, weight: Tensor) -> Tensor:
             return functional.linear(values.flatten(0, 2), weight).view_as(values)
 
-        # In place where only the result is wanted, also by the gradient: each tensor is as large as all pairs. The last
-        # sum is made in the points' own type: rounding it costs more than all the rounding before.
+        # Operations are in place where neither the result nor the gradient needs the input, because each tensor is as
+        # large as all pairs. The last sum is computed in the points' own dtype: rounding it would cost more accuracy
+        # than all other rounding together.
         hidden = gathered(table.positions).add_(own).relu_().to(self._precision)
         scores = product(hidden, self._score).add_(gathered(table.keys))
         scores = product((scores if queries is None else scores.add_(queries)).relu_(), self._weigh)

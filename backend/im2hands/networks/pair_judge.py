@@ -1,8 +1,8 @@
-"""The pair judge's network: which two of all hands that may be in a picture are one person's, and read how well.
+"""The pair judge's network: which two candidates in a picture are one person's hands, and how well they are read.
 
-Every candidate is told of twice, as a left and as a right hand. A pair is a candidate taken for the left hand and
-another one taken for the right hand; it is told of from both sides alike, so that the mirrored picture gets the same
-answer mirrored.
+A candidate is a hand that may be in the picture. Every candidate has two sets of features: taken for a left hand and
+taken for a right hand. A pair is one candidate taken for the left hand and another taken for the right hand. The
+network scores it from both sides in the same way, so that the mirrored picture gets the mirrored answer.
 """
 
 from __future__ import annotations
@@ -18,25 +18,31 @@ SINGLE_FEATURES = (
     "on_hands", "palm_on_hands", "drawn_on_hands", "inside", "gap", "size_beside_palm", "palm_presence", "palm_right",
     "side_beside_palm", "palm_hidden", "detector", "role_presence", "role_gap", "role_spread",
 )  # fmt: skip
+"""Features of a candidate taken for one side, in the order of the weights."""
+
 PAIR_FEATURES = (
     "outlines_apart", "keypoints_apart", "palms_apart", "size_ratio", "one_side", "overlap", "covered", "gained",
     "inside", "partner_gap", "partner_known",
 )  # fmt: skip
+"""Features of two candidates, in the order of the weights."""
 
 GRADES = (0.45, 0.25)
-"""Mean errors in the picture, palm lengths, below which a hand is read rightly, and well."""
+"""Mean errors in the picture, palm lengths: below the first a hand is read rightly, below the second read well."""
 
 WIDTH = 48
 _DROPOUT = 0.1
-_FARTHEST = 6.0  # standard deviations of a feature
+_FARTHEST = 6.0  # standard deviations at which features are clamped
 
 
 class Judgement(NamedTuple):
-    """Log odds.
+    """Log odds; the last index is the grade (see ``GRADES``).
 
-    Args:
-        single: (B, N, 2, 2) that a candidate taken for a side is that hand, read rightly and read well. pair:
-            (B, N, N, 2) that the first is the left hand and the second the right hand, both read rightly, both well.
+    Parameters
+    ----------
+    single : (B, N, 2, 2) float
+        That a candidate is the left or the right hand (third index) and is read to that grade.
+    pair : (B, N, N, 2) float
+        That the first candidate is the left hand and the second the right hand, both read to that grade.
     """
 
     single: Tensor
@@ -44,7 +50,7 @@ class Judgement(NamedTuple):
 
 
 class PairJudgeNetwork(nn.Module):
-    """See the module; 12 thousand parameters."""
+    """The pair judge's network; 12 thousand parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,29 +68,54 @@ class PairJudgeNetwork(nn.Module):
             self.register_buffer(f"{name}_deviation", torch.ones(count))
 
     def _standard(self, name: str, value: Tensor) -> Tensor:
+        """Features standardised by their mean and deviation over the training data, and clamped."""
         value = (value - getattr(self, f"{name}_mean")) / getattr(self, f"{name}_deviation")
         return value.clamp(-_FARTHEST, _FARTHEST)
 
     def forward(self, single: Tensor, pairs: Tensor) -> Judgement:
         """Judge N candidates of each of B pictures.
 
-        Args:
-            single: (B, N, 2, S), taken for the left and for the right hand. pairs: (B, N, N, P), symmetric.
+        Parameters
+        ----------
+        single : (B, N, 2, len(SINGLE_FEATURES)) float
+            Features of the candidates, taken for left and for right hands; ``keypoints.choosing.features`` computes
+            them.
+        pairs : (B, N, N, len(PAIR_FEATURES)) float
+            Features of each two candidates, symmetric.
+
+        Returns
+        -------
+        Judgement
+            Log odds of candidates and pairs.
         """
-        told = self.own(self._standard("single", single))
-        first, second = self.first(told), self.second(told)
+        encoded = self.own(self._standard("single", single))
+        first, second = self.first(encoded), self.second(encoded)
         between = self.between(self._standard("pairs", pairs))
         from_left = self.together(first[:, :, None, 0] + second[:, None, :, 1] + between)
         from_right = self.together(first[:, :, None, 1] + second[:, None, :, 0] + between)
-        return Judgement(self.alone(told), from_left + from_right.transpose(1, 2))
+        return Judgement(self.alone(encoded), from_left + from_right.transpose(1, 2))
 
 
 def judge_loss(made: Judgement, error: Tensor, pair_error: Tensor, there: Tensor, sharp: float) -> Tensor:
-    """How far a judgement is from the truth.
+    """Compute the loss of a judgement: binary cross-entropy of candidates, plus three times that of pairs.
 
-    Args:
-        error: (B, N, 2) of a candidate taken for the left and the right hand, palm lengths. pair_error: (B, N, N), the
-            larger one of two. there: (B, N) bool, which candidates there are. sharp: how sharply a grade ends.
+    Parameters
+    ----------
+    made : Judgement
+        Output of the network.
+    error : (B, N, 2) float
+        Mean keypoint error of a candidate taken for the left and for the right hand, palm lengths.
+    pair_error : (B, N, N) float
+        Larger error of the two candidates of a pair, palm lengths.
+    there : (B, N) bool
+        Which candidates exist; the others are padding.
+    sharp : float
+        Width of the soft step of the targets at each grade, palm lengths.
+
+    Returns
+    -------
+    () float
+        The loss.
     """
     two = there[:, :, None] & there[:, None] & ~torch.eye(there.shape[1], dtype=torch.bool, device=there.device)
 

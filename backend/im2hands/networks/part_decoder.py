@@ -1,8 +1,9 @@
-"""The part decoder of HALO and Im2Hands: sixteen small networks, one a bone (specification 6.2, step 6).
+"""The part decoder of HALO and Im2Hands: sixteen small networks, one for each bone.
 
-``PartDecoder`` holds the weights, stacked over bones, in the published layer form (with or without the image columns).
-``FoldedParts`` is the same function for given hands: everything that does not depend on the query point is folded into
-the first layer's bias, so a query costs three multiplications by 64 x 64 per bone it is asked of.
+``PartDecoder`` holds the weights, stacked over bones, in the published layer form, with or without the image columns
+of Im2Hands. ``FoldedParts`` is the same function for given hands: everything that does not depend on the query point
+is folded into the bias of the first layer. A query then costs three products with 64 x 64 matrices for each bone that
+is evaluated.
 """
 
 from __future__ import annotations
@@ -29,8 +30,18 @@ _SLOPE = 0.1
 class PartDecoder(nn.Module):
     """Weights of the sixteen part networks.
 
-    Args:
-        image_features: columns of the third layer that read an image feature; 0 for HALO, 19 in Im2Hands.
+    With ``t`` the bone-local point, bone length, bone-length code and pose code, and ``u`` the image features, the
+    network of a bone is
+
+        h0 = act(lin_0 t)                   h1 = act(lin_1 h0 + h0)
+        h2 = act(lin_2 [h1, u] + h1)        h3 = act(lin_3 h2 + h2)        logit = lin_4 h3
+
+    where ``act`` is LeakyReLU with slope 0.1.
+
+    Parameters
+    ----------
+    image_features : int
+        Columns of the third layer that read image features: 0 for HALO, 19 for Im2Hands.
     """
 
     def __init__(self, image_features: int = 0) -> None:
@@ -51,13 +62,19 @@ class PartDecoder(nn.Module):
         self.code_2 = nn.Linear(BONE_CODE_HIDDEN, BONE_CODE)
 
     def fold(self, transforms: Tensor, lengths: Tensor) -> FoldedParts:
-        """The part networks of B hands.
+        """Fold the part networks for given hands.
 
-        Args:
-            transforms: (B, 16, 4, 4), the converter's ``W``. lengths: (B, 16) metres.
+        Parameters
+        ----------
+        transforms : (B, 16, 4, 4) float
+            Bone transforms ``W``; see ``geometry.bones``.
+        lengths : (B, 16) float
+            Bone lengths, metres.
 
-        Returns:
-            Differentiable with respect to the weights.
+        Returns
+        -------
+        FoldedParts
+            The networks of the B hands, differentiable with respect to the weights.
         """
         transforms, lengths = transforms.to(self.pose_weight), lengths.to(self.pose_weight)
         pose = torch.einsum("bgi,ni->nbg", self.pose_weight, transforms[:, :, :3, 3].flatten(1)) + self.pose_bias
@@ -68,7 +85,7 @@ class PartDecoder(nn.Module):
         return FoldedParts.stack(first[:, :, :3], bias, self.weights[1:], self.biases[1:], self.image_features)
 
     def published_state_dict(self) -> dict[str, Tensor]:
-        """The weights under the published names (``lin{b}_{layer}``, ``global_proj{b}``, ``bone_encoder``)."""
+        """Return copies of the weights under the published names (``lin{b}_{layer}``, ``global_proj{b}``, ...)."""
         state = {}
         for bone in range(BONE_COUNT):
             state[f"global_proj{bone}.weight"] = self.pose_weight.detach()[bone].clone()
@@ -83,10 +100,19 @@ class PartDecoder(nn.Module):
 
     @classmethod
     def from_published(cls, state: Mapping[str, Tensor]) -> PartDecoder:
-        """Build a decoder from weights under the published names, without prefix.
+        """Make a decoder from weights under the published names.
 
-        Raises:
-            KeyError: a name is missing. ValueError: a shape does not fit.
+        Parameters
+        ----------
+        state : mapping of str to Tensor
+            Weights, names without prefix.
+
+        Raises
+        ------
+        KeyError
+            A name is missing.
+        ValueError
+            A tensor has the wrong shape.
         """
         columns = state["lin0_2.weight"].shape[-1] - HIDDEN
         decoder = cls(columns)
@@ -113,13 +139,19 @@ def _initial(*shape: int) -> Tensor:
 
 
 def bone_local(transforms: Tensor, points: Tensor) -> Tensor:
-    """Query points in every bone's straight frame.
+    """Convert query points to every bone's straight frame.
 
-    Args:
-        transforms: (B, 16, 4, 4) ``W``. points: (B, N, 3) query space.
+    Parameters
+    ----------
+    transforms : (B, 16, 4, 4) float
+        Bone transforms ``W``; see ``geometry.bones``.
+    points : (B, N, 3) float
+        Points, query space.
 
-    Returns:
-        (B, N, 16, 3) in query-space units, of ``points``' dtype.
+    Returns
+    -------
+    (B, N, 16, 3) float
+        Points in the bones' straight frames, query-space units, of the dtype of ``points``.
     """
     turn, shift = transforms[:, :, :3, :3] / QUERY_SCALE, transforms[:, :, :3, 3]
     local = torch.einsum("bjcd,bnd->bnjc", turn.to(points), points)
@@ -128,12 +160,20 @@ def bone_local(transforms: Tensor, points: Tensor) -> Tensor:
 
 @dataclass
 class FoldedParts:
-    """The part networks of B hands, folded (see :meth:`PartDecoder.fold`).
+    """The part networks of B hands, folded; see ``PartDecoder.fold``.
 
-    Args:
-        first, bias: per bone (64, 3) and (B, 64). weights, biases: the four later layers, per bone (out, in) and
-        (out,).
-        image_features: columns of the third layer that read an image feature.
+    Parameters
+    ----------
+    first : sequence of 16 (64, 3) float
+        First layer of each bone.
+    bias : sequence of 16 (B, 64) float
+        Bias of the first layer of each bone, for each hand.
+    weights : sequence of 4 sequences of 16 (out, in) float
+        Weights of the four later layers.
+    biases : sequence of 4 sequences of 16 (out,) float
+        Biases of the four later layers.
+    image_features : int
+        Columns of the third layer that read image features.
     """
 
     first: Sequence[Tensor]
@@ -146,8 +186,22 @@ class FoldedParts:
     def stack(
         cls, first: Tensor, bias: Tensor, weights: Iterable[Tensor], biases: Iterable[Tensor], image_features: int = 0
     ) -> FoldedParts:
-        """From tensors stacked over bones: (16, 64, 3), (B, 16, 64), and per layer (16, out, in) and (16, out)."""
-        # Taken apart once: indexing a stack sixteen times would cost a full-size gradient each.
+        """Make folded networks from tensors that are stacked over bones.
+
+        Parameters
+        ----------
+        first : (16, 64, 3) float
+            First layers.
+        bias : (B, 16, 64) float
+            Biases of the first layers.
+        weights : iterable of 4 (16, out, in) float
+            Weights of the four later layers.
+        biases : iterable of 4 (16, out) float
+            Biases of the four later layers.
+        image_features : int
+            Columns of the third layer that read image features.
+        """
+        # The stacks are unbound once: each indexing of a stack would cost a gradient of the full size.
         return cls(
             first.unbind(0),
             bias.unbind(1),
@@ -157,18 +211,31 @@ class FoldedParts:
         )
 
     def part_logits(self, bone: int, hand: Tensor | None, local: Tensor, image: Tensor | None = None) -> Tensor:
-        """Logits of one bone.
+        """Compute the logits of one bone.
 
-        Args:
-            bone: 0 to 15. hand: (N,) int64, which of the B hands each row belongs to; None for the only one.
-            local: (N, 3), in that bone's straight frame, query-space units. image: (N, 19) image features, if the
-            network has any.
+        Parameters
+        ----------
+        bone : int
+            The bone, 0 to 15.
+        hand : (N,) int64 or None
+            Which of the B hands each row belongs to; None for hand 0.
+        local : (N, 3) float
+            Points in that bone's straight frame, query-space units.
+        image : (N, 19) float or None
+            Image features of the points, if the network reads any.
 
-        Returns:
-            (N,) logits.
+        Returns
+        -------
+        (N,) float
+            Logits.
+
+        Raises
+        ------
+        ValueError
+            The network needs image features and none are given.
         """
         bias = self.bias[bone][0] if hand is None else self.bias[bone][hand]
-        # In place where only the result is wanted, also by the gradient.
+        # Operations are in place where neither the result nor the gradient needs the input.
         hidden = functional.leaky_relu_(torch.addmm(bias, local, self.first[bone].T), negative_slope=_SLOPE)
         for layer in range(3):
             weight, bias = self.weights[layer][bone], self.biases[layer][bone]
@@ -181,14 +248,26 @@ class FoldedParts:
         return hidden @ self.weights[3][bone][0] + self.biases[3][bone][0]
 
     def all_logits(self, local: Tensor, image: Tensor | None = None) -> Tensor:
-        """Logits of all bones at N points of each of the B hands: few large products, as accelerators like them.
+        """Compute the logits of all bones at N points of each of the B hands.
 
-        Args:
-            local: (B, N, 16, 3), in the bones' straight frames, query-space units. image: (B, N, 19), if the network
-                has image features.
+        This makes few large products, which suits accelerators.
 
-        Returns:
-            (B, N, 16) logits.
+        Parameters
+        ----------
+        local : (B, N, 16, 3) float
+            Points in the bones' straight frames, query-space units.
+        image : (B, N, 19) float or None
+            Image features of the points, if the network reads any.
+
+        Returns
+        -------
+        (B, N, 16) float
+            Logits.
+
+        Raises
+        ------
+        ValueError
+            The network needs image features and none are given.
         """
         batch, count = local.shape[:2]
 
@@ -202,20 +281,30 @@ class FoldedParts:
             if layer == 1 and self.image_features:
                 if image is None:
                     raise ValueError("this part decoder needs image features")
-                seen = image.flatten(0, 1).expand(BONE_COUNT, -1, -1)
-                base = base.baddbmm_(seen, weight[:, HIDDEN:])
+                repeated = image.flatten(0, 1).expand(BONE_COUNT, -1, -1)
+                base = base.baddbmm_(repeated, weight[:, HIDDEN:])
             hidden = functional.leaky_relu_(base.baddbmm_(hidden, weight[:, :HIDDEN]), negative_slope=_SLOPE)
         last, bias = torch.stack(list(self.weights[3])), torch.stack(list(self.biases[3]))
         return torch.baddbmm(bias[:, None], hidden, last.mT).view(BONE_COUNT, batch, count).movedim(0, -1)
 
     def pair_logits(self, bones: Tensor, hands: Tensor, local: Tensor, image: Tensor | None = None) -> Tensor:
-        """Logits of (point, bone) pairs that are sorted by bone.
+        """Compute the logits of (point, bone) pairs that are sorted by bone.
 
-        Args:
-            bones: (P,) int64, ascending. hands: (P,) int64. local: (P, 3). image: (P, 19) or None.
+        Parameters
+        ----------
+        bones : (P,) int64
+            Bone of each pair, ascending.
+        hands : (P,) int64
+            Hand of each pair.
+        local : (P, 3) float
+            Point in the bone's straight frame, query-space units.
+        image : (P, 19) float or None
+            Image features of the point, if the network reads any.
 
-        Returns:
-            (P,) logits.
+        Returns
+        -------
+        (P,) float
+            Logits.
         """
         counts = torch.bincount(bones, minlength=BONE_COUNT).tolist()
         parts, start = [], 0

@@ -1,8 +1,8 @@
-"""The part decoder under the published parameter names: the one place where stacked weights meet those names.
+"""The part decoder under the published parameter names.
 
-:class:`~.part_decoder.PartDecoder` stacks the weights of the sixteen bones; the published checkpoints hold
-``lin{bone}_{layer}``, ``global_proj{bone}`` and ``bone_encoder`` (specification 12). Saving and loading translate, so a
-network that holds such a decoder has the published state_dict, while training and evaluation see the stacks.
+``part_decoder.PartDecoder`` stacks the weights of the sixteen bones. The published checkpoints hold
+``lin{bone}_{layer}``, ``global_proj{bone}`` and ``bone_encoder`` instead. This module translates on saving and
+loading, so a network that holds such a decoder has the published state_dict.
 """
 
 from __future__ import annotations
@@ -18,23 +18,37 @@ from .part_decoder import PartDecoder
 
 
 def published_name(bone: int, stacked: str) -> str:
-    """The published name of the entry of ``bone`` in a stacked parameter ("weights.2", "biases.0", "pose_weight")."""
+    """Return the published name of one bone's entry in a stacked parameter.
+
+    Parameters
+    ----------
+    bone : int
+        The bone, 0 to 15.
+    stacked : str
+        Name of the stacked parameter ("weights.2", "biases.0", "pose_weight").
+    """
     kind, _, layer = stacked.partition(".")
     leaf = "weight" if kind in ("weights", "pose_weight") else "bias"
     return f"lin{bone}_{layer}.{leaf}" if layer else f"global_proj{bone}.{leaf}"
 
 
 def shared_name(own: str) -> str:
-    """The published name of a parameter that all bones share ("code_1.weight")."""
+    """Return the published name of a parameter that all bones share.
+
+    Parameters
+    ----------
+    own : str
+        Name in ``PartDecoder`` ("code_1.weight").
+    """
     return own.replace("code_", "bone_encoder.linear")
 
 
 class PublishedPartDecoder(PartDecoder):
     """A part decoder whose state_dict has the published names."""
 
-    # PyTorch declares overloads for both calling styles; parents call their children with keywords.
+    # The arguments are those with which a parent module calls its children; PyTorch declares further overloads.
     def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:  # type: ignore[override]
-        """See :meth:`torch.nn.Module.state_dict`; tensors of single bones are views of the stacks."""
+        """Return the state_dict under the published names; tensors of single bones are views of the stacks."""
         own = super().state_dict(prefix="", keep_vars=keep_vars)
         destination = {} if destination is None else destination
         for name, value in own.items():
@@ -67,7 +81,7 @@ class PublishedPartDecoder(PartDecoder):
                 elif tensor.shape != shape:
                     error_msgs.append(f"{prefix}{key} has shape {tuple(tensor.shape)}, expected {tuple(shape)}")
             fits = [tensor for tensor in given if tensor is not None and tensor.shape == shape]
-            if len(fits) < len(names):  # reported above; keep what is there
+            if len(fits) < len(names):  # reported above; keep the present values
                 state_dict[prefix + name] = value
             else:
                 state_dict[prefix + name] = fits[0] if name.startswith("code_") else torch.stack(fits)

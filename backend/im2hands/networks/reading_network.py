@@ -1,9 +1,9 @@
-"""The reading network: one hand in a square crop laid along it, which other hands may hide.
+"""The reading network: the keypoints of one hand in a square crop along it, also where other hands hide parts of it.
 
 The trunk is that of MediaPipe's hand landmark network (Bazarevsky, Zhang et al., "MediaPipe Hands: On-device Real-time
-Hand Tracking", 2020), an EfficientNet-Lite without normalisation layers, so that training can begin where MediaPipe's
-ended: the layers are the same. Where MediaPipe's tells a keypoint's depth this one tells how far off the keypoint may
-be, and one of its blocks is told which side is looked for, where that is known.
+Hand Tracking", 2020), an EfficientNet-Lite without normalisation layers. The layers are the same, so training can
+start from MediaPipe's weights. Two things differ. Where MediaPipe's network outputs the depth of a keypoint, this one
+outputs its expected error (spread). And one block takes the side of the hand as an additional input, where it is known.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from im2hands.core.hands import KEYPOINT_COUNT
 from .compact_encoder import PointwiseConv
 
 CROP_PIXELS = 224
-"""Pixels a side of the crops."""
+"""Pixels along each side of a crop."""
 
 FEATURES = 1152
-"""Length of what is seen in a crop, from which everything is read."""
+"""Length of the feature vector of a crop, from which all outputs are computed."""
 
 _STEM = 24
 # Blocks: channels, kernel, stride, expansion.
@@ -32,19 +32,27 @@ _BLOCKS = (
     (192, 5, 1, 6),
 )  # fmt: skip
 SIDED_BLOCK = 8
-"""The block whose output is told which side is looked for."""
+"""The block to whose output the side of the hand is added."""
 
 LOG_SPREAD = (-4.5, 1.0)
-"""Logarithms of the spreads (Laplace scales, palm lengths) stay between these."""
+"""Limits of the logarithms of the spreads (Laplace scales, palm lengths)."""
 
 
 class CropReadings(NamedTuple):
-    """What is read in N crops.
+    """Readings of N crops.
 
-    Args:
-        hand: (N,) log odds that a hand lies along the crop. right: (N,) log odds of a right hand.
-        pixels: (N, 21, 2) pixels of the crop. shape: (N, 21, 3) metres, axes of the crop, any origin.
-        spread: (N, 21) Laplace scale of a coordinate of ``pixels``, palm lengths.
+    Parameters
+    ----------
+    hand : (N,) float
+        Log odds that a hand lies along the crop.
+    right : (N,) float
+        Log odds of a right hand.
+    pixels : (N, 21, 2) float
+        Keypoints, pixels of the crop.
+    shape : (N, 21, 3) float
+        Keypoints in space, metres, axes of the crop, any origin.
+    spread : (N, 21) float
+        Laplace scale of each coordinate of ``pixels``, palm lengths.
     """
 
     hand: Tensor
@@ -55,7 +63,21 @@ class CropReadings(NamedTuple):
 
 
 class SameConv(nn.Conv2d):
-    """A convolution with bias whose output has the input's size / stride; odd padding goes right and below."""
+    """A convolution with bias whose output has size / stride of the input; odd padding goes right and below.
+
+    Parameters
+    ----------
+    inputs : int
+        Channels in.
+    outputs : int
+        Channels out.
+    kernel : int
+        Kernel size.
+    stride : int
+        Stride.
+    groups : int
+        Groups of channels.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups=groups)
@@ -73,7 +95,21 @@ Layer = nn.Conv2d | nn.Linear
 
 
 class Block(nn.Module):
-    """Widen, depthwise convolution with the stride, narrow; a residual where the shapes allow it."""
+    """Expansion (1x1), depthwise convolution (with the stride), projection (1x1); a residual where the shapes allow it.
+
+    Parameters
+    ----------
+    inputs : int
+        Channels in.
+    outputs : int
+        Channels out.
+    kernel : int
+        Kernel size of the depthwise convolution.
+    stride : int
+        Stride of the depthwise convolution.
+    expansion : int
+        Factor from the channels in to those of the depthwise convolution; 1 leaves the expansion out.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -91,7 +127,7 @@ class Block(nn.Module):
 
 
 class ReadingNetwork(nn.Module):
-    """See the module; 2.8 million parameters."""
+    """The reading network; 2.8 million parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,32 +145,46 @@ class ReadingNetwork(nn.Module):
         self.side = nn.Parameter(torch.zeros(_BLOCKS[SIDED_BLOCK][0]))
 
     def channels_last(self) -> ReadingNetwork:
-        """The network with its weights laid out for pictures whose channels lie together."""
+        """Return the network with its weights in channels-last memory layout, for input in that layout."""
         return self.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def each_block(self) -> list[Block]:
-        """The blocks, from the picture on."""
+        """Return the blocks in order, from the picture on."""
         return [block for block in self.blocks if isinstance(block, Block)]
 
     def layers(self) -> list[Layer]:
-        """All layers with weights and biases, as MediaPipe's model uses them."""
+        """Return all layers with weights and biases, in the order in which MediaPipe's model uses them."""
         found: list[Layer] = [self.stem]
         for block in self.each_block():
             found += [part for part in (block.expand, block.depthwise, block.project) if part is not None]
         return [*found, self.widen, self.last, self.right, self.hand, self.pixels, self.shape]
 
     def freeze(self, blocks: int) -> None:
-        """Leave the stem and the first ``blocks`` blocks as they are; 0 leaves nothing."""
+        """Exclude the stem and the first blocks from training.
+
+        Parameters
+        ----------
+        blocks : int
+            Number of blocks; 0 freezes nothing, not even the stem.
+        """
         if blocks:
             for module in (self.stem, *self.blocks[:blocks]):
                 module.requires_grad_(False)
 
     def see(self, image: Tensor, side: Tensor | None = None) -> Tensor:
-        """What is seen in crops, (N, 1152).
+        """Compute the feature vectors of crops.
 
-        Args:
-            image: (N, 3, 224, 224) RGB in [0, 1]. side: (N,) 1 where a right hand is looked for, -1 where a left one,
-                0 where any; None for any.
+        Parameters
+        ----------
+        image : (N, 3, 224, 224) float
+            Crops, RGB in [0, 1].
+        side : (N,) float or None
+            Side of the hand to read: 1 right, -1 left, 0 either. None for either in all crops.
+
+        Returns
+        -------
+        (N, 1152) float
+            Feature vectors, for ``read``.
         """
         x = functional.relu6(self.stem(image))
         for number, block in enumerate(self.blocks):
@@ -145,7 +195,18 @@ class ReadingNetwork(nn.Module):
         return x.mean(dim=(2, 3))
 
     def read(self, seen: Tensor) -> CropReadings:
-        """What :meth:`see` saw, in words."""
+        """Compute the readings from feature vectors.
+
+        Parameters
+        ----------
+        seen : (N, 1152) float
+            Feature vectors, from ``see``.
+
+        Returns
+        -------
+        CropReadings
+            Readings of the N crops.
+        """
         pixels = self.pixels(seen).unflatten(1, (KEYPOINT_COUNT, 3))
         shape = self.shape(seen).unflatten(1, (KEYPOINT_COUNT, 3))
         return CropReadings(
@@ -154,5 +215,18 @@ class ReadingNetwork(nn.Module):
         )  # fmt: skip
 
     def forward(self, image: Tensor, side: Tensor | None = None) -> CropReadings:
-        """Read crops; see :meth:`see`."""
+        """Read crops.
+
+        Parameters
+        ----------
+        image : (N, 3, 224, 224) float
+            Crops, RGB in [0, 1].
+        side : (N,) float or None
+            Side of the hand to read; see ``see``.
+
+        Returns
+        -------
+        CropReadings
+            Readings of the N crops.
+        """
         return self.read(self.see(image, side))

@@ -1,8 +1,9 @@
-"""The refinement decoder: occupancy of a query from the anchors near it (specification 7.6).
+"""The refinement decoder: occupancy of a query from the anchors near it.
 
+It is the decoder of AIR-Nets (Giebenhain and Goldluecke, 3DV 2021), as Im2Hands (Lee et al., CVPR 2023) uses it.
 ``RefinementDecoder`` holds the weights. ``FoldedHands`` is the same function for given hands: every product of weights
-that does not depend on the query is made once per hand, so a query costs three multiplications by 200 x 200 for each of
-its nine anchors and a few small ones.
+that does not depend on the query is computed once for each hand. A query then costs three products with 200 x 200
+matrices for each of its nine anchors, and a few small ones.
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ from .pair_attention import PairAttention, Table, Token, TwoLayers
 
 
 class AnchorCrossAttention(nn.Module):
-    """Weights of the vector attention of a query to its nearest anchors and one global token, the hand code.
+    """Weights of the vector attention of a query to its nearest anchors and to one global token, the hand code.
 
-    Args:
-        width: channels of the attention. inputs: channels of anchor features and hand code.
+    Parameters
+    ----------
+    width : int
+        Channels of the attention.
+    inputs : int
+        Channels of the anchor features and of the hand code.
     """
 
     def __init__(self, width: int, inputs: int) -> None:
@@ -38,7 +43,13 @@ class AnchorCrossAttention(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """``x + fc_1(relu(fc_0(relu(x))))``; ``fc_1`` starts at zero."""
+    """Residual block ``x + fc_1(relu(fc_0(relu(x))))``; ``fc_1`` starts at zero.
+
+    Parameters
+    ----------
+    width : int
+        Channels.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -52,12 +63,22 @@ class ResidualBlock(nn.Module):
 
 
 class RefinementDecoder(nn.Module):
-    """Cross attention to the anchors, then five residual blocks.
+    """Cross attention to the anchors, then residual blocks; the defaults are the published sizes.
 
-    Args:
-        width: channels of the attention. inputs: channels of anchor features and hand code. extra: channels a query
-            brings along. hidden: channels of the residual blocks. blocks: their number. neighbours: anchors a query
-            attends to.
+    Parameters
+    ----------
+    width : int
+        Channels of the attention.
+    inputs : int
+        Channels of the anchor features and of the hand code.
+    extra : int
+        Channels of a query's own features.
+    hidden : int
+        Channels of the residual blocks.
+    blocks : int
+        Number of residual blocks.
+    neighbours : int
+        Anchors that a query attends to.
     """
 
     def __init__(
@@ -75,12 +96,23 @@ class RefinementDecoder(nn.Module):
     def fold(
         self, code: Tensor, positions: Tensor, features: Tensor, precision: torch.dtype | None = None
     ) -> FoldedHands:
-        """Everything about B hands that no query changes; differentiable with respect to all inputs and weights.
+        """Compute everything about B hands that does not depend on the query.
 
-        Args:
-            code: (B, inputs), the hand codes in context. positions: (B, A, 3) anchors, centred camera frame, metres.
-            features: (B, A, inputs) of the anchors. precision: of pairs of query and anchor, see
-                :class:`~im2hands.networks.pair_attention.PairAttention`.
+        Parameters
+        ----------
+        code : (B, inputs) float
+            Hand codes in context.
+        positions : (B, A, 3) float
+            Anchors, relative to the centre of both hands' anchors, in units of ``RefinedSizes.unit``.
+        features : (B, A, inputs) float
+            Features of the anchors.
+        precision : torch.dtype or None
+            Precision of the products over pairs of query and anchor; see ``pair_attention.PairAttention``.
+
+        Returns
+        -------
+        FoldedHands
+            The decoder of the hands, differentiable with respect to all inputs and weights.
         """
         attention = self.ct1
         pairs = PairAttention(attention.fc_delta, attention.fc_gamma, precision)
@@ -94,12 +126,24 @@ class RefinementDecoder(nn.Module):
 
 @dataclass(frozen=True)
 class FoldedHands:
-    """The decoder of B hands (see :meth:`RefinementDecoder.fold`); d is the width of the attention.
+    """The decoder of B hands; see ``RefinementDecoder.fold``. d is the width of the attention.
 
-    Args:
-        decoder: the weights that stay as they are. pairs: those of the attention, folded. positions: (B, A, 3) anchors.
-        queries: (B, 1, d), the same for all points. table: what the anchors offer. token: the hand code's.
-        conditions: weight and bias of the layers that feed the attention's result to the blocks, in one.
+    Parameters
+    ----------
+    decoder : RefinementDecoder
+        The weights that are not folded.
+    pairs : PairAttention
+        Folded weights of the attention.
+    positions : (B, A, 3) float
+        Anchors.
+    queries : (B, 1, d) float
+        Encoded query of each hand, the same for all points.
+    table : Table
+        Encoded anchors.
+    token : Token
+        The hand code as a token.
+    conditions : pair of Tensor
+        Weight and bias of the layers that feed the attention's result to the residual blocks, concatenated.
     """
 
     decoder: RefinementDecoder
@@ -111,7 +155,7 @@ class FoldedHands:
     conditions: tuple[Tensor, Tensor]
 
     def __getitem__(self, hands: slice) -> FoldedHands:
-        """Some of the hands."""
+        """Select hands of the batch."""
         token = Token(self.token.score[hands], self.token.value[hands])
         return FoldedHands(
             self.decoder, self.pairs, self.positions[hands], self.queries[hands], self.table[hands], token,
@@ -119,18 +163,35 @@ class FoldedHands:
         )  # fmt: skip
 
     def attend(self, positions: Tensor) -> Tensor:
-        """Cross attention ``ct1`` of query positions (B, N, 3), the anchors' frame, metres, to (B, N, d)."""
+        """Attend to the anchors.
+
+        Parameters
+        ----------
+        positions : (B, N, 3) float
+            Queries, frame and unit of the anchors.
+
+        Returns
+        -------
+        (B, N, d) float
+            Result of the cross attention ``ct1``.
+        """
         index = nearest_neighbours(positions, self.positions, self.decoder.neighbours)
         return self.pairs.attend(self.pairs.own(positions), self.queries, self.table, index, self.token)
 
     def logits(self, positions: Tensor, extra: Tensor) -> Tensor:
-        """Occupancy of queries.
+        """Compute the occupancy logits of queries.
 
-        Args:
-            positions: (B, N, 3), the anchors' frame, metres. extra: (B, N, extra), what the queries bring along.
+        Parameters
+        ----------
+        positions : (B, N, 3) float
+            Queries, frame and unit of the anchors.
+        extra : (B, N, extra) float
+            The queries' own features.
 
-        Returns:
-            (B, N) logits; positive inside.
+        Returns
+        -------
+        (B, N) float
+            Logits, positive inside.
         """
         attended = self.attend(positions)
         decoder = self.decoder

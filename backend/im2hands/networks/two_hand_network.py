@@ -1,9 +1,10 @@
-"""The two-hand network: palms in a whole picture or a crop, keypoints of both hands, the way from wrist to wrist.
+"""The two-hand network: palms in a picture, the keypoints of both hands, and the offset from wrist to wrist.
 
-Two steps. A heat map over the picture says where a palm is, whichever hand it belongs to. What is read at a point of
-it describes two hands at once: the one there (where two lie over each other, the one in front) and the other hand of
-the person, if there is one; so a hidden hand needs no place of its own on the map. Then each of these palms is looked
-at in a grid laid along it, turned and sized as it is, which gives 21 keypoints, side and the way to the other wrist.
+It works in two steps. A heat map over the picture gives the probability of a palm, of whichever hand. The features at
+a point of the map describe two hands: the one at that point (where two overlap, the one in front) and the same
+person's other hand, if there is one. So a hidden hand needs no peak of its own on the map. Then each of these palms is
+sampled on a grid that is laid along it, with its rotation and size. The samples give 21 keypoints, the side and the
+offset to the other wrist.
 """
 
 from __future__ import annotations
@@ -19,32 +20,42 @@ from im2hands.core.hands import KEYPOINT_COUNT
 from .compact_encoder import EfficientNetLite0
 
 TRAINED_PIXELS = 160
-"""Pixels a side of the pictures that the network is trained on. It runs on any multiple of 32; what counts is how large
-the hands in it are."""
+"""Pixels along each side of the pictures in training.
+
+The network takes any multiple of 32. What matters is that the hands in the picture are as large, in pixels.
+"""
 
 HEAT_STRIDE = 4
-"""Pixels between neighbours of the heat map and of the masks."""
+"""Pixels of the picture from one place of the heat map, or of the masks, to the next."""
 
 PYRAMID_CHANNELS = 64
 EMBEDDING = 256
 GRID = 8
-"""Places a side of the grid along a palm."""
+"""Sample points along each side of the grid on a palm."""
 
-# What the grid covers, in palm lengths: sideways, and from below the wrist to beyond the fingertips.
+# Extent of the grid from the centre of the palm, palm lengths: to each side, towards the forearm, towards the tips.
 _GRID_SIDE, _GRID_DOWN, _GRID_UP = 1.5, 1.2, 1.9
-_TRUNK_CHANNELS = (320, 112, 40, 24)  # coarse to fine
-# Logarithms of the spreads (Laplace scales, palm lengths) stay between these.
+_TRUNK_CHANNELS = (320, 112, 40, 24)  # of its maps, coarse to fine
+# Limits of the logarithms of the spreads (Laplace scales, palm lengths).
 _LOG_SPREAD = (-4.0, 1.5)
+# Pixels: the unit in which the network predicts palm lengths, and that of the offset from a point to its palm.
 _SIZE_UNIT = 32.0
 _REACH_UNIT = 16.0
 
 
 class PalmMaps(NamedTuple):
-    """What the network sees in B pictures.
+    """Maps of B pictures of S x S pixels.
 
-    Args:
-        heat: (B, S/4, S/4) logits of a palm's centre. masks: (B, 2, S/4, S/4) logits of the left and the right hand as
-        seen. pyramid: three maps (B, 64, ...) at strides 4, 8 and 16. deep: (B, 320, S/32, S/32), the trunk's last map.
+    Parameters
+    ----------
+    heat : (B, S/4, S/4) float
+        Logits of the centre of a palm.
+    masks : (B, 2, S/4, S/4) float
+        Logits of the visible parts of left hands and of right hands.
+    pyramid : tuple of three maps
+        Feature maps (B, 64, ...) at strides 4, 8 and 16.
+    deep : (B, 320, S/32, S/32) float
+        Last map of the trunk.
     """
 
     heat: Tensor
@@ -54,16 +65,26 @@ class PalmMaps(NamedTuple):
 
 
 class Palms(NamedTuple):
-    """Palms of B pictures at K points each; pixels of the network's picture.
+    """Palms of B pictures, two at each of K points; pixels are those of the network's picture.
 
-    The first index after K is the role: 0 the hand at the point, 1 the person's other hand.
+    The index after K is the role: 0 the hand at the point, 1 the person's other hand.
 
-    Args:
-        centre: (B, K, 2, 2) pixels. size: (B, K, 2) pixels of one palm length at the palm's depth. up: (B, K, 2, 2)
-            from wrist to knuckles, palm lengths, shorter than 1 where the palm is seen at a slant.
-        spread: (B, K, 2) Laplace scale of the centre, palm lengths. right: (B, K) log odds that the hand at the point
-            is a right one. other: (B, K) log odds that the person's other hand is in the picture.
-        embedding: (B, K, 256) for :meth:`TwoHandNetwork.hands`.
+    Parameters
+    ----------
+    centre : (B, K, 2, 2) float
+        Centres of the palms, pixels.
+    size : (B, K, 2) float
+        Pixels of one palm length at the palm's depth.
+    up : (B, K, 2, 2) float
+        From wrist to knuckles in the picture, palm lengths; shorter than 1 where the palm is seen at a slant.
+    spread : (B, K, 2) float
+        Laplace scale of the centre, palm lengths.
+    right : (B, K) float
+        Log odds that the hand at the point is a right hand.
+    other : (B, K) float
+        Log odds that the person's other hand is in the picture.
+    embedding : (B, K, 256) float
+        Features of the point, for ``TwoHandNetwork.hands``.
     """
 
     centre: Tensor
@@ -76,15 +97,28 @@ class Palms(NamedTuple):
 
 
 class HandReadings(NamedTuple):
-    """Hands of B pictures along N palms each.
+    """Readings of the hands along N palms in each of B pictures.
 
-    Args:
-        pixels: (B, N, 21, 2) of the network's picture. depth: (B, N, 21) from the wrist, palm lengths.
-        spread, depth_spread: (B, N, 21) Laplace scales of both, palm lengths. size: (B, N) pixels of a palm length.
-        right: (B, N) log odds of a right hand. hand: (B, N) log odds that a hand is there.
-        wrist_offset: (B, N, 3) from this hand's wrist to the other hand's, palm lengths, axes of the camera.
-        wrist_offset_spread: its
-        Laplace scales.
+    Parameters
+    ----------
+    pixels : (B, N, 21, 2) float
+        Keypoints, pixels of the network's picture.
+    depth : (B, N, 21) float
+        Depth of the keypoints from the wrist, palm lengths.
+    spread : (B, N, 21) float
+        Laplace scale of each coordinate of ``pixels``, palm lengths.
+    depth_spread : (B, N, 21) float
+        Laplace scale of ``depth``, palm lengths.
+    size : (B, N) float
+        Pixels of one palm length.
+    right : (B, N) float
+        Log odds of a right hand.
+    hand : (B, N) float
+        Log odds that a hand is there.
+    wrist_offset : (B, N, 3) float
+        From this hand's wrist to the other hand's, camera axes, palm lengths.
+    wrist_offset_spread : (B, N, 3) float
+        Laplace scale of each coordinate of ``wrist_offset``, palm lengths.
     """
 
     pixels: Tensor
@@ -99,7 +133,7 @@ class HandReadings(NamedTuple):
 
 
 class _Separable(nn.Module):
-    """Depthwise 3x3, pointwise, group norm, ReLU."""
+    """Depthwise 3x3 convolution, pointwise convolution, group norm, ReLU."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -112,7 +146,7 @@ class _Separable(nn.Module):
 
 
 class TwoHandNetwork(nn.Module):
-    """See the module; 3.9 million parameters."""
+    """The two-hand network; 3.9 million parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,20 +175,38 @@ class TwoHandNetwork(nn.Module):
             for layer in (self.maps, self.palm, self.hand):
                 assert layer.bias is not None
                 layer.weight.normal_(std=0.01)
-                layer.bias.fill_(-4.0 if layer is self.maps else 0.0)  # nearly all places are no palm
+                # Nearly all places are no palm, so an untrained network finds none.
+                layer.bias.fill_(-4.0 if layer is self.maps else 0.0)
 
     def train(self, mode: bool = True) -> TwoHandNetwork:
-        """As for every module, but the trunk's normalisation keeps the statistics it was made with."""
+        """Set the training mode; the trunk stays in evaluation mode and keeps its normalisation statistics.
+
+        Parameters
+        ----------
+        mode : bool
+            True for training, False for evaluation.
+        """
         super().train(mode)
         self.trunk.eval()
         return self
 
     def channels_last(self) -> TwoHandNetwork:
-        """The same with its weights laid out as convolutions on a CPU like them best."""
+        """Return the network with its weights in channels-last memory layout, the fastest for convolutions on a CPU."""
         return self.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def forward(self, images: Tensor) -> PalmMaps:
-        """Maps of pictures (B, 3, S, S), RGB, 0 to 255, S a multiple of 32."""
+        """Compute the maps of pictures.
+
+        Parameters
+        ----------
+        images : (B, 3, S, S) float
+            Pictures, RGB, 0 to 255; S is a multiple of 32.
+
+        Returns
+        -------
+        PalmMaps
+            Maps of the B pictures.
+        """
         levels = self.trunk((images - 127.0) / 128.0)
         merged = self.lateral[0](levels[0])
         pyramid: list[Tensor] = []
@@ -165,15 +217,28 @@ class TwoHandNetwork(nn.Module):
         return PalmMaps(maps[:, 0], maps[:, 1:], (pyramid[2], pyramid[1], pyramid[0]), levels[0])
 
     def palms(self, maps: PalmMaps, points: Tensor) -> Palms:
-        """The palms seen from points (B, K, 2), pixels of the network's picture."""
+        """Compute the palms that the features at points describe.
+
+        Parameters
+        ----------
+        maps : PalmMaps
+            Maps of the B pictures.
+        points : (B, K, 2) float
+            Points, pixels of the network's picture.
+
+        Returns
+        -------
+        Palms
+            Two palms for each point.
+        """
         deep = maps.deep.mean((2, 3))[:, None].expand(-1, points.shape[1], -1)
         side = HEAT_STRIDE * maps.heat.shape[-1]
-        seen = [sample(level, points, side) for level in (*maps.pyramid, maps.deep)]
-        embedding = self.point(torch.cat([*seen, deep], dim=-1))
+        samples = [sample(level, points, side) for level in (*maps.pyramid, maps.deep)]
+        embedding = self.point(torch.cat([*samples, deep], dim=-1))
         out = self.palm(embedding).float()
         size = _SIZE_UNIT * torch.exp(out[..., 0:2].clamp(-4, 3))
         own = points + _REACH_UNIT * out[..., 2:4]
-        # The other palm is told in palm lengths of this one.
+        # The offset to the other palm is predicted in palm lengths of this one.
         other = points + size[..., :1] * out[..., 4:6] * 2
         up = out[..., 6:10].unflatten(-1, (2, 2))
         spread = torch.exp(out[..., 10:12].clamp(*_LOG_SPREAD))
@@ -182,19 +247,56 @@ class TwoHandNetwork(nn.Module):
     def hands(
         self, maps: PalmMaps, centre: Tensor, size: Tensor, up: Tensor, embedding: Tensor, role: Tensor
     ) -> HandReadings:
-        """The hands along palms.
+        """Read the hands along palms.
 
-        Args:
-            centre, size, up: (B, N, 2), (B, N), (B, N, 2) of the palms as in :class:`Palms`. embedding: (B, N, 256) of
-                the points from which they were seen. role: (B, N) int64, 0 the hand at that point, 1 the other one.
+        Parameters
+        ----------
+        maps : PalmMaps
+            Maps of the B pictures.
+        centre : (B, N, 2) float
+            Centres of the palms, pixels; see ``Palms``.
+        size : (B, N) float
+            Pixels of one palm length.
+        up : (B, N, 2) float
+            Directions from wrist to knuckles.
+        embedding : (B, N, 256) float
+            Features of the points from which the palms were computed.
+        role : (B, N) int64
+            0 for the hand at that point, 1 for the person's other hand.
+
+        Returns
+        -------
+        HandReadings
+            The hands along the palms.
         """
-        vector = self.along_palms(maps, centre, size, up, embedding, role)
+        vector = self.palm_features(maps, centre, size, up, embedding, role)
         return self.told(vector, centre, size, up)
 
-    def along_palms(
+    def palm_features(
         self, maps: PalmMaps, centre: Tensor, size: Tensor, up: Tensor, embedding: Tensor, role: Tensor
     ) -> Tensor:
-        """What is seen along palms, (B, N, 256); the arguments are those of :meth:`hands`."""
+        """Compute the feature vectors of hands along palms.
+
+        Parameters
+        ----------
+        maps : PalmMaps
+            See ``hands``, as for the following.
+        centre : (B, N, 2) float
+            Centres of the palms, pixels.
+        size : (B, N) float
+            Pixels of one palm length.
+        up : (B, N, 2) float
+            Directions from wrist to knuckles.
+        embedding : (B, N, 256) float
+            Features of the points.
+        role : (B, N) int64
+            Role of the hand.
+
+        Returns
+        -------
+        (B, N, 256) float
+            Feature vectors, for ``told``.
+        """
         up, right = _axes(up)
         steps = (torch.arange(GRID, device=centre.device, dtype=centre.dtype) + 0.5) / GRID
         across = (2 * steps - 1) * _GRID_SIDE
@@ -203,14 +305,31 @@ class TwoHandNetwork(nn.Module):
         spots = centre[:, :, None, None] + size[:, :, None, None, None] * spots
         batch, count = centre.shape[:2]
         side = HEAT_STRIDE * maps.heat.shape[-1]
-        seen = torch.cat([sample(level, spots.flatten(1, 3), side) for level in maps.pyramid], dim=-1)
-        seen = seen.view(batch * count, GRID, GRID, -1).permute(0, 3, 1, 2)
-        told = self.role(embedding).unflatten(-1, (2, EMBEDDING))
-        told = told.gather(2, role[..., None, None].expand(-1, -1, 1, EMBEDDING))[:, :, 0]
-        return self.mix(functional.relu(self.along(self.grid(seen)).view(batch, count, -1) + told))
+        samples = torch.cat([sample(level, spots.flatten(1, 3), side) for level in maps.pyramid], dim=-1)
+        samples = samples.view(batch * count, GRID, GRID, -1).permute(0, 3, 1, 2)
+        of_role = self.role(embedding).unflatten(-1, (2, EMBEDDING))
+        of_role = of_role.gather(2, role[..., None, None].expand(-1, -1, 1, EMBEDDING))[:, :, 0]
+        return self.mix(functional.relu(self.along(self.grid(samples)).view(batch, count, -1) + of_role))
 
     def told(self, vector: Tensor, centre: Tensor, size: Tensor, up: Tensor) -> HandReadings:
-        """The hands that vectors (B, N, 256) of :meth:`along_palms` tell of; the other arguments are those of it."""
+        """Compute the readings from feature vectors.
+
+        Parameters
+        ----------
+        vector : (B, N, 256) float
+            Feature vectors, from ``palm_features``.
+        centre : (B, N, 2) float
+            Centres of the palms, pixels.
+        size : (B, N) float
+            Pixels of one palm length.
+        up : (B, N, 2) float
+            Directions from wrist to knuckles.
+
+        Returns
+        -------
+        HandReadings
+            The hands along the palms.
+        """
         up, right = _axes(up)
         out = self.hand(vector).float()
         flat = out[..., : 2 * KEYPOINT_COUNT].unflatten(-1, (KEYPOINT_COUNT, 2))
@@ -228,17 +347,27 @@ class TwoHandNetwork(nn.Module):
 
 
 def _axes(up: Tensor) -> tuple[Tensor, Tensor]:
-    """``up`` (B, N, 2) with length 1, and what is to the right of it as seen, y down."""
+    """``up`` (B, N, 2) normalised, and the unit vector to its right in the picture (y down)."""
     up = functional.normalize(up, dim=-1)
     return up, torch.stack([-up[..., 1], up[..., 0]], -1)
 
 
 def sample(level: Tensor, points: Tensor, side: int) -> Tensor:
-    """Bilinear samples of a map (B, C, H, W) at points (B, K, 2), pixels of the network's picture: (B, K, C).
+    """Sample a feature map at points; beyond the edge of the picture the map is continued with its edge values.
 
-    ``side`` is the picture's, pixels.
+    Parameters
+    ----------
+    level : (B, C, H, W) float
+        Feature map of the whole picture.
+    points : (B, K, 2) float
+        Points, pixels of the network's picture.
+    side : int
+        Pixels along each side of that picture.
 
-    Outside the picture the map goes on as it ends.
+    Returns
+    -------
+    (B, K, C) float
+        Bilinear samples.
     """
     where = (points + 0.5) * (2 / side) - 1
     seen = functional.grid_sample(level, where[:, :, None].to(level.dtype), padding_mode="border", align_corners=False)

@@ -1,4 +1,7 @@
-"""Blocks over point clouds: transformer block, set abstraction and elementwise block (specification 7.4)."""
+"""Blocks over point clouds: transformer block, set abstraction and elementwise block.
+
+They are those of AIR-Nets (Giebenhain and Goldluecke, 3DV 2021), of which the anchor encoder consists.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,40 @@ from .pair_attention import PairAttention, TwoLayers
 
 
 def pointwise(convolution: nn.Conv1d, features: Tensor) -> Tensor:
-    """A convolution with kernel size 1 on (..., C) features."""
+    """Apply a 1-D convolution with kernel size 1 to (..., C) features.
+
+    Parameters
+    ----------
+    convolution : nn.Conv1d
+        The convolution.
+    features : (..., C) float
+        Features.
+    """
     return functional.linear(features, convolution.weight[..., 0], convolution.bias)
 
 
 def normalised(norm: nn.BatchNorm1d, features: Tensor) -> Tensor:
-    """Batch normalisation of the channels of (B, N, C) features."""
+    """Apply batch normalisation to the channels of (B, N, C) features.
+
+    Parameters
+    ----------
+    norm : nn.BatchNorm1d
+        The normalisation.
+    features : (B, N, C) float
+        Features.
+    """
     return norm(features.flatten(0, 1)).view_as(features)
 
 
 class VectorAttentionBlock(nn.Module):
-    """TB(d, k): vector attention of every point to its neighbours, residual, batch normalisation.
+    """Vector attention of every point to its neighbours, with residual and batch normalisation.
 
-    Args:
-        width: channels d. neighbours: k, the point itself included; None attends to all points.
+    Parameters
+    ----------
+    width : int
+        Channels d.
+    neighbours : int or None
+        Points that each point attends to, itself included; None for all.
     """
 
     def __init__(self, width: int, neighbours: int | None) -> None:
@@ -40,12 +63,19 @@ class VectorAttentionBlock(nn.Module):
     def forward(self, positions: Tensor, features: Tensor, precision: torch.dtype | None = None) -> Tensor:
         """Attend.
 
-        Args:
-            positions: (B, N, 3) metres; only differences count. features: (B, N, d). precision: of pairs, see
-                :class:`~im2hands.networks.pair_attention.PairAttention`.
+        Parameters
+        ----------
+        positions : (B, N, 3) float
+            Positions of the points. Only their differences count.
+        features : (B, N, d) float
+            Features of the points.
+        precision : torch.dtype or None
+            Precision of the products over pairs; see ``pair_attention.PairAttention``.
 
-        Returns:
-            (B, N, d).
+        Returns
+        -------
+        (B, N, d) float
+            Features after the block.
         """
         index = None if self.neighbours is None else nearest_neighbours(positions, positions, self.neighbours)
         pairs = PairAttention(self.fc_delta, self.fc_gamma, precision)
@@ -55,10 +85,16 @@ class VectorAttentionBlock(nn.Module):
 
 
 class SetAbstraction(nn.Module):
-    """DOWN(n): the farthest points of a cloud, each with what it gathers from its neighbours in two passes.
+    """Subsampling of a point cloud: the farthest points, each with features gathered from its neighbours in two passes.
 
-    Args:
-        width: channels d. count: n, points kept. neighbours: of each kept point among all points, itself included.
+    Parameters
+    ----------
+    width : int
+        Channels d.
+    count : int
+        Points n to keep.
+    neighbours : int
+        Neighbours of each kept point among all points, itself included.
     """
 
     def __init__(self, width: int, count: int, neighbours: int) -> None:
@@ -81,15 +117,27 @@ class SetAbstraction(nn.Module):
         guard: float | None = None,
         precision: torch.dtype | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Thin the cloud out.
+        """Subsample point clouds.
 
-        Args:
-            positions: (B, P, 3) metres. features: (B, P, d). guard: see
-                :func:`~im2hands.networks.farthest_points.farthest_points`. precision: of pairs, see
-                :class:`~im2hands.networks.pair_attention.PairAttention`.
+        Parameters
+        ----------
+        positions : (B, P, 3) float
+            Positions of the points.
+        features : (B, P, d) float
+            Features of the points.
+        guard : float or None
+            See ``farthest_points.farthest_points``.
+        precision : torch.dtype or None
+            Precision of the products over pairs; see ``pair_attention.PairAttention``.
 
-        Returns:
-            Positions (B, n, 3), features (B, n, d) and indices (B, n) of the kept points.
+        Returns
+        -------
+        positions : (B, n, 3) float
+            Positions of the kept points.
+        features : (B, n, d) float
+            Their features.
+        picked : (B, n) int64
+            Their indices.
         """
         picked = farthest_points(positions, self.count, guard=guard)
         centres, own = take(positions, picked), take(features, picked)
@@ -102,7 +150,7 @@ class SetAbstraction(nn.Module):
         def attended(layer: int, queries: Tensor) -> Tensor:
             gamma, w_qs, w_ks, w_vs = layers[layer]
             pairs = PairAttention(self.fc_delta1, gamma, precision)
-            # The opposite sign of the transformer block's.
+            # Delta takes neighbour minus centre here, the opposite of VectorAttentionBlock.
             table = pairs.table(positions, w_ks(features), w_vs(features), sign=-1.0)
             return pairs.attend(pairs.own(centres, sign=-1.0), pairs.queries(w_qs(queries)), table, index)
 
@@ -115,10 +163,12 @@ class SetAbstraction(nn.Module):
 
 
 class ElementwiseBlock(nn.Module):
-    """EM(d): two linear layers per point with batch normalisation, residual.
+    """Two linear layers for each point, with batch normalisation and residual.
 
-    Args:
-        width: channels d.
+    Parameters
+    ----------
+    width : int
+        Channels d.
     """
 
     def __init__(self, width: int) -> None:

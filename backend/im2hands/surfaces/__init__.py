@@ -1,1 +1,1 @@
-"""Keypoints, and a picture where there is one, to one closed mesh per hand."""
+"""Surface reconstruction: from keypoints, and the picture if there is one, to one closed mesh per hand."""

@@ -1,8 +1,9 @@
-"""Which bones' networks to ask on a fine lattice, from what all sixteen said on a coarse one.
+"""Choice of the bones whose part networks are evaluated on a fine lattice.
 
-The occupancy of a point is the largest of sixteen parts', most of which are far from winning. Within a coarse cell a
-part is asked where it comes near the best one: where its logit at a corner, raised by as much again as it varies over
-the eight corners, reaches what the best part has at every corner.
+The occupancy of a point is the maximum over sixteen part networks, most of which are far from the maximum. All sixteen
+are evaluated at the corners of a coarse lattice's cells. Within a cell a part is evaluated again only if it may be the
+maximum: if its highest corner logit, plus its variation over the eight corners, reaches the largest of the parts'
+lowest corner logits.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from im2hands.geometry.bones import BONE_COUNT
 
 from .walked_lattice import Lattice
 
-# Of a part's variation over the corners of a cell: how far it may rise above them within. A part that is linear there
-# stays within its corners, 0; a bump that is higher than all that can be seen of it would be missed.
+# How far a part's logit may rise within a cell above its corners, as a share of its variation over the corners. 0 would
+# do for a part that is linear in the cell. A bump that is higher than the variation at the corners is missed.
 _SLACK = 1.0
 
 _BITS = (1 << np.arange(BONE_COUNT)).astype(np.int32)
@@ -22,11 +23,18 @@ _ALL = int(_BITS.sum())
 
 
 class BoneChoice:
-    """The bones to ask at points of a lattice.
+    """Selects the bones to evaluate at points of a lattice.
 
-    Args:
-        lattice: where. step: of the coarse lattice. cells: (C,) its cells that are known. parts: (C, 8, 16) logits of
-            the parts at their corners, in the order of :meth:`~im2hands.surfaces.walked_lattice.Lattice.corners`.
+    Parameters
+    ----------
+    lattice : Lattice
+        The lattice of the points.
+    step : int
+        Step of the coarse lattice, in voxels.
+    cells : (C,) int
+        Cells of the coarse lattice whose logits are known.
+    parts : (C, 8, 16) float
+        Logits of the parts at the corners of these cells, in the order of ``Lattice.corners``.
     """
 
     def __init__(self, lattice: Lattice, step: int, cells: np.ndarray, parts: np.ndarray) -> None:
@@ -37,7 +45,18 @@ class BoneChoice:
         self._bits[tuple((lattice.index(cells) // step).T)] = asked @ _BITS
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """(N, 16) bool for points (N,): bones of all known cells around a point; all bones where there is none."""
+        """Select the bones at points.
+
+        Parameters
+        ----------
+        points : (N,) int
+            Points of the lattice.
+
+        Returns
+        -------
+        (N, 16) bool
+            The bones selected by the known cells around each point; all bones if no known cell touches it.
+        """
         index = self._lattice.index(points)
         bits = np.zeros(len(points), np.int32)
         ends = (index // self._step, (index - 1) // self._step)

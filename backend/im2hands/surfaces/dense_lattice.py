@@ -1,8 +1,8 @@
-"""An occupancy field to one closed triangle mesh per hand, coarse to fine.
+"""Mesh extraction from an occupancy field, coarse to fine: one closed triangle mesh per hand.
 
-The field is first asked on a coarse lattice, then, level by level, only where the surface may be: in coarse cells whose
-neighbourhood changes sign or holds small logits. Everything else is filled from the coarser level. The result is the
-surface of the dense lattice (``dense=True`` evaluates that one, for comparison).
+The field is evaluated on a coarse lattice first, and then, level by level, only where the surface may be: in cells
+whose neighbourhood changes sign or holds small logits. All other points are interpolated from the coarser level. The
+result equals the surface of the dense lattice; ``dense=True`` evaluates that lattice, for comparison.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from im2hands.geometry.marching_cubes import single_component
 from .occupancy_field import SOFTNESS, OccupancyField
 
 COARSEST = 0.0035
-"""Metres; no part of a hand, nor a gap worth a hole, slips through a first lattice as fine as this."""
+"""Spacing of the first lattice, metres: fine enough that no part of a hand and no gap between fingers is missed."""
 
-# Coarse cells are refined where a corner's logit is below this share of a coarse cell's width, in either direction. On
-# ten held-out hands 0.3 gave the dense surface each time, with the neighbours of crossed cells or without.
+# A coarse cell is refined if a corner's distance to the surface, as its logit estimates it, is below this share of the
+# cell's width. On ten held-out hands 0.3 already gave the dense surface, with and without the neighbours of crossed
+# cells.
 _BAND = 0.5
 
 
@@ -32,8 +33,14 @@ _BAND = 0.5
 class Surface:
     """A mesh in a hand's canonical frame.
 
-    Args:
-        vertices: (V, 3) float64, metres. faces: (F, 3) int32, outward. queries: points the field was asked at.
+    Parameters
+    ----------
+    vertices : (V, 3) float64
+        Positions, metres.
+    faces : (F, 3) int32
+        Triangles, counter-clockwise seen from outside.
+    queries : int
+        Number of points at which the field was evaluated.
     """
 
     vertices: np.ndarray
@@ -45,19 +52,33 @@ def extract_surfaces(
     occupancy: OccupancyField, voxel: float, device: torch.device | None = None, *, dense: bool = False,
     coarsest: float = COARSEST, band: float = _BAND,
 ) -> list[Surface]:  # fmt: skip
-    """The surfaces of all hands of a field, in lockstep.
+    """Extract the surfaces of all hands of a field, in lockstep.
 
-    Args:
-        occupancy: the field. voxel: lattice spacing, metres. device: where points are made (the field's device).
-        dense: evaluate the whole lattice. coarsest: spacing of the first lattice at most, metres (or ``voxel``).
-        band: refine also where a logit is below this share of a cell's width over :data:`SOFTNESS`. 0 where logits are
-            not distances: then only cells that the surface crosses are refined, and their neighbours.
+    Parameters
+    ----------
+    occupancy : OccupancyField
+        The field.
+    voxel : float
+        Lattice spacing, metres.
+    device : torch.device, optional
+        Where query points are created: the device of the field. None is the CPU.
+    dense : bool
+        Evaluate the whole lattice.
+    coarsest : float
+        Upper limit of the first lattice's spacing, metres. If ``voxel`` is larger, ``voxel`` is used.
+    band : float
+        Refine also cells with a logit below this share of the cell's width divided by ``SOFTNESS``. Use 0 where logits
+        do not approximate distances: then only the cells that the surface crosses and their neighbours are refined.
 
-    Returns:
+    Returns
+    -------
+    list of Surface
         One closed surface with a single component per hand.
 
-    Raises:
-        FrameError: a hand has no surface.
+    Raises
+    ------
+    FrameError
+        A hand has no surface.
     """
     grids = [
         _Lattice(*occupancy.bounds(hand), voxel, 0.0 if dense else coarsest, band)
@@ -78,7 +99,7 @@ def _to_numpy(values: Tensor) -> np.ndarray:
 
 
 class _Lattice:
-    """One hand's lattice: what to ask next, and the grid of logits so far."""
+    """One hand's lattice: the grid of logits so far, and the points to evaluate next."""
 
     def __init__(self, low: Tensor, high: Tensor, voxel: float, coarsest: float, band: float) -> None:
         self._voxel, self._band = voxel, band
@@ -86,7 +107,7 @@ class _Lattice:
         while voxel * 2 ** (self._levels + 1) <= coarsest:
             self._levels += 1
         step = 2**self._levels
-        # Lattice points are whole multiples of the voxel, so a hand that keeps still keeps its triangles.
+        # Lattice points are whole multiples of the voxel, so a hand that does not move keeps its triangles.
         first = np.floor(low.double().cpu().numpy() / (voxel * step)).astype(int) * step
         cells = np.ceil((high.double().cpu().numpy() / voxel - first) / step).astype(int)
         self._origin, self._coarse_shape = first, tuple(int(n) + 1 for n in cells)
@@ -104,7 +125,8 @@ class _Lattice:
         return self._points(index, 2**self._levels)
 
     def answer(self, values: np.ndarray) -> np.ndarray:
-        """Take the logits of the last points; returns the next ones, none when the lattice is done."""
+        """Store the logits (N,) of the last points and return the next points (M, 3); M is 0 when the lattice is
+        complete."""
         if self._grid is None:
             self._grid = values.reshape(self._coarse_shape)
         elif self._where is not None and len(values):
@@ -120,15 +142,10 @@ class _Lattice:
         return self._points(self._where, step // 2)
 
     def mesh(self) -> Surface:
-        """The closed surface of the finished grid.
-
-        Raises:
-            FrameError: nothing is inside.
-        """
+        """The closed surface of the completed grid. Raises FrameError if no point is inside."""
         grid = self._grid
         assert grid is not None
-        # A rim of outside points closes the surface at the box; a value of exactly zero would make triangles without
-        # area.
+        # A rim of outside points closes the surface at the box. A logit of exactly 0 would give triangles without area.
         padded = np.pad(grid, 1, constant_values=-1.0).astype(np.float64)
         padded[np.abs(padded) < 1e-4] = 1e-4
         padded = single_component(padded)
@@ -143,14 +160,13 @@ class _Lattice:
 
 
 def _fine_points(grid: np.ndarray, small: float) -> np.ndarray:
-    """Bool over the doubled lattice: points of cells that the surface may cross and that are not known yet.
+    """Bool over the doubled lattice: new points in cells that the surface may cross.
 
-    Args:
-        grid: logits. small: cells with a logit smaller than this, of either sign, count too.
+    ``small`` is the logit, of either sign, below which a corner marks its cell as well.
     """
     inside = grid > 0
     high, low = _cell_max(inside), _cell_max(~inside)
-    # One cell further: a surface may bulge into a neighbour between lattice points.
+    # Neighbours too: the surface may bulge into them between lattice points.
     cells = ndimage.binary_dilation(high & low) | _cell_max(np.abs(grid) < small)
     wanted = np.zeros(tuple(2 * n - 1 for n in grid.shape), dtype=bool)
     for x in range(3):
@@ -187,6 +203,6 @@ def _doubled(grid: np.ndarray) -> np.ndarray:
 
 
 def _volume(vertices: np.ndarray, faces: np.ndarray) -> float:
-    """Signed volume of a closed mesh; positive when its faces look outward."""
+    """Signed volume of a closed mesh; positive if its faces point outward."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     return float((a * np.cross(b, c)).sum() / 6)

@@ -1,4 +1,4 @@
-"""One frame from keypoints to meshes: bones, occupancy, surface."""
+"""Surface reconstruction of one frame from keypoints alone: bones, occupancy field, meshes."""
 
 from __future__ import annotations
 
@@ -23,17 +23,21 @@ VOXEL_LIMITS = (0.0004, 0.01)
 """Smallest and largest lattice spacing, metres."""
 
 SHORTEST_BONE_M = 1e-4
-"""Metres; a shorter bone has no direction."""
+"""Shortest bone whose direction can be used, metres."""
 
 
 @dataclass(frozen=True)
 class HandMesh:
     """The reconstructed surface of one hand.
 
-    Args:
-        vertices: (V, 3) float32, camera frame, metres.
-        faces: (F, 3) int32, counter-clockwise seen from outside.
-        bone_lengths: (16,) float32, metres (specification 4.1).
+    Parameters
+    ----------
+    vertices : (V, 3) float32
+        Positions, camera frame, metres.
+    faces : (F, 3) int32
+        Triangles, counter-clockwise seen from outside.
+    bone_lengths : (16,) float32
+        Bone lengths, metres, in the order of ``geometry.bones.BONE_NAMES``.
     """
 
     vertices: np.ndarray
@@ -42,10 +46,17 @@ class HandMesh:
 
 
 def check_voxel(voxel_m: float) -> None:
-    """Refuse a lattice spacing (metres) outside :data:`VOXEL_LIMITS`.
+    """Check that a lattice spacing lies within ``VOXEL_LIMITS``.
 
-    Raises:
-        InputError: such a spacing.
+    Parameters
+    ----------
+    voxel_m : float
+        Lattice spacing, metres.
+
+    Raises
+    ------
+    InputError
+        The spacing is outside the limits.
     """
     if not VOXEL_LIMITS[0] <= voxel_m <= VOXEL_LIMITS[1]:
         low, high = (limit * 1000 for limit in VOXEL_LIMITS)
@@ -53,10 +64,26 @@ def check_voxel(voxel_m: float) -> None:
 
 
 def bones_of(hands: Sequence[HandKeypoints]) -> tuple[list[Side], torch.Tensor, Bones]:
-    """Sides, keypoints (B, 21, 3) float64 (camera frame, metres) and bones of B hands.
+    """Compute the bones of hands.
 
-    Raises:
-        FrameError: keypoints that do not make a hand.
+    Parameters
+    ----------
+    hands : sequence of HandKeypoints
+        B hands, camera frame, metres.
+
+    Returns
+    -------
+    sides : list of Side
+        B sides.
+    positions : (B, 21, 3) float64
+        Their keypoints, camera frame, metres.
+    bones : Bones
+        Their bones.
+
+    Raises
+    ------
+    FrameError
+        The keypoints are not finite or a bone has no length.
     """
     sides: list[Side] = [hand.side for hand in hands]
     positions = torch.as_tensor(np.stack([hand.positions for hand in hands]), dtype=torch.float64)
@@ -73,10 +100,25 @@ def bones_of(hands: Sequence[HandKeypoints]) -> tuple[list[Side], torch.Tensor, 
 
 
 def hand_mesh(surface: Surface, bones: Bones, hand: int) -> HandMesh:
-    """A surface in the canonical frame of the hand with that index, as a mesh in the frame ``bones`` were made in."""
+    """Move a surface from a hand's canonical frame to the frame of the keypoints.
+
+    Parameters
+    ----------
+    surface : Surface
+        The surface of the hand, canonical frame, metres.
+    bones : Bones
+        Bones of a batch of hands.
+    hand : int
+        Index of the hand in the batch.
+
+    Returns
+    -------
+    HandMesh
+        The mesh in the frame that ``bones`` were computed in, metres.
+    """
     local = surface.vertices @ bones.rotation[hand].numpy() + bones.wrist[hand].numpy()
     vertices = local * bones.mirror[hand].numpy()
-    # A mirrored mesh would point inward.
+    # Mirroring turns faces inside out.
     faces = surface.faces[:, ::-1] if bones.mirror[hand, 0] < 0 else surface.faces
     return HandMesh(
         vertices.astype(np.float32), np.ascontiguousarray(faces), bones.lengths[hand].numpy().astype(np.float32)
@@ -84,11 +126,25 @@ def hand_mesh(surface: Surface, bones: Bones, hand: int) -> HandMesh:
 
 
 class Reconstructor:
-    """Turns the keypoints of a frame into meshes; made once, used for many frames.
+    """Reconstructs meshes from the keypoints of a frame with the part occupancy network; serves many frames.
 
-    Args:
-        decoder, reach: the part occupancy network. device: where it runs. voxel_m: lattice spacing, metres.
-        provenance: names and sha256 of the weights, for the take.
+    Parameters
+    ----------
+    decoder : PartDecoder
+        The part occupancy network.
+    reach : BoneReach, optional
+        Distance up to which each bone's part network is evaluated; None evaluates every bone everywhere.
+    device : torch.device
+        Where the network runs.
+    voxel_m : float
+        Lattice spacing, metres.
+    provenance : dict, optional
+        Names and sha256 of the weights, recorded in the take.
+
+    Raises
+    ------
+    InputError
+        The lattice spacing is outside the limits.
     """
 
     def __init__(
@@ -101,23 +157,44 @@ class Reconstructor:
         self._decoder, self._reach = decoder.to(device).eval(), reach
 
     def field(self, keypoints: np.ndarray, sides: list[Side]) -> PartField:
-        """The occupancy of B hands.
+        """The occupancy field of B hands.
 
-        Args:
-            keypoints: (B, 21, 3), camera frame, metres, file order. sides: B sides.
+        Parameters
+        ----------
+        keypoints : (B, 21, 3) float
+            Keypoints, camera frame, metres, file order.
+        sides : list of Side
+            B sides.
+
+        Returns
+        -------
+        PartField
+            The field.
         """
         positions = torch.as_tensor(keypoints, dtype=torch.float64)
         return PartField(self._decoder, bones_from_keypoints(positions, sides), positions, self._reach)
 
     def reconstruct(self, frame: Frame | None, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
-        """The meshes of the hands that are present.
+        """Reconstruct the hands that are present in a frame.
 
-        Args:
-            frame, camera: the picture and its camera; networks without image features do not look at them.
-            hands: keypoints, camera frame, metres.
+        Parameters
+        ----------
+        frame : Frame, optional
+            The picture; not used by this network.
+        camera : Camera
+            Its camera; not used by this network.
+        hands : TwoHands
+            Keypoints, camera frame, metres.
 
-        Raises:
-            FrameError: no surface can be made of these keypoints.
+        Returns
+        -------
+        dict of Side to HandMesh
+            The meshes of the hands that are present.
+
+        Raises
+        ------
+        FrameError
+            No surface can be made from these keypoints.
         """
         present = hands.present()
         if not present:

@@ -1,4 +1,4 @@
-"""One frame from keypoints to meshes with the published networks: crop, initial surface, anchors, refined surface."""
+"""Surface reconstruction of one frame with the published networks: crop, initial surface, anchors, refined surface."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from im2hands.core.errors import FrameError
 from im2hands.core.hands import Camera, HandKeypoints, Side, TwoHands
 from im2hands.geometry.bones import QUERY_SCALE, Bones
 from im2hands.media.source import Frame
-from im2hands.networks.initial_occupancy import InitialHand, InitialOccupancy
+from im2hands.networks.initial_hand import InitialHand
+from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.part_decoder import HIDDEN, PartDecoder
-from im2hands.networks.refined_occupancy import PictureFeatures, RefinedOccupancy, View
+from im2hands.networks.refined_hands import PictureFeatures, View
+from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.weights.folder import weights_folder
 from im2hands.weights.layouts import HALO_BASELINE, INITIAL_OCCUPANCY, REFINED_OCCUPANCY
 from im2hands.weights.published import load_network
@@ -28,20 +30,21 @@ from .dense_lattice import Surface, extract_surfaces
 from .from_keypoints import HandMesh, Reconstructor, bones_of, check_voxel, hand_mesh
 from .hand_crop import HandCrop, crop_hands
 from .occupancy_field import PartField
-from .picture_field import HandLogits, PublishedField, even_points
+from .picture_field import HandLogits, NetworkField, even_points
 from .precision import Precision, pair_precision
 from .side_by_side import side_by_side
 from .stage_costs import StageCosts
-from .tracked_hand import Parts, TrackedHand
+from .tracked_hand import HandSurfaces, Parts
 
 INITIAL_THRESHOLD = 0.5
-"""Occupancy at the surface of the initial stage (specification 9); the refined one's belongs to its network."""
+"""Occupancy at the surface of the initial stage, as in the published method; the refined stage's is stored in its
+network."""
 
 NEAR_SURFACE = 0.1
 """Logits this close to the surface are computed again in the weights' own type.
 
-Rounding to bfloat16 moves a logit by a hundredth. A vertex lies between two lattice points; if either's logit is larger
-than this, a hundredth moves the vertex by less than a tenth of the lattice's spacing.
+Rounding to bfloat16 changes a logit by about 0.01. A vertex lies between two lattice points; if the logit of either is
+larger than this limit, a change of 0.01 moves the vertex by less than a tenth of the lattice spacing.
 """
 
 _log = logging.getLogger(__name__)
@@ -50,7 +53,7 @@ Network = RefinedOccupancy | InitialOccupancy | PartDecoder
 
 
 class _Seen(NamedTuple):
-    """Hands of a frame and what the networks made of its picture; B hands, left first."""
+    """B hands of a frame (left first) and what the networks computed from its picture."""
 
     sides: list[Side]
     positions: Tensor
@@ -62,26 +65,46 @@ class _Seen(NamedTuple):
 
 
 class PictureReconstructor:
-    """Turns a frame and its keypoints into meshes with imported networks; made once, used for many frames.
+    """Reconstructs meshes from a picture and its keypoints with the published networks; serves many frames.
 
-    The picture is encoded once a frame. Depths are measured from the wrist, so a result does not depend on the order
-    of queries. The refined stage needs both hands: a frame with one hand gets the initial surface, and the log says so.
+    The picture is encoded once per frame. Depths are measured from the wrist, so a result does not depend on the order
+    of the queries. The refined stage needs both hands: a frame with one hand gets the initial surface, and this is
+    logged.
 
-    Args:
-        network: the refinement network (its nested initial network makes the initial surface), the initial network, or
-            HALO's part decoder, which does not look at the picture. device: where it runs. voxel_m: lattice spacing,
-            metres. refine: run the refined stage; only the refinement network has one. provenance: names and sha256 of
-            the weights and the stage, for the take. precision: "exact" computes everything in the weights' own type
-            and asks every part everywhere; "fast" (the default) computes the attention between points in bfloat16 where
-            the device is fast at it, and does not ask parts that cannot win. dense: ask the whole lattice, for
-            comparison. costs: collects what the stages cost. fallback: makes the meshes of a frame whose hands do not
-            lie in the picture, from the keypoints alone; without one such a frame is an error.
+    Parameters
+    ----------
+    network : RefinedOccupancy or InitialOccupancy or PartDecoder
+        The refinement network (its nested initial network makes the initial surface), the initial network, or HALO's
+        part decoder, which does not use the picture.
+    device : torch.device
+        Where the network runs.
+    voxel_m : float
+        Lattice spacing, metres.
+    refine : bool
+        Run the refined stage; only the refinement network has one.
+    provenance : dict, optional
+        Names and sha256 of the weights, and the stage, recorded in the take.
+    precision : {"fast", "exact"}
+        "exact" computes everything in the weights' own type and evaluates every part network everywhere. "fast"
+        computes the attention between points in bfloat16 where the device supports it in hardware, and does not
+        evaluate part networks that cannot be the maximum.
+    dense : bool
+        Evaluate the whole lattice, for comparison.
+    costs : StageCosts, optional
+        Collects the cost of the stages.
+    fallback : Reconstructor, optional
+        Reconstructs frames whose hands lie outside the picture from the keypoints alone. None makes such a frame an
+        error.
 
-    Attributes:
-        concurrent: work on both hands at the same time where the device is a CPU.
+    Attributes
+    ----------
+    concurrent : bool
+        Process both hands at the same time where the device is a CPU.
 
-    Raises:
-        InputError: a voxel that is not possible.
+    Raises
+    ------
+    InputError
+        The lattice spacing is outside the limits.
     """
 
     def __init__(
@@ -105,24 +128,36 @@ class PictureReconstructor:
 
     @property
     def network(self) -> Network:
-        """What it asks, on its device."""
+        """The network, on its device."""
         return self._network
 
     @property
     def pairs(self) -> torch.dtype | None:
-        """The type of the attention between points; None is the weights' own."""
+        """The type used for the attention between points; None is the weights' own type."""
         return self._pairs
 
     @torch.no_grad()
     def reconstruct(self, frame: Frame | None, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
-        """The meshes of the hands that are present.
+        """Reconstruct the hands that are present in a frame.
 
-        Args:
-            frame, camera: the picture and its camera; only HALO's part decoder can do without a picture.
-            hands: keypoints, camera frame, metres.
+        Parameters
+        ----------
+        frame : Frame, optional
+            The picture; only HALO's part decoder works without one.
+        camera : Camera
+            The camera of the picture.
+        hands : TwoHands
+            Keypoints, camera frame, metres.
 
-        Raises:
-            FrameError: no surface can be made of these keypoints, or a hand lies outside the picture.
+        Returns
+        -------
+        dict of Side to HandMesh
+            The meshes of the hands that are present.
+
+        Raises
+        ------
+        FrameError
+            No surface can be made from these keypoints, or a hand lies outside the picture.
         """
         present = hands.present()
         if not present:
@@ -138,9 +173,9 @@ class PictureReconstructor:
             _log.warning("%s: made from the keypoints alone: %s", name, error.message)
             return meshes
         refine = isinstance(self._network, RefinedOccupancy) and len(present) == 2
-        field = PublishedField(seen.bones, seen.positions, seen.networks, INITIAL_THRESHOLD)
+        field = NetworkField(seen.bones, seen.positions, seen.networks, INITIAL_THRESHOLD)
         tracked = [
-            TrackedHand(*field.bounds(k), self.voxel_m, self.device, network, None if self._exact else parts)
+            HandSurfaces(*field.bounds(k), self.voxel_m, self.device, network, None if self._exact else parts)
             for k, (network, parts) in enumerate(zip(seen.networks, seen.parts, strict=True))
         ]
         with self.costs.stage("initial surface") as cost:
@@ -156,7 +191,7 @@ class PictureReconstructor:
         return {side: hand_mesh(surfaces[k], seen.bones, k) for k, side in enumerate(seen.sides)}
 
     def _look(self, frame: Frame | None, camera: Camera, hands: TwoHands, present: Sequence[HandKeypoints]) -> _Seen:
-        """Bones, crop and picture features: everything that comes before the first query."""
+        """Compute everything that precedes the first query: bones, crop and picture features."""
         sides, positions, bones = bones_of(present)
         network = self._network
         if isinstance(network, PartDecoder):
@@ -174,14 +209,14 @@ class PictureReconstructor:
             own, initial = network, network.encode(image)
         matrix = torch.from_numpy(crop.camera.matrix)[None]
         shown = [own.hand(side, initial, _one(bones, k), intrinsics=matrix) for k, side in enumerate(sides)]
-        # Where bones have a reach, few are asked anyway.
+        # A network with a bone reach evaluates few bones anyway.
         parts = [None if own.sizes.reach else hand for hand in shown]
         return _Seen(sides, positions, bones, [_initial_logits(hand) for hand in shown], parts, features, crop)
 
     def _refined(
-        self, network: RefinedOccupancy, seen: _Seen, surfaces: Sequence[Surface], tracked: Sequence[TrackedHand]
+        self, network: RefinedOccupancy, seen: _Seen, surfaces: Sequence[Surface], tracked: Sequence[HandSurfaces]
     ) -> list[Surface]:
-        """The refined surfaces of two hands from their initial ones."""
+        """The refined surfaces of two hands, from their initial surfaces."""
         assert seen.features is not None and seen.crop is not None
         camera = seen.crop.camera
         view = View(*(torch.from_numpy(v).float()[None] for v in (camera.rotation, camera.translation, camera.matrix)))
@@ -213,7 +248,7 @@ class PictureReconstructor:
         with self.costs.stage("refined surface") as cost:
             if self._dense:
                 networks = [_on(refined(side), asked) for side, asked in zip(seen.sides, seen.networks, strict=True)]
-                field = PublishedField(seen.bones, seen.positions, networks, threshold)
+                field = NetworkField(seen.bones, seen.positions, networks, threshold)
                 results = extract_surfaces(field, self.voxel_m, self.device, dense=True)
             else:
                 results = self._each(
@@ -229,27 +264,44 @@ class PictureReconstructor:
         return side_by_side(work, self.device) if self.concurrent else [call() for call in work]
 
 
-def load_published_reconstructor(
+def load_picture_reconstructor(
     weights: str | Path, *, device: torch.device, voxel_m: float, stage: str | None = None,
     fallback: Reconstructor | None = None,
 ) -> PictureReconstructor | None:  # fmt: skip
-    """A reconstructor from networks that see the picture; None if the folder holds none that can do the stage.
+    """Load a reconstructor that uses the picture.
 
-    Args:
-        weights: "bundled" or a folder. device: where to run. voxel_m: lattice spacing, metres.
-        stage: "keypoints", "initial", "refined", or None for the best there is. The initial stage takes
-            ``initial_occupancy``, else the one within ``refined_occupancy``, else ``halo_baseline``; "keypoints" takes
-            the last alone. fallback: see :class:`PictureReconstructor`; with one, ``halo_baseline`` does not count.
+    Parameters
+    ----------
+    weights : str or Path
+        "bundled" or a folder.
+    device : torch.device
+        Where the network runs.
+    voxel_m : float
+        Lattice spacing, metres.
+    stage : {"keypoints", "initial", "refined"}, optional
+        The stage. "initial" uses ``initial_occupancy``, else the network within ``refined_occupancy``, else
+        ``halo_baseline``; "keypoints" uses ``halo_baseline`` only. None is the best stage that the weights allow.
+    fallback : Reconstructor, optional
+        See ``PictureReconstructor``. With a fallback, ``halo_baseline`` is not used.
 
-    Raises:
-        WeightsError: no such folder, damaged weights. InputError: a voxel that is not possible.
+    Returns
+    -------
+    PictureReconstructor or None
+        None if the folder has no network for the stage.
+
+    Raises
+    ------
+    WeightsError
+        The folder is missing or the weights are damaged.
+    InputError
+        The lattice spacing is outside the limits.
     """
     folder = weights_folder(weights)
     name = stage_network(folder, stage, with_halo=fallback is None)
     if name is None:
         return None
     check_voxel(voxel_m)
-    network = cast(Network, load_network(name, folder))  # verified: the card has the file's sha256
+    network = cast(Network, load_network(name, folder))  # checks the file against the sha256 of its card
     card = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     digests = {name: card["sha256"]}
     if "encoder_sha256" in card:  # compact networks share an encoder
@@ -263,7 +315,22 @@ def load_published_reconstructor(
 
 
 def stage_network(folder: Path, stage: str | None, *, with_halo: bool = True) -> str | None:
-    """Name of the network in a weights folder that makes a stage, see :func:`load_published_reconstructor`."""
+    """The name of the network that a stage uses, in the order that ``load_picture_reconstructor`` documents.
+
+    Parameters
+    ----------
+    folder : Path
+        A weights folder.
+    stage : {"keypoints", "initial", "refined"}, optional
+        The stage; None is the best.
+    with_halo : bool
+        Whether ``halo_baseline`` may be used.
+
+    Returns
+    -------
+    str or None
+        None if the folder has no network for the stage.
+    """
     order = [INITIAL_OCCUPANCY, REFINED_OCCUPANCY, HALO_BASELINE]
     if stage == "keypoints":
         order = [HALO_BASELINE]
@@ -293,7 +360,7 @@ def _halo_logits(decoder: PartDecoder, bones: Bones, positions: Tensor) -> HandL
 
 
 def _without_image(decoder: PartDecoder) -> PartDecoder:
-    """The same decoder for image features of zero."""
+    """The same decoder with the weights of its image features removed."""
     state = decoder.published_state_dict()
     return PartDecoder.from_published(
         {name: value[:, :HIDDEN] if name.endswith("_2.weight") else value for name, value in state.items()}

@@ -1,4 +1,4 @@
-"""The square picture of the hands that the published networks look at (specification 2.3 and 2.4)."""
+"""The square crop around the hands that is the published networks' input (Im2Hands, Lee et al., CVPR 2023)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from im2hands.core.hands import Camera, TwoHands
 from im2hands.media.source import Frame
 
 CROP_SIZE = 256
-"""Pixels a side."""
+"""Side of the crop, pixels."""
 
 FILL = 0.8
-"""Share of the crop's side that the hands' longer extent takes."""
+"""Share of the crop's side that the longer extent of the hands fills."""
 
 FLESH_M = 0.01
-"""Metres of hand around a keypoint. The published crops are drawn around the vertices of the hands, which lie about
-this far outside their keypoints; we only have the keypoints."""
+"""Margin around each keypoint, metres.
+
+The published crops enclose the vertices of the hand meshes, which lie about this far outside the keypoints. Here only
+the keypoints are known.
+"""
 
 _MEAN = np.array((0.485, 0.456, 0.406), dtype=np.float32)  # ImageNet, RGB
 _DEVIATION = np.array((0.229, 0.224, 0.225), dtype=np.float32)
@@ -29,9 +32,14 @@ _DEVIATION = np.array((0.229, 0.224, 0.225), dtype=np.float32)
 class HandCrop:
     """The crop around the hands of a frame.
 
-    Args:
-        image: (256, 256, 3) uint8 RGB, black outside the photo. camera: of the crop, R = I and T = 0: the frame of the
-            keypoints is the camera frame. affine: (2, 3) float64, pixels of the photo to pixels of the crop.
+    Parameters
+    ----------
+    image : (256, 256, 3) uint8
+        RGB, black outside the photo.
+    camera : Camera
+        Camera of the crop, with R = I and T = 0: the keypoints are in its camera frame.
+    affine : (2, 3) float64
+        Maps pixels of the photo to pixels of the crop.
     """
 
     image: np.ndarray
@@ -39,23 +47,44 @@ class HandCrop:
     affine: np.ndarray
 
     def network_input(self) -> np.ndarray:
-        """(3, 256, 256) float32 RGB, ImageNet-normalised (2.3)."""
+        """(3, 256, 256) float32 RGB, normalised with ImageNet's mean and standard deviation."""
         return normalised(self.image)
 
 
 def normalised(image: np.ndarray) -> np.ndarray:
-    """A picture (H, W, 3) uint8 RGB as the networks take it: (3, H, W) float32, ImageNet-normalised (2.3)."""
+    """Normalise a picture for the networks with ImageNet's mean and standard deviation.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        RGB picture.
+
+    Returns
+    -------
+    (3, H, W) float32
+        The network input.
+    """
     scaled = (image.astype(np.float32) / 255 - _MEAN) / _DEVIATION
     return np.ascontiguousarray(scaled.transpose(2, 0, 1))
 
 
 def crop_affine(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The map (2, 3) from pixels of the photo to a crop in which a box is centred and fills :data:`FILL` of the side.
+    """The map from photo pixels to a crop in which a box is centred and fills ``FILL`` of the side.
 
-    Args:
-        low, high: (2,) corners of the box, pixels.
+    With the box centre ``mid`` and ``L = max(high - low) / 2 / FILL`` the map is ``(CROP_SIZE / 2) / L * [[1, 0, L -
+    mid_x], [0, 1, L - mid_y]]``, as in the published preprocessing.
 
-    Source: specification 2.4 (DATASETS section 2 has a worked example).
+    Parameters
+    ----------
+    low : (2,) float
+        Lowest corner of the box, pixels.
+    high : (2,) float
+        Highest corner of the box, pixels.
+
+    Returns
+    -------
+    (2, 3) float64
+        Maps pixels of the photo to pixels of the crop.
     """
     middle = (np.asarray(low, np.float64) + high) / 2
     half = np.max(np.asarray(high, np.float64) - low) / 2 / FILL
@@ -63,16 +92,29 @@ def crop_affine(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def crop_hands(frame: Frame, camera: Camera, hands: TwoHands) -> HandCrop:
-    """The crop around both hands, or around the one that is there.
+    """Crop the picture around the hands that are present.
 
-    The box holds the projected keypoints of all hands, each with :data:`FLESH_M` around it in the plane parallel to the
-    picture. A hand alone fills the crop as two would.
+    The box holds the projected keypoints of all hands, each with a margin of ``FLESH_M`` parallel to the picture plane.
+    A single hand fills the crop as two hands would.
 
-    Args:
-        frame: the photo. camera: its intrinsics. hands: at least one, camera frame, metres.
+    Parameters
+    ----------
+    frame : Frame
+        The photo.
+    camera : Camera
+        Its intrinsics.
+    hands : TwoHands
+        At least one hand, camera frame, metres.
 
-    Raises:
-        FrameError: a hand that is behind the camera or has no keypoint in the photo.
+    Returns
+    -------
+    HandCrop
+        The crop.
+
+    Raises
+    ------
+    FrameError
+        A hand lies behind the camera or has no keypoint inside the photo, or there is no hand.
     """
     height, width = frame.image.shape[:2]
     corners = []

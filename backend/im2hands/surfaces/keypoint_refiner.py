@@ -1,4 +1,4 @@
-"""Keypoint refinement in a job: the keypoints of a frame's two hands, corrected by what the picture shows."""
+"""Keypoint refinement of a frame: corrects the 3-D keypoints of both hands with the picture."""
 
 from __future__ import annotations
 
@@ -32,25 +32,30 @@ from im2hands.weights.published import load_network
 from .hand_crop import crop_hands
 
 LARGEST_MOVE_M = 0.04
-"""A keypoint that the network moves farther than this (metres) was not corrected but lost."""
+"""Largest correction of a keypoint, metres. A larger one is taken for a failure of the network."""
 
 BONE_LIMITS_M = (0.004, 0.16)
-"""Shortest and longest bone of a hand, from a child's fingertip to a large palm, metres."""
+"""Shortest and longest bone of a hand, metres: from a child's fingertip to a large palm."""
 
 _log = logging.getLogger(__name__)
 
 
 class KeypointRefiner:
-    """Corrects the keypoints of two hands with the keypoint refinement network; made once, used for many frames.
+    """Corrects the keypoints of two hands with the keypoint refinement network. One instance serves many frames.
 
-    The network gives the shape of each hand, not its place: a hand stays where its keypoints were on average, and only
-    its positions change. Where the keypoints were seen (pixels) and their confidence remain what was observed. A hand
-    whose new keypoints cannot be right keeps the old ones.
+    The network predicts the shape of each hand, not its position. Each hand keeps the mean of its keypoints; only the
+    positions of the keypoints around it change. The observed pixels and the confidences are kept. A hand whose new
+    keypoints are implausible keeps its old ones.
 
-    Args:
-        network: as :class:`~im2hands.networks.keypoint_refinement.KeypointRefinement`: the picture (1, 3, 256, 256) and
-            keypoints (1, 2, 21, 3), halo order, millimetres, to keypoints. device: where it runs. provenance: names and
-            sha256 of the weights, for the take.
+    Parameters
+    ----------
+    network : torch.nn.Module
+        As ``networks.keypoint_refinement.KeypointRefinement``: maps the picture (1, 3, 256, 256) and keypoints (1, 2,
+        21, 3), halo order, millimetres, to keypoints.
+    device : torch.device
+        Where the network runs.
+    provenance : dict, optional
+        Names and sha256 of the weights, recorded in the take.
     """
 
     def __init__(self, network: nn.Module, *, device: torch.device, provenance: dict[str, Any] | None = None) -> None:
@@ -60,10 +65,21 @@ class KeypointRefiner:
 
     @torch.no_grad()
     def refine(self, frame: Frame, camera: Camera, hands: TwoHands) -> RefinedHands:
-        """The keypoints of a frame, corrected if both hands are there.
+        """Correct the keypoints of a frame if both hands are present.
 
-        Args:
-            frame, camera: the picture and its camera. hands: camera frame, metres.
+        Parameters
+        ----------
+        frame : Frame
+            The picture.
+        camera : Camera
+            Its camera.
+        hands : TwoHands
+            Keypoints, camera frame, metres.
+
+        Returns
+        -------
+        RefinedHands
+            The hands, the sides that were corrected, and why others were not.
         """
         present = hands.present()
         if len(present) < len(SIDES):
@@ -88,8 +104,8 @@ class KeypointRefiner:
         return RefinedHands(TwoHands(**result), tuple(refined), " ".join(messages))
 
     def _placed(self, image: Tensor, keypoints: Tensor) -> Tensor:
-        """Keypoints (1, 2, 21, 3), camera frame, metres, to refined ones; geometry in float64 on the processor."""
-        # The keypoints are in the camera frame already, so the camera of the network stands at the origin.
+        """Refined keypoints for keypoints (1, 2, 21, 3), camera frame, metres; the geometry is float64 on the CPU."""
+        # The keypoints are in the camera frame already, so the network's camera has no rotation and no translation.
         rotation, translation = torch.eye(3)[None], torch.zeros(1, 3)
         prepared = prepare_keypoints(keypoints, keypoints[:, :, 0], rotation, translation)
         output = self._network(image, prepared.relative.float().to(self.device)).cpu()
@@ -97,13 +113,22 @@ class KeypointRefiner:
 
 
 def impossible(hand: HandKeypoints, positions: np.ndarray) -> str:
-    """Why refined keypoints cannot be right, as the end of a sentence; empty if they can.
+    """Check whether refined keypoints are plausible.
 
-    Args:
-        hand: as it was. positions: (21, 3) refined, camera frame, metres.
+    Parameters
+    ----------
+    hand : HandKeypoints
+        The hand before refinement.
+    positions : (21, 3) float
+        Its refined keypoints, camera frame, metres.
+
+    Returns
+    -------
+    str
+        Why they cannot be right, as the end of a sentence; empty if they can.
     """
     if not np.isfinite(positions).all():
-        return "the network gives no numbers"
+        return "the network's output is not finite"
     moved = np.linalg.norm(positions - hand.positions, axis=1)
     if moved.max() > LARGEST_MOVE_M:
         name = KEYPOINT_NAMES[int(moved.argmax())].replace("_", " ")
@@ -121,17 +146,28 @@ def impossible(hand: HandKeypoints, positions: np.ndarray) -> str:
 
 
 def load_keypoint_refiner(weights: str | Path, *, device: torch.device) -> KeypointRefiner | None:
-    """A refiner from a weights folder; None if the folder has no keypoint refinement network.
+    """Load a refiner from a weights folder.
 
-    Args:
-        weights: "bundled" or a folder. device: where to run.
+    Parameters
+    ----------
+    weights : str or Path
+        "bundled" or a folder.
+    device : torch.device
+        Where the network runs.
 
-    Raises:
-        WeightsError: no such folder; weights that are damaged or of another network.
+    Returns
+    -------
+    KeypointRefiner or None
+        None if the folder has no keypoint refinement network.
+
+    Raises
+    ------
+    WeightsError
+        The folder is missing, or the weights are damaged or belong to another network.
     """
     folder = weights_folder(weights)
     if not (folder / f"{KEYPOINT_REFINEMENT}.safetensors").exists():
         return None
-    network = load_network(KEYPOINT_REFINEMENT, folder)  # verified: the card has the file's sha256
+    network = load_network(KEYPOINT_REFINEMENT, folder)  # checks the file against the sha256 of its card
     sha256 = json.loads((folder / f"{KEYPOINT_REFINEMENT}.json").read_text(encoding="utf-8"))["sha256"]
     return KeypointRefiner(network, device=device, provenance={"weights": {KEYPOINT_REFINEMENT: sha256}})

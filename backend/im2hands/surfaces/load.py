@@ -1,4 +1,4 @@
-"""Which reconstructor a weights folder gives."""
+"""Selection of the reconstructor that a weights folder supports."""
 
 from __future__ import annotations
 
@@ -13,24 +13,39 @@ from im2hands.weights.part_occupancy import NAME as PART_OCCUPANCY
 from im2hands.weights.part_occupancy import load_part_occupancy
 
 from .from_keypoints import Reconstructor
-from .from_picture import PictureReconstructor, load_published_reconstructor
+from .from_picture import PictureReconstructor, load_picture_reconstructor
 
 
 def load_reconstructor(
     weights: str | Path = "bundled", *, device: torch.device, voxel_m: float, stage: str | None = None
 ) -> Reconstructor | PictureReconstructor:
-    """A reconstructor from a weights folder.
+    """Load a reconstructor from a weights folder.
 
-    Part occupancy, which sees keypoints only, is by far the fastest. It also makes the frames whose hands the other
-    networks cannot see.
+    The part occupancy network, which uses the keypoints only, is by far the fastest. It also serves as the fallback for
+    frames whose hands lie outside the picture.
 
-    Args:
-        weights: "bundled" or a folder. device: where to run. voxel_m: lattice spacing, metres.
-        stage: "keypoints" for part occupancy, "initial", "refined", or None for the best that the weights allow.
+    Parameters
+    ----------
+    weights : str or Path
+        "bundled" or a folder.
+    device : torch.device
+        Where the networks run.
+    voxel_m : float
+        Lattice spacing, metres.
+    stage : {"keypoints", "initial", "refined"}, optional
+        "keypoints" is the part occupancy network. None is the best stage that the weights allow.
 
-    Raises:
-        WeightsError: weights that are missing, damaged, or lack the stage asked for. InputError: a voxel that is not
-        possible.
+    Returns
+    -------
+    Reconstructor or PictureReconstructor
+        The reconstructor.
+
+    Raises
+    ------
+    WeightsError
+        The weights are missing, damaged, or have no network for the stage.
+    InputError
+        The lattice spacing is outside the limits.
     """
 
     def from_keypoints() -> Reconstructor:
@@ -42,7 +57,7 @@ def load_reconstructor(
     own = from_keypoints() if (weights_folder(weights) / PART_OCCUPANCY_FILE).exists() else None
     if own is not None and stage == "keypoints":
         return own
-    seeing = load_published_reconstructor(weights, device=device, voxel_m=voxel_m, stage=stage, fallback=own)
+    seeing = load_picture_reconstructor(weights, device=device, voxel_m=voxel_m, stage=stage, fallback=own)
     if seeing is not None:
         if own is not None:
             seeing.provenance["weights"].update(own.provenance["weights"])

@@ -1,4 +1,7 @@
-"""Occupancy of the hands of one frame as a function of points: encode once, query many."""
+"""Occupancy fields: the occupancy of the hands of one frame as a function of query points.
+
+The hands are encoded once and evaluated at any number of points.
+"""
 
 from __future__ import annotations
 
@@ -12,33 +15,74 @@ from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE, Bones
 from im2hands.networks.part_decoder import PartDecoder
 
 OUTSIDE_LOGIT = -20.0
-"""Logit of a point that no bone can reach, and the bound of all logits."""
+"""Logit of a point beyond the reach of every bone. All logits are clamped to plus or minus its absolute value."""
 
 SOFTNESS = 0.001
-"""Metres over which occupancy goes from inside to outside: near the surface a logit is about -distance / SOFTNESS."""
+"""Width of the transition from inside to outside, metres: near the surface a logit is about ``-distance /
+SOFTNESS``."""
 
 
 class OccupancyField(Protocol):
-    """Occupancy of a batch of hands, each in its own canonical frame, metres."""
+    """Occupancy of a batch of hands, each in its own canonical frame, metres.
+
+    Attributes
+    ----------
+    hand_count : int
+        Number of hands in the batch.
+    """
 
     hand_count: int
 
     def bounds(self, hand: int) -> tuple[Tensor, Tensor]:
-        """Lowest and highest corner, (3,) and (3,) metres, of a box that holds the hand."""
+        """A box that contains a hand.
+
+        Parameters
+        ----------
+        hand : int
+            Index of the hand.
+
+        Returns
+        -------
+        low : (3,) Tensor
+            Lowest corner, canonical frame, metres.
+        high : (3,) Tensor
+            Highest corner, canonical frame, metres.
+        """
         ...
 
     def logits(self, hands: Tensor, points: Tensor) -> Tensor:
-        """Logits (N,) of ``points`` (N, 3) metres of the hands ``hands`` (N,) int64; positive inside."""
+        """Evaluate the occupancy.
+
+        Parameters
+        ----------
+        hands : (N,) int64
+            The hand of each point.
+        points : (N, 3) float
+            Query points, each in its hand's canonical frame, metres.
+
+        Returns
+        -------
+        (N,) Tensor
+            Logits, positive inside.
+        """
         ...
 
 
 class PartField:
-    """The part occupancy network for given hands.
+    """The occupancy field of the part occupancy network for given hands.
 
-    Args:
-        decoder: its weights. bones: of the B hands. keypoints: (B, 21, 3), the frame ``bones`` were made in, metres.
-        reach: how far each bone is asked; None asks every bone everywhere.
-        chunk: queries evaluated at once; bounds the memory.
+    Parameters
+    ----------
+    decoder : PartDecoder
+        The part occupancy network.
+    bones : Bones
+        Bones of B hands.
+    keypoints : (B, 21, 3) float
+        Their keypoints, in the frame that ``bones`` were computed in, metres.
+    reach : BoneReach, optional
+        Distance up to which each bone's part network is evaluated; None evaluates every bone everywhere.
+    chunk : int
+        Number of queries evaluated at once; bounds the memory.
     """
 
     def __init__(
@@ -49,14 +93,14 @@ class PartField:
         dtype, device = decoder.pose_weight.dtype, decoder.pose_weight.device
         with torch.no_grad():
             self._folded = decoder.fold(bones.transforms, bones.lengths)
-            # A canonical point x in metres has the bone-local point W (x / 0.4^2, 1).
+            # The bone-local point of a canonical point x (metres) is W (x / 0.4^2, 1), with W the bone's transform.
             turn = bones.transforms[:, :, :3, :3] / QUERY_SCALE**2
             self._turn = turn.to(device, dtype)
             self._shift = bones.transforms[:, :, :3, 3].to(device, dtype)
             self._keypoints = (bones.to_query_space(keypoints) * QUERY_SCALE).to(device, dtype)
 
     def bounds(self, hand: int) -> tuple[Tensor, Tensor]:
-        """See :class:`OccupancyField`."""
+        """See ``OccupancyField.bounds``."""
         keypoints = self._keypoints[hand]
         if self._reach is None:
             half = keypoints.new_full((3,), 0.55 * QUERY_SCALE)
@@ -68,7 +112,7 @@ class PartField:
 
     @torch.no_grad()
     def logits(self, hands: Tensor, points: Tensor) -> Tensor:
-        """See :class:`OccupancyField`."""
+        """See ``OccupancyField.logits``."""
         parts = [
             self._chunk_logits(hands[start : start + self._chunk], points[start : start + self._chunk])
             for start in range(0, len(points), self._chunk)
@@ -76,7 +120,7 @@ class PartField:
         return torch.cat(parts) if parts else points.new_zeros(0)
 
     def _near(self, hands: Tensor, points: Tensor) -> Tensor:
-        """(N, 16) bool: the bones to ask of each point."""
+        """(N, 16) bool: the bones to evaluate at each point."""
         if self._reach is None:
             return torch.ones(len(points), BONE_COUNT, dtype=torch.bool, device=points.device)
         near = torch.empty(len(points), BONE_COUNT, dtype=torch.bool, device=points.device)
@@ -93,6 +137,6 @@ class PartField:
         best = points.new_full((len(points),), OUTSIDE_LOGIT)
         best.scatter_reduce_(0, rows, pairs, "amax", include_self=True)
         if self._reach is not None:
-            # The cut of the forearm is a plane: a distance that the network need not be asked for.
+            # The cut of the forearm is a plane, so its logit is computed from the distance without the network.
             best = torch.minimum(best, (self._reach.stump - points[:, 0]) / SOFTNESS)
         return best.clamp(OUTSIDE_LOGIT, -OUTSIDE_LOGIT)

@@ -1,4 +1,4 @@
-"""How exactly the published networks are computed: as the weights are, or as fast as the error allows."""
+"""Numeric precision of the published networks: the weights' own type, or bfloat16 where the error allows it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,22 @@ Precision = Literal["exact", "fast"]
 
 
 def pair_precision(precision: Precision, device: torch.device) -> torch.dtype | None:
-    """The type for the attention between points; None is the weights' own.
+    """The type for the attention between points.
 
-    bfloat16 where the device multiplies it in hardware: elsewhere it is slower than float32, and as inexact.
+    It is bfloat16 where the device multiplies bfloat16 in hardware. Elsewhere bfloat16 is slower than float32 and less
+    exact.
+
+    Parameters
+    ----------
+    precision : {"exact", "fast"}
+        "exact" always uses the weights' own type.
+    device : torch.device
+        Where the networks run.
+
+    Returns
+    -------
+    torch.dtype or None
+        None is the weights' own type.
     """
     if precision == "exact":
         return None

@@ -1,4 +1,4 @@
-"""The hands of a frame at the same time on a processor with several cores."""
+"""Processing of a frame's hands in parallel threads on a CPU with several cores."""
 
 from __future__ import annotations
 
@@ -12,15 +12,26 @@ Result = TypeVar("Result")
 
 
 def side_by_side(work: Sequence[Callable[[], Result]], device: torch.device) -> list[Result]:
-    """Do independent work, one thread each; without gradients.
+    """Run independent calls, one thread each, without gradients.
 
-    A hand is asked in thousands of small steps, which two cores share badly; two hands keep two cores busy.
+    A hand needs thousands of small operations, which several cores share badly. Two hands keep two cores busy.
 
-    Args:
-        work: usually a call a hand. device: where the networks run; only on a CPU the work is done at the same time.
+    Parameters
+    ----------
+    work : sequence of callable
+        The calls, usually one per hand.
+    device : torch.device
+        Where the networks run. The calls run in parallel on a CPU only.
 
-    Returns:
-        What each call gave, in order. The first error is raised when all have ended.
+    Returns
+    -------
+    list
+        The results, in order.
+
+    Raises
+    ------
+    Exception
+        The first error of a call, raised when all calls have ended.
     """
     threads = torch.get_num_threads()
     if device.type != "cpu" or len(work) < 2 or threads < 2:
@@ -30,7 +41,7 @@ def side_by_side(work: Sequence[Callable[[], Result]], device: torch.device) -> 
 
     def alone(call: Callable[[], Result]) -> Result:
         torch.set_num_threads(share)
-        with torch.no_grad():  # belongs to the thread
+        with torch.no_grad():  # the setting is per thread
             return call()
 
     try:

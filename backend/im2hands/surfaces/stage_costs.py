@@ -1,4 +1,4 @@
-"""What the stages of a frame cost: seconds, processor seconds, queries."""
+"""Cost of the stages of a frame: seconds, processor seconds, queries."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from dataclasses import dataclass, field
 
 @dataclass
 class StageCost:
-    """Sums over all times that a stage ran.
+    """Sums over all runs of a stage.
 
-    Args:
-        seconds, cpu_seconds: wall clock and processor time. queries: points that a network was asked.
+    Parameters
+    ----------
+    seconds : float
+        Wall-clock time.
+    cpu_seconds : float
+        Processor time.
+    queries : int
+        Number of points at which a network was evaluated.
     """
 
     seconds: float = 0.0
@@ -25,8 +31,13 @@ class StageCost:
 class StageCosts:
     """Collects the cost of stages by name, in the order in which they first ran.
 
-    Args:
-        wait: called before the clock is read: waits for a GPU, whose work else counts where somebody waits for it.
+    Parameters
+    ----------
+    stages : dict of str to StageCost
+        The costs so far.
+    wait : callable, optional
+        Called before each reading of the clock. It waits for a GPU; otherwise the GPU's work would count for the stage
+        that waits for its result.
     """
 
     stages: dict[str, StageCost] = field(default_factory=dict)
@@ -34,7 +45,18 @@ class StageCosts:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[StageCost]:
-        """Measure the block as part of a stage."""
+        """Measure a ``with`` block as part of a stage.
+
+        Parameters
+        ----------
+        name : str
+            Name of the stage.
+
+        Yields
+        ------
+        StageCost
+            The costs of the stage; the block adds its queries.
+        """
         cost = self.stages.setdefault(name, StageCost())
         if self.wait is not None:
             self.wait()

@@ -1,4 +1,4 @@
-"""The surfaces of one hand with the published networks, walked along from coarse to fine."""
+"""The initial and the refined surface of one hand with the published networks, found coarse to fine."""
 
 from __future__ import annotations
 
@@ -19,34 +19,77 @@ from .picture_field import HandLogits
 from .walked_lattice import Lattice, LatticeField
 
 COARSEST = 0.01375
-"""Metres; the first lattice at most, the published one. A palm is thicker; fingers are found by walking."""
+"""Upper limit of the first lattice's spacing, metres, as published (1.1 * 0.4 m / 32).
+
+A palm is thicker than a cell; fingers are found by walking along the surface.
+"""
 
 ANCHOR_LATTICE = 0.0035
-"""Metres; the lattice, at most, of the initial surface that anchors are put on; it need not be the mesh's."""
+"""Upper limit of the lattice spacing of the initial surface that anchors lie on, metres.
+
+It may be coarser than the mesh's lattice.
+"""
 
 CHOICE_LATTICE = 0.007
-"""Metres; the lattice, at most, on which all bones are asked to choose those to ask on finer ones."""
+"""Upper limit of the spacing of the lattice on which all bones are evaluated, metres.
+
+The result selects the bones that are evaluated on finer lattices.
+"""
 
 
 class Parts(Protocol):
-    """A network of sixteen parts, all of which or some can be asked at points (N, 3) of query space."""
+    """A network of sixteen parts, all or some of which can be evaluated at points of query space."""
 
     def all_logits(self, points: Tensor) -> Tensor:
-        """Logits (N, 16)."""
+        """The logits of all parts.
+
+        Parameters
+        ----------
+        points : (N, 3) float
+            Query points.
+
+        Returns
+        -------
+        (N, 16) Tensor
+            Logits.
+        """
         ...
 
     def chosen_logits(self, points: Tensor, asked: Tensor) -> Tensor:
-        """The largest logit (N,) of the parts ``asked`` (N, 16) bool."""
+        """The largest logit of some parts.
+
+        Parameters
+        ----------
+        points : (N, 3) float
+            Query points.
+        asked : (N, 16) bool
+            The parts to evaluate at each point.
+
+        Returns
+        -------
+        (N,) Tensor
+            The largest logit of these parts at each point.
+        """
         ...
 
 
-class TrackedHand:
-    """The surfaces of one hand.
+class HandSurfaces:
+    """Extracts the surfaces of one hand.
 
-    Args:
-        low, high: (3,) corners of a box that holds the hand, canonical frame, metres. voxel: lattice spacing, metres.
-        device: of the network. network: logits of the initial stage. parts: the same network by its parts, to ask only
-            those that may win; None asks all.
+    Parameters
+    ----------
+    low : (3,) Tensor
+        Lowest corner of a box that contains the hand, canonical frame, metres.
+    high : (3,) Tensor
+        Highest corner of that box, canonical frame, metres.
+    voxel : float
+        Lattice spacing, metres.
+    device : torch.device
+        Where the network runs.
+    network : HandLogits
+        Logits of the initial stage.
+    parts : Parts, optional
+        The same network by its parts, to evaluate only those that may be the maximum. None evaluates all.
     """
 
     def __init__(
@@ -61,10 +104,22 @@ class TrackedHand:
         self._choice: BoneChoice | None = None
 
     def initial_surface(self, *, for_anchors: bool = False) -> Surface:
-        """The initial surface (logit 0), on the lattice or, for anchors, on one of :data:`ANCHOR_LATTICE`.
+        """Extract the initial surface (logit 0).
 
-        Raises:
-            FrameError: there is none.
+        Parameters
+        ----------
+        for_anchors : bool
+            Use the lattice of ``ANCHOR_LATTICE`` instead of the mesh's lattice.
+
+        Returns
+        -------
+        Surface
+            The surface, canonical frame, metres.
+
+        Raises
+        ------
+        FrameError
+            There is no surface.
         """
         finest = self._anchor_step if for_anchors else 1
         cells, step = self.initial.first_cells()
@@ -76,14 +131,26 @@ class TrackedHand:
         return self.initial.surface(cells, step)
 
     def refined_surface(self, network: Callable[[Tensor, Tensor], Tensor], threshold: float) -> Surface:
-        """The refined surface, found from wherever the initial hand is; after :meth:`initial_surface`.
+        """Extract the refined surface. Call ``initial_surface`` first.
 
-        Args:
-            network: points (N, 3), query space, and their initial occupancies (N,) to logits (N,).
-            threshold: probability at the surface.
+        The search starts from the coarse cells inside or next to the initial hand.
 
-        Raises:
-            FrameError: there is none.
+        Parameters
+        ----------
+        network : callable
+            Maps points (N, 3) of query space and their initial occupancies (N,) to logits (N,).
+        threshold : float
+            Probability at the surface.
+
+        Returns
+        -------
+        Surface
+            The surface, canonical frame, metres.
+
+        Raises
+        ------
+        FrameError
+            There is no surface.
         """
         shift = math.log(threshold / (1 - threshold))
 
@@ -98,6 +165,7 @@ class TrackedHand:
         return field.surface(cells, step)
 
     def _choose(self, cells: np.ndarray, step: int) -> None:
+        """Select the bones for finer lattices, if the step is that of the choice lattice."""
         if self._parts is None or step != self._choice_step:
             return
         corners, where = np.unique(self.lattice.corners(cells, step), return_inverse=True)
@@ -105,6 +173,7 @@ class TrackedHand:
         self._choice = BoneChoice(self.lattice, step, cells, parts[where.reshape(-1, 8)])
 
     def _ask_initial(self, points: np.ndarray) -> np.ndarray:
+        """Initial logits (N,) of lattice points (N,)."""
         places = self._query(points)
         if self._choice is None or self._parts is None:
             return _bounded(self._network(places))
@@ -112,7 +181,7 @@ class TrackedHand:
         return _bounded(self._parts.chosen_logits(places, asked))
 
     def _query(self, points: np.ndarray) -> Tensor:
-        """Lattice points to query space, (N, 3) float32."""
+        """Query-space positions (N, 3) float32 of lattice points (N,)."""
         places = self.lattice.positions(points).astype(np.float32)
         return torch.from_numpy(places).to(self._device) / QUERY_SCALE
 
@@ -122,5 +191,18 @@ def _bounded(values: Tensor) -> np.ndarray:
 
 
 def lattice_step(voxel: float, spacing: float) -> int:
-    """The largest power of two of voxels that is no wider than a spacing; 1 at least."""
+    """The largest power of two such that this many voxels are no wider than a spacing.
+
+    Parameters
+    ----------
+    voxel : float
+        Lattice spacing, metres.
+    spacing : float
+        Upper limit, metres.
+
+    Returns
+    -------
+    int
+        The step, in voxels; at least 1.
+    """
     return 2 ** max(math.floor(math.log2(spacing / voxel) + 1e-9), 0)

@@ -1,9 +1,9 @@
-"""A surface on a lattice by walking along it: a network is asked only at the corners of cells that it crosses.
+"""Surface extraction by walking along the surface: a network is evaluated only at the corners of cells it crosses.
 
-A coarse lattice gives the first cells; each finer lattice begins where the coarser surface says and then walks: from a
-crossed cell through every side whose corners have both signs to the next cell, until no cell is new. What is known then
-holds every crossed cell of each closed surface that was met, so its mesh is the one that the dense lattice gives
-(:func:`.dense_lattice.extract_surfaces` with ``dense``), at the cost of about two points a crossed cell.
+A coarse lattice gives the first cells. Each finer lattice starts at the coarser surface and walks: from a crossed cell
+through every face whose corners have both signs to the next cell, until there are no new cells. The evaluated points
+then contain every crossed cell of each closed surface that was reached. The mesh therefore equals that of the dense
+lattice (``dense_lattice.extract_surfaces`` with ``dense=True``), at the cost of about two points per crossed cell.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ from im2hands.geometry.marching_cubes import NearSurface, closed_mesh
 from .dense_lattice import Surface
 
 OUTSIDE = -1.0
-SMALLEST = 1e-4  # a value of exactly zero would make triangles without area
+"""Logit of the rim around the box."""
+SMALLEST = 1e-4
+"""Least absolute logit; a logit of exactly 0 would give triangles without area."""
 CORNERS = np.array([(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)])
+"""(8, 3) offsets of a cell's corners."""
 AROUND = np.array([(x, y, z) for x in range(3) for y in range(3) for z in range(3)])
-# Per side of a cell: its four corners, and the step to the cell behind it.
+"""(27, 3) offsets, plus 1, of a cell and its neighbours."""
+# Per face of a cell: the numbers of its four corners, and the offset to the cell on its other side.
 SIDES_OF_CELL = [
     ((CORNERS[:, axis] == high).nonzero()[0], np.eye(3, dtype=int)[axis] * (2 * high - 1))
     for axis in range(3)
@@ -30,18 +34,31 @@ SIDES_OF_CELL = [
 
 
 class Lattice:
-    """Points of a box, whole multiples of a spacing, and the coarser lattices within.
+    """The points of a box at whole multiples of a spacing, and the coarser lattices among them.
 
-    Points are numbered; a point stands for the cell whose lowest corner it is, too. Around the box lies a rim of points
-    that count as outside, which closes a surface at the box.
+    Points are numbered. A point also stands for the cell whose lowest corner it is. The box is surrounded by a rim of
+    points that count as outside, which closes a surface at the box.
 
-    Args:
-        low, high: (3,) corners of the box, metres. voxel: spacing, metres. coarsest: step of the coarsest lattice.
+    Parameters
+    ----------
+    low : (3,) float
+        Lowest corner of the box, metres.
+    high : (3,) float
+        Highest corner of the box, metres.
+    voxel : float
+        Spacing, metres.
+    coarsest : int
+        Step of the coarsest lattice, in voxels.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Number of points along x, y and z, the rim included.
     """
 
     def __init__(self, low: np.ndarray, high: np.ndarray, voxel: float, coarsest: int) -> None:
         self.voxel, self.coarsest = voxel, coarsest
-        # Whole multiples of the voxel: a hand that keeps still keeps its triangles.
+        # Lattice points are whole multiples of the voxel, so a hand that does not move keeps its triangles.
         first = np.floor(np.asarray(low, float) / (voxel * coarsest)).astype(int)
         last = np.ceil(np.asarray(high, float) / (voxel * coarsest)).astype(int)
         self._origin = (first - 1) * coarsest
@@ -49,38 +66,104 @@ class Lattice:
         self._strides = np.array([self.shape[1] * self.shape[2], self.shape[2], 1])
 
     def positions(self, points: np.ndarray) -> np.ndarray:
-        """Metres (N, 3) float64 of points (N,)."""
+        """The positions of points.
+
+        Parameters
+        ----------
+        points : (N,) int64
+            Points of the lattice, as numbers.
+
+        Returns
+        -------
+        (N, 3) float64
+            Positions, metres.
+        """
         return (self.index(points) + self._origin) * self.voxel
 
     def index(self, points: np.ndarray) -> np.ndarray:
-        """Place of points (N,) in an array of :attr:`shape`, (N, 3)."""
+        """The coordinates of points in an array of ``shape``.
+
+        Parameters
+        ----------
+        points : (N,) int64
+            Points of the lattice, as numbers.
+
+        Returns
+        -------
+        (N, 3) int64
+            Coordinates.
+        """
         return np.stack(np.unravel_index(points, self.shape), axis=-1)
 
     def points(self, index: np.ndarray) -> np.ndarray:
-        """Points (...) at places (..., 3)."""
+        """The points at coordinates; the inverse of ``index``.
+
+        Parameters
+        ----------
+        index : (..., 3) int64
+            Coordinates in an array of ``shape``, or offsets between coordinates.
+
+        Returns
+        -------
+        (...) int64
+            Points, or offsets between points.
+        """
         return index @ self._strides
 
     def corners(self, cells: np.ndarray, step: int) -> np.ndarray:
-        """The corners (N, 8) of cells (N,) of the lattice with that step."""
+        """The corners of cells.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Cells of the lattice with that step.
+        step : int
+            Step of the lattice, in voxels.
+
+        Returns
+        -------
+        (N, 8) int64
+            Points, in the order of ``CORNERS``.
+        """
         return cells[:, None] + self.points(CORNERS * step)
 
     def cells(self, step: int) -> np.ndarray:
-        """All cells of the lattice with that step that hold a point of the box."""
+        """All cells of the lattice with a step that contain a point of the box.
+
+        Parameters
+        ----------
+        step : int
+            Step of the lattice, in voxels.
+
+        Returns
+        -------
+        (N,) int64
+            Cells.
+        """
         axes = (np.arange(self.coarsest - step, n - self.coarsest, step) for n in self.shape)
         return self.points(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)).ravel()
 
     def rim(self) -> np.ndarray:
-        """Bool of :attr:`shape`: the points around the box."""
+        """Bool array of ``shape``: the points around the box."""
         rim = np.ones(self.shape, dtype=bool)
         rim[(slice(self.coarsest, -self.coarsest),) * 3] = False
         return rim
 
 
 class LatticeField:
-    """A network on a lattice; no point is asked twice.
+    """A network evaluated on a lattice, each point at most once.
 
-    Args:
-        lattice: where. ask: points (N,) of the lattice to logits (N,) float32, positive inside.
+    Parameters
+    ----------
+    lattice : Lattice
+        The lattice.
+    ask : callable
+        Evaluates the network: points (N,) of the lattice to logits (N,) float32, positive inside.
+
+    Attributes
+    ----------
+    queries : int
+        Number of points that were evaluated.
     """
 
     def __init__(self, lattice: Lattice, ask: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -90,7 +173,18 @@ class LatticeField:
         self._known = lattice.rim().ravel()
 
     def values(self, points: np.ndarray) -> np.ndarray:
-        """Logits of points (...), asked where they are not known."""
+        """The logits of points; points without a value are evaluated.
+
+        Parameters
+        ----------
+        points : (...) int64
+            Points of the lattice, as numbers.
+
+        Returns
+        -------
+        (...) float32
+            Logits, positive inside.
+        """
         unknown = points[~self._known[points]]
         if len(unknown):
             unknown = np.unique(unknown)
@@ -101,19 +195,56 @@ class LatticeField:
         return self._values[points]
 
     def reached(self, step: int) -> np.ndarray:
-        """Cells of a lattice that is known as a whole: those with a corner inside, and their neighbours."""
+        """Cells with a corner inside, and their neighbours, on a lattice that is evaluated completely.
+
+        Parameters
+        ----------
+        step : int
+            Step of the lattice, in voxels.
+
+        Returns
+        -------
+        (N,) int64
+            Cells, sorted.
+        """
         cells = self.lattice.cells(step)
         inside = (self.values(self.lattice.corners(cells, step)) > 0).any(1)
         near = np.unique(cells[inside][:, None] + self.lattice.points((AROUND - 1) * step))
         return near[np.isin(near, cells, assume_unique=True)]
 
     def crossed(self, cells: np.ndarray, step: int) -> np.ndarray:
-        """Those of the cells (N,) whose corners have both signs."""
+        """The cells that the surface crosses: their corners have both signs.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Cells of the lattice with that step.
+        step : int
+            Step of the lattice, in voxels.
+
+        Returns
+        -------
+        (M,) int64
+            Crossed cells.
+        """
         inside = self.values(self.lattice.corners(cells, step)) > 0
         return cells[inside.any(1) & ~inside.all(1)]
 
     def walk(self, cells: np.ndarray, step: int) -> np.ndarray:
-        """All crossed cells that can be reached from the crossed ones among ``cells`` (N,), sorted."""
+        """All crossed cells that can be reached from the crossed ones among ``cells``.
+
+        Parameters
+        ----------
+        cells : (N,) int
+            Cells to start from.
+        step : int
+            Step of their lattice, in voxels.
+
+        Returns
+        -------
+        (M,) int64
+            Crossed cells, sorted.
+        """
         lattice = self.lattice
         visited = np.zeros(len(self._values), dtype=bool)
         found = []
@@ -132,7 +263,22 @@ class LatticeField:
         return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
 
     def halved(self, cells: np.ndarray, step: int) -> np.ndarray:
-        """Cells of half the size that the surface should cross, within crossed cells (N,): interpolated, not asked."""
+        """Cells of half the size that the surface should cross, within crossed cells.
+
+        The logits between the corners are interpolated; the network is not evaluated.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Crossed cells of the lattice with that step.
+        step : int
+            Step of the lattice, in voxels.
+
+        Returns
+        -------
+        (M,) int64
+            Cells of the lattice with half that step.
+        """
         cube = self.values(self.lattice.corners(cells, step)).reshape(-1, 2, 2, 2)
         for axis in (1, 2, 3):
             first, last = np.split(cube, 2, axis=axis)
@@ -140,7 +286,8 @@ class LatticeField:
         return self._split(cells, cube > 0, step // 2)
 
     def _split(self, cells: np.ndarray, inside: np.ndarray, step: int) -> np.ndarray:
-        """Those of the eighths of cells (N,) whose corners, of ``inside`` (N, 3, 3, 3), differ."""
+        """The eighths of cells (N,), of size ``step``, whose corners, among ``inside`` (N, 3, 3, 3), have both
+        signs."""
         found = []
         for place in CORNERS:
             eighth = inside[(slice(None), *(slice(k, k + 2) for k in place))].reshape(-1, 8)
@@ -148,16 +295,25 @@ class LatticeField:
             found.append(cells[mixed] + self.lattice.points(place * step))
         found_cells = np.concatenate(found)
         index = self.lattice.index(found_cells)
-        # The rim is wider on a coarse lattice; on this one nothing crosses the outer part of it.
+        # The rim is wider on a coarse lattice; on this one no cell of its outer part is crossed.
         inner = self.lattice.coarsest - step
         within = ((index >= inner) & (index <= np.array(self.lattice.shape) - 1 - self.lattice.coarsest)).all(1)
         return found_cells[within]
 
     def first_cells(self) -> tuple[np.ndarray, int]:
-        """Crossed cells of the coarsest lattice that has any, asked as a whole, and its step.
+        """The crossed cells of the coarsest lattice that has any; it is evaluated completely.
 
-        Raises:
-            FrameError: there is nothing inside on any.
+        Returns
+        -------
+        cells : (N,) int64
+            Crossed cells.
+        step : int
+            Step of their lattice, in voxels.
+
+        Raises
+        ------
+        FrameError
+            No point of any lattice is inside.
         """
         step = self.lattice.coarsest
         while step:
@@ -168,10 +324,24 @@ class LatticeField:
         raise no_hand()
 
     def surface(self, cells: np.ndarray, step: int) -> Surface:
-        """The mesh of the largest closed surface of crossed cells (N,) that :meth:`walk` found.
+        """The mesh of the largest closed surface among crossed cells.
 
-        Raises:
-            FrameError: there are none.
+        Parameters
+        ----------
+        cells : (N,) int64
+            Crossed cells that ``walk`` found.
+        step : int
+            Step of their lattice, in voxels.
+
+        Returns
+        -------
+        Surface
+            The mesh, metres.
+
+        Raises
+        ------
+        FrameError
+            There are no crossed cells.
         """
         if not len(cells):
             raise no_hand()
@@ -179,7 +349,7 @@ class LatticeField:
         low, high = index.min(0), index.max(0) + step
         box = tuple(slice(a, b + 1, step) for a, b in zip(low, high, strict=True))
         values = self._values.reshape(self.lattice.shape)[box]
-        touched = np.zeros(values.shape, dtype=bool)  # others are known, too: of coarser lattices, or by chance
+        touched = np.zeros(values.shape, dtype=bool)  # only corners of these cells: other points were evaluated too
         at = (index - low) // step
         for corner in CORNERS:
             touched[tuple((at + corner).T)] = True
@@ -192,5 +362,5 @@ class LatticeField:
 
 
 def no_hand() -> FrameError:
-    """What to say where a network is outside everywhere."""
+    """The error for a network that predicts "outside" everywhere."""
     return FrameError("The network finds no hand around these keypoints.", "Check the keypoints of this frame.")

@@ -1,1 +1,1 @@
-"""Bundled weights, one loader a network, and import of the published checkpoints."""
+"""Bundled weights, with one loader for each network, and import of the published checkpoints."""

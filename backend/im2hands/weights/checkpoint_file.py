@@ -1,4 +1,7 @@
-"""Reading a foreign PyTorch checkpoint: nothing in it is run, and its size is known before it is read."""
+"""Reading of foreign PyTorch checkpoints.
+
+Nothing in the file is executed, and its size is checked before it is read.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +21,30 @@ from torch import Tensor
 from im2hands.core.errors import InputError
 
 MAX_ENTRIES = 20_000
+"""Most entries of an archive."""
+
 MAX_PICKLE = 16 << 20
-_LEGACY = b"\x80\x02"  # PyTorch before 1.6 wrote a row of pickles
+"""Bytes; largest pickle in an archive."""
+
+_LEGACY = b"\x80\x02"  # first bytes of the series of pickles that PyTorch before 1.6 wrote
 _NUMBERS = ("f2", "f4", "f8", "i2", "i4", "i8")
 _AGAIN = "Download it again."
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
+    """Contents of a checkpoint file.
 
-    Args:
-        state: the network's tensors by name, as in the file; they may still be on disk. iteration, epoch: of the
-            training, if given. best: its best validation value, if given and finite.
+    Parameters
+    ----------
+    state : dict of str to Tensor
+        The network's tensors by their names in the file. They may still be mapped from disk.
+    iteration : int or None
+        Iteration of the training, if the file has it.
+    epoch : int or None
+        Epoch of the training, if the file has it.
+    best : float or None
+        Best validation value, if the file has one and it is finite.
     """
 
     state: dict[str, Tensor]
@@ -40,13 +54,24 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path, limit: int) -> Checkpoint:
-    """Read a file of ``torch.save`` without running anything in it.
+    """Read a file that ``torch.save`` wrote, without executing anything in it.
 
-    Args:
-        limit: bytes that the file, and what it claims to contain, can have at most.
+    Parameters
+    ----------
+    path : Path
+        The file.
+    limit : int
+        Largest allowed size in bytes, of the file and of the contents that it claims.
 
-    Raises:
-        InputError: the file is missing, not a checkpoint, cut off, damaged, too large, or holds more than data.
+    Returns
+    -------
+    Checkpoint
+        The contents.
+
+    Raises
+    ------
+    InputError
+        The file is missing, no checkpoint, cut off, damaged or too large, or it holds more than data.
     """
     try:
         size = path.stat().st_size
@@ -68,12 +93,23 @@ def read_checkpoint(path: Path, limit: int) -> Checkpoint:
 
 
 def check_archive(path: Path, size: int, limit: int) -> None:
-    """Check the directory of a zip archive, and the checksums, before anything is unpacked.
+    """Check the directory and the checksums of a zip archive before anything is unpacked.
 
-    ``torch.save`` never compresses, so what the directory promises cannot be more than the file itself.
+    ``torch.save`` never compresses, so the sizes in the directory cannot add up to more than the file.
 
-    Raises:
-        InputError: cut off, damaged, compressed, too many or too large entries, not written by PyTorch.
+    Parameters
+    ----------
+    path : Path
+        The archive.
+    size : int
+        Size of the file, bytes.
+    limit : int
+        Largest allowed size of the unpacked contents, bytes.
+
+    Raises
+    ------
+    InputError
+        The archive is cut off, damaged, compressed, not written by PyTorch, or has too many or too large entries.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -87,6 +123,7 @@ def check_archive(path: Path, size: int, limit: int) -> None:
 
 
 def _check_entries(path: Path, entries: Sequence[zipfile.ZipInfo], size: int, limit: int) -> None:
+    """Check number, sizes and names of the entries of an archive."""
     if len(entries) > MAX_ENTRIES:
         raise InputError(f"{path} has {len(entries)} parts; a checkpoint has at most {MAX_ENTRIES}.")
     total = sum(entry.file_size for entry in entries)
@@ -109,17 +146,17 @@ def _check_entries(path: Path, entries: Sequence[zipfile.ZipInfo], size: int, li
 
 
 class _NumberType:
-    """Stands in for ``numpy.dtype`` while a file is read."""
+    """Replaces ``numpy.dtype`` while a file is read."""
 
     def __init__(self, code: object = "", *_: object) -> None:
         self.code = code
 
     def __setstate__(self, state: object) -> None:
-        """The byte order and the like: the numbers below are little-endian, as on every machine that trains."""
+        """Ignore the byte order and other state: numbers are taken as little-endian, the order of training machines."""
 
 
 def _number(kind: _NumberType, data: object = b"") -> float | int | None:
-    """Stands in for NumPy's scalars while a file is read; None for everything that is no plain number."""
+    """Replaces NumPy's scalars while a file is read; None for anything but a plain number."""
     code = kind.code if isinstance(kind, _NumberType) else ""
     if code not in _NUMBERS or not isinstance(data, bytes) or len(data) != np.dtype(f"<{code}").itemsize:
         return None
@@ -127,7 +164,7 @@ def _number(kind: _NumberType, data: object = b"") -> float | int | None:
     return value
 
 
-# The names under which NumPy 1 and 2 save a number, each with something of ours that can only make numbers.
+# The names under which NumPy 1 and 2 save a number, each with a replacement that can only make numbers.
 _ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_number, "numpy.core.multiarray.scalar"),
     (_number, "numpy._core.multiarray.scalar"),
@@ -136,26 +173,27 @@ _ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 
 
 def _load(path: Path, mapped: bool) -> object:
+    """The contents of a file, loaded by PyTorch without executing anything."""
     try:
         with torch.serialization.safe_globals(_ALLOWED):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
-        asked = re.search(r"GLOBAL (\S+)", str(error))
-        if asked:
+        code = re.search(r"GLOBAL (\S+)", str(error))
+        if code:
             raise InputError(
-                f"{path} asks to run code ({asked[1].rstrip(',.')}), it holds more than weights. Nothing was run.",
+                f"{path} asks to run code ({code[1].rstrip(',.')}), it holds more than weights. Nothing was run.",
                 "Published checkpoints hold tensors and numbers only; do not use this file.",
             ) from error
         raise InputError(f"{path} is damaged or not a PyTorch checkpoint.", _AGAIN) from error
     except MemoryError as error:
         raise InputError(f"{path} claims more than fits into memory.", _AGAIN) from error
-    except Exception as error:  # whatever a made-up file makes the reader stumble over
+    except Exception as error:  # a crafted file can cause any exception in the reader
         reason = (str(error).splitlines() or [""])[0][:200]
         raise InputError(f"{path} is cut off, damaged or not a PyTorch checkpoint ({reason}).", _AGAIN) from error
 
 
 def _parts(path: Path, content: object) -> Checkpoint:
-    """The network's tensors, from the dictionary the authors save or from a bare state_dict."""
+    """The network's tensors, from the dictionary that the authors save or from a bare state_dict."""
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}, expected a dictionary of tensors.")
     whole: dict[Any, Any] = content
@@ -174,17 +212,19 @@ def _parts(path: Path, content: object) -> Checkpoint:
 
 
 def _finite(value: object) -> float | None:
+    """The value as a float, or None if it is not a finite number."""
     if isinstance(value, Tensor) and value.numel() == 1:
         value = value.item()
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _count(value: object) -> int | None:
+    """The value as a count, or None if it is not a plausible one."""
     return value if isinstance(value, int) and 0 <= value < 1 << 53 else None
 
 
 def _what(head: bytes) -> str:
-    """What the first bytes of a file that is no checkpoint look like."""
+    """Description of a file that is no checkpoint, by its first bytes."""
     if not head:
         return "it is empty"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
@@ -196,6 +236,7 @@ def _what(head: bytes) -> str:
 
 
 def _size(count: int) -> str:
+    """A number of bytes in a readable unit."""
     for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= step:
             return f"{count / step:.1f} {unit}"

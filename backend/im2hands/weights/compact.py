@@ -1,7 +1,7 @@
-"""Weights of the compact networks: one file a network, the image encoder they share in its own file.
+"""Weights of the compact networks: one file for each network and one for the image encoder that they share.
 
-Files are safetensors with the format, the network's name and its configuration in the metadata, and a card beside them.
-Large tensors are stored in half precision, but for the part decoders, whose geometry needs more.
+The files are safetensors. Their metadata hold the format, the name of the network and its configuration; a card lies
+beside each. Large tensors are stored in half precision, except those of the part decoders, whose geometry needs more.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ from .part_occupancy import load_part_occupancy, sha256_of
 FORMAT = "im2hands-compact-1"
 IMAGE_ENCODER = "image_encoder"
 ALIGNED_OCCUPANCY = "aligned_occupancy"
-"""The HALO* baseline: part decoders with image features read where the query is seen."""
+"""The HALO* baseline: part decoders with pixel-aligned image features."""
 
 NETWORKS = (INITIAL_OCCUPANCY, ALIGNED_OCCUPANCY, REFINED_OCCUPANCY, KEYPOINT_REFINEMENT)
+"""Names of the compact networks."""
 
 _ABOUT = "im2hands"
 _HINT = "Give the folder a training wrote: im2hands train … --config compact."
+# Names of the tensors of the shared encoder, and of those that are stored in full precision.
 _SHARED = re.compile(r"(^|\.)image_encoder\.")
 _EXACT = re.compile(r"(_decoder\.(lin|global_proj)\d|\.bone_encoder\.|running_|num_batches)")
 
@@ -47,8 +49,21 @@ _EXACT = re.compile(r"(_decoder\.(lin|global_proj)\d|\.bone_encoder\.|running_|n
 def save_encoder(encoder: PictureEncoder, configuration: Configuration, folder: Path, card: Mapping[str, Any]) -> str:
     """Write ``image_encoder.safetensors`` and its card.
 
-    Returns:
-        The file's sha256, which the networks trained on this encoder name.
+    Parameters
+    ----------
+    encoder : PictureEncoder
+        The encoder.
+    configuration : Configuration
+        Configuration of the networks.
+    folder : Path
+        Folder of the files.
+    card : mapping of str to Any
+        Further entries of the card.
+
+    Returns
+    -------
+    str
+        sha256 of the file, which the networks trained on this encoder refer to.
     """
     return _save(IMAGE_ENCODER, encoder.state_dict(), configuration, folder, dict(card))
 
@@ -57,10 +72,27 @@ def save_network(
     name: str, network: nn.Module, configuration: Configuration, encoder_sha256: str, folder: Path,
     card: Mapping[str, Any],
 ) -> str:  # fmt: skip
-    """Write a compact network without its encoder, and its card; the file's sha256.
+    """Write a compact network without its encoder, and its card.
 
-    Args:
-        name: one of :data:`NETWORKS`. encoder_sha256: of the encoder file it belongs to, see :func:`save_encoder`.
+    Parameters
+    ----------
+    name : str
+        One of ``NETWORKS``.
+    network : nn.Module
+        The network.
+    configuration : Configuration
+        Configuration of the networks.
+    encoder_sha256 : str
+        sha256 of the file of its encoder, from ``save_encoder``.
+    folder : Path
+        Folder of the files.
+    card : mapping of str to Any
+        Further entries of the card.
+
+    Returns
+    -------
+    str
+        sha256 of the file.
     """
     state = {key: value for key, value in network.state_dict().items() if not _SHARED.search(key)}
     return _save(name, state, configuration, folder, {"encoder_sha256": encoder_sha256, **card})
@@ -69,12 +101,13 @@ def save_network(
 def _save(
     name: str, state: Mapping[str, Tensor], configuration: Configuration, folder: Path, card: dict[str, Any]
 ) -> str:
+    """Write weights and card; return the sha256 of the file."""
     stored = {key: _stored(key, value) for key, value in state.items()}
     about = {"format": FORMAT, "network": name, "configuration": asdict(configuration)}
     if "encoder_sha256" in card:
         about["encoder_sha256"] = card["encoder_sha256"]
     path = folder / f"{name}.safetensors"
-    # One entry: safetensors writes several in any order, and the same weights are to be the same file.
+    # A single metadata entry: safetensors writes several in arbitrary order, but equal weights must give equal files.
     write_atomically(path, to_bytes(stored, {_ABOUT: json.dumps(about, sort_keys=True)}))
     digest = sha256_of(path)
     full = {"name": name, "file": path.name, "sha256": digest, "configuration": asdict(configuration), **card}
@@ -83,13 +116,22 @@ def _save(
 
 
 def _stored(key: str, value: Tensor) -> Tensor:
+    """A tensor as it is stored: in half precision if it is large and no part of a part decoder."""
     value = value.detach().cpu().contiguous().clone()
     half = value.is_floating_point() and value.ndim > 1 and not _EXACT.search(key)
     return value.half() if half else value
 
 
 def is_compact(name: str, folder: str | Path) -> bool:
-    """Whether a folder holds weights of that name that are compact ones."""
+    """Return whether a folder holds compact weights of that name.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network.
+    folder : str or Path
+        The folder.
+    """
     try:
         with safe_open(Path(folder) / f"{name}.safetensors", framework="pt") as handle:
             return _about(handle).get("format") == FORMAT
@@ -98,15 +140,23 @@ def is_compact(name: str, folder: str | Path) -> bool:
 
 
 def _about(handle: Any) -> dict[str, Any]:
+    """Our metadata of an open safetensors file; empty if there are none."""
     about = json.loads((handle.metadata() or {}).get(_ABOUT, "{}"))
     return about if isinstance(about, dict) else {}
 
 
 def load_encoder(folder: str | Path) -> CompactEncoder:
-    """The shared image encoder of a folder, in evaluation mode.
+    """Load the shared image encoder of a folder, in evaluation mode.
 
-    Raises:
-        WeightsError: missing, damaged, or of another program.
+    Parameters
+    ----------
+    folder : str or Path
+        The folder.
+
+    Raises
+    ------
+    WeightsError
+        The weights are missing, damaged, or not of this program.
     """
     state, metadata = _load(IMAGE_ENCODER, folder)
     configuration = _configuration(metadata, folder)
@@ -116,14 +166,22 @@ def load_encoder(folder: str | Path) -> CompactEncoder:
 
 
 def load_compact(name: str, folder: str | Path, encoder: PictureEncoder | None = None) -> nn.Module:
-    """A compact network with its weights, in evaluation mode.
+    """Load a compact network, in evaluation mode.
 
-    Args:
-        name: one of :data:`NETWORKS`. encoder: that of the folder if it is loaded already (:func:`load_encoder`):
-            networks that share it need to encode a picture only once.
+    Parameters
+    ----------
+    name : str
+        One of ``NETWORKS``.
+    folder : str or Path
+        The folder.
+    encoder : PictureEncoder or None
+        The encoder of the folder, from ``load_encoder``. Networks that share it encode a picture only once. None loads
+        it here.
 
-    Raises:
-        WeightsError: missing, damaged, of another network, or trained on another encoder than the folder's.
+    Raises
+    ------
+    WeightsError
+        The weights are missing, damaged, of another network, or trained on another encoder than that of the folder.
     """
     state, metadata = _load(name, folder)
     wanted = metadata.get("encoder_sha256", "")
@@ -143,7 +201,17 @@ def load_compact(name: str, folder: str | Path, encoder: PictureEncoder | None =
 
 
 def build(name: str, configuration: Configuration, encoder: PictureEncoder | None) -> nn.Module:
-    """A new network of that name (:data:`NETWORKS`)."""
+    """Make a new network.
+
+    Parameters
+    ----------
+    name : str
+        One of ``NETWORKS``.
+    configuration : Configuration
+        Configuration of the networks.
+    encoder : PictureEncoder or None
+        The shared encoder.
+    """
     make = {
         INITIAL_OCCUPANCY: configuration.make_initial,
         ALIGNED_OCCUPANCY: configuration.make_aligned,
@@ -154,6 +222,7 @@ def build(name: str, configuration: Configuration, encoder: PictureEncoder | Non
 
 
 def _load(name: str, folder: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors (float32) and metadata of a network in a folder."""
     path = require_weights(name, folder, _HINT).path
     try:
         with safe_open(path, framework="pt") as handle:
@@ -167,6 +236,7 @@ def _load(name: str, folder: str | Path) -> tuple[dict[str, Tensor], dict[str, A
 
 
 def _configuration(metadata: Mapping[str, Any], folder: str | Path) -> Configuration:
+    """The configuration in the metadata of a file."""
     try:
         return Configuration.from_dict(metadata["configuration"])
     except (KeyError, TypeError, ValueError) as error:
@@ -176,6 +246,7 @@ def _configuration(metadata: Mapping[str, Any], folder: str | Path) -> Configura
 
 
 def _fill(network: nn.Module, state: Mapping[str, Tensor], name: str, folder: str | Path) -> None:
+    """Load a state_dict into a network; all names and shapes must fit."""
     try:
         network.load_state_dict(dict(state), strict=True)
     except RuntimeError as error:
@@ -185,10 +256,21 @@ def _fill(network: nn.Module, state: Mapping[str, Tensor], name: str, folder: st
 
 @torch.no_grad()
 def start_from_part_occupancy(network: InitialOccupancy, folder: Path = BUNDLED) -> None:
-    """Give both part decoders the part occupancy weights of a folder; the image has no say until it is trained to.
+    """Initialise both part decoders with the part occupancy weights of a folder.
 
-    Raises:
-        WeightsError: the weights are missing or damaged.
+    The columns that read image features are zero, so the image has no effect before training.
+
+    Parameters
+    ----------
+    network : InitialOccupancy
+        The network, changed in place.
+    folder : Path
+        Folder of the part occupancy weights.
+
+    Raises
+    ------
+    WeightsError
+        The weights are missing or damaged.
     """
     decoder, _ = load_part_occupancy(folder / PART_OCCUPANCY_FILE)
     state = {

@@ -1,4 +1,4 @@
-"""Bundled weights, their cards, and how they are found and checked."""
+"""Weights folders: the bundled weights, their cards, and how weights are found and verified."""
 
 from __future__ import annotations
 
@@ -10,17 +10,29 @@ from typing import Any
 from im2hands.core.errors import WeightsError
 
 BUNDLED = Path(__file__).parent / "bundled"
+"""Folder of the weights that ship with the package."""
+
 _NEEDED = ("part_occupancy",)
 
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """One network's weights as found on disk.
+    """Weights of one network as found on disk.
 
-    Args:
-        name: the network. path: the weights file. sha256: of the file as it is, ``""`` if missing.
-        found: whether the file is there. problem: what is wrong, for a person; ``""`` if nothing is. card: the model
-        card.
+    Parameters
+    ----------
+    name : str
+        Name of the network.
+    path : Path
+        The weights file.
+    sha256 : str
+        sha256 of the file on disk; "" if it is missing.
+    found : bool
+        Whether the file exists.
+    problem : str
+        What is wrong, in words; "" if nothing is.
+    card : dict
+        The model card.
     """
 
     name: str
@@ -32,10 +44,17 @@ class WeightsInfo:
 
 
 def weights_folder(folder: str | Path = "bundled") -> Path:
-    """The folder that ``--weights`` stands for.
+    """Return the folder that an argument of ``--weights`` stands for.
 
-    Raises:
-        WeightsError: there is no such folder.
+    Parameters
+    ----------
+    folder : str or Path
+        A folder, or "bundled" for the bundled weights.
+
+    Raises
+    ------
+    WeightsError
+        There is no such folder.
     """
     path = BUNDLED if str(folder) == "bundled" else Path(folder)
     if not path.is_dir():
@@ -44,13 +63,26 @@ def weights_folder(folder: str | Path = "bundled") -> Path:
 
 
 def list_weights(folder: str | Path = "bundled") -> list[WeightsInfo]:
-    """What stands in a weights folder: every network with a card or a file, each checked against its sha256.
+    """List the networks of a weights folder, each verified against the sha256 of its card.
 
-    The bundled folder must hold what is needed, and so must one that holds nothing at all: it is listed as missing.
-    A folder with other networks, imported ones for example, is complete as it is.
+    A network is listed if it has a card or a weights file. The networks that the program needs are also listed, as
+    missing, in the bundled folder and in an empty one. A folder with other networks, such as imported ones, is complete
+    as it is.
 
-    Raises:
-        WeightsError: there is no such folder.
+    Parameters
+    ----------
+    folder : str or Path
+        A folder, or "bundled".
+
+    Returns
+    -------
+    list of WeightsInfo
+        The networks, sorted by name.
+
+    Raises
+    ------
+    WeightsError
+        There is no such folder.
     """
     path = weights_folder(folder)
     names = {file.stem for pattern in ("*.json", "*.safetensors") for file in path.glob(pattern)}
@@ -60,6 +92,7 @@ def list_weights(folder: str | Path = "bundled") -> list[WeightsInfo]:
 
 
 def _inspect(folder: Path, name: str) -> WeightsInfo:
+    """Find and verify the weights of one network."""
     from .part_occupancy import sha256_of
 
     card_path, path = folder / f"{name}.json", folder / f"{name}.safetensors"
@@ -82,13 +115,26 @@ def _inspect(folder: Path, name: str) -> WeightsInfo:
 
 
 def require_weights(name: str, folder: str | Path = "bundled", hint: str = "") -> WeightsInfo:
-    """The named weights, verified.
+    """Find and verify the weights of one network.
 
-    Args:
-        hint: what to do if they are missing or damaged; by default, to install again.
+    Parameters
+    ----------
+    name : str
+        Name of the network.
+    folder : str or Path
+        A folder, or "bundled".
+    hint : str
+        What to do if the weights are missing or damaged; "" for the advice to install again.
 
-    Raises:
-        WeightsError: missing, or not what their card says.
+    Returns
+    -------
+    WeightsInfo
+        The verified weights.
+
+    Raises
+    ------
+    WeightsError
+        The weights are missing or do not match their card.
     """
     path = weights_folder(folder)
     hint = hint or "Install im2hands again, or give another --weights."

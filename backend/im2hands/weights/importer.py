@@ -1,4 +1,4 @@
-"""Importing the published checkpoints: recognised by their contents, checked, written as safetensors with a card."""
+"""Import of the published checkpoints: recognised by their contents, checked, written as safetensors with a card."""
 
 from __future__ import annotations
 
@@ -28,10 +28,16 @@ LICENCE = "no licence stated by the authors: for your own use, do not redistribu
 
 @dataclass(frozen=True)
 class Imported:
-    """One checkpoint that was imported.
+    """An imported checkpoint.
 
-    Args:
-        source: the file given. path: the weights written. card: their card, which stands beside them.
+    Parameters
+    ----------
+    source : Path
+        The file that was given.
+    path : Path
+        The weights file that was written.
+    card : dict
+        Its card, which is written beside it.
     """
 
     source: Path
@@ -45,15 +51,30 @@ def import_checkpoints(
     overwrite: bool = False,
     layouts: Sequence[Layout] | None = None,
 ) -> list[Imported]:
-    """Import checkpoints into a folder: all of them, or, if anything is wrong with one, none.
+    """Import checkpoints into a folder: all of them, or none if anything is wrong with one.
 
-    Args:
-        files: checkpoints as the authors give them, under any name. folder: made if it is not there. overwrite:
-            replace networks that are there. layouts: the known ones, default those of specification 12.
+    Parameters
+    ----------
+    files : sequence of str or Path
+        The authors' checkpoint files, under any name.
+    folder : str or Path
+        Target folder; it is created if it does not exist.
+    overwrite : bool
+        Replace networks that are in the folder already.
+    layouts : sequence of Layout or None
+        The known layouts; None for those of the published checkpoints.
 
-    Raises:
-        InputError: a file that does not fit, two of the same network, or one that is there already.
-        SetupError: the folder cannot be written.
+    Returns
+    -------
+    list of Imported
+        The imported checkpoints.
+
+    Raises
+    ------
+    InputError
+        A file does not fit, two files hold the same network, or a network is in the folder already.
+    SetupError
+        The folder cannot be written.
     """
     layouts = published_layouts() if layouts is None else layouts
     target = Path(folder)
@@ -74,13 +95,14 @@ def import_checkpoints(
         raise _unwritable(target, error) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-        for path in made:  # those we made and could not fill
+        for path in made:  # folders made here that stayed empty
             if not any(path.iterdir()):
                 path.rmdir()
     return done
 
 
 def _unwritable(folder: Path, error: Exception) -> SetupError:
+    """The error for a folder that cannot be written."""
     return SetupError(f"The folder {folder} cannot be written: {error}.", "Free some space or give another --to.")
 
 
@@ -108,6 +130,7 @@ def _stage(
 
 
 def _recognised(source: Path, checkpoint: Checkpoint, layouts: Sequence[Layout]) -> tuple[Layout, dict[str, Tensor]]:
+    """The layout of a checkpoint and the tensors that belong to it, with HALO's third layer padded."""
     try:
         layout, state = recognise(checkpoint.state, layouts)
     except InputError as error:
@@ -118,6 +141,7 @@ def _recognised(source: Path, checkpoint: Checkpoint, layouts: Sequence[Layout])
 
 
 def _card(source: Path, layout: Layout, checkpoint: Checkpoint, weights: Path, file: str) -> dict[str, Any]:
+    """The card of imported weights."""
     return {
         "name": layout.name,
         "file": file,
@@ -133,7 +157,7 @@ def _card(source: Path, layout: Layout, checkpoint: Checkpoint, weights: Path, f
 
 
 def _publish(done: Sequence[Imported], staging: Path, overwrite: bool) -> None:
-    """Move what is complete into the folder; if that fails midway, take back what was not there before."""
+    """Move the staged files into the folder; if that fails midway, remove those that were not there before."""
     moved: list[Path] = []
     try:
         for imported in done:

@@ -1,7 +1,7 @@
-"""The published checkpoints: names and shapes of their tensors, and which network a file holds, by its contents.
+"""Layouts of the published checkpoints: names and shapes of their tensors, and recognition of a file by its contents.
 
-The tables in ``tables/`` list every tensor of the authors' files (specification 12): float32, but int64 for
-``num_batches_tracked``.
+The tables in ``tables/`` list every tensor of the authors' files. All are float32, except ``num_batches_tracked``,
+which is int64.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ INTAGHAND_ENCODER = "intaghand_encoder"
 TABLES = Path(__file__).parent / "tables"
 _PARALLEL = "module."  # put before every name when a network was trained on several GPUs
 _THIRD_LAYER = "_2.weight"  # of HALO's part networks: the layer that reads the image in Im2Hands
-_SHOWN = 3
-_NEAR = 0.1  # a file that shares fewer names than this with every layout is of no known network
-_SPARE_BYTES = 256 << 20  # for what files hold besides: other networks, losses
+_SHOWN = 3  # names in a message
+_NEAR = 0.1  # share of names in common below which a file holds no known network
+_SPARE_BYTES = 256 << 20  # for further contents of a file: other networks, losses
 _COPIES = 4  # the weights, two moments of the optimiser for each, and one to spare
 
 
@@ -38,10 +38,18 @@ _COPIES = 4  # the weights, two moments of the optimiser for each, and one to sp
 class Layout:
     """The tensors of one published file.
 
-    Args:
-        name: of the network here. origin: the authors' file name. prefix: what the names of the tensors that are used
-            begin with in the file; the names in use are without it. table: shape by name, without the prefix.
-        note: what is particular about this variant; may be empty.
+    Parameters
+    ----------
+    name : str
+        Name of the network in this program.
+    origin : str
+        The authors' file name.
+    prefix : str
+        Prefix of the names in the file of all tensors that are used. This program uses the names without it.
+    table : mapping of str to tuple of int
+        Shapes by name, without the prefix.
+    note : str
+        What is special about this variant; may be empty.
     """
 
     name: str
@@ -52,26 +60,57 @@ class Layout:
 
     @property
     def limit(self) -> int:
-        """Bytes that a file with these weights and its optimiser can have at most."""
+        """Largest size in bytes of a file with these weights and the state of their optimiser."""
         return _COPIES * sum(4 * math.prod(shape) for shape in self.table.values()) + _SPARE_BYTES
 
     def used(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors of a file that belong to this network, without the prefix (and without ``module.``)."""
+        """Return the tensors of a file that belong to this network.
+
+        Parameters
+        ----------
+        state : mapping of str to Tensor
+            The tensors of the file.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Tensors by name, without the prefix and without ``module.``.
+        """
         plain = without_parallel(state)
         return {name.removeprefix(self.prefix): value for name, value in plain.items() if name.startswith(self.prefix)}
 
     def likeness(self, state: Mapping[str, Tensor]) -> tuple[float, int]:
-        """How well a file fits: share of names in common (0 to 1), then how many of them have the right shape."""
+        """Return how well a file fits this layout.
+
+        Parameters
+        ----------
+        state : mapping of str to Tensor
+            The tensors of the file.
+
+        Returns
+        -------
+        share : float
+            Share of names in common, 0 to 1.
+        fitting : int
+            How many of these have the right shape.
+        """
         used = self.used(state)
         common = used.keys() & self.table.keys()
         fitting = sum(tuple(used[name].shape) == self.table[name] for name in common)
         return len(common) / max(len(used.keys() | self.table.keys()), 1), fitting
 
     def problems(self, used: Mapping[str, Tensor]) -> list[str]:
-        """What keeps tensors from being this network's, in words; empty if all names, shapes and types fit.
+        """Describe the differences between tensors and this layout.
 
-        Args:
-            used: names as in ``table``.
+        Parameters
+        ----------
+        used : mapping of str to Tensor
+            Tensors by the names of ``table``.
+
+        Returns
+        -------
+        list of str
+            The problems, in words; empty if all names, shapes and types fit.
         """
         found = []
         for words, names in (
@@ -95,17 +134,35 @@ class Layout:
 
 
 def dtype_of(name: str) -> torch.dtype:
-    """The number type of a tensor in the published files."""
+    """Return the dtype of a tensor in the published files.
+
+    Parameters
+    ----------
+    name : str
+        Name of the tensor.
+    """
     return torch.int64 if name.endswith("num_batches_tracked") else torch.float32
 
 
 def some(names: Sequence[str]) -> str:
-    """The first few of many, in words."""
+    """Return the first few names as text, with an ellipsis if there are more.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The names.
+    """
     return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
 
 
 def without_parallel(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names without the ``module.`` that training on several GPUs puts before every one of them."""
+    """Remove the prefix ``module.``, which training on several GPUs puts before every name.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        Tensors by name. They are returned unchanged if any name lacks the prefix.
+    """
     if state and all(name.startswith(_PARALLEL) for name in state):
         return {name.removeprefix(_PARALLEL): value for name, value in state.items()}
     return dict(state)
@@ -113,7 +170,7 @@ def without_parallel(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @cache
 def published_layouts() -> tuple[Layout, ...]:
-    """All layouts that are known; HALO's in the three variants that its third layer comes in."""
+    """Return all known layouts; HALO's in the three variants of its third layer."""
     halo = _table("halo_baseline", "decoder.")
     wide = {
         name: (shape[0], shape[1] + IMAGE_FEATURES) if name.endswith(_THIRD_LAYER) else shape
@@ -132,22 +189,33 @@ def published_layouts() -> tuple[Layout, ...]:
 
 
 def _table(file: str, prefix: str) -> dict[str, tuple[int, ...]]:
+    """Shapes by name from a file in ``tables/``, without the prefixes."""
     data = json.loads((TABLES / f"{file}.json").read_text(encoding="utf-8"))
     return {name.removeprefix(_PARALLEL).removeprefix(prefix): tuple(shape) for name, shape in data.items()}
 
 
 def recognise(state: Mapping[str, Tensor], layouts: Sequence[Layout] | None = None) -> tuple[Layout, dict[str, Tensor]]:
-    """Which network a file holds, by names and shapes alone.
+    """Recognise which network a file holds, by names and shapes alone.
 
-    Args:
-        state: the tensors of the file. layouts: the known ones, default :func:`published_layouts`.
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        The tensors of the file.
+    layouts : sequence of Layout or None
+        The known layouts; None for ``published_layouts``.
 
-    Returns:
-        The layout and the tensors it uses, names as in its table.
+    Returns
+    -------
+    layout : Layout
+        The layout of the file.
+    used : dict of str to Tensor
+        The tensors that it uses, by the names of its table.
 
-    Raises:
-        InputError: no known network, or one whose tensors are not as they should be. The message begins with a verb
-            and lacks the file.
+    Raises
+    ------
+    InputError
+        The network is not known, or its tensors are not as they should be. The message begins with a verb; the caller
+        puts the file name before it.
     """
     layouts = published_layouts() if layouts is None else layouts
     best = max(layouts, key=lambda layout: layout.likeness(state))
@@ -167,17 +235,49 @@ def recognise(state: Mapping[str, Tensor], layouts: Sequence[Layout] | None = No
 
 
 def stored_layouts(name: str) -> list[Layout]:
-    """The layouts that an imported network can have on disk; empty for a name that is not known."""
+    """Return the layouts that an imported network can have on disk.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network.
+
+    Returns
+    -------
+    list of Layout
+        The layouts; empty if the name is not known.
+    """
     return [layout for layout in published_layouts() if layout.name == name and not needs_padding(layout)]
 
 
 def needs_padding(layout: Layout) -> bool:
-    """Whether HALO's third layer lacks the image columns (specification 12)."""
+    """Return whether HALO's third layer lacks the image columns of Im2Hands.
+
+    HALO's own third layer is (64, 64), that of Im2Hands (64, 83).
+
+    Parameters
+    ----------
+    layout : Layout
+        The layout.
+    """
     return any(shape == (64, 64) for name, shape in layout.table.items() if _is_third(layout, name))
 
 
 def padded(layout: Layout, used: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """HALO's third layer with image columns of zeros at the end, which ignore the image; all else as it is."""
+    """Add image columns of zeros, which ignore the image, at the end of HALO's third layer.
+
+    Parameters
+    ----------
+    layout : Layout
+        The layout of the tensors.
+    used : mapping of str to Tensor
+        Tensors by the names of its table.
+
+    Returns
+    -------
+    dict of str to Tensor
+        The tensors; all but the third layers are unchanged.
+    """
     return {
         name: torch.nn.functional.pad(value, (0, IMAGE_FEATURES))
         if _is_third(layout, name) and tuple(value.shape) == (64, 64)
@@ -187,4 +287,5 @@ def padded(layout: Layout, used: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _is_third(layout: Layout, name: str) -> bool:
+    """Whether a tensor is a third layer of HALO's part networks."""
     return layout.name == HALO_BASELINE and name.endswith(_THIRD_LAYER)

@@ -1,4 +1,4 @@
-"""The hand bundle that ships with the package: MediaPipe's palm detector and hand landmark network."""
+"""The MediaPipe hand bundle that ships with the package: MediaPipe's palm detector and hand landmark network."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ _HINT = f"Install im2hands again, or put MediaPipe's {BUNDLE_NAME} back in its p
 
 @dataclass(frozen=True)
 class HandBundle:
-    """The bundle's bytes, checked.
+    """Contents of the hand bundle, verified.
 
-    Args:
-        task: the whole bundle, as MediaPipe's tasks API takes it.
-        landmark_network: the TFLite model in it that finds 21 keypoints in a crop of one hand.
-        palm_detector: the TFLite model in it that finds palms in a picture.
+    Parameters
+    ----------
+    task : bytes
+        The whole bundle, in the format of MediaPipe's tasks API.
+    landmark_network : bytes
+        The TFLite model that detects 21 keypoints in a crop of one hand.
+    palm_detector : bytes
+        The TFLite model that detects palms in a picture.
     """
 
     task: bytes
@@ -33,13 +37,22 @@ class HandBundle:
 
 
 def read_bundle(path: Path | None = None) -> HandBundle:
-    """Read and check the hand bundle.
+    """Read and verify the hand bundle.
 
-    Args:
-        path: a bundle elsewhere; None for the one that ships with the package.
+    Parameters
+    ----------
+    path : Path or None
+        A bundle file; None for the one that ships with the package.
 
-    Raises:
-        SetupError: the file is missing, is no bundle, or its contents fail their checksums.
+    Returns
+    -------
+    HandBundle
+        The contents.
+
+    Raises
+    ------
+    SetupError
+        The file is missing, is no hand bundle, or its contents fail their checksums.
     """
     where = Path(str(resources.files("im2hands") / "assets" / BUNDLE_NAME)) if path is None else path
     try:

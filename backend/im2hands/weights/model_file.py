@@ -1,4 +1,7 @@
-"""What the files of the networks that find keypoints share: safetensors with a format, and a card beside them."""
+"""Weights files of the networks that estimate keypoints: safetensors with a format name, and a card.
+
+The loaders of the single networks use these functions.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,20 @@ if TYPE_CHECKING:
 
 Network = TypeVar("Network", bound="nn.Module")
 
-_COUNTER = "num_batches_tracked"  # of normalisation: nothing in use depends on it
+_COUNTER = "num_batches_tracked"  # of batch normalisation; evaluation does not use it
 _AGAIN = "Install im2hands again, or use --keypoints mediapipe."
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
-    """Write the card of a weights file beside it, with the file's sha256."""
+    """Write the card of a weights file beside it, with the file's sha256.
+
+    Parameters
+    ----------
+    path : Path
+        The weights file.
+    card : mapping of str to Any
+        Further entries of the card.
+    """
     from im2hands.core.files import write_atomically
 
     full = {"name": path.stem, "file": path.name, "sha256": sha256_of(path), **card}
@@ -31,7 +42,13 @@ def write_card(path: Path, card: Mapping[str, Any]) -> None:
 
 
 def bundled_card(name: str) -> dict[str, Any]:
-    """The card of weights that ship; empty where they do not."""
+    """Return the card of bundled weights; empty if these weights are not bundled.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network.
+    """
     try:
         card: dict[str, Any] = json.loads((BUNDLED / f"{name}.json").read_text(encoding="utf-8"))
         return card if (BUNDLED / f"{name}.safetensors").is_file() else {}
@@ -40,13 +57,26 @@ def bundled_card(name: str) -> dict[str, Any]:
 
 
 def read_tensors(path: Path, form: str, framework: str) -> dict[str, Any]:
-    """The tensors of a file by name.
+    """Read the tensors of a weights file.
 
-    Args:
-        form: what the file must say it is. framework: "pt" for torch tensors, "np" for NumPy arrays.
+    Parameters
+    ----------
+    path : Path
+        The weights file.
+    form : str
+        The format name that the file must have.
+    framework : str
+        "pt" for torch tensors, "np" for NumPy arrays.
 
-    Raises:
-        WeightsError: the file is missing, damaged or of another format.
+    Returns
+    -------
+    dict of str to Tensor or ndarray
+        Tensors by name.
+
+    Raises
+    ------
+    WeightsError
+        The file is missing, damaged or of another format.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -62,10 +92,28 @@ def read_tensors(path: Path, form: str, framework: str) -> dict[str, Any]:
 
 
 def save_model(model: nn.Module, path: Path, form: str, card: Mapping[str, Any]) -> Path:
-    """Write a network's weights in half precision and their card.
+    """Write a network's weights in half precision, and their card.
 
-    Raises:
-        WeightsError: the weights are not finite.
+    Parameters
+    ----------
+    model : nn.Module
+        The network.
+    path : Path
+        The weights file.
+    form : str
+        Format name of the file.
+    card : mapping of str to Any
+        Further entries of the card.
+
+    Returns
+    -------
+    Path
+        The weights file.
+
+    Raises
+    ------
+    WeightsError
+        The weights are not finite in half precision.
     """
     import torch
     from safetensors.torch import save_file
@@ -85,13 +133,28 @@ def save_model(model: nn.Module, path: Path, form: str, card: Mapping[str, Any])
 
 
 def load_model(model: Network, path: Path, form: str, device: torch.device | None) -> Network:
-    """The network with the weights of a file that :func:`save_model` wrote, ready to be run.
+    """Load weights that ``save_model`` wrote into a network, and set it to evaluation mode.
 
-    Args:
-        device: where it is to run; None for the CPU.
+    Parameters
+    ----------
+    model : nn.Module
+        The network, changed in place.
+    path : Path
+        The weights file.
+    form : str
+        The format name that the file must have.
+    device : torch.device or None
+        Device to move the network to; None for the CPU.
 
-    Raises:
-        WeightsError: the file is missing, damaged or made for another network.
+    Returns
+    -------
+    nn.Module
+        The network.
+
+    Raises
+    ------
+    WeightsError
+        The file is missing, damaged or made for another network.
     """
     state = read_tensors(path, form, "pt")
     state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
@@ -105,5 +168,11 @@ def load_model(model: Network, path: Path, form: str, device: torch.device | Non
 
 
 def other_network(path: Path) -> WeightsError:
-    """What is said of a file whose weights do not fit."""
+    """Return the error for a file with weights of another network.
+
+    Parameters
+    ----------
+    path : Path
+        The weights file.
+    """
     return WeightsError(f"{path} holds weights of another network.", _AGAIN)

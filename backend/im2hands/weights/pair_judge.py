@@ -1,4 +1,4 @@
-"""The pair judge's weights on disk: safetensors in half precision, and their card."""
+"""Weights file of the pair judge: safetensors in half precision, with a card."""
 
 from __future__ import annotations
 
@@ -21,19 +21,45 @@ _FORMAT = "im2hands-pair-judge-3"
 
 
 def save_pair_judge(network: PairJudgeNetwork, folder: Path, card: Mapping[str, Any]) -> Path:
-    """Write ``pair_judge.safetensors`` in half precision and its card, with the file's sha256."""
+    """Write ``pair_judge.safetensors`` in half precision, and its card with the file's sha256.
+
+    Parameters
+    ----------
+    network : PairJudgeNetwork
+        The network.
+    folder : Path
+        Folder of the files.
+    card : mapping of str to Any
+        Further entries of the card.
+
+    Returns
+    -------
+    Path
+        The weights file.
+
+    Raises
+    ------
+    WeightsError
+        The weights are not finite in half precision.
+    """
     return save_model(network, folder / FILE, _FORMAT, card)
 
 
 def load_pair_judge(beside: Path | None = None, device: torch.device | None = None) -> PairJudgeNetwork:
-    """The judge's network, ready to be run.
+    """Load the pair judge's network, in evaluation mode.
 
-    Args:
-        beside: weights of a two-hand network; a judge in the same folder was trained with it. None, or where there is
-            none: the judge that ships. device: where it is to run; None for the CPU.
+    Parameters
+    ----------
+    beside : Path or None
+        Weights file of a two-hand network. A pair judge in the same folder was trained with it and is preferred.
+        Without one, or with None, the bundled pair judge is loaded.
+    device : torch.device or None
+        Device to move the network to; None for the CPU.
 
-    Raises:
-        WeightsError: the file is missing, damaged or made for another judge.
+    Raises
+    ------
+    WeightsError
+        The file is missing, damaged or made for another network.
     """
     from im2hands.networks.pair_judge import PairJudgeNetwork
 

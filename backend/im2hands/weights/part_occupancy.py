@@ -1,4 +1,4 @@
-"""The part occupancy weights on disk: safetensors in the published layer form, with their reach and card."""
+"""Weights file of the part occupancy network: safetensors in the published layer form, with reach and card."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ _FORMAT = "im2hands-part-occupancy-1"
 
 
 def sha256_of(path: Path) -> str:
-    """Hash of a file, hexadecimal."""
+    """Return the sha256 of a file, hexadecimal.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
         while block := handle.read(1 << 20):
@@ -32,7 +38,24 @@ def sha256_of(path: Path) -> str:
 
 
 def save_part_occupancy(decoder: PartDecoder, reach: BoneReach, folder: Path, card: Mapping[str, Any]) -> Path:
-    """Write ``part_occupancy.safetensors`` and its card ``part_occupancy.json``, with the file's sha256."""
+    """Write ``part_occupancy.safetensors`` and its card, with the file's sha256.
+
+    Parameters
+    ----------
+    decoder : PartDecoder
+        The part networks.
+    reach : BoneReach
+        The reach that they are trained with.
+    folder : Path
+        Folder of the files; it is created if it does not exist.
+    card : mapping of str to Any
+        Further entries of the card.
+
+    Returns
+    -------
+    Path
+        The weights file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     metadata = {"format": _FORMAT, "reach": json.dumps(asdict(reach))}
@@ -43,10 +66,24 @@ def save_part_occupancy(decoder: PartDecoder, reach: BoneReach, folder: Path, ca
 
 
 def load_part_occupancy(path: Path) -> tuple[PartDecoder, BoneReach]:
-    """Read the weights.
+    """Load the part networks and their reach.
 
-    Raises:
-        WeightsError: the file is missing, damaged or made for another network.
+    Parameters
+    ----------
+    path : Path
+        The weights file.
+
+    Returns
+    -------
+    decoder : PartDecoder
+        The part networks.
+    reach : BoneReach
+        Their reach.
+
+    Raises
+    ------
+    WeightsError
+        The file is missing, damaged or made for another network.
     """
     again = "Install im2hands again, or point --weights to a folder that holds it."
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""The published networks from a folder of imported weights."""
+"""Networks of the published sizes, from a folder of imported or trained weights."""
 
 from __future__ import annotations
 
@@ -37,17 +37,30 @@ _THIRD_LAYER = "lin0_2.weight"
 
 
 def load_network(name: str, folder: str | Path) -> nn.Module:
-    """A published network with imported weights, in evaluation mode.
+    """Load a network of the published sizes, or a compact one if the folder holds compact weights, in evaluation mode.
 
-    Args:
-        name: ``initial_occupancy`` (:class:`InitialOccupancy`), ``refined_occupancy`` (:class:`RefinedOccupancy`, with
-            the compatibility that weights trained by the authors depend on), ``keypoint_refinement``
-            (:class:`KeypointRefinement`), ``intaghand_encoder`` (:class:`ImageEncoder`) or ``halo_baseline``
-            (:class:`PartDecoder` with its 19 image columns, which are zeros if HALO's file had none).
-        folder: that ``im2hands weights import`` wrote, or a training of compact networks, which are recognised.
+    Parameters
+    ----------
+    name : str
+        One of:
 
-    Raises:
-        WeightsError: missing, damaged, or of another network.
+        * ``initial_occupancy``: InitialOccupancy;
+        * ``refined_occupancy``: RefinedOccupancy, with ``compatibility`` for weights of the authors;
+        * ``keypoint_refinement``: KeypointRefinement;
+        * ``intaghand_encoder``: ImageEncoder;
+        * ``halo_baseline``: PartDecoder with 19 image columns, which are zero if HALO's file had none.
+    folder : str or Path
+        A folder that ``im2hands weights import`` or a training wrote.
+
+    Returns
+    -------
+    nn.Module
+        The network.
+
+    Raises
+    ------
+    WeightsError
+        The weights are missing, damaged, or of another network.
     """
     if is_compact(name, folder):
         return load_compact(name, folder)
@@ -65,13 +78,35 @@ def load_network(name: str, folder: str | Path) -> nn.Module:
 
 
 def trained_here(name: str, folder: str | Path) -> bool:
-    """Whether published weights come from a training with this program: they do not depend on its compatibility."""
+    """Return whether weights of the published sizes come from a training with this program.
+
+    Such weights do not need the compatibility with the published code.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network.
+    folder : str or Path
+        Folder of the weights.
+    """
     with safe_open(Path(folder) / f"{name}.safetensors", framework="pt") as handle:
         return (handle.metadata() or {}).get("trained_by") == "im2hands"
 
 
 def save_trained(name: str, network: nn.Module, folder: Path, card: Mapping[str, Any]) -> None:
-    """Write a network of the published sizes that was trained here, and its card."""
+    """Write a network of the published sizes that was trained with this program, and its card.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network.
+    network : nn.Module
+        The network.
+    folder : Path
+        Folder of the files.
+    card : mapping of str to Any
+        Further entries of the card.
+    """
     path = folder / f"{name}.safetensors"
     state = {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
     write_atomically(path, to_bytes(state, {"format": FORMAT, "network": name, "trained_by": "im2hands"}))
@@ -80,6 +115,7 @@ def save_trained(name: str, network: nn.Module, folder: Path, card: Mapping[str,
 
 
 def _build(name: str, *, compatibility: bool) -> nn.Module:
+    """A new network of the published sizes."""
     if name == INITIAL_OCCUPANCY:
         return InitialOccupancy()
     if name == REFINED_OCCUPANCY:
@@ -88,10 +124,24 @@ def _build(name: str, *, compatibility: bool) -> nn.Module:
 
 
 def load_published(name: str, folder: str | Path) -> dict[str, Tensor]:
-    """The tensors of an imported network under the published names, without prefix; verified.
+    """Load and verify the tensors of a network of the published sizes.
 
-    Raises:
-        WeightsError: missing, damaged, or of another network.
+    Parameters
+    ----------
+    name : str
+        Name of the network.
+    folder : str or Path
+        Folder of the weights.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Tensors under the published names, without prefix.
+
+    Raises
+    ------
+    WeightsError
+        The weights are missing, damaged, or of another network.
     """
     layouts = stored_layouts(name)
     if not layouts:
@@ -115,14 +165,25 @@ def load_published(name: str, folder: str | Path) -> dict[str, Tensor]:
 
 
 def initial_occupancy_start(folder: str | Path) -> dict[str, Tensor]:
-    """Where the authors start the training of the initial occupancy network, as far as the folder holds it.
+    """Load the weights from which the authors start the training of the initial occupancy network.
 
-    Returns:
-        Names of :class:`InitialOccupancy`: ``halo_baseline`` for both decoders (its third layer only if the file had
-        one), ``intaghand_encoder`` for the image encoder (specification 12). Empty if neither is there.
+    ``halo_baseline`` initialises both part decoders (its third layer only if the file had one), ``intaghand_encoder``
+    the image encoder.
 
-    Raises:
-        WeightsError: one of them is damaged or of another network.
+    Parameters
+    ----------
+    folder : str or Path
+        Folder of imported weights.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Tensors by their names in InitialOccupancy; empty if the folder holds neither of the two.
+
+    Raises
+    ------
+    WeightsError
+        One of them is damaged or of another network.
     """
     start: dict[str, Tensor] = {}
     for name, prefixes in (

@@ -1,4 +1,7 @@
-"""The reading network's weights on disk: safetensors in half precision, and their card; from and to TFLite models."""
+"""Weights file of the reading network: safetensors in half precision, with a card.
+
+The network can also start from MediaPipe's weights, and be written as a TFLite model for MediaPipe.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +25,48 @@ FILE = f"{NAME}.safetensors"
 BUNDLED_FILE = BUNDLED / FILE
 _FORMAT = "im2hands-reading-network-1"
 _HINT = "Install im2hands again."
-_FIRST_SPREAD = -2.0  # logarithm, palm lengths
+_FIRST_SPREAD = -2.0  # logarithm of all spreads before training, palm lengths
 
 
 def save_reading_network(model: ReadingNetwork, folder: Path, card: Mapping[str, Any]) -> Path:
-    """Write ``reading_network.safetensors`` in half precision and its card, with the file's sha256."""
+    """Write ``reading_network.safetensors`` in half precision, and its card with the file's sha256.
+
+    Parameters
+    ----------
+    model : ReadingNetwork
+        The network.
+    folder : Path
+        Folder of the files.
+    card : mapping of str to Any
+        Further entries of the card.
+
+    Returns
+    -------
+    Path
+        The weights file.
+
+    Raises
+    ------
+    WeightsError
+        The weights are not finite in half precision.
+    """
     return save_model(model, folder / FILE, _FORMAT, card)
 
 
 def load_reading_network(path: Path = BUNDLED_FILE, device: torch.device | None = None) -> ReadingNetwork:
-    """The network, ready to be run.
+    """Load the reading network, in evaluation mode.
 
-    Args:
-        path: of the weights. device: where it is to run; None for the CPU.
+    Parameters
+    ----------
+    path : Path
+        The weights file.
+    device : torch.device or None
+        Device to move the network to; None for the CPU.
 
-    Raises:
-        WeightsError: the file is missing, damaged or made for another network.
+    Raises
+    ------
+    WeightsError
+        The file is missing, damaged or made for another network.
     """
     from im2hands.networks.reading_network import ReadingNetwork
 
@@ -45,18 +74,28 @@ def load_reading_network(path: Path = BUNDLED_FILE, device: torch.device | None 
 
 
 def beside_or_bundled(weights: Path | None) -> Path:
-    """The reading network's file beside another network's weights, if there is one, else the one that ships."""
+    """Return the weights file of the reading network beside another network's; the bundled one if there is none.
+
+    Parameters
+    ----------
+    weights : Path or None
+        Weights file of the other network; None for the bundled file.
+    """
     beside = weights.parent / FILE if weights is not None else BUNDLED_FILE
     return beside if beside.is_file() else BUNDLED_FILE
 
 
 def mediapipe_start() -> ReadingNetwork:
-    """The network with the weights of MediaPipe's hand landmark network: it reads what that one reads.
+    """Return a reading network with the weights of MediaPipe's hand landmark network, which gives the same readings.
 
-    Its spreads are those of :data:`_FIRST_SPREAD`, not MediaPipe's depths.
+    All spreads are the same, instead of MediaPipe's depths.
 
-    Raises:
-        SetupError: the hand bundle is missing or damaged. WeightsError: it holds another network.
+    Raises
+    ------
+    SetupError
+        The hand bundle is missing or damaged.
+    WeightsError
+        The hand bundle holds another network.
     """
     import torch
 
@@ -80,15 +119,28 @@ def mediapipe_start() -> ReadingNetwork:
 
 
 def as_tflite(model: ReadingNetwork, side: int = 0) -> bytes:
-    """The network as a TFLite model that runs where MediaPipe's landmark network does, with the same names of outputs.
+    """Return the network as a TFLite model that can replace MediaPipe's landmark network.
 
-    Its third coordinate of a keypoint is the logarithm of the spread.
+    The names of the outputs are the same. The third coordinate of a keypoint is the logarithm of its spread.
 
-    Args:
-        side: 1 for the model that looks for a right hand, -1 for a left one, 0 for any.
+    Parameters
+    ----------
+    model : ReadingNetwork
+        The network.
+    side : int
+        Side of the hand that the model reads: 1 right, -1 left, 0 either.
 
-    Raises:
-        SetupError: the hand bundle is missing or damaged. WeightsError: it holds another network.
+    Returns
+    -------
+    bytes
+        The TFLite file.
+
+    Raises
+    ------
+    SetupError
+        The hand bundle is missing or damaged.
+    WeightsError
+        The hand bundle holds another network.
     """
     from im2hands.networks.reading_network import SIDED_BLOCK
 
@@ -110,7 +162,7 @@ def as_tflite(model: ReadingNetwork, side: int = 0) -> bytes:
 
 
 def _matched(model: ReadingNetwork, file: bytes) -> list[tuple[Any, Layer]]:
-    """The network's layers with those of MediaPipe's file, in which every layer of ours has its place."""
+    """The network's layers, each with the corresponding layer in MediaPipe's file."""
     modules, found = model.layers(), layers(file)
     if len(found) != len(modules):
         raise WeightsError("MediaPipe's landmark network has other layers than expected.", _HINT)

@@ -1,7 +1,8 @@
-"""The layers of a TFLite model and where their constants lie in its file, so that other values can be put there.
+"""The layers of a TFLite model and the places of their constants in its file, for reading and replacing them.
 
-Only what MediaPipe's hand landmark network needs: half-precision constants, each brought to float32 by an operator of
-its own before a layer uses it. The format is a FlatBuffer (TensorFlow's schema.fbs, version 3).
+Only the features of MediaPipe's hand landmark network are supported: half-precision constants, each converted to
+float32 by an operator of its own before a layer uses it. The format is a FlatBuffer (TensorFlow's schema.fbs,
+version 3).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from flatbuffers.table import Table
 
 from im2hands.core.errors import WeightsError
 
-# Numbers of fields and values in the schema.
+# Indices of fields, and values of enumerations, in the schema.
 _MODEL_OPERATOR_CODES, _MODEL_SUBGRAPHS, _MODEL_BUFFERS = 1, 2, 4
 _CODE_BUILTIN = 3
 _GRAPH_TENSORS, _GRAPH_OPERATORS = 0, 3
@@ -29,20 +30,38 @@ _CONV, _DEPTHWISE, _DEQUANTIZE, _CONNECTED = 3, 4, 6, 9
 class Constant:
     """A half-precision constant.
 
-    Args:
-        start: of its values in the file, bytes. shape: of the values.
+    Parameters
+    ----------
+    start : int
+        Offset of its values in the file, bytes.
+    shape : tuple of int
+        Shape of its values.
     """
 
     start: int
     shape: tuple[int, ...]
 
     def read(self, model: bytes | bytearray) -> np.ndarray:
-        """Its values, float32."""
+        """Return the values, float32.
+
+        Parameters
+        ----------
+        model : bytes
+            The file.
+        """
         count = int(np.prod(self.shape))
         return np.frombuffer(model, np.float16, count, self.start).reshape(self.shape).astype(np.float32)
 
     def write(self, model: bytearray, values: np.ndarray) -> None:
-        """Put other values of the same shape in their place."""
+        """Replace the values in the file.
+
+        Parameters
+        ----------
+        model : bytearray
+            The file, changed in place.
+        values : ndarray
+            New values of the same shape.
+        """
         data = np.ascontiguousarray(values, dtype=np.float16).tobytes()
         model[self.start : self.start + len(data)] = data
 
@@ -51,9 +70,14 @@ class Constant:
 class Layer:
     """A convolution or a fully connected layer, with its constants as TFLite lays them out.
 
-    Args:
-        depthwise: whether it is a depthwise convolution, weights (1, K, K, C); else they are (outputs, K, K, inputs)
-            or (outputs, inputs). bias: (outputs,).
+    Parameters
+    ----------
+    depthwise : bool
+        Whether it is a depthwise convolution.
+    weight : Constant
+        Weights: (1, K, K, C) in a depthwise convolution, else (outputs, K, K, inputs) or (outputs, inputs).
+    bias : Constant
+        Biases, (outputs,).
     """
 
     depthwise: bool
@@ -62,10 +86,17 @@ class Layer:
 
 
 def layers(model: bytes) -> list[Layer]:
-    """The layers of a model in the order of their use.
+    """Return the layers of a model in the order of their use.
 
-    Raises:
-        WeightsError: it is no such model.
+    Parameters
+    ----------
+    model : bytes
+        The file.
+
+    Raises
+    ------
+    WeightsError
+        The file is no model of the supported kind.
     """
     try:
         return _layers(model)
@@ -74,6 +105,7 @@ def layers(model: bytes) -> list[Layer]:
 
 
 def _layers(model: bytes) -> list[Layer]:
+    """See ``layers``; unreadable files raise ValueError and other exceptions of their parsing."""
     import struct
 
     try:
@@ -104,27 +136,30 @@ def _layers(model: bytes) -> list[Layer]:
 
 
 def _offset(table: Table, field: int) -> int:
-    """Where a field of a table lies, 0 where it is left out."""
+    """Offset of a field of a table in the file; 0 if the field is left out."""
     place = table.Offset(4 + 2 * field)
     return int(table.Pos + place) if place else 0
 
 
 def _number(table: Table, field: int, kind: type) -> int:
+    """A number in a field of a table; 0 if the field is left out."""
     place = _offset(table, field)
     return int(table.Get(kind, place)) if place else 0
 
 
 def _vector(table: Table, field: int) -> tuple[int, int]:
-    """Start and length of a vector."""
+    """Offset and length of a vector; (0, 0) if the field is left out."""
     place = table.Offset(4 + 2 * field)
     return (int(table.Vector(place)), int(table.VectorLen(place))) if place else (0, 0)
 
 
 def _numbers(table: Table, field: int) -> list[int]:
+    """The int32 values of a vector."""
     start, length = _vector(table, field)
     return [int(table.Get(number_types.Int32Flags, start + 4 * k)) for k in range(length)]
 
 
 def _tables(table: Table, field: int) -> list[Table]:
+    """The tables of a vector."""
     start, length = _vector(table, field)
     return [Table(table.Bytes, int(table.Indirect(start + 4 * k))) for k in range(length)]

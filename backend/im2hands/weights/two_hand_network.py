@@ -1,4 +1,4 @@
-"""The two-hand network's weights on disk: safetensors in half precision, and their card."""
+"""Weights file of the two-hand network: safetensors in half precision, with a card."""
 
 from __future__ import annotations
 
@@ -21,18 +21,44 @@ _FORMAT = "im2hands-two-hand-network-1"
 
 
 def save_two_hand_network(model: TwoHandNetwork, folder: Path, card: Mapping[str, Any]) -> Path:
-    """Write ``two_hand_network.safetensors`` in half precision and its card, with the file's sha256."""
+    """Write ``two_hand_network.safetensors`` in half precision, and its card with the file's sha256.
+
+    Parameters
+    ----------
+    model : TwoHandNetwork
+        The network.
+    folder : Path
+        Folder of the files.
+    card : mapping of str to Any
+        Further entries of the card.
+
+    Returns
+    -------
+    Path
+        The weights file.
+
+    Raises
+    ------
+    WeightsError
+        The weights are not finite in half precision.
+    """
     return save_model(model, folder / FILE, _FORMAT, card)
 
 
 def load_two_hand_network(path: Path = BUNDLED_FILE, device: torch.device | None = None) -> TwoHandNetwork:
-    """The network, ready to be run.
+    """Load the two-hand network, in evaluation mode.
 
-    Args:
-        path: of the weights. device: where it is to run; None for the CPU.
+    Parameters
+    ----------
+    path : Path
+        The weights file.
+    device : torch.device or None
+        Device to move the network to; None for the CPU.
 
-    Raises:
-        WeightsError: the file is missing, damaged or made for another network.
+    Raises
+    ------
+    WeightsError
+        The file is missing, damaged or made for another network.
     """
     from im2hands.networks.two_hand_network import TwoHandNetwork
 

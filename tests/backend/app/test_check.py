@@ -37,7 +37,7 @@ def test_everything_is_there() -> None:
 
 def test_wrong_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = [WeightsInfo("part_occupancy", Path("p.safetensors"), "ab" * 32, True, "p.safetensors is damaged")]
-    monkeypatch.setattr("im2hands.weights.list_weights", lambda: broken)
+    monkeypatch.setattr("im2hands.weights.folder.list_weights", lambda: broken)
     found = problems(check())
     assert list(found) == ["weights part_occupancy"]
     assert "p.safetensors is damaged Set up the backend again" in found["weights part_occupancy"]
@@ -47,7 +47,7 @@ def test_no_weights_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> list[WeightsInfo]:
         raise WeightsError("There is no weights folder.", "Install again.")
 
-    monkeypatch.setattr("im2hands.weights.list_weights", missing)
+    monkeypatch.setattr("im2hands.weights.folder.list_weights", missing)
     assert "weights" in problems(check())
 
 

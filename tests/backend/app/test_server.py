@@ -111,7 +111,7 @@ def test_reconstruct(make_client: Any, pictures: Path, tmp_path: Path) -> None:
         ({"inputs": "/nowhere.jpg", "options": {"step": "x"}}, "input", "step is 'x'"),
         ({"inputs": []}, "input", "No pictures"),
         ({}, "input", "inputs must be"),
-        ({"inputs": ["a.jpg"], "options": {"fov": 400}}, "input", "field of view of 400"),
+        ({"inputs": ["a.jpg"], "options": {"fov": 400}}, "input", "fov is 400, it must be 1 to 170"),
     ],
 )
 def test_reconstruct_that_cannot_be(make_client: Any, tmp_path: Path, fields: dict, code: str, message: str) -> None:  # type: ignore[type-arg]

@@ -20,7 +20,7 @@ from im2hands.core.hands import SIDES
 from im2hands.geometry.bones import Bones, bones_from_keypoints
 from im2hands.lab.bench import weights as bench_weights
 from im2hands.networks.configuration import COMPACT, PUBLISHED, Configuration
-from im2hands.networks.refined_occupancy import View
+from im2hands.networks.refined_hands import View
 
 BONES = {side: bones_from_keypoints(torch.from_numpy(hand_positions(side))[None], [side]) for side in SIDES}
 
@@ -184,7 +184,7 @@ def test_networks_make_no_float64_where_there_is_none(sizes: Configuration, monk
     def like_metal(device: torch.device) -> torch.dtype:
         return exact_dtype(torch.device("mps") if device.type == "meta" else device)
 
-    for module in ("initial_occupancy", "refined_occupancy"):
+    for module in ("initial_hand", "refined_hands"):
         monkeypatch.setattr(f"im2hands.networks.{module}.exact_dtype", like_metal)
     run()
 
@@ -200,7 +200,7 @@ def test_float32_geometry_is_near_enough(monkeypatch: pytest.MonkeyPatch) -> Non
         return torch.cat([network.hand(side, features, bones[side]).part_logits(points) for side in SIDES])
 
     exact = logits(BONES)
-    for module in ("bones", "networks.initial_occupancy"):
+    for module in ("geometry.bones", "networks.initial_hand"):
         monkeypatch.setattr(f"im2hands.{module}.exact_dtype", lambda device: torch.float32)
     coarse = {side: bones_from_keypoints(torch.from_numpy(hand_positions(side))[None], [side]) for side in SIDES}
     assert coarse["left"].transforms.dtype == torch.float32

@@ -1,4 +1,4 @@
-"""Exports of clean hands, read again: skinning evaluated from the glb alone, quads and texture coordinates in obj."""
+"""Exports of clean hands, read back: skinning evaluated from the glb alone, quads and texture coordinates of OBJ."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Y_UP = np.array([1.0, -1.0, -1.0])
 
 @pytest.fixture(scope="module")
 def cleaned(tmp_path_factory: pytest.TempPathFactory) -> Take:
-    """Frames 1 to 5; the left hand comes with frame 3."""
+    """A cleaned take of frames 1 to 5; the left hand appears in frame 3."""
     clip = simulate(5, seed=12, noise=Noise(white=0.0005, slow=0.0005, depth=0.001))
     clip.seen["left"][:2] = np.nan
     take = write_take(tmp_path_factory.mktemp("export") / "take", clip)
@@ -38,7 +38,7 @@ def cleaned(tmp_path_factory: pytest.TempPathFactory) -> Take:
 
 
 class Glb:
-    """Evaluates nodes, morph targets and skins of a glb at a time, as a viewer does."""
+    """Evaluates nodes, morph targets and skins of a glb at a point in time, as a viewer does."""
 
     def __init__(self, path: Path) -> None:
         self.tree, self.data = split_glb(path.read_bytes())
@@ -65,7 +65,7 @@ class Glb:
         return nodes
 
     def vertices(self, name: str, frame: int) -> tuple[np.ndarray, np.ndarray]:
-        """Skinned vertices and triangles of a mesh node at a key."""
+        """Skinned vertices and triangles of a mesh node at a key frame."""
         nodes = self.pose(frame)
         world: dict[int, np.ndarray] = {}
 
@@ -109,19 +109,19 @@ def test_glb_skinning_gives_the_clean_hands(cleaned: Take, tmp_path: Path) -> No
         points, triangles = glb.vertices(name, index - 1)
         truth = expected(cleaned, side, index)  # type: ignore[arg-type]
         away = trimesh.proximity.ProximityQuery(trimesh.Trimesh(truth, process=False)).vertex(points)[0]
-        assert away.max() < 1e-5  # every vertex of the file is one of the hand's
+        assert away.max() < 1e-5  # every vertex of the file is a vertex of the hand
         mesh = trimesh.Trimesh(points, triangles, process=True, merge_tex=True, merge_norm=True)
         assert mesh.volume > 1e-4  # outward
     names = {node["name"] for node in glb.tree["nodes"]}
     assert {"Hand.L", "Hand.R", "hand.L", "thumb.01.L", "f_pinky.03.R", "palm.04.R", "Camera"} <= names
-    hidden, _ = glb.vertices("Hand.L", 0)  # not there yet
+    hidden, _ = glb.vertices("Hand.L", 0)  # the hand is still missing
     assert np.ptp(hidden, axis=0).max() < 1e-6
     times = glb.values(glb.tree["animations"][0]["samplers"][0]["input"])
     assert np.allclose(times.ravel(), np.arange(5) / 25.0)
     primitive = glb.tree["meshes"][0]["primitives"][0]
     assert glb.values(primitive["attributes"]["TEXCOORD_0"]).min() >= 0
     assert np.allclose(glb.values(primitive["attributes"]["WEIGHTS_0"]).sum(axis=1), 1, atol=1e-6)
-    trimesh.load(path)  # another reader takes it
+    trimesh.load(path)  # another reader accepts the file
 
 
 def test_glb_of_one_frame(cleaned: Take, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_glb_of_one_frame(cleaned: Take, tmp_path: Path) -> None:
 
 
 def long_take(count: int, present: np.ndarray) -> CleanTake:
-    """A hand of one triangle and four bones that moves along x, 1 m a frame; where it is missing it is far away."""
+    """A hand of one triangle and four bones that moves along x by 1 m per frame; it is far away where it is missing."""
     turns = np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))
     root = np.where(present, np.arange(count), 1e6)[:, None] * [1.0, 0.0, 0.0]
     hand = CleanHand(
@@ -152,7 +152,7 @@ def test_glb_memory_grows_with_the_frames_not_their_square() -> None:
     def peak(count: int) -> int:
         clean = long_take(count, np.arange(count) % 3 > 0)
         indices = clean.frames.tolist()
-        clean_glb(clean, indices, CAMERA)  # whatever is imported or cached at the first use
+        clean_glb(clean, indices, CAMERA)  # warm-up: imports and caches of the first use
         tracemalloc.start()
         try:
             clean_glb(clean, indices, CAMERA)

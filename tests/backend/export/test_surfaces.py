@@ -1,4 +1,4 @@
-"""Exports, read again by another reader."""
+"""Exports of surfaces, read back with an independent reader."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_ply(take: Take, tmp_path: Path) -> None:
         mesh = trimesh.load(path, process=False)
         assert np.allclose(mesh.vertices, y_up(take, int(index), side), atol=1e-6)
         assert mesh.is_watertight
-        assert mesh.volume > 0  # outward still
+        assert mesh.volume > 0  # faces point outward
 
 
 def test_obj(take: Take) -> None:
@@ -54,7 +54,7 @@ def test_obj(take: Take) -> None:
 
 
 def visible(tree: dict[str, Any], data: bytes, time: float) -> set[str]:
-    """Names of the nodes a viewer shows at a time."""
+    """Names of the nodes that a viewer shows at a point in time."""
 
     def values(accessor: int) -> np.ndarray:
         entry = tree["accessors"][accessor]

@@ -1,4 +1,4 @@
-"""BoneReach: every inside point is within reach of its own bone; distances are right."""
+"""BoneReach: points inside a hand are within reach of their bone; distances to segments are right."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_no_part_of_a_hand_is_out_of_reach():
     assert inside.sum() > 10_000
     assert near.any(-1)[inside].float().mean() > 0.9995
     assert own[inside].float().mean() > 0.998
-    assert near.float().sum(-1).mean() < 3.0  # and it saves: few of the sixteen bones a point
+    assert near.float().sum(-1).mean() < 3.0  # the purpose: few of the sixteen bones at each point
 
 
 def test_nothing_is_within_reach_behind_the_cut():
@@ -42,4 +42,4 @@ def test_nothing_is_within_reach_behind_the_cut():
 def test_the_stump_begins_behind_the_wrist():
     data = make_points(1, 30, 33)
     starts, _ = segment_ends(data.keypoints, 0.02)
-    assert np.allclose(starts[0, 2].numpy(), (0.02, 0, 0), atol=1e-9)  # canonical: the middle metacarpal lies along -x
+    assert np.allclose(starts[0, 2].numpy(), (0.02, 0, 0), atol=1e-9)  # the middle metacarpal lies along canonical -x

@@ -1,4 +1,4 @@
-"""Bones: parity with the published converter, invariance, mirror, gradients."""
+"""Bones: parity with the published converter, invariances, mirroring, gradients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from im2hands.lab.datasets.part_occupancy import posed_hands
 
 GOLDEN = Path(os.environ.get("IM2HANDS_GOLDEN_DIR", Path(__file__).parents[2] / "golden"))
 
-# The straight hands, where the sign of a rounding error decides a 1.4e-3 rad residual (specification 4.12).
+# The straight hands, where the sign of a rounding error decides the sign of a residual angle of 1.4e-3 rad.
 STRAIGHT = (16, 19)
 LOOSE = {"local_cs", "local_coords", "rot_angles", "rot_mat", "trans_rot", "trans_mat_biomech"}
 
@@ -75,7 +75,7 @@ def test_a_left_hand_is_the_mirror_image_of_a_right_hand():
     mirrored = keypoints * torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)
     right, left = bones_from_keypoints(keypoints, ["right"] * 4), bones_from_keypoints(mirrored, ["left"] * 4)
     assert torch.allclose(right.transforms, left.transforms, atol=1e-12)
-    # The same geometry taken for the other side is another hand.
+    # The same points taken for the other side give another hand.
     assert not torch.allclose(right.transforms, bones_from_keypoints(mirrored, ["right"] * 4).transforms, atol=1e-2)
 
 
@@ -91,7 +91,7 @@ def test_query_space_and_back(side):
 
 
 def test_batches_give_what_single_hands_give():
-    keypoints = _hands(3)  # a batch of three is where the published converter goes wrong
+    keypoints = _hands(3)  # a batch of three, for which the published converter is wrong
     sides = ["left", "right", "left"]
     together = bones_from_keypoints(keypoints, sides)
     for k, side in enumerate(sides):

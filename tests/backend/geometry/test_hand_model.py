@@ -1,4 +1,4 @@
-"""The synthetic hand: closed, scaled, posed within limits, labels that two libraries agree on."""
+"""The bundled hand: closed, scaled, posed within limits, with labels on which two libraries agree."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_every_bone_moves_some_vertices(model):
 
 
 def test_inside_agrees_with_ray_casting_on_hands_that_do_not_intersect_themselves(model):
-    """Labels are libigl's winding numbers; trimesh with Embree casts rays instead."""
+    """libigl's winding numbers agree with trimesh's ray casting (Embree)."""
     vertices, heads = model.rest(random_shape(3, torch.Generator().manual_seed(2)))
     posed, _ = model.pose(vertices, heads, torch.eye(3, dtype=torch.float64).repeat(3, 22, 1, 1))
     for hand in posed.numpy():

@@ -11,7 +11,7 @@ from im2hands.keypoints.reading.network import LandmarkNetwork
 
 @pytest.fixture(scope="session")
 def network() -> Iterator[LandmarkNetwork]:
-    """The landmark network, once for all tests."""
+    """MediaPipe's landmark network, made once for all tests."""
     made = LandmarkNetwork()
     yield made
     made.close()
@@ -19,7 +19,7 @@ def network() -> Iterator[LandmarkNetwork]:
 
 @pytest.fixture(scope="session")
 def shipped() -> Iterator[LandmarkNetwork]:
-    """The reading network that ships, to which the judge that ships belongs."""
+    """The reading network that ships, on which the pair judge that ships was trained."""
     made = LandmarkNetwork.bundled()
     yield made
     made.close()

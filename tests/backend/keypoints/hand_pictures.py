@@ -1,4 +1,4 @@
-"""Helpers: pictures with hands, synthetic hands, and the photos that lie outside the repository."""
+"""Helpers: pictures with hands, synthetic hands, and real photos outside the repository."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ OUTSIDE = Path(__file__).resolve().parents[4] / "shared" / "assets" / "photos"
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB."""
+    """Read a picture file as (H, W, 3) uint8 RGB."""
     image = cv2.imread(str(path))
     assert image is not None, path
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def demo_photo(name: str) -> np.ndarray:
-    """A photo that ships with the package: a right hand at the left, a left hand at the right."""
+    """Read a photo that ships with the package: a right hand on the left, a left hand on the right."""
     return read_rgb(Path(str(resources.files("im2hands") / "assets" / "photos" / name)))
 
 
 def frame_of(image: np.ndarray, index: int = 1, time: float = 0.0) -> Frame:
-    """A frame around an array."""
+    """Wrap an array in a frame."""
     return Frame(index, time, image, f"picture {index}")
 
 
 def hand_shape(side: Side = "right", curl: float = 0.4, scale: float = 0.088) -> np.ndarray:
-    """(21, 3) metres: a hand with its palm to the camera, fingers up and bent by ``curl`` radians a bone."""
+    """A hand (21, 3) in metres: palm to the camera, fingers up, each bone bent by ``curl`` radians."""
     points = [np.zeros(3)]
     thumb = np.array([(0.28, -0.20, -0.05), (0.50, -0.42, -0.12), (0.66, -0.66, -0.18), (0.76, -0.92, -0.22)])
     points.extend(thumb)
@@ -54,7 +54,7 @@ def hand_shape(side: Side = "right", curl: float = 0.4, scale: float = 0.088) ->
 def seen_hand(
     side: Side, centre: tuple[float, float] = (320, 240), palm_px: float = 80.0, score: float = 0.95
 ) -> HandDetection:
-    """A detection made of the synthetic hand, its keypoints' mean at ``centre``."""
+    """A detection of the synthetic hand, the mean of its keypoints at ``centre``."""
     shape = hand_shape(side)
     pixels = (shape[:, :2] - shape[:, :2].mean(axis=0)) / 0.088 * palm_px + centre
     return HandDetection(side, pixels, shape, np.full(21, 0.9), score, "mediapipe")

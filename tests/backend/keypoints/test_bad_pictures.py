@@ -1,4 +1,4 @@
-"""Pictures that show something else than one person's two hands: none, one, four, drawn, gloved, two people's."""
+"""Pictures without one person's two bare hands: no hand, one, four, a drawn one, a gloved one, two people's."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ FINGERPOSE = Path(__file__).resolve().parents[3] / "demo" / "fingerpose"
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[KeypointProvider]:
-    """Everything but the long search."""
+    """All networks, without the slow crop search."""
     made = make_provider("auto", video=False, crop_search=False)
     yield made
     made.close()
 
 
 def _sound(hands: list[HandDetection]) -> None:
-    """At most one hand a side, with numbers that later steps can use."""
+    """Check that there is at most one hand per side, with numbers that later steps can use."""
     assert [hand.side for hand in hands] in ([], ["left"], ["right"], ["left", "right"])
     for hand in hands:
         assert np.isfinite(hand.pixels).all() and np.isfinite(hand.shape).all()
@@ -38,7 +38,7 @@ def _sound(hands: list[HandDetection]) -> None:
 
 
 def _drawn_hand() -> np.ndarray:
-    """A child's drawing: fingers as fat lines with an outline, on paper."""
+    """A drawn hand: thick fingers with an outline, on paper."""
     points = np.rint((hand_shape("right", 0.1)[:, :2] / 0.088 * 150) + (320, 400)).astype(int)
     paper = np.full((480, 640, 3), 245, np.uint8)
     for colour, extra in (((20, 20, 20), 6), ((250, 250, 250), 0)):
@@ -50,7 +50,7 @@ def _drawn_hand() -> np.ndarray:
 
 
 def _gloved() -> np.ndarray:
-    """A right hand in a flat blue glove."""
+    """A right hand in a plain blue glove."""
     scene = make_scene(21, 0, (False, True))
     image = cv2.resize(scene.image(), (512, 512), interpolation=cv2.INTER_CUBIC)
     labels = cv2.resize(scene.label_image(), (512, 512), interpolation=cv2.INTER_NEAREST)
@@ -95,12 +95,12 @@ def test_four_hands_give_two_of_one_person_and_a_note(provider: KeypointProvider
 
 def test_two_peoples_right_hands_give_one_and_a_note(provider: KeypointProvider) -> None:
     image = demo_photo("hands_a.jpg")
-    right = image[:, : image.shape[1] // 2]  # the right hand is at the left
+    right = image[:, : image.shape[1] // 2]  # the right hand is on the left of the photo
     hands = provider.detect(frame_of(np.ascontiguousarray(np.concatenate([right, right], axis=1))))
     _sound(hands)
     if len(hands) == 1:
         assert hands[0].side == "right" and hands[0].note == OTHER_PEOPLE
-    else:  # two right hands are never both called sure
+    else:  # two right hands never both get a high score
         assert min(hand.score for hand in hands) < 0.8
 
 

@@ -1,4 +1,4 @@
-"""The provider as a whole: photos that ship, fakes for clips, the search's pauses, a person's boxes, odd pictures."""
+"""The provider as a whole: photos that ship, clips of fake detections, pauses of the search, boxes, odd pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from im2hands.core.hands import Camera
 from im2hands.keypoints import finder as two_hand_provider
 from im2hands.keypoints.finder import TwoHandProvider
 from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift
+from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, place_hands
 from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.keypoints.proposing.boxes import find_boxed
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
@@ -27,7 +27,7 @@ from im2hands.media.source import Frame
 
 
 class FakeTasks:
-    """Gives the hands it was told, a list a frame."""
+    """Stands in for MediaPipe: returns the hands that ``script`` gives for the frame's index."""
 
     name = "mediapipe"
 
@@ -52,7 +52,7 @@ def test_the_demo_photos_show_a_right_hand_at_the_left_and_a_left_hand_at_the_ri
     assert right.pixels[:, 0].max() < image.shape[1] / 2 < left.pixels[:, 0].min()
     assert all(hand.score > 0.8 and hand.confidence.shape == (21,) for hand in hands)
     camera = Camera.from_fov(50, image.shape[1], image.shape[0])
-    for hand in lift(hands, camera).present():
+    for hand in place_hands(hands, camera).present():
         miss = np.linalg.norm(camera.project(hand.positions) - hand.pixels, axis=1)
         palm_px = DEFAULT_PALM_M * camera.fx / hand.positions[:, 2].mean()
         assert miss.mean() < 0.08 * palm_px and 0.1 < hand.positions[:, 2].mean() < 1.5
@@ -176,7 +176,7 @@ def test_an_unknown_provider_is_refused() -> None:
 
 def test_importing_is_light_and_standard_output_stays_clean() -> None:
     code = (
-        "import sys, numpy as np; import im2hands.keypoints as k; from im2hands.media.source import Frame\n"
+        "import sys, numpy as np; import im2hands.keypoints.sources as k; from im2hands.media.source import Frame\n"
         "assert not {'mediapipe', 'ai_edge_litert', 'torch'} & set(sys.modules)\n"
         "p = k.make_provider(video=False)\n"
         "p.detect(Frame(1, 0.0, np.zeros((64, 64, 3), np.uint8), 'x')); p.close()\n"
@@ -187,12 +187,12 @@ def test_importing_is_light_and_standard_output_stays_clean() -> None:
 
 
 class FakeReader:
-    """Stands in for a network that can be told the side: says of each look which side was looked for."""
+    """Stands in for a network that can be given a side."""
 
     takes_sides = True
 
-    def plain(self) -> str:
-        return "plain"
+    def mediapipe(self) -> str:
+        return "mediapipe"
 
     def close(self) -> None:
         pass
@@ -207,10 +207,10 @@ def test_hands_are_read_once_more_for_the_side_they_turned_out_to_be(
     asked: list[int] = []
 
     def read_repeatedly(network, _image, pixels, crops_each=7, side=0):
-        if network == "plain":  # MediaPipe's own network
+        if network == "mediapipe":  # MediaPipe's network
             return [Consensus(0.97, float(steady and crops_each < 7), 0.0, 0.0, pixels[0], left.shape, np.ones(21))]
         asked.append(side)
-        moved = {-1: 4.0, 1: 90.0, 0: 0.0}[side]  # what is read of the right hand is another hand
+        moved = {-1: 4.0, 1: 90.0, 0: 0.0}[side]  # the reading of the right hand is another hand
         agree = float(side != 0)
         return [Consensus(0.97, agree, 4.0 * side, 3.0, pixels[0] + moved, left.shape * 2, np.full(21, 0.05))]
 
@@ -218,7 +218,7 @@ def test_hands_are_read_once_more_for_the_side_they_turned_out_to_be(
     provider = TwoHandProvider(FakeTasks(lambda i: [left, right]), FakeReader(), video=video, crop_search=False)
     hands = provider.detect(frame_of(np.full((200, 200, 3), 9, np.uint8)))
     assert [hand.side for hand in hands] == ["left", "right"]
-    if steady:  # what MediaPipe's network reads in the same place again and again stays
+    if steady:  # a steady reading of MediaPipe's network stays
         assert asked == [] and (hands[0].pixels == left.pixels).all()
         return
     assert asked == [-1, 1]

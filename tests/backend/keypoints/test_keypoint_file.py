@@ -1,4 +1,4 @@
-"""Keypoint files: formats, orders, units, spaces, and every way they can be wrong."""
+"""Keypoint files: formats, orders, units, spaces, and all errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HANDS = {side: hand_shape(side) + np.array([0.1 if side == "left" else -0.1, 0.0
 
 
 def content(frames: dict, **settings: str) -> dict:
-    """JSON content with numbers as lists."""
+    """Return JSON content with the arrays as lists."""
     return {
         **settings,
         "frames": {

@@ -1,4 +1,4 @@
-"""Real photos and clips that may not be in the repository, from ``shared/`` beside the checkout."""
+"""Real photos and a clip that must not be in the repository, from ``shared/`` beside the checkout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hand_pictures import OUTSIDE, frame_of, read_rgb
 
 from im2hands.core.hands import Camera
 from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.placing.solve import lift
+from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.sources import make_provider
 
 TWO_HANDS = ("heart.png", "heart2.png", "timeout.png")
@@ -36,11 +36,11 @@ def test_hands_that_touch_are_both_found_on_their_sides(name: str) -> None:
     provider.close()
     assert [hand.side for hand in hands] == ["left", "right"]
     left, right = hands
-    # The person faces the camera: the wrist of the right hand is at the left of the picture.
+    # The person faces the camera: the right hand's wrist is on the left of the picture.
     assert right.pixels[0, 0] < left.pixels[0, 0]
     assert min(left.score, right.score) > 0.9
     camera = Camera.from_fov(50, image.shape[1], image.shape[0])
-    for hand in lift(hands, camera).present():
+    for hand in place_hands(hands, camera).present():
         palm_px = 0.088 * camera.fx / hand.positions[:, 2].mean()
         assert np.linalg.norm(camera.project(hand.positions) - hand.pixels, axis=1).mean() < 0.06 * palm_px
 
@@ -67,7 +67,7 @@ def test_the_clip_shows_both_hands_on_their_sides_nearly_always() -> None:
         previous = provider.detect(frame, previous)
         if len(previous) == 2:
             both += 1
-            # Up to frame 160 the hands stay on their own side of the person.
+            # Up to frame 160 the hands do not cross.
             swapped += index <= 160 and previous[0].pixels[:, 0].mean() < previous[1].pixels[:, 0].mean()
     provider.close()
     assert index == 180

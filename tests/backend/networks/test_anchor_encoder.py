@@ -1,4 +1,4 @@
-"""The anchor encoder: parity with the published one, and its invariants."""
+"""The anchor encoder: parity with the published network, and invariants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The transformer block and the query-image attention follow their formulas; no query sees another."""
+"""The transformer block and the query-image attention follow their formulas; queries do not affect each other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _block(width: int, heads: int) -> SelfAttentionBlock:
 
 
 def _by_the_formula(block: SelfAttentionBlock, x: torch.Tensor, heads: int) -> torch.Tensor:
-    """Specification 6.3, word by word, for one sequence (T, d)."""
+    """The transformer block, formula by formula, for one sequence (T, d)."""
     state = block.state_dict()
 
     def linear(name, y):

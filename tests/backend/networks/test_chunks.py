@@ -1,4 +1,4 @@
-"""Queries in chunks; smaller ones where a device's memory is too small."""
+"""Queries in chunks; the chunks shrink when a device's memory is too small."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ POINTS = torch.arange(6000.0)
 
 
 class Device:
-    """Evaluates so many queries at once and no more."""
+    """A device with memory for a limited number of queries at once."""
 
     def __init__(self, memory: int) -> None:
         self.memory, self.asked = memory, []
@@ -41,7 +41,7 @@ def test_smaller_chunks_where_memory_is_too_small(caplog: pytest.LogCaptureFixtu
         assert torch.equal(chunks.over(len(POINTS), 1 << 15, device), POINTS * 2)
     assert device.asked[:4] == [6000, 3000, 1500, 750]
     assert [record.getMessage() for record in caplog.records][-1].endswith("memory; trying 750")
-    # Learned once.
+    # The smaller chunk is kept for the next call.
     device.asked.clear()
     caplog.clear()
     assert torch.equal(chunks.over(len(POINTS), 1 << 15, device), POINTS * 2)

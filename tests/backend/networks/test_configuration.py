@@ -1,4 +1,4 @@
-"""Both configurations: shapes, one encoder for all compact networks, sizes, and the hands that come out untrained."""
+"""Both configurations: shapes, sizes, one encoder for all compact networks, and occupancy before training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from im2hands.networks.compact_encoder import CompactEncoder
 from im2hands.networks.configuration import COMPACT, PUBLISHED, Configuration, compact, configuration
 from im2hands.networks.image_encoder import ImageEncoder
 from im2hands.networks.keypoint_refinement import KeypointRefinement, prepare_keypoints
-from im2hands.networks.refined_occupancy import View
+from im2hands.networks.refined_hands import View
 from im2hands.weights.compact import start_from_part_occupancy
 from scene_pictures import make_scene
 
@@ -109,7 +109,7 @@ def test_the_picture_may_have_any_size(given: dict) -> None:
     small = torch.nn.functional.interpolate(image, (64, 64), mode="bilinear", antialias=True)
     whole, shrunk = encoder(image), encoder(small)
     assert torch.allclose(whole.dense[-1], shrunk.dense[-1], atol=1e-4)
-    assert whole.image[0].std() > 0.05  # the public weights see something
+    assert whole.image[0].std() > 0.05  # the public weights give features that vary
 
 
 def test_the_public_weights_fit_the_trunk() -> None:

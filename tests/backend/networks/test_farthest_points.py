@@ -1,4 +1,4 @@
-"""Farthest point sampling, with and without the published guard, and neighbours."""
+"""Farthest point sampling, with and without the published guard, and nearest neighbours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIDES = ("left", "right")
 
 
 def by_hand(points: np.ndarray, count: int, guard: float | None) -> list[int]:
-    """Specification 7.5, word by word."""
+    """Farthest point sampling as the published kernel does it, point by point."""
     points = points.astype(np.float32)
     squared = (points * points).sum(-1)
     nearest = np.full(len(points), 1e10, np.float32)

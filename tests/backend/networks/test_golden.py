@@ -1,4 +1,4 @@
-"""The weight fill rule of the parity tests gives the values it was published with."""
+"""The fill rule of the parity tests gives the values that the golden files were made with."""
 
 from __future__ import annotations
 

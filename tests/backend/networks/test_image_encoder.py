@@ -1,4 +1,4 @@
-"""The image encoder against the parity data."""
+"""The image encoder: parity with the published network."""
 
 from __future__ import annotations
 

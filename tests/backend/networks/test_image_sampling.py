@@ -12,7 +12,7 @@ SIZE = 16
 
 @pytest.fixture
 def ramp() -> torch.Tensor:
-    """(1, 2, 16, 16): a pixel's column and row."""
+    """A map (1, 2, 16, 16) that holds the column and row of each pixel."""
     line = torch.arange(float(SIZE))
     return torch.stack(torch.meshgrid(line, line, indexing="xy"))[None]
 

@@ -1,4 +1,4 @@
-"""The initial occupancy network: the published state_dict, the parity data, batching, chunks and references."""
+"""The initial occupancy network: published state_dict, parity, batching, chunks and depth references."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import torch
 from golden import fill, image_tensor, load, state_table, worst
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bones import Bones, bones_from_keypoints
-from im2hands.networks import initial_occupancy
-from im2hands.networks.initial_occupancy import Extrinsics, ImageFeatures, InitialHand, InitialOccupancy
+from im2hands.networks import initial_hand
+from im2hands.networks.initial_hand import Extrinsics, InitialHand
+from im2hands.networks.initial_occupancy import ImageFeatures, InitialOccupancy
 
 LOGITS, OCCUPANCY, MAPS, LOCAL, CODE = 2e-5, 2e-6, 2e-5, 5e-7, 1e-6
 
@@ -38,7 +39,7 @@ def camera(golden) -> Extrinsics:
 
 
 def golden_bones(golden: dict[str, np.ndarray], side: Side) -> Bones:
-    """The bones that stand in the golden file."""
+    """The bones in the golden file."""
     transforms, lengths, rotation, wrist = (
         torch.from_numpy(golden[f"{side}_{name}"]).double()[None]
         for name in ("inputs", "bone_lengths", "root_rot_mat", "root_xyz")
@@ -139,7 +140,7 @@ def test_the_wrist_as_reference_does_not_depend_on_grouping(golden, hands, monke
     assert torch.allclose(hand.occupancy(points, wrist_depth), whole, atol=1e-6)
     assert (hand.occupancy(points, "first query") - whole).abs().max() > 1e-5
     compatible = hand.occupancy(points, "first query")
-    monkeypatch.setattr(initial_occupancy, "CHUNK", 100)
+    monkeypatch.setattr(initial_hand, "CHUNK", 100)
     with torch.no_grad():
         assert torch.allclose(hand.occupancy(points), whole, atol=1e-6)
         assert torch.allclose(hand.occupancy(points, "first query"), compatible, atol=1e-6)
@@ -160,7 +161,7 @@ def test_the_other_hand_is_asked_where_the_points_are(golden, hands):
 
 def test_a_batch_is_its_hands_one_by_one_and_trains(network, golden, camera, features):
     bones = {side: golden_bones(golden, side) for side in SIDES}
-    # The two hands as a batch of two images for the right hand's weights.
+    # Both hands as a batch of two, evaluated with the weights of the right side.
     both = Bones(
         *(torch.cat([getattr(bones[s], name) for s in SIDES]) for name in ("transforms", "lengths", "rotation")),
         *(torch.cat([getattr(bones[s], name) for s in SIDES]) for name in ("wrist", "mirror")),
@@ -189,7 +190,7 @@ def test_without_a_camera_the_bones_are_in_the_camera_frame(network, features, g
 
 
 def test_every_array_is_compared(golden):
-    scene = {"image_rgb_u8", "cam_R", "cam_T", "cam_K", "img_feat"}  # this network does not read cam_K
+    scene = {"image_rgb_u8", "cam_R", "cam_T", "cam_K", "img_feat"}  # this network does not use cam_K
     given = {"joints", "inputs", "bone_lengths", "root_rot_mat", "root_xyz", "points"}
     steps = {"grid_feat", "pt_feat", "local_img_feat", "bone_latent", "bone_local_xyz", "part_logits", "occ"}
     assert set(golden) == scene | {f"{side}_{name}" for side in SIDES for name in given | steps}

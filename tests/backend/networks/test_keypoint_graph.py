@@ -1,4 +1,4 @@
-"""Graph layers over keypoints: the adjacency and what a block can see."""
+"""Graph layers over keypoints: the adjacency and the receptive field of a layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keypoint refinement network: parity with the published one, frames, and what it must not depend on."""
+"""The keypoint refinement network: parity with the published network, frames, and invariants."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def refined(network, prepared, image):
 
 
 def both(golden, name: str) -> torch.Tensor:
-    """(1, 2, ...) of an array a hand."""
+    """The arrays of both hands, (1, 2, ...)."""
     return torch.stack([torch.from_numpy(golden[f"{side}_{name}"]) for side in SIDES])[None]
 
 
@@ -128,7 +128,7 @@ def test_every_array_is_compared(golden):
 
 
 def test_a_perfect_output_comes_back_where_it_was(golden, camera, wrists, prepared):
-    """Whatever each hand is moved by: the loss does not see it, so the placing must not either."""
+    """The loss ignores the position of each hand, so the placing must not depend on it either."""
     moved = prepared.relative + torch.tensor([[[[30.0, -20.0, 500.0]], [[-70.0, 10.0, 40.0]]]], dtype=torch.float64)
     placed = place_keypoints(moved, prepared, *camera)
     keypoints = both(golden, "pred_joints_file")

@@ -1,4 +1,4 @@
-"""Folded vector attention against its definition; chunks; gradients."""
+"""Folded vector attention against its definition; chunks and gradients."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ def test_no_queries(scene):
 def test_bfloat16_keeps_the_difference_of_positions():
     torch.manual_seed(3)
     delta, gamma = TwoLayers(3, 64), TwoLayers(64, 64)
-    place = torch.tensor([0.3, -0.2, 0.1])  # far from 0: coordinates rounded to bfloat16 would be a millimetre off
+    place = torch.tensor([0.3, -0.2, 0.1])  # far from 0: rounding coordinates to bfloat16 shifts them by a millimetre
     x, y = place + 0.02 * torch.randn(1, 500, 3), place + 0.02 * torch.randn(1, 64, 3)
-    delta.first.weight.mul_(50)  # hidden channels that turn within millimetres
+    delta.first.weight.mul_(50)  # hidden channels that change within millimetres
     key, value, query = torch.randn(1, 64, 64), 0.1 * torch.randn(1, 64, 64), torch.randn(1, 1, 64)
     index = torch.randint(0, 64, (1, 500, 9))
 
@@ -109,4 +109,5 @@ def test_bfloat16_keeps_the_difference_of_positions():
     assert fast.dtype == torch.float32
     error = (fast - exact).square().mean().sqrt()
     assert 0 < error < 0.01 * exact.std()
-    assert error < 0.5 * (attended(None, 0.0005) - exact).square().mean().sqrt()  # half a millimetre counts for more
+    # A shift by half a millimetre has a larger effect.
+    assert error < 0.5 * (attended(None, 0.0005) - exact).square().mean().sqrt()

@@ -1,4 +1,4 @@
-"""The part decoder: the published formula, folding, names."""
+"""The part decoder: the published formula, folding and published names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _random_decoder(image_features: int = 0) -> PartDecoder:
 
 
 def _by_the_formula(state, transforms, lengths, points, image):
-    """Specification 6.2, step 6, word by word, for one hand: logits (N, 16)."""
+    """The part decoder, formula by formula, for one hand: logits (N, 16)."""
     x0 = torch.cat([points / 0.4, torch.ones(len(points), 1, dtype=points.dtype)], dim=-1)
     pose = torch.cat([transforms[b, :3, 3] for b in range(16)])
 
@@ -96,7 +96,7 @@ def test_whitening_folds_away_exactly():
             parameter.add_(0.05 * torch.randn_like(parameter))
     white = white.double()
     plain = white.plain().double()
-    with torch.no_grad():  # plain() rounds to float32; fold the double-precision layers instead
+    with torch.no_grad():  # plain() rounds to float32, so take the double-precision layers
         weight, bias, pose, pose_bias, code, code_bias = white._plain_layers()
         for target, value in (
             (plain.weights[0], weight), (plain.biases[0], bias), (plain.pose_weight, pose),

@@ -1,4 +1,4 @@
-"""The two-hand refinement network: parity with the published one, nested network included, and its invariants."""
+"""The refinement network, with its nested initial network: parity with the published network, and invariants."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from golden import fill, image_tensor, load, state_table, worst
 from im2hands.core.hands import SIDES
 from im2hands.geometry.bones import Bones
-from im2hands.networks.refined_occupancy import PictureFeatures, RefinedHands, RefinedOccupancy, View
+from im2hands.networks.refined_hands import PictureFeatures, RefinedHands, View
+from im2hands.networks.refined_occupancy import RefinedOccupancy
 from lattice_surface import extract
 from mise import Mise, lattice_positions
 
@@ -44,7 +45,7 @@ def picture(golden, network) -> PictureFeatures:
 
 @pytest.fixture(scope="module")
 def bones(golden) -> dict[str, Bones]:
-    """The bones as the published network was given them."""
+    """The bones that the published network was given."""
     result = {}
     for side in SIDES:
         transforms, lengths, rotation, wrist = (
@@ -59,7 +60,7 @@ def bones(golden) -> dict[str, Bones]:
 
 @pytest.fixture(scope="module")
 def anchors(golden, bones) -> dict[str, torch.Tensor]:
-    """World frame, metres; the golden ones are relative to the wrist, millimetres."""
+    """Anchors in the world frame, metres; the golden ones are relative to the wrist, millimetres."""
     return {
         side: torch.from_numpy(golden[f"{side}_anchor_points_mm"])[None] / 1000
         + (bones[side].wrist * bones[side].mirror)[:, None]
@@ -156,7 +157,7 @@ def test_refined_stage_meshes(hands, bones, side):
         assert np.array_equal(asked, mesh[f"{side}_points"][rows])
         values = hands.occupancy(side, torch.from_numpy(asked)[None], "first query")[0]
         assert worst(values, mesh[f"{side}_values"][rows]) <= MESH_VALUES
-        # Go on with the recorded values: a difference in the last bit may turn a cell.
+        # Continue with the recorded values: a difference in the last bit may change whether a cell is split.
         mise.update(mesh[f"{side}_values"][rows])
         start += count
     assert start == len(mesh[f"{side}_points"]) and not len(mise.unknown)
@@ -196,7 +197,7 @@ def test_by_default_the_order_and_grouping_of_points_do_not_matter(hands, points
 @torch.no_grad()
 def test_chunks_are_seamless(hands, points, monkeypatch):
     whole = hands.occupancy("right", points["right"])
-    monkeypatch.setattr("im2hands.networks.refined_occupancy.CHUNK", 60)
+    monkeypatch.setattr("im2hands.networks.refined_hands.CHUNK", 60)
     assert torch.allclose(hands.occupancy("right", points["right"]), whole, atol=1e-6)
 
 
@@ -235,7 +236,7 @@ def test_a_batch_equals_singles(network, picture, bones, view, anchors, points, 
 
 
 def _doubled(value):
-    """A tensor, or a tuple of tensors at any depth, twice along the batch."""
+    """A tensor, or a tuple of tensors at any depth, repeated along the batch."""
     return torch.cat([value, value]) if isinstance(value, torch.Tensor) else type(value)(*map(_doubled, value))
 
 
@@ -255,7 +256,7 @@ def test_gradients_reach_every_weight_in_use_but_not_the_nested_network(network,
     own = {name for name in without if not name.startswith("init_occ.")}
     unused = {f"image_encoder.{part}" for part in ("resnet.fc", "hms_decoder.final_layer", "dp_decoder.final_layer")}
     expected = {f"{layer}.{leaf}" for layer in unused for leaf in ("weight", "bias")}
-    # The softmax does not see the last bias of the network of its weights.
+    # The last bias of gamma cancels in the softmax.
     expected |= {name for name, _ in network.named_parameters() if "fc_gamma" in name and name.endswith(".2.bias")}
     assert own == expected
     assert without >= {name for name, _ in network.named_parameters() if name.startswith("init_occ.")}

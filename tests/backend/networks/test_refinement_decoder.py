@@ -1,4 +1,4 @@
-"""The refinement decoder: parity, the folding against a plain evaluation, and its invariants."""
+"""The refinement decoder: parity, folding against a plain evaluation, and invariants."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_queries_and_hands_do_not_see_each_other_nor_the_order_of_anchors():
 
 def test_gradients_reach_every_weight_but_the_last_bias_of_the_softmax():
     decoder, hands, positions, extra = small()
-    # fc_1 starts at zero, which would stop the gradient of fc_0.
+    # fc_1 starts at zero, so fc_0 would get no gradient.
     for block in decoder.blocks:
         torch.nn.init.normal_(block.fc_1.weight)
     folded: FoldedHands = decoder.fold(*hands)

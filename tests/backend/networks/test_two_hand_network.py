@@ -1,4 +1,4 @@
-"""The two-hand network: shapes, where it samples, palms and grids in the picture's terms, half-precision weights."""
+"""The two-hand network: shapes, sampling positions, palms and grids in the picture's frame, half-precision weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def model() -> TwoHandNetwork:
 
 
 def test_samples_lie_where_pixels_lie() -> None:
-    rows = torch.arange(56.0)[:, None].expand(56, 56) * 4 + 1.5  # the pixel in the middle of each place
+    rows = torch.arange(56.0)[:, None].expand(56, 56) * 4 + 1.5  # the pixel at the centre of each place of the map
     level = torch.stack([rows.T, rows])[None]
     points = torch.tensor([[[1.5, 1.5], [100.0, 33.25], [221.5, 140.0]]])
     torch.testing.assert_close(sample(level, points, 224), points)
@@ -44,7 +44,7 @@ def test_a_fresh_network_sees_no_palm_and_lays_its_grid_along_the_palm(model: Tw
         role = torch.zeros(2, 1, dtype=torch.int64)
         hands = model.hands(maps, points, size, up, palms.embedding, role)
         assert hands.pixels.shape == (2, 1, 21, 2) and hands.wrist_offset.shape == (2, 1, 3)
-        # A fresh network puts every keypoint near the palm's centre, whatever the palm's turn.
+        # An untrained network puts every keypoint near the centre of the palm, whatever the direction of the palm.
         assert (hands.pixels - points[:, :, None]).abs().max() < 20
 
 
@@ -63,7 +63,7 @@ def test_the_grid_turns_with_the_palm(model: TwoHandNetwork, monkeypatch: pytest
         for up in ((0.0, -1.0), (1.0, 0.0)):
             model.hands(maps, centre, size, torch.tensor([[up]]), embedding, role)
     upright, turned = (points.view(GRID, GRID, 2) - 112 for points in (seen[0], seen[3]))
-    # The first row lies beyond the fingertips; its first place is left of the palm as seen with the fingers up.
+    # The first row lies beyond the fingertips. Its first place is to the left of the palm if the fingers point up.
     assert upright[0, 0].tolist() == pytest.approx([-13.125, -17.0625])
     torch.testing.assert_close(turned, torch.stack([-upright[..., 1], upright[..., 0]], -1))
 

@@ -1,4 +1,4 @@
-"""Vector attention blocks against a plain evaluation, and what they must not depend on."""
+"""Vector attention blocks against a plain evaluation, and their invariants."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def cloud(points: int = 24, hands: int = 2):
 
 
 def ready(module: torch.nn.Module) -> torch.nn.Module:
-    """In evaluation mode, with averages that show whether batch normalisation is applied."""
+    """The module in evaluation mode, with running statistics that reveal whether batch normalisation is applied."""
     for norm in module.modules():
         if isinstance(norm, torch.nn.BatchNorm1d):
             norm.running_mean.normal_(0, 0.3)
@@ -27,7 +27,7 @@ def ready(module: torch.nn.Module) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("neighbours", [5, None])
-def test_block_is_what_the_specification_says(neighbours):
+def test_block_is_the_published_formula(neighbours):
     torch.manual_seed(0)
     block = ready(VectorAttentionBlock(WIDTH, neighbours))
     positions, features = cloud(hands=1)
@@ -66,8 +66,8 @@ def test_set_abstraction_thins_out_and_a_batch_equals_singles():
             assert torch.allclose(alone[1][0], found[hand], atol=1e-5)
 
 
-def test_set_abstraction_is_what_the_specification_says():
-    """The position encoding has the opposite sign of the transformer block's; both passes share it."""
+def test_set_abstraction_is_the_published_formula():
+    """Delta takes neighbour minus centre, opposite to the transformer block; both passes share it."""
     torch.manual_seed(4)
     block = ready(SetAbstraction(WIDTH, 9, 5))
     positions, features = cloud(hands=1)

@@ -1,4 +1,4 @@
-"""Surfaces: closed, single, outward, and the same as those of the dense lattice."""
+"""Surface extraction: closed meshes with one component, outward faces, equal to the surface of the dense lattice."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_ball_is_a_ball():
     for surface, radius in zip(extract_surfaces(Balls([BIG], [SMALL]), 0.0017), (0.05, 0.03), strict=True):
         mesh = trimesh.Trimesh(surface.vertices, surface.faces, process=False)
         assert mesh.is_watertight and mesh.is_winding_consistent and mesh.body_count == 1
-        assert mesh.volume == pytest.approx(4 / 3 * np.pi * radius**3, rel=5e-3)  # positive: faces look outward
+        assert mesh.volume == pytest.approx(4 / 3 * np.pi * radius**3, rel=5e-3)  # positive: faces point outward
     centre = np.array(SMALL[0])
     assert np.abs(np.linalg.norm(surface.vertices - centre, axis=1) - 0.03).max() < 1e-4
 
@@ -122,7 +122,7 @@ def _sections(keypoints: torch.Tensor) -> torch.Tensor:
 
 
 def test_fingers_are_not_threads_when_joints_are_defined_elsewhere():
-    """Other detectors put joints elsewhere along and beside the bones; every phalanx keeps its flesh all the same."""
+    """Every phalanx keeps its thickness if a detector defines joints elsewhere along and beside the bones."""
     reconstructor = load_reconstructor("bundled", device=torch.device("cpu"), voxel_m=0.0017, stage="keypoints")
     hands = posed_hands(8, 515)
     moved = jitter_keypoints(hands.keypoints, torch.Generator().manual_seed(2), noise=0.0, definition=1.0)

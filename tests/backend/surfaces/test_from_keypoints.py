@@ -1,4 +1,4 @@
-"""Reconstruction: keypoints to meshes in the camera frame, left and right, errors."""
+"""Reconstruction from keypoints: meshes in the camera frame, left and right hands, errors."""
 
 from __future__ import annotations
 

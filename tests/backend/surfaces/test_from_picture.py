@@ -1,4 +1,4 @@
-"""Reconstruction with the published networks: stages, one hand, what the picture must show, which weights are taken."""
+"""Reconstruction with the published networks: stages, single hands, hands outside the picture, choice of weights."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _reconstruct(network: torch.nn.Module, hands: TwoHands = BOTH, **options: ob
 
 
 def _distance(a: HandMesh, b: HandMesh) -> float:
-    """Mean distance of the corners of either mesh to the other's, metres; they share a lattice."""
+    """Mean distance from the vertices of each mesh to those of the other, metres; both use the same lattice."""
     ways = ((a, b), (b, a))
     return float(np.mean([cKDTree(to.vertices).query(of.vertices)[0].mean() for of, to in ways]))
 
@@ -97,7 +97,7 @@ def test_the_initial_stage_gives_the_hands_of_its_decoders(bundled, initial) -> 
     for side, mesh in bundled.items():
         assert initial[side].vertices.dtype == np.float32 and initial[side].faces.dtype == np.int32
         assert np.array_equal(initial[side].bone_lengths, mesh.bone_lengths)
-        assert _distance(initial[side], mesh) < 0.0006  # the bundled weights cut the forearm off
+        assert _distance(initial[side], mesh) < 0.0006  # not 0: the bundled weights cut the forearm off
         assert _volume(initial[side]) == pytest.approx(_volume(mesh), rel=0.08)
 
 
@@ -109,7 +109,7 @@ def test_the_refined_stage_follows_its_head(bundled, initial, refined) -> None:
 
 
 def test_the_refined_surface_is_the_refined_networks(refined) -> None:
-    # The surface lies where the initial occupancy is 0.89, about two millimetres further in.
+    # The bias moves the surface to where the initial occupancy is 0.89, about two millimetres further in.
     smaller = _reconstruct(bench_weights.refined(bias=-8.0), refine=True)
     for side, mesh in refined.items():
         assert _volume(smaller[side]) < 0.97 * _volume(mesh)
@@ -160,7 +160,7 @@ SCENES = scenes()
 
 @pytest.fixture(scope="module")
 def attentive_network() -> RefinedOccupancy:
-    """What is read from the anchors moves the logit by about 1 near the surface."""
+    """A network whose attention to the anchors changes the logit by about 1 near the surface."""
     return bench_weights.refined(bias=0.8, attention=1.0)
 
 
@@ -172,7 +172,7 @@ def _agree(fast: dict[Side, HandMesh], exact: dict[Side, HandMesh]) -> None:
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_the_fast_surface_is_the_exact_one(attentive_network, scene, monkeypatch) -> None:
-    # Also where this processor has no fast bfloat16.
+    # Use bfloat16 even if this processor has no hardware for it.
     monkeypatch.setattr("im2hands.surfaces.from_picture.pair_precision", _bfloat16_if_fast)
     hands = SCENES[scene]
     options = {"device": CPU, "voxel_m": 0.004, "refine": True}
@@ -262,7 +262,7 @@ def test_a_picture_smaller_than_the_networks_input(refined_network, refined) -> 
     assert crop_hands(frame, camera, BOTH).image.shape == (256, 256, 3)
     reconstructor = PictureReconstructor(refined_network, device=CPU, voxel_m=VOXEL, refine=True)
     meshes = reconstructor.reconstruct(frame, camera, BOTH)
-    for side, mesh in refined.items():  # the picture has no say in these weights
+    for side, mesh in refined.items():  # these weights ignore the picture
         assert _distance(meshes[side], mesh) < 1e-4
 
 
@@ -332,7 +332,7 @@ def test_the_command_line_refines(folders, refined, tmp_path, capsys) -> None:
     (tmp_path / "keypoints.json").write_text(json.dumps(content), encoding="utf-8")
     arguments = [str(tmp_path / "shot_0001.png"), "-o", str(tmp_path / "take"), "--fov", "50", "--voxel-mm", "5"]
     arguments += ["--keypoints", str(tmp_path / "keypoints.json"), "--device", "cpu"]
-    # All three published networks in one process; the keypoint refinement gives its input back.
+    # All three published networks in one process; the keypoint refinement network returns its input.
     bench_weights.save("keypoint_refinement", bench_weights.shifting({}).state_dict(), folders / "refined")
     assert main(["reconstruct", *arguments, "--weights", str(folders / "refined"), "--stage", "refined"]) == 0
     header = json.loads((tmp_path / "take" / "take.json").read_text(encoding="utf-8"))
@@ -343,7 +343,7 @@ def test_the_command_line_refines(folders, refined, tmp_path, capsys) -> None:
 
 
 def test_the_bundled_networks_refine_a_photo() -> None:
-    """Both stages with the weights that ship: closed hands around their keypoints, each its own."""
+    """Both stages with the bundled weights: closed meshes around the keypoints, and each stage its own mesh."""
     from im2hands.weights.folder import BUNDLED, list_weights
 
     assert {"image_encoder", "refined_occupancy", "aligned_occupancy"} <= {w.name for w in list_weights(BUNDLED)}

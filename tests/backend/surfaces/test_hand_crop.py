@@ -1,4 +1,4 @@
-"""The crop around the hands: where it lies, what its camera sees, and hands it cannot show."""
+"""The crop around the hands: its position, its camera, and hands outside the picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keypoint refinement in a job: what changes and what stays, hands it must leave alone, takes that know of it."""
+"""Keypoint refinement in a job: what it changes and keeps, hands it leaves unchanged, and its records in the take."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ BOTH = TwoHands(_hand("left"), _hand("right"))
 
 
 class Answer(torch.nn.Module):
-    """A network that answers with a function of the keypoints; what it was shown is kept."""
+    """A network that returns a function of the keypoints and records its inputs."""
 
     def __init__(self, answer: Callable[[torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ def _refine(answer: Callable[[torch.Tensor], torch.Tensor], hands: TwoHands = BO
 
 
 def _moved(offsets: dict[tuple[int, int], tuple[float, float, float]]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Answers with the input; keypoints (hand, file order) are moved, millimetres."""
+    """A network that returns its input with some keypoints (hand, file order) moved, millimetres."""
 
     def answer(relative: torch.Tensor) -> torch.Tensor:
         moved = relative.clone()
@@ -74,7 +74,7 @@ def _moved(offsets: dict[tuple[int, int], tuple[float, float, float]]) -> Callab
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A weights folder with our own part occupancy and a refinement that lifts the left index finger's tip."""
+    """A weights folder with the bundled part occupancy network and a refiner that lifts the left index fingertip."""
     folder = tmp_path_factory.mktemp("weights")
     for suffix in (".json", ".safetensors"):
         shutil.copy(BUNDLED / f"part_occupancy{suffix}", folder)
@@ -85,7 +85,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def test_the_shape_is_the_networks_and_the_place_stays() -> None:
     nearer = _moved({(0, INDEX_TIP): (0.0, 0.0, -12.0), (1, LITTLE_TIP): (5.0, 0.0, 0.0)})
-    # Whatever the network says about where a hand is, it stays where it was on average.
+    # Whatever position the network predicts, a hand keeps the mean of its keypoints.
     found = _refine(lambda relative: nearer(relative) + torch.tensor([[[[900.0, 0, 0]], [[0, -70.0, 300.0]]]]))
     assert found.refined == ("left", "right") and found.message == ""
     for hand, keypoint, offset in ((BOTH.left, INDEX_TIP, (0, 0, -0.012)), (BOTH.right, LITTLE_TIP, (0.005, 0, 0))):
@@ -111,7 +111,7 @@ def test_the_network_sees_the_crop_and_the_hands_in_its_own_frame() -> None:
 
 
 def test_it_is_the_network() -> None:
-    """The published network, asked by hand: its answer for these weights is sane, so it must be what comes out."""
+    """The refiner returns what a direct call of the network gives; these weights give plausible keypoints."""
     network = bench_weights.shifting({**LIFTED, ("right", 3): (2.0, -3.0, 1.0)})
     points = torch.from_numpy(np.stack([hand.positions for hand in BOTH.present()]))[None]
     camera = torch.eye(3)[None], torch.zeros(1, 3)
@@ -131,7 +131,7 @@ def test_it_is_the_network() -> None:
     ("answer", "words"),
     [
         (_moved({(0, INDEX_TIP): (0, 0, 55.0)}), "the index tip would move by 52 mm"),
-        (lambda relative: relative * float("nan"), "the network gives no numbers"),
+        (lambda relative: relative * float("nan"), "the network's output is not finite"),
         (_moved({(0, THUMB_MCP): THUMB_BONE}), "the bone to the thumb ip would be 0 mm long"),
     ],
 )
@@ -141,7 +141,7 @@ def test_nonsense_leaves_a_hand_alone(answer, words, caplog) -> None:
     assert found.hands.left is BOTH.left and "left" not in found.refined
     assert f"The keypoints of the left hand are not refined: {words}" in found.message
     assert "shot.png" in caplog.text
-    assert found.refined == (() if "numbers" in words else ("right",))
+    assert found.refined == (() if "finite" in words else ("right",))
 
 
 def test_a_palm_without_a_plane_is_nonsense() -> None:
@@ -231,7 +231,7 @@ def test_the_command_line_refines_and_can_be_told_not_to(folder: Path, tmp_path:
 
 
 class Parts(FakeParts):
-    """Stand-ins with a refiner that a test gives, asked for by the options."""
+    """Stand-in components whose refiner is given by the test and enabled by the options."""
 
     def __init__(self, refiner: KeypointRefiner) -> None:
         super().__init__()
@@ -258,7 +258,7 @@ def test_resume_knows_what_was_refined_with_what(pictures: Path, run_job: Callab
     assert made(Parts(_refiner("1" * 64))) == []
     assert made(Parts(_refiner("2" * 64))) == [3, 4, 5, 6]  # other weights
     assert made(Parts(_refiner("2" * 64)), keypoint_refinement=False) == [3, 4, 5, 6]
-    # A folder without the network and the flag are the same result.
+    # A weights folder without the network and the option that disables it give the same result.
     assert made(FakeParts()) == []
     assert Components().refiner(ReconstructOptions(("a",), "b"), "cpu") is None
 

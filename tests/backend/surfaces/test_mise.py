@@ -1,4 +1,4 @@
-"""MISE, marching cubes and the initial stage's meshes against the parity data."""
+"""MISE, marching cubes and the initial stage's meshes, compared with the recorded parity data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import trimesh
 from golden import fill, image_tensor, load, worst
 from im2hands.core.hands import SIDES
 from im2hands.geometry.bones import Bones
-from im2hands.networks.initial_occupancy import Extrinsics, InitialOccupancy
+from im2hands.networks.initial_hand import Extrinsics
+from im2hands.networks.initial_occupancy import InitialOccupancy
 from lattice_surface import LatticeSurface, extract
 from mise import Mise, lattice_positions
 
@@ -20,7 +21,7 @@ VALUES, VERTICES, EXPORTED_MM = 5e-6, 1e-9, 1e-4
 
 
 def run(mise: Mise, field: Callable[[np.ndarray], np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Points and values of every round, until nothing is unknown."""
+    """Points and values of every round, until MISE asks for no more points."""
     points, values = [], []
     while len(mise.unknown):
         points.append(mise.unknown)
@@ -101,7 +102,7 @@ def test_initial_stage_meshes(initial_network, side):
         with torch.no_grad():
             values = hand.occupancy(torch.from_numpy(asked)[None], "first query")[0]
         assert worst(values, mesh[f"{side}_values"][rows]) <= VALUES
-        # Go on with the recorded values: a difference in the last bit may turn a cell.
+        # Continue with the recorded values: a difference in the last bit may flip a cell.
         mise.update(mesh[f"{side}_values"][rows])
         start += count
     assert start == len(mesh[f"{side}_points"]) and not len(mise.unknown)

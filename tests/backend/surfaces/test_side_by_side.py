@@ -1,4 +1,4 @@
-"""Hands at the same time: order, errors, and thread settings that stay as they were."""
+"""Hands in parallel threads: order of results, errors, and thread settings that are restored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_both_run_at_once_without_gradients_in_their_share_of_the_cores(two_thre
     weight = torch.ones(2, requires_grad=True)
 
     def work(number: int) -> tuple[int, int, bool]:
-        barrier.wait()  # passes only if the other one runs at the same time
+        barrier.wait()  # passes only if the other call runs at the same time
         return number, torch.get_num_threads(), (weight * 2).requires_grad
 
     assert side_by_side([lambda: work(1), lambda: work(2)], CPU) == [(1, 1, False), (2, 1, False)]

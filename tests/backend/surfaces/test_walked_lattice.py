@@ -1,4 +1,4 @@
-"""Walking along a surface: the mesh of the dense lattice from few queries; what the lattice does at its box."""
+"""Walking along a surface: the mesh of the dense lattice from few queries, and the lattice at the edge of its box."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def union(*shapes: Shape) -> Shape:
 
 
 PALM = capsule((-0.03, 0, 0), (-0.01, 0, 0), 0.022)
-# Two thin fingers a millimetre apart, less than the lattice's spacing, and a third that they lead to.
+# A palm with two thin fingers that are a millimetre apart, less than the lattice spacing.
 FINGERS = union(
     PALM, capsule((0, 0.004, 0.001), (0.05, 0.0044, 0.001), 0.0035), capsule((0, -0.004, 0), (0.05, -0.0036, 0), 0.0035)
 )
@@ -50,14 +50,14 @@ SHAPES: dict[str, Shape] = {
 
 
 class Dense:
-    """The same shape as a field whose dense lattice is asked."""
+    """The same shape as a field, for extraction on the dense lattice."""
 
     hand_count = 1
 
     def __init__(self, lattice: Lattice, shape: Shape) -> None:
         self._shape = shape
         corners = lattice.cells(1)[[0, -1]]
-        # Cells begin one before the box: the last one stands at its last point.
+        # The lattice begins one cell before the box and ends at the box's last point.
         self._bounds = lattice.positions(corners) + np.array([[lattice.voxel] * 3, [0] * 3]) + 1e-9
 
     def bounds(self, hand: int):
@@ -69,7 +69,7 @@ class Dense:
 
 
 def logits(shape: Shape, points: np.ndarray) -> np.ndarray:
-    # Of points as the networks get them.
+    # Evaluated at float32 positions, as the networks are.
     return (shape(points.astype(np.float32).astype(np.float64)) * 1000).astype(np.float32)
 
 

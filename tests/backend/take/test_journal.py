@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from im2hands import files, take_journal
+from im2hands.core import files
 from im2hands.core.errors import TakeError
+from im2hands.take import journal as take_journal
 from im2hands.take import take
 from im2hands.take.journal import JOURNAL_FILE, TakeJournal
 from im2hands.take.take import FrameRecord, Take
@@ -155,7 +156,7 @@ def test_a_take_that_is_begun_anew_forgets_the_old_journal(
 def test_no_frame_is_missed_while_the_journal_goes_into_take_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, addon_reader: types.ModuleType
 ) -> None:
-    for name, module in (("backend", take), ("add-on", sys.modules["im2hands_addon.take_files"])):
+    for name, module in (("backend", take), ("add-on", sys.modules["im2hands_addon.take.files"])):
         taken = begin(tmp_path / name, 12)
         original = module.read_shared
 

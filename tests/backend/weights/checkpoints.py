@@ -1,4 +1,4 @@
-"""Checkpoints in the authors' layout, built from the tables; tensors share one number, so that files stay small."""
+"""Checkpoints in the authors' layout, made from the tables. Each tensor repeats one number, so the files are small."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FILES = {
 
 
 def table(network: str) -> dict[str, list[int]]:
-    """The names in the authors' file, prefixes included."""
+    """Names and shapes in the authors' file, prefixes included."""
     return json.loads((TABLES / f"{Path(FILES[network]).stem}.json").read_text(encoding="utf-8"))
 
 
 def tensors(network: str) -> dict[str, torch.Tensor]:
-    """A state_dict with the authors' names; every tensor repeats a number of its own."""
+    """A state_dict with the authors' names; each tensor repeats a number of its own."""
     return {
         name: torch.tensor(index % 7, dtype=dtype_of(name)).expand(shape)
         for index, (name, shape) in enumerate(table(network).items())
@@ -35,12 +35,12 @@ def tensors(network: str) -> dict[str, torch.Tensor]:
 
 
 def counted(shape: tuple[int, ...]) -> torch.Tensor:
-    """Values that are all different."""
+    """A tensor of that shape whose values are all different."""
     return torch.arange(math.prod(shape), dtype=torch.float32).reshape(shape)
 
 
 def wrapped(state: dict[str, torch.Tensor], **more: Any) -> dict[str, Any]:
-    """What the authors' training saves."""
+    """A dictionary as the authors' training saves it."""
     optimizer = {
         "state": {0: {"step": 3, "exp_avg": torch.zeros(2)}},
         "param_groups": [{"lr": 1e-4, "params": [0], "betas": (0.9, 0.999)}],

@@ -1,4 +1,4 @@
-"""Compact weights on disk: files, cards, reconstruction with them, what does not fit."""
+"""Compact weights on disk: files, cards, reconstruction with them, and files that do not fit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FRAME = Frame(1, 0.0, picture(320, 240), "shot.png")
 
 
 def _write(folder: Path, sizes: object = SMALL, seed: int = 1, names: tuple[str, ...] = NETWORKS) -> dict:
-    """Untrained networks with our part decoders inside."""
+    """Write untrained networks that contain the bundled part decoders."""
     torch.manual_seed(seed)
     encoder = sizes.make_encoder()  # type: ignore[attr-defined]
     digest = save_encoder(encoder, sizes, folder, {"data": "none"})  # type: ignore[arg-type]
@@ -99,7 +99,7 @@ def test_reconstruction_with_compact_weights(written: tuple[Path, dict], stage: 
     expected, found = (r.reconstruct(FRAME, CAMERA, hands) for r in (own, made))
     for side, mesh in expected.items():
         one, two = (trimesh.Trimesh(m.vertices, m.faces, process=False) for m in (mesh, found[side]))
-        assert two.is_watertight and two.volume == pytest.approx(one.volume, rel=0.02)  # the cut of the forearm too
+        assert two.is_watertight and two.volume == pytest.approx(one.volume, rel=0.02)  # with the cut of the forearm
 
 
 def test_the_command_line_takes_them(written: tuple[Path, dict], keypoint_job: dict, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Import of the published checkpoints: recognised by contents, converted, listed, loaded; HALO's third layer."""
+"""Import of the published checkpoints: recognition, conversion, listing, loading, HALO's third layer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LIMIT = 1 << 30
 
 
 def halo(third: int | None) -> dict[str, torch.Tensor]:
-    """HALO's tensors, all different; the third layer with so many columns, or left out."""
+    """HALO's tensors, all different; ``third`` is the number of columns of the third layer, None to leave it out."""
     state = {name: counted(tuple(shape)) / 1e4 for name, shape in table("halo_baseline").items()}
     for bone in range(16):
         name = f"decoder.lin{bone}_2.weight"

@@ -1,4 +1,4 @@
-"""Files that are no published checkpoint: each is refused with what is wrong, and nothing is left behind."""
+"""Files that are no published checkpoint: each is refused with a reason, and no file is left behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from im2hands.weights.importer import import_checkpoints
 
 
 def refuse(path: Path | list[Path], match: str) -> InputError:
-    """Import must fail so, and leave nothing."""
+    """Check that the import fails with that message and leaves no file behind."""
     files = path if isinstance(path, list) else [path]
     folder = files[0].parent / "weights"
     with pytest.raises(InputError, match=match) as caught:
@@ -31,7 +31,7 @@ def refuse(path: Path | list[Path], match: str) -> InputError:
 
 
 class Code:
-    """An object whose unpickling makes a folder."""
+    """An object whose unpickling creates a folder."""
 
     def __init__(self, target: Path) -> None:
         self.target = str(target)
@@ -64,7 +64,7 @@ def test_a_plain_pickle_with_code(tmp_path):
 
 
 def test_numpy_objects_are_not_made(tmp_path):
-    """Only plain numbers come through under NumPy's names; here a number type that would hold objects."""
+    """Only plain numbers are read under NumPy's names; here the dtype is that of objects."""
 
     class Number:
         def __reduce__(self) -> Any:
@@ -92,7 +92,7 @@ def test_zip_bombs(tmp_path):
     refuse(bomb, "20001 parts")
     with zipfile.ZipFile(bomb, "w") as archive:
         archive.writestr("archive/data.pkl", bytes(1 << 20))
-        archive.filelist *= 9  # nine entries, one place in the file
+        archive.filelist *= 9  # nine entries that share one place in the file
     refuse(bomb, "overlap|not one that PyTorch writes")
 
 

@@ -1,4 +1,4 @@
-"""The hand bundle: what is said when it is missing or damaged."""
+"""The hand bundle: error messages when it is missing or damaged."""
 
 from __future__ import annotations
 

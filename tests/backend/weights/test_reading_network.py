@@ -1,4 +1,4 @@
-"""The reading network's weights: begun with MediaPipe's, and run by TFLite as PyTorch runs them."""
+"""The reading network's weights: the start from MediaPipe's weights, and equal results of TFLite and PyTorch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from im2hands.weights.reading_network import (
 
 @pytest.fixture(scope="module")
 def changed() -> ReadingNetwork:
-    """MediaPipe's network with other weights everywhere, as after a training."""
+    """A network with MediaPipe's weights and random changes to all of them, as after a training."""
     torch.manual_seed(2)
     model = mediapipe_start().eval()
     with torch.no_grad():
@@ -50,7 +50,7 @@ def test_it_begins_as_mediapipes_network_and_reads_what_that_reads() -> None:
     model = mediapipe_start().eval()
     file = read_bundle(None).landmark_network
     back, there = (np.frombuffer(data, np.uint8) for data in (as_tflite(model), file))
-    depths = 21 * (1152 + 1) * 2  # the third coordinate of each keypoint, which is a spread with us
+    depths = 21 * (1152 + 1) * 2  # the third coordinate of each keypoint: a spread in this network
     assert len(back) == len(there) and 0 < (back != there).sum() <= depths
     theirs = LandmarkNetwork(workers=1)
     for picture in crops(2):

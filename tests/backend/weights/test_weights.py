@@ -1,4 +1,4 @@
-"""Weights: bundled ones are what their card says; missing, changed and foreign ones are explained."""
+"""Weights folders: bundled weights match their cards; missing, changed and foreign weights give clear errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``motion.npz``: the motion of a whole take, as ``docs/take.md`` has it."""
+"""Writer of ``motion.npz``, the motion of a whole take; ``docs/take.md`` describes the file."""
 
 from __future__ import annotations
 
@@ -20,11 +20,18 @@ from .solve import Motion, quaternion_track
 
 @dataclass(frozen=True)
 class HandMotion:
-    """Everything about one hand's motion; a right hand, or a left one's mirror image.
+    """The motion of one hand: a right hand, or the mirror image of a left hand.
 
-    Args:
-        motion: of the rig. correctives: its corrective shapes. weights_raw, weights: (N, K) over time, NaN where
-            missing.
+    Parameters
+    ----------
+    motion : Motion
+        Motion of the rig over N frames.
+    correctives : Correctives
+        Its K corrective shapes.
+    weights_raw : (N, K) float
+        Weights of the shapes before smoothing; NaN where missing.
+    weights : (N, K) float
+        Smoothed weights of the shapes; NaN where missing.
     """
 
     motion: Motion
@@ -34,7 +41,24 @@ class HandMotion:
 
 
 def motion_arrays(frames: np.ndarray, fps: float, hands: Mapping[Side, HandMotion], key: str) -> dict[str, np.ndarray]:
-    """The arrays of ``motion.npz`` by name."""
+    """The arrays of ``motion.npz``.
+
+    Parameters
+    ----------
+    frames : (N,) int
+        Frame indices.
+    fps : float
+        Frames per second.
+    hands : mapping of Side to HandMotion
+        The motion of each hand.
+    key : str
+        Hash of what the motion was computed from.
+
+    Returns
+    -------
+    dict of str to np.ndarray
+        Arrays by name; left hands are mirrored back.
+    """
     arrays = {"frames": frames.astype(np.int32), "fps": np.array(fps, np.float32), "key": np.array(key)}
     for side, hand in hands.items():
         motion = hand.motion
@@ -56,11 +80,21 @@ def motion_arrays(frames: np.ndarray, fps: float, hands: Mapping[Side, HandMotio
 def write_motion(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write ``motion.npz``.
 
-    Raises:
-        TakeError: it cannot be written.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the take.
+    arrays : mapping of str to np.ndarray
+        The result of ``motion_arrays``.
+
+    Raises
+    ------
+    TakeError
+        The file cannot be written.
     """
     write_atomically(folder / MOTION_FILE, pack_arrays(arrays))
 
 
 def _sided(quaternions: np.ndarray, side: Side) -> np.ndarray:
+    """Quaternions of a right hand as those of a hand of that side."""
     return mirrored(quaternions) if side == "left" else quaternions

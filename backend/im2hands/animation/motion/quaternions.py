@@ -1,4 +1,4 @@
-"""Rotations as quaternions (w, x, y, z) that do not jump in sign, and between two of them."""
+"""Rotations as quaternions (w, x, y, z): conversion, continuous signs, interpolation, mirroring."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from scipy.spatial.transform import Rotation
 
 
 def to_quaternions(matrices: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) rotations, NaN where not known, to (..., 4) unit quaternions (w, x, y, z), w >= 0."""
+    """Convert rotation matrices to quaternions.
+
+    Parameters
+    ----------
+    matrices : (..., 3, 3) float
+        Rotations; NaN where unknown.
+
+    Returns
+    -------
+    (..., 4) float64
+        Unit quaternions (w, x, y, z) with w >= 0; NaN where unknown.
+    """
     flat = matrices.reshape(-1, 3, 3)
     found = np.full((len(flat), 4), np.nan)
     known = np.isfinite(flat).all(axis=(1, 2))
@@ -18,7 +29,18 @@ def to_quaternions(matrices: np.ndarray) -> np.ndarray:
 
 
 def to_matrices(quaternions: np.ndarray) -> np.ndarray:
-    """(..., 4) quaternions (w, x, y, z) of any length to (..., 3, 3); NaN where not known."""
+    """Convert quaternions to rotation matrices.
+
+    Parameters
+    ----------
+    quaternions : (..., 4) float
+        Quaternions (w, x, y, z), not necessarily of unit length; NaN or zero where unknown.
+
+    Returns
+    -------
+    (..., 3, 3) float64
+        Rotations; NaN where unknown.
+    """
     flat = quaternions.reshape(-1, 4)
     found = np.full((len(flat), 3, 3), np.nan)
     known = np.isfinite(flat).all(axis=1) & (np.abs(flat) > 0).any(axis=1)
@@ -28,7 +50,18 @@ def to_matrices(quaternions: np.ndarray) -> np.ndarray:
 
 
 def continuous(quaternions: np.ndarray) -> np.ndarray:
-    """The quaternions (N, ..., 4), signs chosen so that each is the nearer one to the last that is known."""
+    """Choose the signs of quaternions over time so that they do not jump.
+
+    Parameters
+    ----------
+    quaternions : (N, ..., 4) float
+        Quaternions of N frames; NaN where unknown.
+
+    Returns
+    -------
+    (N, ..., 4) float
+        The same rotations; each quaternion has the sign that is nearer to the last known one.
+    """
     found = quaternions.copy()
     last = found[0].copy()
     for k in range(1, len(found)):
@@ -40,7 +73,22 @@ def continuous(quaternions: np.ndarray) -> np.ndarray:
 
 
 def slerp(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
-    """Between rotations (..., 4) the short way, at a constant rate; ``share`` 0 is the first."""
+    """Interpolate between rotations along the shorter arc, at a constant rate.
+
+    Parameters
+    ----------
+    first : (..., 4) float
+        Unit quaternions at share 0.
+    second : (..., 4) float
+        Unit quaternions at share 1.
+    share : float
+        Position between them, 0 to 1.
+
+    Returns
+    -------
+    (..., 4) float
+        Unit quaternions.
+    """
     cosine = (first * second).sum(axis=-1, keepdims=True)
     second = np.where(cosine < 0, -second, second)
     angle = np.arccos(np.clip(np.abs(cosine), 0, 1))
@@ -54,6 +102,20 @@ def slerp(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
 
 
 def mirrored(quaternions: np.ndarray) -> np.ndarray:
-    """The same turns (..., 4) seen in a mirror across x; local ones in axes mirrored likewise with x turned about."""
+    """Mirror rotations across x.
+
+    For local rotations, the bone axes are mirrored in the same way, with x reversed (see
+    ``template.files.handed_axes``).
+
+    Parameters
+    ----------
+    quaternions : (..., 4) float
+        Quaternions (w, x, y, z).
+
+    Returns
+    -------
+    (..., 4) float
+        Quaternions of the mirror image.
+    """
     found: np.ndarray = quaternions * np.array([1.0, 1.0, -1.0, -1.0])
     return found

@@ -1,9 +1,9 @@
-"""Smoothing: without lag over a finished take, and as frames come in.
+"""Smoothing of motion: without lag over a complete take, and causally frame by frame.
 
-The finished take is smoothed by penalised least squares (Whittaker 1923): the curve nearest to what was seen whose
-third differences are small. How small is told by the motion itself, place by place: the penalty is the ratio of the
-noise's variance to that of the motion's third differences there, so that a hand at rest stands still and a flick keeps
-its peak. Live data goes through the one-euro filter (Casiez, Roussel and Vogel 2012).
+A complete take is smoothed by penalised least squares (Whittaker 1923): the curve closest to the observations whose
+third differences are small. The penalty is estimated locally: it is the ratio of the noise variance to the variance of
+the motion's third differences at that place. So a hand at rest stays still, and a quick movement keeps its peak. Live
+data is filtered with the one-euro filter (Casiez, Roussel and Vogel 2012).
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from scipy.linalg import solveh_banded
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 ORDER = 3
-"""Of the differences that are kept small."""
+"""Order of the differences that are penalised."""
 _DIFFERENCE = np.array([-1.0, 3.0, -3.0, 1.0])
 # Third differences of white noise have 20 times its variance.
 _NOISE_GAIN = 20.0
 _FIRST_PENALTY = 3.0
 _PENALTIES = (0.05, 3.0e3)
-_WINDOW = 7  # frames over which the motion's liveliness is judged
-_LIVELY_WINDOW = 5
+_WINDOW = 7  # frames over which the liveliness is averaged
+_LIVELY_WINDOW = 5  # frames over which its maximum is taken first
 _ROUNDS = 3
 DEFAULT_STRENGTH = 0.5
+"""Strength at which the penalty is the estimated one."""
 _STRENGTH_DECADES = 4.0
-# Of the penalty that noise and motion tell: the smoothed curve shows a little less motion than there is. But what
-# networks see wrong stays wrong for some frames, and the third differences tell but a part of such noise.
+# Factor on the estimated penalty. The smoothed curve has a little less motion than there is, which makes the estimate
+# too large. But the errors of networks last for some frames, and the third differences show only a part of such noise.
 _USUAL = 1.5
 
 
@@ -37,15 +38,23 @@ def smooth(
 ) -> np.ndarray:  # fmt: skip
     """Smooth a motion without lag.
 
-    Args:
-        values: (N, D), D coordinates that move together (they share one penalty); what has no weight is ignored, also
-            NaN. weights: (N,), 1 for what was seen, 0 for what is to be filled in. strength: 0 not at all, 0.5 as told
-            by noise and motion, 1 a hundred times that. liveliest: (N - 3,) motion is taken to be no livelier than this
-            (see :func:`liveliness`), whatever the values say. lasting: so many times the usual penalty, for noise that
-            lasts over more frames than usual.
+    Parameters
+    ----------
+    values : (N, D) float
+        D coordinates that move together; they share one penalty. Values without weight are ignored and may be NaN.
+    weights : (N,) float
+        1 for an observation, 0 for a frame to be filled.
+    strength : float
+        0 for none, 0.5 for the estimated penalty, 1 for a hundred times that penalty.
+    liveliest : (N - 3,) float, optional
+        Upper limit of the motion's liveliness (see ``liveliness``), whatever the values show.
+    lasting : float
+        Factor on the penalty, for noise that is correlated over more frames than usual.
 
-    Returns:
-        (N, D). Frames without weight are filled by the smoothest curve.
+    Returns
+    -------
+    (N, D) float
+        The smoothed motion. Frames without weight are filled by the smoothest curve.
     """
     if strength <= 0 or len(values) <= ORDER or (weights > 0).sum() <= ORDER:
         return filled(values, weights)
@@ -55,7 +64,7 @@ def smooth(
     seen = np.convolve(weights > 0, np.ones(ORDER + 1), "valid") > ORDER
     if not seen.any():
         return start
-    # The median of what motion and noise do together: motion is rare, noise always there.
+    # The median is dominated by noise, because motion is rare. 0.455 is the median of a squared standard normal.
     noise = np.median(third[seen] ** 2, axis=0).mean() / 0.455 / _NOISE_GAIN
     penalty = np.full(len(third), _FIRST_PENALTY)
     factor = lasting * _USUAL * 10.0 ** (_STRENGTH_DECADES * (strength - DEFAULT_STRENGTH))
@@ -68,22 +77,33 @@ def smooth(
         smoothed = _solve(clean, weights, penalty)
     penalty *= factor
     smoothed = _solve(clean, weights, penalty)
-    # Smoothed once more is what that leaves (Tukey's twicing): peaks lose the square of what they would lose.
+    # The residual is smoothed and added (Tukey's twicing): a peak loses only the square of the share it would lose.
     left = np.where((weights > 0)[:, None], clean - smoothed, 0.0)
     return smoothed + _solve(left, weights, penalty)
 
 
 def liveliness(smoothed: np.ndarray) -> np.ndarray:
-    """(N - 3,) mean squared third differences of a motion (N, D) that is smooth already, around each place."""
+    """Local mean of the squared third differences of a motion.
+
+    Parameters
+    ----------
+    smoothed : (N, D) float
+        A motion that is smooth already.
+
+    Returns
+    -------
+    (N - 3,) float
+        Mean squared third differences around each place.
+    """
     motion = (np.diff(smoothed, n=ORDER, axis=0) ** 2).mean(axis=1)
     found: np.ndarray = uniform_filter1d(maximum_filter1d(motion, _LIVELY_WINDOW), _WINDOW, mode="nearest")
     return found
 
 
 def _solve(values: np.ndarray, weights: np.ndarray, penalty: np.ndarray) -> np.ndarray:
-    """argmin of sum w (x - v)^2 + sum penalty (third difference of x)^2; values (N, D), penalty (N - 3,)."""
+    """Minimise ``sum w (x - v)^2 + sum penalty (third difference of x)^2`` for values (N, D) and penalty (N - 3,)."""
     count = len(values)
-    # A trace of weight holds the ends of a track whose first or last frames have none.
+    # A tiny weight (1e-9) determines the ends of a track whose first or last frames have no weight.
     weights = np.maximum(weights, 0.0)
     bands = np.zeros((ORDER + 1, count))
     for a in range(ORDER + 1):
@@ -95,7 +115,20 @@ def _solve(values: np.ndarray, weights: np.ndarray, penalty: np.ndarray) -> np.n
 
 
 def filled(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The values (N, D), those without weight replaced by straight lines between their neighbours."""
+    """Replace values without weight by linear interpolation.
+
+    Parameters
+    ----------
+    values : (N, D) float
+        Values.
+    weights : (N,) float
+        Values with a weight above 0 are kept.
+
+    Returns
+    -------
+    (N, D) float
+        The values. Without any weight they are unchanged.
+    """
     known = np.flatnonzero(weights > 0)
     found = values.copy()
     if len(known) == 0 or len(known) == len(values):
@@ -107,11 +140,18 @@ def filled(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 class OneEuro:
-    """The one-euro filter: smooths little where motion is fast, and looks at no frame but those before.
+    """The one-euro filter: a causal low pass whose cutoff rises with speed, so that fast motion is smoothed little.
 
-    Args:
-        fps: frames a second. cutoff: Hz while nothing moves. speed: added to the cutoff, Hz per (unit a second).
-            speed_cutoff: Hz, of the speed's own filter.
+    Parameters
+    ----------
+    fps : float
+        Frames per second.
+    cutoff : float
+        Cutoff at rest, Hz.
+    speed : float
+        Increase of the cutoff with speed, Hz per (unit per second).
+    speed_cutoff : float
+        Cutoff of the filter of the speed itself, Hz.
     """
 
     def __init__(self, fps: float, cutoff: float = 1.5, speed: float = 30.0, speed_cutoff: float = 4.0) -> None:
@@ -120,7 +160,18 @@ class OneEuro:
         self._velocity: np.ndarray | None = None
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """The next frame's values (..., 3), filtered; rows of three share their speed. NaN keeps what was."""
+        """Filter the values of the next frame.
+
+        Parameters
+        ----------
+        values : (..., 3) float
+            Points; the three coordinates share one speed. NaN repeats the last value.
+
+        Returns
+        -------
+        (..., 3) float
+            Filtered points.
+        """
         if self._last is None or self._velocity is None:
             self._last, self._velocity = values.copy(), np.zeros_like(values)
             return values
@@ -137,5 +188,5 @@ class OneEuro:
         return self._last
 
     def _share(self, cutoff: np.ndarray) -> np.ndarray:
-        """Of the newest frame, for a low pass at ``cutoff`` Hz."""
+        """Weight of the newest frame in a low pass with this cutoff in Hz."""
         return 1.0 / (1.0 + self._fps / (2 * math.pi * cutoff))

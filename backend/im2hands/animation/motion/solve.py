@@ -1,4 +1,4 @@
-"""From a raw track to clean motion of the rig: gaps filled, smoothed, as bone rotations with constant lengths."""
+"""Clean motion of the rig from a raw track: gaps filled, smoothed, as bone rotations with constant bone lengths."""
 
 from __future__ import annotations
 
@@ -15,25 +15,39 @@ from .smoothing import DEFAULT_STRENGTH, ORDER, filled, liveliness, smooth
 from .tracks import DOUBTFUL, FILLED, MISSING, OBSERVED, Track
 
 DEFAULT_GAP = 12
-"""Frames; longer gaps stay empty."""
+"""Longest gap that is filled, frames."""
 
 _FILLED_WEIGHT, _DOUBTFUL_WEIGHT = 0.2, 0.05
-_FINGER_LEAP = 0.45  # palms a frame against the palm; a keypoint that moves farther, and
-_FINGER_LEAP_ALONE = 2.0  # so many times as far as the finger tips do in the middle, was lost or found again
-_LEAP_REACH, _LEAP_WEIGHT = 3, 0.02  # frames before and behind it, and how far they are believed
-_NEAREST = 0.02  # metres; a palm nearer to the camera than this is not seen at all
-_DEPTH_LASTS = 8.0  # what is wrong in the depth stays so for longer than what is wrong in the picture
-_SIZE_LIVELINESS = 0.01  # of what the size in the picture would make of depth; fingers and turns change it, too
+# A keypoint leaps if, relative to the palm, it moves farther in one frame than both of these limits.
+_FINGER_LEAP = 0.45  # palm lengths
+_FINGER_LEAP_ALONE = 2.0  # multiples of the median movement of the fingertips
+_LEAP_REACH, _LEAP_WEIGHT = 3, 0.02  # frames before and after a leap, and their weight
+_NEAREST = 0.02  # metres; a palm nearer to the camera cannot be a real one
+_DEPTH_LASTS = 8.0  # factor on the penalty of depth: errors of depth last longer than errors in the picture
+# Share of the liveliness that the size in the picture implies for depth; flexion and turns change the size, too.
+_SIZE_LIVELINESS = 0.01
 
 
 @dataclass(frozen=True)
 class Motion:
     """A right hand's motion over N frames; NaN where it is missing.
 
-    Args:
-        status: (N,) uint8. raw, clean: poses. keypoints_raw: (N, 21, 3) as seen. keypoints: (N, 21, 3), the clean
-            rig's.
-        weights: (N,) how far what was seen in each frame is believed. parts: ranges of frames without a hole.
+    Parameters
+    ----------
+    status : (N,) uint8
+        MISSING, OBSERVED, FILLED or DOUBTFUL (see ``tracks``).
+    raw : Pose
+        Poses of the raw keypoints.
+    clean : Pose
+        Smoothed poses.
+    keypoints_raw : (N, 21, 3) float
+        Observed keypoints, camera frame, metres.
+    keypoints : (N, 21, 3) float
+        Keypoints of the clean rig, camera frame, metres.
+    weights : (N,) float
+        Weight of each frame's keypoints in the smoothing.
+    parts : list of (int, int)
+        Ranges [first, last) of frames without a hole.
     """
 
     status: np.ndarray
@@ -46,10 +60,23 @@ class Motion:
 
 
 def solve(track: Track, rest: Rest, *, strength: float = DEFAULT_STRENGTH, gap: int = DEFAULT_GAP) -> Motion:
-    """Clean a track of a right hand (a left one mirrored in x).
+    """Clean the track of a right hand, or of a left hand mirrored in x.
 
-    Args:
-        strength: of the smoothing, 0 to 1. gap: frames without a hand, or with a doubtful one, that are filled.
+    Parameters
+    ----------
+    track : Track
+        The raw track.
+    rest : Rest
+        The hand at rest.
+    strength : float
+        Strength of the smoothing, 0 to 1.
+    gap : int
+        Longest run of frames with a missing or doubtful hand that is filled.
+
+    Returns
+    -------
+    Motion
+        The motion.
     """
     count = len(track.status)
     status = track.status.copy()
@@ -75,8 +102,22 @@ def solve(track: Track, rest: Rest, *, strength: float = DEFAULT_STRENGTH, gap: 
 
 
 def smooth_keypoints(keypoints: np.ndarray, weights: np.ndarray, strength: float) -> np.ndarray:
-    """(N, 21, 3) keypoints of a part without holes, camera frame, smoothed: the palm's place, and every keypoint
-    against it."""
+    """Smooth the keypoints of a range without holes: the position of the palm, and every keypoint relative to it.
+
+    Parameters
+    ----------
+    keypoints : (N, 21, 3) float
+        Keypoints, camera frame, metres.
+    weights : (N,) float
+        Weight of each frame.
+    strength : float
+        Strength of the smoothing, 0 to 1.
+
+    Returns
+    -------
+    (N, 21, 3) float
+        Smoothed keypoints, camera frame, metres.
+    """
     centre = keypoints[:, (0, 5, 9, 13, 17)].mean(axis=1)
     local = keypoints - centre[:, None]
     trust = np.repeat(weights[:, None], 21, axis=1)
@@ -88,8 +129,10 @@ def smooth_keypoints(keypoints: np.ndarray, weights: np.ndarray, strength: float
 
 
 def _across_leaps(local: np.ndarray) -> np.ndarray:
-    """(N, 21) how far keypoints (N, 21, 3) against their palm are believed: little around a leap that a finger makes
-    alone, as one that was lost does, while in a fast gesture the others move too."""
+    """Weights (N, 21) of keypoints (N, 21, 3) relative to their palm: small around a leap of a single finger.
+
+    A single finger that leaps is a tracking loss. In a fast gesture the other fingers move too.
+    """
     step = np.linalg.norm(np.diff(local, axis=0), axis=-1)
     palm = float(np.nanmedian(np.linalg.norm(local[:, 9] - local[:, 0], axis=-1)))
     believed = np.ones(local.shape[:2])
@@ -102,11 +145,11 @@ def _across_leaps(local: np.ndarray) -> np.ndarray:
 def _smooth_place(
     centre: np.ndarray, keypoints: np.ndarray, shaped: np.ndarray, weights: np.ndarray, strength: float
 ) -> np.ndarray:
-    """(N, 3) the palm's place: where it is seen and how far away it is, smoothed each by its own noise.
+    """The smoothed palm position (N, 3); image position and depth are smoothed separately, each with its own noise.
 
-    One camera tells depth by size alone: it jumps by centimetres from frame to frame where nothing is seen to move. So
-    depth is taken to be about as lively as what is seen: of the palm, of its fingers ``shaped`` (N, 21, 3), and of the
-    hand's size in the picture.
+    A single camera measures depth only by size, so depth jumps by centimetres between frames of a still hand. Depth is
+    therefore assumed to be about as lively as what the picture shows: the motion of the palm, of the fingers ``shaped``
+    (N, 21, 3), and of the hand's size in the picture.
     """
     seen = weights > 0
     if len(centre) <= ORDER or not seen.any() or (centre[seen, 2] < _NEAREST).any():
@@ -121,13 +164,14 @@ def _smooth_place(
 
 
 def _seen_size(keypoints: np.ndarray) -> np.ndarray:
-    """(N,) size of hands (N, 21, 3) in the picture, of focal length 1."""
+    """(N,) size of hands (N, 21, 3) in the picture, for a focal length of 1."""
     seen = keypoints[..., :2] / np.maximum(keypoints[..., 2:], _NEAREST)
     size: np.ndarray = np.linalg.norm(seen - seen.mean(axis=1, keepdims=True), axis=(1, 2))
     return np.maximum(size, 1e-6)
 
 
 def _posed(keypoints: np.ndarray, present: np.ndarray, rest: Rest) -> Pose:
+    """The poses of the frames that are present; NaN elsewhere."""
     count = len(keypoints)
     found = Pose(np.full((count, 21, 3, 3), np.nan), np.full((count, 3, 3), np.nan), np.full((count, 3), np.nan))
     if present.any():
@@ -140,7 +184,7 @@ def _posed(keypoints: np.ndarray, present: np.ndarray, rest: Rest) -> Pose:
 def _fill(
     first: int, last: int, status: np.ndarray, weights: np.ndarray, targets: np.ndarray, raw: Pose, rest: Rest, gap: int
 ) -> list[tuple[int, int]]:  # fmt: skip
-    """Fill the short gaps of a segment in place; the ranges of frames that have a hand then."""
+    """Fill the short gaps of a segment in place and return its ranges of frames that have a hand."""
     believed = first + np.flatnonzero(status[first:last] == OBSERVED)
     for before, after in itertools.pairwise(believed):
         if 1 < after - before <= gap + 1:
@@ -156,8 +200,7 @@ def _fill(
 
 
 def _bridge(before: int, after: int, targets: np.ndarray, raw: Pose, rest: Rest) -> None:
-    """Keypoints between two frames: joints turned at a constant rate, the palm on a straight line; smoothing does the
-    rest."""
+    """Interpolate the keypoints between two frames: joint rotations at a constant rate, the palm on a straight line."""
     ends = [before, after]
     rotations = to_quaternions(raw.rotations[ends])
     turns = to_quaternions(raw.root_rotation[ends])
@@ -178,5 +221,16 @@ def _bridge(before: int, after: int, targets: np.ndarray, raw: Pose, rest: Rest)
 
 
 def quaternion_track(matrices: np.ndarray) -> np.ndarray:
-    """(N, ..., 3, 3) rotations over time to (N, ..., 4) quaternions without jumps in sign."""
+    """Convert rotations over time to quaternions whose signs do not jump.
+
+    Parameters
+    ----------
+    matrices : (N, ..., 3, 3) float
+        Rotations; NaN where missing.
+
+    Returns
+    -------
+    (N, ..., 4) float
+        Quaternions (w, x, y, z).
+    """
     return continuous(to_quaternions(matrices))

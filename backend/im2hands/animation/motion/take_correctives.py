@@ -1,4 +1,4 @@
-"""The corrective shapes of a take and their weights over time, a frame at a time."""
+"""Corrective shapes of one hand of a take and their weights over time, computed one frame at a time."""
 
 from __future__ import annotations
 
@@ -19,14 +19,24 @@ from .solve import Motion
 from .tracks import OBSERVED
 
 Run = Callable[[Callable[[], Any]], Any]
+"""Calls a function and returns its result; may raise ``Cancelled``."""
 
 
 class TakeCorrectives:
-    """Finds the corrective shapes of one hand.
+    """Computes the corrective shapes of one hand.
 
-    Args:
-        templates: of the take. side: the hand. motion: its motion. rows: index of the frame by row of the motion, of
-            frames whose surface is this hand's. run: runs a piece of work.
+    Parameters
+    ----------
+    templates : TakeTemplates
+        The templates of the take.
+    side : Side
+        The hand.
+    motion : Motion
+        Its motion.
+    rows : mapping of int to int
+        Frame index by row of the motion, for the frames whose surface belongs to this hand.
+    run : Run
+        Calls the longer computations.
     """
 
     def __init__(self, templates: TakeTemplates, side: Side, motion: Motion, rows: Mapping[int, int], run: Run) -> None:
@@ -37,6 +47,7 @@ class TakeCorrectives:
         self._far_away: list[float] = []
 
     def _find(self) -> Correctives:
+        """The shapes, from up to ``SAMPLES`` frames spread over the take."""
         rows = [row for row in self._rows if self._motion.status[row] == OBSERVED] or list(self._rows)
         chosen = sorted({int(k) for k in np.linspace(0, len(rows) - 1, SAMPLES).round()}) if rows else []
         found = [self._run(partial(self._offset, rows[k])) for k in chosen]
@@ -46,12 +57,19 @@ class TakeCorrectives:
         return shapes
 
     def _offset(self, row: int) -> np.ndarray | None:
+        """What skinning by the raw pose lacks of the template of a row, (T, 3) metres; None without a template."""
         raw, one = self._motion.raw, slice(row, row + 1)
         pose = Pose(raw.rotations[one], raw.root_rotation[one], raw.root[one])
         return self._templates.offset(self._rows[row], self._side, pose)
 
     def weigh(self, row: int) -> None:
-        """Find the weights of one frame, if its surface is this hand's."""
+        """Compute the weights of one frame, if its surface belongs to this hand.
+
+        Parameters
+        ----------
+        row : int
+            Row of the motion.
+        """
         if row not in self._rows:
             return
         offset = self._run(lambda: self._offset(row))
@@ -63,12 +81,26 @@ class TakeCorrectives:
 
     @property
     def truncation_mm(self) -> dict[str, float]:
-        """How far the templates are from rest pose, mean and shapes together: mean over frames, millimetres."""
+        """Distance of the templates from rest pose, mean and shapes together, millimetres.
+
+        "mean" and "p95" (95th percentile) over the vertices, averaged over the frames.
+        """
         means, p95 = (1000 * float(np.mean(found or [0.0])) for found in (self._mean_away, self._far_away))
         return {"mean": round(means, 4), "p95": round(p95, 4)}
 
     def result(self, strength: float) -> HandMotion:
-        """The hand's motion with its shapes; their weights smoothed as the motion is."""
+        """The hand's motion with its shapes; the weights of the shapes are smoothed like the motion.
+
+        Parameters
+        ----------
+        strength : float
+            Strength of the smoothing, 0 to 1.
+
+        Returns
+        -------
+        HandMotion
+            Motion and shapes.
+        """
         clean = np.full_like(self._weights, np.nan)
         for first, last in self._motion.parts:
             part = slice(first, last)

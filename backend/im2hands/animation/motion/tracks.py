@@ -1,7 +1,11 @@
-"""The raw track of each hand over a take, and what in it is to be believed.
+"""Raw tracks of both hands over a take, and detection of doubtful frames.
 
-A frame is doubtful where its keypoints do not lie where they were seen, where bones have lengths that this hand does
-not have, where the hand leaps away and back, or where left and right have changed places.
+A frame is doubtful if one of these holds:
+
+* Its keypoints do not project to where they were detected in the picture.
+* Its bone lengths differ from those of this hand in the other frames.
+* The hand leaps away and back.
+* Left and right are swapped.
 """
 
 from __future__ import annotations
@@ -17,30 +21,39 @@ from im2hands.take.take import Take, convert_keypoints_2d
 
 MISSING, OBSERVED, FILLED, DOUBTFUL = range(4)
 STATUS_WORDS = ("missing", "observed", "filled", "doubtful")
+"""Names of the statuses, as ``take.json`` has them."""
 
 PALM = (0, 5, 9, 13, 17)
+"""Keypoints of the palm (file order): the wrist and the knuckles of the four fingers."""
 _STARTS = np.array([0, 0, 0, 0, 0, *(4 * f + k for f in range(5) for k in range(1, 4))])
 _ENDS = np.array([1, 5, 9, 13, 17, *(4 * f + k + 1 for f in range(5) for k in range(1, 4))])
 
-_REPROJECTION = 0.3  # of the hand's size in the picture; median over keypoints
-_BONE_FACTOR = 1.7  # against the take's median
-_BAD_BONES = 4
-_LEAP = 3.0  # times as far as the neighbours lie from each other, plus
+_REPROJECTION = 0.3  # largest median reprojection distance, share of the hand's size in the picture
+_BONE_FACTOR = 1.7  # largest ratio of a bone's length to its median over the take
+_BAD_BONES = 4  # bones beyond that ratio that make a frame doubtful; of the five bones at the wrist one is enough
+# A leap is farther from the line between its neighbours than this multiple of their distance, plus this many palms.
+_LEAP = 3.0
 _LEAP_PALMS = 0.25
 _LONGEST_LEAP = 2  # frames
-_CUT = 0.33  # palms a frame that keypoints move to each other, on average
+_CUT = 0.33  # palms per frame: mean movement of the keypoints relative to the wrist that makes a cut
 _SWAP_COST = 1.5  # palms
-_SWAP_APART = 1.0  # palms; hands closer than this are told apart by their looks only
+_SWAP_APART = 1.0  # palms; between closer hands positions cannot reveal a swap, so the detected sides are kept
 
 
 @dataclass
 class Track:
     """One hand over N frames.
 
-    Args:
-        keypoints: (N, 21, 3) metres, camera frame; NaN where missing. status: (N,) MISSING, OBSERVED or DOUBTFUL.
-        segments: ranges of frames [first, last) that belong together: no cut within.
-        own: (N,) bool, the surface of this side in the take belongs to this track (not when sides were swapped).
+    Parameters
+    ----------
+    keypoints : (N, 21, 3) float
+        Camera frame, metres; NaN where missing.
+    status : (N,) uint8
+        MISSING, OBSERVED or DOUBTFUL.
+    segments : list of (int, int)
+        Ranges [first, last) of rows without a cut.
+    own : (N,) bool
+        Whether the surface of this side in the take belongs to this track; False where the sides were swapped.
     """
 
     keypoints: np.ndarray
@@ -50,17 +63,23 @@ class Track:
 
     @property
     def present(self) -> np.ndarray:
-        """(N,) bool."""
+        """(N,) bool: frames with a hand."""
         return self.status != MISSING
 
 
 @dataclass(frozen=True)
 class RawTake:
-    """What a take says about its hands, frame by frame.
+    """The keypoints of a take's hands, frame by frame.
 
-    Args:
-        frames: (N,) indices, all from first to last. keypoints: per side (N, 21, 3), NaN where missing.
-        reprojection: per side (N,) how far keypoints project from where they were seen, shares of the hand's size.
+    Parameters
+    ----------
+    frames : (N,) int
+        Frame indices, without gaps from the first to the last.
+    keypoints : dict of Side to (N, 21, 3) float
+        Camera frame, metres; NaN where missing.
+    reprojection : dict of Side to (N,) float
+        Median distance between projected and detected keypoints, as a share of the hand's size in the picture; NaN
+        where unknown.
     """
 
     frames: np.ndarray
@@ -69,7 +88,7 @@ class RawTake:
 
 
 def read_raw(take: Take, indices: list[int]) -> RawTake:
-    """Read the keypoints of a take's frames; only they are held in memory."""
+    """Read the keypoints of a take's frames; the surfaces are not read."""
     frames = np.arange(indices[0], indices[-1] + 1)
     keypoints = {side: np.full((len(frames), 21, 3), np.nan) for side in SIDES}
     reprojection = {side: np.full(len(frames), np.nan) for side in SIDES}
@@ -81,7 +100,7 @@ def read_raw(take: Take, indices: list[int]) -> RawTake:
                 continue
             row = index - indices[0]
             keypoints[side][row] = points
-            # The camera projects into the picture that the hands belong to.
+            # The camera belongs to the picture in which hands are found, so mirrored takes are converted to it.
             seen = convert_keypoints_2d(arrays["keypoints_2d"].astype(np.float64), camera.width, mirrored=take.mirrored)
             size = max(float(np.ptp(seen, axis=0).max()), 1.0)
             if np.isfinite(seen).all() and (points[:, 2] > 0).all():
@@ -95,10 +114,19 @@ def _camera(take: Take, index: int) -> Camera:
 
 
 def judge(raw: RawTake, *, over_time: bool) -> dict[Side, Track]:
-    """Tracks with doubtful frames marked.
+    """Make tracks from the raw keypoints: swap sides back, mark doubtful frames, find cuts.
 
-    Args:
-        over_time: the frames follow each other; False for unrelated pictures, which are judged one by one.
+    Parameters
+    ----------
+    raw : RawTake
+        The keypoints of a take.
+    over_time : bool
+        Whether the frames follow each other. False judges each frame by itself, for unrelated pictures.
+
+    Returns
+    -------
+    dict of Side to Track
+        The tracks.
     """
     keypoints = {side: points.copy() for side, points in raw.keypoints.items()}
     swapped = _swapped(keypoints) if over_time else np.zeros(len(raw.frames), dtype=bool)
@@ -133,7 +161,7 @@ def _palm(points: np.ndarray) -> float:
 
 
 def _odd_bones(points: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """(N,) bool: bones this hand does not have."""
+    """(N,) bool: frames with bone lengths that differ from those of this hand."""
     lengths = np.full((len(points), len(_STARTS)), np.nan)
     lengths[present] = np.linalg.norm(points[present][:, _ENDS] - points[present][:, _STARTS], axis=-1)
     usual = np.nanmedian(lengths, axis=0)
@@ -145,7 +173,7 @@ def _odd_bones(points: np.ndarray, present: np.ndarray) -> np.ndarray:
 
 
 def _leaps(points: np.ndarray, believed: np.ndarray) -> np.ndarray:
-    """(N,) bool: one or two frames that leap away and back."""
+    """(N,) bool: runs of one or two frames that leap away and back."""
     found = np.zeros(len(points), dtype=bool)
     where = np.flatnonzero(believed)
     if len(where) < 3:
@@ -166,7 +194,7 @@ def _leaps(points: np.ndarray, believed: np.ndarray) -> np.ndarray:
 
 
 def _segments(points: np.ndarray, believed: np.ndarray) -> list[tuple[int, int]]:
-    """Ranges of frames between cuts: places where the hand's pose changes as no hand can."""
+    """Ranges of frames between cuts. A cut is a change of pose that is too fast for a hand."""
     where = np.flatnonzero(believed)
     if len(where) == 0:
         return [(0, len(points))]
@@ -183,7 +211,11 @@ def _singles(count: int) -> list[tuple[int, int]]:
 
 
 def _swapped(keypoints: Mapping[Side, np.ndarray]) -> np.ndarray:
-    """(N,) bool: frames whose left hand goes on where the right one was, by the cheapest way through the take."""
+    """(N,) bool: frames whose left and right hands are swapped, by dynamic programming over the take.
+
+    Each state of a frame (as labelled, or swapped) costs the distance that the tracks move, plus a cost for each change
+    of state.
+    """
     centres = np.stack([keypoints[side][:, PALM].mean(axis=1) for side in SIDES], axis=1)  # (N, 2, 3)
     count = len(centres)
     palm = np.nanmedian(

@@ -1,1 +1,1 @@
-"""The fixed topology: a template hand with a rig, its shape for one take, and its fit to implicit surfaces."""
+"""The template hand of fixed topology: its rig, its shape for one take, and its fit to implicit surfaces."""

@@ -1,21 +1,27 @@
-"""Triangles of a mesh that cut through each other."""
+"""Detection of triangles of a mesh that intersect each other."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-_USUAL = 95  # percentile of the triangles' sizes
+_USUAL = 95  # percentile of the triangles' radii up to which they go into the tree
 
 
 def cut_triangles(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Which triangles (F, 3) are cut by another one that shares no vertex with them.
+    """Find the triangles that intersect another triangle with which they share no vertex.
 
-    Args:
-        vertices: (V, 3), any unit.
+    Parameters
+    ----------
+    vertices : (V, 3) float
+        Positions, any unit.
+    triangles : (F, 3) int
+        Triangles.
 
-    Returns:
-        (C,) rows of ``triangles``, sorted.
+    Returns
+    -------
+    (C,) int64
+        Rows of ``triangles``, sorted.
     """
     corners = vertices[triangles]
     pairs = _close_pairs(corners)
@@ -33,12 +39,12 @@ def cut_triangles(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 
 def _close_pairs(corners: np.ndarray) -> np.ndarray:
-    """(P, 2) pairs of triangles (F, 3, 3) whose boxes overlap."""
+    """(P, 2) pairs of triangles (F, 3, 3) whose bounding boxes overlap."""
     a, b, c = (corners[:, k] for k in range(3))
     low, high, centres = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c), (a + b + c) / 3
     away = corners - centres[:, None]
     reach = np.sqrt(np.einsum("fkc,fkc->fk", away, away).max(axis=1))
-    # Few triangles are large: nearly all pairs lie within the reach of the others.
+    # Few triangles are large. The tree is searched with the radius of the others, and large ones are added separately.
     usual = float(np.percentile(reach, _USUAL))
     small, large = np.flatnonzero(reach <= usual), np.flatnonzero(reach > usual)
     tree = cKDTree(centres[small])
@@ -56,7 +62,7 @@ def _close_pairs(corners: np.ndarray) -> np.ndarray:
 
 
 def _crosses(start: np.ndarray, end: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """(P,) whether segments go through triangles (P, 3, 3)."""
+    """(P,) bool: whether segments from ``start`` to ``end`` (P, 3) cross triangles (P, 3, 3)."""
     way = end - start
     ab, ac = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     across = np.cross(way, ac)

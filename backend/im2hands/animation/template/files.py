@@ -1,4 +1,4 @@
-"""``template.npz``: the topology, the rig and both hands at rest, as ``docs/take.md`` has them."""
+"""Writer of ``template.npz``: the topology, the rig and both hands at rest; ``docs/take.md`` describes the file."""
 
 from __future__ import annotations
 
@@ -15,17 +15,45 @@ from .rest import Rest
 from .topology import BONE_NAMES, BONE_PARENTS, Topology
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
-"""A left hand is worked on as its mirror image in x."""
+"""Factors that mirror points in x. A left hand is processed as its mirror image."""
 
 
 def handed(points: np.ndarray, side: Side) -> np.ndarray:
-    """Points (..., 3) of a hand of that side as those of a right hand, or back."""
+    """Convert points of a hand of that side to those of a right hand, or back.
+
+    Parameters
+    ----------
+    points : (..., 3) float
+        Points.
+    side : Side
+        Side of the hand.
+
+    Returns
+    -------
+    (..., 3) float
+        The points; mirrored in x for a left hand.
+    """
     return points * MIRROR if side == "left" else points
 
 
 def handed_axes(axes: np.ndarray, side: Side) -> np.ndarray:
-    """Bone axes (..., 3, 3) of a right hand as those of a hand of that side: y and z are mirrored, x turned about, so
-    that the axes stay right-handed and a positive turn about x closes either hand."""
+    """Convert bone axes of a right hand to those of a hand of that side.
+
+    For a left hand y and z are mirrored and x is mirrored and reversed. So the axes stay right-handed, and a positive
+    rotation about x closes either hand.
+
+    Parameters
+    ----------
+    axes : (..., 3, 3) float
+        Axes of bones; columns x, y, z.
+    side : Side
+        Side of the hand.
+
+    Returns
+    -------
+    (..., 3, 3) float
+        Axes of the bones of that side.
+    """
     if side == "right":
         return axes
     found: np.ndarray = axes * MIRROR[:, None] * MIRROR
@@ -35,11 +63,21 @@ def handed_axes(axes: np.ndarray, side: Side) -> np.ndarray:
 def write_template(folder: Path, topology: Topology, rests: Mapping[Side, Rest], key: str) -> None:
     """Write ``template.npz``.
 
-    Args:
-        rests: right hands at rest (see :mod:`.rest`) by the side they stand for. key: what they were computed from.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the take.
+    topology : Topology
+        Topology of the template.
+    rests : mapping of Side to Rest
+        Right hands at rest (see ``template.rest``), by the side they stand for.
+    key : str
+        Hash of what they were computed from.
 
-    Raises:
-        TakeError: it cannot be written.
+    Raises
+    ------
+    TakeError
+        The file cannot be written.
     """
     arrays = {
         "faces": topology.faces,

@@ -1,9 +1,9 @@
-"""Fits the posed template to an implicit surface: along its normals, smoothly first, exactly last.
+"""Fit of the posed template to an implicit surface: along the template's normals, smooth passes first, exact ones last.
 
-Each pass moves every vertex along its normal to where the surface is, smoothed over neighbours less and less. Vertices
-that see no surface of their own (between fingers that have grown together) go with their neighbours. What moves across
-the normals is smoothed away, so that the template's quads keep their shapes and nothing slides. Fingers that were
-fitted into each other are taken apart at the end.
+Each pass moves every vertex along its normal to the surface. The displacements are smoothed over the neighbours, less
+in each pass. A vertex that finds no surface of its own (between fingers that have grown together) moves with its
+neighbours. Uneven displacement across the normals is smoothed away, so the quads keep their shapes and nothing slides.
+Finally, fingers that were fitted into each other are separated.
 """
 
 from __future__ import annotations
@@ -21,27 +21,31 @@ from .surface_target import SurfaceTarget
 from .topology import Topology
 from .untangle import Untangler
 
-# Of each pass: edges that the displacement is smoothed over, metres it looks for the surface.
+# Per smooth pass: number of edges the displacement is smoothed over; distance searched for the surface, metres.
 _PASSES = ((20, 0.012), (8, 0.009), (4, 0.006), (2, 0.005), (1, 0.004))
-_LAST = (0.003, 0.002)  # metres; passes that smooth nothing
-_SAME_WAY = 0.35  # least cosine between the template's normal and that of the surface it moves to
-_ASIDE = 0.0015  # metres the closest point may lie off the normal, more in proportion to its distance
-_SLIDE = 0.6  # share of uneven sliding taken back in every pass
-_SLIDE_REACH = 3
-_UPRIGHT = 0.0  # least cosine between a face and the smoothed surface around it
-_NORMAL_REACH = 2
-_REPAIRS = 12
-_DEEPEST = 0.02  # metres one hand is in the other where it is pushed out; deeper, the closest point is the wrong one
-_FINE = 5000  # vertices; of coarser templates too much moves with a vertex, and they leave the surface
-_GAP = 0.0001  # metres left between hands that were in each other
+_LAST = (0.003, 0.002)  # the same distance for the passes without smoothing
+_SAME_WAY = 0.35  # least cosine between the normals of a vertex and of the surface point it moves to
+_ASIDE = 0.0015  # metres; the closest point may be this far off the vertex normal, plus its distance along the normal
+_SLIDE = 0.6  # share of uneven displacement across the normals that each pass undoes
+_SLIDE_REACH = 3  # edges over which that displacement is smoothed
+_UPRIGHT = 0.0  # least cosine between the normals of a face and of the smoothed surface around it
+_NORMAL_REACH = 2  # edges over which normals are smoothed
+_REPAIRS = 12  # largest number of smoothings of folded faces
+_DEEPEST = 0.02  # metres; vertices deeper inside the other hand stay, because their closest point is on the wrong side
+_FINE = 5000  # vertices; in coarser templates untangling moves too much of the surface with each vertex
+_GAP = 0.0001  # metres; gap left between hands that intersected
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A template on its surface.
+    """A template fitted to a surface.
 
-    Args:
-        vertices: (T, 3) metres. seen: (T,) bool, vertices that found their surface.
+    Parameters
+    ----------
+    vertices : (T, 3) float
+        Positions, metres.
+    seen : (T,) bool
+        Vertices that found their surface in the last pass.
     """
 
     vertices: np.ndarray
@@ -51,8 +55,12 @@ class Fitted:
 class Fitter:
     """Fits templates of one topology.
 
-    Args:
-        rest: (T, 3) the template at rest, which tells what is folded already.
+    Parameters
+    ----------
+    topology : Topology
+        Topology of the templates.
+    rest : (T, 3) float
+        The template at rest, metres; faces that are folded at rest do not count as folded by the fit.
     """
 
     def __init__(self, topology: Topology, rest: np.ndarray) -> None:
@@ -63,11 +71,24 @@ class Fitter:
         self._sums = corner_sums(self._triangles, len(rest))
         self._untangler = Untangler(topology, rest, self._mean, self._sums)
         self._least = np.minimum(_UPRIGHT, self._uprightness(rest) - 0.3)
-        # The edge of the lid is meant to be sharp.
+        # The edge of the lid is sharp by design, so its triangles never count as folded.
         self._least[np.isin(self._triangles, np.concatenate([topology.rim, topology.lid])).any(axis=1)] = -2.0
 
     def fit(self, start: np.ndarray, target: SurfaceTarget) -> Fitted:
-        """Move a template (T, 3), a right hand, posed, metres, onto a surface in the same frame."""
+        """Move a posed template onto a surface.
+
+        Parameters
+        ----------
+        start : (T, 3) float
+            The posed template of a right hand, metres.
+        target : SurfaceTarget
+            The surface, in the same frame.
+
+        Returns
+        -------
+        Fitted
+            The template on the surface.
+        """
         moved = np.zeros_like(start)
         seen = np.zeros(len(start), dtype=bool)
         for reach, farthest in _PASSES:
@@ -89,7 +110,7 @@ class Fitter:
         ask: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
         farthest: float,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Displacements (T, 3) along the normals to the surface, and where there is one to go to."""
+        """Displacements (T, 3) along the normals to the surface, and the vertices (T,) that found one."""
         nearest, surface = ask(vertices)
         away = nearest - vertices
         cosine = dots(normals, surface)
@@ -100,7 +121,8 @@ class Fitter:
         return np.where(seen, along, 0.0)[:, None] * normals, seen
 
     def _spread(self, moved: np.ndarray, seen: np.ndarray, reach: int) -> np.ndarray:
-        """Displacements smoothed over ``reach`` edges; vertices that saw nothing take their neighbours' mean."""
+        """Displacements smoothed over ``reach`` edges; vertices that found no surface take the mean of their
+        neighbours."""
         trust = np.where(seen, 1.0, 0.02)[:, None]
         smooth = np.concatenate([moved * trust, trust], axis=1)
         for _ in range(reach):
@@ -109,16 +131,26 @@ class Fitter:
         return found
 
     def _filled(self, step: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        """The step, with a mean of their neighbours' where nothing was seen."""
+        """The displacements; vertices that found no surface take the mean of their neighbours."""
         smooth, known = step * seen[:, None], seen[:, None].astype(np.float64)
         for _ in range(3):
             smooth, known = self._mean @ smooth, self._mean @ known
         return np.where(seen[:, None], step, smooth / np.maximum(known, 1e-9))
 
     def folds(self, vertices: np.ndarray) -> np.ndarray:
-        """(F',) bool: triangles of :attr:`Topology.triangles` that are turned against the surface around them.
+        """Find triangles that are turned against the surface around them.
 
-        Those that are at rest already (the folds beside the nails) count only when they turn further.
+        Triangles that are folded at rest already (beside the nails) count only if they turn further.
+
+        Parameters
+        ----------
+        vertices : (T, 3) float
+            Positions, metres.
+
+        Returns
+        -------
+        (F',) bool
+            Folded triangles of ``Topology.triangles``.
         """
         found: np.ndarray = self._uprightness(vertices) < self._least
         return found
@@ -136,7 +168,18 @@ class Fitter:
         return found
 
     def unfolded(self, vertices: np.ndarray) -> np.ndarray:
-        """Vertices (T, 3), smoothed wherever a face is folded."""
+        """Smooth the vertices around folded faces.
+
+        Parameters
+        ----------
+        vertices : (T, 3) float
+            Positions, metres.
+
+        Returns
+        -------
+        (T, 3) float
+            Positions, metres.
+        """
         for _ in range(_REPAIRS):
             folded = self.folds(vertices)
             if not folded.any():
@@ -149,10 +192,19 @@ class Fitter:
         return vertices
 
     def untangled(self, start: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-        """A fitted template (T, 3) with its fingers out of each other.
+        """Separate the fingers of a fitted template.
 
-        Args:
-            start: (T, 3) metres, the template as posed, whose shape is taken up where fingers press against each other.
+        Parameters
+        ----------
+        start : (T, 3) float
+            The template as posed, metres; its shape is used where fingers press against each other.
+        fitted : (T, 3) float
+            The fitted template, metres.
+
+        Returns
+        -------
+        (T, 3) float
+            Positions, metres. Templates with fewer than 5000 vertices are returned unchanged.
         """
         if len(fitted) < _FINE:
             return fitted
@@ -160,7 +212,7 @@ class Fitter:
         return fitted if found is fitted else self.unfolded(found)
 
     def _even_out(self, moved: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        """What takes back uneven movement across the normals."""
+        """Displacements (T, 3) that undo a part of the uneven displacement across the normals."""
         smooth = moved
         for _ in range(_SLIDE_REACH):
             smooth = self._mean @ smooth
@@ -170,10 +222,18 @@ class Fitter:
         return found
 
     def keep_apart(self, hands: Mapping[Side, np.ndarray]) -> dict[Side, np.ndarray]:
-        """Both hands (T, 3), the frame they share, pushed out of each other half the way each.
+        """Push two hands that intersect out of each other, half the way each.
 
-        Args:
-            hands: left hands with the topology of right ones, mirrored: their faces look inward.
+        Parameters
+        ----------
+        hands : mapping of Side to (T, 3) float
+            Vertices in a common frame, metres. The left hand uses the same faces as the right hand, so its faces point
+            inward.
+
+        Returns
+        -------
+        dict of Side to (T, 3) float
+            Vertices, metres.
         """
         found = {side: vertices.copy() for side, vertices in hands.items()}
         if len(found) < 2:

@@ -1,4 +1,4 @@
-"""Which vertices of the template lie beside each other."""
+"""Averaging over the neighbours of the template's vertices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from .topology import Topology
 
 
 def neighbour_mean(topology: Topology) -> sparse.csr_matrix:
-    """(T, T) what takes the mean of every vertex and those it shares an edge with."""
+    """The matrix that averages every vertex with the vertices it shares an edge with.
+
+    Parameters
+    ----------
+    topology : Topology
+        Topology of the template.
+
+    Returns
+    -------
+    (T, T) sparse matrix
+        Rows sum to 1.
+    """
     faces, count = topology.faces, topology.vertex_count
     quads = faces[faces[:, 3] >= 0]
     ends = [faces[:, [0, 1]], faces[:, [1, 2]], quads[:, [2, 3]], quads[:, [3, 0]], faces[faces[:, 3] < 0][:, [2, 0]]]

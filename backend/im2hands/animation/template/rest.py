@@ -1,7 +1,7 @@
-"""The template at rest for one take: one hand's shape from constant bone lengths, with its rig.
+"""The template at rest for one take: the shape of one hand from its constant bone lengths, with its rig.
 
-Everything here is a right hand; a left one is measured and posed as its mirror image in x. The *rest frame* has the
-rig's wrist at its origin, the middle knuckle along +y, the back of the hand along +z; metres.
+All hands are right hands; a left hand is measured and posed as its mirror image in x. The *rest frame* has the rig's
+wrist at its origin, the middle knuckle along +y and the back of the hand along +z; its unit is the metre.
 """
 
 from __future__ import annotations
@@ -15,24 +15,28 @@ from im2hands.geometry.hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_B
 from .topology import BONE_PARENTS, FINGER_CHAINS, FOREARM, HAND, PALM, THUMB, Topology
 
 PALM_KEYPOINTS = (0, 1, 5, 9, 13, 17)
-"""Keypoints (file order) that a palm holds still to each other."""
+"""Keypoints (file order) whose distances to each other are constant: the wrist, the thumb's root and the knuckles."""
 
 KEYPOINT_BONES = tuple(
     (bone, 1 + 4 * finger + k) for finger, chain in enumerate(FINGER_CHAINS) for k, bone in enumerate(chain)
 )
-"""(bone, keypoint at its head) of the finger bones; the keypoint at the tail is the next one."""
+"""(bone, keypoint at its head) for the finger bones; the keypoint at the tail is the next one."""
 
-# The thumb's root counts less where a palm is placed: it moves.
+# Weights of the palm's keypoints when a palm is aligned; the thumb's root counts less, because it moves.
 PALM_TRUST = np.array([1.5, 0.25, 1.0, 1.0, 1.0, 1.0])
-_SHORTEST = 0.004  # metres; a bone below this has no direction
+_SHORTEST = 0.004  # metres; shorter bones are measurement errors
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What stays the same of a hand over a take.
+    """The constant measures of a hand over a take.
 
-    Args:
-        palm: (6, 3) metres, :data:`PALM_KEYPOINTS` to each other, any frame. lengths: (5, 3) metres, the phalanges.
+    Parameters
+    ----------
+    palm : (6, 3) float
+        Positions of ``PALM_KEYPOINTS`` relative to each other, any frame, metres.
+    lengths : (5, 3) float
+        Lengths of the phalanges of thumb to little finger, metres.
     """
 
     palm: np.ndarray
@@ -43,9 +47,18 @@ class Measures:
 class Rest:
     """A template hand at rest, rest frame, metres.
 
-    Args:
-        vertices: (T, 3). heads, tails: (21, 3) of the bones. axes: (21, 3, 3), columns x, y, z: y from head to tail, a
-            positive turn about x closes the hand. keypoints: (21, 3) file order.
+    Parameters
+    ----------
+    vertices : (T, 3) float
+        Positions of the vertices.
+    heads : (21, 3) float
+        Heads of the bones.
+    tails : (21, 3) float
+        Tails of the bones.
+    axes : (21, 3, 3) float
+        Axes of the bones; columns x, y, z. y points from head to tail; a positive rotation about x closes the hand.
+    keypoints : (21, 3) float
+        Keypoints in file order.
     """
 
     vertices: np.ndarray
@@ -56,17 +69,26 @@ class Rest:
 
     @property
     def lengths(self) -> np.ndarray:
-        """(21,) metres."""
+        """(21,) lengths of the bones, metres."""
         found: np.ndarray = np.linalg.norm(self.tails - self.heads, axis=1)
         return found
 
 
 def measure(keypoints: np.ndarray, topology: Topology) -> Measures:
-    """The constant measures behind N observations of one hand, robustly: medians.
+    """Estimate the constant measures of a hand from N observations, robustly by medians.
 
-    Args:
-        keypoints: (N, 21, 3) metres, any frames, right hands. Bones shorter than possible are held out and, if nothing
-            else is known, take the template's length.
+    Parameters
+    ----------
+    keypoints : (N, 21, 3) float
+        Keypoints of right hands, any frames, metres. Bones that are impossibly short are ignored; a bone without any
+        usable observation takes the template's length.
+    topology : Topology
+        Topology of the template.
+
+    Returns
+    -------
+    Measures
+        The measures.
     """
     own = template_measures(topology)
     palms = keypoints[:, PALM_KEYPOINTS]
@@ -86,13 +108,14 @@ def measure(keypoints: np.ndarray, topology: Topology) -> Measures:
     known = np.isfinite(lengths).any(axis=0)
     found = scale * own.lengths
     found[known] = np.nanmedian(lengths[:, known], axis=0)
-    # Measures no hand has come from keypoints that are no hand: half to twice the template's own at this scale.
+    # Wrong keypoints give impossible lengths: limit them to half to twice the template's lengths at this scale.
     found = np.clip(found, 0.5 * scale * own.lengths, 2.0 * scale * own.lengths)
     return Measures(_plausible(reference, own.palm, scale), found)
 
 
 def _plausible(palm: np.ndarray, own: np.ndarray, scale: float) -> np.ndarray:
-    """The palm, with points drawn back that lie farther than 0.4 palms from where a palm has them."""
+    """The palm (6, 3), with points farther than 0.4 palm lengths from where the template has them moved back to
+    that limit."""
     rotation, _, _ = place(own, palm[None], PALM_TRUST)
     usual = scale * (own - np.average(own, axis=0, weights=PALM_TRUST)) @ rotation[0].T
     usual = usual + np.average(palm, axis=0, weights=PALM_TRUST)
@@ -104,7 +127,21 @@ def _plausible(palm: np.ndarray, own: np.ndarray, scale: float) -> np.ndarray:
 
 
 def pooled(first: Measures, second: Measures) -> tuple[Measures, Measures]:
-    """Two hands' measures; hands of one person (within 12 %) get their mean lengths."""
+    """Share the phalanx lengths of two hands of one person.
+
+    Parameters
+    ----------
+    first : Measures
+        One hand.
+    second : Measures
+        The other hand.
+
+    Returns
+    -------
+    tuple of Measures, Measures
+        Both hands with their mean lengths; unchanged if the sums of their lengths differ by more than 12 %, as of two
+        persons.
+    """
     ratio = np.log(first.lengths.sum() / second.lengths.sum())
     if abs(ratio) > np.log(1.12):
         return first, second
@@ -113,21 +150,43 @@ def pooled(first: Measures, second: Measures) -> tuple[Measures, Measures]:
 
 
 def template_measures(topology: Topology) -> Measures:
-    """The measures of the template itself."""
+    """The measures of the template itself.
+
+    Parameters
+    ----------
+    topology : Topology
+        Topology of the template.
+
+    Returns
+    -------
+    Measures
+        The measures.
+    """
     points = _base_keypoints(topology.base_vertices, topology.base_heads, topology)
     chains = points[1:].reshape(5, 4, 3)
     return Measures(points[list(PALM_KEYPOINTS)], np.linalg.norm(np.diff(chains, axis=1), axis=-1))
 
 
 def place(reference: np.ndarray, observed: np.ndarray, trust: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rigid motions from reference points to observed ones, least squares.
+    """Find the rigid motions from reference points to observed points, by weighted least squares.
 
-    Args:
-        reference: (K, 3) or (N, K, 3). observed: (N, K, 3). trust: (K,) weights.
+    Parameters
+    ----------
+    reference : (K, 3) or (N, K, 3) float
+        Reference points.
+    observed : (N, K, 3) float
+        Observed points.
+    trust : (K,) float
+        Weights of the points.
 
-    Returns:
-        Rotation (N, 3, 3) and shift (N, 3): observed is about ``rotation @ reference + shift``; and (N,) the ratio of
-        sizes.
+    Returns
+    -------
+    rotation : (N, 3, 3) float
+        Rotations.
+    shift : (N, 3) float
+        Translations: ``observed`` is about ``rotation @ reference + shift``.
+    size : (N,) float
+        Ratio of the sizes of observed and reference points.
     """
     reference = np.broadcast_to(reference, observed.shape)
     share = trust / trust.sum()
@@ -144,13 +203,24 @@ def place(reference: np.ndarray, observed: np.ndarray, trust: np.ndarray) -> tup
 
 
 def rest_hand(topology: Topology, measures: Measures, components: np.ndarray | None = None) -> Rest:
-    """The template at rest with these measures.
+    """Shape the template at rest with given measures.
 
-    Every bone of the bundled hand is moved, turned and stretched to its new place, everything across it grows with the
-    palm, blended by the skin weights.
+    Every bone of the bundled hand is moved, rotated and stretched to its new place. Across the bones the hand is scaled
+    with the palm. The vertices follow by their skin weights.
 
-    Args:
-        components: (20,) weights of the bundled hand's shape basis; None: the mean hand.
+    Parameters
+    ----------
+    topology : Topology
+        Topology of the template.
+    measures : Measures
+        The measures.
+    components : (20,) float, optional
+        Weights of the bundled hand's shape basis; None is the mean hand.
+
+    Returns
+    -------
+    Rest
+        The template at rest.
     """
     vertices, heads = topology.base_vertices, topology.base_heads
     if components is not None:
@@ -187,6 +257,7 @@ def rest_hand(topology: Topology, measures: Measures, components: np.ndarray | N
 
 
 def _base_keypoints(vertices: np.ndarray, heads: np.ndarray, topology: Topology) -> np.ndarray:
+    """Keypoints (21, 3) of the bundled hand."""
     chains = [[*heads[list(bones)], vertices[topology.base_tips[f]]] for f, bones in enumerate(FINGER_BONES)]
     knuckle = heads[FINGER_BONES[2][0]]
     wrist = heads[WRIST_BONE] + WRIST_SHIFT * (knuckle - heads[WRIST_BONE])
@@ -194,7 +265,7 @@ def _base_keypoints(vertices: np.ndarray, heads: np.ndarray, topology: Topology)
 
 
 def _segments(heads: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Heads and tails (21, 3) of our bones from the bundled rig's heads and the keypoints."""
+    """Heads and tails (21, 3) of the template's bones, from the heads of the bundled rig and the keypoints."""
     new_heads, new_tails = np.empty((21, 3)), np.empty((21, 3))
     new_heads[FOREARM], new_tails[FOREARM] = heads[1], heads[WRIST_BONE]
     new_heads[HAND], new_tails[HAND] = heads[WRIST_BONE], points[9]
@@ -206,6 +277,7 @@ def _segments(heads: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _keypoints(heads: np.ndarray, tails: np.ndarray) -> np.ndarray:
+    """Keypoints (21, 3) from the heads and tails (21, 3) of the bones."""
     points = np.empty((21, 3))
     for bone, keypoint in KEYPOINT_BONES:
         points[keypoint], points[keypoint + 1] = heads[bone], tails[bone]
@@ -217,7 +289,7 @@ def _warped(
     topology: Topology, vertices: np.ndarray, old: tuple[np.ndarray, np.ndarray], new: tuple[np.ndarray, np.ndarray],
     scale: float,
 ) -> np.ndarray:  # fmt: skip
-    """(V, 3) vertices of the bundled hand, moved with segments from ``old`` to ``new`` (heads, tails)."""
+    """(V, 3) vertices of the bundled hand, moved with the bones from ``old`` to ``new`` (heads and tails)."""
     old_way, new_way = old[1] - old[0], new[1] - new[0]
     old_length, new_length = np.linalg.norm(old_way, axis=1), np.linalg.norm(new_way, axis=1)
     a, b = old_way / old_length[:, None], new_way / new_length[:, None]
@@ -233,7 +305,20 @@ def _warped(
 
 
 def shortest_turn(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) rotations that turn unit vectors a into b (..., 3) the short way."""
+    """Rotations that turn one unit vector to another by the smallest angle.
+
+    Parameters
+    ----------
+    a : (..., 3) float
+        Unit vectors.
+    b : (..., 3) float
+        Unit vectors.
+
+    Returns
+    -------
+    (..., 3, 3) float
+        Rotations from ``a`` to ``b``.
+    """
     axis = np.cross(a, b)
     cosine = (a * b).sum(axis=-1)[..., None, None]
     cross = np.zeros((*axis.shape, 3))
@@ -244,7 +329,7 @@ def shortest_turn(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _rest_turn(heads: np.ndarray, tails: np.ndarray) -> np.ndarray:
-    """(3, 3) columns: the rest frame's axes."""
+    """(3, 3) columns: the axes of the rest frame."""
     y = tails[HAND] - heads[HAND]
     y = y / np.linalg.norm(y)
     x = heads[FINGER_CHAINS[4][0]] - heads[FINGER_CHAINS[1][0]]
@@ -254,9 +339,9 @@ def _rest_turn(heads: np.ndarray, tails: np.ndarray) -> np.ndarray:
 
 
 def _axes(heads: np.ndarray, tails: np.ndarray) -> np.ndarray:
-    """(21, 3, 3) columns x, y, z of each bone: x is the axis of flexion.
+    """(21, 3, 3) columns x, y, z of each bone; x is the axis of flexion.
 
-    Fingers bend about the line of the knuckles beside them, the thumb about the axis of its own bend at rest.
+    Fingers flex about the line through the neighbouring knuckles, the thumb about the axis of its own bend at rest.
     """
     way = tails - heads
     y = way / np.linalg.norm(way, axis=1, keepdims=True)
@@ -272,3 +357,4 @@ def _axes(heads: np.ndarray, tails: np.ndarray) -> np.ndarray:
 
 
 PARENTS = np.array(BONE_PARENTS)
+"""(21,) parent of each bone; -1 for the root."""

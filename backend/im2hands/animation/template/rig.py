@@ -1,7 +1,7 @@
-"""The rig: keypoints to bone rotations, rotations to posed bones and skinned vertices; N frames at once.
+"""The rig: keypoints to bone rotations, rotations to posed bones and skinned vertices, for N frames at once.
 
-Right hands only (see :mod:`.rest`). A bone's rotation is local: in its own rest axes, relative to its parent, as
-Blender's pose bones have it. Linear blend skinning.
+Right hands only (see ``template.rest``). The rotation of a bone is local: in its own rest axes and relative to its
+parent, like Blender's pose bones. Vertices follow by linear blend skinning.
 """
 
 from __future__ import annotations
@@ -15,23 +15,28 @@ from im2hands.geometry.hand_model import WRIST_SHIFT
 from .rest import KEYPOINT_BONES, PALM_KEYPOINTS, PALM_TRUST, PARENTS, Rest, place, shortest_turn
 from .topology import FINGER_CHAINS, HAND, PALM
 
-# Largest sideways turn of each joint, degrees: first, second, third of the thumb and of a finger; of a metacarpal.
+# Largest sideways turn of the first, second and third joint of the thumb and of each finger, radians.
 _SIDEWAYS = np.radians([[60.0, 25.0, 15.0], *[[40.0, 12.0, 10.0]] * 4])
-_PALM_TURN = np.radians(12.0)
-# Flexion runs from here once around; no joint bends back so far.
+_PALM_TURN = np.radians(12.0)  # largest turn of a metacarpal
+# Flexion angles lie in the full turn that starts here; no joint bends back so far.
 _FLEXION_START = np.radians(-120.0)
-# A finger's twist shows in the plane its next joints bend in: trusted from about this bend on, up to this twist.
+# The plane in which the next joint bends shows a finger's twist. It is trusted from about this bend on.
 _TWIST_BEND = np.radians(25.0)
 _LARGEST_TWIST = np.radians(20.0)
 
 
 @dataclass(frozen=True)
 class Pose:
-    """A hand's pose over N frames.
+    """Poses of a hand over N frames.
 
-    Args:
-        rotations: (N, 21, 3, 3) local rotations. root_rotation: (N, 3, 3), root: (N, 3) metres: rest frame to camera
-            frame.
+    Parameters
+    ----------
+    rotations : (N, 21, 3, 3) float
+        Local rotations of the bones.
+    root_rotation : (N, 3, 3) float
+        Rotations from the rest frame to the camera frame.
+    root : (N, 3) float
+        Translations from the rest frame to the camera frame, metres.
     """
 
     rotations: np.ndarray
@@ -41,10 +46,16 @@ class Pose:
 
 @dataclass(frozen=True)
 class Posed:
-    """Where the bones are, camera frame.
+    """Posed bones over N frames, camera frame.
 
-    Args:
-        turns: (N, 21, 3, 3) rotation of each bone's rest pose. heads, tails: (N, 21, 3) metres.
+    Parameters
+    ----------
+    turns : (N, 21, 3, 3) float
+        Rotation of each bone from its rest pose.
+    heads : (N, 21, 3) float
+        Heads of the bones, metres.
+    tails : (N, 21, 3) float
+        Tails of the bones, metres.
     """
 
     turns: np.ndarray
@@ -53,7 +64,7 @@ class Posed:
 
     @property
     def keypoints(self) -> np.ndarray:
-        """(N, 21, 3) file order, metres."""
+        """(N, 21, 3) keypoints in file order, camera frame, metres."""
         points = np.empty((len(self.heads), 21, 3))
         for bone, keypoint in KEYPOINT_BONES:
             points[:, keypoint], points[:, keypoint + 1] = self.heads[:, bone], self.tails[:, bone]
@@ -63,13 +74,22 @@ class Posed:
 
 
 def pose_from_keypoints(keypoints: np.ndarray, rest: Rest) -> Pose:
-    """Inverse kinematics: the palm placed by least squares, then each bone aimed at the next keypoint.
+    """Inverse kinematics: the palm is placed by least squares, then each bone is aimed at the next keypoint.
 
-    Joints flex freely, turn sideways within limits, and a finger's first joint twists as far as the bend of the next
-    one tells. Bone lengths are the rest pose's.
+    Joints flex freely and turn sideways within limits. The first joint of a finger twists as far as the bend of the
+    next joint shows it. Bone lengths are those of the rest pose.
 
-    Args:
-        keypoints: (N, 21, 3) camera frame, metres, right hands, finite.
+    Parameters
+    ----------
+    keypoints : (N, 21, 3) float
+        Keypoints of right hands, camera frame, metres, finite.
+    rest : Rest
+        The hand at rest.
+
+    Returns
+    -------
+    Pose
+        The poses.
     """
     count = len(keypoints)
     palm = list(PALM_KEYPOINTS)
@@ -100,19 +120,20 @@ def pose_from_keypoints(keypoints: np.ndarray, rest: Rest) -> Pose:
 
 
 def _carried(turn: np.ndarray, head: np.ndarray, rest_head: np.ndarray, rest_point: np.ndarray) -> np.ndarray:
+    """Positions (N, 3) of a rest point that moves with a bone."""
     found: np.ndarray = head + np.einsum("nij,j->ni", turn, rest_point - rest_head)
     return found
 
 
 def _directed(way: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """Unit directions (N, 3) in axes ((N,) 3, 3); straight ahead where the way has no length."""
+    """Unit directions (N, 3) in axes (N, 3, 3) or (3, 3); +y where the direction has no length."""
     local = np.einsum("...ji,...j->...i", axes, way)
     length = np.linalg.norm(local, axis=-1, keepdims=True)
     return np.where(length > 1e-6, local / np.maximum(length, 1e-9), np.array([0.0, 1.0, 0.0]))
 
 
 def _universal(direction: np.ndarray, sideways_limit: float) -> np.ndarray:
-    """Flexion about x after a sideways turn about z that lead y to the directions (N, 3)."""
+    """Rotations (N, 3, 3) from y to directions (N, 3): a limited sideways turn about z, then flexion about x."""
     flexion = np.arctan2(direction[:, 2], direction[:, 1])
     flexion = np.mod(flexion - _FLEXION_START, 2 * np.pi) + _FLEXION_START
     sideways = _soft(-np.arcsin(np.clip(direction[:, 0], -1, 1)), sideways_limit)
@@ -120,12 +141,12 @@ def _universal(direction: np.ndarray, sideways_limit: float) -> np.ndarray:
 
 
 def _soft(angle: np.ndarray, limit: float) -> np.ndarray:
-    """The angle, drawn towards a limit smoothly."""
+    """The angle, limited smoothly."""
     return limit * np.tanh(angle / limit)
 
 
 def _twist(direction: np.ndarray) -> np.ndarray:
-    """The turn about y that brings the next bone's bend into the plane across x."""
+    """Rotations (N, 3, 3) about y that bring the bend of the next bone (N, 3) into the plane perpendicular to x."""
     bend = np.maximum(direction[:, 2], 0.0)
     trust = bend**2 / (bend**2 + np.sin(_TWIST_BEND) ** 2)
     angle = np.arctan2(direction[:, 0], np.maximum(direction[:, 2], 1e-6))
@@ -133,7 +154,7 @@ def _twist(direction: np.ndarray) -> np.ndarray:
 
 
 def _limited_turn(direction: np.ndarray, limit: float) -> np.ndarray:
-    """The short turn from y to the directions, by a limited angle."""
+    """The shortest rotations (N, 3, 3) from y to directions (N, 3), by a limited angle."""
     y = np.array([0.0, 1.0, 0.0])
     across = direction.copy()
     across[:, 1] = 0.0
@@ -145,7 +166,20 @@ def _limited_turn(direction: np.ndarray, limit: float) -> np.ndarray:
 
 
 def about(axis: int, angle: np.ndarray) -> np.ndarray:
-    """(N, 3, 3) rotations about a coordinate axis, radians."""
+    """Rotations about a coordinate axis.
+
+    Parameters
+    ----------
+    axis : int
+        0, 1 or 2 for x, y or z.
+    angle : (N,) float
+        Angles, radians.
+
+    Returns
+    -------
+    (N, 3, 3) float
+        Rotations.
+    """
     a, b = (axis + 1) % 3, (axis + 2) % 3
     found = np.zeros((len(angle), 3, 3))
     found[:, axis, axis] = 1.0
@@ -156,7 +190,20 @@ def about(axis: int, angle: np.ndarray) -> np.ndarray:
 
 
 def forward(pose: Pose, rest: Rest) -> Posed:
-    """Where the bones of N poses are."""
+    """Forward kinematics: the bones of N poses.
+
+    Parameters
+    ----------
+    pose : Pose
+        The poses.
+    rest : Rest
+        The hand at rest.
+
+    Returns
+    -------
+    Posed
+        The bones, camera frame.
+    """
     count = len(pose.root)
     turns, heads = np.empty((count, 21, 3, 3)), np.empty((count, 21, 3))
     for bone, parent in enumerate(PARENTS):
@@ -172,17 +219,42 @@ def forward(pose: Pose, rest: Rest) -> Posed:
 
 
 def bone_matrices(posed: Posed, rest: Rest) -> np.ndarray:
-    """(N, 21, 3, 4): rest frame to camera frame, for skinning."""
+    """Matrices for skinning.
+
+    Parameters
+    ----------
+    posed : Posed
+        Posed bones.
+    rest : Rest
+        The hand at rest.
+
+    Returns
+    -------
+    (N, 21, 3, 4) float
+        Rest frame to camera frame, metres.
+    """
     shift = posed.heads - np.einsum("nbij,bj->nbi", posed.turns, rest.heads)
     return np.concatenate([posed.turns, shift[..., None]], axis=-1)
 
 
 def stretched_matrices(posed: Posed, rest: Rest, keypoints: np.ndarray) -> np.ndarray:
-    """(N, 21, 3, 4) as :func:`bone_matrices`, each finger bone moved and stretched along itself from its keypoint to
-    the next.
+    """Matrices for skinning that bring each finger bone from its keypoint to the next one.
 
-    Args:
-        keypoints: (N, 21, 3), camera frame, metres.
+    As ``bone_matrices``, but finger bones are moved to their keypoints and stretched by a factor of 0.6 to 1.6.
+
+    Parameters
+    ----------
+    posed : Posed
+        Posed bones.
+    rest : Rest
+        The hand at rest.
+    keypoints : (N, 21, 3) float
+        Keypoints, camera frame, metres.
+
+    Returns
+    -------
+    (N, 21, 3, 4) float
+        Rest frame to camera frame, metres.
     """
     matrices = bone_matrices(posed, rest)
     for bone, keypoint in KEYPOINT_BONES:
@@ -196,14 +268,44 @@ def stretched_matrices(posed: Posed, rest: Rest, keypoints: np.ndarray) -> np.nd
 
 
 def skin(weights: np.ndarray, matrices: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Linear blend skinning of one frame: weights (T, 21), matrices (21, 3, 4), vertices (T, 3) to (T, 3)."""
+    """Linear blend skinning of one frame.
+
+    Parameters
+    ----------
+    weights : (T, 21) float
+        Skin weights; rows sum to 1.
+    matrices : (21, 3, 4) float
+        Matrices of the bones, rest frame to camera frame.
+    vertices : (T, 3) float
+        Vertices, rest frame, metres.
+
+    Returns
+    -------
+    (T, 3) float
+        Vertices, camera frame, metres.
+    """
     blended = (weights @ matrices.reshape(21, 12)).reshape(-1, 3, 4)
     found: np.ndarray = np.einsum("vij,vj->vi", blended[..., :3], vertices) + blended[..., 3]
     return found
 
 
 def unskin(weights: np.ndarray, matrices: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """The inverse of :func:`skin`; where a sharp bend folds the skin to (nearly) nothing, the damped inverse."""
+    """The inverse of ``skin``; damped where a sharp bend collapses the skin.
+
+    Parameters
+    ----------
+    weights : (T, 21) float
+        Skin weights; rows sum to 1.
+    matrices : (21, 3, 4) float
+        Matrices of the bones, rest frame to camera frame.
+    vertices : (T, 3) float
+        Vertices, camera frame, metres.
+
+    Returns
+    -------
+    (T, 3) float
+        Vertices, rest frame, metres.
+    """
     blended = (weights @ matrices.reshape(21, 12)).reshape(-1, 3, 4)
     turn, moved = blended[..., :3], vertices - blended[..., 3]
     u, s, vt = np.linalg.svd(turn)
@@ -213,8 +315,24 @@ def unskin(weights: np.ndarray, matrices: np.ndarray, vertices: np.ndarray) -> n
 
 
 def turned_normals(weights: np.ndarray, matrices: np.ndarray, triangles: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """(F, 3) normals of triangles at rest, turned with the bones of their first corners; weights and matrices as in
-    :func:`skin`."""
+    """Rotate normals of triangles at rest with the bones of their first corners.
+
+    Parameters
+    ----------
+    weights : (T, 21) float
+        Skin weights; rows sum to 1.
+    matrices : (21, 3, 4) float
+        Matrices of the bones, rest frame to camera frame.
+    triangles : (F, 3) int
+        Triangles.
+    normals : (F, 3) float
+        Their normals at rest.
+
+    Returns
+    -------
+    (F, 3) float
+        Normals, camera frame; not normalised.
+    """
     blended = (weights @ matrices[:, :, :3].reshape(21, 9)).reshape(-1, 3, 3)
     found: np.ndarray = np.einsum("fij,fj->fi", blended[triangles[:, 0]], normals)
     return found

@@ -10,12 +10,18 @@ from scipy import sparse
 
 @dataclass(frozen=True)
 class Subdivided:
-    """A mesh of quads made of a coarser mesh.
+    """A quad mesh subdivided from a coarser mesh; the first V0 vertices are the coarse ones.
 
-    Args:
-        faces: (F, 4) int64. uv: (F, 4, 2) per corner. smooth: (V, V0) sparse, Catmull-Clark positions from coarse
-        positions. linear: (V, V0) sparse, edge midpoints and face centres; rows of both sum to 1. The first V0 vertices
-        are the coarse ones.
+    Parameters
+    ----------
+    faces : (F, 4) int64
+        Quads.
+    uv : (F, 4, 2) float
+        Texture coordinates per corner.
+    smooth : (V, V0) sparse matrix
+        Catmull-Clark positions from coarse positions; rows sum to 1.
+    linear : (V, V0) sparse matrix
+        Edge midpoints and face centres from coarse positions; rows sum to 1.
     """
 
     faces: np.ndarray
@@ -25,13 +31,26 @@ class Subdivided:
 
 
 def subdivide(faces: np.ndarray, uv: np.ndarray, vertex_count: int, levels: int) -> Subdivided:
-    """Subdivide ``levels`` times.
+    """Subdivide a mesh a number of times.
 
-    Smooth positions would lie inside a convex coarse surface; they are moved out again so that the coarse vertices
+    Catmull-Clark positions lie inside a convex coarse surface. They are moved out again, so that the coarse vertices
     stay very nearly where they are.
 
-    Args:
-        faces: (F, 4) int, quads of an edge-manifold mesh; uv: (F, 4, 2) per corner.
+    Parameters
+    ----------
+    faces : (F, 4) int
+        Quads of an edge-manifold mesh.
+    uv : (F, 4, 2) float
+        Texture coordinates per corner.
+    vertex_count : int
+        Number of vertices of the coarse mesh, V0.
+    levels : int
+        Number of subdivisions.
+
+    Returns
+    -------
+    Subdivided
+        The fine mesh.
     """
     smooth = linear = sparse.identity(vertex_count, format="csr")
     for _ in range(levels):
@@ -45,6 +64,7 @@ def subdivide(faces: np.ndarray, uv: np.ndarray, vertex_count: int, levels: int)
 def _once(
     faces: np.ndarray, uv: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray, sparse.csr_matrix, sparse.csr_matrix]:
+    """One subdivision: faces, texture coordinates, smooth and linear matrices."""
     face_count = len(faces)
     ends = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1).reshape(-1, 2), axis=1)
     edges, edge_of, used = np.unique(ends, axis=0, return_inverse=True, return_counts=True)
@@ -88,4 +108,5 @@ def _once(
 
 
 def _rows(rows: np.ndarray, columns: np.ndarray, value: float, shape: tuple[int, int]) -> sparse.csr_matrix:
+    """A sparse matrix with one value at all given places."""
     return sparse.csr_matrix((np.full(len(rows), value), (rows, columns)), shape=shape)

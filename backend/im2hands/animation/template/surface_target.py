@@ -1,4 +1,4 @@
-"""An extracted implicit surface as something to ask: closest points, normals, signed distances."""
+"""Queries on an extracted implicit surface: closest points, normals, signed distances."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from scipy.spatial import cKDTree
 
 from im2hands.geometry.normals import cross, dots, vertex_normals
 
-# Triangles of a lattice are of nearly one size: the closest one is among those with the closest centres.
+# Marching cubes gives triangles of similar size, so the closest triangle is among those with the closest centres.
 _CANDIDATES = 6
 
 
 class SurfaceTarget:
-    """A closed triangle mesh.
+    """A closed triangle mesh with a search structure.
 
-    Args:
-        vertices: (V, 3) metres. faces: (F, 3), outward.
+    Parameters
+    ----------
+    vertices : (V, 3) float
+        Positions, metres.
+    faces : (F, 3) int
+        Triangles, outward.
     """
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
         self.vertices = np.asarray(vertices, np.float64)
         corners = self.vertices[faces]
-        # Slivers have no direction and are never closest by themselves.
+        # Slivers have no normal, and their neighbours are as close.
         normals = cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         kept = (normals**2).sum(axis=1) > 1e-24
         self._corners = corners[kept]
@@ -32,12 +36,38 @@ class SurfaceTarget:
         self._tree = cKDTree(self._centres, balanced_tree=False)
 
     def near(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As :meth:`closest`, fast: the centre of the triangle with the closest one, and its mean normal."""
+        """A fast approximation of ``closest``: the centre of the triangle with the closest centre, and its mean normal.
+
+        Parameters
+        ----------
+        points : (N, 3) float
+            Query points, metres.
+
+        Returns
+        -------
+        nearest : (N, 3) float
+            Centres of triangles, metres.
+        normal : (N, 3) float
+            Unit normals there.
+        """
         _, index = self._tree.query(points)
         return self._centres[index], self._means[index]
 
     def closest(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Closest points (N, 3) on the surface to points (N, 3), metres, and the unit normals (N, 3) there."""
+        """The closest points on the surface.
+
+        Parameters
+        ----------
+        points : (N, 3) float
+            Query points, metres.
+
+        Returns
+        -------
+        nearest : (N, 3) float
+            Closest points, metres.
+        normal : (N, 3) float
+            Unit normals there.
+        """
         count = min(_CANDIDATES, len(self._corners))
         _, index = self._tree.query(points, k=count)
         index = index.reshape(len(points), count)
@@ -48,7 +78,18 @@ class SurfaceTarget:
         return found[rows, best], normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)
 
     def signed_distance(self, points: np.ndarray) -> np.ndarray:
-        """(N,) metres, negative inside."""
+        """Signed distances to the surface.
+
+        Parameters
+        ----------
+        points : (N, 3) float
+            Query points, metres.
+
+        Returns
+        -------
+        (N,) float
+            Distances, metres; negative inside.
+        """
         nearest, normal = self.closest(points)
         away = points - nearest
         found: np.ndarray = np.linalg.norm(away, axis=1) * np.sign((away * normal).sum(axis=1))
@@ -56,10 +97,21 @@ class SurfaceTarget:
 
 
 def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Closest points of triangles to points, and their barycentric coordinates.
+    """The closest points of triangles to points.
 
-    Args:
-        points: (..., 3). corners: (..., 3, 3), rows are corners.
+    Parameters
+    ----------
+    points : (..., 3) float
+        Query points.
+    corners : (..., 3, 3) float
+        Triangles; rows are corners.
+
+    Returns
+    -------
+    found : (..., 3) float
+        Closest points.
+    share : (..., 3) float
+        Their barycentric coordinates.
     """
     a, ab, ac = corners[..., 0, :], corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :]
     ap = points - a
@@ -68,7 +120,7 @@ def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> tuple[np.nd
     det = np.maximum(bb * cc - bc * bc, 1e-30)
     v, w = (cc * d1 - bc * d2) / det, (bb * d2 - bc * d1) / det
     outside = (v < 0) | (w < 0) | (v + w > 1)
-    # The closest point of the border, edge by edge.
+    # The closest point on the triangle's border, edge by edge.
     on_ab = np.clip(d1 / np.maximum(bb, 1e-30), 0, 1)
     on_ac = np.clip(d2 / np.maximum(cc, 1e-30), 0, 1)
     edge = np.maximum(bb - 2 * bc + cc, 1e-30)

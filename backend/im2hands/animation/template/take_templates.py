@@ -1,4 +1,4 @@
-"""Template hands of a take: one shape for all of it, and a template on every frame's surface."""
+"""Template hands of a take: one shape for the whole take, fitted to the surface of every frame."""
 
 from __future__ import annotations
 
@@ -20,21 +20,27 @@ from .surface_target import SurfaceTarget
 from .topology import Topology
 
 _SHAPE_SAMPLES = 8
-_BESIDE = 0.25  # the weight of the frame before and of the one after, where the hand is posed alike
-_ALIKE = 0.015  # metres that keypoints move from frame to frame, beside the palm, where that is a third of it
+_BESIDE = 0.25  # weight of the frame before and of the frame after, in the same pose
+_ALIKE = 0.015  # metres; mean movement of the keypoints relative to the palm that lowers this weight to 1/e
 
 Run = Callable[[Callable[[], Any]], Any]
+"""Calls a function and returns its result; may raise ``Cancelled``."""
 Hands = Mapping[Side, np.ndarray]
-"""Keypoints (21, 3) of the hands that are there, camera frame, metres."""
+"""Keypoints (21, 3) of the hands that are present, camera frame, metres."""
 
 
 @dataclass(frozen=True)
-class OnSurface:
-    """A template on the surface of one frame, a right hand.
+class SurfaceFit:
+    """A template fitted to the surface of one frame, as a right hand.
 
-    Args:
-        matrices: those it was skinned with. offset: (T, 3) metres, what skinning lacks of it, rest frame. local:
-            (21, 3) metres, the keypoints beside the palm.
+    Parameters
+    ----------
+    matrices : (21, 3, 4) float
+        Matrices it was skinned with, rest frame to camera frame.
+    offset : (T, 3) float
+        Difference between the fitted template, unskinned, and the rest pose; rest frame, metres.
+    local : (21, 3) float
+        Keypoints, rest frame, metres.
     """
 
     matrices: np.ndarray
@@ -42,14 +48,23 @@ class OnSurface:
     local: np.ndarray
 
 
-def steadied(own: OnSurface, beside: Sequence[OnSurface]) -> np.ndarray:
-    """(T, 3) metres: what skinning lacks of a template, averaged with its neighbours in time.
+def steadied(own: SurfaceFit, beside: Sequence[SurfaceFit]) -> np.ndarray:
+    """Average the offset of a template with those of its neighbours in time.
 
-    Where the surface flickers, or is not the hand's own between fingers that press, the fit flickers with it. The
-    hand's motion is in the matrices, and stays.
+    The fit flickers where the surface flickers, or where fingers press against each other and share one surface. The
+    matrices hold the motion of the hand, which is not averaged.
 
-    Args:
-        beside: the frames before and after, as far as they are there; such as are posed otherwise count less.
+    Parameters
+    ----------
+    own : SurfaceFit
+        The template of the frame.
+    beside : sequence of SurfaceFit
+        Templates of the frames before and after, as far as they exist. Those in another pose count less.
+
+    Returns
+    -------
+    (T, 3) float
+        Offset, rest frame, metres.
     """
     total, weight = own.offset * (1 - _BESIDE * len(beside)), 1 - _BESIDE * len(beside)
     for other in beside:
@@ -63,25 +78,41 @@ def steadied(own: OnSurface, beside: Sequence[OnSurface]) -> np.ndarray:
 class TakeTemplates:
     """Fits templates to the surfaces of a take, frame by frame.
 
-    Args:
-        take: read, and written to. topology: of the template. run: runs a piece of work.
+    Parameters
+    ----------
+    take : Take
+        The take; it is read and written.
+    topology : Topology
+        Topology of the template.
+    run : Run
+        Calls the longer computations.
+
+    Attributes
+    ----------
+    rests : dict of Side to Rest
+        The hands at rest; filled by ``measure``.
     """
 
     def __init__(self, take: Take, topology: Topology, run: Run) -> None:
         self._take, self._topology, self._run = take, topology, run
         self._weights = topology.skin_weights()
         self._fitter = Fitter(topology, topology.positions @ topology.base_vertices)
-        self._kept: dict[tuple[int, Side], OnSurface] = {}
+        self._kept: dict[tuple[int, Side], SurfaceFit] = {}
         self.rests: dict[Side, Rest] = {}
 
     def measure(
         self, keypoints: Mapping[Side, np.ndarray], samples: Mapping[Side, Sequence[tuple[int, np.ndarray]]]
     ) -> None:
-        """Find :attr:`rests`: constant bone lengths, and what surfaces over the take have in common.
+        """Compute ``rests``: constant bone lengths, and the median offset of the surfaces over the take.
 
-        Args:
-            keypoints: per side (N, 21, 3) metres, the frames to be believed. samples: per side frames, by index, and
-                their keypoints (21, 3), whose surfaces tell the shape; some of them are looked at.
+        Hands of one person share their lengths and offsets.
+
+        Parameters
+        ----------
+        keypoints : mapping of Side to (N, 21, 3) float
+            Keypoints of the reliable frames, camera frame, metres.
+        samples : mapping of Side to sequence of (int, (21, 3) float)
+            Frame indices and keypoints of frames whose surfaces give the shape; a few of them are used.
         """
         measures: dict[Side, Measures] = {
             side: measure(handed(points, side), self._topology) for side, points in keypoints.items()
@@ -103,6 +134,7 @@ class TakeTemplates:
     def _sampled_offsets(
         self, side: Side, rest: Rest, samples: Sequence[tuple[int, np.ndarray]]
     ) -> list[np.ndarray]:  # fmt: skip
+        """Offsets (T, 3) of up to ``_SHAPE_SAMPLES`` frames spread over the samples."""
         if not samples:
             return []
         chosen = np.unique(np.linspace(0, len(samples) - 1, _SHAPE_SAMPLES).round().astype(int))
@@ -113,11 +145,22 @@ class TakeTemplates:
         return [self._run(partial(offset, *samples[k])) for k in chosen]
 
     def fit_frame(self, index: int, keypoints: Hands, beside: Mapping[int, Hands] | None = None) -> None:
-        """Fit the hands of one frame and write their vertices beside what its file holds.
+        """Fit the hands of one frame and add their vertices to the frame's file.
 
-        Args:
-            keypoints: of the frame. beside: of the frame before and of the one after, by index, where they are parts of
-                one motion: templates are steadied with theirs, see :func:`steadied`.
+        Parameters
+        ----------
+        index : int
+            Index of the frame.
+        keypoints : mapping of Side to (21, 3) float
+            Keypoints of the frame, camera frame, metres.
+        beside : mapping of int to Hands, optional
+            Keypoints of the frames before and after by index, where they belong to the same motion. Templates are
+            averaged with theirs, see ``steadied``.
+
+        Raises
+        ------
+        TakeError
+            A file of the take cannot be read or written.
         """
         beside = beside or {}
         self._kept = {place: kept for place, kept in self._kept.items() if place[0] in (index, *beside)}
@@ -132,10 +175,21 @@ class TakeTemplates:
         self._take.add_arrays(index, arrays)
 
     def offset(self, index: int, side: Side, pose: Pose) -> np.ndarray | None:
-        """What skinning by a pose of one frame (a right hand) lacks of the frame's template, in the rest pose's space.
+        """The difference between a frame's template, unskinned by a pose, and the rest pose.
 
-        Returns:
-            (T, 3) metres; None if the frame has no template of that side.
+        Parameters
+        ----------
+        index : int
+            Index of the frame.
+        side : Side
+            The hand.
+        pose : Pose
+            One pose of a right hand.
+
+        Returns
+        -------
+        (T, 3) float or None
+            Offset, rest frame, metres; None if the frame has no template of that side.
         """
         vertices = self._take.read_arrays(index, ("template_vertices",)).get(side, {}).get("template_vertices")
         if vertices is None or len(vertices) != self._topology.vertex_count:
@@ -144,13 +198,14 @@ class TakeTemplates:
         matrices = bone_matrices(forward(pose, rest), rest)[0]
         return unskin(self._weights, matrices, handed(vertices.astype(np.float64), side)) - rest.vertices
 
-    def _fitted(self, index: int, side: Side, points: np.ndarray) -> OnSurface:
+    def _fitted(self, index: int, side: Side, points: np.ndarray) -> SurfaceFit:
+        """The fit of one hand of one frame; kept until a later frame needs it no more."""
         if (index, side) not in self._kept:
             self._kept[index, side] = self._on_surface(index, side, points, self.rests[side])
         return self._kept[index, side]
 
-    def _on_surface(self, index: int, side: Side, points: np.ndarray, rest: Rest) -> OnSurface:
-        """The template on the surface of one frame, posed by keypoints (21, 3) first."""
+    def _on_surface(self, index: int, side: Side, points: np.ndarray, rest: Rest) -> SurfaceFit:
+        """Pose the template by keypoints (21, 3) and fit it to the surface of one frame."""
         points = handed(points, side)
         pose = pose_from_keypoints(points[None], rest)
         matrices = stretched_matrices(forward(pose, rest), rest, points[None])[0]
@@ -162,4 +217,4 @@ class TakeTemplates:
             target = SurfaceTarget(handed(arrays["vertices"].astype(np.float64), side), faces)
             vertices = self._fitter.fit(start, target).vertices
         offset = unskin(self._weights, matrices, vertices) - rest.vertices
-        return OnSurface(matrices, offset, (points - pose.root[0]) @ pose.root_rotation[0])
+        return SurfaceFit(matrices, offset, (points - pose.root[0]) @ pose.root_rotation[0])

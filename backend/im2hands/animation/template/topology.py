@@ -1,7 +1,7 @@
-"""The template's topology: the bundled hand as quads, cut behind the wrist, subdivided and closed, with its rig.
+"""Topology of the template: the bundled hand as quads, cut behind the wrist, subdivided and closed, with its rig.
 
-The hand is cut where implicit surfaces end, 20 mm behind the wrist keypoint: its last ring of quads is slid onto that
-plane and a lid closes it. The lid's faces come last, so that they are easily deleted where an arm goes on.
+The hand is cut where the implicit surfaces end, 20 mm behind the wrist keypoint. Its last ring of quads is slid onto
+that plane, and a lid closes it. The faces of the lid come last, so they are easy to delete where an arm is attached.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from im2hands.geometry.hand_model import FINGER_BONES, HAND_FILE, METACARPAL_BON
 from .subdivision import subdivide
 
 LEVELS = (0, 1, 2)
-"""Densities that can be chosen: about 1 600, 6 400 and 25 600 vertices."""
+"""Densities to choose from: about 1 700, 6 600 and 26 300 vertices."""
 
 INFLUENCES = 4
-"""Bones that move one vertex at most, as game engines and glTF have it."""
+"""Largest number of bones that move one vertex; the limit of game engines and glTF."""
 
 FINGERS = ("thumb", "f_index", "f_middle", "f_ring", "f_pinky")
 BONE_NAMES = (
@@ -33,9 +33,10 @@ BONE_NAMES = (
     "palm.03", "f_ring.01", "f_ring.02", "f_ring.03",
     "palm.04", "f_pinky.01", "f_pinky.02", "f_pinky.03",
 )  # fmt: skip
-"""Rigify's names, without the side."""
+"""Names of the bones, as in Rigify, without the side."""
 
 BONE_PARENTS = (-1, 0, 1, 2, 3, 1, 5, 6, 7, 1, 9, 10, 11, 1, 13, 14, 15, 1, 17, 18, 19)
+"""Parent of each bone; -1 for the root."""
 FOREARM, HAND = 0, 1
 THUMB = (2, 3, 4)
 PALM = (5, 9, 13, 17)
@@ -48,16 +49,34 @@ _ISLANDS_TOP = 0.93
 
 @dataclass(frozen=True)
 class Topology:
-    """What all template hands of one density share; a right hand, the left one is its mirror image in x.
+    """Everything that template hands of one density share, for a right hand; a left hand is its mirror image in x.
 
-    Args:
-        faces: (F, 4) int32 quads, outward; triangles have -1 last. uv: (F, 4, 2) float32 per corner, in [0, 1]; zero
-            at the fourth corner of triangles. weights: (T, 21) float16, at most four a row.
-        positions: (T, 1842) sparse: template positions from those of the bundled hand.
-        rim: (R,) indices of the vertices around the cut; lid: indices of the vertices within it, the centre last.
-        base_vertices: (1842, 3), base_heads: (22, 3), base_tips: (5,) indices: the bundled hand, metres.
-        base_weights: (1842, 21). components: (20, 1842, 3) the bundled hand's shape basis, metres.
-        component_heads: (20, 22, 3).
+    Parameters
+    ----------
+    faces : (F, 4) int32
+        Quads, outward; triangles have -1 as the last corner.
+    uv : (F, 4, 2) float32
+        Texture coordinates per corner, in [0, 1]; zero at the fourth corner of triangles.
+    weights : (T, 21) float16
+        Skin weights, at most four per row.
+    positions : (T, 1842) sparse matrix
+        Positions of the template from positions of the bundled hand.
+    rim : (R,) int
+        Vertices around the cut.
+    lid : (L,) int
+        Vertices of the lid inside the rim; the centre comes last.
+    base_vertices : (1842, 3) float
+        Vertices of the bundled hand, metres.
+    base_heads : (22, 3) float
+        Heads of the bundled hand's bones, metres.
+    base_tips : (5,) int
+        Vertices at the fingertips of the bundled hand.
+    base_weights : (1842, 21) float
+        Skin weights of the bundled hand for the template's bones.
+    components : (20, 1842, 3) float
+        Shape basis of the bundled hand's vertices, metres.
+    component_heads : (20, 22, 3) float
+        Shape basis of the bundled hand's bone heads, metres.
     """
 
     faces: np.ndarray
@@ -75,12 +94,12 @@ class Topology:
 
     @property
     def vertex_count(self) -> int:
-        """T."""
+        """Number of vertices, T."""
         return int(self.positions.shape[0])
 
     @property
     def triangles(self) -> np.ndarray:
-        """(F', 3) int32: the faces, quads split along their first diagonal."""
+        """(F', 3) int32: the faces; quads are split along their first diagonal."""
         first = self.faces[:, :3]
         quads = self.faces[self.faces[:, 3] >= 0]
         return np.concatenate([first, quads[:, [0, 2, 3]]])
@@ -92,7 +111,18 @@ class Topology:
 
 
 def mirrored_faces(faces: np.ndarray) -> np.ndarray:
-    """The faces (F, 4) of the mirror image: corners 1 and 3 of quads, 1 and 2 of triangles change places."""
+    """The faces of the mirror image.
+
+    Parameters
+    ----------
+    faces : (F, 4) int
+        Faces; triangles have -1 as the last corner.
+
+    Returns
+    -------
+    (F, 4) int
+        Corners 1 and 3 of quads and corners 1 and 2 of triangles are exchanged.
+    """
     flipped = faces[:, [0, 3, 2, 1]]
     triangles = faces[:, 3] < 0
     flipped[triangles] = faces[triangles][:, [0, 2, 1, 3]]
@@ -101,10 +131,26 @@ def mirrored_faces(faces: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=3)
 def load_topology(level: int = 1, path: Path = HAND_FILE) -> Topology:
-    """The template hand at a density of :data:`LEVELS`.
+    """Load the template hand.
 
-    Raises:
-        InputError: another density. SetupError: the bundled hand is missing or damaged.
+    Parameters
+    ----------
+    level : int
+        Density, one of ``LEVELS``.
+    path : Path
+        The bundled hand model.
+
+    Returns
+    -------
+    Topology
+        The topology.
+
+    Raises
+    ------
+    InputError
+        There is no such density.
+    SetupError
+        The bundled hand is missing or damaged.
     """
     if level not in LEVELS:
         raise InputError(f"A template density of {level} is not possible.", f"Give {LEVELS[0]} to {LEVELS[-1]}.")
@@ -137,9 +183,10 @@ def load_topology(level: int = 1, path: Path = HAND_FILE) -> Topology:
 
 
 def _quads(faces: np.ndarray, faces_uv: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The quads that consecutive triangles were split from; triangles without a partner (up the arm) are left out."""
+    """The quads that pairs of consecutive triangles were split from; triangles without a partner (up the arm) are
+    dropped."""
     pairs = [_joined(faces, faces_uv, k) for k in range(len(faces) - 1)] + [None]
-    alone = np.zeros(len(faces) + 2, dtype=int)  # triangles that stay alone from here on, at best
+    alone = np.zeros(len(faces) + 2, dtype=int)  # least number of triangles without a partner from each one on
     for k in range(len(faces) - 1, -1, -1):
         alone[k] = min(1 + alone[k + 1], alone[k + 2] if pairs[k] is not None else len(faces))
     quads, corners, k = [], [], 0
@@ -155,7 +202,7 @@ def _quads(faces: np.ndarray, faces_uv: np.ndarray, uv: np.ndarray) -> tuple[np.
 
 
 def _joined(faces: np.ndarray, faces_uv: np.ndarray, k: int) -> tuple[list[int], list[int]] | None:
-    """Vertices and texture vertices of the quad of triangles k and k + 1, if they share an edge."""
+    """Vertices and texture vertices of the quad made of triangles k and k + 1; None if they share no edge."""
     first, second = list(faces[k]), list(faces[k + 1])
     own = [c for c in range(3) if first[c] not in second]
     other = [c for c in range(3) if second[c] not in first]
@@ -169,6 +216,7 @@ def _joined(faces: np.ndarray, faces_uv: np.ndarray, k: int) -> tuple[list[int],
 
 
 def _neighbours(quads: np.ndarray, count: int) -> list[set[int]]:
+    """Per vertex, the vertices it shares an edge with."""
     found: list[set[int]] = [set() for _ in range(count)]
     for quad in quads:
         for k in range(4):
@@ -178,7 +226,7 @@ def _neighbours(quads: np.ndarray, count: int) -> list[set[int]]:
 
 
 def _cut_loop(quads: np.ndarray, border: np.ndarray, behind: np.ndarray) -> tuple[list[int], np.ndarray]:
-    """The first loop of edges around the arm behind the cut, and (V,) bool: the vertices beyond it."""
+    """The first loop of edges around the arm behind the cut, and the vertices beyond it, (V,) bool."""
     neighbours = _neighbours(quads, len(behind))
     beside: list[list[set[int]]] = [[] for _ in behind]
     for quad in quads:
@@ -216,7 +264,7 @@ def _walk(start: int, second: int, neighbours: list[set[int]], beside: list[list
 
 
 def _depth(vertices: np.ndarray, heads: np.ndarray) -> np.ndarray:
-    """(V,) metres behind the wrist keypoint, along the middle metacarpal."""
+    """(V,) distance behind the wrist keypoint along the middle metacarpal, metres."""
     knuckle = heads[FINGER_BONES[2][0]]
     wrist = heads[WRIST_BONE] + WRIST_SHIFT * (knuckle - heads[WRIST_BONE])
     along = knuckle - wrist
@@ -225,7 +273,7 @@ def _depth(vertices: np.ndarray, heads: np.ndarray) -> np.ndarray:
 
 
 def _slide_to_plane(loop: list[int], beyond: np.ndarray, quads: np.ndarray, behind: np.ndarray) -> sparse.csr_matrix:
-    """(V, V) that slides the loop along the arm onto the plane of the cut, and spaces the loops beside it."""
+    """A (V, V) matrix that slides the loop along the arm onto the cut plane and spaces the adjacent loops evenly."""
     neighbours = _neighbours(quads, len(behind))
     stump = BoneReach.default().stump
     rows = sparse.lil_matrix(sparse.identity(len(behind)))
@@ -246,14 +294,14 @@ def _slide_to_plane(loop: list[int], beyond: np.ndarray, quads: np.ndarray, behi
 
 
 def _between(depth: np.ndarray, place: float) -> list[tuple[int, float]]:
-    """Where along a falling sequence of depths a place lies: two positions with their shares."""
+    """Two positions in a falling sequence of depths and their shares, which interpolate to a place."""
     k = int(np.clip(np.searchsorted(-depth, -place) - 1, 0, len(depth) - 2))
     share = (depth[k] - place) / (depth[k] - depth[k + 1])
     return [(k, 1 - share), (k + 1, share)]
 
 
 def _border_loop(faces: np.ndarray) -> np.ndarray:
-    """The open border's vertices, in the order in which the faces beside it run."""
+    """The vertices of the open border, in the direction of the faces beside it."""
     ends = np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1).reshape(-1, 2)
     _, where, used = np.unique(np.sort(ends, axis=1), axis=0, return_index=True, return_counts=True)
     following = {int(a): int(b) for a, b in ends[where[used == 1]]}
@@ -266,11 +314,11 @@ def _border_loop(faces: np.ndarray) -> np.ndarray:
 def _close(
     faces: np.ndarray, uv: np.ndarray, rim: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray, sparse.csr_matrix]:
-    """Faces with the lid's, and the rows (R + 1, count) that give the lid's vertices from the others."""
+    """The faces and texture coordinates with those of the lid, and rows (R + 1, count) that give the lid's vertices."""
     size = len(rim)
     inner, centre = count + np.arange(size), count + size
     after = np.roll(np.arange(size), -1)
-    # The rim runs with the faces beside it; the lid's edges run the other way.
+    # The rim runs in the direction of the faces beside it, so the lid's edges run in the opposite one.
     band = np.stack([rim[after], rim, inner, inner[after]], axis=1)
     fan = np.stack([inner[after], inner, np.full(size, centre), np.full(size, -1)], axis=1)
     mean = sparse.csr_matrix((np.full(size, 1 / size), (np.zeros(size, int), rim)), shape=(1, count))
@@ -287,7 +335,7 @@ def _close(
 
 
 def _placed(uv: np.ndarray) -> np.ndarray:
-    """Texture coordinates that fill the texture below the lid's place."""
+    """Texture coordinates scaled to fill the texture below the lid's area."""
     low = uv.reshape(-1, 2).min(axis=0)
     extent = np.ptp(uv.reshape(-1, 2), axis=0)
     scale = 0.98 * min(1.0 / extent[0], _ISLANDS_TOP / extent[1])
@@ -295,7 +343,8 @@ def _placed(uv: np.ndarray) -> np.ndarray:
 
 
 def _weights(weights: np.ndarray) -> np.ndarray:
-    """(V, 22) weights of the bundled rig as (V, 21) of ours: both bones of the forearm are one."""
+    """Skin weights (V, 21) of the template's bones from those of the bundled rig (V, 22): both forearm bones
+    become one."""
     own = [[0, 1], [WRIST_BONE]]
     for finger, bones in enumerate(FINGER_BONES):
         if finger:
@@ -305,7 +354,7 @@ def _weights(weights: np.ndarray) -> np.ndarray:
 
 
 def _strongest(weights: np.ndarray) -> np.ndarray:
-    """The strongest weights of each row, summing to 1, float16."""
+    """The strongest weights of each row, normalised, float16."""
     weakest = np.sort(weights, axis=1)[:, -INFLUENCES][:, None]
     kept = np.where(weights >= np.maximum(weakest, 2e-3), weights, 0.0)
     found: np.ndarray = (kept / kept.sum(axis=1, keepdims=True)).astype(np.float16)

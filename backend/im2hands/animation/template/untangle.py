@@ -1,9 +1,10 @@
-"""Takes fingers of one hand that were fitted into each other, or into the palm, apart again.
+"""Separation of fingers that were fitted into each other or into the palm.
 
-Where fingers press against each other the implicit surface has no skin between them, and vertices there went to the
-nearest one that faces their way, ragged and through each other. The nearer skins are to each other there, posed or
-fitted, the more what the fit moved is smoothed, so that the posed template's own shape comes back; then what is still
-inside is pushed out. All of it changes evenly with the hand's pose, so that hands in motion do not flicker.
+Where fingers press against each other, the implicit surface has no skin between them. Vertices there moved to the
+nearest surface with a similar normal, which makes the skin ragged and self-intersecting. There the displacement of the
+fit is smoothed, which restores the shape of the posed template: the more, the nearer the skins are to each other in the
+posed or the fitted template. Then vertices that are still inside another skin are pushed out. All steps change
+continuously with the pose, so hands in motion do not flicker.
 """
 
 from __future__ import annotations
@@ -17,29 +18,37 @@ from im2hands.geometry.normals import dots, vertex_normals
 from .cuts import cut_triangles
 from .topology import Topology
 
-_TOUCHING, _NEARBY = 0.003, 0.009  # metres between skins: what the fit moved is smoothed, is left as it is
-_LITTLE = 0.5  # of smoothing that is too little for triangles that are still cut
-_BESIDE = 2  # edges around them that are smoothed with them
-_SMOOTHINGS = 6
-_USUAL = 6600  # vertices of templates that those two are for; both reach as many millimetres at other densities
-_TAKEN_BACK = 0.2  # of what the fit moved where skins touch
-_ROUNDS = 12
-_NEAR = 0.006  # metres between skins that may be in each other
-_LOOK_EVERY, _MARGIN = 4, 0.002  # rounds, metres: which vertices are near is looked for anew, and how far around
-_APART = 0.012  # metres between vertices at rest that do not belong to one crease
-_FACING = -0.2  # largest cosine between the normals of skins that meet
-_BLUR = 0.002  # metres; how fast vertices of the other skin count less than the nearest one of it, with their distance
-_GAP = 0.0005  # metres left between them
-_SHARE = 0.3  # of the way out in a round, as the other skin moves as well
-_SPREAD = 2  # edges
+# Metres between skins: up to the first distance the displacement is fully smoothed, from the second on not at all.
+_TOUCHING, _NEARBY = 0.003, 0.009
+_LITTLE = 0.5  # triangles smoothed by less than this are smoothed again if they still intersect
+_BESIDE = 2  # edges around such vertices that are smoothed as well
+_SMOOTHINGS = 6  # number of averagings
+_USUAL = 6600  # vertices of the template for which these two hold; other densities are adapted to the same distance
+_TAKEN_BACK = 0.2  # share of the displacement that is undone where skins touch
+_ROUNDS = 12  # largest number of rounds that push vertices out
+_NEAR = 0.006  # metres; largest distance of vertices whose skins may intersect
+_LOOK_EVERY, _MARGIN = 4, 0.002  # near vertices are searched again after this many rounds, with this margin in metres
+_APART = 0.012  # metres; vertices that are closer than this at rest belong to one crease and are not separated
+_FACING = -0.2  # largest cosine between the normals of skins that face each other
+_BLUR = 0.002  # metres; scale on which a vertex of the other skin counts less than the nearest one
+_GAP = 0.0005  # metres; gap left between the skins
+_SHARE = 0.3  # share of the way out per round; less than half, because the other skin moves as well
+_SPREAD = 2  # edges over which a push is spread
 
 
 class Untangler:
-    """For templates of one topology.
+    """Separates the fingers of templates of one topology.
 
-    Args:
-        rest: (T, 3) metres, fingers apart: tells what belongs together. mean: (T, T) means of vertices and neighbours.
-        sums: (T, F') sums over the triangles around vertices.
+    Parameters
+    ----------
+    topology : Topology
+        Topology of the templates.
+    rest : (T, 3) float
+        The template at rest with the fingers apart, metres. Vertices that are close at rest belong together.
+    mean : (T, T) sparse matrix
+        Averages every vertex with its neighbours.
+    sums : (T, F') sparse matrix
+        Sums over the triangles around every vertex.
     """
 
     def __init__(self, topology: Topology, rest: np.ndarray, mean: sparse.csr_matrix, sums: sparse.csr_matrix) -> None:
@@ -53,17 +62,26 @@ class Untangler:
         self._fixed[topology.rim] = self._fixed[topology.lid] = True
 
     def untangle(self, start: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-        """A fitted template with its fingers beside each other; ``fitted`` itself where there is nothing to do.
+        """Separate the fingers of a fitted template.
 
-        Args:
-            start: (T, 3) the template as posed, metres. fitted: (T, 3) the same on its surface.
+        Parameters
+        ----------
+        start : (T, 3) float
+            The template as posed, metres.
+        fitted : (T, 3) float
+            The same template on its surface, metres.
+
+        Returns
+        -------
+        (T, 3) float
+            Positions, metres; ``fitted`` itself if nothing has to be changed.
         """
         touching = np.maximum(self._touching(start), self._touching(fitted))
         found = fitted
         if touching.any():
             moved = self._smoothed(fitted - start, touching) * (1 - _TAKEN_BACK * touching[:, None])
             found = self._pushed_out(start + moved, np.flatnonzero(touching))
-        # Creases that no other skin is near to, as between the roots of fingers.
+        # Creases without another skin nearby, such as between the roots of fingers.
         lonely = self._triangles[(touching[self._triangles] < _LITTLE).all(axis=1)]
         cut = cut_triangles(found, lonely)
         if not len(cut):
@@ -91,7 +109,7 @@ class Untangler:
         return found
 
     def _smoothed(self, moved: np.ndarray, share: np.ndarray) -> np.ndarray:
-        """Displacements (T, 3), smoothed by ``share`` (T,) of each."""
+        """Displacements (T, 3), each smoothed by its ``share`` (T,)."""
         rows = np.flatnonzero(share)
         around, weight = self._mean[rows], share[rows, None]
         moved = moved.copy()
@@ -100,7 +118,7 @@ class Untangler:
         return moved
 
     def _pushed_out(self, vertices: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Vertices moved out of the skins they are behind; those of ``rows`` may be near one."""
+        """Push vertices out of the skins they are behind; only those of ``rows`` are tested."""
         for number in range(_ROUNDS):
             normals = vertex_normals(vertices, self._triangles, self._sums)
             if number % _LOOK_EVERY == 0:
@@ -120,7 +138,7 @@ class Untangler:
         return vertices
 
     def _close_pairs(self, vertices: np.ndarray, near: float, rows: np.ndarray | None = None) -> np.ndarray:
-        """(P, 2) vertices (of ``rows``) near each other (metres) that belong to different parts, both ways round."""
+        """(P, 2) vertices (of ``rows``) within ``near`` metres that are apart at rest; each pair in both orders."""
         if rows is None:
             pairs = cKDTree(vertices).query_pairs(near, output_type="ndarray")
         else:
@@ -131,16 +149,16 @@ class Untangler:
 
     @staticmethod
     def _facing(pairs: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        """Those of the pairs whose skins face each other."""
+        """The pairs whose skins face each other."""
         found: np.ndarray = pairs[dots(normals[pairs[:, 0]], normals[pairs[:, 1]]) < _FACING]
         return found
 
 
 def _behind(pairs: np.ndarray, vertices: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How deep (T,) each vertex is behind the skins it meets, metres, and the way out (T, 3), unit normals.
+    """Depth (T,) of each vertex behind the skins it meets, metres, and the way out (T, 3) as unit vectors.
 
-    Both are means over the other skin's vertices (``pairs``), the nearest ones above all; without any the depth is
-    -inf.
+    Both are weighted means over the vertices of the other skin (``pairs``), mainly the nearest ones. Without any pair
+    the depth is -inf.
     """
     rows, others = pairs.T
     away = vertices[others] - vertices[rows]

@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from im2hands.core.devices import granted_cores
-    from im2hands.lab.synthesis.generate import Settings, generate
+    from im2hands.lab.synthesis.generate import generate
+    from im2hands.lab.synthesis.settings import Settings
 
     settings = Settings(
         args.kind, args.seed, args.points, args.size or (256 if args.kind == "crop" else 640), args.renderer,

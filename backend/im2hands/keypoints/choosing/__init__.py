@@ -1,1 +1,1 @@
-"""The choice of the left and the right hand of one person among all hypotheses."""
+"""Selects the left and the right hand of one person among all hypotheses."""

@@ -1,4 +1,7 @@
-"""What is known of hands that may be in a picture, one by one and two by two, as numbers for the pair judge."""
+"""Features of the candidates, one by one and in pairs: the inputs of the pair judge.
+
+The names of the features, in order, are ``networks.pair_judge.SINGLE_FEATURES`` and ``PAIR_FEATURES``.
+"""
 
 from __future__ import annotations
 
@@ -7,38 +10,50 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from im2hands.keypoints.proposing.two_hand_network import HandMap, PalmReading, PalmsSeen
+from im2hands.keypoints.proposing.two_hand_network import HandMap, HandReading, PictureReading
 from im2hands.networks.pair_judge import PAIR_FEATURES, SINGLE_FEATURES
 
 from .candidates import Candidate, SidedReading
 from .sides import log_odds, outline_distance, palm_centre, palm_length
 
-# Log odds of a right hand, which are of the other sign where a candidate is taken for a left one.
+# Features that are log odds of a right hand. Their sign changes where a candidate is judged as a left hand.
 _SIGNED = [SINGLE_FEATURES.index(name) for name in ("network_right", "shape_right", "palm_right")]
 _BONES = tuple((0 if k % 4 == 1 else k - 1, k) for k in range(1, 21))
 _PALM_OUTLINE = (0, 1, 5, 9, 13, 17)
-# A finger's width, palm lengths.
+# Width of a drawn finger, palm lengths.
 _FINGER = 0.2
-# A reading farther away than this (palm lengths) says nothing of a candidate.
+# Mean distance (palm lengths) beyond which a reading of the two-hand network does not belong to a candidate.
 _FARTHEST = 2.0
+# Log odds are clipped to this magnitude before they are scaled to [-1, 1].
 _LARGEST_SIDE = 6.0
 
 
-def features(candidates: Sequence[Candidate], seen: PalmsSeen, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers about N candidates.
+def features(
+    candidates: Sequence[Candidate], picture_reading: PictureReading, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the features of N candidates.
 
-    Args:
-        size: width and height of the picture.
+    Parameters
+    ----------
+    candidates : Sequence[Candidate]
+        The candidates.
+    picture_reading : PictureReading
+        The two-hand network's reading of the picture.
+    size : tuple[int, int]
+        Width and height of the picture, pixels.
 
-    Returns:
-        (N, 2, len(SINGLE_FEATURES)) of each, taken for a left and for a right hand; (N, N, len(PAIR_FEATURES)) of each
-        two, symmetric.
+    Returns
+    -------
+    single : (N, 2, len(SINGLE_FEATURES)) float64
+        Features of each candidate as a left and as a right hand.
+    pairs : (N, N, len(PAIR_FEATURES)) float64
+        Features of each pair, symmetric.
     """
     count = len(candidates)
-    hand_map = seen.hand_map or HandMap(np.zeros((1, 1)), np.zeros((2, 3)))
+    hand_map = picture_reading.hand_map or HandMap(np.zeros((1, 1)), np.zeros((2, 3)))
     drawn = [_drawn(candidate.look.pixels, hand_map) for candidate in candidates]
-    told = seen.pairs or ((seen.hands,) if seen.hands else ())
-    palms = [(hand, pair[1 - k] if len(pair) == 2 else None) for pair in told for k, hand in enumerate(pair)]
+    known = picture_reading.pairs or ((picture_reading.hands,) if picture_reading.hands else ())
+    palms = [(hand, pair[1 - k] if len(pair) == 2 else None) for pair in known for k, hand in enumerate(pair)]
     single = np.array([_single(c, d, hand_map, palms, size) for c, d in zip(candidates, drawn, strict=True)])
     pairs = np.zeros((count, count, len(PAIR_FEATURES)))
     for i in range(count):
@@ -53,6 +68,7 @@ def features(candidates: Sequence[Candidate], seen: PalmsSeen, size: tuple[int, 
 
 
 def _in_role(read: SidedReading) -> list[float]:
+    """Return the three features of a candidate's reading as a hand of one side."""
     return [float(log_odds(read.presence)) / 4, min(read.gap, _FARTHEST), min(read.spread, 1.0)]
 
 
@@ -60,9 +76,10 @@ def _single(
     candidate: Candidate,
     drawn: np.ndarray,
     hand_map: HandMap,
-    palms: Sequence[tuple[PalmReading, PalmReading | None]],
+    palms: Sequence[tuple[HandReading, HandReading | None]],
     size: tuple[int, int],
 ) -> list[float]:
+    """Return the features of one candidate as a right hand, without the three of ``_in_role``."""
     look = candidate.look
     on_hands = hand_map.at(look.pixels)
     within = ((look.pixels > -0.5) & (look.pixels < np.array(size) - 0.5)).all(axis=-1)
@@ -91,8 +108,9 @@ def _pair(
     drawn_a: np.ndarray,
     drawn_b: np.ndarray,
     hand_map: HandMap,
-    palms: Sequence[tuple[PalmReading, PalmReading | None]],
+    palms: Sequence[tuple[HandReading, HandReading | None]],
 ) -> list[float]:
+    """Return the features of a pair; symmetric in the two candidates."""
     first, second = a.look.pixels, b.look.pixels
     sizes = float(palm_length(first)), float(palm_length(second))
     larger = max(sizes)
@@ -120,16 +138,17 @@ def _pair(
 
 
 def _bounded(side: float) -> float:
-    """Log odds, or a product of two, cut off and brought to [-1, 1]."""
+    """Clip log odds, or a product of two, and scale them to [-1, 1]."""
     return float(np.clip(side, -_LARGEST_SIDE, _LARGEST_SIDE)) / _LARGEST_SIDE
 
 
-def _gap(pixels: np.ndarray, palm: PalmReading) -> float:
+def _gap(pixels: np.ndarray, palm: HandReading) -> float:
+    """Return the mean distance of keypoints (21, 2) from a reading of the two-hand network, palm lengths."""
     return float(np.linalg.norm(pixels - palm.pixels, axis=1).mean()) / palm.size
 
 
 def _drawn(pixels: np.ndarray, hand_map: HandMap) -> np.ndarray:
-    """The places of the map that a hand of these keypoints covers, bool."""
+    """Return the places of the hand map that a hand with these keypoints covers, bool."""
     image = np.zeros(hand_map.values.shape, np.uint8)
     points = pixels @ hand_map.affine[:, :2].T + hand_map.affine[:, 2]
     points = np.clip(points, -1000, 1000)

@@ -1,4 +1,4 @@
-"""Which two of the hands that may be in a picture are one person's: a network over what is known of each two."""
+"""The pair judge: probabilities that a candidate is a hand and that two candidates are one person's two hands."""
 
 from __future__ import annotations
 
@@ -15,26 +15,35 @@ from .sides import log_odds
 if TYPE_CHECKING:
     from im2hands.networks.pair_judge import PairJudgeNetwork
 
-# Two hands are as plausible as this share of what they are one by one, if they lie apart (palm lengths, log2 of sizes).
+# A pair's probability is at least this share of the product of both single probabilities, if the hands lie apart and
+# have similar sizes: distances of palms and of outlines (palm lengths), log2 of the size ratio.
 _PLAUSIBLE = 0.8
 _PALMS_APART, _OUTLINES_APART, _SIZE_RATIO = 0.35, 0.22, 0.7
-# MediaPipe's hands that are read as steadily as this are hands, whatever else is said of them; what was read along a
-# palm need not be one: in photographs coats are read steadily.
+# A detection of MediaPipe with this presence and agreement is a hand with at least the third number as its probability.
+# A steady reading along a palm can be a false positive: on photographs the network reads coats steadily too.
 _STEADY_PRESENCE, _STEADY_AGREEMENT, _STEADY = 0.95, 0.9, 0.95
-# What no crop shows is a hand only as a hidden one: so near another hand's palm (palm lengths). In photographs the
-# two-hand network sees hands in pipes and in folds.
+# A hand that only the two-hand network reads counts only if it is hidden by another hand, that is, within this distance
+# of its palm (palm lengths). On photographs that network reads pipes and folds as hands.
 _OWN_REACH = 2.0
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge says of N candidates.
+    """The judge's probabilities for N candidates.
 
-    Args:
-        single: (N, 2) probability that a candidate is the left and the right hand, read rightly. pair: (N, N)
-            probability that the first is the left hand and the second the right hand of one person, both read rightly;
-            the diagonal is 0. well: (N, N) the same of both being read well. two: (N, N) probability that they are one
-            person's two hands, whichever is the left one.
+    "Correct" means a mean error below the first of ``networks.pair_judge.GRADES``, "accurate" below the second.
+
+    Parameters
+    ----------
+    single : (N, 2) float64
+        Probability that a candidate is the left hand and that it is the right hand, with correct keypoints.
+    pair : (N, N) float64
+        Probability that the first candidate is the left hand and the second the right hand of one person, both with
+        correct keypoints. The diagonal is 0.
+    well : (N, N) float64
+        The same as ``pair``, with accurate keypoints.
+    two : (N, N) float64
+        Probability that the two are one person's two hands, with either one as the left hand.
     """
 
     single: np.ndarray
@@ -43,13 +52,17 @@ class Verdict:
     two: np.ndarray
 
     def best(self, needed: Sequence[int] = ()) -> tuple[int, int] | None:
-        """The best two hands, those that are read well before others; None with fewer than two candidates.
+        """Return the best pair: most probable, and with accurate keypoints.
 
-        Args:
-            needed: at most two candidates that must be among them.
+        Parameters
+        ----------
+        needed : Sequence[int]
+            At most two candidates that must be in the pair.
 
-        Returns:
-            The likelier left hand, the other one.
+        Returns
+        -------
+        tuple[int, int] or None
+            Rows of the more probable left hand and of the other hand. None with fewer than two candidates.
         """
         if len(self.single) < 2:
             return None
@@ -66,18 +79,29 @@ class Verdict:
 class PairJudge:
     """Judges candidates by their features.
 
-    Args:
-        network: the judge's, ready to be run.
+    Parameters
+    ----------
+    network : PairJudgeNetwork
+        The judge's network, on its device, in evaluation mode.
     """
 
     def __init__(self, network: PairJudgeNetwork) -> None:
         self._network = network
 
     def __call__(self, single: np.ndarray, pairs: np.ndarray) -> Verdict:
-        """Judge; the arguments are those that :func:`.pair_features.features` gives.
+        """Judge candidates.
 
-        Args:
-            single: (N, 2, len(SINGLE_FEATURES)). pairs: (N, N, len(PAIR_FEATURES)).
+        Parameters
+        ----------
+        single : (N, 2, len(SINGLE_FEATURES)) float64
+            Features of each candidate, from ``choosing.features.features``.
+        pairs : (N, N, len(PAIR_FEATURES)) float64
+            Features of each pair, from ``choosing.features.features``.
+
+        Returns
+        -------
+        Verdict
+            The probabilities.
         """
         import torch
 
@@ -91,7 +115,7 @@ class PairJudge:
         np.fill_diagonal(together[..., 0], 0.0)
         np.fill_diagonal(together[..., 1], 0.0)
         pair, well = together[..., 0], together[..., 1]
-        # Hands that each are surely there, apart and of one size, are two hands, whatever else is strange about them.
+        # Two certain hands that lie apart and have one size are a pair, even if the network rates the pair low.
         found = is_steady(single[:, 1]) & (single[:, 1, SINGLE_FEATURES.index("from_task")] > 0)
         sure = np.maximum(alone[..., 0].sum(axis=1), _STEADY * found).clip(max=1.0)
         plausible = _PLAUSIBLE * np.outer(sure, sure) * apart(pairs)
@@ -101,21 +125,43 @@ class PairJudge:
 
 
 def _within_reach(single: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """(N, N) bool: False where one of two is told by the two-hand network alone and lies far from the other."""
+    """Return (N, N) bool: False if one of the two is read by the two-hand network alone and lies far from the other."""
     own = single[:, SINGLE_FEATURES.index("from_palm")] > 0
     near = pairs[..., PAIR_FEATURES.index("palms_apart")] <= _OWN_REACH
     return np.asarray(near | ~(own[:, None] | own[None]))
 
 
 def is_steady(single: np.ndarray) -> np.ndarray:
-    """Whether readings are seen surely and in the same place, from their features (..., S)."""
+    """Return whether candidates were read with high presence and in the same place by repeated readings.
+
+    Parameters
+    ----------
+    single : (..., S) float64
+        Single features of the candidates.
+
+    Returns
+    -------
+    (...) bool
+        False also for candidates that only the two-hand network reads.
+    """
     named = dict(zip(SINGLE_FEATURES, np.moveaxis(single, -1, 0), strict=True))
     steady = (named["presence"] >= float(log_odds(_STEADY_PRESENCE)) / 4) & (named["agreement"] >= _STEADY_AGREEMENT)
     return np.asarray(steady & (named["from_palm"] == 0))
 
 
 def apart(pairs: np.ndarray) -> np.ndarray:
-    """How far two lie beside each other as two hands of one size do, from their features (..., P): [0, 1]."""
+    """Return how well pairs fit two hands of similar size that lie side by side.
+
+    Parameters
+    ----------
+    pairs : (..., P) float64
+        Features of the pairs.
+
+    Returns
+    -------
+    (...) float64
+        In [0, 1]; near 0 where both candidates are the same hand, or where sizes differ.
+    """
     named = dict(zip(PAIR_FEATURES, np.moveaxis(pairs, -1, 0).astype(np.float64), strict=True))
     value = 1 - np.exp(-((named["palms_apart"] / _PALMS_APART) ** 2))
     value = value * (1 - np.exp(-((named["outlines_apart"] / _OUTLINES_APART) ** 2)))

@@ -1,1 +1,1 @@
-"""Keypoints in pixels to keypoints in metres, camera frame."""
+"""Places hands in the camera frame: keypoints in pixels to keypoints in metres."""

@@ -1,7 +1,7 @@
-"""Fits the kinematic hand to what was seen: pixels first, the provider's shape for depth, joint limits always.
+"""Fits the kinematic hand to a detection: pixels in the picture, bone directions in space, and joint limits.
 
-A keypoint network bends fingers in ways no hand can, most of all along the line of sight. The fit finds the possible
-hand that is seen at the same pixels: damped least squares with robust pixel terms.
+A keypoint network bends fingers in impossible ways, most of all along the line of sight. The fit finds a possible hand
+that projects to the same pixels: damped least squares (Levenberg-Marquardt) with robust pixel terms.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from im2hands.core.hands import WRIST, Camera, Side
 
 from .kinematics import ANGLE_LIMITS, ANGLES, PARAMETERS, USUAL_STRETCH, HandPose, canonical_rotation
 
-# Standard deviations of what the fit holds on to.
-_PIXEL = 0.030  # palms; where a keypoint is seen
-_DIRECTION = 0.60  # of each bone's unit direction, against the provider's shape
-# The same where a network tells how sure it is: spreads times these, of places and directions, within bounds. Places
-# count more than they are sure: meshes are to lie over the picture.
+# Standard deviations of the terms.
+_PIXEL = 0.030  # palm lengths; a keypoint's place in the picture
+_DIRECTION = 0.60  # a bone's unit direction against the detected shape
+# The same where a network predicts its errors: factor and floor of a place's deviation (palm lengths), factor and
+# bounds of a direction's deviation. Places get half of their predicted error, because meshes shall cover the picture.
 _PIXEL_SPREAD, _PIXEL_FLOOR = 0.5, 0.015
 _TOWARD_SPREAD, _TOWARD = 1.0, (0.08, 1.5)
-_STRETCH = 0.09  # natural logarithm; bone length against the usual one
-_WIDTH = 0.08
+_STRETCH = 0.09  # natural logarithm of a bone length against the usual one
+_WIDTH = 0.08  # natural logarithm of the palm's width factor
 _ANGLE = np.radians(45.0)  # joint angle against the usual one
-_COUPLING = np.radians(15.0)  # last joint of a finger against two thirds of the one before
-_BEYOND = np.radians(3.0)  # how far a joint goes past its limit
-_ROBUST = 4.0  # pixel terms farther than this many deviations count less and less
+_COUPLING = np.radians(15.0)  # a finger's last joint against two thirds of the joint before it
+_BEYOND = np.radians(3.0)  # how far a joint exceeds its limit
+_ROBUST = 4.0  # deviations beyond which a pixel term's weight falls
 _STEPS = 40
-# The wrist alone tells how the palm is turned against the knuckles; the thumb's root lies elsewhere on every skeleton.
+# Divisors of two keypoints' pixel deviations. The wrist gets a small deviation, as only it shows how the palm is turned
+# against the knuckles. The thumb's first joint gets a large one, as its place differs between skeletons.
 _WRIST_TRUST, _THUMB_ROOT_TRUST = 2.0, 0.5
 
 _STARTS = np.array([4 * f + k for f in range(5) for k in range(1, 4)])
@@ -38,11 +39,14 @@ _PALM_POINTS = (0, 1, 5, 9, 13, 17)
 
 @dataclass(frozen=True)
 class Trust:
-    """How near the fit keeps to what was seen: standard deviations.
+    """Standard deviations of the detected places and directions: how close the fit keeps to them.
 
-    Args:
-        places: (21,) of the keypoints in the picture, palm lengths. directions: (15,) of the unit directions of the
-            fingers' bones.
+    Parameters
+    ----------
+    places : (21,) float64
+        Of the keypoints in the picture, palm lengths.
+    directions : (15,) float64
+        Of the unit directions of the fingers' bones.
     """
 
     places: np.ndarray
@@ -50,7 +54,18 @@ class Trust:
 
     @classmethod
     def by_confidence(cls, confidence: np.ndarray) -> Trust:
-        """Of keypoints (21,) with a confidence in [0, 1]; all directions alike."""
+        """Derive deviations from confidences. All directions get the same deviation.
+
+        Parameters
+        ----------
+        confidence : (21,) float64
+            Confidence of each keypoint, in [0, 1].
+
+        Returns
+        -------
+        Trust
+            The deviations.
+        """
         places = _PIXEL / np.sqrt(np.clip(confidence, 0.05, 1.0))
         places[WRIST] /= _WRIST_TRUST
         places[1] /= _THUMB_ROOT_TRUST
@@ -58,11 +73,21 @@ class Trust:
 
     @classmethod
     def by_spread(cls, places: np.ndarray, spread: np.ndarray, shape: np.ndarray) -> Trust:
-        """Where a network tells how sure it is.
+        """Derive deviations from errors that a network predicts.
 
-        Args:
-            places: (21,) expected errors in the picture. spread: (21,) those of the shape's coordinates.
-            shape: (21, 3). All in palm lengths.
+        Parameters
+        ----------
+        places : (21,) float64
+            Expected error of the keypoints in the picture, palm lengths.
+        spread : (21,) float64
+            Expected error of the shape's coordinates, palm lengths.
+        shape : (21, 3) float64
+            The shape, palm lengths.
+
+        Returns
+        -------
+        Trust
+            The deviations.
         """
         seen = np.hypot(places * _PIXEL_SPREAD, _PIXEL_FLOOR)
         seen[WRIST] /= _WRIST_TRUST
@@ -74,14 +99,27 @@ class Trust:
 def fit_hand(
     placed: np.ndarray, pixels: np.ndarray, trust: Trust, camera: Camera, side: Side, palm_m: float
 ) -> np.ndarray:
-    """The anatomically possible hand behind a detection.
+    """Fit an anatomically possible hand to a detection.
 
-    Args:
-        placed: (21, 3) metres, camera frame: the provider's shape, rigidly placed. pixels: (21, 2). trust: in both.
-        camera: intrinsics. side: the person's own. palm_m: wrist to middle MCP, metres.
+    Parameters
+    ----------
+    placed : (21, 3) float64
+        The detected shape, rigidly placed; metres, camera frame.
+    pixels : (21, 2) float64
+        The detected keypoints, pixels.
+    trust : Trust
+        Deviations of places and directions.
+    camera : Camera
+        Intrinsics of the picture.
+    side : Side
+        The person's own left or right hand.
+    palm_m : float
+        Distance from wrist to middle MCP, metres.
 
-    Returns:
-        (21, 3) float64 metres, camera frame.
+    Returns
+    -------
+    (21, 3) float64
+        Keypoints in metres, camera frame.
     """
     mirror = np.array([-1.0 if side == "left" else 1.0, 1.0, 1.0])
     shape = placed * mirror
@@ -99,7 +137,7 @@ def fit_hand(
 
 
 def _starts(shape: np.ndarray, palm_m: float) -> list[HandPose]:
-    """An open and a half closed hand, placed like the shape's palm."""
+    """Return two starting poses, an open and a half closed hand, placed like the shape's palm."""
     usual = ANGLE_LIMITS[..., 2]
     closed = usual.copy()
     closed[1:, :3] = np.radians((55.0, 70.0, 40.0))
@@ -113,7 +151,7 @@ def _starts(shape: np.ndarray, palm_m: float) -> list[HandPose]:
 def _solve(
     pose: HandPose, rays: np.ndarray, sigma: np.ndarray, directions: np.ndarray, toward: np.ndarray
 ) -> tuple[HandPose, float]:
-    """Levenberg-Marquardt from ``pose``; returns the pose found and its cost."""
+    """Run Levenberg-Marquardt from ``pose``; return the pose found and its cost."""
     damping = 1e-2
     residual, jacobian = _terms(pose, rays, sigma, directions, toward)
     cost = float(residual @ residual)
@@ -140,13 +178,13 @@ def _solve(
 def _terms(
     pose: HandPose, rays: np.ndarray, sigma: np.ndarray, directions: np.ndarray, toward: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals (R,) in standard deviations and their derivative (R, 42)."""
+    """Return the residuals (R,), in standard deviations, and their Jacobian (R, 42)."""
     points, change = pose.keypoints_and_jacobian()
     depth = np.maximum(points[:, 2], 0.02)[:, None]
     seen = points[:, :2] / depth
     pixel = (seen - rays) / sigma[:, None]
     pixel_change = (change[:, :2] - seen[..., None] * change[:, 2:3]) / depth[..., None] / sigma[:, None, None]
-    # Pseudo-Huber as a weight on the pair of coordinates.
+    # Pseudo-Huber loss, written as a weight on both coordinates.
     size = np.linalg.norm(pixel, axis=1)
     weight = (1.0 / np.sqrt(1.0 + (size / _ROBUST) ** 2)) ** 0.5
     pixel, pixel_change = pixel * weight[:, None], pixel_change * weight[:, None, None]

@@ -1,4 +1,4 @@
-"""What a keypoint's confidence means: the probability that it lies within 10 mm, as measured on rendered scenes."""
+"""Calibrates confidences: the probability that a keypoint lies within 10 mm of the truth, from rendered scenes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import numpy as np
 from im2hands.core.errors import SetupError
 
 WITHIN_M = 0.010
-"""The confidence is the probability that a keypoint is no farther from the truth than this, the wrist given."""
+"""A keypoint's confidence is the probability that its error relative to the wrist is at most this, metres."""
 
 TABLE = "keypoint_confidence.json"
 _FORMAT = "im2hands-keypoint-confidence-1"
-# Sources without measurements of their own, and whose they share.
+# Sources without measurements of their own, and the source whose table they use.
 _SHARED = {
     "tracking": "palm_seed",
     "boxes": "palm_seed",
@@ -27,30 +27,61 @@ _SHARED = {
     "palm_seed": "mediapipe",
     "network": "palm_seed",
 }
+# Largest number of bins of a table; measurements per bin, which is also the least number for a table.
 _BINS, _FEWEST = 16, 60
 
 
 LIFTED = "lifted"
-"""Name of the table of hands that the lifting network lifted, whatever found them: it says itself how sure it is."""
+"""Table of hands from the lifting network, whatever source found them: that network predicts its errors itself."""
 
 
 def source_key(source: str, agreed: bool) -> str:
-    """Name of a table: what found the hand, and whether the two-hand network saw it too."""
+    """Return the name of a table.
+
+    Parameters
+    ----------
+    source : str
+        The detection's source.
+    agreed : bool
+        Whether the two-hand network read the hand too.
+
+    Returns
+    -------
+    str
+        The source, with "+agreed" if the two-hand network agreed and is not the source itself.
+    """
     return f"{source}+agreed" if agreed and source != "network" else source
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Tables from a keypoint's own measure of certainty to the probability that it lies within :data:`WITHIN_M`.
+    """Tables from a keypoint's raw certainty to the probability that its error is at most ``WITHIN_M``.
 
-    Args:
-        tables: per :func:`source_key` rising numbers (K,) and the probabilities (K,) there, never falling.
+    Parameters
+    ----------
+    tables : Mapping[str, tuple[np.ndarray, np.ndarray]]
+        By ``source_key``: rising certainties (K,) and the probabilities (K,) there, which never fall.
     """
 
     tables: Mapping[str, tuple[np.ndarray, np.ndarray]]
 
     def __call__(self, certainty: np.ndarray, source: str, agreed: bool) -> np.ndarray:
-        """Probabilities of keypoints (...) of a hand of that source; unchanged where nothing like it was measured."""
+        """Convert certainties to probabilities.
+
+        Parameters
+        ----------
+        certainty : (...) float64
+            Raw certainties of keypoints, in [0, 1].
+        source : str
+            The detection's source.
+        agreed : bool
+            Whether the two-hand network read the hand too.
+
+        Returns
+        -------
+        (...) float64
+            The probabilities. Unchanged certainties if there is no table for this source.
+        """
         for name in (source, _SHARED.get(source, source)):
             for key in dict.fromkeys((source_key(name, agreed), name)):
                 if key in self.tables:
@@ -60,9 +91,18 @@ class Calibration:
 
     @classmethod
     def fit(cls, measured: Mapping[str, tuple[Sequence[float], Sequence[bool]]]) -> Calibration:
-        """Tables from measurements: per source key certainties and whether each keypoint lay near enough.
+        """Make tables from measurements.
 
-        Sources with few measurements get no table.
+        Parameters
+        ----------
+        measured : Mapping[str, tuple[Sequence[float], Sequence[bool]]]
+            By ``source_key``: certainties of keypoints, and whether each keypoint's error was at most ``WITHIN_M``. A
+            source with fewer than 60 measurements gets no table.
+
+        Returns
+        -------
+        Calibration
+            The tables.
         """
         tables = {}
         for key, (certainty, near) in measured.items():
@@ -71,7 +111,18 @@ class Calibration:
         return cls(tables)
 
     def to_json(self, about: Mapping[str, Any]) -> str:
-        """As it stands in the file; ``about`` says what it was measured on."""
+        """Return the tables as the text of their file.
+
+        Parameters
+        ----------
+        about : Mapping[str, Any]
+            Further entries of the file: what was measured.
+
+        Returns
+        -------
+        str
+            JSON.
+        """
         tables = {
             key: {"certainty": np.round(x, 5).tolist(), "share": np.round(y, 5).tolist()}
             for key, (x, y) in sorted(self.tables.items())
@@ -80,10 +131,22 @@ class Calibration:
 
     @classmethod
     def read(cls, path: Path) -> Calibration:
-        """Read a file of :meth:`to_json`.
+        """Read a file made by ``to_json``.
 
-        Raises:
-            SetupError: it is missing or damaged.
+        Parameters
+        ----------
+        path : Path
+            The file.
+
+        Returns
+        -------
+        Calibration
+            The tables.
+
+        Raises
+        ------
+        SetupError
+            If the file is missing or damaged.
         """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
@@ -99,26 +162,33 @@ class Calibration:
 
 
 def table_path() -> Path:
-    """Where the table that ships lies."""
+    """Return the path of the table that ships."""
     return Path(str(resources.files("im2hands") / "assets" / TABLE))
 
 
 @cache
 def bundled_calibration() -> Calibration:
-    """The table that ships.
+    """Read the table that ships.
 
-    Raises:
-        SetupError: it is missing or damaged.
+    Returns
+    -------
+    Calibration
+        The tables.
+
+    Raises
+    ------
+    SetupError
+        If the file is missing or damaged.
     """
     return Calibration.read(table_path())
 
 
 def _table(certainty: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Isotonic regression over bins of equal count: (K,) certainties and shares, both rising."""
+    """Isotonic regression over bins of equal count: certainties (K,) and shares (K,), both rising."""
     order = np.argsort(certainty, kind="stable")
     bins = np.array_split(order, min(_BINS, max(2, len(order) // _FEWEST)))
     x = np.array([certainty[rows].mean() for rows in bins])
-    # Pool neighbours until the shares rise; a bin begins with one miss and one hit, so that none is ever quite sure.
+    # Pool adjacent bins until the shares rise. Every bin starts with one hit and one miss, so no share is 0 or 1.
     pools = [[float(near[rows].sum() + 1), float(len(rows) + 2), 1] for rows in bins]
     k = 0
     while k < len(pools) - 1:

@@ -1,8 +1,8 @@
-"""A right hand as a kinematic chain: joint angles within anatomical limits and bone lengths to 21 keypoints.
+"""A right hand as a kinematic chain: from joint angles and bone lengths to 21 keypoints.
 
-Proportions and joint axes are those of the bundled synthetic hand at rest (a test holds them against it), in palms
-(wrist to middle MCP), in its canonical frame: middle metacarpal along -x, back of the hand along +y. The part occupancy
-network was trained on hands of this kind, so keypoints made by this chain are keypoints it understands.
+Proportions and joint axes are those of the bundled synthetic hand at rest; a test compares them with it. They are in
+palm lengths (wrist to middle MCP), in the hand's canonical frame: middle metacarpal along -x, back of the hand along
++y. The part network was trained on hands of this kind, so keypoints of this chain are within its training distribution.
 """
 
 from __future__ import annotations
@@ -50,22 +50,23 @@ _SPREADING = (
 )
 
 REST = np.array(_KEYPOINTS)
-"""(21, 3) keypoints at rest, palms."""
+"""(21, 3) keypoints at rest, palm lengths."""
 FLEXION = np.array(_FLEXION)
-"""(5, 3, 3) axis of each finger joint; a positive turn closes the hand."""
+"""(5, 3, 3) flexion axis of each finger joint; a positive angle closes the hand."""
 SPREADING = np.array(_SPREADING)
-"""(5, 3) second axis of each finger's first joint; a positive turn leads away from the little finger."""
+"""(5, 3) second axis of each finger's first joint; a positive angle moves the finger away from the little finger."""
 
-# Lowest, highest and usual turn from rest, degrees: (first joint, second, third, sideways) of the thumb and of a
-# finger.
+# Lowest, highest and usual angle from rest, degrees: flexion of the first, second and third joint, then the sideways
+# angle of the first. First the thumb, then the four fingers.
 _LIMITS = (
     ((-45.0, 65.0, 5.0), (-40.0, 65.0, 5.0), (-30.0, 85.0, 10.0), (-45.0, 45.0, 0.0)),
     *(((-35.0, 92.0, 15.0), (-12.0, 105.0, 25.0), (-12.0, 80.0, 12.0), (-20.0, 20.0, 0.0)),) * 4,
 )
 ANGLE_LIMITS = np.radians(np.array(_LIMITS))
-"""(5, 4, 3) radians."""
+"""(5, 4, 3) lowest, highest and usual angle of each joint, radians."""
 
-# Bone lengths of real hands, in palms, first to last phalanx of each finger: MediaPipe's, for this hand's joints.
+# Bone lengths of real hands in palm lengths, first to last phalanx of each finger: measured with MediaPipe, converted
+# to this hand's joints.
 _REAL_LENGTHS = np.array(
     [(0.30, 0.44, 0.40), (0.27, 0.24, 0.41), (0.35, 0.30, 0.37), (0.32, 0.26, 0.37), (0.24, 0.22, 0.29)]
 )
@@ -76,24 +77,34 @@ PARAMETERS = 6 + ANGLES + LENGTHS + 1
 
 
 def _usual_stretch() -> np.ndarray:
+    """Return half of the logarithm of the ratio of real to synthetic bone lengths, (5, 3)."""
     chain = REST[1:].reshape(5, 4, 3)
     own = np.linalg.norm(np.diff(chain, axis=1), axis=-1)
     return 0.5 * np.log(_REAL_LENGTHS / own)
 
 
 USUAL_STRETCH = _usual_stretch()
-"""(5, 3) natural logarithms: halfway from the synthetic hand's bones to those of real hands."""
+"""(5, 3) natural logarithms of bone length factors: halfway from the synthetic hand to real hands."""
 
 
 @dataclass
 class HandPose:
-    """Where a hand is, how it is bent, how long its bones are.
+    """Pose of a right hand: place, joint angles and bone lengths.
 
-    Args:
-        rotation: (3, 3), canonical frame to camera frame. translation: (3,) wrist, metres. palm: wrist to middle MCP,
-        metres.
-        angles: (5, 4) radians: first, second, third joint's flexion, sideways turn of the first.
-        stretch: (5, 3) natural logarithms of bone length factors. width: natural logarithm of the palm's width factor.
+    Parameters
+    ----------
+    rotation : (3, 3) float64
+        Rotation from the canonical frame to the camera frame.
+    translation : (3,) float64
+        The wrist, metres, camera frame.
+    palm : float
+        Distance from wrist to middle MCP, metres.
+    angles : (5, 4) float64
+        Per finger, radians: flexion of the first, second and third joint, sideways angle of the first.
+    stretch : (5, 3) float64
+        Natural logarithms of bone length factors.
+    width : float
+        Natural logarithm of the palm's width factor.
     """
 
     rotation: np.ndarray
@@ -104,11 +115,19 @@ class HandPose:
     width: float = 0.0
 
     def keypoints(self) -> np.ndarray:
-        """(21, 3) metres, camera frame, file order."""
+        """Return the keypoints (21, 3) in metres, camera frame, file order."""
         return self.keypoints_and_jacobian()[0]
 
     def keypoints_and_jacobian(self) -> tuple[np.ndarray, np.ndarray]:
-        """Keypoints (21, 3), and their change (21, 3, 42) by the parameters of :meth:`moved`."""
+        """Return the keypoints and their derivative.
+
+        Returns
+        -------
+        points : (21, 3) float64
+            Keypoints in metres, camera frame, file order.
+        jacobian : (21, 3, 42) float64
+            Their derivative by the parameters of ``moved``.
+        """
         jacobian = np.zeros((21, 3, PARAMETERS))
         local = REST * (1.0, 1.0, np.exp(self.width))
         points = np.empty((21, 3))
@@ -120,7 +139,7 @@ class HandPose:
             rows = np.arange(first, first + 4)
             points[first] = scale * (turn @ local[first])
             flexion, sideways = self.angles[finger, :3], self.angles[finger, 3]
-            # Sideways first, then flexion: the flexion axis stays with the palm.
+            # The sideways rotation is applied to the finger first, then flexion: the flexion axis is fixed to the palm.
             joint_turn = turn @ _rodrigues(flexion[0], FLEXION[finger, 0])
             axes = [turn @ FLEXION[finger, 0], joint_turn @ SPREADING[finger]]
             joint_turn = joint_turn @ _rodrigues(sideways, SPREADING[finger])
@@ -134,13 +153,13 @@ class HandPose:
                 bone = scale * np.exp(self.stretch[finger, k]) * (joint_turn @ rest)
                 points[rows[k + 1]] = points[rows[k]] + bone
                 jacobian[rows[k + 1] : first + 4, :, column_length + 3 * finger + k] = bone
-            # axes: first flexion, sideways, second, third; columns: first, second, third, sideways.
+            # Axes: first flexion, sideways, second, third flexion. Columns: first, second, third flexion, sideways.
             for axis, origin, column, moved in zip(axes, origins, (0, 3, 1, 2), (1, 1, 2, 3), strict=True):
                 arm = points[rows[moved:]] - origin
                 jacobian[rows[moved:], :, column_angle + 4 * finger + column] = np.cross(axis, arm)
             widened = scale * local[first, 2] * turn[:, 2]
             jacobian[rows, :, -1] = widened
-        # A turn about the wrist, in camera axes; then a shift.
+        # Rotation about the wrist in camera axes, then translation.
         x, y, z = points.T
         zero = np.zeros(21)
         jacobian[:, :, 0] = np.stack([zero, -z, y], axis=-1)
@@ -150,7 +169,19 @@ class HandPose:
         return points + self.translation, jacobian
 
     def moved(self, step: np.ndarray) -> HandPose:
-        """The pose after a step (42,): turn (3, camera axes), shift (3) metres, angles (20), stretch (15), width."""
+        """Return the pose after a step.
+
+        Parameters
+        ----------
+        step : (42,) float64
+            Rotation vector (3, camera axes, radians), translation (3, metres), angles (20, radians), stretch (15),
+            width (1).
+
+        Returns
+        -------
+        HandPose
+            The new pose.
+        """
         angle = float(np.linalg.norm(step[:3]))
         turn = _rodrigues(angle, step[:3] / angle) if angle > 1e-12 else np.eye(3)
         return HandPose(
@@ -164,12 +195,23 @@ class HandPose:
 
 
 def canonical_rotation(keypoints: np.ndarray) -> np.ndarray:
-    """(3, 3) rotation that takes the canonical frame's axes to those of right-hand keypoints (21, 3)."""
+    """Return the rotation from the canonical frame to the frame of a right hand.
+
+    Parameters
+    ----------
+    keypoints : (21, 3) float64
+        Keypoints of a right hand, any unit.
+
+    Returns
+    -------
+    (3, 3) float64
+        The rotation.
+    """
     return _frame(keypoints) @ _frame(REST).T
 
 
 def _frame(keypoints: np.ndarray) -> np.ndarray:
-    """Columns: towards the middle MCP, out of the back of the hand, across."""
+    """Return a hand's axes as columns: towards the middle MCP, out of the back of the hand, across the palm."""
     along = keypoints[9] - keypoints[0]
     across = keypoints[5] - keypoints[17]
     along = along / np.linalg.norm(along)
@@ -179,6 +221,7 @@ def _frame(keypoints: np.ndarray) -> np.ndarray:
 
 
 def _rodrigues(angle: float, axis: np.ndarray) -> np.ndarray:
+    """Return the rotation (3, 3) by an angle in radians about a unit axis (3,)."""
     x, y, z = axis
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)

@@ -1,4 +1,4 @@
-"""Hands seen in a picture, with their shape in space and the depth between them as the lifting network tells them."""
+"""Runs the lifting network: adds to detected hands their 3D shape and the depth between the two wrists."""
 
 from __future__ import annotations
 
@@ -24,70 +24,99 @@ if TYPE_CHECKING:
 class HandLifter:
     """Lifts the hands of a picture; not thread-safe.
 
-    Args:
-        network: the lifting network. palms, reader: the two-hand network and the reading network, whose views of the
-            hands it is told. All ready to be run.
+    Parameters
+    ----------
+    network : LiftingNetwork
+        The lifting network, on its device, in evaluation mode.
+    palms : TwoHandNetwork
+        The two-hand network, whose features are inputs of the lifting network.
+    reader : ReadingNetwork
+        The reading network, whose features are inputs of the lifting network.
     """
 
     def __init__(self, network: LiftingNetwork, palms: TwoHandNetwork, reader: ReadingNetwork) -> None:
         self._network, self._palms, self._reader = network, palms, reader
 
     def lift(self, image: np.ndarray, hands: Sequence[HandDetection]) -> list[HandDetection]:
-        """The hands of one person, at most two, each with ``lifted``; one that has no extent is left as it is.
+        """Lift the hands of one person.
 
-        Args:
-            image: (H, W, 3) uint8 RGB. hands: seen there.
+        Parameters
+        ----------
+        image : (H, W, 3) uint8
+            RGB picture.
+        hands : Sequence[HandDetection]
+            At most two hands of the picture.
+
+        Returns
+        -------
+        list[HandDetection]
+            The hands in order, each with ``lifted``. A hand without extent is returned unchanged.
         """
         import torch
 
         good = [k for k, hand in enumerate(hands) if _has_extent(hand)]
         if not good:
             return list(hands)
-        told = lifting_features(self._palms, self._reader, image, [hands[k] for k in good])
+        features = lifting_features(self._palms, self._reader, image, [hands[k] for k in good])
         with torch.inference_mode():
-            given = lifting_input(told, [1, 0] if len(told) == 2 else [-1] * len(told))
+            given = lifting_input(features, [1, 0] if len(features) == 2 else [-1] * len(features))
             device = next(self._network.parameters()).device
             made = self._network(type(given)(*(value.to(device) for value in given)))
         arrays = {name: value.float().cpu().numpy().astype(np.float64) for name, value in made._asdict().items()}
         result = list(hands)
         for row, k in enumerate(good):
-            result[k] = replace(hands[k], lifted=_lifted(arrays, row, told[row], len(told) == 2))
+            result[k] = replace(hands[k], lifted=_lifted(arrays, row, features[row], len(features) == 2))
         return result
 
 
-def lifting_input(told: Sequence[HandFeatures], partners: Sequence[int]) -> LiftingInput:
-    """What hands are told of, as the network takes it; ``partners``: row of each one's other hand, -1 without one."""
+def lifting_input(features: Sequence[HandFeatures], partners: Sequence[int]) -> LiftingInput:
+    """Stack the features of N hands into the input of the lifting network.
+
+    Parameters
+    ----------
+    features : Sequence[HandFeatures]
+        The features of each hand.
+    partners : Sequence[int]
+        For each hand the index of the same person's other hand; -1 without one.
+
+    Returns
+    -------
+    LiftingInput
+        The input, on the CPU.
+    """
     import torch
 
     from im2hands.networks.lifting_network import LiftingInput
 
     def stacked(name: str, rows: Sequence[int]) -> Tensor:
-        return torch.from_numpy(np.stack([getattr(told[row], name) for row in rows]))
+        return torch.from_numpy(np.stack([getattr(features[row], name) for row in rows]))
 
-    own = range(len(told))
+    own = range(len(features))
     other = [partner if partner >= 0 else row for row, partner in enumerate(partners)]
-    ways = [between(hand, told[k] if k >= 0 else None) for hand, k in zip(told, partners, strict=True)]
+    offsets = [between(hand, features[k] if k >= 0 else None) for hand, k in zip(features, partners, strict=True)]
     names = ("points", "hand", "vector", "seen", "close")
     parts = [stacked(name, rows) for rows in (own, other) for name in names]
     pair = torch.tensor([float(partner >= 0) for partner in partners])
-    return LiftingInput._make([*parts, torch.from_numpy(np.stack(ways)).float(), pair])
+    return LiftingInput._make([*parts, torch.from_numpy(np.stack(offsets)).float(), pair])
 
 
 def _has_extent(hand: HandDetection) -> bool:
+    """Return whether the keypoints are finite and span at least a pixel, and the shape has a palm length."""
     pixels, shape = np.asarray(hand.pixels), np.asarray(hand.shape)
     if not (np.isfinite(pixels).all() and np.isfinite(shape).all()):
         return False
     return bool(np.ptp(pixels, axis=0).max() >= 1 and np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST]) >= 1e-6)
 
 
-def _lifted(arrays: dict[str, np.ndarray], row: int, told: HandFeatures, pair: bool) -> LiftedHand:
-    flip = np.array([-1.0 if told.mirrored else 1.0, 1.0, 1.0])
+def _lifted(arrays: dict[str, np.ndarray], row: int, features: HandFeatures, pair: bool) -> LiftedHand:
+    """Convert one row of the network's outputs, which are of a right hand, to a ``LiftedHand``."""
+    flip = np.array([-1.0 if features.mirrored else 1.0, 1.0, 1.0])
     places = arrays["places"][row] * flip[:2]
     return LiftedHand(
         arrays["shape"][row] * flip,
         arrays["spread"][row],
-        told.centre + told.unit * places,
-        arrays["place_spread"][row] * told.unit,
+        features.centre + features.unit * places,
+        arrays["place_spread"][row] * features.unit,
         float(arrays["depth"][row]) if pair else None,
         float(arrays["depth_spread"][row]) if pair else None,
     )

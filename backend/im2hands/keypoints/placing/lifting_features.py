@@ -1,8 +1,8 @@
-"""What the lifting network is told of hands in a picture: their keypoints, and how two other networks see them.
+"""Computes the inputs of the lifting network: a hand's keypoints, and features of two other networks at its place.
 
-Every hand is told of as a right one: a left hand's keypoints are mirrored, and the two-hand network and the reading
-network see it in the mirrored picture. Lengths are in the hand's own unit, the root mean square distance of its
-keypoints from their mean.
+Every hand is described as a right hand: a left hand's keypoints are mirrored, and the two-hand network and the reading
+network get the mirrored picture. Lengths are in the hand's own unit, the root mean square distance of its keypoints
+from their mean.
 """
 
 from __future__ import annotations
@@ -26,23 +26,39 @@ if TYPE_CHECKING:
     from im2hands.networks.two_hand_network import TwoHandNetwork
 
 PIXELS = 160
-"""Pixels a side of the picture that the two-hand network sees."""
+"""Side of the two-hand network's input, pixels."""
 
+# The input covers the square around the hands, enlarged by this factor.
 _MARGIN = 1.45
 _SMALLEST_PX = 1e-3
 
 
 @dataclass(frozen=True)
 class HandFeatures:
-    """What is told of one hand.
+    """Features of one hand, described as a right hand.
 
-    Args:
-        points: (21, POINT_FEATURES). hand: (HAND_FEATURES,). vector: (256,), what the two-hand network sees along the
-            palm. seen: (21, 192), its maps at the keypoints. close: (1152,), what the reading network sees in a crop
-            along the hand. All float32, of the hand as a right one.
-        centre: (2,) pixels, mean of the keypoints. unit: pixels. mirrored: whether the hand is a left one.
-        shape: (21, 3) float64, from the wrist, palm lengths, picture's axes; not mirrored.
-        pixels: (21, 2) float64.
+    Parameters
+    ----------
+    points : (21, POINT_FEATURES) float32
+        Features of each keypoint, see ``networks.lifting_network``.
+    hand : (HAND_FEATURES,) float32
+        Features of the hand, see ``networks.lifting_network``.
+    vector : (256,) float32
+        The two-hand network's features along the palm.
+    seen : (21, 192) float32
+        The two-hand network's feature maps, sampled at the keypoints.
+    close : (1152,) float32
+        The reading network's features of the crop along the hand.
+    centre : (2,) float64
+        Mean of the keypoints, pixels of the picture.
+    unit : float
+        The hand's unit, pixels of the picture.
+    mirrored : bool
+        Whether the hand is a left hand.
+    shape : (21, 3) float64
+        Keypoints relative to the wrist, palm lengths, axes of the picture, not mirrored.
+    pixels : (21, 2) float64
+        Keypoints, pixels of the picture, not mirrored.
     """
 
     points: np.ndarray
@@ -60,11 +76,23 @@ class HandFeatures:
 def lifting_features(
     model: TwoHandNetwork, reader: ReadingNetwork, image: np.ndarray, hands: Sequence[HandDetection]
 ) -> list[HandFeatures]:
-    """What is told of the hands of a picture.
+    """Compute the features of the hands of a picture.
 
-    Args:
-        model: the two-hand network. reader: the reading network. image: (H, W, 3) uint8 RGB. hands: seen there; their
-            shapes and pixels have an extent.
+    Parameters
+    ----------
+    model : TwoHandNetwork
+        The two-hand network.
+    reader : ReadingNetwork
+        The reading network.
+    image : (H, W, 3) uint8
+        RGB picture.
+    hands : Sequence[HandDetection]
+        The hands. Their shapes and pixels must have an extent.
+
+    Returns
+    -------
+    list[HandFeatures]
+        The features of each hand, in order.
     """
     import torch
 
@@ -80,7 +108,7 @@ def lifting_features(
     picture = warp(image, affine, PIXELS)
     mirrored = [hand.side == "left" for hand in hands]
     views = sorted(set(mirrored))
-    close = _close(reader, image, own, mirrored)
+    close = _crop_features(reader, image, own, mirrored)
     device = next(model.parameters()).device
     made: dict[int, HandFeatures] = {}
     with torch.inference_mode():
@@ -96,17 +124,28 @@ def lifting_features(
                 maps.heat[row, None], maps.masks[row, None], tuple(m[row, None] for m in maps.pyramid),
                 maps.deep[row, None],
             )  # fmt: skip
-            told = _told(model, part, places, zoom * np.array([sizes[k] for k in there]))
+            outputs = _two_hand_outputs(model, part, places, zoom * np.array([sizes[k] for k in there]))
             for number, k in enumerate(there):
                 made[k] = _features(own[k], hands[k].confidence, sizes[k] * zoom, zoom, view, places[number],
-                                    {name: value[number] for name, value in told.items()}, close[k])  # fmt: skip
+                                    {name: value[number] for name, value in outputs.items()}, close[k])  # fmt: skip
     return [made[k] for k in range(len(hands))]
 
 
 def between(own: HandFeatures, other: HandFeatures | None) -> np.ndarray:
-    """(3,) from a hand to the other one: in the picture, in its own units, and the logarithm of the other's unit.
+    """Return the offset from a hand to the other one in the picture.
 
-    As the hand itself is told of: mirrored where it is a left one. Zeros without another hand.
+    Parameters
+    ----------
+    own : HandFeatures
+        The hand.
+    other : HandFeatures or None
+        The person's other hand.
+
+    Returns
+    -------
+    (3,) float64
+        x and y in the hand's unit, mirrored if it is a left hand; then the natural logarithm of the ratio of the units.
+        Zeros without another hand.
     """
     if other is None:
         return np.zeros(3)
@@ -115,7 +154,20 @@ def between(own: HandFeatures, other: HandFeatures | None) -> np.ndarray:
 
 
 def turn_to_ray(ray: np.ndarray) -> np.ndarray:
-    """The rotation (3, 3) that turns the optical axis onto a ray (3,): from what is seen along it to the camera."""
+    """Return the rotation that turns the optical axis onto a ray.
+
+    It takes a shape as viewed along the ray to the camera frame.
+
+    Parameters
+    ----------
+    ray : (3,) float64
+        The ray, any length.
+
+    Returns
+    -------
+    (3, 3) float64
+        The rotation.
+    """
     axis = np.cross((0.0, 0.0, 1.0), ray)
     length = float(np.linalg.norm(axis))
     angle = np.arctan2(length, ray[2])
@@ -123,15 +175,15 @@ def turn_to_ray(ray: np.ndarray) -> np.ndarray:
 
 
 def _own(hand: HandDetection) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels and shape as the bundled hand defines its joints."""
+    """Return a hand's pixels and shape in the bundled hand's definition of the joints."""
     pixels, shape = np.asarray(hand.pixels, np.float64), np.asarray(hand.shape, np.float64)
     return to_own_definition(pixels, shape) if hand.source in SOURCES else (pixels, shape)
 
 
-def _close(
+def _crop_features(
     reader: ReadingNetwork, image: np.ndarray, own: Sequence[tuple[np.ndarray, np.ndarray]], mirrored: Sequence[bool]
 ) -> np.ndarray:
-    """(K, 1152) float32: what the reading network sees of hands, in crops as they are laid along hands."""
+    """Return the reading network's features (K, 1152) float32 of the crops along K hands."""
     import torch
 
     crops = []
@@ -150,15 +202,17 @@ def _close(
 
 
 def _palm_pixels(pixels: np.ndarray, shape: np.ndarray) -> float:
-    """Pixels of a palm length at the hand's depth, as the shape's seen extent tells."""
+    """Return the pixels of a palm length at the hand's depth, from the extents in the picture and in the shape."""
     palm = float(np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST]))
     flat = shape[:, :2] - shape[:, :2].mean(axis=0)
     seen = pixels - pixels.mean(axis=0)
     return max(palm * float(np.linalg.norm(seen)) / max(float(np.linalg.norm(flat)), 1e-9), _SMALLEST_PX)
 
 
-def _told(model: TwoHandNetwork, maps: object, places: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
-    """What the two-hand network sees of hands (N) at these places (N, 21, 2) of its one picture."""
+def _two_hand_outputs(
+    model: TwoHandNetwork, maps: object, places: np.ndarray, sizes: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the two-hand network's outputs and features for N hands at keypoints (N, 21, 2) of its one input."""
     import torch
 
     from im2hands.networks.two_hand_network import HEAT_STRIDE, PalmMaps, sample
@@ -169,7 +223,7 @@ def _told(model: TwoHandNetwork, maps: object, places: np.ndarray, sizes: np.nda
     size = torch.from_numpy(sizes)[None].float().to(device)
     palms = model.palms(maps, centre)
     role = torch.zeros(centre.shape[:2], dtype=torch.int64, device=device)
-    vector = model.along_palms(maps, centre, size, up, palms.embedding, role)
+    vector = model.palm_features(maps, centre, size, up, palms.embedding, role)
     readings = model.told(vector, centre, size, up)
     spots = torch.from_numpy(places)[None].float().to(device).flatten(1, 2)
     side = HEAT_STRIDE * maps.heat.shape[-1]
@@ -181,8 +235,9 @@ def _told(model: TwoHandNetwork, maps: object, places: np.ndarray, sizes: np.nda
 
 def _features(
     own: tuple[np.ndarray, np.ndarray], confidence: np.ndarray, size: float, zoom: float, mirrored: bool,
-    places: np.ndarray, told: dict[str, np.ndarray], close: np.ndarray,
+    places: np.ndarray, outputs: dict[str, np.ndarray], close: np.ndarray,
 ) -> HandFeatures:  # fmt: skip
+    """Assemble the features of one hand; ``places`` are its keypoints (21, 2) in the two-hand network's input."""
     pixels, shape = own
     palm = max(float(np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST])), 1e-9)
     shape = (shape - shape[WRIST]) / palm
@@ -191,18 +246,20 @@ def _features(
     flip = np.array([-1.0 if mirrored else 1.0, 1.0, 1.0])
     points = np.concatenate(
         [
-            (places - centre) / unit, shape * flip, np.asarray(confidence)[:, None], (told["pixels"] - places) / unit,
-            told["depth"][:, None], np.log(told["spread"])[:, None], np.log(told["depth_spread"])[:, None],
+            (places - centre) / unit, shape * flip, np.asarray(confidence)[:, None],
+            (outputs["pixels"] - places) / unit, outputs["depth"][:, None], np.log(outputs["spread"])[:, None],
+            np.log(outputs["depth_spread"])[:, None],
         ],
         axis=1,
     )  # fmt: skip
     hand = np.concatenate(
         [
-            told["wrist_offset"], np.log(told["wrist_offset_spread"]), np.clip([told["right"], told["hand"]], -6, 6),
-            [np.log(max(float(told["size"]), _SMALLEST_PX) / size)],
+            outputs["wrist_offset"], np.log(outputs["wrist_offset_spread"]),
+            np.clip([outputs["right"], outputs["hand"]], -6, 6),
+            [np.log(max(float(outputs["size"]), _SMALLEST_PX) / size)],
         ]
     )  # fmt: skip
     return HandFeatures(
-        points.astype(np.float32), hand.astype(np.float32), told["vector"].astype(np.float32),
-        told["seen"].astype(np.float32), close, pixels.mean(axis=0), unit / zoom, mirrored, shape, pixels,
+        points.astype(np.float32), hand.astype(np.float32), outputs["vector"].astype(np.float32),
+        outputs["seen"].astype(np.float32), close, pixels.mean(axis=0), unit / zoom, mirrored, shape, pixels,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Hands seen in a picture, placed as metric keypoints in the camera frame: perspective-n-point, then a fit."""
+"""Places detected hands in the camera frame, in metres: perspective-n-point, then the anatomical fit."""
 
 from __future__ import annotations
 
@@ -16,47 +16,54 @@ from .confidence import LIFTED, WITHIN_M, Calibration, bundled_calibration
 from .joint_definitions import SOURCES, to_own_definition
 
 DEFAULT_PALM_M = 0.088
-"""Wrist to middle MCP of a hand of ordinary size, metres."""
+"""Distance from wrist to middle MCP of an average hand, metres."""
 
 MINIMUM_DEPTH_M = 0.05
-# PnP only has to correct how a hand off the optical axis is seen; more is the mirrored solution of a flat hand.
+# Largest rotation by PnP. It only corrects the perspective of a hand off the optical axis; a larger rotation is the
+# mirrored solution of a flat hand.
 LARGEST_TURN = np.radians(30.0)
 
-# How far off the distance is that a hand's size tells: a share of the distance.
+# Relative error of a hand's distance estimated from its size.
 _SIZE_SPREAD = 0.06
 _FOLLOWED = 0.2
-"""Palm lengths by which the lifting network moves a keypoint in the picture that is followed half wrist_offset, if
-the keypoint
-was read with full confidence; less with less."""
+"""Length of a shift by the lifting network, palm lengths, at which half of it is applied to a keypoint with full
+confidence. At lower confidence half is applied at a shorter length."""
 
-_LONGEST_WAY = 4.0
-"""Palm lengths between two wrists in depth; what the two-hand network says of more is not used."""
+_LARGEST_DEPTH = 4.0
+"""Largest difference in depth between two wrists, palm lengths. A larger estimate of a network is not used."""
 
-# A keypoint this far (in palms) from where the rigid shape would be seen keeps 60 % of its confidence.
+# At this distance (palm lengths) between a keypoint and the projected rigid shape, its confidence falls to 60 %.
 _TRUST_RADIUS = 0.15
 
 
-def lift(
+def place_hands(
     detections: Sequence[HandDetection],
     camera: Camera,
     palm_m: float = DEFAULT_PALM_M,
     calibration: Calibration | None = None,
 ) -> TwoHands:
-    """Hands of one picture placed in the camera frame.
+    """Place the hands of one picture in the camera frame.
 
-    Each shape is scaled so that wrist to middle MCP measures ``palm_m`` and placed by perspective-n-point. Then the
-    anatomically possible hand that is seen at the same pixels takes its place, so that meshes lie over the photographed
+    Each shape is scaled so that wrist to middle MCP measures ``palm_m``, and placed by perspective-n-point. Then it is
+    replaced by an anatomically possible hand that projects to the same pixels, so that meshes cover the photographed
     fingers and bend as fingers do.
 
-    Args:
-        detections: what a provider saw; of several with one side the one with the highest score counts.
-        camera: of the picture whose pixels the detections are in.
-        palm_m: wrist to middle MCP, metres; the same for both hands and the whole take.
-        calibration: from keypoints' certainty to their confidence; None for the one that ships.
+    Parameters
+    ----------
+    detections : Sequence[HandDetection]
+        The detected hands. Of several with one side the one with the highest score is used.
+    camera : Camera
+        Camera of the picture that the detections' pixels refer to.
+    palm_m : float
+        Distance from wrist to middle MCP, metres; the same for both hands and the whole take.
+    calibration : Calibration or None
+        Tables from raw certainty to confidence. None for those that ship.
 
-    Returns:
-        Positions (21, 3) metres in the camera frame. A detection whose shape or pixels have no extent or are not
-        finite is left out.
+    Returns
+    -------
+    TwoHands
+        Positions (21, 3) in metres, camera frame. A detection is left out if its shape or pixels have no extent or are
+        not finite.
     """
     found: dict[Side, HandKeypoints] = {}
     for detection in sorted(detections, key=lambda d: d.score):
@@ -72,10 +79,10 @@ def lift(
 def _settle_depths(
     found: dict[Side, HandKeypoints], detections: dict[Side, HandDetection], palm_m: float
 ) -> dict[Side, HandKeypoints]:
-    """Two hands moved along their own rays towards the difference in depth that the two-hand network saw.
+    """Move two hands along their own rays towards the difference in depth that the networks estimate.
 
-    Each hand's size tells its distance to a few percent, which for hands that touch is the width of a palm. The network
-    sees which one lies before the other. Both are weighed by their expected errors.
+    A hand's size gives its distance to a few percent, which for touching hands is the width of a palm. The networks
+    estimate which hand is in front. All estimates are weighted by their expected errors.
     """
     left, right = found["left"], found["right"]
     sized = float(right.positions[WRIST, 2] - left.positions[WRIST, 2])
@@ -83,23 +90,23 @@ def _settle_depths(
     weights, values = [1 / spread**2], [sized]
     lifted = [detections[side].lifted for side in SIDES]
     for side, sign, seen in zip(SIDES, (1.0, -1.0), lifted, strict=True):
-        # Both hands' words come from one network and one picture: they count as one and a half.
+        # The two hands' estimates are correlated (one network, one picture), so each is weighted 0.75.
         if all(hand is not None and hand.depth is not None for hand in lifted):
             assert seen is not None and seen.depth is not None and seen.depth_spread is not None
-            told, error = seen.depth, seen.depth_spread
+            depth, error = seen.depth, seen.depth_spread
         elif (wrist_offset := detections[side].wrist_offset) is not None and np.isfinite(wrist_offset.vector).all():
-            told, error = float(wrist_offset.vector[2]), float(wrist_offset.spread[2])
+            depth, error = float(wrist_offset.vector[2]), float(wrist_offset.spread[2])
         else:
             continue
-        if np.isfinite(told) and abs(told) < _LONGEST_WAY:
+        if np.isfinite(depth) and abs(depth) < _LARGEST_DEPTH:
             weights.append(0.75 / max(error * palm_m * np.sqrt(2), 1e-4) ** 2)
-            values.append(sign * told * palm_m)
+            values.append(sign * depth * palm_m)
     move = float(np.average(values, weights=weights)) - sized
     return {"left": _moved(left, -move / 2), "right": _moved(right, move / 2)}
 
 
 def _moved(hand: HandKeypoints, depth: float) -> HandKeypoints:
-    """The hand moved along the ray of its middle by ``depth`` metres, never behind the camera."""
+    """Move a hand along the ray through its middle by ``depth`` metres, never behind the camera."""
     centre = hand.positions.mean(axis=0)
     depth = max(depth, MINIMUM_DEPTH_M - float(hand.positions[:, 2].min()))
     return replace(hand, positions=hand.positions + depth * centre / centre[2])
@@ -108,8 +115,9 @@ def _moved(hand: HandKeypoints, depth: float) -> HandKeypoints:
 def _lift_one(
     detection: HandDetection, camera: Camera, palm_m: float, calibration: Calibration
 ) -> HandKeypoints | None:
+    """Place one hand; None if its shape or pixels have no extent or are not finite."""
     if detection.lifted is not None:
-        return _lift_seen(detection, detection.lifted, camera, palm_m, calibration)
+        return _place_lifted(detection, detection.lifted, camera, palm_m, calibration)
     pixels = np.asarray(detection.pixels, dtype=np.float64)
     shape = np.asarray(detection.shape, dtype=np.float64)
     palm_shape = float(np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST]))
@@ -134,10 +142,10 @@ def _lift_one(
     return HandKeypoints(detection.side, fitted, pixels, confidence, detection.score, detection.source)
 
 
-def _lift_seen(
+def _place_lifted(
     detection: HandDetection, seen: LiftedHand, camera: Camera, palm_m: float, calibration: Calibration
 ) -> HandKeypoints | None:
-    """A hand whose shape in space the lifting network tells."""
+    """Place a hand with the lifting network's shape; None if it has no extent or is not finite."""
     arrays = (seen.shape, seen.spread, seen.pixels, seen.pixel_spread)
     if not all(np.isfinite(values).all() for values in arrays) or np.ptp(seen.pixels, axis=0).max() < 1.0:
         return None
@@ -155,10 +163,10 @@ def _lift_seen(
 
 
 def _shown_pixels(detection: HandDetection, seen: LiftedHand) -> np.ndarray:
-    """(21, 2) pixels: as read where the lifting network would move a keypoint a little, as it says where by much.
+    """Return the pixels (21, 2) to fit: as read if the lifting network moves a keypoint little, else as it estimates.
 
-    It was trained on rendered hands. In photographs what is seen well is read better than it can tell; what no crop
-    shows, and the two-hand network alone reads, is not.
+    The lifting network was trained on rendered hands. On photographs, clearly visible keypoints are more accurate as
+    they were read. Keypoints that only the two-hand network reads are less accurate, so the lifting network's are used.
     """
     read, shape = np.asarray(detection.pixels, np.float64), np.asarray(detection.shape, np.float64)
     if detection.source not in SOURCES or not (np.isfinite(read).all() and np.isfinite(shape).all()):
@@ -175,23 +183,29 @@ def _shown_pixels(detection: HandDetection, seen: LiftedHand) -> np.ndarray:
 
 
 def place(shape: np.ndarray, pixels: np.ndarray, camera: Camera) -> np.ndarray:
-    """Place a metric shape so that it is seen at the pixels: perspective-n-point.
+    """Place a metric shape so that it projects to given pixels: perspective-n-point.
 
-    Args:
-        shape: (N, 3) metres, axes roughly parallel to the camera frame, any origin.
-        pixels: (N, 2) pixels.
-        camera: intrinsics.
+    Parameters
+    ----------
+    shape : (N, 3) float64
+        Points in metres, axes roughly parallel to the camera frame, any origin.
+    pixels : (N, 2) float64
+        Their pixels.
+    camera : Camera
+        Intrinsics.
 
-    Returns:
-        (N, 3) float64, the shape turned and moved, camera frame, metres, every depth positive. Where PnP gives no
-        sound answer (behind the camera, or a flat hand turned over), the weak-perspective placement.
+    Returns
+    -------
+    (N, 3) float64
+        The rotated and translated shape, metres, camera frame, all depths positive. It is the weak-perspective
+        placement if PnP gives no valid result (behind the camera, or a flat hand turned over).
     """
     rotation, translation = _weak_perspective(shape, pixels, camera)
     start = shape @ rotation.T + translation
     best, best_error = start, _error(start, pixels, camera)
     guess = cv2.Rodrigues(rotation)[0], translation.reshape(3, 1).copy()
     for flags, use_guess in ((cv2.SOLVEPNP_ITERATIVE, True), (cv2.SOLVEPNP_SQPNP, False)):
-        start_turn, start_move = guess[0].copy(), guess[1].copy()  # OpenCV writes into them
+        start_turn, start_move = guess[0].copy(), guess[1].copy()  # OpenCV overwrites its arguments
         try:
             ok, turn, move = cv2.solvePnP(
                 shape, pixels, camera.matrix, None, start_turn, start_move, useExtrinsicGuess=use_guess, flags=flags
@@ -212,17 +226,17 @@ def place(shape: np.ndarray, pixels: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def _weak_perspective(shape: np.ndarray, pixels: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation (3, 3) and translation (3,) that put the shape on the ray of its centre, at the depth its size tells."""
+    """Return rotation (3, 3) and translation (3,) of the shape on its centre's ray, its depth given by its size."""
     rays = camera.unproject(pixels, 1.0)
     ray = rays.mean(axis=0)
-    # The shape is as seen along its own ray, so the optical axis turns onto that ray.
+    # The shape is given as viewed along its own ray, so the optical axis is rotated onto that ray.
     axis = np.cross((0.0, 0.0, 1.0), ray)
     angle = np.arctan2(np.linalg.norm(axis), ray[2])
     rotation = cv2.Rodrigues(axis / max(float(np.linalg.norm(axis)), 1e-12) * angle)[0]
     centre = shape.mean(axis=0)
     turned = (shape - centre) @ rotation.T
     flat, seen = turned[:, :2] - ray[:2] * turned[:, 2:3], rays[:, :2] - ray[:2]
-    # 1 / depth: the projection onto the seen extent, but never far below the ratio of the extents.
+    # 1 / depth: least squares of the flat shape against the rays, but never far below the ratio of the extents.
     ratio = float(np.linalg.norm(seen)) / max(float(np.linalg.norm(flat)), 1e-9)
     inverse = max(float((flat * seen).sum()) / max(float((flat**2).sum()), 1e-12), 0.5 * ratio, 1e-6)
     reach = float(-turned[:, 2].min())
@@ -231,5 +245,5 @@ def _weak_perspective(shape: np.ndarray, pixels: np.ndarray, camera: Camera) -> 
 
 
 def _error(placed: np.ndarray, pixels: np.ndarray, camera: Camera) -> float:
-    """Root mean square reprojection error, pixels."""
+    """Return the root mean square reprojection error, pixels."""
     return float(np.sqrt(np.mean(np.sum((camera.project(placed) - pixels) ** 2, axis=1))))

@@ -1,1 +1,1 @@
-"""Proposers: where in a picture a hand may be."""
+"""Proposers: they name the places of a picture where a hand may be."""

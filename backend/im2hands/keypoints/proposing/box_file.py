@@ -1,4 +1,4 @@
-"""A person's box or point per hand, read from a file: where the hands are when no search finds them."""
+"""A user's box or point per hand, read from a file (``--hand-boxes FILE``), for hands that are not found otherwise."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ _FORM = '{"frames": {"000012": {"left": [x0, y0, x1, y1], "right": [x, y]}, "all
 
 @dataclass(frozen=True)
 class HandBoxes:
-    """Boxes (4,) x0, y0, x1, y1 and points (2,) x, y in pixels, per frame index and side.
+    """A user's boxes and points by frame and hand side.
 
-    Args:
-        frames: by frame index.
-        every_frame: for frames that ``frames`` does not name.
-        mirrored: the boxes are those of a picture that is a mirror image and comes turned back.
+    A box is (4,) x0, y0, x1, y1; a point is (2,) x, y; both in pixels.
+
+    Parameters
+    ----------
+    frames : dict[int, dict[Side, np.ndarray]]
+        Boxes and points by frame index.
+    every_frame : dict[Side, np.ndarray]
+        Boxes and points for every frame. An entry of ``frames`` replaces them for its frame and side.
+    mirrored : bool
+        True if the boxes were made on a mirrored picture that is processed flipped back. Then ``get`` flips them too.
     """
 
     frames: dict[int, dict[Side, np.ndarray]] = field(default_factory=dict)
@@ -31,12 +37,21 @@ class HandBoxes:
     mirrored: bool = False
 
     def get(self, index: int, width: int = 0) -> dict[Side, np.ndarray]:
-        """Boxes and points of that frame by side; empty where the file names none.
+        """Return the boxes and points of a frame.
 
-        A frame's own entry replaces the one for every frame, side by side.
+        A frame's own entry replaces the one for every frame, for each side separately.
 
-        Args:
-            width: of the frame, pixels; for boxes of a mirror image.
+        Parameters
+        ----------
+        index : int
+            Frame index.
+        width : int
+            Width of the frame, pixels. Needed only if the boxes are mirrored.
+
+        Returns
+        -------
+        dict[Side, np.ndarray]
+            Boxes (4,) and points (2,) in pixels by side; empty if the file has none.
         """
         boxes = {**self.every_frame, **self.frames.get(index, {})}
         return {side: _turned_back(box, width) for side, box in boxes.items()} if self.mirrored else boxes
@@ -45,8 +60,21 @@ class HandBoxes:
     def read(cls, path: Path) -> HandBoxes:
         """Read a ``--hand-boxes`` file.
 
-        Raises:
-            InputError: no such file, not JSON, an unknown side, a box without area or a number that is not finite.
+        Parameters
+        ----------
+        path : Path
+            The JSON file.
+
+        Returns
+        -------
+        HandBoxes
+            Its boxes and points.
+
+        Raises
+        ------
+        InputError
+            If the file does not exist or is not JSON, if a frame number or a side is unknown, if a box has no area, or
+            if a number is not finite.
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -58,10 +86,24 @@ class HandBoxes:
 
     @classmethod
     def from_dict(cls, content: Any, what: str = "hand boxes") -> HandBoxes:
-        """The same from parsed JSON; ``what`` is named in errors.
+        """Make boxes from parsed JSON.
 
-        Raises:
-            InputError: as :meth:`read`.
+        Parameters
+        ----------
+        content : Any
+            The parsed JSON: ``{"frames": {"000012": {"left": [x0, y0, x1, y1], "right": [x, y]}, "all": {...}}}``.
+        what : str
+            Name of the file, for messages.
+
+        Returns
+        -------
+        HandBoxes
+            The boxes and points.
+
+        Raises
+        ------
+        InputError
+            As in ``read``.
         """
         entries = content.get("frames") if isinstance(content, dict) else None
         if not isinstance(entries, dict):
@@ -83,12 +125,14 @@ class HandBoxes:
 
 
 def _turned_back(box: np.ndarray, width: int) -> np.ndarray:
+    """Mirror a box or point (4,) or (2,) in a picture of that width."""
     turned = box.copy()
-    turned[0::2] = (width - 1 - box[0::2])[::-1]  # left and right edge change places
+    turned[0::2] = (width - 1 - box[0::2])[::-1]  # the left and the right edge swap
     return turned
 
 
 def _read_hands(hands: Any, where: str) -> dict[Side, np.ndarray]:
+    """Check and convert the entry of one frame; ``where`` names the frame in messages."""
     if not isinstance(hands, dict):
         raise InputError(f"The entry of {where} is not a set of hands.", f"Write {_FORM}.")
     unknown = set(hands) - set(SIDES)
@@ -102,6 +146,7 @@ def _read_hands(hands: Any, where: str) -> dict[Side, np.ndarray]:
 
 
 def _read_box(numbers: Any, what: str) -> np.ndarray:
+    """Check and convert one box or point; ``what`` names the hand in messages."""
     try:
         box = np.asarray(numbers, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""A hand where a person says it is: the landmark network on crops in and around their box or point."""
+"""Finds a hand that a user marked: the landmark network on crops in and around the box or point."""
 
 from __future__ import annotations
 
@@ -14,26 +14,36 @@ from im2hands.keypoints.reading.consensus import read_repeatedly
 from im2hands.keypoints.reading.network import LandmarkNetwork, crops_around
 
 SOURCE = "boxes"
+# Crops: the number of turns; for a box, sizes in multiples of its longer side and shifts in crop sizes; for a point,
+# sizes as shares of the picture's longer side.
 _TURNS = 8
-# Crops: multiples of a box's longer side; around a point, shares of the picture's longer side.
 _BOX_SIZES = (1.1, 1.5, 2.0)
 _BOX_SHIFTS = (-0.15, 0.15)
 _POINT_SIZES = (0.12, 0.18, 0.27, 0.4, 0.6)
+# Least presence of a reading to be kept, and how often kept readings are read again in the crop around their keypoints.
 _KEEP_PRESENCE = 0.3
 _RECROPS = 2
-_LOOK_AT = 3
+# How many of the best readings are verified by repeated readings.
+_VERIFIED = 3
 
 
 def find_boxed(network: LandmarkNetwork, image: np.ndarray, boxes: Mapping[Side, np.ndarray]) -> list[HandDetection]:
-    """The hands a person marked.
+    """Find the hands that a user marked.
 
-    Args:
-        network: reads the crops. image: (H, W, 3) uint8 RGB.
-        boxes: per side (4,) left, top, right, bottom, or (2,) x, y of any place on the hand; pixels.
+    Parameters
+    ----------
+    network : LandmarkNetwork
+        Reads the crops.
+    image : (H, W, 3) uint8
+        RGB picture.
+    boxes : Mapping[Side, np.ndarray]
+        By side a box (4,) left, top, right, bottom, or a point (2,) x, y anywhere on the hand; pixels.
 
-    Returns:
-        For each side in ``boxes`` its hand with that side, whatever the network thinks of the side; a side whose box
-        shows no hand to the network is absent.
+    Returns
+    -------
+    list[HandDetection]
+        The marked hands with the marked sides, whatever side the network reads. A side whose box shows no hand is left
+        out.
     """
     found = []
     for side in SIDES:
@@ -45,6 +55,7 @@ def find_boxed(network: LandmarkNetwork, image: np.ndarray, boxes: Mapping[Side,
 
 
 def _find_one(network: LandmarkNetwork, image: np.ndarray, box: np.ndarray) -> HandDetection | None:
+    """Find the hand of one box or point; None if the network reads none there."""
     readings = network.read(image, _crops(image, box))
     for _ in range(1 + _RECROPS):
         readings = readings.take(readings.presence > _KEEP_PRESENCE)
@@ -52,7 +63,7 @@ def _find_one(network: LandmarkNetwork, image: np.ndarray, box: np.ndarray) -> H
             return None
         readings = network.read(image, crops_around(readings.pixels))
     fits = readings.presence * np.array([_fit(pixels, box) for pixels in readings.pixels])
-    chosen = np.argsort(-fits, kind="stable")[:_LOOK_AT]
+    chosen = np.argsort(-fits, kind="stable")[:_VERIFIED]
     looks = read_repeatedly(network, image, readings.pixels[chosen])
     values = [look.presence * look.agreement * _fit(look.pixels, box) for look in looks]
     best = int(np.argmax(values))
@@ -63,6 +74,7 @@ def _find_one(network: LandmarkNetwork, image: np.ndarray, box: np.ndarray) -> H
 
 
 def _crops(image: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Return crops (N, 4) in and around a box (4,) or point (2,)."""
     turns = np.arange(_TURNS) * (2 * np.pi / _TURNS)
     if len(box) == 2:
         sizes = np.array(_POINT_SIZES) * max(image.shape[:2])
@@ -77,7 +89,7 @@ def _crops(image: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 
 def _fit(pixels: np.ndarray, box: np.ndarray) -> float:
-    """How well keypoints (21, 2) go with a box, their overlap, or with a point, their nearness; [0, 1]."""
+    """Return how well keypoints (21, 2) fit a box (by overlap) or a point (by distance), in [0, 1]."""
     if len(box) == 2:
         nearest = min(
             float(np.linalg.norm(pixels - box, axis=1).min()), float(np.linalg.norm(palm_centre(pixels) - box))

@@ -1,4 +1,4 @@
-"""The other hand where two hands touch: MediaPipe's landmark network on a grid of crops, the best pair it sees."""
+"""The crop search: finds a missing hand with the landmark network on a grid of crops, mainly where two hands touch."""
 
 from __future__ import annotations
 
@@ -20,46 +20,64 @@ from im2hands.keypoints.reading.consensus import Consensus, read_repeatedly
 from im2hands.keypoints.reading.network import LandmarkNetwork, Readings, crops_around
 
 SOURCE = "crop_search"
+# Turns of the crops at each place and size.
 TURNS = 8
-# Over the picture: a 7x7 grid, crops of these shares of its longer side, neighbours with every other turn each.
+# Over the picture: a 7x7 grid, sizes as shares of its longer side. Every crop uses half of the turns, its neighbours
+# use the other half.
 PICTURE_GRID = 7
 PICTURE_SIZES = (0.3, 0.45, 0.7)
-# Around a hand that was found: a 4x4 grid, crops of these multiples of the crop that shows that hand.
+# Around a known hand: a 4x4 grid, sizes in multiples of the crop that shows that hand.
 NEAR_GRID = 4
 NEAR_SIZES = (0.75, 1.0, 1.35)
 NEAR_REACH = 0.9
-"""How far from the found hand's centre the grid reaches to each side, in crops of that hand."""
+"""How far the grid extends to each side of the known hand's centre, in crops of that hand."""
 
+# Least presence of a reading to be kept, and how often kept readings are read again in the crop around their keypoints.
 _KEEP_PRESENCE = 0.3
 _RECROPS = 2
 _PER_GROUP = 4
-"""How many readings of one group are followed through the re-crops."""
-# Crops whose keypoints lie this close (mean, in palms) show the same hand in the same way.
+"""How many readings of one group are read again."""
+# Readings whose keypoints lie this close (mean, palm lengths) belong to one group.
 _CLUSTER_RADIUS = 0.3
-_LOOK_AT = 6
-"""How many of the best clusters get a second look."""
-# Real hands of the test photos, those that touch included, reach 0.89 to 0.97; fingers, faces and sleeves up to 0.72 by
-# themselves and below 0.55 once they are weighed beside the hand they belong to.
+_VERIFIED = 6
+"""How many of the best clusters are verified by repeated readings."""
+# Least quality of a hand. Measured on the test photos: real hands, touching ones included, reach 0.89 to 0.97. Fingers,
+# faces and sleeves reach up to 0.72 alone, and less than 0.55 beside the hand to which they belong.
 ACCEPT = 0.55
+# Scales of the quality: number of crops, spread (palm lengths), exponent of the presence.
 _SUPPORT = 2.0
 _SPREAD = 0.2
 _PRESENCE_POWER = 3
-# Nearer than this (in palms) the second hand is rather the first one seen again.
+# Scales of the distances (palm lengths) between two palms and two outlines. Well below them the second hand is the
+# first one, read again.
 _PALMS_APART = 0.35
 _OUTLINES_APART = 0.22
+# Log odds from which on a side is certain.
 _SURE_SIDE = 3.0
 
 
 @dataclass(frozen=True)
 class _Cluster:
-    pixels: np.ndarray  # (21, 2) of the steadiest member
+    """Readings of one hand: how many crops led to it, and its rank among the clusters."""
+
+    pixels: np.ndarray  # (21, 2), keypoints of the most certain reading
     support: float
     score: float
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A hand that the search may return: what the second look said, and how good a hand it is on its own, [0, 1]."""
+class SearchCandidate:
+    """A hand that the search may return.
+
+    Parameters
+    ----------
+    look : Consensus
+        Consensus of repeated readings.
+    support : float
+        Number of crops that led to this hand.
+    quality : float
+        How certain it is a hand with correct keypoints, in [0, 1]; see ``quality``.
+    """
 
     look: Consensus
     support: float
@@ -76,22 +94,32 @@ def search(
 ) -> list[HandDetection]:
     """Find the hands that MediaPipe's palm detector missed.
 
-    With one hand found the search looks around it first and then over the picture at that hand's scale; with none it
-    looks over the picture and, if one turns up, around that one.
+    With a known hand the search covers its surroundings first, then the whole picture at that hand's scale. Without one
+    it covers the whole picture and, if a hand is found, the surroundings of that hand.
 
-    Args:
-        network: reads the crops.
-        image: (H, W, 3) uint8 RGB.
-        found: at most one hand that is known already; it is kept.
-        progress: called with crops done and crops planned.
-        cancelled: asked between batches of crops.
+    Parameters
+    ----------
+    network : LandmarkNetwork
+        Reads the crops.
+    image : (H, W, 3) uint8
+        RGB picture.
+    found : Sequence[HandDetection]
+        At most one known hand; it is kept.
+    progress : callable or None
+        Called with the number of crops done and the number of crops planned.
+    cancelled : callable or None
+        Called between batches of crops. If it returns True, the search ends.
 
-    Returns:
-        At most one left and one right hand, ``found`` among them. A second hand is only added when it is sound by
-        itself and plausible beside the first.
+    Returns
+    -------
+    list[HandDetection]
+        At most one left and one right hand, ``found`` among them. A second hand is added only if its quality is high
+        enough both alone and beside the first hand.
 
-    Raises:
-        Cancelled: ``cancelled`` said so.
+    Raises
+    ------
+    Cancelled
+        If ``cancelled`` returned True.
     """
     known = list(found[:1])
     stages = [_near_grid(known[0]), _picture_grid(image, known[0])] if known else [_picture_grid(image, None)]
@@ -114,28 +142,37 @@ def search(
 
 @dataclass
 class _Progress:
+    """Counts the crops of all stages and reports them to ``tell``."""
+
     total: int
     tell: Callable[[int, int], None] | None
     before: int = 0
 
     def report(self, done: int) -> None:
-        """``done`` crops of the present stage."""
+        """Report ``done`` crops of the current stage."""
         if self.tell is not None:
             self.tell(min(self.before + done, self.total), self.total)
 
     def finish(self) -> None:
+        """Report that all crops are done."""
         if self.tell is not None:
             self.tell(self.total, self.total)
 
 
-def best_pair(known: Sequence[HandDetection], candidates: Sequence[Candidate]) -> list[HandDetection]:
-    """The best left and right hand of what is known and the candidates.
+def best_pair(known: Sequence[HandDetection], candidates: Sequence[SearchCandidate]) -> list[HandDetection]:
+    """Select the best left and right hand from the known hand and the candidates.
 
-    Args:
-        known: none or one hand, which stays. candidates: what the search saw.
+    Parameters
+    ----------
+    known : Sequence[HandDetection]
+        No hand or one hand, which is kept.
+    candidates : Sequence[SearchCandidate]
+        The hands that the search found.
 
-    Returns:
-        None, one or two hands; a hand whose quality, or plausibility beside the other, is too low is left out.
+    Returns
+    -------
+    list[HandDetection]
+        No hand, one or two hands. A hand is left out if its quality, or its plausibility beside the other, is too low.
     """
     sound = sorted((c for c in candidates if c.quality >= ACCEPT), key=lambda c: -c.quality)
     hands = [(c.look.detection(SOURCE), c.look.right, c.quality) for c in sound]
@@ -154,10 +191,26 @@ def best_pair(known: Sequence[HandDetection], candidates: Sequence[Candidate]) -
 
 
 def beside(first: HandDetection, first_right: float, second: HandDetection, second_right: float) -> float:
-    """How plausible the second hand is beside the first, [0, 1].
+    """Rate how plausible the second hand is beside the first.
 
-    Low where both are one hand seen twice (palms or outlines coincide), where the second is a small "hand" made of the
-    first one's fingers, where sizes do not go together, or where both are surely the same side.
+    The value is low if both are one hand (palms or outlines coincide), if the second is a small false hand made of the
+    first one's fingers, if the sizes differ too much, or if both certainly have the same side.
+
+    Parameters
+    ----------
+    first : HandDetection
+        The first hand.
+    first_right : float
+        Its log odds of a right hand.
+    second : HandDetection
+        The second hand.
+    second_right : float
+        Its log odds of a right hand.
+
+    Returns
+    -------
+    float
+        Plausibility, in [0, 1].
     """
     palms = palm_length(first.pixels), palm_length(second.pixels)
     apart = float(np.linalg.norm(palm_centre(first.pixels) - palm_centre(second.pixels)) / max(palms))
@@ -173,7 +226,7 @@ def beside(first: HandDetection, first_right: float, second: HandDetection, seco
 
 
 def _share_inside(points: np.ndarray, hand: np.ndarray) -> float:
-    """Share of points (N, 2) that lie on a hand: within a fifth of a palm of the hull of its keypoints (21, 2)."""
+    """Return the share of points (N, 2) within a fifth of a palm of the convex hull of a hand's keypoints (21, 2)."""
     import cv2
 
     hull = cv2.convexHull(hand.astype(np.float32))
@@ -182,7 +235,7 @@ def _share_inside(points: np.ndarray, hand: np.ndarray) -> float:
 
 
 def _near_grid(hand: HandDetection) -> np.ndarray:
-    """Crops around a found hand, (N, 4)."""
+    """Return crops around a known hand, (N, 4)."""
     x, y, size, _ = crops_around(hand.pixels[None])[0]
     reach = NEAR_REACH * size
     steps = ((np.arange(NEAR_GRID) + 0.5) / NEAR_GRID * 2 - 1) * reach
@@ -190,7 +243,7 @@ def _near_grid(hand: HandDetection) -> np.ndarray:
 
 
 def _picture_grid(image: np.ndarray, hand: HandDetection | None) -> np.ndarray:
-    """Crops over the whole picture, (N, 4); with a hand found, only of sizes that could show its other one."""
+    """Return crops over the whole picture, (N, 4). With a known hand only sizes that fit its other hand are used."""
     height, width = image.shape[:2]
     sizes = np.array(PICTURE_SIZES) * max(height, width)
     if hand is not None:
@@ -203,6 +256,7 @@ def _picture_grid(image: np.ndarray, hand: HandDetection | None) -> np.ndarray:
 
 
 def _grid(xs: np.ndarray, ys: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return crops at all places, sizes and turns, (N, 4)."""
     turns = np.arange(TURNS) * (2 * np.pi / TURNS)
     return np.stack(np.meshgrid(xs, ys, sizes, turns, indexing="ij"), axis=-1).reshape(-1, 4)
 
@@ -214,8 +268,8 @@ def _candidates(
     known: Sequence[HandDetection],
     report: Callable[[int], None],
     cancelled: Callable[[], bool] | None,
-) -> list[Candidate]:
-    """Sound hands in the crops, those that are known already left out."""
+) -> list[SearchCandidate]:
+    """Return the hands in the crops, without those that are known already."""
     readings = network.read(image, crops, done=report, cancelled=cancelled)
     readings = readings.take(readings.presence > _KEEP_PRESENCE)
     readings, weight = _thinned(readings)
@@ -232,18 +286,30 @@ def _candidates(
         for cluster in _clusters(readings, moved, weight)
         if all(outline_distance(cluster.pixels, hand.pixels) > 0.2 for hand in known)
     ]
-    clusters = sorted(clusters, key=lambda c: -c.score)[:_LOOK_AT]
+    clusters = sorted(clusters, key=lambda c: -c.score)[:_VERIFIED]
     if not clusters:
         return []
     looks = read_repeatedly(network, image, np.array([c.pixels for c in clusters]))
-    return [Candidate(look, c.support, quality(look, c.support)) for look, c in zip(looks, clusters, strict=True)]
+    return [SearchCandidate(look, c.support, quality(look, c.support)) for look, c in zip(looks, clusters, strict=True)]
 
 
 def quality(look: Consensus, support: float) -> float:
-    """How sure it is that this is a hand and seen rightly, [0, 1].
+    """Rate how certain a consensus is a hand with correct keypoints.
 
-    Presence and agreement of the second look, how many crops led there, how steady the keypoints are, how clear the
-    side is, and whether the side that the network names is the one its keypoints have.
+    The value combines presence and agreement of the repeated readings, the number of crops that led there, the spread
+    of the keypoints, the certainty of the side, and whether the network's side matches the chirality of the keypoints.
+
+    Parameters
+    ----------
+    look : Consensus
+        Consensus of repeated readings.
+    support : float
+        Number of crops that led to the hand.
+
+    Returns
+    -------
+    float
+        Quality, in [0, 1].
     """
     value = look.presence**_PRESENCE_POWER * look.agreement * (1 - np.exp(-support / _SUPPORT))
     value *= np.exp(-((look.spread.mean() / _SPREAD) ** 2))
@@ -255,7 +321,7 @@ def quality(look: Consensus, support: float) -> float:
 
 
 def _thinned(readings: Readings) -> tuple[Readings, np.ndarray]:
-    """A few readings of every group and for each how many it stands for; many crops lead to the same hand."""
+    """Keep a few readings of every group, as many crops lead to one hand; with the number that each stands for."""
     rows: list[int] = []
     weight: list[float] = []
     for members in _groups(readings, readings.presence):
@@ -266,7 +332,7 @@ def _thinned(readings: Readings) -> tuple[Readings, np.ndarray]:
 
 
 def _clusters(readings: Readings, moved: np.ndarray, weight: np.ndarray) -> list[_Cluster]:
-    """Groups of readings that show one hand in one way, around the most certain reading of each."""
+    """Group readings of one hand around the most certain reading of each group."""
     certain = readings.presence * np.exp(-moved)
     clusters = []
     for members in _groups(readings, certain):
@@ -277,7 +343,7 @@ def _clusters(readings: Readings, moved: np.ndarray, weight: np.ndarray) -> list
 
 
 def _groups(readings: Readings, certain: np.ndarray) -> list[np.ndarray]:
-    """Row numbers of readings with the same keypoints and no opposite certain sides, most certain first."""
+    """Return groups of row numbers, most certain first. A group has the same keypoints and no contrary sides."""
     groups = []
     palms = palm_length(readings.pixels)
     right = log_odds(readings.right)

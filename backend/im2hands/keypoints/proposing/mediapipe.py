@@ -1,4 +1,4 @@
-"""Hands from MediaPipe's tasks API, stills or video."""
+"""Detects hands with MediaPipe's tasks API, in photos or clips."""
 
 from __future__ import annotations
 
@@ -16,22 +16,27 @@ from im2hands.media.source import Frame
 from im2hands.weights.mediapipe_bundle import read_bundle
 
 MINIMUM_CONFIDENCE = 0.5
-# In a photo hands of several people are told apart afterwards; in a clip every further one costs MediaPipe a search of
-# the whole frame.
+# In a photo hands of several people are separated afterwards. In a clip MediaPipe searches the whole frame again as
+# long as it tracks fewer hands than it may, which is slow.
 _HANDS_IN_PHOTO, _HANDS_IN_CLIP = 4, 2
 
 
 class MediaPipeProvider:
-    """Finds up to four hands in a photo, two in a clip, with MediaPipe's HandLandmarker; sides as MediaPipe names them.
+    """Detects up to four hands in a photo and two in a clip with MediaPipe's HandLandmarker.
 
-    Two hands may come out with the same side; :func:`im2hands.keypoints.choosing.sides.resolve_sides` settles that.
+    The sides are MediaPipe's. Two hands may have the same side; ``choosing.sides.resolve_sides`` corrects that.
 
-    Args:
-        video: follow hands from frame to frame (frames must come in order); False treats every frame on its own.
-        bundle: a hand bundle elsewhere; None for the one that ships with the package.
+    Parameters
+    ----------
+    video : bool
+        True: follow hands from frame to frame; frames must come in order. False: every frame is a separate photo.
+    bundle : Path or None
+        Another MediaPipe hand bundle. None for the one that ships.
 
-    Raises:
-        SetupError: mediapipe is not installed or broken, or the bundle is missing or damaged.
+    Raises
+    ------
+    SetupError
+        If mediapipe is not installed or broken, or the bundle is missing or damaged.
     """
 
     name = "mediapipe"
@@ -66,10 +71,24 @@ class MediaPipeProvider:
             ) from error
 
     def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
-        """The hands MediaPipe sees; ``previous`` is not needed, video mode remembers by itself.
+        """Detect the hands of a frame.
 
-        Raises:
-            FrameError: MediaPipe refused the picture.
+        Parameters
+        ----------
+        frame : Frame
+            The frame.
+        previous : Sequence[HandDetection]
+            Not used: in video mode MediaPipe keeps its own state.
+
+        Returns
+        -------
+        list[HandDetection]
+            The hands, with MediaPipe's joint definitions.
+
+        Raises
+        ------
+        FrameError
+            If MediaPipe cannot process the picture.
         """
         height, width = frame.image.shape[:2]
         picture = self._mediapipe.Image(
@@ -78,7 +97,7 @@ class MediaPipeProvider:
         try:
             with contextlib.nullcontext() if self._started else quiet_start():
                 if self._video:
-                    # MediaPipe wants time stamps that grow, whatever the clip's own are.
+                    # MediaPipe needs strictly increasing time stamps; those of a clip may not be.
                     self._last_milliseconds = max(self._last_milliseconds + 1, round(frame.time * 1000))
                     result = self._landmarker.detect_for_video(picture, self._last_milliseconds)
                 else:
@@ -89,7 +108,7 @@ class MediaPipeProvider:
         detections = []
         hands = zip(result.handedness, result.hand_landmarks, result.hand_world_landmarks, strict=True)
         for handedness, landmarks, world in hands:
-            # Normalised coordinates count from the picture's corner; ours from the centre of its first pixel.
+            # MediaPipe's normalised coordinates start at the picture's corner; ours start at the first pixel's centre.
             pixels = np.array([(p.x * width - 0.5, p.y * height - 0.5) for p in landmarks], dtype=np.float64)
             shape = np.array([(p.x, p.y, p.z) for p in world], dtype=np.float64)
             if not (np.isfinite(pixels).all() and np.isfinite(shape).all()):
@@ -100,5 +119,5 @@ class MediaPipeProvider:
         return detections
 
     def close(self) -> None:
-        """Release MediaPipe's graph and threads; may be called twice. Left open, MediaPipe complains at exit."""
+        """Release MediaPipe's graph and threads; may be called twice. Without it MediaPipe logs an error at exit."""
         self._landmarker.close()

@@ -1,7 +1,7 @@
-"""MediaPipe's palm detector, asked for every palm that it half suspects, not only for those that it is sure of.
+"""MediaPipe's palm detector with a low threshold: all palms it scores, not only the certain ones.
 
-The tasks API gives palms above a threshold, and of such as overlap one mean. Where hands touch or cover each other both
-lose the second hand, though the detector did see something of it.
+MediaPipe's tasks API drops palms below a threshold and averages palms that overlap. Where hands touch or cover each
+other both steps lose the second hand, although the detector scored it.
 """
 
 from __future__ import annotations
@@ -19,27 +19,35 @@ from .two_hand_pictures import apply, inverse, letterbox, square_part, warp
 
 PIXELS = 192
 LEAST_SCORE = 0.02
-"""Palms less probable than this are not worth a look."""
+"""Least score of a palm to be kept."""
 
 MOST_PALMS = 12
-# The detector's own layout: places of a 24 x 24 grid with two answers each, then of a 12 x 12 grid with six.
+# The detector's anchors: a 24 x 24 grid with two per place, then a 12 x 12 grid with six per place.
 _GRIDS = ((24, 2), (12, 6))
-_WRIST, _MIDDLE = 0, 2  # of the seven points that it gives
-_SCORES, _BOXES = 1, 18  # numbers an answer
-# The crop that shows a palm's whole hand: MediaPipe's rule.
+_WRIST, _MIDDLE = 0, 2  # indices among the seven points per anchor: wrist, middle MCP
+_SCORES, _BOXES = 1, 18  # numbers per anchor in the two outputs, which identify them
+# MediaPipe's rule for the crop of a palm's whole hand: size and shift towards the fingers, box sides.
 _CROP_SIZE, _CROP_UP = 2.6, 0.5
-# Answers nearer than this (box sides, radians) tell of one palm.
+# Two detections within this distance (box sides) and turn (radians) are one palm.
 _SAME_PLACE, _SAME_TURN = 0.2, 0.5
+# How many of the highest scores are decoded.
 _BEST = 200
 
 
 @dataclass(frozen=True)
 class SuspectedPalms:
-    """Palms that may be there, surest first.
+    """Palms that may be there, highest score first.
 
-    Args:
-        score: (N,) probabilities, as the detector states them. centre: (N, 2) and size: (N,) of their boxes, pixels of
-            the picture. turn: (N,) radians, 0 upright, +90 degrees towards +x.
+    Parameters
+    ----------
+    score : (N,) float64
+        The detector's probabilities.
+    centre : (N, 2) float64
+        Centres of the palm boxes, pixels of the picture.
+    size : (N,) float64
+        Side lengths of the palm boxes, pixels of the picture.
+    turn : (N,) float64
+        Directions from wrist to middle MCP, radians: 0 upright, +90 degrees towards +x.
     """
 
     score: np.ndarray
@@ -48,19 +56,23 @@ class SuspectedPalms:
     turn: np.ndarray
 
     def crops(self) -> np.ndarray:
-        """(N, 4) crops of the whole hands, as the landmark network takes them."""
+        """Return crops (N, 4) of the whole hands, as in ``reading.network.LandmarkNetwork.read``."""
         up = np.column_stack([np.sin(self.turn), -np.cos(self.turn)])
         return np.column_stack([self.centre + _CROP_UP * self.size[:, None] * up, _CROP_SIZE * self.size, self.turn])
 
 
 class PalmDetector:
-    """Runs the detector; not thread-safe.
+    """Runs MediaPipe's palm detector; not thread-safe.
 
-    Args:
-        bundle: a hand bundle elsewhere; None for the one that ships with the package.
+    Parameters
+    ----------
+    bundle : Path or None
+        Another MediaPipe hand bundle. None for the one that ships.
 
-    Raises:
-        SetupError: ai-edge-litert is not installed, or the bundle is missing or damaged.
+    Raises
+    ------
+    SetupError
+        If ai-edge-litert is not installed, or the bundle is missing or damaged.
     """
 
     def __init__(self, bundle: Path | None = None) -> None:
@@ -80,10 +92,19 @@ class PalmDetector:
         self._places = np.concatenate([_grid(count, answers) for count, answers in _GRIDS])
 
     def suspect(self, image: np.ndarray, part: tuple[np.ndarray, float] | None = None) -> SuspectedPalms:
-        """The palms that may be in a picture.
+        """Return the palms that may be in a picture.
 
-        Args:
-            image: (H, W, 3) uint8 RGB. part: centre (2,) and side of a square to look at, pixels; None for all of it.
+        Parameters
+        ----------
+        image : (H, W, 3) uint8
+            RGB picture.
+        part : tuple[(2,) float64, float] or None
+            Centre and side length of a square to search, pixels. None for the whole picture.
+
+        Returns
+        -------
+        SuspectedPalms
+            Each palm once, pixels of the picture.
         """
         whole = letterbox((image.shape[1], image.shape[0]), PIXELS)
         affine = whole if part is None else square_part(*part, PIXELS)
@@ -98,17 +119,28 @@ class PalmDetector:
         back = inverse(affine)
         points = boxes[rows, 4:].reshape(-1, 7, 2)
         up = points[:, _MIDDLE] - points[:, _WRIST]
-        told = SuspectedPalms(
+        palms = SuspectedPalms(
             score[rows],
             apply(back, boxes[rows, :2] + PIXELS * self._places[rows]),
             boxes[rows, 2:4].max(axis=1) * float(back[0, 0]),
             np.arctan2(up[:, 0], -up[:, 1]),
         )
-        return distinct(told)
+        return distinct(palms)
 
 
 def distinct(palms: SuspectedPalms) -> SuspectedPalms:
-    """Of palms, surest first, those that lie apart from every surer one; at most :data:`MOST_PALMS`."""
+    """Drop palms that coincide with one of a higher score.
+
+    Parameters
+    ----------
+    palms : SuspectedPalms
+        Palms, highest score first.
+
+    Returns
+    -------
+    SuspectedPalms
+        At most ``MOST_PALMS`` palms.
+    """
     kept: list[int] = []
     for k in range(len(palms.score)):
         apart = np.linalg.norm(palms.centre[kept] - palms.centre[k], axis=-1) > _SAME_PLACE * palms.size[kept]
@@ -119,14 +151,25 @@ def distinct(palms: SuspectedPalms) -> SuspectedPalms:
 
 
 def joined(*some: SuspectedPalms) -> SuspectedPalms:
-    """Palms of several looks at one picture, each once."""
+    """Merge the palms of several runs on one picture, each palm once.
+
+    Parameters
+    ----------
+    *some : SuspectedPalms
+        The palms of each run.
+
+    Returns
+    -------
+    SuspectedPalms
+        At most ``MOST_PALMS`` palms, highest score first.
+    """
     parts = [np.concatenate([getattr(palms, name) for palms in some]) for name in ("score", "centre", "size", "turn")]
     order = np.argsort(-parts[0], kind="stable")
     return distinct(SuspectedPalms(*(part[order] for part in parts)))
 
 
 def _grid(count: int, answers: int) -> np.ndarray:
-    """Centres of a grid's places in a unit square, row by row, each repeated for its answers: (count**2 answers, 2)."""
+    """Return centres of a grid's places in a unit square, row by row, one per anchor: (count**2 * answers, 2)."""
     steps = (np.arange(count) + 0.5) / count
     y, x = np.meshgrid(steps, steps, indexing="ij")
     return np.repeat(np.stack([x, y], axis=-1).reshape(-1, 2), answers, axis=0)

@@ -1,4 +1,4 @@
-"""Finished searches by picture content, in memory and in a folder of the caller's."""
+"""A cache of finished crop searches, keyed by the picture's content; in memory and, if given, in a folder."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from im2hands.core.files import write_atomically
 from im2hands.core.hands import KEYPOINT_COUNT, SIDES
 from im2hands.keypoints.hypothesis import HandDetection
 
-# Part of every key: a search that works differently must not find the old one's results.
+# Part of every key. Change it whenever the search changes, so that old results are not used.
 SEARCH_VERSION = "crop-search-1"
 _IN_MEMORY = 512
 
 
 class SearchCache:
-    """Remembers what a search found in a picture.
+    """Keeps the hands that a search found in a picture.
 
-    Args:
-        folder: where entries are kept as ``<key>.npz``; made when needed. None: in memory only. A folder that cannot
-            be written or an entry that cannot be read only costs the search again.
+    A folder that cannot be written, or an entry that cannot be read, is not an error: the search runs again.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Folder for the entries, ``<key>.npz``; made when needed. None keeps them in memory only.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -35,7 +38,18 @@ class SearchCache:
         self._entries: OrderedDict[str, list[HandDetection]] = OrderedDict()
 
     def get(self, key: str) -> list[HandDetection] | None:
-        """What was found, or None if that search has not been done."""
+        """Return the result of a search.
+
+        Parameters
+        ----------
+        key : str
+            The search's key, from ``search_key``.
+
+        Returns
+        -------
+        list[HandDetection] or None
+            The hands found. None if the search was not done yet.
+        """
         if key not in self._entries and self._folder is not None:
             try:
                 self._remember(key, _unpack((self._folder / f"{key}.npz").read_bytes()))
@@ -44,7 +58,15 @@ class SearchCache:
         return self._entries.get(key)
 
     def put(self, key: str, detections: Sequence[HandDetection]) -> None:
-        """Keep what was found."""
+        """Store the result of a search.
+
+        Parameters
+        ----------
+        key : str
+            The search's key, from ``search_key``.
+        detections : Sequence[HandDetection]
+            The hands found.
+        """
         self._remember(key, list(detections))
         if self._folder is None:
             return
@@ -52,13 +74,27 @@ class SearchCache:
             write_atomically(self._folder / f"{key}.npz", _pack(detections))
 
     def _remember(self, key: str, detections: list[HandDetection]) -> None:
+        """Keep an entry in memory; the oldest entries are dropped."""
         self._entries[key] = detections
         while len(self._entries) > _IN_MEMORY:
             self._entries.popitem(last=False)
 
 
 def search_key(image: np.ndarray, found: Sequence[HandDetection]) -> str:
-    """Name of a search: hash of the picture's content and of the hands that were known before."""
+    """Return the key of a search: a hash of the picture's content and of the known hands.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        RGB picture.
+    found : Sequence[HandDetection]
+        The hands known before the search.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     digest = hashlib.sha256(f"{SEARCH_VERSION} {image.shape} {image.dtype}".encode())
     digest.update(np.ascontiguousarray(image).data)
     for hand in found:
@@ -67,6 +103,7 @@ def search_key(image: np.ndarray, found: Sequence[HandDetection]) -> str:
 
 
 def _pack(detections: Sequence[HandDetection]) -> bytes:
+    """Write detections as the bytes of an npz file."""
     buffer = io.BytesIO()
     np.savez(
         buffer,
@@ -81,6 +118,7 @@ def _pack(detections: Sequence[HandDetection]) -> bytes:
 
 
 def _unpack(content: bytes) -> list[HandDetection]:
+    """Read detections from the bytes of an npz file."""
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         rows = zip(*(arrays[k] for k in ("side", "pixels", "shape", "confidence", "score", "source")), strict=True)
         return [HandDetection(SIDES[a], b, c, d, float(e), str(f)) for a, b, c, d, e, f in rows]

@@ -1,4 +1,4 @@
-"""Both hands of a picture as the two-hand network sees them: palms, keypoints, sides, the way between the wrists."""
+"""Runs the two-hand network on a picture: palms, keypoints, sides and the offset between the wrists of both hands."""
 
 from __future__ import annotations
 
@@ -15,34 +15,48 @@ from .two_hand_pictures import apply, inverse, letterbox, palm_frame, square_par
 if TYPE_CHECKING:
     from im2hands.networks.two_hand_network import TwoHandNetwork
 
-# Pixels a side of the network's picture of a whole photo, in which hands are small, and of the hands alone. On rendered
-# photos with small hands 384 instead of 256 brings candidates of both hands in 60 % instead of 50 %; pictures that have
-# no more than this many pixels themselves gain nothing.
+# Side of the network's input, pixels: for a whole picture, for a whole picture whose longer side exceeds LARGE, and for
+# the square around the hands. Measured on rendered photos with small hands: with 384 instead of 256 pixels candidates
+# of both hands are found in 60 % instead of 50 %. Pictures with sides up to LARGE gain nothing.
 WHOLE_PIXELS, LARGE_PIXELS, LARGE, CLOSE_PIXELS = 256, 384, 400, 160
-# Places of the heat map that are looked at: at least this high, at most so many.
+# Peaks of the heat map that are read: least height, and largest number.
 _LOWEST_PEAK, _PEAKS = 0.12, 6
-# A person's other hand is followed up from this probability on.
+# Least probability of the person's other hand for it to be read from a peak.
 _OTHER = 0.25
-# How often the keypoints are read along the palm that the keypoints before have shown.
+# How often the keypoints are read: each round uses the palm of the keypoints before.
 _ROUNDS = 2
-# Two readings are of one hand if their keypoints lie this near (mean, palm lengths).
+# Two readings are of one hand if their keypoints lie this close (mean, palm lengths).
 _SAME = 0.6
-# The second pass looks at the hands alone if their square is smaller than this share of the picture's.
+# The second pass reads the square around the hands, enlarged by the margin, if that square is smaller than this share
+# of the picture.
 _CLOSER = 0.75
 _MARGIN = 1.45
 
 
 @dataclass(frozen=True)
-class PalmReading:
-    """One hand as the network sees it.
+class HandReading:
+    """One hand as the two-hand network reads it.
 
-    Args:
-        pixels: (21, 2) pixels of the picture. shape: (21, 3) palm lengths, from the wrist, axes of the camera.
-        spread: (21,) expected distance of the pixels from the truth, palm lengths. size: pixels of a palm length.
-        presence: probability that the hand is there. right: log odds of a right hand.
-        wrist_offset: (3,) from this wrist to the other hand's, palm lengths, camera's axes. wrist_offset_spread: (3,)
-        expected error.
-        hidden: told by what is seen at the other hand's place.
+    Parameters
+    ----------
+    pixels : (21, 2) float64
+        Keypoints, pixels of the picture.
+    shape : (21, 3) float64
+        Keypoints relative to the wrist, palm lengths, axes of the camera frame.
+    spread : (21,) float64
+        Expected error of the keypoints in the picture, palm lengths.
+    size : float
+        Pixels of a palm length at the hand's depth.
+    presence : float
+        Probability that the hand is there, in [0, 1].
+    right : float
+        Log odds of a right hand.
+    wrist_offset : (3,) float64
+        Vector from this wrist to the other hand's wrist, palm lengths, axes of the camera frame.
+    wrist_offset_spread : (3,) float64
+        Expected error of ``wrist_offset``, palm lengths.
+    hidden : bool
+        Whether the hand was read only from the place of the person's other hand.
     """
 
     pixels: np.ndarray
@@ -57,23 +71,38 @@ class PalmReading:
 
     @property
     def side(self) -> Side:
-        """The likelier side."""
+        """The more probable side."""
         return "right" if self.right > 0 else "left"
 
 
 @dataclass(frozen=True)
 class HandMap:
-    """Where the network sees a hand or a forearm, whichever.
+    """Map of the places that belong to a hand or a forearm of either side.
 
-    Args:
-        values: (N, N) probabilities. affine: (2, 3) pixels of the photo to places of ``values``.
+    Parameters
+    ----------
+    values : (N, N) float64
+        Probabilities.
+    affine : (2, 3) float64
+        Transform from pixels of the picture to places of ``values``.
     """
 
     values: np.ndarray
     affine: np.ndarray
 
     def at(self, pixels: np.ndarray) -> np.ndarray:
-        """(...) probabilities at pixels (..., 2) of the photo; 0 beyond the map."""
+        """Look up probabilities.
+
+        Parameters
+        ----------
+        pixels : (..., 2) float64
+            Pixels of the picture.
+
+        Returns
+        -------
+        (...) float64
+            The probabilities; 0 outside the map.
+        """
         where = np.rint(apply(self.affine, pixels)).astype(int)
         inside = ((where >= 0) & (where < len(self.values))).all(axis=-1)
         where = where.clip(0, len(self.values) - 1)
@@ -81,84 +110,116 @@ class HandMap:
 
 
 @dataclass(frozen=True)
-class PalmsSeen:
-    """What the network sees in a picture.
+class PictureReading:
+    """All that the two-hand network reads in a picture.
 
-    Args:
-        hands: at most a left and a right hand of one person, the surer one first. others: surely seen hands beyond
-            these: of other people. pairs: what each place tells by itself: the hand there and, as far as there is one,
-            the person's other hand. hand_map: where hands are; None where nothing was looked at.
+    Parameters
+    ----------
+    hands : tuple[HandReading, ...]
+        At most a left and a right hand of one person, the one with the higher weight first.
+    others : tuple[HandReading, ...]
+        Further hands, which belong to other people or are false positives of low presence.
+    pairs : tuple[tuple[HandReading, ...], ...]
+        The readings at each peak of the heat map before they are merged: the hand there and, if any, the person's other
+        hand.
+    hand_map : HandMap or None
+        Where hands are. None if the network was not run.
     """
 
-    hands: tuple[PalmReading, ...] = ()
-    others: tuple[PalmReading, ...] = ()
-    pairs: tuple[tuple[PalmReading, ...], ...] = ()
+    hands: tuple[HandReading, ...] = ()
+    others: tuple[HandReading, ...] = ()
+    pairs: tuple[tuple[HandReading, ...], ...] = ()
     hand_map: HandMap | None = None
 
 
 @dataclass
 class _Group:
-    """Readings of one hand."""
+    """Readings of one hand, each with its weight."""
 
-    members: list[tuple[float, PalmReading]]
+    members: list[tuple[float, HandReading]]
 
     @property
     def weight(self) -> float:
+        """The largest weight of the members."""
         return max(weight for weight, _ in self.members)
 
     def pixels(self) -> np.ndarray:
+        """Return the weighted mean of the members' keypoints (21, 2)."""
         weights = np.array([weight for weight, _ in self.members])
         return np.average([hand.pixels for _, hand in self.members], axis=0, weights=weights)
 
-    def merged(self, right: float) -> PalmReading:
-        """The members' mean, the surer ones counting more, with that side."""
+    def merged(self, right: float) -> HandReading:
+        """Return the mean of the members, weighted by weight and spread, with the given log odds of a right hand."""
         weights = np.array([w / float(np.mean(hand.spread)) ** 2 for w, hand in self.members])
         hands = [hand for _, hand in self.members]
 
         def mean(name: str) -> np.ndarray:
             return np.average([getattr(hand, name) for hand in hands], axis=0, weights=weights)
 
-        return PalmReading(
+        return HandReading(
             mean("pixels"), mean("shape"), mean("spread"), float(mean("size")), self.weight, right,
             mean("wrist_offset"), mean("wrist_offset_spread"), all(hand.hidden for hand in hands),
         )  # fmt: skip
 
 
-class PalmReader:
+class TwoHandReader:
     """Runs the two-hand network on pictures; not thread-safe.
 
-    Args:
-        model: the network, on its device, ready to be run.
+    Parameters
+    ----------
+    model : TwoHandNetwork
+        The network, on its device, in evaluation mode.
     """
 
     def __init__(self, model: TwoHandNetwork) -> None:
         self._model = model
 
-    def read(self, image: np.ndarray) -> PalmsSeen:
-        """The hands of a picture (H, W, 3) uint8 RGB: at first in the whole of it, then close up where they are."""
+    def read(self, image: np.ndarray) -> PictureReading:
+        """Read the hands of a picture: first the whole picture, then the part around the hands at a larger scale.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8
+            RGB picture. With a side below 8 pixels it has no hands.
+
+        Returns
+        -------
+        PictureReading
+            The readings, pixels of the picture.
+        """
         height, width = image.shape[:2]
         if min(height, width) < 8:
-            return PalmsSeen()
+            return PictureReading()
         whole = LARGE_PIXELS if max(height, width) > LARGE else WHOLE_PIXELS
-        seen = self.look(image, letterbox((width, height), whole), whole)
-        if not seen.hands:
-            return seen
-        points = np.concatenate([hand.pixels for hand in seen.hands])
+        first = self.look(image, letterbox((width, height), whole), whole)
+        if not first.hands:
+            return first
+        points = np.concatenate([hand.pixels for hand in first.hands])
         low, high = points.min(axis=0), points.max(axis=0)
-        side = _MARGIN * max(float((high - low).max()), 2.0 * max(hand.size for hand in seen.hands))
+        side = _MARGIN * max(float((high - low).max()), 2.0 * max(hand.size for hand in first.hands))
         if side > _CLOSER * max(width, height):
-            return seen
+            return first
         closer = self.look(image, square_part((low + high) / 2, side, CLOSE_PIXELS), CLOSE_PIXELS)
-        if len(closer.hands) < len(seen.hands):
-            return seen
-        return PalmsSeen(closer.hands, seen.others, closer.pairs + seen.pairs, closer.hand_map)
+        if len(closer.hands) < len(first.hands):
+            return first
+        return PictureReading(closer.hands, first.others, closer.pairs + first.pairs, closer.hand_map)
 
-    def look(self, image: np.ndarray, affine: np.ndarray, side: int) -> PalmsSeen:
-        """The hands in one of the network's pictures, told in the pixels of the photo.
+    def look(self, image: np.ndarray, affine: np.ndarray, side: int) -> PictureReading:
+        """Read the hands in one input of the network.
 
-        Args:
-            image: (H, W, 3) uint8 RGB. affine: (2, 3) upright similarity, pixels of the photo to the network's.
-            side: pixels a side of the network's picture, a multiple of 32.
+        Parameters
+        ----------
+        image : (H, W, 3) uint8
+            RGB picture.
+        affine : (2, 3) float64
+            Upright similarity from pixels of the picture to pixels of the network's input.
+        side : int
+            Side of the network's input in pixels, a multiple of 32.
+
+        Returns
+        -------
+        PictureReading
+            The readings, pixels of the picture.
         """
         pairs, values = self._pairs(warp(image, affine, side))
         back = inverse(affine)
@@ -168,14 +229,15 @@ class PalmReader:
         ]  # fmt: skip
         step = side / len(values)
         to_map = np.column_stack([affine[:, :2] / step, (affine[:, 2] - (step - 1) / 2) / step])
-        made = choose_hands(pairs)
+        made = merge_readings(pairs)
         readings = tuple(tuple(hand for _, hand in pair) for pair in pairs)
-        return PalmsSeen(made.hands, made.others, readings, HandMap(values, to_map))
+        return PictureReading(made.hands, made.others, readings, HandMap(values, to_map))
 
-    def _pairs(self, picture: np.ndarray) -> tuple[list[list[tuple[float, PalmReading]]], np.ndarray]:
-        """Per place and direction of reading: the hand there and, if there is one, the other; with their weights.
+    def _pairs(self, picture: np.ndarray) -> tuple[list[list[tuple[float, HandReading]]], np.ndarray]:
+        """Run the network on an input (S, S, 3) and on its mirror image.
 
-        And where hands are, (S/4, S/4).
+        Returns two things. First the readings of each peak and image: the hand there and, if any, the other hand, with
+        weights. Second the hand map (S/4, S/4).
         """
         import torch
 
@@ -226,7 +288,8 @@ class PalmReader:
 
 def _reading(
     here: dict[str, np.ndarray], sure: float, right: float, flip: bool, last: int, hidden: bool
-) -> tuple[float, PalmReading]:
+) -> tuple[float, HandReading]:
+    """Convert the network's outputs for one hand to a reading with its weight; ``flip``: read in the mirrored input."""
     pixels = here["pixels"].astype(np.float64)
     size = max(float(here["size"]), 1e-3)
     wrist_offset = here["wrist_offset"].astype(np.float64)
@@ -234,20 +297,20 @@ def _reading(
         pixels, wrist_offset, right = pixels * (-1, 1) + (last, 0), wrist_offset * (-1, 1, 1), -right
     shape = np.concatenate([(pixels - pixels[0]) / size, here["depth"][:, None]], axis=1)
     presence = float(np.sqrt(sure / (1 + np.exp(-float(here["hand"])))))
-    reading = PalmReading(
+    reading = HandReading(
         pixels, shape, here["spread"].astype(np.float64), size, presence, right, wrist_offset,
         here["wrist_offset_spread"].astype(np.float64), hidden,
     )  # fmt: skip
     return presence, reading
 
 
-def _moved(hand: PalmReading, back: np.ndarray, scale: float) -> PalmReading:
-    """The reading in the pixels that ``back`` leads to."""
-    return PalmReading(**{**vars(hand), "pixels": apply(back, hand.pixels), "size": hand.size * scale})
+def _moved(hand: HandReading, back: np.ndarray, scale: float) -> HandReading:
+    """Map a reading to the pixels of the picture by ``back``, whose scale is ``scale``."""
+    return HandReading(**{**vars(hand), "pixels": apply(back, hand.pixels), "size": hand.size * scale})
 
 
 def _peaks(heat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Heights (K,) and places (K, 2), pixels of the network's picture, of a heat map's peaks, highest first."""
+    """Return the peaks of a heat map, highest first: heights (K,), places (K, 2) in pixels of the network's input."""
     from im2hands.networks.two_hand_network import HEAT_STRIDE
 
     top = (heat >= cv2.dilate(heat, np.ones((5, 5), np.uint8))) & (heat >= _LOWEST_PEAK)
@@ -257,11 +320,18 @@ def _peaks(heat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return heat[rows, columns], np.column_stack([columns, rows]) * float(HEAT_STRIDE) + (HEAT_STRIDE - 1) / 2
 
 
-def choose_hands(pairs: list[list[tuple[float, PalmReading]]]) -> PalmsSeen:
-    """Bring together what was read at several places, and choose one person's two hands.
+def merge_readings(pairs: list[list[tuple[float, HandReading]]]) -> PictureReading:
+    """Merge the readings of all peaks into hands, and choose one person's two hands.
 
-    Args:
-        pairs: what each place tells: one hand, or one hand and the same person's other one, each with its weight.
+    Parameters
+    ----------
+    pairs : list[list[tuple[float, HandReading]]]
+        The readings of each peak, with their weights: one hand, or one hand and the same person's other hand.
+
+    Returns
+    -------
+    PictureReading
+        ``hands`` and ``others``; the rest is left empty.
     """
     groups: list[_Group] = []
     links: dict[tuple[int, int], list[float]] = {}  # log odds that the first group is the right one of the two
@@ -274,7 +344,7 @@ def choose_hands(pairs: list[list[tuple[float, PalmReading]]]) -> PalmsSeen:
             right = (pair[0][1].right - pair[1][1].right) * pair[1][0]
             links.setdefault((min(a, b), max(a, b)), []).append(right if a < b else -right)
     if not groups:
-        return PalmsSeen()
+        return PictureReading()
     alone = [float(np.average([h.right for _, h in g.members], weights=[w for w, _ in g.members])) for g in groups]
     best = int(np.argmax([group.weight for group in groups]))
     partners = [(groups[a + b - best].weight, a + b - best) for a, b in links if best in (a, b)]
@@ -284,18 +354,18 @@ def choose_hands(pairs: list[list[tuple[float, PalmReading]]]) -> PalmsSeen:
         right = float(np.mean(links[key])) * (1 if best < other else -1)
         chosen = [(best, right), (other, -right)]
     else:
-        # Two hands, neither of which knows of the other, are one person's if they are a left and a right one.
+        # Two hands that were not read as a pair from any peak are one person's only if their sides differ.
         rest = [k for k in range(len(groups)) if k != best and alone[k] * alone[best] < 0]
         second = max(rest, key=lambda k: groups[k].weight, default=None)
         chosen = [(best, alone[best])] + ([(second, alone[second])] if second is not None else [])
     hands = tuple(groups[k].merged(right) for k, right in chosen)
     taken = {k for k, _ in chosen}
     others = tuple(groups[k].merged(alone[k]) for k in range(len(groups)) if k not in taken)
-    return PalmsSeen(hands, others)
+    return PictureReading(hands, others)
 
 
-def _assign(pair: list[tuple[float, PalmReading]], groups: list[_Group]) -> list[int]:
-    """The group of each hand of a pair, never the same for both; groups are made where none is near."""
+def _assign(pair: list[tuple[float, HandReading]], groups: list[_Group]) -> list[int]:
+    """Return the group of each hand of a pair, never the same for both. A hand far from all groups gets a new one."""
     far = [
         [float(np.linalg.norm(group.pixels() - hand.pixels, axis=1).mean()) / hand.size for group in groups]
         for _, hand in pair

@@ -1,1 +1,1 @@
-"""Readers: the keypoints of one hand in one crop."""
+"""Readers: networks that estimate the keypoints of one hand in one crop."""

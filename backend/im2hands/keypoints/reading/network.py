@@ -1,5 +1,8 @@
-"""The network that reads one hand in a crop, on crops of our own choosing, over all cores: MediaPipe's hand landmark
-network, or the reading network, which began as that one and was taught hands that others hide."""
+"""Reads the keypoints of one hand in a crop, on all CPU cores, with MediaPipe's hand landmark network or ours.
+
+Our reading network has the architecture of MediaPipe's and was trained further from its weights on hands that are
+partly hidden by other hands.
+"""
 
 from __future__ import annotations
 
@@ -23,25 +26,31 @@ if TYPE_CHECKING:
     from im2hands.networks.reading_network import ReadingNetwork
 
 CROP_PIXELS = 224
-# MediaPipe's tracking rule: the keypoints that span the next crop, how far it moves towards the fingers, how it grows.
+# MediaPipe's tracking rule: the keypoints that span the next crop, its shift towards the fingers, its growth.
 _BOX_KEYPOINTS = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 _BOX_SHIFT = -0.1
 _BOX_SCALE = 2.0
-_LOG_SPREAD = (-4.5, 1.0)  # as in networks.reading_network, which needs torch
+_LOG_SPREAD = (-4.5, 1.0)  # networks.reading_network.LOG_SPREAD, repeated because that module imports torch
 _PRESENCE, _RIGHT, _LANDMARKS, _WORLD = "Identity_1", "Identity_2", "Identity", "Identity_3"
 
 
 @dataclass(frozen=True)
 class Readings:
-    """What the network reads in N crops.
+    """Network outputs for N crops.
 
-    Args:
-        presence: (N,) in [0, 1], whether the crop shows a hand.
-        right: (N,) in [0, 1], above 0.5 where it is the person's right hand (picture not mirrored).
-        pixels: (N, 21, 2) pixels of the frame.
-        shape: (N, 21, 3) metres, axes parallel to the camera frame.
-        spread: (N, 21) how far off the network thinks a coordinate of ``pixels`` is on average, palm lengths; 0 where
-            it does not say.
+    Parameters
+    ----------
+    presence : (N,) float64
+        Probability that the crop shows a hand, in [0, 1].
+    right : (N,) float64
+        Probability that it is the person's right hand (picture not mirrored), in [0, 1].
+    pixels : (N, 21, 2) float64
+        Keypoints in pixels of the frame.
+    shape : (N, 21, 3) float64
+        Keypoints in metres, axes parallel to the camera frame.
+    spread : (N, 21) float64
+        Predicted mean error of a coordinate of ``pixels``, palm lengths. 0 for MediaPipe's network, which predicts
+        none.
     """
 
     presence: np.ndarray
@@ -51,26 +60,45 @@ class Readings:
     spread: np.ndarray
 
     def __len__(self) -> int:
+        """Return the number of crops."""
         return len(self.presence)
 
     def take(self, rows: np.ndarray) -> Readings:
-        """Some of the readings, by index or mask."""
+        """Return some of the readings.
+
+        Parameters
+        ----------
+        rows : (K,) int or (N,) bool
+            Row numbers, or a mask.
+
+        Returns
+        -------
+        Readings
+            The selected rows.
+        """
         return Readings(*(value[rows] for value in vars(self).values()))
 
 
 class LandmarkNetwork:
     """Reads 21 keypoints, presence and side in square crops.
 
-    One single-threaded interpreter per granted core: on CPUs the network gains nothing from a batch axis (measured:
-    2.0 ms a crop on two cores either way), and crops of any number need no second allocation.
+    It keeps one single-threaded interpreter per granted core. On CPUs the network gains nothing from a batch axis
+    (measured: 2.0 ms per crop on two cores either way), and without one any number of crops runs without a new
+    allocation.
 
-    Args:
-        bundle: a hand bundle elsewhere; None for the one that ships with the package.
-        workers: interpreters to keep; None for one per granted core.
-        reading: the reading network, which takes the place of MediaPipe's; None for that one.
+    Parameters
+    ----------
+    bundle : Path or None
+        Another MediaPipe hand bundle. None for the one that ships.
+    workers : int or None
+        Number of interpreters. None for one per granted core.
+    reading : ReadingNetwork or None
+        The reading network, which replaces MediaPipe's network. None to run MediaPipe's.
 
-    Raises:
-        SetupError: ai-edge-litert is not installed, or the bundle is missing or damaged.
+    Raises
+    ------
+    SetupError
+        If ai-edge-litert is not installed, or the bundle is missing or damaged.
     """
 
     def __init__(
@@ -93,10 +121,21 @@ class LandmarkNetwork:
 
     @classmethod
     def bundled(cls, workers: int | None = None, beside: Path | None = None) -> LandmarkNetwork:
-        """The reading network beside another network's weights, else the one that ships, else MediaPipe's.
+        """Load the reading network if it is installed, else MediaPipe's.
 
-        Args:
-            workers: interpreters to keep; None for one per granted core. beside: a weights file.
+        The reading network's weights beside ``beside`` take precedence over those that ship.
+
+        Parameters
+        ----------
+        workers : int or None
+            Number of interpreters. None for one per granted core.
+        beside : Path or None
+            A weights file of another network, for example of the two-hand network.
+
+        Returns
+        -------
+        LandmarkNetwork
+            The network.
         """
         from im2hands.weights.reading_network import beside_or_bundled, load_reading_network
 
@@ -104,7 +143,10 @@ class LandmarkNetwork:
         return cls(workers=workers, reading=load_reading_network(path) if path.is_file() else None)
 
     def mediapipe(self) -> LandmarkNetwork:
-        """MediaPipe's network, on the same threads: it was taught on photographs what is no hand."""
+        """Return MediaPipe's network on the same threads.
+
+        It was trained on photographs and distinguishes hands from other objects there better than the reading network.
+        """
         if self._reading is None:
             return self
         if self._plain is None:
@@ -115,7 +157,7 @@ class LandmarkNetwork:
 
     @property
     def takes_sides(self) -> bool:
-        """Whether it can be told which side to look for."""
+        """Whether ``read`` can be restricted to left or right hands."""
         return self._reading is not None
 
     def read(
@@ -129,19 +171,29 @@ class LandmarkNetwork:
     ) -> Readings:
         """Run the network on crops of one picture.
 
-        Args:
-            image: (H, W, 3) uint8 RGB.
-            crops: (N, 4) centre x, centre y, side length (pixels) and turn (radians) of square crops; a crop without
-                turn stands upright, a turn of +90 degrees has its upper edge towards +x.
-            side: 1 to look for a right hand only, -1 for a left one, 0 for any; MediaPipe's network always takes any.
-            done: called now and then with the number of crops finished so far.
-            cancelled: asked now and then.
+        Parameters
+        ----------
+        image : (H, W, 3) uint8
+            RGB picture.
+        crops : (N, 4) float64
+            Square crops: centre x, centre y, side length (pixels) and turn (radians). Turn 0 is upright; at a turn of
+            +90 degrees the crop's upper edge points towards +x.
+        side : int
+            1 to read right hands only, -1 to read left hands only, 0 to read any hand. MediaPipe's network ignores it.
+        done : callable or None
+            Called now and then with the number of crops finished so far.
+        cancelled : callable or None
+            Called now and then. If it returns True, the reading ends.
 
-        Returns:
-            Readings of the crops, in their order.
+        Returns
+        -------
+        Readings
+            The readings, in the order of the crops.
 
-        Raises:
-            Cancelled: ``cancelled`` said so.
+        Raises
+        ------
+        Cancelled
+            If ``cancelled`` returned True.
         """
         crops = np.asarray(crops, dtype=np.float64).reshape(-1, 4)
         levels = pyramid(np.ascontiguousarray(image), float(crops[:, 2].max(initial=1.0)))
@@ -163,6 +215,7 @@ class LandmarkNetwork:
         return _readings(raw, crops, self._reading is not None)
 
     def _looking_for(self, side: int) -> list[Any]:
+        """Return the interpreters for a side (1 right, -1 left, 0 any)."""
         if self._reading is None:
             return self._by_side[0]
         if side not in self._by_side:
@@ -174,6 +227,7 @@ class LandmarkNetwork:
     def _read_rows(
         self, interpreter: Any, levels: list[np.ndarray], crops: np.ndarray, rows: range, raw: np.ndarray
     ) -> None:
+        """Run one interpreter on some rows of ``crops`` and write its outputs into ``raw``."""
         for row in rows:
             crop = warp_crop(levels, crops[row]).astype(np.float32) / 255.0
             interpreter.set_tensor(self._input, crop[None])
@@ -186,7 +240,7 @@ class LandmarkNetwork:
 
 
 def _interpreters(model: bytes, count: int) -> list[Any]:
-    """Interpreters of a TFLite model, one thread each, ready to be run."""
+    """Make interpreters of a TFLite model, one thread each, ready to run."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
@@ -204,12 +258,20 @@ def _interpreters(model: bytes, count: int) -> list[Any]:
 
 
 def warp_crop(levels: list[np.ndarray], crop: np.ndarray) -> np.ndarray:
-    """The square ``crop`` (4,) as (224, 224, 3) uint8, edges of the picture continued.
+    """Cut a square crop out of a picture and scale it to the network's input size.
 
-    Args:
-        levels: the picture (H, W, 3) and the same at half, a quarter, ... of its size; large crops are taken from the
-            small ones, so that fine texture does not alias.
-        crop: as in :meth:`LandmarkNetwork.read`, in pixels of the first level.
+    Parameters
+    ----------
+    levels : list of (H, W, 3) uint8
+        The picture and its halvings, see ``pyramid``. Large crops are taken from the smaller levels, so that fine
+        texture does not alias.
+    crop : (4,) float64
+        The crop as in ``LandmarkNetwork.read``, in pixels of the first level.
+
+    Returns
+    -------
+    (224, 224, 3) uint8
+        The crop. Beyond the picture its edge pixels are repeated.
     """
     x, y, size, turn = crop
     level = levels[min(max(int(np.log2(max(size / CROP_PIXELS, 1.0))), 0), len(levels) - 1)]
@@ -223,13 +285,17 @@ def warp_crop(levels: list[np.ndarray], crop: np.ndarray) -> np.ndarray:
 
 
 def crops_around(pixels: np.ndarray) -> np.ndarray:
-    """The crops in which to look again for hands seen at these keypoints: MediaPipe's tracking rule.
+    """Return the crops that show the hands with these keypoints: MediaPipe's tracking rule.
 
-    Args:
-        pixels: (N, 21, 2) pixels.
+    Parameters
+    ----------
+    pixels : (N, 21, 2) float64
+        Keypoints, pixels.
 
-    Returns:
-        (N, 4) crops as :meth:`LandmarkNetwork.read` takes them.
+    Returns
+    -------
+    (N, 4) float64
+        Crops as in ``LandmarkNetwork.read``.
     """
     pixels = np.asarray(pixels, dtype=np.float64)
     knuckles = 0.5 * (0.5 * (pixels[:, 5] + pixels[:, 13]) + pixels[:, 9])
@@ -247,7 +313,20 @@ def crops_around(pixels: np.ndarray) -> np.ndarray:
 
 
 def pyramid(image: np.ndarray, largest: float) -> list[np.ndarray]:
-    """The picture and its halvings, as many as crops of side ``largest`` need."""
+    """Return a picture and its halvings.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        The picture.
+    largest : float
+        Side length of the largest crop, pixels. It decides the number of levels.
+
+    Returns
+    -------
+    list of (H, W, 3) uint8
+        The levels, the full picture first.
+    """
     levels = [image]
     while largest >= CROP_PIXELS * 2 ** len(levels) and min(levels[-1].shape[:2]) > 1:
         height, width = levels[-1].shape[:2]
@@ -256,14 +335,28 @@ def pyramid(image: np.ndarray, largest: float) -> list[np.ndarray]:
 
 
 def to_crop(pixels: np.ndarray, crop: np.ndarray) -> np.ndarray:
-    """Pixels (..., 2) of the frame as the network tells them in a crop (4,): from its upper left corner, (0, 0)."""
+    """Map pixels of the frame to the coordinates of a crop.
+
+    Parameters
+    ----------
+    pixels : (..., 2) float64
+        Pixels of the frame.
+    crop : (4,) float64
+        The crop as in ``LandmarkNetwork.read``.
+
+    Returns
+    -------
+    (..., 2) float64
+        Pixels of the crop as the network outputs them: (0, 0) is its upper left corner.
+    """
     return (pixels - crop[:2]) @ turn_matrix(crop[3]) * (CROP_PIXELS / crop[2]) + CROP_PIXELS / 2
 
 
 def _readings(raw: np.ndarray, crops: np.ndarray, spreads: bool) -> Readings:
-    """Network outputs in crop coordinates, brought back to the frame.
+    """Convert network outputs (N, 128) from crop coordinates to pixels of the frame.
 
-    ``spreads``: third coordinates are the logarithms of spreads.
+    ``spreads``: the keypoints' third coordinates are logarithms of spreads (reading network) instead of depths
+    (MediaPipe).
     """
     raw = raw.astype(np.float64)
     landmarks = raw[:, 2 : 2 + 3 * KEYPOINT_COUNT].reshape(-1, KEYPOINT_COUNT, 3)
@@ -277,6 +370,17 @@ def _readings(raw: np.ndarray, crops: np.ndarray, spreads: bool) -> Readings:
 
 
 def turn_matrix(angle: np.ndarray) -> np.ndarray:
-    """(..., 2, 2) rotations of the picture plane (x right, y down) by ``angle`` radians, clockwise as seen."""
+    """Return rotations of the picture plane (x right, y down).
+
+    Parameters
+    ----------
+    angle : (...) float64
+        Radians, clockwise as seen.
+
+    Returns
+    -------
+    (..., 2, 2) float64
+        The rotation matrices.
+    """
     c, s = np.cos(angle), np.sin(angle)
     return np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)

@@ -1,1 +1,1 @@
-"""What only tests and benchmarks call: networks, scenes and clips made on the spot, and figures."""
+"""Helpers of tests and benchmarks: generated networks, scenes and clips, and measures of motions and surfaces."""

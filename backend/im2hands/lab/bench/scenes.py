@@ -1,4 +1,4 @@
-"""Keypoints of two hands made on the spot, for tests and benchmarks: apart, touching, fingers close together."""
+"""Generated keypoints of two hands for tests and benchmarks: hands apart, touching, and with closed fingers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import numpy as np
 from im2hands.core.hands import HandKeypoints, TwoHands
 from im2hands.lab.datasets.part_occupancy import posed_hands
 
-# Lengths of the bones of a flat hand, and the directions of its fingers: thumb to little finger.
-_ANGLES = (-50, -12, 0, 10, 20)
-_KNUCKLES = (40, 88, 88, 84, 78)
-_PHALANGES = (32, 25, 22)
+# A flat hand, thumb to little finger.
+_ANGLES = (-50, -12, 0, 10, 20)  # directions of the fingers, degrees
+_KNUCKLES = (40, 88, 88, 84, 78)  # distance from the wrist to each finger's first keypoint, mm
+_PHALANGES = (32, 25, 22)  # lengths of the phalanges of every finger, mm
 
 
 def scenes() -> dict[str, TwoHands]:
-    """Scenes by name, half a metre before the camera."""
+    """Return all scenes by name; the hands are half a metre in front of the camera."""
     return {
         "apart": flat_hands(),
         "touching": posed(5),
@@ -24,7 +24,18 @@ def scenes() -> dict[str, TwoHands]:
 
 
 def posed(seed: int) -> TwoHands:
-    """Two hands in random poses of which the index tip of one touches the ring finger of the other."""
+    """Return two hands in random poses; the right index tip is 12 mm from the left ring finger.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the poses.
+
+    Returns
+    -------
+    TwoHands
+        Camera frame, metres; the 2D keypoints are zero.
+    """
     keypoints = posed_hands(2, seed, mean=True).keypoints.double().numpy()
     turn = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])  # fingers up, seen from the side
     right, left = keypoints[0] @ turn, keypoints[1] @ turn * np.array([-1.0, 1, 1])
@@ -34,7 +45,18 @@ def posed(seed: int) -> TwoHands:
 
 
 def flat_hands(*, closed: bool = False) -> TwoHands:
-    """Two flat hands side by side; or small ones with closed fingers, one laid upon the other."""
+    """Return two flat hands.
+
+    Parameters
+    ----------
+    closed : bool
+        False: side by side. True: smaller hands with closed fingers, one 18 mm behind the other.
+
+    Returns
+    -------
+    TwoHands
+        Camera frame, metres; the 2D keypoints are zero.
+    """
     rows = [np.zeros(2)]
     for angle, knuckle in zip(_ANGLES, _KNUCKLES, strict=True):
         direction = np.array([np.sin(np.radians(angle)), -np.cos(np.radians(angle))])
@@ -52,8 +74,8 @@ def flat_hands(*, closed: bool = False) -> TwoHands:
 
 
 def _two(left: np.ndarray, right: np.ndarray) -> TwoHands:
-    nowhere, sure = np.zeros((21, 2)), np.ones(21)
+    pixels, confidence = np.zeros((21, 2)), np.ones(21)
     return TwoHands(
-        HandKeypoints("left", left, nowhere, sure, 1.0, "made"),
-        HandKeypoints("right", right, nowhere, sure, 1.0, "made"),
+        HandKeypoints("left", left, pixels, confidence, 1.0, "made"),
+        HandKeypoints("right", right, pixels, confidence, 1.0, "made"),
     )

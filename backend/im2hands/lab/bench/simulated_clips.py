@@ -1,4 +1,4 @@
-"""Clips whose truth is known: the bundled hand moved smoothly, seen with the noise of keypoint networks."""
+"""Simulated clips with known truth: smooth motions of the bundled hand, and keypoints with the noise of networks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,27 @@ from im2hands.lab.synthesis.poses import random_rotations, random_shape
 from im2hands.lab.synthesis.scene import build_hands
 
 PALM_FACING = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]])
-"""The model's axes to the camera's: fingers up in the picture, the back of the hand seen."""
+"""Rotation from the hand model's axes to the camera frame: fingers up, back of the hand towards the camera."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """How keypoints are seen; standard deviations.
+    """Noise of detected keypoints.
 
-    Args:
-        white: metres, each keypoint and frame by itself. slow: metres, of errors that last (``memory`` a frame).
-        depth: metres, of the whole hand along the line of sight. missing, wild: share of frames without the hand, and
-            with keypoints that are nowhere near.
+    Parameters
+    ----------
+    white : float
+        Standard deviation, metres, independent for each keypoint and frame.
+    slow : float
+        Standard deviation, metres, of an error that is correlated in time (a first-order autoregressive process).
+    memory : float
+        Correlation of the slow error from one frame to the next.
+    depth : float
+        Standard deviation of the depth of the whole hand, metres, independent for each frame.
+    missing : float
+        Share of frames without the hand.
+    wild : float
+        Share of frames in which the whole hand is displaced by about 80 mm per coordinate.
     """
 
     white: float = 0.0015
@@ -38,11 +48,22 @@ class Noise:
 
 @dataclass(frozen=True)
 class Clip:
-    """Both hands over N frames, camera frame, metres.
+    """Both hands in N frames, camera frame, metres.
 
-    Args:
-        truth, seen: per side (N, 21, 3); seen is NaN where the hand is missing. vertices: per side (N, 1843, 3), the
-            true surfaces' vertices; faces: per side (F, 3).
+    Parameters
+    ----------
+    truth : dict of Side to (N, 21, 3) float
+        True keypoints.
+    seen : dict of Side to (N, 21, 3) float
+        Detected keypoints, with noise; NaN where the hand is missing.
+    vertices : dict of Side to (N, 1843, 3) float
+        Vertices of the true surfaces.
+    faces : dict of Side to (F, 3) int
+        Faces of the true surfaces, oriented outward.
+    camera : Camera
+        Camera of the clip.
+    fps : float
+        Frames a second.
     """
 
     truth: dict[Side, np.ndarray]
@@ -57,11 +78,27 @@ def simulate(
     frames: int, *, seed: int = 0, fps: float = 25.0, key_seconds: float = 0.8, gesture: bool = False,
     noise: Noise | None = None,
 ) -> Clip:  # fmt: skip
-    """A clip of two hands that move from pose to pose.
+    """Simulate a clip of two hands.
 
-    Args:
-        key_seconds: between the poses it goes through. gesture: a still hand that closes and opens once, quickly (0.3 s
-            in all), at a third and at two thirds of the clip.
+    Parameters
+    ----------
+    frames : int
+        Number of frames.
+    seed : int
+        Seed of the shape, the motion and the noise.
+    fps : float
+        Frames a second.
+    key_seconds : float
+        Time between the random key poses that the hands move through.
+    gesture : bool
+        Instead of random poses, still hands that close and open quickly (0.3 s in all) at a third and at two thirds of
+        the clip.
+    noise : Noise or None
+        Noise of the detected keypoints; None for the default noise.
+
+    Returns
+    -------
+    Clip
     """
     generator = torch.Generator().manual_seed(seed)
     random = np.random.default_rng(seed)
@@ -92,6 +129,7 @@ def simulate(
 def _wandering(
     model: HandModel, heads: torch.Tensor, frames: int, fps: float, key_seconds: float, generator: torch.Generator
 ) -> np.ndarray:  # fmt: skip
+    """Bone rotations (N, 22, 3, 3): a smooth spline through random poses."""
     keys = int(np.ceil(frames / fps / key_seconds)) + 2
     poses = random_rotations(model, heads.expand(keys, -1, -1), generator).numpy()
     times = np.arange(keys) * key_seconds
@@ -103,6 +141,7 @@ def _wandering(
 
 
 def _gesture(model: HandModel, heads: torch.Tensor, frames: int, fps: float) -> np.ndarray:
+    """Bone rotations (N, 22, 3, 3): a straight hand that closes and opens twice."""
     flexion, _ = model.flexion_axes(heads)
     axes = flexion[0].numpy()
     at = np.arange(frames) / fps
@@ -119,7 +158,7 @@ def _gesture(model: HandModel, heads: torch.Tensor, frames: int, fps: float) -> 
 def _placed(
     frames: int, fps: float, key_seconds: float, number: int, still: bool, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Rotations (N, 3, 3) and shifts (N, 3): each hand on its side of the picture, half a metre away."""
+    """Rotations (N, 3, 3) and translations (N, 3) of a hand on its side of the picture, half a metre away."""
     keys = int(np.ceil(frames / fps / key_seconds)) + 2
     turns = Rotation.from_rotvec(random.normal(0, 0 if still else 0.35, (keys, 3))) * Rotation.from_matrix(PALM_FACING)
     at = np.arange(frames) / fps
@@ -132,6 +171,7 @@ def _placed(
 
 
 def _seen(truth: np.ndarray, noise: Noise, random: np.random.Generator) -> np.ndarray:
+    """True keypoints (N, 21, 3) with noise added."""
     count = len(truth)
     slow = np.zeros(truth.shape)
     fresh = np.sqrt(1 - noise.memory**2)

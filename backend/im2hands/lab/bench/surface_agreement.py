@@ -1,4 +1,4 @@
-"""How well two closed meshes of the same thing agree: volumetric IoU and Hausdorff distance."""
+"""Agreement of two closed meshes of the same object: volumetric IoU and Hausdorff distance."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from im2hands.lab.datasets.part_occupancy import signed_distance
 
 
 class Agreement(NamedTuple):
-    """Two surfaces compared.
+    """Agreement of two surfaces.
 
-    Args:
-        iou: volumetric intersection over union. hausdorff: the farthest that a corner or the middle of a face of one
-            lies from the other, metres.
+    Parameters
+    ----------
+    iou : float
+        Volumetric intersection over union, 0 to 1.
+    hausdorff : float
+        Hausdorff distance, metres, measured at the vertices and the face centres of both meshes.
     """
 
     iou: float
@@ -26,13 +29,27 @@ def agreement(
 ) -> Agreement:
     """Compare two closed meshes that lie close to each other.
 
-    The volume that only one of them holds is the area of the surface times its distance from the other.
+    The volume inside only one mesh is approximated by the integral of the distance to the other mesh over the surface.
 
-    Args:
-        vertices, other_vertices: (V, 3) metres. faces, other_faces: (F, 3), outward.
+    Parameters
+    ----------
+    vertices : (V, 3) float
+        Metres.
+    faces : (F, 3) int
+        Oriented outward.
+    other_vertices : (W, 3) float
+        Metres, same frame.
+    other_faces : (G, 3) int
+        Oriented outward.
 
-    Raises:
-        SetupError: libigl is not installed.
+    Returns
+    -------
+    Agreement
+
+    Raises
+    ------
+    SetupError
+        libigl is not installed.
     """
     ways = [
         _distances(vertices, faces, other_vertices, other_faces),
@@ -46,17 +63,18 @@ def agreement(
 def _distances(
     vertices: np.ndarray, faces: np.ndarray, other_vertices: np.ndarray, other_faces: np.ndarray
 ) -> tuple[float, float]:
-    """Volume (m^3) between a mesh and another, and the farthest distance (metres)."""
+    """Volume between a mesh and another one, m³, and the largest distance between them, metres."""
     corners = np.asarray(vertices, np.float64)[faces]
     points = np.concatenate([corners.mean(1), np.asarray(vertices, np.float64)])
     mesh = np.ascontiguousarray(other_vertices, np.float64), np.ascontiguousarray(other_faces, np.int64)
     distance = np.abs(signed_distance(points, *mesh)[0])
     middle, at_corners = distance[: len(faces)], distance[len(faces) :][faces]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
-    # Exact where the distance is linear from the corners to the middle.
+    # Exact if the distance is linear between the corners and the centre of a face.
     return float((area * (middle / 3 + at_corners.mean(1) * 2 / 3)).sum()), float(distance.max())
 
 
 def _volume(vertices: np.ndarray, faces: np.ndarray) -> float:
+    """Volume of a closed mesh, m³."""
     a, b, c = (np.asarray(vertices, np.float64)[faces[:, k]] for k in range(3))
     return float((a * np.cross(b, c)).sum() / 6)

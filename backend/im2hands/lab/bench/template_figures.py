@@ -1,4 +1,4 @@
-"""Figures of a template on its surface: distances, and faces that cut through each other."""
+"""Quality measures of a fitted template hand: distances to the surface, and self-intersections."""
 
 from __future__ import annotations
 
@@ -9,11 +9,38 @@ from im2hands.animation.template.surface_target import SurfaceTarget
 
 
 def distances(vertices: np.ndarray, target: SurfaceTarget) -> tuple[float, float]:
-    """Mean and 95th percentile of the distances of vertices (V, 3) to a surface, metres."""
+    """Distances of the template's vertices to a surface.
+
+    Parameters
+    ----------
+    vertices : (V, 3) float
+        Metres.
+    target : SurfaceTarget
+        The surface.
+
+    Returns
+    -------
+    mean : float
+        Metres.
+    percentile_95 : float
+        95th percentile, metres.
+    """
     away = np.abs(target.signed_distance(vertices))
     return float(away.mean()), float(np.percentile(away, 95))
 
 
 def self_intersections(vertices: np.ndarray, triangles: np.ndarray) -> int:
-    """How many triangles (F, 3) are cut by another one that shares no vertex with them."""
+    """Number of triangles that intersect another triangle with which they share no vertex.
+
+    Parameters
+    ----------
+    vertices : (V, 3) float
+        Metres.
+    triangles : (F, 3) int
+        Vertex indices.
+
+    Returns
+    -------
+    int
+    """
     return len(cut_triangles(vertices, triangles))

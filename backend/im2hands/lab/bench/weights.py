@@ -1,7 +1,8 @@
-"""Published networks with weights made on the spot, for tests and benchmarks; untrained, for nothing else.
+"""Untrained networks of the published layout, with generated weights, for tests and benchmarks only.
 
-Hands come out of our own part decoders (with image columns of zeros); a head follows what they say. Sizes and work are
-those of the published networks.
+Their sizes and their computing time are those of the published networks. The part decoders are the bundled ones, with
+zero weights for the image features, so the networks produce hands. The remaining weights are random or set by hand, so
+that the result is known.
 """
 
 from __future__ import annotations
@@ -18,19 +19,21 @@ from im2hands.core.hands import SIDES, Side
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.keypoint_refinement import KeypointRefinement
 from im2hands.networks.part_decoder import IMAGE_FEATURES, PartDecoder
-from im2hands.networks.refined_occupancy import IMAGE_CHANNELS, RefinedOccupancy
+from im2hands.networks.refined_hands import IMAGE_CHANNELS
+from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.weights.folder import BUNDLED
 from im2hands.weights.importer import FORMAT
 from im2hands.weights.part_occupancy import load_part_occupancy, sha256_of
 
 STEEPNESS = 20.0
+"""Slope of the refined logit over the initial occupancy."""
 
-_TURNS = 30.0  # hidden channels of the encoding of positions that bend within centimetres, as trained ones do
-_PICKS = 10.0  # weights of the attention that prefer some anchors
+_TURNS = 30.0  # Scale of the position encoding: the hidden channels vary within centimetres, as trained ones do.
+_PICKS = 10.0  # Scale of the attention weights: the attention prefers some anchors.
 
 
 def halo() -> PartDecoder:
-    """Our own part decoder with 19 image columns of zeros."""
+    """Return the bundled part decoder, extended by 19 image features whose weights are zero."""
     decoder, _ = load_part_occupancy(BUNDLED / "part_occupancy.safetensors")
     state = decoder.published_state_dict()
     return PartDecoder.from_published(
@@ -42,7 +45,18 @@ def halo() -> PartDecoder:
 
 
 def with_hands(network: InitialOccupancy) -> InitialOccupancy:
-    """The network with those decoders on both sides: the picture is encoded and has no say."""
+    """Set both part decoders of a network to ``halo``, so that the encoded picture does not change the result.
+
+    Parameters
+    ----------
+    network : InitialOccupancy
+        Changed in place.
+
+    Returns
+    -------
+    InitialOccupancy
+        The same network, in evaluation mode.
+    """
     state = halo().published_state_dict()
     for side in ("left", "right"):
         network.side(side).decoder.load_state_dict(state)
@@ -50,16 +64,29 @@ def with_hands(network: InitialOccupancy) -> InitialOccupancy:
 
 
 def initial() -> InitialOccupancy:
-    """An initial network of which hands come out."""
+    """Return an initial occupancy network that produces hands."""
     torch.manual_seed(1)
     return with_hands(InitialOccupancy())
 
 
 @torch.no_grad()
 def refined(bias: float = 0.0, attention: float = 0.0) -> RefinedOccupancy:
-    """A refinement network with the logit STEEPNESS (initial occupancy - 0.5) + bias + attention * a.
+    """Return a refined occupancy network with a known result.
 
-    ``a`` is a fixed random mixture of what the query reads from the anchors.
+    Its logit is ``STEEPNESS * (initial occupancy - 0.5) + bias + attention * a``, where ``a`` is a fixed random linear
+    combination of the features that a query point gets from the anchors by attention.
+
+    Parameters
+    ----------
+    bias : float
+        Constant added to the logit.
+    attention : float
+        Weight of the attention features; 0 leaves them out.
+
+    Returns
+    -------
+    RefinedOccupancy
+        In evaluation mode.
     """
     torch.manual_seed(2)
     network = RefinedOccupancy(compatibility=True)
@@ -83,16 +110,23 @@ def refined(bias: float = 0.0, attention: float = 0.0) -> RefinedOccupancy:
 
 @torch.no_grad()
 def shifting(offsets: Mapping[tuple[Side, int], Sequence[float]]) -> KeypointRefinement:
-    """A keypoint refinement network that gives back its input, some keypoints of it moved.
+    """Return a keypoint refinement network that moves some keypoints by fixed offsets and keeps the others.
 
-    Args:
-        offsets: by side and keypoint (halo order), millimetres.
+    Parameters
+    ----------
+    offsets : Mapping of (Side, int) to (3,) float
+        Offset in millimetres by side and keypoint (HALO order).
+
+    Returns
+    -------
+    KeypointRefinement
+        In evaluation mode.
     """
     torch.manual_seed(3)
     network = KeypointRefinement()
     identity = network.sizes.identity
     for layer in network.gcn_layers:
-        for side in SIDES:  # what is read from the image is not added to the keypoint's features
+        for side in SIDES:  # Zero the last layers of the image attention: the image adds nothing to the features.
             attention = cast(Any, layer.get_submodule(f"img_ex_{side}")).attn.Attn
             for last in (attention.fc, attention.ff.fc2):
                 last.weight.zero_()
@@ -109,7 +143,8 @@ def shifting(offsets: Mapping[tuple[Side, int], Sequence[float]]) -> KeypointRef
         for layer in (points[0], points[3]):
             layer.weight.zero_()
             layer.bias.zero_()
-        points[0].weight[:3, :, 0], points[0].weight[3:6, :, 0] = torch.eye(3), -torch.eye(3)  # both halves of a ReLU
+        # The identity through a ReLU needs the positive and the negative part in separate channels.
+        points[0].weight[:3, :, 0], points[0].weight[3:6, :, 0] = torch.eye(3), -torch.eye(3)
         points[3].weight[:6, :6, 0] = torch.eye(6)
     regression: Any = network.left_reg
     first, last = regression[0], regression[3]
@@ -125,7 +160,22 @@ def shifting(offsets: Mapping[tuple[Side, int], Sequence[float]]) -> KeypointRef
 
 
 def save(name: str, state: dict[str, torch.Tensor], folder: Path) -> Path:
-    """As ``im2hands weights import`` leaves them."""
+    """Write weights in the format of ``im2hands weights import``.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network; also the file's name.
+    state : dict of str to Tensor
+        State of the network.
+    folder : Path
+        Weights folder; created if it does not exist.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
     whole = {key: value.detach().clone().contiguous() for key, value in state.items()}

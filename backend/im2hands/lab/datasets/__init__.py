@@ -1,1 +1,1 @@
-"""Training data in memory and on disk."""
+"""Training data: labelled points around single hands, and sets of two-hand scenes on disk."""

@@ -1,7 +1,8 @@
-"""Synthetic hands with labelled points for training and judging the part occupancy network.
+"""Synthetic hands with labelled points, for training and evaluating the part occupancy network.
 
-A hand is stored in its own exact canonical frame (metres), so that noisy keypoints can be drawn afresh each time it is
-used. Signed distances come from libigl's fast winding number: ray parity is wrong where a posed hand intersects itself.
+Each hand is stored in the canonical frame of its exact keypoints (metres), so that noisy keypoints can be drawn anew
+each time it is used. The sign of the distances comes from libigl's fast winding number. Ray parity would be wrong where
+a posed hand intersects itself.
 """
 
 from __future__ import annotations
@@ -20,22 +21,28 @@ from im2hands.geometry.hand_model import FINGER_BONES, HandModel, HandShape
 from im2hands.lab.synthesis.poses import ShapeSpread, mean_shape, random_rotations, random_shape
 
 STUMP = 0.02
-"""Metres of forearm kept behind the wrist; the hand is cut there, across the line from the wrist to the middle MCP."""
+"""Length of forearm kept behind the wrist, metres. The cut is perpendicular to the line from the wrist to the middle
+MCP."""
 
-# Bone of the 16 (published order) for each of the 22 rig bones; forearm and palm bones are 0.
+# First of the three bones of each finger, thumb to little, among the 16 bones in published order.
 _FIRST_BONE_OF_FINGER = (13, 1, 4, 10, 7)
-_CHUNK = 64
+_CHUNK = 64  # hands that are posed together
 
 
 @dataclass(frozen=True)
 class HandPoints:
     """Labelled points of H hands.
 
-    Args:
-        points: (H, N, 3) float32, canonical frame of the exact keypoints, metres.
-        distance: (H, N) float32, signed distance to the uncut mesh, metres, negative inside.
-        part: (H, N) int8, the bone (0 to 15) that the nearest surface belongs to.
-        keypoints: (H, 21, 3) float64, exact, same frame.
+    Parameters
+    ----------
+    points : (H, N, 3) float32
+        Points, canonical frame of the exact keypoints, metres.
+    distance : (H, N) float32
+        Signed distance to the uncut mesh, metres, negative inside.
+    part : (H, N) int8
+        Bone (0 to 15) of the nearest surface.
+    keypoints : (H, 21, 3) float64
+        Exact keypoints, same frame, metres.
     """
 
     points: Tensor
@@ -46,10 +53,16 @@ class HandPoints:
 
 @dataclass(frozen=True)
 class PosedHands:
-    """Posed right hands in their canonical frames.
+    """H posed right hands in their canonical frames.
 
-    Args:
-        vertices: (H, V, 3) float64, metres. keypoints: (H, 21, 3) float64. faces: (F, 3) int64, outward, closed.
+    Parameters
+    ----------
+    vertices : (H, V, 3) float64
+        Mesh vertices, metres.
+    keypoints : (H, 21, 3) float64
+        Exact keypoints, metres.
+    faces : (F, 3) int64
+        Faces of the closed mesh, oriented outward.
     """
 
     vertices: Tensor
@@ -60,7 +73,26 @@ class PosedHands:
 def posed_hands(
     count: int, seed: int, *, mean: bool = False, spread: ShapeSpread | None = None, model: HandModel | None = None
 ) -> PosedHands:
-    """``count`` random hands (of the mean shape if ``mean``, else of ``spread``), reproducible by ``seed``."""
+    """Make random hands.
+
+    Parameters
+    ----------
+    count : int
+        Number of hands.
+    seed : int
+        The same seed gives the same hands.
+    mean : bool
+        Whether all hands have the mean shape.
+    spread : ShapeSpread, optional
+        Spread of the random shapes; None takes the default spread.
+    model : HandModel, optional
+        The hand model; None loads the bundled one.
+
+    Returns
+    -------
+    PosedHands
+        The hands.
+    """
     model = model or HandModel()
     generator = torch.Generator().manual_seed(seed)
     shape: HandShape = mean_shape(count) if mean else random_shape(count, generator, spread)
@@ -73,7 +105,7 @@ def posed_hands(
 
 
 def vertex_parts(model: HandModel) -> np.ndarray:
-    """(1843,) int8, the bone of the 16 that moves each vertex most."""
+    """Find the bone (0 to 15) with the largest skin weight for each vertex of the hand model, (1843,) int8."""
     table = np.zeros(22, dtype=np.int8)
     for finger, bones in enumerate(FINGER_BONES):
         for level, bone in enumerate(bones):
@@ -82,21 +114,58 @@ def vertex_parts(model: HandModel) -> np.ndarray:
 
 
 def signed_distance(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Signed distances (N,) metres, negative inside, and nearest faces (N,) of points (N, 3) to a closed mesh.
+    """Compute signed distances of points to a closed mesh.
 
-    Raises:
-        SetupError: libigl is not installed.
+    Parameters
+    ----------
+    points : (N, 3) float
+        The points, metres.
+    vertices : (V, 3) float64
+        Vertices of the mesh, metres.
+    faces : (F, 3) int64
+        Faces of the mesh, oriented outward.
+
+    Returns
+    -------
+    distance : (N,) float64
+        Signed distances, metres, negative inside.
+    face : (N,) int
+        Index of the nearest face.
+
+    Raises
+    ------
+    SetupError
+        libigl is not installed.
     """
     distance, face = surface_distance(points, vertices, faces)
-    # libigl's own signed distance is multiplied by 1 - 2 |w|: three times too deep where a hand dips into itself.
+    # libigl's own signed distance has the factor 1 - 2 |w|, where w is the winding number. Where a hand intersects
+    # itself, w is 2 and the distance would be three times too large.
     return np.where(inside(points, vertices, faces), -1.0, 1.0) * distance, face
 
 
 def surface_distance(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distances (N,) metres, never negative, and nearest faces (N,) of points (N, 3) to a mesh.
+    """Compute unsigned distances of points to a mesh.
 
-    Raises:
-        SetupError: libigl is not installed.
+    Parameters
+    ----------
+    points : (N, 3) float
+        The points, metres.
+    vertices : (V, 3) float64
+        Vertices of the mesh, metres.
+    faces : (F, 3) int64
+        Faces of the mesh.
+
+    Returns
+    -------
+    distance : (N,) float64
+        Distances, metres.
+    face : (N,) int
+        Index of the nearest face.
+
+    Raises
+    ------
+    SetupError
+        libigl is not installed.
     """
     points = np.ascontiguousarray(points, dtype=np.float64)
     squared, face, _ = _igl().point_mesh_squared_distance(points, vertices, faces)
@@ -104,10 +173,26 @@ def surface_distance(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray
 
 
 def inside(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(N,) bool: which points (N, 3) lie in a closed mesh, by its winding number; far quicker than distances.
+    """Test which points lie inside a closed mesh, by the winding number; much faster than distances.
 
-    Raises:
-        SetupError: libigl is not installed.
+    Parameters
+    ----------
+    points : (N, 3) float
+        The points, metres.
+    vertices : (V, 3) float64
+        Vertices of the mesh, metres.
+    faces : (F, 3) int64
+        Faces of the mesh.
+
+    Returns
+    -------
+    (N,) bool
+        Which points lie inside.
+
+    Raises
+    ------
+    SetupError
+        libigl is not installed.
     """
     winding = _igl().fast_winding_number(vertices, faces, np.ascontiguousarray(points, dtype=np.float64))
     return np.asarray(np.abs(winding) > 0.5)
@@ -124,18 +209,32 @@ def _igl() -> Any:
 def sample_points(
     vertices: np.ndarray, faces: np.ndarray, keypoints: np.ndarray, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Points around one hand: a third close to the surface, a third within a centimetre or two, a third uniform in its
-    box.
+    """Draw points around one hand.
 
-    Args:
-        vertices: (V, 3), keypoints: (21, 3), canonical frame, metres. faces: (F, 3).
+    A third lie close to the surface (noise of 1.5 mm), a third around it (noise of 10 mm), and the rest are uniform in
+    the hand's box with a margin of 15 mm.
 
-    Returns:
-        (count, 3) float64.
+    Parameters
+    ----------
+    vertices : (V, 3) float64
+        Mesh vertices, canonical frame, metres.
+    faces : (F, 3) int64
+        Faces of the mesh.
+    keypoints : (21, 3) float64
+        Not used.
+    count : int
+        Number of points.
+    rng : numpy.random.Generator
+        Source of all random numbers.
+
+    Returns
+    -------
+    (count, 3) float64
+        The points in the order of the three thirds, canonical frame, metres.
     """
     corners = vertices[faces]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    # The forearm behind the cut is of no interest; a little beyond it is, for noisy keypoints move the cut.
+    # Leave out the forearm behind the cut, but keep 15 mm of it: noisy keypoints move the cut.
     area = area * (corners[..., 0].mean(axis=1) < STUMP + 0.015)
     third = count // 3
     chosen = rng.choice(len(faces), size=2 * third, p=area / area.sum())
@@ -150,7 +249,29 @@ def sample_points(
 
 
 def make_points(count: int, points: int, seed: int, progress: Callable[[int, int], None] | None = None) -> HandPoints:
-    """Label ``points`` points around each of ``count`` random hands, reproducible by ``seed``."""
+    """Make random hands and label points around them.
+
+    Parameters
+    ----------
+    count : int
+        Number of hands.
+    points : int
+        Points of each hand.
+    seed : int
+        The same seed gives the same hands and points.
+    progress : callable, optional
+        Called with the number of finished hands and ``count``.
+
+    Returns
+    -------
+    HandPoints
+        The labelled points, in the order of :func:`sample_points`.
+
+    Raises
+    ------
+    SetupError
+        libigl is not installed.
+    """
     model = HandModel()
     parts = vertex_parts(model)
     face_parts = parts[model.faces.numpy()].max(axis=1)
@@ -176,25 +297,53 @@ def make_points(count: int, points: int, seed: int, progress: Callable[[int, int
 
 
 def cut_distance(distance: Tensor, canonical_x: Tensor, stump: float = STUMP) -> Tensor:
-    """Signed distance to the hand cut behind the wrist, from that to the uncut one and the canonical x (metres)."""
+    """Turn signed distances to the uncut hand into signed distances to the hand cut behind the wrist.
+
+    Parameters
+    ----------
+    distance : (...) float
+        Signed distances to the uncut hand, metres.
+    canonical_x : (...) float
+        The points' x in the canonical frame, metres; it grows from the wrist towards the forearm.
+    stump : float
+        Length of forearm that is kept, metres.
+
+    Returns
+    -------
+    (...) float
+        Signed distances to the cut hand, metres.
+    """
     return torch.maximum(distance, canonical_x - stump)
 
 
-# Where a keypoint may be defined, as shares of the bones beside it (standard deviations).
-_ALONG_BONE = 0.06
-_ALONG_TIP = 0.08
-_ACROSS = 0.02
+# Jitter of the joint definitions, standard deviations.
+_ALONG_BONE = 0.06  # of joints along their bone, share of the bone's length
+_ALONG_TIP = 0.08  # of fingertips along their bone, share of the bone's length
+_ACROSS = 0.02  # of all keypoints in each coordinate, share of the palm length
 
 
 def jitter_keypoints(keypoints: Tensor, generator: torch.Generator, noise: float, definition: float) -> Tensor:
-    """Keypoints as another detector would give them.
+    """Add random noise and other joint definitions to keypoints, as another detector would.
 
-    Half of the hands get other joint definitions (joints moved along their bones and across them by shares of the palm,
-    the same rule for all fingers of a hand plus a part of its own); all get independent Gaussian noise whose standard
-    deviation per coordinate is drawn uniformly from 0 to ``noise``, none for a quarter of them.
+    Half of the hands get other joint definitions: joints move along their bones, partly alike for all fingers and
+    partly each by itself, and all keypoints move a little in every direction. Three quarters of the hands also get
+    Gaussian noise, whose standard deviation is uniform between 0 and ``noise`` for each hand.
 
-    Args:
-        keypoints: (B, 21, 3) metres. noise: metres. definition: strength of the definition jitter, 1 as trained.
+    Parameters
+    ----------
+    keypoints : (B, 21, 3) float64
+        Keypoints of B hands, file order, metres.
+    generator : torch.Generator
+        CPU generator. The same state gives the same jitter.
+    noise : float
+        Largest standard deviation of a coordinate's noise, metres.
+    definition : float
+        Strength of the joint definition jitter: 0 for none, 1 for the usual strength.
+
+    Returns
+    -------
+    (B, 21, 3) float64
+        The moved keypoints.
     """
     count = keypoints.shape[0]
 
@@ -210,7 +359,7 @@ def jitter_keypoints(keypoints: Tensor, generator: torch.Generator, noise: float
         rows = [1 + 4 * finger + level for finger in range(5)]
         previous = [0 if level == 0 else row - 1 for row in rows]
         inward = keypoints[:, rows] - keypoints[:, previous]
-        if level == 0:  # the metacarpals are long: a share of the first phalanx instead
+        if level == 0:  # the metacarpals are long, so take a share of the first phalanx instead
             inward = keypoints[:, [row + 1 for row in rows]] - keypoints[:, rows]
         strength = _ALONG_TIP if level == 3 else _ALONG_BONE
         share = strength * (normal(count, 1, 1) + 0.5 * normal(count, 5, 1))

@@ -1,4 +1,4 @@
-"""One two-hand scene and what is said of a set of them; :mod:`.scenes` has the table of a scene's arrays."""
+"""A two-hand scene in memory, and the description ``set.json`` of a scene set; ``scenes`` describes all arrays."""
 
 from __future__ import annotations
 
@@ -15,25 +15,57 @@ from im2hands.core.errors import InputError
 FORMAT = "im2hands-scenes"
 VERSION = 1
 BACKGROUND, LEFT, RIGHT, IN_FRONT = 0, 1, 2, 3
-"""Values of the label image."""
+"""Values of the label image: background and the person's body, left hand, right hand, other objects, which may hide
+hands."""
 
 SET_FILE = "set.json"
-AGAIN = "Make the set again, or go on with the command that made it: it writes broken and missing shards anew."
+AGAIN = "Make the set again, or rerun the command that made it: it rewrites broken and missing shards."
+"""Hint of errors about broken sets."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One scene; arrays as in the module's table without the axis S.
+    """One scene. The first axis of 2 is the left and the right hand; absent hands are NaN (0 for integers).
 
-    Args:
-        picture: a JPEG file, RGB (see :func:`encode_picture`). labels: a PNG file (see :func:`encode_labels`).
-        keypoints: (2, 21, 3). visible: (2, 21). intrinsics: (3, 3). size: (2,) width, height. mode: ().
-        components, length, thickness: (2, 20), (2, 22), (2, 22), the shape
-            (:class:`~im2hands.geometry.hand_model.HandShape`).
-        rotations: (2, 22, 3, 3) for :meth:`~im2hands.geometry.hand_model.HandModel.pose`. turn, shift: (2, 3, 3) and
-            (2, 3) metres, from the model's frame (for the left hand after x is mirrored) to the camera frame.
-        points, distance, part, other: (2, P, 3), (2, P), (2, P), (2, P), see :func:`.scene_points.label_points`.
-        detected: (2, 21, 3) or None.
+    Parameters
+    ----------
+    picture : bytes
+        The picture as a JPEG file, RGB.
+    labels : bytes
+        The label image as a PNG file, with the values :data:`BACKGROUND`, :data:`LEFT`, :data:`RIGHT` and
+        :data:`IN_FRONT` (other objects, which may hide hands).
+    keypoints : (2, 21, 3) float32
+        True keypoints, camera frame, file order, metres.
+    visible : (2, 21) uint8
+        1 for a visible keypoint, 0 for a hidden one.
+    intrinsics : (3, 3) float32
+        Intrinsic matrix of the picture, pixels.
+    size : (2,) int32
+        Width and height of the picture, pixels.
+    mode : () int8
+        Index into ``SetInfo.modes``.
+    components : (2, 20) float32
+        Shape components; see ``geometry.hand_model.HandShape``.
+    length : (2, 22) float32
+        Length factors of the rig bones; see ``geometry.hand_model.HandShape``.
+    thickness : (2, 22) float32
+        Thickness factors of the rig bones; see ``geometry.hand_model.HandShape``.
+    rotations : (2, 22, 3, 3) float32
+        Rotations of the rig bones; see ``geometry.hand_model.HandModel.pose``.
+    turn : (2, 3, 3) float32
+        Rotation from the model's frame to the camera frame. The x of a left hand is mirrored before.
+    shift : (2, 3) float32
+        Translation from the model's frame to the camera frame, metres.
+    points : (2, P, 3) float16
+        Labelled points, canonical frame of the true keypoints, metres; see ``scene_points.label_points``.
+    distance : (2, P) float16
+        Signed distance of the points to the hand's uncut mesh, metres, negative inside.
+    part : (2, P) int8
+        Bone (0 to 15) of the nearest surface.
+    other : (2, P) float16
+        Signed distance of the points to the other hand, metres; NaN without one.
+    detected : (2, 21, 3) float32, optional
+        Detected keypoints, camera frame, metres. None if the set has none.
     """
 
     picture: bytes
@@ -56,36 +88,40 @@ class Scene:
     detected: np.ndarray | None = None
 
     def image(self) -> np.ndarray:
-        """The picture, (H, W, 3) uint8 RGB.
+        """Decode the picture, (H, W, 3) uint8 RGB.
 
-        Raises:
-            InputError: it is damaged.
+        Raises
+        ------
+        InputError
+            The picture is damaged.
         """
         return cv2.cvtColor(_decode(self.picture, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
     def label_image(self) -> np.ndarray:
-        """The label image, (H, W) uint8.
+        """Decode the label image, (H, W) uint8.
 
-        Raises:
-            InputError: it is damaged.
+        Raises
+        ------
+        InputError
+            The label image is damaged.
         """
         return _decode(self.labels, cv2.IMREAD_GRAYSCALE)
 
     @property
     def present(self) -> np.ndarray:
-        """(2,) bool: which hands are there."""
+        """Which hands are present, (2,) bool."""
         return np.isfinite(self.keypoints).all(axis=(-1, -2))
 
 
 def encode_picture(image: np.ndarray, quality: int = 92) -> bytes:
-    """An image (H, W, 3) uint8 RGB as JPEG."""
+    """Encode an image (H, W, 3) uint8 RGB as a JPEG file of this quality (0 to 100)."""
     done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done
     return data.tobytes()
 
 
 def encode_labels(labels: np.ndarray) -> bytes:
-    """A label image (H, W) uint8 as PNG."""
+    """Encode a label image (H, W) uint8 as a PNG file."""
     done, data = cv2.imencode(".png", labels)
     assert done
     return data.tobytes()
@@ -100,11 +136,24 @@ def _decode(data: bytes, kind: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SetInfo:
-    """What ``set.json`` says.
+    """The content of ``set.json``.
 
-    Args:
-        seed: of the generator. shard_size: scenes of a whole shard. picture: pixels a side of the pictures. points: P.
-        modes: names of the scene modes. generator: how the scenes were made, for the record. scenes: in the set.
+    Parameters
+    ----------
+    seed : int
+        Seed of the synthesis.
+    shard_size : int
+        Scenes in a full shard.
+    picture : int
+        Side of the pictures, pixels.
+    points : int
+        Labelled points of each hand; may be 0.
+    modes : tuple of str
+        Names of the scene modes.
+    generator : dict
+        Record of how the scenes were made.
+    scenes : int
+        Number of scenes in the set.
     """
 
     seed: int
@@ -116,15 +165,27 @@ class SetInfo:
     scenes: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in the file."""
+        """Return the content of the file as a JSON object."""
         return {"format": FORMAT, "version": VERSION, **vars(self), "modes": list(self.modes)}
 
 
 def read_info(folder: Path) -> SetInfo:
-    """The set's ``set.json``.
+    """Read the ``set.json`` of a scene set.
 
-    Raises:
-        InputError: the folder holds no set, a damaged one, or one of another version.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the set.
+
+    Returns
+    -------
+    SetInfo
+        Its content.
+
+    Raises
+    ------
+    InputError
+        The folder holds no set, a damaged one, or one of another version.
     """
     path = folder / SET_FILE
     try:

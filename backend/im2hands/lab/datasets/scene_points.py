@@ -1,4 +1,4 @@
-"""Labelled points and meshes of the hands of a scene (:mod:`.scenes`)."""
+"""Labelled points and meshes of the hands of a scene."""
 
 from __future__ import annotations
 
@@ -17,10 +17,18 @@ from .scene import Scene
 
 
 class LabelledPoints(NamedTuple):
-    """Points of one hand as a scene holds them; see the table of :mod:`.scenes`.
+    """Labelled points of one hand, as in a ``Scene``.
 
-    Args:
-        points: (P, 3) float16. distance: (P,) float16. part: (P,) int8. other: (P,) float16.
+    Parameters
+    ----------
+    points : (P, 3) float16
+        Points, canonical frame of the hand's true keypoints, metres.
+    distance : (P,) float16
+        Signed distance of the rounded points to the hand's uncut mesh, metres, negative inside.
+    part : (P,) int8
+        Bone (0 to 15) of the nearest surface.
+    other : (P,) float16
+        Signed distance to the other hand, metres; NaN without one.
     """
 
     points: np.ndarray
@@ -31,7 +39,7 @@ class LabelledPoints(NamedTuple):
 
 @cache
 def _model() -> tuple[HandModel, np.ndarray, np.ndarray]:
-    """The hand model, its faces and the bone that moves each face."""
+    """The hand model, its faces (F, 3) and the bone of each face (F,)."""
     model = HandModel()
     faces = model.faces.numpy()
     return model, faces, vertex_parts(model)[faces].max(axis=1)
@@ -41,14 +49,32 @@ def label_points(
     vertices: np.ndarray, keypoints: np.ndarray, side: Side, count: int, rng: np.random.Generator,
     other_vertices: np.ndarray | None = None,
 ) -> LabelledPoints:  # fmt: skip
-    """Points around one hand with their signed distances, those of :func:`.part_occupancy.sample_points`.
+    """Draw points around one hand (``part_occupancy.sample_points``) and label them.
 
-    Args:
-        vertices: (1843, 3) of the posed hand model. keypoints: (21, 3). Both camera frame, metres. count: P.
-        other_vertices: the same of the other side's hand, if there is one.
+    Parameters
+    ----------
+    vertices : (1843, 3) float
+        Vertices of the posed hand model, camera frame, metres.
+    keypoints : (21, 3) float
+        True keypoints of the hand, camera frame, metres.
+    side : Side
+        The person's own left or right hand.
+    count : int
+        Number of points P.
+    rng : numpy.random.Generator
+        Source of all random numbers.
+    other_vertices : (1843, 3) float, optional
+        Vertices of the hand of the other side, camera frame, metres. None without one.
 
-    Raises:
-        SetupError: libigl is not installed.
+    Returns
+    -------
+    LabelledPoints
+        The points with their labels.
+
+    Raises
+    ------
+    SetupError
+        libigl is not installed.
     """
     _, faces, face_parts = _model()
     bones = bones_from_keypoints(torch.from_numpy(keypoints.astype(np.float64))[None], [side])
@@ -64,7 +90,7 @@ def label_points(
     other = np.full(count, np.nan, np.float16)
     if other_vertices is not None:
         seen = bones.from_query_space(torch.from_numpy(exact)[None] / QUERY_SCALE)[0].numpy()
-        # The faces are those of a right hand; a left one is looked at in the mirror.
+        # The faces are oriented for a right hand, so mirror a left hand and its points.
         mirror = np.array([1.0, 1.0, 1.0] if side == "left" else [-1.0, 1.0, 1.0])
         mesh = np.ascontiguousarray(np.asarray(other_vertices, np.float64) * mirror)
         other = signed_distance(seen * mirror, mesh, faces)[0].astype(np.float16)
@@ -72,11 +98,18 @@ def label_points(
 
 
 def scene_hands(scene: Scene) -> dict[Side, tuple[np.ndarray, np.ndarray]]:
-    """Meshes and keypoints of a scene's hands, made from the hand model's parameters.
+    """Rebuild the meshes and keypoints of a scene's hands from the parameters of the hand model.
 
-    Returns:
-        Per hand that is there: vertices (1843, 3) and keypoints (21, 3), float64, camera frame, metres. Faces are
-        ``HandModel().faces``, turned round for a left hand.
+    Parameters
+    ----------
+    scene : Scene
+        The scene.
+
+    Returns
+    -------
+    dict of Side to (ndarray, ndarray)
+        For each present hand, vertices (1843, 3) and keypoints (21, 3), float64, camera frame, metres. The faces are
+        ``HandModel().faces``, with reversed orientation for a left hand.
     """
     model, _, _ = _model()
     hands: dict[Side, tuple[np.ndarray, np.ndarray]] = {}

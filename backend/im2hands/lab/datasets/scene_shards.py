@@ -1,4 +1,4 @@
-"""Shards of a scene set: several scenes in one npz file, mapped into memory."""
+"""Shards of a scene set: npz files with several scenes each, read through a memory map."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from im2hands.core.hands import KEYPOINT_COUNT
 
 from .scene import AGAIN, Scene, SetInfo
 
-# Type and shape of one scene's entry of each array; P stands for the number of points.
-_P = -1
+_P = -1  # stands for the number of labelled points in the shapes below
 ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {
     "keypoints": (np.float32, (2, KEYPOINT_COUNT, 3)),
     "visible": (np.uint8, (2, KEYPOINT_COUNT)),
@@ -35,20 +34,29 @@ ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {
     "other": (np.float16, (2, _P)),
     "detected": (np.float32, (2, KEYPOINT_COUNT, 3)),
 }
+"""Type and shape of one scene's entry in each array."""
+
 OPTIONAL = ("detected",)
+"""Arrays that a shard may lack."""
+
 _FILES = ("picture", "labels")
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """Where shard ``number`` of a set lies."""
+    """Return the path of shard ``number`` of a set."""
     return folder / f"shard_{number:05}.npz"
 
 
 def shape_of(name: str, points: int) -> tuple[int, ...]:
+    """Return the shape of one scene's entry in the array ``name`` of a set with ``points`` labelled points."""
     return tuple(points if size == _P else size for size in ARRAYS[name][1])
 
 
 def pack(scenes: Sequence[Scene]) -> dict[str, np.ndarray]:
+    """Pack scenes into the arrays of a shard; see the table of ``scenes``.
+
+    An optional array is left out if no scene has it, and NaN for scenes without it.
+    """
     arrays: dict[str, np.ndarray] = {}
     for name in _FILES:
         files = [getattr(scene, name) for scene in scenes]
@@ -64,6 +72,22 @@ def pack(scenes: Sequence[Scene]) -> dict[str, np.ndarray]:
 
 
 def is_whole(folder: Path, number: int, info: SetInfo) -> bool:
+    """Check whether a shard exists, is undamaged and full.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the set.
+    number : int
+        Number of the shard.
+    info : SetInfo
+        Description of the set.
+
+    Returns
+    -------
+    bool
+        Whether the shard holds ``info.shard_size`` scenes.
+    """
     try:
         return Shard(shard_path(folder, number), info).count == info.shard_size
     except InputError:
@@ -71,7 +95,25 @@ def is_whole(folder: Path, number: int, info: SetInfo) -> bool:
 
 
 class Shard:
-    """An open shard: the arrays lie in the file, mapped into memory, and only what is used is read."""
+    """An open shard. Its arrays are a memory map of the file, so only the parts in use are read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    info : SetInfo
+        Description of the set to which it belongs.
+
+    Attributes
+    ----------
+    count : int
+        Number of scenes in the shard.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, or does not belong to the set.
+    """
 
     def __init__(self, path: Path, info: SetInfo) -> None:
         try:
@@ -87,6 +129,7 @@ class Shard:
             raise InputError(f"{path} is no shard of this set: {problem}.", AGAIN)
 
     def _problem(self, info: SetInfo) -> str:
+        """Why the arrays do not fit the set; empty if they do."""
         for name, (dtype, _) in ARRAYS.items():
             array = self.arrays.get(name)
             if array is None:
@@ -105,6 +148,7 @@ class Shard:
         return ""
 
     def scene(self, row: int) -> Scene:
+        """Return a copy of scene ``row`` of the shard."""
         values: dict[str, Any] = {}
         for name in _FILES:
             end = self.arrays[f"{name}_end"]
@@ -115,14 +159,17 @@ class Shard:
 
 
 def _map_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an uncompressed npz file without reading them."""
+    """Map the arrays of an uncompressed npz file into memory.
+
+    Raises ValueError for compressed or otherwise unusable arrays.
+    """
     arrays = {}
     with open(path, "rb") as handle, zipfile.ZipFile(handle) as archive:
         mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
         for member in archive.infolist():
             if member.compress_type != zipfile.ZIP_STORED:
                 raise ValueError(f"{member.filename} is compressed")
-            # The local header ends with a name and an extra field, whose lengths stand at 26 and 28.
+            # A name and an extra field follow the local zip header (30 bytes); its bytes 26 to 29 give their lengths.
             handle.seek(member.header_offset + 26)
             lengths = np.frombuffer(handle.read(4), "<u2")
             handle.seek(member.header_offset + 30 + int(lengths.sum()))

@@ -1,23 +1,25 @@
 """Sets of two-hand scenes on disk, format "im2hands-scenes" 1: pictures, keypoints, hand parameters, labelled points.
 
-A set is a folder with ``set.json`` and shards ``shard_00000.npz`` … of S scenes each (the last may hold fewer), written
-whole or not at all. Axis 2 is (left, right), the person's own; an absent hand is NaN (integers 0). Frames: the camera
-frame of the picture (metres, x right, y down, z forward) and each hand's exact canonical frame (specification 2.2).
+A set is a folder with ``set.json`` and shards ``shard_00000.npz`` … of S scenes each; the last may hold fewer. Files
+are written atomically. The axis of 2 is the person's own left and right hand; an absent hand is NaN (0 for integers).
+There are two frames: the camera frame of the picture (metres, x right, y down, z forward), and the canonical frame of
+each hand's true keypoints.
 
 =============  ==========================  ============================================================================
-picture        uint8 bytes                 JPEG files one after the other; scene k ends at byte ``picture_end[k]``
-labels         uint8 bytes                 PNG files likewise (``labels_end``): 0 background, 1 left, 2 right, 3 before
-keypoints      float32 (S, 2, 21, 3)       camera frame, file order
-visible        uint8 (S, 2, 21)            1: seen, 0: hidden
+picture        uint8 bytes                 concatenated JPEG files; that of scene k ends at byte ``picture_end[k]``
+labels         uint8 bytes                 concatenated PNG files (``labels_end``): 0 background, 1 left hand,
+                                           2 right hand, 3 other objects, which may hide hands
+keypoints      float32 (S, 2, 21, 3)       true keypoints, camera frame, file order, metres
+visible        uint8 (S, 2, 21)            1: visible, 0: hidden
 intrinsics     float32 (S, 3, 3)           of the picture, pixels
-size           int32 (S, 2)                width and height of the picture
+size           int32 (S, 2)                width and height of the picture, pixels
 mode           int8 (S)                    index into ``modes`` of ``set.json``
-components …   float32                     the hand model's parameters, see :class:`Scene`
-points         float16 (S, 2, P, 3)        exact canonical frame, metres; P may be 0
-distance       float16 (S, 2, P)           of the rounded points to the hand's whole mesh, metres, negative inside
+components …   float32                     parameters of the hand model, see ``scene.Scene``
+points         float16 (S, 2, P, 3)        labelled points, canonical frame, metres; P may be 0
+distance       float16 (S, 2, P)           of the rounded points to the hand's uncut mesh, metres, negative inside
 part           int8 (S, 2, P)              bone (0 to 15) of the nearest surface
-other          float16 (S, 2, P)           distance of the same points to the other hand; NaN without one
-detected       float32 (S, 2, 21, 3)       optional: what a detector found, camera frame; NaN where it found none
+other          float16 (S, 2, P)           signed distance of the same points to the other hand; NaN without one
+detected       float32 (S, 2, 21, 3)       optional: detected keypoints, camera frame; NaN where none was found
 =============  ==========================  ============================================================================
 """
 
@@ -42,17 +44,27 @@ _OPEN_SHARDS = 32
 
 
 class SceneWriter:
-    """Writes a set, shard by shard; a set that was begun is gone on with.
+    """Writer of a scene set, shard by shard; a context manager that flushes at its end.
 
-    Args:
-        folder: of the set; made if it is not there. info: of the set; ``scenes`` is ignored.
+    If the folder holds an unfinished set with the same settings, the writer continues it after its last full shard. A
+    generator that derives each scene from the seed and the scene's number then continues at ``count``.
 
-    Attributes:
-        count: scenes in the set so far. A writer begins after the last whole shard that lies in the folder, so a
-            generator that derives each scene from the seed and its number goes on at ``count``.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the set; made if it does not exist.
+    info : SetInfo
+        Description of the set; ``scenes`` is ignored.
 
-    Raises:
-        InputError: the folder holds a set made otherwise, or cannot be written.
+    Attributes
+    ----------
+    count : int
+        Number of scenes in the set so far.
+
+    Raises
+    ------
+    InputError
+        The folder holds a set with other settings, or cannot be written.
     """
 
     def __init__(self, folder: Path, info: SetInfo) -> None:
@@ -68,10 +80,14 @@ class SceneWriter:
         self._write_info()
 
     def append(self, scene: Scene) -> None:
-        """Add a scene; writes a shard when there are enough.
+        """Add a scene; write a shard when there are enough scenes.
 
-        Raises:
-            InputError: the disk is full. ValueError: an array of another shape.
+        Raises
+        ------
+        InputError
+            The shard cannot be written, for example because the disk is full.
+        ValueError
+            An array has a wrong shape.
         """
         for name in ARRAYS:
             value = getattr(scene, name)
@@ -85,10 +101,12 @@ class SceneWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is pending. A shard that is not whole ends the set: going on later writes it anew.
+        """Write the pending scenes. A shard that is not full ends the set; continuing the set later rewrites it.
 
-        Raises:
-            InputError: the disk is full.
+        Raises
+        ------
+        InputError
+            The shard cannot be written, for example because the disk is full.
         """
         if self._pending:
             number = (self.count - 1) // self.info.shard_size
@@ -113,11 +131,15 @@ class SceneWriter:
 
 @dataclass(frozen=True)
 class SceneBatch:
-    """B scenes; arrays of :class:`Scene` with an axis in front.
+    """B scenes, with their arrays stacked.
 
-    Args:
-        scenes: the scenes themselves. arrays: by the names of the module's table, without picture and labels;
-            ``detected`` only if every scene has it.
+    Parameters
+    ----------
+    scenes : tuple of Scene
+        The scenes.
+    arrays : dict of str to ndarray
+        Arrays of the module's table with a first axis B, without picture and labels; ``detected`` only if every scene
+        has it.
     """
 
     scenes: tuple[Scene, ...]
@@ -128,18 +150,22 @@ class SceneBatch:
 
     @property
     def present(self) -> np.ndarray:
-        """(B, 2) bool: which hands are there."""
+        """Which hands are present, (B, 2) bool."""
         return np.isfinite(self.arrays["keypoints"]).all(axis=(-1, -2))
 
 
 class SceneSet:
-    """A set on disk; shards are opened when they are needed.
+    """A scene set on disk; its shards are opened when they are needed.
 
-    Args:
-        folder: of the set.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the set.
 
-    Raises:
-        InputError: no set, a set of another version, or an empty one.
+    Raises
+    ------
+    InputError
+        The folder holds no set, a set of another version, or an empty one.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -152,10 +178,14 @@ class SceneSet:
         return self.info.scenes
 
     def scene(self, index: int) -> Scene:
-        """Scene ``index``.
+        """Load scene ``index``.
 
-        Raises:
-            IndexError: there is no such scene. InputError: its shard is missing, cut off or damaged.
+        Raises
+        ------
+        IndexError
+            There is no such scene.
+        InputError
+            The shard is missing, cut off or damaged, or does not belong to the set.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"scene {index} of {len(self)}")
@@ -163,7 +193,7 @@ class SceneSet:
         return self._shard(number).scene(row)
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> SceneBatch:
-        """The scenes of those indices together; errors as :meth:`scene`."""
+        """Load the scenes of ``indices`` and stack their arrays; raises as :meth:`scene`."""
         scenes = tuple(self.scene(int(index)) for index in indices)
         arrays = {}
         for field in fields(Scene):
@@ -174,16 +204,18 @@ class SceneSet:
         return SceneBatch(scenes, arrays)
 
     def present(self) -> np.ndarray:
-        """(N, 2) bool: which hands are in which scene; errors as :meth:`scene`."""
+        """Return which hands are present in each of the N scenes, (N, 2) bool; raises InputError as :meth:`scene`."""
         shards = [self._shard(number) for number in range(-(-len(self) // self.info.shard_size))]
         keypoints = np.concatenate([shard.arrays["keypoints"] for shard in shards])[: len(self)]
         return np.isfinite(keypoints).all(axis=(-1, -2))
 
     def check(self) -> None:
-        """Open every shard once.
+        """Open every shard once, to find damage before a long run.
 
-        Raises:
-            InputError: one is missing, cut off or damaged.
+        Raises
+        ------
+        InputError
+            A shard is missing, cut off or damaged, or does not belong to the set.
         """
         for number in range(-(-len(self) // self.info.shard_size)):
             self._shard(number)

@@ -1,1 +1,1 @@
-"""Measures and the commands that print them."""
+"""Error measures against synthetic ground truth, and the ``im2hands evaluate`` commands that print them."""

@@ -1,7 +1,7 @@
-"""The held-out world: scenes of a set with their true meshes, and which of them count.
+"""Held-out scenes of a synthetic set with their true meshes, and the choice of the scenes that count.
 
-Scenes count that show both hands, nine tenths of the keypoints inside the picture, over a fifth of the picture's longer
-side at least.
+A scene counts if it shows both hands, nine tenths of the keypoints lie inside the picture, and the hands extend over
+at least a fifth of the picture's longer side.
 """
 
 from __future__ import annotations
@@ -20,19 +20,30 @@ from im2hands.media.source import Frame
 from .measures import Mesh, TrueHand
 
 LEAST_INSIDE, LEAST_EXTENT = 0.9, 0.2
-"""Share of keypoints inside the picture, and of its longer side that the hands take, for a scene to count."""
+"""Conditions for a scene to count: share of keypoints inside the picture, and extent over its longer side."""
 
 CLIP_FPS = 30.0
-"""Frames a second of a set of clips."""
+"""Frame rate of the clips of a set, frames a second."""
 
 
 @dataclass(frozen=True)
 class TrueScene:
-    """A scene of the held-out world with what is known of it.
+    """A held-out scene: its picture and its ground truth.
 
-    Args:
-        number: in the world. frame, camera: the picture and its camera. meshes, keypoints: per side that is there,
-            camera frame, metres. mode: how the hands stand to each other.
+    Parameters
+    ----------
+    number : int
+        Index of the scene in its set.
+    frame : Frame
+        The picture.
+    camera : Camera
+        Camera of the picture.
+    meshes : Mapping of Side to Mesh
+        True meshes of the hands that are present, camera frame, metres.
+    keypoints : Mapping of Side to (21, 3) float64
+        True keypoints of the hands that are present, camera frame, metres.
+    mode : str
+        Interaction mode: how the two hands were posed relative to each other.
     """
 
     number: int
@@ -44,20 +55,33 @@ class TrueScene:
 
     @property
     def palm_m(self) -> float:
-        """Mean length from wrist to middle knuckle, metres."""
+        """Palm length (wrist to middle knuckle), metres, mean over the hands."""
         return float(np.mean([np.linalg.norm(k[MIDDLE_MCP] - k[WRIST]) for k in self.keypoints.values()]))
 
     @cached_property
     def hands(self) -> Mapping[Side, TrueHand]:
-        """What reconstructed hands are compared with; kept, for every row of the table needs it."""
+        """The true hands that reconstructions are compared with; cached, because every row of the table uses them."""
         return {side: TrueHand(side, mesh, self.keypoints[side], self.number) for side, mesh in self.meshes.items()}
 
 
 def true_scenes(folder: Path, numbers: Iterable[int]) -> Iterator[TrueScene]:
-    """Scenes of a set with their meshes, made again from their parameters.
+    """Read scenes of a set and rebuild their meshes from the stored hand parameters.
 
-    Raises:
-        InputError: no set, a damaged one.
+    Parameters
+    ----------
+    folder : Path
+        Scene set.
+    numbers : iterable of int
+        Indices of the scenes.
+
+    Yields
+    ------
+    TrueScene
+
+    Raises
+    ------
+    InputError
+        The folder holds no scene set, or the set is damaged.
     """
     import torch
 
@@ -85,7 +109,23 @@ def true_scenes(folder: Path, numbers: Iterable[int]) -> Iterator[TrueScene]:
 
 
 def two_hand_scenes(scenes: SceneSet) -> list[int]:
-    """The scenes of a set that count, see the module."""
+    """Choose the scenes of a set that count: two hands, large enough, inside the picture.
+
+    Parameters
+    ----------
+    scenes : SceneSet
+        The set.
+
+    Returns
+    -------
+    list of int
+        Indices of the scenes, in order.
+
+    Raises
+    ------
+    InputError
+        The set is damaged.
+    """
     numbers = []
     for number in range(len(scenes)):
         scene = scenes.scene(number)

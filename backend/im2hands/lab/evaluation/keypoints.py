@@ -1,8 +1,9 @@
-"""Measures the keypoint providers on scene sets: ``im2hands evaluate keypoints``.
+"""Evaluation of the keypoint providers on scene sets: ``im2hands evaluate keypoints``.
 
-Found is a hand whose keypoints lie on average less than half a palm length from the true ones, in the picture. The mean
-error (MPJPE) is that of found hands lifted with their true palm length, wrist on wrist. The distance between the hands
-is that of the wrists, both lifted with the mean palm length.
+A true hand counts as found if the detected keypoints lie, on average, less than half a palm length from the true ones
+in the picture. MPJPE is measured on found hands with the right side, lifted with their true palm length, with both
+wrists at the origin. The error of the distance between the hands is that of the vector between the wrists; for it, both
+hands are lifted with their mean palm length.
 """
 
 from __future__ import annotations
@@ -23,30 +24,57 @@ from im2hands.core.files import write_atomically
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Camera, Side
 from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
 from im2hands.keypoints.placing.confidence import LIFTED, WITHIN_M, Calibration, source_key, table_path
-from im2hands.keypoints.placing.solve import lift
+from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.sources import make_provider
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.media.source import Frame
 
 FOUND = 0.5
-"""Mean distance in the picture up to which a hand counts as found, palm lengths."""
+"""Largest mean keypoint distance in the picture at which a hand counts as found, in palm lengths."""
 
 PROVIDERS = ("mediapipe", "network", "auto")
+"""Keypoint providers that can be evaluated."""
+
 _UNCALIBRATED = Calibration({})
 
 
 @dataclass
 class Measured:
-    """What one provider did on some scenes.
+    """Results of one provider on some scenes.
 
-    Args:
-        pairs, both, right: scenes with two hands; of these, both found; both found with the right sides.
-        hands, found: true hands; found ones. invented: hands where there is none.
-        error, picture_error: per found hand, MPJPE in metres and in the picture in palm lengths.
-        distance: per pair, error of the vector between the wrists, metres; depth: of its depth alone.
-        seconds: per picture. certainty, near: per source key, keypoints' own certainty and whether within 10 mm.
-        confidence, within: the same with the confidence that the take states.
+    Parameters
+    ----------
+    pairs : int
+        Scenes with two hands.
+    both : int
+        Scenes with two hands in which both were found.
+    right : int
+        Scenes with two hands in which both were found with the right sides.
+    hands : int
+        True hands in all scenes.
+    found : int
+        True hands that were found.
+    invented : int
+        Detections that match no true hand.
+    error : list of float
+        MPJPE of each found hand with the right side, metres.
+    picture_error : list of float
+        Mean keypoint error in the picture of each found hand, palm lengths.
+    distance : list of float
+        Error of the vector between the wrists of each pair with the right sides, metres.
+    depth : list of float
+        Depth component of that error, metres.
+    seconds : list of float
+        Detection time of each picture.
+    sources : dict
+        Number of found hands by source key (``keypoints.placing.confidence.source_key``).
+    certainty : dict
+        By source key: the uncalibrated confidence of each keypoint, and whether the keypoint is within 10 mm.
+    confidence : list of float
+        Calibrated confidence of each keypoint, as a take states it.
+    within : list of bool
+        Whether each of these keypoints is within 10 mm.
     """
 
     pairs: int = 0
@@ -66,7 +94,7 @@ class Measured:
     within: list[bool] = field(default_factory=list)
 
     def report(self) -> dict[str, Any]:
-        """Figures as plain numbers; None where there was nothing to measure."""
+        """Return the summary figures as plain numbers; None where there was nothing to measure."""
         return {
             "two_hand_pictures": self.pairs,
             "both_found": _share(self.both, self.pairs),
@@ -84,7 +112,14 @@ class Measured:
         }
 
     def calibration(self) -> list[dict[str, float]]:
-        """Keypoints by stated confidence: how many, the mean confidence, the share within 10 mm."""
+        """Return one entry for each tenth of confidence that has keypoints.
+
+        Returns
+        -------
+        list of dict
+            Keys: ``from`` (lower limit), ``keypoints`` (count), ``stated`` (mean confidence) and ``within_10_mm``
+            (share of the keypoints within 10 mm).
+        """
         stated, within = np.array(self.confidence), np.array(self.within, dtype=bool)
         rows = []
         for low in np.arange(0, 1, 0.1):
@@ -108,7 +143,21 @@ def _mean(values: Sequence[float], scale: float = 1.0) -> float | None:
 def evaluate(
     provider: KeypointProvider, scenes: Sequence[Scene], progress: Callable[[int, int], None] = lambda *_: None
 ) -> Measured:
-    """Run a provider over scenes, each a photo of its own."""
+    """Run a provider on scenes, each treated as a separate photo.
+
+    Parameters
+    ----------
+    provider : KeypointProvider
+        Provider to evaluate.
+    scenes : sequence of Scene
+        Scenes with their true keypoints.
+    progress : callable
+        Called with the number of scenes done and their total.
+
+    Returns
+    -------
+    Measured
+    """
     measured = Measured()
     for number, scene in enumerate(scenes):
         frame = Frame(number + 1, 0.0, scene.image(), f"scene {number}")
@@ -121,6 +170,7 @@ def evaluate(
 
 
 def _judge(measured: Measured, scene: Scene, hands: Sequence[HandDetection]) -> None:
+    """Add one scene's detections to the results."""
     camera = camera_of(scene)
     keypoints = scene.keypoints.astype(np.float64)
     present: dict[Side, np.ndarray] = {side: keypoints[k] for k, side in enumerate(SIDES) if scene.present[k]}
@@ -142,11 +192,11 @@ def _judge(measured: Measured, scene: Scene, hands: Sequence[HandDetection]) -> 
         if hand.side != side:
             continue
         for calibration in (_UNCALIBRATED, None):
-            lifted = lift([hand], camera, lengths[side], calibration).get(side)
+            lifted = place_hands([hand], camera, lengths[side], calibration).get(side)
             if lifted is None:
                 break
             miss = np.linalg.norm(_rooted(lifted.positions) - _rooted(present[side]), axis=1)
-            near = [bool(value < WITHIN_M) for value in miss[1:]]  # the wrist is on the wrist
+            near = [bool(value < WITHIN_M) for value in miss[1:]]  # without the wrist, whose error is 0
             sure = [float(value) for value in lifted.confidence[1:]]
             if calibration is None:
                 measured.error.append(float(miss.mean()))
@@ -157,7 +207,7 @@ def _judge(measured: Measured, scene: Scene, hands: Sequence[HandDetection]) -> 
                 table[0].extend(sure)
                 table[1].extend(near)
     if len(right) == 2:
-        both = lift(list(matched.values()), camera, float(np.mean(list(lengths.values()))))
+        both = place_hands(list(matched.values()), camera, float(np.mean(list(lengths.values()))))
         if both.left is not None and both.right is not None:
             way = both.right.positions[WRIST] - both.left.positions[WRIST]
             miss = way - (present["right"][WRIST] - present["left"][WRIST])
@@ -166,7 +216,7 @@ def _judge(measured: Measured, scene: Scene, hands: Sequence[HandDetection]) -> 
 
 
 def camera_of(scene: Scene) -> Camera:
-    """The camera of a scene's picture."""
+    """Return the camera of a scene's picture."""
     k = scene.intrinsics.astype(np.float64)
     width, height = (int(value) for value in scene.size)
     return Camera(float(k[0, 0]), float(k[1, 1]), float(k[0, 2]), float(k[1, 2]), width, height)
@@ -177,16 +227,29 @@ def _rooted(points: np.ndarray) -> np.ndarray:
 
 
 def palm_pixels(true: np.ndarray, camera: Camera) -> float:
-    """Pixels of one palm length of keypoints (21, 3), metres, at their mean depth."""
+    """Palm length of a hand in the picture.
+
+    Parameters
+    ----------
+    true : (21, 3) float
+        Keypoints, camera frame, metres.
+    camera : Camera
+        Camera of the picture.
+
+    Returns
+    -------
+    float
+        Pixels, for a palm parallel to the picture at the mean depth of the keypoints.
+    """
     return float(np.linalg.norm(true[MIDDLE_MCP] - true[WRIST]) * camera.fx / true[:, 2].mean())
 
 
 def _match(
     present: dict[Side, np.ndarray], hands: Sequence[HandDetection], camera: Camera
 ) -> dict[Side, HandDetection]:
-    """The detection of each true hand, whatever side it states; each once, nearest first.
+    """Assign each true hand at most one detection, nearest pairs first, whatever side the detection states.
 
-    Of two hands that lie over each other the detection with the right side is taken.
+    A wrong side counts as extra distance: where hands overlap, the detection with the right side is preferred.
     """
     pairs = []
     for side, true in present.items():
@@ -205,20 +268,31 @@ def _match(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``im2hands evaluate keypoints``."""
+    """Add the options of ``im2hands evaluate keypoints`` to a parser."""
     add = parser.add_argument
     add("--data", type=Path, nargs="+", required=True, metavar="SET", help="scene sets")
-    add("--scenes", type=int, default=100, help="of each set, the last ones (default 100)")
+    add("--scenes", type=int, default=100, help="use the last N scenes of each set (default 100)")
     add("--providers", nargs="+", default=list(PROVIDERS), choices=PROVIDERS)
     add("--no-crop-search", dest="crop_search", action="store_false")
-    add("--weights", type=Path, help="a two-hand network's weights elsewhere")
-    text = "fit the table of confidences to these scenes and write it (default: in place of the one that ships)"
+    add("--weights", type=Path, help="weights file of another two-hand network")
+    text = "fit the confidence table to these scenes and write it (default: replace the bundled table)"
     add("--write-calibration", type=Path, nargs="?", const=table_path(), metavar="FILE", help=text)
     add("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run ``im2hands evaluate keypoints``; returns the exit code."""
+    """Run ``im2hands evaluate keypoints``.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Parsed options, see ``add_arguments``.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
     scenes: list[Scene] = []
     for folder in arguments.data:
         data = SceneSet(folder)
@@ -226,7 +300,7 @@ def run(arguments: argparse.Namespace) -> int:
     results: dict[str, Measured] = {}
     for name in arguments.providers:
         provider = make_provider(
-            name, video=False, crop_search=arguments.crop_search, palm_weights=arguments.weights
+            name, video=False, crop_search=arguments.crop_search, two_hand_weights=arguments.weights
         )  # fmt: skip
 
         def progress(done: int, total: int, name: str = name) -> None:
@@ -264,7 +338,17 @@ def _shown(value: float | None, form: str) -> str:
 
 
 def write_calibration(path: Path, results: dict[str, Measured], scenes: int) -> None:
-    """Fit the table of confidences to what was measured and write it."""
+    """Fit the confidence calibration to measured keypoints and write it.
+
+    Parameters
+    ----------
+    path : Path
+        JSON file to write.
+    results : dict of str to Measured
+        Results by provider name.
+    scenes : int
+        Number of scenes, stored in the file for information.
+    """
     measured: dict[str, tuple[list[float], list[bool]]] = {}
     for result in results.values():
         for key, (certainty, near) in result.certainty.items():

@@ -1,8 +1,9 @@
-"""How far reconstructed hands are from the true ones: overlap, surface distance, keypoints, gap and penetration.
+"""Error measures of reconstructed hands: IoU, Chamfer distance, MPJPE, gap error and penetration volume.
 
-Each hand is compared with its middle knuckles laid on each other, as the field does for interacting hands; where the
-two hands lie to each other is a measure of its own. Of both meshes only what lies in front of a cut 10 mm behind the
-true wrist counts: the forearm is of no interest, and every method ends it elsewhere.
+IoU, Chamfer distance and MPJPE are measured per hand. The reconstructed hand is first translated so that its middle
+knuckle (MCP) coincides with the true one, as is usual for interacting hands. The position of the two hands relative to
+each other is measured separately, by the gap error. Both meshes are cut 10 mm behind the true wrist: the forearm is of
+no interest, and every method ends it at another place.
 """
 
 from __future__ import annotations
@@ -20,19 +21,31 @@ from im2hands.lab.datasets.part_occupancy import inside as winding_inside
 from im2hands.lab.datasets.part_occupancy import surface_distance
 
 CUT_M = 0.010
-"""Metres behind the wrist, along the line from the middle knuckle, where both meshes are cut."""
+"""Distance of the cut behind the wrist, metres, along the line from the middle knuckle to the wrist."""
 
 IOU_POINTS = 40_000
+"""Random points from which the IoU is estimated."""
+
 SURFACE_POINTS = 8_000
-_INSIDE_STEP = 0.0003  # metres off the surface; true faces that end inside the hand itself are no surface
-_MARGIN = 0.005  # metres around both hands' box
-_CELL = 0.006  # metres; points of one cell are neighbours
+"""Random points on each surface from which the Chamfer distance is estimated."""
+
+_INSIDE_STEP = 0.0003  # Step off the true surface, metres. A point still inside the mesh there is on no outer surface.
+_MARGIN = 0.005  # Margin around the bounding box of both hands, metres.
+_CELL = 0.006  # Size of a grid cell by which points are sorted, metres.
 _PENETRATION_POINTS = 100_000
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """A closed triangle mesh: vertices (V, 3) metres, faces (F, 3) outward."""
+    """A closed triangle mesh.
+
+    Parameters
+    ----------
+    vertices : (V, 3) float
+        Metres.
+    faces : (F, 3) int
+        Vertex indices, oriented outward.
+    """
 
     vertices: np.ndarray
     faces: np.ndarray
@@ -40,11 +53,16 @@ class Mesh:
 
 @dataclass(frozen=True)
 class HandMeasures:
-    """One reconstructed hand against the true one.
+    """Errors of one reconstructed hand.
 
-    Args:
-        iou: intersection over union of the volumes, 0 to 1. chamfer_mm: mean of both mean distances between the
-            surfaces. mpjpe_mm: mean distance of the 21 keypoints.
+    Parameters
+    ----------
+    iou : float
+        Volumetric intersection over union, 0 to 1.
+    chamfer_mm : float
+        Chamfer distance, millimetres: the mean of the two mean distances from one surface to the other.
+    mpjpe_mm : float
+        Mean distance of the 21 keypoints, millimetres.
     """
 
     iou: float
@@ -55,16 +73,47 @@ class HandMeasures:
 def measure_hand(
     side: Side, truth: Mesh, true_keypoints: np.ndarray, found: Mesh, keypoints: np.ndarray, seed: int
 ) -> HandMeasures:
-    """Compare one hand; see :class:`TrueHand`, which is quicker where one hand is compared several times."""
+    """Compare one reconstructed hand with the true one.
+
+    Use ``TrueHand`` to compare several reconstructions with the same true hand: it keeps what they share.
+
+    Parameters
+    ----------
+    side : Side
+        The person's own left or right hand.
+    truth : Mesh
+        True mesh, camera frame, metres.
+    true_keypoints : (21, 3) float
+        Camera frame, metres.
+    found : Mesh
+        Reconstructed mesh, camera frame, metres.
+    keypoints : (21, 3) float
+        Keypoints of the reconstructed hand, camera frame, metres.
+    seed : int
+        Seed of the random points.
+
+    Returns
+    -------
+    HandMeasures
+    """
     return TrueHand(side, truth, true_keypoints, seed).measure(found, keypoints)
 
 
 class TrueHand:
-    """A true hand with all that does not depend on what it is compared with, made when it is first needed.
+    """A true hand that reconstructions are compared with.
 
-    Args:
-        side: of the hand. truth: its mesh, camera frame, metres. keypoints: (21, 3) metres, same frame. seed: of the
-            random points.
+    What does not depend on the reconstruction is computed once, at its first use.
+
+    Parameters
+    ----------
+    side : Side
+        The person's own left or right hand.
+    truth : Mesh
+        True mesh, camera frame, metres.
+    keypoints : (21, 3) float
+        True keypoints, camera frame, metres.
+    seed : int
+        Seed of the random points.
     """
 
     def __init__(self, side: Side, truth: Mesh, keypoints: np.ndarray, seed: int) -> None:
@@ -72,7 +121,20 @@ class TrueHand:
         self._keypoints = np.asarray(keypoints, np.float64)
 
     def measure(self, found: Mesh, keypoints: np.ndarray) -> HandMeasures:
-        """Compare a reconstructed hand: its mesh, and its keypoints (21, 3) metres, both in the camera frame."""
+        """Compare a reconstructed hand with this true hand.
+
+        Parameters
+        ----------
+        found : Mesh
+            Reconstructed mesh, camera frame, metres.
+        keypoints : (21, 3) float
+            Keypoints of the reconstructed hand, camera frame, metres.
+
+        Returns
+        -------
+        HandMeasures
+            The Chamfer distance is infinite if no part of the mesh lies in front of the cut.
+        """
         other = self._canonical(found, self._keypoints[MIDDLE_MCP] - keypoints[MIDDLE_MCP])
         iou, chamfer = self._iou(other), self._chamfer(other) * 1000
         return HandMeasures(iou, chamfer, mpjpe_mm(self._keypoints, keypoints))
@@ -82,6 +144,7 @@ class TrueHand:
         return bones_from_keypoints(torch.from_numpy(self._keypoints)[None], [self._side])
 
     def _canonical(self, mesh: Mesh, offset: np.ndarray) -> Mesh:
+        """Move a mesh by an offset (3,) and express it in the true hand's canonical frame, as a right hand, metres."""
         points = torch.from_numpy(np.asarray(mesh.vertices, np.float64) + offset)[None]
         faces = np.asarray(mesh.faces, np.int64)
         local = (self._bones.to_query_space(points)[0] * QUERY_SCALE).numpy()
@@ -103,9 +166,9 @@ class TrueHand:
 
     @cached_property
     def _surface(self) -> tuple[np.ndarray, dict[str, Any]]:
-        """Points of the true surface, and the state of the generator that drew them."""
+        """Points on the true surface, and the state of the random generator after drawing them."""
         rng = np.random.default_rng(self._seed)
-        rng.random(size=(IOU_POINTS, 3))  # those of the overlap came first
+        rng.random(size=(IOU_POINTS, 3))  # Skip the values that the points of the IoU use, so as not to reuse them.
         points, normals = _sample(self._own, rng)
         points = points[~_inside(self._own, points + _INSIDE_STEP * normals)]
         return points, dict(rng.bit_generator.state)
@@ -121,20 +184,63 @@ class TrueHand:
 
 
 def mpjpe_mm(true_keypoints: np.ndarray, keypoints: np.ndarray) -> float:
-    """Mean distance of one hand's keypoints (21, 3), metres, with the middle knuckles on each other; millimetres."""
+    """Mean per-joint position error of one hand, after translating its middle knuckle onto the true one.
+
+    Parameters
+    ----------
+    true_keypoints : (21, 3) float
+        Metres.
+    keypoints : (21, 3) float
+        Estimated keypoints, same frame, metres.
+
+    Returns
+    -------
+    float
+        Millimetres.
+    """
     shift = true_keypoints[MIDDLE_MCP] - keypoints[MIDDLE_MCP]
     return float(np.linalg.norm(keypoints + shift - true_keypoints, axis=1).mean() * 1000)
 
 
 def gap_error_mm(true_keypoints: dict[Side, np.ndarray], keypoints: dict[Side, np.ndarray]) -> float:
-    """How far the vector between both middle knuckles is from the true one, millimetres."""
+    """Error of the vector from the left to the right middle knuckle.
+
+    Parameters
+    ----------
+    true_keypoints : dict of Side to (21, 3) float
+        Keypoints of both hands, metres.
+    keypoints : dict of Side to (21, 3) float
+        Estimated keypoints of both hands, same frame, metres.
+
+    Returns
+    -------
+    float
+        Length of the difference from the true vector, millimetres.
+    """
     true = true_keypoints["right"][MIDDLE_MCP] - true_keypoints["left"][MIDDLE_MCP]
     seen = keypoints["right"][MIDDLE_MCP] - keypoints["left"][MIDDLE_MCP]
     return float(np.linalg.norm(seen - true) * 1000)
 
 
 def penetration_ml(left: Mesh, right: Mesh, seed: int) -> float:
-    """Volume that lies in both meshes, millilitres, from random points in the box they share."""
+    """Volume of the intersection of two meshes.
+
+    It is estimated from random points in the intersection of the two bounding boxes.
+
+    Parameters
+    ----------
+    left : Mesh
+        Metres.
+    right : Mesh
+        Metres, same frame.
+    seed : int
+        Seed of the random points.
+
+    Returns
+    -------
+    float
+        Millilitres.
+    """
     low = np.maximum(left.vertices.min(0), right.vertices.min(0))
     high = np.minimum(left.vertices.max(0), right.vertices.max(0))
     if (high <= low).any():
@@ -148,7 +254,7 @@ def penetration_ml(left: Mesh, right: Mesh, seed: int) -> float:
 def _inside(mesh: Mesh, points: np.ndarray) -> np.ndarray:
     """(N,) bool: which points (N, 3) lie in a closed mesh, by its winding number.
 
-    Only those in the mesh's box are asked, neighbours after each other, which takes two thirds of the time.
+    Only points in the mesh's bounding box are tested, sorted by grid cell: that takes two thirds of the time.
     """
     result = np.zeros(len(points), bool)
     if not len(mesh.faces):
@@ -170,7 +276,10 @@ def _distance(mesh: Mesh, points: np.ndarray) -> np.ndarray:
 
 
 def _sample(mesh: Mesh, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Points spread over the mesh in front of the cut, by area, and the normals there; at most SURFACE_POINTS."""
+    """Points (N, 3) spread uniformly over the mesh in front of the cut, and unit normals (N, 3).
+
+    N is at most SURFACE_POINTS; a mesh without area in front of the cut gives none.
+    """
     corners = mesh.vertices[mesh.faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.linalg.norm(normals, axis=1) * (corners[..., 0].min(axis=1) < CUT_M)

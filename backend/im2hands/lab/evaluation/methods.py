@@ -1,4 +1,4 @@
-"""The methods that are compared, by name, from one weights folder."""
+"""The reconstruction methods that are compared: their names, and their loading from one weights folder."""
 
 from __future__ import annotations
 
@@ -10,26 +10,40 @@ import torch
 from im2hands.core.errors import WeightsError
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.surfaces.from_keypoints import Reconstructor
-from im2hands.surfaces.from_picture import PictureReconstructor, load_published_reconstructor
+from im2hands.surfaces.from_picture import PictureReconstructor, load_picture_reconstructor
 from im2hands.weights.compact import ALIGNED_OCCUPANCY
 from im2hands.weights.folder import require_weights, weights_folder
 from im2hands.weights.part_occupancy import NAME, load_part_occupancy
 from im2hands.weights.published import load_network
 
 METHODS = {"halo": "HALO (J)", "halo*": "HALO* (I, J)", "initial": "initial", "refined": "refined"}
-"""Names for the command line and for the table. J: from keypoints. I: from the image as well."""
+"""Name on the command line to name in the table. J: uses the keypoints. I: uses the image."""
 
 
 def load_method(
     method: str, weights: str | Path, *, device: torch.device, voxel_m: float
 ) -> Reconstructor | PictureReconstructor:
-    """What makes the meshes of a method.
+    """Load the reconstructor of a method.
 
-    Args:
-        method: of :data:`METHODS`. weights: "bundled" or a folder. device: where to run. voxel_m: lattice spacing.
+    Parameters
+    ----------
+    method : str
+        A key of ``METHODS``.
+    weights : str or Path
+        "bundled" or a weights folder.
+    device : torch.device
+        Device to run on.
+    voxel_m : float
+        Lattice spacing, metres.
 
-    Raises:
-        WeightsError: the folder lacks the method's weights, or they are damaged.
+    Returns
+    -------
+    Reconstructor or PictureReconstructor
+
+    Raises
+    ------
+    WeightsError
+        The folder lacks the method's weights, or they are damaged.
     """
     if method == "halo":
         decoder, reach = load_part_occupancy(require_weights(NAME, weights).path)
@@ -39,7 +53,7 @@ def load_method(
         require_weights(ALIGNED_OCCUPANCY, folder, "Train them: im2hands train aligned-occupancy.")
         network = cast(InitialOccupancy, load_network(ALIGNED_OCCUPANCY, folder))
         return PictureReconstructor(network, device=device, voxel_m=voxel_m)
-    made = load_published_reconstructor(weights, device=device, voxel_m=voxel_m, stage=method)
+    made = load_picture_reconstructor(weights, device=device, voxel_m=voxel_m, stage=method)
     if made is None:
         raise WeightsError(f"The weights {weights} hold no network for the {method} stage.", "Give another --weights.")
     return made

@@ -1,4 +1,4 @@
-"""Pictures of what was found: keypoints and shaded meshes over a photo, and the meshes seen from the side."""
+"""Visualisation of results: keypoints and shaded meshes drawn over a photo, and side views of the meshes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,30 @@ from im2hands.core.hands import KEYPOINT_PARENTS, SIDES, Camera, Side, TwoHands
 from .measures import Mesh
 
 COLOURS: dict[Side, tuple[int, int, int]] = {"left": (86, 180, 233), "right": (230, 159, 0)}
-"""RGB of each hand."""
+"""RGB colour of each hand."""
 
-_BACKGROUND = 245
-_LIGHT = np.array([0.3, -0.5, -0.8]) / np.linalg.norm([0.3, -0.5, -0.8])  # towards the light, camera frame
+_BACKGROUND = 245  # grey level of side views
+_LIGHT = np.array([0.3, -0.5, -0.8]) / np.linalg.norm([0.3, -0.5, -0.8])  # direction to the light, camera frame
 
 
 def draw_keypoints(image: np.ndarray, hands: TwoHands, camera: Camera) -> np.ndarray:
-    """The photo with both hands' skeletons: as placed in space (lines) and as seen (dots).
+    """Draw the keypoints of both hands over a photo.
 
-    Args:
-        image: (H, W, 3) uint8 RGB. hands: camera frame, metres. camera: of the photo.
+    Lines are the projected skeleton of the 3D keypoints. Dots are the detected 2D keypoints.
 
-    Returns:
-        (H, W, 3) uint8.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        RGB photo; it is not changed.
+    hands : TwoHands
+        Camera frame, metres; 2D keypoints in pixels.
+    camera : Camera
+        Camera of the photo.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+        RGB.
     """
     drawn = image.copy()
     width = max(1, round(max(image.shape[:2]) / 300))
@@ -44,13 +54,23 @@ def draw_keypoints(image: np.ndarray, hands: TwoHands, camera: Camera) -> np.nda
 def draw_meshes(
     image: np.ndarray, meshes: Mapping[Side, Mesh], camera: Camera, opacity: float = 0.8
 ) -> np.ndarray:  # fmt: skip
-    """The photo with shaded meshes over it, far faces first.
+    """Draw shaded meshes over a photo, far faces first (painter's algorithm).
 
-    Args:
-        image: (H, W, 3) uint8 RGB. meshes: camera frame, metres. camera: of the photo. opacity: of the meshes, 0 to 1.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        RGB photo; it is not changed.
+    meshes : Mapping of Side to Mesh
+        Camera frame, metres.
+    camera : Camera
+        Camera of the photo.
+    opacity : float
+        Opacity of the meshes, 0 to 1.
 
-    Returns:
-        (H, W, 3) uint8.
+    Returns
+    -------
+    (H, W, 3) uint8
+        RGB.
     """
     drawn = image.copy()
     polygons, depths, colours = [], [], []
@@ -68,7 +88,7 @@ def draw_meshes(
         depths.append(corners[towards, :, 2].mean(1))
         colours.append(np.outer(shade[towards], COLOURS[side]))
     if polygons:
-        # Sixteenths of pixels, so that small faces leave no gaps.
+        # Coordinates in sixteenths of a pixel: whole pixels would leave gaps between small faces.
         shape = np.clip(np.rint(np.concatenate(polygons) * 16), -(2**20), 2**20).astype(np.int32)
         colour = np.concatenate(colours)
         for k in np.argsort(-np.concatenate(depths)):
@@ -79,15 +99,23 @@ def draw_meshes(
 def side_view(
     meshes: Mapping[Side, Mesh], size: int, angle: float = 90.0, around: Iterable[Mesh] | None = None
 ) -> np.ndarray:  # fmt: skip
-    """The meshes alone, seen from the side.
+    """Draw the meshes alone, seen from the side.
 
-    Args:
-        meshes: camera frame, metres. size: pixels a side. angle: degrees turned about the vertical axis; 90 looks at
-            the photo's left from its right. around: what fills the picture, so that several views can be compared;
-            None for the meshes themselves.
+    Parameters
+    ----------
+    meshes : Mapping of Side to Mesh
+        Camera frame, metres.
+    size : int
+        Width and height of the picture, pixels.
+    angle : float
+        Rotation about the vertical axis, degrees. At 90 the view is from the photo's right side to its left side.
+    around : iterable of Mesh or None
+        Meshes that the picture is framed around, so that several views have one scale. None frames ``meshes``.
 
-    Returns:
-        (size, size, 3) uint8.
+    Returns
+    -------
+    (size, size, 3) uint8
+        RGB.
     """
     blank = np.full((size, size, 3), _BACKGROUND, np.uint8)
     if not meshes:
@@ -107,7 +135,19 @@ def side_view(
 
 
 def tile(pictures: Sequence[np.ndarray], height: int) -> np.ndarray:
-    """Pictures (H, W, 3) beside each other, brought to one height, pixels."""
+    """Scale pictures to one height and join them in a row.
+
+    Parameters
+    ----------
+    pictures : sequence of (H, W, 3) uint8
+        Sizes may differ.
+    height : int
+        Height of the row, pixels.
+
+    Returns
+    -------
+    (height, W, 3) uint8
+    """
     scaled = [
         cv2.resize(p, (max(1, round(p.shape[1] * height / p.shape[0])), height), interpolation=cv2.INTER_AREA)
         for p in pictures

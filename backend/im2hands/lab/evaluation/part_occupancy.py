@@ -1,8 +1,9 @@
-"""Judges the part occupancy network on held-out synthetic hands: ``im2hands evaluate part-occupancy``.
+"""Evaluation of the part occupancy network on held-out synthetic hands: ``im2hands evaluate part-occupancy``.
 
-The hands (shapes and poses) come from seeds that training never draws from. Left out everywhere is the forearm behind
-the cut. IoU: uniform points in the box of the hand in front of the cut, network against mesh. Chamfer: mean of the two
-mean nearest distances between surface samples of the extracted mesh and the true one, without the flat cap.
+The shapes and poses of the hands come from seeds that training never uses. The forearm behind the cut is excluded from
+all measures. IoU compares the network with the true mesh at uniform points in the bounding box of the hand in front of
+the cut. The Chamfer distance is the mean of the two mean distances from surface samples of one mesh to the other mesh;
+the flat cap at the cut is excluded.
 """
 
 from __future__ import annotations
@@ -30,26 +31,46 @@ from im2hands.weights.folder import require_weights
 from im2hands.weights.part_occupancy import NAME, load_part_occupancy
 
 HELD_OUT_SEED = 777_000_000
+"""Seed of the held-out hands; outside the range that training uses."""
+
 IOU_POINTS = 100_000
+"""Random points from which the IoU of a hand is estimated."""
+
 SURFACE_POINTS = 20_000
+"""Random points on each surface from which the Chamfer distance is estimated."""
+
 NOISE = 0.004
-"""Standard deviation of keypoint noise per coordinate, metres, in the noisy row."""
+"""Standard deviation of the keypoint noise per coordinate, metres, in the row "noise 4 mm"."""
 
 MEAN_NOISE = 0.004 / (8 / np.pi) ** 0.5
-"""The same for a mean distance (MPJPE) of 4 mm."""
+"""Standard deviation per coordinate, metres, that gives a mean keypoint distance (MPJPE) of 4 mm."""
 
-_CAP = 0.0005  # samples this close to the cut belong to the cap, metres
-_OUTWARD = 0.0003  # a step off the surface, metres
+_CAP = 0.0005  # Samples this close to the cut belong to the flat cap, metres.
+_OUTWARD = 0.0003  # Step off the surface, metres.
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table: means over hands.
+    """One row of the table: means over the hands of one condition.
 
-    Args:
-        name: the condition. hands: how many. iou: 0 to 1. iou_lowest: of the worst hand. chamfer_mm: millimetres.
-        watertight, one_component: share of meshes, 0 to 1.
-        seconds: per hand, surface only.
+    Parameters
+    ----------
+    name : str
+        The condition.
+    hands : int
+        Number of hands.
+    iou : float
+        Mean IoU, 0 to 1.
+    iou_lowest : float
+        IoU of the worst hand.
+    chamfer_mm : float
+        Mean Chamfer distance, millimetres.
+    watertight : float
+        Share of meshes that are closed and consistently oriented, 0 to 1.
+    one_component : float
+        Share of meshes with one connected component, 0 to 1.
+    seconds : float
+        Mean time to extract one surface.
     """
 
     name: str
@@ -67,13 +88,32 @@ TARGETS = {
     "noise 4 mm": {"iou": 0.80},
     "mean shape": {"iou": 0.96},
 }
+"""Targets by row name: least IoU, and largest Chamfer distance in millimetres."""
 
 
 def evaluate(
     decoder: PartDecoder, reach: BoneReach | None, *, hands: int = 40, voxel: float = 0.0017,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[Row]:  # fmt: skip
-    """The table: exact keypoints, keypoints 4 mm off in the mean and 4 mm a coordinate, mean shape."""
+    """Measure the four main conditions: exact keypoints, two levels of keypoint noise, and the mean hand shape.
+
+    Parameters
+    ----------
+    decoder : PartDecoder
+        Network to evaluate.
+    reach : BoneReach or None
+        Largest extent of each bone's part; None to query every bone everywhere.
+    hands : int
+        Hands in each condition.
+    voxel : float
+        Lattice spacing of the extracted surfaces, metres.
+    progress : callable
+        Called with the name of the condition, the hands done and their total.
+
+    Returns
+    -------
+    list of Row
+    """
     full, mean = posed_hands(hands, HELD_OUT_SEED), posed_hands(hands, HELD_OUT_SEED + 1, mean=True)
     conditions = (
         ("exact", full, 0.0),
@@ -88,7 +128,27 @@ def evaluate_factors(
     decoder: PartDecoder, reach: BoneReach | None, *, hands: int = 40, voxel: float = 0.0017,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[Row]:  # fmt: skip
-    """What the error is made of: exact keypoints, the same seed, one kind of shape difference taken away at a time."""
+    """Measure how much each kind of shape variation adds to the error.
+
+    Each row uses exact keypoints and the seed of the row "exact", with one kind of shape variation left out.
+
+    Parameters
+    ----------
+    decoder : PartDecoder
+        Network to evaluate.
+    reach : BoneReach or None
+        Largest extent of each bone's part; None to query every bone everywhere.
+    hands : int
+        Hands in each condition.
+    voxel : float
+        Lattice spacing of the extracted surfaces, metres.
+    progress : callable
+        Called with the name of the condition, the hands done and their total.
+
+    Returns
+    -------
+    list of Row
+    """
     spreads = {
         "no basis": ShapeSpread(components=0.0),
         "no thickness": ShapeSpread(thickness=0.0, one_finger_thickness=0.0, palm_thickness=0.0),
@@ -157,9 +217,9 @@ def _chamfer(
     rng: np.random.Generator,
 ) -> float:  # fmt: skip
     found = _sample(surface.vertices, surface.faces, rng)[0]
-    found = found[found[:, 0] < STUMP - _CAP] @ turn + wrist  # without its own cap
+    found = found[found[:, 0] < STUMP - _CAP] @ turn + wrist  # without the cap of the extracted mesh
     truth, normals = _sample(vertices, faces[(vertices[faces][..., 0] < STUMP).any(axis=1)], rng)
-    # Where a posed hand dips into itself its mesh runs on inside: that is no surface.
+    # Where a posed hand intersects itself, parts of its mesh lie inside the hand: they are not outer surface.
     visible = signed_distance(truth + _OUTWARD * normals, vertices, faces)[0] > 0
     truth = truth[visible & (truth[:, 0] < STUMP - _CAP)]
     found = found[found[:, 0] < STUMP - _CAP]
@@ -170,7 +230,7 @@ def _chamfer(
 
 
 def _sample(vertices: np.ndarray, faces: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Uniform points (SURFACE_POINTS, 3) on a mesh and the unit normals there."""
+    """Uniform points (SURFACE_POINTS, 3) on a mesh and the unit normals at them."""
     corners = vertices[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.linalg.norm(normals, axis=1)
@@ -180,7 +240,18 @@ def _sample(vertices: np.ndarray, faces: np.ndarray, rng: np.random.Generator) -
 
 
 def missed_targets(rows: list[Row]) -> list[str]:
-    """Targets that the rows miss, each as a sentence."""
+    """Compare the rows with ``TARGETS``; every mesh must also be watertight and have one component.
+
+    Parameters
+    ----------
+    rows : list of Row
+        Rows of the table.
+
+    Returns
+    -------
+    list of str
+        One line of text for each missed target.
+    """
     missed = []
     for row in rows:
         for name, target in TARGETS.get(row.name, {}).items():
@@ -195,16 +266,32 @@ def missed_targets(rows: list[Row]) -> list[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``im2hands evaluate part-occupancy``."""
+    """Add the options of ``im2hands evaluate part-occupancy`` to a parser."""
     parser.add_argument("--weights", default="bundled", help='"bundled" or a folder with part_occupancy.safetensors')
     parser.add_argument("--hands", type=int, default=40, help="held-out hands (default 40)")
     parser.add_argument("--voxel-mm", type=float, default=1.7)
-    parser.add_argument("--factors", action="store_true", help="also with kinds of shape differences taken away")
+    parser.add_argument("--factors", action="store_true", help="also leave out each kind of shape variation in turn")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run ``im2hands evaluate part-occupancy``; returns the exit code."""
+    """Run ``im2hands evaluate part-occupancy``.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Parsed options, see ``add_arguments``.
+
+    Returns
+    -------
+    int
+        Exit code.
+
+    Raises
+    ------
+    WeightsError
+        The weights are missing or damaged.
+    """
     info = require_weights(NAME, arguments.weights)
     decoder, reach = load_part_occupancy(info.path)
 

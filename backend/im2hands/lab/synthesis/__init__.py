@@ -1,1 +1,1 @@
-"""Synthetic hands: the openly licensed hand model, its shapes and poses."""
+"""Synthetic scenes of one or two hands: shapes, poses, cameras, pictures and labels."""

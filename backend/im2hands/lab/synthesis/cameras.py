@@ -1,4 +1,4 @@
-"""Random cameras on hands: any lens, distance, direction and roll; views from the person's own eyes; crops."""
+"""Random cameras for synthetic hands: lens, distance, direction and roll, and the crop around the hands."""
 
 from __future__ import annotations
 
@@ -13,30 +13,39 @@ from im2hands.surfaces.hand_crop import CROP_SIZE, FLESH_M, crop_affine
 Kind = Literal["crop", "whole"]
 
 FIELD_OF_VIEW = (25.0, 95.0)
-"""Degrees over the picture's longer side, from tele to a phone's wide lens."""
+"""Range in degrees over the picture's longer side, from a telephoto lens to a phone's wide lens."""
 
 PICTURES = (
     (640, 480), (640, 480), (640, 360), (640, 360), (480, 640), (360, 640), (512, 512), (320, 240), (320, 180),
     (480, 360), (240, 320), (480, 480),
 )  # fmt: skip
-"""Sizes of whole pictures, pixels, at the largest; see :func:`aim`."""
+"""Sizes (width, height) of whole pictures, pixels. ``aim`` scales them to another longest side."""
 LONGEST = 640
+"""Longest side in ``PICTURES``, pixels."""
 
 _NEAREST = 0.16
 _NEAREST_KEYPOINT = 0.07
-"""Metres before the camera that the hands' middle and every keypoint keep."""
+"""Least depths in metres of the middle of the hands and of every keypoint."""
 
 
 @dataclass(frozen=True)
 class Jitter:
-    """How a crop's box differs from the convention's: factor on its side, shift in shares of its side (2,)."""
+    """How a crop box differs from the box of the crop convention.
+
+    Parameters
+    ----------
+    scale : float
+        Factor on the box's side.
+    shift : (float, float)
+        Displacement in x and y, as a share of the box's side.
+    """
 
     scale: float = 1.0
     shift: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Jitter:
-        """Boxes as a detector's keypoints would give them: a quarter exact, the rest a few per cent off."""
+        """Draw a difference like that of a keypoint detector: a quarter are exact, the others a few per cent off."""
         if rng.uniform() < 0.25:
             return cls()
         x, y = np.clip(0.025 * rng.standard_normal(2), -0.06, 0.06)
@@ -45,7 +54,17 @@ class Jitter:
 
 @dataclass(frozen=True)
 class View:
-    """A camera and where it stands: ``X_camera = rotation @ X_body + translation``, metres, OpenCV's axes."""
+    """A camera and its pose: ``X_camera = rotation @ X_body + translation``.
+
+    Parameters
+    ----------
+    camera : Camera
+        Intrinsics and picture size.
+    rotation : (3, 3) float64
+        Body frame to camera frame (OpenCV axes: x right, y down, z forward).
+    translation : (3,) float64
+        Metres.
+    """
 
     camera: Camera
     rotation: np.ndarray
@@ -56,16 +75,30 @@ def aim(
     keypoints: np.ndarray, rng: np.random.Generator, kind: Kind = "crop", look: np.ndarray | None = None,
     longest: int = LONGEST,
 ) -> View:  # fmt: skip
-    """A random camera that sees the hands.
+    """Draw a camera that shows the hands.
 
-    A fifth of the views are the person's own, a fifth those of a person or screen in front, the others are from
-    anywhere, rolled by any angle. The lens is drawn first, then how large the hands are and where in the picture.
+    A fifth of the views are first-person views, and a fifth are seen from a person or screen opposite. The others come
+    from any direction with any roll. The lens is drawn first, then the size and the position of the hands in the
+    picture.
 
-    Args:
-        keypoints: (N, 3) of all hands, body frame (x right, y up, z to the person), metres; may be empty.
-        kind: "crop" for hands that fill much of the picture often, "whole" for small hands anywhere, some partly
-            outside. look: (3,) direction to look along, zero or None for any. longest: pixels of the longer side of the
-            largest pictures.
+    Parameters
+    ----------
+    keypoints : (N, 3) float64
+        Keypoints of all hands, body frame (x right, y up, z towards the person), metres. May be empty.
+    rng : numpy.random.Generator
+        Source of the random numbers.
+    kind : {"crop", "whole"}
+        "crop" makes the hands fill much of the picture. "whole" makes them smaller, anywhere in the picture, and partly
+        outside in some pictures.
+    look : (3,) float64 or None
+        Direction to look in, body frame. Zero or None means any.
+    longest : int
+        Longest side of the largest pictures, pixels.
+
+    Returns
+    -------
+    View
+        The camera and its pose.
     """
     width, height = PICTURES[int(rng.integers(len(PICTURES)))]
     if longest != LONGEST:
@@ -85,7 +118,7 @@ def aim(
     distance = max(camera.fx * extent / (share * min(width, height)), _NEAREST)
     distance = max(distance, float(-turned[:, 2].min()) + _NEAREST_KEYPOINT)
     share = camera.fx * extent / (distance * min(width, height))
-    # Where the middle of the hands is seen; whole pictures may cut hands off a little.
+    # Pixel of the middle of the hands. Whole pictures may cut hands off at the border.
     over = 0.12 if kind == "whole" and rng.uniform() < 0.25 else 0.0
     room = [max(0.0, 0.5 * s - (0.5 - over) * share * min(width, height)) for s in (width, height)]
     pixel = np.array([camera.cx, camera.cy]) + rng.uniform(-1, 1, 2) * room
@@ -96,10 +129,23 @@ def aim(
 
 
 def crop_camera(camera: Camera, keypoints: np.ndarray, jitter: Jitter, size: int = CROP_SIZE) -> Camera:
-    """The camera of the crop around hands, by the convention of :mod:`im2hands.surfaces.hand_crop`.
+    """Compute the camera of the crop around the hands, by the convention of ``surfaces.hand_crop``.
 
-    Args:
-        camera: of the whole picture. keypoints: (N, 3) of all hands, camera frame, metres. size: pixels a side.
+    Parameters
+    ----------
+    camera : Camera
+        Camera of the whole picture.
+    keypoints : (N, 3) float64
+        Keypoints of all hands, camera frame, metres.
+    jitter : Jitter
+        Difference of the crop box from the convention's.
+    size : int
+        Side of the crop, pixels.
+
+    Returns
+    -------
+    Camera
+        Camera of the crop, in the same frame.
     """
     pixels = camera.project(keypoints)
     flesh = FLESH_M / keypoints[:, 2:3] * (camera.fx, camera.fy)
@@ -115,15 +161,15 @@ def crop_camera(camera: Camera, keypoints: np.ndarray, jitter: Jitter, size: int
 
 
 def _direction(rng: np.random.Generator, look: np.ndarray | None) -> np.ndarray:
-    """(3, 3) body to camera axes."""
+    """Draw a rotation (3, 3) from body to camera axes."""
     kind = rng.uniform()
     if look is not None and np.any(look):
         forward, up, roll = np.asarray(look, float), rng.standard_normal(3), 0.0
         forward = forward + 0.12 * rng.standard_normal(3)
-    elif kind < 0.2:  # the person's own eyes: from above and behind the wrists
+    elif kind < 0.2:  # first-person view: from above and behind the wrists
         forward = np.array([0.0, -1.0, -1.0]) * (1, rng.uniform(0.3, 1.3), 1) + 0.2 * rng.standard_normal(3)
         up, roll = np.array([0.0, 1.0, 0.0]), 0.15 * rng.standard_normal()
-    elif kind < 0.4:  # somebody opposite, or a screen's camera
+    elif kind < 0.4:  # view of a person opposite, or of a camera on a screen
         forward = np.array([0.0, 0.0, 1.0]) + (0, rng.uniform(-0.6, 0.4), 0) + 0.25 * rng.standard_normal(3)
         up, roll = np.array([0.0, 1.0, 0.0]), 0.15 * rng.standard_normal()
     else:
@@ -138,7 +184,7 @@ def _direction(rng: np.random.Generator, look: np.ndarray | None) -> np.ndarray:
 
 
 def _between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The smallest rotation that takes unit ``a`` to unit ``b``, less than half a turn apart."""
+    """Compute the smallest rotation that takes unit ``a`` to unit ``b``; they must not be opposite."""
     axis = np.cross(a, b)
     x, y, z = axis
     skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])

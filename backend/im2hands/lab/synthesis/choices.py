@@ -1,4 +1,4 @@
-"""What sets of scenes can be made of, for the command line; nothing heavy is imported here."""
+"""Kinds of scene sets and renderers, for the command line. Imports nothing heavy."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""How hands of a scene touch: gap and penetration measured on their meshes."""
+"""Gap and penetration between the meshes of two hands."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ _NEAR = 0.012
 
 @dataclass(frozen=True)
 class Contact:
-    """Two meshes against each other.
+    """Contact of two meshes.
 
-    Args:
-        gap: metres between them, 0 where they touch; infinite where they are further apart than was looked.
-        depth: metres, how deep the deepest vertex of one lies in the other.
-        direction: (3,) unit, the way the second mesh would have to move to part from the first (or away from it).
+    Parameters
+    ----------
+    gap : float
+        Distance between the surfaces in metres: 0 where they touch, infinite beyond the search distance.
+    depth : float
+        Penetration in metres: depth of the deepest vertex of one mesh inside the other.
+    direction : (3,) float64
+        Unit direction in which the second mesh must move to leave the first. If they are apart, it leads away from the
+        first; beyond the search distance it is zero.
     """
 
     gap: float
@@ -29,11 +34,23 @@ class Contact:
 def measure_contact(
     first: ClosedMesh, second: ClosedMesh, near: float = _NEAR, offset: np.ndarray | None = None
 ) -> Contact:
-    """Gap and penetration of two closed meshes, by the vertices of each against the other's surface.
+    """Measure gap and penetration of two closed meshes, from the vertices of each to the other's surface.
 
-    Args:
-        near: metres; gaps larger than this are reported as infinite. offset: (3,) metres by which the second mesh is
-            moved first.
+    Parameters
+    ----------
+    first : ClosedMesh
+        The mesh that stays.
+    second : ClosedMesh
+        The mesh that ``offset`` moves.
+    near : float
+        Search distance in metres; a larger gap is reported as infinite.
+    offset : (3,) float64 or None
+        Displacement of the second mesh, metres. None means zero.
+
+    Returns
+    -------
+    Contact
+        The measured contact.
     """
     moved = np.zeros(3) if offset is None else offset
     gap, depth, direction = np.inf, 0.0, np.zeros(3)
@@ -46,7 +63,7 @@ def measure_contact(
         inside = distance < 0
         gap = min(gap, max(float(distance.min()), 0.0))
         depth = max(depth, float(-distance.min()))
-        if inside.any():  # out of the mesh, deeper points count more
+        if inside.any():  # towards the nearest surface, weighted by depth
             direction += sign * ((nearest - points)[inside] * -distance[inside, None]).sum(axis=0)
         else:
             k = int(distance.argmin())

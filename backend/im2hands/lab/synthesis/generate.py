@@ -1,262 +1,25 @@
-"""Makes sets of synthetic scenes: poses, cameras, pictures and labels, in parallel, the same for the same seed."""
+"""Generation of sets of synthetic scenes by several processes; the same seed gives the same set."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache, partial
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Any, Literal
 
-import numpy as np
 import torch
 
-from im2hands import __version__
 from im2hands.core.errors import InputError
 from im2hands.core.processes import in_processes
-from im2hands.lab.datasets.scene import SET_FILE, SetInfo, encode_labels, encode_picture, read_info
+from im2hands.lab.datasets.scene import SET_FILE, SetInfo, read_info
 from im2hands.lab.datasets.scene import Scene as StoredScene
 from im2hands.lab.datasets.scenes import SceneSet, SceneWriter
 
-from .cameras import LONGEST, Jitter, View, aim, crop_camera
-from .choices import KINDS, RENDERERS, Kind
-from .clips import CLIP, ClipMaker
-from .interaction_modes import SINGLE_MODES, TWO_HAND_MODES
-from .labelling import PointLabeller, skin_depth, visible_keypoints
-from .painters import folder_digest, make_painter
-from .pairs import BLOCK, Pair, PairMaker, Tally
-from .scene import NO_HANDS, Scene
-
-MODES = (*TWO_HAND_MODES, *SINGLE_MODES, NO_HANDS)
-"""Names of the modes of a set, in the order of their numbers."""
-
-_SINGLES = {"crop": 0.10, "whole": 0.25, "clip": 0.0}
-_EMPTY = {"crop": 0.0, "whole": 0.08, "clip": 0.0}
-_BLOCKS_IN_SHARD = 2
-_VIEW, _LOOK, _POINTS = 10, 11, 12  # streams of random numbers beside those of the poses
-_VIEW_TRIES = 6
-_ALONG_ARM = 0.8
-"""Cosine of the angle between a forearm and the way from its wrist to the camera."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a set is made of.
-
-    Args:
-        kind: "crop" for square pictures by the crop convention, "whole" for pictures with small hands anywhere, "clip"
-            for whole pictures in motion. seed: any number from 0. points: labelled points a hand. size: pixels a side
-            of crops, of the longer side of the largest whole pictures. renderer: one of :data:`.choices.RENDERERS`.
-        skins, environments, backgrounds: folders, None for made-up ones. blender: what Cycles runs in, see
-            :func:`.painters.make_painter`. threads: of Blender, 0 for all. together: scenes that are posed together, 0
-            for the usual number; fewer take less memory. It is a part of what makes a scene, like the seed.
-    """
-
-    kind: Kind = "crop"
-    seed: int = 0
-    points: int = 2048
-    size: int = 256
-    renderer: str = "raster"
-    skins: Path | None = None
-    environments: Path | None = None
-    backgrounds: Path | None = None
-    blender: Path | None = None
-    threads: int = 0
-    together: int = 0
-
-    def checked(self) -> Settings:
-        """The same.
-
-        Raises:
-            InputError: a value that cannot be used.
-        """
-        if self.kind not in KINDS:
-            raise InputError(f"There is no kind of set {self.kind}.", f"Use {', '.join(KINDS)}.")
-        if self.renderer not in RENDERERS:
-            raise InputError(f"There is no renderer {self.renderer}.", f"Use {', '.join(RENDERERS)}.")
-        if not 32 <= self.size <= 2048:
-            raise InputError(f"Pictures of {self.size} pixels cannot be made.", "Give a size of 32 to 2048.")
-        if not 0 <= self.points <= 100_000 or not 0 <= self.seed < 2**32:
-            raise InputError(f"{self.points} points and seed {self.seed} are not possible.", "Give others, from 0.")
-        return self
-
-    @property
-    def block(self) -> int:
-        """Scenes that are made together."""
-        return CLIP if self.kind == "clip" else self.together or BLOCK
-
-    def info(self) -> SetInfo:
-        """What the set's file says of it."""
-        generator: dict[str, Any] = {
-            "program": f"im2hands {__version__}",
-            "kind": self.kind,
-            "renderer": self.renderer,
-            **{name: folder_digest(getattr(self, name)) for name in ("skins", "environments", "backgrounds")},
-        }
-        if self.kind == "clip":
-            generator["frames"] = CLIP
-        return SetInfo(self.seed, _BLOCKS_IN_SHARD * self.block, self.size, self.points, MODES, generator)
-
-
-@dataclass
-class Report:
-    """What was made, and how long each stage took, seconds of all workers together."""
-
-    scenes: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-    wall: float = 0.0
-    tally: Tally = field(default_factory=Tally)
-
-    def add(self, other: Report) -> None:
-        """Add a block's."""
-        self.scenes += other.scenes
-        for stage, seconds in other.seconds.items():
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
-        self.tally.add(other.tally)
-
-
-class BlockMaker:
-    """Makes the scenes of a set block by block; holds the model, the solver and the renderer."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.pairs = PairMaker()
-        self.clips = ClipMaker(self.pairs)
-        self.labeller = PointLabeller(self.pairs.model)
-        self.painter = make_painter(
-            settings.renderer, self.pairs.model, settings.skins, settings.environments, settings.backgrounds,
-            settings.blender, settings.threads,
-        )  # fmt: skip
-
-    def close(self) -> None:
-        """Give the renderer back."""
-        self.painter.close()
-
-    def block(self, number: int, count: int) -> tuple[list[StoredScene], Report]:
-        """The first ``count`` scenes of block ``number``, and what it took."""
-        settings, report = self.settings, Report()
-        seconds = report.seconds
-        before = time.perf_counter()
-
-        def lap(stage: str) -> None:
-            nonlocal before
-            now = time.perf_counter()
-            seconds[stage] = seconds.get(stage, 0.0) + now - before
-            before = now
-
-        if settings.kind == "clip":
-            posed, report.tally = self.clips.clip(settings.seed, number)
-            viewed = self._clip_views(number, posed)
-        else:
-            posed, report.tally = self.pairs.block(
-                settings.seed, number, _SINGLES[settings.kind], _EMPTY[settings.kind], settings.block
-            )
-            viewed = [self._view(number * settings.block + k, pair) for k, pair in enumerate(posed[:count])]
-        pairs: list[Pair | None] = [*posed]
-        del posed
-        lap("poses")
-        made = []
-        for k, scene in enumerate(viewed[:count]):
-            # Search trees take megabytes: each pair goes when its scene is made.
-            pair, pairs[k] = pairs[k], None
-            assert pair is not None
-            index = number * settings.block + k
-            look = number if settings.kind == "clip" else index
-            drawn = self.painter.draw(scene, np.random.default_rng((settings.seed, look, _LOOK)))
-            lap("pictures")
-            picture, labels = encode_picture(drawn.picture), encode_labels(drawn.labels)
-            lap("encoding")
-            made.append(self._stored(index, pair, scene, picture, labels, drawn.depth))
-            lap("labels")
-        report.scenes = len(made)
-        return made, report
-
-    def _view(self, index: int, pair: Pair) -> Scene:
-        settings = self.settings
-        rng = np.random.default_rng((settings.seed, index, _VIEW))
-        kind: Literal["crop", "whole"] = "crop" if settings.kind == "crop" else "whole"
-        longest = LONGEST if kind == "crop" else settings.size
-        view = self._good_view([pair], rng, kind, longest)
-        camera = view.camera
-        if kind == "crop":
-            points = pair.keypoints[pair.present].reshape(-1, 3)
-            seen = points @ view.rotation.T + view.translation
-            camera = crop_camera(camera, seen, Jitter.draw(rng), settings.size)
-        return in_camera(pair, view.rotation, view.translation, replace(camera, origin="file"))
-
-    def _clip_views(self, number: int, pairs: list[Pair]) -> list[Scene]:
-        """One camera for the whole clip, which drifts a little."""
-        rng = np.random.default_rng((self.settings.seed, number, _VIEW))
-        view = self._good_view(pairs, rng, "crop", self.settings.size)
-        drift = 0.004 * rng.standard_normal(3)
-        steps = np.linspace(-1, 1, len(pairs))
-        return [
-            in_camera(pair, view.rotation, view.translation + step * drift, replace(view.camera, origin="file"))
-            for pair, step in zip(pairs, steps, strict=True)
-        ]
-
-    @staticmethod
-    def _good_view(pairs: list[Pair], rng: np.random.Generator, kind: Literal["crop", "whole"], longest: int) -> View:
-        """A camera that does not look along a forearm onto a hand behind it, where another can be found."""
-        points = np.concatenate([pair.keypoints[pair.present].reshape(-1, 3) for pair in pairs])
-        for _ in range(_VIEW_TRIES):
-            view = aim(points, rng, kind, pairs[0].view, longest)
-            hidden = False
-            for pair in (pairs[0], pairs[len(pairs) // 2], pairs[-1]):
-                wrist = pair.keypoints[pair.present, 0]
-                arm = pair.vertices[pair.present, -1] - wrist
-                towards = -(wrist + view.rotation.T @ view.translation)
-                cosine = (arm * towards).sum(axis=1)
-                cosine = cosine / np.linalg.norm(arm, axis=1) / np.linalg.norm(towards, axis=1)
-                hidden |= bool((cosine > _ALONG_ARM).any())
-            if not hidden:
-                break
-        return view
-
-    def _stored(
-        self, index: int, pair: Pair, scene: Scene, picture: bytes, labels: bytes, depth: np.ndarray
-    ) -> StoredScene:
-        rng = np.random.default_rng((self.settings.seed, index, _POINTS))
-        meshes = self.pairs.meshes(pair)
-        points = self.labeller.label(meshes, pair.keypoints, self.settings.points, rng)
-        skin = np.stack(
-            [np.zeros(21) if m is None else skin_depth(m, k) for m, k in zip(meshes, pair.keypoints, strict=True)]
-        )
-        camera = scene.camera
-        absent = ~scene.present
-
-        def stored(values: Any) -> np.ndarray:
-            array = np.asarray(values, dtype=np.float32).copy()
-            array[absent] = np.nan
-            return array
-
-        return StoredScene(
-            picture, labels, stored(scene.keypoints), visible_keypoints(scene.keypoints, skin, camera, depth),
-            camera.matrix.astype(np.float32), np.array([camera.width, camera.height], np.int32),
-            np.array(MODES.index(scene.mode), np.int8),
-            stored(scene.shape.components), stored(scene.shape.length), stored(scene.shape.thickness),
-            stored(scene.rotations), stored(scene.turn), stored(scene.shift),
-            points.points, points.distance, points.part, points.other,
-        )  # fmt: skip
-
-
-def in_camera(pair: Pair, rotation: np.ndarray, translation: np.ndarray, camera: Any) -> Scene:
-    """The pair as a camera sees it that stands at ``rotation`` (3, 3), ``translation`` (3,), body to camera frame."""
-    turn = torch.from_numpy(rotation)
-    return Scene(
-        pair.present,
-        pair.shape,
-        pair.rotations,
-        turn @ pair.turn,
-        pair.shift @ turn.mT + torch.from_numpy(translation),
-        pair.vertices @ rotation.T + translation,
-        pair.keypoints @ rotation.T + translation,
-        camera,
-        pair.mode,
-    )
+from .blocks import BlockMaker, Report
+from .settings import Settings
 
 
 def generate(
@@ -267,15 +30,34 @@ def generate(
     resume: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Write a set, or go on with one.
+    """Write a scene set, or continue one.
 
-    Args:
-        folder: of the set. scenes: how many in the end. workers: processes. resume: go on with the set that is there.
-        progress: told scenes done and all.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the set.
+    scenes : int
+        Number of scenes when the set is complete.
+    settings : Settings
+        Settings of the set.
+    workers : int
+        Number of processes.
+    resume : bool
+        Continue the set that is in the folder.
+    progress : callable or None
+        Called with the number of written scenes and the total.
 
-    Raises:
-        InputError: settings or folders that cannot be used, a set that is there already or was made otherwise, a full
-            disk. SetupError: no graphics driver, or a package is missing.
+    Returns
+    -------
+    Report
+        Counts and times of the scenes made in this run.
+
+    Raises
+    ------
+    InputError
+        Settings or folders that cannot be used, a set that exists already or has other settings, or a full disk.
+    SetupError
+        There is no graphics driver or no Blender, or a package is missing.
     """
     settings = settings.checked()
     if scenes < 1 or workers < 1:
@@ -315,7 +97,7 @@ def generate(
 
 
 def _take_away_if_empty(folder: Path) -> None:
-    """A set without a single scene, since the renderer is missing for example, must not be in the way of the next."""
+    """Remove a set without scenes, so that a failed start (a missing renderer, say) does not block the next one."""
     with suppress(InputError, OSError):
         if read_info(folder).scenes == 0:
             (folder / SET_FILE).unlink()
@@ -323,6 +105,7 @@ def _take_away_if_empty(folder: Path) -> None:
 
 
 def _whole(folder: Path) -> bool:
+    """Whether the set can be read completely."""
     try:
         SceneSet(folder).check()
     except InputError:
@@ -331,6 +114,7 @@ def _whole(folder: Path) -> bool:
 
 
 def _check_same(folder: Path, info: SetInfo) -> None:
+    """Raise InputError if the set in the folder has other settings."""
     there = replace(read_info(folder), scenes=0)
     if there == info:
         return
@@ -343,10 +127,10 @@ def _check_same(folder: Path, info: SetInfo) -> None:
 
 
 def _run(settings: Settings, blocks: list[tuple[int, int]], workers: int) -> Iterator[tuple[list[StoredScene], Report]]:
-    """The blocks in their order."""
+    """Yield the results of the blocks in order."""
     if workers == 1 or len(blocks) == 1:
         threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # sums must not depend on the machine's cores
+        torch.set_num_threads(1)  # results must not depend on the number of cores
         try:
             with closing(BlockMaker(settings)) as maker:
                 for number, count in blocks:
@@ -359,11 +143,12 @@ def _run(settings: Settings, blocks: list[tuple[int, int]], workers: int) -> Ite
 
 @cache
 def _maker(settings: Settings) -> BlockMaker:
-    """What makes the scenes, once for each worker; closed when the worker ends, which runs no exit functions."""
+    """The block maker of this worker, built once. A finalizer closes it, since workers run no exit functions."""
     maker = BlockMaker(settings)
     Finalize(None, maker.close, exitpriority=1)
     return maker
 
 
 def _block(settings: Settings, block: tuple[int, int]) -> tuple[list[StoredScene], Report]:
+    """The scenes of a block; runs in a worker."""
     return _maker(settings).block(*block)

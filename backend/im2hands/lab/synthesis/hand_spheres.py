@@ -1,7 +1,7 @@
-"""The synthetic hand as spheres: a quick stand-in for its mesh wherever hands must not run into each other.
+"""Sphere approximation of the synthetic hand: a fast stand-in for its mesh when hands must not penetrate each other.
 
-The spheres lie inside the mean hand's mesh as large as they fit, along its bones and across its palm. Each is tied to
-the mesh's vertices around it, so that it moves with them and grows as they do when the shape changes.
+The spheres lie inside the mean hand's mesh, along its bones and across its palm, and are as large as fits. Each sphere
+is tied to the mesh vertices around it, so it moves with them and scales with the hand's shape.
 """
 
 from __future__ import annotations
@@ -17,29 +17,38 @@ from im2hands.geometry.signed_distance import ClosedMesh
 
 from .poses import mean_shape
 
-# Where the spheres lie: (bone from, bone to, shares of the way). Bone numbers as in the rig, 22 to 26 are finger tips.
+# Positions of the spheres along the bones, as shares of the way from one joint to the next.
 _ALONG_PHALANX = (0.15, 0.5, 0.85)
 _ALONG_TIP = (0.2, 0.55, 0.85)
 _METACARPAL_SHARES = (0.3, 0.45, 0.6, 0.75, 0.9)
 _EDGE_SHARES = (0.45, 0.65, 0.85)
 _EDGE = 0.45
-"""Spheres along the palm's edge below the little finger: shares of the way, and how far out in knuckle distances."""
+"""Distance of the palm's outer spheres from the little finger's metacarpal, as a share of the last knuckle distance."""
 _FOREARM_SHARES = (0.08, 0.24, 0.42, 0.62, 0.82)
 _BULGE = 0.7
-"""Spheres are larger than fits by this share of what they leave uncovered on average."""
+"""Spheres grow by this share of the mean distance to the skin that they leave uncovered."""
 _AROUND = 1.30
-"""Vertices within this many radii of a sphere's centre are its own."""
+"""A sphere is tied to the vertices within this many radii of its centre."""
 
 
 @dataclass(frozen=True)
 class SphereSet:
-    """Where the spheres are.
+    """Spheres of a hand, tied to mesh vertices.
 
-    Args:
-        weights: (S, V) float64, each row adds up to 1: mesh vertices to centres.
-        members: (S, V) float64, each row adds up to 1: the vertices whose distance gives the radius.
-        radius: (S,) metres, at the mean shape. reach: (S,) mean distance of the members there, metres.
-        bone: (S,) rig bone that each moves with. apart: (S, S) bool, pairs that must not overlap within one hand.
+    Parameters
+    ----------
+    weights : (S, V) float64
+        Weights from mesh vertices to sphere centres; each row sums to 1.
+    members : (S, V) float64
+        Weights of the vertices whose distance scales the radius; each row sums to 1.
+    radius : (S,) float64
+        Radii at the mean shape, metres.
+    reach : (S,) float64
+        Mean distance of the members from the centre at the mean shape, metres.
+    bone : (S,) int64
+        Rig bone that each sphere moves with.
+    apart : (S, S) bool
+        Pairs of spheres that must not overlap within one hand.
     """
 
     weights: Tensor
@@ -50,7 +59,20 @@ class SphereSet:
     apart: Tensor
 
     def rest(self, vertices: Tensor) -> tuple[Tensor, Tensor]:
-        """Rest-pose centres (B, S, 3) and radii (B, S), metres, of rest-pose vertices (B, V, 3)."""
+        """Compute the spheres of rest-pose hands.
+
+        Parameters
+        ----------
+        vertices : (B, V, 3) float64
+            Rest-pose vertices, metres.
+
+        Returns
+        -------
+        centres : (B, S, 3) float64
+            Centres, metres.
+        radii : (B, S) float64
+            Radii, metres.
+        """
         centres = torch.einsum("sv,bvc->bsc", self.weights, vertices)
         reach = torch.stack(
             [
@@ -63,16 +85,16 @@ class SphereSet:
 
     @property
     def count(self) -> int:
-        """Spheres of a hand."""
+        """Number of spheres of a hand."""
         return len(self.radius)
 
     def group(self, bones: tuple[int, ...]) -> Tensor:
-        """(S,) bool: the spheres that move with these rig bones."""
+        """Mark (S,) bool the spheres that move with the given rig bones."""
         return torch.isin(self.bone, torch.tensor(bones))
 
 
 def fit_spheres(model: HandModel) -> SphereSet:
-    """Spheres of the model's mean hand."""
+    """Fit the spheres to the mean hand of the model."""
     rest, heads = model.rest(mean_shape(1))
     vertices, ends = rest[0].numpy(), heads[0].numpy()
     faces = model.faces.numpy()
@@ -108,7 +130,7 @@ def fit_spheres(model: HandModel) -> SphereSet:
     for row, (centre, radius) in enumerate(zip(centres, radii, strict=True)):
         distance = np.linalg.norm(vertices - centre, axis=1)
         own = np.flatnonzero(distance < max(_AROUND * radius, np.sort(distance)[11] + 1e-9))
-        # The smallest weights that add up to 1 and give this centre: they follow any affine change of the vertices.
+        # The least-norm weights that sum to 1 and give this centre. They follow any affine change of the vertices.
         system = np.vstack([np.ones(len(own)), vertices[own].T])
         weights[row, own] = np.linalg.lstsq(system, np.concatenate([[1.0], centre]), rcond=None)[0]
         members[row, own] = 1 / len(own)
@@ -126,7 +148,7 @@ def fit_spheres(model: HandModel) -> SphereSet:
 
 
 def _grow(starts: np.ndarray, mesh: ClosedMesh) -> tuple[np.ndarray, np.ndarray]:
-    """Move centres away from the nearest surface while that makes room; centres (S, 3) and radii (S,)."""
+    """Move centres (S, 3) away from the nearest surface while the distance grows; returns centres and radii (S,)."""
     centres = starts.copy()
     step = 0.0006
     distance = -mesh.signed_distance(centres)
@@ -135,7 +157,7 @@ def _grow(starts: np.ndarray, mesh: ClosedMesh) -> tuple[np.ndarray, np.ndarray]
         away = centres - nearest
         away /= np.linalg.norm(away, axis=1, keepdims=True)
         moved = centres + step * away
-        # A centre stays near where it was put, else neighbours meet at the hand's thickest spot.
+        # Limit the movement, else neighbours meet at the thickest part of the hand.
         moved = starts + np.clip(moved - starts, -0.006, 0.006)
         further = -mesh.signed_distance(moved)
         better = further > distance
@@ -155,7 +177,7 @@ def _cover(centres: np.ndarray, radii: np.ndarray, vertices: np.ndarray) -> np.n
 
 
 def _neighbours(model: HandModel, bone: Tensor) -> Tensor:
-    """(S, S) bool: spheres on the same bone, on bones that follow each other, or both in palm and forearm."""
+    """Mark (S, S) bool the spheres on the same bone, on adjacent bones, or both in palm and forearm."""
     palm = {0, 1, 2, 6, 10, 14, 18}
     pairs = torch.zeros(22, 22, dtype=torch.bool)
     for child, parent in enumerate(model.parents):

@@ -1,7 +1,8 @@
-"""Poses of two hands that touch without running into each other: batched gradient descent on spheres.
+"""Pose solver for two hands that touch without penetrating each other: batched gradient descent on spheres.
 
-The hands start as :mod:`.interaction_modes` places them. Parts that should touch are drawn together, spheres that
-overlap are pushed apart, between the hands and within each, and joints stay within their limits and near the start.
+The hands start as ``modes.placement.Start`` places them. The energy pulls wanted contacts together and pushes
+overlapping spheres apart, between the hands and within each hand. It also keeps joints near their start; joint angles
+are clamped to their limits.
 """
 
 from __future__ import annotations
@@ -16,32 +17,50 @@ from im2hands.geometry.bones import rodrigues
 from im2hands.geometry.hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE, HandModel, HandShape
 
 from .hand_spheres import SphereSet, fit_spheres
-from .interaction_modes import Start
 from .joint_angles import BEND, CUP, LIMITS, TWIST, rotations_from_angles, wrist_axes
+from .modes.placement import Start
 from .scene import MIRROR
 from .sphere_forces import SCALE, gap_of, pull_table, repulsion, sphere_groups
 
 STEPS = 60
 _SKIN = 0.0010
-"""Metres that spheres of different hands keep between them: fingers are a little thicker than the spheres in them."""
+"""Least distance of spheres of different hands, metres: fingers are a little thicker than the spheres in them."""
 _OWN_SKIN = 0.0008
+"""Least distance of spheres of one hand, metres."""
 _FAR = 10.0
+"""Upper limit of the gap, metres, for hands without one."""
 _FINGER_SPHERES = 45
-"""The first spheres are those of the fingers."""
+"""Number of spheres in the fingers; they come first."""
 _CUP_SHARES = torch.tensor([0.5, 1.0])
-"""Of the cup's angle, for the ring and the little finger's metacarpal, as in :func:`rotations_from_angles`."""
+"""Shares of the cup angle for the metacarpals of ring and little finger; see ``joint_angles.rotations_from_angles``."""
 _WRIST_SIGNS = torch.tensor([1.0, 1.0, -1.0])
+"""Signs of bend, side bend and twist. The palm is fixed, so all are inverted (the first two by a transpose)."""
 
 
 @dataclass(frozen=True)
 class PosedPairs:
-    """B pairs of hands in the body frame; the first of each is the left one.
+    """B pairs of posed hands in the body frame; row 0 of each pair is the left hand. All arrays are float64.
 
-    Args:
-        shape: of 2 B hands, left and right in turn. angles: (B, 2, 24) radians. frame: (B, 2, 3, 3), place: (B, 2, 3),
-            see :meth:`PoseSolver.build`. rotations: (B, 2, 22, 3, 3).
-        turn: (B, 2, 3, 3), shift: (B, 2, 3) metres, model frame (mirrored in x for left hands) to body frame.
-        vertices: (B, 2, 1843, 3), keypoints: (B, 2, 21, 3) metres, body frame. All float64.
+    Parameters
+    ----------
+    shape : HandShape
+        Shapes of 2 B hands, left and right in turn.
+    angles : (B, 2, 24)
+        Joint angles, radians.
+    frame : (B, 2, 3, 3)
+        Palm frames; see ``PoseSolver.build``.
+    place : (B, 2, 3)
+        Palm centres, metres.
+    rotations : (B, 2, 22, 3, 3)
+        Bone rotations.
+    turn : (B, 2, 3, 3)
+        Rotation from the model frame (mirrored in x for left hands) to the body frame.
+    shift : (B, 2, 3)
+        Translation from the same frame to the body frame, metres.
+    vertices : (B, 2, 1843, 3)
+        Mesh vertices, metres.
+    keypoints : (B, 2, 21, 3)
+        Keypoints, metres.
     """
 
     shape: HandShape
@@ -56,7 +75,13 @@ class PosedPairs:
 
 
 class PoseSolver:
-    """Solves for poses; holds the model and its spheres."""
+    """Solves for poses of pairs of hands; holds the hand model and its spheres.
+
+    Parameters
+    ----------
+    model : HandModel
+        The hand model.
+    """
 
     def __init__(self, model: HandModel) -> None:
         self.model = model
@@ -64,11 +89,23 @@ class PoseSolver:
         self.groups = sphere_groups(self.spheres)
 
     def solve(self, starts: list[Start], shape: HandShape, steps: int = STEPS, smooth: bool = False) -> PosedPairs:
-        """Pose B pairs.
+        """Pose B pairs of hands.
 
-        Args:
-            starts: B of them. shape: 2 B hands, left and right of each pair in turn. smooth: the pairs are frames of a
-                motion, and what is changed about them changes smoothly.
+        Parameters
+        ----------
+        starts : list of Start
+            B starting placements.
+        shape : HandShape
+            Shapes of 2 B hands, left and right of each pair in turn.
+        steps : int
+            Steps of gradient descent.
+        smooth : bool
+            Whether the pairs are the frames of one motion. If so, the corrections change smoothly over the frames.
+
+        Returns
+        -------
+        PosedPairs
+            The posed hands.
         """
         problem = _Problem(self, starts, shape, smooth)
         with torch.enable_grad():
@@ -76,9 +113,25 @@ class PoseSolver:
         return self.build(shape, angles.double(), frame.double(), place.double())
 
     def build(self, shape: HandShape, angles: Tensor, frame: Tensor, place: Tensor) -> PosedPairs:
-        """Meshes from angles (B, 2, 24), palm frames (B, 2, 3, 3) in the body frame and palm centres (B, 2, 3).
+        """Compute meshes from angles, palm frames and palm centres.
 
-        A palm frame's columns are the fingers' direction, where the palm faces, and the thumb's side.
+        The columns of a palm frame are the direction of the fingers, the direction the palm faces and the thumb's side.
+
+        Parameters
+        ----------
+        shape : HandShape
+            Shapes of 2 B hands, left and right of each pair in turn.
+        angles : (B, 2, 24) float64
+            Joint angles, radians.
+        frame : (B, 2, 3, 3) float64
+            Palm frames, body frame; they need not be exactly orthonormal.
+        place : (B, 2, 3) float64
+            Palm centres, metres, body frame.
+
+        Returns
+        -------
+        PosedPairs
+            The posed hands.
         """
         pairs = len(angles)
         frame = _orthonormal(frame)
@@ -87,10 +140,10 @@ class PoseSolver:
         vertices, keypoints = self.model.pose(rest, heads, rotations)
         side = torch.tensor([0, 1]).repeat(pairs)
         mirror = MIRROR[side]
-        # Where the palm goes: its own frame in the posed model is that of the wrist bone.
+        # The palm moves with the wrist bone, so the wrist bone's rotation gives its frame in the posed model.
         arm = rotations[:, 0] @ rotations[:, 1] @ rotations[:, WRIST_BONE]
         local_frame, centre = _palm_frame(heads)
-        whole = frame.reshape(-1, 3, 3) @ (arm @ local_frame).mT  # model to body, with the mirror in it for left hands
+        whole = frame.reshape(-1, 3, 3) @ (arm @ local_frame).mT  # model to body; includes the mirror for left hands
         turn = whole * mirror[:, None]
         posed_centre = _posed_wrist(heads, rotations) + (arm @ (centre - heads[:, WRIST_BONE])[..., None])[..., 0]
         shift = place.reshape(-1, 3) - (whole @ posed_centre[..., None])[..., 0]
@@ -111,7 +164,7 @@ class PoseSolver:
 
 
 def _posed_wrist(heads: Tensor, rotations: Tensor) -> Tensor:
-    """(N, 3) where the wrist bone's head goes."""
+    """Position (N, 3) of the wrist bone's head in the posed model."""
     upper = heads[:, 1] - heads[:, 0]
     lower = heads[:, WRIST_BONE] - heads[:, 1]
     elbow = heads[:, 0] + (rotations[:, 0] @ upper[..., None])[..., 0]
@@ -119,7 +172,7 @@ def _posed_wrist(heads: Tensor, rotations: Tensor) -> Tensor:
 
 
 def _palm_frame(heads: Tensor) -> tuple[Tensor, Tensor]:
-    """Palm frames (N, 3, 3) of rest-pose hands, columns as in :meth:`PoseSolver.build`, and palm centres (N, 3)."""
+    """Palm frames (N, 3, 3) of rest-pose hands, with the columns of ``PoseSolver.build``, and palm centres (N, 3)."""
     along = _unit(heads[:, 11] - heads[:, WRIST_BONE])
     across = heads[:, 7] - heads[:, 19]
     thumb = _unit(across - (across * along).sum(-1, keepdim=True) * along)
@@ -129,7 +182,7 @@ def _palm_frame(heads: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Problem:
-    """One batch, in float32: everything that does not change while it is solved."""
+    """The constants of one batch, in float32, and its energy."""
 
     def __init__(self, solver: PoseSolver, starts: list[Start], shape: HandShape, smooth: bool = False) -> None:
         model, spheres = solver.model, solver.spheres
@@ -140,7 +193,7 @@ class _Problem:
         flexion, spreading = model.flexion_axes(heads)
 
         def palm(points: Tensor, shifted: bool = True) -> Tensor:
-            """Rest-pose points or directions in the palm's frame, around its centre."""
+            """Rest-pose points (or directions, if not ``shifted``) in the palm's frame, relative to its centre."""
             moved = points - palm_centre.reshape(-1, *[1] * (points.dim() - 2), 3) if shifted else points
             return torch.einsum("nji,n...j->n...i", local_frame, moved).float()
 
@@ -155,7 +208,7 @@ class _Problem:
         self.slot = torch.tensor([_slot(int(bone)) for bone in spheres.bone])
         self.low, self.high = LIMITS.float().unbind(-1)
 
-        # In a left hand's frame the thumb lies on the other side: the frame's columns do the mirroring.
+        # The sign makes a left hand's frame a reflection, which mirrors the model.
         along, facing = (torch.tensor(np.stack([getattr(s, n) for s in starts])).float() for n in ("along", "palm"))
         sign = torch.tensor([-1.0, 1.0])[None, :, None]
         self.frame = torch.stack([along, facing, sign * torch.linalg.cross(along, facing)], dim=-1)
@@ -181,11 +234,11 @@ class _Problem:
         self.apart = spheres.apart[:_FINGER_SPHERES].float()
 
     def descend(self, steps: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Angles (B, 2, 24), palm frames (B, 2, 3, 3) and centres (B, 2, 3), body frame."""
+        """Minimise the energy; returns angles (B, 2, 24), palm frames (B, 2, 3, 3) and palm centres (B, 2, 3)."""
         angles = self.angles.clone().requires_grad_()
         turn = torch.zeros_like(self.place).requires_grad_()
         place = self.place.clone().requires_grad_()
-        # Angles move by a few degrees a step, hands by a few millimetres.
+        # A step changes angles by up to a few degrees and moves hands by up to a few millimetres.
         groups = [
             {"params": [angles], "lr": 0.045},
             {"params": [turn], "lr": 0.03},
@@ -207,7 +260,7 @@ class _Problem:
             return angles.detach(), _from_vector(turn) @ self.frame, place.detach()
 
     def energy(self, angles: Tensor, turn: Tensor, place: Tensor, share: float) -> Tensor:
-        """Sum of the pairs' energies; ``share`` of the way through."""
+        """Sum of the energies of all pairs; ``share`` of the steps are done."""
         frame = _from_vector(turn) @ self.frame
         local, elbow = self.posed(angles.flatten(0, 1))
         points = (local @ frame.flatten(0, 1).mT + place.reshape(-1, 1, 3)).unflatten(0, (self.pairs, 2))
@@ -224,7 +277,7 @@ class _Problem:
         total = total + 0.5 * push * overlap.sum() + pull * self.within.attraction(gap, fingers, hands, self.own_reach)
         prior = ((angles - self.angles) / self.freedom).square().sum((1, 2))
         prior = prior + 0.5 * (turn / self.loose[:, None, None]).square().sum((1, 2))
-        # The end joint of a finger follows the middle one.
+        # The end joint of a finger does not bend much more than the middle joint.
         bend = angles[..., 4:20].unflatten(-1, (4, 4))
         prior = prior + 2.0 * torch.relu(bend[..., 2] - bend[..., 1] - 0.15).square().sum((1, 2))
         arm = (frame @ elbow.unflatten(0, (self.pairs, 2))[..., None])[..., 0]
@@ -236,7 +289,7 @@ class _Problem:
         return total + 0.35 * prior.sum() + 30.0 * bad.square().sum()
 
     def posed(self, angles: Tensor) -> tuple[Tensor, Tensor]:
-        """Sphere centres (N, S, 3) in the palm's frame, and the vector from the wrist to the elbow (N, 3)."""
+        """Sphere centres (N, S, 3) in the palm's frame, and the vector (N, 3) from the wrist to the elbow."""
         count = len(angles)
         own = angles[:, :20].unflatten(-1, (5, 4))
         bend = self.flexion.turn(own[..., :3])  # (N, 5, 3, 3, 3)
@@ -254,7 +307,7 @@ class _Problem:
             turns.append(level)
             shifts.append(offset)
         wrist = self.wrist.turn(angles[:, BEND : TWIST + 1] * _WRIST_SIGNS)
-        # Seen from the palm, the forearm turns the other way.
+        # The palm is fixed here, so the forearm gets the inverse rotation.
         lower = (wrist[:, 0] @ wrist[:, 1]).mT
         upper = lower @ wrist[:, 2]
         lower_shift = _fixing(lower, self.heads[:, WRIST_BONE])
@@ -267,7 +320,7 @@ class _Problem:
 
 
 class _Axes:
-    """Turns about axes (..., 3) that do not change."""
+    """Rotations about fixed unit axes (..., 3)."""
 
     def __init__(self, axes: Tensor) -> None:
         x, y, z = axes.unbind(-1)
@@ -276,18 +329,18 @@ class _Axes:
         self._square = self._skew @ self._skew
 
     def turn(self, angles: Tensor) -> Tensor:
-        """Rotation matrices (..., 3, 3) by angles (...) radians."""
+        """Rotation matrices (..., 3, 3) for angles (...) in radians."""
         around = angles[..., None, None]
         return torch.eye(3) + around.sin() * self._skew + (1 - around.cos()) * self._square
 
 
 def _fixing(turn: Tensor, point: Tensor) -> Tensor:
-    """The shift (..., 3) with which a turn (..., 3, 3) leaves a point (..., 3) where it is."""
+    """The translation (..., 3) that makes a rotation (..., 3, 3) keep a point (..., 3) in place."""
     return point - (turn @ point[..., None])[..., 0]
 
 
 def _slot(bone: int) -> int:
-    """Where :meth:`_Problem.posed` keeps the turn of a rig bone: palm, two cupped metacarpals, fingers, forearm."""
+    """Index of a rig bone's rotation in ``_Problem.posed``: palm, two cupped metacarpals, fingers, forearm."""
     if bone in METACARPAL_BONES[2:]:
         return 1 + METACARPAL_BONES[2:].index(bone)
     for finger, chain in enumerate(FINGER_BONES):
@@ -303,7 +356,7 @@ def _from_vector(turn: Tensor) -> Tensor:
 
 
 def _orthonormal(frame: Tensor) -> Tensor:
-    """Palm frames (B, 2, 3, 3) of left and right hands without what rounding did to them."""
+    """Palm frames (B, 2, 3, 3) of left and right hands, orthonormal again after rounding."""
     along = _unit(frame[..., 0])
     palm = frame[..., 1]
     palm = _unit(palm - (palm * along).sum(-1, keepdim=True) * along)

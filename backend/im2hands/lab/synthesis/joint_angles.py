@@ -1,8 +1,9 @@
-"""Joint angles of the synthetic hand within anatomical limits, and the rig's turns from them and back.
+"""Joint angles of the synthetic hand within anatomical limits, and their conversion to and from bone rotations.
 
-A hand has 25 angles: thumb, index, middle, ring and little finger each first, second and third joint's flexion and the
-first joint's spreading; how far the palm is cupped; and the wrist's bend to the back or the palm, its side bend and the
-forearm's twist. Positive flexion closes the hand, positive spreading leads away from the little finger.
+A hand has 24 angles. Each finger from thumb to little finger has the flexion of its first, second and third joint and
+the spreading of its first joint. Then come the cupping of the palm, the wrist's bend (to the back or the palm), the
+wrist's side bend, and the forearm's twist. Positive flexion closes the hand; positive spreading leads away from the
+little finger.
 """
 
 from __future__ import annotations
@@ -16,40 +17,63 @@ from im2hands.geometry.bones import rodrigues
 from im2hands.geometry.hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE, HandModel
 
 FINGER_ANGLES = 20
+"""Angles of the fingers; they come first."""
 CUP, BEND, SIDE_BEND, TWIST = range(20, 24)
+"""Index of the other angles."""
 COUNT = 24
+"""Angles of a hand."""
 
 _FINGER = ((-30.0, 90.0), (-10.0, 105.0), (-10.0, 78.0), (-18.0, 18.0))
 _THUMB = ((-30.0, 50.0), (-30.0, 55.0), (-25.0, 75.0), (-32.0, 32.0))
 _DEGREES = (*_THUMB, *_FINGER, *_FINGER, *_FINGER, *_FINGER, (0.0, 10.0), (-60.0, 60.0), (-25.0, 25.0), (-35.0, 35.0))
 
 LIMITS = torch.tensor(_DEGREES, dtype=torch.float64) * (math.pi / 180)
-"""(24, 2) lowest and highest angle, radians."""
+"""Lowest and highest value of each angle, (24, 2) float64, radians."""
 
 _FOREARM_TWIST_BONE = 1
 _CUPPED = ((METACARPAL_BONES[3], 4, 1.0), (METACARPAL_BONES[2], 3, 0.5))
+"""Metacarpal bones that cup the palm: bone, finger whose flexion axis it uses, share of the angle."""
 
 
 def finger_angle(finger: int, joint: int) -> int:
-    """Index of a finger's angle: joint 0, 1, 2 flexion, 3 spreading."""
+    """Return the index of a finger's angle: ``joint`` 0, 1, 2 is flexion of that joint, 3 is spreading."""
     return 4 * finger + joint
 
 
 def wrist_axes(heads: Tensor) -> Tensor:
-    """(B, 3, 3) rest-pose axes of the wrist's bend, side bend and the forearm's twist, from heads (B, 27, 3)."""
+    """Compute the axes of the wrist.
+
+    Parameters
+    ----------
+    heads : (B, 27, 3) float64
+        Rest-pose bone heads and finger tips.
+
+    Returns
+    -------
+    (B, 3, 3) float64
+        Rows: unit axes of the wrist's bend, its side bend and the forearm's twist, rest pose.
+    """
     across = _unit(heads[:, 7] - heads[:, 19])
     along = _unit(heads[:, 11] - heads[:, WRIST_BONE])
     return torch.stack([across, _unit(torch.linalg.cross(across, along)), along], dim=1)
 
 
 def rotations_from_angles(model: HandModel, heads: Tensor, angles: Tensor) -> Tensor:
-    """The rig's turns.
+    """Convert joint angles to bone rotations.
 
-    Args:
-        heads: (B, 27, 3) rest-pose heads and tips. angles: (B, 24) radians.
+    Parameters
+    ----------
+    model : HandModel
+        The hand model.
+    heads : (B, 27, 3) float64
+        Rest-pose bone heads and finger tips.
+    angles : (B, 24) float64
+        Joint angles, radians.
 
-    Returns:
-        (B, 22, 3, 3) for :meth:`HandModel.pose`.
+    Returns
+    -------
+    (B, 22, 3, 3) float64
+        Rotations for ``HandModel.pose``.
     """
     flexion, spreading = model.flexion_axes(heads)
     turns: list[Tensor] = list(torch.eye(3, dtype=angles.dtype).repeat(len(angles), 22, 1, 1).unbind(1))
@@ -67,7 +91,22 @@ def rotations_from_angles(model: HandModel, heads: Tensor, angles: Tensor) -> Te
 
 
 def angles_from_rotations(model: HandModel, heads: Tensor, rotations: Tensor) -> Tensor:
-    """Angles (B, 24) radians of turns (B, 22, 3, 3) made by :func:`rotations_from_angles`."""
+    """Convert bone rotations made by ``rotations_from_angles`` back to joint angles.
+
+    Parameters
+    ----------
+    model : HandModel
+        The hand model.
+    heads : (B, 27, 3) float64
+        Rest-pose bone heads and finger tips.
+    rotations : (B, 22, 3, 3) float64
+        Bone rotations.
+
+    Returns
+    -------
+    (B, 24) float64
+        Joint angles, radians.
+    """
     flexion, spreading = model.flexion_axes(heads)
     angles = torch.zeros(len(rotations), COUNT, dtype=rotations.dtype)
     for finger, bones in enumerate(FINGER_BONES):
@@ -86,7 +125,7 @@ def angles_from_rotations(model: HandModel, heads: Tensor, rotations: Tensor) ->
 
 
 def _angle_about(turn: Tensor, axis: Tensor) -> Tensor:
-    """Signed angle of a turn (B, 3, 3) about a known axis (B, 3)."""
+    """Signed angle of rotations (B, 3, 3) about known unit axes (B, 3)."""
     skew = torch.stack(
         [turn[:, 2, 1] - turn[:, 1, 2], turn[:, 0, 2] - turn[:, 2, 0], turn[:, 1, 0] - turn[:, 0, 1]], dim=-1
     )
@@ -95,8 +134,8 @@ def _angle_about(turn: Tensor, axis: Tensor) -> Tensor:
 
 
 def _two_angles(turn: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Angles of ``turn`` = (about ``first``) (about ``second``), perpendicular unit axes."""
-    # The second turn leaves its own axis, so the first is what happened to that axis.
+    """The two angles of rotations about ``first`` times rotations about ``second``, perpendicular unit axes (B, 3)."""
+    # The second rotation keeps its own axis, so the movement of that axis gives the first angle.
     moved = (turn @ second[..., None])[..., 0]
     third = torch.linalg.cross(first, second)
     one = torch.atan2((moved * third).sum(-1), (moved * second).sum(-1))

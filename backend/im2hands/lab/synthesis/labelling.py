@@ -1,4 +1,4 @@
-"""What a scene set holds of each scene besides the picture: labelled points, and which keypoints are seen."""
+"""Labels of a scene besides the picture: labelled points, and the visibility of keypoints."""
 
 from __future__ import annotations
 
@@ -15,16 +15,25 @@ from im2hands.geometry.signed_distance import ClosedMesh
 from im2hands.lab.datasets.part_occupancy import sample_points, vertex_parts
 
 _SURFACE = 1.6
-"""The surface before a keypoint is at most this many times further than the nearest surface."""
+"""Factor on a keypoint's distance to the nearest skin, which gives how far the surface before it may be."""
 _TOLERANCE = 0.006
+"""Metres added to it."""
 
 
 @dataclass(frozen=True)
 class PointLabels:
-    """Of the two hands of a scene, as :mod:`im2hands.lab.datasets.scenes` stores them; P points a hand.
+    """Labelled points of the two hands of a scene, as ``datasets.scenes`` stores them; P points a hand.
 
-    Args:
-        points: (2, P, 3) float16. distance: (2, P) float16. part: (2, P) int8. other: (2, P) float16.
+    Parameters
+    ----------
+    points : (2, P, 3) float16
+        Points in the canonical frame of their hand, metres; NaN for an absent hand.
+    distance : (2, P) float16
+        Signed distance to the own hand's mesh, metres, negative inside; NaN for an absent hand.
+    part : (2, P) int8
+        Bone (0 to 15) of the nearest surface of the own hand; 0 for an absent hand.
+    other : (2, P) float16
+        Signed distance to the other hand's mesh, metres; NaN if either hand is absent.
     """
 
     points: np.ndarray
@@ -34,7 +43,13 @@ class PointLabels:
 
 
 class PointLabeller:
-    """Labels points as :func:`im2hands.lab.datasets.scene_points.label_points` does, with one search tree a mesh."""
+    """Labels points like ``datasets.scene_points.label_points``, but with one search tree for each mesh.
+
+    Parameters
+    ----------
+    model : HandModel
+        The hand model.
+    """
 
     def __init__(self, model: HandModel) -> None:
         self.faces = model.faces.numpy()
@@ -43,11 +58,23 @@ class PointLabeller:
     def label(
         self, meshes: Sequence[ClosedMesh | None], keypoints: np.ndarray, count: int, rng: np.random.Generator
     ) -> PointLabels:
-        """Label a scene.
+        """Sample and label the points of a scene.
 
-        Args:
-            meshes: of the left and the right hand, None for one that is not there. keypoints: (2, 21, 3), the meshes'
-                frame, metres. count: P, may be 0.
+        Parameters
+        ----------
+        meshes : sequence of ClosedMesh or None
+            Meshes of the left and the right hand, None for an absent hand.
+        keypoints : (2, 21, 3) float64
+            Keypoints in the meshes' frame, metres.
+        count : int
+            P, the number of points a hand; may be 0.
+        rng : numpy.random.Generator
+            Source of the random numbers.
+
+        Returns
+        -------
+        PointLabels
+            The points and their labels.
         """
         labels = PointLabels(
             np.full((2, count, 3), np.nan, np.float16),
@@ -65,7 +92,7 @@ class PointLabeller:
         own, joints = _canonical(bones, vertices), _canonical(bones, keypoints[there])
         for row, hand in enumerate(there):
             sample = sample_points(own[row], self.faces, joints[row], count, rng)
-            labels.points[hand] = sample.astype(np.float16)  # the labels are those of the rounded points
+            labels.points[hand] = sample.astype(np.float16)  # label the rounded points
         exact = torch.from_numpy(labels.points[there].astype(np.float64)) / QUERY_SCALE
         for hand, points in zip(there, bones.from_query_space(exact).numpy(), strict=True):
             mesh, other = meshes[hand], meshes[1 - hand]
@@ -78,23 +105,48 @@ class PointLabeller:
 
 
 def _canonical(bones: Bones, points: np.ndarray) -> np.ndarray:
-    """(H, N, 3) of H hands, to their canonical frames, metres."""
+    """Transform points (H, N, 3) of H hands to the canonical frames of the hands, metres."""
     moved: np.ndarray = (bones.to_query_space(torch.from_numpy(points)) * QUERY_SCALE).numpy()
     return moved
 
 
 def skin_depth(mesh: ClosedMesh, keypoints: np.ndarray) -> np.ndarray:
-    """(21,) metres: how far the surface before a keypoint (21, 3) may be from it."""
+    """Compute how far the surface before each keypoint may be from it for the keypoint to be visible.
+
+    Parameters
+    ----------
+    mesh : ClosedMesh
+        Mesh of the hand.
+    keypoints : (21, 3) float64
+        Keypoints in the mesh's frame, metres.
+
+    Returns
+    -------
+    (21,) float64
+        Distances, metres.
+    """
     result: np.ndarray = _SURFACE * np.abs(mesh.signed_distance(keypoints)) + _TOLERANCE
     return result
 
 
 def visible_keypoints(keypoints: np.ndarray, skin: np.ndarray, camera: Camera, depth: np.ndarray) -> np.ndarray:
-    """(2, 21) uint8: 1 for keypoints inside the picture with nothing before them but the skin around them.
+    """Find the keypoints inside the picture that nothing hides but the skin around them.
 
-    Args:
-        keypoints: (2, 21, 3) camera frame, metres, NaN for an absent hand. skin: (2, 21), see :func:`skin_depth`.
-        depth: (H, W) metres of the surface in each pixel, 0 or infinite where there is none.
+    Parameters
+    ----------
+    keypoints : (2, 21, 3) float64
+        Keypoints, camera frame, metres; NaN for an absent hand.
+    skin : (2, 21) float64
+        Distances from ``skin_depth``, metres.
+    camera : Camera
+        Camera of the picture.
+    depth : (H, W) float32
+        Depth of the surface in each pixel, metres; 0 or infinite where there is none.
+
+    Returns
+    -------
+    (2, 21) uint8
+        1 for visible keypoints, 0 for others.
     """
     seen = np.zeros(keypoints.shape[:2], np.uint8)
     for hand, points in enumerate(keypoints):

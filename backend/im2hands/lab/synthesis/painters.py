@@ -1,4 +1,4 @@
-"""What turns scenes into pictures: rasteriser or Cycles with random looks, or plain shading that needs no driver."""
+"""Painters: they turn scenes into pictures, by rasteriser or Cycles with random looks, or by plain shading."""
 
 from __future__ import annotations
 
@@ -25,48 +25,58 @@ class Painter(Protocol):
     """Draws scenes."""
 
     def draw(self, scene: Scene, rng: np.random.Generator) -> Drawn:
-        """The picture of a scene; everything random about its looks comes from ``rng``."""
+        """Draw a scene; all randomness of its look comes from ``rng``."""
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release resources."""
 
 
 class PlainPainter:
-    """Flat shading on grey."""
+    """Draws hands with flat shading on grey; needs no graphics driver.
+
+    Parameters
+    ----------
+    model : HandModel
+        The hand model.
+    """
 
     def __init__(self, model: HandModel) -> None:
         self._faces = (hand_faces(model, 0), hand_faces(model, 1))
 
     def draw(self, scene: Scene, rng: np.random.Generator) -> Drawn:
-        """See :class:`Painter`."""
+        """Draw a scene; see ``Painter``."""
         return paint(scene, self._faces)
 
     def close(self) -> None:
-        """See :class:`Painter`."""
+        """Do nothing; see ``Painter``."""
 
 
 class LooksRenderer(Protocol):
-    """What draws hands with a look: the rasteriser, or Cycles."""
+    """Draws hands with a look: the rasteriser or Cycles."""
 
     def render(self, hands: Sequence[tuple[Side, np.ndarray]], camera: Camera, look: Look) -> Rendered:
-        """See :class:`.rendering.Renderer`."""
+        """Draw a picture; see ``rendering.Renderer``."""
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release resources."""
 
 
 class LookPainter:
-    """Draws each scene with a look of its own.
+    """Draws each scene with a random look.
 
-    Args:
-        assets: what looks are made of. renderer: draws them.
+    Parameters
+    ----------
+    assets : Assets
+        Skins, environments and backgrounds.
+    renderer : LooksRenderer
+        The renderer; the painter closes it.
     """
 
     def __init__(self, assets: Assets, renderer: LooksRenderer) -> None:
         self._assets, self._renderer = assets, renderer
 
     def draw(self, scene: Scene, rng: np.random.Generator) -> Drawn:
-        """See :class:`Painter`."""
+        """Draw a scene; see ``Painter``."""
         from .rendering import random_look
 
         hands = [(SIDES[k], scene.vertices[k]) for k in (0, 1) if scene.present[k]]
@@ -75,7 +85,7 @@ class LookPainter:
         return Drawn(drawn.image, drawn.labels, drawn.depth)
 
     def close(self) -> None:
-        """See :class:`Painter`."""
+        """Close the renderer."""
         self._renderer.close()
 
 
@@ -88,14 +98,36 @@ def make_painter(
     blender: Path | None = None,
     threads: int = 0,
 ) -> Painter:
-    """The painter ``name``, one of :data:`.choices.RENDERERS`.
+    """Make a painter.
 
-    Args:
-        skins, environments, backgrounds: folders of pictures, None for made-up ones. blender: for Cycles, a Blender
-            executable or a Python with bpy, None for ``blender`` of the search path. threads: of Blender, 0 for all.
+    Parameters
+    ----------
+    name : str
+        A name in ``choices.RENDERERS``.
+    model : HandModel
+        The hand model.
+    skins : Path or None
+        Folder of skin textures. None uses procedural skins.
+    environments : Path or None
+        Folder of panoramas. None uses procedural ones.
+    backgrounds : Path or None
+        Folder of background photos. None uses procedural backgrounds.
+    blender : Path or None
+        For Cycles: a Blender executable or a Python with bpy. None means ``blender`` on the search path.
+    threads : int
+        Threads of Blender, 0 for all.
 
-    Raises:
-        InputError: another name, or folders that cannot be used. SetupError: no graphics driver, or no Blender.
+    Returns
+    -------
+    Painter
+        The painter.
+
+    Raises
+    ------
+    InputError
+        An unknown name, or folders that cannot be used.
+    SetupError
+        There is no graphics driver or no Blender, or a package is missing.
     """
     if name == "none":
         return PlainPainter(model)
@@ -111,8 +143,26 @@ def make_painter(
     return LookPainter(assets, CyclesRenderer(assets, blender, threads))
 
 
-def folder_digest(folder: Path | None) -> str:
-    """A short name for the files of a folder, to tell whether a set is gone on with from the same ones."""
+def listing_digest(folder: Path | None) -> str:
+    """Compute a short digest of the names and sizes of a folder's files.
+
+    A set is only resumed if its folders have the same digests.
+
+    Parameters
+    ----------
+    folder : Path or None
+        The folder.
+
+    Returns
+    -------
+    str
+        12 hexadecimal digits, empty for None.
+
+    Raises
+    ------
+    InputError
+        There is no such folder.
+    """
     if folder is None:
         return ""
     if not folder.is_dir():

@@ -1,7 +1,8 @@
-"""Verified poses for scenes: shapes and modes drawn, poses solved, contact measured on the meshes, failures drawn anew.
+"""Verified poses of pairs of hands: draw shapes and modes, solve poses, measure contact on the meshes, redraw failures.
 
-Every scene has random numbers of its own, by the seed and its number. Scenes are made in blocks of fixed size and
-place, since sums in a batch may differ in the last bit between batch sizes: a scene is the same whoever asks for it.
+Each scene has its own random numbers, from the seed and the scene's number. Scenes are made in blocks of fixed size
+and position, because sums in a batch can differ in the last bit between batch sizes. So a scene does not depend on
+which other scenes are made.
 """
 
 from __future__ import annotations
@@ -17,37 +18,61 @@ from im2hands.geometry.signed_distance import ClosedMesh
 
 from .contact import Contact, measure_contact
 from .interaction import PosedPairs, PoseSolver
-from .interaction_modes import SINGLE_MODES, TOUCHING_MODES, Start, draw_mode, start
+from .interaction_modes import SINGLE_MODES, TOUCHING_MODES, draw_mode, start
+from .modes.placement import Start
 from .poses import random_shape
 from .scene import NO_HANDS, hand_faces
 
 BLOCK = 128
-"""Scenes that are posed together."""
+"""Scenes that are posed in one batch."""
 
 PENETRATION = 0.003
-"""Metres: a pair of hands whose deepest vertex lies deeper in the other hand is rejected."""
+"""Metres. A pair is rejected if a vertex of one hand is deeper inside the other hand."""
 CONTACT = 0.003
-"""Metres: hands that touch are no further apart."""
+"""Metres. Hands that touch have at most this gap."""
 APART = 0.030
-"""Metres: hands that are apart are further apart."""
+"""Metres. Hands that are apart have a larger gap."""
 
 _ONE_PERSON = 0.8
+"""Share of scenes whose two hands belong to one person."""
 _ROUNDS = 7
 _TRIES = (1, 2, 3, 4, 5, 6, 6)
-"""How many candidates of a scene are tried together, round by round."""
-_POSE, _SHAPE, _TRY = range(3)  # streams of random numbers
+"""Number of candidates of a scene that are tried together in each round."""
+_POSE, _SHAPE, _TRY = range(3)  # numbers of random streams
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The hands of one scene in the body frame, row 0 the left one.
+    """The hands of one scene in the body frame; row 0 is the left hand.
 
-    Args:
-        mode: name. present: (2,) bool. shape: of 2 hands. angles: (2, 24). rotations: (2, 22, 3, 3). turn: (2, 3, 3),
-            shift: (2, 3) model (mirrored for the left) to body frame. vertices: (2, 1843, 3), keypoints: (2, 21, 3).
-        view: (3,) direction the camera should look along, zero for any. depth: metres of penetration, measured.
-        gap: metres between the hands, infinite where they are far apart or one is alone. meshes: the same vertices with
-            search trees, once they were built; None for a hand that is not there.
+    Parameters
+    ----------
+    mode : str
+        Interaction mode.
+    present : (2,) bool
+        Which hands are in the scene.
+    shape : HandShape
+        Shapes of the two hands.
+    angles : (2, 24) float64
+        Joint angles, radians.
+    rotations : (2, 22, 3, 3) float64
+        Bone rotations.
+    turn : (2, 3, 3) float64
+        Rotation from the model frame (mirrored in x for the left hand) to the body frame.
+    shift : (2, 3) float64
+        Translation from the same frame to the body frame, metres.
+    vertices : (2, 1843, 3) float64
+        Mesh vertices, metres; NaN for an absent hand.
+    keypoints : (2, 21, 3) float64
+        Keypoints, metres; NaN for an absent hand.
+    view : (3,) float64
+        Direction that the camera should look in. Zero means any.
+    depth : float
+        Measured penetration, metres.
+    gap : float
+        Measured gap, metres; infinite beyond the search distance or with fewer than two hands.
+    meshes : tuple of ClosedMesh or None
+        The meshes with search trees, as far as they are built; None for a hand that is absent or has none yet.
     """
 
     mode: str
@@ -67,30 +92,44 @@ class Pair:
 
 @dataclass
 class Tally:
-    """How many candidates were tried and accepted, per mode."""
+    """Number of tried and accepted candidates.
+
+    Parameters
+    ----------
+    tried : dict of str to int
+        Tried candidates by mode.
+    accepted : dict of str to int
+        Accepted candidates by mode.
+    """
 
     tried: dict[str, int] = field(default_factory=dict)
     accepted: dict[str, int] = field(default_factory=dict)
 
     def count(self, mode: str, accepted: bool) -> None:
-        """Note one candidate."""
+        """Count one candidate."""
         self.tried[mode] = self.tried.get(mode, 0) + 1
         self.accepted[mode] = self.accepted.get(mode, 0) + accepted
 
     def add(self, other: Tally) -> None:
-        """Add another's numbers."""
+        """Add the numbers of another tally."""
         for mine, its in ((self.tried, other.tried), (self.accepted, other.accepted)):
             for mode, number in its.items():
                 mine[mode] = mine.get(mode, 0) + number
 
     @property
     def rejected(self) -> float:
-        """Share of candidates that were rejected."""
+        """Share of rejected candidates."""
         return 1 - sum(self.accepted.values()) / max(1, sum(self.tried.values()))
 
 
 class PairMaker:
-    """Makes scenes' poses block by block."""
+    """Makes the poses of scenes block by block.
+
+    Parameters
+    ----------
+    model : HandModel or None
+        The hand model. None loads the bundled one.
+    """
 
     def __init__(self, model: HandModel | None = None) -> None:
         self.model = model or HandModel()
@@ -100,11 +139,27 @@ class PairMaker:
     def block(
         self, seed: int, number: int, singles: float = 0.1, empty: float = 0.0, count: int = 0
     ) -> tuple[list[Pair], Tally]:  # fmt: skip
-        """The poses of block ``number`` of the set of ``seed``.
+        """Make the poses of one block.
 
-        Args:
-            singles: share of scenes with one hand. empty: share of scenes without any. count: scenes of a block, 0 for
-                :data:`BLOCK`.
+        Parameters
+        ----------
+        seed : int
+            Seed of the scene set.
+        number : int
+            Number of the block in the set.
+        singles : float
+            Share of scenes with one hand.
+        empty : float
+            Share of scenes without hands.
+        count : int
+            Scenes of a block, 0 for ``BLOCK``.
+
+        Returns
+        -------
+        list of Pair
+            The poses.
+        Tally
+            Tried and accepted candidates.
         """
         count = count or BLOCK
         scenes = range(number * count, (number + 1) * count)
@@ -131,7 +186,7 @@ class PairMaker:
             starts = []
             for k, attempt in tries:
                 rng = np.random.default_rng((seed, scenes[k], _TRY, attempt))
-                # What could not be posed in many attempts becomes an easy scene.
+                # A scene that failed in all earlier rounds becomes an easy one.
                 starts.append(start("apart" if last else modes[k], rng, persons[k]))
             pairs = self.solver.solve(starts, _stack([shapes[k] for k, _ in tries]))
             for row, (k, _) in enumerate(tries):
@@ -145,7 +200,22 @@ class PairMaker:
         return [done[k] for k in range(count)], tally
 
     def verified(self, pairs: PosedPairs, row: int, begun: Start) -> Pair | None:
-        """Pair ``row``, moved a little where that mends it, or None if its meshes are not as the mode wants."""
+        """Check a pair on its meshes, after moving one hand a few millimetres where that corrects it.
+
+        Parameters
+        ----------
+        pairs : PosedPairs
+            Solved pairs.
+        row : int
+            Number of the pair.
+        begun : Start
+            Its starting placement.
+
+        Returns
+        -------
+        Pair or None
+            The measured pair. None if gap or penetration do not fit the mode.
+        """
         made = pair_of(pairs, row, begun)
         if not all(begun.present):
             return made
@@ -165,7 +235,7 @@ class PairMaker:
         return moved(made, offset) if offset.any() else made
 
     def meshes(self, pair: Pair) -> tuple[ClosedMesh | None, ...]:
-        """The pair's meshes with search trees."""
+        """Return the pair's meshes with search trees, None for an absent hand; builds missing ones."""
         built = pair.meshes or (None, None)
         return tuple(
             mesh or ClosedMesh(pair.vertices[k], self.faces[k]) if pair.present[k] else None
@@ -173,6 +243,7 @@ class PairMaker:
         )
 
     def _nobody(self, shape: HandShape) -> Pair:
+        """A scene without hands."""
         turn = torch.eye(3, dtype=torch.float64).repeat(2, 1, 1)
         rotations = torch.eye(3, dtype=torch.float64).repeat(2, 22, 1, 1)
         zero = torch.zeros(2, 3, dtype=torch.float64)
@@ -183,7 +254,7 @@ class PairMaker:
 
 
 def acceptable(contact: Contact, mode: str) -> bool:
-    """Whether meshes are to each other as ``mode`` wants."""
+    """Whether gap and penetration fit the mode."""
     if contact.depth > PENETRATION:
         return False
     if mode in TOUCHING_MODES:
@@ -196,7 +267,7 @@ def acceptable(contact: Contact, mode: str) -> bool:
 
 
 def _mending(contact: Contact, mode: str) -> np.ndarray | None:
-    """How the second hand should move (3,), metres; None where it stands well or a shift would not do."""
+    """Displacement (3,) of the second hand that corrects the contact, metres. None if it needs none or too much."""
     if PENETRATION - 0.0005 < contact.depth < 0.007:
         return contact.direction * (contact.depth - 0.5 * PENETRATION)
     if mode in TOUCHING_MODES and 0.001 < contact.gap < 0.012:
@@ -205,7 +276,7 @@ def _mending(contact: Contact, mode: str) -> np.ndarray | None:
 
 
 def moved(pair: Pair, offset: np.ndarray) -> Pair:
-    """The pair with its right hand moved by ``offset`` (3,) metres."""
+    """Move the right hand of a pair by ``offset`` (3,) metres."""
     shift, vertices, keypoints = pair.shift.clone(), pair.vertices.copy(), pair.keypoints.copy()
     shift[1] += torch.from_numpy(offset)
     vertices[1] += offset
@@ -215,7 +286,22 @@ def moved(pair: Pair, offset: np.ndarray) -> Pair:
 
 
 def pair_of(pairs: PosedPairs, row: int, begun: Start) -> Pair:
-    """Pair ``row`` as it was solved, not measured yet."""
+    """Take one pair out of a solved batch, without measured contact.
+
+    Parameters
+    ----------
+    pairs : PosedPairs
+        Solved pairs.
+    row : int
+        Number of the pair.
+    begun : Start
+        Its starting placement.
+
+    Returns
+    -------
+    Pair
+        The pair.
+    """
     present = np.array(begun.present)
     vertices, keypoints = pairs.vertices[row].numpy().copy(), pairs.keypoints[row].numpy().copy()
     vertices[~present] = np.nan
@@ -229,7 +315,20 @@ def pair_of(pairs: PosedPairs, row: int, begun: Start) -> Pair:
 
 
 def draw_shape(rng: np.random.Generator, one_person: bool) -> HandShape:
-    """Two hands: of one person, nearly alike, or of two."""
+    """Draw the shapes of two hands.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of the random numbers.
+    one_person : bool
+        Whether the hands belong to one person and are nearly alike.
+
+    Returns
+    -------
+    HandShape
+        Two shapes.
+    """
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     shape = random_shape(2, generator)
     if not one_person:

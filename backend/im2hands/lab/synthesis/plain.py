@@ -1,4 +1,4 @@
-"""Pictures without a graphics driver: flat shaded hands on grey, painted back to front, with labels and depth."""
+"""Pictures without a graphics driver: flat-shaded hands on grey, painted from back to front, with labels and depth."""
 
 from __future__ import annotations
 
@@ -10,13 +10,25 @@ import numpy as np
 from .scene import Scene
 
 _NEAREST = 0.02
+"""Least depth of a drawn triangle, metres."""
 _GREY = 110.0
+"""Value of the background, 0 to 255."""
 _FRACTION = 4  # fractional bits of pixel positions
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture (H, W, 3) uint8 RGB, labels (H, W) uint8 as in a scene set, depth (H, W) float32 metres, inf: none."""
+    """A drawn scene.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8
+        RGB picture.
+    labels : (H, W) uint8
+        Labels as in a scene set; see ``datasets.scene``.
+    depth : (H, W) float32
+        Depth of the surface, metres; 0 or infinite where there is none.
+    """
 
     picture: np.ndarray
     labels: np.ndarray
@@ -24,7 +36,20 @@ class Drawn:
 
 
 def paint(scene: Scene, faces: tuple[np.ndarray, np.ndarray]) -> Drawn:
-    """Paint a scene; ``faces`` are those of the left and the right hand."""
+    """Paint a scene.
+
+    Parameters
+    ----------
+    scene : Scene
+        The scene.
+    faces : pair of (F, 3) int64
+        Faces of the left and the right hand.
+
+    Returns
+    -------
+    Drawn
+        Picture, labels and depth.
+    """
     camera = scene.camera
     canvas = np.empty((camera.height, camera.width, 3), dtype=np.float32)  # shade, label, depth
     canvas[:] = (_GREY, 0.0, np.inf)

@@ -1,4 +1,4 @@
-"""Random hand shapes and single-hand poses within anatomical limits."""
+"""Random hand shapes, and random poses of single hands within anatomical limits."""
 
 from __future__ import annotations
 
@@ -14,10 +14,32 @@ from im2hands.geometry.hand_model import FINGER_BONES, FOREARM_BONES, METACARPAL
 
 @dataclass(frozen=True)
 class ShapeSpread:
-    """How far random hands differ; standard deviations of factors around 1, cut at 2.5 of them.
+    """Spread of random hand shapes.
 
-    The basis's first component is overall size (children to large adults) and is drawn uniformly; finger length and
-    thickness are drawn on purpose, since the basis hardly holds them.
+    Lengths and thicknesses are factors around 1 with these standard deviations, cut off at 2.5 of them. Finger length
+    and thickness are drawn apart from the shape basis, because the basis hardly varies them.
+
+    Parameters
+    ----------
+    size : float
+        Half width of the uniform distribution of the first basis component, which is overall size (children to large
+        adults).
+    components : float
+        Standard deviation of the other basis components.
+    finger_length : float
+        Length of all fingers together.
+    one_finger_length : float
+        Length of each finger.
+    bone_length : float
+        Length of each bone.
+    thickness : float
+        Thickness of all fingers together.
+    one_finger_thickness : float
+        Thickness of each finger.
+    palm_thickness : float
+        Thickness of the palm.
+    palm_length : float
+        Length of the palm.
     """
 
     size: float = 1.5
@@ -32,13 +54,28 @@ class ShapeSpread:
 
 
 def mean_shape(count: int) -> HandShape:
-    """``count`` times the model's mean hand."""
+    """Return the model's mean hand ``count`` times."""
     ones = torch.ones(count, 22, dtype=torch.float64)
     return HandShape(torch.zeros(count, 20, dtype=torch.float64), ones, ones.clone())
 
 
 def random_shape(count: int, generator: torch.Generator, spread: ShapeSpread | None = None) -> HandShape:
-    """``count`` random hands; see :class:`ShapeSpread`."""
+    """Draw random hand shapes.
+
+    Parameters
+    ----------
+    count : int
+        B, the number of hands.
+    generator : torch.Generator
+        Source of the random numbers.
+    spread : ShapeSpread or None
+        Spread of the shapes. None uses the defaults.
+
+    Returns
+    -------
+    HandShape
+        B shapes.
+    """
     spread = spread or ShapeSpread()
 
     def normal(*size: int) -> Tensor:
@@ -70,15 +107,23 @@ _THUMB_LIMITS = {"cmc": (-30.0, 50.0), "cmc_spread": (-32.0, 30.0), "mcp": (-30.
 
 
 def random_rotations(model: HandModel, heads: Tensor, generator: torch.Generator) -> Tensor:
-    """Random joint turns within anatomical limits.
+    """Draw random bone rotations within anatomical limits.
 
-    A hand is flat, relaxed, a fist or anything between as a whole, and each finger deviates from that.
+    The hand as a whole is flat, relaxed, a fist or anything between, and each finger deviates from that.
 
-    Args:
-        heads: (B, 27, 3) rest-pose bone heads and tips.
+    Parameters
+    ----------
+    model : HandModel
+        The hand model.
+    heads : (B, 27, 3) float64
+        Rest-pose bone heads and finger tips.
+    generator : torch.Generator
+        Source of the random numbers.
 
-    Returns:
-        (B, 22, 3, 3) float64 turns for :meth:`HandModel.pose`.
+    Returns
+    -------
+    (B, 22, 3, 3) float64
+        Rotations for ``HandModel.pose``.
     """
     count = heads.shape[0]
 
@@ -95,7 +140,7 @@ def random_rotations(model: HandModel, heads: Tensor, generator: torch.Generator
     own = (uniform(count, 1) < 0.55).double() * uniform(count, 1)
     curl = (1 - own) * whole + own * alone  # 0 open, 1 closed, per finger
     curl = (curl + 0.08 * normal(count, 5)).clamp(0, 1)
-    claw = 0.22 * normal(count, 1)  # knuckles against middle joints: hook, flat fist, table top
+    claw = 0.22 * normal(count, 1)  # knuckles bend less or more than middle joints: hook, flat fist, table top
     common_spread = 9 * normal(count)
     for finger, bones in enumerate(FINGER_BONES):
         if finger == 0:
@@ -105,7 +150,7 @@ def random_rotations(model: HandModel, heads: Tensor, generator: torch.Generator
         middle = (c + claw[:, 0] + 0.07 * normal(count)).clamp(0, 1)
         pip = _between(_LIMITS["pip"], middle)
         dip = _between(_LIMITS["dip"], middle * (0.75 + 0.2 * normal(count)) + 0.06 * normal(count))
-        fan = (1.5 - (finger - 1)) / 1.5  # index away from the little finger, the little finger the other way
+        fan = (1.5 - (finger - 1)) / 1.5  # 1 for the index finger to -1 for the little finger
         # Closed fingers cannot spread.
         sideways = (fan * common_spread + 3.5 * normal(count)) * (1 - 0.75 * c)
         sideways = sideways.clamp(*_LIMITS["spread"])
@@ -132,7 +177,7 @@ def random_rotations(model: HandModel, heads: Tensor, generator: torch.Generator
     cup = 8 * curl[:, 4] * uniform(count)
     _turn(rotations, METACARPAL_BONES[3], flexion[:, 4, 0], cup)
     _turn(rotations, METACARPAL_BONES[2], flexion[:, 3, 0], 0.5 * cup)
-    # The hand stays, the forearm turns the other way: bend, side bend and twist of the wrist.
+    # Side bend and bend of the wrist, and twist of the forearm.
     across = heads[:, 7] - heads[:, 19]
     along = heads[:, 11] - heads[:, WRIST_BONE]
     across = across / torch.linalg.vector_norm(across, dim=-1, keepdim=True)
@@ -144,12 +189,12 @@ def random_rotations(model: HandModel, heads: Tensor, generator: torch.Generator
 
 
 def _between(limits: tuple[float, float], share: Tensor) -> Tensor:
-    """Degrees at ``share`` of the way from the lower to the upper limit, kept inside."""
+    """Degrees at ``share`` of the way from the lower to the upper limit, clamped."""
     low, high = limits
     return low + (high - low) * share.clamp(0, 1)
 
 
 def _turn(rotations: Tensor, bone: int, axis: Tensor, degrees: Tensor) -> None:
-    """Turn ``bone`` of all hands once more, after what it has turned already."""
+    """Rotate ``bone`` of all hands further, by ``degrees`` (B,) about ``axis`` (B, 3), after its present rotation."""
     axis = axis / torch.linalg.vector_norm(axis, dim=-1, keepdim=True)
     rotations[:, bone] = rodrigues(degrees * (math.pi / 180), axis) @ rotations[:, bone]

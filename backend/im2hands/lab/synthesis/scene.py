@@ -1,4 +1,4 @@
-"""One synthetic scene: two hands, or one, or none, as one camera sees them; and the meshes from their parameters."""
+"""One synthetic scene in the frame of a camera, with two, one or no hands; and its meshes from the parameters."""
 
 from __future__ import annotations
 
@@ -12,24 +12,36 @@ from im2hands.core.hands import Camera
 from im2hands.geometry.hand_model import HandModel, HandShape
 
 MIRROR = torch.tensor([[-1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], dtype=torch.float64)
-"""(2, 3) what the model's coordinates are multiplied by: the model is a right hand, the left one its mirror image."""
+"""Factors (2, 3) on the model's coordinates: the model is a right hand, the left hand is its mirror image in x."""
 
 NO_HANDS = "none"
-"""The mode of a scene without hands."""
+"""Mode of a scene without hands."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What one picture shows. The first row of every array is the left hand, the second the right one.
+    """Content of one picture. Row 0 of every array is the left hand, row 1 the right hand.
 
-    Args:
-        present: (2,) bool, which hands are there; the other arrays mean nothing for a hand that is not.
-        shape: two hands' shapes. rotations: (2, 22, 3, 3) float64 turns of the rig's bones.
-        turn: (2, 3, 3) float64 rotation and shift: (2, 3) float64 metres, model frame (mirrored in x for the left hand)
-            to camera frame.
-        vertices: (2, 1843, 3) float64, camera frame, metres; NaN where the hand is not there.
-        keypoints: (2, 21, 3) float64, file order, likewise.
-        camera: of the picture. mode: how the hands stand to each other, see :mod:`.interaction`.
+    Parameters
+    ----------
+    present : (2,) bool
+        Which hands are in the scene. The values of an absent hand in the other arrays have no meaning.
+    shape : HandShape
+        Shapes of the two hands.
+    rotations : (2, 22, 3, 3) float64
+        Bone rotations.
+    turn : (2, 3, 3) float64
+        Rotation from the model frame (mirrored in x for the left hand) to the camera frame.
+    shift : (2, 3) float64
+        Translation from the same frame to the camera frame, metres.
+    vertices : (2, 1843, 3) float64
+        Mesh vertices, camera frame, metres; NaN for an absent hand.
+    keypoints : (2, 21, 3) float64
+        Keypoints in file order, camera frame, metres; NaN for an absent hand.
+    camera : Camera
+        Camera of the picture.
+    mode : str
+        Interaction mode; see ``interaction_modes``.
     """
 
     present: np.ndarray
@@ -46,13 +58,29 @@ class Scene:
 def build_hands(
     model: HandModel, shape: HandShape, rotations: Tensor, turn: Tensor, shift: Tensor, side: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Meshes and keypoints of B hands from their parameters.
+    """Compute meshes and keypoints of hands from their parameters.
 
-    Args:
-        shape: B shapes. rotations: (B, 22, 3, 3). turn: (B, 3, 3). shift: (B, 3) metres. side: (B,) 0 left, 1 right.
+    Parameters
+    ----------
+    model : HandModel
+        The hand model.
+    shape : HandShape
+        B shapes.
+    rotations : (B, 22, 3, 3)
+        Bone rotations.
+    turn : (B, 3, 3)
+        Rotation from the model frame (mirrored in x for left hands) to the wanted frame.
+    shift : (B, 3)
+        Translation to the wanted frame, metres.
+    side : (B,) int64
+        0 for left hands, 1 for right hands.
 
-    Returns:
-        Vertices (B, 1843, 3) and keypoints (B, 21, 3), metres, the frame that ``turn`` and ``shift`` lead to.
+    Returns
+    -------
+    vertices : (B, 1843, 3) float64
+        Mesh vertices in the wanted frame, metres.
+    keypoints : (B, 21, 3) float64
+        Keypoints in the wanted frame, metres.
     """
     vertices, heads = model.rest(shape)
     vertices, keypoints = model.pose(vertices, heads, rotations.double())
@@ -62,7 +90,7 @@ def build_hands(
 
 
 def rebuild(model: HandModel, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """A scene's vertices (2, 1843, 3) and keypoints (2, 21, 3) from its parameters, NaN where no hand is."""
+    """Compute a scene's vertices (2, 1843, 3) and keypoints (2, 21, 3) from its parameters, NaN for absent hands."""
     vertices, keypoints = build_hands(
         model, scene.shape, scene.rotations, scene.turn, scene.shift, torch.tensor([0, 1])
     )
@@ -74,6 +102,6 @@ def rebuild(model: HandModel, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
 
 
 def hand_faces(model: HandModel, side: int) -> np.ndarray:
-    """(F, 3) int64 faces, outward, of the left (0) or right (1) hand."""
+    """Return the outward faces (F, 3) int64 of the left (0) or right (1) hand."""
     faces: np.ndarray = model.faces.numpy()
     return faces if side == 1 else np.ascontiguousarray(faces[:, ::-1])

@@ -1,4 +1,4 @@
-"""What draws the spheres of hands together and pushes them apart, batched and differentiable."""
+"""Forces between the spheres of hands: repulsion of overlaps and attraction of wanted contacts, batched."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from torch import Tensor
 from im2hands.geometry.hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE
 
 from .hand_spheres import SphereSet
-from .interaction_modes import TIPS
+from .modes.placement import TIPS, Pull
 
 SCALE = 0.004
-"""Metres of overlap that cost 1."""
+"""Overlap in metres that has energy 1."""
 
 _FAR = 10.0
+"""Gap in metres that stands for "no sphere pair"."""
 _CLOSE = 0.0005
+"""Gap in metres up to which a contact counts as made."""
 _TOUCH = 0.01
-"""Metres: a wanted contact pulls harder with its gap up to here, and evenly from here on."""
+"""Metres. The pull of a wanted contact grows with its gap up to this value and is constant beyond it."""
 _EACH = ("palm", "palm_edges", "phalanges", "webs")
-"""Parts that are pulled sphere by sphere; of the others the nearest sphere decides, for a part touches where it can."""
-
-Pull = tuple[int, str, str, float]
+"""Parts whose spheres are all pulled. Of other parts only the sphere with the smallest gap is pulled."""
 
 
 class _Repulsion(torch.autograd.Function):
-    """Energy and its gradient in one pass: autograd would keep and read a dozen (N, R, S) arrays."""
+    """Energy and its gradient in one pass. Autograd would store and read a dozen (N, R, S) arrays."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, reach: Tensor, room: Tensor, counts: Tensor | None) -> Any:
@@ -53,14 +53,27 @@ class _Repulsion(torch.autograd.Function):
 
 
 def repulsion(a: Tensor, b: Tensor, reach: Tensor, room: Tensor, counts: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """What spheres cost that overlap: the squares of the overlaps in units of :data:`SCALE`, up to 6 of them.
+    """Compute the energy of overlapping spheres: squared overlaps in units of ``SCALE``, each cut off at 6 units.
 
-    Args:
-        a: (N, R, 3), b: (N, S, 3) metres. reach: (N, R, S) sums of radii. room: (N,) metres that they keep between
-            them. counts: (R, S) 1 for pairs that count, 0 for others; all do without it.
+    Parameters
+    ----------
+    a : (N, R, 3) float32
+        Sphere centres, metres.
+    b : (N, S, 3) float32
+        Sphere centres, metres.
+    reach : (N, R, S) float32
+        Sums of the radii, metres.
+    room : (N,) float32
+        Distance that the spheres must keep between their surfaces, metres.
+    counts : (R, S) float32 or None
+        1 for pairs of spheres that must not overlap, 0 for others. None means all.
 
-    Returns:
-        Energies (N,), and gaps (N, R, S) in metres, negative where spheres overlap, without gradient.
+    Returns
+    -------
+    energy : (N,) float32
+        Energies.
+    gap : (N, R, S) float32
+        Gaps in metres, negative where spheres overlap, without gradient.
     """
     energy, gap = _Repulsion.apply(a, b, reach, room, counts)  # type: ignore[no-untyped-call]
     return energy, gap
@@ -68,10 +81,16 @@ def repulsion(a: Tensor, b: Tensor, reach: Tensor, room: Tensor, counts: Tensor 
 
 @dataclass(frozen=True)
 class PullTable:
-    """Wanted contacts, a list of pairs of spheres for each; the nearest pair of a contact counts.
+    """Wanted contacts. Each has a list of sphere pairs, of which the nearest one counts.
 
-    Args:
-        entry: (E,) positions in flattened gaps (N R S). contact: (E,) which contact each belongs to. weight: (C,).
+    Parameters
+    ----------
+    entry : (E,) int64
+        Positions of the sphere pairs in the flattened gaps (N, R, S).
+    contact : (E,) int64
+        Contact that each sphere pair belongs to, 0 to C - 1.
+    weight : (C,) float32
+        Weights of the contacts.
     """
 
     entry: Tensor
@@ -79,10 +98,23 @@ class PullTable:
     weight: Tensor
 
     def attraction(self, gap: Tensor, a: Tensor, b: Tensor, reach: Tensor) -> Tensor:
-        """What wanted contacts cost that are not there.
+        """Compute the energy of wanted contacts that are open.
 
-        Args:
-            gap: (N, R, S) as :func:`repulsion` gave it for the other arguments.
+        Parameters
+        ----------
+        gap : (N, R, S) float32
+            Gaps from ``repulsion`` for the other arguments, metres.
+        a : (N, R, 3) float32
+            Sphere centres, metres.
+        b : (N, S, 3) float32
+            Sphere centres, metres.
+        reach : (N, R, S) float32
+            Sums of the radii, metres.
+
+        Returns
+        -------
+        () float32
+            Sum of the energies.
         """
         if not len(self.weight):
             return gap.new_zeros(())
@@ -97,7 +129,24 @@ class PullTable:
 
 
 def gap_of(entry: Tensor, a: Tensor, b: Tensor, reach: Tensor) -> Tensor:
-    """Gaps (C,), with gradient, of the pairs at positions ``entry`` (C,) in flattened gaps (N R S)."""
+    """Compute the gaps of chosen sphere pairs, with gradient.
+
+    Parameters
+    ----------
+    entry : (C,) int64
+        Positions of the pairs in the flattened gaps (N, R, S).
+    a : (N, R, 3) float32
+        Sphere centres, metres.
+    b : (N, S, 3) float32
+        Sphere centres, metres.
+    reach : (N, R, S) float32
+        Sums of the radii, metres.
+
+    Returns
+    -------
+    (C,) float32
+        Gaps, metres.
+    """
     rows, columns = a.shape[1], b.shape[1]
     first = entry // columns
     second = first // rows * columns + entry % columns
@@ -106,7 +155,24 @@ def gap_of(entry: Tensor, a: Tensor, b: Tensor, reach: Tensor) -> Tensor:
 
 
 def pull_table(groups: dict[str, Tensor], pulls: list[list[Pull]], rows: int, between: bool) -> PullTable:
-    """The contacts of all pairs; ``rows``: R of the gaps, which between the hands are the left hand's spheres."""
+    """Build the table of the contacts of a batch.
+
+    Parameters
+    ----------
+    groups : dict of str to (S,) bool
+        Spheres of each part of a hand, from ``sphere_groups``.
+    pulls : list of list of Pull
+        Wanted contacts of each of the N rows of the batch.
+    rows : int
+        R of the gaps.
+    between : bool
+        Whether the contacts are between the hands. Then the first spheres of the gaps are the left hand's.
+
+    Returns
+    -------
+    PullTable
+        The table.
+    """
     count = len(next(iter(groups.values())))
     entries: list[Tensor] = []
     contacts: list[Tensor] = []
@@ -127,7 +193,18 @@ def pull_table(groups: dict[str, Tensor], pulls: list[list[Pull]], rows: int, be
 
 
 def sphere_groups(spheres: SphereSet) -> dict[str, Tensor]:
-    """(S,) bool per part of the hand that :mod:`.interaction_modes` names."""
+    """Mark the spheres of each named part of a hand.
+
+    Parameters
+    ----------
+    spheres : SphereSet
+        The spheres.
+
+    Returns
+    -------
+    dict of str to (S,) bool
+        Spheres of each part. The modes use these names in their pulls.
+    """
 
     count = spheres.count
     groups = {

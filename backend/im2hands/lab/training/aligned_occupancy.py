@@ -1,4 +1,7 @@
-"""Trains the HALO* baseline on the encoder of a trained initial network: ``im2hands train aligned-occupancy``."""
+"""Train the HALO* baseline (pixel-aligned image features): ``im2hands train aligned-occupancy``.
+
+The baseline uses the image encoder of a trained initial occupancy network.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +28,44 @@ RECIPES = {"published": COMPACT, "compact": COMPACT}
 
 
 class AlignedTask(InitialTask):
-    """The training of the HALO* baseline; see :class:`.runner.Task`.
+    """The training of the HALO* baseline; see ``runner.Task``.
 
-    The encoder stays as the initial network's training left it, so both can be compared and pictures are encoded once.
+    The parameters are those of ``initial_occupancy.InitialTask``.
 
-    Raises:
-        InputError: ``start`` is missing, or its networks are not compact ones. WeightsError: they are damaged.
+    The image encoder is frozen as the initial network's training left it. So the two networks can be compared, and one
+    encoding of a picture serves both.
+
+    Raises
+    ------
+    InputError
+        The configuration is not compact, or ``start`` is None or holds networks of another configuration.
+    WeightsError
+        The weights in ``start`` are missing or damaged.
     """
 
     name = ALIGNED_OCCUPANCY
     _start: Path
 
     def first(self, start: Path | None) -> InitialOccupancy:
-        """The network before the first step: the bundled part decoders, the image without a say."""
+        """Build the network before the first step.
+
+        Its part decoders have the bundled weights; the image features have no effect until they are trained.
+
+        Parameters
+        ----------
+        start : Path, optional
+            Folder of ``--start-from`` with a trained initial network. None raises InputError.
+
+        Returns
+        -------
+        InitialOccupancy
+            The network, its image encoder frozen.
+
+        Raises
+        ------
+        InputError
+            The configuration is not compact, or ``start`` cannot be used.
+        """
         if not self.configuration.shared_encoder:
             raise InputError("The HALO* baseline exists in the compact configuration only.", "Give --config compact.")
         encoder = trained_initial(self.configuration, start).image_encoder
@@ -49,26 +77,26 @@ class AlignedTask(InitialTask):
         return network
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.groups``."""
         self.model.image_encoder.requires_grad_(False)
         return parameter_groups(self.model, self.recipe.encoder_rate, self.recipe.decoder_rate)
 
     def loss(self, batch: SceneBatchTensors, step: int) -> tuple[Tensor, dict[str, float]]:
-        """See :class:`.runner.Task`."""
-        self.model.image_encoder.eval()  # its running averages are not this training's
+        """See ``runner.Task.loss``."""
+        self.model.image_encoder.eval()  # keeps the running averages of the frozen encoder unchanged
         return super().loss(batch, step)
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.save``; the image encoder is copied beside the weights."""
         about = {"network": "HALO* baseline (pixel-aligned image features)", "licence": "Apache-2.0"}
         save_further(self.name, self.model, self.configuration, folder, {**about, **card}, self._start)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``im2hands train aligned-occupancy``."""
+    """Add the options of ``im2hands train aligned-occupancy``."""
     command.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run ``im2hands train aligned-occupancy``; returns the exit code."""
+    """Run ``im2hands train aligned-occupancy`` and return the exit code."""
     return command.run(arguments, NETWORK, RECIPES, AlignedTask)

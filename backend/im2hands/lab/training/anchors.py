@@ -1,7 +1,8 @@
-"""Anchors for training: points on the surface of a frozen initial network, without making its mesh.
+"""Anchors for training: points on the surface that a frozen initial network predicts, found without extracting a mesh.
 
-Points close to the true surface are moved along the gradient of the initial logit until it is zero (Newton's method
-for a level set). That costs a few evaluations of some hundred points; marching over a lattice costs tens of thousands.
+Each anchor begins close to the true surface. Newton's method for a level set moves it along the gradient of the initial
+logit until the logit is zero. That takes a few evaluations of some hundred points. Extracting a mesh from a lattice
+would take tens of thousands.
 """
 
 from __future__ import annotations
@@ -10,29 +11,38 @@ import torch
 from torch import Tensor
 
 from im2hands.geometry.bones import QUERY_SCALE
-from im2hands.networks.initial_occupancy import InitialHand
+from im2hands.networks.initial_hand import InitialHand
 
 STEPS = 3
+"""Newton steps."""
+
 LONGEST_M = 0.004
-"""Metres that a point moves at most a step."""
+"""Largest distance that a point moves in one step, metres."""
 
 CONVERGED = 1.5
-"""Logit of a point that counts as on the surface: about as many millimetres away."""
+"""Largest absolute logit of a point that counts as on the surface. One logit is about one millimetre."""
 
-_FLATTEST = 1.0  # logits per unit of query space (0.4 m): no direction is to be read from less
+_FLATTEST = 1.0  # logits per unit of query space (0.4 m); a smaller gradient has no reliable direction
 
 
 def surface_anchors(hand: InitialHand, points: Tensor) -> Tensor:
-    """Points on the surface of B hands of the initial network.
+    """Move points onto the surfaces that the initial network predicts for B hands.
 
-    A point moves to the surface of the part that claims it at first: one part's gradient costs a third of the whole
-    hand's. Whether it has got to the surface of the whole hand is asked at the end.
+    Each point moves to the surface of the part network that wins at its starting place, because the gradient of one
+    part network costs a third of that of the whole hand. A check at the end tests whether the point lies on the surface
+    of the whole hand.
 
-    Args:
-        hand: of the frozen network. points: (B, A, 3), close to the surface, query space.
+    Parameters
+    ----------
+    hand : InitialHand
+        The B hands, prepared by the frozen initial network.
+    points : (B, A, 3) float
+        Starting places close to the surface, query space.
 
-    Returns:
-        (B, A, 3), query space; a point that does not get there gives its place to another one of the same hand.
+    Returns
+    -------
+    (B, A, 3) float
+        Anchors, query space. A point that does not reach the surface is replaced by another anchor of the same hand.
     """
     longest = LONGEST_M / QUERY_SCALE
     with torch.no_grad():
@@ -50,9 +60,11 @@ def surface_anchors(hand: InitialHand, points: Tensor) -> Tensor:
 
 
 def _logit_and_gradient(hand: InitialHand, points: Tensor, bones: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits (B, A) of one part a point, ``bones`` in ascending order at the flat ``rows``, and their gradient.
+    """Logits (B, A) of one part network for each point, and their gradient (B, A, 3).
 
-    What the image says changes little over the millimetres a point moves: it is read anew, but not differentiated.
+    ``bones`` (B * A,) holds the part of each point in ascending order; ``rows`` (B * A,) holds the flat indices of the
+    points in that order. The image features are sampled at the points but not differentiated: they change little over
+    millimetres.
     """
     with torch.no_grad():
         image = hand.image_features(hand.point_features(points)).flatten(0, 1)[rows]
@@ -66,8 +78,11 @@ def _logit_and_gradient(hand: InitialHand, points: Tensor, bones: Tensor, rows: 
 
 
 def _replaced(points: Tensor, good: Tensor) -> Tensor:
-    """Bad points (B, A, 3) become copies of good ones of their hand, in turn; a hand without any stays as it is."""
-    order = torch.argsort(good.int(), dim=1, descending=True, stable=True)  # the good ones first
+    """Replace bad points (B, A, 3) by copies of good points of the same hand; ``good`` is (B, A) bool.
+
+    A hand without a good point keeps its points.
+    """
+    order = torch.argsort(good.int(), dim=1, descending=True, stable=True)  # good points first
     count = good.sum(1, keepdim=True)
     turn = (~good).cumsum(1) - 1
     own = torch.arange(points.shape[1], device=points.device).expand_as(turn)

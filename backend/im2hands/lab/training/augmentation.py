@@ -1,4 +1,4 @@
-"""Cheap changes to pictures that leave every pixel where it is: light, colour, blur, noise."""
+"""Photometric augmentation of pictures: light, colour, blur and noise; no pixel moves."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ import numpy as np
 
 
 def augment(image: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
-    """A picture as another camera in another light would give it.
+    """Change a picture as another camera or another light would.
 
-    Args:
-        image: (H, W, 3) uint8 RGB. strength: 0 leaves it as it is, 1 is a usual amount.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        The picture, RGB.
+    rng : numpy.random.Generator
+        Source of all random numbers.
+    strength : float
+        Size of the changes: 0 returns the picture unchanged, 1 is the usual amount.
 
-    Returns:
-        (H, W, 3) uint8.
+    Returns
+    -------
+    (H, W, 3) uint8
+        The changed picture, RGB.
     """
     if strength <= 0:
         return image

@@ -1,4 +1,4 @@
-"""Averaged weights: what a training keeps is smoother than the weights of its last step."""
+"""Exponential moving average of the weights, which a training validates and saves instead of its last weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,20 @@ from torch import Tensor, nn
 
 
 class Averaged:
-    """An exponential moving average of a model's trained parameters and its buffers."""
+    """An exponential moving average of a model's trained parameters and floating-point buffers.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The model; its present values start the average.
+    decay : float
+        Weight of the old average in each update, below 1.
+
+    Attributes
+    ----------
+    values : dict of str to Tensor
+        The averages by the names of the parameters and buffers.
+    """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -22,13 +35,20 @@ class Averaged:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the model after ``step`` steps; early on the average is over fewer of them."""
+        """Add the model's present values to the average.
+
+        Parameters
+        ----------
+        step : int
+            Optimiser steps done. The decay grows with it up to the full ``decay``, so that the random first weights are
+            forgotten soon.
+        """
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(list(self.values.values()), [v.detach() for v in self._live.values()], weight)
 
     @contextmanager
     def in_model(self) -> Iterator[None]:
-        """The model has the averaged values meanwhile."""
+        """Put the averaged values into the model within a ``with`` block, and the live values back after it."""
         kept = {name: value.detach().clone() for name, value in self._live.items()}
         self._put(self.values)
         try:

@@ -1,4 +1,4 @@
-"""What ``im2hands train`` has in common for the networks that see pictures."""
+"""Options and steps that the ``im2hands train`` commands share."""
 
 from __future__ import annotations
 
@@ -18,43 +18,49 @@ from .runner import Runner, Task
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that every such training has."""
+    """Add the options of the trainings that use one scene set and named recipes; see :func:`run`."""
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="SET", help="folder of a scene set")
     add("--output", type=Path, required=True, metavar="DIR", help="folder for checkpoints, logs and the weights")
     add("--config", default="compact", help=f"{', '.join(CONFIGURATIONS)}, or a TOML file (default: compact)")
-    add("--resume", action="store_true", help="take up the run in the output folder")
+    add("--resume", action="store_true", help="continue the run in the output folder")
     add("--start-from", type=Path, metavar="DIR", help="folder of weights to begin with")
     add("--steps", type=int, metavar="N", help="default: the recipe's")
     add("--batch", type=int, metavar="N", help="scenes a step")
     add("--seed", type=int, metavar="N")
-    add("--precision", choices=("auto", "float32", "bfloat16"), help="of the network's arithmetic")
-    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: at most the cores granted")
+    add("--precision", choices=("auto", "float32", "bfloat16"), help="number format of the network's arithmetic")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: at most the granted cores")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, recipe: Recipe, counted: str) -> None:
-    """The options of trainings that take several sets and have one recipe; see :func:`changed`.
+    """Add the options of the trainings that use several scene sets and one recipe; see :func:`run_on_sets`.
 
-    Args:
-        recipe: gives the defaults. counted: what a batch consists of.
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Gets the options.
+    recipe : Recipe
+        Gives the default values.
+    counted : str
+        What a batch consists of, for the help text: "crops", "pictures", "hands".
     """
     add = parser.add_argument
     add("--data", type=Path, nargs="+", required=True, metavar="SET", help="scene sets: whole pictures and crops")
     add("--output", type=Path, required=True, metavar="DIR", help="folder for checkpoints, logs and the weights")
-    add("--resume", action="store_true", help="take up the run in the output folder")
+    add("--resume", action="store_true", help="continue the run in the output folder")
     add("--start-from", type=Path, metavar="DIR", help="folder of weights to begin with")
     add("--steps", type=int, default=recipe.steps, metavar="N")
     add("--batch", type=int, default=recipe.batch, metavar="N", help=f"{counted} a step")
     add("--learning-rate", type=float, default=recipe.learning_rate)
-    add("--held-out", type=int, default=recipe.held_out, metavar="N", help="scenes of each set only validated on")
+    add("--held-out", type=int, default=recipe.held_out, metavar="N", help="last scenes of each set, only validated on")
     add("--seed", type=int, default=recipe.seed, metavar="N")
-    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: at most the cores granted")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: at most the granted cores")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 
 
 def changed(recipe: AnyRecipe, arguments: argparse.Namespace) -> AnyRecipe:
-    """The recipe with the fields that the command line names."""
+    """Return the recipe with the values of the command line in all fields that are also options."""
     given = {field.name: getattr(arguments, field.name) for field in fields(recipe) if field.name in arguments}
     return replace(recipe, **given)
 
@@ -63,10 +69,28 @@ def run_on_sets(
     arguments: argparse.Namespace, recipe: AnyRecipe,
     make: Callable[[AnyRecipe, Sequence[SceneSet], Path | None, torch.device], Task[Any]],
 ) -> int:  # fmt: skip
-    """Train on several sets as the command line says; returns the exit code.
+    """Train on several scene sets with the options of :func:`add_run_arguments`.
 
-    Args:
-        recipe: its defaults. make: a task from recipe, sets, ``--start-from`` and device.
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        The parsed command line.
+    recipe : AnyRecipe
+        Defaults of the recipe.
+    make : callable
+        Builds the task from the recipe, the scene sets, the folder of ``--start-from`` (or None) and the device.
+
+    Returns
+    -------
+    int
+        The exit code, 0.
+
+    Raises
+    ------
+    InputError
+        A set, an option or the output folder cannot be used.
+    SetupError
+        A package of the training is not installed, or weights are missing or damaged.
     """
     from im2hands.core.devices import choose_device, limit_threads
 
@@ -82,20 +106,39 @@ def run_on_sets(
 
 
 MakeTask = Callable[[Configuration, AnyRecipe, SceneSet, Path | None, torch.device], Task[Any]]
+"""Builds a task from configuration, recipe, scene set, folder of ``--start-from`` (or None) and device."""
 
 
 def run(
     arguments: argparse.Namespace, network: str, recipes: dict[str, AnyRecipe], make: MakeTask[AnyRecipe],
     *, labelled: bool = True,
 ) -> int:  # fmt: skip
-    """Train a network as the command line says; returns the exit code.
+    """Train on one scene set with the options of :func:`add_arguments`.
 
-    Args:
-        network: its name on the command line. recipes: per configuration. make: a task from configuration, recipe, set,
-            ``--start-from`` and device. labelled: whether the set must have labelled points.
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        The parsed command line.
+    network : str
+        Name of the network on the command line.
+    recipes : dict of str to AnyRecipe
+        The recipe of each configuration, "published" and "compact".
+    make : MakeTask
+        Builds the task.
+    labelled : bool
+        Whether the scene set must have labelled points.
 
-    Raises:
-        InputError, SetupError: in words for a person.
+    Returns
+    -------
+    int
+        The exit code, 0.
+
+    Raises
+    ------
+    InputError
+        The set, an option, the recipe file or the output folder cannot be used.
+    SetupError
+        A package of the training is not installed, or weights are missing or damaged.
     """
     from im2hands.core.devices import choose_device, limit_threads
 

@@ -1,7 +1,8 @@
-"""Gives the scenes of a set the keypoints that are found in their pictures: ``im2hands train detected-keypoints``.
+"""Detect keypoints in the pictures of a scene set, as training data: ``im2hands train detected-keypoints``.
 
-The landmark network reads each hand near its true crop, the lifting network lifts it and the anatomical fit ends it, as
-in a reconstruction. Networks that see pictures and keypoints learn from such errors.
+The command writes a copy of the set with a ``detected`` array. The steps are those of a reconstruction: the reading
+network reads each hand in a crop near the true one, the lifting network lifts it, and the anatomical fit places it.
+Networks that take a picture and keypoints are then trained with the real errors of these steps.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from im2hands.core.devices import limit_threads
 from im2hands.core.errors import InputError
 from im2hands.core.hands import KEYPOINT_COUNT, MIDDLE_MCP, SIDES, WRIST
 from im2hands.keypoints.placing.lift import HandLifter
-from im2hands.keypoints.placing.solve import lift
+from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet, SceneWriter
@@ -37,22 +38,38 @@ _log = logging.getLogger(__name__)
 def detected_keypoints(
     scene: Scene, network: LandmarkNetwork, lifter: HandLifter, rng: np.random.Generator
 ) -> np.ndarray:
-    """What is found of a scene's hands: (2, 21, 3) left and right, camera frame, metres; NaN for what is not found.
+    """Detect the 3D keypoints of a scene's hands.
 
-    Both hands are lifted with the mean of their true palm lengths.
+    Both hands are placed with the mean of their true palm lengths.
+
+    Parameters
+    ----------
+    scene : Scene
+        The scene.
+    network : LandmarkNetwork
+        Reads the crops.
+    lifter : HandLifter
+        Runs the lifting network.
+    rng : numpy.random.Generator
+        Draws the crops near the true ones.
+
+    Returns
+    -------
+    (2, 21, 3) float64
+        Keypoints of the left and the right hand, camera frame, metres; NaN for a hand that is not found.
     """
     found = np.full((len(SIDES), KEYPOINT_COUNT, 3), np.nan)
     hands = lifter.lift(scene.image(), read_hands(network, scene, rng))
     palms = np.linalg.norm(scene.keypoints[:, MIDDLE_MCP] - scene.keypoints[:, WRIST], axis=1)
     if hands:
-        lifted = lift(hands, camera_of(scene), float(np.nanmean(palms)))
+        lifted = place_hands(hands, camera_of(scene), float(np.nanmean(palms)))
         for hand in lifted.present():
             found[SIDES.index(hand.side)] = hand.positions
     return found
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``im2hands train detected-keypoints``."""
+    """Add the options of ``im2hands train detected-keypoints``."""
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="SET", help="a scene set")
     add(
@@ -60,17 +77,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="SET",
-        help="folder for the same scenes with what was found; gone on with",
+        help="folder for the same scenes with detected keypoints; a set begun there is continued",
     )
     add("--scenes", type=int, default=0, metavar="N", help="only the first N")
-    add("--two-hand-network", type=Path, default=TWO_HAND_FILE, metavar="FILE", help="its weights elsewhere")
-    add("--lifting-network", type=Path, default=LIFTING_FILE, metavar="FILE", help="its weights elsewhere")
+    add("--two-hand-network", type=Path, default=TWO_HAND_FILE, metavar="FILE", help="its weights (default: bundled)")
+    add("--lifting-network", type=Path, default=LIFTING_FILE, metavar="FILE", help="its weights (default: bundled)")
     add("--seed", type=int, default=0, metavar="N")
-    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: at most the cores granted")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: at most the granted cores")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run ``im2hands train detected-keypoints``; returns the exit code."""
+    """Run ``im2hands train detected-keypoints`` and return the exit code."""
     limit_threads(arguments.threads)
     data = SceneSet(arguments.data)
     if arguments.output.resolve() == data.folder.resolve():

@@ -1,4 +1,4 @@
-"""Trains the initial occupancy network, and with it the compact image encoder: ``im2hands train initial-occupancy``."""
+"""Train the initial occupancy network and the compact image encoder: ``im2hands train initial-occupancy``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.networks.compact_encoder import CompactEncoder
 from im2hands.networks.configuration import Configuration
 from im2hands.networks.image_encoder import EncoderMaps
-from im2hands.networks.initial_occupancy import ImageFeatures, InitialHand, InitialOccupancy
+from im2hands.networks.initial_hand import InitialHand
+from im2hands.networks.initial_occupancy import ImageFeatures, InitialOccupancy
 from im2hands.networks.part_decoder import PartDecoder
 from im2hands.weights.compact import start_from_part_occupancy
 from im2hands.weights.layouts import INITIAL_OCCUPANCY
@@ -32,24 +33,56 @@ from .scene_batches import BatchRecipe, HandSamples, SceneBatchTensors, make_bat
 
 NETWORK = "initial-occupancy"
 VALIDATION_POINTS = 1024
-_VALIDATION = 1 << 40  # a batch number that no step has
+"""Points of each hand in validation."""
+
+_VALIDATION = 1 << 40  # batch numbers of the validation begin here, above those of all steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class InitialRecipe(Recipe):
-    """The recipe of the initial network.
+    """The recipe of the initial network: the fields of ``recipe.Recipe`` and those below.
 
-    Args:
-        points: labelled points a hand and step. uniform, noise, definition, detected, augment: see
-            :class:`.scene_batches.BatchRecipe`. loss: "probability" is the published mean squared error, "logit" the
-            cross-entropy of :mod:`.part_loss`. softness: metres, of the logit loss. part_weight, claim_weight: of its
-            aids, which end at half of the steps and at 40 % of them. cut: whether the forearm is cut. encoder_rate,
-            decoder_rate: factors on the learning rate of a pre-trained trunk and of part decoders. frozen_blocks: of
-            the compact trunk, from the front; 0 trains all of it. heatmap, mask, dense: weights of the encoder's own
-            losses.
-        start: "published": Xavier, then ``halo_baseline`` and ``intaghand_encoder`` of ``--start-from`` as far as they
-            are there. "bundled": framework defaults, the public trunk, the bundled part decoders. "random":
-            framework defaults. A folder with trained weights overrules it.
+    Parameters
+    ----------
+    points : int
+        Labelled points of each hand in a step.
+    uniform : float
+        See ``scene_batches.BatchRecipe``.
+    noise : float
+        Keypoint noise, metres; see ``scene_batches.BatchRecipe``.
+    definition : float
+        Strength of the jitter of joint definitions; see ``scene_batches.BatchRecipe``.
+    detected : float
+        Probability of detected keypoints; see ``scene_batches.BatchRecipe``.
+    augment : float
+        Strength of the picture augmentation; see ``augmentation.augment``.
+    loss : {"probability", "logit"}
+        "probability" is the published mean squared error, "logit" the cross-entropy of ``part_loss``.
+    softness : float
+        Width of the soft target of the logit loss, metres.
+    part_weight : float
+        Weight of the part loss at the first step; it falls to 0 at half of the steps.
+    claim_weight : float
+        Weight of the claim loss at the first step; it falls to 0 at 40 % of the steps.
+    cut : bool
+        Whether the forearm is cut behind the wrist.
+    encoder_rate : float
+        Factor on the learning rate of the image encoder's trunk.
+    decoder_rate : float
+        Factor on the learning rate of the part decoders.
+    frozen_blocks : int
+        Number of frozen blocks of the compact trunk, counted from the picture; 0 trains all.
+    heatmap : float
+        Weight of the encoder's heat map loss.
+    mask : float
+        Weight of the encoder's mask loss.
+    dense : float
+        Weight of the encoder's dense colour loss.
+    start : {"published", "bundled", "random"}
+        First weights. "published": Xavier, then ``halo_baseline`` and ``intaghand_encoder`` of ``--start-from`` where
+        the folder has them. "bundled": PyTorch's defaults, the trunk of a two-hand network or of ImageNet, and the
+        bundled part decoders. "random": PyTorch's defaults. A trained initial network in ``--start-from`` takes
+        precedence over all three.
     """
 
     points: int = 4096
@@ -85,7 +118,30 @@ RECIPES = {"published": PUBLISHED, "compact": COMPACT}
 
 
 class InitialTask:
-    """The training of the initial network; see :class:`.runner.Task`."""
+    """The training of the initial network; see ``runner.Task``.
+
+    Parameters
+    ----------
+    configuration : Configuration
+        Sizes of the networks.
+    recipe : InitialRecipe
+        How to train.
+    scenes : SceneSet
+        Crops with labelled points; the last ``recipe.held_out`` scenes are only validated on.
+    start : Path, optional
+        Folder of ``--start-from``; see ``InitialRecipe.start``.
+    device : torch.device
+        Device of the model.
+
+    Raises
+    ------
+    InputError
+        The networks in ``start`` do not fit the configuration.
+    WeightsError
+        The weights in ``start`` are damaged.
+    SetupError
+        The package with the ImageNet weights is not installed.
+    """
 
     name = INITIAL_OCCUPANCY
     figures = ("iou", "iou_near", "iou_noisy")
@@ -114,20 +170,20 @@ class InitialTask:
         )  # fmt: skip
 
     def first(self, start: Path | None) -> InitialOccupancy:
-        """The network before the first step."""
+        """Build the network before the first step; ``start`` is the folder of ``--start-from``, or None."""
         return _first(self.configuration, self.recipe, start)
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.groups``."""
         return parameter_groups(self.model, self.recipe.encoder_rate, self.recipe.decoder_rate)
 
     def prepare(self, step: int) -> SceneBatchTensors:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.prepare``."""
         indices = scenes_of_step(self.train_count, self.recipe.batch, self.recipe.seed, step)
         return make_batch(self.scenes, indices, self._batches, self.recipe.seed, step)
 
     def loss(self, batch: SceneBatchTensors, step: int) -> tuple[Tensor, dict[str, float]]:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.loss``."""
         batch, model, recipe = moved(batch, self.device), self.model, self.recipe
         image = batch.image
         if isinstance(model.image_encoder, CompactEncoder):
@@ -145,7 +201,22 @@ class InitialTask:
         return total, terms
 
     def hand(self, batch: SceneBatchTensors, features: ImageFeatures, side: Side) -> InitialHand:
-        """One side's hands of a batch."""
+        """Prepare the hands of one side of a batch for queries.
+
+        Parameters
+        ----------
+        batch : SceneBatchTensors
+            B scenes.
+        features : ImageFeatures
+            Encoded pictures of the batch.
+        side : Side
+            The person's own left or right hand.
+
+        Returns
+        -------
+        InitialHand
+            The B hands of that side.
+        """
         return self.model.hand(side, features, batch.hands[side].bones, intrinsics=batch.intrinsics)
 
     def _encoder_losses(self, maps: EncoderMaps, batch: SceneBatchTensors) -> dict[str, Tensor]:
@@ -158,7 +229,8 @@ class InitialTask:
         recipe, progress = self.recipe, step / self.recipe.steps
         near = hand.near(samples.points) & present[:, None, None]
         image = hand.image_features(hand.point_features(samples.points)).float()
-        share = present.float().mean().clamp_min(1e-6)  # the loss is a mean over hands that are there
+        # ``part_loss`` is a mean over all B hands; absent hands add nothing, so divide by the share of present ones.
+        share = present.float().mean().clamp_min(1e-6)
         return part_loss(
             hand.folded, hand.bone_local(samples.points), near, samples.distance, samples.part, recipe.softness,
             part_weight=recipe.part_weight * max(0.0, 1 - 2 * progress),
@@ -166,8 +238,15 @@ class InitialTask:
         ) / share  # fmt: skip
 
     def validate(self) -> dict[str, float]:
-        """Mean intersection over union of the held-out hands: of their volumes, at all of the set's points (two thirds
-        lie close to the surface), and of their volumes when the keypoints are as inexact as in training."""
+        """Measure the mean intersection over union (IoU) of the held-out hands.
+
+        Returns
+        -------
+        dict of str to float
+            ``iou``: at points evenly spread over the hand's box, with exact keypoints. ``iou_near``: at all points of
+            the set, two thirds of which lie close to the surface, with exact keypoints. ``iou_noisy``: as ``iou``, with
+            keypoints as inexact as in training.
+        """
         exact = replace(
             self._batches, points=VALIDATION_POINTS, noise=0.0, definition=0.0, detected=0.0, augment=0.0, maps=0
         )
@@ -188,15 +267,30 @@ class InitialTask:
         return float(torch.cat(values).mean())
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
-        """See :class:`.runner.Task`."""
-        about = {"network": "initial occupancy network (specification section 6)", "licence": "Apache-2.0"}
+        """See ``runner.Task.save``."""
+        about = {"network": "initial occupancy network", "licence": "Apache-2.0"}
         save_first(self.name, self.model, self.configuration, folder, {**about, **card})
 
 
 def parameter_groups(
     model: nn.Module, encoder_rate: float, decoder_rate: float
 ) -> list[tuple[float, list[nn.Parameter]]]:
-    """Trained parameters by their factor on the learning rate: the encoder's trunk, part decoders, all others."""
+    """Group the trained parameters of a network by their learning rate.
+
+    Parameters
+    ----------
+    model : nn.Module
+        An initial or refined occupancy network.
+    encoder_rate : float
+        Factor on the learning rate of the image encoder's trunk.
+    decoder_rate : float
+        Factor on the learning rate of the part decoders.
+
+    Returns
+    -------
+    list of (float, list of nn.Parameter)
+        Factor and parameters of each group that is not empty. All other parameters have the factor 1.
+    """
     trunk, decoders, others = [], [], []
     in_decoders = {id(p) for m in model.modules() if isinstance(m, PartDecoder) for p in m.parameters()}
     for name, parameter in model.named_parameters():
@@ -212,20 +306,35 @@ def parameter_groups(
 
 
 def probability_loss(occupancy: Tensor, samples: HandSamples, present: Tensor) -> Tensor:
-    """The published loss: mean squared error of probabilities (B, N), over the hands that are there."""
+    """Compute the published loss: the mean squared error of probabilities, over the hands that are present.
+
+    Parameters
+    ----------
+    occupancy : (B, N) float
+        Predicted occupancy probabilities.
+    samples : HandSamples
+        Labels of the N points.
+    present : (B,) bool
+        Which hands are present.
+
+    Returns
+    -------
+    () float
+        The loss; 0 if no hand is present.
+    """
     target = (samples.distance < 0).to(occupancy)
     wrong = functional.mse_loss(occupancy, target, reduction="none").mean(1)
     return (wrong * present).sum() / present.sum().clamp_min(1)
 
 
 def hand_ious(inside: Tensor, truth: Tensor) -> Tensor:
-    """Intersection over union (B,) of two boolean tensors (B, N)."""
+    """Intersection over union (B,) of two boolean tensors ``inside`` and ``truth`` (B, N)."""
     union = (inside | truth).sum(1)
     return (inside & truth).sum(1) / union.clamp_min(1)
 
 
 def _first(configuration: Configuration, recipe: InitialRecipe, start: Path | None) -> InitialOccupancy:
-    """The network before the first step."""
+    """The network before the first step; see ``InitialRecipe.start``."""
     trained = start is not None and (start / f"{INITIAL_OCCUPANCY}.safetensors").exists()
     if trained and configuration.shared_encoder:
         network = trained_initial(configuration, start)
@@ -246,10 +355,10 @@ def _first(configuration: Configuration, recipe: InitialRecipe, start: Path | No
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``im2hands train initial-occupancy``."""
+    """Add the options of ``im2hands train initial-occupancy``."""
     command.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run ``im2hands train initial-occupancy``; returns the exit code."""
+    """Run ``im2hands train initial-occupancy`` and return the exit code."""
     return command.run(arguments, NETWORK, RECIPES, InitialTask)

@@ -1,7 +1,8 @@
-"""Keypoints as a detector gives them: the errors that keypoint refinement is trained to undo, drawn at random.
+"""Random keypoint errors like those of a detector; keypoint refinement is trained to correct them.
 
-A picture tells well where a keypoint is seen and badly how far away it is, so errors go along the viewing ray; fingers
-err as wholes, because a detector knows how fingers bend; and a finger that is hidden may be anywhere it could be.
+A picture shows where a keypoint lies in the image but hardly how far away it is, so most errors go along the viewing
+ray. The joints of a finger err together, because a detector predicts fingers that bend naturally. A hidden finger may
+be in any possible pose.
 """
 
 from __future__ import annotations
@@ -19,22 +20,34 @@ _FINGERS, _LEVELS = 5, 4
 _JOINTS = tuple(tuple(1 + _LEVELS * finger + level for finger in range(_FINGERS)) for level in range(_LEVELS))
 _INDEX_MCP, _LITTLE_MCP = 5, 17
 _SEEN_LESS = 0.4
-"""How much likelier a finger is wrong altogether when all of it is hidden."""
+"""Added to the probability that a finger is completely wrong when all of its keypoints are hidden."""
 
 _MOST = 0.9
-"""Radians; no joint is bent further than this from where it is."""
+"""Largest bend of a joint away from its true angle, radians."""
 
 
 @dataclass(frozen=True)
 class KeypointErrors:
-    """Sizes of the errors; all are standard deviations unless another thing is said.
+    """Sizes of the errors.
 
-    Args:
-        noise: metres a coordinate, at most (see :func:`~im2hands.lab.datasets.part_occupancy.jitter_keypoints`).
-        definition: strength of other joint definitions, likewise. tilt: radians that a hand turns about axes across the
-            viewing ray. place: metres that a hand is off along the ray. depth: metres that a fingertip is off along the
-            ray; knuckles move less. bend: radians, of each joint; the joints of a finger err alike. hidden: probability
-            that a finger is wrong altogether, at least. lost: radians, bends of such a finger.
+    Parameters
+    ----------
+    noise : float
+        Largest standard deviation of a coordinate's noise, metres; see ``datasets.part_occupancy.jitter_keypoints``.
+    definition : float
+        Strength of the jitter of joint definitions; see ``datasets.part_occupancy.jitter_keypoints``.
+    tilt : float
+        Standard deviation of a rotation of the hand about an axis across the viewing ray, radians.
+    place : float
+        Standard deviation of a shift of the whole hand along the viewing ray, metres.
+    depth : float
+        Standard deviation of a fingertip's shift along the viewing ray, metres. Joints nearer to the palm move less.
+    bend : float
+        Standard deviation of the bend of each joint, radians; the joints of a finger bend alike.
+    hidden : float
+        Probability that a visible finger is completely wrong; hidden fingers have a higher one. 0 turns this error off.
+    lost : float
+        Standard deviation of the bends of a completely wrong finger, radians.
     """
 
     noise: float = 0.003
@@ -50,14 +63,23 @@ class KeypointErrors:
 def simulate_errors(
     keypoints: Tensor, generator: torch.Generator, errors: KeypointErrors, visible: Tensor | None = None
 ) -> Tensor:
-    """Keypoints with a detector's errors.
+    """Add errors like those of a detector to keypoints.
 
-    Args:
-        keypoints: (B, 21, 3) float64 of B hands, camera frame, file order, metres. generator: of the processor.
-        visible: (B, 21), 1 where a keypoint is seen; None: all are.
+    Parameters
+    ----------
+    keypoints : (B, 21, 3) float64
+        True keypoints of B hands, camera frame, file order, metres.
+    generator : torch.Generator
+        CPU generator. The same state gives the same errors.
+    errors : KeypointErrors
+        Sizes of the errors.
+    visible : (B, 21) float, optional
+        1 where a keypoint is visible, 0 where it is hidden. None means that all are visible.
 
-    Returns:
-        (B, 21, 3) float64. The same generator state gives the same errors.
+    Returns
+    -------
+    (B, 21, 3) float64
+        Keypoints with errors, same frame, order and unit.
     """
     count = len(keypoints)
 
@@ -66,7 +88,7 @@ def simulate_errors(
 
     moved = _bent(keypoints, *_bends(keypoints, generator, errors, visible))
     ray = _unit(moved.mean(1, keepdim=True))
-    # Fingers towards the camera or away from it: together, and each by itself.
+    # Fingers move towards the camera or away from it: partly all together, partly each by itself.
     away = errors.depth * (0.6 * normal(count, 1) + 0.8 * normal(count, _FINGERS))
     for level, rows in enumerate(_JOINTS):
         moved[:, list(rows)] += (away * (level + 1) / _LEVELS)[..., None] * ray
@@ -80,7 +102,7 @@ def simulate_errors(
 def _bends(
     keypoints: Tensor, generator: torch.Generator, errors: KeypointErrors, visible: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Radians that each finger's three joints bend too far, (B, 5, 3), and that it is spread too far, (B, 5)."""
+    """Errors in the bend of each finger's three joints (B, 5, 3) and in its spread (B, 5), radians."""
     count = len(keypoints)
 
     def normal(*size: int) -> Tensor:
@@ -98,12 +120,12 @@ def _bends(
 
 
 def _bent(keypoints: Tensor, bend: Tensor, spread: Tensor) -> Tensor:
-    """Hands (B, 21, 3) whose fingers are bent and spread further; bones keep their lengths."""
+    """Hands (B, 21, 3) with fingers bent and spread by more angles; bones keep their lengths."""
     moved = keypoints.clone()
     wrist = keypoints[:, WRIST]
     palm = _unit(torch.linalg.cross(keypoints[:, _INDEX_MCP] - wrist, keypoints[:, _LITTLE_MCP] - wrist))
     palm = palm[:, None].expand(-1, _FINGERS, -1)
-    # The axis that a finger's joints bend about: across its metacarpal, in the plane of the palm.
+    # The joints of a finger bend about an axis across its metacarpal, in the plane of the palm.
     axis = _unit(torch.linalg.cross(keypoints[:, list(_JOINTS[0])] - wrist[:, None], palm))
     for level in range(_LEVELS - 1):
         turn = rodrigues(bend[..., level], axis)

@@ -1,4 +1,4 @@
-"""Pairs for keypoint refinement, from scene sets: what a detector says of two hands and what is true, with the crop."""
+"""Training data of keypoint refinement, from scene sets: a crop with detected and true keypoints of two hands."""
 
 from __future__ import annotations
 
@@ -21,21 +21,26 @@ from im2hands.surfaces.hand_crop import crop_hands, normalised
 from .scene_batches import aligned
 
 Detector = Callable[[Tensor, Tensor], Tensor]
-"""Keypoints (B, 21, 3) of B hands and (B, 21), 1 where they are seen, to keypoints with errors, as
-:func:`.keypoint_errors.simulate_errors` makes them."""
+"""A function from true keypoints (B, 21, 3) and visibility (B, 21) to keypoints with errors (B, 21, 3), such as
+``keypoint_errors.simulate_errors``."""
 
 PictureChange = Callable[[np.ndarray], np.ndarray]
-"""A picture (H, W, 3) uint8 to one of other colours, as :func:`.augmentation.augment` makes it."""
+"""A function from a picture (H, W, 3) uint8 to an augmented one, such as ``augmentation.augment``."""
 
 
 @dataclass(frozen=True)
 class KeypointPairs:
-    """B pictures with the keypoints of both hands, ready for the network.
+    """B crops with the keypoints of both hands, ready for the network.
 
-    Args:
-        image: (B, 3, 256, 256) float32, the crops, ImageNet-normalised. relative: (B, 2, 21, 3) float64, what was
-            detected, see :class:`~im2hands.networks.keypoint_refinement.PreparedKeypoints`. target: the same of the
-            true keypoints, relative to their own left middle MCP (specification 8).
+    Parameters
+    ----------
+    image : (B, 3, 256, 256) float32
+        The crops, ImageNet-normalised.
+    relative : (B, 2, 21, 3) float64
+        Detected keypoints as ``networks.keypoint_refinement.PreparedKeypoints.relative``: halo order, millimetres,
+        relative to the detected middle MCP of the left hand.
+    target : (B, 2, 21, 3) float64
+        True keypoints in the same form, relative to the true middle MCP of the left hand.
     """
 
     image: Tensor
@@ -43,7 +48,7 @@ class KeypointPairs:
     target: Tensor
 
     def to(self, device: torch.device) -> KeypointPairs:
-        """On that device; keypoints in its most exact type."""
+        """Copy the pairs to a device, keypoints in the device's most exact float type."""
         exact = exact_dtype(device)
         return KeypointPairs(
             self.image.to(device), self.relative.to(exact).to(device), self.target.to(exact).to(device)
@@ -51,10 +56,22 @@ class KeypointPairs:
 
 
 def scenes_with_two_hands(scenes: SceneSet) -> np.ndarray:
-    """(K,) int64 indices of the scenes that have both hands.
+    """Find the scenes that have both hands.
 
-    Raises:
-        InputError: there are none, or a shard is missing or damaged.
+    Parameters
+    ----------
+    scenes : SceneSet
+        The scene set.
+
+    Returns
+    -------
+    (K,) int64
+        Indices of the scenes, ascending.
+
+    Raises
+    ------
+    InputError
+        No scene has both hands, or a shard is missing or damaged.
     """
     found = [index for index in range(len(scenes)) if scenes.scene(index).present.all()]
     if not found:
@@ -66,15 +83,27 @@ def make_pairs(
     scenes: Sequence[Scene], detector: Detector, *, take_detected: np.ndarray | None = None,
     change: PictureChange = lambda picture: picture,
 ) -> KeypointPairs:  # fmt: skip
-    """Detected and true keypoints of scenes that have both hands.
+    """Make the pairs of scenes that have both hands.
 
-    What a detector really found (``detected`` of the set) is taken where it is there, at the place and of the size of
-    the true hand: a picture tells neither, and a take keeps one size of hand. Else errors are drawn. The crop lies
-    around the detected keypoints, as it does in a reconstruction.
+    Where the set has detected keypoints of a hand, the pair uses them, moved and scaled to the place and size of the
+    true hand: a picture shows neither, and a take keeps one hand size. Otherwise the true keypoints get simulated
+    errors. The crop lies around the detected keypoints, as in a reconstruction.
 
-    Args:
-        detector: draws the errors; called once, for all hands. take_detected: (B, 2) bool, whether to take what was
-            found; None: always. change: of the crops.
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        B scenes with both hands.
+    detector : Detector
+        Simulates the errors; called once, for all 2 B hands.
+    take_detected : (B, 2) bool, optional
+        Which hands may use the detected keypoints of the set. None means all.
+    change : PictureChange
+        Applied to each crop.
+
+    Returns
+    -------
+    KeypointPairs
+        The B pairs, on the CPU.
     """
     truth = np.stack([scene.keypoints for scene in scenes]).astype(np.float64)
     visible = np.stack([scene.visible for scene in scenes]).astype(np.float64)
@@ -97,7 +126,7 @@ def _crop(scene: Scene, given: np.ndarray, truth: np.ndarray) -> np.ndarray:
     camera, frame = Camera(fx, fy, cx, cy, width, height), Frame(1, 0.0, scene.image(), "scene")
     try:
         return crop_hands(frame, camera, _hands(given)).image
-    except FrameError:  # detected so wrong that it lies outside the picture: a frame that would fail
+    except FrameError:  # the detected hands lie outside the picture, where a reconstruction would fail
         return crop_hands(frame, camera, _hands(truth)).image
 
 

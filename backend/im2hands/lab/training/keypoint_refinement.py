@@ -1,4 +1,4 @@
-"""Trains the keypoint refinement network: ``im2hands train keypoint-refinement``."""
+"""Train the keypoint refinement network: ``im2hands train keypoint-refinement``."""
 
 from __future__ import annotations
 
@@ -29,21 +29,44 @@ from .recipe import Recipe
 from .runner import scenes_of_step, stream, torch_stream
 
 NETWORK = "keypoint-refinement"
-_VALIDATION = 1 << 40  # a batch number that no step has
+_VALIDATION = 1 << 40  # batch numbers of the validation begin here, above those of all steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeypointRecipe(Recipe):
-    """The recipe of the keypoint refinement network.
+    """The recipe of the keypoint refinement network: the fields of ``recipe.Recipe`` and those below.
 
-    Args:
-        loss: "squared" is the published one, square millimetres; "distance" the mean distance, which fingers that are
-            wrong altogether do not rule. frozen: leave the image encoder as it is, which networks may share. head_rate:
-            factor on the learning rate of the head: where it counts in decimetres, a step at the full rate would move
-            keypoints by more than they err. augment: strength, see :func:`.augmentation.augment`. detected: how often a
-            hand gets the keypoints that a detector found, where the set has them; else errors are drawn. noise,
-            definition, tilt, place, depth, bend, hidden, lost: their sizes, see
-            :class:`.keypoint_errors.KeypointErrors`.
+    Parameters
+    ----------
+    loss : {"squared", "distance"}
+        "squared" is the published loss, in square millimetres. "distance" is the mean distance; completely wrong
+        fingers dominate it less.
+    frozen : bool
+        Whether the image encoder, which networks may share, stays unchanged.
+    head_rate : float
+        Factor on the learning rate of the output head. The compact head works in decimetres, where a step at the full
+        rate would move keypoints by more than their error.
+    augment : float
+        Strength of the picture augmentation; see ``augmentation.augment``.
+    detected : float
+        Probability that a hand uses the detected keypoints of the set, where the set has them. Otherwise errors are
+        simulated with the sizes below.
+    noise : float
+        See ``keypoint_errors.KeypointErrors``, as for all fields that follow.
+    definition : float
+        Strength of the jitter of joint definitions.
+    tilt : float
+        Tilt of the hand, radians.
+    place : float
+        Shift of the hand along the viewing ray, metres.
+    depth : float
+        Shift of the fingertips along the viewing ray, metres.
+    bend : float
+        Bend of each joint, radians.
+    hidden : float
+        Probability that a finger is completely wrong.
+    lost : float
+        Bends of a completely wrong finger, radians.
     """
 
     loss: Literal["squared", "distance"] = "squared"
@@ -62,7 +85,7 @@ class KeypointRecipe(Recipe):
 
     @property
     def errors(self) -> KeypointErrors:
-        """The sizes of the errors that are drawn."""
+        """Sizes of the simulated errors."""
         return KeypointErrors(
             self.noise, self.definition, self.tilt, self.place, self.depth, self.bend, self.hidden, self.lost
         )
@@ -78,14 +101,32 @@ RECIPES = {"published": PUBLISHED, "compact": COMPACT}
 
 
 class KeypointTask:
-    """The training of the keypoint refinement network; see :class:`.runner.Task`.
+    """The training of the keypoint refinement network; see ``runner.Task``.
 
-    Only scenes with both hands count. The compact network looks through the encoder of a trained initial network, which
-    stays as it is, so ``start`` must name one; the published network begins with ``intaghand_encoder`` of ``start``, if
-    it is there. A keypoint refinement network in ``start`` is gone on with.
+    Only scenes with both hands are used. The compact network uses the frozen image encoder of a trained initial
+    network, which must be in ``start``. The published network begins with ``intaghand_encoder`` of ``start`` if the
+    folder has it. If ``start`` holds a keypoint refinement network of the same sizes, the training continues from its
+    weights.
 
-    Raises:
-        InputError, WeightsError: no scene with two hands; ``start`` is missing or does not fit.
+    Parameters
+    ----------
+    configuration : Configuration
+        Sizes of the networks.
+    recipe : KeypointRecipe
+        How to train.
+    scenes : SceneSet
+        Crops; the last ``recipe.held_out`` scenes with both hands are only validated on.
+    start : Path, optional
+        Folder of ``--start-from``.
+    device : torch.device
+        Device of the model.
+
+    Raises
+    ------
+    InputError
+        No scene has both hands, or ``start`` is missing or does not fit the configuration.
+    WeightsError
+        The weights in ``start`` are missing or damaged.
     """
 
     name = KEYPOINT_REFINEMENT
@@ -110,7 +151,7 @@ class KeypointTask:
             network.image_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.groups``."""
         head = list(self.model.left_reg.parameters())
         in_head = {id(parameter) for parameter in head}
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -118,13 +159,13 @@ class KeypointTask:
         return [(1.0, others), (self.recipe.head_rate, head)]
 
     def prepare(self, step: int) -> KeypointPairs:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.prepare``."""
         recipe = self.recipe
         rows = scenes_of_step(len(self._rows), recipe.batch, recipe.seed, step)
         return self._pairs(self._rows[rows], step, recipe)
 
     def loss(self, batch: KeypointPairs, step: int) -> tuple[Tensor, dict[str, float]]:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.loss``."""
         batch = batch.to(self.device)
         output = self._refined(batch)
         squared = self.recipe.loss == "squared"
@@ -133,8 +174,14 @@ class KeypointTask:
         return loss, dict(zip(self.terms, map(float, distances), strict=True))
 
     def validate(self) -> dict[str, float]:
-        """Mean distance of the keypoints of the held-out scenes, millimetres, each hand from its middle knuckle:
-        refined and as detected (specification 11)."""
+        """Measure the mean keypoint error on the held-out scenes.
+
+        Returns
+        -------
+        dict of str to float
+            ``jpe``: mean distance of the refined keypoints from the true ones, millimetres, each hand relative to its
+            middle knuckle. ``in_jpe``: the same of the detected keypoints.
+        """
         plain = replace(self.recipe, augment=0.0)
         sums, count = np.zeros(2), 0
         for first in range(0, len(self._held_out), plain.batch):
@@ -146,8 +193,8 @@ class KeypointTask:
         return {name: float(value) for name, value in zip(self.figures, sums / count, strict=True)}
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
-        """See :class:`.runner.Task`."""
-        about = {"network": "keypoint refinement network (specification section 8)", "licence": "Apache-2.0"}
+        """See ``runner.Task.save``."""
+        about = {"network": "keypoint refinement network", "licence": "Apache-2.0"}
         start = self._start or folder
         save_further(self.name, self.model, self.configuration, folder, {**about, **card}, start)
 
@@ -165,11 +212,11 @@ class KeypointTask:
         """The network's output, (B, 2, 21, 3) float32 millimetres."""
         model, image = self.model, batch.image
         if self.recipe.frozen:
-            model.image_encoder.eval()  # its running averages too
+            model.image_encoder.eval()  # keeps its running averages unchanged too
         if isinstance(model.image_encoder, CompactEncoder):
             image = image.contiguous(memory_format=torch.channels_last)
         features = model.image_features(model.image_encoder(image))
-        # Millimetres of a whole hand have more digits than half precision.
+        # bfloat16 resolves only about a millimetre at the length of a hand.
         with torch.autocast(self.device.type, enabled=False):
             return model.refine(batch.relative.float(), features.float())[0]
 
@@ -183,7 +230,7 @@ def _first(configuration: Configuration, start: Path | None) -> KeypointRefineme
     if configuration.shared_encoder:
         encoder: PictureEncoder = trained_initial(configuration, start).image_encoder
         network = configuration.make_keypoints(encoder)
-        if network.sizes.residual:  # the first output is the input
+        if network.sizes.residual:  # with a zero head the network returns its input
             nn.init.zeros_(cast(nn.Conv1d, network.left_reg[-1]).weight)
             nn.init.zeros_(cast(Tensor, network.left_reg[-1].bias))
         return network
@@ -195,10 +242,10 @@ def _first(configuration: Configuration, start: Path | None) -> KeypointRefineme
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``im2hands train keypoint-refinement``."""
+    """Add the options of ``im2hands train keypoint-refinement``."""
     command.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run ``im2hands train keypoint-refinement``; returns the exit code."""
+    """Run ``im2hands train keypoint-refinement`` and return the exit code."""
     return command.run(arguments, NETWORK, RECIPES, KeypointTask, labelled=False)

@@ -1,4 +1,4 @@
-"""Trains the lifting network on what is read of rendered hands: ``im2hands train lifting-network``."""
+"""Train the lifting network on readings of rendered hands: ``im2hands train lifting-network``."""
 
 from __future__ import annotations
 
@@ -30,19 +30,26 @@ from .runner import Runner, scenes_of_step, stream, torch_stream
 
 _TERMS = ("shape", "places", "depth")
 _FIGURES = ("shape_error", "read_shape_error", "place_error", "read_place_error", "depth_error", "read_depth_error")
-_STANDARD = 4000  # samples whose mean and deviation standardise the input
-_FLOOR = 0.05  # of a deviation
-# Weights of the losses: a coordinate of each counts alike, and the depth as a keypoint does.
+_STANDARD = 4000  # samples from which the mean and standard deviation of the inputs are measured
+_FLOOR = 0.05  # added to each standard deviation
+# Weights of the losses: each coordinate of shape and place has the same weight, and the depth that of a whole keypoint.
 _WEIGHTS = {"shape": 1 / 3, "places": 1 / 2, "depth": 1.0}
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiftingRecipe(Recipe):
-    """A recipe, with what only this network has.
+    """The recipe of the lifting network: the fields of ``recipe.Recipe`` and those below.
 
-    Args:
-        alone: how often a hand's partner is left out. turn: radians, standard deviation of a turn of the picture.
-            place_noise, shape_noise: standard deviations of what is added to the places and to the read shape.
+    Parameters
+    ----------
+    alone : float
+        Probability that the partner of a hand is left out.
+    turn : float
+        Standard deviation of the rotation of the picture, radians.
+    place_noise : float
+        Standard deviation of the noise on the keypoints in the picture, in the hand's unit.
+    shape_noise : float
+        Standard deviation of the noise on the shape that was read, palm lengths.
     """
 
     alone: float = 0.12
@@ -59,7 +66,19 @@ RECIPE = LiftingRecipe(
 
 @dataclass(frozen=True)
 class LiftingBatch:
-    """N hands, and what is true of them; see :class:`.lifting_samples.LiftingSamples`."""
+    """N hands with their targets.
+
+    Parameters
+    ----------
+    given : LiftingInput
+        Input of the network.
+    shape : (N, 21, 3) float32
+        True shape; see ``lifting_samples.LiftingSamples``.
+    places : (N, 21, 2) float32
+        True places in the picture.
+    depth : (N,) float32
+        True depth from the wrist to the other hand's wrist, palm lengths; NaN without a partner.
+    """
 
     given: LiftingInput
     shape: Tensor
@@ -68,14 +87,29 @@ class LiftingBatch:
 
 
 class LiftingTask:
-    """The training of the lifting network; see :class:`.runner.Task`.
+    """The training of the lifting network; see ``runner.Task``.
 
-    Args:
-        recipe: how. trained, held: hands. data: what they were read from. start: a folder of weights to begin with.
-        device: of the network.
+    Parameters
+    ----------
+    recipe : LiftingRecipe
+        How to train.
+    trained : LiftingSamples
+        Hands to train on.
+    held : LiftingSamples
+        Hands that are only validated on.
+    data : dict
+        Description of the data, for checkpoint and card.
+    start : Path, optional
+        Folder with a lifting network whose weights the training begins with. None begins with random weights.
+    device : torch.device
+        Device of the model.
 
-    Raises:
-        InputError: too few hands.
+    Raises
+    ------
+    InputError
+        There are too few hands.
+    WeightsError
+        The weights in ``start`` cannot be used.
     """
 
     name = NAME
@@ -106,11 +140,11 @@ class LiftingTask:
             getattr(self.model, f"{name}_deviation").copy_(value.std(axes, unbiased=False) + _FLOOR)
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.groups``."""
         return [(1.0, list(self.model.parameters()))]
 
     def prepare(self, step: int) -> LiftingBatch:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.prepare``."""
         recipe = self.recipe
         rows = np.array(scenes_of_step(len(self._trained), recipe.batch, recipe.seed, step))
         rng = stream(recipe.seed, step)
@@ -119,7 +153,7 @@ class LiftingTask:
         return _noisy(turned(batch, angle), recipe, torch_stream(recipe.seed, step))
 
     def loss(self, batch: LiftingBatch, step: int) -> tuple[Tensor, dict[str, float]]:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.loss``."""
         parts = lifting_losses(*self._run(batch))
         total = torch.stack([_WEIGHTS[name] * part for name, part in parts.items()]).sum()
         return total, {name: float(part.detach()) for name, part in parts.items()}
@@ -131,31 +165,38 @@ class LiftingTask:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Mean errors on the held-out hands, palm lengths: of the shape from the middle knuckle, of the places in the
-        picture (the hand's units), of the depth to the other wrist; and the same of what goes in, where the depth is
-        the two-hand network's."""
+        """Measure the mean errors on the held-out hands.
+
+        Returns
+        -------
+        dict of str to float
+            ``shape_error``: of the shape, relative to the middle knuckle, palm lengths. ``place_error``: of the
+            keypoints in the picture, in the hand's unit. ``depth_error``: of the depth to the other wrist, palm
+            lengths. ``read_shape_error``, ``read_place_error``, ``read_depth_error``: the same errors of the network's
+            input; its depth is that of the two-hand network.
+        """
         batch = _batch(self._held, np.arange(len(self._held)))
         made, shape, places, depth = self._run(batch)
         given, known = batch.given, torch.isfinite(depth)
 
-        def error(told: Tensor, true: Tensor) -> float:
-            return float(torch.linalg.vector_norm(told - true, dim=-1).mean())
+        def error(estimate: Tensor, true: Tensor) -> float:
+            return float(torch.linalg.vector_norm(estimate - true, dim=-1).mean())
 
         def rooted(points: Tensor) -> Tensor:
             return points - points[:, MIDDLE_MCP, None]
 
         read = given.points.to(depth)
-        way = given.hand[:, 2].to(depth)
+        read_depth = given.hand[:, 2].to(depth)
         return {
             "shape_error": error(rooted(made.shape), rooted(shape)),
             "read_shape_error": error(rooted(read[..., 2:5]), rooted(shape)),
             "place_error": error(made.places, places), "read_place_error": error(read[..., :2], places),
             "depth_error": float((made.depth - depth)[known].abs().mean()),
-            "read_depth_error": float((way - depth)[known].abs().mean()),
+            "read_depth_error": float((read_depth - depth)[known].abs().mean()),
         }  # fmt: skip
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.save``."""
         about = {
             "network": "hands in space from their keypoints in a picture, and the depth between two hands",
             "sources": "what the two-hand network and the reading network read in rendered "
@@ -166,7 +207,7 @@ class LiftingTask:
 
 
 def _batch(samples: LiftingSamples, rows: np.ndarray, paired: np.ndarray | None = None) -> LiftingBatch:
-    """Hands by row; ``paired`` (N,) bool: which may know of their partners."""
+    """Batch of the samples at ``rows`` (N,); ``paired`` (N,) bool allows partners, None allows all."""
     partner = samples.partner[rows]
     pair = partner >= 0 if paired is None else (partner >= 0) & paired
     other = np.where(partner >= 0, partner, rows)
@@ -182,9 +223,22 @@ def _batch(samples: LiftingSamples, rows: np.ndarray, paired: np.ndarray | None 
 
 
 def turned(batch: LiftingBatch, angle: Tensor) -> LiftingBatch:
-    """The same hands in pictures turned by angles (N,), radians; a partner, which is mirrored, turns the other way.
+    """Rotate the pictures of a batch.
 
-    What the two-hand network makes of the picture stays.
+    A partner rotates the other way, because exactly one of the two hands is mirrored. The learned features of the two
+    networks (``vector``, ``seen``, ``close``) stay as they are.
+
+    Parameters
+    ----------
+    batch : LiftingBatch
+        N hands.
+    angle : (N,) float32
+        Rotation of each picture, radians.
+
+    Returns
+    -------
+    LiftingBatch
+        The rotated hands.
     """
     cosine, sine = torch.cos(angle), torch.sin(angle)
 
@@ -192,9 +246,10 @@ def turned(batch: LiftingBatch, angle: Tensor) -> LiftingBatch:
         c, s = (value.view(-1, *[1] * (flat.ndim - 2)) for value in (cosine, sign * sine))
         return torch.stack([c * flat[..., 0] - s * flat[..., 1], s * flat[..., 0] + c * flat[..., 1]], dim=-1)
 
-    def points(told: Tensor, sign: float) -> Tensor:
-        parts = [turn(told[..., 0:2], sign), turn(told[..., 2:4], sign), told[..., 4:6], turn(told[..., 6:8], sign)]
-        return torch.cat([*parts, told[..., 8:]], dim=-1)
+    def points(values: Tensor, sign: float) -> Tensor:
+        # Columns: place 0:2, shape 2:5, confidence 5, place 6:8 and depth 8 of the two-hand network, its spreads 9:11.
+        parts = [turn(values[..., 0:2], sign), turn(values[..., 2:4], sign), values[..., 4:6]]
+        return torch.cat([*parts, turn(values[..., 6:8], sign), values[..., 8:]], dim=-1)
 
     def first_two(values: Tensor, sign: float = 1.0) -> Tensor:
         return torch.cat([turn(values[..., :2], sign), values[..., 2:]], dim=-1)
@@ -208,6 +263,8 @@ def turned(batch: LiftingBatch, angle: Tensor) -> LiftingBatch:
 
 
 def _noisy(batch: LiftingBatch, recipe: LiftingRecipe, generator: torch.Generator) -> LiftingBatch:
+    """The batch with noise on the places and shapes of both hands' input."""
+
     def noise(points: Tensor) -> Tensor:
         drawn = torch.zeros_like(points)
         drawn[..., 0:2] = recipe.place_noise * torch.randn(*points.shape[:2], 2, generator=generator)
@@ -220,18 +277,18 @@ def _noisy(batch: LiftingBatch, recipe: LiftingRecipe, generator: torch.Generato
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``im2hands train lifting-network``."""
+    """Add the options of ``im2hands train lifting-network``."""
     command.add_run_arguments(parser, RECIPE, "hands")
     add = parser.add_argument
-    add("--read", type=Path, metavar="DIR", help="folder of what was read, shared by runs (default: OUTPUT/read)")
-    add("--weights", type=Path, default=BUNDLED_FILE, metavar="FILE", help="the two-hand network's")
-    text = "the last N scenes of a set, or those from A to before B; once for all sets or once each (default: all)"
+    add("--read", type=Path, metavar="DIR", help="folder of the readings, which runs can share (default: OUTPUT/read)")
+    add("--weights", type=Path, default=BUNDLED_FILE, metavar="FILE", help="weights of the two-hand network")
+    text = "the last N scenes of a set, or scenes A to B - 1; once for all sets, or once for each (default: all)"
     add("--scenes", nargs="+", metavar="N|A:B", help=text)
-    add("--readings", type=int, default=1, metavar="N", help="how often each scene is read, near other crops")
+    add("--readings", type=int, default=1, metavar="N", help="how often each scene is read, each time in other crops")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run ``im2hands train lifting-network``; returns the exit code."""
+    """Run ``im2hands train lifting-network`` and return the exit code."""
     from im2hands.core.devices import choose_device, limit_threads
 
     limit_threads(arguments.threads)
@@ -251,7 +308,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _read(sets: Sequence[SceneSet], arguments: argparse.Namespace) -> tuple[LiftingSamples, LiftingSamples]:
-    """The hands of the sets' scenes: to train on, and those of the last scenes of each."""
+    """Hands of the scenes to train on, and those of the held-out scenes at the end of each set."""
     counts = [len(data) for data in sets]
     rows = chosen_rows(arguments.scenes, counts) if arguments.scenes else [range(count) for count in counts]
     folder = arguments.read or arguments.output / "read"

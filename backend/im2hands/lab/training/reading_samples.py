@@ -1,4 +1,4 @@
-"""Training samples of the reading network: crops along the hands of rendered scenes, and what is to be read in them."""
+"""Training samples of the reading network: crops along the hands of rendered scenes, with their targets."""
 
 from __future__ import annotations
 
@@ -19,29 +19,39 @@ from im2hands.lab.evaluation.keypoints import camera_of, palm_pixels
 from .two_hand_samples import spoil
 
 PALM_M = 0.09
-"""Metres from the wrist to the middle knuckle of all shapes that are taught."""
+"""Palm length (wrist to middle knuckle) of all target shapes, metres."""
 
-# Share of the crops that lie near a hand, and how far off: shift (crop sizes), logarithm of the size, turn (radians).
-_NEAR = 0.82
+_NEAR = 0.82  # share of the crops that lie near a hand
+# Errors of near and of far crops, standard deviations: shift (crop sizes), logarithm of the size, turn (radians).
 _SHIFT, _SIZE, _TURN = 0.07, 0.16, 0.3
 _FAR_SHIFT, _FAR_SIZE, _FAR_TURN = 0.35, 0.4, 1.3
-# Of what is too far off to be the hand of the crop: units, and from how many of them on; less than the first it is.
+# Distance between a crop and that of a hand: the norm of shift x, shift y, logarithm of size and turn in these units.
 _UNITS = np.array([0.2, 0.2, 0.5, 0.9])
+# A crop below the first distance shows the hand, one above the second does not; between them it counts neither way.
 _IS, _IS_NOT = 1.0, 1.5
-# How often a side is looked for, and of these how often the other one than that of the hand the crop was laid along.
+# Share of the samples for which the network is given a side; share of these with the wrong side for the nearest hand.
 _SIDED, _OTHER_SIDE = 0.5, 0.25
-# How often a crop has less detail than it could, and how little (pixels a side).
+# Share of the crops whose resolution is reduced, and the range of the reduced side, pixels.
 _COARSE, _COARSE_PIXELS = 0.25, (48, 160)
 
 
 @dataclass(frozen=True)
 class HandsInPicture:
-    """The hands of a scene as the network is to read them.
+    """The K hands of a scene as targets of the network; keypoints have MediaPipe's joint definitions.
 
-    Args:
-        pixels: (K, 21, 2) pixels. shape: (K, 21, 3) metres, from their mean, as seen along each hand's own ray, palms
-            of :data:`PALM_M`. Both as MediaPipe defines its keypoints. right: (K,) bool. palm: (K,) pixels of a palm
-            length. crops: (K, 4), the crops laid along them.
+    Parameters
+    ----------
+    pixels : (K, 21, 2) float64
+        Keypoints, pixels of the picture.
+    shape : (K, 21, 3) float64
+        Keypoints in space from their mean, metres; the third axis is the viewing ray of the hand; the palm length is
+        :data:`PALM_M`.
+    right : (K,) bool
+        Whether each is a right hand.
+    palm : (K,) float64
+        Palm length in the picture, pixels.
+    crops : (K, 4) float64
+        Crops along the hands, as ``keypoints.reading.network.LandmarkNetwork.read`` takes them.
     """
 
     pixels: np.ndarray
@@ -53,12 +63,24 @@ class HandsInPicture:
 
 @dataclass(frozen=True)
 class ReadingBatch:
-    """N crops.
+    """N crops with their targets; ``right``, ``pixels``, ``shape`` and ``palm`` are valid only where ``hand`` is 1.
 
-    Args:
-        image: (N, 3, 224, 224) uint8. side: (N,) -1, 0, 1. hand: (N,) 1 where there is one along the crop, 0 where not,
-            NaN where it is a matter of taste. right: (N,) bool. pixels: (N, 21, 2) of the crop. shape: (N, 21, 3).
-            palm: (N,) pixels of the crop. All but ``image``, ``side`` and ``hand`` count where ``hand`` is 1.
+    Parameters
+    ----------
+    image : (N, 3, 224, 224) uint8
+        The crops, RGB.
+    side : (N,) float32
+        Side that the network is given: 1 right, -1 left, 0 none.
+    hand : (N,) float32
+        1 where a hand (of the given side) lies along the crop, 0 where none does, NaN where it is neither near nor far.
+    right : (N,) bool
+        Whether it is a right hand.
+    pixels : (N, 21, 2) float32
+        Keypoints, pixels of the crop.
+    shape : (N, 21, 3) float32
+        Keypoints in space from their mean, axes of the crop, metres; see :class:`HandsInPicture`.
+    palm : (N,) float32
+        Palm length, pixels of the crop.
     """
 
     image: Tensor
@@ -70,12 +92,12 @@ class ReadingBatch:
     palm: Tensor
 
     def to(self, device: torch.device) -> ReadingBatch:
-        """The batch on another device."""
+        """Copy the batch to a device."""
         return ReadingBatch(*(value.to(device) for value in vars(self).values()))
 
 
 def hands_in_picture(scene: Scene) -> HandsInPicture:
-    """The hands of a scene; none makes arrays of length 0."""
+    """Make the targets of a scene's hands; a scene without hands gives arrays of length 0."""
     camera = camera_of(scene)
     present = np.flatnonzero(scene.present)
     pixels, shapes, palms = [], [], []
@@ -95,11 +117,23 @@ def hands_in_picture(scene: Scene) -> HandsInPicture:
 
 
 def hand_of_crop(hands: HandsInPicture, crop: np.ndarray, side: int) -> tuple[int, float]:
-    """The hand along which a crop lies, and whether that is so: 1, 0, or NaN where it is neither near nor far.
+    """Find the hand that a crop shows.
 
-    Args:
-        crop: (4,) as :meth:`~im2hands.keypoints.reading.network.LandmarkNetwork.read` takes it. side: 1 for a right
-            hand only, -1 for a left one, 0 for any.
+    Parameters
+    ----------
+    hands : HandsInPicture
+        The hands of the scene.
+    crop : (4,) float64
+        The crop, as ``keypoints.reading.network.LandmarkNetwork.read`` takes it.
+    side : int
+        1 for right hands only, -1 for left hands only, 0 for any.
+
+    Returns
+    -------
+    index : int
+        Index of the nearest hand; -1 if there are no hands.
+    there : float
+        1 if the crop lies along that hand, 0 if it does not, NaN if it is neither near nor far.
     """
     if not len(hands.crops):
         return -1, 0.0
@@ -115,7 +149,24 @@ def hand_of_crop(hands: HandsInPicture, crop: np.ndarray, side: int) -> tuple[in
 
 
 def draw_crop(hands: HandsInPicture, size: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, int]:
-    """A crop (4,), and the side that is looked for in it; ``size``: width and height of the picture."""
+    """Draw a random crop of a scene.
+
+    Parameters
+    ----------
+    hands : HandsInPicture
+        The hands of the scene. The crop lies near one of them or far off; without hands, anywhere.
+    size : (int, int)
+        Width and height of the picture, pixels.
+    rng : numpy.random.Generator
+        Source of all random numbers.
+
+    Returns
+    -------
+    crop : (4,) float64
+        The crop, as ``keypoints.reading.network.LandmarkNetwork.read`` takes it.
+    side : int
+        Side that the network is given: 1 right, -1 left, 0 none.
+    """
     near, sided = rng.random() < _NEAR, rng.random() < _SIDED
     if not len(hands.crops):
         width = float(rng.uniform(0.3, 1.0)) * max(size)
@@ -132,10 +183,21 @@ def draw_crop(hands: HandsInPicture, size: tuple[int, int], rng: np.random.Gener
 
 
 def make_sample(scene: Scene, rng: np.random.Generator, plain: bool = False) -> tuple[np.ndarray, ...]:
-    """One sample, as the entries of :class:`ReadingBatch` without their first axes; a picture (224, 224, 3).
+    """Make one training sample of a scene.
 
-    Args:
-        plain: neither spoilt nor mirrored, for validation.
+    Parameters
+    ----------
+    scene : Scene
+        The scene.
+    rng : numpy.random.Generator
+        Source of all random numbers.
+    plain : bool
+        Whether to leave out augmentation and mirroring, for validation.
+
+    Returns
+    -------
+    tuple of ndarray
+        The fields of :class:`ReadingBatch` in order, without their first axis; the picture is (224, 224, 3) uint8.
     """
     hands, image = hands_in_picture(scene), scene.image()
     crop, side = draw_crop(hands, (image.shape[1], image.shape[0]), rng)
@@ -152,12 +214,12 @@ def make_sample(scene: Scene, rng: np.random.Generator, plain: bool = False) -> 
         if rng.random() < 0.5:
             picture, pixels, shape = picture[:, ::-1], pixels * (-1, 1) + (CROP_PIXELS, 0), shape * (-1, 1, 1)
             right, side = not right, -side
-    told = (np.asarray(value) for value in (np.float32(side), np.float32(there), np.bool_(right)))
-    return picture, *told, pixels, shape, np.asarray(np.float32(palm))
+    labels = (np.asarray(value) for value in (np.float32(side), np.float32(there), np.bool_(right)))
+    return picture, *labels, pixels, shape, np.asarray(np.float32(palm))
 
 
 def make_batch(samples: list[tuple[np.ndarray, ...]]) -> ReadingBatch:
-    """Samples together."""
+    """Stack samples of :func:`make_sample` into a batch, on the CPU."""
     parts = [np.stack(values) for values in zip(*samples, strict=True)]
     image = torch.from_numpy(np.ascontiguousarray(parts[0])).permute(0, 3, 1, 2)
     side, there, right, pixels, shape, palm = (torch.from_numpy(part) for part in parts[1:])
@@ -165,6 +227,7 @@ def make_batch(samples: list[tuple[np.ndarray, ...]]) -> ReadingBatch:
 
 
 def _coarse(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The crop (224, 224, 3), for some samples with reduced resolution."""
     if rng.random() >= _COARSE:
         return picture
     side = int(np.exp(rng.uniform(*np.log(_COARSE_PIXELS))))

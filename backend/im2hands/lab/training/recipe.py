@@ -1,13 +1,13 @@
-"""Recipes: how a network is trained, and the TOML files that change them.
+"""Training recipes (steps, batch size, optimiser, losses) and the TOML files that change them.
 
-A file names what it starts from and what it changes::
+A file names a configuration to start from and the values that it changes::
 
     base = "compact"                 # or "published"
     [network]                        # compact only: side and channels of the image encoder
     side = 160
-    [recipe]                         # fields of the recipe, for every network
+    [recipe]                         # fields of the recipes of all networks
     batch = 16
-    [recipe.initial-occupancy]       # and for one of them
+    [recipe.initial-occupancy]       # fields of the recipe of one network
     points = 256
 """
 
@@ -26,17 +26,48 @@ CONFIGURATIONS = ("published", "compact")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What every training has; networks add their own fields.
+    """The fields that the recipes of all networks share.
 
-    Args:
-        steps: optimiser steps. batch: scenes a step. optimiser: "adam" or "adamw". learning_rate: at the start
-            ("constant", "step") or the highest ("cosine"). schedule: "step" multiplies it by ``decay`` every
-            ``decay_every`` steps, "cosine" falls to a hundredth at the end. warmup: steps to the full rate.
-        betas, weight_decay: of the optimiser. clip: largest gradient norm, 0 for none. ema: decay of the averaged
-            weights, which are those that are kept; 0 for none. precision: "float32", "bfloat16", or "auto": bfloat16 on
-            CUDA, float32 elsewhere. seed: of everything random. log_every, checkpoint_every,
-            validate_every: steps. held_out: scenes at the end of the set that are only validated on; 0 validates on the
-            first scenes trained on.
+    Parameters
+    ----------
+    steps : int
+        Optimiser steps.
+    batch : int
+        Scenes (or crops, or hands) in a step.
+    optimiser : {"adam", "adamw"}
+        The optimiser.
+    learning_rate : float
+        The first ("constant", "step") or highest ("cosine") learning rate.
+    schedule : {"constant", "step", "cosine"}
+        "step" multiplies the learning rate by ``decay`` every ``decay_every`` steps. "cosine" decays it to a hundredth
+        at the last step.
+    warmup : int
+        Steps of linear increase to the full learning rate; 0 for none.
+    decay : float
+        Factor of the "step" schedule.
+    decay_every : int
+        Interval of the "step" schedule, steps.
+    betas : (float, float)
+        Decay rates of the optimiser's moments.
+    weight_decay : float
+        Weight decay of the optimiser.
+    clip : float
+        Largest gradient norm; 0 for no limit.
+    ema : float
+        Decay of the averaged weights, which are validated and saved instead of the last weights; 0 for no averaging.
+    precision : {"auto", "float32", "bfloat16"}
+        Arithmetic of the network. "auto" is bfloat16 on CUDA and float32 elsewhere.
+    seed : int
+        Seed of all random numbers.
+    log_every : int
+        Steps between rows of the log.
+    checkpoint_every : int
+        Steps between checkpoints.
+    validate_every : int
+        Steps between validations.
+    held_out : int
+        Scenes at the end of each set that are only validated on. With 0, the trainings that allow it validate on the
+        first scenes they train on.
     """
 
     steps: int = 100_000
@@ -65,14 +96,30 @@ AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 def load_recipe(
     config: str, network: str, recipes: dict[str, AnyRecipe], **options: Any
 ) -> tuple[Configuration, AnyRecipe]:
-    """The configuration and the recipe that ``--config`` stands for.
+    """Load the configuration and the recipe that the option ``--config`` names.
 
-    Args:
-        config: "published", "compact" or a TOML file. network: its name on the command line. recipes: of that network,
-            for both configurations. options: fields given on the command line; None leaves them.
+    Parameters
+    ----------
+    config : str
+        "published", "compact" or the path of a TOML file.
+    network : str
+        Name of the network on the command line.
+    recipes : dict of str to AnyRecipe
+        The network's recipe in each configuration.
+    **options : Any
+        Fields of the recipe from the command line, which take precedence; None leaves a field unchanged.
 
-    Raises:
-        InputError: no such configuration, or a file that cannot be used.
+    Returns
+    -------
+    Configuration
+        Sizes of the networks.
+    AnyRecipe
+        The recipe.
+
+    Raises
+    ------
+    InputError
+        The file does not exist, cannot be read, or has an entry or value that is not allowed.
     """
     data: dict[str, Any] = {"base": config}
     if config not in CONFIGURATIONS:
@@ -83,7 +130,7 @@ def load_recipe(
     sizes = _sizes(config, base, data.pop("network", {}))
     changes = dict(data.pop("recipe", {}))
     if data:
-        raise InputError(f"{config}: {', '.join(data)} is not known.", "There are base, [network] and [recipe].")
+        raise InputError(f"{config}: {', '.join(data)} is not known.", "Only base, [network] and [recipe] are.")
     own = {name: changes.pop(name) for name in list(changes) if isinstance(changes[name], dict)}
     changes.update(own.get(network, {}))
     recipe = recipes[base]
@@ -120,10 +167,14 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _sizes(config: str, base: str, network: dict[str, Any]) -> Configuration:
+    """The configuration ``base`` with the sizes in ``[network]`` of the file ``config``."""
     if not network:
         return configuration(base)
     if base != "compact" or not set(network) <= {"side", "channels"}:
-        raise InputError(f"{config}: [network] cannot be used so.", "A compact network takes side and channels.")
+        raise InputError(
+            f'{config}: [network] has entries that base = "{base}" does not take.',
+            "Only compact networks take entries: side and channels.",
+        )
     try:
         return compact(**network)
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Trains the two-hand refinement network on a trained initial network: ``im2hands train refined-occupancy``."""
+"""Train the refined occupancy network on a trained initial network: ``im2hands train refined-occupancy``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from im2hands.lab.datasets.part_occupancy import STUMP
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.networks.compact_encoder import CompactEncoder
 from im2hands.networks.configuration import Configuration
-from im2hands.networks.refined_occupancy import PictureFeatures, RefinedHands, RefinedOccupancy, View
+from im2hands.networks.refined_hands import PictureFeatures, RefinedHands, View
+from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.weights.layouts import INITIAL_OCCUPANCY, REFINED_OCCUPANCY
 
 from . import command
@@ -33,20 +34,42 @@ from .scene_batches import BatchRecipe, HandSamples, SceneBatchTensors, make_bat
 
 NETWORK = "refined-occupancy"
 VALIDATION_POINTS = 1024
-_VALIDATION = 1 << 40  # a batch number that no step has
+"""Points of each hand in validation."""
+
+_VALIDATION = 1 << 40  # batch numbers of the validation begin here, above those of all steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefinedRecipe(Recipe):
-    """The recipe of the refinement network; scenes with one hand are left out.
+    """The recipe of the refined occupancy network: the fields of ``recipe.Recipe`` and those below.
 
-    Args:
-        points: labelled points a hand and step. uniform, noise, definition, detected, augment: see
-            :class:`.scene_batches.BatchRecipe`. loss: "probability" is the published mean squared error, "logit" the
-            cross-entropy against sigmoid(-distance / softness). softness: metres. penetration: factor of the sum of
-            products of both hands' occupancies. penetration_points: points a hand that it looks at, those nearest to
-            the other hand; 0 takes all. compatibility: the published code's penetration term, which asks at the wrong
-            places (specification 13.5). cut: whether the forearm is cut.
+    Parameters
+    ----------
+    points : int
+        Labelled points of each hand in a step.
+    uniform : float
+        See ``scene_batches.BatchRecipe``.
+    noise : float
+        Keypoint noise, metres; see ``scene_batches.BatchRecipe``.
+    definition : float
+        Strength of the jitter of joint definitions; see ``scene_batches.BatchRecipe``.
+    detected : float
+        Probability of detected keypoints; see ``scene_batches.BatchRecipe``.
+    augment : float
+        Strength of the picture augmentation; see ``augmentation.augment``.
+    loss : {"probability", "logit"}
+        "probability" is the published mean squared error, "logit" the cross-entropy against
+        sigmoid(-distance / softness).
+    softness : float
+        Width of the soft target of the logit loss, metres.
+    penetration : float
+        Weight of the penetration loss, the sum of products of both hands' occupancies; 0 turns it off.
+    penetration_points : int
+        Points of each hand in the penetration loss, those nearest to the other hand; 0 takes all.
+    compatibility : bool
+        Whether to evaluate the other hand at the places of the published code, which are wrong.
+    cut : bool
+        Whether the forearm is cut behind the wrist.
     """
 
     points: int = 2048
@@ -76,7 +99,30 @@ RECIPES = {"published": PUBLISHED, "compact": COMPACT}
 
 
 class RefinedTask:
-    """The training of the refinement network; see :class:`.runner.Task`."""
+    """The training of the refined occupancy network; see ``runner.Task``.
+
+    Only scenes with both hands are used.
+
+    Parameters
+    ----------
+    configuration : Configuration
+        Sizes of the networks.
+    recipe : RefinedRecipe
+        How to train.
+    scenes : SceneSet
+        Crops with labelled points; the last ``recipe.held_out`` scenes with both hands are only validated on.
+    start : Path, optional
+        Folder of ``--start-from`` with a trained initial network. None raises InputError.
+    device : torch.device
+        Device of the model.
+
+    Raises
+    ------
+    InputError
+        No scene has both hands, or ``start`` is None or does not fit the configuration.
+    WeightsError
+        The weights in ``start`` are missing or damaged.
+    """
 
     name = REFINED_OCCUPANCY
     terms = ("occupancy", "penetration")
@@ -90,12 +136,12 @@ class RefinedTask:
         self.data = {**asdict(scenes.info), "modes": list(scenes.info.modes)}
         both = [int(k) for k in np.flatnonzero(scenes.present().all(axis=1))]
         if not both:
-            raise InputError(f"No scene of {scenes.folder} has both hands.", "The refinement network needs such.")
+            raise InputError(f"No scene of {scenes.folder} has both hands.", "Use a set with two-hand scenes.")
         held = min(recipe.held_out, len(both) // 2)
         self.train_scenes = both[: len(both) - held]
         self.held_out = both[len(both) - held :] if held else both[:32]
         self.model = _first(configuration, start).to(device)
-        assert start is not None  # _first has seen to it
+        assert start is not None  # _first raises InputError without it
         self._start = start
         if isinstance(self.model.image_encoder, CompactEncoder):
             self.model.image_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -105,17 +151,17 @@ class RefinedTask:
         )  # fmt: skip
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.groups``."""
         return parameter_groups(self.model, 1.0, 1.0)
 
     def prepare(self, step: int) -> SceneBatchTensors:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.prepare``."""
         places = scenes_of_step(len(self.train_scenes), self.recipe.batch, self.recipe.seed, step)
         chosen = [self.train_scenes[place] for place in places]
         return make_batch(self.scenes, chosen, self._batches, self.recipe.seed, step)
 
     def loss(self, batch: SceneBatchTensors, step: int) -> tuple[Tensor, dict[str, float]]:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.loss``."""
         batch, recipe = moved(batch, self.device), self.recipe
         both = self.hands(batch)
         logits, losses = {}, []
@@ -130,7 +176,18 @@ class RefinedTask:
         return occupancy + recipe.penetration * penetration, terms
 
     def hands(self, batch: SceneBatchTensors) -> RefinedHands:
-        """Both hands of a batch, with anchors on the initial network's surface."""
+        """Prepare both hands of a batch for queries, with anchors on the surface of the frozen initial network.
+
+        Parameters
+        ----------
+        batch : SceneBatchTensors
+            B scenes, on the task's device.
+
+        Returns
+        -------
+        RefinedHands
+            The B pairs of hands.
+        """
         network, count = self.model, len(batch.image)
         features = self._encoded(batch.image)
         view = View(torch.eye(3).expand(count, 3, 3), torch.zeros(count, 3), batch.intrinsics.cpu())
@@ -153,13 +210,13 @@ class RefinedTask:
             return functional.mse_loss(torch.sigmoid(logits), (distance < 0).to(logits))
         target = torch.sigmoid(-distance / self.recipe.softness)
         if self.recipe.cut:
-            # The initial network ends at the cut at once (logit -14). A soft target just behind it would ask for +14
-            # there: one point in a hundred, a third of the loss, and nothing gained.
+            # The logit of the initial network drops to -14 right behind the cut. A soft target there would make the
+            # correction learn +14: one point in a hundred would give a third of the loss, for no gain.
             target = target.masked_fill(samples.points[..., 0] * QUERY_SCALE > STUMP, 0.0)
         return functional.binary_cross_entropy_with_logits(logits, target)
 
     def _penetration(self, both: RefinedHands, batch: SceneBatchTensors, logits: Mapping[Side, Tensor]) -> Tensor:
-        """Sum over points of the product of both hands' occupancies (section 10)."""
+        """Sum over points of the product of both hands' occupancies."""
         total, few = batch.image.new_zeros(()), self.recipe.penetration_points
         for side, other in zip(SIDES, reversed(SIDES), strict=True):
             samples = batch.hands[side]
@@ -173,8 +230,14 @@ class RefinedTask:
         return total
 
     def validate(self) -> dict[str, float]:
-        """Mean intersection over union of the held-out hands' volumes, refined and initial, with keypoints as inexact
-        in training."""
+        """Measure the mean intersection over union (IoU) of the held-out hands.
+
+        Returns
+        -------
+        dict of str to float
+            ``iou``: refined occupancy, at points evenly spread over the hand's box, with keypoints as inexact as in
+            training. ``iou_initial``: the same of the initial occupancy.
+        """
         batches = replace(self._batches, points=VALIDATION_POINTS, uniform=0.0, box_only=True, augment=0.0)
         refined, first, size = [], [], self.recipe.batch
         for start in range(0, len(self.held_out), size):
@@ -191,8 +254,8 @@ class RefinedTask:
         return {"iou": float(torch.cat(refined).mean()), "iou_initial": float(torch.cat(first).mean())}
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
-        """See :class:`.runner.Task`; the networks it builds on are copied beside it."""
-        about = {"network": "two-hand refinement network (specification section 7)", "licence": "Apache-2.0"}
+        """See ``runner.Task.save``; the networks it builds on are copied beside it."""
+        about = {"network": "two-hand refinement network", "licence": "Apache-2.0"}
         beside = (INITIAL_OCCUPANCY,)
         save_further(
             self.name, self.model, self.configuration, folder, {**about, **card}, self._start, beside
@@ -200,24 +263,24 @@ class RefinedTask:
 
 
 def _first(configuration: Configuration, start: Path | None) -> RefinedOccupancy:
-    """The network before the first step: the initial network inside, its image encoder outside too."""
+    """The network before the first step: it contains the frozen initial network and starts with its image encoder."""
     initial = trained_initial(configuration, start)
     encoder = initial.image_encoder if isinstance(initial.image_encoder, CompactEncoder) else None
     network = configuration.make_refined(encoder)
     network.init_occ.load_state_dict(initial.state_dict())
     if encoder is None:
         network.image_encoder.load_state_dict(initial.image_encoder.state_dict())
-    # The layer that mixes the maps has the same task in both networks (specification 10).
+    # The layer that mixes the feature maps has the same function in both networks.
     network.image_final_layer.load_state_dict(initial.image_final_layer.state_dict())
     network.init_occ.requires_grad_(False)
     return network
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``im2hands train refined-occupancy``."""
+    """Add the options of ``im2hands train refined-occupancy``."""
     command.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run ``im2hands train refined-occupancy``; returns the exit code."""
+    """Run ``im2hands train refined-occupancy`` and return the exit code."""
     return command.run(arguments, NETWORK, RECIPES, RefinedTask)

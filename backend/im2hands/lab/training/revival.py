@@ -1,4 +1,7 @@
-"""Channels of the reading network that MediaPipe's training let die are given something to do again."""
+"""Reinitialisation of dead channels of MediaPipe's hand landmark network before the reading network is trained.
+
+Half of the channels of its last blocks are dead: their output is constant.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,27 @@ from torch.nn import functional
 
 from im2hands.networks.reading_network import Layer, ReadingNetwork
 
-_DEAD = 1e-3  # of the median of a layer's channels that are not, root mean square of the weights
-_NOISE = 0.5  # of what a channel is copied from, relative
+_DEAD = 1e-3  # a channel is dead below this share of the median weight size of the layer's non-zero channels
+_NOISE = 0.5  # perturbation of a copied channel, relative to its weight size
 
 
 def revived(model: ReadingNetwork, seed: int) -> ReadingNetwork:
-    """The network with each dead channel between two layers made a changed copy of a living one.
+    """Reinitialise each dead channel as a perturbed copy of a live one.
 
-    Nothing listens to the new channels at first, so the network says what it said before; training can use them.
+    The outgoing weights of the new channels are zero, so the output of the network does not change (except at the edge
+    of the picture, by the padding). Training can then use the channels.
 
-    Args:
-        model: changed in place. seed: of which copies are made.
+    Parameters
+    ----------
+    model : ReadingNetwork
+        Changed in place.
+    seed : int
+        Seed of the choice of live channels and of the perturbation.
+
+    Returns
+    -------
+    ReadingNetwork
+        ``model``.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -30,6 +43,7 @@ def revived(model: ReadingNetwork, seed: int) -> ReadingNetwork:
 
 
 def _revive(expand: Layer, depthwise: Layer, listeners: list[Layer], generator: torch.Generator) -> None:
+    """Revive the channels between ``expand`` and ``depthwise``; ``listeners`` are the layers that read them."""
     first, second = expand.weight, depthwise.weight
     assert expand.bias is not None and depthwise.bias is not None
     strength = _size(first) * _size(second)
@@ -37,7 +51,7 @@ def _revive(expand: Layer, depthwise: Layer, listeners: list[Layer], generator: 
     source, dead = (mask.nonzero()[:, 0] for mask in (alive, ~alive))
     if not len(dead) or not len(source):
         return
-    # What a dead channel says is the same everywhere, but at the edge of the picture: the listeners keep it in mind.
+    # The output of a dead channel is constant, except at the edge of the picture: move it into the listeners' biases.
     constant = functional.relu6(expand.bias[dead])
     constant = functional.relu6(depthwise.bias[dead] + second[dead].flatten(1).sum(dim=1) * constant)
     for layer in listeners:

@@ -1,9 +1,11 @@
-"""The one way networks are trained: steps, averaged weights, checkpoints, exact resume, logs.
+"""The training loop of the networks: optimiser steps, averaged weights, checkpoints, exact resume, logs.
 
-A network brings a :class:`Task`: its model, the batch of a step, the loss of a batch, figures and the finished files.
-All that is random comes from (seed, step): ``Task.prepare(step)`` must draw from generators seeded so (:func:`stream`),
-and before the loss of a step PyTorch's own generator is seeded (dropout). So a run that was killed and taken up again
-goes the way the uninterrupted run goes, to the bit on the same machine with the same number of threads.
+Each network defines a :class:`Task`: its model, the batch of a step, the loss of a batch, the validation and the files
+of the finished weights.
+
+All random numbers depend on (seed, step) alone. ``Task.prepare(step)`` must draw from generators of :func:`stream`, and
+the loop seeds PyTorch's own generator, which dropout uses, before each loss. So a run that is killed and resumed gives
+the same weights as an uninterrupted run, bit for bit, on the same machine with the same number of threads.
 
 The output folder gets ``log.csv`` (one row every ``log_every`` steps), TensorBoard's files, ``checkpoint.pt``, and at
 the end the weights and their cards.
@@ -11,12 +13,11 @@ the end the weights and their cards.
 
 from __future__ import annotations
 
-import csv
 import io
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -29,14 +30,15 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from im2hands.core.errors import InputError, SetupError
+from im2hands.core.errors import InputError
 from im2hands.core.files import write_atomically
 
 from .averaged import Averaged
 from .recipe import Recipe
+from .run_log import RunLog
 
-CHECKPOINT, LOG = "checkpoint.pt", "log.csv"
-_AHEAD = 2  # batches prepared while the step runs
+CHECKPOINT = "checkpoint.pt"
+_AHEAD = 2  # batches that are prepared in advance
 _STREAM = 1_000_003  # keeps the random streams of different seeds apart
 _COLUMNS = ("step", "loss", "learning_rate", "gradient")
 
@@ -46,12 +48,20 @@ Batch = TypeVar("Batch")
 
 
 class Task(Protocol[Batch]):
-    """What a network brings to its training.
+    """The parts of a training that are specific to a network.
 
-    Attributes:
-        name: of the network, as its weights are called. model: on the device; parameters that do not require gradients
-            stay as they are. terms: names of what :meth:`loss` reports. figures: names of what :meth:`validate`
-            reports. data: what the data are, for checkpoint and card; a run goes on with the same only.
+    Attributes
+    ----------
+    name : str
+        Name of the network and of its weights file.
+    model : nn.Module
+        The model, on the device. Parameters that do not require gradients are frozen.
+    terms : tuple of str
+        Names of the loss terms that :meth:`loss` returns.
+    figures : tuple of str
+        Names of the figures that :meth:`validate` returns.
+    data : dict
+        Description of the data, for checkpoint and card. A run resumes only with the same data.
     """
 
     @property
@@ -66,38 +76,58 @@ class Task(Protocol[Batch]):
     def data(self) -> dict[str, Any]: ...
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
-        """The parameters to train, in groups with a factor on the learning rate each."""
+        """Return the parameters to train, in groups, each with its factor on the learning rate."""
         ...
 
     def prepare(self, step: int) -> Batch:
-        """The batch of a step, on the CPU; runs in another thread and must depend on (seed, step) alone."""
+        """Make the batch of a step, on the CPU.
+
+        It runs in another thread and must depend on (seed, step) alone.
+        """
         ...
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
-        """The loss of a batch, and its terms. Runs in mixed precision where the recipe has it."""
+        """Return the scalar loss of a batch, and its terms; runs in mixed precision if the recipe has it."""
         ...
 
     def validate(self) -> dict[str, float]:
-        """Figures of the model on held-out data; the model is in evaluation mode and has the averaged weights."""
+        """Measure the model on held-out data; the model is in evaluation mode and has the averaged weights."""
         ...
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
-        """Write the model's weights and cards, completing ``card``."""
+        """Write the model's weights and cards to ``folder``; the task adds its own entries to ``card``."""
         ...
 
 
 def stream(seed: int, *numbers: int) -> np.random.Generator:
-    """A random generator of its own for (seed, numbers)."""
+    """Return NumPy's random generator for (seed, numbers); other numbers give an independent generator."""
     return np.random.default_rng((seed, *numbers))
 
 
 def torch_stream(seed: int, *numbers: int) -> torch.Generator:
-    """The same for PyTorch, on the CPU."""
+    """Return PyTorch's random generator for (seed, numbers), on the CPU."""
     return torch.Generator().manual_seed(int(stream(seed, *numbers).integers(2**62)))
 
 
 def scenes_of_step(count: int, batch: int, seed: int, step: int) -> list[int]:
-    """Which of ``count`` scenes make the batch of a step: every epoch has them all once, in an order of its own."""
+    """Choose the scenes of a step; every epoch takes each scene once, in a new random order.
+
+    Parameters
+    ----------
+    count : int
+        Number of scenes.
+    batch : int
+        Scenes in a step.
+    seed : int
+        Seed of the orders.
+    step : int
+        The step, from 0.
+
+    Returns
+    -------
+    list of int
+        Indices of the ``batch`` scenes.
+    """
     chosen = []
     for position in range(step * batch, (step + 1) * batch):
         epoch, place = divmod(position, count)
@@ -109,6 +139,7 @@ _orders: dict[tuple[int, int, int], np.ndarray] = {}
 
 
 def _order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The order (count,) of the scenes in an epoch; the last few orders are cached."""
     key = (count, seed, epoch)
     if key not in _orders:
         if len(_orders) > 4:
@@ -118,17 +149,27 @@ def _order(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 class Runner(Generic[Batch]):
-    """One training.
+    """One training run.
 
-    Args:
-        task: the network. recipe: how. folder: where everything goes. device: of the model.
+    Parameters
+    ----------
+    task : Task
+        The network-specific parts.
+    recipe : Recipe
+        How to train.
+    folder : Path
+        Output folder.
+    device : torch.device
+        Device of the model.
 
-    Attributes:
-        step: steps done.
+    Attributes
+    ----------
+    step : int
+        Optimiser steps done.
     """
 
     def __init__(self, task: Task[Batch], recipe: Recipe, folder: Path, device: torch.device) -> None:
-        self.mediapipe_detection, self.recipe, self.folder, self.device = task, recipe, folder, device
+        self.task, self.recipe, self.folder, self.device = task, recipe, folder, device
         self.step = 0
         groups: list[dict[str, Any]] = [{"params": own, "scale": scale} for scale, own in task.groups()]
         optimiser = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
@@ -142,11 +183,11 @@ class Runner(Generic[Batch]):
 
     @property
     def checkpoint(self) -> Path:
-        """Where the run can be taken up again."""
+        """Path of the checkpoint file."""
         return self.folder / CHECKPOINT
 
     def learning_rate(self, step: int) -> float:
-        """Of a step."""
+        """Learning rate of a step (from 0), before the factors of the parameter groups."""
         recipe = self.recipe
         rate = recipe.learning_rate * (min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0)
         if recipe.schedule == "step":
@@ -156,19 +197,21 @@ class Runner(Generic[Batch]):
         return rate
 
     def train_step(self, batch: Batch) -> float:
-        """One step; returns the loss.
+        """Make one optimiser step on a batch and return its loss.
 
-        Raises:
-            InputError: the loss is not a number.
+        Raises
+        ------
+        InputError
+            The loss or its gradient is not finite.
         """
-        model, recipe = self.mediapipe_detection.model, self.recipe
+        model, recipe = self.task.model, self.recipe
         model.train()
         torch.manual_seed(recipe.seed * _STREAM + self.step)
         rate = self.learning_rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed):
-            loss, terms = self.mediapipe_detection.loss(batch, self.step)
+            loss, terms = self.task.loss(batch, self.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = float(torch.nn.utils.clip_grad_norm_(self._trained, recipe.clip or math.inf))
@@ -176,7 +219,7 @@ class Runner(Generic[Batch]):
         if not math.isfinite(value) or not math.isfinite(norm):
             raise InputError(
                 f"The loss of step {self.step} is {value}, its gradient {norm}.",
-                "Lower the learning rate, or train in float32; the checkpoint is from before.",
+                "Lower the learning rate, or train in float32; the checkpoint was written before this step.",
             )
         self.optimizer.step()
         self.step += 1
@@ -187,10 +230,10 @@ class Runner(Generic[Batch]):
         return value
 
     def validate(self) -> dict[str, float]:
-        """Figures of the (averaged) model."""
-        self.mediapipe_detection.model.eval()
+        """Measure the model, with its averaged weights if the recipe has them; see :meth:`Task.validate`."""
+        self.task.model.eval()
         with torch.no_grad(), self._averaged_model():
-            return self.mediapipe_detection.validate()
+            return self.task.validate()
 
     @contextmanager
     def _averaged_model(self) -> Iterator[None]:
@@ -201,11 +244,11 @@ class Runner(Generic[Batch]):
             yield
 
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint atomically."""
         state = {
             "step": self.step,
             "settings": self._settings(),
-            "model": self.mediapipe_detection.model.state_dict(),
+            "model": self.task.model.state_dict(),
             "averaged": self.averaged.values if self.averaged else {},
             "optimizer": self.optimizer.state_dict(),
         }
@@ -214,10 +257,12 @@ class Runner(Generic[Batch]):
         write_atomically(self.checkpoint, buffer.getvalue())
 
     def load(self) -> None:
-        """Take up the run from its checkpoint.
+        """Continue from the checkpoint in the folder.
 
-        Raises:
-            InputError: the checkpoint was made with other settings or data, or cannot be read.
+        Raises
+        ------
+        InputError
+            The checkpoint was made with other settings or data, or cannot be read.
         """
         try:
             state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
@@ -230,7 +275,7 @@ class Runner(Generic[Batch]):
                 f"{self.checkpoint} was made with other settings: {changed}.",
                 "Give the same options and data, or start in another folder.",
             )
-        self.mediapipe_detection.model.load_state_dict(state["model"])
+        self.task.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.averaged:
             self.averaged.values = state["averaged"]
@@ -238,30 +283,38 @@ class Runner(Generic[Batch]):
 
     def _settings(self) -> dict[str, Any]:
         recipe = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self.recipe).items()}
-        return {"network": self.mediapipe_detection.name, **recipe, "data": self.mediapipe_detection.data}
+        return {"network": self.task.name, **recipe, "data": self.task.data}
 
     def run(self, *, resume: bool = False, cancelled: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-        """Train to the end and write the weights.
+        """Train to the last step and write the weights.
 
-        Args:
-            resume: take up the run in the folder, if there is one. cancelled: asked after every step.
+        Parameters
+        ----------
+        resume : bool
+            Whether to continue the run in the folder, if there is one.
+        cancelled : callable
+            Called after every step; True ends the run.
 
-        Returns:
-            The figures of the finished weights; empty if cancelled.
+        Returns
+        -------
+        dict of str to float
+            Figures of the finished weights; empty if cancelled.
 
-        Raises:
-            InputError: the folder holds a run already and ``resume`` is off; see also :meth:`load`.
+        Raises
+        ------
+        InputError
+            The folder holds a run already and ``resume`` is False; see also :meth:`load` and :meth:`train_step`.
+        SetupError
+            TensorBoard is not installed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
             if not resume:
                 raise InputError(f"{self.folder} holds a training run already.", "Add --resume, or another --output.")
             self.load()
-            _log.info("going on at step %d", self.step)
+            _log.info("resuming at step %d", self.step)
         figures: dict[str, float] = {}
-        with _Logs(
-            self.folder, (*_COLUMNS, *self.mediapipe_detection.terms, *self.mediapipe_detection.figures), self.step
-        ) as logs:
+        with RunLog(self.folder, (*_COLUMNS, *self.task.terms, *self.task.figures), self.step) as logs:
             if self.step < self.recipe.steps:
                 figures = self._steps(logs, cancelled)
                 if self.step < self.recipe.steps:
@@ -269,32 +322,30 @@ class Runner(Generic[Batch]):
         figures = figures or self.validate()
         card = {
             "recipe": {
-                "command": f"im2hands train {self.mediapipe_detection.name.replace('_', '-')}",
+                "command": f"im2hands train {self.task.name.replace('_', '-')}",
                 **asdict(self.recipe),
             },
-            "data": self.mediapipe_detection.data,
+            "data": self.task.data,
             "figures": figures,
             "date": date.today().isoformat(),
             "torch": torch.__version__,
         }
         with self._averaged_model():
-            self.mediapipe_detection.save(self.folder, card)
+            self.task.save(self.folder, card)
         return figures
 
-    def _steps(self, logs: _Logs, cancelled: Callable[[], bool]) -> dict[str, float]:
+    def _steps(self, logs: RunLog, cancelled: Callable[[], bool]) -> dict[str, float]:
         recipe, figures = self.recipe, {}
         saved, logged, started = self.step, self.step, time.monotonic()
         with (
-            _prepared(self.mediapipe_detection.prepare, self.step, recipe.steps) as batches,
-            tqdm(
-                total=recipe.steps, initial=self.step, desc=self.mediapipe_detection.name.replace("_", " "), unit="step"
-            ) as bar,
+            _prepared(self.task.prepare, self.step, recipe.steps) as batches,
+            tqdm(total=recipe.steps, initial=self.step, desc=self.task.name.replace("_", " "), unit="step") as bar,
         ):
             for batch in batches:
                 loss = self.train_step(batch)
                 bar.update(1)
                 last = self.step == recipe.steps
-                # The log's means begin anew at every checkpoint, so that a run taken up writes the same rows.
+                # The means in the log restart at every checkpoint, so that a resumed run writes the same rows.
                 save = last or self.step - saved >= recipe.checkpoint_every
                 if save or self.step % recipe.log_every == 0:
                     row = {name: total / (self.step - logged) for name, total in self._sums.items()}
@@ -316,7 +367,7 @@ class Runner(Generic[Batch]):
 
 @contextmanager
 def _prepared(prepare: Callable[[int], Batch], first: int, end: int) -> Iterator[Iterator[Batch]]:
-    """Batches of the steps, each prepared in another thread while the one before is trained on."""
+    """Batches of the steps ``first`` to ``end - 1``, prepared in another thread while earlier ones are trained on."""
     with ThreadPoolExecutor(1, "im2hands-batches") as pool:
         waiting: list[Future[Batch]] = []
 
@@ -333,56 +384,9 @@ def _prepared(prepare: Callable[[int], Batch], first: int, end: int) -> Iterator
                 future.cancel()
 
 
-class _Logs:
-    """``log.csv`` and TensorBoard; rows after the step that a run is taken up at are dropped."""
-
-    def __init__(self, folder: Path, columns: tuple[str, ...], step: int) -> None:
-        self._columns = columns
-        path = folder / LOG
-        rows: list[dict[str, str]] = []
-        if step and path.exists():
-            with open(path, newline="", encoding="utf-8") as handle:
-                whole = [row for row in csv.DictReader(handle) if None not in row.values()]  # the last may be cut off
-            rows = [row for row in whole if int(row["step"]) <= step]
-        buffer = io.StringIO(newline="")
-        writer = csv.DictWriter(buffer, columns, extrasaction="ignore", restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(path, buffer.getvalue().encode("utf-8"))
-        self._handle = open(path, "a", newline="", encoding="utf-8")  # noqa: SIM115 (closed in __exit__)
-        self._writer = csv.DictWriter(self._handle, columns, restval="")
-        self._board = summary_writer(folder / "tensorboard", step)
-
-    def write(self, step: int, row: Mapping[str, float], scenes_per_second: float) -> None:
-        self._writer.writerow({"step": step, **{name: f"{value:.6g}" for name, value in row.items()}})
-        self._handle.flush()
-        for name, value in row.items():
-            self._board.add_scalar(name, value, step)
-        self._board.add_scalar("scenes_per_second", scenes_per_second, step)
-
-    def __enter__(self) -> _Logs:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._handle.close()
-        self._board.close()
-
-
-def summary_writer(folder: Path, step: int) -> Any:
-    """TensorBoard's writer, going on at ``step``.
-
-    Raises:
-        SetupError: TensorBoard is not installed.
-    """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise SetupError("Training needs TensorBoard.", "pip install 'im2hands[train]'") from error
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
-
-
 def _mixed_precision(recipe: Recipe, device: torch.device) -> bool:
+    """Whether the loss is computed in bfloat16."""
     if recipe.precision != "auto":
         return recipe.precision == "bfloat16"
-    # On a processor float32 is as fast (measured with AVX512-BF16 instructions, without matrix units).
+    # On a CPU float32 is as fast (measured with AVX512-BF16 instructions, without matrix units).
     return device.type == "cuda" and torch.cuda.is_bf16_supported()

@@ -1,4 +1,4 @@
-"""Batches of two-hand scenes for training: pictures, keypoints as a detector gives them, labelled points."""
+"""Training batches of two-hand scenes: pictures, keypoints with errors, labelled points."""
 
 from __future__ import annotations
 
@@ -24,23 +24,42 @@ from .augmentation import augment
 from .picture_targets import PictureTargets, picture_targets
 from .runner import stream, torch_stream
 
-_APART = 0.0015  # metres between a surface point and its double
-_FAR = 0.015  # metres; the labelled points lie in the hand's box, which is this much larger than the hand
+_APART = 0.0015  # standard deviation between a surface point and its repetition, metres
+_FAR = 0.015  # smallest distance of points outside the hand's box, metres: the box has this margin around the hand
 
 
 @dataclass(frozen=True)
 class BatchRecipe:
     """How scenes become batches.
 
-    Args:
-        side: pixels a side of the picture. points: labelled points a hand. uniform: the share of them that is spread
-            evenly over the whole query cube, the others are drawn from the set's points near the surface; 0 draws all
-            from the set's points as they are. box_only: draw from those evenly spread over the hand's box only: what
-            they say of a network is its volume's error. noise, definition: of the keypoints, see
-            :func:`.part_occupancy.jitter_keypoints`. detected: how often a hand gets the keypoints a detector found,
-            where the set has them. augment: strength, see :func:`.augmentation.augment`. maps: pixels a side of the
-            targets of the image encoder; 0 for none. dense: whether those have dense colours. cut: whether the
-            forearm is cut. surface: points a hand that lie close to its surface, for anchors.
+    Parameters
+    ----------
+    side : int
+        Side of the picture for the image encoder, pixels.
+    points : int
+        Labelled points of each hand.
+    uniform : float
+        Share of the points that are spread evenly over the whole query cube; the others come from the set's points near
+        the surface. 0 draws all points from the set's points, near or not.
+    noise : float
+        Largest standard deviation of the keypoint noise, metres; see ``datasets.part_occupancy.jitter_keypoints``.
+    definition : float
+        Strength of the jitter of joint definitions; see ``datasets.part_occupancy.jitter_keypoints``.
+    detected : float
+        Probability that a hand uses the detected keypoints of the set, where the set has them.
+    augment : float
+        Strength of the picture augmentation; see ``augmentation.augment``.
+    maps : int
+        Side of the image encoder's target maps, pixels; 0 for none.
+    dense : bool
+        Whether the targets include dense surface coordinates.
+    cut : bool
+        Whether the forearm is cut behind the wrist.
+    surface : int
+        Points of each hand that lie close to its surface, for anchors.
+    box_only : bool
+        Whether to draw only points that are evenly spread over the hand's box. Figures at such points measure the error
+        in volume.
     """
 
     side: int
@@ -59,12 +78,22 @@ class BatchRecipe:
 
 @dataclass(frozen=True)
 class HandSamples:
-    """One side's hands of B scenes; where a hand is absent a stand-in keeps the numbers finite.
+    """The hands of one side in B scenes; an absent hand is replaced by a stand-in, which keeps all numbers finite.
 
-    Args:
-        bones: of the keypoints the network is given. points: (B, N, 3) float32, query space of ``bones``. distance:
-            (B, N) metres to the hand, negative inside. other: (B, N) metres to the other hand, NaN without one.
-            part: (B, N) int64. surface: (B, A, 3) float32, points close to the surface, query space.
+    Parameters
+    ----------
+    bones : Bones
+        Bones of the keypoints that the network is given.
+    points : (B, N, 3) float32
+        Labelled points, query space of ``bones``.
+    distance : (B, N) float32
+        Signed distance to the hand, metres, negative inside.
+    other : (B, N) float32
+        Signed distance to the other hand, metres; NaN without one.
+    part : (B, N) int64
+        Bone of the nearest surface.
+    surface : (B, A, 3) float32
+        Points close to the surface, query space of ``bones``.
     """
 
     bones: Bones
@@ -77,12 +106,24 @@ class HandSamples:
 
 @dataclass(frozen=True)
 class SceneBatchTensors:
-    """A batch.
+    """A batch of B scenes; an axis of two hands is (left, right).
 
-    Args:
-        image: (B, 3, side, side) float32, normalised as the networks take it. intrinsics: (B, 3, 3) float32 of the
-            256 x 256 crop. present: (B, 2) bool. keypoints: (B, 2, 21, 3) float64, what the networks are given, camera
-            frame, metres. exact: the true ones. hands: per side. targets: of the image encoder, if wanted.
+    Parameters
+    ----------
+    image : (B, 3, side, side) float32
+        The crops, normalised for the networks.
+    intrinsics : (B, 3, 3) float32
+        Intrinsic matrices of the crops at 256 x 256 pixels.
+    present : (B, 2) bool
+        Which hands are present.
+    keypoints : (B, 2, 21, 3) float64
+        Keypoints that the networks are given, camera frame, metres.
+    exact : (B, 2, 21, 3) float64
+        True keypoints, camera frame, metres.
+    hands : dict of Side to HandSamples
+        Labelled points of each side.
+    targets : PictureTargets, optional
+        Targets of the image encoder. None if they are not wanted.
     """
 
     image: Tensor
@@ -95,7 +136,20 @@ class SceneBatchTensors:
 
 
 def moved(value: Any, device: torch.device) -> Any:
-    """Tensors, and dataclasses and dicts of them, on ``device``; bones stay on the CPU, whose geometry is exact."""
+    """Copy tensors to a device.
+
+    Parameters
+    ----------
+    value : Any
+        A tensor, or a dict or dataclass that contains tensors.
+    device : torch.device
+        The device.
+
+    Returns
+    -------
+    Any
+        The same structure on the device. ``Bones`` stay on the CPU, which has float64.
+    """
     if device.type == "cpu" or isinstance(value, Bones):
         return value
     if isinstance(value, Tensor):
@@ -108,13 +162,25 @@ def moved(value: Any, device: torch.device) -> Any:
 
 
 def training_set(folder: Path, *, labelled: bool = True) -> SceneSet:
-    """A set that the networks can be trained on, checked.
+    """Open a scene set and check that the occupancy or keypoint refinement networks can be trained on it.
 
-    Args:
-        labelled: whether it must have labelled points.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the set.
+    labelled : bool
+        Whether the set must have labelled points.
 
-    Raises:
-        InputError: no set, a broken one, no points, or pictures that are no crops of 256 x 256.
+    Returns
+    -------
+    SceneSet
+        The set.
+
+    Raises
+    ------
+    InputError
+        The folder holds no set or a broken one, its pictures are not crops of 256 x 256 pixels, or it has no labelled
+        points.
     """
     scenes = SceneSet(folder)
     scenes.check()
@@ -129,16 +195,28 @@ def training_set(folder: Path, *, labelled: bool = True) -> SceneSet:
 
 
 def stand_in() -> Tensor:
-    """(21, 3) float64 keypoints that stand for an absent hand, metres."""
+    """Return keypoints (21, 3) float64 that stand in for an absent hand: a flat hand 0.5 m from the camera, metres."""
     fingers = [(x, y, 0.0) for x in (-0.06, -0.03, 0.0, 0.02, 0.04) for y in (0.09, 0.13, 0.155, 0.175)]
     bent = [(x, y, 0.2 * (y - 0.09) ** 2 + 0.1 * abs(x)) for x, y, _ in fingers]
     return torch.tensor([(0.0, 0.0, 0.0), *bent], dtype=torch.float64) + torch.tensor([0.0, 0.0, 0.5])
 
 
 def aligned(detected: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """Detected keypoints (21, 3) at the place and of the size of the exact ones.
+    """Move and scale detected keypoints to the place and size of the true hand.
 
-    A single picture tells neither, so a network cannot learn them; the shape and the turn remain as detected.
+    A single picture shows neither, so a network cannot learn them. Shape and orientation stay as detected.
+
+    Parameters
+    ----------
+    detected : (21, 3) float64
+        Detected keypoints, metres.
+    exact : (21, 3) float
+        True keypoints, same frame, metres.
+
+    Returns
+    -------
+    (21, 3) float64
+        The detected keypoints with the mean and size of the true ones.
     """
     middle, wanted = detected.mean(0), exact.mean(0)
     scale = np.linalg.norm(exact - wanted) / max(float(np.linalg.norm(detected - middle)), 1e-9)
@@ -148,10 +226,30 @@ def aligned(detected: np.ndarray, exact: np.ndarray) -> np.ndarray:
 def make_batch(
     scenes: SceneSet, indices: Sequence[int], recipe: BatchRecipe, seed: int, number: int
 ) -> SceneBatchTensors:
-    """The batch of some scenes; the same (seed, number) gives the same.
+    """Make the batch of some scenes.
 
-    Raises:
-        InputError: a broken shard or picture.
+    Parameters
+    ----------
+    scenes : SceneSet
+        The scene set.
+    indices : sequence of int
+        Indices of the B scenes.
+    recipe : BatchRecipe
+        How scenes become batches.
+    seed : int
+        Seed of the training.
+    number : int
+        Number of the batch. The same (seed, number) gives the same batch.
+
+    Returns
+    -------
+    SceneBatchTensors
+        The batch, on the CPU.
+
+    Raises
+    ------
+    InputError
+        A shard or picture is damaged, or a picture is not 256 x 256 pixels.
     """
     rng, generator = stream(seed, number, 1), torch_stream(seed, number, 2)
     chosen = [scenes.scene(index) for index in indices]
@@ -167,6 +265,7 @@ def make_batch(
 
 
 def _picture(scene: Scene, recipe: BatchRecipe, rng: np.random.Generator) -> np.ndarray:
+    """The crop of a scene at the encoder's size, augmented, (side, side, 3) uint8."""
     image = scene.image()
     if image.shape[:2] != (CROP_SIZE, CROP_SIZE):
         raise InputError(f"A picture of the set is {image.shape[1]} x {image.shape[0]} pixels.", "Make the set again.")
@@ -178,7 +277,7 @@ def _picture(scene: Scene, recipe: BatchRecipe, rng: np.random.Generator) -> np.
 def _keypoints(
     scenes: Sequence[Scene], exact: Tensor, recipe: BatchRecipe, rng: np.random.Generator, generator: torch.Generator
 ) -> Tensor:
-    """What the networks are given, (B, 2, 21, 3)."""
+    """Keypoints (B, 2, 21, 3) that the networks are given: detected ones of the set, or true ones with jitter."""
     flat = exact.flatten(0, 1)
     given = flat
     if recipe.noise or recipe.definition:
@@ -197,6 +296,7 @@ def _samples(
     scenes: Sequence[Scene], hand: int, side: Side, exact: Tensor, keypoints: Tensor, present: Tensor,
     recipe: BatchRecipe, rng: np.random.Generator,
 ) -> HandSamples:  # fmt: skip
+    """Labelled points of the hands ``side`` (``hand`` is its index) in the query space of the given keypoints."""
     batch, count = len(scenes), recipe.points
     true_bones = bones_from_keypoints(exact[:, hand], [side] * batch)
     bones = bones_from_keypoints(keypoints[:, hand], [side] * batch)
@@ -224,13 +324,17 @@ def _samples(
 
 
 def _choose(points: np.ndarray, recipe: BatchRecipe, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of a hand's points, with replacement, and further points (F, 3) of the query cube outside its box."""
+    """Choose the points of a hand from its labelled ``points`` (P, 3), canonical frame, metres.
+
+    Returns row indices into ``points``, drawn with replacement, and further points (F, 3) in the query cube outside the
+    hand's box; together they are ``recipe.points``.
+    """
     stored, count = len(points), recipe.points
     if recipe.box_only:
         return rng.integers(2 * (stored // 3), stored, size=count), np.zeros((0, 3))
     if not recipe.uniform:
         return rng.integers(stored, size=count), np.zeros((0, 3))
-    # Two thirds of a hand's points lie near its surface, the last third is spread evenly over its box.
+    # Two thirds of a hand's points lie near its surface; the last third is spread evenly over its box.
     near = 2 * (stored // 3) or stored
     evenly = round(count * recipe.uniform)
     half = BOX / 2 * QUERY_SCALE
@@ -243,9 +347,9 @@ def _choose(points: np.ndarray, recipe: BatchRecipe, rng: np.random.Generator) -
 
 
 def _close(points: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count, 3) points close to a hand's surface, evenly spread over it: the first third of its points (P, 3).
+    """Choose ``count`` points close to a hand's surface from the first third of its labelled ``points`` (P, 3).
 
-    If those are too few, they are taken more than once, a little apart.
+    If that third is smaller than ``count``, points are repeated with a small random offset.
     """
     third = max(len(points) // 3, 1)
     if third >= count:

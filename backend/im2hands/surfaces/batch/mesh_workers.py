@@ -1,6 +1,6 @@
-"""Meshes of many hands made in other processes, while this one asks the networks for the next hands.
+"""Mesh extraction in other processes, while this process evaluates the networks for the next hands.
 
-Marching cubes holds Python's lock all the time it runs, so threads would make a GPU wait for it.
+Marching cubes holds Python's interpreter lock while it runs, so threads would make the GPU wait.
 """
 
 from __future__ import annotations
@@ -14,29 +14,44 @@ from concurrent.futures.process import BrokenProcessPool
 from im2hands.geometry.marching_cubes import ClosedMesh, NearSurface, closed_mesh
 
 Mesh = Callable[[], ClosedMesh | None]
-"""Waits for a mesh; None where there is no surface."""
+"""Waits for a mesh; None if there is no surface."""
 
 _log = logging.getLogger(__name__)
 
 
 class MeshWorkers:
-    """Makes meshes.
+    """A pool of processes that extract meshes.
 
-    Args:
-        count: processes; 0 makes each mesh in this one, when it is wanted.
+    Parameters
+    ----------
+    count : int
+        Number of processes; 0 extracts each mesh in this process when its result is requested.
 
-    Attributes:
-        cpu_seconds: processor time of all meshes that were waited for.
+    Attributes
+    ----------
+    cpu_seconds : float
+        Processor time of all meshes that were waited for.
     """
 
     def __init__(self, count: int) -> None:
         self.count, self.cpu_seconds = count, 0.0
-        # A forked process would inherit what CUDA has set up, which it cannot use.
+        # A forked process would inherit an initialised CUDA context, which it cannot use.
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(count, mp_context=context) if count else None
 
     def submit(self, known: NearSurface) -> Mesh:
-        """Begin a mesh."""
+        """Start the extraction of a mesh.
+
+        Parameters
+        ----------
+        known : NearSurface
+            The logits around the surface.
+
+        Returns
+        -------
+        callable
+            Waits for the mesh and returns it; None if there is no surface.
+        """
         future: Future[ClosedMesh | None] | None = None
         if self._pool is not None:
             try:
@@ -63,5 +78,5 @@ class MeshWorkers:
 
     def _give_up(self) -> None:
         if self._pool is not None:
-            _log.warning("the processes that make meshes have ended; they are made in this one")
+            _log.warning("the mesh processes have ended; this process makes the meshes from now on")
             self.close()

@@ -1,4 +1,4 @@
-"""Queries of many hands in blocks of one shape, so that one call answers all hands and few shapes occur."""
+"""Queries of many hands in blocks of few shapes, so that one call evaluates all hands."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ from torch import Tensor
 from im2hands.networks.chunks import SMALLEST, Chunks
 
 BLOCK = 4096
-"""Queries a hand in the largest block."""
+"""Queries per hand in the largest block."""
 
-_GROWTH = 4  # between the sizes of blocks
+_GROWTH = 4  # ratio between successive block sizes
 
 
 class PaddedQueries:
     """Evaluates queries of H hands, given hand by hand, in blocks (H, C).
 
-    Every hand has its row; short rows are filled with the point 0, whose answers nobody sees. C is one of few sizes, so
-    that a call can be compiled or recorded once for each.
+    Every hand has its row. Short rows are padded with zeros, whose results are dropped. C is one of few sizes, so that
+    a call needs to be compiled or recorded only once per size.
 
-    Args:
-        hands: H. block: the largest C. few_sizes: pad to one of few sizes; else only rows are made equally long.
+    Parameters
+    ----------
+    hands : int
+        Number of hands, H.
+    block : int
+        The largest C.
+    few_sizes : bool
+        Pad C to one of few sizes. False only makes the rows equally long.
     """
 
     def __init__(self, hands: int, *, block: int = BLOCK, few_sizes: bool = True) -> None:
@@ -30,17 +36,26 @@ class PaddedQueries:
         self._chunks = Chunks()
 
     def over(self, hands: Tensor, inputs: Sequence[Tensor], evaluate: Callable[..., Tensor]) -> Tensor:
-        """Evaluate.
+        """Evaluate queries.
 
-        Args:
-            hands: (N,) int64, ascending: whose query it is. inputs: (N, ...) each, what a query brings along.
-            evaluate: blocks (H, C, ...), one for each of the inputs, to (H, C).
+        Parameters
+        ----------
+        hands : (N,) int64
+            The hand of each query, ascending.
+        inputs : sequence of (N, ...) Tensor
+            The arguments of each query.
+        evaluate : callable
+            Blocks (H, C, ...), one per input, to results (H, C).
 
-        Returns:
-            (N,).
+        Returns
+        -------
+        (N,) Tensor
+            The result of each query.
 
-        Raises:
-            torch.OutOfMemoryError: 256 queries a hand are too many for the device's memory.
+        Raises
+        ------
+        torch.OutOfMemoryError
+            Even ``SMALLEST`` (256) queries per hand are too many for the device's memory.
         """
         counts = torch.bincount(hands, minlength=self._hands)
         rank = torch.arange(len(hands), device=hands.device) - (counts.cumsum(0) - counts)[hands]
@@ -61,7 +76,7 @@ class PaddedQueries:
         return answers[hands, rank]
 
     def _size(self, wanted: int, most: int) -> int:
-        """C for a block of that many queries a hand."""
+        """C for a block of ``wanted`` queries per hand; ``most`` is the upper limit."""
         if not self._few_sizes:
             return max(wanted, 1)
         size = SMALLEST

@@ -1,4 +1,4 @@
-"""Motion: smoothing, outliers, gaps, sides, rotations and corrective shapes, against clips whose truth is known."""
+"""Motion: smoothing, outliers, gaps, sides, rotations and corrective shapes, on simulated clips with known truth."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_smooth_leaves_smooth_curves_alone() -> None:
 
 
 def test_depth_that_jumps_by_itself_is_held_and_a_push_is_kept(gesture: Clip) -> None:
-    # A still hand whose size, and so its distance, is seen 40 mm wrong for a while.
+    # A still hand whose size is measured wrongly for a while, so that its distance is wrong by 40 mm.
     still = np.repeat(gesture.truth["right"][:1], 90, axis=0)
     random = np.random.default_rng(4)
     seen = still + random.normal(0, 0.001, still.shape)
@@ -113,7 +113,7 @@ def test_depth_that_jumps_by_itself_is_held_and_a_push_is_kept(gesture: Clip) ->
     seen *= (1 + away / still[0, 0, 2])[:, None, None]
     clean = smooth_keypoints(seen, np.ones(90), 0.5)
     assert jitter(clean) < 0.15 * jitter(seen)
-    # A push towards the camera, 0.3 s long, with nothing seen to move but its size.
+    # A push towards the camera, 0.3 s long, which the picture shows only by the size of the hand.
     way = 0.08 * np.exp(-0.5 * ((np.arange(90) - 45) / 3) ** 2)
     truth = still - way[:, None, None] * np.array([0.0, 0.0, 1.0])
     clean = smooth_keypoints(truth + random.normal(0, 0.0015, still.shape), np.ones(90), 0.5)
@@ -224,7 +224,7 @@ def test_quaternions_are_continuous() -> None:
 
 
 def test_left_rotations_in_left_axes(wandering: Clip, topology: Topology) -> None:
-    """Posing the left rig by its own numbers gives the left keypoints: what Blender does with ``motion.npz``."""
+    """Posing the left rig with the values of ``motion.npz`` gives the left keypoints, as Blender does it."""
     motion = solved(wandering.seen, topology, "left")
     seen = handed(wandering.seen["left"], "left")
     rest = rest_hand(topology, measure(seen, topology))
@@ -270,7 +270,7 @@ def test_correctives_hold_what_they_are_made_of() -> None:
 
 
 def test_long_tracks(topology: Topology) -> None:
-    """2 000 frames: judged and solved in one go; corrective shapes from a bounded number of frames."""
+    """2 000 frames are judged and solved at once; corrective shapes come from a limited number of frames."""
     short = simulate(101, seed=13)
     loop = np.concatenate([np.arange(100), np.arange(100, 0, -1)])
     seen = {side: np.tile(short.seen[side][loop], (10, 1, 1)) for side in SIDES}
@@ -280,7 +280,7 @@ def test_long_tracks(topology: Topology) -> None:
     assert np.isfinite(motion.clean.rotations).all()
 
     class Counting:
-        """Templates with offsets of ten vertices."""
+        """Stand-in templates with offsets of ten vertices."""
 
         rests: ClassVar[dict[str, Any]] = {"right": SimpleNamespace(vertices=np.zeros((10, 3)))}
         asked: ClassVar[list[int]] = []

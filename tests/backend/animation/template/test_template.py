@@ -80,7 +80,7 @@ def test_skin_weights(topology: Topology) -> None:
     assert weights.shape == (topology.vertex_count, len(BONE_NAMES))
     assert ((weights > 0).sum(axis=1) <= 4).all()
     assert np.allclose(weights.sum(axis=1), 1, atol=1e-3)
-    assert (weights.max(axis=0) > 0.4).all()  # every bone holds something
+    assert (weights.max(axis=0) > 0.4).all()  # every bone moves some vertices
     assert BONE_NAMES[BONE_PARENTS[BONE_NAMES.index("f_index.01")]] == "palm.01"
 
 
@@ -94,7 +94,7 @@ def test_rest_pose(rest: Rest) -> None:
     assert np.allclose(rest.tails[HAND][[0, 2]], 0, atol=1e-9)  # along +y
     assert np.allclose(np.linalg.det(rest.axes), 1)
     assert np.allclose((rest.axes[:, :, 1] * (rest.tails - rest.heads)).sum(axis=1), rest.lengths)
-    # A positive turn about x closes the hand: the tips come towards the palm, which is -z.
+    # A positive rotation about x closes the hand: the tips move towards the palm, which is in -z.
     rotations = np.tile(np.eye(3), (1, 21, 1, 1))
     for chain in FINGER_CHAINS[1:]:
         rotations[0, chain[0]] = about(0, np.array([0.8]))[0]
@@ -158,7 +158,7 @@ def test_signed_distance_of_a_ball() -> None:
 
 @pytest.fixture(scope="module")
 def fits(topology: Topology) -> list[tuple[np.ndarray, np.ndarray, SurfaceTarget]]:
-    """Templates before and after, with the surfaces they were fitted to: a person's hand in three poses."""
+    """Templates before and after the fit, and their surfaces: the hand of one person in three poses."""
     clip = simulate(60, seed=6, noise=EXACT)
     keypoints = clip.truth["right"]
     rest = rest_hand(topology, measure(keypoints, topology))
@@ -178,7 +178,7 @@ def test_fit_lies_on_the_surface(topology: Topology, fits: list[tuple[np.ndarray
     for start, fitted, target in fits:
         before = np.abs(target.signed_distance(start[skin_of_hand]))
         after = np.abs(target.signed_distance(fitted[skin_of_hand]))
-        assert before.mean() > 0.0008  # there was something to do
+        assert before.mean() > 0.0008  # the template was not on the surface before
         assert after.mean() < 0.0003
         assert np.percentile(after, 95) < 0.001
 
@@ -211,12 +211,12 @@ def test_fingers_in_each_other_are_taken_apart(topology: Topology, rest: Rest, l
     way = rest.keypoints[11] - rest.keypoints[15]
     overlapping = rest.vertices + np.outer(ring, way * (1 - left / np.linalg.norm(way)))
     cut = cut_triangles(overlapping, topology.triangles)
-    assert len(cut) > 200  # the ring finger lies in the middle one
+    assert len(cut) > 200  # the ring finger intersects the middle finger
     apart = Fitter(topology, rest.vertices).untangled(rest.vertices, overlapping)
     assert len(cut_triangles(apart, topology.triangles)) < 0.9 * len(cut)
     assert np.linalg.norm(apart - overlapping, axis=1).max() < 0.01
     away = np.linalg.norm(overlapping - rest.keypoints[11], axis=1) > 0.06
-    assert np.abs(apart - overlapping)[away & (ring < 0.01)].max() < 1e-3  # the rest of the hand stays
+    assert np.abs(apart - overlapping)[away & (ring < 0.01)].max() < 1e-3  # the rest of the hand does not move
 
 
 def test_hands_are_kept_apart(topology: Topology, rest: Rest) -> None:
@@ -233,6 +233,6 @@ def test_hands_are_kept_apart(topology: Topology, rest: Rest) -> None:
 
 
 def _depth(topology: Topology, hands: dict[str, np.ndarray]) -> float:
-    """How deep vertices of the left hand lie in the right one, metres."""
+    """The largest depth of vertices of the left hand inside the right hand, metres."""
     near = hands["left"][:, 2] > hands["left"][:, 2].max() - 0.01
     return float(-SurfaceTarget(hands["right"], topology.triangles).signed_distance(hands["left"][near]).min())

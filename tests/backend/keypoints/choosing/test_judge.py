@@ -1,4 +1,4 @@
-"""The pair judge: features of what may be hands, a verdict on each two, and what becomes of it."""
+"""The pair judge: features of the candidates, its verdict on pairs, and the hands chosen from it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ SIZE = (640, 480)
 
 
 def candidate(hand: HandDetection, right: float, detected: bool = False) -> Candidate:
-    """A candidate that lies where a hand does and is seen surely."""
+    """A candidate read with high presence where a hand lies."""
     look = Consensus(0.95, 1.0, right, right / 2, hand.pixels, hand.shape, np.full(21, 0.03))
     by_side = (SidedReading(0.2, 0.4, 0.2), SidedReading(0.9, 0.05, 0.1))
     return Candidate(look, 0.3, hand if detected else None, by_side=by_side if right > 0 else by_side[::-1])
 
 
 def own(hand: HandDetection, presence: float = 0.8) -> Candidate:
-    """A candidate that the two-hand network alone reads."""
+    """A candidate that only the two-hand network reads."""
     reading = reading_of(hand, presence)
     look = Consensus(presence, 0.0, reading.right, reading.right, hand.pixels, hand.shape, reading.spread)
     return Candidate(look, 0.0, reading=reading)
@@ -48,11 +48,11 @@ def random_network(seed: int) -> PairJudgeNetwork:
 
 
 class Says:
-    """A judge that says what it was told."""
+    """Stands in for the judge: returns the probabilities that it was given."""
 
     def __init__(self, single: Sequence[Sequence[float]], pair: Sequence[Sequence[float]]) -> None:
-        told = np.array(pair)
-        self._verdict = Verdict(np.array(single), told, told, np.minimum(told + told.T, 1))
+        both = np.array(pair)
+        self._verdict = Verdict(np.array(single), both, both, np.minimum(both + both.T, 1))
 
     def __call__(self, single: np.ndarray, pairs: np.ndarray) -> Verdict:
         return self._verdict
@@ -165,10 +165,10 @@ def test_known_hands_stay_where_no_two_candidates_are_probable() -> None:
     assert choose_hands(judge, candidates, [left], seen, SIZE) == [left]  # type: ignore[arg-type]
     alone = Says([[0.1, 0.85]], [[0.0]])
     [hand] = choose_hands(alone, candidates[1:], [], seen, SIZE)  # type: ignore[arg-type]
-    assert hand.side == "right" and hand.confidence.max() <= 0.85  # no surer than the judge
+    assert hand.side == "right" and hand.confidence.max() <= 0.85  # at most the judge's probability
     nothing = Says([[0.1, 0.1], [0.1, 0.1]], unlikely)
     assert choose_hands(nothing, candidates, [], seen, SIZE) == []  # type: ignore[arg-type]
-    half = Says([[0.9, 0.1], [0.1, 0.15]], [[0, 0.8], [0, 0]])  # two that are likelier together than one by one
+    half = Says([[0.9, 0.1], [0.1, 0.15]], [[0, 0.8], [0, 0]])  # a probable pair of which one hand alone is improbable
     assert choose_hands(half, candidates, [left], seen, SIZE) == [left]  # type: ignore[arg-type]
 
 
@@ -217,7 +217,7 @@ def test_sure_hands_far_apart_are_two_hands_whatever_else_is_strange() -> None:
     judge = PairJudge(network)
     none, near = np.zeros((2, 2, len(SINGLE_FEATURES))), np.zeros((2, 2, len(PAIR_FEATURES)))
     far = near + np.array([2.0 if name.endswith("apart") else 0.0 for name in PAIR_FEATURES])
-    assert judge(none, near).two.max() < 0.1  # the judge's word
+    assert judge(none, near).two.max() < 0.1  # the network's own probability
     assert judge(none, far).two.max() == pytest.approx(0.8, abs=1e-3)
 
 
@@ -234,14 +234,14 @@ def test_a_hand_that_no_crop_shows_lies_near_the_other_one() -> None:
 
 
 def test_what_the_two_hand_network_alone_reads_is_a_candidate(network: LandmarkNetwork) -> None:
-    image = np.full((480, 640, 3), 90, np.uint8)  # nothing that the landmark network could see
+    image = np.full((480, 640, 3), 90, np.uint8)  # no hand for the landmark network
     hand = seen_hand("left", (200, 240), 80)
     [found] = find_candidates(network, image, FakePalms([reading_of(hand)]).seen)
     assert found.reading is not None and found.mediapipe_detection is None and found.look.agreement == 0
     detection = found.detection()
     assert detection.source == "network" and detection.side == "left"
     np.testing.assert_array_equal(detection.pixels, hand.pixels)
-    assert find_candidates(network, image, FakePalms([reading_of(hand, 0.4)]).seen) == []  # it is not sure enough
+    assert find_candidates(network, image, FakePalms([reading_of(hand, 0.4)]).seen) == []  # the presence is too low
 
 
 def test_candidates_of_a_photo_hold_both_hands_and_known_ones_come_first(
@@ -286,7 +286,7 @@ def test_weights_come_back_as_they_were_and_others_are_refused(tmp_path: Path) -
     beside = tmp_path / "two_hand_network.safetensors"
     given = random_features(3)
     np.testing.assert_array_equal(PairJudge(load_pair_judge(beside))(*given).pair, PairJudge(network)(*given).pair)
-    elsewhere = load_pair_judge(tmp_path / "other" / beside.name)  # none there: the one that ships
+    elsewhere = load_pair_judge(tmp_path / "other" / beside.name)  # no file there, so the one that ships is loaded
     np.testing.assert_array_equal(PairJudge(elsewhere)(*given).pair, PairJudge(load_pair_judge())(*given).pair)
     (tmp_path / FILE).write_bytes(BUNDLED_FILE.with_name(beside.name).read_bytes())
     with pytest.raises(WeightsError, match="another network"):
@@ -301,7 +301,7 @@ def test_weights_come_back_as_they_were_and_others_are_refused(tmp_path: Path) -
 
 
 def test_candidates_are_read_for_each_side_and_the_true_one_is_seen(photo_hands: list[HandDetection]) -> None:
-    """The network that ships, on a photograph: looked for as the hand it is, a hand is there and stays in its place."""
+    """On a photo, the reading network given the true side reads the hand in its place."""
     image = demo_photo("hands_a.jpg")
     told = [replace(photo_hands[0], side="right"), replace(photo_hands[1], side="left")]
     seen = FakePalms([reading_of(hand) for hand in told]).seen
@@ -311,7 +311,7 @@ def test_candidates_are_read_for_each_side_and_the_true_one_is_seen(photo_hands:
     assert [candidate.mediapipe_detection for candidate in found] == told
     own, other = ([c.by_side[side] for c, side in zip(found, sides, strict=True)] for sides in ((1, 0), (0, 1)))
     assert all(read.presence > 0.5 and read.gap < 0.3 and 0 < read.spread < 0.25 for read in own)
-    # In photographs the network tells the sides apart less clearly than in renderings: both hands together do.
+    # On photographs the network separates the sides less clearly than on renderings, so both hands are summed.
     assert sum(read.presence for read in own) > sum(read.presence for read in other) + 0.02
     assert sum(read.spread for read in own) < sum(read.spread for read in other)
     plain = LandmarkNetwork()

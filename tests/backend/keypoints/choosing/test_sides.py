@@ -1,4 +1,4 @@
-"""Sides: chirality, two hands of one side, hands seen twice, steadiness over time."""
+"""Sides: chirality, two hands with one side, hands found twice, steady sides over time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinematic hand and its fit: derivatives, proportions, recovery, limits, mirror."""
+"""The kinematic hand and its fit: derivatives, proportions, known hands, joint limits, mirrored hands."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_left_hand_is_fitted_as_its_mirror_image():
 
 
 def test_wrong_depth_is_repaired():
-    """Depths that bend fingers backwards: the pixels and the joint limits put them right."""
+    """Depth noise bends fingers backwards; pixels and joint limits correct it."""
     rng = np.random.default_rng(0)
     before, after = [], []
     for hand in posed_hands(8, 4).keypoints.numpy():
@@ -95,7 +95,7 @@ def test_joints_stay_within_their_limits():
     truth = _pose(2).keypoints()
     wild = truth + np.random.default_rng(1).normal(size=(21, 3)) * 0.02
     found = fit_hand(wild, CAMERA.project(wild), SURE, CAMERA, "right", PALM)
-    # Read the middle and last joints' turns back from the keypoints: bones turn about the flexion axis from rest.
+    # Angles of the middle and last joints from the keypoints: bones rotate about the flexion axis from rest.
     for finger in range(1, 5):
         rows = np.arange(1 + 4 * finger, 5 + 4 * finger)
         bones, rest = np.diff(found[rows], axis=0), np.diff(REST[rows], axis=0)
@@ -111,7 +111,7 @@ def test_what_is_surely_seen_counts_more():
     truth = _pose(2).keypoints()
     pixels = CAMERA.project(truth)
     palm_px = PALM * CAMERA.fx / truth[:, 2].mean()
-    pixels[8] += (0.0, 0.3 * palm_px)  # one fingertip is read wrongly
+    pixels[8] += (0.0, 0.3 * palm_px)  # one fingertip is wrong
     spread = np.full(21, 0.05)
 
     def miss(place: float) -> float:

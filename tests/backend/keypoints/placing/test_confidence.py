@@ -1,4 +1,4 @@
-"""Confidences: tables that rise, say what was measured, and serve sources that were not measured."""
+"""Confidences: tables match the measurements and never fall; sources without measurements use another table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from im2hands.keypoints.placing.confidence import Calibration, bundled_calibrati
 def test_a_fitted_table_says_how_often_keypoints_lay_near() -> None:
     rng = np.random.default_rng(1)
     certainty = rng.uniform(0, 1, 20_000)
-    near = rng.uniform(0, 1, 20_000) < 0.6 * certainty**2  # far too sure of itself
+    near = rng.uniform(0, 1, 20_000) < 0.6 * certainty**2  # the certainty is far too high
     fitted = Calibration.fit({"mediapipe": (certainty.tolist(), near.tolist())})
     stated = fitted(certainty, "mediapipe", False)
     for low in (0.0, 0.1, 0.2, 0.3, 0.4):
@@ -39,7 +39,7 @@ def test_sources_without_measurements_take_a_relatives_table_or_stay_as_they_are
     assert tables(np.array([1.0]), "crop_search", True).tolist() == [0.9]
     assert tables(np.array([1.0]), "tracking", True).tolist() == [0.9]
     assert tables(np.array([0.7]), "file", False).tolist() == [0.7]
-    assert Calibration.fit({"mediapipe": ([0.5] * 5, [True] * 5)}).tables == {}  # too few to say anything
+    assert Calibration.fit({"mediapipe": ([0.5] * 5, [True] * 5)}).tables == {}  # too few measurements
     assert source_key("network", True) == "network"
     path = tmp_path / "table.json"
     path.write_text(tables.to_json({"scenes": 3}))

@@ -1,4 +1,4 @@
-"""MediaPipe's keypoints become the bundled hand's joints: fingers reach their tips, whichever way the hand is seen."""
+"""Conversion of MediaPipe's keypoints to the bundled hand's joints: fingers reach their tips from every view."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hand_pictures import hand_shape, seen_hand
 
 from im2hands.core.hands import Camera
 from im2hands.keypoints.placing.joint_definitions import ALONG, SOURCES, from_own_definition, to_own_definition
-from im2hands.keypoints.placing.solve import lift
+from im2hands.keypoints.placing.solve import place_hands
 
 TIPS = [4, 8, 12, 16, 20]
 
@@ -50,8 +50,8 @@ def test_lifted_hands_of_mediapipe_have_longer_fingers_and_others_stay_as_they_w
     camera = Camera.from_fov(50, 640, 480)
     hand = seen_hand("right", (320, 240), 120)
     assert hand.source in SOURCES
-    own = lift([replace(hand, source="file")], camera).right
-    theirs = lift([hand], camera).right
+    own = place_hands([replace(hand, source="file")], camera).right
+    theirs = place_hands([hand], camera).right
     assert own is not None and theirs is not None
     np.testing.assert_array_equal(own.pixels, hand.pixels)
     for k in (8, 12, 16, 20):

@@ -1,4 +1,4 @@
-"""The lifting network's hands: what it is told, what comes of what it tells, what a take's cache keeps of it."""
+"""The lifting network's hands: its input features, how its outputs are used, and what a take's cache keeps of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from im2hands.keypoints.hypothesis import HandDetection, LiftedHand
 from im2hands.keypoints.placing.joint_definitions import to_own_definition
 from im2hands.keypoints.placing.lift import HandLifter
 from im2hands.keypoints.placing.lifting_features import between, lifting_features, turn_to_ray
-from im2hands.keypoints.placing.solve import lift
+from im2hands.keypoints.placing.solve import place_hands
 from im2hands.networks.lifting_network import LiftingNetwork
 from im2hands.networks.reading_network import ReadingNetwork
 from im2hands.networks.two_hand_network import TwoHandNetwork
@@ -53,7 +53,7 @@ def seen(side: str, x: float, source: str = "palm_seed") -> HandDetection:
 
 
 def told_of(true: np.ndarray, camera: Camera, other: np.ndarray | None = None) -> LiftedHand:
-    """What a perfect lifting network tells of a hand (21, 3), camera frame, metres."""
+    """What a perfect lifting network returns for a hand (21, 3), camera frame, metres."""
     pixels = camera.project(true)
     palm = np.linalg.norm(true[MIDDLE_MCP] - true[WRIST])
     shape = (true - true[WRIST]) @ turn_to_ray(camera.unproject(pixels, 1.0).mean(axis=0)) / palm
@@ -77,10 +77,10 @@ def test_a_left_hand_is_told_of_as_the_right_one_in_the_mirror(
         assert a.mirrored != b.mirrored
         for name in ("points", "hand", "vector", "seen"):
             np.testing.assert_allclose(getattr(a, name), getattr(b, name), atol=2e-3)
-        np.testing.assert_allclose(a.close, b.close, atol=0.3)  # crops are cut out anew: a part of a pixel aside
+        np.testing.assert_allclose(a.close, b.close, atol=0.3)  # the mirrored crop is shifted by part of a pixel
         assert np.abs(a.close - b.close).mean() < 0.02 < a.close.mean()
     np.testing.assert_allclose(between(*straight), between(*turned), atol=1e-9)
-    # To the right of the left hand, which is mirrored, and to the left of the right hand.
+    # The right hand lies to the right of the left hand, which is mirrored; the left hand lies to the left of it.
     assert between(straight[0], straight[1])[0] < 0 and between(straight[1], straight[0])[0] < 0
     assert not between(straight[0], None).any()
 
@@ -97,7 +97,7 @@ def test_an_untrained_network_leaves_hands_nearly_as_they_are(
         assert hand.lifted is not None
         palm = np.linalg.norm(hand.shape[MIDDLE_MCP] - hand.shape[WRIST])
         read = (hand.shape - hand.shape[WRIST]) / palm
-        # MediaPipe's joints were brought to the bundled hand's first, which moves a tip by a tenth of a palm.
+        # The conversion from MediaPipe's joints to the bundled hand's moves a tip by a tenth of a palm.
         assert np.abs(hand.lifted.shape - read).max() < 0.6
         assert np.linalg.norm(hand.lifted.pixels - hand.pixels, axis=1).max() < 0.6 * palm * 700
         assert (hand.lifted.spread > 0).all() and (hand.lifted.pixel_spread > 0).all()
@@ -120,7 +120,7 @@ def test_hands_without_extent_are_left_alone(
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_what_it_tells_is_where_hands_are_put(seed: int) -> None:
-    """With a perfect word on shapes and depth, keypoints come out within millimetres, and so does the way between."""
+    """With perfect shapes and depths, keypoints and the distance between the hands are correct within millimetres."""
     scene = make_scene(seed)
     k = scene.intrinsics.astype(float)
     camera = Camera(k[0, 0], k[1, 1], k[0, 2], k[1, 2], *(int(v) for v in scene.size))
@@ -129,11 +129,11 @@ def test_what_it_tells_is_where_hands_are_put(seed: int) -> None:
     rng = np.random.default_rng(seed)
     detections = []
     for side, other in (("left", "right"), ("right", "left")):
-        wrong = rng.normal(0, 0.03, (21, 3))  # what MediaPipe reads no longer counts
+        wrong = rng.normal(0, 0.03, (21, 3))  # the shape that was read is not used
         lifted = told_of(true[side], camera, true[other])
         pixels = camera.project(true[side]) + rng.normal(0, 1, (21, 2))
         detections.append(HandDetection(side, pixels, true[side] + wrong, np.ones(21), 0.9, "network", lifted=lifted))
-    hands = lift(detections, camera, float(np.mean(list(palm.values()))))
+    hands = place_hands(detections, camera, float(np.mean(list(palm.values()))))
     assert hands.left is not None and hands.right is not None
     for side in SIDES:
         made = hands.get(side).positions  # type: ignore[union-attr]
@@ -141,17 +141,17 @@ def test_what_it_tells_is_where_hands_are_put(seed: int) -> None:
         assert miss.mean() < 0.012, side
     depth = hands.right.positions[WRIST, 2] - hands.left.positions[WRIST, 2]
     assert abs(depth - (true["right"][WRIST, 2] - true["left"][WRIST, 2])) < 0.012
-    # A word of another depth is followed, as far as it is sure.
+    # Another estimate of the depth is followed, according to its expected error.
     moved = [replace(d, lifted=replace(d.lifted, depth=d.lifted.depth + sign))
              for d, sign in zip(detections, (1.0, -1.0), strict=True)]  # fmt: skip
-    farther = lift(moved, camera, float(np.mean(list(palm.values()))))
+    farther = place_hands(moved, camera, float(np.mean(list(palm.values()))))
     assert farther.left is not None and farther.right is not None
     change = farther.right.positions[WRIST, 2] - farther.left.positions[WRIST, 2] - depth
     assert 0.05 < change < 0.11
 
 
 def test_keypoints_are_moved_in_the_picture_by_much_or_hardly() -> None:
-    """What is seen well was read well; what was read quite wrong goes where the network says."""
+    """Small shifts by the network are hardly applied, large shifts almost fully."""
     scene = make_scene(6)
     k = scene.intrinsics.astype(float)
     camera = Camera(k[0, 0], k[1, 1], k[0, 2], k[1, 2], *(int(v) for v in scene.size))
@@ -165,14 +165,14 @@ def test_keypoints_are_moved_in_the_picture_by_much_or_hardly() -> None:
 
     def left_over(confidence: float, source: str) -> np.ndarray:
         seen = HandDetection("right", read, true, np.full(21, confidence), 0.9, source, lifted=lifted)
-        hand = lift([seen], camera).right
+        hand = place_hands([seen], camera).right
         assert hand is not None
         return np.asarray(np.linalg.norm(hand.pixels - lifted.pixels, axis=1) / palm)
 
     sure = left_over(1.0, "palm_seed")
     assert sure[8] > 0.04 and sure[12] < 0.1 and np.delete(sure, [8, 12]).max() < 1e-6
-    assert left_over(0.1, "palm_seed")[8] < 0.01  # what was read with little confidence is followed sooner
-    assert left_over(1.0, "network").max() < 1e-6  # and what the two-hand network alone reads at once
+    assert left_over(0.1, "palm_seed")[8] < 0.01  # a keypoint with low confidence is moved further
+    assert left_over(1.0, "network").max() < 1e-6  # a hand that only the two-hand network read is moved fully
 
 
 def test_sure_keypoints_are_more_confident() -> None:
@@ -186,10 +186,10 @@ def test_sure_keypoints_are_more_confident() -> None:
     hand = HandDetection(
         "right", lifted.pixels, true, np.ones(21), 0.9, "mediapipe", lifted=replace(lifted, spread=spread)
     )
-    made = lift([hand], camera).right
+    made = place_hands([hand], camera).right
     assert made is not None and made.confidence[8] < made.confidence[7]
     broken = replace(hand, lifted=replace(lifted, pixels=np.full((21, 2), np.nan)))
-    assert lift([broken], camera).right is None
+    assert place_hands([broken], camera).right is None
 
 
 def test_a_take_keeps_what_was_told(tmp_path: Path) -> None:

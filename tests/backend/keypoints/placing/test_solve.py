@@ -1,4 +1,4 @@
-"""Lifting: perspective-n-point of known hands, the fit to the pixels, bad input."""
+"""Placing: perspective-n-point of known hands, the fit to the pixels, bad input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from im2hands.core.hands import KEYPOINT_PARENTS, Camera
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.confidence import Calibration
 from im2hands.keypoints.placing.kinematics import ANGLE_LIMITS, REST, USUAL_STRETCH, HandPose
-from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, lift, place
+from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, place, place_hands
 
 CAMERA = Camera.from_fov(55.0, 640, 480)
 
@@ -25,17 +25,17 @@ def bone_lengths(points: np.ndarray) -> np.ndarray:
 
 
 def possible_hand(side: str, curl: float) -> np.ndarray:
-    """(21, 3) metres, a hand that can be: open at curl 0, a fist at 1."""
+    """An anatomically possible hand (21, 3) in metres: open at curl 0, a fist at 1."""
     angles = ANGLE_LIMITS[..., 2] + curl * np.radians((60.0, 80.0, 45.0, 0.0))
     angles[0] = ANGLE_LIMITS[0, :, 2]
     hand = HandPose(np.eye(3), np.zeros(3), DEFAULT_PALM_M, angles, USUAL_STRETCH).keypoints()
-    # The palm faces the camera, fingers up: canonical -x is up in the picture, the back of the hand looks away.
+    # The palm faces the camera, fingers up: canonical -x is up in the picture, the back of the hand faces away.
     upright = hand[:, [2, 0, 1]] * (1.0, 1.0, 1.0)
     return upright * (-1.0 if side == "left" else 1.0, 1.0, 1.0)
 
 
 def photographed(place_at: tuple[float, float, float], turn: tuple[float, float, float], curl: float, side="right"):
-    """A hand in the camera frame, and its detection as a network sees it: the shape as along its own ray."""
+    """A hand in the camera frame and its detection; the detection's shape is as viewed along the hand's own ray."""
     shape = possible_hand(side, curl)
     rotated = (shape - shape.mean(axis=0)) @ cv2.Rodrigues(np.array(turn))[0].T
     truth = rotated + place_at
@@ -51,7 +51,7 @@ turns = st.tuples(st.floats(-1, 1), st.floats(-1, 1), st.floats(-3, 3))
 @given(positions, turns, st.floats(0.0, 0.7))
 def test_a_known_hand_is_found_where_it_is(position, turn, curl) -> None:
     truth, detection = photographed(position, turn, curl)
-    hand = lift([detection], CAMERA).right
+    hand = place_hands([detection], CAMERA).right
     assert hand is not None
     assert np.linalg.norm(hand.positions - truth, axis=1).mean() < 0.06 * truth[:, 2].mean()
     palm_px = DEFAULT_PALM_M * CAMERA.fx / truth[:, 2].mean()
@@ -66,7 +66,7 @@ def test_noisy_pixels_keep_the_hand_plausible_and_over_the_picture(position, tur
     truth, detection = photographed(position, turn, curl)
     palm_px = DEFAULT_PALM_M * CAMERA.fx / truth[:, 2].mean()
     noise = np.random.default_rng(seed).normal(0, 0.03 * palm_px, (21, 2))
-    hand = lift([replace(detection, pixels=detection.pixels + noise)], CAMERA).right
+    hand = place_hands([replace(detection, pixels=detection.pixels + noise)], CAMERA).right
     assert hand is not None
     miss = np.linalg.norm(CAMERA.project(hand.positions) - hand.pixels, axis=1)
     assert miss.mean() < 0.05 * palm_px
@@ -76,7 +76,7 @@ def test_noisy_pixels_keep_the_hand_plausible_and_over_the_picture(position, tur
 
 def test_palm_size_sets_the_depth() -> None:
     _, detection = photographed((0.02, 0.01, 0.5), (0.2, 0.1, 0.3), 0.3)
-    small, large = (lift([detection], CAMERA, palm_m=palm).right for palm in (0.08, 0.16))
+    small, large = (place_hands([detection], CAMERA, palm_m=palm).right for palm in (0.08, 0.16))
     assert small is not None and large is not None
     np.testing.assert_allclose(large.positions, 2 * small.positions, rtol=0.02, atol=1e-3)
     assert np.linalg.norm(small.positions[9] - small.positions[0]) == pytest.approx(0.08, rel=0.03)
@@ -93,7 +93,7 @@ def test_the_mirrored_picture_gives_the_mirrored_hand() -> None:
         0.9,
         "test",
     )
-    hands = lift([detection, mirrored], CAMERA)
+    hands = place_hands([detection, mirrored], CAMERA)
     assert hands.left is not None and hands.right is not None
     np.testing.assert_allclose(hands.left.positions * (-1, 1, 1), hands.right.positions, atol=2e-4)
 
@@ -101,7 +101,7 @@ def test_the_mirrored_picture_gives_the_mirrored_hand() -> None:
 def test_two_hands_keep_their_distance() -> None:
     left_truth, left = photographed((0.07, 0.0, 0.5), (0.1, 0.2, 0.2), 0.3, "left")
     right_truth, right = photographed((-0.07, 0.02, 0.62), (0.0, -0.3, -0.2), 0.5, "right")
-    hands = lift([right, left], CAMERA)
+    hands = place_hands([right, left], CAMERA)
     assert hands.left is not None and hands.right is not None
     truth = left_truth.mean(axis=0) - right_truth.mean(axis=0)
     np.testing.assert_allclose(hands.left.positions.mean(0) - hands.right.positions.mean(0), truth, atol=0.02)
@@ -111,7 +111,7 @@ def test_the_fit_moves_keypoints_to_their_pixels() -> None:
     _, detection = photographed((0.0, 0.0, 0.5), (0.2, 0.1, 0.0), 0.3)
     bent, _ = photographed((0.0, 0.0, 0.5), (0.2, 0.1, 0.0), 0.5)
     placed = place(bent - bent.mean(axis=0), detection.pixels, CAMERA)
-    hand = lift([replace(detection, shape=bent - bent.mean(axis=0))], CAMERA).right
+    hand = place_hands([replace(detection, shape=bent - bent.mean(axis=0))], CAMERA).right
     assert hand is not None
     before = np.linalg.norm(CAMERA.project(placed) - detection.pixels, axis=1).mean()
     after = np.linalg.norm(CAMERA.project(hand.positions) - detection.pixels, axis=1).mean()
@@ -120,11 +120,11 @@ def test_the_fit_moves_keypoints_to_their_pixels() -> None:
 
 def test_pixels_that_pnp_cannot_explain_still_give_a_hand_in_front_of_the_camera() -> None:
     flat = hand_shape(curl=0.0) * (1, 1, 0)
-    pixels = (flat[:, :2] * (1, -0.3)) * 900 + 240  # upside down: no turn below the limit shows this
+    pixels = (flat[:, :2] * (1, -0.3)) * 900 + 240  # upside down: no rotation below the limit gives this
     placed = place(flat, pixels, CAMERA)
     assert (placed[:, 2] > 0.05).all() and np.isfinite(placed).all()
     near = seen_hand("left", palm_px=600)
-    hand = lift([near], CAMERA).left
+    hand = place_hands([near], CAMERA).left
     assert hand is not None and (hand.positions[:, 2] >= 0.05).all()
 
 
@@ -135,14 +135,14 @@ def test_hands_without_extent_are_left_out() -> None:
         replace(good, shape=np.zeros((21, 3))),
         replace(good, pixels=np.full((21, 2), np.nan)),
     ):
-        assert lift([bad], CAMERA).present() == []
-    assert lift([], CAMERA).present() == []
+        assert place_hands([bad], CAMERA).present() == []
+    assert place_hands([], CAMERA).present() == []
 
 
 def test_of_two_detections_of_a_side_the_surer_counts() -> None:
     sure, unsure = seen_hand("left", (200, 200), score=0.9), seen_hand("left", (400, 200), score=0.6)
     for order in ([sure, unsure], [unsure, sure]):
-        hand = lift(order, CAMERA).left
+        hand = place_hands(order, CAMERA).left
         assert hand is not None
         assert np.linalg.norm(hand.pixels - sure.pixels, axis=1).max() < 15 and hand.pixels[:, 0].max() < 300
 
@@ -151,10 +151,10 @@ def test_confidence_falls_where_shape_and_pixels_disagree_and_outside_the_pictur
     hand = seen_hand("right", (320, 240))
     moved = hand.pixels.copy()
     moved[8] += (0, -60)
-    lifted = lift([replace(hand, pixels=moved)], CAMERA, calibration=Calibration({})).right
+    lifted = place_hands([replace(hand, pixels=moved)], CAMERA, calibration=Calibration({})).right
     assert lifted is not None
     assert lifted.confidence[8] < 0.5 * np.median(lifted.confidence)
     assert ((lifted.confidence >= 0) & (lifted.confidence <= 1)).all()
-    cut = lift([seen_hand("right", (320, 20))], CAMERA, calibration=Calibration({})).right
+    cut = place_hands([seen_hand("right", (320, 20))], CAMERA, calibration=Calibration({})).right
     assert cut is not None
     assert cut.confidence[12] < 0.6 * cut.confidence[0]

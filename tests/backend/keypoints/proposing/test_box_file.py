@@ -1,4 +1,4 @@
-"""Hand box files: frames, every frame, and what is refused."""
+"""Hand box files: frames, entries for every frame, and errors."""
 
 from __future__ import annotations
 

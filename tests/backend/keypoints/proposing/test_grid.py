@@ -1,4 +1,4 @@
-"""The crop search: hands found again, what makes a pair plausible, cache, progress, cancelling."""
+"""The crop search: a lost hand is found again, which pairs are plausible, cache, progress, cancelling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hand_pictures import demo_photo, frame_of, hand_shape, seen_hand
 from im2hands.core.errors import Cancelled
 from im2hands.core.hands import SIDES
 from im2hands.keypoints.choosing.sides import evidence, palm_length
-from im2hands.keypoints.proposing.grid import ACCEPT, Candidate, beside, best_pair, quality, search
+from im2hands.keypoints.proposing.grid import ACCEPT, SearchCandidate, beside, best_pair, quality, search
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.proposing.search_cache import SearchCache, search_key
 from im2hands.keypoints.reading.consensus import Consensus
@@ -27,9 +27,9 @@ def look_of(side: str, centre: tuple[float, float], palm_px: float = 80.0, **cha
     return replace(look, **changes)
 
 
-def candidate(side: str, centre: tuple[float, float], palm_px: float = 80.0, **changes) -> Candidate:
+def candidate(side: str, centre: tuple[float, float], palm_px: float = 80.0, **changes) -> SearchCandidate:
     look = look_of(side, centre, palm_px, **changes)
-    return Candidate(look, 10, quality(look, 10))
+    return SearchCandidate(look, 10, quality(look, 10))
 
 
 def test_quality_asks_for_presence_agreement_support_steadiness_and_one_side() -> None:
@@ -50,7 +50,7 @@ def test_quality_asks_for_presence_agreement_support_steadiness_and_one_side() -
 def test_the_other_hand_is_taken_and_the_same_hand_seen_again_is_not() -> None:
     left = seen_hand("left", (380, 240))
     other = candidate("right", (240, 240))
-    again = Candidate(replace(look_of("right", (384, 243))), 30, 0.95)
+    again = SearchCandidate(replace(look_of("right", (384, 243))), 30, 0.95)
     pair = best_pair([left], [again, other])
     assert [hand.side for hand in pair] == list(SIDES)
     np.testing.assert_array_equal(pair[1].pixels, other.look.pixels)

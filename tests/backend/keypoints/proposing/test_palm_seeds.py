@@ -1,4 +1,4 @@
-"""The two-hand network beside the others: it seeds crops, weighs in on sides, fills a hidden hand, tells of people."""
+"""The two-hand network beside the others: crops along its palms, sides, a hidden hand, hands of several people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.choosing.sides import evidence
 from im2hands.keypoints.finder import OTHER_PEOPLE, TwoHandProvider
 from im2hands.keypoints.hypothesis import HandDetection, WristOffset
-from im2hands.keypoints.placing.solve import lift
+from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.proposing.palm_seeds import fill, match, own_detection, with_sides
 from im2hands.keypoints.proposing.palms import PalmDetector
@@ -33,7 +33,7 @@ def photo_hands() -> list[HandDetection]:
 
 
 class NoTasks:
-    """MediaPipe that sees what it is told."""
+    """Stands in for MediaPipe: returns the hands that it was given."""
 
     name = "mediapipe"
 
@@ -60,7 +60,7 @@ def no_search(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def _off(hand: HandDetection, by: float = 0.25) -> HandDetection:
-    """Keypoints as wrong as a weak network's: turned, shifted, all of the same few."""
+    """Keypoints as inaccurate as a weak network's: rotated, shifted, with the same noise in every run."""
     size = float(np.linalg.norm(hand.pixels[9] - hand.pixels[0]))
     rng = np.random.default_rng(5)
     turn = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
@@ -70,7 +70,7 @@ def _off(hand: HandDetection, by: float = 0.25) -> HandDetection:
 
 
 def provider_of(tasks: NoTasks, network: LandmarkNetwork, palms: FakePalms, video: bool = False) -> TwoHandProvider:
-    """With the judge that ships and these fakes of MediaPipe and of the two-hand network."""
+    """A provider with the judge that ships and with fakes of MediaPipe and of the two-hand network."""
     judge = PairJudge(load_pair_judge())
     return TwoHandProvider(tasks, network, video=video, palms=palms, judge=judge, detector=PalmDetector())  # type: ignore[arg-type]
 
@@ -94,13 +94,13 @@ def test_a_palm_where_no_hand_is_is_searched_on_and_gets_its_own_keypoints_if_it
     network: LandmarkNetwork, photo_hands: list[HandDetection], no_search: list[int]
 ) -> None:
     image = demo_photo("hands_a.jpg")
-    image[:, 460:] = 190  # the left hand is gone
+    image[:, 460:] = 190  # removes the left hand
     for presence, expected in ((0.9, ["network", "mediapipe"]), (0.2, ["mediapipe"])):
         palms = FakePalms([reading_of(photo_hands[0]), reading_of(photo_hands[1], presence)])
         provider = provider_of(NoTasks(photo_hands[:1]), network, palms)
         hands = provider.detect(frame_of(image))
         assert [hand.source for hand in hands] == expected
-    assert no_search == [1]  # only where the network is not sure, either
+    assert no_search == [1]  # only if the network's presence is low, too
     [left, _] = fill(photo_hands[:1], palms.seen, 0.85) and [own_detection(palms.seen.hands[1]), None]
     assert left is not None and left.confidence.max() < 0.2 and left.score == pytest.approx(0.2)
 
@@ -118,7 +118,7 @@ def test_the_two_hand_network_settles_sides_that_are_in_doubt_and_no_others() ->
     assert [hand.side for hand in hands] == ["right", "left"]
     assert 0 > evidence(hands[1]) > evidence(sure) and hands[0].wrist_offset is not None
     agreed = with_sides([doubtful], FakePalms([reading("left", (150, 100), 30)]).seen)
-    assert agreed[0].side == "left" and agreed[0].score > 0.9  # agreement makes sure
+    assert agreed[0].side == "left" and agreed[0].score > 0.9  # agreement raises the score
 
 
 @pytest.mark.parametrize("video", [False, True])
@@ -130,7 +130,7 @@ def test_hands_of_two_people_give_one_persons_and_a_note(
     theirs = [seen_hand("right", (400, 300), 30, 0.95), seen_hand("left", (520, 300), 30, 0.95)]
     palms = FakePalms([reading_of(hand) for hand in mine], [reading_of(hand, 0.88) for hand in theirs])
     image = np.full((400, 640, 3), 120, np.uint8)
-    # MediaPipe gives one hand of each person, surer of the other person's.
+    # MediaPipe detects one hand of each person.
     tasks = NoTasks([replace(mine[0], score=0.9), replace(theirs[1], score=0.9)])
     provider = provider_of(tasks, network, palms, video=video)
     hands = provider.detect(frame_of(image))
@@ -169,11 +169,11 @@ def test_in_a_clip_the_network_is_asked_only_where_hands_are_missing_or_in_doubt
 def test_the_way_between_the_wrists_corrects_the_depth_that_sizes_tell() -> None:
     camera = Camera.from_fov(50, 640, 480)
     left, right = seen_hand("left", (220, 240), 60), seen_hand("right", (420, 240), 60)
-    flat = lift([left, right], camera)
+    flat = place_hands([left, right], camera)
     assert flat.left is not None and flat.right is not None
     assert abs(flat.right.positions[0, 2] - flat.left.positions[0, 2]) < 0.01
     sure = WristOffset(np.array([1.0, 0.0, 1.0]), np.array([0.1, 0.1, 0.1]))
-    told = lift(
+    told = place_hands(
         [replace(left, wrist_offset=sure), replace(right, wrist_offset=WristOffset(-sure.vector, sure.spread))], camera
     )
     assert told.left is not None and told.right is not None
@@ -182,8 +182,8 @@ def test_the_way_between_the_wrists_corrects_the_depth_that_sizes_tell() -> None
     for now, before in ((told.left, flat.left), (told.right, flat.right)):
         np.testing.assert_allclose(now.positions - now.positions[0], before.positions - before.positions[0], atol=1e-9)
         middle = camera.project(np.stack([now.positions.mean(axis=0), before.positions.mean(axis=0)]))
-        np.testing.assert_allclose(middle[0], middle[1], atol=1e-6)  # along its own ray
+        np.testing.assert_allclose(middle[0], middle[1], atol=1e-6)  # the hand moved along its own ray
     vague = WristOffset(sure.vector, np.full(3, 3.0))
-    unsure = lift([replace(left, wrist_offset=vague), right], camera)
+    unsure = place_hands([replace(left, wrist_offset=vague), right], camera)
     assert unsure.left is not None and unsure.right is not None
     assert abs(unsure.right.positions[0, 2] - unsure.left.positions[0, 2]) < 0.02

@@ -1,4 +1,4 @@
-"""MediaPipe's palm detector by itself: palms lie where the hands are, also those it is not sure of."""
+"""MediaPipe's palm detector alone: its palms lie on the hands, those with low scores included."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from im2hands.keypoints.choosing.candidates import suspect_palms
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.proposing.palms import MOST_PALMS, PalmDetector, SuspectedPalms, distinct, joined
-from im2hands.keypoints.proposing.two_hand_network import HandMap, PalmsSeen
+from im2hands.keypoints.proposing.two_hand_network import HandMap, PictureReading
 from im2hands.keypoints.proposing.two_hand_pictures import palm_frame
 from im2hands.keypoints.reading.network import LandmarkNetwork
 
@@ -61,10 +61,10 @@ def test_a_part_of_the_picture_is_told_in_the_pixels_of_the_whole(
     for hand in hands:
         where = palm_frame(hand.pixels)[0] + (60, 900)
         assert np.linalg.norm(palms.centre[:2] - where, axis=1).min() < 110
-    # Where the two-hand network sees hands in a small part, that part is looked at.
+    # If the two-hand network finds hands only in a small part, the detector runs on that part too.
     values = np.zeros((64, 64))
     values[32:50, 4:30] = 1.0
-    seen = PalmsSeen(hand_map=HandMap(values, np.array([[64 / 2000, 0, 0], [0, 64 / 2000, 0]])))
+    seen = PictureReading(hand_map=HandMap(values, np.array([[64 / 2000, 0, 0], [0, 64 / 2000, 0]])))
     both = suspect_palms(detector, small, seen)
     assert len(both.score) >= 2 and both.score[1] >= detector.suspect(small).score[:2].min()
 
@@ -73,7 +73,7 @@ def test_of_palms_upon_each_other_the_surest_stays() -> None:
     centre = np.array([[10.0, 10], [11, 10], [40, 10], [10, 10]])
     palms = SuspectedPalms(np.array([0.9, 0.8, 0.7, 0.6]), centre, np.full(4, 20.0), np.array([0.0, 0.1, 0.0, 2.0]))
     kept = distinct(palms)
-    np.testing.assert_array_equal(kept.score, [0.9, 0.7, 0.6])  # another turn is another palm
+    np.testing.assert_array_equal(kept.score, [0.9, 0.7, 0.6])  # a palm with another turn is another palm
     twice = joined(kept, SuspectedPalms(np.array([0.95]), np.array([[41.0, 10]]), np.array([20.0]), np.zeros(1)))
     np.testing.assert_array_equal(twice.score, [0.95, 0.9, 0.6])
     nothing = SuspectedPalms(np.zeros(0), np.zeros((0, 2)), np.zeros(0), np.zeros(0))

@@ -1,4 +1,4 @@
-"""The landmark network on crops: geometry, agreement with MediaPipe, batches, cancelling."""
+"""The landmark network on crops: geometry, agreement with MediaPipe, many crops, cancelling, repeated readings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""IoU and Hausdorff distance of meshes against shapes for which both are known."""
+"""IoU and Hausdorff distance of meshes, on shapes with known results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_slightly_larger_ball() -> None:
 def test_a_moved_ball() -> None:
     shift = 0.001
     found = _with(BALL.vertices + np.array([shift, 0, 0]))
-    between = np.pi * 0.05**2 * shift  # what one of two balls holds alone, to first order
+    between = np.pi * 0.05**2 * shift  # volume inside one ball and outside the other, to first order
     volume = 4 / 3 * np.pi * 0.05**3
     assert found.iou == pytest.approx((volume - between) / (volume + between), rel=2e-3)
     assert found.hausdorff == pytest.approx(shift, rel=0.01)

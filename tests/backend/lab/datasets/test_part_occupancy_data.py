@@ -1,4 +1,4 @@
-"""Labelled points: signs, spread, the cut, jittered keypoints."""
+"""Tests of the labelled points around single hands: signs, spread, the cut of the forearm, jittered keypoints."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def test_points_lie_on_both_sides_and_near_the_surface():
     data = make_points(4, 3000, 7)
     inside = (data.distance < 0).float().mean()
     assert 0.15 < inside < 0.6
-    assert (data.distance[:, :1000].abs() < 0.006).all()  # the first third hugs the surface
-    assert data.keypoints[:, 0].abs().max() < 1e-9  # canonical: the wrist is the origin
+    assert (data.distance[:, :1000].abs() < 0.006).all()  # the first third lies close to the surface
+    assert data.keypoints[:, 0].abs().max() < 1e-9  # in the canonical frame the wrist is the origin
 
 
 def test_the_cut_takes_the_forearm_away():

@@ -1,4 +1,4 @@
-"""The measure of keypoint providers, on two scenes whose truth is known."""
+"""Evaluation of keypoint providers, on two scenes with known keypoints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from scene_pictures import make_scene, make_set
 
 
 class Oracle:
-    """Knows the truth and tells it with a given change."""
+    """A provider that returns the true hands, modified by ``change``."""
 
     name = "oracle"
 
@@ -52,7 +52,7 @@ def test_the_truth_is_found_wherever_it_lies(scenes: list[Scene]) -> None:
     report = evaluate(Oracle(scenes, list), scenes).report()
     assert (report["two_hand_pictures"], report["both_found"], report["both_found_right_sides"]) == (1, 1.0, 1.0)
     assert report["hands_found"] == 1.0 and report["invented_hands"] == 0
-    assert report["picture_error_palms"] < 1e-6 and report["mpjpe_mm"] < 14  # the fit to a usual hand
+    assert report["picture_error_palms"] < 1e-6 and report["mpjpe_mm"] < 14  # lifting fits average bone lengths
     assert report["hand_distance_error_mm"] < 250 and report["sources"] == {"mediapipe": 3}
     assert sum(row["keypoints"] for row in report["calibration"]) == 60
 

@@ -1,4 +1,4 @@
-"""Measures of reconstructed hands: what they say of hands and bodies whose answer is known."""
+"""Error measures of reconstructed hands, on hands and simple bodies with known results."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_gap_error() -> None:
 
 
 def test_a_true_hand_kept_for_many_comparisons_says_the_same_every_time(hand: tuple[Mesh, np.ndarray]) -> None:
-    """Compared before with others or not, and as plain sums over all points say it."""
+    """Results do not depend on earlier comparisons, and equal those of the direct computation in ``plain``."""
     mesh, keypoints = hand
     true = TrueHand("right", mesh, keypoints, 4)
     swollen = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
@@ -108,7 +108,7 @@ def test_a_true_hand_kept_for_many_comparisons_says_the_same_every_time(hand: tu
 
 
 def plain(truth: Mesh, keypoints: np.ndarray, found: Mesh, seed: int) -> tuple[float, float]:
-    """IoU and Chamfer of a right hand: every point asked for both meshes, in the order in which they are drawn."""
+    """IoU and Chamfer distance of a right hand, computed directly: every point is tested, in the order of drawing."""
     bones = bones_from_keypoints(torch.from_numpy(keypoints)[None], ["right"])
     own, other = (
         (bones.to_query_space(torch.from_numpy(mesh.vertices)[None])[0] * QUERY_SCALE).numpy()

@@ -1,4 +1,4 @@
-"""Overlays: meshes lie where the camera sees them, near hides far, the side view turns them."""
+"""Overlays: meshes are projected by the camera, near hides far, and the side view rotates the meshes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def ball(x: float, z: float, radius: float = 0.02) -> Mesh:
 
 
 def hue(pixel: np.ndarray) -> str:
-    """Which hand's colour it is, whatever the shade."""
+    """The side whose colour the pixel has, in any shade."""
     direction = pixel / np.linalg.norm(pixel)
     names = {side: np.array(c) / np.linalg.norm(c) for side, c in COLOURS.items()}
     return max(names, key=lambda side: float(direction @ names[side]))

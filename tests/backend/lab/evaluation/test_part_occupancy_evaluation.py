@@ -1,4 +1,4 @@
-"""The evaluation: its measures react as they should, the shipped weights reach their figures on a few hands."""
+"""Evaluation of the part occupancy network: its measures on known surfaces, and the bundled weights on a few hands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from im2hands.weights.part_occupancy import load_part_occupancy
 
 
 class Truth:
-    """A field that knows the mesh, moved by ``shift`` metres."""
+    """An occupancy field of the true mesh, shifted by ``shift`` metres."""
 
     def __init__(self, vertices, faces, shift):
         self.vertices, self.faces, self.shift = vertices, faces, np.asarray(shift)

@@ -1,4 +1,4 @@
-"""Synthetic scenes: hands that touch as their mode says, within joint limits, not in each other; sets of them."""
+"""Synthetic scenes: contact by mode, joint limits, penetration, cameras, labels, and sets of scenes."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ from im2hands.lab.datasets.scene_points import label_points, scene_hands
 from im2hands.lab.datasets.scene_shards import shard_path
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.synthesis import clips as clips_module
-from im2hands.lab.synthesis import generate as generate_module
 from im2hands.lab.synthesis import pairs as pairs_module
+from im2hands.lab.synthesis import settings as settings_module
+from im2hands.lab.synthesis.blocks import in_camera
 from im2hands.lab.synthesis.cameras import Jitter, aim, crop_camera
 from im2hands.lab.synthesis.clips import ClipMaker
-from im2hands.lab.synthesis.generate import MODES, Settings, generate, in_camera
-from im2hands.lab.synthesis.interaction_modes import SHARES, TIPS, TOUCHING_MODES, TWO_HAND_MODES, start
+from im2hands.lab.synthesis.generate import generate
+from im2hands.lab.synthesis.interaction_modes import SHARES, TOUCHING_MODES, TWO_HAND_MODES, start
 from im2hands.lab.synthesis.joint_angles import LIMITS, angles_from_rotations, rotations_from_angles
 from im2hands.lab.synthesis.labelling import PointLabeller
+from im2hands.lab.synthesis.modes.placement import TIPS
 from im2hands.lab.synthesis.pairs import PENETRATION, Pair, PairMaker
 from im2hands.lab.synthesis.poses import random_shape
 from im2hands.lab.synthesis.scene import rebuild
+from im2hands.lab.synthesis.settings import MODES, Settings
 
 BLOCK = 36
 PLAIN = Settings(renderer="none", points=48, size=64, seed=3)
@@ -42,7 +45,7 @@ def maker() -> PairMaker:
 
 @pytest.fixture(scope="module")
 def pairs(maker: PairMaker) -> list[Pair]:
-    """A block with each two-hand mode about as often, and single hands."""
+    """A block with equal shares of the two-hand modes, and some single hands."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairs_module, "BLOCK", BLOCK)
         patch.setattr("im2hands.lab.synthesis.interaction_modes.SHARES", dict.fromkeys(SHARES, 1 / len(SHARES)))
@@ -53,12 +56,12 @@ def pairs(maker: PairMaker) -> list[Pair]:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (pairs_module, generate_module):
+    for module in (pairs_module, settings_module):
         monkeypatch.setattr(module, "BLOCK", 4)
 
 
 def _distances(maker: PairMaker, pair: Pair) -> np.ndarray:
-    """Signed distances of each hand's vertices to the other's mesh, by libigl's exact winding number."""
+    """Signed distances of each hand's vertices to the other's mesh, by the exact winding number of libigl."""
     signed = []
     for hand in (0, 1):
         mesh, faces = np.ascontiguousarray(pair.vertices[hand]), maker.faces[hand]
@@ -88,7 +91,7 @@ def test_hands_touch_as_their_mode_says_and_never_lie_deep_in_each_other(maker, 
 
 
 def test_joints_stay_within_their_limits(maker, pairs):
-    """Angles recovered from the turns, not those that made them."""
+    """The angles are recovered from the rotations, so they are independent of the solver's angles."""
     for pair in pairs:
         _, heads = maker.model.rest(pair.shape)
         angles = angles_from_rotations(maker.model, heads, pair.rotations)[torch.from_numpy(pair.present)]
@@ -105,7 +108,7 @@ def test_angles_come_back_from_turns(maker):
 
 
 def test_one_hand_closes_on_itself_where_it_should(maker):
-    """Thumb and finger of a pinch touch; a fist's finger tips lie on the palm."""
+    """Thumb and finger of a pinch touch; the finger tips of a fist lie on the palm."""
     names = ["pinch"] * 6 + ["fist"] * 4
     starts = [start(name, np.random.default_rng((5, k))) for k, name in enumerate(names)]
     posed = maker.solver.solve(starts, random_shape(2 * len(names), torch.Generator().manual_seed(0)))
@@ -139,7 +142,7 @@ def test_left_hands_are_left_hands(pairs):
         for hand in np.flatnonzero(pair.present):
             points = pair.keypoints[hand]
             along, across = points[9] - points[0], points[5] - points[17]
-            # The thumb lies on the palm's side of the knuckles when it is turned in; the fingers' bend tells the palm.
+            # Fingers bend towards the palm, so their bend gives the palm's side.
             rest = np.cross(along, across)
             bent = sum(float((points[tip] - points[tip - 3]) @ rest) for tip in (8, 12, 16, 20))
             flexed = abs(bent) > 1e-6 * 0.05
@@ -156,7 +159,7 @@ def test_crops_hold_the_hands_and_follow_the_convention(pairs):
         assert seen[:, 2].min() > 0.05
         exact = crop_camera(view.camera, seen, Jitter()).project(seen)
         extent = (exact.max(axis=0) - exact.min(axis=0)).max()
-        assert 0.55 * 256 < extent < 0.8 * 256  # the box has a centimetre of flesh around the keypoints
+        assert 0.55 * 256 < extent < 0.8 * 256  # the box has a margin of flesh around the keypoints
         middle = (exact.max(axis=0) + exact.min(axis=0)) / 2
         assert np.abs(middle - 128).max() < 12
         jittered = crop_camera(view.camera, seen, Jitter.draw(rng), 128).project(seen)
@@ -179,7 +182,7 @@ def test_labels_are_those_of_the_set_format(maker, pairs):
     rng = np.random.default_rng(4)
     for hand, side in enumerate(SIDES):
         other = label_points(pair.vertices[hand], pair.keypoints[hand], side, 300, rng, pair.vertices[1 - hand])
-        same = (mine.points[hand] == other.points).all(axis=1)  # sums in another order round differently now and then
+        same = (mine.points[hand] == other.points).all(axis=1)  # a few points round differently: other order of sums
         assert same.mean() > 0.98
         assert np.abs(mine.distance[hand] - other.distance)[same].max() < 2e-4
         assert np.abs(mine.other[hand] - other.other)[same].max() < 2e-4
@@ -200,7 +203,7 @@ def test_a_set_reads_back_and_its_meshes_are_those_of_its_parameters(tmp_path, s
             row = SIDES.index(side)
             assert np.abs(keypoints - scene.keypoints[row]).max() < 1e-4
             assert (labels == row + 1).any()
-            # The stored distances are those of this mesh, seen from the stored keypoints.
+            # The stored distances belong to this mesh, in the canonical frame of the stored keypoints.
             faces = model.faces.numpy() if side == "right" else model.faces.numpy()[:, ::-1]
             mesh = ClosedMesh(vertices, faces)
             bones = generate_bones(scene.keypoints[row], side)
@@ -222,7 +225,7 @@ def generate_bones(keypoints, side):
 
 
 def test_a_cut_off_set_is_gone_on_with_and_comes_out_the_same(tmp_path, small_blocks, monkeypatch):
-    monkeypatch.setattr(generate_module, "_BLOCKS_IN_SHARD", 1)
+    monkeypatch.setattr(settings_module, "_BLOCKS_IN_SHARD", 1)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     generate(whole, 10, PLAIN)
     generate(cut, 6, PLAIN)
@@ -252,7 +255,7 @@ def test_two_processes_make_the_same_set_as_one(tmp_path):
 
 
 def test_what_a_process_lacks_is_told_and_leaves_no_set(tmp_path):
-    """The folder of skins is opened in the processes that draw."""
+    """The worker processes open the folder of skins, so the error comes from them."""
     (tmp_path / "skins").mkdir()
     settings = replace(PLAIN, renderer="raster", skins=tmp_path / "skins", together=1)
     with pytest.raises(InputError, match="holds no") as caught:
@@ -280,7 +283,7 @@ def test_another_seed_gives_other_scenes(maker, monkeypatch):
 
 
 def test_whole_pictures_hold_no_one_or_two_small_hands(tmp_path, small_blocks, monkeypatch):
-    for module in (pairs_module, generate_module):
+    for module in (pairs_module, settings_module):
         monkeypatch.setattr(module, "BLOCK", 24)
     generate(tmp_path / "set", 24, Settings("whole", 1, 0, 160, "none"))
     scenes = SceneSet(tmp_path / "set")

@@ -1,4 +1,4 @@
-"""Small trainings for the tests."""
+"""Small training recipes and weights, shared by the tests."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ points = 64
 
 
 def small_config(folder: Path, extra: str = "") -> Path:
-    """A TOML file for networks that a processor trains in seconds."""
+    """Write a TOML file for networks that a CPU trains in seconds; ``extra`` is appended."""
     path = folder / "small.toml"
     path.write_text(SMALL + extra, encoding="utf-8")
     return path
 
 
 def rows(folder: Path) -> list[str]:
-    """The rows of a run's log."""
+    """Rows of a run's ``log.csv``."""
     return (folder / "log.csv").read_text(encoding="utf-8").splitlines()
 
 
 def untrained_initial(folder: Path, sizes: Configuration) -> Path:
-    """An initial network and its encoder as their training leaves them, but for the training; the folder."""
+    """Write the files of an untrained initial network and its encoder; return the folder."""
     torch.manual_seed(0)
     encoder = sizes.make_encoder()
     assert encoder is not None

@@ -1,4 +1,4 @@
-"""The HALO* baseline: image features where the query is seen, trained on another network's encoder, kept and loaded."""
+"""Tests of the HALO* baseline: pixel-aligned features, training on the initial network's encoder, saving, loading."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_query_sees_its_own_place_in_the_picture() -> None:
     aligned = AlignedImage(4, 6)
     feature_map = torch.randn(1, 4, 8, 8)
     queries = torch.randn(1, 2, 6)
-    # Centres of the pixels (row 2, column 5) and (row 6, column 1).
+    # The queries lie at the centres of the pixels (row 2, column 5) and (row 6, column 1).
     queries[0, 0, :2] = torch.tensor([(5 + 0.5) / 4 - 1, (2 + 0.5) / 4 - 1])
     queries[0, 1, :2] = torch.tensor([(1 + 0.5) / 4 - 1, (6 + 0.5) / 4 - 1])
     first = torch.cat([feature_map[0, :, 2, 5], queries[0, 0]])
@@ -42,7 +42,7 @@ def test_a_query_sees_its_own_place_in_the_picture() -> None:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An initial network and its encoder, as their training leaves them."""
+    """Folder of an untrained initial network and its encoder."""
     return untrained_initial(tmp_path_factory.mktemp("start"), SIZES)
 
 

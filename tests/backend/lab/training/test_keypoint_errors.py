@@ -1,4 +1,4 @@
-"""Simulated detector errors: their size, what they keep, and that each of them does what its name says."""
+"""Tests of the simulated detector errors: their size, what they preserve, and the effect of each field."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _errors(hands: torch.Tensor, errors: KeypointErrors, visible: torch.Tensor |
 
 
 def _distance(given: torch.Tensor, hands: torch.Tensor) -> torch.Tensor:
-    """(B, 21) millimetres, each hand from its middle MCP."""
+    """Error of each keypoint relative to the middle MCP, (B, 21), millimetres."""
     rooted = [keypoints - keypoints[:, MIDDLE_MCP, None] for keypoints in (given, hands)]
     return torch.linalg.vector_norm(rooted[0] - rooted[1], dim=-1) * 1000
 
@@ -38,7 +38,7 @@ def test_errors_have_a_detectors_size(hands) -> None:
     distance = _distance(_errors(hands, KeypointErrors()), hands)
     assert 7 < distance.mean() < 14
     assert distance[:, TIPS].mean() > 1.5 * distance.mean()
-    assert 25 < distance.quantile(0.97) < 60 and distance.max() < 200  # the rest: fingers that are wrong altogether
+    assert 25 < distance.quantile(0.97) < 60 and distance.max() < 200  # the largest 3 % are completely wrong fingers
     again = _errors(hands, KeypointErrors())
     assert torch.equal(again, _errors(hands, KeypointErrors())) and again.dtype == torch.float64
     assert torch.isfinite(again).all()
@@ -56,7 +56,7 @@ def test_bends_keep_bones_and_palm(hands) -> None:
     bent = _errors(hands, replace(NONE, bend=0.2))
     palm = [0, 1, 5, 9, 13, 17]
     assert (bent - hands)[:, palm].abs().max() < 1e-12
-    # The joints of a finger err alike: a tip is off by more than three independent bends would make it.
+    # The joints of a finger bend alike, so the error of a tip is larger than with three independent bends.
     assert _distance(bent, hands)[:, 8].mean() > 2.5 * _distance(bent, hands)[:, 6].mean()
 
 

@@ -1,4 +1,4 @@
-"""Pairs for keypoint refinement: frames and units, detected keypoints of the set, scenes with one hand."""
+"""Tests of the keypoint pairs: frames and units, detected keypoints of the set, scenes with one hand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TRUTH = np.stack([scene.keypoints for scene in SCENES]).astype(np.float64)
 
 
 def _nearer(keypoints: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
-    """Every fingertip of the index fingers 10 mm nearer, and the whole of the right hands 30 mm."""
+    """A detector whose index fingertips are 10 mm and whose right hands are 30 mm too near to the camera."""
     assert keypoints.shape == (4, 21, 3) and keypoints.dtype == torch.float64 and visible.shape == (4, 21)
     moved = keypoints.clone()
     moved[:, 8, 2] -= 0.010
@@ -51,15 +51,15 @@ def test_the_crop_follows_the_detected_keypoints() -> None:
     there = make_pairs(SCENES, lambda keypoints, _: keypoints + torch.from_numpy(shift))
     here = make_pairs(SCENES, lambda keypoints, _: keypoints)
     assert (there.image - here.image).abs().mean() > 0.05
-    # Detected outside the picture: the crop falls back to where the hands are.
+    # Keypoints detected outside the picture: the crop lies around the true hands instead.
     gone = make_pairs(SCENES, lambda keypoints, _: keypoints + torch.tensor([9.0, 0.0, 0.0]))
     assert torch.equal(gone.image, here.image)
-    # Both hands moved together: the shape is the same.
+    # Both hands moved alike: the relative keypoints stay the same.
     assert torch.allclose(gone.relative, here.relative, atol=1e-9)
 
 
 def test_what_a_detector_found_is_taken() -> None:
-    # Found farther away and larger: neither can be learned, so place and size are the true hand's.
+    # The hand is detected too far away and too large. The pair has the place and size of the true hand.
     detected = 1.3 * SCENES[0].keypoints
     detected[1] = np.nan
     found = [replace(SCENES[0], detected=detected), SCENES[1]]

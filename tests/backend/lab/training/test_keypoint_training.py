@@ -1,4 +1,4 @@
-"""Training of keypoint refinement: two scenes learned by heart, exact resume, both recipes, and what must be there."""
+"""Tests of the keypoint refinement training: overfitting two scenes, exact resume, both recipes, missing inputs."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ SMALL = replace(COMPACT, batch=2, steps=6, log_every=2, checkpoint_every=3, vali
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six scenes, three of them with both hands."""
+    """A set of six scenes, three of them with both hands."""
     return make_set(tmp_path_factory.mktemp("scenes") / "set", 6, 0, single=True)
 
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An initial network and its encoder, as their training leaves them."""
+    """Folder of an untrained initial network and its encoder."""
     return untrained_initial(tmp_path_factory.mktemp("start"), SIZES)
 
 
 @pytest.fixture(autouse=True)
 def threads() -> object:
     before = torch.get_num_threads()
-    torch.set_num_threads(1)  # small tensors
+    torch.set_num_threads(1)  # faster for small tensors
     yield
     torch.set_num_threads(before)
 
@@ -61,7 +61,7 @@ def _task(data: Path, start: Path | None, recipe: KeypointRecipe) -> KeypointTas
 
 
 def test_two_scenes_are_learned_by_heart(start: Path, tmp_path: Path) -> None:
-    """What a detector said of them is brought nearer to the truth, in the figures and in a reconstruction."""
+    """The error of the detected keypoints falls, in the figures and in a reconstruction."""
     scenes = []
     for number in range(2):
         scene = make_scene(number, 0)
@@ -95,7 +95,7 @@ def test_two_scenes_are_learned_by_heart(start: Path, tmp_path: Path) -> None:
 
 
 def _shape_error(keypoints: np.ndarray, truth: np.ndarray) -> float:
-    """Mean distance from the middle knuckle on, metres."""
+    """Mean keypoint error relative to the middle knuckle, metres."""
     return float(np.linalg.norm(keypoints - keypoints[9] - (truth - truth[9]), axis=1).mean())
 
 
@@ -137,7 +137,7 @@ def test_batches_depend_on_seed_and_step_alone(data: Path, start: Path) -> None:
     one, two, other = task.prepare(1), task.prepare(1), task.prepare(2)
     assert torch.equal(one.relative, two.relative) and torch.equal(one.image, two.image)
     assert not torch.equal(one.relative, other.relative)
-    # The input errs by about a centimetre, and the figures say so.
+    # The figures give the error of the input: about a centimetre.
     task.model.eval()
     with torch.no_grad():
         figures = task.validate()
@@ -158,13 +158,13 @@ def test_the_command_line(data: Path, start: Path, tmp_path: Path, capfd: pytest
         start / "image_encoder.safetensors"
     ).read_bytes()
     assert load_keypoint_refiner(tmp_path / "run", device=CPU) is not None
-    # Gone on with from its own weights.
+    # A second training begins with the weights of the first.
     more = ["--output", str(tmp_path / "more"), "--start-from", str(tmp_path / "run")]
     assert main([*arguments, *more]) == 0
 
 
 def test_the_published_recipe(data: Path, tmp_path: Path) -> None:
-    """Adam at 1e-4, 32 scenes, squared millimetres, nothing frozen; Xavier, then the encoder of the folder."""
+    """Adam at 1e-4, 32 scenes, squared millimetres, nothing frozen; Xavier weights, encoder weights of the folder."""
     assert (PUBLISHED.optimiser, PUBLISHED.learning_rate, PUBLISHED.batch) == ("adam", 1e-4, 32)
     assert (PUBLISHED.schedule, PUBLISHED.weight_decay, PUBLISHED.ema, PUBLISHED.clip) == ("constant", 0, 0, 0)
     assert (PUBLISHED.loss, PUBLISHED.frozen, PUBLISHED.betas) == ("squared", False, (0.9, 0.999))
@@ -183,6 +183,7 @@ def test_the_published_recipe(data: Path, tmp_path: Path) -> None:
     batch = task.prepare(0)
     loss = runner.train_step(batch)
     assert not torch.equal(model.image_encoder.resnet.conv1.weight, before)
-    # Root-aligned squared millimetres, both hands summed (specification 10): an untrained output is a point.
+    # The loss is in squared millimetres, root-aligned, summed over both hands. The output of an
+    # untrained network is about one point, so the loss is that of the true shape.
     rooted = batch.target - batch.target[:, :, 4:5]
     assert loss == pytest.approx(float(rooted.square().mean((0, 2, 3)).sum()), rel=0.3)

@@ -1,4 +1,4 @@
-"""Training of the lifting network: samples fit the pictures, it learns, an interrupted run goes on."""
+"""Tests of the lifting network training: samples, learning, exact resume."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ TINY = replace(
 
 
 def invented(count: int, seed: int) -> LiftingSamples:
-    """Hands that were read turned over and too flat; the two-hand network's depth tells how they are."""
+    """Synthetic samples whose read shape is inverted in depth and too flat; the two-hand network's depth is true."""
     rng = np.random.default_rng(seed)
-    few = np.random.default_rng(9).normal(0, 1, (4, 21, 3))  # hands move in few ways
+    few = np.random.default_rng(9).normal(0, 1, (4, 21, 3))  # shapes with few degrees of freedom
     shape = (few[0] + np.einsum("nk,kjc->njc", rng.normal(0, 0.5, (count, 3)), few[1:])).astype(np.float32)
     shape -= shape[:, :1]
     shape /= np.linalg.norm(shape[:, MIDDLE_MCP], axis=1)[:, None, None]
@@ -80,14 +80,14 @@ def reader() -> ReadingNetwork:
 
 
 def test_samples_say_what_is_true_of_the_scene(scenes: Path, reader: ReadingNetwork, network: LandmarkNetwork) -> None:
-    """From a sample's shape, places and depth the scene's keypoints come back."""
+    """The true keypoints of the scene can be computed back from a sample's shape."""
     torch.manual_seed(0)
     model, data = TwoHandNetwork().eval(), SceneSet(scenes)
     met = 0
     for number in range(len(data)):
         scene = data.scene(number)
         camera = camera_of(scene)
-        for seed in range(6):  # drawn hands are no photos: the landmark network reads some of them only
+        for seed in range(6):  # drawn hands do not look real, so the landmark network reads only some of them
             samples = scene_samples(model, reader, network, scene, number, np.random.default_rng(seed))
             for sample in samples:
                 met += 1
@@ -195,6 +195,6 @@ def test_a_set_gets_the_keypoints_that_are_found(scenes: Path, tmp_path: Path) -
         found = np.isfinite(now.detected).all(axis=(1, 2))
         assert not (found & ~was.present).any()
     first = SceneSet(made).scene(0).detected
-    assert main([*command, "--scenes", "1"]) == 0  # gone on with: nothing is lost
+    assert main([*command, "--scenes", "1"]) == 0  # continuing keeps the scenes that are there
     np.testing.assert_array_equal(SceneSet(made).scene(0).detected, first)
     assert main([*command[:-6], "--data", str(made), "--output", str(made)]) != 0

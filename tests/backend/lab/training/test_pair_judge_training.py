@@ -1,4 +1,4 @@
-"""Training of the pair judge: it learns what tells two hands from one, and an interrupted gathering goes on."""
+"""Tests of the pair judge training: learning, the choice of scenes, continuing after an interruption."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import pytest
 
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
-from im2hands.lab.training.pair_judge import Judged, chosen_rows, measure, train
+from im2hands.lab.training.pair_judge import chosen_rows, measure, train
+from im2hands.lab.training.pair_judge_samples import JudgedScene
 from im2hands.networks.pair_judge import PAIR_FEATURES, SINGLE_FEATURES, PairJudgeNetwork
 from im2hands.weights.pair_judge import load_pair_judge
 from scene_pictures import make_set
 
 
-def invented(rng: np.random.Generator, two: bool) -> Judged:
-    """Three candidates of each hand, of which one is wrong; features tell, with noise, which are which."""
+def invented(rng: np.random.Generator, two: bool) -> JudgedScene:
+    """A synthetic scene with three hypotheses for each hand, one of them wrong; noisy features identify them."""
     hand = np.repeat([0, 1], 3)
     good = np.tile([True, True, False], 2)
     if not two:
@@ -30,7 +31,7 @@ def invented(rng: np.random.Generator, two: bool) -> Judged:
     pairs = rng.normal(0, 0.3, (6, 6, len(PAIR_FEATURES)))
     pairs = 0.5 * (pairs + pairs.swapaxes(0, 1))
     pairs[..., 0] += hand[:, None] != hand[None]
-    return Judged(single, pairs, error, two)
+    return JudgedScene(single, pairs, error, two)
 
 
 def test_it_learns_which_two_are_two_hands() -> None:
@@ -48,7 +49,7 @@ def test_it_learns_which_two_are_two_hands() -> None:
 
 def test_of_two_the_first_is_the_left_hand() -> None:
     single, pairs = np.zeros((3, 2, len(SINGLE_FEATURES))), np.zeros((3, 3, len(PAIR_FEATURES)))
-    error = Judged(single, pairs, np.array([[0.1, 0.8], [0.7, 0.2], [0.3, 0.9]]), True).pair_error()
+    error = JudgedScene(single, pairs, np.array([[0.1, 0.8], [0.7, 0.2], [0.3, 0.9]]), True).pair_error()
     assert error[0, 1] == 0.2 and error[1, 0] == 0.8 and error[0, 2] == 0.9 and error[0, 0] > 5
 
 
@@ -61,25 +62,25 @@ def test_scenes_are_the_last_ones_or_a_range() -> None:
 
 
 def test_the_command_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from im2hands.lab.training import pair_judge
+    from im2hands.lab.training import pair_judge, pair_judge_samples
 
-    monkeypatch.setattr(pair_judge, "_SHARD", 4)
+    monkeypatch.setattr(pair_judge_samples, "_SHARD", 4)
     monkeypatch.setattr(pair_judge, "train", lambda scenes, steps, seed: PairJudgeNetwork())
     scenes = make_set(tmp_path / "set", 6, 0, single=True)
     asked: list[int] = []
-    first = pair_judge.judged_scene
+    first = pair_judge_samples.judged_scene
 
-    def failing(*arguments: object) -> Judged:
+    def failing(*arguments: object) -> JudgedScene:
         asked.append(1)
         if len(asked) == 6:
             raise KeyboardInterrupt
         return first(*arguments)  # type: ignore[arg-type]
 
     command = ["train", "pair-judge", "--data", str(scenes), "--output", str(tmp_path / "run"), "--held-out", "2"]
-    monkeypatch.setattr(pair_judge, "judged_scene", failing)
+    monkeypatch.setattr(pair_judge_samples, "judged_scene", failing)
     assert main(command) == 130
     assert [path.name for path in (tmp_path / "run" / "read").iterdir()] == ["set_000000_4.npz"]
-    assert main(command) == 0 and len(asked) == 8  # the last two scenes, and no other ones again
+    assert main(command) == 0 and len(asked) == 8  # only the two scenes of the unfinished file are read again
     card = json.loads((tmp_path / "run" / "pair_judge.json").read_text())
     assert card["recipe"]["scenes"] == 4
     figures = {"scenes", "both", "possible", "error", "taken", "right", "invented"}

@@ -1,4 +1,4 @@
-"""Training: it learns, it resumes exactly, its checkpoints carry no code."""
+"""Tests of the part occupancy training: learning, exact resume, checkpoints without code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def data():
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """The same sums in the same order."""
+    """One thread makes the order of all sums reproducible."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

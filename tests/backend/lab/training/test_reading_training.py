@@ -1,4 +1,4 @@
-"""Training of the reading network: crops and what is said of them agree, it learns, runs resume exactly."""
+"""Tests of the reading network training: crops and targets agree, learning, exact resume."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_is_to_be_read_leads_back_to_the_scenes_keypoints() -> None:
-    """From pixels and shape, as MediaPipe defines them, to the true joints in the picture and in space."""
+    """Targets in MediaPipe's joint definitions can be converted back to the true joints in the picture and in space."""
     for seed in range(4):
         scene = make_scene(seed)
         hands, camera = hands_in_picture(scene), camera_of(scene)
@@ -72,7 +72,7 @@ def test_a_crop_belongs_to_the_hand_it_lies_along_and_to_none_where_it_is_off() 
     for k in range(2):
         crop, own = hands.crops[k], 1 if hands.right[k] else -1
         assert hand_of_crop(hands, crop, 0) == (k, 1.0) and hand_of_crop(hands, crop, own) == (k, 1.0)
-        assert hand_of_crop(hands, crop, -own)[1] == 0.0  # the other hand lies elsewhere
+        assert hand_of_crop(hands, crop, -own)[1] == 0.0  # the other hand has another crop
         size = crop[2]
         turned, aside = (crop + np.array(by) for by in ((0, 0, 0, 2.5), (0.6 * size, 0.6 * size, 0, 0)))
         assert hand_of_crop(hands, turned, own)[1] == 0.0 and hand_of_crop(hands, aside, own)[1] == 0.0
@@ -85,7 +85,7 @@ def test_a_crop_belongs_to_the_hand_it_lies_along_and_to_none_where_it_is_off() 
 
 
 def test_keypoints_of_a_sample_lie_on_the_hand_in_its_picture_mirrored_or_not() -> None:
-    """A hand's skin is painted lighter than the rest: what is under its palm keypoints tells."""
+    """Palm keypoints lie on light pixels: the skin is painted lighter than the background."""
     scene = make_scene(3)
     rng, met, sides = np.random.default_rng(2), 0, set()
     for _ in range(24):
@@ -123,7 +123,7 @@ def test_the_loss_counts_hands_that_are_there_and_grows_with_their_error() -> No
     assert exact["shape"] == pytest.approx(0, abs=1e-6) and exact["hand"] < 0.01 and exact["right"] < 0.01
     assert all(rough[name] > exact[name] + 0.05 for name in ("pixels", "shape", "hand"))
     shifted = losses(batch.pixels, batch.shape + 0.3, 8.0)
-    assert shifted["shape"] == pytest.approx(exact["shape"], abs=1e-5)  # any origin
+    assert shifted["shape"] == pytest.approx(exact["shape"], abs=1e-5)  # the origin of the shape does not matter
     absent = ~known
     if absent.any():
         moved = torch.where(absent[:, None, None], batch.pixels + 50, batch.pixels)

@@ -1,4 +1,4 @@
-"""Refined training: anchors on the initial surface, what is frozen, what penetration costs, both configurations."""
+"""Tests of the refined occupancy training: anchors, frozen parts, penetration loss, both configurations."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def initial(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An initial network as it is before training: our part decoders, the public trunk."""
+    """Folder of an untrained initial network with the bundled part decoders and the ImageNet trunk."""
     folder = tmp_path_factory.mktemp("initial")
     sizes, recipe = load_recipe(str(small_config(folder)), "initial-occupancy", initial_occupancy.RECIPES)
     torch.manual_seed(1)
@@ -98,7 +98,7 @@ def test_nothing_is_asked_for_behind_the_cut(task: RefinedTask) -> None:
         points = samples.points.clone()
         points[..., 0] = x / 0.4
         place[name] = replace(samples, points=points, distance=torch.full_like(samples.distance, 0.0003))
-    never = torch.full_like(samples.distance, -14.0)  # the logit where no bone of the initial network reaches
+    never = torch.full_like(samples.distance, -14.0)  # the initial network's logit out of reach
     loss = {name: float(task._occupancy_loss(never, of_place)) for name, of_place in place.items()}
     assert loss["behind"] < 1e-5 and loss["before"] == pytest.approx(14 / (1 + np.exp(0.3)), rel=1e-3)
 
@@ -112,11 +112,11 @@ def test_penetration_counts_points_in_both_hands(task: RefinedTask) -> None:
         apart = float(task._penetration(both, batch, inside))
         assert task._penetration(both, batch, outside) < 1e-6
         own = dict(batch.hands)
-        for side, other in zip(SIDES, reversed(SIDES), strict=True):  # the points of each hand at the other one's
+        for side, other in zip(SIDES, reversed(SIDES), strict=True):  # move each hand's points to the other hand's
             seen = own[other].bones.from_query_space(own[other].points)
             batch.hands[side] = replace(own[side], points=own[side].bones.to_query_space(seen).float())
         expected = sum(float(both.occupancy(side, own[side].points).sum()) for side in SIDES)
-        assert expected > 20 + apart  # the hands of these scenes lie side by side
+        assert expected > 20 + apart  # in these scenes the hands lie side by side
         assert float(task._penetration(both, batch, inside)) == pytest.approx(expected, rel=1e-3)
 
 
@@ -183,7 +183,7 @@ def test_batches(data: Path, task: RefinedTask) -> None:
     plain = replace(task._batches, noise=0.0, definition=0.0, detected=0.0, uniform=0.5, points=400, cut=False)
     batch = make_batch(scenes, [0], plain, 3, 9)
     points = batch.hands["left"].points[0] * 0.4
-    assert points.abs().max() <= 0.2201 and (points.abs().amax(1) > 0.15).sum() > 30  # the whole cube
+    assert points.abs().max() <= 0.2201 and (points.abs().amax(1) > 0.15).sum() > 30  # spread over the whole query cube
     assert torch.allclose(batch.keypoints, batch.exact)
 
 

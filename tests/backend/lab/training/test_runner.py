@@ -1,4 +1,4 @@
-"""The training framework: killed runs go on exactly, logs, cards, recipes, and what a person gets wrong."""
+"""Tests of the training loop: exact resume of killed runs, logs, cards, recipes, errors in the input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from im2hands.core.errors import InputError
 from im2hands.lab.datasets.scene_shards import shard_path
 from im2hands.lab.training.initial_occupancy import RECIPES, InitialTask
 from im2hands.lab.training.recipe import load_recipe
-from im2hands.lab.training.runner import Averaged, Runner, scenes_of_step, summary_writer
+from im2hands.lab.training.run_log import summary_writer
+from im2hands.lab.training.runner import Averaged, Runner, scenes_of_step
 from im2hands.lab.training.scene_batches import training_set
 from im2hands.weights.published import load_network
 from scene_pictures import make_set
@@ -50,7 +51,7 @@ def threads() -> object:
 
 @pytest.fixture(scope="module")
 def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that nobody disturbed."""
+    """Folder of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("straight")
     assert main(_arguments(data, folder / "run", small_config(folder))) == 0
     torch.set_num_threads(2)
@@ -69,10 +70,10 @@ def test_a_killed_run_goes_on_to_the_same_end(data: Path, straight: Path, tmp_pa
     finally:
         process.send_signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
         process.wait()
-    assert not (output / "initial_occupancy.safetensors").exists()  # it was killed on the way
+    assert not (output / "initial_occupancy.safetensors").exists()  # the run was killed before its end
     with open(output / "log.csv", "a") as handle:
         handle.write("1")  # a row that was cut off
-    assert main(_arguments(data, output, config)) == 2  # not by accident
+    assert main(_arguments(data, output, config)) == 2  # without --resume the run is not overwritten
     assert main(_arguments(data, output, config, "--resume")) == 0
     assert rows(output) == rows(straight)
     for name in ("initial_occupancy", "image_encoder"):
@@ -108,7 +109,7 @@ def test_training_changes_what_it_should(straight: Path, data: Path, tmp_path: P
     before, after = dict(first.named_parameters()), dict(last.named_parameters())
     change = {name: float((before[name] - after[name]).detach().abs().max()) for name in before}
     frozen = [name for name in change if "trunk._conv_stem" in name or "trunk._blocks.0." in name]
-    assert frozen and max(change[name] for name in frozen) < 1e-3  # the rounding of the file
+    assert frozen and max(change[name] for name in frozen) < 1e-3  # rounding of the weights in the file
     for part in ("trunk._blocks.15", "hms_decoder.mix.2", "left_decoder.weights.2", "img_ex_right.attn"):
         assert max(value for name, value in change.items() if part in name) > 1e-4, part
 
@@ -157,7 +158,7 @@ def test_bad_data_is_told(tmp_path: Path, capfd) -> None:
     [
         ('base = "large"', 'not "published" or "compact"'),
         ('base = "compact"\n[network]\nside = 100', "multiple of 32"),
-        ('base = "published"\n[network]\nside = 64', "cannot be used so"),
+        ('base = "published"\n[network]\nside = 64', 'entries that base = "published" does not take'),
         ('base = "compact"\n[recipe]\nspeed = 3', "has no speed"),
         ('base = "compact"\n[recipe]\nbatch = "two"', "batch is 'two', not a int"),
         ('base = "compact"\n[recipe]\nsteps = 0', "must be 1 or more"),

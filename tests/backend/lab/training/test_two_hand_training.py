@@ -1,4 +1,4 @@
-"""Training of the two-hand network: what samples say fits the pictures, mirrored ones too; runs resume exactly."""
+"""Tests of the two-hand network training: targets agree with plain and mirrored pictures, learning, exact resume."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.training.networks import first_trunk, public_trunk
 from im2hands.lab.training.runner import Runner
 from im2hands.lab.training.two_hand_loss import make_batch
-from im2hands.lab.training.two_hand_network import RECIPE, PalmTask
+from im2hands.lab.training.two_hand_network import RECIPE, TwoHandTask
 from im2hands.lab.training.two_hand_samples import heat_target, make_sample, own_hand, random_affine, targets
 from im2hands.networks.compact_encoder import EfficientNetLite0
 from im2hands.networks.two_hand_network import TRAINED_PIXELS
@@ -58,7 +58,7 @@ def test_keypoints_of_a_sample_lie_on_its_own_label_image(scenes: Path) -> None:
                 inside = ((places >= 1) & (places < 39)).all(axis=1) & made.present[k]
                 for x, y in places[inside]:
                     near = labels[y - 1 : y + 2, x - 1 : x + 2]
-                    hits += label in near or (near == 3 - label).any()  # on the hand, or the other one before it
+                    hits += label in near or (near == 3 - label).any()  # or on the other hand in front
                     mirrored += 1
     assert mirrored > 300 and hits > 0.97 * mirrored
 
@@ -77,7 +77,7 @@ def test_a_mirrored_sample_shows_a_hand_of_the_other_side(scenes: Path) -> None:
         seen = (made.pixels - made.pixels[:, :1]) / made.size[:, None, None]
         shapes = np.concatenate([seen, made.depth[..., None]], axis=-1)
         assert chirality(shapes[0]) < 0 < chirality(shapes[1])
-        # The wrists in 3D, from the way, fit those in the picture.
+        # The wrist offset in space agrees with the wrists in the picture.
         flat = (made.pixels[1, 0] - made.pixels[0, 0]) / made.size[0]
         np.testing.assert_allclose(made.wrist_offset[0, :2], flat, atol=0.35)
         np.testing.assert_allclose(
@@ -127,9 +127,9 @@ def test_a_point_where_two_palms_lie_tells_of_the_hand_in_front(scenes: Path) ->
     assert heat[row, column] > 0.95 and heat.max() == 1 and heat[0, 0] < 0.01
 
 
-def _task(scenes: Path, steps: int = 4) -> PalmTask:
+def _task(scenes: Path, steps: int = 4) -> TwoHandTask:
     torch.manual_seed(5)
-    return PalmTask(replace(TINY, steps=steps), [SceneSet(scenes)], None, torch.device("cpu"))
+    return TwoHandTask(replace(TINY, steps=steps), [SceneSet(scenes)], None, torch.device("cpu"))
 
 
 def test_pictures_without_hands_give_a_finite_loss(scenes: Path) -> None:
@@ -139,7 +139,7 @@ def test_pictures_without_hands_give_a_finite_loss(scenes: Path) -> None:
     batch = make_batch([(picture, labels, gone), (picture, labels, gone)], rng)
     assert not batch.there.any() and batch.heat.max() == 0
     loss, terms = _task(scenes).loss(batch, 0)
-    assert torch.isfinite(loss) and terms["keypoints"] == 0 and set(terms) == set(PalmTask.terms)
+    assert torch.isfinite(loss) and terms["keypoints"] == 0 and set(terms) == set(TwoHandTask.terms)
 
 
 def test_training_lowers_the_loss_and_leaves_the_first_blocks_alone(scenes: Path, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(scenes: Path, tmp_pa
 
     through = runner("a")
     figures = through.run()
-    assert set(figures) == set(PalmTask.figures) and 0 <= figures["right_side"] <= 1
+    assert set(figures) == set(TwoHandTask.figures) and 0 <= figures["right_side"] <= 1
     stop_after = iter([False, True])
     assert runner("b").run(cancelled=lambda: next(stop_after)) == {}
     second = runner("b")

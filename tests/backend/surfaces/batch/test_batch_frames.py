@@ -1,4 +1,4 @@
-"""Batches of two-hand frames: every frame the meshes it has alone, in order, however the calls are launched."""
+"""Batches of two-hand frames: the meshes of single-frame reconstruction, in order, with every kind of launch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from im2hands.networks.refinement_decoder import FoldedHands
 from im2hands.surfaces.batch import launches
 from im2hands.surfaces.batch.frames import BatchReconstructor, Job, Made
 from im2hands.surfaces.from_keypoints import HandMesh
-from im2hands.surfaces.from_picture import PictureReconstructor, load_published_reconstructor
+from im2hands.surfaces.from_picture import PictureReconstructor, load_picture_reconstructor
 from recorded import record_operations
 
 CPU = torch.device("cpu")
@@ -43,7 +43,7 @@ def _hand(side, shift: float = 0.0) -> HandKeypoints:
 
 
 def _same(made: Made, alone: dict, limit: float = 2e-5) -> None:
-    """The same surface: corners are where the other's are, metres. The rounding of a product depends on its size."""
+    """Check for the same surface, metres. Not bit for bit: the rounding of a matrix product depends on its size."""
     assert isinstance(made, dict) and list(made) == list(alone)
     for side, mesh in alone.items():
         found: HandMesh = made[side]
@@ -55,7 +55,7 @@ def _same(made: Made, alone: dict, limit: float = 2e-5) -> None:
 
 @pytest.fixture(scope="module")
 def compact() -> PictureReconstructor:
-    loaded = load_published_reconstructor("bundled", device=CPU, voxel_m=VOXEL, stage="refined")
+    loaded = load_picture_reconstructor("bundled", device=CPU, voxel_m=VOXEL, stage="refined")
     assert loaded is not None
     return loaded
 
@@ -78,7 +78,7 @@ def truth(published) -> list[dict]:
 
 @pytest.fixture
 def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple]]:
-    """Recordings of operations in the place of CUDA graphs; what was recorded."""
+    """Replace CUDA graphs by recordings of operations; returns the list of recordings."""
     made: list[tuple] = []
 
     def record(function, inputs):
@@ -96,7 +96,7 @@ def test_a_batch_is_its_frames(compact, alone) -> None:
     assert len(found) == 3
     for made, expected in zip(found, alone, strict=True):
         _same(made, expected)
-    # The frames differ, so a mixture would show.
+    # The frames differ, so mixed-up frames would fail the test.
     assert cKDTree(alone[0]["left"].vertices).query(alone[2]["left"].vertices)[0].max() > 0.01
 
 
@@ -107,7 +107,7 @@ def test_a_batch_with_the_published_network(published, truth) -> None:
 
 
 def test_recorded_calls_give_the_same_meshes(published, truth, graphs) -> None:
-    """Three frames, one by one: the first as it is, the second recorded, the third from the recordings."""
+    """Three batches of one frame: the first is called directly, the second recorded, the third replayed."""
     with BatchReconstructor(published, batch=1) as many:
         found = list(many.reconstruct([*JOBS[:2], JOBS[0]]))
         assert many._refined.launch == many._initial.launch == "graphs"
@@ -115,7 +115,7 @@ def test_recorded_calls_give_the_same_meshes(published, truth, graphs) -> None:
         _same(made, expected)
     blocks = [shape for shape in graphs if shape != (2, 4096, 3)]
     assert (2, 4096, 3) in graphs and {shape[1] for shape in blocks} <= {256, 1024}
-    assert len(graphs) <= 8  # of dozens of calls
+    assert len(graphs) <= 8  # for dozens of calls
 
 
 def test_bones_that_are_chosen_by_place_are_not_recorded(compact, alone, graphs) -> None:
@@ -188,7 +188,7 @@ def test_a_device_with_little_memory(compact, alone, monkeypatch, caplog) -> Non
 
 
 def test_other_networks_and_nothing_at_all(compact) -> None:
-    initial = load_published_reconstructor("bundled", device=CPU, voxel_m=VOXEL, stage="initial")
+    initial = load_picture_reconstructor("bundled", device=CPU, voxel_m=VOXEL, stage="initial")
     assert initial is not None
     with BatchReconstructor(initial, batch=2) as many:
         [made] = many.reconstruct(JOBS[:1])

@@ -1,4 +1,4 @@
-"""Many hands on one device's lattices: the meshes that each hand has by itself, bit for bit."""
+"""Lattices of many hands on one device: bit for bit the meshes of the single-hand lattices."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ball(points: np.ndarray) -> np.ndarray:
 
 
 def finger(points: np.ndarray) -> np.ndarray:
-    """Longer than the box: the box cuts it."""
+    """A capsule that is longer than the box, so the box cuts it."""
     away = np.maximum(np.abs(points[:, 2]) - 0.1, 0)
     return 0.007 - np.sqrt(points[:, 0] ** 2 + points[:, 1] ** 2 + away**2)
 
@@ -92,12 +92,12 @@ def test_places_and_cells_are_those_of_each_hand_alone() -> None:
 
 
 def test_cells_around_another_surface() -> None:
-    """The first cells of a refined surface: where the initial one is, and around."""
+    """The first cells of a refined surface: those inside the initial surface, and their neighbours."""
     field, asked = _batch([ball, finger, nothing])
     field.crossed(field.lattice.cells(COARSEST), COARSEST)
     before = len(asked)
     near = field.reached(COARSEST)
-    assert len(asked) == before  # all is known
+    assert len(asked) == before  # no new queries
     for hand, shape in enumerate((ball, finger)):
         lattice = Lattice(LOW[hand], HIGH[hand], VOXEL, COARSEST)
         alone = LatticeField(lattice, lambda points, s=shape, on=lattice: _logits(s, on.positions(points)))

@@ -1,4 +1,4 @@
-"""Recorded and compiled calls: their states stay in place, and where they are not possible nothing is lost."""
+"""Recorded and compiled calls: states stay in place, and the fallback where recording is not possible."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_recorded_calls_follow_the_state() -> None:
             expected = _table(seed).ask(points)
             assert torch.equal(calls("ask", points), expected)
             assert torch.allclose(calls("sum", points), points.sum() + _table(seed).rows.sum(), atol=1e-5)
-    # The first state is asked as it is; from the second on each function and shape is recorded once.
+    # The first state is called directly; from the second on, each function and shape is recorded once.
     assert recorded == [[(5, 3)], [(5, 3)], [(8, 3)], [(8, 3)]]
     assert calls.launch == "graphs"
 
@@ -95,7 +95,7 @@ def test_what_cannot_be_recorded_is_called(caplog, error) -> None:
         calls.begin(_table(seed))
         assert torch.equal(calls("ask", _points(5)), _table(seed).ask(_points(5)))
     assert tried == [1] and calls.launch == "eager"
-    assert "graphs: not possible here, called as usual" in caplog.text and str(error) in caplog.text
+    assert "graphs: not possible here, continuing without" in caplog.text and str(error) in caplog.text
 
 
 @torch.no_grad()
@@ -121,7 +121,7 @@ def test_compiling_falls_back(monkeypatch, caplog) -> None:
     for seed in range(3):
         calls.begin(_table(seed))
         assert torch.equal(calls("ask", _points(5)), _table(seed).ask(_points(5)))
-    assert "compile: not possible here, called as usual: Compiler: cl is not found.\n" in caplog.text + "\n"
+    assert "compile: not possible here, continuing without: Compiler: cl is not found.\n" in caplog.text + "\n"
 
 
 @torch.no_grad()
@@ -137,7 +137,7 @@ def test_compiled_functions_are_kept(monkeypatch) -> None:
 
 def test_tensors_of_a_state() -> None:
     table, other = _table(1), _table(2)
-    assert [tensor.shape for tensor in tensors_of(table)] == [(3, 4), (4,)]  # weights are no state
+    assert [tensor.shape for tensor in tensors_of(table)] == [(3, 4), (4,)]  # without the weights
     copy_tensors(table, other)
     assert torch.equal(table.rows, other.rows) and torch.equal(table.parts["bias"][0], other.parts["bias"][0])
     with pytest.raises(ValueError, match=r"longer|shorter"):

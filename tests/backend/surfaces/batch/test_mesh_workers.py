@@ -1,4 +1,4 @@
-"""Meshes from other processes: the same ones, also where the processes die."""
+"""Mesh extraction in other processes: the same meshes, also when the processes die."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ def test_processes_that_die(caplog) -> None:
         os.kill(process, signal.SIGTERM)
     meshes = [workers.submit(_ball(radius)) for radius in (4.3, 5.2)]
     assert all(mesh() is not None for mesh in meshes)
-    assert "the processes that make meshes have ended" in caplog.text
+    assert "the mesh processes have ended" in caplog.text
     workers.close()

@@ -1,4 +1,4 @@
-"""Queries of many hands in blocks of one shape: every query its own answer, whatever stands beside it."""
+"""Queries of many hands in padded blocks: every query gets its own result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXPECTED = (POINTS * FACTORS[:, None]).sum(-1) + HANDS
 
 
 class Device:
-    """Answers blocks of all hands; of so many queries at once and no more."""
+    """Evaluates blocks of all hands; runs out of memory above a number of queries."""
 
     def __init__(self, memory: int = 1 << 30) -> None:
         self.memory, self.shapes = memory, []
@@ -59,6 +59,6 @@ def test_smaller_blocks_where_memory_is_too_small(caplog) -> None:
     assert "too many for this device's memory" in caplog.text
     device.shapes.clear()
     assert torch.equal(padded.over(HANDS, (POINTS, FACTORS), device), EXPECTED)
-    assert max(device.shapes) <= 900  # learned once
+    assert max(device.shapes) <= 900  # the limit is remembered
     with pytest.raises(torch.OutOfMemoryError):
         PaddedQueries(4).over(HANDS, (POINTS, FACTORS), Device(memory=SMALLEST - 1))

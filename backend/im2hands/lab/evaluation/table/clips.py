@@ -1,9 +1,10 @@
-"""Clips in the table: keypoints found as in a video, from frame to frame; columns as for scenes, and jitter.
+"""Clip rows of the table: keypoints tracked through a video; the columns of the scene rows, and jitter.
 
-A clip is sixty frames in a row of a set that ``im2hands synthesize --kind clip`` made. Each source starts anew with
-each clip and looks at every frame in order (``--clip-stride N``: every N-th); meshes are made in every sixth of them
-only (``--mesh-every``), for they do not depend on the frames before. Clips count in which nine tenths of the frames
-count (:mod:`.held_out`). A measured clip is written at once.
+A clip is a run of consecutive frames of a set that ``im2hands synthesize --kind clip`` made. Each keypoint source is
+restarted for each clip and processes its frames in order (``--clip-stride N``: every N-th frame). Meshes are made only
+for every sixth of these frames (``--mesh-every``), because they do not depend on earlier frames. A clip counts if nine
+tenths of its frames count (``im2hands.lab.evaluation.held_out``). The result of a clip is written as soon as it is
+measured.
 """
 
 from __future__ import annotations
@@ -31,20 +32,48 @@ LEAST_FRAMES = 0.9
 """Share of a clip's frames that must count for the clip to count."""
 
 RESULTS = "clips*.jsonl"
-"""Files of measured clips in the folder of results."""
+"""Name pattern of the files with results of clips, in the folder of results."""
 
 
 @dataclass(frozen=True)
 class ClipResult:
-    """One clip under one row.
+    """Measurements of one clip for one row of the table.
 
-    Args:
-        clip: its number. mode: of its first frame. method, source, refined: the row. frames: that were looked at.
-        meshes: how many of them have meshes. both: share of frames with both hands and the right sides. seconds: a
-            frame, keypoints, refinement and meshes.
-        jitter: mean third difference of the keypoints, mm a frame cubed, NaN where no hand is seen four frames long.
-        true_jitter: of the true keypoints. gap_mm: of each frame with both hands. mpjpe_mm: of each hand and frame.
-        iou, chamfer_mm, penetration_ml: of the frames with meshes.
+    Parameters
+    ----------
+    clip : int
+        Number of the clip in its set.
+    mode : str
+        Interaction mode of its first frame.
+    method : str
+        Reconstruction method of the row.
+    source : str
+        Keypoint source of the row.
+    refined : bool
+        Whether the row uses keypoint refinement.
+    frames : int
+        Frames that were processed.
+    meshes : int
+        Frames for which meshes were made.
+    both : float
+        Share of the processed frames in which both hands were found with the right sides.
+    seconds : float
+        Mean time of a frame with meshes: keypoints, refinement and meshes.
+    jitter : float
+        Mean length of the third differences of the keypoints, mm/frame³. NaN where no hand is found in four
+        consecutive frames.
+    true_jitter : float
+        Jitter of the true keypoints.
+    gap_mm : list of float
+        Gap error of each frame with both hands.
+    mpjpe_mm : list of float
+        MPJPE of each found hand in each frame.
+    iou : list of float
+        IoU of each hand in the frames with meshes.
+    chamfer_mm : list of float
+        Chamfer distance of each hand in the frames with meshes.
+    penetration_ml : list of float
+        Penetration volume of each frame with two meshes.
     """
 
     clip: int
@@ -66,13 +95,25 @@ class ClipResult:
 
     @property
     def key(self) -> RowKey:
-        """The row."""
+        """The row that the result belongs to."""
         return RowKey(self.source, self.refined, self.method)
 
 
 @dataclass(frozen=True)
 class ClipRow(Row):
-    """A row of the table of clips: ``scenes`` are frames that were looked at; see :class:`ClipResult`."""
+    """A row of the table of clips; in the inherited fields ``scenes`` is the number of processed frames.
+
+    Parameters
+    ----------
+    clips : int
+        Number of clips.
+    meshes : int
+        Number of frames with meshes.
+    jitter : float
+        Mean jitter of the clips, mm/frame³.
+    true_jitter : float
+        Mean jitter of the true keypoints, mm/frame³.
+    """
 
     clips: int
     meshes: int
@@ -81,28 +122,40 @@ class ClipRow(Row):
 
 
 def clip_frames(folder: Path) -> list[range]:
-    """The frames of each clip of a set that counts, by clip number in the set's order.
+    """Find the clips of a set that count.
 
-    Raises:
-        InputError: no set of clips, a damaged one, or one without a clip that counts.
+    Parameters
+    ----------
+    folder : Path
+        Set of clips.
+
+    Returns
+    -------
+    list of range
+        Frame numbers of each clip, in the order of the set.
+
+    Raises
+    ------
+    InputError
+        The folder holds no set of clips, the set is damaged, or none of its clips counts.
     """
     scenes = SceneSet(folder)
     length = scenes.info.generator.get("frames")
     if not isinstance(length, int) or length < 1:
-        raise InputError(f"{folder} is no set of clips.", "Make one: im2hands synthesize --kind clip.")
+        raise InputError(f"{folder} is not a set of clips.", "Make one: im2hands synthesize --kind clip.")
     usable = set(two_hand_scenes(scenes))
     clips = [range(first, first + length) for first in range(0, len(scenes) - length + 1, length)]
     clips = [frames for frames in clips if sum(n in usable for n in frames) >= LEAST_FRAMES * length]
     if not clips:
         raise InputError(
-            f"{folder} has no whole clip with two hands of a fair size.",
-            "Go on with the set (--resume), or give another.",
+            f"{folder} has no complete clip that shows two hands large enough.",
+            "Continue the set (im2hands synthesize --resume), or give another set.",
         )
     return clips
 
 
 def clip_number(frames: range) -> int:
-    """The number of a clip with those frames."""
+    """Return the number of the clip with these frames."""
     return frames.start // len(frames)
 
 
@@ -116,11 +169,31 @@ def measure_clip(
     mesh_every: int,
     stride: int = 1,
 ) -> Iterator[ClipResult]:
-    """The wanted rows of one clip.
+    """Measure the wanted rows of one clip.
 
-    Args:
-        folder: of the set. frames: of the clip. sources: by name, each opened anew for this clip. mesh_every: frames
-            that are looked at from one mesh to the next. stride: frames from one that is looked at to the next.
+    Parameters
+    ----------
+    folder : Path
+        Set of clips.
+    frames : range
+        Frame numbers of the clip.
+    methods : Mapping of str to Surfaces
+        Reconstructors by method name.
+    sources : Mapping of str to KeptKeypoints
+        Keypoint sources by name. Each is closed before it is used, so that tracking starts afresh.
+    refiner : Refiner or None
+        Keypoint refinement; None leaves out the refined rows.
+    wanted : container of RowKey
+        Rows to measure.
+    mesh_every : int
+        Make meshes for every n-th processed frame.
+    stride : int
+        Process every n-th frame of the clip.
+
+    Yields
+    ------
+    ClipResult
+        One result for each wanted row.
     """
     scenes = list(true_scenes(folder, frames[::stride]))
     number = clip_number(frames)
@@ -131,7 +204,7 @@ def measure_clip(
         rows = [row for row in rows if row in wanted]
         if not rows:
             continue
-        with closing(keypoints):  # the next clip is another video
+        with closing(keypoints):  # The next clip is another video: tracking must not carry over.
             variants = {False: keypoints.found_in(scenes, number)}
         if refiner is not None and any(row.refined for row in rows):
             variants[True] = [
@@ -174,7 +247,7 @@ def _positions(hands: TwoHands) -> dict[str, np.ndarray | None]:
 
 
 def _jitter(frames: Sequence[Mapping[str, np.ndarray | None]]) -> float:
-    """Of both hands, where a hand is seen in four frames in a row."""
+    """Mean jitter of the hands, mm/frame³; a hand counts if it is found in four consecutive frames."""
     missing = np.full((21, 3), np.nan)
     values = []
     for side in SIDES:
@@ -185,7 +258,20 @@ def _jitter(frames: Sequence[Mapping[str, np.ndarray | None]]) -> float:
 
 
 def summarise_clips(results: Iterable[ClipResult]) -> list[ClipRow]:
-    """Rows as they stand in the table; means over frames, hands, or (jitter, seconds) clips."""
+    """Compute the rows of the table, in its order.
+
+    IoU, Chamfer distance, MPJPE, gap error and penetration are means over hands or frames; jitter, the share of frames
+    with both hands, and seconds are means over clips.
+
+    Parameters
+    ----------
+    results : iterable of ClipResult
+        Results of all rows.
+
+    Returns
+    -------
+    list of ClipRow
+    """
     rows = []
     for key, group in by_row(results).items():
         rows.append(
@@ -203,14 +289,27 @@ def summarise_clips(results: Iterable[ClipResult]) -> list[ClipRow]:
 
 
 def format_clips(rows: Sequence[ClipRow], stride: int = 1) -> str:
-    """The rows as text; ``stride``: see :func:`measure_clip`."""
+    """Format the rows as text.
+
+    Parameters
+    ----------
+    rows : sequence of ClipRow
+        Rows in the order of the table.
+    stride : int
+        Stride with which the clips were processed, see ``measure_clip``.
+
+    Returns
+    -------
+    str
+        A heading, one line a row, and a legend.
+    """
     lines = [f"{heading('clips, keypoints', 'frames')}{'meshes':>8}{'clips':>7}{'jitter':>8}{'true':>7}"]
     lines += [
         f"{format_row(row)}{row.meshes:>8}{row.clips:>7}{row.jitter:>8.2f}{row.true_jitter:>7.2f}" for row in rows
     ]
-    seen = "every frame" if stride == 1 else f"every {stride}. frame"
+    processed = "every frame of a clip" if stride == 1 else f"one in {stride} frames of a clip"
     lines.append(
-        f"clips are looked at in {seen}; jitter: mean third difference of the keypoints, mm a frame looked at cubed, "
-        "and that of the true hands; IoU, Chamfer and penetration are of the frames with meshes"
+        f"{processed} is processed; jitter: mean third difference of the keypoints, mm/frame³, true: that of the true "
+        "keypoints; IoU, Chamfer and penetration are measured in the frames with meshes"
     )
     return "\n".join(lines)

@@ -1,7 +1,8 @@
-"""Keypoints that the table has found, kept on disk: other surface weights need not look for them again.
+"""On-disk cache of detected keypoints, so that tables with other surface weights need not detect them again.
 
-A file belongs to one source with its weights, one set and one program, all of which are in its name, so a folder may
-serve several tables. A line is a scene, or a whole clip. Every process writes a file of its own.
+A file belongs to one keypoint source with its weights, one set and one program version. All of these are part of its
+name, so several tables may share a folder. Each line holds one scene or one whole clip. Every process writes a file of
+its own.
 """
 
 from __future__ import annotations
@@ -26,19 +27,40 @@ _ARRAYS = ("positions", "pixels", "confidence")
 
 
 def kept_name(source: str, made_from: Mapping[str, Any]) -> str:
-    """What the files of a source begin with; ``made_from``: all that its keypoints depend on."""
+    """Return the common beginning of the names of a source's files.
+
+    Parameters
+    ----------
+    source : str
+        Name of the keypoint source.
+    made_from : Mapping
+        Everything its keypoints depend on; JSON values.
+
+    Returns
+    -------
+    str
+        The source's name and a hash of ``made_from``.
+    """
     text = json.dumps(made_from, sort_keys=True)
     return f"{source}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 class KeptKeypoints:
-    """A source of keypoints that remembers what it found.
+    """A keypoint source whose results are cached on disk.
 
-    Args:
-        folder: of the files. name: see :func:`kept_name`. make: makes the source; called when something is not kept.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the cache files.
+    name : str
+        Beginning of the file names, see ``kept_name``.
+    make : callable
+        Makes the keypoint source. It is called when keypoints that are not in the cache are needed.
 
-    Raises:
-        InputError: a file that holds something else.
+    Raises
+    ------
+    InputError
+        A file does not hold keypoints.
     """
 
     def __init__(self, folder: Path, name: str, make: Callable[[], Keypoints]) -> None:
@@ -54,23 +76,47 @@ class KeptKeypoints:
                 raise InputError(f"{path} does not hold keypoints: {error}.", "Delete it, and run again.") from error
 
     def knows(self, number: int) -> bool:
-        """Whether a scene, or a clip, is kept."""
+        """Return whether a scene or clip, given by its number, is in the cache."""
         return number in self._known
 
     def open(self) -> None:
-        """Make the source, if that was not done.
+        """Make the keypoint source if it does not exist.
 
-        Raises:
-            InputError, WeightsError: it cannot be made.
+        Raises
+        ------
+        InputError
+            The source cannot be made.
+        WeightsError
+            Its weights are missing or damaged.
         """
         self._source = self._source or self._make()
 
     def found(self, scene: TrueScene) -> Found:
-        """The hands in a scene, and the seconds that it took to find them, when they were found."""
+        """Return the hands in a scene and the seconds that their detection took, from the cache if possible."""
         return self.found_in([scene], scene.number)[0]
 
     def found_in(self, scenes: Sequence[TrueScene], number: int) -> list[Found]:
-        """The hands in the frames of a clip, in their order; ``number``: of the clip."""
+        """Return the hands in the frames of a clip, from the cache if possible.
+
+        Parameters
+        ----------
+        scenes : sequence of TrueScene
+            Frames of the clip, in order.
+        number : int
+            Number of the clip.
+
+        Returns
+        -------
+        list of (TwoHands, float)
+            Hands (camera frame, metres) and the seconds of their detection, for each frame.
+
+        Raises
+        ------
+        InputError
+            The source cannot be made.
+        WeightsError
+            The source's weights are missing or damaged.
+        """
         if number not in self._known:
             self.open()
             assert self._source is not None
@@ -81,7 +127,7 @@ class KeptKeypoints:
         return self._known[number]
 
     def close(self) -> None:
-        """Close the source; what is known stays."""
+        """Close the keypoint source; the cache stays."""
         if self._source is not None:
             self._source.close()
             self._source = None

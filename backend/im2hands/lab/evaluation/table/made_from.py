@@ -1,7 +1,7 @@
-"""What the results of a table were made from, kept beside them, so that results of two kinds are never mixed.
+"""Provenance of a table's results, stored beside them, so that results with different inputs are never mixed.
 
-Each entry belongs to a part of the table: the scenes, the clips, each source of keypoints, each method, the options. A
-run adds entries for what no run before it measured; one that is there must be the same.
+There is an entry for each input of the table: the program, the scenes, the clips, each keypoint source, each method,
+and the options. A run adds entries for inputs that are not recorded yet; an entry that is recorded must be equal.
 """
 
 from __future__ import annotations
@@ -32,31 +32,47 @@ from .clips import RESULTS as CLIP_RESULTS
 from .rows import RESULTS
 
 FILE = "made_from.json"
+"""Name of the provenance file, in the folder of results."""
+
 _FORMAT = "im2hands-table-1"
 REFINEMENT = "keypoint refinement"
+"""Name of the entry of the keypoint refinement weights."""
+
 _LIFTING, _READING = "lifting_network", "reading_network"
-_NO_SAY = ("lab/training/", "app/", "job/events", "export/", "animation/template/")
-"""Modules that have no say in a figure."""
+_NOT_HASHED = ("lab/training/", "app/", "job/events", "export/", "animation/template/")
+"""Path prefixes of modules that cannot influence a measurement."""
 
 Entries = Mapping[str, Mapping[str, Any]]
+"""Properties of each input, by entry name and property name; JSON values."""
 
 
 def program_entry() -> dict[str, Any]:
-    """The version, and the hash of the modules that have a say."""
+    """Return the program's version and a hash of the modules that can influence a measurement."""
     package = Path(__file__).parents[3]
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         name = path.relative_to(package).as_posix()
-        if not name.startswith(_NO_SAY):
+        if not name.startswith(_NOT_HASHED):
             digest.update(f"{name}\n".encode() + path.read_bytes())
     return {"version": __version__, "code": digest.hexdigest()}
 
 
 def set_entry(scenes: SceneSet) -> dict[str, Any]:
-    """Seed, generator and count of a set, and the hash of its pictures and keypoints.
+    """Return the entry of a scene set: seed, generator, number of scenes, and a hash of pictures and keypoints.
 
-    Raises:
-        InputError: the set is damaged.
+    Parameters
+    ----------
+    scenes : SceneSet
+        The set; all its scenes are read.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    InputError
+        The set is damaged.
     """
     digest = hashlib.sha256()
     for number in range(len(scenes)):
@@ -67,21 +83,45 @@ def set_entry(scenes: SceneSet) -> dict[str, Any]:
     return {"seed": info.seed, "scenes": info.scenes, "generator": info.generator, "content": digest.hexdigest()}
 
 
-def palm_weights(weights: str | Path) -> Path | None:
-    """The two-hand network's file in a weights folder; None where it has none, and the one that ships is used."""
+def two_hand_weights(weights: str | Path) -> Path | None:
+    """Return the two-hand network's file in a weights folder, or None if the folder has none.
+
+    Parameters
+    ----------
+    weights : str or Path
+        "bundled" or a folder.
+
+    Returns
+    -------
+    Path or None
+        None means that the bundled network is used.
+    """
     path = weights_folder(weights) / PALM_FILE
     return path if path.is_file() else None
 
 
 def keypoint_files(source: str, weights: str | Path) -> dict[str, Path]:
-    """The files that have a say in a source's keypoints, by name."""
+    """Return the files that a source's keypoints depend on.
+
+    Parameters
+    ----------
+    source : str
+        Keypoint source, one of ``rows.SOURCES``.
+    weights : str or Path
+        "bundled" or a folder.
+
+    Returns
+    -------
+    dict of str to Path
+        Existing files by name; empty for exact keypoints.
+    """
     if source == "exact":
         return {}
     files = {BUNDLE_NAME: table_path().parent / BUNDLE_NAME, TABLE: table_path()}
     if source != "mediapipe":
-        palms = palm_weights(weights)
+        palms = two_hand_weights(weights)
         files[PALM_NETWORK] = palms or BUNDLED / PALM_FILE
-        # What belongs to a two-hand network lies beside it.
+        # The networks trained together with a two-hand network lie beside it; the bundled ones replace missing ones.
         for name in (PAIR_JUDGE, _LIFTING, _READING):
             beside = files[PALM_NETWORK].with_name(f"{name}.safetensors")
             files[name] = beside if beside.is_file() else BUNDLED / beside.name
@@ -89,7 +129,20 @@ def keypoint_files(source: str, weights: str | Path) -> dict[str, Path]:
 
 
 def method_files(method: str, weights: str | Path) -> dict[str, Path]:
-    """The weights that have a say in a method's meshes, by name; empty where the folder lacks the method."""
+    """Return the weights files that a method's meshes depend on.
+
+    Parameters
+    ----------
+    method : str
+        Reconstruction method, one of ``rows.METHODS``.
+    weights : str or Path
+        "bundled" or a folder.
+
+    Returns
+    -------
+    dict of str to Path
+        Existing files by name; empty if the folder lacks the method's weights.
+    """
     folder = weights_folder(weights)
     names = {"halo": PART_OCCUPANCY, "halo*": ALIGNED_OCCUPANCY}
     name = names[method] if method in names else stage_network(folder, method)
@@ -103,7 +156,26 @@ def method_files(method: str, weights: str | Path) -> dict[str, Path]:
 def weights_entries(
     sources: Sequence[str], methods: Sequence[str], weights: str | Path, refines: bool
 ) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:
-    """The sha256 of every file that has a say in rows, by entry and name; and where the files lie, likewise."""
+    """Return the entries of all weights files that the rows of a table depend on.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        Keypoint sources of the table.
+    methods : sequence of str
+        Reconstruction methods of the table.
+    weights : str or Path
+        "bundled" or a folder.
+    refines : bool
+        Whether the table has rows with keypoint refinement.
+
+    Returns
+    -------
+    hashes : dict
+        sha256 of each file, by entry name and file name.
+    paths : dict
+        Path of each file, by entry name and file name.
+    """
     files = {f"keypoints {source}": keypoint_files(source, weights) for source in sources}
     files |= {f"method {method}": method_files(method, weights) for method in methods}
     refiner = weights_folder(weights) / f"{KEYPOINT_REFINEMENT}.safetensors"
@@ -120,13 +192,22 @@ def weights_entries(
 
 
 def keep_made_from(folder: Path, entries: Entries) -> None:
-    """See that results in a folder are of the same making, and write down what this run adds.
+    """Check that the results in a folder have the same provenance, and record the entries that this run adds.
 
-    Raises:
-        InputError: they are not, or it is not known.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the results.
+    entries : Entries
+        Entries of this run.
+
+    Raises
+    ------
+    InputError
+        A recorded entry differs, the provenance file cannot be read, or the folder holds results without one.
     """
     path = folder / FILE
-    again = "Give another --output, or --restart to throw those results away and begin anew."
+    again = "Give another --output, or --restart to delete those results and start again."
     there: dict[str, Any] = {}
     if path.exists():
         try:
@@ -140,14 +221,27 @@ def keep_made_from(folder: Path, entries: Entries) -> None:
         raise InputError(f"{folder} holds results, but not what they were made from ({FILE}).", again)
     differing = differences(there, entries)
     if differing:
-        raise InputError(f"The results in {folder} were made otherwise: {'; '.join(differing)}.", again)
+        raise InputError(f"The results in {folder} have other inputs: {'; '.join(differing)}.", again)
     if not set(entries) <= set(there):
         text = json.dumps({"format": _FORMAT, "entries": {**there, **entries}}, indent=1) + "\n"
         write_atomically(path, text.encode("utf-8"))
 
 
 def differences(there: Entries, now: Entries) -> list[str]:
-    """What differs in entries that both have, each as words for a person."""
+    """Describe the differences in entries that both sides have.
+
+    Parameters
+    ----------
+    there : Entries
+        Recorded entries.
+    now : Entries
+        Entries of this run.
+
+    Returns
+    -------
+    list of str
+        One message for each property that differs.
+    """
     found = []
     for entry in there.keys() & now.keys():
         for name in {**there[entry], **now[entry]}:
@@ -158,19 +252,19 @@ def differences(there: Entries, now: Entries) -> list[str]:
 
 
 def _words(value: Any) -> str:
-    """A value in few words; a hash by its beginning."""
+    """Text of a value, shortened; of a hash only the first 12 digits."""
     if isinstance(value, str) and len(value) == 64:
         return value[:12]
-    text = "not there" if value is None else str(value)
+    text = "missing" if value is None else str(value)
     return text if len(text) <= 120 else text[:119] + "…"
 
 
 def begin_anew(folder: Path) -> None:
-    """Throw away the results in a folder and what they were made from."""
+    """Delete the results in a folder and their provenance file."""
     for path in [*result_files(folder), folder / FILE]:
         path.unlink(missing_ok=True)
 
 
 def result_files(folder: Path) -> list[Path]:
-    """The files of results in a folder."""
+    """Return the files with results, of scenes and clips, in a folder."""
     return sorted({*folder.glob(RESULTS), *folder.glob(CLIP_RESULTS)})

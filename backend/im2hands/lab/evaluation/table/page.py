@@ -1,8 +1,9 @@
-"""The page of pictures beside the table: the best, the median and the worst scene of each row.
+"""The page of pictures for the table: the best, the median and the worst scene of each row.
 
-Each scene: the picture around the hands, the meshes over it, the meshes from the side, the true ones from the same
-side, and its figures. Rows with exact keypoints are ordered by IoU, rows with predicted ones by MPJPE; scenes in which
-hands were not found come last. Only the meshes on the page are made again.
+For each scene the page shows the picture cropped around the hands, the meshes drawn over it, a side view of the meshes,
+the same side view of the true meshes, and the measurements. Scenes are ranked by IoU in rows with exact keypoints and
+by MPJPE in rows with predicted keypoints; scenes with missing hands rank last. Only the meshes on the page are
+reconstructed again.
 """
 
 from __future__ import annotations
@@ -25,29 +26,51 @@ from .rows import Result, RowKey, by_row, format_table, mean, summarise
 from .scene import Attempt, ExactKeypoints, Finder, Refiner, Surfaces, attempts
 
 PAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-SIZE = 192
-"""Pixels a side of each picture on the page."""
+"""File formats of the page."""
 
-_LINE = 18  # pixels of a line of text
-_GAP = 8
-_PAPER, _INK, _FAINT = 255, 20, 90
-_QUALITY = 88
+SIZE = 192
+"""Height of each picture on the page, pixels."""
+
+_LINE = 18  # height of a line of text, pixels
+_GAP = 8  # pixels
+_PAPER, _INK, _FAINT = 255, 20, 90  # grey levels
+_QUALITY = 88  # of JPEG
 
 
 def check_page(path: Path) -> None:
-    """See that a page can be written there, before hours of measuring.
+    """Check that the page can be written, before hours of measuring.
 
-    Raises:
-        InputError: another ending, or no such folder.
+    Parameters
+    ----------
+    path : Path
+        File to write later.
+
+    Raises
+    ------
+    InputError
+        The file name has another suffix, or its folder does not exist.
     """
     if path.suffix.lower() not in PAGE_SUFFIXES:
-        raise InputError(f"--page {path} is no picture.", f"Give a name that ends in {' or '.join(PAGE_SUFFIXES)}.")
+        raise InputError(
+            f"--page {path} is not a picture file.", f"Give a name that ends in {' or '.join(PAGE_SUFFIXES)}."
+        )
     if not path.resolve().parent.is_dir():
         raise InputError(f"There is no folder for the page {path}.", "Make the folder, or give another --page.")
 
 
 def notable(results: Sequence[Result]) -> dict[str, Result]:
-    """The best, median and worst of one row's results, by those names; fewer where there are fewer scenes."""
+    """Choose the best, the median and the worst result of one row.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        Results of one row.
+
+    Returns
+    -------
+    dict of str to Result
+        Keys "best", "median" and "worst"; fewer if the row has fewer than three scenes.
+    """
     order = sorted(results, key=_rank)
     if not order:
         return {}
@@ -60,7 +83,7 @@ def notable(results: Sequence[Result]) -> dict[str, Result]:
 
 
 def _rank(result: Result) -> tuple[int, float, int]:
-    """Where a scene stands in its row: hands that are missing count first; a tie goes by number."""
+    """Sort key of a scene in its row, best first: number of missing hands, then error, then scene number."""
     off = -mean(result.iou) if result.source == "exact" else mean(result.mpjpe_mm)
     return 2 - len(result.iou), off if np.isfinite(off) else 0.0, result.scene
 
@@ -74,15 +97,29 @@ def draw_page(
     refiner: Refiner | None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write the page.
+    """Draw the page and write it to a file.
 
-    Args:
-        path: of the picture. results: as measured. data: the scene set they were measured on. surfaces, refiner: by
-            the names of the rows; rows without are left out. keypoints: of a scene, by source. progress: told scenes
-            done and all.
+    Parameters
+    ----------
+    path : Path
+        Picture file to write.
+    results : sequence of Result
+        Measured results of all rows.
+    data : Path
+        Scene set that they were measured on.
+    surfaces : Mapping of str to Surfaces
+        Reconstructors by method name. Rows of other methods are left out.
+    keypoints : callable
+        Gives the keypoint sources, by name, for a scene number.
+    refiner : Refiner or None
+        Keypoint refinement; None leaves out the refined rows.
+    progress : callable or None
+        Called with the number of scenes done and their total.
 
-    Raises:
-        InputError: nothing was measured, or the set is damaged.
+    Raises
+    ------
+    InputError
+        There are no results or no keypoints for the page, or the set is damaged.
     """
     chosen = {
         key: notable(group)
@@ -109,10 +146,10 @@ def draw_page(
     strips = [
         _strip(key, [result for result in results if result.key == key], [cells[key, name] for name in named])
         for key, named in chosen.items()
-        if all((key, name) in cells for name in named)  # a source may be gone since it was measured
+        if all((key, name) in cells for name in named)  # a keypoint source may have become unavailable
     ]
     if not strips:
-        raise InputError("The keypoints of the scenes for the page cannot be found.", "See the warnings above.")
+        raise InputError("No keypoint source of the scenes for the page can be used.", "See the warnings above.")
     width = max(strip.shape[1] for strip in strips)
     page = np.concatenate([_padded(strip, strip.shape[0] + _GAP, width) for strip in strips])
     options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if path.suffix.lower() != ".png" else []
@@ -122,7 +159,7 @@ def draw_page(
 
 
 def _strip(key: RowKey, results: Sequence[Result], cells: Sequence[np.ndarray]) -> np.ndarray:
-    """A row of the page: its name, its figures as in the table, its scenes."""
+    """One row of the page: its name, its means as in the table, and its scenes."""
     titles, figures = format_table(summarise(results)).splitlines()
     pictures = np.concatenate([_padded(cell, cell.shape[0], cell.shape[1] + _GAP) for cell in cells], axis=1)
     words = f"{len(results)} scenes, means:   " + ",  ".join(
@@ -132,7 +169,7 @@ def _strip(key: RowKey, results: Sequence[Result], cells: Sequence[np.ndarray]) 
 
 
 def _words(line: str) -> list[str]:
-    """Columns of a line of the table; units stay with their titles."""
+    """Columns of a line of the table; a unit stays with its title."""
     for pair in ("IoU %", "pen. ml", "both %"):
         line = line.replace(pair, pair.replace(" ", "_"))
     return [word.replace("_", " ") for word in line.split()]
@@ -157,10 +194,19 @@ def _cell(scene: TrueScene, attempt: Attempt, name: str, result: Result) -> np.n
 
 
 def without_forearm(mesh: Mesh, keypoints: np.ndarray) -> Mesh:
-    """The part of a mesh that is measured: what lies in front of the cut behind the wrist.
+    """Return the part of a mesh that is measured: the faces in front of the cut behind the wrist.
 
-    Args:
-        mesh: camera frame, metres. keypoints: (21, 3) of the same hand.
+    Parameters
+    ----------
+    mesh : Mesh
+        Camera frame, metres.
+    keypoints : (21, 3) float
+        Keypoints of the same hand, camera frame, metres.
+
+    Returns
+    -------
+    Mesh
+        Open at the cut.
     """
     behind = keypoints[WRIST] - keypoints[MIDDLE_MCP]
     place = (mesh.vertices - keypoints[WRIST]) @ behind / np.linalg.norm(behind)
@@ -182,7 +228,7 @@ def _figures(result: Result) -> str:
 
 
 def _text(lines: Sequence[str], width: int, bold: int = 0) -> np.ndarray:
-    """Lines of text on paper, the first ``bold`` of them larger; (H, width, 3)."""
+    """Picture (H, width, 3) of lines of text; the first ``bold`` lines are larger."""
     paper = np.full((_LINE * len(lines) + _GAP, width, 3), _PAPER, np.uint8)
     for k, line in enumerate(lines):
         size, ink = (0.55, _INK) if k < bold else (0.42, _FAINT if bold else _INK)
@@ -197,6 +243,6 @@ def _titled(picture: np.ndarray, title: str) -> np.ndarray:
 
 
 def _padded(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """With paper below and to the right."""
+    """Extend a picture with background below and to the right."""
     grown = ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0))
     return np.pad(picture, grown, constant_values=_PAPER)

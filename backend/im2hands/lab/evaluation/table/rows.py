@@ -1,4 +1,4 @@
-"""The rows of the table: what is measured of one scene, kept on disk, and its means."""
+"""Rows of the table: the measurements of single scenes, their storage on disk, their means, and their text form."""
 
 from __future__ import annotations
 
@@ -15,17 +15,33 @@ from im2hands.core.errors import InputError
 from im2hands.lab.evaluation.methods import METHODS as METHOD_NAMES
 
 SOURCES = ("exact", "mediapipe", "network", "auto")
+"""Keypoint sources, in the order of the table."""
+
 METHODS = tuple(METHOD_NAMES)
+"""Reconstruction methods, in the order of the table."""
+
 RESULTS = "results*.jsonl"
+"""Name pattern of the files with results of scenes, in the folder of results."""
+
 SECONDS = (
-    "s: seconds a scene to find the keypoints, refine them and make the meshes; loading networks, reading the picture "
-    "and measuring are not in it"
+    "s: seconds a scene to detect the keypoints, refine them and make the meshes, without loading networks, reading "
+    "the picture and measuring"
 )
-"""What the column of seconds holds."""
+"""Legend of the column of seconds."""
 
 
 class RowKey(NamedTuple):
-    """Which row: where keypoints come from, whether they were refined, and the method."""
+    """Identity of a row.
+
+    Parameters
+    ----------
+    source : str
+        Keypoint source, one of ``SOURCES``.
+    refined : bool
+        Whether the keypoints are refined.
+    method : str
+        Reconstruction method, one of ``METHODS``.
+    """
 
     source: str
     refined: bool
@@ -33,23 +49,45 @@ class RowKey(NamedTuple):
 
     @property
     def name(self) -> str:
-        """For a person."""
+        """Display name."""
         return f"{self.source} keypoints{' + refinement' if self.refined else ''}, {METHOD_NAMES[self.method]}"
 
     @property
     def place(self) -> tuple[int, bool, int]:
-        """Where the row stands in the table."""
+        """Sort key that gives the order of the table."""
         return SOURCES.index(self.source), self.refined, METHODS.index(self.method)
 
 
 @dataclass(frozen=True)
 class Result:
-    """One scene under one row.
+    """Measurements of one scene for one row of the table.
 
-    Args:
-        scene: its number. mode: of the scene. method, source, refined: the row. both: both hands found with the right
-            sides. seconds: keypoints, their refinement and meshes. gap_mm, penetration_ml: NaN where a hand is missing.
-        iou, chamfer_mm, mpjpe_mm: of each hand found.
+    Parameters
+    ----------
+    scene : int
+        Number of the scene in its set.
+    mode : str
+        Interaction mode of the scene.
+    method : str
+        Reconstruction method of the row.
+    source : str
+        Keypoint source of the row.
+    refined : bool
+        Whether the row uses keypoint refinement.
+    both : bool
+        Whether both hands were reconstructed with the right sides.
+    seconds : float
+        Time for keypoints, their refinement and meshes.
+    gap_mm : float
+        Gap error; NaN if a hand is missing.
+    penetration_ml : float
+        Penetration volume; NaN if a hand is missing.
+    iou : list of float
+        IoU of each reconstructed hand, 0 to 1.
+    chamfer_mm : list of float
+        Chamfer distance of each reconstructed hand.
+    mpjpe_mm : list of float
+        MPJPE of each reconstructed hand.
     """
 
     scene: int
@@ -67,13 +105,39 @@ class Result:
 
     @property
     def key(self) -> RowKey:
-        """The row."""
+        """The row that the result belongs to."""
         return RowKey(self.source, self.refined, self.method)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table; means over scenes or hands. See :class:`Result`."""
+    """A row of the table: means over scenes or hands of the fields of ``Result``.
+
+    Parameters
+    ----------
+    method : str
+        Reconstruction method.
+    source : str
+        Keypoint source.
+    keypoint_refinement : bool
+        Whether the keypoints are refined.
+    scenes : int
+        Number of scenes.
+    iou : float
+        Mean over the reconstructed hands, 0 to 1.
+    chamfer_mm : float
+        Mean over the reconstructed hands.
+    mpjpe_mm : float
+        Mean over the reconstructed hands.
+    gap_mm : float
+        Mean over the scenes with both hands.
+    penetration_ml : float
+        Mean over the scenes with both hands.
+    both_found : float
+        Share of the scenes in which both hands were reconstructed with the right sides.
+    seconds : float
+        Mean time of a scene.
+    """
 
     method: str
     source: str
@@ -89,7 +153,17 @@ class Row:
 
 
 def summarise(results: Iterable[Result]) -> list[Row]:
-    """Rows in the order of :data:`SOURCES` and :data:`METHODS`."""
+    """Compute the rows of the table, in the order of ``SOURCES`` and ``METHODS``.
+
+    Parameters
+    ----------
+    results : iterable of Result
+        Results of all rows.
+
+    Returns
+    -------
+    list of Row
+    """
     rows = []
     for key, group in by_row(results).items():
         rows.append(
@@ -105,18 +179,28 @@ def summarise(results: Iterable[Result]) -> list[Row]:
 
 
 class HasRow(Protocol):
-    """What belongs to a row."""
+    """A result that belongs to a row."""
 
     @property
     def key(self) -> RowKey:
-        """The row."""
+        """The row that the result belongs to."""
 
 
 Of = TypeVar("Of", bound=HasRow)
 
 
 def by_row(results: Iterable[Of]) -> dict[RowKey, list[Of]]:
-    """Results of each row, rows as they stand in the table."""
+    """Group results by row, in the order of the table.
+
+    Parameters
+    ----------
+    results : iterable
+        Results of any rows.
+
+    Returns
+    -------
+    dict of RowKey to list
+    """
     groups: dict[RowKey, list[Of]] = {}
     for result in results:
         groups.setdefault(result.key, []).append(result)
@@ -124,13 +208,24 @@ def by_row(results: Iterable[Of]) -> dict[RowKey, list[Of]]:
 
 
 def mean(values: Iterable[float]) -> float:
-    """Mean of the finite values; NaN where there is none."""
+    """Return the mean of the finite values; NaN if there are none."""
     kept = [v for v in values if np.isfinite(v)]
     return float(np.mean(kept)) if kept else float("nan")
 
 
 def missed_targets(rows: Sequence[Row]) -> list[str]:
-    """What the rows miss of the project's targets, each as a sentence."""
+    """Compare the rows with the project's targets.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Rows of the table; targets of rows that are not there are ignored.
+
+    Returns
+    -------
+    list of str
+        One line of text for each missed target.
+    """
     table = {(row.source, row.keypoint_refinement, row.method): row for row in rows}
     missed = []
 
@@ -156,19 +251,31 @@ def missed_targets(rows: Sequence[Row]) -> list[str]:
         want("auto with refinement: IoU", auto.iou, 0.70, least=True)
         want("auto with refinement: Chamfer mm", auto.chamfer_mm, 3.5, least=False)
         want("auto with refinement: MPJPE mm", auto.mpjpe_mm, 10.0, least=False)
-        want("auto with refinement: distance between the hands off by mm", auto.gap_mm, 15.0, least=False)
+        want("auto with refinement: gap error mm", auto.gap_mm, 15.0, least=False)
         want("auto: both hands with the right sides", auto.both_found, 0.9, least=True)
         want("auto with refinement: seconds", auto.seconds, 3.0, least=False)
     return missed
 
 
 def format_table(rows: Sequence[Row]) -> str:
-    """The rows as text."""
+    """Format the rows as text, below a heading."""
     return "\n".join([heading("keypoints", "scenes"), *map(format_row, rows)])
 
 
 def heading(first: str, count: str) -> str:
-    """The line above rows; ``first`` and ``count`` name the first column and that of what was counted."""
+    """Return the heading line of a table.
+
+    Parameters
+    ----------
+    first : str
+        Title of the first column.
+    count : str
+        Title of the column of counts.
+
+    Returns
+    -------
+    str
+    """
     return (
         f"{first:<22}{'method':<14}{count:>7}{'IoU %':>7}{'Chamfer':>9}{'MPJPE':>8}{'gap':>7}"
         f"{'pen. ml':>9}{'both %':>8}{'s':>7}"
@@ -176,7 +283,7 @@ def heading(first: str, count: str) -> str:
 
 
 def format_row(row: Row) -> str:
-    """A row below :func:`heading`."""
+    """Format one row in the columns of ``heading``."""
     source = row.source + (" + refinement" if row.keypoint_refinement else "")
     return (
         f"{source:<22}{METHOD_NAMES[row.method]:<14}{row.scenes:>7}{100 * row.iou:>7.1f}{row.chamfer_mm:>9.2f}"
@@ -189,13 +296,25 @@ Line = TypeVar("Line")
 
 
 def read_results(folder: Path, kind: type[Line], pattern: str = RESULTS) -> list[Line]:
-    """Everything measured so far; a line cut off at the end of a file is left out.
+    """Read all stored results; an incomplete line at the end of a file is ignored.
 
-    Args:
-        folder: of the results. kind: :class:`Result`, or another dataclass. pattern: of the files' names.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the results.
+    kind : type
+        Dataclass of a line: ``Result`` or ``ClipResult``.
+    pattern : str
+        Name pattern of the files.
 
-    Raises:
-        InputError: a file that holds something else.
+    Returns
+    -------
+    list of kind
+
+    Raises
+    ------
+    InputError
+        A file does not hold results of this kind.
     """
     results = []
     for path in sorted(folder.glob(pattern)):
@@ -210,12 +329,20 @@ def read_results(folder: Path, kind: type[Line], pattern: str = RESULTS) -> list
 
 
 def append_result(path: Path, result: Any) -> None:
-    """Write one result (a dataclass) at once, see :func:`append_line`."""
+    """Append one result (a dataclass) to a file, see ``append_line``."""
     append_line(path, asdict(result))
 
 
 def append_line(path: Path, data: Any) -> None:
-    """Write a line of JSON at once; a line that an interruption cut off before is taken away."""
+    """Append one line of JSON to a file; an incomplete last line, left by an interruption, is removed first.
+
+    Parameters
+    ----------
+    path : Path
+        The file; created if it does not exist.
+    data : Any
+        A JSON value.
+    """
     with open(path, "a+b") as handle:
         end = handle.seek(0, os.SEEK_END)
         if end and (handle.seek(end - 1), handle.read())[1] != b"\n":
@@ -225,5 +352,5 @@ def append_line(path: Path, data: Any) -> None:
 
 
 def whole_lines(path: Path) -> list[str]:
-    """The lines of a file but one that was cut off."""
+    """Return the complete lines of a file, without an incomplete last line."""
     return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]

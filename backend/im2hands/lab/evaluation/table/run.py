@@ -1,17 +1,26 @@
-"""The table of methods and keypoint sources on a held-out world of synthetic hands: ``im2hands evaluate table``.
+"""The command ``im2hands evaluate table``: methods and keypoint sources compared on held-out synthetic scenes.
 
-Rows: four methods (the HALO baseline from keypoints, HALO with pixel-aligned image features, the initial and the
-refined occupancy) on exact keypoints and on predicted ones, the latter with and without keypoint refinement. Predicted
-keypoints are lifted with the true palm length of the scene, as a person gives it with ``--palm-mm``: no single picture
-tells it. Hands are compared as :mod:`.measures` says. Means over the hands that were found; a hand that was not found,
-or that got no mesh, counts in the column of hands found only.
+Rows
+    Four methods: the HALO baseline (from keypoints), HALO with pixel-aligned image features, the initial occupancy and
+    the refined occupancy. Each runs on exact keypoints and on predicted keypoints; the latter with and without keypoint
+    refinement. Predicted keypoints are lifted with the true palm length of the scene, which a user gives with
+    ``--palm-mm``: it cannot be measured in a single picture.
 
-Which scenes count: :mod:`.held_out`. Every measured scene is written at once, so a run that ends early goes on where it
-stood; results made from another set, other weights or another program are never mixed with them
-(:mod:`.table_made_from`). What finds keypoints (the two-hand network and what lies beside it) is taken from
-``--weights`` where that folder has a two-hand network, else from what ships. ``--page`` draws the best, the median and
-the worst scene of each row: :mod:`.table_page`. ``--clips`` adds rows of predicted keypoints in video:
-:mod:`.table_clips`.
+Measures
+    See ``im2hands.lab.evaluation.measures``. Means are over the hands that were found. A hand that was not found, or
+    that got no mesh, lowers only the column "both %".
+
+Scenes
+    See ``im2hands.lab.evaluation.held_out``. The result of a scene is written as soon as it is measured, so an
+    interrupted run can be continued. Results of another set, other weights or another program version are never mixed
+    (``made_from``).
+
+Weights
+    If the folder ``--weights`` has a two-hand network, it and the keypoint networks beside it are used; otherwise the
+    bundled ones are.
+
+``--page`` draws the best, the median and the worst scene of each row (``page``). ``--clips`` adds rows of predicted
+keypoints in video (``clips``).
 """
 
 from __future__ import annotations
@@ -36,7 +45,15 @@ from im2hands.weights.two_hand_network import NAME as PALM_NETWORK
 from .clips import RESULTS as CLIP_RESULTS
 from .clips import ClipResult, clip_frames, clip_number, format_clips, summarise_clips
 from .kept_keypoints import kept_name
-from .made_from import REFINEMENT, begin_anew, keep_made_from, palm_weights, program_entry, set_entry, weights_entries
+from .made_from import (
+    REFINEMENT,
+    begin_anew,
+    keep_made_from,
+    program_entry,
+    set_entry,
+    two_hand_weights,
+    weights_entries,
+)
 from .page import check_page, draw_page
 from .rows import (
     METHODS,
@@ -57,26 +74,28 @@ _log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``im2hands evaluate table``."""
+    """Add the options of ``im2hands evaluate table`` to a parser."""
     parser.add_argument("--data", type=Path, metavar="SET", help="the held-out scenes (docs/training.md makes them)")
     parser.add_argument("--clips", type=Path, metavar="SET", help="held-out clips (im2hands synthesize --kind clip)")
-    parser.add_argument("--output", type=Path, required=True, help="folder for results; a run that is there goes on")
-    parser.add_argument("--restart", action="store_true", help="throw away the results in --output and begin anew")
-    parser.add_argument("--scenes", type=int, default=500, help="how many of the set (default 500)")
-    parser.add_argument("--clip-count", type=int, default=20, help="how many clips of their set (default 20)")
+    parser.add_argument("--output", type=Path, required=True, help="folder of results; an unfinished run is continued")
+    parser.add_argument("--restart", action="store_true", help="delete the results in --output and start again")
+    parser.add_argument("--scenes", type=int, default=500, help="number of scenes to measure (default 500)")
+    parser.add_argument("--clip-count", type=int, default=20, help="number of clips to measure (default 20)")
     parser.add_argument(
-        "--mesh-every", type=int, default=6, help="in clips, a mesh in every N-th frame looked at (default 6)"
+        "--mesh-every", type=int, default=6, help="clips: make meshes for every N-th processed frame (default 6)"
     )
-    parser.add_argument("--clip-stride", type=int, default=1, help="in clips, look at every N-th frame (default 1)")
+    parser.add_argument("--clip-stride", type=int, default=1, help="clips: process every N-th frame (default 1)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default 1)")
     parser.add_argument(
         "--keypoints-folder", type=Path, metavar="DIR",
-        help="keypoints that were found are kept there (default: in --output); several tables may share it",
+        help="cache of detected keypoints (default: in --output); several tables may share it",
     )  # fmt: skip
-    parser.add_argument("--part", default="1/1", metavar="1/2", help="measure every second scene, the first half, ...")
-    parser.add_argument("--sources", default=",".join(SOURCES), help=f"of {','.join(SOURCES)}")
-    parser.add_argument("--methods", default=",".join(METHODS), help=f"of {','.join(METHODS)}")
-    parser.add_argument("--no-keypoint-refinement", action="store_true", help="without the rows of refined keypoints")
+    parser.add_argument(
+        "--part", default="1/1", metavar="K/N", help="measure only the K-th of N equal parts of scenes and clips"
+    )
+    parser.add_argument("--sources", default=",".join(SOURCES), help=f"keypoint sources, of {','.join(SOURCES)}")
+    parser.add_argument("--methods", default=",".join(METHODS), help=f"methods, of {','.join(METHODS)}")
+    parser.add_argument("--no-keypoint-refinement", action="store_true", help="leave out rows with refined keypoints")
     parser.add_argument("--page", type=Path, metavar="FILE", help="picture of each row's best, median and worst scene")
     parser.add_argument("--weights", default="bundled", help='"bundled" or a folder')
     parser.add_argument("--voxel-mm", type=float, default=1.7)
@@ -85,17 +104,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run ``im2hands evaluate table``; returns the exit code."""
+    """Run ``im2hands evaluate table``.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Parsed options, see ``add_arguments``.
+
+    Returns
+    -------
+    int
+        Exit code.
+
+    Raises
+    ------
+    InputError
+        An option cannot be used, a set is damaged, or the results in ``--output`` have other inputs.
+    WeightsError
+        The weights folder cannot be used.
+    SetupError
+        A worker process was ended from outside.
+    """
     _check(arguments)
     part, parts = _part(arguments.part)
     if arguments.restart and parts > 1:
         raise InputError(
-            "--restart would throw away the results of the other parts.", "Give another --output, or leave out --part."
+            "--restart would delete the results of the other parts.", "Give another --output, or leave out --part."
         )
     sources, methods = _chosen(arguments.sources, SOURCES), _chosen(arguments.methods, METHODS)
     usable = [] if arguments.data is None else two_hand_scenes(SceneSet(arguments.data))[: arguments.scenes]
     if arguments.data is not None and not usable:
-        raise InputError(f"{arguments.data} has no scene with two hands of a fair size.", "Give another set.")
+        raise InputError(f"{arguments.data} has no scene that shows two hands large enough.", "Give another set.")
     clips = [] if arguments.clips is None else clip_frames(arguments.clips)[: arguments.clip_count]
     if clips and set(sources) <= {"exact"}:
         raise InputError(
@@ -140,13 +179,13 @@ def run(arguments: argparse.Namespace) -> int:
     lines += [format_clips(clip_rows, arguments.clip_stride)] if clip_rows else []
     lines += [SECONDS + (f"; {arguments.workers} processes at a time" if arguments.workers > 1 else "")]
     palms = next((named[PALM_NETWORK] for named in files.values() if PALM_NETWORK in named), None)
-    lines += [f"the two-hand network is that of {palms}"] if palms else []
+    lines += [f"two-hand network: {palms}"] if palms else []
     sys.stdout.write("\n".join([*lines, *(f"missed: {line}" for line in missed)]) + "\n")
     return 0
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Refuse what cannot be done, before hours of measuring."""
+    """Reject options that cannot work, before hours of measuring."""
     if arguments.data is None and arguments.clips is None:
         raise InputError("There is nothing to measure on.", "Give --data, --clips, or both.")
     for name in ("mesh_every", "clip_stride", "workers"):
@@ -162,7 +201,7 @@ def _check(arguments: argparse.Namespace) -> None:
 def _made_from(
     arguments: argparse.Namespace, sources: Sequence[str], methods: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
-    """What this run's results are made from, and where the weights lie."""
+    """Entries of the provenance of this run, and the paths of its weights files, see ``made_from``."""
     from im2hands.core.devices import choose_device
 
     refines = not arguments.no_keypoint_refinement
@@ -181,6 +220,8 @@ def _made_from(
 
 
 def _plan(arguments: argparse.Namespace, sources: Sequence[str], entries: Mapping[str, Any]) -> Plan:
+    """Settings of this run for the processes that measure."""
+
     def names(world: str, **more: Any) -> tuple[tuple[str, str], ...]:
         if world not in entries:
             return ()
@@ -192,19 +233,19 @@ def _plan(arguments: argparse.Namespace, sources: Sequence[str], entries: Mappin
         )
 
     return Plan(
-        arguments.data, arguments.clips, str(arguments.weights), palm_weights(arguments.weights), arguments.voxel_mm,
-        arguments.device, arguments.mesh_every, arguments.clip_stride,
+        arguments.data, arguments.clips, str(arguments.weights), two_hand_weights(arguments.weights),
+        arguments.voxel_mm, arguments.device, arguments.mesh_every, arguments.clip_stride,
         arguments.keypoints_folder or arguments.output / "keypoints",
         names("scenes"), names("clips", stride=arguments.clip_stride),
     )  # fmt: skip
 
 
 def _rows(sources: Sequence[str], methods: Sequence[str], entries: Mapping[str, Any]) -> list[RowKey]:
-    """The rows that are asked for and that the weights allow."""
+    """The chosen rows that the weights can produce."""
     there = [method for method in methods if f"method {method}" in entries]
     for method in methods:
         if method not in there:
-            _log.warning("%s is left out: the weights do not hold it", METHOD_NAMES[method])
+            _log.warning("%s is left out: the weights folder lacks it", METHOD_NAMES[method])
     return [
         RowKey(source, refined, method)
         for source in sources
@@ -216,7 +257,7 @@ def _rows(sources: Sequence[str], methods: Sequence[str], entries: Mapping[str, 
 def _missing(
     output: Path, rows: Sequence[RowKey], scenes: Sequence[int], clips: Sequence[range]
 ) -> tuple[list[Job], list[Job]]:
-    """What is to be measured: scenes, and clips under the rows of one source each."""
+    """Jobs for all rows without a result: one for each scene, and one for each clip and keypoint source."""
     done = {(r.scene, r.key) for r in read_results(output, Result)}
     in_clips = {(r.clip, r.key) for r in read_results(output, ClipResult, CLIP_RESULTS)}
     scene_jobs = [Job(range(n, n + 1), False, frozenset(key for key in rows if (n, key) not in done)) for n in scenes]
@@ -231,7 +272,7 @@ def _missing(
 
 
 def _measure(arguments: argparse.Namespace, plan: Plan, jobs: Sequence[Job], name: str, unit: str) -> None:
-    """Do the jobs, and write each result at once."""
+    """Run the jobs, and write each result as soon as it is measured."""
     from tqdm import tqdm
 
     if jobs:
@@ -244,7 +285,7 @@ Of = TypeVar("Of", Result, ClipResult)
 
 
 def _once(results: Sequence[Of]) -> list[Of]:
-    """Without what two parts measured twice."""
+    """Results without duplicates, which overlapping parts may have measured."""
     return list({(r.scene if isinstance(r, Result) else r.clip, r.key): r for r in results}.values())
 
 
@@ -278,5 +319,5 @@ def _part(text: str) -> tuple[int, int]:
     except ValueError:
         part = parts = 0
     if not 1 <= part <= parts:
-        raise InputError(f"--part {text} is no part.", "Write 1/2 for the first half.")
+        raise InputError(f"--part {text} is not a part.", "Write 1/2 for the first half.")
     return part, parts

@@ -1,4 +1,4 @@
-"""One scene under the rows of the table: keypoints, their refinement, meshes, and how far they are from the truth."""
+"""Measurement of one scene for the rows of the table: keypoints, their refinement, meshes, and errors."""
 
 from __future__ import annotations
 
@@ -23,96 +23,151 @@ _log = logging.getLogger(__name__)
 
 
 class Surfaces(Protocol):
-    """What makes meshes: a reconstructor."""
+    """A reconstructor: makes meshes from keypoints, and from the picture."""
 
     def reconstruct(self, frame: Frame | None, camera: Camera, hands: TwoHands) -> Mapping[Side, Any]:
-        """See :class:`im2hands.surfaces.from_keypoints.Reconstructor`."""
+        """Reconstruct the surfaces of hands, see ``im2hands.surfaces.from_keypoints.Reconstructor``.
+
+        Parameters
+        ----------
+        frame : Frame or None
+            The picture; None if the reconstructor uses only keypoints.
+        camera : Camera
+            Camera of the picture.
+        hands : TwoHands
+            Keypoints, camera frame, metres.
+
+        Returns
+        -------
+        Mapping of Side to mesh
+            Camera frame, metres.
+
+        Raises
+        ------
+        FrameError
+            The frame cannot be reconstructed.
+        """
 
 
 class Keypoints(Protocol):
-    """What finds hands in a picture and places them."""
+    """A keypoint source: detects the hands of a scene and places them in space."""
 
     def hands(self, scene: TrueScene) -> TwoHands:
-        """The hands, camera frame, metres."""
+        """Return the hands in a scene, camera frame, metres."""
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release resources."""
 
 
 Found = tuple[TwoHands, float]
-"""Hands, and the seconds that it took to find them."""
+"""Hands, and the seconds that their detection took."""
 
 
 class Finder(Protocol):
-    """What gives the rows their keypoints."""
+    """A keypoint source that also returns the detection time; it may be a cache."""
 
     def found(self, scene: TrueScene) -> Found:
-        """The hands in a scene."""
+        """Return the hands in a scene and the seconds that their detection took."""
 
 
 class Refiner(Protocol):
     """Keypoint refinement."""
 
     def refine(self, frame: Frame, camera: Camera, hands: TwoHands) -> RefinedHands:
-        """See :class:`im2hands.surfaces.keypoint_refiner.KeypointRefiner`."""
+        """Refine the keypoints of hands, see ``im2hands.surfaces.keypoint_refiner.KeypointRefiner``.
+
+        Parameters
+        ----------
+        frame : Frame
+            The picture.
+        camera : Camera
+            Camera of the picture.
+        hands : TwoHands
+            Keypoints, camera frame, metres.
+
+        Returns
+        -------
+        RefinedHands
+        """
 
 
 class ExactKeypoints:
-    """The true keypoints."""
+    """The keypoint source that returns the true keypoints."""
 
     def hands(self, scene: TrueScene) -> TwoHands:
-        """See :class:`Keypoints`."""
+        """Return the true hands of a scene, camera frame, metres."""
         return TwoHands(**{
             side: HandKeypoints(side, points, scene.camera.project(points), np.ones(len(points)), 1.0, "exact")
             for side, points in scene.keypoints.items()
         })  # fmt: skip
 
     def found(self, scene: TrueScene) -> Found:
-        """See :class:`Finder`."""
+        """Return the true hands of a scene and the seconds that this took."""
         return look(scene, self)
 
     def close(self) -> None:
-        """See :class:`Keypoints`."""
+        """Do nothing: there are no resources."""
 
 
 class FoundKeypoints:
-    """A provider's keypoints, lifted.
+    """The keypoint source that runs a keypoint provider and lifts its detections with the true palm length.
 
-    Args:
-        name: of the provider. video: scenes come in order from one clip, and hands are followed. palm_weights: the
-            two-hand network's; None for those that ship.
+    Parameters
+    ----------
+    name : str
+        Name of the provider.
+    video : bool
+        Whether the scenes are the frames of one clip, in order; hands are then tracked.
+    two_hand_weights : Path or None
+        Weights of the two-hand network; None for the bundled ones.
+
+    Raises
+    ------
+    InputError
+        There is no provider of that name.
+    SetupError
+        A package or file that the provider needs is missing or damaged.
+    WeightsError
+        The weights are missing or damaged.
     """
 
-    def __init__(self, name: str, video: bool = False, palm_weights: Path | None = None) -> None:
+    def __init__(self, name: str, video: bool = False, two_hand_weights: Path | None = None) -> None:
         from im2hands.keypoints.hypothesis import HandDetection
         from im2hands.keypoints.sources import make_provider
 
-        self._provider = make_provider(name, video=video, palm_weights=palm_weights)
+        self._provider = make_provider(name, video=video, two_hand_weights=two_hand_weights)
         self._video = video
         self._previous: Sequence[HandDetection] = ()
 
     def hands(self, scene: TrueScene) -> TwoHands:
-        """See :class:`Keypoints`."""
-        from im2hands.keypoints.placing.solve import lift
+        """Return the detected hands of a scene, camera frame, metres."""
+        from im2hands.keypoints.placing.solve import place_hands
 
         previous, self._previous = self._previous, ()
         seen = self._provider.detect(scene.frame, previous)
         if self._video:
             self._previous = seen
-        return lift(seen, scene.camera, scene.palm_m)
+        return place_hands(seen, scene.camera, scene.palm_m)
 
     def close(self) -> None:
-        """See :class:`Keypoints`."""
+        """Close the provider."""
         self._provider.close()
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What one row makes of a scene.
+    """The reconstruction of a scene for one row.
 
-    Args:
-        key: of the row. hands: camera frame, metres. meshes: of the hands that got one, camera frame, metres.
-        seconds: keypoints, their refinement and meshes.
+    Parameters
+    ----------
+    key : RowKey
+        The row.
+    hands : TwoHands
+        Keypoints, camera frame, metres.
+    meshes : Mapping of Side to Mesh
+        Meshes of the reconstructed hands, camera frame, metres.
+    seconds : float
+        Time for keypoints, their refinement and meshes.
     """
 
     key: RowKey
@@ -128,7 +183,25 @@ def attempts(
     refiner: Refiner | None,
     wanted: Container[RowKey] | None = None,
 ) -> Iterator[Attempt]:
-    """What the rows make of a scene: all of them, or those ``wanted``. Keypoints are looked for once a source."""
+    """Reconstruct a scene for each row; each keypoint source runs once.
+
+    Parameters
+    ----------
+    scene : TrueScene
+        The scene.
+    methods : Mapping of str to Surfaces
+        Reconstructors by method name.
+    sources : Mapping of str to Finder
+        Keypoint sources by name.
+    refiner : Refiner or None
+        Keypoint refinement; None leaves out the refined rows.
+    wanted : container of RowKey or None
+        Rows to reconstruct; None for all.
+
+    Yields
+    ------
+    Attempt
+    """
     for source, keypoints in sources.items():
         refinements = (False, True) if refiner is not None and source != "exact" else (False,)
         rows = [RowKey(source, refined, method) for refined in refinements for method in methods]
@@ -148,7 +221,22 @@ def attempts(
 
 
 def look(scene: TrueScene, keypoints: Keypoints) -> Found:
-    """The hands that a source sees, and the seconds it took; none where the picture cannot be used."""
+    """Run a keypoint source on a scene.
+
+    Parameters
+    ----------
+    scene : TrueScene
+        The scene.
+    keypoints : Keypoints
+        The keypoint source.
+
+    Returns
+    -------
+    hands : TwoHands
+        Camera frame, metres; no hands, with a warning in the log, if the picture cannot be used.
+    seconds : float
+        Time that the source took.
+    """
     started = time.perf_counter()
     try:
         found = keypoints.hands(scene)
@@ -161,7 +249,26 @@ def look(scene: TrueScene, keypoints: Keypoints) -> Found:
 def found_meshes(
     scene: TrueScene, method: str, surfaces: Surfaces, hands: TwoHands
 ) -> tuple[dict[Side, Mesh], float]:  # fmt: skip
-    """The meshes of hands, and the seconds it took; none where the frame cannot be reconstructed."""
+    """Reconstruct the meshes of hands.
+
+    Parameters
+    ----------
+    scene : TrueScene
+        The scene.
+    method : str
+        Name of the method, for the log.
+    surfaces : Surfaces
+        Reconstructor of the method.
+    hands : TwoHands
+        Keypoints, camera frame, metres.
+
+    Returns
+    -------
+    meshes : dict of Side to Mesh
+        Camera frame, metres; empty, with a warning in the log, if the frame cannot be reconstructed.
+    seconds : float
+        Time that the reconstruction took.
+    """
     started = time.perf_counter()
     try:
         made = surfaces.reconstruct(scene.frame, scene.camera, hands)
@@ -173,7 +280,19 @@ def found_meshes(
 
 
 def measure(scene: TrueScene, attempt: Attempt) -> Result:
-    """How far an attempt is from the truth."""
+    """Measure the errors of a reconstruction.
+
+    Parameters
+    ----------
+    scene : TrueScene
+        The scene with its true hands.
+    attempt : Attempt
+        Its reconstruction.
+
+    Returns
+    -------
+    Result
+    """
     hands, measured, found = attempt.hands, [], {}
     for side in SIDES:
         hand = hands.get(side)
@@ -195,7 +314,19 @@ def measure(scene: TrueScene, attempt: Attempt) -> Result:
 
 
 def sides_are_right(scene: TrueScene, hands: TwoHands) -> bool:
-    """Whether each hand lies in the picture nearer to the true hand of its side than to the other one; both there."""
+    """Return whether each hand lies nearer to the true hand of its own side than to the other, in the picture.
+
+    Parameters
+    ----------
+    scene : TrueScene
+        Scene with both true hands.
+    hands : TwoHands
+        Both hands, with pixels.
+
+    Returns
+    -------
+    bool
+    """
     pixels = {side: scene.camera.project(points) for side, points in scene.keypoints.items()}
     for side in SIDES:
         hand = getattr(hands, side)

@@ -1,4 +1,4 @@
-"""What measures scenes and clips under the rows of the table: reconstructors, keypoint sources, keypoint refinement."""
+"""The tools of a measuring process: reconstructors, keypoint sources and keypoint refinement, loaded on first use."""
 
 from __future__ import annotations
 
@@ -23,12 +23,32 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run of the table measures with; goes to other processes.
+    """Settings of a run of the table; sent to worker processes.
 
-    Args:
-        data, clips: the sets. weights: "bundled" or a folder. palms: the two-hand network's weights; None for those
-            that ship. voxel_mm, device: as on the command line. mesh_every, stride: see :func:`.measure_clip`.
-        kept: folder of kept keypoints. scene_names, clip_names: of each source and what its files are called there.
+    Parameters
+    ----------
+    data : Path or None
+        Scene set.
+    clips : Path or None
+        Set of clips.
+    weights : str
+        "bundled" or a weights folder.
+    palms : Path or None
+        Weights of the two-hand network; None for the bundled ones.
+    voxel_mm : float
+        Lattice spacing, millimetres.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+    mesh_every : int
+        In clips, make meshes for every n-th processed frame.
+    stride : int
+        In clips, process every n-th frame.
+    kept : Path
+        Folder of the cached keypoints.
+    scene_names : tuple of (str, str)
+        For scenes: each keypoint source and the beginning of its cache files' names.
+    clip_names : tuple of (str, str)
+        The same for clips.
     """
 
     data: Path | None
@@ -46,10 +66,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Job:
-    """A scene, or a clip, and the rows under which it is to be measured.
+    """A scene or clip, and the rows for which it is to be measured.
 
-    Args:
-        numbers: of the scene, or of the clip's frames. clip: whether it is one. rows: that are missing.
+    Parameters
+    ----------
+    numbers : range
+        Number of the scene, or the numbers of the clip's frames.
+    clip : bool
+        Whether the job is a clip.
+    rows : frozenset of RowKey
+        Rows without a result.
     """
 
     numbers: range
@@ -58,10 +84,12 @@ class Job:
 
 
 class Tools:
-    """Loads what a row needs when the first scene is measured under it.
+    """Networks and keypoint sources of a measuring process; each is loaded when a row first needs it.
 
-    Args:
-        plan: of the run.
+    Parameters
+    ----------
+    plan : Plan
+        Settings of the run.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -80,7 +108,18 @@ class Tools:
         self._left_out: set[str] = set()
 
     def measure(self, job: Job) -> Iterator[Result | ClipResult]:
-        """The results of a job, one after the other."""
+        """Measure a job.
+
+        Parameters
+        ----------
+        job : Job
+            The scene or clip.
+
+        Yields
+        ------
+        Result or ClipResult
+            One for each row. Rows whose weights or keypoint source cannot be used are left out with a warning.
+        """
         surfaces = self.surfaces({row.method for row in job.rows})
         refiner = self.refiner() if any(row.refined for row in job.rows) else None
         sources = {row.source for row in job.rows}
@@ -98,7 +137,17 @@ class Tools:
                 yield measure(scene, attempt)
 
     def surfaces(self, methods: set[str]) -> dict[str, Surfaces]:
-        """What makes the meshes of methods; those whose weights are damaged are left out with a warning."""
+        """Return the reconstructors of methods, by name; those whose weights are damaged are left out with a warning.
+
+        Parameters
+        ----------
+        methods : set of str
+            Names of the methods.
+
+        Returns
+        -------
+        dict of str to Surfaces
+        """
         from im2hands.core.devices import choose_device
 
         plan = self.plan
@@ -113,7 +162,7 @@ class Tools:
         return {method: made for method in METHOD_NAMES if method in methods and (made := self._surfaces[method])}
 
     def refiner(self) -> Refiner | None:
-        """Keypoint refinement; None where the weights have none."""
+        """Return the keypoint refinement, or None if the weights have none."""
         from im2hands.core.devices import choose_device
         from im2hands.surfaces.keypoint_refiner import load_keypoint_refiner
 
@@ -123,7 +172,19 @@ class Tools:
         return self._refiner
 
     def finders(self, sources: set[str], number: int) -> dict[str, Finder]:
-        """Where keypoints of a scene come from; sources that cannot be made are left out with a warning."""
+        """Return the keypoint sources for a scene, by name; those that cannot be made are left out with a warning.
+
+        Parameters
+        ----------
+        sources : set of str
+            Names of the keypoint sources.
+        number : int
+            Number of the scene; a source need not be loaded if the scene's keypoints are cached.
+
+        Returns
+        -------
+        dict of str to Finder
+        """
         finders: dict[str, Finder] = {"exact": ExactKeypoints()} if "exact" in sources else {}
         for source in self._photos:
             if source in sources and self._usable(self._photos, source, number):
@@ -131,7 +192,7 @@ class Tools:
         return finders
 
     def _usable(self, kept: dict[str, KeptKeypoints], source: str, number: int) -> bool:
-        """Whether a source can say something of a scene or clip."""
+        """Whether a source has cached keypoints of a scene or clip, or can be loaded to detect them."""
         if source in self._left_out or kept[source].knows(number):
             return source not in self._left_out
         try:
@@ -148,4 +209,4 @@ class Tools:
 
 
 def _source(name: str, video: bool, palms: Path | None) -> Keypoints:
-    return FoundKeypoints(name, video=video, palm_weights=palms)
+    return FoundKeypoints(name, video=video, two_hand_weights=palms)

@@ -1,8 +1,8 @@
-"""The scenes and clips of a table measured one after the other, or by several processes.
+"""Scheduling of the table's jobs, in this process or in several worker processes.
 
-A worker loads only what the rows of its scenes need, computes with one thread and holds one scene (or clip) at a time;
-results are written by the process that started it. They are those of one process but for rounding, which depends on
-the number of threads: thousandths of a millimetre of Chamfer distance.
+A worker loads only what the rows of its jobs need, computes with one thread and holds one scene or clip at a time. The
+parent process writes the results. They equal those of a single process except for rounding, which depends on the number
+of threads: thousandths of a millimetre of Chamfer distance.
 """
 
 from __future__ import annotations
@@ -22,13 +22,27 @@ Measured = Result | ClipResult
 
 
 def work(plan: Plan, jobs: Sequence[Job], workers: int, done: Callable[[], None]) -> Iterator[Measured]:
-    """The results of jobs, as they come.
+    """Measure jobs, and yield the results as they are ready.
 
-    Args:
-        plan: of the run. workers: processes; 1 measures in this one. done: called after each job.
+    Parameters
+    ----------
+    plan : Plan
+        Settings of the run.
+    jobs : sequence of Job
+        Scenes and clips to measure.
+    workers : int
+        Number of processes; 1 measures in this process.
+    done : callable
+        Called after each job.
 
-    Raises:
-        SetupError: a worker was ended from outside.
+    Yields
+    ------
+    Result or ClipResult
+
+    Raises
+    ------
+    SetupError
+        A worker process was ended from outside.
     """
     if workers == 1 or len(jobs) < 2:
         with closing(Tools(plan)) as tools:
@@ -36,7 +50,7 @@ def work(plan: Plan, jobs: Sequence[Job], workers: int, done: Callable[[], None]
                 yield from tools.measure(job)
                 done()
         return
-    advice = "Use fewer --workers; the same command goes on with what is measured."
+    advice = "Use fewer --workers; the same command keeps the finished results and continues."
     for measured in in_processes(partial(_measure, plan), jobs, workers, advice):
         yield from measured
         done()
@@ -44,7 +58,7 @@ def work(plan: Plan, jobs: Sequence[Job], workers: int, done: Callable[[], None]
 
 @cache
 def _tools(plan: Plan) -> Tools:
-    """The tools of a worker; closed when it ends, which runs no exit functions."""
+    """Tools of a worker process. ``Finalize`` closes them, because a worker runs no ``atexit`` functions."""
     tools = Tools(plan)
     Finalize(None, tools.close, exitpriority=1)
     return tools

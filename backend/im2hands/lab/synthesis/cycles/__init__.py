@@ -1,4 +1,4 @@
-"""Synthetic pictures of hands by Blender's Cycles: the rasteriser's scenes, with light that is followed on its way."""
+"""Synthetic pictures of hands by Blender's path tracer Cycles, from the same scenes and looks as the rasteriser's."""
 
 from .renderer import CyclesRenderer
 

@@ -1,4 +1,4 @@
-"""What is seen behind everything, and the camera's response: the same sums as the rasteriser's shaders."""
+"""Background and camera response for Cycles pictures, with the same formulas as the rasteriser's shaders."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import numpy as np
 
 from im2hands.core.hands import Camera
 from im2hands.lab.synthesis.rendering.assets import Assets
-from im2hands.lab.synthesis.rendering.backgrounds import made_up_background
+from im2hands.lab.synthesis.rendering.backgrounds import procedural_background
 from im2hands.lab.synthesis.rendering.look import Background, CameraEffects, Look
 
 
 def backdrop_picture(background: Background, assets: Assets) -> np.ndarray:
-    """(H, W, 3) uint8: the photo or the made-up picture, also that of a wall or table."""
+    """Return the background's picture (H, W, 3) uint8 RGB, a photo or a procedural one; a wall or table has it too."""
     photo = background.kind == "photo"
-    return assets.photo(background.index) if photo else made_up_background(background.index)
+    return assets.photo(background.index) if photo else procedural_background(background.index)
 
 
 def blurred(picture: np.ndarray, level: float) -> np.ndarray:
-    """The picture smaller by 2 to the power of ``level``: as a mip pyramid gives it."""
+    """Reduce a picture's size by the factor 2 ** ``level``, like a level of a mip pyramid."""
     if level <= 0:
         return picture
     size = tuple(max(round(length / 2**level), 1) for length in (picture.shape[1], picture.shape[0]))
@@ -26,7 +26,22 @@ def blurred(picture: np.ndarray, level: float) -> np.ndarray:
 
 
 def far_light(camera: Camera, look: Look, assets: Assets) -> np.ndarray:
-    """(H, W, 3) float32 light of the background at each pixel (``backdrop.frag`` without its wall)."""
+    """Compute the light of the background at each pixel, without its wall (the same as ``backdrop.frag``).
+
+    Parameters
+    ----------
+    camera : Camera
+        Camera of the picture.
+    look : Look
+        Look of the picture.
+    assets : Assets
+        Environments and backgrounds.
+
+    Returns
+    -------
+    (H, W, 3) float32
+        Linear light.
+    """
     background = look.background
     v, u = np.mgrid[0 : camera.height, 0 : camera.width].astype(np.float64)
     if background.kind == "environment":
@@ -50,14 +65,27 @@ def far_light(camera: Camera, look: Look, assets: Assets) -> np.ndarray:
 
 
 def _sampled(picture: np.ndarray, x: np.ndarray, y: np.ndarray, border: int) -> np.ndarray:
-    """The picture's colours at places (H, W), 0 to 1 from its first to its last edge."""
+    """Sample the picture's colours at positions (H, W), from 0 at its first to 1 at its last edge."""
     columns = (x * picture.shape[1] - 0.5).astype(np.float32)
     rows = np.clip(y * picture.shape[0] - 0.5, 0, picture.shape[0] - 1).astype(np.float32)
     return np.asarray(cv2.remap(picture.astype(np.float32), columns, rows, cv2.INTER_LINEAR, borderMode=border))
 
 
 def respond(light: np.ndarray, effects: CameraEffects) -> np.ndarray:
-    """Scene light (H, W, 3) to the picture's values, uint8 (``respond`` in ``shading.glsl``)."""
+    """Convert scene light to picture values by the camera's response (the same as ``respond`` in ``shading.glsl``).
+
+    Parameters
+    ----------
+    light : (H, W, 3) float
+        Linear light.
+    effects : CameraEffects
+        Exposure, white balance, vignette, saturation, curve and contrast.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+        RGB picture.
+    """
     height, width = light.shape[:2]
     v, u = np.mgrid[0:height, 0:width].astype(np.float32) + 0.5
     off = ((u - width / 2) ** 2 + (v - height / 2) ** 2) / (0.25 * (width**2 + height**2))

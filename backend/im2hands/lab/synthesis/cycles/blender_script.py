@@ -1,9 +1,10 @@
-"""Runs in Blender, or in a Python with bpy: renders scenes that arrive as lines on stdin until stdin ends.
+"""Script that runs in Blender or in a Python with bpy: renders the scenes that it gets on stdin, until stdin ends.
 
-A line in: {"scene": FILE.npz, "folder": FOLDER}. A line out, after the word IM2HANDS: {"ready": VERSION} once, then
-{"done": true} or {"error": TEXT} for each. The folder gets light.exr (scene-linear, RGBA) and facts.exr (object numbers
-and depth, one sample in the middle of each pixel). :mod:`im2hands.lab.synthesis.cycles.description` writes the scenes;
-Blender's world is the camera frame (x right, y down, z forward), the camera turned to look along +z.
+A request is a line ``{"scene": FILE.npz, "folder": FOLDER}``. An answer is a line that starts with the word IM2HANDS:
+``{"ready": VERSION}`` once at the start, then ``{"done": true}`` or ``{"error": TEXT}`` for each request. The script
+writes two files into the folder: ``light.exr`` (scene-linear RGBA) and ``facts.exr`` (object numbers and depth, from
+one sample in the middle of each pixel). ``cycles.description`` writes the scene files. Blender's world frame is the
+camera frame (x right, y down, z forward); the camera looks along +z.
 """
 
 import json
@@ -16,18 +17,18 @@ from mathutils import Matrix, Vector
 
 SENSOR_WIDTH_MM = 36.0
 SUBSURFACE_M = 0.0014
-SUBSURFACE_RADIUS = (1.0, 0.4, 0.25)  # red light goes farthest in skin
+SUBSURFACE_RADIUS = (1.0, 0.4, 0.25)  # red light scatters farthest in skin
 BOUNCES = 4
 
 
 def say(message):
-    """One line to the other program; Blender itself writes to stdout as well."""
+    """Write one answer; Blender itself also writes to stdout."""
     sys.stdout.write("IM2HANDS " + json.dumps(message) + "\n")
     sys.stdout.flush()
 
 
 def new_image(name, pixels):
-    """An image of values (H, W, 3 or 4), row 0 at the top, taken as they are."""
+    """Make a non-colour image of values (H, W, 3 or 4), row 0 at the top."""
     height, width = pixels.shape[:2]
     full = np.ones((height, width, 4), np.float32)
     full[..., : pixels.shape[2]] = pixels
@@ -40,7 +41,26 @@ def new_image(name, pixels):
 
 
 def new_mesh(name, points, normals, faces, uv):
-    """A smooth mesh with the given normals (N, 3) and texture coordinates (N, 2), v down."""
+    """Make a smooth mesh.
+
+    Parameters
+    ----------
+    name : str
+        Name of the mesh.
+    points : (N, 3) float
+        Vertices, metres, camera frame.
+    normals : (N, 3) float
+        Vertex normals.
+    faces : (F, 3) int
+        Triangles.
+    uv : (N, 2) float
+        Texture coordinates, v down.
+
+    Returns
+    -------
+    bpy.types.Mesh
+        The mesh.
+    """
     mesh = bpy.data.meshes.new(name)
     mesh.vertices.add(len(points))
     mesh.vertices.foreach_set("co", np.ascontiguousarray(points, np.float32).ravel())
@@ -57,20 +77,41 @@ def new_mesh(name, points, normals, faces, uv):
 
 
 def add_attribute(mesh, name, values):
-    """Four numbers (N, 4) a vertex for the shaders."""
+    """Add four numbers (N, 4) a vertex to a mesh, for its shader."""
     attribute = mesh.attributes.new(name, "FLOAT_COLOR", "POINT")
     attribute.data.foreach_set("color", np.ascontiguousarray(values, np.float32).ravel())
 
 
 class Nodes:
-    """A short way to write shader graphs."""
+    """Short notation for shader graphs.
+
+    Parameters
+    ----------
+    tree : bpy.types.NodeTree
+        The graph; it is emptied.
+    """
 
     def __init__(self, tree):
         self.tree = tree
         tree.nodes.clear()
 
     def new(self, kind, inputs=None, **settings):
-        """A node; inputs: by name or number, values or sockets."""
+        """Add a node.
+
+        Parameters
+        ----------
+        kind : str
+            Blender's name of the node type.
+        inputs : dict or None
+            Values or sockets for the node's inputs, by name or number.
+        **settings
+            Properties of the node.
+
+        Returns
+        -------
+        bpy.types.ShaderNode
+            The node.
+        """
         node = self.tree.nodes.new(kind)
         for name, value in settings.items():
             setattr(node, name, value)
@@ -82,20 +123,20 @@ class Nodes:
         return node
 
     def math(self, operation, *values):
-        """A number from numbers."""
+        """Return the result of a mathematical operation on numbers or sockets."""
         return self.new("ShaderNodeMath", dict(enumerate(values)), operation=operation).outputs[0]
 
     def scaled(self, colour, factor):
-        """A colour times a number."""
+        """Return a colour times a number."""
         return self.new("ShaderNodeVectorMath", {0: colour, "Scale": factor}, operation="SCALE").outputs[0]
 
     def split(self, colour):
-        """Red, green and blue."""
+        """Return the red, green and blue of a colour."""
         return self.new("ShaderNodeSeparateColor", {0: colour}).outputs
 
 
 def new_material(name):
-    """A material and its empty graph."""
+    """Make a material; returns it and its empty graph."""
     material = bpy.data.materials.new(name)
     if material.node_tree is None:
         material.use_nodes = True
@@ -103,12 +144,12 @@ def new_material(name):
 
 
 def finish(nodes, shader):
-    """Make a shader what is seen."""
+    """Connect a shader to the material's output."""
     nodes.new("ShaderNodeOutputMaterial", {"Surface": shader.outputs[0]})
 
 
 def skin_material(scene):
-    """Colour, roughness, height, reflectance and subsurface scattering from the same maps as the rasteriser's."""
+    """Make the skin material from the rasteriser's maps: colour, roughness, height, reflectance, subsurface."""
     material, nodes = new_material("skin")
     colour = nodes.new("ShaderNodeTexImage", image=new_image("skin colour", scene["skin_colour"]))
     surface = nodes.new("ShaderNodeTexImage", image=new_image("skin surface", scene["skin_surface"]))
@@ -123,7 +164,7 @@ def skin_material(scene):
 
 
 def solid_material(scene):
-    """Colour with a pattern, roughness and metal from numbers at the vertices."""
+    """Make the material of solids from vertex attributes: colour with a pattern, roughness, metal and reflectance."""
     material, nodes = new_material("solid")
     colour = nodes.new("ShaderNodeAttribute", attribute_name="colour")
     weights = nodes.new("ShaderNodeAttribute", attribute_name="pattern")
@@ -142,7 +183,7 @@ def solid_material(scene):
 
 
 def plane_material(scene):
-    """A wall or table with a picture that is repeated in mirror images."""
+    """Make the material of a wall or table: a picture repeated in mirror images."""
     material, nodes = new_material("plane")
     image = new_image("plane", scene["plane_picture"])
     picture = nodes.new("ShaderNodeTexImage", image=image, extension="MIRROR")
@@ -153,7 +194,7 @@ def plane_material(scene):
 
 
 class Stage:
-    """The Blender scene, built anew for each picture."""
+    """The Blender scene, rebuilt for each picture."""
 
     def __init__(self):
         bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -171,12 +212,12 @@ class Stage:
         self.camera.matrix_world = Matrix.Diagonal((1.0, -1.0, -1.0, 1.0))
         self.camera.data.sensor_fit = "HORIZONTAL"
         self.camera.data.sensor_width = SENSOR_WIDTH_MM
-        self.camera.data.clip_start, self.camera.data.clip_end = 0.03, 60.0  # as the rasteriser's
+        self.camera.data.clip_start, self.camera.data.clip_end = 0.03, 60.0  # the rasteriser's, metres
         scene.collection.objects.link(self.camera)
         scene.camera = self.camera
 
     def clear(self):
-        """Take away what the last picture had."""
+        """Remove everything of the last picture but the camera."""
         for kind in (bpy.data.objects, bpy.data.meshes, bpy.data.lights, bpy.data.materials, bpy.data.images,
                      bpy.data.worlds):  # fmt: skip
             for one in list(kind):
@@ -184,7 +225,7 @@ class Stage:
                     kind.remove(one)
 
     def add(self, mesh, material, number):
-        """An object; ``number`` is what its pixels are told by."""
+        """Add an object; ``number`` is its value in the pass of object numbers."""
         mesh.materials.append(material)
         made = bpy.data.objects.new(mesh.name, mesh)
         made.pass_index = number
@@ -192,7 +233,7 @@ class Stage:
         return made
 
     def build(self, scene):
-        """Everything of a scene: hands, solids, wall, lights, light from all around, camera."""
+        """Build a scene: hands, solids, wall, lamps, environment and camera."""
         self.clear()
         skin, solid = skin_material(scene), solid_material(scene)
         for k, label in enumerate(scene["hand_labels"]):
@@ -213,7 +254,7 @@ class Stage:
             faces = np.array([[0, 1, 2], [0, 2, 3]])
             mesh = new_mesh("plane", corners, np.tile(scene["plane_normal"], (4, 1)), faces, uv)
             plane = self.add(mesh, plane_material(scene), 0)
-            # A lamp behind the wall lights the hands all the same, as in the rasteriser.
+            # The wall casts no shadow: a lamp behind it lights the hands, as in the rasteriser.
             plane.visible_shadow = False
         for k, angle in enumerate(scene["light_angles"]):
             self.add_light(scene["light_directions"][k], scene["light_colours"][k], float(angle))
@@ -221,7 +262,17 @@ class Stage:
         self.look_through(scene["camera"])
 
     def add_light(self, direction, colour, angle):
-        """A distant light; its colour is irradiance over pi."""
+        """Add a distant lamp.
+
+        Parameters
+        ----------
+        direction : (3,) float
+            Direction towards the lamp.
+        colour : (3,) float
+            Irradiance divided by pi.
+        angle : float
+            Angular diameter, radians.
+        """
         data = bpy.data.lights.new("light", "SUN")
         strength = float(max(colour.max(), 1e-6))
         data.energy, data.color, data.angle = np.pi * strength, (colour / strength).tolist(), angle
@@ -230,7 +281,7 @@ class Stage:
         self.scene.collection.objects.link(made)
 
     def surround(self, panorama):
-        """Light from all around, a panorama about Blender's own axes."""
+        """Light the scene by a panorama (H, W, 3) in Blender's own axes."""
         world = bpy.data.worlds.new("world")
         if world.node_tree is None:
             world.use_nodes = True
@@ -241,7 +292,13 @@ class Stage:
         self.scene.world = world
 
     def look_through(self, camera):
-        """The lens: focal lengths and principal point in pixels, whose centres have whole coordinates; the size."""
+        """Set lens and picture size.
+
+        Parameters
+        ----------
+        camera : sequence of 6 float
+            fx, fy, cx, cy, width and height in pixels; the centre of the first pixel is (0, 0).
+        """
         fx, fy, cx, cy, width, height = (float(v) for v in camera)
         render, data = self.scene.render, self.camera.data
         render.resolution_x, render.resolution_y, render.resolution_percentage = int(width), int(height), 100
@@ -251,7 +308,15 @@ class Stage:
         data.shift_y = (cy - 0.5 * (height - 1)) * (fx / fy) / width
 
     def write(self, path, several):
-        """Render to a file: one layer of colours, or several layers."""
+        """Render to a file.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        several : bool
+            Whether to write all passes as layers, or only the colours.
+        """
         settings = self.scene.render.image_settings
         kind = "OPEN_EXR_MULTILAYER" if several else "OPEN_EXR"
         if hasattr(settings, "media_type"):  # Blender 5
@@ -265,7 +330,15 @@ class Stage:
         bpy.ops.render.render(write_still=True)
 
     def render(self, scene, folder):
-        """Both files of one scene."""
+        """Render both files of a scene.
+
+        Parameters
+        ----------
+        scene : dict of str to ndarray
+            Arrays of ``description.describe``.
+        folder : Path
+            Folder of ``light.exr`` and ``facts.exr``.
+        """
         self.build(scene)
         cycles, layer = self.scene.cycles, self.scene.view_layers[0]
         samples, seed, threads = (int(v) for v in scene["quality"])
@@ -276,14 +349,14 @@ class Stage:
         cycles.max_bounces = BOUNCES
         layer.use_pass_object_index = layer.use_pass_z = False
         self.write(folder / "light.exr", False)
-        # Numbers of objects and depths come from the first sample of a pixel: let it be the middle.
+        # Object numbers and depth come from a pixel's first sample; the narrow filter puts it in the middle.
         cycles.samples, cycles.use_denoising, cycles.filter_width, cycles.max_bounces = 1, False, 0.01, 0
         layer.use_pass_object_index = layer.use_pass_z = True
         self.write(folder / "facts.exr", True)
 
 
 def main():
-    """Answer until stdin ends."""
+    """Answer requests until stdin ends."""
     stage = Stage()
     say({"ready": bpy.app.version_string})
     for line in sys.stdin:
@@ -293,7 +366,7 @@ def main():
                 scene = {name: data[name] for name in data.files}
             stage.render(scene, Path(request["folder"]))
             say({"done": True})
-        except Exception as error:  # told to the other program, which ends with it
+        except Exception as error:  # the other process reports it and stops
             say({"error": f"{type(error).__name__}: {error}"})
 
 

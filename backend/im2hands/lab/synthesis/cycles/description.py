@@ -1,4 +1,7 @@
-"""A scene and its look as plain arrays for Blender: meshes, textures, lights, wall, camera; nothing random is left."""
+"""Description of a scene and its look as plain arrays for Blender: meshes, textures, lamps, wall and camera.
+
+All random choices are made before.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +24,36 @@ from .backdrop import backdrop_picture, blurred
 SAMPLES = 16
 _PLANE_REACH = 20.0  # metres
 _PANORAMA = (256, 128)
-_USUAL_REFLECTANCE = 0.08  # what Blender's specular level of 1 means
+_USUAL_REFLECTANCE = 0.08  # reflectance at Blender's specular level of 1
 _SKIN_GLOSS = 0.35
-_SCATTERED = 0.8  # how much of the light goes under the skin, of what a look says
-# A penumbra of the rasteriser's shadow map, texels, as the angle of a lamp: texels of 0.8 mm, 80 mm off the shadow.
+_SCATTERED = 0.8  # Blender's subsurface weight for a look's subsurface of 1
+# Lamp angle in radians for a shadow softness of 1 texel: a texel is 0.8 mm, the shadow falls 80 mm away.
 _ANGLE_OF_TEXEL = 2 * 0.8 / 80
-_ANGLES = (0.01, 0.8)
+_ANGLES = (0.01, 0.8)  # least and largest lamp angle, radians
 
 
 def describe(
     posed: Sequence[PosedHand], camera: Camera, look: Look, assets: Assets, threads: int
 ) -> dict[str, np.ndarray]:  # fmt: skip
-    """The arrays that ``blender_script.py`` reads; camera frame, metres, linear light.
+    """Build the arrays that ``blender_script.py`` reads, in the camera frame, metres and linear light.
 
-    Args:
-        posed: the hands. threads: of Blender, 0 for all the machine has.
+    Parameters
+    ----------
+    posed : sequence of PosedHand
+        The hands.
+    camera : Camera
+        Camera of the picture.
+    look : Look
+        Look of the picture.
+    assets : Assets
+        Skins, environments and backgrounds.
+    threads : int
+        Threads of Blender, 0 for all.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The arrays.
     """
     mesh = assets.mesh
     batch = SolidBatch()
@@ -75,9 +93,21 @@ def describe(
 
 
 def skin_maps(skin: Skin, assets: Assets) -> tuple[np.ndarray, np.ndarray]:
-    """Albedo (H, W, 3) and surface (H, W, 4: roughness, height, specular level, subsurface), float16.
+    """Compute the skin's textures, with the same formulas as the rasteriser's ``hand.frag``.
 
-    The same sums as in the rasteriser's ``hand.frag``.
+    Parameters
+    ----------
+    skin : Skin
+        The skin of a look.
+    assets : Assets
+        Skin textures.
+
+    Returns
+    -------
+    albedo : (H, W, 3) float16
+        Linear colour.
+    surface : (H, W, 4) float16
+        Roughness, height, specular level and subsurface weight.
     """
     texture = assets.skin(skin.index).pixels.astype(np.float32) / 255
     part = assets.atlas.parts.astype(np.float32) / 255
@@ -97,9 +127,22 @@ def skin_maps(skin: Skin, assets: Assets) -> tuple[np.ndarray, np.ndarray]:
 
 
 def panorama(lighting: Lighting, assets: Assets) -> np.ndarray:
-    """(128, 256, 3) float32 radiance from each direction of Blender's world, which is the camera frame.
+    """Compute the radiance from each direction of Blender's world frame, which is the camera frame.
 
-    Blender's panoramas turn about z, the first row looks along +z, the middle column along +x, +y to its left.
+    A panorama of Blender turns about z. Its first row looks along +z and its middle column along +x; +y is to the left
+    of that column.
+
+    Parameters
+    ----------
+    lighting : Lighting
+        Environment, its orientation and strength.
+    assets : Assets
+        Environments.
+
+    Returns
+    -------
+    (128, 256, 3) float32
+        Radiance.
     """
     source = assets.environment(lighting.environment).reflection
     width, height = _PANORAMA
@@ -118,7 +161,20 @@ def panorama(lighting: Lighting, assets: Assets) -> np.ndarray:
 
 
 def outward(solids: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Faces (F, 3) turned to the side their vertices' normals look to: Cycles leaves others black."""
+    """Turn faces to the side that their vertices' normals point to; Cycles renders other faces black.
+
+    Parameters
+    ----------
+    solids : (N, 16) float32
+        Vertices of ``rendering.solids.SolidBatch``.
+    faces : (F, 3) int
+        Triangles.
+
+    Returns
+    -------
+    (F, 3) int
+        The triangles, some with reversed order.
+    """
     corners, normals = solids[faces, :3], solids[faces, 3:6].sum(axis=1)
     facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     turned = (facing * normals).sum(axis=1) < 0
@@ -126,7 +182,7 @@ def outward(solids: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _solid_looks(solids: np.ndarray) -> dict[str, np.ndarray]:
-    """Per vertex: roughness, metal, specular level; and how strongly each of the four patterns counts."""
+    """Surface (roughness, metal, specular level) and weights of the four patterns of each vertex."""
     gloss, metal, pattern, strength = solids[:, 11:15].T
     gloss = np.where(gloss < 0, _SKIN_GLOSS, gloss)
     level = np.where(gloss > 0, 0.5 * gloss, 0.0)
@@ -137,7 +193,7 @@ def _solid_looks(solids: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _plane(look: Look, middle: np.ndarray, assets: Assets) -> dict[str, np.ndarray]:
-    """A table or wall as four corners with texture coordinates, and its picture; no corners where there is none."""
+    """A table or wall as four corners with texture coordinates, and its picture; without corners if there is none."""
     background = look.background
     plane = plane_of(background, middle)
     if background.plane is None or plane[3] == 0:

@@ -1,4 +1,4 @@
-"""Blender as another program: found, started once, asked for one picture after the other."""
+"""Blender as a separate process: found, started once, and asked for one picture after the other."""
 
 from __future__ import annotations
 
@@ -16,23 +16,29 @@ from im2hands.core.errors import SetupError
 
 SCRIPT = Path(__file__).with_name("blender_script.py")
 SECONDS = 1800.0
-"""For one picture, which takes seconds, on a machine that has much else to do; then Blender hangs."""
+"""Time limit for one picture in seconds. A picture takes seconds; the limit allows for a busy machine."""
 
 _WORD = "IM2HANDS "
 _HINT = "Give --blender a Blender executable (4.2 or later), or the Python of an environment with the bpy package."
 
 
 class BlenderProcess:
-    """A Blender that renders; not for several threads. It ends when it is closed, and when this program ends.
+    """A Blender process that renders; not thread-safe. It ends when it is closed or when this program ends.
 
-    Args:
-        program: a Blender executable, or a Python with bpy. None: ``blender`` of the search path.
+    Parameters
+    ----------
+    program : Path or None
+        A Blender executable or a Python with bpy. None means ``blender`` on the search path.
 
-    Attributes:
-        version: of Blender.
+    Attributes
+    ----------
+    version : str
+        Version of Blender.
 
-    Raises:
-        SetupError: there is no such program, it is neither of the two, or it does not start.
+    Raises
+    ------
+    SetupError
+        There is no such program, it is neither of the two, or it does not start.
     """
 
     def __init__(self, program: Path | None) -> None:
@@ -46,14 +52,21 @@ class BlenderProcess:
 
     @property
     def folder(self) -> Path:
-        """For files of the pictures; it goes when the process is closed."""
+        """Temporary folder for the files of the pictures; it is removed when the process is closed."""
         return Path(self._folder.name)
 
     def render(self, scene: Path) -> None:
-        """Render a scene file into :attr:`folder`.
+        """Render a scene file into ``folder``.
 
-        Raises:
-            SetupError: Blender failed or ended.
+        Parameters
+        ----------
+        scene : Path
+            The scene file.
+
+        Raises
+        ------
+        SetupError
+            Blender failed or ended.
         """
         request = json.dumps({"scene": str(scene), "folder": str(self.folder)}) + "\n"
         stdin = self._process.stdin
@@ -62,13 +75,13 @@ class BlenderProcess:
             stdin.write(request)
             stdin.flush()
         except OSError:
-            pass  # it has ended; the answer says so, with its last words
+            pass  # the process has ended: _answer reports it with the last line of its log
         answer = self._answer("It ended while it rendered")
         if "error" in answer:
             raise SetupError(f"Blender cannot render the scene: {answer['error']}.", _HINT)
 
     def close(self) -> None:
-        """End Blender and take its files away."""
+        """End Blender and remove its files."""
         process = getattr(self, "_process", None)
         if process is not None:
             assert process.stdin is not None and process.stdout is not None
@@ -83,9 +96,10 @@ class BlenderProcess:
         self._folder.cleanup()
 
     def _started(self, command: list[str]) -> subprocess.Popen[str]:
+        """Start the process and the thread that reads its answers."""
         resources = self.folder / "user"
         resources.mkdir()
-        # Nothing of the person's own Blender or Python changes the pictures.
+        # Keep the person's own Blender and Python settings out, so that they do not change the pictures.
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         with open(self.folder / "log.txt", "w", encoding="utf-8") as log:
             process = subprocess.Popen(
@@ -99,6 +113,7 @@ class BlenderProcess:
         return process
 
     def _answer(self, trouble: str) -> dict[str, Any]:
+        """The next answer. Raises SetupError with ``trouble`` if the process has ended."""
         try:
             line = self._answers.get(timeout=SECONDS)
         except queue.Empty:
@@ -109,12 +124,13 @@ class BlenderProcess:
         return answer
 
     def _last_words(self) -> str:
+        """Last line of the process's log."""
         log = (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return f": {log[-1]}." if log else "."
 
 
 def _read(stdout: IO[str], answers: queue.Queue[str | None]) -> None:
-    """Pass on the script's lines and leave out Blender's own; None at the end."""
+    """Put the script's answers into the queue, without Blender's own lines; None at the end."""
     for line in stdout:
         if line.startswith(_WORD):
             answers.put(line.removeprefix(_WORD))
@@ -122,7 +138,7 @@ def _read(stdout: IO[str], answers: queue.Queue[str | None]) -> None:
 
 
 def _command(program: Path | None) -> list[str]:
-    """How the script is started with a program."""
+    """Command line that runs the script with the program."""
     found = shutil.which(str(program or "blender"))
     if found is None:
         what = "There is no Blender on the search path" if program is None else f"There is no program {program}"

@@ -1,4 +1,4 @@
-"""Draws the rasteriser's scenes by Cycles: the light in Blender, background, lens and file as the rasteriser does."""
+"""Renderer with Cycles: Blender computes the light; background, lens effects and file are the rasteriser's."""
 
 from __future__ import annotations
 
@@ -21,14 +21,21 @@ from .process import BlenderProcess
 
 
 class CyclesRenderer:
-    """Draws pictures one after the other; not for several threads.
+    """Draws pictures one after the other; not thread-safe.
 
-    Args:
-        assets: skins, environments, backgrounds. blender: a Blender executable or a Python with bpy, None for
-            ``blender`` of the search path. threads: of Blender, 0 for all.
+    Parameters
+    ----------
+    assets : Assets
+        Skins, environments and backgrounds.
+    blender : Path or None
+        A Blender executable or a Python with bpy. None means ``blender`` on the search path.
+    threads : int
+        Threads of Blender, 0 for all.
 
-    Raises:
-        SetupError: Blender or OpenEXR is missing.
+    Raises
+    ------
+    SetupError
+        Blender or OpenEXR is missing.
     """
 
     def __init__(self, assets: Assets, blender: Path | None = None, threads: int = 0) -> None:
@@ -38,7 +45,7 @@ class CyclesRenderer:
 
     @property
     def driver(self) -> str:
-        """What draws."""
+        """Name of the renderer."""
         return f"Blender {self._blender.version}, Cycles"
 
     def close(self) -> None:
@@ -46,16 +53,34 @@ class CyclesRenderer:
         self._blender.close()
 
     def render(self, hands: Sequence[tuple[Side, np.ndarray]], camera: Camera, look: Look) -> Rendered:
-        """One finished picture; arguments as for :meth:`im2hands.lab.synthesis.rendering.Renderer.render`."""
+        """Draw a finished picture.
+
+        Parameters
+        ----------
+        hands : sequence of (Side, (1843, 3) float64)
+            Up to two hands: side, and vertices in metres, camera frame.
+        camera : Camera
+            Camera of the picture, with its size.
+        look : Look
+            Look of the picture.
+
+        Returns
+        -------
+        Rendered
+            Picture, labels and depth.
+
+        Raises
+        ------
+        InputError
+            More than two hands, or vertices of another shape.
+        SetupError
+            Blender failed.
+        """
         drawn = self.draw(hands, camera, look)
         return Rendered(apply_effects(drawn.image, look.camera), drawn.labels, drawn.depth)
 
     def draw(self, hands: Sequence[tuple[Side, np.ndarray]], camera: Camera, look: Look) -> Rendered:
-        """The picture before lens blur, noise and compression; arguments as for :meth:`render`.
-
-        Raises:
-            InputError: more than two hands, or vertices of another shape. SetupError: Blender failed.
-        """
+        """Draw a picture without lens blur, noise and compression; arguments and errors as for ``render``."""
         scene = describe(posed_hands(hands, look), camera, look, self.assets, self._threads)
         folder = self._blender.folder
         np.savez(folder / "scene.npz", **scene)  # type: ignore[arg-type]
@@ -67,7 +92,7 @@ class CyclesRenderer:
 
 
 def _exr():  # type: ignore[no-untyped-def]
-    """The OpenEXR package."""
+    """Import the OpenEXR package."""
     try:
         import OpenEXR
     except ImportError as error:
@@ -76,17 +101,17 @@ def _exr():  # type: ignore[no-untyped-def]
 
 
 def _light(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W, 3) light that reaches the camera and (H, W, 1) how much of the background it hides, 0 to 1."""
+    """Light (H, W, 3) that reaches the camera, and (H, W, 1) the share of the background that it hides."""
     with _exr().File(str(path)) as file:
         pixels = file.channels()["RGBA"].pixels.astype(np.float32)
     return np.nan_to_num(np.maximum(pixels[..., :3], 0), posinf=0), np.clip(pixels[..., 3:], 0, 1)
 
 
 def _facts(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (H, W) uint8 and depths (H, W) float32 metres, 0 without a label."""
+    """Labels (H, W) uint8 and depth (H, W) float32 in metres, 0 without a label."""
     found = {}
     with _exr().File(str(path), separate_channels=True) as file:
-        # One part or one for each fact; the index is called IndexOB or, since Blender 5, Object Index.
+        # The passes are in one part or in one part each. The index is called IndexOB, or Object Index since Blender 5.
         for part in range(len(file.parts)):
             for name, channel in file.channels(part).items():
                 for fact in ("index", "depth"):

@@ -1,4 +1,4 @@
-"""Synthetic pictures of hands by a rasteriser: appearance, light, surroundings, camera."""
+"""Synthetic pictures of hands by an OpenGL rasteriser: skin, light, surroundings and camera."""
 
 from .assets import Assets
 from .look import Look

@@ -1,4 +1,4 @@
-"""What hands wear: sleeves, rings, watches and bracelets, built on the posed skin."""
+"""Accessories of hands: sleeves, rings, watches and bracelets, built on the posed skin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,17 @@ _FOLD_WAVES = 5
 
 @dataclass(frozen=True)
 class PosedHand:
-    """One hand of the picture. vertices: (1843, 3) metres, camera frame. label: 1 left, 2 right."""
+    """One hand of the picture.
+
+    Parameters
+    ----------
+    side : Side
+        The person's left or right hand.
+    vertices : (1843, 3) float64
+        Mesh vertices, camera frame, metres.
+    bend : (3,) float64
+        Displacement of the far end of the arm's continuation, metres.
+    """
 
     side: Side
     vertices: np.ndarray
@@ -30,18 +40,29 @@ class PosedHand:
 
     @property
     def label(self) -> int:
-        """What its pixels are labelled with."""
+        """Label of its pixels: 1 left, 2 right."""
         return 1 if self.side == "left" else 2
 
 
 def posed_hands(hands: Sequence[tuple[Side, np.ndarray]], look: Look) -> list[PosedHand]:
-    """The hands of a picture.
+    """Check the hands of a picture and combine them with the look's bends of the arms.
 
-    Args:
-        hands: up to two (side, (1843, 3) vertices in metres, camera frame).
+    Parameters
+    ----------
+    hands : sequence of (Side, (1843, 3) float64)
+        Up to two hands: side, and vertices in metres, camera frame.
+    look : Look
+        Look of the picture.
 
-    Raises:
-        InputError: more than two hands, or vertices of another shape.
+    Returns
+    -------
+    list of PosedHand
+        The hands.
+
+    Raises
+    ------
+    InputError
+        More than two hands, or vertices of another shape.
     """
     if len(hands) > MAX_HANDS:
         raise InputError(f"A picture of {len(hands)} hands cannot be drawn.", f"Give at most {MAX_HANDS}.")
@@ -58,7 +79,19 @@ def posed_hands(hands: Sequence[tuple[Side, np.ndarray]], look: Look) -> list[Po
 
 
 def add_accessories(batch: SolidBatch, mesh: HandMesh, hands: Sequence[PosedHand], look: Look) -> None:
-    """Put everything ``look`` says the hands wear into ``batch``."""
+    """Add all accessories of a look.
+
+    Parameters
+    ----------
+    batch : SolidBatch
+        Solids of the picture; the accessories are added to it.
+    mesh : HandMesh
+        The hand's surface.
+    hands : sequence of PosedHand
+        The hands.
+    look : Look
+        Look of the picture.
+    """
     for number, hand in enumerate(hands):
         if look.sleeve:
             _sleeve(batch, mesh, hand, look.sleeve, number)
@@ -70,28 +103,31 @@ def add_accessories(batch: SolidBatch, mesh: HandMesh, hands: Sequence[PosedHand
 
 
 def _closed(points: np.ndarray) -> np.ndarray:
+    """Rings (T, K, 3) with their first point repeated at the end."""
     return np.concatenate([points, points[:, :1]], axis=1)
 
 
 def _at(rings: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Rings (N, K, 3) at fractional ring numbers ``place`` (N,)."""
+    """Interpolate rings (N, K, 3) at fractional ring numbers ``place``."""
     low = np.clip(np.floor(place).astype(int), 0, len(rings) - 2)
     share = (place - low)[:, None, None]
     return rings[low] * (1 - share) + rings[low + 1] * share
 
 
 def _outward(rings: np.ndarray) -> np.ndarray:
+    """Unit directions (T, K, 3) from the rings' centres to their points."""
     radial = rings - rings.mean(axis=1, keepdims=True)
     return radial / np.maximum(np.linalg.norm(radial, axis=2, keepdims=True), 1e-9)
 
 
 def _band_uv(rings: int, length: float, around: float) -> np.ndarray:
+    """Texture coordinates (rings, K + 1, 2) in metres of a band of the given length and circumference."""
     t, k = np.meshgrid(np.linspace(0, length, rings), np.linspace(0, around, BAND_POINTS + 1), indexing="ij")
     return np.stack([k, t], axis=-1)
 
 
 def _arm_place(share: float, count: int) -> float:
-    """Ring number of a place on the forearm, 0 elbow to 1 wrist."""
+    """Fractional ring number of a position on the forearm, 0 elbow to 1 wrist."""
     return (share - ARM_RANGE[0]) / (ARM_RANGE[1] - ARM_RANGE[0]) * (count - 1)
 
 
@@ -107,11 +143,11 @@ def _sleeve(batch: SolidBatch, mesh: HandMesh, hand: PosedHand, sleeve: Sleeve, 
         turns, waves, phase = rng.integers(0, 4), rng.uniform(1, 9), rng.uniform(0, 2 * np.pi)
         folds += rng.normal(0, 0.5) * np.sin(turns * angle + 2 * np.pi * waves * t + phase)
     off = sleeve.loose * (0.75 + 0.35 * t) + sleeve.folds * folds
-    # Cloth hangs: more room below.
+    # Cloth hangs down: +y is down, so the distance is larger there.
     outward = _outward(rings)
     off += 0.5 * sleeve.loose * np.clip(outward[..., 1], 0, 1)
     cloth = rings + outward * np.maximum(off, 0.0025)[..., None]
-    # The hem has a thickness and turns inwards.
+    # The hem has a thickness and ends inside the sleeve.
     hem = cloth[-1] - outward[-1] * 0.0022
     inside = rings[-3] + outward[-3] * 0.0003
     forward = cloth[-1].mean(axis=0) - cloth[-2].mean(axis=0)
@@ -129,7 +165,7 @@ def _ring(batch: SolidBatch, mesh: HandMesh, hand: PosedHand, ring: Ring) -> Non
     profile = np.array([-1.0, -0.9, -0.4, 0.4, 0.9, 1.0])
     height = np.array([-0.0004, 0.0008, 0.0013, 0.0013, 0.0008, -0.0004])
     rings = _at(finger, middle + profile * half)
-    # Metal is round where skin gives way.
+    # A ring is rounder than the finger: use half of the difference from the mean radius.
     outward = _outward(rings)
     centre = rings.mean(axis=1, keepdims=True)
     radius = np.linalg.norm(rings - centre, axis=2, keepdims=True)
@@ -161,7 +197,7 @@ def _watch(batch: SolidBatch, mesh: HandMesh, hand: PosedHand, watch: Watch) -> 
 
 
 def _frame(up: np.ndarray, rings: np.ndarray) -> np.ndarray:
-    """Columns: across, ``up``, along the limb."""
+    """Rotation matrix (3, 3) with the columns across, ``up`` and along the limb."""
     along = rings[-1].mean(axis=0) - rings[0].mean(axis=0)
     along = along - up * (along @ up)
     along /= max(float(np.linalg.norm(along)), 1e-9)

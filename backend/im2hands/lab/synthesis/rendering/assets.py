@@ -1,4 +1,4 @@
-"""The pictures a renderer draws with: skins, environments, backgrounds; from folders, or made up without."""
+"""Assets of the renderers: skins, environments and backgrounds, from folders or procedural."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from im2hands.core.errors import InputError
 
-from .environments import Environment, made_up_environment, read_environment
+from .environments import Environment, procedural_environment, read_environment
 from .hand_mesh import HandMesh
 from .procedural_skin import procedural_skin
 from .skin_atlas import SkinAtlas, SkinMap
@@ -22,10 +22,16 @@ _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 class Assets:
-    """What :func:`random_look` chooses from and the renderer uploads. Files are read when first used, and kept.
+    """Skins, environments and backgrounds that looks refer to by index. Files are read when first used, and kept.
 
-    Args:
-        skins, environments, backgrounds: files; an empty sequence means made-up ones.
+    Parameters
+    ----------
+    skins : sequence of Path
+        Skin textures. Empty means procedural ones.
+    environments : sequence of Path
+        OpenEXR panoramas. Procedural ones are always available too.
+    backgrounds : sequence of Path
+        Photos. Empty means procedural backgrounds only.
     """
 
     def __init__(
@@ -44,14 +50,26 @@ class Assets:
     def load(
         cls, skins: Path | None = None, environments: Path | None = None, backgrounds: Path | None = None
     ) -> Assets:
-        """Assets from folders.
+        """Find assets in folders.
 
-        Args:
-            skins: MakeHuman skin textures (the arm's and hand's islands suffice). environments: OpenEXR panoramas.
-            backgrounds: photos. ``None``: made-up ones.
+        Parameters
+        ----------
+        skins : Path or None
+            Folder of MakeHuman skin textures (only the islands of arm and hand are used). None means procedural ones.
+        environments : Path or None
+            Folder of OpenEXR panoramas. None means procedural ones.
+        backgrounds : Path or None
+            Folder of photos. None means procedural backgrounds.
 
-        Raises:
-            InputError: a folder that is not there or holds no usable file.
+        Returns
+        -------
+        Assets
+            The assets.
+
+        Raises
+        ------
+        InputError
+            A folder that does not exist or holds no usable file.
         """
         return cls(
             _files(skins, _PICTURES, "skins"),
@@ -61,16 +79,16 @@ class Assets:
 
     @property
     def skin_count(self) -> int:
-        """Skins to choose from."""
+        """Number of skins."""
         return len(self.skin_files) or PROCEDURAL_SKINS
 
     @property
     def environment_count(self) -> int:
-        """Environments to choose from: the files first, the made-up ones after them."""
+        """Number of environments: the files first, then the procedural ones."""
         return len(self.environment_files) + MADE_UP_ENVIRONMENTS
 
     def skin(self, index: int) -> SkinMap:
-        """Skin ``index``."""
+        """Return skin ``index``, from 0."""
         if index not in self._skins:
             if self.skin_files:
                 self._skins[index] = self.atlas.from_file(self.skin_files[index])
@@ -79,16 +97,16 @@ class Assets:
         return self._skins[index]
 
     def environment(self, index: int) -> Environment:
-        """Environment ``index``."""
+        """Return environment ``index``, from 0."""
         if index not in self._environments:
             files = self.environment_files
             self._environments[index] = (
-                read_environment(files[index]) if index < len(files) else made_up_environment(index - len(files))
+                read_environment(files[index]) if index < len(files) else procedural_environment(index - len(files))
             )
         return self._environments[index]
 
     def photo(self, index: int) -> np.ndarray:
-        """Background photo ``index``, (H, W, 3) uint8, at most 512 pixels a side."""
+        """Return background photo ``index`` (H, W, 3) uint8 RGB, at most 512 pixels a side."""
         return self._photo(self.background_files[index])
 
 

@@ -1,15 +1,17 @@
-"""Backgrounds made up from a seed: plain, gradients, noise, checks, stripes, clutter of shapes."""
+"""Procedural backgrounds (plain, gradients, noise, checks, planks, clutter) and patterns of cloth, from a seed."""
 
 from __future__ import annotations
 
 import numpy as np
 
 SIZE = 160
+"""Side of a background, pixels."""
 KINDS = ("plain", "gradient", "noise", "checks", "planks", "clutter", "clutter", "clutter")
+"""Kinds to draw from; clutter is three times as frequent as the others."""
 
 
-def made_up_background(seed: int) -> np.ndarray:
-    """(160, 160, 3) uint8 picture; the same seed gives the same one."""
+def procedural_background(seed: int) -> np.ndarray:
+    """Make a procedural background (160, 160, 3) uint8 RGB; the same seed gives the same picture."""
     rng = np.random.default_rng([seed, 0xBAC])
     kind = KINDS[rng.integers(len(KINDS))]
     image = _PAINTERS[kind](rng)
@@ -20,13 +22,13 @@ def made_up_background(seed: int) -> np.ndarray:
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
-    """A colour as things have them: often greyish, seldom loud."""
+    """Draw a colour (3,) of everyday things, 0 to 255: often greyish, seldom saturated."""
     value, loud = rng.uniform(15, 235), rng.beta(1.2, 3.0)
     return np.clip(value + loud * rng.uniform(-150, 150, 3), 0, 255).astype(np.float32)
 
 
 def _octaves(rng: np.random.Generator, first: int, count: int) -> np.ndarray:
-    """(160, 160) noise of ``count`` octaves from ``first`` cells a side on, about unit spread."""
+    """Noise (160, 160) of about unit deviation: ``count`` octaves, the first with ``first`` cells a side."""
     import cv2
 
     total = np.zeros((SIZE, SIZE), np.float32)
@@ -112,7 +114,7 @@ _PAINTERS = {
 
 
 def patterns(size: int = 256) -> np.ndarray:
-    """(size, size, 4) uint8 tiling patterns of cloth and things: soft noise, knit, stripes and checks, folds."""
+    """Make tiling patterns (size, size, 4) uint8 of cloth and things: soft noise, knit, stripes and checks, folds."""
     import cv2
 
     rng = np.random.default_rng(0xC107)

@@ -1,4 +1,4 @@
-"""What lens, sensor and file do to a picture after the light has been turned into values."""
+"""Effects of lens, sensor and file on a picture, after its light has been converted to values."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ import numpy as np
 from .look import CameraEffects
 
 _FIELD = 1024
+"""Side of the stored noise field, pixels."""
 REFERENCE_HEIGHT = 256  # lengths in CameraEffects are pixels of a picture this high
 
 
 def apply_effects(image: np.ndarray, effects: CameraEffects) -> np.ndarray:
-    """Blur, sharpening, noise and compression; the same ``effects`` give the same picture.
+    """Apply blur, sharpening, noise and compression; the same effects give the same picture.
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        RGB picture.
+    effects : CameraEffects
+        The effects.
 
-    Returns:
-        (H, W, 3) uint8 RGB.
+    Returns
+    -------
+    (H, W, 3) uint8
+        RGB picture.
     """
     height, width = image.shape[:2]
     scale = height / REFERENCE_HEIGHT
@@ -49,14 +56,14 @@ def apply_effects(image: np.ndarray, effects: CameraEffects) -> np.ndarray:
 
 
 def compressed(image: np.ndarray, quality: int) -> np.ndarray:
-    """``image`` after JPEG at ``quality`` (1 to 100)."""
+    """Return ``image`` (H, W, 3) uint8 after JPEG compression with ``quality`` (1 to 100)."""
     _, data = cv2.imencode(".jpg", image[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
     decoded: np.ndarray = cv2.imdecode(data, cv2.IMREAD_COLOR)  # type: ignore[assignment]
     return decoded[..., ::-1]
 
 
 def _streak(length: float, angle: float) -> np.ndarray:
-    """A line of ``length`` pixels as a kernel of sum 1."""
+    """Kernel of motion blur: a line of ``length`` pixels at ``angle`` radians, with sum 1."""
     half = int(np.ceil(length / 2))
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
     for t in np.linspace(-length / 2, length / 2, 4 * half + 1).tolist():
@@ -67,12 +74,12 @@ def _streak(length: float, angle: float) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _noise_field() -> np.ndarray:
-    """(1024, 1024, 3) normal numbers; cutting pieces out is ten times as fast as drawing new ones."""
+    """Normal random numbers (1024, 1024, 3). Cutting pieces out of it is ten times as fast as drawing new numbers."""
     return np.random.default_rng(0x401).standard_normal((_FIELD, _FIELD, 3), dtype=np.float32)
 
 
 def _draws(seed: int, height: int, width: int) -> np.ndarray:
-    """(height, width, 3) normal numbers of ``seed``."""
+    """Normal random numbers (height, width, 3) for a seed."""
     field = _noise_field()
     if max(height, width) > _FIELD // 2:
         return np.random.default_rng([seed, 0x401]).standard_normal((height, width, 3), dtype=np.float32)
@@ -83,7 +90,7 @@ def _draws(seed: int, height: int, width: int) -> np.ndarray:
 
 
 def _noisy(image: np.ndarray, effects: CameraEffects) -> np.ndarray:
-    """Noise that grows with the light, and noise that does not; ``grain`` smears it as demosaicing does."""
+    """Add shot noise, which grows with the value, and read noise; ``grain`` blurs the noise as demosaicing does."""
     values = image.astype(np.float32) * np.float32(1 / 255)
     draws = _draws(effects.seed, image.shape[0], image.shape[1])
     if effects.grain > 0.3:

@@ -1,4 +1,4 @@
-"""An OpenGL context without a window, on whatever driver the machine has."""
+"""OpenGL context without a window, on any driver."""
 
 from __future__ import annotations
 
@@ -11,19 +11,29 @@ if TYPE_CHECKING:
     import moderngl
 
 GL_VERSION = 330
+"""Least OpenGL version, 3.3."""
 _DRIVER_HINT = (
     "Install libegl1 and libgl1-mesa-dri (Debian, Ubuntu) for the software renderer, or the graphics card's own driver."
 )
 
 
 def make_context(device: int | None = None) -> moderngl.Context:
-    """A stand-alone context: EGL on Linux (no display needed), the system's own way elsewhere.
+    """Make a stand-alone context: EGL on Linux (no display needed), the system's own interface elsewhere.
 
-    Args:
-        device: number of the EGL device, in the driver's order; ``None`` takes the first. Only EGL knows it.
+    Parameters
+    ----------
+    device : int or None
+        Number of the EGL device, in the driver's order. None takes the first. Only used on Linux.
 
-    Raises:
-        SetupError: moderngl is not installed, or there is no usable OpenGL driver.
+    Returns
+    -------
+    moderngl.Context
+        The context.
+
+    Raises
+    ------
+    SetupError
+        moderngl is not installed, or there is no usable OpenGL driver.
     """
     try:
         import moderngl

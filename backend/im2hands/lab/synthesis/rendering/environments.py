@@ -1,4 +1,4 @@
-"""Light from all around: high-dynamic-range panoramas, from files or made up, with their irradiance."""
+"""Environment light: high-dynamic-range panoramas, from files or procedural, and their irradiance."""
 
 from __future__ import annotations
 
@@ -10,20 +10,27 @@ import numpy as np
 from im2hands.core.errors import InputError, SetupError
 
 REFLECTION_SIZE = (128, 64)
+"""Width and height of the panoramas for reflections, pixels."""
 VIEW_SIZE = (1024, 512)
-_BRIGHTEST = 40.0  # times the mean; beyond that a small sun only makes noise
+"""Width and height of the panoramas for backgrounds, pixels."""
+_BRIGHTEST = 40.0  # upper limit of radiance, as a multiple of the mean; a brighter small sun only makes noise
 
 
 @dataclass(frozen=True)
 class Environment:
-    """A panorama, scaled so that its mean radiance is 1. Row 0 looks up (+y), columns turn about y.
+    """A panorama, scaled to a mean radiance of 1. Row 0 looks up (+y), columns turn about y.
 
-    Attributes:
-        reflection: (64, 128, 3) float32, for reflections.
-        view: (512, 1024, 3) float32, to look at as a background; ``None`` for made-up ones.
-        irradiance: (9, 3) coefficients of the spherical harmonics of irradiance over pi, in the order and with the
-            constants the shader expects (Ramamoorthi and Hanrahan 2001).
-        brightest: (3,) unit direction of the brightest part.
+    Parameters
+    ----------
+    reflection : (64, 128, 3) float32
+        Radiance, for reflections.
+    view : (512, 1024, 3) float32 or None
+        Radiance, for backgrounds. None for procedural environments.
+    irradiance : (9, 3) float32
+        Coefficients of the irradiance divided by pi in spherical harmonics, in the order and with the constants that
+        the shader expects (Ramamoorthi and Hanrahan 2001).
+    brightest : (3,) float64
+        Unit direction of the brightest part.
     """
 
     reflection: np.ndarray
@@ -33,7 +40,7 @@ class Environment:
 
 
 def directions(width: int, height: int) -> np.ndarray:
-    """(height, width, 3) unit directions of a panorama's pixels."""
+    """Compute the unit directions (height, width, 3) of a panorama's pixels."""
     turn = ((np.arange(width) + 0.5) / width - 0.5) * 2 * np.pi
     down = (np.arange(height) + 0.5) / height * np.pi
     s = np.sin(down)[:, None]
@@ -41,7 +48,20 @@ def directions(width: int, height: int) -> np.ndarray:
 
 
 def from_panorama(panorama: np.ndarray, keep_view: bool = True) -> Environment:
-    """An environment from linear radiance (H, W, 3), any size and scale."""
+    """Make an environment from a panorama.
+
+    Parameters
+    ----------
+    panorama : (H, W, 3) float
+        Linear radiance, of any size and scale.
+    keep_view : bool
+        Whether to keep the panorama for backgrounds.
+
+    Returns
+    -------
+    Environment
+        The environment.
+    """
     import cv2
 
     image = np.nan_to_num(np.maximum(panorama.astype(np.float32), 0), posinf=1e4)
@@ -60,6 +80,7 @@ def from_panorama(panorama: np.ndarray, keep_view: bool = True) -> Environment:
 
 
 def _irradiance(radiance: np.ndarray, facing: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """Spherical harmonics (9, 3) of the irradiance divided by pi."""
     x, y, z = facing[..., 0], facing[..., 1], facing[..., 2]
     basis = [np.full_like(x, 0.282095), *(0.488603 * a for a in (y, z, x))]
     basis += [1.092548 * x * y, 1.092548 * y * z, 0.315392 * (3 * z * z - 1), 1.092548 * x * z]
@@ -73,11 +94,24 @@ def _irradiance(radiance: np.ndarray, facing: np.ndarray, area: np.ndarray) -> n
 
 
 def read_environment(path: Path) -> Environment:
-    """A panorama from an OpenEXR file.
+    """Read a panorama from an OpenEXR file.
 
-    Raises:
-        SetupError: OpenEXR is not installed.
-        InputError: the file cannot be read or has no colour.
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Environment
+        The environment.
+
+    Raises
+    ------
+    SetupError
+        OpenEXR is not installed.
+    InputError
+        The file cannot be read or has no colour.
     """
     try:
         import OpenEXR
@@ -90,15 +124,15 @@ def read_environment(path: Path) -> Environment:
                 if name in channels:
                     return from_panorama(channels[name].pixels[..., :3])
             panorama = np.stack([channels[name].pixels for name in "RGB"], axis=-1)
-    except Exception as error:  # OpenEXR raises RuntimeError, TypeError, KeyError and its own kinds
+    except Exception as error:  # OpenEXR raises RuntimeError, TypeError, KeyError and errors of its own
         raise InputError(
             f"Environment {path} cannot be read: {error}.", "Give equirectangular OpenEXR panoramas (.exr)."
         ) from error
     return from_panorama(panorama)
 
 
-def made_up_environment(seed: int) -> Environment:
-    """A sky or a room: a gradient from below to above, a few windows or lamps. The same seed gives the same one."""
+def procedural_environment(seed: int) -> Environment:
+    """Make a procedural sky or room: a vertical gradient with a few windows or lamps; a seed gives the same one."""
     rng = np.random.default_rng([seed, 0xE27])
     facing = directions(*REFLECTION_SIZE)
     up = facing[..., 1:2]
@@ -114,6 +148,6 @@ def made_up_environment(seed: int) -> Environment:
 
 
 def _tint(rng: np.random.Generator, spread: float) -> np.ndarray:
-    """A colour near white, warm or cold."""
+    """Draw a colour (3,) near white, warm or cold."""
     warm = rng.normal(0, spread)
     return np.exp(np.array([warm, 0.15 * warm, -warm]))

@@ -1,4 +1,4 @@
-"""The data every shader reads, packed as the ``Frame`` block of ``shaders/common.glsl``."""
+"""Uniform data of one picture for all shaders, packed as the ``Frame`` block of ``shaders/common.glsl``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from .look import Background, Look
 
 MAX_LIGHTS = 4
 NEAR, FAR = 0.03, 60.0
+"""Clipping distances, metres."""
 _NORMAL_OFFSET = 0.0018
+"""Offset along the normal before a shadow look-up, metres; it prevents self-shadowing."""
 
 
 def projection(camera: Camera) -> np.ndarray:
-    """(4, 4) camera frame to clip space; the picture's first row is the framebuffer's first."""
+    """Compute the matrix (4, 4) from camera frame to clip space; row 0 of the picture is row 0 of the framebuffer."""
     out = np.zeros((4, 4))
     out[0] = (2 * camera.fx / camera.width, 0, 2 * (camera.cx + 0.5) / camera.width - 1, 0)
     out[1] = (0, 2 * camera.fy / camera.height, 2 * (camera.cy + 0.5) / camera.height - 1, 0)
@@ -27,7 +29,20 @@ def projection(camera: Camera) -> np.ndarray:
 
 
 def shadow_projection(direction: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(4, 4) parallel projection along a light that holds ``points`` (N, 3)."""
+    """Compute the parallel projection along a light.
+
+    Parameters
+    ----------
+    direction : (3,) float64
+        Direction towards the light, camera frame.
+    points : (N, 3) float64
+        Points that the projection must contain, camera frame, metres.
+
+    Returns
+    -------
+    (4, 4) float64
+        Camera frame to the clip space of the shadow map.
+    """
     forward = -direction / np.linalg.norm(direction)
     helper = np.array([1.0, 0, 0]) if abs(forward[0]) < 0.8 else np.array([0, 1.0, 0])
     right = np.cross(forward, helper)
@@ -51,10 +66,27 @@ def pack_frame(
     spheres: np.ndarray,
     middle: np.ndarray,
 ) -> bytes:
-    """The block's bytes.
+    """Pack the data of the block.
 
-    Args:
-        shadow: (4, 4) of :func:`shadow_projection`. spheres: (N, 4), N at most 96. middle: (3,) middle of the hands.
+    Parameters
+    ----------
+    camera : Camera
+        Camera of the picture.
+    look : Look
+        Look of the picture.
+    environment : Environment
+        Environment of the look.
+    shadow : (4, 4) float64
+        Matrix from ``shadow_projection``.
+    spheres : (N, 4) float64
+        Centres and radii of the occluding spheres, metres; at most 96.
+    middle : (3,) float64
+        Middle of the hands, camera frame, metres.
+
+    Returns
+    -------
+    bytes
+        The block.
     """
     lighting, skin, effects, background = look.lighting, look.skin, look.camera, look.background
     lights = lighting.lights[:MAX_LIGHTS]
@@ -96,9 +128,23 @@ def pack_frame(
 
 
 def plane_of(background: Background, middle: np.ndarray) -> np.ndarray:
-    """(4,) normal and distance of the table or wall, camera frame, behind the hands' ``middle`` (3,); 0: none."""
+    """Compute the plane of the table or wall.
+
+    Parameters
+    ----------
+    background : Background
+        Background of the look.
+    middle : (3,) float64
+        Middle of the hands, camera frame, metres.
+
+    Returns
+    -------
+    (4,) float64
+        Unit normal, and signed distance from the camera along it in metres. Zero if there is no plane, or the distance
+        alone is zero if the plane is not in front of the camera.
+    """
     if background.plane is None:
         return np.zeros(4)
     normal, beyond = np.array(background.plane[0]), background.plane[1]
-    distance = float(normal @ middle) - beyond  # the normal looks back at the camera
+    distance = float(normal @ middle) - beyond  # the normal points to the camera
     return np.append(normal, distance if distance < -1e-3 else 0.0)

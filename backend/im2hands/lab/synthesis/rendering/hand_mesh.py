@@ -1,4 +1,4 @@
-"""The hand model's surface made ready for drawing: seams, normals, the arm's continuation, occluding spheres, bands."""
+"""Surface of the hand model prepared for drawing: seams, normals, continuation of the arm, occluding spheres, bands."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from im2hands.geometry.normals import corner_sums, face_normals
 
 MODEL_VERTICES = 1843
 SPHERES_PER_HAND = 48
-BAND_POINTS = 28  # corners of a band around a limb
+BAND_POINTS = 28  # points of a ring around a limb
 ARM_STEPS = 26
-# Where the forearm's rings lie: 0 at the elbow's cut, 1 at the wrist's joint.
+# First and last ring on the forearm: 0 is near the cut at the elbow, 1 is the wrist joint.
 ARM_RANGE = (0.04, 1.12)
 RING_STEPS = 5
 _EXTENSION_RINGS = 5
 _EXTENSION_POINTS = 20
 
-# Nail plates: vertex at the middle, half width and the two ends along the finger, metres on the template.
+# Nail plates: middle vertex, half width, and both ends along the finger from that vertex, metres on the template.
 _NAILS = (
     (878, 0.0062, -0.0070, 0.0068),
     (180, 0.0048, -0.0090, 0.0060),
@@ -37,10 +37,14 @@ _NAILS = (
 class Band:
     """Rings of points on the surface around a limb, as weights of model vertices.
 
-    Attributes:
-        weights: (T * K, 1842) sparse; row t * K + k is corner k of ring t. Corner 0 looks to the back of the hand.
-        shape: (T, K).
-        uv: (T, K, 2) texture coordinates of the same points, in the skin file's frame.
+    Parameters
+    ----------
+    weights : (T * K, 1842) sparse
+        Weights of the vertices; row t * K + k is point k of ring t. Point 0 is on the back of the hand.
+    shape : (T, K)
+        Number of rings, and of points in a ring.
+    uv : (T, K, 2) float64
+        Texture coordinates of the points, in the skin file's frame.
     """
 
     weights: csr_matrix
@@ -48,16 +52,24 @@ class Band:
     uv: np.ndarray
 
     def points(self, vertices: np.ndarray) -> np.ndarray:
-        """(T, K, 3) points of a posed hand, (1843, 3) vertices."""
+        """Compute the points (T, K, 3) of a posed hand from its vertices (1843, 3)."""
         return np.asarray(self.weights @ vertices[: MODEL_VERTICES - 1]).reshape(*self.shape, 3)
 
 
 @dataclass(frozen=True)
 class Nail:
-    """A nail plate on the template: its frame and its extent, metres.
+    """A nail plate on the template.
 
-    Attributes:
-        centre: (3,). axes: (3, 3) rows across, along (towards the tip), outward. half_width, half_length: metres.
+    Parameters
+    ----------
+    centre : (3,) float64
+        Centre, metres.
+    axes : (3, 3) float64
+        Rows: unit directions across, along (towards the tip), outward.
+    half_width : float
+        Half of the extent across, metres.
+    half_length : float
+        Half of the extent along, metres.
     """
 
     centre: np.ndarray
@@ -67,19 +79,48 @@ class Nail:
 
 
 class HandMesh:
-    """What drawing needs to know of the hand model beyond its vertices.
+    """The hand model's surface and everything that is derived from it for drawing.
 
-    Attributes:
-        template: (1842, 3) rest pose, metres. normals: (1842, 3) there.
-        joints: (22, 3) bone heads; tips: (5,) vertex numbers; hand_vertices: those not on the forearm.
-        drawn_vertex: (U,) model vertex of each drawn vertex (several where the texture has a seam), -1 on the arm's
-            continuation.
-        drawn_uv: (U, 2) texture coordinates in the skin file's frame, v up.
-        faces: (F, 3) into the drawn vertices.
-        forearm, fingers: bands for sleeves and watches, and for rings.
+    Attributes
+    ----------
+    template : (1842, 3) float64
+        Vertices at rest, metres.
+    normals : (1842, 3) float64
+        Unit normals at rest.
+    joints : (22, 3) float64
+        Bone heads at rest, metres.
+    tips : (5,) int64
+        Vertex numbers of the finger tips.
+    weights : (1842, 22) float64
+        Skinning weights.
+    hand_vertices : (H,) int64
+        Numbers of the vertices that are not on the forearm.
+    skin_faces : (F', 3) int64
+        Triangles of the model's skin, as vertex numbers.
+    skin_faces_uv : (F', 3) int64
+        The same triangles, as numbers of texture coordinates.
+    uv : (T, 2) float64
+        Texture coordinates in the skin file's frame, v up.
+    dorsal : (3,) float64
+        Unit direction out of the back of the hand, at rest.
+    drawn_vertex : (U,) int64
+        Model vertex of each drawn vertex, -1 on the arm's continuation. A vertex on a seam of the texture is drawn
+        several times.
+    drawn_uv : (U, 2) float64
+        Texture coordinates of the drawn vertices, in the skin file's frame, v up.
+    faces : (F, 3) int
+        Triangles of drawn vertices.
+    forearm : Band
+        Rings on the forearm, for sleeves and watches.
+    fingers : tuple of Band
+        Rings on each finger's first phalanx, for rings.
+    nails : tuple of Nail
+        Nail plate of each finger.
 
-    Raises:
-        SetupError: the bundled file is missing or damaged.
+    Raises
+    ------
+    SetupError
+        The bundled file is missing or damaged.
     """
 
     def __init__(self) -> None:
@@ -124,20 +165,30 @@ class HandMesh:
 
     @property
     def drawn_count(self) -> int:
-        """Vertices drawn per hand, the arm's continuation among them."""
+        """Number of drawn vertices of a hand, including the arm's continuation."""
         return len(self.drawn_uv)
 
     def vertex_normals(self, vertices: np.ndarray) -> np.ndarray:
-        """(1843, 3) unit normals, outward for a right hand (a left hand's point inward)."""
+        """Compute unit normals (1843, 3): outward for a right hand, inward for a left hand."""
         normals = self._face_to_vertex @ face_normals(vertices, self._normal_faces)
         return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
     def drawn(self, vertices: np.ndarray, left: bool, bend: np.ndarray) -> np.ndarray:
-        """Positions and outward normals (U, 6) float32 of all drawn vertices of one posed hand.
+        """Compute positions and outward normals of all drawn vertices of a posed hand.
 
-        Args:
-            vertices: (1843, 3) metres. left: mirrored hand. bend: (3,) how the arm bends beyond the model, metres at
-                its far end.
+        Parameters
+        ----------
+        vertices : (1843, 3) float64
+            Mesh vertices, metres.
+        left : bool
+            Whether it is a left hand.
+        bend : (3,) float64
+            Displacement of the far end of the arm's continuation, metres.
+
+        Returns
+        -------
+        (U, 6) float32
+            Position in metres and unit normal.
         """
         normals = self.vertex_normals(vertices) * (-1.0 if left else 1.0)
         out = np.empty((self.drawn_count, 6), np.float32)
@@ -153,7 +204,24 @@ class HandMesh:
 
     @staticmethod
     def arm_beyond(rings: np.ndarray, bend: np.ndarray, count: int, reach: float = 0.5) -> np.ndarray:
-        """(count, K, 3) rings that continue an arm beyond its first ring, from ``rings`` (2, K, 3)."""
+        """Continue an arm beyond its first ring.
+
+        Parameters
+        ----------
+        rings : (2, K, 3) float64
+            First two rings of the forearm, metres.
+        bend : (3,) float64
+            Displacement of the far end from a straight arm, metres.
+        count : int
+            Number of rings to make; the first repeats the arm's first ring.
+        reach : float
+            Length of the continuation, metres.
+
+        Returns
+        -------
+        (count, K, 3) float64
+            Rings, metres.
+        """
         centres = rings.mean(axis=1)
         axis = centres[0] - centres[1]
         axis = axis / max(float(np.linalg.norm(axis)), 1e-9)
@@ -163,7 +231,7 @@ class HandMesh:
         return centres[0] + wider * (rings[:1] - centres[0]) + path
 
     def spheres(self, vertices: np.ndarray) -> np.ndarray:
-        """(48, 4) centres and radii of the spheres that stand for a posed hand in ambient occlusion, metres."""
+        """Compute centres and radii (48, 4), metres, of the spheres that approximate a hand in ambient occlusion."""
         points = vertices[: MODEL_VERTICES - 1]
         centres = self._sphere_weights @ points
         square = self._sphere_weights @ (points**2).sum(axis=1) - (centres**2).sum(axis=1)
@@ -178,6 +246,7 @@ class HandMesh:
         return normal if normal @ nails > 0 else -normal
 
     def _nail(self, finger: int) -> Nail:
+        """The nail plate of a finger."""
         hub, half_width, low, high = _NAILS[finger]
         outward = self.normals[hub]
         along = self.template[self.tips[finger]] - self.joints[FINGER_BONES[finger][2]]
@@ -188,6 +257,7 @@ class HandMesh:
         return Nail(centre, axes, half_width, (high - low) / 2)
 
     def _forearm_band(self) -> Band:
+        """Rings on the forearm and the wrist."""
         wrist = self.joints[WRIST_BONE]
         cap = self.joints[0] * 0.98 + wrist * 0.02
         steps = np.linspace(*ARM_RANGE, ARM_STEPS)[:, None]
@@ -195,13 +265,14 @@ class HandMesh:
         return self._band(cap + steps * (wrist - cap), wrist - cap, near, reach=0.09)
 
     def _finger_band(self, bones: tuple[int, int, int]) -> Band:
+        """Rings on the first phalanx of a finger."""
         head, end = self.joints[bones[0]], self.joints[bones[1]]
         steps = np.linspace(0.50, 0.80, RING_STEPS)[:, None]
         near = self.weights[:, [bones[0], bones[1]]].sum(axis=1) > 0.5
         return self._band(head + steps * (end - head), end - head, near, reach=0.03)
 
     def _band(self, centres: np.ndarray, axis: np.ndarray, near: np.ndarray, reach: float) -> Band:
-        """Where rays out of ``centres`` (T, 3), across ``axis``, leave the template's surface."""
+        """The band whose points are where rays from ``centres`` (T, 3), across ``axis``, leave the template."""
         axis = axis / np.linalg.norm(axis)
         up = self.dorsal - axis * (self.dorsal @ axis)
         up /= np.linalg.norm(up)
@@ -225,17 +296,18 @@ class HandMesh:
 
     @staticmethod
     def _extension_corners() -> np.ndarray:
+        """Numbers of the ring points that the arm's continuation uses; the last repeats the first."""
         corners = np.linspace(0, BAND_POINTS, _EXTENSION_POINTS, endpoint=False).astype(int)
         return np.append(corners, 0)
 
     def _extension_layout(self) -> tuple[np.ndarray, np.ndarray]:
-        """Texture coordinates and faces of the arm's continuation: the forearm's skin, mirrored at its end."""
+        """Texture coordinates and faces of the arm's continuation; it mirrors the forearm's skin at its end."""
         rings = np.linspace(0, ARM_STEPS * 0.7, _EXTENSION_RINGS).astype(int)
         uv = self.forearm.uv[rings][:, self._extension_corners()]
         return uv.reshape(-1, 2), grid_faces(_EXTENSION_RINGS, _EXTENSION_POINTS + 1)
 
     def _spheres(self) -> np.ndarray:
-        """(48, 1842) weights: 30 spheres along the fingers, 14 in the palm, 4 along the forearm."""
+        """Weights (48, 1842) of the spheres: 30 along the fingers, 14 in the palm, 4 along the forearm."""
         bone = self.weights.argmax(axis=1)
         groups = []
         for finger, bones in enumerate(FINGER_BONES):
@@ -263,7 +335,7 @@ class HandMesh:
 def _leaves(
     origin: np.ndarray, ray: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, reach: float
 ) -> tuple[int, np.ndarray]:
-    """The triangle a ray leaves a limb through, and the point's weights (3,) there (Moeller and Trumbore 1997)."""
+    """The triangle through which a ray leaves a limb, and barycentric weights (3,) (Moeller and Trumbore 1997)."""
     e1, e2 = b - a, c - a
     p = np.cross(ray, e2)
     det = (e1 * p).sum(axis=1)
@@ -275,7 +347,7 @@ def _leaves(
         distance = (e2 * q).sum(axis=1) / det
     inside = (np.abs(det) > 1e-14) & (u >= -1e-6) & (v >= -1e-6) & (u + v <= 1 + 1e-6)
     hits = np.flatnonzero(inside & (distance > 0) & (distance < reach))
-    if len(hits) == 0:  # a hole between the chosen triangles: the corner nearest to the ray
+    if len(hits) == 0:  # a hole between the chosen triangles: take the triangle nearest to the ray
         to = (a + b + c) / 3 - origin
         face = int(np.argmin(np.linalg.norm(np.cross(to, ray), axis=1) + np.where(to @ ray > 0, 0, 1)))
         return face, np.full(3, 1 / 3)
@@ -284,9 +356,9 @@ def _leaves(
 
 
 def _local_order(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """An order of vertices, and faces in terms of it, in which neighbours follow each other.
+    """Reorder vertices so that neighbours have near numbers; returns the order, and the sorted faces in new numbers.
 
-    A driver in software shades the vertices of a few hundred triangles at a time; this way it shades a third fewer.
+    A software driver shades the vertices of a few hundred triangles at a time. With this order it shades a third fewer.
     """
     ends = np.roll(faces, 1, axis=1).ravel()
     graph = csr_matrix((np.ones(faces.size), (faces.ravel(), ends)), shape=(count, count))
@@ -298,7 +370,22 @@ def _local_order(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def grid_faces(rows: int, columns: int, closed: bool = False) -> np.ndarray:
-    """((rows - 1) * cells * 2, 3) triangles of a grid of points; ``closed`` joins the last column to the first."""
+    """Make the triangles of a grid of points.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of the grid.
+    columns : int
+        Columns of the grid.
+    closed : bool
+        Whether to join the last column to the first.
+
+    Returns
+    -------
+    (F, 3) int64
+        Triangles; point (r, c) has number r * columns + c.
+    """
     r, c = np.meshgrid(np.arange(rows - 1), np.arange(columns if closed else columns - 1), indexing="ij")
     n = (c + 1) % columns
     corner, right = (r * columns + c).ravel(), (r * columns + n).ravel()

@@ -1,4 +1,4 @@
-"""Everything random about a picture's appearance, as plain data. Colours are linear RGB albedo."""
+"""Look of a picture: everything random about its appearance, as plain data. Colours are linear RGB albedo."""
 
 from __future__ import annotations
 
@@ -12,11 +12,30 @@ Vector = tuple[float, float, float]
 class Skin:
     """One person's skin; both hands share it.
 
-    Args:
-        index: which skin of the assets. tone: mean albedo. palm: factor on the palm side's albedo.
-        detail: contrast of the texture (1: as it is). bump: metres from the deepest to the highest point.
-        flush: redness of knuckles, finger tips and palm. roughness, specular: of the surface's reflection.
-        subsurface: 0 hard, 1 waxy. nail, nail_polish: colour of the nails and how opaque it is (0: bare nails).
+    Parameters
+    ----------
+    index : int
+        Number of the skin in the assets.
+    tone : (3,) float
+        Mean albedo.
+    palm : (3,) float
+        Factor on the albedo of the palm side.
+    detail : float
+        Contrast of the texture; 1 leaves it as it is.
+    bump : float
+        Height of the relief from its deepest to its highest point, metres.
+    flush : float
+        Redness of knuckles, finger tips and palm, 0 to 1.
+    roughness : float
+        Roughness of the surface, 0 to 1.
+    specular : float
+        Reflectance at normal incidence.
+    subsurface : float
+        Strength of subsurface scattering: 0 is hard, 1 is waxy.
+    nail : (3,) float
+        Colour of the nails.
+    nail_polish : float
+        Opacity of that colour; 0 is a bare nail.
     """
 
     index: int
@@ -34,7 +53,15 @@ class Skin:
 
 @dataclass(frozen=True)
 class Light:
-    """A distant light. direction: towards it, camera frame. colour: irradiance over pi, times the picture's mean."""
+    """A distant light.
+
+    Parameters
+    ----------
+    direction : (3,) float
+        Direction towards the light, camera frame.
+    colour : (3,) float
+        Irradiance divided by pi, in units of the picture's mean light.
+    """
 
     direction: Vector
     colour: Vector
@@ -42,12 +69,24 @@ class Light:
 
 @dataclass(frozen=True)
 class Lighting:
-    """Lights (the first casts the shadows) and light from all around.
+    """Distant lights and environment light.
 
-    Args:
-        environment: which environment of the assets. axes: rows of the rotation camera frame to its frame.
-        ambient: its strength, likewise times the picture's mean.
-        shadow_softness: half width of the penumbra, shadow-map texels. occlusion: strength of ambient occlusion.
+    Parameters
+    ----------
+    lights : tuple of Light
+        Distant lights; the first one casts shadows.
+    environment : int
+        Number of the environment in the assets.
+    axes : (3, 3) float
+        Rotation from the camera frame to the environment's frame, as rows.
+    ambient : float
+        Strength of the environment light, in units of the picture's mean light.
+    shadow_softness : float
+        Half width of the penumbra, texels of the shadow map.
+    shadow_strength : float
+        Share of the first light that a shadow removes.
+    occlusion : float
+        Strength of ambient occlusion, 0 to 1.
     """
 
     lights: tuple[Light, ...]
@@ -61,7 +100,19 @@ class Lighting:
 
 @dataclass(frozen=True)
 class Cloth:
-    """Colour and pattern (0 soft, 1 knit, 2 stripes, 3 folds; -1 none) of cloth."""
+    """Colour and pattern of cloth.
+
+    Parameters
+    ----------
+    colour : (3,) float
+        Albedo.
+    pattern : int
+        0 soft noise, 1 knit, 2 stripes and checks, 3 folds, -1 none.
+    strength : float
+        Contrast of the pattern.
+    scale : float
+        Repetitions of the pattern per metre.
+    """
 
     colour: Vector
     pattern: int
@@ -71,7 +122,21 @@ class Cloth:
 
 @dataclass(frozen=True)
 class Sleeve:
-    """A sleeve on both arms. end: where it ends, 0 elbow to 1 wrist. loose: metres off the skin. folds: metres."""
+    """A sleeve on both arms.
+
+    Parameters
+    ----------
+    cloth : Cloth
+        Its cloth.
+    end : float
+        Position of its end on the forearm, 0 elbow to 1 wrist.
+    loose : float
+        Distance from the skin, metres.
+    folds : float
+        Height of the folds, metres.
+    seed : int
+        Seed of the folds.
+    """
 
     cloth: Cloth
     end: float
@@ -82,7 +147,21 @@ class Sleeve:
 
 @dataclass(frozen=True)
 class Ring:
-    """A ring. hand: which of the picture's hands. finger: 0 thumb to 4 little. width: metres."""
+    """A ring on a finger.
+
+    Parameters
+    ----------
+    hand : int
+        Number of the hand in the picture.
+    finger : int
+        0 thumb to 4 little finger.
+    colour : (3,) float
+        Colour of the metal.
+    width : float
+        Width, metres.
+    stone : (3,) float or None
+        Colour of a stone. None means no stone.
+    """
 
     hand: int
     finger: int
@@ -93,7 +172,25 @@ class Ring:
 
 @dataclass(frozen=True)
 class Watch:
-    """A watch or, without a face, a bracelet. width, face: metres."""
+    """A watch, or a bracelet if it has no face.
+
+    Parameters
+    ----------
+    hand : int
+        Number of the hand in the picture.
+    place : float
+        Position on the forearm, 0 elbow to 1 wrist.
+    colour : (3,) float
+        Colour of the band.
+    metal : bool
+        Whether the band is metal.
+    width : float
+        Width of the band, metres.
+    face : float
+        Diameter of the face, metres; 0 is a bracelet.
+    dial : (3,) float
+        Colour of the dial.
+    """
 
     hand: int
     place: float
@@ -108,10 +205,28 @@ class Watch:
 class Thing:
     """An object of simple shape.
 
-    Args:
-        place: held in a hand, before the hands, or beside and behind them. hand: whose.
-        size: (3,) full lengths, metres. turn: rotation vector, radians. offset: metres, camera frame.
-        along: for things in front, share of the way from the camera.
+    Parameters
+    ----------
+    shape : {"box", "stick", "ball"}
+        Its shape.
+    place : {"held", "front", "behind"}
+        Held in a hand, in front of the hands, or beside and behind them.
+    hand : int
+        Number of the hand that it belongs to.
+    size : (3,) float
+        Full lengths, metres.
+    turn : (3,) float
+        Rotation vector, radians.
+    offset : (3,) float
+        Displacement, camera frame, metres.
+    along : float
+        Share of the way from the camera to the palm, for objects in front.
+    cloth : Cloth
+        Colour and pattern.
+    gloss : float
+        Glossiness, 0 to 1.
+    metal : bool
+        Whether it is metal.
     """
 
     shape: Literal["box", "stick", "ball"]
@@ -128,7 +243,27 @@ class Thing:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody behind the hands: head, neck and trunk. seed: of the face. distance: metres beyond the hands."""
+    """A person behind the hands: head, neck and trunk.
+
+    Parameters
+    ----------
+    distance : float
+        Distance behind the farthest vertex of the hands, metres.
+    offset : (2,) float
+        Displacement of the head's centre from the middle of the hands in x and y, metres.
+    head : bool
+        Whether there is a head.
+    tilt : float
+        Rotation in the picture plane, radians.
+    hair : (3,) float
+        Colour of the hair.
+    shirt : Cloth
+        Cloth of the trunk.
+    bare : bool
+        Whether the trunk is bare.
+    seed : int
+        Seed of the face.
+    """
 
     distance: float
     offset: tuple[float, float]
@@ -142,14 +277,31 @@ class Person:
 
 @dataclass(frozen=True)
 class Background:
-    """What is seen where nothing else is.
+    """Background of the picture.
 
-    Args:
-        kind: a made-up picture, a photo, or a view of the environment.
-        index: the photo's number, or the seed of a made-up picture (a table before an environment has one).
-        blur: level of the mip pyramid. brightness: factor. zoom: field of view's factor, or the picture's scale.
-        map: (2 x 3) affine map of picture coordinates.
-        plane: a table or wall: normal (camera frame) and distance beyond the hands' middle, metres; ``None``: none.
+    Parameters
+    ----------
+    kind : {"made_up", "photo", "environment"}
+        A procedural picture, a photo, or a view of the environment.
+    index : int
+        Number of the photo, or seed of the procedural picture. A table or wall before an environment has a procedural
+        picture too.
+    blur : float
+        Level of the mip pyramid.
+    brightness : float
+        Factor on the brightness.
+    zoom : float
+        Width of the view of an environment at unit distance, which is 2 tan(field of view / 2).
+    map : (2, 3) float
+        Affine map from pixel positions to the texture coordinates of the background's picture. Pixel positions are
+        relative to the middle of the drawn picture, in units of its longer side.
+    plane : ((3,) float, float) or None
+        Table or wall: unit normal in the camera frame, and distance behind the middle of the hands in metres. None
+        means no plane.
+    plane_scale : float
+        Repetitions of the plane's picture per metre.
+    plane_gloss : float
+        Strength of the plane's reflection.
     """
 
     kind: Literal["made_up", "photo", "environment"]
@@ -165,14 +317,42 @@ class Background:
 
 @dataclass(frozen=True)
 class CameraEffects:
-    """What lens, sensor and file do to the picture. Lengths are in pixels of a picture 256 pixels high.
+    """Effects of lens, sensor and file. Lengths are in pixels of a picture 256 pixels high.
 
-    Args:
-        exposure: factor. white_balance: factors. vignette: darkening in the corners. filmic: 0 soft shoulder, 1 film
-            curve. contrast: about middle grey. saturation: 0 grey. infrared: share of the infra-red response.
-        defocus: Gaussian sigma. motion: length and angle (radians) of the movement.
-        shot, read: noise of the sensor (variance per value, and deviation), values 0 to 1; grain: its size.
-        sharpen: strength. shrink: the picture is taken this many times smaller. jpeg: quality, 0 for none.
+    Parameters
+    ----------
+    exposure : float
+        Factor on the light.
+    white_balance : (3,) float
+        Factors on the channels.
+    vignette : float
+        Darkening of the corners, 0 to 1.
+    filmic : float
+        Share of the film curve, 0 to 1; the rest is a soft shoulder.
+    contrast : float
+        Contrast about middle grey.
+    saturation : float
+        Saturation of the colours; 0 is grey.
+    infrared : float
+        Share of the infra-red response, 0 to 1.
+    defocus : float
+        Standard deviation of the Gaussian blur.
+    motion : (float, float)
+        Motion blur: length, and angle in radians.
+    shot : float
+        Variance of the shot noise per value; values are 0 to 1.
+    read : float
+        Standard deviation of the read noise.
+    grain : float
+        Standard deviation of the blur of the noise, pixels of the picture as it is.
+    sharpen : float
+        Strength of the sharpening.
+    shrink : float
+        Factor by which the picture is reduced before, and enlarged after, the other effects.
+    jpeg : int
+        JPEG quality, 0 for none.
+    seed : int
+        Seed of the noise.
     """
 
     exposure: float = 1.0
@@ -195,7 +375,31 @@ class CameraEffects:
 
 @dataclass(frozen=True)
 class Look:
-    """How one picture looks; with the same hands, camera, assets and driver it gives the same picture."""
+    """Look of one picture. With the same hands, camera, assets and driver it gives the same picture.
+
+    Parameters
+    ----------
+    skin : Skin
+        Skin of all hands.
+    lighting : Lighting
+        Light.
+    background : Background
+        Background.
+    camera : CameraEffects
+        Effects of lens, sensor and file.
+    sleeve : Sleeve or None
+        Sleeve of both arms.
+    rings : tuple of Ring
+        Rings.
+    watch : Watch or None
+        Watch or bracelet.
+    things : tuple of Thing
+        Objects.
+    people : tuple of Person
+        People behind the hands.
+    arm_bend : tuple of (3,) float
+        Displacement in metres of the far end of each hand's arm, camera frame.
+    """
 
     skin: Skin
     lighting: Lighting

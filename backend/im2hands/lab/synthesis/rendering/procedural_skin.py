@@ -1,4 +1,4 @@
-"""Skin without a picture: tone variation, creases at the joints, palm lines, veins and pores, baked into the atlas."""
+"""Procedural skin: tone variation, creases at the joints, palm lines, veins and pores, baked into the atlas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,22 @@ from .skin_atlas import SkinAtlas, SkinMap, smooth_step
 
 
 def procedural_skin(mesh: HandMesh, atlas: SkinAtlas, seed: int) -> SkinMap:
-    """One person's skin; the same ``seed`` gives the same skin."""
+    """Make one person's skin.
+
+    Parameters
+    ----------
+    mesh : HandMesh
+        The hand's surface.
+    atlas : SkinAtlas
+        Layout of the texture.
+    seed : int
+        The same seed gives the same skin.
+
+    Returns
+    -------
+    SkinMap
+        The skin.
+    """
     rng = np.random.default_rng([seed, 0x5117])
     covered = atlas.covered
     position = atlas.positions[covered]
@@ -39,14 +54,29 @@ def procedural_skin(mesh: HandMesh, atlas: SkinAtlas, seed: int) -> SkinMap:
 
 
 def noise(position: np.ndarray, scale: float, rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise (N,) of about unit spread at positions (N, 3), with features of ``scale`` metres."""
+    """Make smooth noise.
+
+    Parameters
+    ----------
+    position : (N, 3) float
+        Positions, metres.
+    scale : float
+        Size of the features, metres.
+    rng : numpy.random.Generator
+        Source of the random numbers.
+
+    Returns
+    -------
+    (N,) float
+        Noise of about unit deviation.
+    """
     grid = rng.standard_normal((48, 48, 48)).astype(np.float32)
     place = (position / scale).T + rng.uniform(0, 48, 3)[:, None]
     return 1.6 * ndimage.map_coordinates(grid, place, order=1, mode="grid-wrap")
 
 
 def _joint_creases(mesh: HandMesh, position: np.ndarray, palm: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Lines across the fingers' joints: few and deep inside, many and fine on the knuckles."""
+    """Depth (N,) of the creases across the finger joints: few and deep inside, many and fine on the knuckles."""
     wobble = noise(position, 0.006, rng)
     strength = 0.6 + 0.4 * np.clip(noise(position, 0.004, rng), -1, 1)
     creases = np.zeros(len(position))
@@ -62,7 +92,7 @@ def _joint_creases(mesh: HandMesh, position: np.ndarray, palm: np.ndarray, rng: 
             outside = sum(0.45 * np.exp(-(((along - o) / 0.0004) ** 2)) for o in folds)
             lines = near * strength[at] * (palm[at] * inside + (1 - palm[at]) * outside)
             creases[at] = np.maximum(creases[at], lines)
-        # Where the finger leaves the palm, about half-way along its first bone.
+        # The crease between finger and palm, about half-way along the first bone.
         if finger:
             axis = ends[1] - ends[0]
             at, local, near = _around(position, ends[0] + 0.52 * axis, 0.012, 0.018)
@@ -81,14 +111,14 @@ def _joint_creases(mesh: HandMesh, position: np.ndarray, palm: np.ndarray, rng: 
 def _around(
     position: np.ndarray, centre: np.ndarray, inner: float, outer: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Numbers of the points near ``centre``, their offsets from it, and their weights, 1 inside, 0 outside."""
+    """Numbers of the points near ``centre``, their offsets from it, and their weights, 1 inside to 0 outside."""
     at = np.flatnonzero((np.abs(position - centre) < outer).all(axis=-1))
     local = position[at] - centre
     return at, local, smooth_step(outer, inner, np.linalg.norm(local, axis=-1))
 
 
 def _palm_lines(mesh: HandMesh, position: np.ndarray, palm: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The three large lines and a few small ones, drawn in the plane of the palm."""
+    """Depth (N,) of the three large palm lines and a few small ones, drawn in the plane of the palm."""
     knuckles = [mesh.joints[bones[0]] for bones in FINGER_BONES]
     wrist = mesh.joints[WRIST_BONE]
     origin = wrist
@@ -125,6 +155,6 @@ def _palm_lines(mesh: HandMesh, position: np.ndarray, palm: np.ndarray, rng: np.
 
 
 def _veins(position: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Soft ridges along the back of the hand."""
+    """Strength (N,) of soft ridges along the back of the hand."""
     field = noise(position * np.array([1.0, 0.45, 1.0]), 0.016, rng)
     return np.exp(-((field / 0.18) ** 2)) * smooth_step(-0.5, 1.0, noise(position, 0.03, rng))

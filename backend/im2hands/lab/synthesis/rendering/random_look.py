@@ -1,4 +1,4 @@
-"""Random looks: what pictures of hands have been seen to vary in, drawn from one generator."""
+"""Random looks: skin, light, clothes, objects, people, background and camera effects, drawn from one generator."""
 
 from __future__ import annotations
 
@@ -30,11 +30,28 @@ _TONES = (
 )
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 INFRARED_SHARE = 0.05
+"""Share of pictures by an infra-red camera."""
 GREY_SHARE = 0.05
+"""Share of other pictures that are grey."""
 
 
 def random_look(rng: np.random.Generator, assets: Assets, hands: int = 2) -> Look:
-    """A look for a picture with ``hands`` hands; the same generator state and assets give the same one."""
+    """Draw a look.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of the random numbers; the same state and assets give the same look.
+    assets : Assets
+        Skins, environments and backgrounds.
+    hands : int
+        Number of hands in the picture.
+
+    Returns
+    -------
+    Look
+        The look.
+    """
     infrared = rng.random() < INFRARED_SHARE
     skin = _skin(rng, assets, infrared)
     lighting = _lighting(rng, assets, infrared)
@@ -43,7 +60,7 @@ def random_look(rng: np.random.Generator, assets: Assets, hands: int = 2) -> Loo
     watch = (
         _watch(rng, hands) if hands and rng.random() < (0.12 if sleeve is None or sleeve.end < 0.7 else 0.02) else None
     )
-    # A picture without hands shows people and things all the more, so that they are not taken for hands.
+    # Pictures without hands show people and objects more often: a network learns that these are no hands.
     things = [_thing(rng, max(hands, 1)) for _ in range(2) if rng.random() < (0.13 if hands else 0.5)]
     people = [_person(rng)] if rng.random() < (0.25 if hands else 0.6) else []
     bends = tuple(_vector(rng.normal((0, 0.12, 0), 0.18)) for _ in range(max(hands, 1)))
@@ -83,12 +100,12 @@ def _skin(rng: np.random.Generator, assets: Assets, infrared: bool) -> Skin:
         dark = place / (len(_TONES) - 1)
         palm = 1 + dark**1.5 * np.array([0.9, 1.0, 1.1])
     else:
-        # The pictures' tones are redder and lighter than skin measured under white light.
+        # Tones of texture files are redder and lighter than skin measured under white light.
         tone = 0.8 * assets.skin(index).tone ** np.array([1.15, 1.0, 0.95])
         tone = 0.9 * tone + 0.1 * float(tone @ _LUMINANCE)
         palm = np.ones(3)
     tone = tone * math.exp(rng.normal(0, 0.14)) * np.exp(rng.normal(0, 0.05, 3))
-    if infrared:  # skin reflects near infra-red alike, whatever its tone
+    if infrared:  # skin of any tone reflects near infra-red about equally
         tone, palm = np.full(3, rng.uniform(0.42, 0.6)), np.ones(3)
     polish = rng.random() < 0.12
     bare = np.clip(tone * np.array([1.02, 0.93, 0.93]) + 0.03, 0, 0.85)
@@ -109,14 +126,14 @@ def _skin(rng: np.random.Generator, assets: Assets, infrared: bool) -> Skin:
 
 
 def _loud(rng: np.random.Generator) -> np.ndarray:
-    """A colour as nail polish or a toy has."""
+    """Draw a saturated colour (3,), as of nail polish."""
     if rng.random() < 0.4:
         return np.array([rng.uniform(0.25, 0.6), rng.uniform(0.01, 0.12), rng.uniform(0.02, 0.15)])
     return rng.uniform(0.02, 0.7, 3)
 
 
 def _direction(rng: np.random.Generator) -> np.ndarray:
-    """Towards a light: mostly from above, from the camera's half space more often than from behind."""
+    """Draw a unit direction towards a light: mostly from above, and seldom from behind the hands."""
     while True:
         d = rng.normal(size=3)
         d /= np.linalg.norm(d)
@@ -128,12 +145,12 @@ def _lighting(rng: np.random.Generator, assets: Assets, infrared: bool) -> Light
     environment = int(rng.integers(assets.environment_count))
     if assets.environment_files and rng.random() < 0.75:
         environment = int(rng.integers(len(assets.environment_files)))
-    # The environment's up is the camera's up, give or take how the camera is held; it may look down on a table.
+    # The environment's up is the camera's up, rotated by how the camera is held: it often looks down on a table.
     tilt = rng.uniform(-25, 75) if rng.random() < 0.7 else rng.uniform(-90, 90)
     camera_up = Rotation.from_euler("x", 180, degrees=True)
     turn = Rotation.from_euler("yxz", [rng.uniform(0, 360), tilt, rng.normal(0, 15)], degrees=True) * camera_up
     axes = turn.as_matrix()
-    share = float(rng.beta(1.5, 2.0))  # how much of the light is directed
+    share = float(rng.beta(1.5, 2.0))  # share of the light that comes from distant lights
     if infrared:
         share = float(rng.uniform(0.75, 0.95))
     directions = [_direction(rng) for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.4, 0.3, 0.2, 0.1])))]
@@ -251,7 +268,7 @@ def _background(rng: np.random.Generator, assets: Assets, infrared: bool, person
     place = rng.uniform(0.3, 0.7, 2)
     plane = None
     if not person and rng.random() < 0.4:
-        # A wall or table: nearly facing the camera, or tilted towards it.
+        # A wall that nearly faces the camera, or a table that is tilted towards it.
         normal = np.array([rng.normal(0, 0.25), -abs(rng.normal(0, 0.6)), -1.0])
         plane = (_vector(normal / np.linalg.norm(normal)), float(rng.uniform(0.04, 0.45)))
     brightness = float(np.exp(rng.normal(-0.15, 0.35)))
@@ -269,18 +286,18 @@ def _background(rng: np.random.Generator, assets: Assets, infrared: bool, person
 
 
 def _illuminant(assets: Assets, lighting: Lighting) -> np.ndarray:
-    """(3,) colour of all light together, its luminance 1."""
+    """Colour (3,) of all light together, with luminance 1."""
     around = assets.environment(lighting.environment).irradiance[0] * lighting.ambient
     total = around + 0.5 * np.sum([light.colour for light in lighting.lights], axis=0)
     return total / float(total @ _LUMINANCE)
 
 
 def _camera(rng: np.random.Generator, assets: Assets, skin: Skin, lighting: Lighting, infrared: bool) -> CameraEffects:
-    # Cameras expose darker scenes longer, but not all the way.
+    # Automatic exposure corrects dark scenes only in part.
     luminance = float(np.array(skin.tone) @ _LUMINANCE)
     exposure = 1.05 * (0.33 / luminance) ** 0.4 * math.exp(rng.normal(0, 0.25))
     warm, green = rng.normal(0, 0.06), rng.normal(0, 0.02)
-    # Their white balance follows the light, not all the way either.
+    # Automatic white balance also corrects the colour of the light only in part.
     balance = _illuminant(assets, lighting) ** -rng.uniform(0.5, 1.0)
     grey = infrared or rng.random() < GREY_SHARE
     noisy = rng.random()

@@ -1,4 +1,4 @@
-"""Draws hands with everything around them into a picture, its labels and its depth, on any OpenGL 3.3 driver."""
+"""OpenGL rasteriser: draws hands and their surroundings into a picture with labels and depth (OpenGL 3.3)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from im2hands.core.hands import Camera, Side
 
 from .accessories import PosedHand, add_accessories, posed_hands
 from .assets import Assets
-from .backgrounds import made_up_background, patterns
+from .backgrounds import patterns, procedural_background
 from .camera_effects import apply_effects
 from .context import make_context
 from .frame_block import MAX_HANDS, pack_frame, shadow_projection
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     import moderngl
 
 SHADOW_SIZE = 512
+"""Side of the shadow map, texels."""
 _KEPT_SIZES = 16
+"""Number of picture sizes whose framebuffers are kept."""
 _BACKDROPS: tuple[tuple[str, ...], ...] = ((), ("VIEW",), ("PLANE",), ("VIEW", "PLANE"))
+"""Variants of the backdrop shader, as the switches that are defined."""
 _HAND_COLUMNS = 7  # position, normal, label
 _UNITS = {
     "skin_map": 0,
@@ -38,17 +41,22 @@ _UNITS = {
     "backdrop_picture": 5,
     "view_map": 6,
 }
+"""Texture unit of each sampler."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A picture and what is in it.
+    """A drawn picture.
 
-    Attributes:
-        image: (H, W, 3) uint8 RGB.
-        labels: (H, W) uint8: 0 background (people behind among it), 1 left, 2 right hand with its bare arm, nails and
-            rings, 3 anything else: sleeves, watches, objects.
-        depth: (H, W) float32 metres along z at the labelled pixels, 0 elsewhere.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        RGB picture.
+    labels : (H, W) uint8
+        0 background (including people behind), 1 left hand, 2 right hand (with bare arm, nails and rings), 3 anything
+        else: sleeves, watches, objects.
+    depth : (H, W) float32
+        Depth along z of the labelled pixels, metres; 0 elsewhere.
     """
 
     image: np.ndarray
@@ -57,14 +65,23 @@ class Rendered:
 
 
 class Renderer:
-    """Draws pictures one after the other; not for several threads.
+    """Draws pictures one after the other; not thread-safe.
 
-    Args:
-        assets: skins, environments, backgrounds. samples: 1, or more for smooth outlines (4).
-        device: EGL device number. context: an existing moderngl context instead of an own one.
+    Parameters
+    ----------
+    assets : Assets
+        Skins, environments and backgrounds.
+    samples : int
+        Samples a pixel of the picture: 1, or more (4) for smooth outlines.
+    device : int or None
+        Number of the EGL device. None takes the first.
+    context : moderngl.Context or None
+        An existing context. None makes a new one, which the renderer owns.
 
-    Raises:
-        SetupError: moderngl or a driver is missing.
+    Raises
+    ------
+    SetupError
+        moderngl or an OpenGL driver is missing.
     """
 
     def __init__(
@@ -107,28 +124,41 @@ class Renderer:
 
     @property
     def driver(self) -> str:
-        """What draws, in the driver's words."""
+        """Name of the driver's renderer."""
         return str(self._gl.info["GL_RENDERER"])
 
     def close(self) -> None:
-        """Give the context back, if it is the renderer's own."""
+        """Release the context if the renderer owns it."""
         if self._own:
             self._gl.release()
 
     def render(self, hands: Sequence[tuple[Side, np.ndarray]], camera: Camera, look: Look) -> Rendered:
-        """One finished picture.
+        """Draw a finished picture.
 
-        Args:
-            hands: up to two (side, (1843, 3) vertices in metres, camera frame). camera: also gives the size.
+        Parameters
+        ----------
+        hands : sequence of (Side, (1843, 3) float64)
+            Up to two hands: side, and vertices in metres, camera frame.
+        camera : Camera
+            Camera of the picture, with its size.
+        look : Look
+            Look of the picture.
 
-        Raises:
-            InputError: more than two hands, or vertices of another shape.
+        Returns
+        -------
+        Rendered
+            Picture, labels and depth.
+
+        Raises
+        ------
+        InputError
+            More than two hands, or vertices of another shape.
         """
         drawn = self.draw(hands, camera, look)
         return Rendered(apply_effects(drawn.image, look.camera), drawn.labels, drawn.depth)
 
     def draw(self, hands: Sequence[tuple[Side, np.ndarray]], camera: Camera, look: Look) -> Rendered:
-        """The picture before lens blur, noise and compression; arguments as for :meth:`render`."""
+        """Draw a picture without lens blur, noise and compression; arguments and errors as for ``render``."""
         posed = posed_hands(hands, look)
         mesh = self.assets.mesh
         batch = SolidBatch()
@@ -143,7 +173,7 @@ class Renderer:
         kind = ("VIEW",) * (background.kind == "environment") + ("PLANE",) * (background.plane is not None)
         return self._draw_passes(camera, [hand.side for hand in posed], 3 * len(faces), self._backdrops[kind])
 
-    # -- what one picture sends to the driver
+    # -- uploads of one picture
 
     def _upload_hands(self, posed: Sequence[PosedHand]) -> None:
         mesh = self.assets.mesh
@@ -197,7 +227,7 @@ class Renderer:
 
     def _upload_picture(self, background: Background) -> None:
         photo = background.kind == "photo"
-        picture = self.assets.photo(background.index) if photo else made_up_background(background.index)
+        picture = self.assets.photo(background.index) if photo else procedural_background(background.index)
         size = (picture.shape[1], picture.shape[0])
         if self._picture.size != size:
             self._picture.release()
@@ -225,7 +255,7 @@ class Renderer:
             gl.enable(gl.CULL_FACE)
             gl.cull_face = hidden
             for k, side in enumerate(sides):
-                # The picture's rows run down, so that a right hand's faces turn clockwise; a left hand is mirrored.
+                # Rows run down, so the front faces of a right hand are clockwise; a left hand is mirrored.
                 gl.front_face = "cw" if side == "right" else "ccw"
                 hand.render(vertices=count, first=k * count)
             gl.disable(gl.CULL_FACE)
@@ -240,7 +270,7 @@ class Renderer:
         labels.use()
         labels.clear(depth=1.0)
         draw(self._hand_label, self._solid_label, "back")
-        # With one sample a pixel the colour pass finds the depths of the label pass and shades each pixel once.
+        # With one sample a pixel, the colour pass uses the depths of the label pass and shades each pixel once.
         colour.use()
         if self._samples > 1:
             colour.clear(depth=1.0)
@@ -249,18 +279,19 @@ class Renderer:
         if self._samples > 1:
             gl.copy_framebuffer(resolved, colour)
         height, width = camera.height, camera.width
-        # Four components come as they are stored; three would be converted one by one.
+        # Four components are copied as they are stored; three would be converted pixel by pixel.
         image = np.frombuffer(resolved.read(components=4, alignment=1), np.uint8).reshape(height, width, 4)
         both = np.frombuffer(labels.read(components=2, dtype="f4", alignment=1), np.float32).reshape(height, width, 2)
         return Rendered(
             np.ascontiguousarray(image[..., :3]), both[..., 0].astype(np.uint8), np.ascontiguousarray(both[..., 1])
         )
 
-    # -- what is made once
+    # -- programs, buffers, textures and framebuffers
 
     def _program(
         self, name: str, vertex_part: str = "", fragment_part: str = "", switches: tuple[str, ...] = ()
     ) -> Any:
+        """Compile a program; ``switches`` are defined in its fragment shader."""
         define = "".join(f"#define {switch}\n" for switch in switches)
         program = self._gl.program(
             vertex_shader="\n".join(_source(n) for n in ("common", vertex_part) if n) + "\n" + _source(name, "vert"),
@@ -311,7 +342,7 @@ class Renderer:
         )
 
     def _texture(self, pixels: np.ndarray) -> Any:
-        """Colours or values (H, W, C), uint8 or float32 (kept as half), with a mip pyramid, repeating sideways."""
+        """Make a texture with a mip pyramid from (H, W, C) uint8 or float32 (stored as half; repeats only in x)."""
         floating = pixels.dtype != np.uint8
         data = pixels.astype(np.float16) if floating else pixels
         texture = self._gl.texture(
@@ -334,7 +365,7 @@ class Renderer:
         self._targets.clear()
 
     def _make_targets(self, size: tuple[int, int]) -> tuple[Any, Any, Any]:
-        """Framebuffers of a size: labels with depth, colour, and the colour after resolving several samples."""
+        """Make the framebuffers of a size: labels with depth, colour, and the colour after the samples are resolved."""
         gl = self._gl
         depth = gl.depth_renderbuffer(size)
         labels = gl.framebuffer([gl.renderbuffer(size, 2, dtype="f4")], depth)
@@ -349,4 +380,5 @@ class Renderer:
 
 @lru_cache(maxsize=32)
 def _source(name: str, kind: str = "glsl") -> str:
+    """Text of a shader file."""
     return (resources.files(__package__) / "shaders" / f"{name}.{kind}").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Skin textures packed for drawing: the hand's and the forearm's islands, rest-pose maps, and parts such as nails."""
+"""Skin textures packed for drawing: the islands of hand and forearm, maps of the rest pose, and parts such as nails."""
 
 from __future__ import annotations
 
@@ -13,25 +13,29 @@ from im2hands.core.errors import InputError
 
 from .hand_mesh import HandMesh
 
-# MakeHuman's skin files are squares of this size; the two islands the hand model uses, pixels (left, top, right, low).
+# MakeHuman's skin files are squares of this size. The boxes of the two islands that the hand model uses are in pixels:
+# left, top, right, bottom.
 FILE_SIZE = 2048
 _HAND_BOX = (728, 1632, 1148, 2040)
 _ARM_BOX = (4, 244, 252, 500)
-_SCALE = 2  # nails need more pixels than the files have
+_SCALE = 2  # enlargement of the hand's island: nails need more pixels than the files have
 _HAND_AT = (0, 0)
 _ARM_AT = ((_HAND_BOX[2] - _HAND_BOX[0]) * _SCALE, 0)
 ATLAS_WIDTH = _ARM_AT[0] + (_ARM_BOX[2] - _ARM_BOX[0])
 ATLAS_HEIGHT = (_HAND_BOX[3] - _HAND_BOX[1]) * _SCALE
-MEAN_DETAIL = 0.35  # relative colours are stored so that this is the skin's own tone
+MEAN_DETAIL = 0.35  # stored value (before the square root) of the skin's mean tone
 
 
 @dataclass(frozen=True)
 class SkinMap:
     """One skin, ready to upload.
 
-    Attributes:
-        pixels: (H, W, 4) uint8; colour relative to ``tone`` (square root of 0.35 times it) and height.
-        tone: (3,) mean albedo, linear RGB.
+    Parameters
+    ----------
+    pixels : (H, W, 4) uint8
+        Channels 0 to 2: square root of 0.35 times the colour relative to ``tone``. Channel 3: height.
+    tone : (3,) float
+        Mean albedo, linear RGB.
     """
 
     pixels: np.ndarray
@@ -39,10 +43,17 @@ class SkinMap:
 
 
 class SkinAtlas:
-    """Where each point of the hand lies in the packed textures.
+    """Layout of the packed texture, and maps of the hand in it.
 
-    Attributes:
-        uv: (U, 2) float32 texture coordinates of the drawn vertices, v down.
+    Parameters
+    ----------
+    mesh : HandMesh
+        The hand's surface.
+
+    Attributes
+    ----------
+    uv : (U, 2) float32
+        Texture coordinates of the drawn vertices, v down.
     """
 
     def __init__(self, mesh: HandMesh) -> None:
@@ -51,7 +62,7 @@ class SkinAtlas:
 
     @cached_property
     def _rest_maps(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rest position (H, W, 3), unit normal (H, W, 3) and whether a texel is covered (H, W)."""
+        """Rest position (H, W, 3), unit normal (H, W, 3), and whether a texel is covered (H, W)."""
         mesh = self._mesh
         size = np.array([ATLAS_WIDTH, ATLAS_HEIGHT])
         places = atlas_uv(mesh.uv) * size - 0.5
@@ -83,27 +94,27 @@ class SkinAtlas:
 
     @property
     def positions(self) -> np.ndarray:
-        """(H, W, 3) rest position of each texel, metres; texels off the islands repeat the nearest on them."""
+        """Position of each texel at rest (H, W, 3), metres; texels off the islands copy the nearest covered one."""
         return self._rest_maps[0]
 
     @property
     def normals(self) -> np.ndarray:
-        """(H, W, 3) rest normal of each texel."""
+        """Unit normal of each texel at rest (H, W, 3)."""
         return self._rest_maps[1]
 
     @property
     def covered(self) -> np.ndarray:
-        """(H, W) bool, texels on the islands."""
+        """Texels on the islands, (H, W) bool."""
         return self._rest_maps[2]
 
     def spread(self, image: np.ndarray) -> np.ndarray:
-        """``image`` (H, W, ...) with its covered texels grown outwards, so that no seam shows another colour."""
+        """Extend the covered texels of ``image`` (H, W, ...) to the others, so that no seam shows a wrong colour."""
         _ = self._rest_maps
         return image[self._nearest]
 
     @cached_property
     def nail_coordinates(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Per finger, coordinates across and along its nail (H, W), 1 at the plate's edge; 9 far away."""
+        """Per finger, coordinates (H, W) across and along its nail: 1 at the plate's edge, 9 far away."""
         position, normal = self.positions, self.normals
         out = []
         for nail in self._mesh.nails:
@@ -115,12 +126,12 @@ class SkinAtlas:
 
     @cached_property
     def parts(self) -> np.ndarray:
-        """(H, W, 4) uint8: nail, palm side, where blood shows (knuckles, finger tips, palm), free edge of the nail."""
+        """Strength (H, W, 4) uint8 of nail, palm side, blood (knuckles, finger tips, palm) and the nail's free edge."""
         mesh, position, normal = self._mesh, self.positions, self.normals
         nail = np.zeros(position.shape[:2])
         edge = np.zeros_like(nail)
         for across, along in self.nail_coordinates:
-            # Straight sides, round root.
+            # The exponents give straight sides and a round root.
             radius = (np.abs(across) ** 3 + np.abs(along) ** 2.6) ** (1 / 2.8)
             nail = np.maximum(nail, smooth_step(1.06, 0.90, radius))
             edge = np.maximum(edge, smooth_step(0.70, 0.82, along + 0.10 * across**2) * (radius < 1.3))
@@ -138,7 +149,20 @@ class SkinAtlas:
         return np.round(255 * np.clip(layers, 0, 1)).astype(np.uint8)
 
     def pack(self, colour: np.ndarray, height: np.ndarray) -> SkinMap:
-        """Linear albedo (H, W, 3) and height (H, W) about 0 with unit spread, as a :class:`SkinMap`."""
+        """Pack a skin.
+
+        Parameters
+        ----------
+        colour : (H, W, 3) float
+            Linear albedo.
+        height : (H, W) float
+            Height of the relief, about 0 with unit deviation.
+
+        Returns
+        -------
+        SkinMap
+            The skin.
+        """
         covered = self.covered & (self.parts[..., 0] < 20)
         tone = colour[covered].mean(axis=0)
         relative = np.sqrt(np.clip(colour / tone * MEAN_DETAIL, 0, 1))
@@ -146,10 +170,22 @@ class SkinAtlas:
         return SkinMap(np.round(255 * self.spread(pixels)).astype(np.uint8), tone)
 
     def from_file(self, path: Path) -> SkinMap:
-        """A MakeHuman skin (square picture with the model's own texture layout).
+        """Read a skin texture of MakeHuman.
 
-        Raises:
-            InputError: the file is not a picture that can be read.
+        Parameters
+        ----------
+        path : Path
+            A square picture with the texture layout of MakeHuman's model.
+
+        Returns
+        -------
+        SkinMap
+            The skin.
+
+        Raises
+        ------
+        InputError
+            The file is not a readable picture.
         """
         import cv2
 
@@ -173,7 +209,7 @@ class SkinAtlas:
 
 
 def atlas_uv(uv: np.ndarray) -> np.ndarray:
-    """Texture coordinates of a skin file (v up) in the packed texture (v down)."""
+    """Convert texture coordinates (N, 2) of a skin file (v up) to those of the packed texture (v down)."""
     pixel = np.stack([uv[:, 0], 1 - uv[:, 1]], axis=1) * FILE_SIZE
     on_arm = pixel[:, 0] < _ARM_BOX[2]
     hand = (pixel - _HAND_BOX[:2]) * _SCALE + _HAND_AT
@@ -182,6 +218,6 @@ def atlas_uv(uv: np.ndarray) -> np.ndarray:
 
 
 def smooth_step(low: float, high: float, x: np.ndarray) -> np.ndarray:
-    """0 at ``low``, 1 at ``high``, smooth between; ``low`` may be the larger."""
+    """Return 0 up to ``low``, 1 from ``high`` on, and a smooth step between; ``low`` may be the larger of the two."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)

@@ -1,4 +1,4 @@
-"""Meshes of everything that is no hand, gathered into one array for drawing; and the simple shapes."""
+"""Solids: meshes of everything that is not a hand, gathered into one array for drawing, and simple shapes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,36 @@ from im2hands.geometry.normals import cross
 from .hand_mesh import grid_faces
 from .look import Cloth, Vector
 
-# position 3, normal 3, texture coordinates 2, colour 3, material 4 (gloss, metal, pattern, its strength), label 1
+# Vertex columns: position 3, normal 3, texture coordinates 2, colour 3, material 4 (gloss, metal, pattern, strength of
+# the pattern), label 1
 COLUMNS = 16
 SKIN_GLOSS = -1.0
+"""Value of gloss that makes a solid shade like skin."""
 OTHER_LABEL = 3
+"""Label of solids that do not belong to a hand."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """How a solid looks. gloss: 0 to 1, or ``SKIN_GLOSS``. label: 0 behind, 1, 2 a hand, 3 anything else."""
+    """Appearance and label of a solid.
+
+    Parameters
+    ----------
+    colour : (3,) float
+        Albedo.
+    gloss : float
+        Glossiness, 0 to 1, or ``SKIN_GLOSS``.
+    metal : bool
+        Whether it is metal.
+    pattern : int
+        0 soft noise, 1 knit, 2 stripes and checks, 3 folds, -1 none.
+    strength : float
+        Contrast of the pattern.
+    scale : float
+        Repetitions of the pattern per metre.
+    label : int
+        0 background, 1 left hand, 2 right hand, 3 anything else.
+    """
 
     colour: Vector
     gloss: float = 0.2
@@ -32,13 +53,23 @@ class Material:
 
     @classmethod
     def of(cls, cloth: Cloth, gloss: float = 0.0, metal: bool = False, label: int = OTHER_LABEL) -> Material:
-        """A material of cloth's colour and pattern."""
+        """Make a material with the colour and pattern of cloth."""
         return cls(cloth.colour, gloss, metal, cloth.pattern, cloth.strength, cloth.scale, label)
 
 
 @dataclass
 class SolidBatch:
-    """Solids gathered for one picture."""
+    """Solids of one picture.
+
+    Parameters
+    ----------
+    vertices : list of (N, 16) float32
+        Vertices of each solid.
+    faces : list of (F, 3) int
+        Triangles of each solid, in numbers of all vertices.
+    count : int
+        Number of all vertices.
+    """
 
     vertices: list[np.ndarray] = field(default_factory=list)
     faces: list[np.ndarray] = field(default_factory=list)
@@ -53,9 +84,22 @@ class SolidBatch:
         material: Material,
         colours: np.ndarray | None = None,
     ) -> None:
-        """Add points (N, 3) metres camera frame, normals (N, 3), uv (N, 2) metres, faces (F, 3).
+        """Add a solid.
 
-        ``colours`` (N, 3) replaces the material's colour.
+        Parameters
+        ----------
+        points : (N, 3) float
+            Vertices, camera frame, metres.
+        normals : (N, 3) float
+            Unit normals.
+        uv : (N, 2) float
+            Texture coordinates, metres.
+        faces : (F, 3) int
+            Triangles.
+        material : Material
+            Its material.
+        colours : (N, 3) float or None
+            Colours that replace the material's colour.
         """
         rows = np.empty((len(points), COLUMNS), np.float32)
         rows[:, 0:3], rows[:, 3:6], rows[:, 6:8] = points, normals, uv * material.scale
@@ -68,7 +112,17 @@ class SolidBatch:
         self.count += len(points)
 
     def add_grid(self, points: np.ndarray, uv: np.ndarray, material: Material) -> None:
-        """Add a tube of rings (T, K, 3) with texture coordinates (T, K, 2); its last column repeats the first."""
+        """Add a tube.
+
+        Parameters
+        ----------
+        points : (T, K, 3) float
+            Rings of the tube, metres; the last point of a ring repeats the first.
+        uv : (T, K, 2) float
+            Texture coordinates, metres.
+        material : Material
+            Its material.
+        """
         along = np.gradient(points, axis=0)
         padded = np.concatenate([points[:, -2:-1], points, points[:, 1:2]], axis=1)
         around = padded[:, 2:] - padded[:, :-2]
@@ -78,25 +132,39 @@ class SolidBatch:
         self.add(points.reshape(-1, 3), normals.reshape(-1, 3), uv.reshape(-1, 2), grid_faces(rows, columns), material)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """(N, 16) float32 vertices and (F, 3) int32 faces of all."""
+        """Return the vertices (N, 16) float32 and triangles (F, 3) int32 of all solids."""
         if not self.vertices:
             return np.zeros((0, COLUMNS), np.float32), np.zeros((0, 3), np.int32)
         return np.concatenate(self.vertices), np.concatenate(self.faces).astype(np.int32)
 
 
 Shape = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Points (N, 3), normals (N, 3), texture coordinates (N, 2) and triangles (F, 3)."""
 
 
 @lru_cache(maxsize=8)
 def unit_shape(kind: str) -> Shape:
-    """Points, normals, uv and faces of a box, stick (cylinder along y) or ball of size 1 about the origin."""
+    """Return a box, stick (cylinder along y) or ball of size 1 about the origin."""
     if kind == "ball":
         return ball(np.linspace(0, 1, 24), np.linspace(0, 1, 16))
     return _box() if kind == "box" else _stick()
 
 
 def ball(columns: np.ndarray, rows: np.ndarray) -> Shape:
-    """A sphere of diameter 1 as a grid of columns around y and rows from -y to +y, both 0 to 1; 0.5 looks to +z."""
+    """Make a sphere of diameter 1.
+
+    Parameters
+    ----------
+    columns : (C,) float
+        Positions of the columns around y, 0 to 1; 0.5 is at +z.
+    rows : (R,) float
+        Positions of the rows, 0 at -y to 1 at +y.
+
+    Returns
+    -------
+    Shape
+        The sphere.
+    """
     v, u = np.meshgrid(rows, columns, indexing="ij")
     normals = np.stack(
         [np.sin(np.pi * v) * np.sin(2 * np.pi * u), -np.cos(np.pi * v), -np.sin(np.pi * v) * np.cos(2 * np.pi * u)], -1
@@ -106,6 +174,7 @@ def ball(columns: np.ndarray, rows: np.ndarray) -> Shape:
 
 
 def _box() -> Shape:
+    """A box of size 1."""
     points, normals, uv, faces = [], [], [], []
     for axis in range(3):
         for sign in (-1.0, 1.0):
@@ -122,6 +191,7 @@ def _box() -> Shape:
 
 
 def _stick() -> Shape:
+    """A cylinder of diameter 1 and length 1 along y."""
     angles = np.linspace(0, 2 * np.pi, 25)
     round_ = np.stack([np.cos(angles), np.zeros(25), np.sin(angles)], axis=1)
     side = np.concatenate([round_ / 2 - (0, 0.5, 0), round_ / 2 + (0, 0.5, 0)])
@@ -141,7 +211,23 @@ def _stick() -> Shape:
 def place_shape(
     batch: SolidBatch, kind: str, at: np.ndarray, turn: np.ndarray, size: np.ndarray, material: Material
 ) -> None:
-    """Add a :func:`unit_shape` of ``size`` (3,) metres, turned by ``turn`` (3, 3), about ``at`` (3,)."""
+    """Add a simple shape.
+
+    Parameters
+    ----------
+    batch : SolidBatch
+        Solids of the picture; the shape is added to it.
+    kind : {"box", "stick", "ball"}
+        The shape.
+    at : (3,) float
+        Centre, camera frame, metres.
+    turn : (3, 3) float
+        Rotation to the camera frame.
+    size : (3,) float
+        Full lengths, metres.
+    material : Material
+        Its material.
+    """
     points, normals, uv, faces = unit_shape(kind)
     bent = (normals / size) @ turn.T
     bent /= np.maximum(np.linalg.norm(bent, axis=1, keepdims=True), 1e-12)

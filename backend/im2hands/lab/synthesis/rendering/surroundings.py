@@ -1,4 +1,4 @@
-"""Things and people around the hands: objects held, in front and behind; bodies and faces behind."""
+"""Surroundings of the hands: objects held, in front and behind, and people behind."""
 
 from __future__ import annotations
 
@@ -14,11 +14,23 @@ from .look import Look, Person, Thing
 from .solids import SKIN_GLOSS, Material, Shape, SolidBatch, ball, place_shape
 
 BEHIND_LABEL = 0
-_NOBODY = (0.0, 0.0, 0.55)  # where the hands would be in a picture without, camera frame, metres
+_NOBODY = (0.0, 0.0, 0.55)  # position of the hands for a picture without hands, camera frame, metres
 
 
 def add_surroundings(batch: SolidBatch, mesh: HandMesh, hands: Sequence[PosedHand], look: Look) -> None:
-    """Put the objects and people of ``look`` into ``batch``, placed by the hands, or half a metre away without any."""
+    """Add the objects and people of a look, positioned relative to the hands.
+
+    Parameters
+    ----------
+    batch : SolidBatch
+        Solids of the picture; the surroundings are added to it.
+    mesh : HandMesh
+        The hand's surface.
+    hands : sequence of PosedHand
+        The hands. Without hands, a point half a metre in front of the camera takes their place.
+    look : Look
+        Look of the picture.
+    """
     if not hands:
         hands = [PosedHand("right", np.tile(_NOBODY, (MODEL_VERTICES, 1)), np.zeros(3))]
     for thing in look.things:
@@ -28,12 +40,13 @@ def add_surroundings(batch: SolidBatch, mesh: HandMesh, hands: Sequence[PosedHan
 
 
 def _thing(batch: SolidBatch, mesh: HandMesh, hands: Sequence[PosedHand], thing: Thing) -> None:
+    """Add an object, unless it would be nearer than 0.12 m to the camera."""
     hand = hands[thing.hand % len(hands)]
     tips = hand.vertices[mesh.tips]
     palm = hand.vertices[mesh.hand_vertices].mean(axis=0)
     turn = Rotation.from_rotvec(thing.turn).as_matrix()
     if thing.place == "held":
-        # Between finger tips and palm, along the row of the knuckles.
+        # Between finger tips and palm, parallel to the row of finger tips.
         along = tips[1] - tips[4]
         along /= max(float(np.linalg.norm(along)), 1e-9)
         towards = tips.mean(axis=0) - palm
@@ -52,6 +65,7 @@ def _thing(batch: SolidBatch, mesh: HandMesh, hands: Sequence[PosedHand], thing:
 
 
 def _person(batch: SolidBatch, mesh: HandMesh, hands: Sequence[PosedHand], person: Person, look: Look) -> None:
+    """Add a person."""
     every = np.concatenate([hand.vertices[mesh.hand_vertices] for hand in hands])
     middle = every.mean(axis=0)
     at = np.array([middle[0] + person.offset[0], middle[1] + person.offset[1], every[:, 2].max() + person.distance])
@@ -69,7 +83,7 @@ def _person(batch: SolidBatch, mesh: HandMesh, hands: Sequence[PosedHand], perso
 
 @lru_cache(maxsize=1)
 def _head_ball() -> Shape:
-    """A ball whose corners crowd where the face is."""
+    """A ball whose vertices are dense on the face."""
     across, down = np.linspace(-1, 1, 61), np.linspace(-1, 1, 56)
     columns = 0.5 * (0.35 * across + 0.65 * across**3)
     rows = 0.53 + 0.5 * (0.6 * down + 0.4 * down**3)
@@ -79,9 +93,9 @@ def _head_ball() -> Shape:
 def _head(
     batch: SolidBatch, at: np.ndarray, turn: np.ndarray, tone: np.ndarray, person: Person, skin: Material
 ) -> None:
-    """A head that looks at the camera: eyes, brows, nose, mouth and hair as colours and bulges of an ellipsoid."""
+    """Add a head that faces the camera: eyes, brows, nose, mouth and hair are colours and bulges of an ellipsoid."""
     rng = np.random.default_rng([person.seed, 0xFACE])
-    _, d, uv, faces = _head_ball()  # the camera's y points down: the chin is at +y, the face looks to -z
+    _, d, uv, faces = _head_ball()  # camera frame: y points down, so the chin is at +y; the face looks to -z
     colours = np.tile(tone, (len(d), 1))
     wide, high = rng.normal(1, 0.08, 2)
 

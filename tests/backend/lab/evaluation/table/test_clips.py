@@ -1,4 +1,4 @@
-"""Clips in the table: hands are followed from frame to frame, each clip is a video of its own, a run goes on."""
+"""Clip rows of the table: hands are tracked through a clip, clips are independent, and a run can be continued."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ FRAMES = 5
 
 
 class Shaky(ExactKeypoints):
-    """The truth, 3 mm away in every second frame; loses the left hand in the last one."""
+    """The true keypoints, shifted by 3 mm in every second frame; the left hand is missing in the last frame."""
 
     made: ClassVar[list[Shaky]] = []
 
-    def __init__(self, name: str, video: bool = False, palm_weights: Path | None = None) -> None:
-        assert (name, video, palm_weights) == ("auto", True, BUNDLED_FILE)
+    def __init__(self, name: str, video: bool = False, two_hand_weights: Path | None = None) -> None:
+        assert (name, video, two_hand_weights) == ("auto", True, BUNDLED_FILE)
         self.seen: list[tuple[int, float]] = []
         self.closed = False
         Shaky.made.append(self)
@@ -63,7 +63,7 @@ def test_clips_are_measured_and_gone_on_with(clips: Path, tmp_path: Path, capsys
     capsys.readouterr()
     assert main(arguments) == 0
     report = json.loads(capsys.readouterr().out)
-    # The second run saw the second clip alone, as a video of its own.
+    # The second run processed only the second clip, as a separate video.
     assert [[n for n, _ in one.seen] for one in Shaky.made] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
     assert all(one.closed for one in Shaky.made)
     assert np.allclose(np.diff([time for _, time in Shaky.made[1].seen]), 1 / 30)
@@ -80,9 +80,9 @@ def test_clips_are_measured_and_gone_on_with(clips: Path, tmp_path: Path, capsys
     assert main(arguments[:-1]) == 0
     titles, figures, *notes = capsys.readouterr().out.splitlines()
     assert titles.split()[-5:] == ["s", "meshes", "clips", "jitter", "true"] and len(Shaky.made) == 2
-    assert figures.split()[-4:-2] == ["4", "2"] and "in every frame;" in notes[0]
+    assert figures.split()[-4:-2] == ["4", "2"] and "every frame of a clip is processed;" in notes[0]
 
-    # Every second frame, in order; the keypoints of every frame that are kept are no use for it.
+    # Every second frame, in order; the cached keypoints of all frames cannot be used for it.
     assert main([*arguments, "--clip-stride", "2", "--mesh-every", "2", "--restart"]) == 0
     assert [[n for n, _ in one.seen] for one in Shaky.made[2:]] == [[0, 2, 4], [5, 7, 9]]
     assert np.allclose(np.diff([time for _, time in Shaky.made[2].seen]), 2 / 30)
@@ -92,7 +92,7 @@ def test_clips_are_measured_and_gone_on_with(clips: Path, tmp_path: Path, capsys
     assert main([*arguments[:-1], "--clip-stride", "2"]) == 2
     assert "options for clips: frames from mesh to mesh was 2, is 3" in capsys.readouterr().err
 
-    # With other voxels the keypoints that are kept do.
+    # A run with another voxel size uses the cached keypoints.
     assert main([*arguments, "--restart", "--voxel-mm", "6"]) == 0
     again = json.loads(capsys.readouterr().out)["clip_rows"][0]
     assert len(Shaky.made) == 4 and again["iou"] != row["iou"]
@@ -102,7 +102,7 @@ def test_clips_are_measured_and_gone_on_with(clips: Path, tmp_path: Path, capsys
 
 
 def test_jitter_is_that_of_the_hands_in_space(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hand at rest seen 3 mm to and fro: third differences of 3 (-1)^k mm are 12 mm a frame cubed."""
+    """A hand at rest whose keypoints alternate by 3 mm: the third differences are 12 mm/frame³."""
     from im2hands.lab.evaluation.table.clips import measure_clip
     from im2hands.lab.evaluation.table.rows import RowKey
 
@@ -137,7 +137,8 @@ def test_in_a_clip_a_source_is_told_what_it_saw_before(monkeypatch: pytest.Monke
 
     kinds: list[bool] = []
     monkeypatch.setattr(
-        "im2hands.keypoints.make_provider", lambda name, video, palm_weights: kinds.append(video) or Provider()
+        "im2hands.keypoints.sources.make_provider",
+        lambda name, video, two_hand_weights: kinds.append(video) or Provider(),
     )
     points = np.zeros((21, 3))
     points[MIDDLE_MCP] = points[WRIST] + (0.09, 0, 0)
@@ -158,9 +159,9 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path, capsys: pytest.Captu
     output = ["--output", str(tmp_path / "out")]
     for given, message in (
         ([], "nothing to measure"),
-        (["--clips", str(scenes)], "no set of clips"),
+        (["--clips", str(scenes)], "not a set of clips"),
         (["--clips", str(scenes), "--page", "x.png"], "page shows scenes"),
-        (["--clips", str(make_set(tmp_path / "short", 3, 0, clip=5))], "no whole clip"),
+        (["--clips", str(make_set(tmp_path / "short", 3, 0, clip=5))], "no complete clip"),
         (["--clips", str(make_set(tmp_path / "clips", 2, 0, clip=2)), "--sources", "exact"], "predicted keypoints"),
         (["--clips", str(scenes), "--mesh-every", "0"], "--mesh-every 0 is not possible"),
         (["--clips", str(scenes), "--clip-stride", "0"], "--clip-stride 0 is not possible"),

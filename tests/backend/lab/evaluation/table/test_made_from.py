@@ -1,4 +1,4 @@
-"""Results of the table are never mixed with those of another set, other weights or another program."""
+"""Results of the table are never mixed with those of another set, other weights or another program version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from im2hands.core.errors import InputError
 from im2hands.core.hands import TwoHands
 from im2hands.lab.evaluation.table import made_from as table_made_from
 from im2hands.lab.evaluation.table import tools as table_tools
-from im2hands.lab.evaluation.table.made_from import keep_made_from, keypoint_files, method_files, palm_weights
+from im2hands.lab.evaluation.table.made_from import keep_made_from, keypoint_files, method_files, two_hand_weights
 from im2hands.lab.evaluation.table.scene import ExactKeypoints
 from im2hands.weights.folder import BUNDLED
 from im2hands.weights.two_hand_network import FILE as PALM_FILE
@@ -22,7 +22,7 @@ from scene_pictures import make_set
 
 @pytest.fixture
 def halo(tmp_path: Path) -> Path:
-    """A weights folder with the HALO baseline alone."""
+    """A weights folder with only the HALO baseline."""
     folder = tmp_path / "weights"
     folder.mkdir()
     for path in BUNDLED.glob("part_occupancy.*"):
@@ -45,7 +45,7 @@ def test_a_run_goes_on_only_with_what_it_was_begun_with(
     def refused(given: list[str], *words: str) -> None:
         assert main(given) == 2
         said = capsys.readouterr().err
-        assert all(word in said for word in ("made otherwise", "--restart", "another --output", *words)), said
+        assert all(word in said for word in ("have other inputs", "--restart", "another --output", *words)), said
         assert (output / "results-1-of-1.jsonl").read_bytes() == results
 
     refused([*arguments, "--voxel-mm", "5"], "options: voxel mm was 6.0, is 5.0")
@@ -53,7 +53,7 @@ def test_a_run_goes_on_only_with_what_it_was_begun_with(
     with monkeypatch.context() as patch:
         patch.setattr(table_made_from, "__version__", "9.9")
         refused(arguments, "program: version was", "is 9.9")
-    # One bit of one weight.
+    # One changed bit of one weight is detected.
     weights = halo / "part_occupancy.safetensors"
     before = weights.read_bytes()
     weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
@@ -79,7 +79,7 @@ def test_rows_that_come_later_are_added_and_held_to_from_then_on(tmp_path: Path)
     keep_made_from(tmp_path, {"method halo": {"part_occupancy": "a" * 64}})
     with pytest.raises(InputError, match="method initial: initial_occupancy was bbbbbbbbbbbb, is cccccccccccc"):
         keep_made_from(tmp_path, {"method initial": {"initial_occupancy": "c" * 64}})
-    with pytest.raises(InputError, match="image_encoder was not there, is dddddddddddd"):
+    with pytest.raises(InputError, match="image_encoder was missing, is dddddddddddd"):
         keep_made_from(tmp_path, {"method initial": {"initial_occupancy": "b" * 64, "image_encoder": "d" * 64}})
     (tmp_path / "made_from.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read"):
@@ -89,13 +89,13 @@ def test_rows_that_come_later_are_added_and_held_to_from_then_on(tmp_path: Path)
 def test_keypoints_come_from_the_folder_s_two_hand_network(
     halo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without one in the folder the one that ships is used; the judge and the lifting network lie beside it."""
-    assert palm_weights(halo) is None
+    """The bundled network is used if the folder has none; the pair judge and the lifting network lie beside it."""
+    assert two_hand_weights(halo) is None
     assert keypoint_files("auto", halo)["two_hand_network"] == BUNDLED / PALM_FILE
     for name in ("two_hand_network", "lifting_network"):
         (halo / f"{name}.safetensors").write_bytes(name.encode())
     files = keypoint_files("network", halo)
-    assert palm_weights(halo) == files["two_hand_network"] == halo / PALM_FILE
+    assert two_hand_weights(halo) == files["two_hand_network"] == halo / PALM_FILE
     assert files["lifting_network"].parent == halo and files["pair_judge"].parent == BUNDLED
     assert {"hand_landmarker.task", "keypoint_confidence.json"} == set(keypoint_files("mediapipe", halo))
     assert keypoint_files("exact", halo) == {} and method_files("refined", halo) == {}
@@ -103,8 +103,8 @@ def test_keypoints_come_from_the_folder_s_two_hand_network(
     asked: list[Path | None] = []
 
     class Empty(ExactKeypoints):
-        def __init__(self, name: str, video: bool, palm_weights: Path | None) -> None:
-            asked.append(palm_weights)
+        def __init__(self, name: str, video: bool, two_hand_weights: Path | None) -> None:
+            asked.append(two_hand_weights)
 
         def hands(self, scene: object) -> TwoHands:
             return TwoHands()
@@ -114,4 +114,4 @@ def test_keypoints_come_from_the_folder_s_two_hand_network(
     arguments += [str(tmp_path / "out"), "--sources", "auto", "--methods", "halo", "--weights", str(halo)]
     assert main([*arguments, "--device", "cpu", "--voxel-mm", "6"]) == 0
     assert asked == [halo / PALM_FILE]
-    assert f"two-hand network is that of {halo / PALM_FILE}" in capsys.readouterr().out
+    assert f"two-hand network: {halo / PALM_FILE}" in capsys.readouterr().out

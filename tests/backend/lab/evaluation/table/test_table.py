@@ -1,4 +1,4 @@
-"""The table's rows from measured scenes: means, targets, results that survive an interruption."""
+"""Rows of the table: means, targets, results after an interruption, the command, and the page of pictures."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_the_command_measures_a_world_and_goes_on(tmp_path: Path, capsys: pytest
 
 
 def cells(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The pictures of both scenes of a page with one row: two lines of text, pictures, two lines of text."""
+    """The pictures of both scenes on a page with one row; two lines of text stand above and below the pictures."""
     page = cv2.imread(str(path))[..., ::-1]
     top = 2 * 18 + 8
     assert page.shape[0] == top + SIZE + top + 8
@@ -131,7 +131,7 @@ def cells(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def colourful(picture: np.ndarray) -> dict[str, float]:
-    """Share of a picture that has each hand's colour, whatever the shade."""
+    """Share of a picture that has each hand's colour, in any shade."""
     values = picture.astype(float)
     shares = {}
     for side, colour in COLOURS.items():
@@ -144,7 +144,7 @@ def colourful(picture: np.ndarray) -> dict[str, float]:
 def test_the_page_shows_the_best_the_median_and_the_worst() -> None:
     exact = [result(k, iou=[iou, 0.9]) for k, iou in enumerate((0.5, 0.9, 0.7, 0.8))]
     assert {name: r.scene for name, r in notable(exact).items()} == {"best": 1, "median": 2, "worst": 0}
-    # Predicted keypoints: by their error, and a hand that is missing is worse than one that is far off.
+    # Predicted keypoints: ranked by MPJPE; a missing hand ranks below a hand with a large error.
     found = [
         result(0, source="auto", iou=[0.9], mpjpe_mm=[1.0]), result(1, source="auto", mpjpe_mm=[9.0, 9.0]),
         result(2, source="auto", mpjpe_mm=[4.0, 2.0]), result(3, source="auto", iou=[], mpjpe_mm=[]),
@@ -155,7 +155,7 @@ def test_the_page_shows_the_best_the_median_and_the_worst() -> None:
     assert notable([]) == {}
 
 
-@pytest.mark.parametrize(("name", "message"), [("page.txt", "is no picture"), ("nowhere/page.png", "no folder")])
+@pytest.mark.parametrize(("name", "message"), [("page.txt", "not a picture file"), ("nowhere/page.png", "no folder")])
 def test_a_page_that_cannot_be_written_is_refused_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, message: str
 ) -> None:
@@ -165,7 +165,7 @@ def test_a_page_that_cannot_be_written_is_refused_at_once(
 
 
 def test_rows_that_are_missing_are_measured_and_no_others() -> None:
-    """Refined keypoints are a row of their own, also where the unrefined ones were measured before."""
+    """Refined keypoints are a separate row, even if the row of unrefined keypoints is already measured."""
     asked: list[str] = []
 
     class Source(ExactKeypoints):

@@ -1,4 +1,4 @@
-"""A long table: it goes on after an interruption, keeps the keypoints it found, and several processes say the same."""
+"""Long runs of the table: continuation after an interruption, cached keypoints, and several worker processes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ METHODS = ("part_occupancy", "aligned_occupancy", "image_encoder")
 
 
 class Moved(ExactKeypoints):
-    """The truth, 2 mm away; stops the run at a scene."""
+    """The true keypoints, shifted by 2 mm along each axis; interrupts the run at the scene ``stop_at``."""
 
     asked: ClassVar[list[int]] = []
     stop_at: ClassVar[int] = -1
 
-    def __init__(self, name: str, video: bool, palm_weights: Path | None) -> None:
+    def __init__(self, name: str, video: bool, two_hand_weights: Path | None) -> None:
         assert not video
 
     def hands(self, scene: TrueScene) -> TwoHands:
@@ -65,7 +65,7 @@ def test_keypoints_are_looked_for_once_whatever_happens(
     assert [json.loads(line)["scene"] for line in lines] == [0, 1, 2]
     capsys.readouterr()
 
-    # A row that comes later, and other weights of a surface in a table of their own.
+    # A row added later, and a second table with other surface weights, use the cached keypoints.
     assert main([*first, "--methods", "halo,halo*"]) == 0
     halo = {row["method"]: row for row in json.loads(capsys.readouterr().out)["rows"]}["halo"]
     weight = weights / "aligned_occupancy.safetensors"
@@ -74,7 +74,7 @@ def test_keypoints_are_looked_for_once_whatever_happens(
     assert main(other) == 0
     assert json.loads(capsys.readouterr().out)["rows"][0]["mpjpe_mm"] == halo["mpjpe_mm"] and len(Moved.asked) == 3
 
-    # Another two-hand network sees other keypoints.
+    # Another two-hand network detects other keypoints: the cache is not used.
     (weights / "two_hand_network.safetensors").write_bytes(b"another")
     assert main([*other, "--restart"]) == 0
     assert Moved.asked == [0, 1, 2, 0, 1, 2]
@@ -115,7 +115,7 @@ def test_several_processes_say_what_one_says(tmp_path: Path, capsys: pytest.Capt
         report = json.loads(capsys.readouterr().out)
         assert report["workers"] == int(workers) and report["rows"][0].pop("seconds") > 0
         rows.append(report["rows"])
-    # Rounding depends on the number of threads, and a vertex's last bit may move a random point of the surface.
+    # Rounding depends on the number of threads. The last bit of a vertex can move a random point on the surface.
     (one,), (two,) = rows
     assert one["scenes"] == two["scenes"] == 2 and one["both_found"] == two["both_found"] == 1
     for name, within in (("iou", 1e-4), ("chamfer_mm", 0.005), ("mpjpe_mm", 1e-6), ("gap_mm", 1e-6)):

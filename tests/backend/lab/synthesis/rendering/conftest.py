@@ -1,4 +1,4 @@
-"""One renderer for the tests of a module, made-up assets, and a hand that fills the picture."""
+"""Fixtures for the tests of rendering: procedural assets, a renderer, and a hand that fills the picture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def renderer(assets: Assets) -> Renderer:
 
 @pytest.fixture(scope="session")
 def right_hand() -> np.ndarray:
-    """(1843, 3) vertices of the mean hand, its back to the camera, half a metre away."""
+    """Vertices (1843, 3) of the mean right hand, its back to the camera, half a metre away."""
     model = HandModel()
     vertices, heads = model.rest(mean_shape(1))
     posed, keypoints = model.pose(vertices, heads, torch.eye(3, dtype=torch.float64).repeat(1, 22, 1, 1))
@@ -45,7 +45,7 @@ def camera() -> Camera:
 
 @pytest.fixture
 def plain() -> Look:
-    """A bare look: one light from the camera's side, no accessories, a dark background, no effects."""
+    """A simple look: one light from the camera's side, no accessories, a dark background, no effects."""
     return Look(
         skin=Skin(0, (0.5, 0.3, 0.22)),
         lighting=Lighting((Light((0.0, -0.3, -1.0), (1.0, 1.0, 1.0)),), 0, ((1, 0, 0), (0, -1, 0), (0, 0, -1)), 0.5),

@@ -1,6 +1,6 @@
-"""What Cycles is given, what becomes of its light, and how a Blender that is missing is told.
+"""The description of a scene for Cycles, the processing of its light, and the errors of a missing Blender.
 
-Pictures by Blender itself are made in the Blender lanes (``tests/blender/test_cycles.py``).
+Blender itself renders pictures in ``tests/blender/test_cycles.py``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from im2hands.lab.synthesis.rendering.accessories import posed_hands
 from im2hands.lab.synthesis.rendering.look import Background, CameraEffects, Cloth, Person, Ring, Sleeve, Thing, Watch
 
 CLOTH = Cloth((0.3, 0.1, 0.1), 1, 0.5, 10.0)
-TURNED = ((0.0, 0.0, 1.0), (0.6, 0.8, 0.0), (-0.8, 0.6, 0.0))  # rows: camera frame to the environment's
+TURNED = ((0.0, 0.0, 1.0), (0.6, 0.8, 0.0), (-0.8, 0.6, 0.0))  # rows of the rotation from camera to environment frame
 
 
 @pytest.mark.parametrize("kind", ["made_up", "environment"])
@@ -36,7 +36,7 @@ def test_the_background_is_the_rasterisers(renderer: Renderer, camera: Camera, p
     assert (drawn.labels == 0).all()
     own = respond(far_light(camera, look, renderer.assets), effects)
     difference = np.abs(own.astype(int) - drawn.image)
-    assert drawn.image.std() > 8  # there is something to see
+    assert drawn.image.std() > 8  # the picture is not plain
     assert difference.mean() < 1.5 and np.quantile(difference, 0.98) <= 12
 
 
@@ -45,7 +45,7 @@ def test_light_comes_from_where_the_rasterisers_does(assets: Assets, plain: Look
     made = panorama(lighting, assets)
     environment = assets.environment(4)
     row, column = np.unravel_index(int(made.sum(axis=-1).argmax()), made.shape[:2])
-    # Blender's manual: the middle of a panorama looks along +x, its left quarter along +y, its first row along +z.
+    # From Blender's manual: the middle of a panorama is +x, its left quarter is +y, its first row is +z.
     around = (0.5 - (column + 0.5) / made.shape[1]) * 2 * np.pi
     up = (0.5 - (row + 0.5) / made.shape[0]) * np.pi
     seen = np.array([np.cos(up) * np.cos(around), np.cos(up) * np.sin(around), np.sin(up)])
@@ -71,7 +71,7 @@ def test_everything_of_a_look_is_described(assets: Assets, right_hand: np.ndarra
     scene = describe(hands, camera, look, assets, 2)
     assert scene["hand_labels"].tolist() == [2, 1]
     assert np.allclose(scene["hand_vertices"][0, :, 0], -scene["hand_vertices"][1, :, 0], atol=1e-6)
-    assert set(scene["solid_labels"]) == {0, 2, 3}  # people behind, the ring of the right hand, the other things
+    assert set(scene["solid_labels"]) == {0, 2, 3}  # people behind, the right hand's ring, all others
     corners, normal = scene["plane_corners"].astype(float), scene["plane_normal"]
     assert np.allclose(corners @ normal, corners[0] @ normal, atol=1e-4) and normal[2] < 0
     assert np.cross(corners[1] - corners[0], corners[2] - corners[0]) @ normal > 0
@@ -98,7 +98,7 @@ def test_a_blender_that_is_missing_is_told(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_programs_that_are_no_blender_are_told(tmp_path: Path) -> None:
-    """A Python without bpy, one that says something else, and one that ends while it renders."""
+    """A Python without bpy, a program with another output, and one that ends while it renders."""
     with pytest.raises(SetupError, match="No module named 'bpy'"):
         BlenderProcess(Path(sys.executable))
     with pytest.raises(SetupError, match="neither Blender nor Python"):

@@ -1,4 +1,4 @@
-"""Pictures, labels and depths against the geometry that was drawn."""
+"""Pictures, labels and depth of the rasteriser, compared with the geometry that was drawn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLOTH = Cloth((0.1, 0.2, 0.6), -1, 0.0, 10.0)
 
 
 def box(mask: np.ndarray) -> np.ndarray:
-    """Left, top, right, bottom pixel of a mask."""
+    """Compute the left, top, right and bottom pixel of a mask."""
     rows, columns = np.nonzero(mask)
     return np.array([columns.min(), rows.min(), columns.max(), rows.max()])
 
@@ -28,16 +28,16 @@ def test_labels_and_depth_are_where_the_camera_projects_the_hand(
     assert drawn.image.shape == (camera.height, camera.width, 3) and drawn.image.dtype == np.uint8
     hand = right_hand[renderer.assets.mesh.hand_vertices]
     pixels = camera.project(hand)
-    upper = drawn.labels[: int(pixels[:, 1].max())]  # the arm goes on below
+    upper = drawn.labels[: int(pixels[:, 1].max())]  # the arm continues below
     expected = np.array([pixels[:, 0].min(), pixels[:, 1].min(), pixels[:, 0].max()])
     np.testing.assert_allclose(box(upper == 2)[:3], expected, atol=1.5)
-    # The flat hand shows its back: depths there are those of the vertices that look at the camera.
+    # The flat hand shows its back: the depth there is that of the vertices that face the camera.
     facing = hand[renderer.assets.mesh.vertex_normals(right_hand)[renderer.assets.mesh.hand_vertices, 2] < -0.7]
     u, v = np.round(camera.project(facing)).astype(int).T
     assert len(facing) > 200
     assert np.quantile(np.abs(drawn.depth[v, u] - facing[:, 2]), 0.95) < 0.002
     assert (drawn.depth[drawn.labels == 0] == 0).all()
-    # Skin lit from the camera is redder than blue and brighter than the background.
+    # Skin lit from the camera is more red than blue, and brighter than the background.
     skin, rest = drawn.image[drawn.labels == 2].mean(axis=0), drawn.image[drawn.labels == 0].mean()
     assert skin[0] > skin[2] + 20 and skin.mean() > rest + 40
 
@@ -45,7 +45,7 @@ def test_labels_and_depth_are_where_the_camera_projects_the_hand(
 def test_the_nearer_hand_hides_the_other_and_a_left_hand_is_lit_like_a_right_one(
     renderer: Renderer, right_hand: np.ndarray, camera: Camera, plain: Look
 ) -> None:
-    # A camera symmetric in x: the mirrored hand must give the mirrored picture.
+    # The camera is symmetric in x, so the mirrored hand must give the mirrored picture.
     camera = replace(camera, cx=(camera.width - 1) / 2)
     light = replace(plain.lighting, lights=(Light((0.0, -0.3, -1.0), (1.0, 1.0, 1.0)),), ambient=0.0)
     look = replace(plain, lighting=light)

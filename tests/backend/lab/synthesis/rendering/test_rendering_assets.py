@@ -1,4 +1,4 @@
-"""Skins, environments, random looks, camera effects and the errors of a machine that cannot render."""
+"""Skins, environments, random looks, camera effects, and errors where rendering is impossible."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from im2hands.core.errors import InputError, SetupError
 from im2hands.lab.synthesis.rendering import Assets, random_look
-from im2hands.lab.synthesis.rendering.backgrounds import made_up_background
+from im2hands.lab.synthesis.rendering.backgrounds import procedural_background
 from im2hands.lab.synthesis.rendering.camera_effects import apply_effects
 from im2hands.lab.synthesis.rendering.context import make_context
 from im2hands.lab.synthesis.rendering.environments import directions, from_panorama
@@ -112,7 +112,7 @@ def test_random_looks_cover_what_pictures_vary_in(assets: Assets) -> None:
 
 
 def test_effects_change_the_picture_as_they_say() -> None:
-    image = made_up_background(3)
+    image = procedural_background(3)
     assert (apply_effects(image, CameraEffects()) == image).all()
     noisy = apply_effects(np.full((64, 64, 3), 128, np.uint8), CameraEffects(read=0.05, seed=1))
     assert noisy.std() == pytest.approx(0.05 * 255, rel=0.05)

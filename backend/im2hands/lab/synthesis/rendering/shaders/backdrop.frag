@@ -1,5 +1,5 @@
-// Compiled once for each kind, since a driver in software works through both sides of an if:
-// VIEW (of the environment) or a picture; PLANE: with a wall or table before it.
+// The variants are selected by #define, because a software driver executes both sides of an if.
+// VIEW: a view of the environment instead of a picture. PLANE: a wall or table in front of it.
 uniform sampler2D backdrop_picture;
 uniform sampler2D view_map;
 out vec4 colour;

@@ -1,5 +1,5 @@
 #version 330 core
-// What every program shares: the picture's data, light, shadow, and the camera's response.
+// Shared by all programs: the data of one picture, and the environment panorama's coordinates.
 const int MAX_SPHERES = 96;
 const int MAX_LIGHTS = 4;
 const float PI = 3.14159265;
@@ -9,10 +9,10 @@ layout(std140) uniform Frame {
     mat4 shadow_matrix;
     vec4 light_direction[MAX_LIGHTS];  // towards the light
     vec4 light_colour[MAX_LIGHTS];
-    vec4 irradiance[9];                // spherical harmonics, already over pi
-    vec4 environment_axes[3];          // rows: camera frame to the environment's frame; w of the first: strength
-    vec4 response;                     // exposure x white balance; w: vignette
-    vec4 curve;                        // filmic share, contrast, saturation, infra-red
+    vec4 irradiance[9];                // spherical harmonics of the irradiance divided by pi
+    vec4 environment_axes[3];          // rows of the rotation from camera to environment frame; w of row 0: strength
+    vec4 response;                     // exposure times white balance; w: vignette
+    vec4 curve;                        // filmic share, contrast, saturation, infra-red share
     vec4 picture;                      // width, height, cx, cy
     vec4 lens;                         // fx, fy, number of lights, number of spheres
     vec4 skin_tone;                    // w: bump
@@ -20,10 +20,10 @@ layout(std140) uniform Frame {
     vec4 nail_colour;                  // w: opacity
     vec4 skin_surface;                 // roughness, specular, subsurface, detail
     vec4 shadow_setup;                 // softness (texels), strength, normal offset (m), occlusion strength
-    vec4 plane;                        // normal and distance of a table or wall, 0: none
+    vec4 plane;                        // normal and distance of a table or wall; distance 0: none
     vec4 plane_look;                   // texture scale (1/m), gloss
-    vec4 backdrop;                     // unused; blur (level); brightness; field of view factor
-    vec4 backdrop_map[2];              // affine map of the picture's coordinates
+    vec4 backdrop;                     // unused; blur (mip level); brightness; factor on x and y of the ray of a view
+    vec4 backdrop_map[2];              // affine map from pixel position to the coordinates of the backdrop picture
     vec4 spheres[MAX_SPHERES];
 };
 

@@ -6,7 +6,7 @@ uniform sampler2D skin_map;   // relative colour (square root), height
 uniform sampler2D part_map;   // nail, palm, flush, free edge of the nail
 out vec4 colour;
 
-// Normal after a height field, from screen-space differences (Mikkelsen 2010).
+// Normal perturbed by a height field, from screen-space differences (Mikkelsen 2010).
 vec3 bumped(vec3 n, float strength) {
     vec2 ux = dFdx(uv), uy = dFdy(uv);
     float h = texture(skin_map, uv).a;
@@ -37,9 +37,9 @@ void main() {
     float roughness = mix(clamp(skin_surface.x + 0.35 * (0.5 - skin.a), 0.22, 0.9), mix(0.34, 0.16, nail_colour.w), part.r);
     float f0 = mix(skin_surface.y, 0.045, part.r);
     vec3 wrap = vec3(0.42, 0.17, 0.09) * skin_surface.z * (1.0 - 0.6 * part.r);
-    // Light that leaves the skin elsewhere has been smoothed: red is blurred most.
+    // Subsurface scattering smooths the light, red most: the red channel uses a smoother normal.
     vec3 n_red = normalize(mix(n, smooth_normal, 0.75 * skin_surface.z));
-    // Occlusion of skin by skin is filled by red light.
+    // Where skin occludes skin, red light still arrives through it.
     vec3 tinted = deepened(open, clamp(vec3(0.0, 0.22, 0.35) - 0.3 * albedo, 0.0, 1.0));
 
     float lit = sunlight(position, smooth_normal);
@@ -52,7 +52,7 @@ void main() {
         vec3 shade = deepened(share, vec3(0.0, 0.25, 0.4));
         vec3 cosine = vec3(dot(n_red, l), vec2(dot(n, l)));
         vec3 wrapped = max((cosine + wrap) / (1.0 + wrap), 0.0);
-        wrapped *= (wrapped + wrap) / (1.0 + wrap);  // soft foot at the terminator
+        wrapped *= (wrapped + wrap) / (1.0 + wrap);  // soft transition at the terminator
         vec3 lambert = max(cosine, 0.0);
         wrapped = mix(lambert, wrapped, step(vec3(0.001), wrap));
         diffuse += light_colour[k].rgb * wrapped * shade;
@@ -60,7 +60,7 @@ void main() {
         specular += light_colour[k].rgb * share * facing * highlight(n, view, l, roughness)
             * min(fresnel(f0, dot(normalize(view + l), view)), 3.0 * f0);
     }
-    // Skin is rough and downy: its outline does not become a mirror.
+    // Skin is rough and downy: limit the reflection at grazing angles.
     float edge = min(fresnel(f0, dot(n, view)) * (1.0 - 0.8 * roughness), 4.0 * f0);
     specular += mirrored(view, n, roughness) * edge * open * open;
     colour = vec4(respond(albedo * diffuse + specular), 1.0);

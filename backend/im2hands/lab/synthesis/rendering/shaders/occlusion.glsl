@@ -1,4 +1,4 @@
-// Openness of a point among the spheres that stand for both hands.
+// Ambient occlusion of a point by the spheres that approximate both hands: 1 is open, 0 is occluded.
 float openness(vec3 position, vec3 normal) {
     float open = 1.0;
     int count = int(lens.w);

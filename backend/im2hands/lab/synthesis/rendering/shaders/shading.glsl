@@ -1,4 +1,4 @@
-// Light and the camera's response, for fragment programs.
+// Light, shadow and the camera's response, for fragment programs.
 uniform sampler2D environment_map;
 uniform sampler2DShadow shadow_map;
 const int TAPS = 5;
@@ -13,13 +13,13 @@ vec3 ambient(vec3 normal) {
     return max(sum, vec3(0.0));
 }
 
-// Share of the strongest light that arrives; a point outside the map is lit.
+// Share of the first light that reaches a point, from the shadow map. A point outside the map is lit.
 float sunlight(vec3 position, vec3 normal) {
     vec4 q = shadow_matrix * vec4(position + normal * shadow_setup.z, 1.0);
     if (any(greaterThan(abs(q.xyz), vec3(0.995)))) return 1.0;
     vec3 at = q.xyz * 0.5 + 0.5;
     float step = shadow_setup.x / float(textureSize(shadow_map, 0).x);
-    // A turned pattern per pixel, so that wide penumbras do not show the taps.
+    // Rotate the sampling pattern by pixel, so that wide penumbras show no bands.
     float turn = 6.2831853 * fract(52.9829189 * fract(dot(gl_FragCoord.xy, vec2(0.06711056, 0.00583715))));
     float c = cos(turn), s = sin(turn), sum = 0.0;
     for (int k = 0; k < TAPS; k++) {
@@ -50,12 +50,12 @@ vec3 mirrored(vec3 view, vec3 normal, float roughness) {
     return textureLod(environment_map, equirectangular(d), 1.0 + 6.0 * roughness).rgb * environment_axes[0].w;
 }
 
-// About x to the power of 1 + more, for x and more from 0 to 1; a tenth of the time of pow.
+// Approximates pow(x, 1 + more) for x and more from 0 to 1, in a tenth of the time.
 vec3 deepened(float x, vec3 more) {
     return x * mix(vec3(1.0), vec3(x), more);
 }
 
-// Scene light to the picture's value: exposure, lens shading, response curve.
+// Scene light to picture values: exposure, vignette, saturation and response curve.
 vec3 respond(vec3 light) {
     vec2 off = (gl_FragCoord.xy - 0.5 * picture.xy) / (0.5 * length(picture.xy));
     vec3 x = light * response.rgb * (1.0 - response.w * dot(off, off));
@@ -65,7 +65,7 @@ vec3 respond(vec3 light) {
     vec3 filmic = clamp(f * (2.51 * f + 0.03) / (f * (2.43 * f + 0.59) + 0.14), 0.0, 1.0);
     vec3 shoulder = x * (1.0 + x / 6.25) / (1.0 + x * 0.45);  // reaches 1 softly near 2.0
     x = clamp(mix(shoulder, filmic, curve.x), 0.0, 1.0);
-    // sRGB's curve from square roots, right to 0.004.
+    // The sRGB curve, approximated by square roots with an error of at most 0.004.
     vec3 root = sqrt(x), fourth = sqrt(root), eighth = sqrt(fourth);
     vec3 encoded = 0.662002687 * root + 0.684122060 * fourth - 0.323583601 * eighth - 0.0225411470 * x;
     return clamp(mix(vec3(0.45), encoded, curve.y), 0.0, 1.0);

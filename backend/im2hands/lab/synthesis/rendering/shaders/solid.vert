@@ -2,7 +2,7 @@ in vec3 in_position;
 in vec3 in_normal;
 in vec2 in_uv;
 in vec3 in_colour;
-in vec4 in_material;  // gloss, metal, pattern (0..3), strength of the pattern; a negative gloss: skin
+in vec4 in_material;  // gloss (negative for skin), metal, pattern (0 to 3), strength of the pattern
 invariant gl_Position;
 out vec3 position;
 out vec3 normal;

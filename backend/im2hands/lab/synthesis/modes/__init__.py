@@ -1,0 +1,1 @@
+"""Starting placements of hands: one function for each interaction mode, by groups."""

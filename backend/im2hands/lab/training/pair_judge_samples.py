@@ -1,0 +1,185 @@
+"""Training samples of the pair judge: hypotheses of rendered scenes, their features and errors."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from im2hands.core.files import pack_arrays, write_atomically
+from im2hands.core.hands import SIDES
+from im2hands.keypoints.choosing.candidates import find_candidates, suspect_palms
+from im2hands.keypoints.choosing.features import features
+from im2hands.keypoints.choosing.sides import without_doubles
+from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
+from im2hands.keypoints.proposing.palms import PalmDetector
+from im2hands.keypoints.proposing.two_hand_network import TwoHandReader
+from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.lab.datasets.scene import Scene
+from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.evaluation.keypoints import camera_of, palm_pixels
+from im2hands.media.source import Frame
+from im2hands.weights.two_hand_network import load_two_hand_network
+
+_log = logging.getLogger(__name__)
+
+FAR = 9.0
+"""Error of a hypothesis for a hand that is absent, and the largest error, palm lengths."""
+
+_SHARD = 50  # scenes in each file of hypotheses
+
+
+@dataclass(frozen=True)
+class JudgedScene:
+    """The N hypotheses (candidate hands) of one scene, with their errors.
+
+    Parameters
+    ----------
+    single : (N, 2, F) float
+        Features of each hypothesis, taken for a left and for a right hand; see ``keypoints.choosing.features``.
+    pairs : (N, N, G) float
+        Features of each two hypotheses.
+    error : (N, 2) float64
+        Mean distance in the picture between the keypoints of a hypothesis and those of the true left and right hand,
+        palm lengths, at most 9; 9 where that hand is absent.
+    two : bool
+        Whether the scene has both hands.
+    """
+
+    single: np.ndarray
+    pairs: np.ndarray
+    error: np.ndarray
+    two: bool
+
+    def pair_error(self) -> np.ndarray:
+        """Compute the error of every pair of hypotheses.
+
+        Returns
+        -------
+        (N, N) float64
+            The larger of two errors: of the first hypothesis as the left hand and the second as the right hand. The
+            diagonal is 9.
+        """
+        made = np.maximum(self.error[:, 0, None], self.error[None, :, 1])
+        np.fill_diagonal(made, FAR)
+        return made
+
+
+@dataclass(frozen=True)
+class Readers:
+    """The networks that find hypotheses in a picture.
+
+    Parameters
+    ----------
+    network : LandmarkNetwork
+        The reading network.
+    palms : TwoHandReader
+        The two-hand network.
+    tasks : MediaPipeProvider
+        MediaPipe's hand detection.
+    detector : PalmDetector
+        MediaPipe's palm detector.
+    """
+
+    network: LandmarkNetwork
+    palms: TwoHandReader
+    tasks: MediaPipeProvider
+    detector: PalmDetector
+
+
+def judged_scene(scene: Scene, readers: Readers) -> JudgedScene:
+    """Find the hypotheses of a scene and measure their errors.
+
+    Parameters
+    ----------
+    scene : Scene
+        The scene.
+    readers : Readers
+        The networks.
+
+    Returns
+    -------
+    JudgedScene
+        The hypotheses, their features and errors.
+    """
+    image, camera = scene.image(), camera_of(scene)
+    hands = without_doubles(readers.tasks.detect(Frame(1, 0.0, image, "scene")))
+    seen = readers.palms.read(image)
+    suspected = suspect_palms(readers.detector, image, seen)
+    candidates = find_candidates(readers.network, image, seen, hands, suspected)
+    single, pairs = features(candidates, seen, (image.shape[1], image.shape[0]))
+    error = np.full((len(candidates), 2), FAR)
+    for k in range(len(SIDES)):
+        if scene.present[k]:
+            true = scene.keypoints[k].astype(np.float64)
+            shown, palm = camera.project(true), palm_pixels(true, camera)
+            for row, candidate in enumerate(candidates):
+                gap = float(np.linalg.norm(candidate.look.pixels - shown, axis=1).mean()) / palm
+                error[row, k] = min(gap, FAR)
+    return JudgedScene(single, pairs, error, bool(scene.present.all()))
+
+
+def gather(
+    sets: Sequence[SceneSet], rows: Sequence[range], weights: Path, output: Path, workers: int | None = None
+) -> list[JudgedScene]:
+    """Find the hypotheses of many scenes and keep them in files, each of 50 scenes.
+
+    Files that exist already are loaded, so an interrupted run continues where it stopped.
+
+    Parameters
+    ----------
+    sets : sequence of SceneSet
+        The scene sets.
+    rows : sequence of range
+        Scenes to read, one range for each set.
+    weights : Path
+        Weights file of the two-hand network; the reading network is taken from beside it, else the bundled one.
+    output : Path
+        Folder of the files; made if it does not exist.
+    workers : int, optional
+        Threads of the reading network. None means one for each core.
+
+    Returns
+    -------
+    list of JudgedScene
+        One entry for each scene, in order.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    network, tasks = LandmarkNetwork.bundled(workers, weights), MediaPipeProvider(video=False)
+    readers = Readers(network, TwoHandReader(load_two_hand_network(weights)), tasks, PalmDetector())
+    made: list[JudgedScene] = []
+    started, done = time.monotonic(), 0
+    places = [(data, row) for data, chosen in zip(sets, rows, strict=True) for row in chosen]
+    try:
+        for first in range(0, len(places), _SHARD):
+            part = places[first : first + _SHARD]
+            name = f"{part[0][0].folder.name}_{part[0][1]:06d}_{len(part)}.npz"
+            if not (output / name).is_file():
+                found = [judged_scene(data.scene(row), readers) for data, row in part]
+                _write(output / name, found)
+                done += len(part)
+                rate = done / (time.monotonic() - started)
+                left = (len(places) - first - len(part)) / rate / 60
+                _log.warning("%d of %d scenes read, %.0f min left", first + len(part), len(places), left)
+            made += _read(output / name)
+    finally:
+        readers.network.close()
+        readers.tasks.close()
+    return made
+
+
+def _write(path: Path, scenes: Sequence[JudgedScene]) -> None:
+    parts = {f"{k}_{name}": np.asarray(value) for k, scene in enumerate(scenes) for name, value in vars(scene).items()}
+    write_atomically(path, pack_arrays({"count": np.array(len(scenes)), **parts}))
+
+
+def _read(path: Path) -> list[JudgedScene]:
+    with np.load(path, allow_pickle=False) as data:
+        return [
+            JudgedScene(data[f"{k}_single"], data[f"{k}_pairs"], data[f"{k}_error"], bool(data[f"{k}_two"]))
+            for k in range(int(data["count"]))
+        ]

@@ -1,0 +1,384 @@
+"""Two hands that are prepared for evaluation by the refinement network, and the tensors that it passes around.
+
+Everything that does not depend on the query point is computed once, so any number of points can follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from im2hands.core.devices import exact_dtype
+from im2hands.core.hands import SIDES, Side
+from im2hands.geometry.bones import Bones
+
+from .anchor_encoder import EncodedAnchors
+from .farthest_points import PUBLISHED_GUARD
+from .initial_hand import DepthReference, Extrinsics
+from .initial_occupancy import ImageFeatures
+from .refinement_decoder import FoldedHands
+
+if TYPE_CHECKING:
+    from .refined_occupancy import RefinedOccupancy
+
+IMAGE_CHANNELS = 32
+CHUNK = 4096
+"""Queries evaluated at once on a CPU without gradients; it bounds the memory."""
+
+_LOGIT_EPSILON = 1e-6  # keeps the logit of an initial occupancy of 0 or 1 finite
+
+CHUNK_ACCELERATOR = 1 << 15
+"""Queries evaluated at once on other devices without gradients."""
+
+
+class View(NamedTuple):
+    """Cameras of B pictures.
+
+    Parameters
+    ----------
+    rotation : (B, 3, 3) float
+        From the frame in which the bones were made to the camera frame.
+    translation : (B, 3) float
+        From that frame to the camera frame, metres.
+    intrinsics : (B, 3, 3) float
+        Camera matrices K of the 256 x 256 crop, pixels.
+    """
+
+    rotation: Tensor
+    translation: Tensor
+    intrinsics: Tensor
+
+    def camera_points(self, points: Tensor) -> Tensor:
+        """Convert points to the camera frame.
+
+        Parameters
+        ----------
+        points : (B, N, 3) float
+            Points in the frame in which the bones were made, metres.
+
+        Returns
+        -------
+        (B, N, 3) float64
+            Points, camera frame, metres (float32 on Metal).
+        """
+        exact = exact_dtype(points.device)
+        return points.to(exact) @ self.rotation.to(exact).mT + self.translation.to(exact)[:, None]
+
+
+class PictureFeatures(NamedTuple):
+    """Features of B pictures.
+
+    Parameters
+    ----------
+    initial : ImageFeatures
+        Features of the nested initial network.
+    feature_map : (B, 32, H, H) float
+        Feature map ``F`` of the whole picture; H is 256 in the published network.
+    code : (B, 256) float
+        Picture code ``g``.
+    """
+
+    initial: ImageFeatures
+    feature_map: Tensor
+    code: Tensor
+
+
+class Sampled(NamedTuple):
+    """Points with their picture features.
+
+    Parameters
+    ----------
+    positions : (B, N, 3) float64
+        Points, camera frame with y and z negated, metres.
+    features : (B, N, 32) float
+        Picture features at the points' projections.
+    """
+
+    positions: Tensor
+    features: Tensor
+
+
+class RefinedHands:
+    """Two hands in each of B pictures, with everything computed that does not depend on the query point.
+
+    Points are in each hand's query space (canonical frame / 0.4), on the network's device. Bones, view and anchors may
+    be on any device.
+
+    Parameters
+    ----------
+    network : RefinedOccupancy
+        The network.
+    features : PictureFeatures
+        See ``RefinedOccupancy.hands``, as for the following.
+    bones : mapping of Side to Bones
+        Bones of the B hands of each side.
+    view : View
+        Cameras of the B pictures.
+    anchors : mapping of Side to (B, anchor_count, 3) float
+        Points on the initial surface.
+    precision : torch.dtype or None
+        Precision of the attention between points.
+
+    Attributes
+    ----------
+    anchors : dict of Side to Sampled
+        Anchors with their picture features.
+    centre : (B, 3) float64
+        Centre of the bounding box of both hands' anchors, camera frame with y and z negated, metres.
+    encoded : EncodedAnchors
+        Encoded anchors of the 2B hands, all left ones first.
+    context : (2B, 256) float
+        Hand codes in the context of the other hand and the picture.
+    """
+
+    anchors: dict[Side, Sampled]
+    centre: Tensor
+    encoded: EncodedAnchors
+    context: Tensor
+
+    def __init__(
+        self,
+        network: RefinedOccupancy,
+        features: PictureFeatures,
+        bones: Mapping[Side, Bones],
+        view: View,
+        anchors: Mapping[Side, Tensor],
+        precision: torch.dtype | None = None,
+    ) -> None:
+        device = features.code.device
+        view = View(*(value.to(device) for value in view))
+        self.network, self.features, self.view = network, features, view
+        self.batch, self._precision = len(features.code), precision
+        extrinsics = Extrinsics(view.rotation, view.translation)
+        with torch.no_grad():
+            self.initial = {
+                side: network.init_occ.hand(side, features.initial, bones[side], extrinsics, view.intrinsics)
+                for side in SIDES
+            }
+        seen = {side: view.camera_points(anchors[side].to(device)) for side in SIDES}
+        self.anchors = {side: network.sample(features, seen[side], view) for side in SIDES}
+        everything = torch.cat([self.anchors[side].positions for side in SIDES], dim=1)
+        self.centre = (everything.amin(1) + everything.amax(1)) / 2
+        self.encoded = self._encode()
+        self.context = self._in_context(self.encoded.code)
+        self._folded = self._fold(self.context, precision)
+        self._exact: FoldedHands | None = None
+
+    def query(self, side: Side, points: Tensor) -> Sampled:
+        """Convert query points to the camera and sample their picture features.
+
+        Parameters
+        ----------
+        side : Side
+            The hand whose query space the points are in.
+        points : (B, N, 3) float
+            Points, query space.
+
+        Returns
+        -------
+        Sampled
+            The points with their picture features.
+        """
+        return self.network.sample(self.features, self.initial[side].camera_points(points), self.view)
+
+    def centred(self, sampled: Sampled) -> Tensor:
+        """Return positions as the network takes them.
+
+        Parameters
+        ----------
+        sampled : Sampled
+            Points.
+
+        Returns
+        -------
+        (B, N, 3) float
+            Positions relative to ``centre``, in units of ``RefinedSizes.unit``.
+        """
+        return ((sampled.positions - self.centre[:, None]) / self.network.sizes.unit).to(sampled.features)
+
+    def initial_occupancy(self, side: Side, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:
+        """Compute the occupancy of the nested initial network.
+
+        Parameters
+        ----------
+        side : Side
+            The hand.
+        points : (B, N, 3) float
+            Points, query space.
+        depth_reference : DepthReference
+            Reference of the depth.
+
+        Returns
+        -------
+        (B, N) float
+            Occupancy probabilities.
+        """
+        with torch.no_grad():
+            return self.initial[side].occupancy(points, depth_reference)
+
+    def logits(self, side: Side, points: Tensor, initial: Tensor, *, exact: bool = False) -> Tensor:
+        """Compute refined logits, given the initial occupancy.
+
+        Parameters
+        ----------
+        side : Side
+            The hand.
+        points : (B, N, 3) float
+            Points, query space.
+        initial : (B, N) float
+            Initial occupancy, from ``initial_occupancy``.
+        exact : bool
+            Decode in the dtype of the weights, whatever the precision of the hands.
+
+        Returns
+        -------
+        (B, N) float
+            Logits.
+        """
+        return self._decode(self.folded(exact=exact), side, side, points, initial)
+
+    def folded(self, *, exact: bool = False) -> FoldedHands:
+        """Return the decoder of the 2B hands, all left ones first.
+
+        Parameters
+        ----------
+        exact : bool
+            As for ``logits``.
+
+        Returns
+        -------
+        FoldedHands
+            The decoder.
+        """
+        if not exact or self._precision is None:
+            return self._folded
+        if self._exact is None:
+            self._exact = self._fold(self.context, None)
+        return self._exact
+
+    def refined_block(self, points: Tensor, initial: Tensor, *, exact: bool = False) -> Tensor:
+        """Compute refined logits of all hands in one pass.
+
+        Parameters
+        ----------
+        points : (2B, N, 3) float
+            Points of the 2B hands in their query spaces, all left ones first.
+        initial : (2B, N) float
+            Logits of the initial network.
+        exact : bool
+            As for ``logits``.
+
+        Returns
+        -------
+        (2B, N) float
+            Logits.
+        """
+        parts = list(zip(SIDES, points.split(self.batch), strict=True))
+        return self._decoded(self.folded(exact=exact), parts, torch.sigmoid(initial))
+
+    def occupancy(self, side: Side, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:
+        """Compute the refined occupancy of a hand.
+
+        Parameters
+        ----------
+        side : Side
+            The hand.
+        points : (B, N, 3) float
+            Points, query space.
+        depth_reference : DepthReference
+            Reference of the depth in the initial network.
+
+        Returns
+        -------
+        (B, N) float
+            Occupancy probabilities.
+        """
+        return torch.sigmoid(self.logits(side, points, self.initial_occupancy(side, points, depth_reference)))
+
+    def occupancy_at_other(
+        self, side: Side, points: Tensor, depth_reference: DepthReference = "wrist", *, compatibility: bool = False
+    ) -> Tensor:
+        """Compute the occupancy of a hand at the other hand's points: the penetration term of training.
+
+        Parameters
+        ----------
+        side : Side
+            The hand whose occupancy to compute.
+        points : (B, N, 3) float
+            Points, in the OTHER hand's query space.
+        depth_reference : DepthReference
+            See ``initial_hand.InitialHand.occupancy_at_other``.
+        compatibility : bool
+            Reproduce two defects of the published code: the initial network is evaluated in the wrong frame, and the
+            hand codes pass through the context layer twice. False gives the occupancy that ``occupancy`` gives at the
+            same place.
+
+        Returns
+        -------
+        (B, N) float
+            Occupancy probabilities.
+        """
+        other: Side = "right" if side == "left" else "left"
+        with torch.no_grad():
+            initial = self.initial[side].occupancy_at_other(
+                self.initial[other], points, depth_reference, compatibility=compatibility
+            )
+        folded = self._fold(self._in_context(self.context), self._precision) if compatibility else self._folded
+        return torch.sigmoid(self._decode(folded, side, other, points, initial))
+
+    def _encode(self) -> EncodedAnchors:
+        """Encode the anchors of the 2B hands."""
+        positions, features = [], []
+        for index, side in enumerate(SIDES):
+            sampled = self.anchors[side]
+            one_hot = sampled.features.new_zeros(len(SIDES))
+            one_hot[index] = 1.0
+            positions.append(self.centred(sampled))
+            features.append(torch.cat([sampled.features, one_hot.expand(*sampled.features.shape[:2], -1)], dim=-1))
+        guard = PUBLISHED_GUARD if self.network.compatibility else None
+        return self.network.trans_enc(torch.cat(positions), torch.cat(features), guard=guard, precision=self._precision)
+
+    def _in_context(self, codes: Tensor) -> Tensor:
+        """Combine hand codes (2B, 256) with those of the other hands and of the pictures."""
+        left, right = codes.split(self.batch)
+        picture = self.features.code
+        return self.network.context_enc(
+            torch.cat([torch.cat([left, right, picture], dim=1), torch.cat([right, left, picture], dim=1)])
+        )
+
+    def _fold(self, context: Tensor, precision: torch.dtype | None) -> FoldedHands:
+        """Fold the decoder for hand codes (2B, 256) in context."""
+        encoded = self.encoded
+        return self.network.trans_dec.fold(context, encoded.positions, encoded.features, precision)
+
+    def _decode(self, folded: FoldedHands, side: Side, owner: Side, points: Tensor, initial: Tensor) -> Tensor:
+        """Logits of the hand ``side`` at points in the query space of ``owner``."""
+        hands = folded[: self.batch] if side == "left" else folded[self.batch :]
+        chunk = CHUNK if points.device.type == "cpu" else CHUNK_ACCELERATOR
+        if torch.is_grad_enabled():
+            chunk = points.shape[1]
+
+        return self.network.chunks.over(
+            points.shape[1],
+            chunk,
+            lambda rows: self._decoded(hands, [(owner, points[:, rows])], initial[:, rows]),
+            dim=1,
+        )
+
+    def _decoded(self, hands: FoldedHands, queries: Sequence[tuple[Side, Tensor]], occupancy: Tensor) -> Tensor:
+        """Logits (H, N) of H hands.
+
+        ``queries`` holds the points (B, N, 3) of one or both sides with the side whose query space they are in;
+        ``occupancy`` (H, N) is their initial occupancy.
+        """
+        sampled = [self.query(owner, points) for owner, points in queries]
+        positions = torch.cat([self.centred(of_side) for of_side in sampled])
+        features = torch.cat([of_side.features for of_side in sampled])
+        repeated = occupancy.to(features)[..., None].expand(-1, -1, IMAGE_CHANNELS)
+        logits = hands.logits(positions, torch.cat([features, repeated], dim=-1))
+        if self.network.sizes.residual:
+            logits = logits + torch.logit(occupancy.to(logits), _LOGIT_EPSILON)
+        return logits
