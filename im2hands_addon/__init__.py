@@ -1,4 +1,4 @@
-"""Im2Hands for Blender: two hands from a photo or a clip as keyframed meshes."""
+"""Im2Hands for Blender: reconstruct both hands of a person from photos or a clip as keyframed meshes."""
 
 from . import command_line, operators, panels, preferences, properties, running
 
@@ -6,12 +6,12 @@ _MODULES = (properties, preferences, running, operators, panels, command_line)
 
 
 def register() -> None:
-    """Add everything to Blender."""
+    """Register the add-on's settings, handlers, operators, panels and command."""
     for module in _MODULES:
         module.register()
 
 
 def unregister() -> None:
-    """Take everything away again, and end what runs."""
+    """Unregister everything and end running jobs."""
     for module in reversed(_MODULES):
         module.unregister()

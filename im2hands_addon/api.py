@@ -1,4 +1,4 @@
-"""The add-on for scripts: what the sidebar's buttons call, too.
+"""The add-on's functions for scripts; the sidebar's buttons call the same functions.
 
 from bl_ext.user_default.im2hands_addon import api
 result = api.reconstruct(["hands.jpg"], "takes/hands")
@@ -56,9 +56,26 @@ def start(
     backend: str = "",
     **options: Any,
 ) -> Reconstruction:
-    """Start a reconstruction and return at once; call its ``poll()`` until it ``has_ended``.
+    """Start a reconstruction and return at once.
 
-    Arguments and errors as for :func:`reconstruct`, which also raises what goes wrong later on.
+    Call ``poll()`` of the result until ``has_ended`` is true. Its ``error`` then holds what went wrong after the start.
+
+    Parameters
+    ----------
+    inputs, output, scene, set_scene, surfaces, backend, **options
+        As for :func:`reconstruct`.
+
+    Returns
+    -------
+    Reconstruction
+        The running reconstruction.
+
+    Raises
+    ------
+    InputError
+        An input or an option cannot be used.
+    BackendError
+        There is no backend, or it cannot be started.
     """
     several = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     try:
@@ -87,25 +104,44 @@ def reconstruct(
     on_poll: Callable[[Reconstruction], None] | None = None,
     **options: Any,
 ) -> Result:
-    """Reconstruct the hands in pictures or a clip and bring them into the scene; waits for the end.
+    """Reconstruct the hands in pictures or a clip, import them into the scene, and wait for the end.
 
-    Args:
-        inputs: a picture, a folder, a clip, or several of them.
-        output: the take's folder; None for ``takes`` beside the .blend or, for a file without a name, in the
-            extension's user folder.
-        scene: where to; None for the scene of the context. set_scene: whether to give the scene the take's frame range,
-            frame rate, picture size and camera. surfaces: as for :func:`import_take`.
-        backend: the Python environment with the backend; "" for the preferences' or, if they are silent, the one found.
-        on_poll: called about 50 times a second; see ``job.progress``; may call ``cancel()``.
-        options: fields of :class:`.backend.messages.Options`: ``frames``, ``step``, ``keypoints``, ``hand_boxes``,
-            ``crop_search``, ``mirrored``, ``camera``, ``focal_px`` (pixels), ``fov`` (degrees), ``weights``, ``stage``,
-            ``voxel_mm``,
-            ``device``, ``resume``, ``palm_mm``, ``fps``, ``keypoint_refinement``, ``clean``, ``smoothing``, ``gap``,
-            ``template_density``.
+    Frames that were finished before an error stay on disk and in the scene.
 
-    Raises:
-        InputError: an input or option that cannot be used. BackendError: no backend, or it ended in the middle.
-        JobError: the backend answered with an error. Whatever frames were finished are on disk and in the scene.
+    Parameters
+    ----------
+    inputs : str, Path or sequence of them
+        A picture, a folder of pictures, a clip, or several pictures.
+    output : str or Path, optional
+        The take's folder. None for a folder in ``takes`` beside the .blend or, for an unsaved file, in the add-on's
+        user folder.
+    scene : bpy.types.Scene, optional
+        The scene to import into; None for the context's.
+    set_scene : bool
+        Whether to set the scene's frame range, frame rate, picture size and camera to the take's.
+    surfaces : {"AUTO", "SHOW", "NONE"}
+        As for :func:`import_take`.
+    backend : str
+        The backend's Python or its environment. "" for the one in the preferences or, without one there, to search.
+    on_poll : callable, optional
+        Called with the reconstruction about 50 times a second. It may read ``job.progress`` and call ``cancel()``.
+    **options
+        Options of the reconstruction by name, such as ``frames``, ``step``, ``keypoints``, ``fov`` or ``smoothing``.
+        ``process.options.OPTIONS`` describes all of them.
+
+    Returns
+    -------
+    Result
+        The take's folder and collection, counts of frames, and warnings.
+
+    Raises
+    ------
+    InputError
+        An input or an option cannot be used.
+    BackendError
+        There is no backend, it cannot be started, or it ended unexpectedly.
+    JobError
+        The backend reported an error.
     """
     running = start(inputs, output, scene=scene, set_scene=set_scene, surfaces=surfaces, backend=backend, **options)
     return running.run(on_poll)
@@ -118,18 +154,30 @@ def import_take(
     set_scene: bool = True,
     surfaces: Surfaces = "AUTO",
 ) -> tuple[bpy.types.Collection, list[str]]:
-    """Bring a take into the scene; one that is there already is replaced.
+    """Import a take into the scene; a take that is already there is replaced.
 
-    Args:
-        folder: the take's folder or its ``take.json``. scene, set_scene: as for :func:`reconstruct`.
-        surfaces: the implicit surfaces of a take that has clean hands: "SHOW", "NONE", or "AUTO" to bring them in
-            hidden when the take is not long. Without clean hands they always come, and are shown.
+    Parameters
+    ----------
+    folder : str or Path
+        The take's folder or its ``take.json``.
+    scene : bpy.types.Scene, optional
+        The scene to import into; None for the context's.
+    set_scene : bool
+        Whether to set the scene's frame range, frame rate, picture size and camera to the take's.
+    surfaces : {"AUTO", "SHOW", "NONE"}
+        Whether to import the implicit surfaces of a take with clean hands. "SHOW" imports and shows them. "NONE" leaves
+        them on disk. "AUTO" imports them hidden if the take is short (``scene.importer.SURFACES_AT_MOST`` frames).
+        Without clean hands they are always imported and shown.
 
-    Returns:
-        The take's collection, and for a person what could not be brought in.
+    Returns
+    -------
+    tuple of bpy.types.Collection and list of str
+        The take's collection, and messages about what could not be imported.
 
-    Raises:
-        TakeError: the take cannot be read.
+    Raises
+    ------
+    TakeError
+        The take cannot be read.
     """
     folder = Path(folder)
     importer = TakeImporter(folder.parent if folder.name == "take.json" else folder, scene, set_scene, surfaces)
@@ -138,25 +186,53 @@ def import_take(
 
 
 def takes(scene: bpy.types.Scene | None = None) -> list[bpy.types.Collection]:
-    """The collections of all takes in ``scene``, by default the context's."""
+    """Return the takes of a scene.
+
+    Parameters
+    ----------
+    scene : bpy.types.Scene, optional
+        The scene; None for the context's.
+
+    Returns
+    -------
+    list of bpy.types.Collection
+        The takes' collections.
+    """
     return tree.take_collections(scene or bpy.context.scene)
 
 
 def has_clean_hands(collection: bpy.types.Collection) -> bool:
-    """Whether a take has rigged hands in this file."""
+    """Whether the take has rigged hands in this file."""
     return bool(clean.rigs(collection))
 
 
 def show_hands(collection: bpy.types.Collection, shown: bool = True) -> None:
-    """Show or hide a take's clean hands with their rigs, in the viewport and in renders."""
+    """Show or hide a take's clean hands with their rigs.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    shown : bool
+        Whether to show them, in the viewport and in renders.
+    """
     tree.show_hands(collection, shown)
 
 
 def show_surfaces(collection: bpy.types.Collection, shown: bool = True) -> None:
-    """Show or hide a take's implicit surfaces; those that were left in the take are brought in first.
+    """Show or hide a take's implicit surfaces; surfaces that were left on disk are imported first.
 
-    Raises:
-        TakeError: they have to be brought in, and the take cannot be read.
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    shown : bool
+        Whether to show them, in the viewport and in renders.
+
+    Raises
+    ------
+    TakeError
+        The surfaces have to be imported, and the take cannot be read.
     """
     if shown and not any(len(one.objects) for one in tree.surface_places(collection)):
         scene = next((one for one in bpy.data.scenes if collection in one.collection.children_recursive), None)

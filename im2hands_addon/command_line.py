@@ -1,4 +1,4 @@
-"""``blender --command im2hands ...``: the sidebar's work without a window, for scripts and render farms."""
+"""``blender --command im2hands ...``: reconstruct, import and export without a window."""
 
 from __future__ import annotations
 
@@ -27,10 +27,18 @@ _registered: list[object] = []
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what the arguments say.
+    """Run the command.
 
-    Returns:
-        0 all frames ok, 1 some failed (the rest is on disk), 2 bad arguments or input, 3 environment, 130 interrupted.
+    Parameters
+    ----------
+    arguments : sequence of str
+        The command line after ``im2hands``.
+
+    Returns
+    -------
+    int
+        Exit code: 0 all frames ok, 1 some failed (the rest is on disk), 2 bad arguments or input, 3 environment,
+        130 interrupted.
     """
     try:
         chosen = _parser().parse_args(list(arguments))
@@ -132,20 +140,20 @@ def _open(arguments: argparse.Namespace) -> None:
 
 
 def _surfaces(arguments: argparse.Namespace) -> str:
-    """Surfaces that are to be exported have to come in, of a long take too."""
+    """How to import the surfaces: "SHOW" for an export, because "AUTO" leaves those of a long take on disk."""
     if arguments.export_surfaces and arguments.surfaces != "show":
         return "SHOW"
     return arguments.surfaces.upper()
 
 
 def _finish(arguments: argparse.Namespace, collection: bpy.types.Collection) -> None:
-    """What is done with a take once it is in the scene, in the order in which one thing needs the other."""
+    """Apply the common options to the imported take, each after those that it depends on."""
     if arguments.clean_influence is not None:
         api.set_smoothing(collection, arguments.clean_influence)
     if arguments.show_footage:
         try:
             api.show_footage(collection)
-        except InputError as error:  # the hands are still worth a file
+        except InputError as error:  # the hands are still saved
             _say(f"warning: {error}", sys.stderr)
     if arguments.rotations:
         api.set_rotation_mode(collection, arguments.rotations)
@@ -196,7 +204,7 @@ def _save(arguments: argparse.Namespace) -> None:
 
 
 class _Reporter:
-    """Prints progress as it changes and hands an interrupt on to the job."""
+    """Prints progress when it changes, and cancels the job after an interrupt."""
 
     def __init__(self, interrupted: list[int]) -> None:
         self._interrupted = interrupted
@@ -214,7 +222,7 @@ class _Reporter:
 
 @contextmanager
 def _interrupts_noted(interrupted: list[int]) -> Iterator[None]:
-    """Note a Ctrl-C instead of ending at once, so that the backend can finish its frame."""
+    """Record a Ctrl-C in the list instead of ending at once, so that the backend can finish its frame."""
     try:
         before = signal.signal(signal.SIGINT, lambda number, _frame: interrupted.append(number))
     except ValueError:  # not in the main thread
@@ -227,7 +235,7 @@ def _interrupts_noted(interrupted: list[int]) -> Iterator[None]:
 
 
 def _option_value(option: options.Option, value: object) -> object:
-    """A value of the command line; paths are made absolute, as the backend has another working folder."""
+    """A value from the command line; paths are made absolute because the backend has another working folder."""
     return _full(str(value)) if option.is_path and value and value not in (option.default, *option.values) else value
 
 
@@ -240,15 +248,14 @@ def _say(text: str, stream: object = None) -> None:
 
 
 def register() -> None:
-    """Add the command."""
+    """Register the command."""
     _registered.append(bpy.utils.register_cli_command(NAME, run))
-    if (
-        not bpy.app.binary_path
-    ):  # the bpy module: there Blender lets go of its commands after Python has ended, and crashes
+    # The bpy module (no executable) releases its commands after Python has ended, and crashes.
+    if not bpy.app.binary_path:
         atexit.register(unregister)
 
 
 def unregister() -> None:
-    """Take it away."""
+    """Unregister the command."""
     while _registered:
         bpy.utils.unregister_cli_command(_registered.pop())

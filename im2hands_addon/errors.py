@@ -1,17 +1,22 @@
-"""The errors the add-on shows to a person: what is wrong, and what to do about it (no bpy)."""
+"""The errors that the add-on shows to the person: what is wrong, and what to do about it (no bpy)."""
 
 from __future__ import annotations
 
 
 class AddonError(Exception):
-    """Base of every error that reaches a person through a report, the panel or the command line.
+    """Base of every error that is shown in a report, in a panel or on the command line.
 
-    Args:
-        message: what is wrong and where, one sentence.
-        hint: what the person can do about it, one sentence; may be empty.
-        code: kind of error in the words of the protocol ("input", "take", "environment", "cancelled", ...).
+    The class attribute ``exit_code`` is the exit code of the command line for this error.
 
-    ``exit_code`` is what the command line returns for it.
+    Parameters
+    ----------
+    message : str
+        What is wrong and where, in one sentence.
+    hint : str
+        What the person can do about it, in one sentence; may be empty.
+    code : str
+        Kind of the error, one of the protocol's codes ("input", "take", "environment", "cancelled", ...). "" for the
+        code of the class.
     """
 
     exit_code = 1
@@ -42,7 +47,7 @@ class TakeError(InputError):
 
 
 class BackendError(AddonError):
-    """The backend is missing, broken, or ended in the middle of its work."""
+    """The backend is missing, is broken, or ended unexpectedly."""
 
     code = "environment"
     exit_code = 3
@@ -52,9 +57,9 @@ _EXIT_CODES = {"input": 2, "take": 2, "environment": 3, "weights": 3, "protocol"
 
 
 class JobError(AddonError):
-    """The backend answered a job with an error; ``exit_code`` follows its ``code``."""
+    """An error that the backend reported for a job; ``exit_code`` depends on its ``code``."""
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]
-        """The exit code that the backend's own command line gives for the same error."""
+        """The exit code that the backend's own command line returns for the same error."""
         return _EXIT_CODES.get(self.code, 1)

@@ -1,4 +1,4 @@
-"""Where things lie: the backend's environment, new takes, what the extension brought along."""
+"""Paths: the backend's environment, new takes, and the files that the extension brings along."""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ _BUNDLE = Path(__file__).parent / "backend_wheel"
 
 
 def user_folder(name: str) -> Path:
-    """A folder of the add-on's own that survives its update; it may not exist yet."""
+    """Return a folder that belongs to the add-on and survives its updates.
+
+    Parameters
+    ----------
+    name : str
+        Name of the folder inside the add-on's user folder.
+
+    Returns
+    -------
+    Path
+        The folder; it may not exist yet.
+    """
     try:
         return Path(bpy.utils.extension_path_user(__package__, path=name))
     except ValueError:  # loaded as a plain package, not as an extension
@@ -20,37 +31,60 @@ def user_folder(name: str) -> Path:
 
 
 def own_environment() -> Path:
-    """Where the add-on installs the backend: the path that the names of its environments begin with."""
+    """The path with which the names of the add-on's own environments begin (see ``process.installed``)."""
     return user_folder("backend")
 
 
 def backend_setting() -> str:
-    """What the preferences name as the backend, "" for automatic."""
+    """The backend that the preferences name; "" to search for one."""
     addon = bpy.context.preferences.addons.get(__package__)
     return bpy.path.abspath(addon.preferences.backend) if addon is not None and addon.preferences.backend else ""
 
 
 def bundled_wheel() -> Path | None:
-    """The backend's wheel that came with the extension, or None."""
+    """The backend's wheel that the extension brings along; None without one."""
     return next(iter(sorted(_BUNDLE.glob("*.whl"))), None)
 
 
 def bundled_constraints() -> Path | None:
-    """The pinned versions that came with the extension, or None."""
+    """The file of pinned versions that the extension brings along; None without one."""
     path = _BUNDLE / "constraints.txt"
     return path if path.is_file() else None
 
 
 def absolute(path: str) -> Path:
-    """A path as a person typed it, "//" (beside the .blend) and "~" resolved."""
+    """Make a typed path absolute.
+
+    Parameters
+    ----------
+    path : str
+        The path. "//" at its start stands for the folder of the .blend, "~" for the home folder.
+
+    Returns
+    -------
+    Path
+        The absolute path.
+    """
     return Path(bpy.path.abspath(path)).expanduser().absolute()
 
 
 def default_take(inputs: list[str]) -> Path:
-    """Where the take of these inputs goes when nobody said: "takes" beside the .blend, else in the user's folder.
+    """Return the default folder of a new take, named after its input.
 
-    Raises:
-        InputError: there are no inputs.
+    Parameters
+    ----------
+    inputs : list of str
+        Pictures, folders or a clip.
+
+    Returns
+    -------
+    Path
+        A folder in ``takes`` beside the .blend; for an unsaved file, in ``takes`` in the add-on's user folder.
+
+    Raises
+    ------
+    InputError
+        There are no inputs.
     """
     if not inputs or not inputs[0]:
         raise InputError("There is nothing to reconstruct.", "Choose a photo, a folder or a clip.")

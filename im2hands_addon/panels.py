@@ -1,4 +1,4 @@
-"""The sidebar tab "Im2Hands" in the 3D viewport."""
+"""The tab "Im2Hands" in the sidebar of the 3D viewport."""
 
 import textwrap
 
@@ -9,9 +9,9 @@ from .process.options import OPTIONS, Option
 from .properties import LENS_OPTIONS, SIDEBAR_OPTIONS, Im2HandsSettings, property_of, several_inputs
 from .scene import clean, footage, markers, tree
 
-_LINE = 42
+_LINE = 42  # characters in a line of a narrow sidebar
 _SHOWN_RUNS = 8
-_FOR_DETECTION = ("crop_search", "mirrored")  # without effect on keypoints from a file
+_FOR_DETECTION = ("crop_search", "mirrored")  # they have no effect on keypoints from a file
 
 
 class _Im2HandsPanel:
@@ -21,13 +21,13 @@ class _Im2HandsPanel:
 
 
 class Im2HandsSourcePanel(_Im2HandsPanel, bpy.types.Panel):
-    """What to reconstruct, and the button that does it."""
+    """Choose what to reconstruct, and start."""
 
     bl_idname = "VIEW3D_PT_im2hands"
     bl_label = "Reconstruct Hands"
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Draw source, take, and the job."""
+        """Draw the source, the take's folder, the job and the state of the backend."""
         settings = context.scene.im2hands
         layout = self.layout
         layout.use_property_split = True
@@ -48,7 +48,7 @@ class Im2HandsSourcePanel(_Im2HandsPanel, bpy.types.Panel):
 
 
 class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
-    """Frames, keypoints, camera and detail."""
+    """Options of the reconstruction."""
 
     bl_idname = "VIEW3D_PT_im2hands_options"
     bl_label = "Options"
@@ -80,7 +80,7 @@ class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
 
 
 def _draw_option(layout: bpy.types.UILayout, settings: Im2HandsSettings, option: Option) -> None:
-    """One option, unless another setting makes it pointless."""
+    """Draw one option, unless another setting makes it irrelevant."""
     from_file = settings.keypoints == "file"
     if (option.needs and not getattr(settings, option.needs)) or (from_file and option.name in _FOR_DETECTION):
         return
@@ -90,13 +90,13 @@ def _draw_option(layout: bpy.types.UILayout, settings: Im2HandsSettings, option:
 
 
 class Im2HandsTakesPanel(_Im2HandsPanel, bpy.types.Panel):
-    """The takes in the scene and their doubtful frames."""
+    """The takes in the scene, and the frames to check."""
 
     bl_idname = "VIEW3D_PT_im2hands_takes"
     bl_label = "Takes"
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Draw Import Take, and per take the number of frames and where to look."""
+        """Draw Import Take, and for each take its counts of frames, its buttons and the frames to check."""
         layout = self.layout
         layout.operator("im2hands.import_take", icon="IMPORT")
         for collection in tree.take_collections(context.scene):
@@ -122,7 +122,7 @@ class Im2HandsTakesPanel(_Im2HandsPanel, bpy.types.Panel):
 
 
 def _draw_take(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> None:
-    """What can be done with a take that has clean hands."""
+    """Draw the buttons of a take that has clean hands."""
     if not clean.rigs(collection):
         return
     layout.prop(collection, "im2hands_smoothing", slider=True)
@@ -146,7 +146,7 @@ def _draw_take(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> 
 
 
 def _draw_footage(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> None:
-    """The footage in space, for a take that has any."""
+    """Draw the button that shows the footage in space, for a take with footage."""
     if not footage.has_footage(collection):
         return
     shown = footage.footage_is_in_space(collection)
@@ -156,7 +156,7 @@ def _draw_footage(layout: bpy.types.UILayout, collection: bpy.types.Collection) 
 
 
 def _draw_job(layout: bpy.types.UILayout) -> None:
-    """The Reconstruct button, or how far it is; how the last one ended."""
+    """Draw the Reconstruct button or the progress, and the result of the last job."""
     started = running.reconstruction()
     if started is None:
         layout.operator("im2hands.reconstruct", icon="VIEW_PAN")
@@ -191,7 +191,7 @@ def _draw_frames(layout: bpy.types.UILayout, started: object) -> None:
 
 
 def _wrapped(layout: bpy.types.UILayout, text: str, icon: str) -> None:
-    """A text over several lines, which a label alone would cut off."""
+    """Draw a text over several lines, because one label would cut it off."""
     column = layout.column(align=True)
     for number, line in enumerate(textwrap.wrap(text, _LINE)):
         column.label(text=line, icon=icon if number == 0 else "BLANK1")
@@ -201,12 +201,12 @@ CLASSES = (Im2HandsSourcePanel, Im2HandsOptionsPanel, Im2HandsTakesPanel)
 
 
 def register() -> None:
-    """Add the panels."""
+    """Register the panels."""
     for one in CLASSES:
         bpy.utils.register_class(one)
 
 
 def unregister() -> None:
-    """Take them away."""
+    """Unregister the panels."""
     for one in reversed(CLASSES):
         bpy.utils.unregister_class(one)

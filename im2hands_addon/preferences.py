@@ -1,4 +1,4 @@
-"""The add-on's preferences: where the backend is, what it says of itself, and its installation."""
+"""The add-on's preferences: location, check and installation of the backend."""
 
 import bpy
 
@@ -10,38 +10,38 @@ def _look_for_backend(_preferences: bpy.types.AddonPreferences, _context: bpy.ty
 
 
 class Im2HandsPreferences(bpy.types.AddonPreferences):
-    """Kept in the user's preferences, for all files."""
+    """Settings that hold for all files."""
 
     bl_idname = __package__
 
     backend: bpy.props.StringProperty(
         name="Backend",
-        description="Python environment with the backend in it: its folder or its Python. Empty: found by itself",
+        description="Python environment of the backend: its folder or its Python. Empty: found automatically",
         subtype="FILE_PATH",
         update=_look_for_backend,
     )
     python: bpy.props.StringProperty(
         name="Python",
-        description="Python 3.11 to 3.13 to make the backend's environment with. Empty: found by itself",
+        description="Python 3.11 to 3.13 for the backend's environment. Empty: found automatically",
         subtype="FILE_PATH",
     )
     package: bpy.props.StringProperty(
         name="Package",
-        description="Wheel or source folder of the backend. Empty: the one that came with the extension",
+        description="Wheel or source folder of the backend. Empty: the wheel in the extension",
         subtype="FILE_PATH",
     )
     compute: bpy.props.EnumProperty(
         name="Compute",
         description="Which build of PyTorch to install",
         items=(
-            ("AUTO", "Automatic", "For the GPU where there is one from NVIDIA, else for the CPU"),
-            ("CPU", "CPU", "The small build, for every machine"),
-            ("GPU", "GPU", "The build with CUDA, several gigabytes"),
+            ("AUTO", "Automatic", "GPU build if there is an NVIDIA GPU, else CPU build"),
+            ("CPU", "CPU", "Small build, runs on every machine"),
+            ("GPU", "GPU", "Build with CUDA, several gigabytes"),
         ),
     )
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Draw the backend's state, Check, and the installation."""
+        """Draw the state of the backend, its check and its installation."""
         layout = self.layout
         backend = running.backend()
         layout.use_property_split = True
@@ -72,7 +72,7 @@ class Im2HandsPreferences(bpy.types.AddonPreferences):
 
 
 def preferences() -> Im2HandsPreferences | None:
-    """The add-on's preferences; None when it is loaded as a plain package."""
+    """The add-on's preferences; None when it is imported as a plain package."""
     addon = bpy.context.preferences.addons.get(__package__)
     return addon.preferences if addon is not None else None
 
@@ -81,12 +81,12 @@ CLASSES = (Im2HandsPreferences,)
 
 
 def register() -> None:
-    """Add the preferences."""
+    """Register the preferences."""
     for one in CLASSES:
         bpy.utils.register_class(one)
 
 
 def unregister() -> None:
-    """Take them away."""
+    """Unregister the preferences."""
     for one in reversed(CLASSES):
         bpy.utils.unregister_class(one)

@@ -1,4 +1,4 @@
-"""What a person sets in the sidebar, kept in the scene."""
+"""The settings of the sidebar, stored in the scene."""
 
 import bpy
 
@@ -6,43 +6,47 @@ from .process.options import OPTIONS, Option
 from .scene import clean
 
 SIDEBAR_OPTIONS = [option for option in OPTIONS.values() if option.label]
-"""The options that the sidebar shows, in the table's order."""
+"""The options that the sidebar shows, in the order of the table of options."""
 
 LENS_OPTIONS = {"focal": "focal_px", "fov": "fov", "file": "camera"}
-"""The option behind each choice of the setting ``camera``."""
+"""Choice of the setting ``camera`` -> option that holds its value."""
 _LENS_DEFAULTS = {"focal_px": 1200.0, "fov": 60.0}
 
 
 class Im2HandsInput(bpy.types.PropertyGroup):
-    """One of several chosen files."""
+    """One of several selected files."""
 
     path: bpy.props.StringProperty(name="Path", subtype="FILE_PATH")
 
 
 class Im2HandsSettings(bpy.types.PropertyGroup):
-    """Everything the Reconstruct button needs: the sidebar's own settings, and the options of the table.
+    """The settings of a reconstruction.
 
-    The properties of the options are added below (:func:`option_properties`).
+    This class declares the settings that exist only in the sidebar. The properties of the backend's options are added
+    to it below (:func:`option_properties`).
     """
 
-    # No path subtype: its browse button would stand beside the one that can choose several files.
+    # No path subtype: it would add a second browse button, which can select only one file.
     source: bpy.props.StringProperty(name="Source", description="A photo, a folder of photos or a clip")
-    inputs: bpy.props.CollectionProperty(type=Im2HandsInput, description="Several chosen files, instead of the source")
-    # Rather than an update callback on the source: with one, the bpy module of Blender 4.2 crashes when Python ends.
-    inputs_source: bpy.props.StringProperty(description="The source with which the several files were chosen")
+    inputs: bpy.props.CollectionProperty(
+        type=Im2HandsInput, description="Several selected files, instead of the source"
+    )
+    # The source for which `inputs` holds. An update callback on the source would be simpler, but with one the bpy
+    # module of Blender 4.2 crashes when Python ends.
+    inputs_source: bpy.props.StringProperty(description="The source when the files were selected")
     output: bpy.props.StringProperty(
         name="Take",
-        description="Folder for the result. Empty: a folder beside the .blend, or in the add-on's own folder",
+        description="Folder for the result. Empty: beside the .blend, or in the add-on's folder",
         subtype="DIR_PATH",
     )
-    use_range: bpy.props.BoolProperty(name="Frame Range", description="Only some frames of the source")
+    use_range: bpy.props.BoolProperty(name="Frame Range", description="Reconstruct only some frames of the source")
     frame_start: bpy.props.IntProperty(name="Start", description="First frame of the source", default=1, min=0)
     frame_end: bpy.props.IntProperty(name="End", description="Last frame of the source", default=100, min=0)
     camera: bpy.props.EnumProperty(
         name="Camera",
-        description="The focal length of the picture's camera",
+        description="Source of the focal length",
         items=(
-            ("assumed", "Automatic", "From the photo's own data, else a usual field of view"),
+            ("assumed", "Automatic", "From the photo's metadata, else a typical field of view"),
             ("focal", "Focal Length", "In pixels of the picture"),
             ("fov", "Field of View", "Across the longer side of the picture"),
             ("file", "File", "A camera file (json)"),
@@ -50,30 +54,34 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
     )
     refine: bpy.props.BoolProperty(
         name="Refine from the Picture",
-        description="Let the picture and the other hand correct the surface, where both hands are seen. Off: it is "
-        "made from the keypoints alone, several times faster",
+        description="Correct the surfaces with the picture where both hands are visible. "
+        "Off: use the keypoints only, several times faster",
         default=True,
     )
     surfaces: bpy.props.EnumProperty(
         name="Surfaces",
-        description="The implicit surfaces, frame by frame, of a take that has clean hands",
+        description="What to do with the surfaces of each frame if the take has clean hands",
         items=(
-            ("AUTO", "Hidden", "Brought in hidden, in a long take left on disk until they are shown"),
-            ("SHOW", "Shown", "Brought in and shown beside the clean hands"),
-            ("NONE", "Left on Disk", "Not brought in until they are shown"),
+            ("AUTO", "Hidden", "Import them hidden; leave those of a long take on disk until they are shown"),
+            ("SHOW", "Shown", "Import them and show them with the clean hands"),
+            ("NONE", "Left on Disk", "Import them only when they are shown"),
         ),
     )
     set_scene: bpy.props.BoolProperty(
         name="Set Up Scene",
-        description="Give the scene the take's frame range, frame rate, picture size and camera",
+        description="Use the take's frame range, frame rate, picture size and camera",
         default=True,
     )
 
 
 def option_properties() -> dict[str, object]:
-    """The properties of the options that the sidebar shows, by name.
+    """Make the properties of the options that the sidebar shows.
 
-    A file has the property ``NAME_file``. A choice that may also be a file has one more choice, "file".
+    Returns
+    -------
+    dict
+        Property name -> property. The property of a file option is called ``NAME_file``. An option that is a choice or
+        a file has both properties, and its choices include "file".
     """
     found: dict[str, object] = {}
     for option in SIDEBAR_OPTIONS:
@@ -89,12 +97,23 @@ def option_properties() -> dict[str, object]:
 
 
 def property_of(option: Option) -> str:
-    """The name of the property that holds an option's value."""
+    """Return the name of the property that holds an option's value.
+
+    Parameters
+    ----------
+    option : Option
+        An option that the sidebar shows.
+
+    Returns
+    -------
+    str
+        The name in :class:`Im2HandsSettings`.
+    """
     return f"{option.name}_file" if option.type == "file" else option.name
 
 
 def _property(option: Option) -> object:
-    """The property of an option that is no file."""
+    """Make the property of an option that is not a file."""
     words = {"name": option.label, "description": f"{option.text}. In {option.unit}" if option.unit else option.text}
     limits = {name: value for name in ("min", "max") if (value := getattr(option, name)) is not None}
     if option.type in ("choice", "choice_or_file"):
@@ -117,18 +136,51 @@ CLASSES = (Im2HandsInput, Im2HandsSettings)
 
 
 def several_inputs(settings: Im2HandsSettings) -> list[str]:
-    """The files that were chosen together; none once another source was typed."""
+    """Return the files that were selected together.
+
+    Parameters
+    ----------
+    settings : Im2HandsSettings
+        The scene's settings.
+
+    Returns
+    -------
+    list of str
+        Their paths; empty when another source was entered since.
+    """
     return [one.path for one in settings.inputs] if settings.inputs_source == settings.source else []
 
 
 def inputs_of(settings: Im2HandsSettings) -> list[str]:
-    """The chosen paths as absolute paths."""
+    """Return the inputs of the reconstruction.
+
+    Parameters
+    ----------
+    settings : Im2HandsSettings
+        The scene's settings.
+
+    Returns
+    -------
+    list of str
+        Absolute paths; empty without a source.
+    """
     paths = several_inputs(settings) or ([settings.source] if settings.source else [])
     return [bpy.path.abspath(path) for path in paths]
 
 
 def options_of(settings: Im2HandsSettings) -> dict[str, object]:
-    """The settings as keyword arguments of :func:`.api.reconstruct`."""
+    """Return the options of the reconstruction.
+
+    Parameters
+    ----------
+    settings : Im2HandsSettings
+        The scene's settings.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of ``api.reconstruct``.
+    """
     options = {option.name: _value(settings, option) for option in SIDEBAR_OPTIONS if option.exclusive != "lens"}
     if settings.camera != "assumed":
         option = OPTIONS[LENS_OPTIONS[settings.camera]]
@@ -141,23 +193,23 @@ def options_of(settings: Im2HandsSettings) -> dict[str, object]:
 
 
 def _value(settings: Im2HandsSettings, option: Option) -> object:
-    """The value of one option, as the backend wants it."""
+    """The value of one option in the type that the backend expects."""
     if option.type == "file" or (option.is_path and getattr(settings, option.name) == "file"):
         return bpy.path.abspath(getattr(settings, f"{option.name}_file"))
     value = getattr(settings, option.name)
-    # Blender keeps floats in single precision.
+    # Blender stores floats in single precision: 0.1 reads back as 0.10000000149.
     return round(value, 4) if isinstance(value, float) else option.python_type(value)
 
 
 def register() -> None:
-    """Add the settings to the scene, and the strength of the smoothing to the takes' collections."""
+    """Register the settings of the scene, and the property "Raw to Clean" of a take's collection."""
     for one in CLASSES:
         bpy.utils.register_class(one)
     bpy.types.Scene.im2hands = bpy.props.PointerProperty(type=Im2HandsSettings)
-    # Nothing is stored twice: it reads and writes the influence of the layers themselves.
+    # The value is not stored: the property reads and writes the influence of the clean action.
     bpy.types.Collection.im2hands_smoothing = bpy.props.FloatProperty(
         name="Raw to Clean",
-        description="Blends from the motion as it was measured (0) to the clean motion (1)",
+        description="Blend between the measured motion (0) and the clean motion (1)",
         min=0.0,
         max=1.0,
         subtype="FACTOR",
@@ -168,7 +220,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Take them away."""
+    """Unregister the settings."""
     del bpy.types.Collection.im2hands_smoothing
     del bpy.types.Scene.im2hands
     for one in reversed(CLASSES):

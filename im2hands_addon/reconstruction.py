@@ -1,4 +1,4 @@
-"""The backend's job and the importer together: frames appear in the scene as they are finished."""
+"""A reconstruction: runs the backend's job and imports each frame into the scene when it is finished."""
 
 from __future__ import annotations
 
@@ -19,18 +19,26 @@ from .scene.importer import Surfaces, TakeImporter
 
 _IMPORT_EVERY_SECONDS = 0.5
 _FRAMES_AT_ONCE = 8
-# Nobody is there to press Cancel when there is no window.
+# Longest silence of the backend. Only used without a window, where nobody can press Cancel.
 _GIVE_UP_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a reconstruction came to.
+    """The result of a reconstruction.
 
-    Args:
-        take: the take's folder. collection_name: the take's collection, "" when nothing was imported.
-        summary: frames by status ("total", "ok", "partial", "empty", "failed", "reused") and "seconds".
-        cancelled: whether it was ended early. warnings: for a person.
+    Parameters
+    ----------
+    take : Path
+        The take's folder.
+    collection_name : str
+        Name of the take's collection; "" when nothing was imported.
+    summary : dict
+        The number of frames by status ("total", "ok", "partial", "empty", "failed", "reused"), and "seconds".
+    cancelled : bool
+        Whether the reconstruction was cancelled.
+    warnings : tuple of str
+        Messages for the person.
     """
 
     take: Path
@@ -41,27 +49,45 @@ class Result:
 
     @property
     def collection(self) -> bpy.types.Collection | None:
-        """The take's collection."""
+        """The take's collection; None when nothing was imported or it was deleted."""
         return bpy.data.collections.get(self.collection_name)
 
     @property
     def exit_code(self) -> int:
-        """0 all frames ok, 1 some failed, 130 cancelled: what the backend's own command line returns."""
+        """Exit code as of the backend's own command line: 0 all frames ok, 1 some failed, 130 cancelled."""
         if self.cancelled:
             return 130
         return 1 if self.summary.get("failed") else 0
 
 
 class Reconstruction:
-    """Start one by making it; call :meth:`poll` until it ``has_ended``, then take :attr:`result` or see ``error``.
+    """A running or ended reconstruction; creating the object starts it.
 
-    Args:
-        inputs: pictures, folders or a clip. output: the take's folder; None for :func:`.locations.default_take`.
-        options: what to do. backend: the backend's environment; "" to find it. scene: where to; None for the context's.
-        set_scene: whether to give the scene the take's range, rate, size and camera. surfaces: as for the importer.
+    Call :meth:`poll` until ``has_ended`` is true. Then read ``error`` and :attr:`result`.
 
-    Raises:
-        InputError: an input that is not there. BackendError: no backend, or it cannot be started.
+    Parameters
+    ----------
+    inputs : list of str
+        Pictures, folders or a clip.
+    output : str or Path, optional
+        The take's folder; None for ``locations.default_take``.
+    options : Options, optional
+        Options of the reconstruction; None for the defaults.
+    backend : str
+        The backend's Python or its environment; "" to search for it.
+    scene : bpy.types.Scene, optional
+        The scene to import into; None for the context's.
+    set_scene : bool
+        Whether to set the scene's frame range, frame rate, picture size and camera to the take's.
+    surfaces : {"AUTO", "SHOW", "NONE"}
+        As for ``scene.importer.TakeImporter``.
+
+    Raises
+    ------
+    InputError
+        There is no input, or an input does not exist.
+    BackendError
+        There is no backend, or it cannot be started.
     """
 
     def __init__(
@@ -94,13 +120,13 @@ class Reconstruction:
 
     @property
     def result(self) -> Result:
-        """What it came to so far."""
+        """The result so far."""
         warnings = (*self.job.warnings, *self._importer.problems)
         cancelled = self.job.state == "cancelled"
         return Result(self.take, self._collection_name, self.job.summary, cancelled, warnings)
 
     def poll(self) -> None:
-        """Go on: import what is finished, a few frames at a time."""
+        """Read the backend's messages and import a few finished frames; never waits for the backend."""
         if self.has_ended:
             return
         self._waiting += self.job.poll()
@@ -113,11 +139,26 @@ class Reconstruction:
     def run(self, on_poll: Callable[[Reconstruction], None] | None = None) -> Result:
         """Poll until the end, for use without a window.
 
-        Args:
-            on_poll: called with this object now and then; may call :meth:`cancel`.
+        Frames that were finished before an error are on disk and imported.
 
-        Raises:
-            JobError, BackendError: the job failed; what was finished is imported and on disk.
+        Parameters
+        ----------
+        on_poll : callable, optional
+            Called with this object about 50 times a second; may call :meth:`cancel`.
+
+        Returns
+        -------
+        Result
+            The result.
+
+        Raises
+        ------
+        JobError
+            The backend reported an error.
+        BackendError
+            The backend ended unexpectedly, or sent nothing for three minutes.
+        TakeError
+            The finished take cannot be read.
         """
         try:
             while not self.has_ended:
@@ -134,11 +175,11 @@ class Reconstruction:
         return self.result
 
     def cancel(self) -> None:
-        """Ask for the end; what is finished is kept and imported."""
+        """Ask the backend to end; finished frames are kept and imported."""
         self.job.cancel()
 
     def close(self) -> None:
-        """Let the backend go without importing anything more."""
+        """End the backend and import nothing more."""
         self.job.close()
         self.has_ended = True
 
@@ -146,12 +187,12 @@ class Reconstruction:
         batch, self._waiting = self._waiting[:_FRAMES_AT_ONCE], self._waiting[_FRAMES_AT_ONCE:]
         try:
             self._collection_name = self._importer.add_frames(batch).name
-        except TakeError as error:  # the end will tell whether the take is readable
+        except TakeError as error:  # the import at the end tries again and reports it
             self.job.warnings.append(str(error))
         self._imported_at = time.monotonic()
 
     def _finish(self) -> None:
-        """Bring the scene in line with the take on disk, whatever way the job ended."""
+        """Update the scene from the take on disk, however the job ended."""
         self.has_ended = True
         self.error = self.job.error
         if not self.job.frames and self.job.state != "finished":

@@ -1,6 +1,7 @@
-"""What runs in the background of this Blender: at most one reconstruction and one task, polled by a timer.
+"""Background work in Blender: at most one reconstruction and one task, polled by a timer.
 
-The panels ask this module what to show; a quit, a file load and the add-on's removal end everything here.
+The panels read from this module what they show. Quitting Blender, loading a file and disabling the add-on end all
+background work.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from .backend_state import BackendState, look_up
 from .errors import AddonError, BackendError
+from .locations import backend_setting, bundled_wheel, own_environment
+from .process.backend_state import BackendState, look_up
 from .process.task import Finding, Task, check_findings
 from .reconstruction import Reconstruction
 
@@ -32,43 +34,49 @@ _state = _Background()
 
 
 def reconstruction() -> Reconstruction | None:
-    """The running or last ended reconstruction."""
+    """The running reconstruction, or the last one; None before the first."""
     return _state.reconstruction
 
 
 def task() -> Task | None:
-    """The running or last ended check or installation."""
+    """The running check or installation, or the last one; None before the first."""
     return _state.task
 
 
 def findings() -> list[Finding]:
-    """What the last check or installation came to, for a person."""
+    """The findings of the last check or installation."""
     return _state.findings
 
 
 def backend() -> BackendState:
-    """The backend as it was found last; asking touches no disk."""
+    """The result of the last look-up of the backend; does not read the disk."""
     return _state.backend
 
 
 def look_for_backend() -> None:
-    """Look for the backend again, after anything that may have moved it, and show the panels what was found."""
-    _state.backend = look_up()
+    """Look for the backend on disk and redraw the panels. Call it after anything that may have changed the result."""
+    _state.backend = look_up(backend_setting(), own_environment(), bundled_wheel())
     _redraw()
 
 
 def is_reconstructing() -> bool:
-    """Whether a reconstruction is under way."""
+    """Whether a reconstruction is running."""
     return _state.reconstruction is not None and not _state.reconstruction.has_ended
 
 
 def is_working() -> bool:
-    """Whether a check or installation is under way."""
+    """Whether a check or an installation is running."""
     return _state.task is not None and not _state.task.has_ended
 
 
 def follow(started: Reconstruction | Task) -> None:
-    """Poll what was started until it has ended, and keep the panels up to date."""
+    """Poll a reconstruction or a task by a timer until it has ended, and keep the panels up to date.
+
+    Parameters
+    ----------
+    started : Reconstruction or Task
+        What was started. It replaces the last one of its kind.
+    """
     if isinstance(started, Task):
         _state.task, _state.findings = started, []
     else:
@@ -78,7 +86,7 @@ def follow(started: Reconstruction | Task) -> None:
 
 
 def stop() -> None:
-    """End everything at once; finished frames are on disk."""
+    """End all background work at once; finished frames stay on disk."""
     if _state.reconstruction is not None:
         _state.reconstruction.close()
     if _state.task is not None:
@@ -89,7 +97,7 @@ def stop() -> None:
 
 
 def _tick() -> float | None:
-    """Go on with what runs; returns when to come back, None for never."""
+    """Poll all running work; returns the seconds until the next call, None when nothing runs."""
     try:
         _poll_reconstruction()
         _poll_task()
@@ -134,7 +142,7 @@ def _poll_task() -> None:
 
 
 def _push_undo(message: str) -> None:
-    """One undo step for the whole job; a timer has no window of its own."""
+    """Add one undo step for the whole job. It needs a window in the context, which a timer lacks."""
     window = next(iter(bpy.context.window_manager.windows), None)
     if window is None or bpy.app.background:
         return
@@ -161,16 +169,16 @@ def _look_after_load(*_: object) -> None:
 
 
 def register() -> None:
-    """Watch for file loads and the end of Blender."""
+    """Add the handlers for file loads and for the end of Blender."""
     bpy.app.handlers.load_pre.append(_stop_before_load)
     bpy.app.handlers.load_post.append(_look_after_load)
-    # Not at once: while add-ons are registered, Blender hides the file that a relative path begins at.
+    # Delayed: while add-ons are registered, Blender hides the .blend that relative paths start from.
     bpy.app.timers.register(look_for_backend, first_interval=0.0, persistent=True)
     atexit.register(stop)
 
 
 def unregister() -> None:
-    """End what runs."""
+    """End all background work and remove the handlers."""
     stop()
     atexit.unregister(stop)
     if bpy.app.timers.is_registered(look_for_backend):

@@ -1,7 +1,11 @@
-"""Which bone of another rig is which bone of ours; the maps lie beside this file as json (no bpy).
+"""Bone maps: the names of our hand bones in other rigs, as JSON files beside this module (no bpy).
 
-A map: "name", "note", "sides" (what stands for "{side}"), "prefixes" (tried in turn), and "bones": from our bone's name
-without side to the other rig's. Bones that the other rig lacks are left out.
+A map has these keys:
+
+* "name" and "note": shown to the person.
+* "sides": the text that replaces "{side}" in a bone name, for "left" and for "right".
+* "prefixes": texts before every bone name; the prefix that finds most bones is used.
+* "bones": our bone name without side -> bone name in the other rig. Bones that the other rig lacks are left out.
 """
 
 from __future__ import annotations
@@ -21,7 +25,23 @@ _FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class BoneMap:
-    """A map as it lies on disk; see the module."""
+    """A bone map; the file format is described in the module.
+
+    Parameters
+    ----------
+    identifier : str
+        Name of the file without its ending.
+    name : str
+        Name for the person.
+    note : str
+        Which rigs the map is for.
+    sides : dict
+        "left" or "right" -> text that replaces "{side}".
+    prefixes : tuple of str
+        Alternative texts before every bone name.
+    bones : dict
+        Our bone name without side -> bone name in the other rig.
+    """
 
     identifier: str
     name: str
@@ -31,7 +51,18 @@ class BoneMap:
     bones: dict[str, str]
 
     def resolve(self, names: Collection[str]) -> dict[str, dict[str, str]]:
-        """By side, our bones' names to those of the other rig that are among ``names``; {} where nothing fits."""
+        """Find the bones of a rig.
+
+        Parameters
+        ----------
+        names : collection of str
+            The names of all bones of the rig.
+
+        Returns
+        -------
+        dict
+            Side -> our bone name -> bone name in the rig, for the prefix that fits best; {} when no bone is found.
+        """
         best: dict[str, dict[str, str]] = {}
         for prefix in self.prefixes:
             found = {
@@ -48,21 +79,33 @@ class BoneMap:
 
 
 def _score(found: dict[str, dict[str, str]]) -> int:
-    """Many bones are good, a hand among them is better."""
+    """Score of a result: one point a bone, and 20 more for the hand bone, without which the wrist cannot turn."""
     return sum(len(bones) + 20 * (HAND in bones) for bones in found.values())
 
 
 @cache
 def bundled_maps() -> tuple[BoneMap, ...]:
-    """The maps that came with the add-on."""
+    """The maps of the add-on, sorted by identifier."""
     return tuple(read_map(path) for path in sorted(_FOLDER.glob("*.json")))
 
 
 def read_map(path: Path) -> BoneMap:
-    """A map from a file.
+    """Read a map from a JSON file.
 
-    Raises:
-        InputError: it cannot be read, or is no map.
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    BoneMap
+        The map.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or it is not a bone map.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -74,18 +117,29 @@ def read_map(path: Path) -> BoneMap:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path} is no bone map ({error!r}).", "See the maps in the add-on's folder bone_maps."
+            f"{path} is not a bone map ({error!r}).", "See the maps in the add-on's folder bone_maps."
         ) from error
 
 
 def find_map(wanted: str | Path, names: Collection[str]) -> tuple[BoneMap, dict[str, dict[str, str]]]:
-    """A map and what it finds among the bones ``names`` of a rig.
+    """Choose a map for a rig and find the rig's bones.
 
-    Args:
-        wanted: "AUTO" for the one that fits best, a bundled map's identifier, or a file.
+    Parameters
+    ----------
+    wanted : str or Path
+        "AUTO" for the map that fits best, the identifier of a bundled map, or a JSON file.
+    names : collection of str
+        The names of all bones of the rig.
 
-    Raises:
-        InputError: there is no such map, or it fits nothing.
+    Returns
+    -------
+    tuple of BoneMap and dict
+        The map, and its result as from :meth:`BoneMap.resolve`.
+
+    Raises
+    ------
+    InputError
+        There is no such map, or it finds no bone.
     """
     if wanted == "AUTO":
         candidates = list(bundled_maps())
@@ -95,5 +149,5 @@ def find_map(wanted: str | Path, names: Collection[str]) -> tuple[BoneMap, dict[
     chosen, found = max(fitting, key=lambda pair: _score(pair[1]))
     if not any(found.values()):
         known = ", ".join(one.name for one in candidates)
-        raise InputError(f"The rig has no bones named as in {known}.", "Choose another map, or give one of your own.")
+        raise InputError(f"The rig has no bones named as in {known}.", "Choose another map or your own map file.")
     return chosen, found

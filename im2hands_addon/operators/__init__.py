@@ -1,4 +1,4 @@
-"""The operators, one verb per file."""
+"""The operators, one per file."""
 
 import bpy
 
@@ -38,14 +38,14 @@ _CLASSES = (
 
 
 def register() -> None:
-    """Add the operators and the entry in File > Import."""
+    """Register the operators and add the entry in File > Import."""
     for one in _CLASSES:
         bpy.utils.register_class(one)
     bpy.types.TOPBAR_MT_file_import.append(import_take.draw_menu)
 
 
 def unregister() -> None:
-    """Take them away."""
+    """Unregister the operators and remove the entry."""
     bpy.types.TOPBAR_MT_file_import.remove(import_take.draw_menu)
     for one in reversed(_CLASSES):
         bpy.utils.unregister_class(one)

@@ -1,4 +1,4 @@
-"""Bake a take's hands onto the rig of a character."""
+"""Operator: key a take's hands on the rig of a character."""
 
 import bpy
 
@@ -9,7 +9,7 @@ from ..scene.tree import take_named
 
 
 class Im2HandsBakeToRig(bpy.types.Operator):
-    """Key the take's hand and finger rotations on the active armature, whatever its rest pose and bone axes"""
+    """Key the take's hand and finger rotations on the active armature"""
 
     bl_idname = "im2hands.bake_to_rig"
     bl_label = "Bake to Rig"
@@ -25,14 +25,14 @@ class Im2HandsBakeToRig(bpy.types.Operator):
         ],
     )
     map_file: bpy.props.StringProperty(
-        name="Own Map", description="A map of one's own (json), instead", subtype="FILE_PATH", options={"SKIP_SAVE"}
+        name="Own Map", description="Your own bone map (json), used instead", subtype="FILE_PATH", options={"SKIP_SAVE"}
     )
     wrist: bpy.props.BoolProperty(
-        name="Turn Wrists", description="Turn the hands themselves, too; otherwise the fingers alone move", default=True
+        name="Turn Wrists", description="Also rotate the hands; otherwise only the fingers move", default=True
     )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Bake."""
+        """Bake the hands and report the number of bones."""
         target = bpy.data.objects.get(self.target) if self.target else context.active_object
         chosen = bpy.path.abspath(self.map_file) or self.bone_map
         try:

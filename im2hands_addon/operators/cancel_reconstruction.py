@@ -1,4 +1,4 @@
-"""End the running reconstruction and keep what is finished."""
+"""Operator: cancel the running reconstruction."""
 
 import bpy
 
@@ -6,17 +6,17 @@ from .. import running
 
 
 class Im2HandsCancelReconstruction(bpy.types.Operator):
-    """End the reconstruction. Finished frames are kept; Reconstruct goes on from there"""
+    """Cancel. Finished frames are kept; Reconstruct continues after them"""
 
     bl_idname = "im2hands.cancel_reconstruction"
     bl_label = "Cancel"
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
-        """Only while there is one."""
+        """Enabled while a reconstruction runs."""
         return running.is_reconstructing()
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
-        """Ask for the end; the timer sees to the rest."""
+        """Ask the backend to end; the timer of ``running`` does the rest."""
         running.reconstruction().cancel()
         return {"FINISHED"}

@@ -1,4 +1,4 @@
-"""Stop the running check or installation."""
+"""Operator: stop the running check or installation."""
 
 import bpy
 
@@ -13,10 +13,10 @@ class Im2HandsCancelTask(bpy.types.Operator):
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
-        """Only while there is one."""
+        """Enabled while a check or installation runs."""
         return running.is_working()
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
-        """Stop it now."""
+        """Stop it at once."""
         running.task().cancel()
         return {"FINISHED"}

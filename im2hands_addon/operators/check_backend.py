@@ -1,4 +1,4 @@
-"""Ask the backend what is installed, and show it in the preferences."""
+"""Operator: check the backend and show the findings in the preferences."""
 
 import bpy
 
@@ -9,14 +9,14 @@ from ..process import environment, task
 
 
 class Im2HandsCheckBackend(bpy.types.Operator):
-    """Ask the backend for its version, devices and weights, and let it test itself"""
+    """Show the backend's version, devices and weights, and run its self-test"""
 
     bl_idname = "im2hands.check_backend"
     bl_label = "Check"
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
-        """One task at a time."""
+        """Enabled while no other check or installation runs."""
         return not running.is_working()
 
     def execute(self, _context: bpy.types.Context) -> set[str]:

@@ -1,4 +1,4 @@
-"""Choose what to reconstruct: a photo, several, a clip, or a folder."""
+"""Operator: choose the source: one or several photos, a clip, or a folder."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import bpy
 
 
 class Im2HandsChooseSource(bpy.types.Operator):
-    """Choose photos or a clip; to take a whole folder, go into it and choose no file"""
+    """Choose photos or a clip. For a whole folder, open it and select no file"""
 
     bl_idname = "im2hands.choose_source"
     bl_label = "Choose Source"
@@ -24,7 +24,7 @@ class Im2HandsChooseSource(bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Note the choice in the scene's settings."""
+        """Store the choice in the scene's settings."""
         settings = context.scene.im2hands
         folder = Path(bpy.path.abspath(self.directory))
         names = sorted(one.name for one in self.files if one.name)

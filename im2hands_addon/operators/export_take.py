@@ -1,4 +1,4 @@
-"""Write a take's hands or surfaces for another program."""
+"""Operator: export a take's hands or surfaces to a file for another program."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ..scene.tree import take_named
 
 
 class Im2HandsExportTake(bpy.types.Operator, ExportHelper):
-    """Write the take for another program, with the strength of the smoothing and all changes as they are now"""
+    """Export the take for another program, with the current smoothing and all changes"""
 
     bl_idname = "im2hands.export_take"
     bl_label = "Export Take"
@@ -32,13 +32,13 @@ class Im2HandsExportTake(bpy.types.Operator, ExportHelper):
     what: bpy.props.EnumProperty(
         name="What",
         items=(
-            ("HANDS", "Hands", "The clean meshes with rig and motion (BVH: the rigs alone, one file a hand)"),
-            ("SURFACES", "Surfaces", "The implicit surfaces, another mesh on every frame (Alembic and USD)"),
+            ("HANDS", "Hands", "Clean meshes with rig and motion (BVH: rigs only, one file per hand)"),
+            ("SURFACES", "Surfaces", "Implicit surfaces, a different mesh on every frame (Alembic and USD)"),
         ),
     )
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Open the file browser with the take's name."""
+        """Open the file browser with the take's name as file name."""
         if not self.filepath:
             name = self.take or "hands"
             self.filepath = str(Path(bpy.path.abspath("//")) / name) if bpy.data.filepath else name
@@ -46,14 +46,14 @@ class Im2HandsExportTake(bpy.types.Operator, ExportHelper):
         return super().invoke(context, event)
 
     def check(self, _context: bpy.types.Context) -> bool:
-        """Keep the ending in step with the format."""
+        """Change the ending of the file name to that of the format."""
         path = str(Path(self.filepath).with_suffix(self.format))
         changed = path != self.filepath
         self.filepath = path
         return changed
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Write it."""
+        """Export the take and report the files."""
         try:
             written = api.export_take(take_named(self.take, context.scene), self.filepath, what=self.what)
         except AddonError as error:

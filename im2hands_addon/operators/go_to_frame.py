@@ -1,4 +1,4 @@
-"""Go to a doubtful frame."""
+"""Operator: go to a frame that should be checked."""
 
 import bpy
 

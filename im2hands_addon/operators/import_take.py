@@ -1,4 +1,4 @@
-"""Bring a take that lies on disk into the scene."""
+"""Operator: import a take from disk into the scene."""
 
 import bpy
 from bpy_extras.io_utils import ImportHelper
@@ -8,7 +8,7 @@ from ..errors import AddonError
 
 
 class Im2HandsImportTake(bpy.types.Operator, ImportHelper):
-    """Import a take: choose its take.json or its folder. A take that is in the scene already is replaced"""
+    """Import a take: choose its take.json or its folder. A take that is already in the scene is replaced"""
 
     bl_idname = "im2hands.import_take"
     bl_label = "Import Take"
@@ -18,22 +18,22 @@ class Im2HandsImportTake(bpy.types.Operator, ImportHelper):
     filter_glob: bpy.props.StringProperty(default="take.json", options={"HIDDEN"})
     set_scene: bpy.props.BoolProperty(
         name="Set Up Scene",
-        description="Give the scene the take's frame range, frame rate, picture size and camera",
+        description="Use the take's frame range, frame rate, picture size and camera",
         default=True,
     )
 
     surfaces: bpy.props.EnumProperty(
         name="Surfaces",
-        description="The implicit surfaces, frame by frame, of a take that has clean hands",
+        description="What to do with the surfaces of each frame if the take has clean hands",
         items=(
-            ("AUTO", "Hidden", "Brought in hidden, in a long take left on disk until they are shown"),
-            ("SHOW", "Shown", "Brought in and shown beside the clean hands"),
-            ("NONE", "Left on Disk", "Not brought in until they are shown"),
+            ("AUTO", "Hidden", "Import them hidden; leave those of a long take on disk until they are shown"),
+            ("SHOW", "Shown", "Import them and show them with the clean hands"),
+            ("NONE", "Left on Disk", "Import them only when they are shown"),
         ),
     )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Import it."""
+        """Import the take and report what could not be imported."""
         try:
             collection, problems = api.import_take(
                 bpy.path.abspath(self.filepath),
@@ -51,5 +51,5 @@ class Im2HandsImportTake(bpy.types.Operator, ImportHelper):
 
 
 def draw_menu(self: bpy.types.Menu, _context: bpy.types.Context) -> None:
-    """The entry in File > Import."""
+    """Draw the entry in File > Import."""
     self.layout.operator(Im2HandsImportTake.bl_idname, text="Im2Hands Take (take.json)")

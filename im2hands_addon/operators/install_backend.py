@@ -1,4 +1,4 @@
-"""Install the backend into an environment of its own, outside Blender's Python."""
+"""Operator: install the backend into its own environment, separate from Blender's Python."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ from ..process import environment, task
 
 
 class Im2HandsInstallBackend(bpy.types.Operator):
-    """Make a Python environment in the add-on's own folder and download the backend's packages into it"""
+    """Create a Python environment in the add-on's folder and download the backend's packages into it"""
 
     bl_idname = "im2hands.install_backend"
     bl_label = "Install Backend"
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
-        """Only with Blender's permission to go online, one task at a time, and not under a running reconstruction."""
+        """Enabled with online access, while no check, installation or reconstruction runs."""
         if not bpy.app.online_access:
             cls.poll_message_set("Allow Online Access in Preferences > System > Network")
             return False

@@ -1,4 +1,4 @@
-"""Reconstruct the hands in the chosen photos or clip."""
+"""Operator: reconstruct the hands in the chosen photos or clip."""
 
 import bpy
 
@@ -8,21 +8,21 @@ from ..properties import inputs_of, options_of
 
 
 class Im2HandsReconstruct(bpy.types.Operator):
-    """Find the hands in the source and build their meshes. Frames appear as they are finished and are kept"""
+    """Find the hands in the source and build their meshes. Finished frames appear at once and are kept"""
 
     bl_idname = "im2hands.reconstruct"
     bl_label = "Reconstruct"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        """One reconstruction at a time."""
+        """Enabled while no reconstruction runs."""
         if running.is_reconstructing():
-            cls.poll_message_set("A reconstruction is under way")
+            cls.poll_message_set("A reconstruction is running")
             return False
         return context.scene is not None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Start in the background; without a window, where no timer fires, wait for the end."""
+        """Start in the background. Without a window no timer fires, so wait for the end there."""
         settings = context.scene.im2hands
         try:
             started = api.start(

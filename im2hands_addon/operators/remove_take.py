@@ -1,4 +1,4 @@
-"""Delete a take from the file."""
+"""Operator: delete a take from the file."""
 
 import bpy
 
@@ -8,7 +8,7 @@ from .reporting import finished
 
 
 class Im2HandsRemoveTake(bpy.types.Operator):
-    """Delete the take from this file: hands, rigs, motion, camera and markers. The folder on disk stays"""
+    """Delete the take from this file, with rigs, motion, camera and markers. The folder on disk stays"""
 
     bl_idname = "im2hands.remove_take"
     bl_label = "Delete Take"
@@ -17,5 +17,5 @@ class Im2HandsRemoveTake(bpy.types.Operator):
     take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Delete it."""
+        """Delete the take."""
         return finished(self, lambda: api.remove_take(take_named(self.take, context.scene)))

@@ -1,4 +1,4 @@
-"""How an operator tells a person that its work cannot be done."""
+"""Run the work of an operator and report its errors."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,20 @@ from ..errors import AddonError
 
 
 def finished(operator: bpy.types.Operator, work: Callable[[], object]) -> set[str]:
-    """Do the work of an operator; an error is reported, and what ``execute`` returns says how it went."""
+    """Run the work of an operator; an error of the add-on becomes a report.
+
+    Parameters
+    ----------
+    operator : bpy.types.Operator
+        The operator that reports.
+    work : callable
+        The work, without arguments.
+
+    Returns
+    -------
+    set of str
+        What ``execute`` returns: {"FINISHED"}, or {"CANCELLED"} after an error.
+    """
     try:
         work()
     except AddonError as error:

@@ -1,4 +1,4 @@
-"""Turn a take's rotation curves into Euler angles or quaternions."""
+"""Operator: convert a take's rotation curves to Euler angles or quaternions."""
 
 import bpy
 
@@ -9,7 +9,7 @@ from .reporting import finished
 
 
 class Im2HandsSetRotationMode(bpy.types.Operator):
-    """Turn the rotation curves of the take's rigs into this kind, without moving anything"""
+    """Convert the rotation curves of the take's rigs to this mode; the motion stays the same"""
 
     bl_idname = "im2hands.set_rotation_mode"
     bl_label = "Set Rotation Mode"
@@ -22,5 +22,5 @@ class Im2HandsSetRotationMode(bpy.types.Operator):
     )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Turn them."""
+        """Convert the curves."""
         return finished(self, lambda: api.set_rotation_mode(take_named(self.take, context.scene), self.mode))

@@ -1,4 +1,4 @@
-"""Show a take's footage in space, or through its camera alone."""
+"""Operator: show a take's footage in every view, or only through its camera."""
 
 import bpy
 
@@ -8,7 +8,7 @@ from .reporting import finished
 
 
 class Im2HandsShowFootage(bpy.types.Operator):
-    """Show the pictures in space behind the hands, in every view; else they are seen through the take's camera alone"""
+    """Show the pictures behind the hands in every view, or only through the take's camera"""
 
     bl_idname = "im2hands.show_footage"
     bl_label = "Show Footage"
@@ -18,5 +18,5 @@ class Im2HandsShowFootage(bpy.types.Operator):
     shown: bpy.props.BoolProperty(name="Shown", default=True)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Show them here or there."""
+        """Switch the footage."""
         return finished(self, lambda: api.show_footage(take_named(self.take, context.scene), self.shown))

@@ -1,4 +1,4 @@
-"""Show or hide the implicit surfaces of a take with clean hands."""
+"""Operator: show or hide the implicit surfaces of a take with clean hands."""
 
 import bpy
 
@@ -8,7 +8,7 @@ from .reporting import finished
 
 
 class Im2HandsShowSurfaces(bpy.types.Operator):
-    """Show the surfaces as the network saw them, frame by frame; they are read from the take where needed"""
+    """Show or hide the surfaces that the network reconstructed for each frame. They are imported if needed"""
 
     bl_idname = "im2hands.show_surfaces"
     bl_label = "Show Surfaces"
@@ -18,5 +18,5 @@ class Im2HandsShowSurfaces(bpy.types.Operator):
     shown: bpy.props.BoolProperty(name="Shown", default=True)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Show or hide them."""
+        """Show or hide the surfaces."""
         return finished(self, lambda: api.show_surfaces(take_named(self.take, context.scene), self.shown))

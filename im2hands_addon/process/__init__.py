@@ -1,1 +1,1 @@
-"""The other process as seen from here: where it is installed, how it is started, what it says (no bpy)."""
+"""The backend as another process: its installation, its start and its messages (standard library only, no bpy)."""

@@ -1,4 +1,4 @@
-"""Finds the Python environment that the backend lives in, and the Pythons one could be made with."""
+"""Finds the backend's Python environment, and Pythons from which an environment can be made."""
 
 from __future__ import annotations
 
@@ -15,27 +15,58 @@ from ..errors import BackendError
 from . import installed
 
 VARIABLE = "IM2HANDS_BACKEND"
+"""The environment variable that names the backend."""
 SUPPORTED_PYTHONS = ((3, 11), (3, 12), (3, 13))
 _HINT = 'Install the backend in Preferences > Add-ons > Im2Hands, or name its environment under "Backend" there.'
 
 
 @dataclass(frozen=True)
 class Found:
-    """The backend's Python, and where it was found, in words for a person."""
+    """The backend that was found.
+
+    Parameters
+    ----------
+    python : Path
+        The backend's Python.
+    where : str
+        How it was found, for the person.
+    """
 
     python: Path
     where: str
 
 
 def clean_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment variables without those by which Blender's own Python would reach into another one."""
+    """Return the environment variables without those by which Blender's Python would affect another Python.
+
+    Parameters
+    ----------
+    base : mapping of str to str, optional
+        The variables; None for those of this process.
+
+    Returns
+    -------
+    dict
+        The variables without PYTHON*, VIRTUAL_ENV and __PYVENV*.
+    """
     variables = os.environ if base is None else base
     dropped = ("PYTHON", "VIRTUAL_ENV", "__PYVENV")
     return {name: value for name, value in variables.items() if not name.upper().startswith(dropped)}
 
 
 def python_in(path: str | Path) -> Path | None:
-    """The Python that ``path`` names: an executable, a venv's folder, or a venv's ``im2hands``; None for neither."""
+    """Return the Python that a path stands for.
+
+    Parameters
+    ----------
+    path : str or Path
+        A Python, the folder of an environment, or the command ``im2hands`` of an environment.
+
+    Returns
+    -------
+    Path or None
+        The Python's absolute path; None when there is none.
+    """
     path = Path(path).expanduser()
     if path.is_file():
         if path.stem.lower() == "im2hands":
@@ -50,14 +81,28 @@ def python_in(path: str | Path) -> Path | None:
 
 
 def find(setting: str = "", own: Path | None = None, variables: Mapping[str, str] | None = None) -> Found:
-    """The backend's Python: the preference's, the environment variable's, the add-on's own, or PATH's, in that order.
+    """Find the backend.
 
-    Args:
-        setting: the preference, "" for automatic.
-        own: the path that the names of the add-on's own environments begin with (see :mod:`.installed`), or None.
+    The order is: the preferences, the environment variable, the add-on's own environment, ``im2hands`` on PATH.
 
-    Raises:
-        BackendError: there is none, or the one that was named is not one.
+    Parameters
+    ----------
+    setting : str
+        The backend that the preferences name; "" for none.
+    own : Path, optional
+        The path with which the names of the add-on's own environments begin (see ``installed``); None to skip them.
+    variables : mapping of str to str, optional
+        The environment variables; None for those of this process.
+
+    Returns
+    -------
+    Found
+        The backend's Python, and how it was found.
+
+    Raises
+    ------
+    BackendError
+        There is no backend, or there is no Python at the place that was named.
     """
     variables = os.environ if variables is None else variables
     named = (("in the preferences", setting), (f"by the variable {VARIABLE}", variables.get(VARIABLE, "")))
@@ -80,13 +125,22 @@ def find(setting: str = "", own: Path | None = None, variables: Mapping[str, str
 
 
 def suitable_python(given: str = "") -> Path:
-    """A Python 3.11 to 3.13 from which an environment can be made, never Blender's own.
+    """Find a Python 3.11 to 3.13 from which an environment can be made.
 
-    Args:
-        given: a person's choice, "" to look on PATH and, on Windows, with the ``py`` launcher.
+    Parameters
+    ----------
+    given : str
+        The person's choice; "" to search on PATH and, on Windows, with the ``py`` launcher.
 
-    Raises:
-        BackendError: none was found, or the given one does not fit.
+    Returns
+    -------
+    Path
+        The Python.
+
+    Raises
+    ------
+    BackendError
+        None was found, or the given one cannot be used.
     """
     wanted = " or ".join(f"{major}.{minor}" for major, minor in SUPPORTED_PYTHONS)
     if given:
@@ -102,11 +156,12 @@ def suitable_python(given: str = "") -> Path:
         if python_version(command) in SUPPORTED_PYTHONS:
             return _executable(command)
     raise BackendError(
-        f"No Python {wanted} was found.", "Install one from python.org, then try again, or name it below."
+        f"No Python {wanted} was found.", "Install one from python.org and try again, or choose one below."
     )
 
 
 def _candidates() -> list[list[str]]:
+    """The commands that may start a suitable Python."""
     names = [f"python{major}.{minor}" for major, minor in SUPPORTED_PYTHONS] + ["python3", "python"]
     commands = [[path] for name in names if (path := shutil.which(name))]
     launcher = shutil.which("py")
@@ -116,6 +171,7 @@ def _candidates() -> list[list[str]]:
 
 
 def _ask(command: list[str], code: str) -> str:
+    """The output of a piece of Python code run by another Python; "" when it fails."""
     try:
         done = subprocess.run(
             [*command, "-I", "-c", code],
@@ -132,18 +188,30 @@ def _ask(command: list[str], code: str) -> str:
 
 
 def python_version(command: list[str]) -> tuple[int, int] | None:
-    """Version (major, minor) of the Python that ``command`` starts; None when it does not run or makes no venv."""
+    """Return the version of a Python.
+
+    Parameters
+    ----------
+    command : list of str
+        The command that starts it.
+
+    Returns
+    -------
+    tuple of int, or None
+        Major and minor version. None when it does not run, or cannot make an environment.
+    """
     answer = _ask(command, "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])")
     match = re.fullmatch(r"(\d+)\.(\d+)", answer)
     return (int(match[1]), int(match[2])) if match else None
 
 
 def _executable(command: list[str]) -> Path:
+    """The file of the Python that a command, such as ``py -3.12``, starts."""
     return Path(_ask(command, "import sys; print(sys.executable)") or command[0])
 
 
 def has_nvidia_gpu() -> bool:
-    """Whether an NVIDIA driver answers on this machine."""
+    """Whether this machine has an NVIDIA GPU with a working driver."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return False
@@ -155,12 +223,12 @@ def has_nvidia_gpu() -> bool:
 
 
 def hidden_window() -> dict[str, int]:
-    """Arguments that keep Windows from opening a console for a child process."""
+    """Arguments of ``subprocess`` that keep Windows from opening a console for a child process."""
     return {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
 
 
 def own_group() -> dict[str, int | bool]:
-    """Arguments that keep a Ctrl-C in Blender's terminal from a child process, and Windows from opening a console."""
+    """As :func:`hidden_window`; in addition, a Ctrl-C in Blender's terminal does not reach the child process."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}

@@ -1,11 +1,12 @@
-"""The add-on's own environments: folders with a number, and a file that names the one in use.
+"""The add-on's own environments: numbered folders, and a file that names the environment in use.
 
-An environment cannot be moved, because its scripts hold its path, and Windows renames no folder whose Python runs. So a
-new one is made beside the old one, and one small file is replaced once the new one works. For the base ``backend``::
+An environment cannot be moved: its scripts contain its path, and Windows cannot rename a folder whose Python is
+running. So a new environment is made beside the old one. When it works, one small file is replaced. With the base path
+``.../backend`` the files are::
 
     backend-current     the name of the environment in use
     backend-2           that environment
-    backend             an environment of a version that kept one alone; in use as long as the file names no other
+    backend             the only environment of older add-ons; in use until backend-current names another one
 """
 
 from __future__ import annotations
@@ -16,30 +17,30 @@ import re
 import shutil
 from pathlib import Path
 
-# Written into an environment when its installation has come to a good end.
+# A file in an environment that shows that its installation was completed.
 COMPLETE = "im2hands-installed"
 _POINTER = "-current"
 
 
 def current(base: Path) -> Path | None:
-    """The environment in use.
+    """Return the environment in use.
 
     Parameters
     ----------
     base : Path
-        The path that the environments' names begin with; it need not exist.
+        The path with which the names of the environments begin; it need not exist.
 
     Returns
     -------
     Path or None
-        The folder of the environment; None when no installation has come to a good end.
+        The folder of the environment; None when no installation was completed.
     """
     folders = [base.with_name(name) for name in (_named(base), base.name) if name]
     return next((folder for folder in folders if (folder / COMPLETE).is_file()), None)
 
 
 def next_folder(base: Path) -> Path:
-    """A folder for a new environment, with a number above all that are there.
+    """Return the folder for a new environment; its number is above all existing ones.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def next_folder(base: Path) -> Path:
 
 
 def make_current(base: Path, folder: Path, package: str) -> None:
-    """Mark an environment as complete and put it in use; until then the one before it is.
+    """Mark an environment as complete and put it in use instead of the one before it.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def make_current(base: Path, folder: Path, package: str) -> None:
     folder : Path
         The environment, from :func:`next_folder`.
     package : str
-        What was installed, for a person who looks.
+        What was installed. It is written into the file that marks the environment as complete.
 
     Raises
     ------
@@ -87,22 +88,22 @@ def make_current(base: Path, folder: Path, package: str) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Delete an environment as far as it can be deleted; what is left of it counts as not installed.
+    """Delete an environment as far as possible; a rest that cannot be deleted counts as not installed.
 
     Parameters
     ----------
     folder : Path
         The environment; it need not exist.
     """
-    # Its mark goes first, because under Windows a running Python keeps its own files. What stays is deleted by the
-    # next installation, so that a failure here is nothing a person has to act on.
+    # The mark of completion goes first, because Windows does not delete the files of a running Python. The next
+    # installation deletes the rest, so a failure here needs no action by the person.
     with contextlib.suppress(OSError):
         (folder / COMPLETE).unlink()
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_unfinished(base: Path) -> None:
-    """Delete what killed installations and incomplete deletions left.
+    """Delete the remains of interrupted installations and deletions.
 
     Parameters
     ----------
@@ -134,13 +135,13 @@ def _pointer(base: Path) -> Path:
 
 
 def _numbered(base: Path) -> list[Path]:
-    """The environments with a number that are there, finished or not."""
+    """The numbered environments that exist, complete or not."""
     pattern = re.compile(re.escape(base.name) + r"-\d+")
     return sorted(folder for folder in base.parent.glob("*") if pattern.fullmatch(folder.name))
 
 
 def _named(base: Path) -> str:
-    """The name in the pointer file; "" when there is none or it is not the name of such an environment."""
+    """The name in the file ``-current``; "" when there is no file or it does not hold the name of an environment."""
     try:
         name = _pointer(base).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""One reconstruction by the backend: a plain object that is asked now and then how far it is."""
+"""A job of the backend: starts the backend, sends the request, and reads its messages whenever it is polled."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any, Literal
 
 from ..errors import AddonError, BackendError, JobError
 from . import messages
-from .messages import Options
+from .options import Options
 from .process import LineProcess
 
 State = Literal["starting", "running", "cancelling", "finished", "cancelled", "failed"]
 ENDED: tuple[State, ...] = ("finished", "cancelled", "failed")
 SILENCE_SECONDS = 30.0
+"""After this time without a message the person is warned. A working backend sends one at least every 2 s."""
 _CANCEL_SECONDS = 5.0
 _JOB = "job-1"
 PHASES = {
@@ -32,7 +33,19 @@ PHASES = {
 
 @dataclass
 class Progress:
-    """How far a job is: ``done`` of ``total`` in ``phase`` (see :data:`PHASES`), seconds left if they are known."""
+    """The progress of a job.
+
+    Parameters
+    ----------
+    phase : str
+        The current phase, a key of ``PHASES``.
+    done : int
+        Number of steps (mostly frames) done in the phase.
+    total : int
+        Number of steps of the phase; 0 when it is unknown.
+    seconds_left : float or None
+        Estimated time to the end of the job, seconds; None when it is unknown.
+    """
 
     phase: str = "start"
     done: int = 0
@@ -41,12 +54,12 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """0 to 1."""
+        """The part of the phase that is done, 0 to 1."""
         return min(1.0, self.done / self.total) if self.total > 0 else 0.0
 
     @property
     def text(self) -> str:
-        """For a person: phase, n of N, time left."""
+        """The progress for the person: phase, counts, time left."""
         parts = [PHASES.get(self.phase, self.phase)]
         if self.total > 0:
             parts.append(f"{self.done} of {self.total}")
@@ -57,14 +70,31 @@ class Progress:
 
 @dataclass
 class Job:
-    """A running or ended reconstruction. Make one, call :meth:`poll` until it ``has_ended``.
+    """A running or ended job of the backend; creating the object starts it.
 
-    Args:
-        python: the backend's Python. inputs: pictures, folders or a clip. output: the take's folder.
-        options: what to do. client: who asks, for the backend's log. clock: seconds, for tests.
+    Call :meth:`poll` until :attr:`has_ended` is true. The fields after ``clock`` are results, filled by polling:
+    ``frames`` and ``notes`` hold status and message by frame, ``summary`` the summary of the finished job, ``error``
+    the reason of a failure.
 
-    Raises:
-        BackendError: the backend cannot be started.
+    Parameters
+    ----------
+    python : Path
+        The backend's Python.
+    inputs : list of str
+        Pictures, folders or a clip; absolute paths.
+    output : Path
+        The take's folder; an absolute path.
+    options : Options
+        Options of the reconstruction.
+    client : str
+        Name of this program in the backend's log.
+    clock : callable
+        Returns the time in seconds; tests replace it.
+
+    Raises
+    ------
+    BackendError
+        The backend cannot be started.
     """
 
     python: Path
@@ -91,27 +121,33 @@ class Job:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the job is finished, cancelled or failed."""
         return self.state in ENDED
 
     @property
     def pid(self) -> int:
-        """The backend's process number."""
+        """The backend's process id."""
         return self._process.pid
 
     @property
     def silent_seconds(self) -> float:
-        """How long the backend has said nothing; it should speak every 2 s while it works."""
+        """Seconds since the backend's last message."""
         return self.clock() - self._heard
 
     @property
     def is_silent(self) -> bool:
-        """Whether a person should be told that the backend says nothing."""
+        """Whether the person should be warned that the backend sends nothing."""
         return not self.has_ended and self.silent_seconds > SILENCE_SECONDS
 
     def poll(self) -> list[int]:
-        """Read what the backend has said and return the frames that were finished since the last call. Never waits."""
-        return_code = self._process.return_code  # read first: whatever was said before the end is in the queue then
+        """Read the backend's messages; never waits.
+
+        Returns
+        -------
+        list of int
+            The frames that were finished since the last call.
+        """
+        return_code = self._process.return_code  # read first: then all messages before the end are in the queue
         for line in self._process.receive():
             message = messages.decode(line)
             if message is not None and not self.has_ended:
@@ -128,7 +164,7 @@ class Job:
         return found
 
     def cancel(self) -> None:
-        """Ask for the end; finished frames stay. :meth:`poll` kills a backend that does not answer within 5 s."""
+        """Ask the backend to end; finished frames stay. :meth:`poll` kills it if it does not answer within 5 s."""
         if self.state == "starting":
             self._end("cancelled")
         elif self.state == "running":
@@ -137,24 +173,24 @@ class Job:
             self._process.send(messages.encode(messages.cancel(_JOB)))
 
     def give_up(self) -> None:
-        """End a backend that says nothing any more; finished frames stay."""
+        """Kill a backend that sends nothing; the job fails, finished frames stay."""
         if self.has_ended:
             return
         self._process.kill()
         self._fail(
             BackendError(
-                f"The backend said nothing for {self.silent_seconds:.0f} s and was ended.",
-                "The finished frames are kept; start again to go on from there.",
+                f"The backend sent nothing for {self.silent_seconds:.0f} s and was ended.",
+                "The finished frames are kept; start again to continue after them.",
             )
         )
 
     def close(self) -> None:
-        """Let the backend go, whatever it does: it ends by itself, or is killed after 5 s."""
+        """End the backend: it is asked to end, and killed after 5 s."""
         if not self.has_ended:
             self._end("cancelled")
 
     def _handle(self, message: dict[str, Any]) -> None:
-        """Act on one message; unknown ones, and fields that make no sense, are passed over as the protocol wants it."""
+        """Handle one message. The protocol requires that unknown messages and invalid fields are ignored."""
         handler = getattr(self, f"_on_{message['type']}", None)
         if handler is not None:
             with suppress(TypeError, ValueError):
@@ -167,8 +203,8 @@ class Job:
             said = message.get("protocol")
             self._fail(
                 BackendError(
-                    f"The backend speaks protocol {said}, this add-on {messages.PROTOCOL}.",
-                    "Install the backend that belongs to this add-on (Preferences > Add-ons > Im2Hands).",
+                    f"The backend uses protocol version {said}, this add-on version {messages.PROTOCOL}.",
+                    "Install the backend of this add-on (Preferences > Add-ons > Im2Hands).",
                 )
             )
             return
@@ -217,18 +253,18 @@ class Job:
         if self.state == "cancelling":
             self._end("cancelled")
             return
-        doing = "could not start" if self.state == "starting" else "ended in the middle of its work"
+        doing = "could not start" if self.state == "starting" else "ended unexpectedly"
         tail = self._process.stderr_tail
-        said = f' Its last words: "{tail[-1]}"' if tail else ""
+        said = f' Its last message: "{tail[-1]}"' if tail else ""
         if any("No module named im2hands" in line for line in tail):
-            message = f"The Python at {self.python} has no im2hands in it."
+            message = f"im2hands is not installed in the Python at {self.python}."
             hint = "Install the backend in Preferences > Add-ons > Im2Hands, or choose another environment."
         elif self.state == "starting":
             message = f"The backend {doing} ({_exit_words(return_code)}).{said}"
             hint = "Check the backend in Preferences > Add-ons > Im2Hands."
         else:
             message = f"The backend {doing} ({_exit_words(return_code)}).{said}"
-            hint = "The finished frames are kept; Reconstruct goes on from there."
+            hint = "The finished frames are kept; Reconstruct continues after them."
         self._fail(BackendError(message, hint))
 
     def _fail(self, error: AddonError) -> None:
@@ -241,9 +277,9 @@ class Job:
 
 
 def _exit_words(code: int) -> str:
-    """An exit code in words."""
+    """An exit code of the backend in words; the large numbers are Windows' code for a crash."""
     if code in (-9, 137):
-        return "it was killed, perhaps for lack of memory"
+        return "it was killed, perhaps because memory ran out"
     if code in (-11, 139, -1073741819, 3221225477):
         return "it crashed"
     if code < 0:
@@ -252,7 +288,7 @@ def _exit_words(code: int) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """A duration as text: seconds, minutes and seconds, or hours and minutes."""
     seconds = max(0, round(seconds))
     if seconds < 60:
         return f"{seconds} s"

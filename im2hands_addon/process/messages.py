@@ -1,4 +1,4 @@
-"""The lines that go to and come from the backend (``docs/protocol.md``)."""
+"""The messages to and from the backend, one JSON object a line (see ``docs/protocol.md``)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,35 @@ PROTOCOL = 1
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """One message as a line; a byte of a path that is no UTF-8 goes as a JSON escape, and comes back as it was."""
+    """Encode one message as a line.
+
+    Parameters
+    ----------
+    message : dict
+        The message.
+
+    Returns
+    -------
+    bytes
+        JSON in UTF-8, with a line feed at its end. A byte of a path that is not valid UTF-8 becomes a JSON escape,
+        which decodes to the same path.
+    """
     return json.dumps(message, ensure_ascii=False).encode("utf-8", errors="backslashreplace") + b"\n"
 
 
 def decode(line: bytes) -> dict[str, Any] | None:
-    """The message in a line, or None when the line holds none (something else wrote to the pipe)."""
+    """Decode one line.
+
+    Parameters
+    ----------
+    line : bytes
+        A line from the backend.
+
+    Returns
+    -------
+    dict or None
+        The message; None when the line is not a message, for example the output of a library.
+    """
     try:
         message = json.loads(line.decode("utf-8"))
     except ValueError:
@@ -25,17 +48,34 @@ def decode(line: bytes) -> dict[str, Any] | None:
 
 
 def hello(client: str) -> dict[str, Any]:
-    """The first request; answered by ``ready``."""
+    """The first request, with the name of this program; the backend answers ``ready``."""
     return {"type": "hello", "id": "hello", "protocol": PROTOCOL, "client": client}
 
 
 def reconstruct(job: str, inputs: list[str], output: str, options: Options) -> dict[str, Any]:
-    """The request for a job; ``inputs`` and ``output`` are absolute paths."""
+    """The request for a job.
+
+    Parameters
+    ----------
+    job : str
+        A name for the job; the backend's messages about the job carry it.
+    inputs : list of str
+        Pictures, folders or a clip; absolute paths.
+    output : str
+        The take's folder; an absolute path.
+    options : Options
+        Options of the reconstruction.
+
+    Returns
+    -------
+    dict
+        The message.
+    """
     return {"type": "reconstruct", "id": job, "inputs": inputs, "output": output, "options": options.to_dict()}
 
 
 def cancel(job: str) -> dict[str, Any]:
-    """The request to end a job and keep what is finished."""
+    """The request to cancel a job; finished frames are kept."""
     return {"type": "cancel", "id": f"cancel-{job}", "job": job}
 
 

@@ -1,4 +1,4 @@
-"""The table of options that the backend declares (``options.toml``), as the add-on needs it (no bpy)."""
+"""The options of a reconstruction, read from the backend's table ``options.toml`` (no bpy)."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Option:
 
     @property
     def values(self) -> tuple[Any, ...]:
-        """The values of the choices."""
+        """The possible values of a choice."""
         return tuple(row[0] for row in self.choices)
 
     @property
     def python_type(self) -> type:
-        """The type of its values."""
+        """The Python type of the values."""
         return type(self.values[0]) if self.type == "choice" else _PYTHON_TYPES.get(self.type, str)
 
     @property
@@ -57,14 +57,14 @@ def _read() -> dict[str, Option]:
 
 
 OPTIONS = _read()
-"""All options by name, in the table's order."""
+"""All options by name, in the order of the table."""
 
 
 class _Options:
-    """What a reconstruction is to do: one field an option of the table, with its default."""
+    """Base of ``Options``, a dataclass with one field for each option of the table, with its default."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The options as they go over the wire: those with a value."""
+        """The options for a request to the backend: those that have a value."""
         return {name: value for name, value in vars(self).items() if value not in (None, "")}
 
 
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Parameters
     ----------
     parser : argparse.ArgumentParser
-        Of the command.
+        The parser of the command.
     """
     groups: dict[str, Any] = {}
     for option in OPTIONS.values():

@@ -1,4 +1,4 @@
-"""A child process whose lines arrive through queues, so that nobody ever waits for it."""
+"""A child process whose input and output pass through queues, so that Blender never waits for it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,20 @@ _DRAIN_SECONDS = 2.0
 
 
 class LineProcess:
-    """A started child: give it lines, take its lines, stop it. Every method but :meth:`wait` returns at once.
+    """A child process to which lines are sent and from which lines are received.
 
-    The child is to end when its stdin ends, which happens in every case in which this process goes away.
+    Every method except :meth:`wait` returns at once. The child must end when its stdin ends, because that also
+    happens when this process is killed.
 
-    Args:
-        command: program and arguments.
+    Parameters
+    ----------
+    command : list of str
+        Program and arguments.
 
-    Raises:
-        BackendError: it cannot be started.
+    Raises
+    ------
+    BackendError
+        The child cannot be started.
     """
 
     def __init__(self, command: list[str]) -> None:
@@ -59,33 +64,33 @@ class LineProcess:
 
     @property
     def pid(self) -> int:
-        """The child's process number."""
+        """The child's process id."""
         return self._child.pid
 
     @property
     def return_code(self) -> int | None:
-        """The exit code once the child has ended and everything it said has arrived, else None."""
+        """The exit code; None until the child has ended and all its output has been read."""
         if self._child.poll() is None:
             return None
         if self._ended_at is None:
             self._ended_at = time.monotonic()
         still_reading = any(thread.is_alive() for thread in self._readers)
-        # A grandchild may hold the pipes open for ever; what the child said has long arrived then.
+        # A grandchild may keep the pipes open for ever. After this time the output of the child itself has been read.
         if still_reading and time.monotonic() - self._ended_at < _DRAIN_SECONDS:
             return None
         return self._child.returncode
 
     @property
     def stderr_tail(self) -> list[str]:
-        """The last lines the child wrote to stderr."""
+        """The last lines that the child wrote to stderr."""
         return list(self._stderr)
 
     def send(self, line: bytes) -> None:
-        """Hand a line to the child; a child that is gone does not get it."""
+        """Send a line to the child; it is lost if the child has ended."""
         self._requests.put(line)
 
     def receive(self) -> list[bytes]:
-        """The lines that have arrived since the last call."""
+        """Return the lines of the child's stdout that arrived since the last call."""
         lines = []
         while True:
             try:
@@ -94,24 +99,30 @@ class LineProcess:
                 return lines
 
     def stop(self, last_line: bytes = b"") -> None:
-        """Ask the child to end (``last_line``, then the end of its stdin); kill it if it is still there after 5 s."""
+        """Ask the child to end; it is killed if it still runs after 5 s.
+
+        Parameters
+        ----------
+        last_line : bytes
+            A last line to send before the child's stdin is closed; b"" for none.
+        """
         if last_line:
             self._requests.put(last_line)
         self._requests.put(None)
         threading.Thread(target=self._reap, daemon=True).start()
 
     def kill(self) -> None:
-        """End the child now."""
+        """Kill the child."""
         if self._child.poll() is None:
             self._child.kill()
 
     def wait(self, seconds: float) -> None:
-        """Wait for the end of a child that was killed.
+        """Wait until a killed child has ended.
 
         Parameters
         ----------
         seconds : float
-            The longest wait.
+            The longest time to wait.
         """
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(seconds)
@@ -141,5 +152,5 @@ class LineProcess:
                 while (line := self._requests.get()) is not None:
                     pipe.write(line)
                     pipe.flush()
-        except OSError:  # the child is gone; its exit code tells
+        except OSError:  # the child has ended; its exit code shows why
             return

@@ -1,4 +1,4 @@
-"""Commands that run one after the other in the background: the check of the backend and its installation."""
+"""Background tasks made of consecutive commands: the check and the installation of the backend."""
 
 from __future__ import annotations
 
@@ -23,9 +23,14 @@ _TORCH = "torch==2.13.0"
 class Step:
     """One command of a task.
 
-    Args:
-        title: for a person, what is going on. command: program and arguments.
-        may_fail: whether the task goes on without it.
+    Parameters
+    ----------
+    title : str
+        What the command does, for the person.
+    command : list of str
+        Program and arguments.
+    may_fail : bool
+        Whether the task continues when the command fails.
     """
 
     title: str
@@ -35,12 +40,21 @@ class Step:
 
 @dataclass
 class Task:
-    """Steps in the background. Make one, call :meth:`poll` until it ``has_ended``.
+    """A running or ended task; creating the object starts it.
 
-    Args:
-        name: for a person. steps: what to run.
-        at_end: called once after the last step succeeded; an OSError of it makes the task fail.
-        at_failure: called once when the task fails or is stopped, after its command has ended.
+    Call :meth:`poll` until ``has_ended`` is true. Then ``error`` holds the reason of a failure, ``output`` the output
+    and ``exit_code`` the exit code of the last command. ``lines`` are the last lines of all commands.
+
+    Parameters
+    ----------
+    name : str
+        Name of the task, for the person.
+    steps : list of Step
+        The commands, in order.
+    at_end : callable
+        Called once after the last command has succeeded. If it raises an OSError the task fails.
+    at_failure : callable
+        Called once when the task fails or is stopped, after its command has ended.
     """
 
     name: str
@@ -61,21 +75,21 @@ class Task:
 
     @property
     def title(self) -> str:
-        """What is going on now, for a person."""
+        """The title of the current step."""
         return self.steps[min(self._number, len(self.steps) - 1)].title
 
     @property
     def stderr_tail(self) -> list[str]:
-        """The last lines that the last command wrote to stderr."""
+        """The last lines that the current command wrote to stderr."""
         return self._process.stderr_tail if self._process else []
 
     @property
     def fraction(self) -> float:
-        """Steps done of all steps, 0 to 1."""
+        """The part of the steps that is done, 0 to 1."""
         return 1.0 if self.has_ended else self._number / len(self.steps)
 
     def poll(self) -> None:
-        """Take what the running command has said and go on to the next one when it has ended. Never waits."""
+        """Read the output of the running command; start the next one when it has ended. Never waits."""
         if self.has_ended or self._process is None:
             return
         return_code = self._process.return_code
@@ -91,13 +105,13 @@ class Task:
         step = self.steps[self._number]
         if return_code != 0 and not step.may_fail:
             said = self._process.stderr_tail or list(self.lines)
-            last = f" Its last words: {said[-1]}" if said else ""
+            last = f" Its last message: {said[-1]}" if said else ""
             self._end(BackendError(f"{step.title} failed (exit code {return_code}).{last}"))
             return
         self._next()
 
     def cancel(self) -> None:
-        """Stop at once."""
+        """Stop the task at once."""
         if not self.has_ended:
             if self._process is not None:
                 self._process.kill()
@@ -129,18 +143,32 @@ class Task:
 
 
 def installation(base: Path, python: Path, package: Path, constraints: Path | None, compute: str) -> Task:
-    """The task that makes the backend's own environment; Blender's Python is not touched.
+    """Start the installation of the backend in a new environment; Blender's Python stays unchanged.
 
-    The environment that is there stays in use until the new one works. A task that fails or is stopped removes what it
-    made.
+    The present environment stays in use until the new one works. A task that fails or is stopped deletes the new one.
 
-    Args:
-        base: the path that the environments' names begin with (see :mod:`.installed`). python: a Python 3.11 to 3.13.
-        package: the backend's wheel or source folder. constraints: pinned versions for pip, or None.
-        compute: "CPU", "GPU", or "AUTO" for what the machine has.
+    Parameters
+    ----------
+    base : Path
+        The path with which the names of the environments begin (see ``installed``).
+    python : Path
+        A Python 3.11 to 3.13.
+    package : Path
+        The backend's wheel or source folder.
+    constraints : Path or None
+        File of pinned versions for pip; None for none.
+    compute : {"AUTO", "CPU", "GPU"}
+        The build of PyTorch. "AUTO": the GPU build on a machine with an NVIDIA GPU, else the CPU build.
 
-    Raises:
-        BackendError: a folder that cannot be written.
+    Returns
+    -------
+    Task
+        The running task.
+
+    Raises
+    ------
+    BackendError
+        The folder cannot be written.
     """
     try:
         base.parent.mkdir(parents=True, exist_ok=True)
@@ -154,19 +182,19 @@ def installation(base: Path, python: Path, package: Path, constraints: Path | No
     pip = [str(inner), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     if constraints is not None:
         pip += ["-c", str(constraints)]
-    steps = [Step("Making a Python environment", [str(python), "-I", "-m", "venv", str(folder)])]
+    steps = [Step("Creating a Python environment", [str(python), "-I", "-m", "venv", str(folder)])]
     wants_cpu = compute == "CPU" or (compute == "AUTO" and not environment.has_nvidia_gpu())
     if wants_cpu and sys.platform != "darwin":
-        # The person's own pip settings may offer the CPU build; else uv knows where it is. Where neither does, the
-        # ordinary build that comes with the backend works as well: it is only larger.
+        # The person's pip settings may offer the CPU build; otherwise uv knows where it is. If both fail, the default
+        # build that is installed with the backend works too: it is only larger.
         uv = [str(inner), "-I", "-m", "uv", "pip", "install", "--python", str(inner), "--torch-backend", "cpu", _TORCH]
         steps += [
             Step("Installing PyTorch for the CPU", [*pip, f"{_TORCH}+cpu"], may_fail=True),
             Step("Fetching uv", [*pip, "uv"], may_fail=True),
-            Step("Making sure of PyTorch for the CPU", uv, may_fail=True),
+            Step("Installing PyTorch for the CPU with uv", uv, may_fail=True),
         ]
-    steps.append(Step("Installing the backend and what it needs", [*pip, str(package)]))
-    steps.append(Step("Trying it", [str(inner), "-I", "-c", "import im2hands, torch, mediapipe"]))
+    steps.append(Step("Installing the backend and its packages", [*pip, str(package)]))
+    steps.append(Step("Testing the installation", [str(inner), "-I", "-c", "import im2hands, torch, mediapipe"]))
 
     def finish() -> None:
         installed.make_current(base, folder, str(package))
@@ -176,23 +204,54 @@ def installation(base: Path, python: Path, package: Path, constraints: Path | No
 
 
 def check(python: Path) -> Task:
-    """The task that asks the backend what is there; :func:`check_findings` reads it when it has ended."""
+    """Start the check of a backend; :func:`check_findings` reads its result.
+
+    Parameters
+    ----------
+    python : Path
+        The backend's Python.
+
+    Returns
+    -------
+    Task
+        The running task.
+    """
     command = [str(python), "-I", "-m", "im2hands", "check", "--json"]
     return Task("Check", [Step("Checking the backend", command, may_fail=True)])
 
 
 class Finding(NamedTuple):
-    """One line of a check: whether it is all right, and what was found, for a person."""
+    """One line of a check.
+
+    Parameters
+    ----------
+    ok : bool
+        Whether this part is in order.
+    text : str
+        What was found, for the person.
+    """
 
     ok: bool
     text: str
 
 
 def check_findings(task: Task) -> list[Finding]:
-    """What an ended check found, what is wrong first.
+    """Read the result of an ended check.
 
-    Raises:
-        BackendError: the backend did not answer.
+    Parameters
+    ----------
+    task : Task
+        The task from :func:`check`.
+
+    Returns
+    -------
+    list of Finding
+        The findings, problems first.
+
+    Raises
+    ------
+    BackendError
+        The backend did not answer.
     """
     if task.error is not None:
         raise task.error
@@ -206,8 +265,10 @@ def check_findings(task: Task) -> list[Finding]:
     except (ValueError, KeyError, TypeError) as error:
         tail = task.stderr_tail
         if any("No module named im2hands" in line for line in tail):
-            raise BackendError("That Python has no im2hands in it.", "Install it, or choose another one.") from error
+            raise BackendError(
+                "im2hands is not installed in that Python.", "Install it, or choose another Python."
+            ) from error
         said = tail[-1] if tail else f"exit code {task.exit_code}"
-        raise BackendError(f"The backend does not answer: {said}.", "Install it, or choose another one.") from error
+        raise BackendError(f"The backend does not answer: {said}.", "Install it, or choose another backend.") from error
     found.insert(0, Finding(bool(data.get("ok")), f"Im2Hands {data.get('version', '')}"))
     return sorted(found, key=lambda one: one.ok)

@@ -1,1 +1,1 @@
-"""Take -> Blender data, one kind per file."""
+"""Converts takes to Blender data, one kind of data per file."""

@@ -1,8 +1,4 @@
-"""Writes whole animation curves in bulk, and layers actions, the same way in every Blender from 4.2 on.
-
-This is the one module that knows that Blender 4.4 gave actions slots, layers and channel bags, and that 5.0 took
-``Action.fcurves`` away.
-"""
+"""Writes whole animation curves in bulk, and layers actions as NLA strips."""
 
 from __future__ import annotations
 
@@ -13,67 +9,81 @@ from typing import Literal
 import bpy
 import numpy as np
 
+from . import blender_versions
+
 Interpolation = Literal["CONSTANT", "LINEAR"]
 KEY_KINDS = ("KEYFRAME", "EXTREME", "BREAKDOWN", "JITTER")
+"""Blender's types of keyframes that the add-on uses."""
 
 
 def _codes(name: str) -> dict[str, int]:
-    """The numbers by which ``foreach_set`` knows the choices of a keyframe's property."""
+    """Name -> number of the choices of an enum property of keyframes; ``foreach_set`` needs the numbers."""
     return {item.identifier: item.value for item in bpy.types.Keyframe.bl_rna.properties[name].enum_items}
 
 
 def new_action(datablock: bpy.types.ID, name: str) -> bpy.types.Action:
-    """An empty action for things like ``datablock``, assigned to nothing yet."""
+    """Make an empty action.
+
+    Parameters
+    ----------
+    datablock : bpy.types.ID
+        The data-block whose type the action is for. The action is not assigned to it.
+    name : str
+        Name of the action.
+
+    Returns
+    -------
+    bpy.types.Action
+        The action.
+    """
     action = bpy.data.actions.new(name)
-    if hasattr(action, "slots"):
-        action.slots.new(id_type=datablock.id_type, name=datablock.name)
-        action.layers.new("Layer").strips.new(type="KEYFRAME")
-    else:
-        action.id_root = datablock.id_type
+    blender_versions.set_up_action(action, datablock)
     return action
 
 
 def assign(datablock: bpy.types.ID, action: bpy.types.Action) -> None:
-    """Let ``action``, made by :func:`new_action`, move ``datablock``."""
+    """Animate a data-block by an action.
+
+    Parameters
+    ----------
+    datablock : bpy.types.ID
+        The data-block.
+    action : bpy.types.Action
+        An action from :func:`new_action`.
+    """
     animation = datablock.animation_data or datablock.animation_data_create()
     animation.action = action
-    if hasattr(action, "slots"):
-        animation.action_slot = action.slots[0]
-
-
-def _bag(action: bpy.types.Action, slot: object = None) -> bpy.types.ID | bpy.types.ActionChannelbag | None:
-    """What holds the curves and groups of an action; None where it has none for that slot."""
-    if not hasattr(action, "slots"):
-        return action
-    slot = slot or (action.slots[0] if action.slots else None)
-    if slot is None:
-        return None
-    if not action.layers:
-        action.layers.new("Layer")
-    if not action.layers[0].strips:
-        action.layers[0].strips.new(type="KEYFRAME")
-    return action.layers[0].strips[0].channelbag(slot, ensure=True)
+    blender_versions.use_first_slot(animation)
 
 
 def action_curves(action: bpy.types.Action, slot: object = None) -> list[bpy.types.FCurve]:
-    """All curves of an action; of a slotted one those of ``slot``, by default the first."""
-    bag = _bag(action, slot)
-    return list(bag.fcurves) if bag is not None else []
+    """Return the curves of an action.
+
+    Parameters
+    ----------
+    action : bpy.types.Action
+        The action.
+    slot : bpy.types.ActionSlot, optional
+        A slot of the action; None for the first, and before Blender 4.4.
+
+    Returns
+    -------
+    list of bpy.types.FCurve
+        All curves of the slot.
+    """
+    container = blender_versions.curve_container(action, slot)
+    return list(container.fcurves) if container is not None else []
 
 
 def curves(datablock: bpy.types.ID) -> list[bpy.types.FCurve]:
-    """All curves that animate ``datablock`` through its own action; empty when there are none."""
+    """The curves of the action that is assigned to ``datablock``; empty without an action."""
     animation = datablock.animation_data
-    if animation is None or animation.action is None:
-        return []
-    slot = getattr(animation, "action_slot", None)
-    if hasattr(animation.action, "slots") and slot is None:
-        return []
-    return action_curves(animation.action, slot)
+    container = blender_versions.active_curve_container(animation) if animation is not None else None
+    return list(container.fcurves) if container is not None else []
 
 
 def actions_of(datablock: bpy.types.ID) -> set[bpy.types.Action]:
-    """The actions that animate ``datablock``: its own and those in its layers."""
+    """The actions that animate ``datablock``: the assigned one and those of its NLA strips."""
     animation = datablock.animation_data
     if animation is None:
         return set()
@@ -83,11 +93,16 @@ def actions_of(datablock: bpy.types.ID) -> set[bpy.types.Action]:
 
 @dataclass(frozen=True)
 class Keys:
-    """When keys stand, and of what kind they are; shared by many curves.
+    """The frames and types of keys, shared by many curves.
 
-    Args:
-        frames: (N,) scene frames, ascending. kinds: (N,) names out of ``KEY_KINDS``, or None for plain keys.
-        interpolation: between a key and the next.
+    Parameters
+    ----------
+    frames : (N,) array
+        Scene frames, ascending.
+    kinds : sequence of N str, optional
+        Types of the keys, from ``KEY_KINDS``; None for plain keys.
+    interpolation : {"CONSTANT", "LINEAR"}
+        Interpolation between consecutive keys.
     """
 
     frames: np.ndarray
@@ -96,13 +111,22 @@ class Keys:
 
 
 def own_action(datablock: bpy.types.ID) -> tuple[bpy.types.Action, object]:
-    """The action that ``datablock`` has, made where it has none, and its slot in it (None before slots)."""
+    """Return the assigned action of a data-block; a new one is assigned where there is none.
+
+    Parameters
+    ----------
+    datablock : bpy.types.ID
+        The data-block.
+
+    Returns
+    -------
+    tuple of bpy.types.Action and (bpy.types.ActionSlot or None)
+        The action, and the slot of the data-block in it; None before Blender 4.4.
+    """
     animation = datablock.animation_data or datablock.animation_data_create()
     if animation.action is None:
         assign(datablock, new_action(datablock, datablock.name))
-    elif hasattr(animation, "action_slot") and animation.action_slot is None:
-        animation.action_slot = animation.action.slots.new(id_type=datablock.id_type, name=datablock.name)
-    return animation.action, getattr(animation, "action_slot", None)
+    return animation.action, blender_versions.ensure_slot(datablock)
 
 
 def write_values(
@@ -115,23 +139,37 @@ def write_values(
     first: int = 0,
     slot: object = None,
 ) -> None:
-    """Make the keys of one property of an action exactly these (earlier ones go).
+    """Replace all keys of one property in an action.
 
-    Args:
-        path: data path. values: (N,) or (N, C) what its component(s) are at the keys, in the property's own unit.
-        group: heading in the Dope Sheet. first: number of the first component.
-        slot: of a slotted action; None for the first.
+    Parameters
+    ----------
+    action : bpy.types.Action
+        The action.
+    path : str
+        Data path of the property.
+    keys : Keys
+        The N keys.
+    values : (N,) or (N, C) array
+        Values of the property, or of C components of it, at the keys, in the unit of the property.
+    group : str
+        Group of the curves in the Dope Sheet; "" for none.
+    first : int
+        Index of the first component.
+    slot : bpy.types.ActionSlot, optional
+        A slot of the action; None for the first.
     """
-    bag = _bag(action, slot)
+    container = blender_versions.curve_container(action, slot)
     columns = np.asarray(values, np.float32).reshape(len(keys.frames), -1)
     for number in range(columns.shape[1]):
-        curve = bag.fcurves.find(path, index=first + number) or bag.fcurves.new(path, index=first + number)
+        index = first + number
+        curve = container.fcurves.find(path, index=index) or container.fcurves.new(path, index=index)
         if group and curve.group is None:
-            curve.group = bag.groups.get(group) or bag.groups.new(group)
+            curve.group = container.groups.get(group) or container.groups.new(group)
         _fill(curve, keys, columns[:, number])
 
 
 def _fill(curve: bpy.types.FCurve, keys: Keys, values: np.ndarray) -> None:
+    """Replace the keys of one curve."""
     points, count = curve.keyframe_points, len(keys.frames)
     if len(points) != count:
         points.clear()
@@ -148,15 +186,15 @@ def _fill(curve: bpy.types.FCurve, keys: Keys, values: np.ndarray) -> None:
 
 
 def read_values(curve: bpy.types.FCurve) -> tuple[np.ndarray, np.ndarray]:
-    """The frames (N,) and values (N,) of a curve's keys."""
+    """Return the frames (N,) float32 and the values (N,) float32 of a curve's keys."""
     values = np.empty(len(curve.keyframe_points) * 2, dtype=np.float32)
     curve.keyframe_points.foreach_get("co", values)
     return values[0::2], values[1::2]
 
 
 def remove_curve(action: bpy.types.Action, curve: bpy.types.FCurve) -> None:
-    """Take one curve out of an action."""
-    _bag(action).fcurves.remove(curve)
+    """Remove one curve from the first slot of an action."""
+    blender_versions.curve_container(action).fcurves.remove(curve)
 
 
 def write_curve(
@@ -168,11 +206,22 @@ def write_curve(
     index: int = 0,
     interpolation: Interpolation = "CONSTANT",
 ) -> None:
-    """Make the keys of one property of ``datablock`` exactly these, in its own action (made where there is none).
+    """Replace all keys of one property of a data-block, in its assigned action (made where there is none).
 
-    Args:
-        path: data path from ``datablock``. index: which component of a vector property, 0 for a single value.
-        frames: (N,) scene frames, ascending. values: (N,) what the property is there, in its own unit.
+    Parameters
+    ----------
+    datablock : bpy.types.ID
+        The data-block.
+    path : str
+        Data path of the property, from the data-block.
+    frames : (N,) sequence or array
+        Scene frames of the keys, ascending.
+    values : (N,) sequence or array
+        Values at the keys, in the unit of the property.
+    index : int
+        Component of a vector property; 0 for a single value.
+    interpolation : {"CONSTANT", "LINEAR"}
+        Interpolation between consecutive keys.
     """
     action, slot = own_action(datablock)
     keys = Keys(np.asarray(frames), interpolation=interpolation)
@@ -180,17 +229,30 @@ def write_curve(
 
 
 def put_below(datablock: bpy.types.ID, action: bpy.types.Action, name: str) -> bpy.types.NlaStrip:
-    """Lay ``action`` as a strip under the one that ``datablock`` has, at its own frames.
+    """Add an action as an NLA strip below the assigned action of a data-block.
 
-    What shows through of it follows from :func:`set_influence`.
+    :func:`set_influence` sets how far the assigned action covers it.
+
+    Parameters
+    ----------
+    datablock : bpy.types.ID
+        The data-block.
+    action : bpy.types.Action
+        The action for the strip; its keys stay on their frames.
+    name : str
+        Name of the track and the strip.
+
+    Returns
+    -------
+    bpy.types.NlaStrip
+        The strip.
     """
     animation = datablock.animation_data or datablock.animation_data_create()
     track = animation.nla_tracks.new()
     track.name = name
     start, end = action.frame_range
     strip = track.strips.new(name, int(start), action)
-    if hasattr(strip, "action_slot"):
-        strip.action_slot = action.slots[0]
+    blender_versions.use_first_slot(strip)
     strip.action_frame_start, strip.action_frame_end = start, max(end, start + 1.0)
     strip.extrapolation = "HOLD"
     strip.blend_type = "REPLACE"
@@ -200,18 +262,26 @@ def put_below(datablock: bpy.types.ID, action: bpy.types.Action, name: str) -> b
 
 
 def influence(datablock: bpy.types.ID) -> float:
-    """How far the datablock's own action covers the layers below it, 0 to 1."""
+    """Influence of the assigned action over the NLA strips below it, 0 to 1; 1 without animation."""
     return datablock.animation_data.action_influence if datablock.animation_data else 1.0
 
 
 def set_influence(datablock: bpy.types.ID, value: float) -> None:
-    """Let the own action of ``datablock`` cover the layers below it by ``value``, 0 to 1."""
+    """Set the influence of the assigned action over the NLA strips below it.
+
+    Parameters
+    ----------
+    datablock : bpy.types.ID
+        The data-block; nothing happens if it has no animation.
+    value : float
+        0 shows only the strips, 1 only the action. Values outside are clamped.
+    """
     if datablock.animation_data is not None:
         datablock.animation_data.action_influence = min(1.0, max(0.0, value))
 
 
 def clear(datablock: bpy.types.ID) -> None:
-    """Take all animation off ``datablock`` and delete the actions that nothing else uses."""
+    """Remove all animation of ``datablock``, and delete its actions that have no other user."""
     actions = actions_of(datablock)
     datablock.animation_data_clear()
     for action in actions:
@@ -220,13 +290,19 @@ def clear(datablock: bpy.types.ID) -> None:
 
 
 def held_visibility(shown: Sequence[int], step: int) -> tuple[list[int], list[bool]]:
-    """Keys of a "hide" property that is off from each frame of ``shown`` until ``step`` frames later, and on elsewhere.
+    """Compute the keys of a "hide" property of an object that is visible only on some frames.
 
-    Args:
-        shown: frames, ascending. step: how long each is held, frames.
+    Parameters
+    ----------
+    shown : sequence of int
+        Frames from which the object is visible, ascending.
+    step : int
+        How many frames it stays visible each time.
 
-    Returns:
-        frames and values; both empty for an empty ``shown``.
+    Returns
+    -------
+    tuple of list of int and list of bool
+        Frames and values of the keys; True hides the object. Both are empty for an empty ``shown``.
     """
     keys: dict[int, bool] = {}
     end = None

@@ -1,4 +1,4 @@
-"""The footage as background images of the take's camera: what is seen through it."""
+"""The footage as background images of the take's camera."""
 
 from __future__ import annotations
 
@@ -13,21 +13,29 @@ from .shots import Shot
 
 
 def clear(data: bpy.types.Camera) -> None:
-    """Take the background images away, and the pictures that nothing else uses."""
+    """Remove the background images of a camera, and delete the pictures that have no other user."""
     images = {background.image for background in data.background_images if background.image is not None}
     for background in data.background_images:
-        background.image = None  # clearing alone would leave its use counted
+        background.image = None  # otherwise Blender would keep counting this user
     data.background_images.clear()
     bpy.data.batch_remove([image for image in images if image.users == 0])
 
 
 def write_background(data: bpy.types.Camera, shots: Sequence[Shot], view: Intrinsics, step: int) -> None:
-    """Show the shots behind the hands.
+    """Show the footage behind the hands in the view of a camera.
 
-    The camera's animation must have been written before (:func:`.camera.set_lenses`): curves are added to it.
+    Call ``camera.set_lenses`` first: this function adds curves to the camera's animation, and that one replaces it.
 
-    Args:
-        view: intrinsics of the picture whose size the render has. step: how many frames one photo of several is held.
+    Parameters
+    ----------
+    data : bpy.types.Camera
+        The take's camera.
+    shots : sequence of Shot
+        The footage.
+    view : Intrinsics
+        Camera of the picture that has the size of the render.
+    step : int
+        How many frames each one of several photos is visible.
     """
     for number, shot in enumerate(shots):
         background = data.background_images.new()
@@ -47,7 +55,7 @@ def write_background(data: bpy.types.Camera, shots: Sequence[Shot], view: Intrin
 
 
 def _turn(background: bpy.types.CameraBackgroundImage, shot: Shot, view: Intrinsics) -> None:
-    """Turn a stored picture upright; Blender fits it, mirrors it and turns it, in this order."""
+    """Turn a stored picture upright. Blender fits it into the frame, then mirrors it, then rotates it."""
     background.use_flip_x = shot.turn.mirror
     background.rotation = shot.turn.quarters * math.pi / 2
     if shot.turn.quarters % 2:

@@ -1,8 +1,10 @@
-"""The take's camera as a Blender camera, and the one place where the camera frame turns into Blender's.
+"""The take's camera as a Blender camera, and the conversion from the camera frame to Blender's axes.
 
-Blender's camera looks down its -z with y up; the take's camera frame has x right, y down, z forward. Everything of
-a take is a child of one empty, the *origin*, in whose frame the camera stands at zero without rotation; the
-origin's own rotation lets that camera look along the world's +Y with Z up.
+The take's camera frame has x right, y down, z forward. Blender's camera looks along its -z axis with y up. Every object
+of a take is a child of one empty, the *origin*. In the frame of the origin the camera is at zero without rotation. The
+rotation of the origin makes the camera look along the world's +Y with Z up.
+
+This module is the only place of the conversion.
 """
 
 from __future__ import annotations
@@ -23,9 +25,19 @@ _AXES = np.array([1.0, -1.0, -1.0], dtype=np.float32)
 
 
 def to_blender(points: np.ndarray) -> np.ndarray:
-    """Camera-frame points (..., 3) metres to the frame of the take's origin (x right, y up, z backward), same dtype.
+    """Convert points from the camera frame to the frame of the take's origin (x right, y up, z backward).
 
-    It is its own inverse, and a rotation: faces keep their orientation.
+    The conversion is a rotation, so faces keep their orientation, and it is its own inverse.
+
+    Parameters
+    ----------
+    points : (..., 3) array
+        Points in the camera frame, metres.
+
+    Returns
+    -------
+    (..., 3) array
+        Points in the frame of the origin, metres, same dtype.
     """
     points = np.asarray(points)
     return points * _AXES.astype(points.dtype)
@@ -33,7 +45,15 @@ def to_blender(points: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Lens:
-    """What of a Blender camera follows from intrinsics: ``lens`` mm on a 36 mm sensor, shifts in picture widths."""
+    """The settings of a Blender camera that follow from intrinsics.
+
+    Parameters
+    ----------
+    lens : float
+        Focal length on a 36 mm wide sensor, millimetres.
+    shift_x, shift_y : float
+        Shifts of the view, in widths of the picture.
+    """
 
     lens: float
     shift_x: float
@@ -41,16 +61,37 @@ class Lens:
 
 
 def pixel_aspect(camera: Intrinsics) -> tuple[float, float]:
-    """The render settings' pixel aspect (x, y), each >= 1, that gives different focal lengths in x and y."""
+    """Return the pixel aspect of the render settings, which expresses different focal lengths in x and y.
+
+    Parameters
+    ----------
+    camera : Intrinsics
+        The camera.
+
+    Returns
+    -------
+    tuple of float
+        Aspect in x and in y; each is at least 1.
+    """
     if math.isclose(camera.fx, camera.fy, rel_tol=1e-6):
         return 1.0, 1.0
     return (1.0, camera.fx / camera.fy) if camera.fx > camera.fy else (camera.fy / camera.fx, 1.0)
 
 
 def lens_of(camera: Intrinsics) -> Lens:
-    """The lens and shifts that lay Blender's view over the picture of ``camera``.
+    """Return the lens with which Blender's view matches the picture.
 
-    A pixel's centre has whole coordinates, so the picture spans -0.5 to width - 0.5 and its middle is (width - 1) / 2.
+    Pixel centres have whole coordinates. So the picture spans -0.5 to width - 0.5, and its middle is (width - 1) / 2.
+
+    Parameters
+    ----------
+    camera : Intrinsics
+        Camera of the picture.
+
+    Returns
+    -------
+    Lens
+        Focal length and shifts.
     """
     return Lens(
         lens=camera.fx * SENSOR_WIDTH_MM / camera.width,
@@ -60,7 +101,18 @@ def lens_of(camera: Intrinsics) -> Lens:
 
 
 def build_camera(name: str) -> bpy.types.Object:
-    """A camera object that is linked to nothing yet; :func:`set_lenses` gives it its view."""
+    """Make a camera object; :func:`set_lenses` sets its view.
+
+    Parameters
+    ----------
+    name : str
+        Name of the object and of its data.
+
+    Returns
+    -------
+    bpy.types.Object
+        The object, in no collection.
+    """
     data = bpy.data.cameras.new(name)
     data.sensor_fit = "HORIZONTAL"
     data.sensor_width = SENSOR_WIDTH_MM
@@ -72,11 +124,18 @@ def build_camera(name: str) -> bpy.types.Object:
 
 
 def set_lenses(data: bpy.types.Camera, frame_camera: Intrinsics, cameras: Mapping[int, Intrinsics]) -> None:
-    """Give the camera the view of each frame's picture, shown as large as it fits in the render frame.
+    """Replace the animation of a camera so that its view matches the picture of each frame.
 
-    Args:
-        frame_camera: intrinsics of the picture whose size the render has.
-        cameras: by scene frame the intrinsics of its picture; keys are set only where they differ.
+    A picture of another size than the render is centred and as large as fits.
+
+    Parameters
+    ----------
+    data : bpy.types.Camera
+        The camera.
+    frame_camera : Intrinsics
+        Camera of the picture that has the size of the render.
+    cameras : mapping of int to Intrinsics
+        Scene frame -> camera of its picture. Keys are written only for settings that change.
     """
     animation.clear(data)
     size = frame_camera.width, frame_camera.height
@@ -89,7 +148,15 @@ def set_lenses(data: bpy.types.Camera, frame_camera: Intrinsics, cameras: Mappin
 
 
 def set_render_size(scene: bpy.types.Scene, camera: Intrinsics) -> None:
-    """Let ``scene`` render pictures of the size, and the pixel shape, of ``camera``."""
+    """Set the size and the pixel aspect of a scene's renders to those of a picture.
+
+    Parameters
+    ----------
+    scene : bpy.types.Scene
+        The scene.
+    camera : Intrinsics
+        Camera of the picture.
+    """
     scene.render.resolution_x = camera.width
     scene.render.resolution_y = camera.height
     scene.render.resolution_percentage = 100

@@ -1,7 +1,8 @@
-"""Brings a take's clean hands into its collection: per hand a rig, a mesh, and the raw and clean motion as two layers.
+"""The clean hands of a take: for each hand a rig, a mesh, and the raw and the clean motion as two layers.
 
-The clean motion is the rig's own action, so its keys are in the Dope Sheet; the raw one lies under it as an NLA strip.
-The influence of the upper one is the strength of the smoothing, changeable at any time, with or without the add-on.
+The clean motion is the assigned action of the rig, so its keys are visible in the Dope Sheet. The raw motion is an NLA
+strip below it. The influence of the clean action is the strength of the smoothing. It can be changed at any time, also
+in a Blender without the add-on.
 """
 
 from __future__ import annotations
@@ -17,23 +18,37 @@ from .hand_mesh import Correctives, build_hand_mesh, write_weights
 from .ownership import ROLE, SIDE, remove_objects, require_local, role_of
 from .rig import build_rig, channels, short_bones, write_channels
 
+# Status of a hand on a frame -> type of its keys, which sets their colour in the Dope Sheet.
 _KIND = {OBSERVED: "KEYFRAME", FILLED: "BREAKDOWN", DOUBTFUL: "EXTREME"}
 _RAW_KIND = {OBSERVED: "KEYFRAME", FILLED: "JITTER", DOUBTFUL: "JITTER"}
 
 
 def hand_parts(collection: bpy.types.Collection, side: str = "") -> list[bpy.types.Object]:
-    """The rigs and clean meshes of a take, or of one side of it."""
+    """Return the rigs and the clean meshes of a take.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    side : str
+        "left" or "right"; "" for both.
+
+    Returns
+    -------
+    list of bpy.types.Object
+        The objects.
+    """
     return [one for one in collection.all_objects if role_of(one) in ("rig", "hand") and side in ("", one.get(SIDE))]
 
 
 def rigs(collection: bpy.types.Collection) -> dict[str, bpy.types.Object]:
-    """The rigs of a take by side."""
+    """Return the rigs of a take by side, "left" first."""
     found = {one.get(SIDE): one for one in hand_parts(collection) if role_of(one) == "rig"}
     return {side: found[side] for side in SIDES if side in found}
 
 
 def meshes(collection: bpy.types.Collection) -> dict[str, bpy.types.Object]:
-    """The clean meshes of a take by side."""
+    """Return the clean meshes of a take by side, "left" first."""
     found = {one.get(SIDE): one for one in hand_parts(collection) if role_of(one) == "hand"}
     return {side: found[side] for side in SIDES if side in found}
 
@@ -41,16 +56,28 @@ def meshes(collection: bpy.types.Collection) -> dict[str, bpy.types.Object]:
 def write_hands(
     collection: bpy.types.Collection, template: Template | None, motion: Motion | None, step: int = 1
 ) -> list[str]:
-    """Replace the take's clean hands by these; none without a motion. The strength of the smoothing stays.
+    """Replace the clean hands of a take. The strength of the smoothing is kept.
 
-    Args:
-        step: distance of the take's frames; a hand is seen until the next one.
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    template : Template or None
+        The template hand; None without a motion.
+    motion : Motion or None
+        The motion; None to remove the clean hands.
+    step : int
+        Distance between consecutive frames of the take. A hand stays visible until the next frame.
 
-    Returns:
-        For a person: what had to be mended.
+    Returns
+    -------
+    list of str
+        Messages about what had to be corrected.
 
-    Raises:
-        TakeError: the template's faces make no mesh.
+    Raises
+    ------
+    TakeError
+        The template's faces are not a valid mesh.
     """
     strength = smoothing(collection)
     remove_objects(hand_parts(collection))
@@ -71,6 +98,7 @@ def write_hands(
 def _build(
     collection: bpy.types.Collection, template: Template, frames: np.ndarray, hand: HandMotion, side: str, step: int
 ) -> None:
+    """Make the rig and the mesh of one hand, with both layers of motion."""
     place = tree.ensure_child(collection, tree.HANDS[side])
     rig = build_rig(template, side)
     rig.parent = tree.find_object(collection, "origin")
@@ -97,6 +125,7 @@ def _build(
 
 
 def _add_layer(datablock: bpy.types.ID, action: bpy.types.Action, name: str) -> None:
+    """Assign the action "Clean", or add the action "Raw" as a strip below it."""
     action[ROLE] = name.lower()
     if name == "Clean":
         animation.assign(datablock, action)
@@ -105,12 +134,13 @@ def _add_layer(datablock: bpy.types.ID, action: bpy.types.Action, name: str) -> 
 
 
 def _is_known(layer: Layer) -> np.ndarray:
+    """Whether the layer has finite values, for each frame: (N,) bool."""
     parts = [layer.rotations, layer.root, layer.root_rotation, layer.weights]
     return np.all([np.isfinite(one.reshape(len(one), -1)).all(axis=1) for one in parts], axis=0)
 
 
 def _beside(raw: dict[str, np.ndarray], clean: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The raw channels with each quaternion's sign next to the clean one's, so that they blend the short way."""
+    """The raw channels, with the sign of each quaternion near the clean one, so that blending takes the short way."""
     return {
         path: quaternions.nearest(values, clean[path]) if values.shape[1] == 4 else values
         for path, values in raw.items()
@@ -118,7 +148,7 @@ def _beside(raw: dict[str, np.ndarray], clean: dict[str, np.ndarray]) -> dict[st
 
 
 def _hide_gaps(mesh: bpy.types.Object, frames: np.ndarray, present: np.ndarray, step: int) -> None:
-    """Hide the mesh where the hand is missing; nothing is keyed when it never is."""
+    """Key the visibility of the mesh: hidden where the hand is missing. No keys when it never is."""
     there = frames[present]
     latest = there[np.maximum(np.searchsorted(there, frames, side="right") - 1, 0)]
     present = (latest <= frames) & (frames < latest + step)
@@ -130,16 +160,25 @@ def _hide_gaps(mesh: bpy.types.Object, frames: np.ndarray, present: np.ndarray, 
 
 
 def smoothing(collection: bpy.types.Collection) -> float:
-    """How far the clean motion covers the raw one, 0 to 1; 1 where there is none."""
+    """The strength of the smoothing, 0 (raw motion) to 1 (clean motion); 1 without clean hands."""
     rig = next(iter(rigs(collection).values()), None)
     return animation.influence(rig) if rig is not None else 1.0
 
 
 def set_smoothing(collection: bpy.types.Collection, strength: float) -> None:
-    """Blend between the raw (0) and the clean (1) motion of both hands and their shapes.
+    """Blend between the raw and the clean motion of both hands, shapes included.
 
-    Raises:
-        InputError: the collection is linked from another file.
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    strength : float
+        0 for the raw motion, 1 for the clean motion.
+
+    Raises
+    ------
+    InputError
+        The collection is linked from another file.
     """
     require_local(collection)
     for rig in rigs(collection).values():
@@ -150,7 +189,18 @@ def set_smoothing(collection: bpy.types.Collection, strength: float) -> None:
 
 
 def doubts(motion: Motion) -> dict[int, str]:
-    """Per frame where a person should look, in a few words, "" where not."""
+    """Return the frames that the person should check.
+
+    Parameters
+    ----------
+    motion : Motion
+        The take's motion.
+
+    Returns
+    -------
+    dict
+        Frame -> reason in a few words; "" for a frame without a problem.
+    """
     found = {}
     for number, frame in enumerate(motion.frames.tolist()):
         by_status: dict[int, list[str]] = {}

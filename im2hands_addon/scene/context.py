@@ -1,4 +1,4 @@
-"""A window for what wants one: Blender's timers run without, and some of its functions crash there."""
+"""Provides a window in the context. Blender's timers run without one, and some functions crash then."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import bpy
 
 @contextmanager
 def ensure_window() -> Iterator[None]:
-    """Have a window in the context, where Blender has any."""
+    """Put a window into the context for a while; nothing changes if Blender has no window."""
     first = next(iter(bpy.context.window_manager.windows), None)
     if bpy.context.window is not None or first is None:
         yield

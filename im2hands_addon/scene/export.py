@@ -1,7 +1,8 @@
-"""Writes a take for other programs: the rigged hands as FBX, glTF, Alembic, USD or BVH, the surfaces as Alembic or USD.
+"""Exports a take: the rigged hands as FBX, glTF, Alembic, USD or BVH; the surfaces as Alembic or USD.
 
-What is exported is what is seen: each frame is evaluated, with the strength of the smoothing and a person's changes.
-Names are those of the take ("Hand.L", "Rig.L"), whatever else in the file has them. Nothing is left behind.
+The export contains what Blender shows. Each frame is evaluated, with the strength of the smoothing and the person's
+changes. Objects have the names of the take ("Hand.L", "Rig.L"), even if other objects in the file use these names.
+Temporary objects and scenes are deleted afterwards.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .meshes import SIDE_LETTER
 from .ownership import remove_objects
 
 What = Literal["HANDS", "SURFACES"]
-# Blender's z-up to the y-up that readers of BVH expect.
+# Rotation from Blender's z-up to y-up, which readers of BVH expect.
 _Y_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 
 
@@ -36,18 +37,29 @@ def export_take(
     what: What = "HANDS",
     frames: tuple[int, int] | None = None,
 ) -> list[Path]:
-    """Write a take's hands, or its implicit surfaces, to ``path``; the ending says in which format.
+    """Export a take's hands or its implicit surfaces.
 
-    Args:
-        what: "HANDS" for the rigged meshes (BVH: the rigs alone, one file a hand, "_L" and "_R" added to the name), or
-            "SURFACES" for the implicit ones, which change their topology every frame (Alembic and USD alone).
-        frames: first and last, inclusive; None for the scene's.
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    path : str or Path
+        The file; its ending determines the format.
+    what : {"HANDS", "SURFACES"}
+        "HANDS" for the rigged meshes. BVH holds only the rigs, one file for each hand, with "_L" or "_R" added to the
+        name. "SURFACES" for the implicit surfaces; only Alembic and USD can hold their changing topology.
+    frames : tuple of int, optional
+        First and last scene frame, inclusive; None for the scene's range.
 
-    Returns:
-        The files written.
+    Returns
+    -------
+    list of Path
+        The files that were written.
 
-    Raises:
-        InputError: nothing to export, a format that cannot hold it, or a path that cannot be written.
+    Raises
+    ------
+    InputError
+        There is nothing to export, the format cannot hold it, or the file cannot be written.
     """
     target = Path(bpy.path.abspath(str(path))).absolute()
     kind = format_of(target)
@@ -72,16 +84,17 @@ def export_take(
 
 
 def _scene_of(collection: bpy.types.Collection) -> bpy.types.Scene:
+    """A scene that contains the collection, the context's scene first."""
     scenes = [bpy.context.scene, *bpy.data.scenes]
     found = next((one for one in scenes if collection in one.collection.children_recursive), None)
     if found is None:
-        raise InputError(f"{collection.name} is in no scene.")
+        raise InputError(f"{collection.name} is not in any scene.")
     return found
 
 
 @contextlib.contextmanager
 def _written_whole(target: Path) -> Iterator[Path]:
-    """A path of the same name in a folder beside the target; what is in that folder at the end moves to the target."""
+    """A path in a temporary folder beside the target. At the end all files in it are moved to the target's folder."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".im2hands-", dir=target.parent) as folder:
@@ -128,12 +141,12 @@ def _export_hands(
 
 
 def _copy_rig(rig: bpy.types.Object, samples: sampling.RigSamples, turn: np.ndarray) -> bpy.types.Object:
-    """The rig at the world's origin without parents and layers, one action with the pose of every frame."""
+    """A copy of the rig at the world's origin, without parents and layers; one action holds the poses of all frames."""
     copy = rig.copy()
     copy.data = rig.data.copy()
     copy.animation_data_clear()
     copy.parent = None
-    # A take that was scaled keeps its scale on the object: poses are rigid.
+    # The scale of a scaled take stays on the object, because poses are rigid.
     scale = float(np.cbrt(np.abs(np.linalg.det(samples.world[0, 0, :3, :3]))))
     copy.matrix_basis = np.diag([scale, scale, scale, 1.0]).tolist()
     world = turn @ samples.world
@@ -154,6 +167,7 @@ def _copy_rig(rig: bpy.types.Object, samples: sampling.RigSamples, turn: np.ndar
 
 
 def _copy_mesh(mesh: bpy.types.Object, rig: bpy.types.Object, samples: sampling.RigSamples) -> bpy.types.Object:
+    """A copy of the mesh under the copied rig; one action holds the values of its shape keys."""
     copy = mesh.copy()
     copy.data = mesh.data.copy()
     copy.animation_data_clear()
@@ -178,7 +192,7 @@ def _copy_mesh(mesh: bpy.types.Object, rig: bpy.types.Object, samples: sampling.
 
 @contextlib.contextmanager
 def _named(names: dict[bpy.types.Object, str]) -> Iterator[None]:
-    """Let objects, and their data, have these names for a while; whoever has them now gets them back afterwards."""
+    """Rename objects and their data for a while; other data-blocks with these names get them back afterwards."""
     before: list[tuple[bpy.types.ID, str]] = []
     spare = 0
     for thing, name in names.items():

@@ -1,4 +1,4 @@
-"""Blender's own exporters, one function per format: the objects of a scene made for that, to a file."""
+"""Calls of Blender's exporters, one function per format. Each exports objects from a scene made for the export."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ from ..errors import InputError
 
 @dataclass(frozen=True)
 class Format:
-    """A file format: its name, the endings it goes by, and whether it can hold a topology that changes."""
+    """A file format.
+
+    Parameters
+    ----------
+    name : str
+        Name of the format.
+    endings : tuple of str
+        Its file name endings, with dots.
+    has_surfaces : bool
+        Whether it can hold meshes whose topology changes.
+    """
 
     name: str
     endings: tuple[str, ...]
@@ -32,21 +42,33 @@ FORMATS = (
 
 
 def format_of(path: Path) -> Format:
-    """The format that a file's ending stands for.
+    """Return the format of a file by its ending.
 
-    Raises:
-        InputError: none does.
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Format
+        The format.
+
+    Raises
+    ------
+    InputError
+        The ending is not known.
     """
     found = next((one for one in FORMATS if path.suffix.lower() in one.endings), None)
     if found is None:
         endings = ", ".join(ending for one in FORMATS for ending in one.endings)
-        raise InputError(f"{path.name} has no ending of a known format.", f"Use one of {endings}.")
+        raise InputError(f"The ending of {path.name} is not a known format.", f"Use one of {endings}.")
     return found
 
 
 @contextlib.contextmanager
 def _operator(stage: bpy.types.Scene, things: Sequence[bpy.types.Object]) -> Iterator[None]:
-    """Let operators work on the stage; what they cannot do is told."""
+    """A context in which operators work on the stage, with the objects selected; their failure is an InputError."""
     layer = stage.view_layers[0]
     for thing in things:
         thing.select_set(True, view_layer=layer)
@@ -68,7 +90,7 @@ def _operator(stage: bpy.types.Scene, things: Sequence[bpy.types.Object]) -> Ite
 
 @contextlib.contextmanager
 def _addon(name: str) -> Iterator[None]:
-    """Have one of Blender's own add-ons at hand, for a while if it is switched off."""
+    """Enable one of Blender's own add-ons for a while, if it is disabled."""
     if not (Path(bpy.utils.system_resource("SCRIPTS")) / "addons_core" / name).is_dir():
         raise InputError(f"This Blender has no {name}.", "Use another format.")
     was_on = addon_utils.check(name)[1]
@@ -136,6 +158,22 @@ def _write_usd(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path:
 
 
 def write_bvh(stage: bpy.types.Scene, rig: bpy.types.Object, path: Path) -> None:
+    """Write a rig as BVH.
+
+    Parameters
+    ----------
+    stage : bpy.types.Scene
+        A scene that contains the rig; its frame range is exported.
+    rig : bpy.types.Object
+        The armature object.
+    path : Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        This Blender has no BVH exporter, or it failed.
+    """
     with _addon("io_anim_bvh"), _operator(stage, [rig]), contextlib.redirect_stdout(None):
         bpy.ops.export_anim.bvh(
             filepath=str(path),
@@ -152,8 +190,10 @@ WRITERS: dict[str, Callable[[bpy.types.Scene, Sequence[bpy.types.Object], Path],
     "Alembic": _write_alembic,
     "USD": _write_usd,
 }
+"""Name of a format -> function that writes the objects of a scene to a file. BVH is written by :func:`write_bvh`."""
 
 
 def _require(option: str, name: str) -> None:
+    """Refuse a format that this build of Blender lacks."""
     if not getattr(bpy.app.build_options, option):
         raise InputError(f"This Blender was built without {name}.", "Use another format, or Blender from blender.org.")

@@ -1,4 +1,4 @@
-"""The footage of a take: behind the hands in the camera's view, or in space in every view, never twice."""
+"""The footage of a take: visible in the camera's view only, or in space in every view; never both."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ from .shots import load_shots
 
 
 def write_footage(collection: bpy.types.Collection, take: Take, distance: float) -> list[str]:
-    """Show the take's pictures behind the hands, in place of what was behind them before.
+    """Replace the footage behind the hands.
 
-    The camera's animation must have been written before (:func:`.camera.set_lenses`): curves are added to it.
+    Call ``camera.set_lenses`` first: this function adds curves to the camera's animation, and that one replaces it.
 
-    Args:
-        distance: from the camera to the footage in space, metres.
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    take : Take
+        The take.
+    distance : float
+        Distance from the camera to the footage in space, metres.
 
-    Returns:
-        For a person: what could not be shown.
+    Returns
+    -------
+    list of str
+        Messages about what cannot be shown.
     """
     camera = tree.find_object(collection, "camera")
     footage_cards.remove_cards(collection)
@@ -33,26 +41,36 @@ def write_footage(collection: bpy.types.Collection, take: Take, distance: float)
 
 
 def has_footage(collection: bpy.types.Collection) -> bool:
-    """Whether a take has pictures to show."""
+    """Whether the take has footage in this file."""
     place = tree.child(collection, tree.FOOTAGE)
     return place is not None and any(role_of(one) == footage_cards.CARD for one in place.objects)
 
 
 def footage_is_in_space(collection: bpy.types.Collection) -> bool:
-    """Whether the footage is seen in space rather than through the take's camera alone."""
+    """Whether the footage is shown in space, not only through the take's camera."""
     return has_footage(collection) and not tree.child(collection, tree.FOOTAGE).hide_viewport
 
 
 def show_footage(collection: bpy.types.Collection, shown: bool = True) -> None:
-    """Show the footage in space, in every view, or behind the hands in the view of the take's camera alone.
+    """Show the footage in space, or only through the take's camera.
 
-    Raises:
-        InputError: the collection is linked from another file, or the take has no footage in this file.
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    shown : bool
+        True to show it in space, in every view; False to show it only in the view of the take's camera.
+
+    Raises
+    ------
+    InputError
+        The collection is linked from another file, or the take has no footage in this file.
     """
     require_local(collection)
     if not has_footage(collection):
         raise InputError(
-            f"{collection.name} has no footage in this file.", "Put its pictures where they were, and import it again."
+            f"{collection.name} has no footage in this file.",
+            "Put its pictures back in their place and import it again.",
         )
     tree.child(collection, tree.FOOTAGE).hide_viewport = not shown
     camera = tree.find_object(collection, "camera")

@@ -1,8 +1,7 @@
-"""The footage in space: image empties behind the hands that fill the view of the take's camera.
+"""The footage in space: image empties ("cards") behind the hands that fill the view of the take's camera.
 
-Blender cannot leave an image empty out of the view through one camera, and there the picture is the camera's
-background already. So the cards wait in a hidden collection, and what shows them hides the background
-(:mod:`.footage`).
+In the camera's view the picture is already the background, and Blender cannot hide an image empty in one camera's view
+only. So the cards are in a hidden collection. ``footage.show_footage`` shows the collection and hides the background.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from .ownership import FRAME, mark, remove_objects, role_of
 from .shots import Shot
 
 CARD = "footage"
+"""The role of a card (see ``ownership.mark``)."""
 
 
 def find_cards(collection: bpy.types.Collection) -> list[bpy.types.Object]:
@@ -28,7 +28,7 @@ def find_cards(collection: bpy.types.Collection) -> list[bpy.types.Object]:
 
 
 def remove_cards(collection: bpy.types.Collection) -> None:
-    """Take the image empties away, and the pictures that nothing else uses."""
+    """Delete the take's image empties, and the pictures that have no other user."""
     cards = find_cards(collection)
     images = {card.data for card in cards if card.data is not None}
     remove_objects(cards)
@@ -38,11 +38,20 @@ def remove_cards(collection: bpy.types.Collection) -> None:
 def write_cards(
     collection: bpy.types.Collection, camera: bpy.types.Object, shots: Sequence[Shot], step: int, distance: float
 ) -> None:
-    """One image empty per shot, a child of the take's camera; the first is called Footage.
+    """Make one image empty for each shot, as a child of the take's camera. The first is called "Footage".
 
-    Args:
-        camera: the take's. step: how many frames one photo of several is held.
-        distance: from the camera to the cards along its axis, metres.
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    camera : bpy.types.Object
+        The take's camera.
+    shots : sequence of Shot
+        The footage; for none, the collection of the cards is removed.
+    step : int
+        How many frames each one of several photos is visible.
+    distance : float
+        Distance from the camera to the cards along its axis, metres.
     """
     if not shots:
         tree.remove_child(collection, tree.FOOTAGE)
@@ -62,13 +71,13 @@ def write_cards(
 
 
 def _build(name: str, shot: Shot) -> bpy.types.Object:
-    """A card that is linked to nothing yet: seen from the front, behind everything, not rendered, not to be moved."""
+    """A card in no collection: visible from the front, drawn behind everything, not rendered, locked."""
     card = bpy.data.objects.new(name, None)
     card.empty_display_type = "IMAGE"
     card.data = shot.image
     card.empty_display_size = 1.0
     card.empty_image_offset = (-0.5, -0.5)
-    card.empty_image_depth = "BACK"  # a person's set may stand farther away than the card
+    card.empty_image_depth = "BACK"  # objects of the person may be farther away than the card
     card.empty_image_side = "FRONT"
     card.hide_render = True
     card.lock_location = card.lock_rotation = card.lock_scale = (True, True, True)
@@ -78,7 +87,7 @@ def _build(name: str, shot: Shot) -> bpy.types.Object:
 
 
 def _put(card: bpy.types.Object, shot: Shot, distance: float) -> None:
-    """Lay the card over the picture's part of the camera's view, on every frame."""
+    """Place the card so that it fills the picture's part of the camera's view on every frame."""
     card.rotation_euler = (0.0, 0.0, -shot.turn.quarters * math.pi / 2)
     frames = sorted(shot.cameras)
     places = [_place(shot, shot.cameras[frame], distance) for frame in frames]
@@ -92,7 +101,7 @@ def _put(card: bpy.types.Object, shot: Shot, distance: float) -> None:
 def _place(shot: Shot, camera: Intrinsics, distance: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Location and scale of the card in the frame of Blender's camera, metres.
 
-    The picture spans -0.5 to width - 0.5: pixel centres have whole coordinates.
+    Pixel centres have whole coordinates, so the picture spans -0.5 to width - 0.5.
     """
     right = (0.5 * (camera.width - 1) - camera.cx) / camera.fx * distance
     down = (0.5 * (camera.height - 1) - camera.cy) / camera.fy * distance
@@ -107,7 +116,7 @@ def _place(shot: Shot, camera: Intrinsics, distance: float) -> tuple[tuple[float
 
 
 def _drawn_size(columns: int, rows: int, shot: Shot) -> tuple[float, float]:
-    """How wide and high Blender draws the stored picture for an empty of size 1: the longer side is 1."""
+    """Width and height that Blender draws the stored picture with, for an empty of size 1: the longer side is 1."""
     x, y = shot.image.display_aspect
     width, height = columns * min(1.0, x / y), rows * min(1.0, y / x)
     return width / max(width, height), height / max(width, height)

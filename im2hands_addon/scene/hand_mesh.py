@@ -1,4 +1,4 @@
-"""The clean mesh of a hand: the same vertices on every frame, with UVs, skin weights and corrective shape keys."""
+"""The clean mesh of a hand: fixed topology, with UVs, skin weights and corrective shape keys."""
 
 from __future__ import annotations
 
@@ -16,16 +16,26 @@ from .ownership import SIDE, mark
 from .rig import bone_name
 
 MEAN_KEY = "Corrective mean"
+"""Name of the shape key with the mean correction."""
 _LEAST_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True)
 class Correctives:
-    """Corrective shapes whose weights stay within 0 to 1, as exporters and other programs want them.
+    """Corrective shapes, scaled so that their weights are within 0 to 1 as exporters and other programs expect.
 
-    Args:
-        mean: (T, 3) metres, always added. shapes: (K, T, 3) metres. low, span: (K,) so that a weight w of the take is
-            the key's value (w - low) / span.
+    A weight w of the take becomes the value (w - low) / span of a shape key.
+
+    Parameters
+    ----------
+    mean : (T, 3) float64
+        Offsets that are always added, metres.
+    shapes : (K, T, 3) float64
+        Offsets of each shape at the value 1, metres.
+    low : (K,) float64
+        The weights of the take at the value 0.
+    span : (K,) float64
+        The ranges of the weights.
     """
 
     mean: np.ndarray
@@ -35,7 +45,18 @@ class Correctives:
 
     @classmethod
     def of(cls, motion: HandMotion) -> Correctives:
-        """Of the take's shapes and the weights that occur in either layer."""
+        """Scale the corrective shapes of a hand by the weights that occur in either layer.
+
+        Parameters
+        ----------
+        motion : HandMotion
+            The hand's motion.
+
+        Returns
+        -------
+        Correctives
+            The scaled shapes.
+        """
         weights = np.concatenate([motion.raw.weights, motion.clean.weights]).astype(np.float64)
         weights = weights[np.isfinite(weights).all(axis=1)]
         if not len(weights):
@@ -47,20 +68,38 @@ class Correctives:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to add to the rest shape."""
+        """Whether nothing is added to the rest shape."""
         return not len(self.shapes) and not self.mean.any()
 
 
 def key_name(number: int) -> str:
-    """The shape key of corrective shape ``number``, from 0."""
+    """The name of the shape key of corrective shape ``number``, which counts from 0."""
     return f"Corrective {number + 1:02d}"
 
 
 def build_hand_mesh(template: Template, side: str, rig: bpy.types.Object, correctives: Correctives) -> bpy.types.Object:
-    """The object "Hand.L" at rest, a child of ``rig`` and deformed by it, linked to nothing yet.
+    """Make the mesh object of a hand, "Hand.L" or "Hand.R", in its rest pose.
 
-    Raises:
-        TakeError: the template's faces make no mesh.
+    Parameters
+    ----------
+    template : Template
+        The template hand.
+    side : str
+        "left" or "right".
+    rig : bpy.types.Object
+        The armature object that is its parent and deforms it.
+    correctives : Correctives
+        The corrective shapes.
+
+    Returns
+    -------
+    bpy.types.Object
+        The object, in no collection.
+
+    Raises
+    ------
+    TakeError
+        The template's faces are not a valid mesh.
     """
     name = f"Hand.{SIDE_LETTER[side]}"
     thing = bpy.data.objects.new(name, _build_mesh(name, template, side))
@@ -72,11 +111,12 @@ def build_hand_mesh(template: Template, side: str, rig: bpy.types.Object, correc
     thing.parent = rig
     modifier = thing.modifiers.new("Rig", "ARMATURE")
     modifier.object = rig
-    modifier.use_deform_preserve_volume = False  # the take's skinning is linear
+    modifier.use_deform_preserve_volume = False  # the take assumes linear blend skinning
     return thing
 
 
 def _build_mesh(name: str, template: Template, side: str) -> bpy.types.Mesh:
+    """The mesh in its rest pose with UVs."""
     faces, uv = template.faces_of(side)
     used = faces >= 0
     sizes = used.sum(axis=1)
@@ -91,7 +131,7 @@ def _build_mesh(name: str, template: Template, side: str) -> bpy.types.Mesh:
     mesh.update(calc_edges=True)
     if mesh.validate():
         bpy.data.meshes.remove(mesh)
-        raise TakeError("The template's faces make no mesh.", "Reconstruct the take again.")
+        raise TakeError("The template's faces are not a valid mesh.", "Reconstruct the take again.")
     layer = mesh.uv_layers.new(name="UVMap")
     layer.data.foreach_set("uv", np.ascontiguousarray(uv[used], dtype=np.float32).ravel())
     mesh.shade_smooth()
@@ -99,7 +139,7 @@ def _build_mesh(name: str, template: Template, side: str) -> bpy.types.Mesh:
 
 
 def _add_groups(thing: bpy.types.Object, template: Template, side: str) -> None:
-    """One vertex group per bone. Blender takes many vertices at once only for one weight, so equal ones go together."""
+    """Add one vertex group per bone. Blender can add many vertices in one call only if they have the same weight."""
     for number, name in enumerate(template.bone_names):
         group = thing.vertex_groups.new(name=bone_name(name, side))
         column = template.weights[:, number]
@@ -112,6 +152,7 @@ def _add_groups(thing: bpy.types.Object, template: Template, side: str) -> None:
 
 
 def _add_keys(thing: bpy.types.Object, rest: np.ndarray, correctives: Correctives) -> None:
+    """Add the shape keys; ``rest`` (T, 3) are the vertices at rest, metres."""
     thing.shape_key_add(name="Basis", from_mix=False)
     thing.data.shape_keys.name = thing.name
     for name, offset in [
@@ -127,10 +168,18 @@ def _add_keys(thing: bpy.types.Object, rest: np.ndarray, correctives: Corrective
 def write_weights(
     action: bpy.types.Action, correctives: Correctives, weights: np.ndarray, keys: animation.Keys
 ) -> None:
-    """Key the corrective shapes in ``action``.
+    """Write the keys of the corrective shapes into an action.
 
-    Args:
-        weights: (N, K) of the take, at the frames of ``keys``.
+    Parameters
+    ----------
+    action : bpy.types.Action
+        The action of the shape keys.
+    correctives : Correctives
+        The corrective shapes.
+    weights : (N, K) array
+        The take's weights on the frames of ``keys``.
+    keys : animation.Keys
+        The N keys.
     """
     values = np.clip((weights - correctives.low) / correctives.span, 0.0, 1.0)
     for number in range(values.shape[1]):

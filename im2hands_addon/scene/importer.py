@@ -1,8 +1,8 @@
-"""Brings a take into a scene, whole or frame by frame while the backend still works on it.
+"""Imports a take into a scene, as a whole or frame by frame while the backend still works on it.
 
-Nothing of Blender's is kept between calls: objects are found again by their custom properties, so undo, renaming
-and deleting in the meantime do no harm. Importing a take again replaces its objects and keeps its origin where a
-person put it.
+The importer keeps no references to Blender data between calls. It finds objects again by their custom properties, so
+the person can undo, rename and delete in the meantime. Importing a take again replaces its objects, but keeps the
+transform of its origin.
 """
 
 from __future__ import annotations
@@ -21,27 +21,32 @@ from .context import ensure_window
 from .ownership import FRAME, SIDE, remove_objects, role_of
 
 Surfaces = Literal["AUTO", "SHOW", "NONE"]
-# 250 frames of two surfaces make a file of 0.3 GB; with clean hands in the scene, more are left in the take.
 SURFACES_AT_MOST = 250
+"""With clean hands, the surfaces of a longer take stay on disk. 250 frames of two surfaces make a file of 0.3 GB."""
 
-# Camera and pictures are written anew each time the take has grown by this factor, so that
-# a long one does not slow down.
+# While a take grows, camera and pictures are written again each time it has grown by this factor. With more updates a
+# long take would slow down.
 _GROWTH = 1.25
-# How far behind the farthest keypoint the footage stands in space: clear of finger, forearm and what smoothing moves.
+# Distance from the farthest keypoint to the footage in space: room for the flesh, the forearm and smoothing.
 _FOOTAGE_GAP_M = 0.1
-_FOOTAGE_WITHOUT_HANDS_M = 1.0
+_FOOTAGE_WITHOUT_HANDS_M = 1.0  # distance from the camera
 
 
 class TakeImporter:
-    """One import of one take.
+    """One import of one take: any number of calls of :meth:`add_frames`, then :meth:`finish`.
 
-    Args:
-        folder: the take. scene: where to; None for the scene of the context.
-        set_scene: whether to give the scene the take's frame range, frame rate, picture size and camera.
-        surfaces: the implicit surfaces of a take that has clean hands: "SHOW", "NONE", or "AUTO" to bring them in
-            hidden where they are at most ``SURFACES_AT_MOST`` frames. Without clean hands they always come, shown.
-
-    After :meth:`finish`, ``problems`` holds, for a person, what could not be brought in.
+    Parameters
+    ----------
+    folder : str or Path
+        The take's folder.
+    scene : bpy.types.Scene, optional
+        The scene to import into; None for the context's.
+    set_scene : bool
+        Whether to set the scene's frame range, frame rate, picture size and camera to the take's.
+    surfaces : {"AUTO", "SHOW", "NONE"}
+        Whether to import the implicit surfaces of a take with clean hands. "SHOW" imports and shows them. "NONE" leaves
+        them on disk. "AUTO" imports them hidden if they are at most ``SURFACES_AT_MOST`` frames. Without clean hands
+        they are always imported and shown.
     """
 
     def __init__(
@@ -64,19 +69,33 @@ class TakeImporter:
 
     @property
     def problems(self) -> list[str]:
-        """For a person: what could not be brought in so far."""
+        """Messages about what could not be imported so far."""
         return [*self._unread.values(), *self._picture_problems, *self._clean_problems]
 
     @property
     def scene(self) -> bpy.types.Scene:
-        """The scene imported into; the context's when that one was deleted meanwhile."""
+        """The scene to import into; the context's scene if that one was deleted meanwhile."""
         return bpy.data.scenes.get(self._scene_name) or bpy.context.scene
 
     def add_frames(self, indices: list[int]) -> bpy.types.Collection:
-        """Bring in finished frames; the take may still be growing.
+        """Import finished frames of a take that may still be growing.
 
-        Raises:
-            TakeError: the take itself cannot be read. A single damaged frame is left out and noted in ``problems``.
+        A damaged frame is left out and mentioned in :attr:`problems`.
+
+        Parameters
+        ----------
+        indices : list of int
+            Frame numbers.
+
+        Returns
+        -------
+        bpy.types.Collection
+            The take's collection.
+
+        Raises
+        ------
+        TakeError
+            The take cannot be read.
         """
         take = read_take(self.folder)
         collection = tree.ensure_collection(take, self.scene)
@@ -91,13 +110,19 @@ class TakeImporter:
         return collection
 
     def finish(self) -> bpy.types.Collection:
-        """Bring in what is still missing, take away what the take no longer has, and set up camera, pictures and scene.
+        """Complete the import: missing frames, clean hands, camera, footage, markers and scene settings.
 
-        Returns:
+        Surfaces that the take does not contain any more are deleted.
+
+        Returns
+        -------
+        bpy.types.Collection
             The take's collection.
 
-        Raises:
-            TakeError: the take cannot be read.
+        Raises
+        ------
+        TakeError
+            The take cannot be read.
         """
         with ensure_window():
             return self._finish(read_take(self.folder))
@@ -123,7 +148,7 @@ class TakeImporter:
         doubts = {index: record.doubt for index, record in take.records.items()}
         if motion is not None:
             told = clean.doubts(motion)
-            # What lies between the steps of a take is filled as a matter of course.
+            # Frames between the steps of a take are always filled, so they need no check.
             doubts |= {index: doubt for index, doubt in told.items() if take.step == 1 or index in take.records}
         markers.write_markers(self.scene, collection, doubts, take.step)
         tree.write_properties(collection, take)
@@ -131,23 +156,25 @@ class TakeImporter:
         return collection
 
     def _write_clean_hands(self, take: Take, collection: bpy.types.Collection) -> Motion | None:
-        """The motion of the clean hands that were brought in; None, and none in the scene, where the take has none."""
+        """Replace the clean hands and return their motion; None if the take has none or they are damaged."""
         self._clean_problems = []
         template: Template | None = None
         motion: Motion | None = None
         try:
             template, motion = read_animation(take) or (None, None)
             self._clean_problems = clean.write_hands(collection, template, motion, take.step)
-        except TakeError as error:  # the surfaces are still worth having
+        except TakeError as error:  # the surfaces are still imported
             self._clean_problems = [str(error)]
             clean.write_hands(collection, None, None)
             return None
         return motion if clean.rigs(collection) else None
 
     def _are_few(self, take: Take) -> bool:
+        """Whether "AUTO" imports the surfaces."""
         return self.surfaces == "AUTO" and len(take.records) <= SURFACES_AT_MOST
 
     def _add(self, take: Take, collection: bpy.types.Collection, indices: list[int]) -> None:
+        """Replace the surfaces of some frames."""
         origin = tree.find_object(collection, "origin")
         wanted = set(indices)
         remove_objects(
@@ -159,7 +186,7 @@ class TakeImporter:
                 self._tracks[side].pop(index, None)
             try:
                 hands = take.read_hands(index)
-            except TakeError as error:  # the end tries again
+            except TakeError as error:  # finish() tries again
                 self._unread[index] = str(error)
                 continue
             self._done.add(index)
@@ -171,12 +198,12 @@ class TakeImporter:
                 self._tracks[side][index] = hand.keypoints
 
     def _is_there(self, index: int, there: set[tuple[str, int]]) -> bool:
-        """Whether this import has brought the frame in and nobody has taken a hand of it away since."""
+        """Whether this import has added the frame, and all its surfaces still exist."""
         brought = {(side, index) for side in SIDES if index in self._tracks[side]}
         return index in self._done and brought <= there
 
     def _is_stale(self, thing: bpy.types.Object, take: Take) -> bool:
-        """Whether a surface is of a frame, or of a side in it, that the take does not have."""
+        """Whether an object is a surface of a frame, or of a side in it, that the take does not have."""
         if role_of(thing) != "surface" or thing.get(FRAME) is None:
             return False
         return thing[FRAME] not in self._tracks.get(thing.get(SIDE, ""), {}) or thing[FRAME] not in take.records
@@ -189,6 +216,7 @@ class TakeImporter:
                 keypoints.write_keypoints(place, origin, side, self._tracks[side], take.step)
 
     def _write_camera(self, take: Take, collection: bpy.types.Collection) -> None:
+        """Write the camera's animation and the footage."""
         data = tree.find_object(collection, "camera").data
         camera.set_lenses(data, take.camera, {index: record.camera for index, record in take.records.items()})
         farthest = [points[:, 2].max() for track in self._tracks.values() for points in track.values()]
@@ -196,6 +224,7 @@ class TakeImporter:
         self._picture_problems = footage.write_footage(collection, take, float(distance))
 
     def _write_scene(self, take: Take, collection: bpy.types.Collection) -> None:
+        """Set camera, picture size, frame rate and frame range of the scene, if wanted."""
         if not self.set_scene:
             return
         scene = self.scene
@@ -211,7 +240,7 @@ class TakeImporter:
 
 
 def _keypoint_tracks(motion: Motion) -> dict[str, dict[int, np.ndarray]]:
-    """The keypoints of each frame by itself, by side and frame, as the motion has them."""
+    """Side -> frame -> keypoints (21, 3) as reconstructed for the frame alone, from the motion."""
     tracks: dict[str, dict[int, np.ndarray]] = {side: {} for side in SIDES}
     for side, hand in motion.hands.items():
         for frame, points in zip(motion.frames.tolist(), hand.keypoints, strict=True):

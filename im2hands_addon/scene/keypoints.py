@@ -1,4 +1,4 @@
-"""The 21 keypoints of each hand as keyed empties under one empty per hand."""
+"""The 21 keypoints of each hand as animated empties, children of one empty per hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .camera import to_blender
 from .meshes import SIDE_LETTER
 from .ownership import SIDE, mark
 
-_DISPLAY_SIZE = 0.004
+_DISPLAY_SIZE = 0.004  # metres
 
 
 def write_keypoints(
@@ -23,10 +23,20 @@ def write_keypoints(
     positions: Mapping[int, np.ndarray],
     step: int,
 ) -> None:
-    """Make the empties of one hand move through exactly these frames, hidden where the hand is absent.
+    """Replace the animation of one hand's empties; they are hidden where the hand is absent.
 
-    Args:
-        positions: by scene frame the (21, 3) keypoints, camera frame, metres. step: how many frames each is held.
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The collection of the empties.
+    origin : bpy.types.Object
+        The take's origin.
+    side : str
+        "left" or "right".
+    positions : mapping of int to (21, 3) array
+        Scene frame -> keypoints, camera frame, metres.
+    step : int
+        How many frames each position is shown.
     """
     empties = _ensure_empties(collection, origin, side)
     frames = sorted(positions)
@@ -37,7 +47,7 @@ def write_keypoints(
         return
     track = to_blender(np.stack([positions[frame] for frame in frames]))
     shown, hidden = animation.held_visibility(frames, step)
-    # Meshes are held between steps; keypoints that moved on meanwhile would leave them.
+    # Surfaces stand still between the steps of a take, so keypoints must not be interpolated there.
     interpolation = "LINEAR" if step == 1 else "CONSTANT"
     for number, empty in enumerate(empties):
         for axis in range(3):
@@ -47,7 +57,20 @@ def write_keypoints(
 
 
 def find_empties(collection: bpy.types.Collection, side: str) -> dict[str, bpy.types.Object]:
-    """The empties of one hand by the keypoint's name."""
+    """Return the empties of one hand.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The collection of the empties.
+    side : str
+        "left" or "right".
+
+    Returns
+    -------
+    dict
+        Name of the keypoint -> empty.
+    """
     found = {}
     for thing in collection.objects:
         name = thing.get("im2hands_keypoint")
@@ -57,6 +80,7 @@ def find_empties(collection: bpy.types.Collection, side: str) -> dict[str, bpy.t
 
 
 def _ensure_empties(collection: bpy.types.Collection, origin: bpy.types.Object, side: str) -> list[bpy.types.Object]:
+    """The 21 empties of one hand in file order; missing ones are made."""
     letter = SIDE_LETTER[side]
     root = next((one for one in collection.objects if one.get("im2hands_keypoints") == side), None)
     if root is None:

@@ -1,4 +1,4 @@
-"""Timeline markers where a person should look: one at the start of each run of frames with the same doubt."""
+"""Timeline markers at frames that the person should check: one for each run of frames with the same reason."""
 
 from __future__ import annotations
 
@@ -12,10 +12,19 @@ _RUNS = "im2hands_doubts"
 
 
 def doubtful_runs(doubts: Mapping[int, str], step: int) -> list[tuple[int, int, str]]:
-    """Join frames with the same doubt: (first frame, last frame, doubt), ascending.
+    """Join consecutive frames with the same reason for a check.
 
-    Args:
-        doubts: by frame what is doubtful about it, "" for nothing. step: distance of neighbouring frames.
+    Parameters
+    ----------
+    doubts : mapping of int to str
+        Frame -> reason; "" for none.
+    step : int
+        Distance between consecutive frames.
+
+    Returns
+    -------
+    list of (int, int, str)
+        First frame, last frame and reason of each run, ascending.
     """
     runs: list[tuple[int, int, str]] = []
     for frame in sorted(doubts):
@@ -32,7 +41,19 @@ def doubtful_runs(doubts: Mapping[int, str], step: int) -> list[tuple[int, int, 
 def write_markers(
     scene: bpy.types.Scene, collection: bpy.types.Collection, doubts: Mapping[int, str], step: int
 ) -> None:
-    """Replace the take's markers in ``scene``; markers that a person made or renamed stay."""
+    """Replace the take's markers in a scene; markers that the person made or renamed stay.
+
+    Parameters
+    ----------
+    scene : bpy.types.Scene
+        The scene.
+    collection : bpy.types.Collection
+        The take's collection. The names of the markers and the runs are stored in its custom properties.
+    doubts : mapping of int to str
+        Frame -> reason for a check; "" for none.
+    step : int
+        Distance between consecutive frames.
+    """
     remove_markers(scene, collection)
     runs = doubtful_runs(doubts, step)
     names = []
@@ -45,7 +66,15 @@ def write_markers(
 
 
 def remove_markers(scene: bpy.types.Scene, collection: bpy.types.Collection) -> None:
-    """Take the take's markers out of ``scene``; markers that a person made or renamed stay."""
+    """Remove the take's markers from a scene; markers that the person made or renamed stay.
+
+    Parameters
+    ----------
+    scene : bpy.types.Scene
+        The scene.
+    collection : bpy.types.Collection
+        The take's collection.
+    """
     for name in collection.get(_NAMES, "").split("\n"):
         marker = scene.timeline_markers.get(name) if name else None
         if marker is not None:
@@ -53,5 +82,5 @@ def remove_markers(scene: bpy.types.Scene, collection: bpy.types.Collection) -> 
 
 
 def read_runs(collection: bpy.types.Collection) -> list[tuple[int, int, str]]:
-    """The take's doubtful runs as :func:`write_markers` left them: (first frame, last frame, doubt)."""
+    """Return the runs that :func:`write_markers` stored: first frame, last frame, reason."""
     return [(first, last, doubt) for first, last, doubt in json.loads(collection.get(_RUNS, "[]"))]

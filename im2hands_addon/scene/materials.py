@@ -1,9 +1,10 @@
-"""The look of the left and the right hand: two skin-like colours that are easy to tell apart."""
+"""The materials of the left and the right hand: two skin-like colours that are easy to distinguish."""
 
 from __future__ import annotations
 
 import bpy
 
+from .blender_versions import ensure_node_tree
 from .ownership import mark
 
 _COLORS = {"left": (0.58, 0.20, 0.15, 1.0), "right": (0.68, 0.38, 0.14, 1.0)}  # linear: rose and honey
@@ -11,18 +12,27 @@ _NAMES = {"left": "Im2Hands Left", "right": "Im2Hands Right"}
 
 
 def hand_material(side: str) -> bpy.types.Material:
-    """The material of the "left" or "right" hand; a person's changes to it are kept."""
+    """Return the material of a hand. An existing material is returned unchanged, so the person's edits are kept.
+
+    Parameters
+    ----------
+    side : str
+        "left" or "right".
+
+    Returns
+    -------
+    bpy.types.Material
+        The material.
+    """
     name = _NAMES[side]
     material = bpy.data.materials.get(name)
     if material is not None and material.library is None:
         return material
     material = bpy.data.materials.new(name)
     mark(material, "material")
-    if material.node_tree is None:
-        material.use_nodes = True
     material.diffuse_color = _COLORS[side]
     material.roughness = 0.5
-    shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+    shader = next(node for node in ensure_node_tree(material).nodes if node.type == "BSDF_PRINCIPLED")
     shader.inputs["Base Color"].default_value = _COLORS[side]
     shader.inputs["Roughness"].default_value = 0.5
     shader.inputs["Specular IOR Level"].default_value = 0.35

@@ -1,6 +1,7 @@
-"""The reconstructed surfaces: one mesh object per hand and frame, shown on its own frame only.
+"""The reconstructed surfaces: one mesh object per hand and frame, visible only on its own frame.
 
-The visibility is keyed on plain objects, so a file plays without the add-on. An object's origin lies at the wrist.
+The visibility is animated by ordinary keys, so the file plays without the add-on. The origin of each object is at the
+wrist.
 """
 
 from __future__ import annotations
@@ -15,17 +16,43 @@ from .materials import hand_material
 from .ownership import FRAME, SIDE, mark
 
 SIDE_LETTER = {"left": "L", "right": "R"}
+"""Side -> letter at the end of names in Blender."""
 
 
 def build_mesh(name: str, vertices: np.ndarray, faces: np.ndarray) -> bpy.types.Mesh:
-    """A smooth shaded mesh from ``vertices`` (V, 3) metres, in the object's frame, and triangles ``faces`` (F, 3)."""
+    """Make a mesh with smooth shading.
+
+    Parameters
+    ----------
+    name : str
+        Name of the mesh.
+    vertices : (V, 3) array
+        Vertices in the frame of the object, metres.
+    faces : (F, 3) array
+        Triangles.
+
+    Returns
+    -------
+    bpy.types.Mesh
+        The mesh.
+    """
     mesh = bpy.data.meshes.new(name)
     fill_mesh(mesh, vertices, faces)
     return mesh
 
 
 def fill_mesh(mesh: bpy.types.Mesh, vertices: np.ndarray, faces: np.ndarray) -> None:
-    """Put ``vertices`` (V, 3) and triangles ``faces`` (F, 3) into an empty mesh, smooth shaded."""
+    """Fill an empty mesh and set smooth shading.
+
+    Parameters
+    ----------
+    mesh : bpy.types.Mesh
+        The mesh.
+    vertices : (V, 3) array
+        Vertices in the frame of the object, metres.
+    faces : (F, 3) array
+        Triangles.
+    """
     mesh.vertices.add(len(vertices))
     mesh.vertices.foreach_set("co", np.ascontiguousarray(vertices, dtype=np.float32).ravel())
     mesh.loops.add(faces.size)
@@ -38,11 +65,26 @@ def fill_mesh(mesh: bpy.types.Mesh, vertices: np.ndarray, faces: np.ndarray) -> 
 
 
 def build_surface(index: int, side: str, hand: Hand, step: int, now: int) -> bpy.types.Object:
-    """The object "Surface.L 0012" of one hand in one frame, in the frame of the take's origin, linked to nothing yet.
+    """Make the object of one hand on one frame, such as "Surface.L 0012".
 
-    Args:
-        index: scene frame from which it is seen. side: "left" or "right". step: how many frames it is held.
-        now: the scene's current frame; Blender reads the keys only when that changes.
+    Parameters
+    ----------
+    index : int
+        Scene frame from which it is visible.
+    side : str
+        "left" or "right".
+    hand : Hand
+        The hand.
+    step : int
+        How many frames it is visible.
+    now : int
+        The scene's current frame. The visibility is set for it directly, because Blender evaluates the keys only when
+        the frame changes.
+
+    Returns
+    -------
+    bpy.types.Object
+        The object in the frame of the take's origin, in no collection.
     """
     name = f"Surface.{SIDE_LETTER[side]} {index:04d}"
     wrist = to_blender(hand.keypoints[0])

@@ -1,4 +1,4 @@
-"""Pictures as arrays, read and written with Blender's own image code."""
+"""Pictures as numpy arrays, read and written by Blender."""
 
 from __future__ import annotations
 
@@ -12,19 +12,28 @@ import numpy as np
 
 from ..errors import InputError
 from ..take.photo_orientation import Turn
+from .blender_versions import sequencer_strips
 
 
 def load_picture(path: str | Path, turn: Turn | None = None) -> np.ndarray:
     """Read a picture.
 
-    Args:
-        turn: what makes it upright; None for nothing.
+    Parameters
+    ----------
+    path : str or Path
+        The picture.
+    turn : Turn, optional
+        The operation that makes the picture upright; None for none.
 
-    Returns:
-        (H, W, 4) float32, sRGB values 0 to 1, alpha not multiplied in, top row first.
+    Returns
+    -------
+    (H, W, 4) float32
+        sRGB values and straight alpha, 0 to 1; the first row is the top.
 
-    Raises:
-        InputError: it cannot be read.
+    Raises
+    ------
+    InputError
+        The picture cannot be read.
     """
     try:
         image = bpy.data.images.load(str(path), check_existing=False)
@@ -42,24 +51,34 @@ def load_picture(path: str | Path, turn: Turn | None = None) -> np.ndarray:
 
 
 def load_clip_frame(path: str | Path, frame: int, size: tuple[int, int], turn: Turn | None = None) -> np.ndarray:
-    """Read one frame of a clip, counted from 1, through Blender's sequencer.
+    """Read one frame of a clip through Blender's sequencer.
 
-    Args:
-        size: width and height of the clip, pixels.
-        turn: as for :func:`load_picture`.
+    Parameters
+    ----------
+    path : str or Path
+        The clip.
+    frame : int
+        Frame number; the first frame is 1.
+    size : tuple of int
+        Width and height of the clip, pixels.
+    turn : Turn, optional
+        The operation that makes the picture upright; None for none.
 
-    Returns:
-        As :func:`load_picture`.
+    Returns
+    -------
+    (H, W, 4) float32
+        sRGB values and straight alpha, 0 to 1; the first row is the top.
 
-    Raises:
-        InputError: it cannot be read.
+    Raises
+    ------
+    InputError
+        The clip cannot be read.
     """
     if not Path(path).is_file():
         raise InputError(f"There is no clip {path}.")
     reel = bpy.data.scenes.new("Im2Hands Clip")
     try:
-        editor = reel.sequence_editor_create()
-        strips = editor.strips if hasattr(editor, "strips") else editor.sequences  # renamed in Blender 4.4
+        strips = sequencer_strips(reel.sequence_editor_create())
         strips.new_movie("clip", str(path), channel=1, frame_start=1)
         reel.render.resolution_x, reel.render.resolution_y = size
         reel.render.resolution_percentage = 100
@@ -79,9 +98,17 @@ def _turned(picture: np.ndarray, turn: Turn | None) -> np.ndarray:
 
 @contextmanager
 def at_frame(frame: int, *scenes: bpy.types.Scene) -> Iterator[None]:
-    """Let the window's scene, and these, stand at ``frame`` meanwhile.
+    """Set the current frame of the context's scene and of other scenes for a while.
 
-    Blender renders every scene at the frame of the window's, and what is hidden follows from a frame change there.
+    Blender renders every scene at the frame of the window's scene, and updates the visibility of objects only when that
+    frame changes.
+
+    Parameters
+    ----------
+    frame : int
+        The frame.
+    *scenes : bpy.types.Scene
+        The other scenes.
     """
     all_scenes = {scene.name: scene for scene in (*scenes, bpy.context.scene)}.values()
     before = [(scene, scene.frame_current) for scene in all_scenes]
@@ -95,10 +122,19 @@ def at_frame(frame: int, *scenes: bpy.types.Scene) -> Iterator[None]:
 
 
 def render_still(scene: bpy.types.Scene, frame: int) -> np.ndarray:
-    """Render ``scene`` at ``frame`` with plain sRGB colours.
+    """Render one frame of a scene with the standard view transform; the scene's output settings are changed.
 
-    Returns:
-        As :func:`load_picture`.
+    Parameters
+    ----------
+    scene : bpy.types.Scene
+        The scene.
+    frame : int
+        The frame.
+
+    Returns
+    -------
+    (H, W, 4) float32
+        sRGB values and straight alpha, 0 to 1; the first row is the top.
     """
     scene.render.use_file_extension = False
     scene.render.image_settings.file_format = "PNG"
@@ -112,10 +148,19 @@ def render_still(scene: bpy.types.Scene, frame: int) -> np.ndarray:
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:
-    """Write (H, W, 3) float32 sRGB values 0 to 1, top row first, as a PNG.
+    """Write a picture as a PNG.
 
-    Raises:
-        InputError: it cannot be written.
+    Parameters
+    ----------
+    path : Path
+        The PNG; missing folders are made.
+    picture : (H, W, 3) float32
+        sRGB values; the first row is the top. Values outside 0 to 1 are clamped.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
     """
     height, width = picture.shape[:2]
     values = np.ones((height, width, 4), dtype=np.float32)
@@ -134,7 +179,22 @@ def save_picture(path: Path, picture: np.ndarray) -> None:
 
 
 def fit(picture: np.ndarray, size: tuple[int, int], ground: np.ndarray) -> np.ndarray:
-    """Show ``picture`` (h, w, 3) as large as it fits, centred, on ``ground`` (H, W, 3), where ``size`` is (W, H)."""
+    """Scale a picture into a frame, centred and as large as fits.
+
+    Parameters
+    ----------
+    picture : (h, w, 3) array
+        The picture.
+    size : tuple of int
+        Width W and height H of the frame, pixels.
+    ground : (H, W, 3) array
+        What the frame shows outside the picture.
+
+    Returns
+    -------
+    (H, W, 3) array
+        The frame.
+    """
     height, width = picture.shape[:2]
     if (width, height) == size:
         return picture

@@ -1,7 +1,7 @@
-"""A picture of the hands over the photograph, for a look without opening Blender.
+"""Renders a preview picture: the hands over the photograph.
 
-Rendered with Cycles on the CPU in a scene of its own, so that it works without a display and leaves the person's
-scene alone.
+Cycles renders on the CPU, so no display is needed. The render has a scene of its own, so the person's scene stays
+unchanged.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from ..errors import InputError
 from ..take.photo_orientation import Turn, read_turn
 from ..take.reader import read_take
 from . import tree
+from .blender_versions import ensure_node_tree
 from .ownership import TAKE, role_of
 from .picture import at_frame, fit, load_clip_frame, load_picture, render_still, save_picture
 from .shots import turned_back
 
 _SAMPLES = 48
-# Lights around hands at the distance below, in the camera's frame: position and size
-# in metres, power in watts, colour.
+# Area lights for hands at _LIT_DISTANCE, in the frame of Blender's camera: position in metres, size in metres, power in
+# watts, colour.
 _LIGHTS = (
     ((-0.70, 0.55, -0.05), 0.35, 9.5, (1.0, 0.95, 0.88)),
     ((0.80, 0.00, -0.15), 0.60, 4.0, (0.80, 0.89, 1.0)),
     ((0.35, 0.60, -1.30), 0.40, 6.0, (1.0, 1.0, 1.0)),
 )
-_LIT_DISTANCE = 0.6
-_WORLD = 0.16
-_OUTLINE = 0.55
-_NO_PICTURE = 0.18
+_LIT_DISTANCE = 0.6  # metres from the camera
+_WORLD = 0.16  # strength of the background light
+_OUTLINE = 0.55  # opacity of the dark outline, 0 to 1
+_NO_PICTURE = 0.18  # grey value where there is no photo
 
 
 def render_overlay(
@@ -44,18 +45,34 @@ def render_overlay(
     beside: bool = False,
     samples: int = _SAMPLES,
 ) -> Path:
-    """Render one frame's hands as the take's camera sees them, over the photo, and write a PNG.
+    """Render the hands of one frame over the photo, through the take's camera, and write a PNG.
 
-    Args:
-        path: the PNG. scene: None for the context's. frame: None for the scene's current one.
-        collection: the take's collection; None for the first take in ``scene``.
-        opacity: of the hands, 0 to 1. beside: whether to put the plain photo to the left. samples: Cycles samples.
+    Parameters
+    ----------
+    path : str or Path
+        The PNG.
+    scene : bpy.types.Scene, optional
+        The scene; None for the context's.
+    frame : int, optional
+        The scene frame; None for the scene's current frame.
+    collection : bpy.types.Collection, optional
+        The take's collection; None for the first take in the scene.
+    opacity : float
+        Opacity of the hands, 0 to 1.
+    beside : bool
+        Whether to add the photo without hands on the left.
+    samples : int
+        Cycles samples per pixel.
 
-    Returns:
+    Returns
+    -------
+    Path
         The PNG's absolute path.
 
-    Raises:
-        InputError: there is no take in the scene, or the PNG cannot be written.
+    Raises
+    ------
+    InputError
+        There is no take in the scene, or the PNG cannot be written.
     """
     scene = scene or bpy.context.scene
     frame = scene.frame_current if frame is None else frame
@@ -76,10 +93,23 @@ def render_overlay(
 def render_hands(
     scene: bpy.types.Scene, frame: int, collection: bpy.types.Collection, samples: int = _SAMPLES
 ) -> np.ndarray:
-    """The hands of ``frame`` alone, from the take's camera, at the size of ``scene``'s render.
+    """Render the hands of one frame without the photo, through the take's camera.
 
-    Returns:
-        (H, W, 4) float32, sRGB values 0 to 1, alpha not multiplied in, top row first.
+    Parameters
+    ----------
+    scene : bpy.types.Scene
+        The scene; its render size is used.
+    frame : int
+        The scene frame.
+    collection : bpy.types.Collection
+        The take's collection.
+    samples : int
+        Cycles samples per pixel.
+
+    Returns
+    -------
+    (H, W, 4) float32
+        sRGB values and straight alpha, 0 to 1; the first row is the top.
     """
     with at_frame(frame, scene):
         stage = _make_stage(scene, collection, samples)
@@ -90,6 +120,7 @@ def render_hands(
 
 
 def _make_stage(scene: bpy.types.Scene, collection: bpy.types.Collection, samples: int) -> bpy.types.Scene:
+    """A scene with the take, lights and a world, for Cycles."""
     stage = bpy.data.scenes.new("Im2Hands Preview")
     stage.collection.children.link(collection)
     camera = tree.find_object(collection, "camera")
@@ -106,9 +137,7 @@ def _make_stage(scene: bpy.types.Scene, collection: bpy.types.Collection, sample
     render.film_transparent = True
     stage.world = bpy.data.worlds.new("Im2Hands Preview")
     stage.world.color = (_WORLD,) * 3
-    if stage.world.node_tree is None:
-        stage.world.use_nodes = True
-    background = next((node for node in stage.world.node_tree.nodes if node.type == "BACKGROUND"), None)
+    background = next((node for node in ensure_node_tree(stage.world).nodes if node.type == "BACKGROUND"), None)
     if background is not None:
         background.inputs["Strength"].default_value = _WORLD
         background.inputs["Color"].default_value = (0.9, 0.95, 1.0, 1.0)
@@ -117,7 +146,7 @@ def _make_stage(scene: bpy.types.Scene, collection: bpy.types.Collection, sample
 
 
 def _add_lights(stage: bpy.types.Scene, camera: bpy.types.Object, scale: float) -> None:
-    """Light hands that are ``scale`` times the usual distance away: everything farther, and as bright as ever."""
+    """Add the lights. For hands ``scale`` times farther than _LIT_DISTANCE the lights are scaled; brightness stays."""
     for position, size, power, color in _LIGHTS:
         data = bpy.data.lights.new("Im2Hands Preview", "AREA")
         data.size, data.energy, data.color = size * scale, power * scale**2, color
@@ -129,7 +158,7 @@ def _add_lights(stage: bpy.types.Scene, camera: bpy.types.Object, scale: float) 
 
 
 def _distance(collection: bpy.types.Collection) -> float:
-    """How far the visible hands are from the camera, metres; the usual distance when there are none."""
+    """Mean distance of the visible hands from the camera, metres; _LIT_DISTANCE without hands."""
     shown = [one for one in collection.all_objects if not one.hide_render]
     depths = [-one.location.z for one in shown if role_of(one) == "surface"]
     rigged = [one.parent for one in shown if role_of(one) == "hand" and role_of(one.parent or one) == "rig"]
@@ -138,12 +167,13 @@ def _distance(collection: bpy.types.Collection) -> float:
 
 
 def _towards(position: tuple[float, float, float], target: tuple[float, float, float]) -> tuple[float, float, float]:
-    """XYZ Euler angles that let a light at ``position`` (it shines along its -z) shine at ``target``."""
+    """XYZ Euler angles that point a light at ``position`` (it shines along its -z axis) at ``target``."""
     x, y, z = (b - a for a, b in zip(position, target, strict=True))
     return math.acos(-z / math.sqrt(x * x + y * y + z * z)), 0.0, math.atan2(y, x) - math.pi / 2
 
 
 def _remove_stage(stage: bpy.types.Scene) -> None:
+    """Delete the scene with its lights and its world; the take stays."""
     lights = [thing for thing in stage.collection.objects if role_of(thing) == ""]
     data = [thing.data for thing in lights]
     world = stage.world
@@ -154,7 +184,7 @@ def _remove_stage(stage: bpy.types.Scene) -> None:
 
 
 def _photo(collection: bpy.types.Collection, frame: int, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) float32: the picture behind the hands at ``frame``, grey where there is none."""
+    """The photo of the frame, (H, W, 3) float32; grey where there is none. ``size`` is (W, H) in pixels."""
     blank = np.full((size[1], size[0], 3), _NO_PICTURE, dtype=np.float32)
     try:
         take = read_take(collection[TAKE])
@@ -165,13 +195,13 @@ def _photo(collection: bpy.types.Collection, frame: int, size: tuple[int, int]) 
         if held and held[0]:
             turn = turned_back(read_turn(held[0]), take)
             return fit(load_picture(held[0], turn)[..., :3], size, blank)
-    except InputError:  # the take or the photo was moved away: the hands are still worth a picture
+    except InputError:  # the take or the photo is missing; the hands are still rendered
         return blank
     return blank
 
 
 def _over(hands: np.ndarray, photo: np.ndarray, opacity: float) -> np.ndarray:
-    """Lay the hands over the photo, with a soft dark outline that sets them off."""
+    """Composite the hands (H, W, 4) over the photo (H, W, 3), with a soft dark outline around them."""
     alpha = hands[..., 3:]
     shade = np.clip(_blurred(alpha, 3) - alpha, 0.0, 1.0) * _OUTLINE
     ground = photo * (1.0 - shade)
@@ -179,7 +209,7 @@ def _over(hands: np.ndarray, photo: np.ndarray, opacity: float) -> np.ndarray:
 
 
 def _blurred(values: np.ndarray, radius: int) -> np.ndarray:
-    """A box blur of (H, W, 1), edges repeated."""
+    """A box blur of an array (H, W, 1); edge values are repeated."""
     for axis in (0, 1):
         padded = np.pad(values, [(radius, radius) if one == axis else (0, 0) for one in range(3)], mode="edge")
         total = np.cumsum(

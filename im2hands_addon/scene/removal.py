@@ -1,4 +1,4 @@
-"""Takes a take out of the file with everything that came with it; what a person put beside it stays."""
+"""Deletes a take from the file with all its data; objects that the person added stay."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ from .ownership import ROLE, remove_objects, require_local
 
 
 def remove_take(collection: bpy.types.Collection) -> None:
-    """Delete a take's collection, objects, meshes, armatures, actions, pictures, materials and markers.
+    """Delete a take: its collection, objects, meshes, armatures, actions, pictures, materials and markers.
 
-    Objects and collections that a person put into it move to where the take was.
+    Objects and collections that the person put into the take are moved to the parent of the take's collection.
 
-    Raises:
-        InputError: the collection is linked from another file, or is no take.
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+
+    Raises
+    ------
+    InputError
+        The collection is linked from another file, or is not a take.
     """
     require_local(collection)
     if collection.get(ROLE) != "take":
@@ -34,6 +41,7 @@ def remove_take(collection: bpy.types.Collection) -> None:
 
 
 def _parents(collection: bpy.types.Collection) -> list[bpy.types.Collection]:
+    """The collections that contain this one, scenes' root collections included."""
     everywhere = [*bpy.data.collections, *(scene.collection for scene in bpy.data.scenes)]
     return [one for one in everywhere if one.library is None and collection.name in one.children]
 
@@ -41,7 +49,7 @@ def _parents(collection: bpy.types.Collection) -> list[bpy.types.Collection]:
 def _keep_own(
     collection: bpy.types.Collection, parts: list[bpy.types.Collection], ours: list[bpy.types.Object]
 ) -> None:
-    """Link a person's things in the take to where the take is linked, as far as they would be in no collection."""
+    """Link the person's objects and collections in the take to the parents of the take's collection."""
     going = {collection, *parts}
     for target in _parents(collection):
         for one in going:
@@ -55,7 +63,7 @@ def _keep_own(
 
 
 def _stay_in_place(thing: bpy.types.Object, ours: list[bpy.types.Object]) -> None:
-    """A child of something that goes keeps its place in the world."""
+    """Keep the world transform of an object whose parent is going to be deleted."""
     if thing.parent in ours:
         place = thing.matrix_world.copy()
         thing.parent = None
@@ -63,12 +71,13 @@ def _stay_in_place(thing: bpy.types.Object, ours: list[bpy.types.Object]) -> Non
 
 
 def _images(things: list[bpy.types.Object]) -> set[bpy.types.Image]:
+    """The pictures of the take's camera backgrounds and image empties."""
     cameras = [thing.data for thing in things if thing.type == "CAMERA"]
     behind = {one.image for camera in cameras for one in camera.background_images if one.image is not None}
     return behind | {thing.data for thing in things if thing.type == "EMPTY" and thing.data is not None}
 
 
 def _materials(things: list[bpy.types.Object]) -> set[bpy.types.Material]:
-    """Materials of the take's meshes that carry our mark; a person's own stay."""
+    """The marked materials of the take's meshes; the person's own materials are left out."""
     meshes = [thing.data for thing in things if thing.type == "MESH"]
     return {one for mesh in meshes for one in mesh.materials if one is not None and ROLE in one}

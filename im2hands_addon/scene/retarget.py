@@ -1,8 +1,10 @@
-"""Bakes a take's hands onto the rig of a character, hands and fingers only, whatever its rest pose and bone axes.
+"""Bakes a take's hands onto the rig of a character, with any rest pose and any bone axes. Only hands and fingers move.
 
-For each bone the turn between the two rest poses is found once: the hands are laid over each other by wrist and
-knuckles, then each finger's bone by its direction. After that the character's bones point in the world where the take's
-do. Bones of the character's hand that the map does not name are taken to be at rest.
+For each bone the rotation between the two rest poses is computed once. The two hands are aligned by wrist and knuckles,
+then each finger bone is aligned by its direction. With these offsets the character's bones point in the same world
+directions as the take's. Hand bones of the character that are not in the bone map are assumed to be at rest.
+
+Terms: the *source* is the take's rig, the *target* is the character's.
 """
 
 from __future__ import annotations
@@ -28,7 +30,15 @@ _KNUCKLES = ("f_index.01", "f_middle.01", "f_ring.01", "f_pinky.01")
 
 @dataclass(frozen=True)
 class Baked:
-    """What was baked: the map's name, and by side the character's bones that have keys now."""
+    """The result of a bake.
+
+    Parameters
+    ----------
+    map_name : str
+        Name of the bone map.
+    bones : dict
+        Side -> names of the target's bones that were keyed.
+    """
 
     map_name: str
     bones: dict[str, list[str]]
@@ -43,18 +53,35 @@ def bake_to_rig(
     frames: tuple[int, int] | None = None,
     scene: bpy.types.Scene | None = None,
 ) -> Baked:
-    """Key the hand and finger rotations of the take on ``target``.
+    """Key the take's hand and finger rotations on the rig of a character.
 
-    Args:
-        target: a character's armature object. bone_map: "AUTO", the name of a bundled map ("rigify_human",
-            "rigify_metarig", "auto_rig_pro", "mixamo", "unreal_mannequin"), or a file like those.
-        wrist: whether to turn the hand itself as the take's hand stands in the world; without, the fingers alone move.
-        frames: first and last, inclusive; None for the scene's. scene: None for the context's.
+    The rotation curves of these bones in the target's action are replaced. All other curves stay.
 
-    The rotation curves of those bones in the target's action are replaced; everything else in it stays.
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    target : bpy.types.Object
+        The character's armature object.
+    bone_map : str or Path
+        "AUTO" for the bundled map that fits best, the identifier of a bundled map ("rigify_human", "rigify_metarig",
+        "auto_rig_pro", "mixamo", "unreal_mannequin"), or a map file.
+    wrist : bool
+        Whether to rotate the hand bones as the take's hands in the world; False keys only the fingers.
+    frames : tuple of int, optional
+        First and last scene frame, inclusive; None for the scene's range.
+    scene : bpy.types.Scene, optional
+        The scene; None for the context's.
 
-    Raises:
-        InputError: no rigged hands, a target that cannot be keyed, or no map that fits.
+    Returns
+    -------
+    Baked
+        The map, and the bones that were keyed.
+
+    Raises
+    ------
+    InputError
+        The take has no rigged hands, the target cannot be keyed, or no map fits.
     """
     rigs = clean.rigs(collection)
     if not rigs:
@@ -81,7 +108,11 @@ def bake_to_rig(
 
 
 class _Hand:
-    """One side: rotations (..., 4) quaternions; the source's are in the world, the target's in its armature."""
+    """One hand of the bake.
+
+    All rotations are quaternions (..., 4). Poses of the source are in world space, poses of the target in the space of
+    its armature. ``there`` are the samples of the target, ``names`` maps our bones to the target's.
+    """
 
     def __init__(
         self,
@@ -103,7 +134,7 @@ class _Hand:
         self.over = self._laid_over()
 
     def _laid_over(self) -> np.ndarray:
-        """The rotation from the source's rest pose to the target's that lays wrist and knuckles over each other."""
+        """The rotation from the source's rest pose to the target's that aligns wrist and knuckles."""
         knuckles = [one for one in _KNUCKLES if one in self.names]
         if len(knuckles) < 2:
             raise InputError(
@@ -118,20 +149,24 @@ class _Hand:
         return quaternions.from_matrix(theirs @ ours.T)
 
     def _common_parent(self, bones: Sequence[int]) -> int:
+        """The nearest common ancestor of the target's bones."""
         chains = [self._ancestors(bone) for bone in bones]
         shared = [bone for bone in chains[0] if all(bone in chain for chain in chains)]
         if not shared:
-            raise InputError(f"The fingers of {self.target.name} hang on no common bone.", "Give a map with a hand.")
+            raise InputError(
+                f"The fingers of {self.target.name} have no common parent bone.", "Give a map with a hand bone."
+            )
         return shared[0]
 
     def _ancestors(self, bone: int) -> list[int]:
+        """The ancestors of a target's bone, nearest first."""
         found = []
         while (bone := int(self.there.parents[bone])) >= 0:
             found.append(bone)
         return found
 
     def _direction(self, ours: str) -> np.ndarray:
-        """Where the target's bone points at rest: to the next joint. Tails of imported rigs mean nothing."""
+        """Direction (3,) of the target's bone at rest, to the next joint. Tails of imported rigs are meaningless."""
         bone = self.number[self.names[ours]]
         chain, _, place = ours.rpartition(".")
         following = f"{_KNUCKLES[int(place) - 1]}" if chain == "palm" else f"{chain}.{int(place) + 1:02d}"
@@ -141,14 +176,14 @@ class _Hand:
         if len(children) == 1 and np.linalg.norm(self.heads[children[0]] - self.heads[bone]) > 1e-6:
             return self.heads[children[0]] - self.heads[bone]
         previous = f"{chain}.{int(place) - 1:02d}"
-        if previous in self.names:  # the last bone is built like the one before it
+        if previous in self.names:  # assume that the last bone has the same axes as the one before it
             before = self.number[self.names[previous]]
             along = quaternions.rotated(quaternions.inverse(self.rest[before]), self.heads[bone] - self.heads[before])
             return quaternions.rotated(self.rest[bone], along)
         return quaternions.rotated(self.rest[bone], np.array([0.0, 1.0, 0.0]))
 
     def _offset(self, ours: str) -> np.ndarray:
-        """The turn from the source's bone to the target's, in the bone's own axes, when both stand alike."""
+        """The constant rotation from the aligned source bone to the target's bone, in the axes of the source bone."""
         source = quaternions.product(self.over, self.source_rest[self.source[ours]])
         if ours != HAND:
             points = quaternions.rotated(source, np.array([0.0, 1.0, 0.0]))
@@ -156,15 +191,28 @@ class _Hand:
         return quaternions.product(quaternions.inverse(source), self.rest[self.number[self.names[ours]]])
 
     def write(self, frames: range, wrist: bool) -> list[str]:
-        """Key the bones; returns their names."""
+        """Key the target's bones.
+
+        Parameters
+        ----------
+        frames : range
+            Scene frames.
+        wrist : bool
+            Whether to key the hand bone too.
+
+        Returns
+        -------
+        list of str
+            Names of the keyed bones.
+        """
         world = quaternions.from_matrix(self.samples.world[..., :3, :3])
         armature = quaternions.from_matrix(_rotation(self.there.place))
-        wanted = {}  # target's bone number -> (N, 4), in its armature's frame
+        wanted = {}  # index of the target's bone -> pose (N, 4) in the space of its armature
         for ours, other in self.names.items():
             pose = quaternions.product(world[:, self.source[ours]], self._offset(ours))
             wanted[self.number[other]] = quaternions.product(quaternions.inverse(armature), pose)
         hand = self.number[self.names[HAND]] if HAND in self.names else None
-        # What stands at rest relative to the hand moves with this, from the armature's rest on.
+        # The motion, from the rest pose on, of target bones that are at rest relative to the hand.
         if hand is not None:
             moved = quaternions.product(wanted[hand], quaternions.inverse(self.rest[hand]))
         else:
@@ -183,14 +231,14 @@ class _Hand:
     def _base(
         self, bone: int, hand: int | None, wanted: dict[int, np.ndarray], moved: np.ndarray, armature: np.ndarray
     ) -> np.ndarray:
-        """Where the bone would stand, in its armature, without a rotation of its own."""
+        """The pose that the bone inherits, in the space of its armature: its pose without a rotation of its own."""
         parent = int(self.there.parents[bone])
         if parent < 0 or not self.target.data.bones[self.there.bones[bone]].use_inherit_rotation:
             return self.rest[bone][None]
         away = quaternions.product(quaternions.inverse(self.rest[parent]), self.rest[bone])
         if parent in wanted:
             return quaternions.product(wanted[parent], away)
-        if bone == hand:  # the arm is somebody else's: as it stands on each frame
+        if bone == hand:  # the arm has its own animation: use its pose on each frame
             pose = quaternions.from_matrix(_rotation(self.there.world[:, parent]))
             return quaternions.product(quaternions.product(quaternions.inverse(armature), pose), away)
         named = next((one for one in self._ancestors(bone) if one in wanted), None)
@@ -200,6 +248,7 @@ class _Hand:
         return quaternions.product(moved, self.rest[bone])
 
     def _key(self, bone: int, frames: range, values: np.ndarray) -> None:
+        """Write the rotations (N, 4) of one bone in the bone's rotation mode; axis-angle becomes quaternion."""
         pose_bone = self.target.pose.bones[self.there.bones[bone]]
         if pose_bone.rotation_mode == "AXIS_ANGLE":
             pose_bone.rotation_mode = "QUATERNION"
@@ -214,7 +263,7 @@ class _Hand:
 
 
 def _frame(wrist: np.ndarray, knuckles: np.ndarray) -> np.ndarray:
-    """Axes (3, 3) of a hand from its wrist (3,) and knuckles (K, 3) from the index finger on."""
+    """Axes (3, 3) of a hand, as columns, from its wrist (3,) and its knuckles (K, 3), index finger first."""
     along = knuckles.mean(axis=0) - wrist
     across = knuckles[-1] - knuckles[0]
     y = along / np.linalg.norm(along)
@@ -224,6 +273,6 @@ def _frame(wrist: np.ndarray, knuckles: np.ndarray) -> np.ndarray:
 
 
 def _rotation(matrices: np.ndarray) -> np.ndarray:
-    """The rotations (..., 3, 3) in matrices (..., 4, 4) that may also scale."""
+    """The rotations (..., 3, 3) of matrices (..., 4, 4) with uniform scale."""
     turned = matrices[..., :3, :3]
     return turned / np.cbrt(np.linalg.det(turned))[..., None, None]

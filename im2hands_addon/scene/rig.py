@@ -1,4 +1,4 @@
-"""The armature of a hand: Rigify's finger names, the take's bone lengths, rotations keyed on every frame."""
+"""The armature of a hand, with Rigify's finger names and the take's bone lengths, and its animation."""
 
 from __future__ import annotations
 
@@ -16,20 +16,32 @@ from .camera import to_blender
 from .meshes import SIDE_LETTER
 from .ownership import SIDE, mark
 
-# Blender deletes shorter bones without a word when it leaves edit mode.
-_SHORTEST_BONE = 1e-3
-_CONNECTED = 1e-6
-# to_blender as a quaternion: half a turn about x.
+_SHORTEST_BONE = 1e-3  # metres; Blender silently deletes bones without a length when it leaves edit mode
+_CONNECTED = 1e-6  # metres; a bone whose head is nearer to its parent's tail is connected
+# camera.to_blender as a quaternion: half a turn about x.
 _TO_BLENDER = np.array([0.0, 1.0, 0.0, 0.0])
 
 
 def bone_name(name: str, side: str) -> str:
-    """A template's bone as it is called in Blender: "f_index.01.L"."""
+    """The name of a template's bone in Blender, such as "f_index.01.L"."""
     return f"{name}.{SIDE_LETTER[side]}"
 
 
 def build_rig(template: Template, side: str) -> bpy.types.Object:
-    """The armature object "Rig.L" in the hand's rest frame, at rest, linked to nothing yet."""
+    """Make the armature object of a hand, "Rig.L" or "Rig.R", in its rest pose.
+
+    Parameters
+    ----------
+    template : Template
+        The template hand.
+    side : str
+        "left" or "right".
+
+    Returns
+    -------
+    bpy.types.Object
+        The object, in the hand's rest frame and in no collection.
+    """
     name = f"Rig.{SIDE_LETTER[side]}"
     data = bpy.data.armatures.new(name)
     data.display_type = "STICK"
@@ -49,7 +61,15 @@ def build_rig(template: Template, side: str) -> bpy.types.Object:
 
 @contextmanager
 def editing(thing: bpy.types.Object) -> Iterator[None]:
-    """Edit the armature object in a scene made for that: the person's scene, mode and selection stay as they are."""
+    """Put an armature object into edit mode for a while, in a temporary scene.
+
+    The person's scene, mode and selection stay unchanged.
+
+    Parameters
+    ----------
+    thing : bpy.types.Object
+        The armature object, in no collection.
+    """
     scene = bpy.data.scenes.new("Im2Hands Rig")
     try:
         scene.collection.objects.link(thing)
@@ -69,6 +89,7 @@ def editing(thing: bpy.types.Object) -> Iterator[None]:
 
 
 def _add_bones(data: bpy.types.Armature, template: Template, rest: RestHand, side: str) -> None:
+    """Add the bones; the armature is in edit mode."""
     made = []
     for number, name in enumerate(template.bone_names):
         bone = data.edit_bones.new(bone_name(name, side))
@@ -85,17 +106,44 @@ def _add_bones(data: bpy.types.Armature, template: Template, rest: RestHand, sid
 
 
 def short_bones(template: Template, side: str) -> list[str]:
-    """Names of bones without a length worth the name; :func:`build_rig` gives them one."""
+    """Find bones that are shorter than 1 mm; :func:`build_rig` makes them 1 mm long.
+
+    Parameters
+    ----------
+    template : Template
+        The template hand.
+    side : str
+        "left" or "right".
+
+    Returns
+    -------
+    list of str
+        Names of the bones, without side.
+    """
     rest = template.rest[side]
     lengths = np.linalg.norm(rest.tails - rest.heads, axis=1)
     return [name for name, length in zip(template.bone_names, lengths, strict=True) if length < _SHORTEST_BONE]
 
 
 def channels(rig: bpy.types.Object, template: Template, side: str, layer: Layer) -> dict[str, np.ndarray]:
-    """What the bones of ``rig`` do in ``layer``: every bone's rotation, and the place of the roots.
+    """Compute the pose channels of a layer of motion: the rotations of all bones and the locations of root bones.
 
-    Returns:
-        By data path (N, 4) quaternions without jumps of sign, or (N, 3) metres; NaN on frames without the hand.
+    Parameters
+    ----------
+    rig : bpy.types.Object
+        The armature object.
+    template : Template
+        The template hand.
+    side : str
+        "left" or "right".
+    layer : Layer
+        The motion over N frames.
+
+    Returns
+    -------
+    dict
+        Data path -> (N, 4) quaternions with continuous signs, or (N, 3) locations in metres. NaN on frames without the
+        hand.
     """
     found = {}
     rotations = quaternions.normalized(layer.rotations)
@@ -110,7 +158,7 @@ def channels(rig: bpy.types.Object, template: Template, side: str, layer: Layer)
             axes, head = quaternions.from_matrix(rest[:3, :3]), rest[:3, 3]
             location = quaternions.rotated(turn, head[None]) + place - head
             location = quaternions.rotated(quaternions.inverse(axes)[None], location)
-            # The hand's rigid motion, seen from the root's own rest axes.
+            # The rigid motion of the hand, expressed in the rest axes of the root bone.
             own = quaternions.product(quaternions.inverse(axes), quaternions.product(turn, axes))
             rotation = quaternions.product(own, rotation)
             found[f"{path}.location"] = location
@@ -121,7 +169,19 @@ def channels(rig: bpy.types.Object, template: Template, side: str, layer: Layer)
 def write_channels(
     action: bpy.types.Action, found: Mapping[str, np.ndarray], keys: animation.Keys, at: np.ndarray
 ) -> None:
-    """Key what :func:`channels` found in ``action``, at the frames ``at`` (N,) bool, which ``keys`` stands for."""
+    """Write pose channels into an action.
+
+    Parameters
+    ----------
+    action : bpy.types.Action
+        The action of the rig.
+    found : mapping of str to array
+        The channels over N frames, from :func:`channels`.
+    keys : animation.Keys
+        The keys; one for each selected frame.
+    at : (N,) bool
+        The selected frames.
+    """
     for path, values in found.items():
         group = path.split('"')[1]
         animation.write_values(action, path, keys, values[at], group=group)

@@ -1,4 +1,4 @@
-"""Turns a take's rotation curves from quaternions into Euler angles and back, a person's changes included."""
+"""Converts a take's rotation curves between quaternions and Euler angles, the person's changes included."""
 
 from __future__ import annotations
 
@@ -15,15 +15,25 @@ from .ownership import require_local
 
 RotationMode = Literal["QUATERNION", "XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX"]
 MODES = get_args(RotationMode)
+"""All rotation modes."""
 
 
 def set_rotation_mode(collection: bpy.types.Collection, mode: RotationMode) -> None:
-    """Give every bone of the take's rigs rotation curves of this kind, in the raw and in the clean motion.
+    """Convert the rotation curves of all bones of a take, in the raw and in the clean motion.
 
-    Euler angles go on beyond half turns instead of jumping.
+    Euler angles continue beyond half turns instead of jumping by a full turn.
 
-    Raises:
-        InputError: an unknown mode, there are no rigs, or the collection is linked from another file.
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    mode : {"QUATERNION", "XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX"}
+        The rotation mode.
+
+    Raises
+    ------
+    InputError
+        The mode is unknown, the take has no rigs, or the collection is linked from another file.
     """
     require_local(collection)
     if mode not in MODES:
@@ -35,7 +45,7 @@ def set_rotation_mode(collection: bpy.types.Collection, mode: RotationMode) -> N
         for bone in rig.pose.bones:
             if bone.rotation_mode == mode:
                 continue
-            # Its own action first: the layers below follow it, so that blending does not go the long way round.
+            # The assigned action comes first. The layers below are kept near it, so that blending takes the short way.
             own = rig.animation_data.action if rig.animation_data else None
             actions = sorted(animation.actions_of(rig), key=lambda action: action != own)
             reference: dict[float, np.ndarray] = {}
@@ -47,7 +57,10 @@ def set_rotation_mode(collection: bpy.types.Collection, mode: RotationMode) -> N
 def _convert(
     action: bpy.types.Action, bone: bpy.types.PoseBone, mode: RotationMode, reference: dict[float, np.ndarray]
 ) -> None:
-    """Replace the bone's rotation curves in ``action``; ``reference``: by frame the values to stay near to, filled."""
+    """Replace the bone's rotation curves in an action.
+
+    ``reference`` maps frames to values that the result stays near to; values of missing frames are added to it.
+    """
     was = bone.rotation_mode
     old = bone.path_from_id("rotation_quaternion" if was == "QUATERNION" else "rotation_euler")
     curves = {one.array_index: one for one in animation.action_curves(action) if one.data_path == old}
@@ -80,6 +93,7 @@ def _convert(
 
 
 def _as_quaternions(values: np.ndarray, mode: str) -> np.ndarray:
+    """Rotations in some mode, (N, 4) or (N, 3) radians, as unit quaternions (N, 4)."""
     if mode == "QUATERNION":
         return quaternions.normalized(values)
     return np.array([Euler(one, mode).to_quaternion() for one in values])
@@ -88,7 +102,24 @@ def _as_quaternions(values: np.ndarray, mode: str) -> np.ndarray:
 def to_euler(
     values: np.ndarray, mode: RotationMode, frames: np.ndarray, reference: dict[float, np.ndarray]
 ) -> np.ndarray:
-    """(N, 3) radians; each frame's near the reference's, where there is one, else near the frame's before."""
+    """Convert quaternions to Euler angles without jumps.
+
+    Parameters
+    ----------
+    values : (N, 4) array
+        Unit quaternions.
+    mode : str
+        Order of the Euler angles.
+    frames : (N,) array
+        Scene frames.
+    reference : dict
+        Frame -> Euler angles (3,) that the result stays near to. Values of missing frames are added to it.
+
+    Returns
+    -------
+    (N, 3) float64
+        Euler angles, radians. Without a reference they are near those of the frame before.
+    """
     angles = np.empty((len(values), 3))
     before = Euler((0.0, 0.0, 0.0), mode)
     for number, (frame, value) in enumerate(zip(frames.tolist(), values, strict=True)):

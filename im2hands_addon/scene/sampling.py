@@ -1,4 +1,4 @@
-"""What a take's rigs do on each frame, with all that moves them: layers, strength, a person's keys and parents."""
+"""Samples evaluated rigs on each frame: layers, strength of the smoothing, the person's keys, and parents included."""
 
 from __future__ import annotations
 
@@ -14,12 +14,24 @@ from ..take import quaternions
 
 @dataclass(frozen=True)
 class RigSamples:
-    """A rig over N frames.
+    """A rig with B bones, sampled on N frames.
 
-    Args:
-        frames: (N,) scene frames. bones: B names, parents before children. parents: (B,) their parents' numbers or -1.
-        rest: (B, 4, 4) each bone at rest, armature space. world: (N, B, 4, 4) each bone's pose in the world.
-        place: (N, 4, 4) the armature object in the world. keys: by name of a shape key its (N,) values.
+    Parameters
+    ----------
+    frames : (N,) int array
+        Scene frames.
+    bones : tuple of B str
+        Names of the bones; parents come before their children.
+    parents : (B,) int array
+        Index of each bone's parent; -1 for a root.
+    rest : (B, 4, 4) float64
+        Matrices of the bones at rest, in armature space.
+    world : (N, B, 4, 4) float64
+        Matrices of the posed bones, in world space.
+    place : (N, 4, 4) float64
+        Matrix of the armature object, in world space.
+    keys : dict
+        Name of a shape key -> its values (N,).
     """
 
     frames: np.ndarray
@@ -35,10 +47,21 @@ class RigSamples:
 def stage(
     *things: bpy.types.Object, like: bpy.types.Scene | None = None, name: str = "Im2Hands Stage"
 ) -> Iterator[bpy.types.Scene]:
-    """A scene with these objects alone, for evaluation or export; nobody sees it, and it goes away again.
+    """Provide a temporary scene with some objects, for evaluation or export.
 
-    Args:
-        like: whose frame rate and frame range it has. name: some files carry it.
+    Parameters
+    ----------
+    *things : bpy.types.Object
+        The objects.
+    like : bpy.types.Scene, optional
+        A scene whose frame rate and frame range are copied.
+    name : str
+        Name of the scene; some file formats contain it.
+
+    Yields
+    ------
+    bpy.types.Scene
+        The scene.
     """
     scene = bpy.data.scenes.new(name)
     try:
@@ -53,9 +76,24 @@ def stage(
 
 
 def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequence[int]) -> RigSamples:
-    """Evaluate ``rig``, and the shape keys of ``mesh``, on each of ``frames``."""
+    """Evaluate a rig, and the shape keys of its mesh, on some frames.
+
+    Parameters
+    ----------
+    rig : bpy.types.Object
+        The armature object.
+    mesh : bpy.types.Object or None
+        A mesh whose shape keys are sampled too; None for none.
+    frames : sequence of int
+        Scene frames.
+
+    Returns
+    -------
+    RigSamples
+        The samples.
+    """
     ordered = [bone for bone in rig.data.bones if bone.parent is None]
-    for bone in ordered:  # grows while it is walked
+    for bone in ordered:  # the list grows during the loop
         ordered.extend(bone.children)
     names = tuple(bone.name for bone in ordered)
     parents = np.array([names.index(bone.parent.name) if bone.parent else -1 for bone in ordered])
@@ -64,7 +102,7 @@ def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequenc
     blocks = _animated_blocks(mesh)
     values = {name: np.empty(len(frames)) for name in blocks}
     things = [rig]
-    if blocks:  # a copy without the mesh's own keys, which hide it where there is no hand
+    if blocks:  # a copy without animation: the keys of the mesh hide it where there is no hand
         shown = mesh.copy()
         shown.animation_data_clear()
         shown.hide_viewport = False
@@ -91,18 +129,25 @@ def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequenc
 
 
 def _animated_blocks(mesh: bpy.types.Object | None) -> list[str]:
+    """Names of all shape keys except the basis."""
     keys = mesh.data.shape_keys if mesh is not None else None
     return [block.name for block in keys.key_blocks[1:]] if keys is not None else []
 
 
 def channels_of(samples: RigSamples, world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The pose channels that put the bones of an armature at the world's origin where ``world`` says.
+    """Compute the pose channels that give an armature certain world poses; its object must be at the world's origin.
 
-    Args:
-        world: (N, B, 4, 4) rigid poses.
+    Parameters
+    ----------
+    samples : RigSamples
+        The samples of the rig; only the rest pose and the parents are used.
+    world : (N, B, 4, 4) array
+        Rigid world poses of the bones.
 
-    Returns:
-        (N, B, 3) locations in metres and (N, B, 4) quaternions without jumps of sign, as pose bones have them.
+    Returns
+    -------
+    tuple of (N, B, 3) float64 and (N, B, 4) float64
+        Locations in metres, and quaternions with continuous signs.
     """
     rest, basis = samples.rest, np.empty_like(world)
     for number, parent in enumerate(samples.parents):

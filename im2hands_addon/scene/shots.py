@@ -1,4 +1,4 @@
-"""Which pictures show a take's frames: photos, a numbered sequence or a clip, loaded, and when each of them is seen."""
+"""Loads the footage of a take: photos, a numbered sequence or a clip, and the frames on which each is visible."""
 
 from __future__ import annotations
 
@@ -18,13 +18,21 @@ _NUMBERED = re.compile(r"^(.*?)(\d+)(\D*)$")
 
 @dataclass(frozen=True)
 class Shot:
-    """A loaded photo, sequence or clip, and when it is seen.
+    """A loaded photo, sequence or clip.
 
-    Args:
-        image: as stored. turn: what lays it under the hands: upright, and turned back where it is a mirror image.
-        cameras: by scene frame the intrinsics of the upright picture; at least one.
-        span: first and last scene frame of a sequence or clip, whose pictures have the frames' numbers.
-        only_on: the scene frame of one photo of several; None for what is always seen.
+    Parameters
+    ----------
+    image : bpy.types.Image
+        The picture as stored.
+    turn : Turn
+        The operation that makes the picture match the hands: upright, and mirrored back if it is a mirror image.
+    cameras : mapping of int to Intrinsics
+        Scene frame -> camera of the upright picture; at least one.
+    span : tuple of int or None
+        First and last scene frame of a sequence or clip, whose pictures have the numbers of the scene frames. None for
+        a photo.
+    only_on : int or None
+        The scene frame of one of several photos; None for footage that is always visible.
     """
 
     image: bpy.types.Image
@@ -35,11 +43,17 @@ class Shot:
 
     @property
     def picture(self) -> Intrinsics:
-        """Intrinsics of the upright picture, of the first one of several."""
+        """Camera of the upright picture; of the first one if there are several."""
         return self.cameras[min(self.cameras)]
 
     def set_span(self, user: bpy.types.ImageUser) -> None:
-        """Let each scene frame of the span show the picture of its own number."""
+        """Make each scene frame of the span show the picture of the same number.
+
+        Parameters
+        ----------
+        user : bpy.types.ImageUser
+            The user of the image; unchanged without a span.
+        """
         if self.span is not None:
             first, last = self.span
             user.frame_start = first
@@ -49,10 +63,17 @@ class Shot:
 
 
 def load_shots(take: Take) -> tuple[list[Shot], list[str]]:
-    """Load what shows the take's frames.
+    """Load the footage of a take.
 
-    Returns:
-        The shots, and for a person what could not be loaded.
+    Parameters
+    ----------
+    take : Take
+        The take.
+
+    Returns
+    -------
+    tuple of list of Shot and list of str
+        The shots, and messages about what cannot be loaded.
     """
     pictures = {record.index: record.image for record in take.records.values() if record.image}
     cameras = {record.index: record.camera for record in take.records.values()}
@@ -69,9 +90,19 @@ def load_shots(take: Take) -> tuple[list[Shot], list[str]]:
 
 
 def numbered_sequence(files: Mapping[int, str]) -> bool:
-    """Whether the pictures, by frame, are one numbered sequence whose numbers are the frames.
+    """Whether pictures are one numbered sequence whose numbers are the frames.
 
-    Blender finds the file of a frame by writing the frame into the last number of the first file's name.
+    Blender finds the file of a frame by replacing the last number in the name of the first file.
+
+    Parameters
+    ----------
+    files : mapping of int to str
+        Frame -> path of its picture.
+
+    Returns
+    -------
+    bool
+        False also for a single picture.
     """
     if len(files) < 2:
         return False
@@ -87,26 +118,28 @@ def numbered_sequence(files: Mapping[int, str]) -> bool:
 
 
 def turned_back(turn: Turn, take: Take) -> Turn:
-    """What lays a stored picture of the take under the hands, which are those of the picture turned back.
+    """Return the operation that makes a stored picture of the take match the hands.
 
-    A turn mirrors first, so a mirroring that follows it reverses its quarters.
+    The hands are those of the upright picture, mirrored back if the pictures are mirror images. A Turn mirrors before
+    it rotates, so mirroring after the rotation reverses the rotation.
 
     Parameters
     ----------
-    turn
-        What makes the stored picture upright.
-    take
-        The take; where its pictures are mirror images, left and right change places after ``turn``.
+    turn : Turn
+        The operation that makes the stored picture upright.
+    take : Take
+        The take; its settings say whether its pictures are mirror images.
 
     Returns
     -------
     Turn
-        Both in one.
+        ``turn``, followed by the mirroring if there is one.
     """
     return Turn(not turn.mirror, -turn.quarters % 4) if take.settings.get("mirrored") else turn
 
 
 def _load(path: str) -> bpy.types.Image | None:
+    """The image of a file; None when the file is missing or cannot be read."""
     if not Path(path).is_file():
         return None
     try:
@@ -116,22 +149,23 @@ def _load(path: str) -> bpy.types.Image | None:
 
 
 def _clip(take: Take, cameras: Mapping[int, Intrinsics]) -> tuple[list[Shot], list[str]]:
-    """A clip's frames count from 1, as the take's do."""
+    """The shot of a clip. Its frames count from 1, as those of the take do."""
     if not take.files:
         return [], ["The take does not name its clip."]
     image = _load(take.files[0])
     if image is None:
-        return [], [f"The clip {take.files[0]} is not there or cannot be read."]
+        return [], [f"The clip {take.files[0]} is missing or cannot be read."]
     lies = tuple(image.size) == (take.camera.height, take.camera.width) and image.size[0] != image.size[1]
     turn = turned_back(Turn(False, 1) if lies else Turn(), take)
     span = 1, max(max(cameras, default=1), image.frame_duration)
-    told = "The clip is stored on its side: it was turned clockwise; turn its background image if that is wrong."
+    told = "The clip is stored on its side and was rotated clockwise. If that is wrong, rotate its background image."
     return [Shot(image, turn, cameras or {1: take.camera}, span)], [told] if lies else []
 
 
 def _sequence(
     take: Take, pictures: Mapping[int, str], cameras: Mapping[int, Intrinsics]
 ) -> tuple[list[Shot], list[str]]:
+    """The shot of a numbered sequence."""
     first, last = min(pictures), max(pictures)
     path = pictures[first]
     image = next(
@@ -141,12 +175,12 @@ def _sequence(
         image = bpy.data.images.load(path)
         image.source = "SEQUENCE"
     if image is None:
-        return [], [f"The picture {path} is not there."]
+        return [], [f"The picture {path} is missing."]
     return [Shot(image, turned_back(Turn(), take), cameras, (first, last))], []
 
 
 def _photos(take: Take, pictures: Mapping[int, str], cameras: Mapping[int, Intrinsics]) -> tuple[list[Shot], list[str]]:
-    """One shot per photo, seen on its own frame where there are several."""
+    """One shot per photo; of several photos each is visible on its own frame."""
     shots, lost = [], []
     for frame, path in pictures.items():
         image = _load(path)
@@ -158,4 +192,4 @@ def _photos(take: Take, pictures: Mapping[int, str], cameras: Mapping[int, Intri
     if not lost:
         return shots, []
     more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-    return shots, [f"The picture {lost[0]}{more} is not there or cannot be read."]
+    return shots, [f"The picture {lost[0]}{more} is missing or cannot be read."]

@@ -1,6 +1,7 @@
-"""A take's implicit surfaces as one object per hand whose mesh is another one on every frame, for exporters.
+"""A take's implicit surfaces as one object per hand whose mesh changes on every frame, for exporters.
 
-In the file each frame is an object of its own, which plays everywhere; a cache file holds a topology that changes.
+In the .blend each frame is a separate object, which plays without the add-on. Alembic and USD hold one object whose
+topology changes.
 """
 
 from __future__ import annotations
@@ -17,10 +18,22 @@ from .meshes import fill_mesh
 from .ownership import FRAME, SIDE, role_of
 
 Sequence = dict[int, bpy.types.Object]
+"""Frame -> surface object."""
 
 
 def gather(collection: bpy.types.Collection) -> dict[str, Sequence]:
-    """By side and frame the surface objects of the take that are in this file."""
+    """Collect the take's surface objects in this file.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+
+    Returns
+    -------
+    dict
+        Side -> frame -> object.
+    """
     found: dict[str, Sequence] = {}
     for thing in collection.all_objects:
         if role_of(thing) == "surface" and thing.get(FRAME) is not None:
@@ -29,10 +42,21 @@ def gather(collection: bpy.types.Collection) -> dict[str, Sequence]:
 
 
 def stand_in(side: str) -> bpy.types.Object:
-    """An object for one hand's sequence, empty for now and linked to nothing yet."""
+    """Make the object that stands for one hand's surfaces.
+
+    Parameters
+    ----------
+    side : str
+        "left" or "right".
+
+    Returns
+    -------
+    bpy.types.Object
+        An object with an empty mesh, in no collection.
+    """
     mesh = bpy.data.meshes.new(tree.SURFACES[side])
     thing = bpy.data.objects.new(tree.SURFACES[side], mesh)
-    # Exporters look once whether anything moves, and write one frame if not.
+    # Exporters check once whether an object is animated; without an animation they write a single frame.
     animation.write_curve(thing, "location", [0, 1], [0.0, 0.0])
     thing.modifiers.new("Moving", "WEIGHTED_NORMAL").show_viewport = False
     return thing
@@ -42,7 +66,17 @@ def stand_in(side: str) -> bpy.types.Object:
 def playing(
     things: Mapping[str, bpy.types.Object], sequences: Mapping[str, Sequence], scene: bpy.types.Scene
 ) -> Iterator[None]:
-    """While this lasts, a change of frame in ``scene`` puts that frame's mesh, in world space, into the stand-ins."""
+    """Update the meshes of the stand-ins whenever the frame of a scene changes, for a while.
+
+    Parameters
+    ----------
+    things : mapping of str to bpy.types.Object
+        Side -> object from :func:`stand_in`. Its mesh gets the surface of the frame, in world space.
+    sequences : mapping of str to Sequence
+        Side -> surface objects, from :func:`gather`.
+    scene : bpy.types.Scene
+        The scene.
+    """
 
     def change(changed: bpy.types.Scene, *_: object) -> None:
         if changed.name != scene.name:
@@ -58,7 +92,7 @@ def playing(
 
 
 def _seen(sequence: Sequence, frame: int) -> bpy.types.Object | None:
-    """The surface that the keys of its visibility show on ``frame``."""
+    """The surface that is visible on a frame according to its keys; None when there is none."""
     for thing in sequence.values():
         curve = next((one for one in animation.curves(thing) if one.data_path == "hide_render"), None)
         if curve is not None and not curve.evaluate(frame):
@@ -67,12 +101,13 @@ def _seen(sequence: Sequence, frame: int) -> bpy.types.Object | None:
 
 
 def _world(thing: bpy.types.Object) -> Matrix:
-    """Where an object stands; Blender does not work that out for hidden ones."""
+    """The world matrix of an object; Blender does not update it for hidden objects."""
     own = thing.matrix_basis
     return _world(thing.parent) @ thing.matrix_parent_inverse @ own if thing.parent else own
 
 
 def _show(mesh: bpy.types.Mesh, source: bpy.types.Object | None) -> None:
+    """Copy a surface in world space, with its materials, into a mesh; None empties the mesh."""
     mesh.clear_geometry()
     if source is None:
         mesh.update()

@@ -1,12 +1,12 @@
-"""The collection of a take: found again by its folder, made when it is not there.
+"""The collection of a take and its contents. It is found by the take's folder, and made if it does not exist.
 
 <take>                    settings and provenance as custom properties
-    <take> Origin         an empty; move it and the whole take moves
-    Camera                with the footage as its background
-    Footage               collection: image empties with the footage behind the hands, hidden until asked for
-    Hand.L, Hand.R        collections: the clean mesh Hand.L and its armature Rig.L; only in takes with clean motion
-    Surface.L, Surface.R  collections: the implicit surfaces, one object per frame in each
-    Keypoints             collection, 21 empties per hand
+    <take> Origin         an empty; moving it moves the whole take
+    Camera                has the footage as its background
+    Footage               collection of image empties with the footage behind the hands; hidden at first
+    Hand.L, Hand.R        collections of a clean mesh (Hand.L) and its armature (Rig.L); only with clean motion
+    Surface.L, Surface.R  collections of the implicit surfaces, one object per frame
+    Keypoints             collection of 21 empties per hand
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FOOTAGE = "Footage"
 
 
 def find_collection(key: str) -> bpy.types.Collection | None:
-    """The collection of the take known as ``key`` (see :func:`.ownership.take_key`), or None."""
+    """The collection of the take with this key (see ``ownership.take_key``); None when there is none."""
     return next((one for one in bpy.data.collections if one.get(TAKE) == key and one.library is None), None)
 
 
@@ -37,10 +37,24 @@ def take_collections(scene: bpy.types.Scene) -> list[bpy.types.Collection]:
 
 
 def take_named(name: str, scene: bpy.types.Scene) -> bpy.types.Collection:
-    """The take in ``scene`` whose collection is called ``name``; the first one for "".
+    """Return a take of a scene by its name.
 
-    Raises:
-        InputError: there is none.
+    Parameters
+    ----------
+    name : str
+        Name of the take's collection; "" for the first take.
+    scene : bpy.types.Scene
+        The scene.
+
+    Returns
+    -------
+    bpy.types.Collection
+        The take's collection.
+
+    Raises
+    ------
+    InputError
+        There is no such take.
     """
     takes = take_collections(scene)
     found = next((one for one in takes if name in ("", one.name)), None)
@@ -50,7 +64,20 @@ def take_named(name: str, scene: bpy.types.Scene) -> bpy.types.Collection:
 
 
 def ensure_collection(take: Take, scene: bpy.types.Scene) -> bpy.types.Collection:
-    """The take's collection with its origin, camera and sub-collections; whatever is missing is made."""
+    """Return the take's collection; make what is missing of it, its origin, its camera and its sub-collections.
+
+    Parameters
+    ----------
+    take : Take
+        The take.
+    scene : bpy.types.Scene
+        The scene that the collection must be in.
+
+    Returns
+    -------
+    bpy.types.Collection
+        The take's collection.
+    """
     key = take_key(take.folder)
     collection = find_collection(key)
     if collection is None:
@@ -78,12 +105,12 @@ def ensure_collection(take: Take, scene: bpy.types.Scene) -> bpy.types.Collectio
 
 
 def child(collection: bpy.types.Collection, role: str) -> bpy.types.Collection | None:
-    """The sub-collection that :func:`ensure_collection` made for ``role``."""
+    """The take's sub-collection with this role, such as ``KEYPOINTS``; None when there is none."""
     return next((one for one in collection.children if one.get(ROLE) == role), None)
 
 
 def ensure_child(collection: bpy.types.Collection, role: str) -> bpy.types.Collection:
-    """The take's sub-collection for ``role``, made where it is not there."""
+    """Return the take's sub-collection with this role; make it if it does not exist."""
     found = child(collection, role)
     if found is None:
         found = bpy.data.collections.new(role)
@@ -93,7 +120,7 @@ def ensure_child(collection: bpy.types.Collection, role: str) -> bpy.types.Colle
 
 
 def remove_child(collection: bpy.types.Collection, role: str) -> None:
-    """Take the sub-collection for ``role`` away; what a person put into it moves up into the take's."""
+    """Delete the sub-collection with this role; objects that the person put into it move to the take's collection."""
     found = child(collection, role)
     if found is None:
         return
@@ -103,7 +130,7 @@ def remove_child(collection: bpy.types.Collection, role: str) -> None:
 
 
 def surface_places(collection: bpy.types.Collection) -> list[bpy.types.Collection]:
-    """The sub-collections of the take's implicit surfaces."""
+    """The existing sub-collections of the take's implicit surfaces."""
     return [place for role in SURFACES.values() if (place := child(collection, role)) is not None]
 
 
@@ -122,17 +149,25 @@ def show_surfaces(collection: bpy.types.Collection, shown: bool) -> None:
 
 
 def surfaces_are_shown(collection: bpy.types.Collection) -> bool:
-    """Whether the take's implicit surfaces are there to be seen."""
+    """Whether the take has implicit surfaces in this file and shows them in the viewport."""
     return any(not place.hide_viewport and len(place.objects) for place in surface_places(collection))
 
 
 def find_object(collection: bpy.types.Collection, role: str) -> bpy.types.Object | None:
-    """The object that has ``role`` ("origin", "camera", ...) in the take, in whatever sub-collection it lies."""
+    """The take's object with this role ("origin", "camera", ...), in any sub-collection; None when there is none."""
     return next((one for one in collection.all_objects if role_of(one) == role), None)
 
 
 def write_properties(collection: bpy.types.Collection, take: Take) -> None:
-    """Settings, provenance and the state of the frames as custom properties, readable without the add-on."""
+    """Store settings, provenance and counts of frames as custom properties, readable without the add-on.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    take : Take
+        The take.
+    """
     collection["im2hands_settings"] = json.dumps(take.settings, ensure_ascii=False)
     collection["im2hands_provenance"] = json.dumps(take.provenance, ensure_ascii=False)
     collection["im2hands_clean"] = json.dumps(take.clean, ensure_ascii=False)

@@ -1,1 +1,1 @@
-"""Reads takes: numpy and the standard library only, no bpy."""
+"""Readers of takes (numpy and the standard library only, no bpy)."""

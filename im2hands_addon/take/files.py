@@ -1,4 +1,4 @@
-"""Reads files that the backend may be writing at that moment (standard library only, no bpy)."""
+"""Reads files that the backend may be writing at the same time (standard library only, no bpy)."""
 
 from __future__ import annotations
 
@@ -9,34 +9,37 @@ from pathlib import Path
 from typing import Any
 
 JOURNAL_FILE = "frames.jsonl"
+"""Journal of a growing take: one record a line of the frames that ``take.json`` does not list yet."""
 
-# On Windows a file that is being replaced cannot be opened, or is absent, for a moment. Blender waits meanwhile.
+# On Windows a file that is being replaced cannot be opened, or does not exist, for a moment. The limit is short
+# because Blender's window does not respond during the wait.
 _PATIENCE_SECONDS = 0.25
 _FIRST_PAUSE_SECONDS = 0.005
 
 
 def read_take_json(path: Path) -> Any:
-    """The content of ``take.json``, with the records of the journal beside it behind its own in ``frames``.
+    """Read ``take.json``, and append the records of its journal to ``frames``.
 
     Parameters
     ----------
-    path
+    path : Path
         The ``take.json``.
 
     Returns
     -------
     Any
-        What the JSON holds, unchecked. Of two records of a frame the later one counts.
+        The content of the JSON file, unchecked. Of two records of the same frame the later one is valid.
 
     Raises
     ------
     OSError
         The file cannot be read.
     ValueError
-        It is not JSON, or a whole line of the journal is not.
+        The file or a complete line of the journal is not JSON.
     """
     journal = path.with_name(JOURNAL_FILE)
-    try:  # before take.json, where records go from there: none is missed
+    # The journal is read first. The backend moves records from it into take.json, so none is missed in this order.
+    try:
         finished_last = read_shared(journal, expected=False)
     except (FileNotFoundError, NotADirectoryError):
         finished_last = b""
@@ -49,7 +52,7 @@ def read_take_json(path: Path) -> Any:
 
 
 def _journal_records(journal: bytes, take: bytes) -> list[Any]:
-    """The records of a journal, if it goes on from this ``take.json``; a last line without end is still written."""
+    """The records of a journal that belongs to this ``take.json``, else none; an incomplete last line is skipped."""
     first, *lines = journal[: journal.rfind(b"\n") + 1].splitlines() or [b""]
     try:
         begins = json.loads(first.decode("utf-8"))
@@ -67,24 +70,24 @@ def _journal_records(journal: bytes, take: bytes) -> list[Any]:
 
 
 def read_shared(path: Path, *, expected: bool = True) -> bytes:
-    """Read a file at once: the backend cannot replace it on Windows while it is open.
+    """Read a whole file quickly, because on Windows the backend cannot replace it while it is open.
 
     Parameters
     ----------
-    path
+    path : Path
         The file.
-    expected
-        Whether the file is known to be there: an absent one is looked for again, it is being replaced.
+    expected : bool
+        Whether the file is known to exist. If so, a missing file is being replaced, and reading is tried again.
 
     Returns
     -------
     bytes
-        All of its content.
+        The content.
 
     Raises
     ------
     OSError
-        The file cannot be read, or is absent, for longer than a quarter of a second.
+        The file cannot be read, or does not exist, for a quarter of a second.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     pause = _FIRST_PAUSE_SECONDS

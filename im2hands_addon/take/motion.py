@@ -1,7 +1,7 @@
-"""Reads what a take holds for animation: the template with its rig, and the motion over all frames (numpy only).
+"""Reads the animation of a take: the template hand with its rig, and the motion over all frames (numpy only).
 
-Everything is in the take's own terms: metres, camera frame x right, y down, z forward; each hand's template and rest
-pose are in that hand's own rest frame. Quaternions are (w, x, y, z). See ``docs/take.md``.
+Units and frames are those of the take: metres; the camera frame has x right, y down, z forward. Template and rest pose
+are in the rest frame of each hand. Quaternions are (w, x, y, z). See ``docs/take.md``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..errors import TakeError
 from .reader import KEYPOINT_COUNT, MOTION_FILE, SIDES, TEMPLATE_FILE, Take
 
 MISSING, OBSERVED, FILLED, DOUBTFUL = range(4)
+"""Status of a hand on a frame: absent, measured, interpolated, or measured but implausible (then interpolated)."""
 STATUS_NAMES = ("missing", "observed", "filled", "doubtful")
 _AGAIN = "Reconstruct the take again."
 
@@ -25,9 +26,16 @@ _AGAIN = "Reconstruct the take again."
 class RestHand:
     """One hand in its rest pose, in its own rest frame, metres.
 
-    Args:
-        vertices: (T, 3) float32. heads, tails: (B, 3) float32.
-        axes: (B, 3, 3) float32, columns x, y, z of each bone; y points from head to tail, the finger bends about x.
+    Parameters
+    ----------
+    vertices : (T, 3) float32
+        Vertices of the template.
+    heads : (B, 3) float32
+        Starts of the bones.
+    tails : (B, 3) float32
+        Ends of the bones.
+    axes : (B, 3, 3) float32
+        Axes of the bones as columns x, y, z. The y axis points from head to tail; a finger bends about x.
     """
 
     vertices: np.ndarray
@@ -38,13 +46,23 @@ class RestHand:
 
 @dataclass(frozen=True)
 class Template:
-    """The mesh of fixed topology and its rig, the same for both hands but for mirroring.
+    """The template hand: a mesh of fixed topology with its rig. Left and right are mirror images.
 
-    Args:
-        faces: (F, 4) int32, outward counter-clockwise on one of the hands; the last entry of a triangle is -1.
-        uv: (F, 4, 2) float32, per corner. weights: (T, B) float32, rows sum to 1.
-        bone_names: B names without side. bone_parents: (B,) int32, -1 for a root; parents stand before children.
-        rest: by side ("left", "right") that hand at rest; one side may be missing.
+    Parameters
+    ----------
+    faces : (F, 4) int32
+        Vertex indices of quads and triangles; the last entry of a triangle is -1. On one of the two hands the corners
+        run counter-clockwise seen from outside.
+    uv : (F, 4, 2) float32
+        Texture coordinates of the corners.
+    weights : (T, B) float32
+        Skin weights; each row sums to 1.
+    bone_names : tuple of B str
+        Names of the bones, without side.
+    bone_parents : (B,) int32
+        Index of each bone's parent, -1 for a root. Parents come before their children.
+    rest : dict
+        Side ("left", "right") -> that hand in its rest pose; one side may be missing.
     """
 
     faces: np.ndarray
@@ -55,7 +73,18 @@ class Template:
     rest: dict[str, RestHand]
 
     def faces_of(self, side: str) -> tuple[np.ndarray, np.ndarray]:
-        """Faces (F, 4) and uv (F, 4, 2) of that side, outward counter-clockwise; the left hand is a mirror image."""
+        """Return the faces of one hand.
+
+        Parameters
+        ----------
+        side : str
+            "left" or "right".
+
+        Returns
+        -------
+        tuple of (F, 4) int32 and (F, 4, 2) float32
+            Faces and texture coordinates; the corners run counter-clockwise seen from outside.
+        """
         if _signed_volume(self.rest[side].vertices, self.faces) >= 0:
             return self.faces, self.uv
         triangles = self.faces[:, 3] < 0
@@ -64,7 +93,7 @@ class Template:
 
 
 def _signed_volume(vertices: np.ndarray, faces: np.ndarray) -> float:
-    """Volume within (nearly closed) faces, cubic metres; negative where they are wound inward."""
+    """Volume inside the nearly closed mesh, cubic metres; negative if its faces point inward."""
     points = np.asarray(vertices, np.float64) - vertices.mean(axis=0)
     quads = faces[faces[:, 3] >= 0]
     triangles = np.concatenate([faces[:, :3], quads[:, [0, 2, 3]]])
@@ -74,12 +103,18 @@ def _signed_volume(vertices: np.ndarray, faces: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Layer:
-    """One version of a hand's motion, as measured ("raw") or cleaned, NaN on frames without the hand.
+    """One version of a hand's motion, measured ("raw") or clean; NaN on frames without the hand.
 
-    Args:
-        rotations: (N, B, 4), each bone's rotation in its rest axes relative to its parent.
-        root: (N, 3) metres, root_rotation: (N, 4): the rigid motion from the rest frame to the camera frame.
-        weights: (N, K), of the corrective shapes.
+    Parameters
+    ----------
+    rotations : (N, B, 4) float32
+        Rotation of each bone relative to its parent, in the bone's rest axes, as quaternions.
+    root : (N, 3) float32
+        Translation of the rigid motion from the rest frame to the camera frame, metres.
+    root_rotation : (N, 4) float32
+        Rotation of the same rigid motion, as quaternions.
+    weights : (N, K) float32
+        Weights of the corrective shapes.
     """
 
     rotations: np.ndarray
@@ -92,10 +127,20 @@ class Layer:
 class HandMotion:
     """One hand over the take.
 
-    Args:
-        status: (N,) uint8: MISSING, OBSERVED, FILLED or DOUBTFUL.
-        offset_mean: (T, 3), offset_basis: (K, T, 3): corrective shapes in the rest frame, metres.
-        keypoints: (N, 21, 3) of each frame by itself, camera frame, metres, NaN where there are none.
+    Parameters
+    ----------
+    status : (N,) uint8
+        MISSING, OBSERVED, FILLED or DOUBTFUL.
+    raw : Layer
+        The motion as measured.
+    clean : Layer
+        The clean motion.
+    offset_mean : (T, 3) float32
+        Mean correction of the vertices, rest frame, metres.
+    offset_basis : (K, T, 3) float32
+        Corrective shapes, rest frame, metres.
+    keypoints : (N, 21, 3) float32
+        Keypoints as reconstructed for each frame alone, camera frame, metres; NaN where there are none.
     """
 
     status: np.ndarray
@@ -107,25 +152,43 @@ class HandMotion:
 
     @property
     def is_present(self) -> np.ndarray:
-        """(N,) bool: where there is something to show."""
+        """(N,) bool: whether the hand is present."""
         return self.status != MISSING
 
 
 @dataclass(frozen=True)
 class Motion:
-    """Both hands over the take: ``frames`` (N,) int32, ascending, and by side the hand; one side may be missing."""
+    """Both hands over the take.
+
+    Parameters
+    ----------
+    frames : (N,) int32
+        Frame numbers, ascending.
+    hands : dict
+        Side ("left", "right") -> the hand; one side may be missing.
+    """
 
     frames: np.ndarray
     hands: dict[str, HandMotion]
 
 
 def read_animation(take: Take) -> tuple[Template, Motion] | None:
-    """The template and the motion of a take.
+    """Read the template and the motion of a take.
 
-    None where the take has none: it is older, not finished, or its frames were made anew since.
+    Parameters
+    ----------
+    take : Take
+        The take.
 
-    Raises:
-        TakeError: they are damaged, or do not belong together.
+    Returns
+    -------
+    tuple of Template and Motion, or None
+        None when the take has no valid clean motion: it is old or unfinished, or frames were reconstructed again since.
+
+    Raises
+    ------
+    TakeError
+        The files are damaged, or do not fit each other.
     """
     paths = take.folder / TEMPLATE_FILE, take.folder / MOTION_FILE
     if not take.clean or not all(path.is_file() for path in paths):
@@ -138,6 +201,7 @@ def read_animation(take: Take) -> tuple[Template, Motion] | None:
 
 
 def _parse(path: Path, parser):
+    """The result of ``parser`` for the arrays of an npz file; every failure becomes a TakeError."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return parser({name: archive[name] for name in archive.files})
@@ -146,7 +210,7 @@ def _parse(path: Path, parser):
 
 
 def _array(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int | None, ...], dtype: type) -> np.ndarray:
-    """The array ``name``, checked against ``shape`` (None for any length)."""
+    """The array ``name``, checked against ``shape`` (None allows any length) and converted to ``dtype``."""
     if name not in arrays:
         raise ValueError(f"it lacks {name}")
     found = arrays[name]
@@ -157,6 +221,7 @@ def _array(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int | None,
 
 
 def _finite(name: str, *arrays: np.ndarray) -> None:
+    """Refuse arrays with NaN or infinity; ``name`` begins the message."""
     if not all(np.isfinite(one).all() for one in arrays):
         raise ValueError(f"{name} has numbers that are not finite")
 
@@ -165,7 +230,7 @@ def _parse_template(arrays: Mapping[str, np.ndarray]) -> Template:
     names = tuple(str(name) for name in arrays["bone_names"])
     bones = len(names)
     if len(set(names)) != bones or not bones or not all(names):
-        raise ValueError("its bones have no names of their own")
+        raise ValueError("its bones have no unique names")
     weights = _array(arrays, "weights", (None, bones), np.float32)
     faces = _array(arrays, "faces", (None, 4), np.int32)
     uv = _array(arrays, "uv", (len(faces), 4, 2), np.float32)

@@ -1,4 +1,4 @@
-"""The rule that keeps every path of a take inside its folder (no bpy)."""
+"""Checks that every path in a take stays inside the take's folder (no bpy)."""
 
 from __future__ import annotations
 
@@ -10,54 +10,56 @@ from pathlib import Path
 
 from ..errors import TakeError
 
-# Backslashes separate folders on Windows, a colon ends a drive or begins a stream, and no name has control characters.
+# On Windows a backslash separates folders, and a colon follows a drive or starts a stream. Control characters are not
+# allowed in names there.
 _FORBIDDEN = re.compile(r"[\\:\x00-\x1f]")
-# Windows opens a device under these names in every folder, with any ending.
+# On Windows these names stand for devices, in every folder and with any ending.
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE)
-_LONGEST = 255  # bytes; the longest name that all file systems hold
+_LONGEST = 255  # bytes; the longest name that all file systems accept
 
 
 def is_plain(name: object) -> bool:
-    """Whether a path names a place inside a folder, and the same place on every operating system.
+    """Whether a path stays inside a folder and means the same file on every operating system.
 
     Parameters
     ----------
-    name
-        Of a file, as a take has it. Its parts are separated by ``/``, as in ``frames/000012.npz``.
+    name : object
+        A path from a take, with ``/`` between its parts, such as ``frames/000012.npz``.
 
     Returns
     -------
     bool
-        False for everything that is no string, and for absolute paths, drives, shares, backslashes, control
-        characters, device names, overlong paths, and parts that are empty or end with a dot or a space (as ``..``).
+        False for anything but a string. False for absolute paths, drives, shares, backslashes, control characters,
+        device names and paths of more than 255 bytes. False for parts that are empty or end with a dot or a space
+        (such as ``..``).
     """
     if not isinstance(name, str) or _FORBIDDEN.search(name):
         return False
     try:
         size = len(name.encode("utf-8"))
-    except UnicodeEncodeError:  # half of a surrogate pair
+    except UnicodeEncodeError:  # an unpaired surrogate
         return False
-    # Windows drops dots and spaces at the end of a part: "x/.. /y" is "y" there.
+    # Windows removes dots and spaces at the end of a part: "x/.. /y" means "y" there.
     return size <= _LONGEST and all(
         part and part[-1] not in ". " and not _DEVICE.fullmatch(part) for part in name.split("/")
     )
 
 
 def check_paths(folder: Path, paths: Iterable[tuple[int | None, object]]) -> None:
-    """Refuse paths that lead out of a take, by their words or by symbolic links.
+    """Refuse paths that lead out of a take, by their text or by symbolic links.
 
     Parameters
     ----------
-    folder
-        The take. It may itself be reached by a link.
-    paths
-        Per path the index of the frame that it belongs to, None for the take's own files, and the path in the take.
-        Nothing needs to be there.
+    folder : Path
+        The take's folder. It may itself be a symbolic link.
+    paths : iterable of (int or None, object)
+        For each path the index of its frame (None for the take's own files) and the path relative to the folder. The
+        files need not exist.
 
     Raises
     ------
     TakeError
-        A path is not plain (see :func:`is_plain`), or it resolves to a place outside the folder.
+        A path is not plain (see :func:`is_plain`), or resolves to a place outside the folder.
     """
     root = Path(os.path.realpath(folder))
     parents: dict[str, Path] = {}
@@ -80,10 +82,10 @@ def check_paths(folder: Path, paths: Iterable[tuple[int | None, object]]) -> Non
 
 
 def _resolved(path: Path) -> Path:
-    """The place a path leads to, its folder being resolved already."""
+    """The resolved path of a file whose folder is resolved already."""
     try:
-        if stat.S_ISREG(path.lstat().st_mode):  # no link; resolving every frame of a long take is slow
+        if stat.S_ISREG(path.lstat().st_mode):  # not a link; resolving every frame of a long take is slow
             return path
     except OSError:
-        pass  # absent or unreadable: its name alone is resolved
+        pass  # missing or unreadable; realpath can still resolve its name
     return Path(os.path.realpath(path))

@@ -1,4 +1,4 @@
-"""How a JPEG photo wants to be turned: its EXIF orientation, which Blender does not apply (no bpy).
+"""Reads the EXIF orientation of a JPEG photo, which Blender does not apply (no bpy).
 
 Source: EXIF 2.3, tag 0x0112; JPEG marker APP1.
 """
@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 _ORIENTATION_TAG = 0x0112
-_SEARCHED_BYTES = 256 * 1024
+_SEARCHED_BYTES = 256 * 1024  # the EXIF segment is at most 64 KB and near the start of the file
 
 
 class Turn(NamedTuple):
-    """What makes a stored picture upright: mirror it left to right, then turn it clockwise by quarters (0 to 3)."""
+    """The operation that makes a stored picture upright: mirror it, then rotate it.
+
+    Parameters
+    ----------
+    mirror : bool
+        Whether to mirror the picture left to right, before the rotation.
+    quarters : int
+        Clockwise rotation in quarter turns, 0 to 3.
+    """
 
     mirror: bool = False
     quarters: int = 0
@@ -27,7 +35,19 @@ _TURNS = {
 
 
 def read_turn(path: str | Path) -> Turn:
-    """The turn of the photo at ``path``; none for files that are no JPEG, say nothing or cannot be read."""
+    """Read how a photo must be turned.
+
+    Parameters
+    ----------
+    path : str or Path
+        The photo.
+
+    Returns
+    -------
+    Turn
+        The operation that makes the photo upright. It does nothing for a file that cannot be read, is not a JPEG, or
+        has no orientation.
+    """
     try:
         with open(path, "rb") as handle:
             data = handle.read(_SEARCHED_BYTES)
@@ -51,6 +71,7 @@ def _orientation(data: bytes) -> int:
 
 
 def _tiff_orientation(tiff: bytes) -> int:
+    """The EXIF orientation, 1 to 8, in the TIFF data of the EXIF segment; 1 when there is none."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None or len(tiff) < 8:
         return 1

@@ -1,4 +1,4 @@
-"""Quaternions (..., 4) in the order (w, x, y, z), in bulk with numpy."""
+"""Quaternions as numpy arrays (..., 4) in the order (w, x, y, z)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,36 @@ import numpy as np
 
 
 def normalized(quaternions: np.ndarray) -> np.ndarray:
-    """Unit quaternions, float64; a zero quaternion becomes the identity."""
+    """Scale quaternions to unit length.
+
+    Parameters
+    ----------
+    quaternions : (..., 4) array
+        The quaternions.
+
+    Returns
+    -------
+    (..., 4) float64
+        Unit quaternions; a zero quaternion becomes the identity.
+    """
     values = np.asarray(quaternions, dtype=np.float64)
     length = np.linalg.norm(values, axis=-1, keepdims=True)
     return np.where(length > 1e-12, values / np.where(length > 1e-12, length, 1.0), (1.0, 0.0, 0.0, 0.0))
 
 
 def product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The rotation ``second`` and then ``first``."""
+    """Multiply quaternions: the result rotates by ``second``, then by ``first``.
+
+    Parameters
+    ----------
+    first, second : (..., 4) array
+        Quaternions, broadcast against each other.
+
+    Returns
+    -------
+    (..., 4) float64
+        The products.
+    """
     aw, ax, ay, az = np.moveaxis(np.asarray(first, np.float64), -1, 0)
     bw, bx, by, bz = np.moveaxis(np.asarray(second, np.float64), -1, 0)
     return np.stack(
@@ -28,12 +50,25 @@ def product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def inverse(quaternions: np.ndarray) -> np.ndarray:
-    """The rotation back, of unit quaternions."""
+    """The inverse rotations (..., 4) float64 of unit quaternions (..., 4)."""
     return np.asarray(quaternions, np.float64) * (1.0, -1.0, -1.0, -1.0)
 
 
 def rotated(quaternions: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """``vectors`` (..., 3) turned by unit ``quaternions``."""
+    """Rotate vectors.
+
+    Parameters
+    ----------
+    quaternions : (..., 4) array
+        Unit quaternions.
+    vectors : (..., 3) array
+        The vectors, broadcast against the quaternions.
+
+    Returns
+    -------
+    (..., 3) float64
+        The rotated vectors.
+    """
     vectors = np.asarray(vectors, np.float64)
     w, axis = quaternions[..., :1], quaternions[..., 1:]
     once = 2.0 * np.cross(axis, vectors)
@@ -41,14 +76,24 @@ def rotated(quaternions: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 
 def to_matrix(quaternions: np.ndarray) -> np.ndarray:
-    """Rotation matrices (..., 3, 3) of unit quaternions."""
+    """The rotation matrices (..., 3, 3) of unit quaternions (..., 4)."""
     return np.stack([rotated(quaternions, axis) for axis in np.eye(3)], axis=-1)
 
 
 def from_matrix(matrices: np.ndarray) -> np.ndarray:
-    """Unit quaternions of rotation matrices (..., 3, 3); the nearest rotation's where they are only nearly rotations.
+    """Convert rotation matrices to quaternions.
 
-    The eigenvector of Bar-Itzhack (2000): no branches, and no loss near half turns.
+    Uses the eigenvector method of Bar-Itzhack (2000), which has no branches and stays exact near half turns.
+
+    Parameters
+    ----------
+    matrices : (..., 3, 3) array
+        Rotation matrices. A matrix that is only nearly a rotation gives the nearest rotation.
+
+    Returns
+    -------
+    (..., 4) float64
+        Unit quaternions with w >= 0.
     """
     m = np.asarray(matrices, np.float64)
     k = np.empty((*m.shape[:-2], 4, 4))
@@ -66,7 +111,18 @@ def from_matrix(matrices: np.ndarray) -> np.ndarray:
 
 
 def between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The smallest rotation that turns the directions ``first`` (..., 3) into ``second`` (..., 3)."""
+    """Find the smallest rotation from one direction to another.
+
+    Parameters
+    ----------
+    first, second : (..., 3) array
+        The directions, of any length except zero.
+
+    Returns
+    -------
+    (..., 4) float64
+        Unit quaternions that rotate ``first`` to ``second``. For opposite directions any half turn is returned.
+    """
     a = first / np.linalg.norm(first, axis=-1, keepdims=True)
     b = second / np.linalg.norm(second, axis=-1, keepdims=True)
     w = 1.0 + np.sum(a * b, axis=-1, keepdims=True)
@@ -76,7 +132,18 @@ def between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def continuous(quaternions: np.ndarray) -> np.ndarray:
-    """The same rotations over time (axis 0), signs chosen so that neighbours are near; NaN are skipped over."""
+    """Choose the signs of quaternions over time so that neighbours are near each other.
+
+    Parameters
+    ----------
+    quaternions : (N, ..., 4) array
+        Quaternions over N frames; NaN on frames without a rotation.
+
+    Returns
+    -------
+    (N, ..., 4) float64
+        The same rotations. Frames with NaN are skipped and keep it.
+    """
     values = np.array(quaternions, dtype=np.float64)
     known = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     there = values[known]
@@ -88,6 +155,17 @@ def continuous(quaternions: np.ndarray) -> np.ndarray:
 
 
 def nearest(quaternions: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """The same rotations with the sign that is nearer to ``reference`` (same shape); NaN count as near."""
+    """Choose the signs of quaternions so that they are near reference quaternions.
+
+    Parameters
+    ----------
+    quaternions, reference : (..., 4) array
+        The quaternions and their references.
+
+    Returns
+    -------
+    (..., 4) array
+        The same rotations. Where either is NaN the sign stays.
+    """
     dots = np.sum(quaternions * reference, axis=-1, keepdims=True)
     return quaternions * np.where(dots < 0, -1.0, 1.0)

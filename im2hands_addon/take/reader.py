@@ -1,7 +1,7 @@
 """Reads a take, the folder that the backend writes (numpy only, no bpy). See ``docs/take.md``.
 
-Everything here is in the take's own terms: metres, pixels, camera frame x right, y down, z forward, pixel (0, 0)
-the centre of the top left pixel.
+Units and frames are those of the take: metres and pixels; the camera frame has x right, y down, z forward; pixel
+(0, 0) is the centre of the top left pixel.
 """
 
 from __future__ import annotations
@@ -38,13 +38,23 @@ KEYPOINT_NAMES = (
 )  # fmt: skip
 KEYPOINT_COUNT = len(KEYPOINT_NAMES)
 LOW_CONFIDENCE = 0.5
+"""A hand with a lower confidence is marked for a check."""
 
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """A pinhole camera: ``fx, fy, cx, cy`` pixels, of a picture of ``width`` x ``height`` pixels.
+    """Intrinsics of a pinhole camera.
 
-    ``origin`` says where the numbers come from: "file", "exif", "user" or "assumed".
+    Parameters
+    ----------
+    fx, fy : float
+        Focal lengths, pixels.
+    cx, cy : float
+        Principal point, pixels.
+    width, height : int
+        Size of the picture, pixels.
+    origin : str
+        Source of the focal length: "file", "exif", "user" or "assumed".
     """
 
     fx: float
@@ -56,7 +66,20 @@ class Intrinsics:
     origin: str = "assumed"
 
     def fitted(self, width: int, height: int) -> Intrinsics:
-        """The same camera for the picture shown as large as it fits, centred, in ``width`` x ``height`` pixels."""
+        """Return the camera of the picture scaled into a frame of another size.
+
+        The picture is centred in the frame and as large as fits.
+
+        Parameters
+        ----------
+        width, height : int
+            Size of the frame, pixels.
+
+        Returns
+        -------
+        Intrinsics
+            Intrinsics in the pixels of the frame.
+        """
         if (width, height) == (self.width, self.height):
             return self
         scale = min(width / self.width, height / self.height)
@@ -75,13 +98,21 @@ class Intrinsics:
 
 @dataclass(frozen=True)
 class Hand:
-    """One hand of one frame, camera frame, metres.
+    """One hand of one frame.
 
-    Args:
-        vertices: (V, 3) float32. faces: (F, 3) int32, outward counter-clockwise.
-        keypoints: (21, 3) float32, file order.
-        keypoints_2d: (21, 2) float32, pixels of the camera's picture: a mirror image on disk is turned back.
-        confidence: (21,) float32, 0 to 1.
+    Parameters
+    ----------
+    vertices : (V, 3) float32
+        Vertices of the surface, camera frame, metres.
+    faces : (F, 3) int32
+        Triangles, counter-clockwise seen from outside.
+    keypoints : (21, 3) float32
+        Keypoints in file order, camera frame, metres.
+    keypoints_2d : (21, 2) float32
+        Keypoints in the picture, pixels. If the stored picture is a mirror image, these are pixels of the picture
+        mirrored back.
+    confidence : (21,) float32
+        Confidence of the keypoints, 0 to 1.
     """
 
     vertices: np.ndarray
@@ -95,12 +126,22 @@ class Hand:
 class Record:
     """One frame as ``take.json`` lists it.
 
-    Args:
-        index: frame number in the source. status: "ok", "partial", "empty" or "failed".
-        file: path of its arrays inside the take, "" when there are none.
-        confidence: per present side the confidence in that hand, 0 to 1. message: what went wrong, for a person.
-        image: path of the frame's picture, "" for video.
-        camera: intrinsics of this frame's picture (the take's own where the record has none).
+    Parameters
+    ----------
+    index : int
+        Frame number in the source.
+    status : str
+        "ok", "partial" (one hand is missing), "empty" (no hands) or "failed".
+    file : str
+        Path of the frame's arrays inside the take; "" when there are none.
+    confidence : dict
+        Side of each present hand -> confidence in the hand, 0 to 1.
+    message : str
+        What went wrong, for the person; "" for nothing.
+    image : str
+        Path of the frame's picture; "" for a clip.
+    camera : Intrinsics
+        Camera of the frame's picture.
     """
 
     index: int
@@ -113,7 +154,7 @@ class Record:
 
     @property
     def doubt(self) -> str:
-        """Why a person should look at this frame, in a few words; "" when there is no reason."""
+        """Why the person should check this frame, in a few words; "" when there is no reason."""
         if self.status == "failed":
             return "failed"
         if self.status == "empty":
@@ -127,13 +168,30 @@ class Record:
 
 @dataclass(frozen=True)
 class Take:
-    """A take on disk as it was when it was read.
+    """A take as it was on disk when it was read.
 
-    Args:
-        folder: where it lies. kind: "images" or "video". files: the pictures, or the clip alone.
-        step: distance of frames.
-        fps: frames a second. camera: intrinsics of the first frame's picture. records: by frame index, sorted.
-        settings, provenance: as written by the backend. clean: what the clean motion was made with, {} without one.
+    Parameters
+    ----------
+    folder : Path
+        The take's folder, absolute.
+    kind : str
+        Kind of the source: "images" or "video".
+    files : tuple of str
+        Paths of the pictures, or of the clip.
+    step : int
+        Distance between consecutive frames of the take, in frames of the source.
+    fps : float
+        Frame rate of the source, frames per second.
+    camera : Intrinsics
+        Camera of the first frame's picture.
+    records : dict
+        Frame number -> record, ascending.
+    settings : dict
+        Options of the reconstruction, as the backend wrote them.
+    provenance : dict
+        Program, weights and device of the reconstruction, as the backend wrote them.
+    clean : dict
+        Options and key of the clean motion; {} without clean motion.
     """
 
     folder: Path
@@ -149,7 +207,7 @@ class Take:
 
     @property
     def name(self) -> str:
-        """The name of the folder."""
+        """Name of the folder."""
         return self.folder.name
 
     @property
@@ -166,10 +224,22 @@ class Take:
         return counts
 
     def read_hands(self, index: int) -> dict[str, Hand]:
-        """The hands of frame ``index`` by side ("left", "right"); a side that is not there is missing.
+        """Read the hands of one frame.
 
-        Raises:
-            TakeError: no such frame, or its file is missing or damaged.
+        Parameters
+        ----------
+        index : int
+            Frame number.
+
+        Returns
+        -------
+        dict
+            Side ("left", "right") -> hand, for the hands that are present.
+
+        Raises
+        ------
+        TakeError
+            There is no such frame, or its file is missing or damaged.
         """
         record = self.records.get(index)
         if record is None:
@@ -191,10 +261,22 @@ class Take:
 
 
 def read_take(path: str | Path) -> Take:
-    """Read the take in the folder ``path`` (or the ``take.json`` itself), also while it grows, with its journal.
+    """Read a take. It may be growing: finished frames in its journal are included.
 
-    Raises:
-        TakeError: there is no take, it is damaged, a path in it leads out of the folder, or a later version wrote it.
+    Parameters
+    ----------
+    path : str or Path
+        The take's folder or its ``take.json``.
+
+    Returns
+    -------
+    Take
+        The take. The hands of its frames are read later, by :meth:`Take.read_hands`.
+
+    Raises
+    ------
+    TakeError
+        There is no take, it is damaged, a path in it leads out of the folder, or its version is too new.
     """
     path = Path(path)
     folder = path.parent if path.name == TAKE_FILE else path
@@ -273,7 +355,7 @@ def _parse_record(data: Mapping[str, Any], camera: Intrinsics) -> Record:
 
 
 def _read_hand(arrays: Mapping[str, np.ndarray], side: str, path: Path, mirror_width: int) -> Hand:
-    """Check and gather one hand's arrays; unknown arrays are ignored. ``mirror_width``: of a mirror image, else 0."""
+    """Check one hand's arrays and build the hand. ``mirror_width`` is the width of a mirrored picture, else 0."""
     wanted = {
         "vertices": (np.float32, (None, 3)),
         "faces": (np.int32, (None, 3)),

@@ -1,6 +1,6 @@
-"""Takes with a rigged hand of fixed topology that moves in a known way, and where its vertices must be (numpy alone).
+"""Takes with a rigged, moving hand, and the exact positions of its vertices (numpy only).
 
-The hand is the openly licensed one that the backend brings along; its motion is made up.
+The hand is the openly licensed one that the backend contains. Its motion is synthetic.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BONES = tuple(NAMES.values())
 
 @dataclass
 class Hand:
-    """One side's template at rest and its motion; arrays as in ``docs/take.md``."""
+    """One hand: its template at rest and its motion, as arrays of ``docs/take.md``."""
 
     vertices: np.ndarray
     heads: np.ndarray
@@ -92,13 +92,13 @@ def template() -> dict[str, np.ndarray]:
 
 
 def quaternion(axis: tuple[float, float, float], angle: np.ndarray) -> np.ndarray:
-    """(..., 4) rotations by ``angle`` (...) radians about one axis."""
+    """Rotations (..., 4) by ``angle`` (...) radians about one axis."""
     unit = np.asarray(axis, float) / np.linalg.norm(axis)
     return np.concatenate([np.cos(angle / 2)[..., None], np.sin(angle / 2)[..., None] * unit], axis=-1)
 
 
 def matrix(q: np.ndarray) -> np.ndarray:
-    """Rotation matrices (..., 3, 3) of quaternions (..., 4), by the textbook's formula."""
+    """Rotation matrices (..., 3, 3) of quaternions (..., 4), by the textbook formula."""
     w, x, y, z = np.moveaxis(q / np.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
@@ -109,7 +109,7 @@ def matrix(q: np.ndarray) -> np.ndarray:
 
 
 def _layer(side: str, count: int, noise: float, shapes: int) -> dict[str, np.ndarray]:
-    """Fingers that close and open while the hand turns and wanders, with ``noise`` radians (and cm) on top."""
+    """A motion in which the fingers close and open and the hand rotates and moves; ``noise`` is in radians and cm."""
     random = np.random.default_rng(7 if side == "left" else 8)
     time = np.arange(count) / 25.0
     sign = 1.0 if side == "left" else -1.0
@@ -117,7 +117,7 @@ def _layer(side: str, count: int, noise: float, shapes: int) -> dict[str, np.nda
     for k, name in enumerate(BONES):
         bend = 0.5 * (1 - np.cos(2.0 * time + 0.3 * k)) * (0.7 if name[0] in "tf" and name != "forearm" else 0.05)
         rotations[:, k] = quaternion((1.0, 0.1 * sign, 0.05), bend + noise * random.normal(size=count))
-    # A turn of more than one round, so that signs of quaternions have to be kept continuous.
+    # More than a full turn, so that the signs of quaternions have to be made continuous.
     turn = quaternion((0.2, 1.0, 0.1 * sign), 2.5 * time + noise * random.normal(size=count))
     root = np.stack([0.1 * sign + 0.03 * np.sin(time), 0.02 * np.cos(time), 0.5 + 0.05 * np.sin(2 * time)], axis=-1)
     weights = 0.6 * np.sin(time[:, None] * np.arange(1, shapes + 1)) - 0.2
@@ -139,7 +139,28 @@ def make(
     doubtful: tuple[int, ...] = (),
     shapes: int = 3,
 ) -> Example:
-    """An example of ``count`` frames; ``missing`` and the like are frames on which the right (or only) hand is so."""
+    """Make an example.
+
+    Parameters
+    ----------
+    count : int
+        Number of frames.
+    sides : tuple of str
+        The hands, "left" and "right".
+    first : int
+        The first frame.
+    step : int
+        Distance between consecutive frames.
+    missing, filled, doubtful : tuple of int
+        The frames on which the right (or the only) hand has this status.
+    shapes : int
+        Number of corrective shapes.
+
+    Returns
+    -------
+    Example
+        The example.
+    """
     right = template()
     frames = first + step * np.arange(count)
     example = Example(frames, right["faces"], right["uv"], right["weights"], right["parents"])
@@ -171,7 +192,7 @@ def make(
 
 
 def bones(example: Example, side: str, layer: str = "") -> np.ndarray:
-    """(N, B, 4, 4) pose of each bone in the camera frame."""
+    """Poses of the bones in the camera frame, (N, B, 4, 4)."""
     hand, moving = example.hands[side], example.hands[side].layers[layer]
     count = len(example.frames)
     rest = np.tile(np.eye(4), (len(BONES), 1, 1))
@@ -190,7 +211,7 @@ def bones(example: Example, side: str, layer: str = "") -> np.ndarray:
 
 
 def posed(example: Example, side: str, layer: str = "") -> np.ndarray:
-    """(N, T, 3) vertices in the camera frame: linear blend skinning of the corrected shape; NaN where missing."""
+    """Vertices in the camera frame, (N, T, 3), by linear blend skinning of the corrected shape; NaN where missing."""
     hand = example.hands[side]
     rest = np.tile(np.eye(4), (len(BONES), 1, 1))
     rest[:, :3, :3], rest[:, :3, 3] = hand.axes, hand.heads
@@ -202,7 +223,7 @@ def posed(example: Example, side: str, layer: str = "") -> np.ndarray:
 
 
 def write(folder: Path, example: Example, *, surfaces: bool = True, **options) -> Path:
-    """Write the example as a take; ``options`` as for :func:`synthetic.write_take`. ``surfaces``: with frame files."""
+    """Write the example as a take, with frame files if ``surfaces``; ``options`` as for ``synthetic.write_take``."""
     frames = {}
     for number, frame in enumerate(example.frames.tolist()):
         there = [side for side, hand in example.hands.items() if hand.status[number] in (OBSERVED, DOUBTFUL)]

@@ -1,4 +1,4 @@
-"""Every test here runs in Blender's Python, with the built extension installed, from an empty file."""
+"""Fixtures. Every test runs in Blender's Python, with the built extension installed, and starts from an empty file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Before the first import of bpy: nothing of the person's Blender is read or written.
+# Set before the first import of bpy, so that the person's Blender settings are neither read nor written.
 os.environ.setdefault("BLENDER_USER_RESOURCES", tempfile.mkdtemp(prefix="im2hands-blender-"))
 
 import bpy
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def extension_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The extension's zip: the one that the test runner built, else one built here."""
+    """The extension's zip. The test runner may have built it; otherwise it is built here."""
     given = os.environ.get("IM2HANDS_EXTENSION")
     return Path(given) if given else extension_zip.build(tmp_path_factory.mktemp("extension"))
 
@@ -61,13 +61,13 @@ def empty_file(installed: None) -> None:
 
 @pytest.fixture(scope="session")
 def addon(installed: None):
-    """``addon("scene.camera")`` is that module of the installed extension."""
+    """A function: ``addon("scene.camera")`` returns that module of the installed extension."""
     return lambda name: importlib.import_module(f"{MODULE}.{name}")
 
 
 @pytest.fixture
 def real_backend() -> str:
-    """The Python of a real backend."""
+    """The Python of a real backend, from the variable IM2HANDS_BACKEND."""
     python = os.environ.get("IM2HANDS_BACKEND", "")
     if not python:
         pytest.fail(
@@ -86,7 +86,7 @@ def photo(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fake_backend(tmp_path: Path):
-    """``fake_backend("dies", 3)`` is the path of a Python whose backend behaves that way; see ``fake_server.py``."""
+    """``fake_backend("dies", 3)`` returns a Python whose backend is ``fake_server.py`` of this behaviour."""
 
     def make(behaviour: str, frames: int = 3) -> str:
         command = tmp_path / f"python-{behaviour}"

@@ -1,4 +1,4 @@
-"""How many data-blocks of each kind the file has: what a removal or an undo must leave as it was."""
+"""Counts the data-blocks of each kind in the file, to check that a removal or an undo leaves none behind."""
 
 from __future__ import annotations
 

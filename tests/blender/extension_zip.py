@@ -1,4 +1,4 @@
-"""Stages, validates and builds the extension with Blender's own tool, for runs without the test runner."""
+"""Builds and validates the extension with Blender's own tool, for tests that run without the test runner."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_builder(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ``blender_ext.py`` of this bpy."""
+    """Run the script ``blender_ext.py`` of this bpy."""
     script = Path(bpy.utils.system_resource("SCRIPTS")) / "addons_core" / "bl_pkg" / "cli" / "blender_ext.py"
     return subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True, check=False)
 
 
 def build(folder: Path) -> Path:
-    """Build the zip in ``folder``; it carries no backend."""
+    """Build the zip in ``folder``, without the backend's wheel."""
     staged = folder / "staged"
     shutil.copytree(ROOT / "im2hands_addon", staged, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
     for name in ("blender_manifest.toml", "LICENSE"):

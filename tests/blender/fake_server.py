@@ -1,10 +1,21 @@
-"""A backend without networks that speaks the protocol and behaves as told.
+"""A fake backend without networks that implements the protocol with a chosen behaviour.
 
     fake_server.py BEHAVIOUR FRAMES -I -m im2hands serve|check ...
 
-Behaviours: good, dies (killed after two frames, the first time), silent (says nothing after ready), stubborn (ignores
-cancel), slow (a frame every 0.2 s), old (refuses the protocol), newer (speaks another one), noisy (other text on stdout
-and odd messages), missing (has no im2hands), refuses (error code input), fails (one frame fails), one_hand.
+Behaviours:
+
+* good: finishes all frames.
+* dies: is killed after two frames, the first time.
+* silent: sends nothing after ``ready``.
+* stubborn: ignores ``cancel``.
+* slow: one frame every 0.2 s.
+* old: refuses the protocol version.
+* newer: uses another protocol version.
+* noisy: writes other text and unknown messages to stdout.
+* missing: im2hands is not installed.
+* refuses: answers with the error code "input".
+* fails: one frame fails.
+* one_hand: frames have only one hand.
 """
 
 from __future__ import annotations
@@ -40,7 +51,7 @@ class FakeServer:
     def read_requests(self) -> None:
         for line in sys.stdin.buffer:
             self.requests.put(json.loads(line))
-        os._exit(0)  # stdin ended: so does the backend, whatever it does
+        os._exit(0)  # the backend must end when its stdin ends, whatever it is doing
 
     def serve(self) -> int:
         if self.behaviour == "missing":
@@ -121,7 +132,7 @@ class FakeServer:
         return False
 
     def write(self, folder: Path, request: dict, index: int) -> None:
-        """The take as it stands after frame ``index``: earlier frames come out the same again."""
+        """Write the take as it is after frame ``index``; earlier frames are written again unchanged."""
         sides = ("left",) if self.behaviour == "one_hand" else ("left", "right")
         frames = dict.fromkeys(range(1, index + 1), sides)
         failed = (2,) if self.behaviour == "fails" else ()

@@ -1,4 +1,4 @@
-"""Fills projected triangles with numpy, to compare with what Blender renders."""
+"""Rasterises projected triangles with numpy, for comparison with Blender's renders."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import numpy as np
 
 
 def fill(pixels: np.ndarray, faces: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Which pixel centres (whole coordinates) lie in a projected triangle.
+    """Find the pixels whose centres (whole coordinates) are inside a projected triangle.
 
-    Args:
-        pixels: (V, 2) projected vertices. faces: (F, 3).
+    Parameters
+    ----------
+    pixels : (V, 2) array
+        Projected vertices, pixels.
+    faces : (F, 3) array
+        Triangles.
+    width, height : int
+        Size of the picture, pixels.
 
-    Returns:
-        (height, width) bool.
+    Returns
+    -------
+    (height, width) bool
+        True inside.
     """
     covered = np.zeros((height, width), dtype=bool)
     for a, b, c in pixels[faces]:

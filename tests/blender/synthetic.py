@@ -1,4 +1,4 @@
-"""Plausible takes made with numpy: hands of capsules around keypoints, and a picture of them."""
+"""Synthetic takes made with numpy: hands built of capsules around keypoints, and pictures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 SIDES = ("left", "right")
-# Lengths of the segments of each finger from the wrist on, metres, and the finger's direction in the
-# palm's plane, radians.
+# For each finger: the lengths of its segments from the wrist on, metres, and its direction in the plane of the palm,
+# radians.
 _FINGERS = (
     ((0.040, 0.038, 0.030, 0.026), 0.75),
     ((0.085, 0.042, 0.025, 0.022), 0.18),
@@ -22,14 +22,25 @@ _FINGERS = (
 
 
 def keypoints(side: str, wrist: tuple[float, float, float], curl: float = 0.2) -> np.ndarray:
-    """(21, 3) float32 keypoints in file order, camera frame, metres: an upright hand, palm to the camera.
+    """Keypoints of an upright hand with its palm to the camera.
 
-    Args:
-        curl: bend of each finger joint towards the camera, radians.
+    Parameters
+    ----------
+    side : str
+        "left" or "right".
+    wrist : tuple of float
+        Position of the wrist, camera frame, metres.
+    curl : float
+        Bend of each finger joint towards the camera, radians.
+
+    Returns
+    -------
+    (21, 3) float32
+        Keypoints in file order, camera frame, metres.
     """
     outward = (
         1.0 if side == "left" else -1.0
-    )  # the person faces the camera, their left hand's thumb points to image left
+    )  # the person faces the camera: the thumb of the left hand points to the left of the picture
     points = [np.zeros(3)]
     for lengths, angle in _FINGERS:
         place, bend = np.zeros(3), 0.0
@@ -44,7 +55,7 @@ def keypoints(side: str, wrist: tuple[float, float, float], curl: float = 0.2) -
 
 
 def capsule_mesh(points: np.ndarray, radius: float = 0.008) -> tuple[np.ndarray, np.ndarray]:
-    """A closed tube along each bone: vertices (V, 3) float32 and outward triangles (F, 3) int32."""
+    """A closed tube along each bone: vertices (V, 3) float32 and triangles (F, 3) int32 that face outward."""
     parents = (0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19)
     vertices, faces, sides = [], [], 10
     around = np.linspace(0, 2 * np.pi, sides, endpoint=False)
@@ -66,20 +77,20 @@ def capsule_mesh(points: np.ndarray, radius: float = 0.008) -> tuple[np.ndarray,
 
 
 def camera(width: int, height: int, focal: float | None = None, **changes: float) -> dict:
-    """A camera as ``take.json`` has it; centred and square unless changed."""
+    """A camera as in ``take.json``, centred and with square pixels unless changed."""
     focal = focal or 1.2 * max(width, height)
     centred = {"fx": focal, "fy": focal, "cx": (width - 1) / 2, "cy": (height - 1) / 2}
     return {**centred, "width": width, "height": height, "origin": "user", **changes}
 
 
 def project(points: np.ndarray, cam: dict) -> np.ndarray:
-    """Camera-frame points (N, 3) to pixels (N, 2), pixel centres at whole numbers."""
+    """Project camera-frame points (N, 3) to pixels (N, 2); pixel centres have whole coordinates."""
     points = np.asarray(points, float)
     return points[:, :2] / points[:, 2:] * (cam["fx"], cam["fy"]) + (cam["cx"], cam["cy"])
 
 
 def hand_arrays(side: str, cam: dict, *, shift: float = 0.0, curl: float = 0.2) -> dict[str, np.ndarray]:
-    """The arrays of one hand as ``frames/NNNNNN.npz`` has them. ``shift``: metres to the right."""
+    """The arrays of one hand as in ``frames/NNNNNN.npz``; ``shift`` moves it to the right, metres."""
     x = 0.09 if side == "left" else -0.09
     points = keypoints(side, (x + shift, 0.08, 0.55), curl)
     vertices, faces = capsule_mesh(points)
@@ -128,7 +139,7 @@ def write_avi(path: Path, pictures: list[np.ndarray], fps: int = 25) -> None:
 
 
 def picture(width: int, height: int, seed: int = 0) -> np.ndarray:
-    """(H, W, 3) uint8: a smooth gradient, different for each seed."""
+    """A picture (H, W, 3) uint8: a smooth gradient, different for each seed."""
     y, x = np.mgrid[0:height, 0:width]
     base = np.stack([x / width, y / height, np.full(x.shape, (seed % 7) / 7)], axis=-1)
     return (40 + 170 * base).astype(np.uint8)
@@ -153,13 +164,41 @@ def write_take(
     keep: bool = False,
     mirrored: bool = False,
 ) -> Path:
-    """Write a take whose frame ``index`` shows the hands ``frames[index]``; each frame differs from the one before.
+    """Write a take; each frame differs from the one before.
 
-    Args:
-        images: per frame the path of its picture. cameras: per frame a camera that differs from ``cam``.
-        confidence: per frame the confidence in its hands, 0.9 otherwise. failed: frames without file.
-        keep: whether to leave frame files that are there already as they are.
-        mirrored: whether the pictures are said to be mirror images; ``S_keypoints_2d`` stay those of ``cam``.
+    Parameters
+    ----------
+    folder : Path
+        The take's folder.
+    frames : dict
+        Frame -> sides of its hands.
+    size : tuple of int
+        Width and height of the pictures, pixels.
+    cam : dict, optional
+        The camera; None for :func:`camera` of this size.
+    step, fps, kind, version
+        Fields of ``take.json``.
+    files : list of str, optional
+        The source's files; None for the pictures.
+    images : dict, optional
+        Frame -> path of its picture.
+    cameras : dict, optional
+        Frame -> camera, for frames whose camera differs from ``cam``.
+    confidence : dict, optional
+        Frame -> confidence in its hands; 0.9 for the others.
+    failed : tuple of int
+        Frames with the status "failed", which have no file.
+    extra_arrays : bool
+        Whether to add unknown arrays to the frames' files.
+    keep : bool
+        Whether to keep existing frame files unchanged.
+    mirrored : bool
+        Whether the settings say that the pictures are mirror images; ``S_keypoints_2d`` stay those of ``cam``.
+
+    Returns
+    -------
+    Path
+        The take's folder.
     """
     cam = cam or camera(*size)
     records = []

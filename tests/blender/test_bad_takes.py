@@ -1,4 +1,4 @@
-"""Takes that are not as one would wish: frames or hands missing, older, damaged, with motion that no longer fits."""
+"""Imperfect takes: missing frames or hands, old or damaged files, motion that does not fit the frames."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def api(addon):
 
 
 def rewrite(path: Path, **changes: np.ndarray | None) -> None:
-    """Change arrays of an npz; None takes one out."""
+    """Change arrays of an npz file; None removes an array."""
     arrays = dict(np.load(path)) | changes
     np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
 
@@ -39,7 +39,7 @@ def test_frames_with_a_step(api, tmp_path: Path) -> None:
 
 
 def test_a_step_whose_frames_between_are_listed_as_missing(api, tmp_path: Path) -> None:
-    """The motion lists every frame of the source; a hand that was not looked for in between is not hidden there."""
+    """The motion lists every frame of the source. Between the steps, where no hand was searched, it stays visible."""
     between = tuple(frame for frame in range(10, 23) if (frame - 10) % 3)
     example = animated.make(13, first=10, missing=(*between, 16))
     folder = animated.write(tmp_path / "take", example, step=3)

@@ -1,4 +1,4 @@
-"""The camera's view lies over the picture: points project to their pixels, silhouettes cover the same ones."""
+"""The camera's view matches the picture: points project to their pixels, and silhouettes are equal."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CAMERAS = {
 
 
 def blender_pixels(points: np.ndarray, width: int, height: int) -> np.ndarray:
-    """World points (N, 3) to pixels of the scene's camera (whole at pixel centres), by Blender's own projection."""
+    """Project world points (N, 3) to pixels of the scene's camera with Blender's function; pixel centres are whole."""
     scene = bpy.context.scene
     views = [world_to_camera_view(scene, scene.camera, Vector(point)) for point in points]
     return np.array([(view.x * width - 0.5, (1 - view.y) * height - 0.5) for view in views])
 
 
 def evaluated_silhouette() -> np.ndarray:
-    """What Blender renders of the scene as it stands: (H, W) bool."""
+    """The silhouette (H, W) bool of the evaluated scene."""
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
     scene.cycles.samples = 16
@@ -104,7 +104,7 @@ def test_silhouette(addon, tmp_path: Path, name: str) -> None:
 
 
 def test_photos_of_different_sizes(addon, tmp_path: Path) -> None:
-    """A photo of another size is shown as large as it fits; the camera's keys follow."""
+    """A photo of another size is shown as large as fits, and the camera's keys follow it."""
     first, second = synthetic.camera(160, 120), synthetic.camera(90, 150, cx=50.0, cy=70.0)
     frames = {1: ("left", "right"), 2: ("left", "right")}
     folder = synthetic.write_take(tmp_path / "take", frames, cam=first, cameras={2: second})

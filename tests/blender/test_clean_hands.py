@@ -1,4 +1,4 @@
-"""A take with a template and a motion becomes rigged hands that are where numpy says they are."""
+"""A take with a template and a motion becomes rigged hands; their positions equal those computed with numpy."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def api(addon):
 
 
 def in_blender(points: np.ndarray) -> np.ndarray:
-    """Camera frame (x right, y down, z forward) to the world: forward is +Y, up is +Z."""
+    """Convert points from the camera frame (x right, y down, z forward) to the world (+Y forward, +Z up)."""
     return np.stack([points[..., 0], points[..., 2], -points[..., 1]], axis=-1)
 
 
 def evaluated_vertices(thing: bpy.types.Object) -> np.ndarray:
-    """World positions of a mesh as it is shown on the current frame."""
+    """World positions of the evaluated mesh on the current frame."""
     shown = thing.evaluated_get(bpy.context.evaluated_depsgraph_get())
     values = np.empty(len(shown.data.vertices) * 3, np.float32)
     shown.data.vertices.foreach_get("co", values)
@@ -41,7 +41,7 @@ def part(collection: bpy.types.Collection, role: str, side: str) -> bpy.types.Ob
 
 
 def furthest(collection: bpy.types.Collection, example: animated.Example, layer: str = "") -> float:
-    """The greatest distance, in metres, of any vertex on any frame from where it must be."""
+    """The greatest distance of a vertex from its correct position on any frame, metres."""
     worst = 0.0
     wanted = {side: in_blender(animated.posed(example, side, layer)) for side in example.hands}
     for number, frame in enumerate(example.frames.tolist()):
@@ -218,7 +218,7 @@ def test_without_correctives_there_are_no_keys(api, tmp_path: Path) -> None:
 
 
 def test_two_thousand_frames(addon, api, tmp_path: Path) -> None:
-    """How long it takes is measured in benchmarks/blender_import.py."""
+    """Only the result is tested; benchmarks/blender_import.py measures the time."""
     example = animated.make(2000, missing=(700, 701), filled=tuple(range(900, 910)), shapes=16)
     collection, problems = api.import_take(animated.write(tmp_path / "take", example, surfaces=False))
     assert not problems
@@ -237,7 +237,7 @@ def test_two_thousand_frames(addon, api, tmp_path: Path) -> None:
 
 
 def keep(example: animated.Example, numbers: list[int]) -> animated.Example:
-    """Only some frames of an example."""
+    """The example with only some of its frames."""
     hands = {
         side: dataclasses.replace(
             hand,

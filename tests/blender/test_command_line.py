@@ -1,4 +1,4 @@
-"""``blender --command im2hands``: what it writes, and its exit codes."""
+"""``blender --command im2hands``: its files and its exit codes."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_what_cannot_be_done_is_told(run, tmp_path: Path, capsys: pytest.Capture
     assert run(["import", folder, "--export-surfaces", str(tmp_path / "hands.fbx")]) == 2
     said = capsys.readouterr().err
     assert "no object Nobody" in said and "Cannot open" in said and "Traceback" not in said
-    with pytest.raises(RuntimeError, match="no ending of a known format"):
+    with pytest.raises(RuntimeError, match="is not a known format"):
         bpy.ops.im2hands.export_take(filepath=str(tmp_path / "hands"))
     with pytest.raises(RuntimeError, match="armature of a character"):
         bpy.ops.im2hands.bake_to_rig(target="Camera")

@@ -1,4 +1,4 @@
-"""``im2hands synthesize --renderer cycles``: this Blender draws what the rasteriser draws, where it draws it."""
+"""``im2hands synthesize --renderer cycles``: this Blender draws the same scene as the rasteriser."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-# Two hands with rings, a thing and a wall, by both renderers, in the backend's Python; both pictures to a file.
+# Runs in the backend's Python: renders two hands with rings, an object and a wall by both renderers, and saves both
+# pictures.
 SCRIPT = """
 import sys
 from dataclasses import replace
@@ -66,7 +67,7 @@ def test_cycles_draws_the_rasterisers_scene(real_backend: str, tmp_path: Path) -
         assert ((raster == label) & (cycles == label)).sum() / ((raster == label) | (cycles == label)).sum() > 0.97
     hands = (raster == cycles) & (raster > 0)
     assert np.quantile(np.abs(pictures["raster_depth"] - pictures["cycles_depth"])[hands], 0.95) < 0.002
-    # Not the same light, but as bright, of the same colours, and dark and light in the same places.
+    # The light differs, but brightness and colours are equal, and dark and light areas are in the same places.
     for part in (hands & (raster < 3), raster == 3, raster == 0):
         one, two = (pictures[f"{name}_image"][part].mean(axis=0) for name in ("raster", "cycles"))
         assert np.abs(one - two).max() < 35 and one @ two > 0.98 * np.linalg.norm(one) * np.linalg.norm(two)

@@ -1,4 +1,4 @@
-"""The demo's clip in Blender: its view from the side, and the figures against the exact keypoints."""
+"""The demo's clip in Blender: its side view, and the errors against the exact keypoints."""
 
 from __future__ import annotations
 

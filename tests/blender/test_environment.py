@@ -1,4 +1,4 @@
-"""Finding the backend, and installing it without touching Blender's Python."""
+"""Finding the backend, and installing it without changing Blender's Python."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_python_that_fits(environment, addon) -> None:
         environment.suitable_python("/bin/false")
 
 
-# A Python that makes environments of itself and writes down what pip was asked for.
+# A fake Python that makes environments with copies of itself and records the calls of pip.
 FAKE_PYTHON = """#!/bin/sh
 echo "$@" >> "{log}"
 for word; do last=$word; done
@@ -106,7 +106,7 @@ def fake_python(folder: Path, cpu: int = 0, pip: int = 0) -> tuple[Path, Path]:
 
 
 def working_environment(own_environments, base: Path, number: int | None) -> Path:
-    """An environment that an earlier installation left; without a number one of a version that kept one alone."""
+    """An environment from an earlier installation; without a number, one of an old add-on with a single environment."""
     folder = base if number is None else base.with_name(f"{base.name}-{number}")
     python = make_python(folder)
     if number is None:
@@ -117,7 +117,7 @@ def working_environment(own_environments, base: Path, number: int | None) -> Pat
 
 
 def environments(base: Path) -> set[str]:
-    """The names of the environments that are there, finished or not."""
+    """The names of the existing environments, complete or not."""
     return {one.name for one in base.parent.glob(f"{base.name}*") if one.is_dir()}
 
 
@@ -190,7 +190,7 @@ def test_installation_that_does_not_come_to_its_end(
     while "own-2" not in environments(base):
         started.poll()
         time.sleep(0.01)
-    assert not started.has_ended and started.title == "Making a Python environment"
+    assert not started.has_ended and started.title == "Creating a Python environment"
     if ending == "stopped":
         started.cancel()
         assert started.has_ended and "stopped" in started.error.message

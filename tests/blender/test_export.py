@@ -1,4 +1,4 @@
-"""What was exported, read back by Blender's own importers, is the take: places, rotations, frames and names."""
+"""Exported files, read back by Blender's importers, equal the take: positions, rotations, frames and names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fresh() -> bpy.types.Scene:
 
 
 def import_fbx(path: Path) -> set[str]:
-    """With the importer in C++ where there is one: in 5.0 the older one loses the skin of a second armature."""
+    """Import an FBX with the C++ importer where it exists: in 5.0 the older one loses the skin of a second armature."""
     if bpy.app.version >= (4, 5):
         return bpy.ops.wm.fbx_import(filepath=str(path), anim_offset=0.0)
     return bpy.ops.import_scene.fbx(filepath=str(path), anim_offset=0.0)
@@ -51,11 +51,11 @@ def read_back(path: Path) -> None:
 
 
 def of_type(kind: str) -> dict[str, bpy.types.Object]:
-    """Objects by the name of their data; USD has no dots in names, and glTF's importer renames skinned objects."""
+    """Objects by the name of their data, because USD has no dots in names and glTF's importer renames objects."""
     return {
         thing.data.name.replace("_", "."): thing
         for thing in bpy.data.objects
-        if thing.type == kind and not thing.data.name.startswith("Icosphere")  # glTF's importer: shapes of bones
+        if thing.type == kind and not thing.data.name.startswith("Icosphere")  # bone shapes that glTF's importer adds
     }
 
 
@@ -78,7 +78,7 @@ def rotation_of(matrix: object) -> np.ndarray:
 
 
 def worst_rotation(rig: bpy.types.Object, example: animated.Example, side: str, turn: np.ndarray) -> float:
-    """Greatest error, degrees, of any bone's turn from rest to pose; ``turn``: how the take's rest came back turned."""
+    """Greatest error of a bone's rotation from rest to pose, degrees; ``turn`` is that of the imported rest pose."""
     wanted = animated.bones(example, side)[..., :3, :3]
     flip = np.diag([1.0, -1.0, -1.0])
     to_world = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
@@ -97,7 +97,7 @@ def worst_rotation(rig: bpy.types.Object, example: animated.Example, side: str, 
 
 
 def worst_place(mesh: bpy.types.Object, wanted: np.ndarray) -> float:
-    """Greatest distance, mm, of a vertex from the take's (which may have become several at a seam) on any frame."""
+    """Greatest distance of a vertex from the take's on any frame, mm; exporters may split vertices at seams."""
     bpy.context.scene.frame_set(FIRST)
     found = evaluated_vertices(mesh)
     order = np.array([np.argmin(np.linalg.norm(wanted[FIRST - 1] - point, axis=1)) for point in found])
@@ -150,7 +150,7 @@ def test_bvh_comes_back(api, tmp_path: Path) -> None:
         assert f"Frames: {LAST - FIRST + 1}" in text and "Frame Time: 0.040000" in text
         poses = animated.bones(example, side)
         heads = in_blender(poses[..., :3, 3])
-        # The importer turns y-up to z-up, the rest pose with it.
+        # The importer rotates y-up to z-up, including the rest pose.
         turn = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
         assert worst_rotation(rig, example, side, turn) < NEAR_DEGREES
         for frame in range(FIRST, LAST + 1):
@@ -162,7 +162,7 @@ def test_bvh_comes_back(api, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".abc", ".usdc"])
 def test_surfaces_come_back(api, tmp_path: Path, ending: str) -> None:
-    """Their topology changes and a hand is missing now and then."""
+    """Their topology changes, and on some frames a hand is missing."""
     frames = {1: ("left", "right"), 2: ("left",), 3: ("left", "right"), 4: (), 5: ("left", "right")}
     folder = synthetic.write_take(tmp_path / "take", frames)
     arrays = dict(np.load(folder / "frames/000003.npz"))
@@ -188,7 +188,7 @@ def test_surfaces_come_back(api, tmp_path: Path, ending: str) -> None:
 
 
 def test_what_is_seen_is_exported(api, tmp_path: Path) -> None:
-    """The strength of the smoothing, a moved origin, and frames without the hand."""
+    """With another strength of the smoothing, a moved origin, and frames without the hand."""
     example = animated.make(10, missing=(5,))
     collection, _ = api.import_take(animated.write(tmp_path / "take", example))
     api.set_smoothing(collection, 0.0)
@@ -237,7 +237,7 @@ def test_paths_and_formats_that_cannot_be(addon, api, tmp_path: Path) -> None:
         (tmp_path / "file" / "hands.fbx", "Cannot write"),
         (tmp_path / "folder.fbx", "is a folder"),
         (Path("/proc/nowhere/hands.glb"), "Cannot write"),
-        (tmp_path / "hands.doc", "no ending of a known format"),
+        (tmp_path / "hands.doc", "is not a known format"),
     ):
         with pytest.raises(error, match=text):
             api.export_take(collection, path)

@@ -1,4 +1,4 @@
-"""The right picture lies behind the hands on each frame."""
+"""Each frame shows its own picture behind the hands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def import_camera(addon, folder: Path) -> tuple[bpy.types.Camera, list[str]]:
 
 
 def shown_pictures(data: bpy.types.Camera, frame: int) -> list[str]:
-    """Names of the files that Blender shows behind the hands on a frame."""
+    """Names of the files that are visible behind the hands on a frame."""
     scene = bpy.context.scene
     scene.frame_set(frame)
     evaluated = scene.camera.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
@@ -47,7 +47,7 @@ def write_pictures(
 
 
 def write_jpeg(path: Path, size: tuple[int, int], orientation: int) -> Path:
-    """A photo stored in this size (width, height) whose EXIF tag says how it is turned, 1 to 8."""
+    """Write a photo of this stored size (width, height) with an EXIF orientation, 1 to 8."""
     image = bpy.data.images.new("phone", *size)
     image.filepath_raw, image.file_format = str(path), "JPEG"
     image.save()
@@ -167,7 +167,7 @@ def test_a_clip_that_is_gone(addon, tmp_path: Path) -> None:
 
 
 def test_photo_stored_on_its_side(addon, tmp_path: Path) -> None:
-    """EXIF says: turn clockwise. The stored picture is 120 x 90, the upright one that the take speaks of 90 x 120."""
+    """EXIF says: rotate clockwise. The stored picture is 120 x 90; the upright one, used by the take, is 90 x 120."""
     path = write_jpeg(tmp_path / "phone.jpg", (120, 90), 6)
     cam = synthetic.camera(90, 120)
     folder = synthetic.write_take(tmp_path / "take", {1: ("left",)}, cam=cam, images={1: str(path)})
@@ -175,7 +175,7 @@ def test_photo_stored_on_its_side(addon, tmp_path: Path) -> None:
     assert not problems
     (background,) = data.background_images
     assert background.rotation == pytest.approx(math.pi / 2)  # clockwise
-    # Blender fits the lying picture into the frame (90 wide, so 67.5 high), then turns and scales it.
+    # Blender fits the stored picture into the frame (90 wide, so 67.5 high), then rotates and scales it.
     assert background.scale == pytest.approx(120 / 90)
     assert addon("scene.picture").load_picture(path, addon("take.photo_orientation").read_turn(path)).shape == (
         120,

@@ -1,4 +1,4 @@
-"""The footage in space fills the view of the take's camera, stands behind the hands, and is never seen twice."""
+"""The footage in space fills the view of the take's camera, is behind the hands, and is never visible twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from test_camera import CAMERAS
 from test_footage import write_jpeg, write_pictures
 
 WHOLE = np.array([[(0.0, 1.0), (1.0, 1.0)], [(0.0, 0.0), (1.0, 0.0)]])
-"""The corners of the frame as Blender counts, from its lower left, in the order of a picture's rows and columns."""
+"""The corners of the frame, with (0, 0) at its lower left, in the order of a picture's rows and columns."""
 
 
 @pytest.fixture
@@ -26,8 +26,10 @@ def api(addon):
 
 @pytest.fixture
 def import_shown(api):
-    """``import_shown(folder)``: the take's collection, its footage shown (Blender leaves out what is hidden), and
-    what could not be brought in."""
+    """A function: ``import_shown(folder)`` imports a take and shows its footage, because Blender skips hidden objects.
+
+    It returns the take's collection and the messages about what could not be imported.
+    """
 
     def imported(folder: Path) -> tuple[bpy.types.Collection, list[str]]:
         collection, problems = api.import_take(folder)
@@ -42,9 +44,9 @@ def cards(collection: bpy.types.Collection) -> list[bpy.types.Object]:
 
 
 def drawn_corners(card: bpy.types.Object) -> np.ndarray:
-    """(2, 2, 3) world: where Blender draws the corners of the stored picture, rows and columns as stored.
+    """World positions (2, 2, 3) at which Blender draws the corners of the stored picture, by row and column.
 
-    Blender's overlay draws the longer side of an image empty, after the pixels' aspect, as long as the empty's size.
+    The longer side of an image empty, with the pixel aspect applied, is as long as the size of the empty.
     """
     size, aspect = np.array(stored_size(card.data), float), np.array(card.data.display_aspect, float)
     sides = size * np.minimum(1.0, aspect / aspect[::-1])
@@ -56,7 +58,7 @@ def drawn_corners(card: bpy.types.Object) -> np.ndarray:
 
 
 def stored_size(image: bpy.types.Image) -> tuple[int, int]:
-    """Width and height in the (first) file; Blender knows a sequence's only as it draws it."""
+    """Width and height of the (first) file; Blender knows the size of a sequence only when it draws it."""
     if image.source != "SEQUENCE":
         return tuple(image.size)
     first = bpy.data.images.load(image.filepath, check_existing=False)
@@ -66,14 +68,14 @@ def stored_size(image: bpy.types.Image) -> tuple[int, int]:
 
 
 def in_view(points: np.ndarray) -> np.ndarray:
-    """World points (..., 3) to the scene's camera view (..., 2), (0, 0) its lower left corner."""
+    """Project world points (..., 3) into the scene's camera view (..., 2); (0, 0) is its lower left corner."""
     scene = bpy.context.scene
     views = [world_to_camera_view(scene, scene.camera, Vector(point)) for point in points.reshape(-1, 3)]
     return np.array([(view.x, view.y) for view in views]).reshape(*points.shape[:-1], 2)
 
 
 def seen_on(collection: bpy.types.Collection, frame: int) -> list[str]:
-    """Names of the files that the cards show on a frame."""
+    """Names of the files that visible cards show on a frame."""
     bpy.context.scene.frame_set(frame)
     names = []
     for card in cards(collection):
@@ -193,7 +195,7 @@ def test_clip(import_shown, tmp_path: Path, mirrored: bool) -> None:
 
 
 def test_seen_once_in_the_camera_and_never_rendered(addon, api, tmp_path: Path) -> None:
-    """The camera has the picture as its background, so the cards are hidden; what shows them hides the background."""
+    """The picture is the camera's background, so the cards are hidden. Showing the cards hides the background."""
     images = write_pictures(tmp_path, {1: "anna.png", 2: "berta.png"})
     folder = animated.write(tmp_path / "take", animated.make(2), images=images)
     collection, _ = api.import_take(folder)

@@ -1,4 +1,4 @@
-"""A take becomes Blender data: the same numbers, seen on the right frames, once."""
+"""A take becomes Blender data: the same numbers, visible on the right frames, without duplicates."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def world_vertices(thing: bpy.types.Object) -> np.ndarray:
 
 
 def in_blender(points: np.ndarray) -> np.ndarray:
-    """Camera frame (x right, y down, z forward) to the world: forward is +Y, up is +Z."""
+    """Convert points from the camera frame (x right, y down, z forward) to the world (+Y forward, +Z up)."""
     return np.stack([points[:, 0], points[:, 2], -points[:, 1]], axis=-1)
 
 
@@ -211,7 +211,7 @@ def test_frame_by_frame_is_the_same_as_whole(api, addon, tmp_path: Path) -> None
 
 
 def described(collection: bpy.types.Collection) -> dict:
-    """Everything that is seen of a take, on each frame."""
+    """Everything that is visible of a take on each frame."""
     scene, seen = bpy.context.scene, {}
     for frame in range(8):
         scene.frame_set(frame)
@@ -223,7 +223,7 @@ def described(collection: bpy.types.Collection) -> dict:
 
 
 def test_undone_half_way_comes_back_at_the_end(addon, tmp_path: Path) -> None:
-    """An undo in the middle of a job takes the collection away; the end brings everything."""
+    """An undo during a job removes the collection; the end of the job imports everything again."""
     folder = synthetic.write_take(tmp_path / "take", HANDS)
     importer = addon("scene.importer").TakeImporter(folder)
     collection = importer.add_frames([1, 2])

@@ -1,4 +1,4 @@
-"""A take among a person's own things: in the way, locked, linked, imported twice, in the middle of other work."""
+"""Takes in a scene with the person's own objects: name clashes, locked, linked or repeated imports, edit mode."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_locked_and_hidden_collections(api, tmp_path: Path) -> None:
 
 
 def test_a_linked_take(addon, api, tmp_path: Path) -> None:
-    """A take linked from another file is left alone; importing the same one makes a local one beside it."""
+    """A take linked from another file stays unchanged. Importing the same take makes a local one beside it."""
     example = animated.make(2)
     folder = animated.write(tmp_path / "take", example)
     api.import_take(folder)
@@ -96,7 +96,7 @@ def test_the_same_take_twice(api, tmp_path: Path) -> None:
 
 
 def test_names_already_taken(addon, api, tmp_path: Path) -> None:
-    """Two takes and a person's own things of the same names: nobody is mixed up."""
+    """Two takes and the person's own objects of the same names are not confused."""
     for name in ("Hand.L", "Rig.L", "take Origin", "Camera"):
         bpy.context.scene.collection.objects.link(bpy.data.objects.new(name, None))
     bpy.data.collections.new("Hand.L"), bpy.data.collections.new("take"), bpy.data.actions.new("take Clean Rig.L")
@@ -111,7 +111,7 @@ def test_names_already_taken(addon, api, tmp_path: Path) -> None:
 
 
 def test_without_a_window(api, tmp_path: Path) -> None:
-    """Timers have none, and the sidebar's reconstruction ends in one."""
+    """Timers have no window in their context, and a reconstruction from the sidebar ends in a timer."""
     example = animated.make(2)
     folder = animated.write(tmp_path / "take", example)
     with bpy.context.temp_override(window=None):
@@ -123,7 +123,7 @@ def test_without_a_window(api, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["EDIT", "POSE"])
 def test_in_the_middle_of_editing(api, tmp_path: Path, mode: str) -> None:
-    """Importing does not end what a person is editing, and replaces even the rig that is being posed."""
+    """Importing does not leave the person's edit mode, and replaces even a rig that is in pose mode."""
     example = animated.make(2)
     folder = animated.write(tmp_path / "take", example)
     data = bpy.data.meshes.new("mine")

@@ -1,4 +1,4 @@
-"""Every panel draws in every state, and names only properties, operators and icons that exist."""
+"""Every panel can be drawn in every state, and uses only existing properties, operators and icons."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PANELS = ("VIEW3D_PT_im2hands", "VIEW3D_PT_im2hands_options", "VIEW3D_PT_im2hand
 
 
 class OperatorProperties:
-    """Takes the properties that a button gives its operator, if the operator has them."""
+    """Stands in for the operator properties of a button; setting an unknown property fails."""
 
     def __init__(self, rna: bpy.types.Struct) -> None:
         object.__setattr__(self, "rna", rna)
@@ -34,7 +34,7 @@ class OperatorProperties:
 
 
 class Layout:
-    """Stands in for a layout; checks every name against RNA and notes texts and operators."""
+    """Stands in for a layout; checks every name against RNA and records texts and operators."""
 
     def __init__(self, seen: SimpleNamespace | None = None) -> None:
         self.seen = seen or SimpleNamespace(texts=[], operators=[], properties=[], progress=[])
@@ -68,7 +68,7 @@ class Layout:
 
 
 def draw(panel: str) -> SimpleNamespace:
-    """Draw a panel of the sidebar; what it showed."""
+    """Draw a panel of the sidebar and return what it showed."""
     layout = Layout()
     getattr(bpy.types, panel).draw(SimpleNamespace(layout=layout), bpy.context)
     return layout.seen
@@ -91,7 +91,7 @@ def no_old_job(addon):
 
 
 def follow_to_the_end(addon, started) -> None:
-    """Do what the timer does, which never fires here."""
+    """Call the timer's function until the work has ended, because timers never fire here."""
     running = addon("running")
     running.follow(started)
     end = time.monotonic() + 60
@@ -102,7 +102,7 @@ def follow_to_the_end(addon, started) -> None:
 
 @contextmanager
 def no_disk() -> Iterator[None]:
-    """Whatever Python code asks the disk for anything meanwhile fails the test."""
+    """A context in which any access of Python code to the disk fails the test."""
 
     def refuse(*arguments: object, **_options: object) -> None:
         raise AssertionError(f"the disk is asked for {arguments}")
@@ -244,7 +244,7 @@ def test_a_job_whose_backend_dies(addon, fake_backend, photo: Path, tmp_path: Pa
     follow_to_the_end(addon, addon("api").start(photo, tmp_path / "take", backend=fake_backend("dies", 4)))
     shown = draw(PANELS[0])
     text = " ".join(shown.texts)
-    assert "Stopped: 2 ok" in shown.texts and "killed" in text and "Reconstruct goes on" in text
+    assert "Stopped: 2 ok" in shown.texts and "killed" in text and "Reconstruct continues" in text
     assert "im2hands.reconstruct" in shown.operators
 
 

@@ -1,4 +1,4 @@
-"""The job with the backend as another process: progress, warnings, cancel, and every way in which it can end."""
+"""A job with the backend in another process: progress, warnings, cancelling, and all possible ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WAIT_SECONDS = 60.0
 
 
 class Clock:
-    """A clock that a test moves on."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -31,7 +31,7 @@ class Clock:
 
 @pytest.fixture
 def make_job(addon, tmp_path: Path, photo: Path):
-    """``make_job(python)`` starts a job; it is ended after the test."""
+    """A function: ``make_job(python)`` starts a job, which is ended after the test."""
     made = []
 
     def make(python: str, clock=time.monotonic, **options: object):
@@ -46,7 +46,7 @@ def make_job(addon, tmp_path: Path, photo: Path):
 
 
 def poll_until(job, reached) -> list[int]:
-    """Poll until ``reached()``; all frames that came."""
+    """Poll until ``reached()`` is true; return the frames that were finished."""
     frames, end = [], time.monotonic() + WAIT_SECONDS
     while not reached():
         assert time.monotonic() < end, f"still {job.state}"
@@ -120,9 +120,9 @@ def test_killed_in_the_middle_and_taken_up_again(addon, make_job, fake_backend, 
     job = make_job(fake_backend("dies", 4))
     assert poll_until(job, lambda: job.has_ended) == [1, 2]
     assert job.state == "failed"
-    assert "ended in the middle of its work" in job.error.message and "killed" in job.error.message
+    assert "ended unexpectedly" in job.error.message and "killed" in job.error.message
     assert "out of luck" in job.error.message
-    assert "Reconstruct goes on" in job.error.hint
+    assert "Reconstruct continues" in job.error.hint
     assert list(addon("take.reader").read_take(tmp_path / "take").records) == [1, 2]
     again = make_job(fake_backend("dies", 4))
     assert poll_until(again, lambda: again.has_ended) == [1, 2, 3, 4]
@@ -180,14 +180,18 @@ def test_giving_up_without_a_window(addon, fake_backend, photo: Path, tmp_path: 
         if now.job.state == "running":
             now.job.clock = lambda: real() + 200
 
-    with pytest.raises(addon("errors").BackendError, match=r"said nothing for 2\d\d s and was ended"):
+    with pytest.raises(addon("errors").BackendError, match=r"sent nothing for 2\d\d s and was ended"):
         running.run(wait_long)
     assert wait_for_end(running.job.pid, 10)
 
 
 @pytest.mark.parametrize(
     ("behaviour", "words"),
-    [("old", "Protocol 1 is not spoken"), ("newer", "speaks protocol 9"), ("missing", "has no im2hands")],
+    [
+        ("old", "Protocol 1 is not spoken"),
+        ("newer", "uses protocol version 9"),
+        ("missing", "im2hands is not installed"),
+    ],
 )
 def test_a_backend_that_does_not_fit(make_job, fake_backend, behaviour: str, words: str) -> None:
     job = make_job(fake_backend(behaviour))
@@ -219,7 +223,7 @@ def test_a_python_that_is_none(addon, make_job, tmp_path: Path) -> None:
 def test_the_python_of_blender_is_no_backend(make_job) -> None:
     job = make_job(sys.executable)
     poll_until(job, lambda: job.has_ended)
-    assert "has no im2hands" in job.error.message
+    assert "im2hands is not installed" in job.error.message
 
 
 CLOSED = """

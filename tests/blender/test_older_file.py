@@ -1,4 +1,4 @@
-"""A rigged take saved by the oldest Blender, with the add-on, opens and plays in this one, without it."""
+"""A rigged take saved by the oldest Blender with the add-on opens and plays in this one without the add-on."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ print("PLAYED" + json.dumps({
 
 @pytest.fixture
 def oldest_bpy() -> str:
-    """The Python of the oldest Blender that the test runner could have."""
+    """The Python of the oldest Blender that the test runner has."""
     python = os.environ.get("IM2HANDS_OLDEST_BPY", "")
     if not python:
         pytest.fail("Set IM2HANDS_OLDEST_BPY to the Python of the oldest bpy there is (`python dev.py test` does).")
@@ -67,7 +67,7 @@ def oldest_bpy() -> str:
 
 
 def run(python: str, script: str, resources: Path, *arguments: Path) -> str:
-    """What a script prints in a Blender of its own, whose user folder is ``resources``; nothing may go wrong."""
+    """Run a script in another Blender with the user folder ``resources`` and return its output; it must not fail."""
     path = resources.with_suffix(".py")
     path.write_text(script, "utf-8")
     env = {"BLENDER_USER_RESOURCES": str(resources), "PATH": "/usr/bin:/bin"}

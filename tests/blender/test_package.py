@@ -1,12 +1,16 @@
-"""The zip is accepted by Blender's own tool, installs, and keeps the architecture's borders."""
+"""The extension's zip is valid and can be installed; the add-on's modules respect the order of the rooms."""
 
 from __future__ import annotations
 
 import ast
+import itertools
 import os
+import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import bpy
@@ -16,18 +20,82 @@ import pytest
 from conftest import MODULE
 
 SOURCE = extension_zip.ROOT / "im2hands_addon"
-NEVER_IMPORTED = {"torch", "cv2", "mediapipe", "trimesh", "im2hands", "scipy"}
+FILES = sorted(SOURCE.rglob("*.py"))
+VERSIONS = "scene/blender_versions.py"
+"""The only module that may ask for Blender's version."""
+VERSION_CHECK = re.compile(
+    r"bpy\.app\.version\b|\bhasattr\(|\.slots\b|action_slot|[cC]hannelbag|use_nodes|\.id_root|BLENDER_EEVEE"
+)
+ROOMS = (
+    "errors", "locations", "take", "process", "bone_maps", "scene", "reconstruction", "api", "running", "properties",
+    "preferences", "operators", "panels", "command_line", "__init__",
+)  # fmt: skip
+"""Lowest first. A module imports only from its own room and from rooms below it."""
+SEPARATE = {
+    "take": {"locations"},
+    "process": {"locations", "take"},
+    "bone_maps": {"locations", "process"},
+    "scene": {"process"},
+}
+"""Exceptions: rooms below that a room must not import. ``locations`` needs bpy; takes and processes are separate."""
+BLENDER = {"bpy", "bpy_extras", "mathutils", "addon_utils"}
+PACKAGES: dict[str, set[str]] = {"errors": set(), "take": {"numpy"}, "process": set(), "bone_maps": set()}
+"""The packages, besides the standard library, that the rooms without bpy may import."""
 
 
-def imported(path: Path) -> set[str]:
-    """Top-level names and relative modules a file imports; relative ones begin with a dot."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+def imports(source: str, place: str) -> Iterator[tuple[int, str]]:
+    """Every import of a module, also inside functions.
+
+    Parameters
+    ----------
+    source : str
+        The module's text.
+    place : str
+        Its path inside the add-on, with slashes.
+
+    Yields
+    ------
+    tuple of int and str
+        The line, and the full name of what is imported. The add-on's own names begin with a dot: ".scene.tree".
+    """
+    folders = place.split("/")[:-1]
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
+            yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            names.add("." * node.level + (node.module or "") if node.level else node.module.split(".")[0])
-    return names
+            base = ["", *folders[: len(folders) - node.level + 1]] if node.level else []
+            base += [node.module] if node.module else []
+            yield from ((node.lineno, ".".join([*base, alias.name])) for alias in node.names)
+
+
+def forbidden_imports(source: str, place: str) -> list[str]:
+    """The imports of a module that break the order of the rooms, as ``file:line: room imports name``."""
+    own = place.split("/")[0].removesuffix(".py")
+    below = set(ROOMS[: ROOMS.index(own) + 1]) - SEPARATE.get(own, set())
+    packages = PACKAGES.get(own, BLENDER | {"numpy"}) | sys.stdlib_module_names
+    found = []
+    for line, name in imports(source, place):
+        first, second = [*name.split("."), ""][:2]
+        is_allowed = second in below if first == "" else first in packages
+        if not is_allowed:
+            found.append(f"{place}:{line}: {own} imports {name}")
+    return found
+
+
+def module_graph() -> dict[str, dict[str, int]]:
+    """By module of the add-on the modules that it imports, each with the line of the import."""
+    modules = {path.relative_to(SOURCE).with_suffix("").as_posix(): path for path in FILES}
+    graph: dict[str, dict[str, int]] = {}
+    for module, path in modules.items():
+        graph[module] = {}
+        for line, name in imports(path.read_text("utf-8"), f"{module}.py"):
+            if name.startswith("."):
+                target = name[1:].replace(".", "/")
+                # What is no module is a name in one: in a file, or in the __init__ of a package.
+                parent = target.rpartition("/")[0]
+                choices = (target, f"{target}/__init__", parent, f"{parent}/__init__")
+                graph[module].setdefault(next(one for one in choices if one in modules), line)
+    return graph
 
 
 def test_validator_accepts_the_zip(extension_file: Path) -> None:
@@ -54,17 +122,75 @@ def test_installed_and_enabled() -> None:
     assert bpy.context.scene.im2hands.voxel_mm == pytest.approx(1.7)
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_borders(path: Path) -> None:
-    names = imported(path)
-    assert not names & NEVER_IMPORTED
-    place = path.relative_to(SOURCE).parts
-    if place[0] in ("process", "take", "errors.py"):
-        assert not names & {"bpy", "mathutils"}
-    if place[0] == "scene":
-        assert not [name for name in names if name.startswith("..") and "process" in name]
+    assert not forbidden_imports(path.read_text("utf-8"), path.relative_to(SOURCE).as_posix())
     assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), "a file says first what it is for"
     assert len(path.read_text("utf-8").splitlines()) < 400
+
+
+@pytest.mark.parametrize(
+    ("place", "line", "allowed"),
+    [
+        ("scene/tree.py", "from .. import api", False),
+        ("scene/tree.py", "def f():\n    from ..process.options import OPTIONS", False),
+        ("scene/tree.py", "import torch", False),
+        ("scene/tree.py", "from ..take.reader import Take", True),
+        ("take/reader.py", "from ..locations import absolute", False),
+        ("take/reader.py", "import bpy", False),
+        ("take/reader.py", "import numpy as np", True),
+        ("process/job.py", "import numpy as np", False),
+        ("process/job.py", "from ..take.reader import Take", False),
+        ("process/job.py", "from .options import Options", True),
+        ("locations.py", "from .process import environment", False),
+        ("running.py", "from .panels import CLASSES", False),
+        ("api.py", "from .running import follow", False),
+        ("panels.py", "from . import running", True),
+        ("operators/reconstruct.py", "from ..preferences import preferences", True),
+        ("operators/reconstruct.py", "from im2hands_addon import api", False),
+    ],
+)
+def test_a_crossed_border_is_seen(place: str, line: str, allowed: bool) -> None:
+    assert bool(forbidden_imports(line, place)) is not allowed
+
+
+def test_no_circles() -> None:
+    graph = module_graph()
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = error.args[1][::-1]
+        lines = [f"{one}.py:{graph[one][other]}: imports {other}" for one, other in itertools.pairwise(circle)]
+        pytest.fail("\n".join(lines))
+
+
+def version_checks(source: str, place: str) -> list[str]:
+    """The lines of a module that depend on Blender's version, as ``file:line: text``."""
+    if place == VERSIONS:
+        return []
+    lines = enumerate(source.splitlines(), start=1)
+    return [f"{place}:{number}: {line.strip()}" for number, line in lines if VERSION_CHECK.search(line)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_one_module_knows_the_versions_of_blender(path: Path) -> None:
+    assert not version_checks(path.read_text("utf-8"), path.relative_to(SOURCE).as_posix())
+
+
+@pytest.mark.parametrize(
+    ("place", "line", "allowed"),
+    [
+        ("scene/animation.py", "if bpy.app.version >= (4, 4, 0):", False),
+        ("scene/animation.py", 'if hasattr(action, "slots"):', False),
+        ("scene/animation.py", "animation.action_slot = slot", False),
+        ("scene/preview.py", "stage.world.use_nodes = True", False),
+        ("scene/preview.py", 'render.engine = "BLENDER_EEVEE_NEXT"', False),
+        ("scene/blender_versions.py", 'if hasattr(action, "slots"):', True),
+        ("reconstruction.py", 'client = f"Blender {bpy.app.version_string}"', True),
+    ],
+)
+def test_a_version_check_is_seen(place: str, line: str, allowed: bool) -> None:
+    assert bool(version_checks(line, place)) is not allowed
 
 
 def test_reader_and_backend_side_need_no_bpy() -> None:

@@ -1,4 +1,4 @@
-"""The picture of the hands over the photo."""
+"""The preview picture of the hands over the photo."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def grown(mask: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def counts() -> dict[str, int]:
-    """How much there is of everything but Blender's own render result."""
+    """Counts of all data-blocks except Blender's own render result."""
     images = [image for image in bpy.data.images if image.type != "RENDER_RESULT"]
     return {
         "images": len(images),
@@ -49,7 +49,7 @@ def test_hands_lie_over_the_photo(addon, load, tmp_path: Path) -> None:
             if f"{side}_faces" in arrays:
                 pixels = synthetic.project(arrays[f"{side}_vertices"], camera)
                 covered |= silhouette.fill(pixels, arrays[f"{side}_faces"], 160, 120)
-        changed = np.abs(picture - photo).max(axis=-1) > 0.02  # the soft outline too, some pixels around
+        changed = np.abs(picture - photo).max(axis=-1) > 0.02  # includes the soft outline, some pixels around the hands
         assert changed[covered].mean() > 0.97
         assert changed[~grown(covered, 6)].mean() < 0.01
     assert counts() == before
@@ -69,7 +69,7 @@ def test_beside_the_photo(addon, load, tmp_path: Path) -> None:
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("kind", ["images", "video"])
 def test_a_mirror_image_is_turned_back_under_the_hands(addon, load, tmp_path: Path, kind: str, mirrored: bool) -> None:
-    """Left and right of the picture differ, and the camera is off centre, so that no mistake cancels another."""
+    """Left and right of the picture differ and the camera is off centre, so that errors cannot cancel out."""
     size, pixels = (80, 60), synthetic.picture(80, 60)
     shown: dict = {"images": {1: str(tmp_path / "selfie.png")}}
     synthetic.write_png(tmp_path / "selfie.png", pixels)

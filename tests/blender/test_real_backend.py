@@ -1,4 +1,4 @@
-"""A real photo through the real backend, by the operator and by the function."""
+"""A real photo, reconstructed by the real backend through the operator and through the function."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PHOTOS = extension_zip.ROOT / "backend" / "im2hands" / "assets" / "photos"
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One of the bundled photos, at a path that is not plain."""
+    """One of the bundled photos, at a path with unusual characters."""
     photo = sorted(PHOTOS.glob("*.jpg"))[0]
     folder = tmp_path_factory.mktemp("Fotos mit Händen 手")
     return Path(shutil.copy(photo, folder / "beide Hände 双手.jpg"))

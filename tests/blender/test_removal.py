@@ -1,4 +1,4 @@
-"""A take that is deleted, whole or in parts: nothing of it is left, and nothing of a person's own goes."""
+"""Deleting a take, completely or in parts: nothing of it remains, and the person's own data stays."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_take_deleted_while_shown(api, tmp_path: Path) -> None:
 
 
 def test_parts_deleted_by_hand(api, tmp_path: Path) -> None:
-    """What was deleted in the outliner does not break the panels, and comes back with the next import."""
+    """Parts deleted in the outliner do not break the panels, and the next import brings them back."""
     example = animated.make(2)
     folder = animated.write(tmp_path / "take", example)
     collection, _ = api.import_take(folder)

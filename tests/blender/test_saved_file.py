@@ -1,4 +1,4 @@
-"""A saved scene is plain data: it plays in a Blender that has never heard of the add-on."""
+"""A saved scene is plain data: it plays in a Blender without the add-on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The implicit surfaces beside clean hands: when they are there, shown, or left in the take."""
+"""The implicit surfaces of a take with clean hands: imported, shown, or left on disk."""
 
 from __future__ import annotations
 

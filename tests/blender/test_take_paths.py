@@ -1,4 +1,4 @@
-"""Paths of a take that lead out of its folder are refused by the add-on as by the backend."""
+"""The add-on refuses paths that lead out of a take's folder, as the backend does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import bpy
 import pytest
 import synthetic
 
-# The backend's tests read the same table.
+# The backend's tests use the same table.
 CASES = json.loads((Path(__file__).parents[1] / "take_paths.json").read_text(encoding="utf-8"))
 
 
@@ -39,7 +39,7 @@ def point_to(folder: Path, file: object) -> None:
 
 
 def move_out(path: Path, target: Path) -> None:
-    """Move a file or a folder of a take out of it, and leave a link to it."""
+    """Move a file or a folder out of a take and put a symbolic link in its place."""
     target.parent.mkdir(exist_ok=True)
     path.rename(target)
     path.symlink_to(target, target_is_directory=target.is_dir())

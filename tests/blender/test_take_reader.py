@@ -1,4 +1,4 @@
-"""Takes that are whole, that grow, and that are broken."""
+"""Reading takes that are complete, that grow, and that are damaged."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_reads_what_was_written(reader, tmp_path: Path) -> None:
 
 
 def test_pixels_of_a_mirror_image_are_turned_back(reader, tmp_path: Path) -> None:
-    """The width is that of the frame's own picture."""
+    """The pixels are mirrored by the width of the frame's own picture."""
     cameras = {1: synthetic.camera(160, 120, cx=60.0), 2: synthetic.camera(200, 120, cx=90.0)}
     folder = synthetic.write_take(tmp_path / "take", dict.fromkeys(cameras, ("left", "right")), cameras=cameras)
     edit(folder, settings={"mirrored": True})

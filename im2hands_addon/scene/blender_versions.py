@@ -1,0 +1,147 @@
+"""Differences between the supported Blender versions, 4.2 and newer.
+
+Each function does the same in every version. A difference is recognised by the attribute that it added or removed, so
+a newer Blender takes the path of the newest known one. The other modules of the add-on never ask for the version.
+
+* 4.4: actions have slots, layers and channel bags; the sequencer's ``sequences`` are renamed to ``strips``.
+* 5.0: ``Action.fcurves`` is removed; materials and worlds always have a node tree.
+"""
+
+from __future__ import annotations
+
+import bpy
+
+
+def set_up_action(action: bpy.types.Action, datablock: bpy.types.ID) -> None:
+    """Prepare a new, empty action for the curves of one data-block.
+
+    Parameters
+    ----------
+    action : bpy.types.Action
+        The action. It gets one slot and one layer; before 4.4 it is restricted to the data-block's type.
+    datablock : bpy.types.ID
+        The data-block that gives the slot its type and its name. The action is not assigned to it.
+    """
+    if hasattr(action, "slots"):
+        action.slots.new(id_type=datablock.id_type, name=datablock.name)
+        action.layers.new("Layer").strips.new(type="KEYFRAME")
+    else:
+        action.id_root = datablock.id_type
+
+
+def use_first_slot(user: bpy.types.AnimData | bpy.types.NlaStrip) -> None:
+    """Connect an animation or an NLA strip with the first slot of its action; before 4.4 there is nothing to do.
+
+    Parameters
+    ----------
+    user : bpy.types.AnimData or bpy.types.NlaStrip
+        The user of the action; an action must be assigned.
+    """
+    if hasattr(user, "action_slot"):
+        user.action_slot = user.action.slots[0]
+
+
+def ensure_slot(datablock: bpy.types.ID) -> object:
+    """Return the slot by which a data-block is animated; add one to its action where it has none.
+
+    Parameters
+    ----------
+    datablock : bpy.types.ID
+        A data-block with an action.
+
+    Returns
+    -------
+    bpy.types.ActionSlot or None
+        The slot; None before 4.4.
+    """
+    animation = datablock.animation_data
+    if not hasattr(animation, "action_slot"):
+        return None
+    if animation.action_slot is None:
+        animation.action_slot = animation.action.slots.new(id_type=datablock.id_type, name=datablock.name)
+    return animation.action_slot
+
+
+def curve_container(
+    action: bpy.types.Action, slot: object = None
+) -> bpy.types.Action | bpy.types.ActionChannelbag | None:
+    """Return what has the ``fcurves`` and ``groups`` of an action; a missing layer or channel bag is added.
+
+    Parameters
+    ----------
+    action : bpy.types.Action
+        The action.
+    slot : bpy.types.ActionSlot, optional
+        A slot of the action; None for the first.
+
+    Returns
+    -------
+    bpy.types.Action, bpy.types.ActionChannelbag or None
+        The channel bag of the slot; before 4.4 the action itself. None when the action has no slot.
+    """
+    if not hasattr(action, "slots"):
+        return action
+    slot = slot or (action.slots[0] if action.slots else None)
+    if slot is None:
+        return None
+    if not action.layers:
+        action.layers.new("Layer")
+    if not action.layers[0].strips:
+        action.layers[0].strips.new(type="KEYFRAME")
+    return action.layers[0].strips[0].channelbag(slot, ensure=True)
+
+
+def active_curve_container(
+    animation: bpy.types.AnimData,
+) -> bpy.types.Action | bpy.types.ActionChannelbag | None:
+    """Return what has the ``fcurves`` and ``groups`` that currently animate a data-block.
+
+    Parameters
+    ----------
+    animation : bpy.types.AnimData
+        The data-block's animation.
+
+    Returns
+    -------
+    bpy.types.Action, bpy.types.ActionChannelbag or None
+        As for :func:`curve_container`; None also without an action or without a slot in it.
+    """
+    if animation.action is None:
+        return None
+    if not hasattr(animation, "action_slot"):
+        return animation.action
+    return curve_container(animation.action, animation.action_slot) if animation.action_slot is not None else None
+
+
+def sequencer_strips(editor: bpy.types.SequenceEditor) -> bpy.types.bpy_prop_collection:
+    """Return the strips of a sequencer; new ones can be added to the result.
+
+    Parameters
+    ----------
+    editor : bpy.types.SequenceEditor
+        The sequencer of a scene.
+
+    Returns
+    -------
+    bpy.types.bpy_prop_collection
+        The strips at the top level.
+    """
+    return editor.strips if hasattr(editor, "strips") else editor.sequences
+
+
+def ensure_node_tree(owner: bpy.types.Material | bpy.types.World) -> bpy.types.NodeTree:
+    """Return the node tree of a material or a world; before 5.0 it is switched on where it is missing.
+
+    Parameters
+    ----------
+    owner : bpy.types.Material or bpy.types.World
+        The owner of the tree.
+
+    Returns
+    -------
+    bpy.types.NodeTree
+        The tree, with Blender's default nodes in a new material or world.
+    """
+    if owner.node_tree is None:
+        owner.use_nodes = True
+    return owner.node_tree
