@@ -26,6 +26,7 @@ from .scene.preview import render_overlay
 from .scene.removal import remove_take
 from .scene.retarget import bake_to_rig
 from .scene.rotation_modes import set_rotation_mode
+from .take.reader import TAKE_FILE
 
 __all__ = [
     "bake_to_rig",
@@ -180,7 +181,7 @@ def import_take(
         The take cannot be read.
     """
     folder = Path(folder)
-    importer = TakeImporter(folder.parent if folder.name == "take.json" else folder, scene, set_scene, surfaces)
+    importer = TakeImporter(folder.parent if folder.name == TAKE_FILE else folder, scene, set_scene, surfaces)
     collection = importer.finish()
     return collection, importer.problems
 
