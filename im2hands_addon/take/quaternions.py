@@ -75,11 +75,6 @@ def rotated(quaternions: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     return vectors + w * once + np.cross(axis, once)
 
 
-def to_matrix(quaternions: np.ndarray) -> np.ndarray:
-    """The rotation matrices (..., 3, 3) of unit quaternions (..., 4)."""
-    return np.stack([rotated(quaternions, axis) for axis in np.eye(3)], axis=-1)
-
-
 def from_matrix(matrices: np.ndarray) -> np.ndarray:
     """Convert rotation matrices to quaternions.
 
