@@ -17,8 +17,9 @@ import numpy as np
 import trimesh
 
 from im2hands.app.server import Server
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.hands import Camera, HandKeypoints, Side, TwoHands
+from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.job.components import Components, ProviderNeeds
 from im2hands.job.options import ReconstructOptions
 from im2hands.keypoints.hypothesis import HandDetection

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from im2hands.core.hands import SIDES, Camera, Side
+from im2hands.core.camera import Camera
+from im2hands.core.hands import SIDES, Side
 from im2hands.lab.bench.simulated_clips import Clip, simulate
 from im2hands.take.take import FrameRecord, Take
 

@@ -1,4 +1,4 @@
-"""The few dataclasses everything speaks: cameras, keypoints of a hand, the two hands of a frame; keypoint orders.
+"""Keypoints of hands: their orders, the hands of one frame, and the check of keypoints that are given.
 
 Units are metres, radians and pixels. The camera frame is OpenCV's: x right, y down, z forward. Keypoints are in *file
 order* (wrist; thumb CMC, MCP, IP, tip; index MCP, PIP, DIP, tip; middle; ring; little).
@@ -6,8 +6,8 @@ order* (wrist; thumb CMC, MCP, IP, tip; index MCP, PIP, DIP, tip; middle; ring; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -46,106 +46,6 @@ TO_FILE_ORDER: dict[str, tuple[int, ...]] = {
     "halo": HALO_TO_FILE,
     "interhand": INTERHAND_TO_FILE,
 }
-
-CameraOrigin = Literal["file", "exif", "user", "assumed"]
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A pinhole camera without distortion.
-
-    Args:
-        fx, fy: focal lengths, pixels. cx, cy: principal point, pixels (pixel centres at whole numbers).
-        width, height: the picture the intrinsics belong to, pixels.
-        origin: where the intrinsics come from.
-        rotation: (3, 3) world-to-camera rotation. translation: (3,) metres; ``X_cam = rotation @ X_world +
-        translation``.
-
-    Raises:
-        InputError: focal lengths or sizes that are not finite and positive, or extrinsics that are not a rigid motion.
-    """
-
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-    width: int
-    height: int
-    origin: CameraOrigin = "user"
-    rotation: np.ndarray = field(default_factory=lambda: np.eye(3), compare=False)
-    translation: np.ndarray = field(default_factory=lambda: np.zeros(3), compare=False)
-
-    def __post_init__(self) -> None:
-        for name in ("fx", "fy", "width", "height"):
-            value = getattr(self, name)
-            if not np.isfinite(value) or value <= 0:
-                raise InputError(
-                    f"Camera: {name} is {value}, it must be a positive number.",
-                    "Give focal lengths and picture size in pixels, for example fx=1200, width=1920.",
-                )
-        for name in ("cx", "cy"):
-            if not np.isfinite(getattr(self, name)):
-                raise InputError(f"Camera: {name} is {getattr(self, name)}, it must be a number.", "Give pixels.")
-        rotation = np.asarray(self.rotation, dtype=np.float64)
-        translation = np.asarray(self.translation, dtype=np.float64).reshape(-1)
-        if rotation.shape != (3, 3) or translation.shape != (3,) or not np.isfinite(translation).all():
-            raise InputError("Camera: R must be 3x3 and t must be 3 finite numbers.", "t is in metres.")
-        if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
-            raise InputError("Camera: R is not a rotation.", "Give a world-to-camera rotation with determinant +1.")
-        object.__setattr__(self, "rotation", rotation)
-        object.__setattr__(self, "translation", translation)
-
-    @property
-    def matrix(self) -> np.ndarray:
-        """(3, 3) float64 intrinsic matrix K, pixels."""
-        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
-
-    @classmethod
-    def from_fov(cls, fov_degrees: float, width: int, height: int, origin: CameraOrigin = "user") -> Camera:
-        """A centred camera whose longer picture side spans ``fov_degrees``.
-
-        Raises:
-            InputError: a field of view outside 1 to 170 degrees.
-        """
-        if not 1.0 <= fov_degrees <= 170.0:
-            raise InputError(f"A field of view of {fov_degrees} degrees is not possible.", "Give 1 to 170 degrees.")
-        focal = 0.5 * max(width, height) / np.tan(np.radians(fov_degrees) / 2)
-        return cls.from_focal(float(focal), width, height, origin)
-
-    @classmethod
-    def from_focal(cls, focal_px: float, width: int, height: int, origin: CameraOrigin = "user") -> Camera:
-        """A centred camera with square pixels and the focal length ``focal_px``, pixels."""
-        return cls(focal_px, focal_px, (width - 1) / 2, (height - 1) / 2, width, height, origin)
-
-    def resized(self, width: int, height: int) -> Camera:
-        """The same camera for the same picture scaled to ``width`` x ``height`` pixels."""
-        sx, sy = width / self.width, height / self.height
-        cx, cy = (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5
-        return replace(self, fx=self.fx * sx, fy=self.fy * sy, cx=cx, cy=cy, width=width, height=height)
-
-    def project(self, points: np.ndarray) -> np.ndarray:
-        """Camera-frame points (..., 3) metres to pixels (..., 2) float64."""
-        points = np.asarray(points, dtype=np.float64)
-        depth = points[..., 2:3]
-        return points[..., :2] / depth * (self.fx, self.fy) + (self.cx, self.cy)
-
-    def unproject(self, pixels: np.ndarray, depth: np.ndarray | float) -> np.ndarray:
-        """Pixels (..., 2) and depths (...) metres to camera-frame points (..., 3) metres, float64."""
-        pixels = np.asarray(pixels, dtype=np.float64)
-        depth = np.broadcast_to(np.asarray(depth, dtype=np.float64), pixels.shape[:-1])[..., None]
-        xy = (pixels - (self.cx, self.cy)) / (self.fx, self.fy) * depth
-        return np.concatenate([xy, depth], axis=-1)
-
-    def world_to_camera(self, points: np.ndarray) -> np.ndarray:
-        """World-frame points (..., 3) metres to the camera frame."""
-        return np.asarray(points, dtype=np.float64) @ self.rotation.T + self.translation
-
-    def to_dict(self) -> dict[str, Any]:
-        """Intrinsics as they stand in ``take.json`` (plain numbers)."""
-        return {
-            "fx": float(self.fx), "fy": float(self.fy), "cx": float(self.cx), "cy": float(self.cy),
-            "width": int(self.width), "height": int(self.height), "origin": self.origin,
-        }  # fmt: skip
 
 
 @dataclass(frozen=True)

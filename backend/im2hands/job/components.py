@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from im2hands.core.hands import Camera, RefinedHands, Side, TwoHands
+from im2hands.core.camera import Camera
+from im2hands.core.hands import RefinedHands, Side, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
 from im2hands.media.source import Frame
 

@@ -12,9 +12,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
 from im2hands.core.files import pack_arrays, write_atomically
-from im2hands.core.hands import Camera, Side, TwoHands
+from im2hands.core.hands import Side, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection, LiftedHand, WristOffset
 
 # Files up to this size are hashed whole; of larger ones (clips) evenly spaced blocks: hours of footage open at once.

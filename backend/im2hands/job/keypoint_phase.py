@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, Im2HandsError, InputError, TakeError
-from im2hands.core.hands import Camera, TwoHands
+from im2hands.core.hands import TwoHands
 from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
 from im2hands.media.camera_choice import CameraChoice
 from im2hands.media.source import Entry, Frame, Source

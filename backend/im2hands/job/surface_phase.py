@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, Im2HandsError
-from im2hands.core.hands import SIDES, Camera, HandKeypoints, RefinedHands, Side, TwoHands
+from im2hands.core.hands import SIDES, HandKeypoints, RefinedHands, Side, TwoHands
 from im2hands.media.source import Entry, Frame, Source
 from im2hands.take.take import FrameRecord, FrameStatus, Take, convert_keypoints_2d
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
-from im2hands.core.hands import Camera
 
 from .images import PictureInfo
 

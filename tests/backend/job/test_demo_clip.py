@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from im2hands.app.cli import main as cli
-from im2hands.core.hands import SIDES, Camera
+from im2hands.core.camera import Camera
+from im2hands.core.hands import SIDES
 from im2hands.keypoints.file import KeypointFile
 from im2hands.lab.bench.motion_figures import error, jitter
 

@@ -12,8 +12,9 @@ import pytest
 
 from fakes import FakeParts, FakeProvider, picture, write_clip, write_picture
 from im2hands.animation.motion.tracks import OBSERVED, judge, read_raw
+from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
-from im2hands.core.hands import SIDES, Camera
+from im2hands.core.hands import SIDES
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.lab.bench.simulated_clips import Noise
