@@ -49,6 +49,18 @@ def stop_on_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+def escape_unprintable() -> None:
+    """Let standard output and standard error write characters that their encoding lacks as escapes.
+
+    A strict stream raises UnicodeEncodeError instead: in a cp1252 console for ``手``, and in every encoding for the
+    byte of a file name that is not UTF-8, which Python holds as a lone surrogate. Such a byte 255 is written as
+    ``\\udcff``.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None in a windowed Python
+            stream.reconfigure(errors="backslashreplace")
+
+
 class JsonReport:
     """Prints events as the protocol's lines."""
 

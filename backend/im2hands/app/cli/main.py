@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from im2hands import __version__
+from im2hands.app.terminal import escape_unprintable
 from im2hands.core.errors import Im2HandsError, broken_package
 
 from .lab import TASK_HELP, TASKS, task_parser
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in PROCESS_DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ.update(NO_NETWORK)
+    escape_unprintable()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         parser = task_parser(given[0]) if given[:1] and given[0] in TASKS else build_parser()
