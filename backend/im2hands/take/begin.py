@@ -49,6 +49,13 @@ def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: 
             f"The take in {folder} was made from other pictures.",
             "Name another folder, or begin it anew (--overwrite).",
         )
+    if take.records and take.mirrored != bool(header["settings"].get("mirrored")):
+        first, other = ("with", "without") if take.mirrored else ("without", "with")
+        raise InputError(
+            f"The take in {folder} was made {first} --mirrored, but this run is {other} it. The hands of the frames "
+            "that are there would get the wrong side.",
+            "Make the same choice (Mirrored), name another output folder, or begin the take anew (--overwrite).",
+        )
     header = _merged(header, take, source)
     if _undated(header) == _undated(take.header):
         header["provenance"]["date"] = take.header["provenance"].get("date", header["provenance"]["date"])

@@ -107,8 +107,32 @@ def test_going_on_with_the_other_choice_looks_again(tmp_path: Path, run_job: Cal
     path = write_picture(tmp_path / "selfie.png", picture(320, 240))
     for mirrored, looked in ((False, [1]), (False, []), (True, [1])):
         parts = FakeParts()
-        run_job(path, tmp_path / "take", parts, mirrored=mirrored)
+        run_job(path, tmp_path / "take", parts, mirrored=mirrored, overwrite=mirrored)
         assert parts.provider_made.seen == looked
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_going_on_with_the_other_choice_is_refused(
+    pictures: Path, tmp_path: Path, run_job: Callable, mirrored: bool
+) -> None:
+    run_job(pictures, frames="3-4", mirrored=mirrored)
+    before = {path: path.read_bytes() for path in (tmp_path / "take").rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=f"made {'with' if mirrored else 'without'} --mirrored") as caught:
+        run_job(pictures, frames="5-6", mirrored=not mirrored)
+    assert all(word in caught.value.hint for word in ("same choice", "another output folder", "--overwrite"))
+    assert {path: path.read_bytes() for path in (tmp_path / "take").rglob("*") if path.is_file()} == before
+    run_job(pictures, frames="5-6", mirrored=mirrored)
+    assert len(Take.open(tmp_path / "take").records) == 4
+    run_job(pictures, mirrored=not mirrored, overwrite=True)
+    assert Take.open(tmp_path / "take").mirrored is not mirrored
+
+
+def test_a_take_without_frames_goes_on_with_either_choice(tmp_path: Path, run_job: Callable) -> None:
+    path = write_picture(tmp_path / "selfie.png", picture(320, 240))
+    run_job(path, cancelled=(tmp_path / "take" / "take.json").exists)
+    assert Take.open(tmp_path / "take").records == {}
+    run_job(path, mirrored=True)
+    assert Take.open(tmp_path / "take").mirrored
 
 
 def test_frames_of_a_mirrored_clip_come_turned_back(tmp_path: Path) -> None:
