@@ -1,7 +1,7 @@
-"""Keypoints of hands: their orders, the hands of one frame, and the check of keypoints that are given.
+"""Keypoints of hands: names, orders, the hands of one frame, and the check of keypoints that a user gives.
 
-Units are metres, radians and pixels. The camera frame is OpenCV's: x right, y down, z forward. Keypoints are in *file
-order* (wrist; thumb CMC, MCP, IP, tip; index MCP, PIP, DIP, tip; middle; ring; little).
+Units are metres and pixels. The camera frame is OpenCV's: x right, y down, z forward. Keypoints are in *file order*
+(wrist; thumb CMC, MCP, IP, tip; index MCP, PIP, DIP, tip; middle; ring; little).
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ KEYPOINT_NAMES = (
 # Parent of each keypoint in file order; the wrist has none.
 KEYPOINT_PARENTS = (-1, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19)
 
-# Gather tables, out[k] = in[table[k]] (specification 2.1; InterHand2.6M's order from DATASETS 1.2, one hand).
+# Index tables between keypoint orders: out[k] = in[table[k]] (specification 2.1). InterHand2.6M's order is that of one
+# hand (DATASETS 1.2).
 FILE_TO_HALO = (0, 5, 6, 7, 9, 10, 11, 17, 18, 19, 13, 14, 15, 1, 2, 3, 4, 8, 12, 16, 20)
 HALO_TO_FILE = (0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20)
 FILE_TO_BIOMECH = (0, 1, 5, 9, 13, 17, 2, 6, 10, 14, 18, 3, 7, 11, 15, 19, 4, 8, 12, 16, 20)
@@ -39,7 +40,7 @@ BIOMECH_TO_FILE = (0, 1, 6, 11, 16, 2, 7, 12, 17, 3, 8, 13, 18, 4, 9, 14, 19, 5,
 INTERHAND_TO_FILE = (20, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, 19, 18, 17, 16)
 FILE_TO_FILE = tuple(range(KEYPOINT_COUNT))
 
-# MediaPipe's hand landmarks are listed in file order already.
+# Tables from the orders that keypoint files may have. MediaPipe's landmarks are in file order.
 TO_FILE_ORDER: dict[str, tuple[int, ...]] = {
     "file": FILE_TO_FILE,
     "mediapipe": FILE_TO_FILE,
@@ -50,15 +51,22 @@ TO_FILE_ORDER: dict[str, tuple[int, ...]] = {
 
 @dataclass(frozen=True)
 class HandKeypoints:
-    """The 21 keypoints of one hand in one frame, file order.
+    """The 21 keypoints of one hand in one frame, in file order.
 
-    Args:
-        side: the person's own left or right.
-        positions: (21, 3) float64, camera frame, metres.
-        pixels: (21, 2) float64, where the keypoints were seen, pixels of the frame.
-        confidence: (21,) float64 in [0, 1], one per keypoint.
-        score: confidence in the hand as a whole, [0, 1].
-        source: which provider found it ("mediapipe", "crop_search", "file", ...).
+    Parameters
+    ----------
+    side : Side
+        The person's own left or right hand.
+    positions : (21, 3) float64
+        Camera frame, metres.
+    pixels : (21, 2) float64
+        Detected positions in the picture, pixels.
+    confidence : (21,) float64
+        Confidence per keypoint, 0 to 1.
+    score : float
+        Confidence in the whole hand, 0 to 1.
+    source : str
+        Name of the method that found the hand ("mediapipe", "crop_search", "file", ...).
     """
 
     side: Side
@@ -71,27 +79,40 @@ class HandKeypoints:
 
 @dataclass(frozen=True)
 class TwoHands:
-    """What was found in one frame: the left hand, the right hand, both or neither."""
+    """The hands of one frame: left, right, both or neither.
+
+    Parameters
+    ----------
+    left : HandKeypoints, optional
+        The left hand; None if it was not found.
+    right : HandKeypoints, optional
+        The right hand; None if it was not found.
+    """
 
     left: HandKeypoints | None = None
     right: HandKeypoints | None = None
 
     def get(self, side: Side) -> HandKeypoints | None:
-        """The hand of that side, or None."""
+        """Return the hand of a side, or None."""
         return self.left if side == "left" else self.right
 
     def present(self) -> list[HandKeypoints]:
-        """The hands that are there, left first."""
+        """Return the hands that were found, left first."""
         return [hand for hand in (self.left, self.right) if hand is not None]
 
 
 @dataclass(frozen=True)
 class RefinedHands:
-    """The hands of a frame after keypoint refinement.
+    """The hands of one frame after keypoint refinement.
 
-    Args:
-        hands: with the keypoints to go on with. refined: the sides whose keypoints are the network's. message: why a
-            hand kept its keypoints although the network was asked, for a person; may be empty.
+    Parameters
+    ----------
+    hands : TwoHands
+        The hands, with refined keypoints where refinement succeeded.
+    refined : tuple of Side
+        Sides whose keypoints come from the refinement network.
+    message : str
+        Why a hand kept its initial keypoints although refinement was requested, for a person; may be empty.
     """
 
     hands: TwoHands
@@ -100,17 +121,25 @@ class RefinedHands:
 
 
 def check_keypoints(positions: np.ndarray, what: str) -> np.ndarray:
-    """Check that 21 keypoints can carry a hand's bones.
+    """Check that 21 keypoints form a usable hand.
 
-    Args:
-        positions: (21, 3), any frame, metres.
-        what: named in the error, for example ``"left hand of frame 000012 in keypoints.json"``.
+    Parameters
+    ----------
+    positions : (21, 3) array
+        Any frame, metres.
+    what : str
+        Name of the hand in error messages, for example ``"left hand of frame 000012 in keypoints.json"``.
 
-    Returns:
-        The same as float64.
+    Returns
+    -------
+    (21, 3) float64
+        The same keypoints.
 
-    Raises:
-        InputError: wrong shape, numbers that are not finite, bones of no length, a palm without a plane.
+    Raises
+    ------
+    InputError
+        The shape is wrong, a number is not finite, a bone is shorter than 0.1 mm or longer than 0.5 m, or the palm's
+        keypoints are collinear.
     """
     try:
         positions = np.asarray(positions, dtype=np.float64)
