@@ -148,7 +148,7 @@ def _with_parents(mount: Path, group: str) -> list[Path]:
 
 
 def _quota_v2(path: Path) -> float | None:
-    """Read a file ``cpu.max`` (microseconds of CPU time or "max", and of the period) as a quota in cores; None if none."""
+    """Read a file ``cpu.max`` (microseconds of CPU time or "max", and of the period) as a quota in cores, or None."""
     try:
         allowed, period = path.read_text(encoding="utf-8").split()
         return float(allowed) / float(period)

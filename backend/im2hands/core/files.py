@@ -191,7 +191,7 @@ def _write_synced(handle: BinaryIO, data: bytes) -> None:
 
 
 def _patiently(action: Callable[[], Result], seconds: float, errors: tuple[type[OSError], ...]) -> Result:
-    """Call ``action`` and return its result; after one of ``errors`` try again, with growing pauses, for ``seconds``."""
+    """Return the result of ``action``; after one of ``errors`` try again, with growing pauses, for ``seconds``."""
     deadline = time.monotonic() + seconds
     pause = _FIRST_PAUSE_SECONDS
     while True:
