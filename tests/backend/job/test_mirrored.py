@@ -155,7 +155,7 @@ def test_a_camera_file_boxes_and_keypoints_follow(tmp_path: Path, run_job: Calla
     keypoints = tmp_path / "keypoints.json"
     keypoints.write_text("{}")
     image = write_picture(tmp_path / "selfie.png", picture())
-    with pytest.raises(InputError, match="cannot be turned back"):
+    with pytest.raises(InputError, match="cannot be flipped"):
         run_job(image, mirrored=True, keypoints=str(keypoints))
 
 
