@@ -1,4 +1,4 @@
-"""The check: every line says whether it is all right and what to do if it is not."""
+"""The check of an installation: every finding has a result, and a hint if something is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures that are mirror images: hands belong to the picture turned back, their pixels to the one on disk."""
+"""Mirror images: hands belong to the picture flipped back, their stored pixels to the picture on disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from simulated_takes import simulate, write_take
 
 
 class Looking(FakeProvider):
-    """Keeps what it was shown."""
+    """Keeps the last picture that it was given."""
 
     shown: np.ndarray
 
@@ -79,7 +79,7 @@ def test_no_frame_of_a_cleaned_job_is_doubtful(
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_keypoints_lie_where_they_were_seen(tmp_path: Path, mirrored: bool) -> None:
-    """Cameras off centre; the second frame's picture is wider than the take's."""
+    """Cameras are off centre, and the picture of the second frame is wider than that of the take."""
     clip = simulate(3, seed=4, noise=Noise(0, 0, 0, 0))
     clip = replace(clip, camera=replace(clip.camera, cx=clip.camera.cx + 30))
     wide = replace(clip.camera, cx=clip.camera.cx - 50, width=clip.camera.width + 80)
@@ -98,7 +98,7 @@ def test_keypoints_lie_where_they_were_seen(tmp_path: Path, mirrored: bool) -> N
 
 
 def seen_on_disk(points: np.ndarray, camera: Camera, mirrored: bool) -> np.ndarray:
-    """Pixels as docs/take.md has them."""
+    """Project points to pixels of the picture on disk, as docs/take.md specifies."""
     x, y = camera.project(points).T
     return np.stack([camera.width - 1 - x if mirrored else x, y], axis=-1).astype(np.float32)
 
@@ -166,7 +166,7 @@ def test_a_note_of_the_provider_reaches_the_take(tmp_path: Path, run_job: Callab
             return [left, replace(right, note="There are more hands.")]
 
     path = write_picture(tmp_path / "crowd.png", picture())
-    for _ in range(2):  # the second time from the cache of what was seen
+    for _ in range(2):  # the second time from the cache of detections
         run_job(path, tmp_path / "take", FakeParts(Crowd()))
         header = json.loads((tmp_path / "take" / "take.json").read_text())
         assert header["frames"][0]["message"] == "There are more hands."

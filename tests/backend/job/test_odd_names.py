@@ -1,4 +1,4 @@
-"""File names that are no UTF-8, which Linux allows, from the request to the add-on's reader."""
+"""File names that are not UTF-8, which Linux allows, from the request to the add-on's reader."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from im2hands.job.events import FrameDone, Warned
 from im2hands.take.take import Take
 from simulated_takes import simulate, write_take
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="file names are text there")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have only text as file names")
 
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A picture whose name and folder are no UTF-8."""
+    """A picture whose name and folder are not UTF-8."""
     return write_picture(tmp_path / os.fsdecode(b"shots_\xfe") / os.fsdecode(b"photo_\xff.png"), picture())
 
 
