@@ -56,7 +56,7 @@ def broken_package(error: ImportError) -> SetupError:
         The error to raise or to show.
     """
     return SetupError(
-        f"A package the backend needs cannot be loaded: {error}.", "Run im2hands check, it says what is missing."
+        f"A package the backend needs cannot be loaded: {error}.", "Run im2hands check to see what is missing."
     )
 
 

@@ -176,7 +176,18 @@ OPTIONS = read_options()
 
 
 def options_of(command: str) -> list[Option]:
-    """Return the options of a command: all for ``reconstruct``, some for other commands."""
+    """Return the options of a command.
+
+    Parameters
+    ----------
+    command : str
+        Name of the command.
+
+    Returns
+    -------
+    list of Option
+        All options for ``reconstruct``; for other commands those that name the command in ``commands``.
+    """
     return [one for one in OPTIONS.values() if command == "reconstruct" or command in one.commands]
 
 

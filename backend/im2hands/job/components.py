@@ -161,7 +161,18 @@ class Components:
     """Makes the components of a job. Every method may raise the errors of the component that it makes."""
 
     def device_name(self, options: ReconstructOptions) -> str:
-        """Return the device that will be used, as ``--device`` takes it."""
+        """Return the device that will be used.
+
+        Parameters
+        ----------
+        options : ReconstructOptions
+            Options of the job.
+
+        Returns
+        -------
+        str
+            The device as ``--device`` takes it; never "auto".
+        """
         from im2hands.core.devices import choose_device
 
         return str(choose_device(options.device))
@@ -215,13 +226,35 @@ class Components:
         return load_keypoint_refiner(options.weights, device=torch.device(device_name))
 
     def keypoint_file(self, path: Path) -> Keypoints:
-        """Read a file with keypoints that a person gives."""
+        """Read a keypoint file.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+
+        Returns
+        -------
+        Keypoints
+            Keypoints of its frames.
+        """
         from im2hands.keypoints.file import KeypointFile
 
         return KeypointFile.read(path)
 
     def provider(self, needs: ProviderNeeds) -> KeypointProvider:
-        """Make the keypoint provider, ready for use."""
+        """Make the keypoint provider.
+
+        Parameters
+        ----------
+        needs : ProviderNeeds
+            Arguments of the provider.
+
+        Returns
+        -------
+        KeypointProvider
+            The provider, ready for use.
+        """
         from im2hands.keypoints.proposing.box_file import HandBoxes
         from im2hands.keypoints.sources import make_provider
 

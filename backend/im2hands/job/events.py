@@ -19,11 +19,33 @@ class Event:
     type: ClassVar[str] = ""
 
     def to_dict(self, request_id: str | None) -> dict[str, Any]:
-        """Return the event as plain JSON types, with ``type`` and ``id`` first."""
+        """Return the event as plain JSON types, with ``type`` and ``id`` first.
+
+        Parameters
+        ----------
+        request_id : str, optional
+            Id of the request that the event answers; None if there is none.
+
+        Returns
+        -------
+        dict
+            Fields of the event.
+        """
         return {"type": self.type, "id": request_id, **asdict(self)}
 
     def to_line(self, request_id: str | None) -> bytes:
-        """Return the event as one line of UTF-8 JSON with its line end."""
+        """Return the event as one line of the protocol.
+
+        Parameters
+        ----------
+        request_id : str, optional
+            Id of the request that the event answers; None if there is none.
+
+        Returns
+        -------
+        bytes
+            JSON in UTF-8 with its line end.
+        """
         return json_bytes(self.to_dict(request_id)) + b"\n"
 
 
@@ -146,7 +168,20 @@ class Failed(Event):
 
     @classmethod
     def from_error(cls, error: Im2HandsError, fatal: bool = True) -> Failed:
-        """Make the event for an error."""
+        """Make the event for an error.
+
+        Parameters
+        ----------
+        error : Im2HandsError
+            The error.
+        fatal : bool
+            Whether the job or the server ended.
+
+        Returns
+        -------
+        Failed
+            The event.
+        """
         return cls(error.code, error.message, error.hint, fatal)
 
 

@@ -57,7 +57,18 @@ class SurfacePhase:
         self._settings = digest(version, provenance_of(reconstructor, refiner), options.stage, options.voxel_mm)
 
     def key(self, found: FoundHands) -> str:
-        """Hash everything that the result of a frame depends on."""
+        """Hash everything that the result of a frame depends on.
+
+        Parameters
+        ----------
+        found : FoundHands
+            Hands of the frame.
+
+        Returns
+        -------
+        str
+            32 hexadecimal digits.
+        """
         return digest(self._settings, found.picture, hands_digest(found.hands, found.camera))
 
     def sort_out(self, found: Sequence[FoundHands]) -> tuple[list[FoundHands], list[FoundHands]]:
