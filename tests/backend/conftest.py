@@ -70,7 +70,7 @@ def fixed_date(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def addon_reader(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    """The add-on's ``take_reader``, which needs no Blender; the add-on's ``__init__`` does and is left out."""
+    """Import the add-on's ``take.reader``. It needs no Blender, but the add-on's ``__init__`` does and is left out."""
     package = types.ModuleType("im2hands_addon")
     package.__path__ = [str(Path(__file__).parents[2] / "im2hands_addon")]
     monkeypatch.setitem(sys.modules, "im2hands_addon", package)

@@ -31,8 +31,7 @@ KEYPOINT_NAMES = (
 # Parent of each keypoint in file order; the wrist has none.
 KEYPOINT_PARENTS = (-1, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19)
 
-# Index tables between keypoint orders: out[k] = in[table[k]] (specification 2.1). InterHand2.6M's order is that of one
-# hand (DATASETS 1.2).
+# Index tables between keypoint orders: out[k] = in[table[k]]. INTERHAND is the order of one hand's 21 of the 42 joints.
 FILE_TO_HALO = (0, 5, 6, 7, 9, 10, 11, 17, 18, 19, 13, 14, 15, 1, 2, 3, 4, 8, 12, 16, 20)
 HALO_TO_FILE = (0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20)
 FILE_TO_BIOMECH = (0, 1, 5, 9, 13, 17, 2, 6, 10, 14, 18, 3, 7, 11, 15, 19, 4, 8, 12, 16, 20)
