@@ -15,8 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import Im2HandsError
-from im2hands.core.hands import KEYPOINT_COUNT, KEYPOINT_PARENTS, Camera
+from im2hands.core.hands import KEYPOINT_COUNT, KEYPOINT_PARENTS
 from im2hands.keypoints import PROVIDERS
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.solve import place_hands

@@ -94,7 +94,7 @@ class _Work:
         """Reconstruct the meshes of a scene."""
         import numpy as np
 
-        from im2hands.core.hands import Camera
+        from im2hands.core.camera import Camera
         from im2hands.lab.bench.scenes import scenes
         from im2hands.media.source import Frame
 

@@ -81,7 +81,7 @@ def _jobs(count: int) -> list[Any]:
     """Frames with their camera and hands: the bench scenes in turn, each with another random picture."""
     import numpy as np
 
-    from im2hands.core.hands import Camera
+    from im2hands.core.camera import Camera
     from im2hands.lab.bench.scenes import scenes
     from im2hands.media.source import Frame
 

@@ -25,8 +25,9 @@ def main() -> None:
     import torch
     from scipy.spatial.transform import Rotation
 
+    from im2hands.core.camera import Camera
     from im2hands.core.devices import granted_cores, limit_threads
-    from im2hands.core.hands import SIDES, Camera
+    from im2hands.core.hands import SIDES
     from im2hands.geometry.hand_model import HandModel
     from im2hands.lab.synthesis.poses import random_rotations, random_shape
     from im2hands.lab.synthesis.rendering import Assets, Renderer, random_look

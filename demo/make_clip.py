@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 import torch
 
-from im2hands.core.hands import SIDES, Camera
+from im2hands.core.camera import Camera
+from im2hands.core.hands import SIDES
 from im2hands.geometry.hand_model import HandModel, HandShape
 from im2hands.geometry.signed_distance import ClosedMesh
 from im2hands.lab.synthesis.blocks import in_camera

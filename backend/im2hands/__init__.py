@@ -1,3 +1,3 @@
-"""Im2Hands: two interacting hands as implicit occupancy, from an image and 3D keypoints to meshes."""
+"""Im2Hands for Blender: reconstructs two interacting hands as meshes, from pictures and 3D keypoints."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""``python -m im2hands`` is the command line."""
+"""Runs the command line: ``python -m im2hands``."""
 
 import sys
 

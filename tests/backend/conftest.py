@@ -1,4 +1,4 @@
-"""Fixtures for the backend's tests."""
+"""Fixtures of the backend's tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from im2hands.job.reconstruct import ReconstructJob, ReconstructOptions
 
 @pytest.fixture(autouse=True)
 def own_state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Logs of a test stay away from the person's own."""
+    """Keep the logs of tests out of the user's state folder."""
     monkeypatch.setenv("IM2HANDS_STATE", str(tmp_path_factory.getbasetemp() / "state"))
 
 
@@ -33,7 +33,7 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run_job(tmp_path: Path) -> Callable[..., tuple[Finished, list[Event]]]:
-    """Runs a job with stand-ins and gives back how it ended and its events."""
+    """A function that runs a job with fake components and returns its result and its events."""
 
     def run(
         inputs: Path | Sequence[Path],
@@ -43,7 +43,7 @@ def run_job(tmp_path: Path) -> Callable[..., tuple[Finished, list[Event]]]:
         **options: object,
     ) -> tuple[Finished, list[Event]]:
         paths = [inputs] if isinstance(inputs, Path) else list(inputs)
-        options.setdefault("clean", False)  # has tests of its own
+        options.setdefault("clean", False)  # the clean phase has its own tests
         given = ReconstructOptions(tuple(map(str, paths)), str(output or tmp_path / "take"), **options)  # type: ignore[arg-type]
         events: list[Event] = []
         finished = ReconstructJob(given, events.append, cancelled, parts or FakeParts()).run()
@@ -54,7 +54,7 @@ def run_job(tmp_path: Path) -> Callable[..., tuple[Finished, list[Event]]]:
 
 @pytest.fixture
 def keypoint_job(tmp_path: Path) -> dict[str, Any]:
-    """The fields of a request for five frames with keypoints from a file: real networks, coarse voxels."""
+    """Fields of a request for five frames with keypoints from a file, with the real networks and coarse voxels."""
     for number in range(1, 6):
         write_picture(tmp_path / "shots" / f"s{number:03}.png", picture(320, 240, number=number))
     (tmp_path / "keypoints.json").write_text(json.dumps(keypoint_rows(range(1, 6))), encoding="utf-8")
@@ -64,13 +64,13 @@ def keypoint_job(tmp_path: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def fixed_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Takes of different moments carry the same date."""
+    """Give all takes of a test the same date."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
 
 
 @pytest.fixture
 def addon_reader(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    """The add-on's ``take_reader``, which needs no Blender; the add-on's ``__init__`` does and is left out."""
+    """Import the add-on's ``take.reader``. It needs no Blender, but the add-on's ``__init__`` does and is left out."""
     package = types.ModuleType("im2hands_addon")
     package.__path__ = [str(Path(__file__).parents[2] / "im2hands_addon")]
     monkeypatch.setitem(sys.modules, "im2hands_addon", package)

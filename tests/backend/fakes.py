@@ -1,4 +1,4 @@
-"""Stand-ins for what a job works with, and small media made on the spot."""
+"""Fake components of a job, small generated pictures and clips, and a client of the server."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ import numpy as np
 import trimesh
 
 from im2hands.app.server import Server
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.hands import Camera, HandKeypoints, Side, TwoHands
+from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.job.components import Components, ProviderNeeds
 from im2hands.job.options import ReconstructOptions
 from im2hands.keypoints.hypothesis import HandDetection
@@ -29,7 +30,20 @@ EVENT_SECONDS = 20.0
 
 
 def hand_positions(side: Side = "left", depth: float = 0.5) -> np.ndarray:
-    """(21, 3) metres, camera frame: a flat hand seen from its back, fingers up, beside the optical axis."""
+    """Make the keypoints of a flat hand, seen from its back, with the fingers up, next to the optical axis.
+
+    Parameters
+    ----------
+    side : Side
+        Left or right hand.
+    depth : float
+        Distance of the wrist from the camera, metres.
+
+    Returns
+    -------
+    (21, 3) float64
+        Camera frame, metres.
+    """
     rows = [(0.0, 0.0)]
     for angle, knuckle in ((-50, 40), (-12, 88), (0, 88), (10, 84), (20, 78)):
         direction = np.array([np.sin(np.radians(angle)), -np.cos(np.radians(angle))])
@@ -41,7 +55,20 @@ def hand_positions(side: Side = "left", depth: float = 0.5) -> np.ndarray:
 
 
 def keypoint_rows(indices: Sequence[int], sides: Sequence[Side] = ("left", "right")) -> dict[str, Any]:
-    """A keypoint file's content; the hands move a little from frame to frame."""
+    """Make the content of a keypoint file, in which the hands move a little from frame to frame.
+
+    Parameters
+    ----------
+    indices : sequence of int
+        Frames of the file.
+    sides : sequence of Side
+        Hands of every frame.
+
+    Returns
+    -------
+    dict
+        Plain JSON types.
+    """
     frames = {
         f"{index:06d}": {
             side: (hand_positions(side) + np.array([0, 0, 0.002 * index])).round(6).tolist() for side in sides
@@ -52,13 +79,13 @@ def keypoint_rows(indices: Sequence[int], sides: Sequence[Side] = ("left", "righ
 
 
 def picture(width: int = 160, height: int = 120, number: int = 0) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, different for every number."""
+    """Make an (H, W, 3) uint8 RGB picture that depends on ``number``."""
     rows, columns = np.mgrid[0:height, 0:width]
     return np.stack([columns * 255 // width, rows * 255 // height, 0 * rows + number * 37 % 256], -1).astype(np.uint8)
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> Path:
-    """Write RGB or grey pixels, also to paths that OpenCV cannot open itself."""
+    """Write RGB or grey pixels, also to paths that OpenCV cannot open; return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     bgr = pixels[..., [2, 1, 0, *range(3, pixels.shape[2])]] if pixels.ndim == 3 else pixels
     ok, data = cv2.imencode(path.suffix, bgr)
@@ -68,7 +95,7 @@ def write_picture(path: Path, pixels: np.ndarray) -> Path:
 
 
 def write_clip(path: Path, frames: int, fps: float = 20.0, width: int = 160, height: int = 120) -> Path:
-    """A clip whose frame number is in its brightness: 10 x number."""
+    """Write a clip whose frames have the brightness 10 x frame number; return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     code = {".avi": "MJPG", ".mp4": "mp4v"}[path.suffix]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), fps, (width, height))
@@ -80,7 +107,7 @@ def write_clip(path: Path, frames: int, fps: float = 20.0, width: int = 160, hei
 
 @dataclass
 class FakeProvider:
-    """Sees both hands in every picture; in clips their place depends on what it has seen before, as with real ones."""
+    """Detects both hands in every picture. In clips their place depends on earlier frames, as with real providers."""
 
     delay: float = 0.0
     sides: Callable[[int], Sequence[Side]] = lambda index: ("left", "right")
@@ -93,7 +120,7 @@ class FakeProvider:
     closed: bool = False
 
     def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
-        """Two hands."""
+        """Return the hands of a frame."""
         time.sleep(self.delay)
         for step in range(10 if self.search_seconds else 0):
             time.sleep(self.search_seconds / 10)
@@ -110,13 +137,13 @@ class FakeProvider:
         return hands
 
     def close(self) -> None:
-        """Note it."""
+        """Record that the provider was closed."""
         self.closed = True
 
 
 @dataclass
 class FakeReconstructor:
-    """A ball at each hand's middle."""
+    """Makes a ball at the centre of each hand."""
 
     delay: float = 0.0
     fail_sides: frozenset[Side] = frozenset()
@@ -125,11 +152,11 @@ class FakeReconstructor:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """As the real one has it."""
+        """The same fields as the real one's."""
         return {"weights": {"fake": "0" * 64}, "stage": "initial"}
 
     def reconstruct(self, frame: Frame, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
-        """The balls."""
+        """Return the balls."""
         self.calls.append(frame.index)
         if self.release is not None:
             self.release.wait(20)
@@ -145,7 +172,7 @@ class FakeReconstructor:
 
 
 class FakeParts(Components):
-    """Parts without networks; the last ones made are kept to be looked at."""
+    """Components without networks. The provider and the reconstructor can be inspected after a job."""
 
     def __init__(self, provider: FakeProvider | None = None, reconstructor: FakeReconstructor | None = None) -> None:
         self.provider_made = provider or FakeProvider()
@@ -153,22 +180,22 @@ class FakeParts(Components):
         self.needs: ProviderNeeds | None = None
 
     def device_name(self, options: ReconstructOptions) -> str:
-        """Always the processor."""
+        """Return the processor."""
         return "cpu"
 
     def reconstructor(self, options: ReconstructOptions, device_name: str) -> FakeReconstructor:
-        """The one given."""
+        """Return the given reconstructor."""
         return self.reconstructor_made
 
     def provider(self, needs: ProviderNeeds) -> FakeProvider:
-        """The one given."""
+        """Return the given provider."""
         self.needs = needs
         self.provider_made.progress, self.provider_made.video = needs.progress, needs.video
         return self.provider_made
 
 
 class Client:
-    """Talks to a server in this process through pipes."""
+    """A client of a server in this process, connected through pipes."""
 
     def __init__(self, parts: Components | None = None) -> None:
         requests_read, requests_write = os.pipe()
@@ -183,16 +210,16 @@ class Client:
 
     def send(self, kind: str, identifier: str = "1", **fields: Any) -> None:
         """Send a request."""
-        if kind == "reconstruct" and isinstance(fields.get("options", {}), dict):  # cleaning has tests of its own
+        if kind == "reconstruct" and isinstance(fields.get("options", {}), dict):  # the clean phase has its own tests
             fields["options"] = {"clean": False, **fields.get("options", {})}
         self.send_raw(json.dumps({"type": kind, "id": identifier, **fields}).encode() + b"\n")
 
     def send_raw(self, data: bytes) -> None:
-        """Send anything."""
+        """Send any bytes."""
         self._requests.write(data)
 
     def event(self) -> dict[str, Any]:
-        """The next event; TimeoutError if none comes."""
+        """Return the next event; raise TimeoutError if none comes."""
         while b"\n" not in self._unread:
             if not select.select([self._events], [], [], EVENT_SECONDS)[0]:
                 raise TimeoutError("the server is silent")
@@ -205,7 +232,7 @@ class Client:
         return found
 
     def until(self, *kinds: str) -> list[dict[str, Any]]:
-        """Events up to the first of one of these kinds."""
+        """Return the events up to the first one of the given kinds."""
         events = [self.event()]
         while events[-1]["type"] not in kinds:
             events.append(self.event())
@@ -216,5 +243,5 @@ class Client:
         self._requests.close()
 
     def go_away(self) -> None:
-        """Stop reading what the server says."""
+        """Stop reading the server's events."""
         os.close(self._events)

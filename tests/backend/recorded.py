@@ -1,4 +1,4 @@
-"""A stand-in for CUDA graphs on a processor: the operations of a call, recorded, run again on the same memory."""
+"""A replacement for CUDA graphs on the processor: records operations and repeats them on the same memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,23 @@ Function = Callable[..., Tensor]
 
 
 def record_operations(function: Function, inputs: tuple[Tensor, ...]) -> Function:
-    """As :class:`im2hands.surfaces.batch.launches.GraphRecorder` does: tensors that are no inputs keep their addresses,
-    branches and shapes are those of the recording, and no line of Python runs again."""
+    """Record the operations of a call, as ``surfaces.batch.launches.GraphRecorder`` does.
+
+    Tensors that are not inputs keep their addresses. Branches and shapes stay those of the recording, and no Python
+    code of the function runs again.
+
+    Parameters
+    ----------
+    function : callable
+        A function of tensors that returns a tensor.
+    inputs : tuple of Tensor
+        Inputs of the recorded call.
+
+    Returns
+    -------
+    callable
+        Repeats the recorded operations on other inputs of the same shapes.
+    """
     own = tuple(value.clone() for value in inputs)
     graph = make_fx(function)(*own)
 

@@ -1,4 +1,4 @@
-"""Two-hand scenes made on the spot: the hand model, posed at random, drawn by a painter's renderer."""
+"""Generated scenes with two hands: the hand model in random poses, drawn with the painter's algorithm."""
 
 from __future__ import annotations
 
@@ -28,7 +28,22 @@ def _model() -> HandModel:
 
 
 def make_scene(seed: int, points: int = 64, present: tuple[bool, bool] = (True, True)) -> Scene:
-    """One scene, reproducible by ``seed``: hands side by side, about half a metre away."""
+    """Make a scene with two hands side by side, about half a metre from the camera.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of shape and pose; equal seeds give equal scenes.
+    points : int
+        Labelled points per hand; 0 for none.
+    present : (bool, bool)
+        Whether the left and the right hand are in the scene.
+
+    Returns
+    -------
+    Scene
+        The scene.
+    """
     model = _model()
     generator = torch.Generator().manual_seed(seed)
     shape = random_shape(2, generator)
@@ -77,7 +92,7 @@ def make_scene(seed: int, points: int = 64, present: tuple[bool, bool] = (True, 
 
 
 def _paint(vertices: dict, keypoints: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Picture, labels and intrinsics: the farthest triangles first."""
+    """Draw picture, labels and intrinsics, with the farthest triangles first."""
     base = np.array([[FOCAL, 0, 320.0], [0, FOCAL, 320.0], [0, 0, 1.0]])
     joints = keypoints[np.isfinite(keypoints[:, 0, 0])].reshape(-1, 3)
     seen = (joints / joints[:, 2:]) @ base.T
@@ -103,7 +118,30 @@ def make_set(
     folder: Path, count: int, points: int = 64, *, seed: int = 1, shard_size: int = 4, single: bool = False,
     clip: int = 0,
 ) -> Path:  # fmt: skip
-    """A set of ``count`` scenes; with ``single``, every second scene has one hand only; ``clip``: frames of a clip."""
+    """Write a set of scenes.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the set.
+    count : int
+        Number of scenes.
+    points : int
+        Labelled points per hand.
+    seed : int
+        Seed of the set.
+    shard_size : int
+        Scenes per shard.
+    single : bool
+        Whether every second scene has only one hand.
+    clip : int
+        Frames per clip; 0 for single pictures.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
     about = {"made_by": "tests"} | ({"frames": clip} if clip else {})
     info = SetInfo(seed, shard_size, CROP_SIZE, points, ("beside",), about)
     with SceneWriter(folder, info) as writer:

@@ -1,4 +1,4 @@
-"""Takes with known truth: the bundled hand's own meshes as surfaces, its keypoints with noise."""
+"""Takes with known ground truth: surfaces are meshes of the bundled hand, keypoints are its joints with noise."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from im2hands.core.hands import SIDES, Camera, Side
+from im2hands.core.camera import Camera
+from im2hands.core.hands import SIDES, Side
 from im2hands.lab.bench.simulated_clips import Clip, simulate
 from im2hands.take.take import FrameRecord, Take
 
 STUMP = 0.02
+"""Length of the surface behind the wrist, metres."""
 
 
 def header(camera: Camera, kind: str = "video", files: Sequence[str] = ("clip.mp4",)) -> dict[str, object]:
-    """What a take begins with."""
+    """Make the header of a take."""
     return {
         "source": {"kind": kind, "inputs": list(files), "files": list(files), "first": 1, "step": 1},
         "fps": 25.0, "image_size": [camera.width, camera.height], "camera": camera.to_dict(),
@@ -24,7 +26,24 @@ def header(camera: Camera, kind: str = "video", files: Sequence[str] = ("clip.mp
 
 
 def hand_surface(vertices: np.ndarray, faces: np.ndarray, keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a mesh that implicit surfaces have: up to 20 mm behind the wrist (left open there)."""
+    """Cut a hand mesh 20 mm behind the wrist, where implicit surfaces end too; the cut stays open.
+
+    Parameters
+    ----------
+    vertices : (V, 3) array
+        Vertices, metres.
+    faces : (F, 3) array
+        Triangles.
+    keypoints : (21, 3) array
+        Keypoints, in the frame of the vertices.
+
+    Returns
+    -------
+    vertices : (W, 3) float32
+        Vertices of the kept part.
+    faces : (G, 3) int32
+        Its triangles.
+    """
     along = keypoints[9] - keypoints[0]
     behind = -(vertices - keypoints[0]) @ along / np.linalg.norm(along)
     kept = faces[(behind[faces] < STUMP).all(axis=1)]
@@ -35,7 +54,26 @@ def hand_surface(vertices: np.ndarray, faces: np.ndarray, keypoints: np.ndarray)
 def write_take(
     folder: Path, clip: Clip, sides: Sequence[Side] = SIDES, indices: Sequence[int] | None = None, **source: object
 ) -> Take:
-    """A take of a clip; ``indices`` (from 1) are the frames that are in it."""
+    """Write a take of a simulated clip.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the take.
+    clip : Clip
+        The clip.
+    sides : sequence of Side
+        Hands to write.
+    indices : sequence of int, optional
+        Frames to write, counted from 1; None for all.
+    **source : object
+        ``kind`` and ``files`` of the take's source.
+
+    Returns
+    -------
+    Take
+        The take.
+    """
     take = Take.create(folder, header(clip.camera, **source))  # type: ignore[arg-type]
     count = len(clip.truth["left"])
     for index in indices or range(1, count + 1):

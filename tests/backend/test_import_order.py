@@ -1,4 +1,4 @@
-"""The order of the rooms: a module imports only from its own room and from rooms below it."""
+"""The order of the packages: a module imports only from its own package and from lower ones."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ ROOMS = (
     "core", "geometry", "media", "take", "networks", "weights", "surfaces", "keypoints", "animation", "export", "job",
     "app", "lab",
 )  # fmt: skip
-"""Lowest first. The commands in :data:`LAB_COMMANDS` are the only callers of ``lab``, which imports all but ``app``."""
+"""The packages, lowest first. ``lab`` may import all but ``app``. Only :data:`LAB_COMMANDS` may import ``lab``."""
 LAB_COMMANDS = ("app/cli/synthesize.py", "app/cli/lab.py")
 ROOT_FILES = {"__init__.py", "__main__.py"}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
 
 
 def imported_rooms(source: str, place: str) -> Iterator[tuple[int, str]]:
-    """Every import of a room, also inside functions, and every module name in a text.
+    """Find every import of a package of ``im2hands``, also inside functions, and every module name in a string.
 
     Parameters
     ----------
     source : str
-        The module's text.
+        Text of the module.
     place : str
-        Its path inside the package, with slashes.
+        Path of the module inside ``im2hands``, with slashes.
 
     Yields
     ------
-    tuple of int and str
-        The line, and the room.
+    int
+        Line of the import.
+    str
+        Name of the imported package.
     """
     folders = place.split("/")[:-1]
     for node in ast.walk(ast.parse(source)):
@@ -55,7 +57,7 @@ def imported_rooms(source: str, place: str) -> Iterator[tuple[int, str]]:
 
 
 def forbidden(source: str, place: str) -> list[str]:
-    """The imports of a module that break the order, as ``file:line: room imports room``."""
+    """Return the imports of a module that break the order, as ``file:line: room imports room``."""
     own = place.split("/")[0]
     found = []
     for line, room in imported_rooms(source, place):

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np
 import torch
-from im2hands.core.hands import Camera
+from im2hands.core.camera import Camera
 from im2hands.lab.synthesis.cycles import CyclesRenderer
 from im2hands.geometry.hand_model import HandModel
 from im2hands.lab.synthesis.poses import mean_shape

@@ -1,4 +1,4 @@
-"""The options of cleaning a take."""
+"""The options of the clean phase."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 from im2hands.core.options import check_options, options_dataclass, options_of
 
 VERSION = 6
-"""Version of what the clean phase computes; a take of another version is cleaned anew."""
+"""Version of the clean phase's computations. A take that was cleaned by another version is cleaned again."""
 
 
 class _CleanOptions:
-    """How a take is cleaned: the options of ``im2hands clean`` in the table of options.
+    """How a take is cleaned: the options of ``im2hands clean`` in ``options.toml``.
+
+    Parameters
+    ----------
+    **values : Any
+        Options by name.
 
     Raises
     ------
@@ -30,7 +35,7 @@ class _CleanOptions:
         check_options(self.settings())
 
     def settings(self) -> dict[str, Any]:
-        """The options as they stand in ``take.json``."""
+        """Return the options as ``take.json`` stores them."""
         return asdict(self)  # type: ignore[call-overload, no-any-return]
 
 

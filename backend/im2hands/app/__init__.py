@@ -1,1 +1,1 @@
-"""What a person starts: the command line, the server, checks."""
+"""The programs that a person or the add-on starts: command line, server, checks."""

@@ -1,4 +1,4 @@
-"""What is installed and whether it works, in words a person can act on."""
+"""The check of an installation: Python, packages, devices, weights, and a self-test on a photo."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from im2hands.core.errors import Im2HandsError
 
 from .selftest import PER_FRAME, START_UP, Timing, bundled_photo, time_photo
 
-PYTHONS = ((3, 11), (3, 13))
+PYTHONS = ((3, 11), (3, 13))  # oldest and newest supported version
+# Distributions that install the same module cv2 and overwrite each other's files.
 OPENCV_WHEELS = (
     "opencv-contrib-python",
     "opencv-python",
@@ -23,7 +24,7 @@ OPENCV_WHEELS = (
     "opencv-contrib-python-headless",
 )
 
-# Distribution, and the module it is imported as.
+# Required distributions, with the name of the module that each one installs.
 PACKAGES = {
     "torch": "torch",
     "numpy": "numpy",
@@ -41,7 +42,19 @@ INSTALL_AGAIN = "Set up the backend again: pip install --force-reinstall im2hand
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: what was looked at, whether it is all right, what was found, what to do if not."""
+    """One line of the report.
+
+    Parameters
+    ----------
+    name : str
+        The thing that was checked.
+    ok : bool
+        Whether it works.
+    message : str
+        What was found.
+    hint : str
+        What to do if it does not work.
+    """
 
     name: str
     ok: bool
@@ -51,32 +64,59 @@ class Finding:
 
 @dataclass
 class Report:
-    """All findings, and the self-test's times if it ran."""
+    """All findings of a check.
+
+    Parameters
+    ----------
+    findings : list of Finding
+        The findings, in the order of the checks.
+    timing : Timing, optional
+        Times of the self-test; None if it did not run.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     timing: Timing | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is missing."""
+        """Whether every finding is OK."""
         return all(finding.ok for finding in self.findings)
 
     def add(self, name: str, ok: bool, message: str, hint: str = "") -> None:
-        """Append a finding."""
+        """Append a finding.
+
+        Parameters
+        ----------
+        name : str
+            The thing that was checked.
+        ok : bool
+            Whether it works.
+        message : str
+            What was found.
+        hint : str
+            What to do if it does not work.
+        """
         self.findings.append(Finding(name, ok, message, "" if ok else hint))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
+        """Return the report as plain JSON types."""
         timing = None if self.timing is None else asdict(self.timing)
         findings = [asdict(finding) for finding in self.findings]
         return {"ok": self.ok, "version": __version__, "findings": findings, "self_test": timing}
 
 
 def check(self_test: bool = True) -> Report:
-    """Look at everything a reconstruction needs.
+    """Check everything that a reconstruction needs.
 
-    Args:
-        self_test: also reconstruct one bundled photo, if everything is there.
+    Parameters
+    ----------
+    self_test : bool
+        Whether to reconstruct one bundled photo, if all other checks are OK.
+
+    Returns
+    -------
+    Report
+        The findings.
     """
     report = Report()
     _check_python(report)
@@ -103,8 +143,8 @@ def _check_packages(report: Report) -> None:
             importlib.import_module(module)
             report.add(distribution, True, metadata.version(distribution))
         except metadata.PackageNotFoundError:
-            report.add(distribution, True, "there, of unknown version")
-        except Exception as error:  # broken native libraries raise all sorts of things on import
+            report.add(distribution, True, "installed, of unknown version")
+        except Exception as error:  # broken native libraries raise many kinds of errors on import
             message = f"cannot be loaded: {type(error).__name__}: {error}".splitlines()[0]
             report.add(distribution, False, message, INSTALL_AGAIN)
     found = {name: version for name in OPENCV_WHEELS if (version := _version(name))}
@@ -114,10 +154,10 @@ def _check_packages(report: Report) -> None:
     except ImportError as error:
         report.add("opencv", False, f"cannot be loaded: {error}", INSTALL_AGAIN)
         return
-    message = words if len(found) < 2 else f"there are {len(found)} that overwrite each other: {words}"
+    message = words if len(found) < 2 else f"{len(found)} packages overwrite each other: {words}"
     keep = next(iter(found), "")
     hint = f"Uninstall all of them, then install {keep} alone."
-    report.add("opencv", len(found) < 2, message or "there, of unknown version", hint)
+    report.add("opencv", len(found) < 2, message or "installed, of unknown version", hint)
 
 
 def _version(distribution: str) -> str:
@@ -142,13 +182,13 @@ def _check_data(report: Report) -> None:
     try:
         for weights in list_weights():
             ok = weights.found and not weights.problem
-            message = f"sha256 {weights.sha256[:12]}… as its card says" if ok else weights.problem or "missing"
+            message = f"sha256 {weights.sha256[:12]}… matches its card" if ok else weights.problem or "missing"
             report.add(f"weights {weights.name}", ok, message, INSTALL_AGAIN)
     except Im2HandsError as error:
         report.add("weights", False, error.message, error.hint)
     try:
         bundle = read_bundle()
-        report.add("hand bundle", True, f"{BUNDLE_NAME}, {len(bundle.task) / 1e6:.1f} MB, checksums right")
+        report.add("hand bundle", True, f"{BUNDLE_NAME}, {len(bundle.task) / 1e6:.1f} MB, checksums match")
     except Im2HandsError as error:
         report.add("hand bundle", False, error.message, error.hint)
 
@@ -159,7 +199,7 @@ def _self_test(report: Report) -> None:
     except Im2HandsError as error:
         report.add("self-test", False, error.message, error.hint or INSTALL_AGAIN)
         return
-    except Exception as error:  # whatever it is, the report is what the person came for
+    except Exception as error:  # the report must be complete, whatever the self-test raises
         message = f"{type(error).__name__}: {error}".splitlines()[0]
         report.add("self-test", False, message, INSTALL_AGAIN)
         return
@@ -171,7 +211,7 @@ def _self_test(report: Report) -> None:
 
 
 def stage_words(timing: Timing) -> str:
-    """The times in one line."""
+    """Return the times of a self-test as one line of text."""
     once = ", ".join(f"{stage} {timing.seconds[stage]:.2f}" for stage in START_UP)
     each = ", ".join(f"{stage} {timing.seconds[stage]:.2f}" for stage in PER_FRAME)
     return f"seconds at start: {once}; a frame: {each}"

@@ -1,4 +1,4 @@
-"""Logs: a rotating file in the person's own state folder, and stderr."""
+"""Logging to a rotating file in the user's state folder, and to standard error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 LOG_NAME = "im2hands.log"
 LOG_BYTES, LOG_FILES = 2 * 2**20, 3
 
-# Chatter of the libraries on stderr; a person who wants it sets these.
+# Environment variables that silence libraries on standard error. Values that the user has set have precedence.
 QUIET = {
     "GLOG_minloglevel": "2",
     "TF_CPP_MIN_LOG_LEVEL": "2",
@@ -22,7 +22,7 @@ QUIET = {
 
 
 def state_folder() -> Path:
-    """Where this person's logs go; not made yet. ``IM2HANDS_STATE`` names another place."""
+    """Return the folder of the user's logs, which may not exist yet. ``IM2HANDS_STATE`` overrides it."""
     own = os.environ.get("IM2HANDS_STATE")
     if own:
         return Path(own)
@@ -34,13 +34,19 @@ def state_folder() -> Path:
 
 
 def set_up_logging(*, stderr: bool, debug: bool = False) -> Path:
-    """Send the program's log to a rotating file, and to stderr if wanted.
+    """Send the program's log to a rotating file, and optionally to standard error.
 
-    Args:
-        stderr: also there. debug: everything, not only what matters.
+    Parameters
+    ----------
+    stderr : bool
+        Whether to log to standard error too.
+    debug : bool
+        Whether to log debug messages.
 
-    Returns:
-        The log file; in the temporary folder where the person's own cannot be written.
+    Returns
+    -------
+    Path
+        The log file. It is in the temporary folder if the user's state folder cannot be written.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -62,6 +68,7 @@ def set_up_logging(*, stderr: bool, debug: bool = False) -> Path:
 
 
 def _file_handler() -> tuple[logging.Handler, Path]:
+    """Return the handler of the log file and the file's path, in the first folder that can be written."""
     for folder in (state_folder(), Path(tempfile.gettempdir())):
         path = folder / LOG_NAME
         try:

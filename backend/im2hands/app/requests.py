@@ -1,4 +1,4 @@
-"""The requests of the protocol (``docs/protocol.md``), as they come in."""
+"""The requests of the protocol (``docs/protocol.md``), and their parser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,19 @@ REQUEST_TYPES = ("hello", "reconstruct", "cancel", "status", "shutdown")
 
 
 class MessageError(Im2HandsError):
-    """A request that is refused; ``code`` as in the protocol, ``request_id`` is echoed if there was one."""
+    """A request that is refused.
+
+    Parameters
+    ----------
+    code : str
+        Kind of the error in the protocol.
+    message : str
+        What is wrong.
+    hint : str
+        What to do about it.
+    request_id : str, optional
+        Id of the request, which the answer repeats; None if the request has none.
+    """
 
     def __init__(self, code: str, message: str, hint: str = "", request_id: str | None = None) -> None:
         super().__init__(message, hint)
@@ -25,7 +37,17 @@ class MessageError(Im2HandsError):
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came in: its type (one of :data:`REQUEST_TYPES`), its id and all its fields."""
+    """A request of a client.
+
+    Parameters
+    ----------
+    type : str
+        One of :data:`REQUEST_TYPES`.
+    id : str
+        Id that the client chose.
+    fields : mapping
+        All fields of the request.
+    """
 
     type: str
     id: str
@@ -33,10 +55,22 @@ class Request:
 
 
 def parse_request(line: bytes) -> Request:
-    """Read one line.
+    """Parse one line of the protocol.
 
-    Raises:
-        MessageError: not a JSON object, without a type or an id, or of an unknown type.
+    Parameters
+    ----------
+    line : bytes
+        JSON in UTF-8.
+
+    Returns
+    -------
+    Request
+        The request.
+
+    Raises
+    ------
+    MessageError
+        The line is not a JSON object, has no type or no id, or has an unknown type.
     """
     try:
         data = json.loads(line.decode("utf-8"))

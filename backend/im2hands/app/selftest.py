@@ -1,4 +1,4 @@
-"""One photo through every stage with a clock on each: the self-test of ``check`` and the benchmark."""
+"""Timing of one photo through every stage, for the self-test of ``check`` and for ``benchmark``."""
 
 from __future__ import annotations
 
@@ -28,12 +28,18 @@ PER_FRAME = ("picture", "keypoints", "placement", "surfaces")
 
 @dataclass(frozen=True)
 class Timing:
-    """What a photo became and how long it took.
+    """Result and times of one photo.
 
-    Args:
-        photo: its name. device: where the networks ran.
-        seconds: by stage, those of :data:`START_UP` and :data:`PER_FRAME`.
-        hands: by side, the numbers of vertices and triangles.
+    Parameters
+    ----------
+    photo : str
+        Name of the photo.
+    device : str
+        Device that computed the networks.
+    seconds : dict of str to float
+        Time of each stage in :data:`START_UP` and :data:`PER_FRAME`, seconds.
+    hands : dict of str to (int, int)
+        Numbers of vertices and triangles by side.
     """
 
     photo: str
@@ -43,20 +49,27 @@ class Timing:
 
     @property
     def start_up(self) -> float:
-        """Seconds that are spent once."""
+        """Time that is spent once per job, seconds."""
         return sum(self.seconds[stage] for stage in START_UP)
 
     @property
     def per_frame(self) -> float:
-        """Seconds from photo to meshes after start-up."""
+        """Time from photo to meshes after start-up, seconds."""
         return sum(self.seconds[stage] for stage in PER_FRAME)
 
 
 def bundled_photo() -> Path:
-    """The first of the photos that ship with the package.
+    """Return the first of the photos that ship with the package.
 
-    Raises:
-        SetupError: there is none.
+    Returns
+    -------
+    Path
+        The photo.
+
+    Raises
+    ------
+    SetupError
+        There is no photo.
     """
     folder = Path(str(resources.files("im2hands") / "assets" / "photos"))
     photos = sorted(folder.glob("*.jpg"))
@@ -68,13 +81,30 @@ def bundled_photo() -> Path:
 def time_photo(
     photo: Path, *, repeat: int = 1, device: str = "auto", voxel_mm: float = 1.7, parts: Components | None = None
 ) -> Timing:
-    """Reconstruct one photo without a take.
+    """Reconstruct one photo without writing a take, and time each stage.
 
-    Args:
-        repeat: runs after start-up; the fastest of each stage counts. device, voxel_mm: as on the command line.
+    Parameters
+    ----------
+    photo : Path
+        The photo.
+    repeat : int
+        Number of runs after start-up. The fastest time of each stage counts.
+    device : str
+        Device, as on the command line.
+    voxel_mm : float
+        Size of the cells of the surface, mm.
+    parts : Components, optional
+        Components of the job; None for the real ones.
 
-    Raises:
-        Im2HandsError: what any stage raises.
+    Returns
+    -------
+    Timing
+        Result and times.
+
+    Raises
+    ------
+    Im2HandsError
+        Any error of a stage.
     """
     parts = parts or Components()
     clock = _Clock()

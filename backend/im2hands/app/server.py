@@ -21,20 +21,28 @@ from im2hands.job.reconstruct import ReconstructJob
 from .requests import PROTOCOL_VERSION, MessageError, Request, parse_request
 
 HEARTBEAT_SECONDS = 1.0
-# After stdin ends or a shutdown: how long a job may take to come to rest, and when the process ends whatever happens.
 REST_SECONDS = 1.8
+"""Time that a running job has to stop after a shutdown or the end of stdin."""
+
 LAST_RESORT_SECONDS = 2.5
+"""Time from the end of stdin until the process is ended in any case."""
 
 log = logging.getLogger(__name__)
 
 
 class Server:
-    """Answers requests until they end; one job at a time on a thread of its own.
+    """Answers requests until they end. One job runs at a time, on its own thread.
 
-    Args:
-        requests: lines come from here. events: lines go there, and nothing else may.
-        parts: what jobs are made of.
-        last_resort: ends the process when requests ended and the server cannot come to rest.
+    Parameters
+    ----------
+    requests : binary stream
+        Requests are read from here, one per line.
+    events : binary stream
+        Events are written here, one per line. Nothing else may write to this stream.
+    parts : Components, optional
+        Components of the jobs; None for the real ones.
+    last_resort : callable
+        Ends the process. Called if the server does not stop soon after the requests have ended.
     """
 
     def __init__(
@@ -53,7 +61,7 @@ class Server:
         self._ended = threading.Event()
 
     def run(self) -> None:
-        """Serve until stdin ends, the client goes away, a protocol does not fit, or ``shutdown``."""
+        """Serve until stdin ends, the client disconnects, the protocol versions differ, or ``shutdown`` comes."""
         threading.Thread(target=self._read, name="im2hands-requests", daemon=True).start()
         threading.Thread(target=self._beat, name="im2hands-heartbeat", daemon=True).start()
         goes_on = True
@@ -64,6 +72,7 @@ class Server:
         self._ended.set()
 
     def _read(self) -> None:
+        """Read requests on a thread of their own, so that their end is noticed while the main thread works."""
         try:
             for line in self._requests:
                 self._inbox.put(line)
@@ -72,18 +81,19 @@ class Server:
         log.info("requests ended")
         self._cancel.set()
         self._inbox.put(None)
-        # The main thread may be deep in an import; the promise to end holds all the same.
+        # The main thread may be busy, for example with an import. The process must end in time all the same.
         if not self._ended.wait(LAST_RESORT_SECONDS):
             self._last_resort()
 
     def _beat(self) -> None:
+        """Send heartbeats while a job runs."""
         while not self._ended.wait(HEARTBEAT_SECONDS):
-            with self._lock:  # so that no heartbeat follows a job's last event
+            with self._lock:  # no heartbeat may follow the last event of a job
                 if self._job is not None:
                     self._write(Heartbeat(self._job), self._job)
 
     def _answer(self, line: bytes) -> bool:
-        """Answer one line; whether the server goes on."""
+        """Answer one line; return whether the server goes on."""
         try:
             request = parse_request(line)
         except MessageError as error:
@@ -93,12 +103,13 @@ class Server:
             return self._serve(request)
         except Im2HandsError as error:
             self._send(Failed.from_error(error, fatal=False), request.id)
-        except Exception as error:  # the server outlives a request it could not answer
+        except Exception as error:  # the server goes on after a request that failed
             log.exception("request %s failed", request.type)
             self._send(unexpected_error(error, fatal=False), request.id)
         return True
 
     def _serve(self, request: Request) -> bool:
+        """Carry out one request; return whether the server goes on."""
         if request.type == "hello":
             return self._hello(request)
         if request.type == "status":
@@ -115,6 +126,7 @@ class Server:
         return True
 
     def _hello(self, request: Request) -> bool:
+        """Answer ``hello``; return whether the protocol versions agree."""
         wanted = request.fields.get("protocol")
         if wanted != PROTOCOL_VERSION:
             older = isinstance(wanted, int) and wanted < PROTOCOL_VERSION
@@ -149,7 +161,7 @@ class Server:
         except Im2HandsError as error:
             self._send(Failed.from_error(error), request.id)
             return
-        # Its own: what an earlier job left behind must go on seeing that it was cancelled.
+        # A new event for each job: abandoned calls of an earlier job must still find theirs set.
         cancel = self._cancel = threading.Event()
         self._job = request.id
         job = (request.id, options, cancel)
@@ -166,7 +178,7 @@ class Server:
         except Exception as error:
             log.exception("job %s failed", job)
             last = unexpected_error(error)
-        with self._lock:  # who reads the last event may send the next job at once
+        with self._lock:  # a client that reads the last event may request the next job at once
             self._job = None
             self._write(last, job)
 
@@ -180,17 +192,30 @@ class Server:
             self._write(event, request_id)
 
     def _write(self, event: Event, request_id: str | None) -> None:
-        """Write one line; the lock is held."""
+        """Write one event. The caller holds the lock."""
         try:
             self._events.write(event.to_line(request_id))
             self._events.flush()
-        except (OSError, ValueError):  # the client is gone
+        except (OSError, ValueError):  # the client has disconnected
             self._cancel.set()
             self._inbox.put(None)
 
 
 def unexpected_error(error: BaseException, fatal: bool = True) -> Failed:
-    """The event for a broken installation or a mistake of ours: no traceback, that is in the log."""
+    """Make the event for an error that is no Im2HandsError: a broken installation or a bug.
+
+    Parameters
+    ----------
+    error : BaseException
+        The error. Its traceback is only in the log.
+    fatal : bool
+        Whether the job or the server ended.
+
+    Returns
+    -------
+    Failed
+        The event.
+    """
     if isinstance(error, ImportError):
         return Failed.from_error(broken_package(error), fatal)
     message = f"Something went wrong inside Im2Hands: {type(error).__name__}: {error}"

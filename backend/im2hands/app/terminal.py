@@ -1,4 +1,4 @@
-"""The terminal of a command: progress bars, JSON lines, signals, and native libraries' output."""
+"""Terminal input and output of commands: progress bars, JSON lines, signals, redirection of native output."""
 
 from __future__ import annotations
 
@@ -30,7 +30,13 @@ EXIT_SOME_FAILED, EXIT_INTERRUPTED = 1, 130
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second Ctrl-C ends the process at once."""
+    """Provide an event that Ctrl-C and SIGTERM set inside this context. A second Ctrl-C ends the process at once.
+
+    Yields
+    ------
+    threading.Event
+        The event. It is never set outside the main thread, which alone may handle signals.
+    """
     stop = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -39,7 +45,7 @@ def stop_on_signals() -> Iterator[threading.Event]:
         stop.set()
 
     if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread may handle signals
+        yield stop
         return
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -49,42 +55,60 @@ def stop_on_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+def escape_unprintable() -> None:
+    """Let standard output and standard error write characters that their encoding lacks as escapes.
+
+    A strict stream raises UnicodeEncodeError instead: in a cp1252 console for ``手``, and in every encoding for the
+    byte of a file name that is not UTF-8, which Python holds as a lone surrogate. Such a byte 255 is written as
+    ``\\udcff``.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None in a Python without a console
+            stream.reconfigure(errors="backslashreplace")
+
+
 class JsonReport:
-    """Prints events as the protocol's lines."""
+    """Prints events as JSON lines of the protocol.
+
+    Parameters
+    ----------
+    stream : binary stream
+        Where to write.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
 
     def event(self, event: Event) -> None:
-        """Print one."""
+        """Print one event."""
         self._stream.write(event.to_line(None))
         self._stream.flush()
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
 class TerminalReport:
-    """Shows a progress bar a phase, warnings and failures as they come, and a summary, all on stderr."""
+    """Shows events on standard error: one progress bar per phase, warnings, failures, and a summary."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
         self._phase = ""
 
     def event(self, event: Event) -> None:
-        """Show one."""
+        """Show one event."""
         if isinstance(event, Progress):
             self._progress(event)
         elif isinstance(event, FrameDone) and event.status == "failed":
-            self._say(f"Frame {event.index} failed: {event.message}")
+            self._print_line(f"Frame {event.index} failed: {event.message}")
         elif isinstance(event, Warned):
-            self._say(f"Note: {event.message} {event.hint}")
+            self._print_line(f"Note: {event.message} {event.hint}")
         elif isinstance(event, Finished):
             self.close()
             print(summary_words(event.summary, event.cancelled, Path(event.take)), file=sys.stderr)
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """End the current progress bar and leave it on the screen."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -105,12 +129,12 @@ class TerminalReport:
         self._bar.set_postfix_str(f"{clock(left)} left" if left else "", refresh=False)
         self._bar.refresh()
 
-    def _say(self, text: str) -> None:
+    def _print_line(self, text: str) -> None:
         tqdm.write(text, file=sys.stderr)
 
 
 def clock(seconds: float) -> str:
-    """``75`` as ``1:15``, ``3700`` as ``1:01:40``."""
+    """Format seconds as a clock: ``75`` as ``1:15``, ``3700`` as ``1:01:40``."""
     whole = max(0, round(seconds))
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
@@ -118,7 +142,22 @@ def clock(seconds: float) -> str:
 
 
 def summary_words(summary: Summary, cancelled: bool, take: Path) -> str:
-    """How a job went, in plain words."""
+    """Describe the result of a job for a person.
+
+    Parameters
+    ----------
+    summary : Summary
+        Result of the job.
+    cancelled : bool
+        Whether the person stopped the job.
+    take : Path
+        Folder of the take.
+
+    Returns
+    -------
+    str
+        Two lines of text.
+    """
     words = [
         (summary.ok, "with both hands"),
         (summary.partial, "with one hand"),
@@ -131,15 +170,19 @@ def summary_words(summary: Summary, cancelled: bool, take: Path) -> str:
         text += f" ({summary.reused} from before)"
     text += f", in {clock(summary.seconds)}.\nThe take is {take}"
     if cancelled:
-        return f"Stopped. {text}; run it again to go on."
+        return f"Stopped. {text}; run it again to continue."
     return text
 
 
 def claim_stdio() -> tuple[BinaryIO, BinaryIO]:
-    """Keep stdin and stdout for the protocol: whatever else writes to stdout, native libraries too, lands on stderr.
+    """Reserve stdin and stdout for the protocol. All other output to stdout, even of native libraries, goes to stderr.
 
-    Returns:
-        Where requests come from and where events go.
+    Returns
+    -------
+    requests : binary stream
+        Requests are read from here.
+    events : binary stream
+        Events are written here.
     """
     sys.stdout.flush()
     requests = os.fdopen(os.dup(0), "rb")
@@ -147,7 +190,7 @@ def claim_stdio() -> tuple[BinaryIO, BinaryIO]:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    with contextlib.suppress(OSError):  # no stderr: stray output has nowhere to go
+    with contextlib.suppress(OSError):  # there is no stderr: other output is lost
         os.dup2(2, 1)
     sys.stdout = sys.stderr
     return requests, events
@@ -155,7 +198,13 @@ def claim_stdio() -> tuple[BinaryIO, BinaryIO]:
 
 @contextlib.contextmanager
 def quiet(args: argparse.Namespace) -> Iterator[None]:
-    """Native libraries' chatter goes to the log, unless --debug."""
+    """Send messages of native libraries to the log inside this context, unless ``--debug`` is given.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Arguments of the command, with ``debug`` and ``log_file``.
+    """
     if args.debug:
         yield
         return
@@ -166,16 +215,18 @@ def quiet(args: argparse.Namespace) -> Iterator[None]:
 
 @contextlib.contextmanager
 def native_noise_to(path: Path) -> Iterator[None]:
-    """Send what native libraries write to file descriptor 2 to a file; Python's ``sys.stderr`` stays where it was.
+    """Append what native libraries write to standard error to a file; ``sys.stderr`` still writes to the terminal.
 
-    Args:
-        path: appended to.
+    Parameters
+    ----------
+    path : Path
+        The file.
     """
     try:
         sys.stderr.flush()
         shown = os.dup(2)
         noise = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    except (OSError, ValueError, AttributeError):  # no real stderr (a windowed Python): there is nothing to turn away
+    except (OSError, ValueError, AttributeError):  # a Python without a console: there is nothing to redirect
         yield
         return
     os.dup2(noise, 2)

@@ -1,1 +1,1 @@
-"""Words that every room speaks: errors, hands, cameras, devices, processes, files."""
+"""Basic types and tools of all other packages: errors, hands, cameras, options, devices, processes, files."""

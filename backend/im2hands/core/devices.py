@@ -1,4 +1,4 @@
-"""What can compute here, in plain words, and the choice among it."""
+"""The devices that PyTorch can compute on, the choice of one, and the number of processor threads."""
 
 from __future__ import annotations
 
@@ -14,22 +14,36 @@ if TYPE_CHECKING:
     import torch
 
 CGROUP_MEMBERSHIP = Path("/proc/self/cgroup")
-"""Linux: the control groups this process belongs to."""
+"""Linux: the file that lists the control groups of this process."""
 
 CGROUP_MOUNT = Path("/sys/fs/cgroup")
-"""Linux: where control groups are mounted."""
+"""Linux: the folder where control groups are mounted."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """Something that can compute: ``name`` as ``--device`` takes it, ``description`` for a person."""
+    """A device that PyTorch can compute on.
+
+    Parameters
+    ----------
+    name : str
+        The name that ``--device`` takes, for example ``cuda:0``.
+    description : str
+        Model and memory or cores, for a person.
+    """
 
     name: str
     description: str
 
 
 def list_devices() -> list[Device]:
-    """All devices PyTorch can use here, the processor last."""
+    """List the devices that PyTorch can use on this machine.
+
+    Returns
+    -------
+    list of Device
+        GPUs first, the processor last.
+    """
     import torch
 
     found = []
@@ -50,16 +64,27 @@ def list_devices() -> list[Device]:
 
 
 def exact_dtype(device: torch.device) -> torch.dtype:
-    """The type that geometry is computed in on a device: float64, or float32 on Metal, which has no other."""
+    """Return the floating-point type in which geometry is computed on a device.
+
+    Parameters
+    ----------
+    device : torch.device
+        The device.
+
+    Returns
+    -------
+    torch.dtype
+        float64; float32 on Metal, which has no float64.
+    """
     import torch
 
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 def granted_cores() -> int:
-    """Processor cores this process may use.
+    """Count the processor cores that this process may use.
 
-    The count of cores that the process may run on, within the CPU quota of its control group (containers, batch
+    The count is limited by the process's CPU affinity and by the CPU quota of its control group (containers, batch
     queues). A quota of 2.5 cores counts as 2.
 
     Returns
@@ -78,15 +103,15 @@ def granted_cores() -> int:
 
 
 def limit_threads(threads: int = 0) -> None:
-    """Set how many threads PyTorch computes with on the processor.
+    """Set the number of threads that PyTorch uses on the processor.
 
-    PyTorch counts the machine's cores and does not know of a CPU quota: more threads than granted cores wait for each
-    other.
+    PyTorch counts the machine's cores and does not know of a CPU quota. If there are more threads than granted cores,
+    they wait for each other.
 
     Parameters
     ----------
-    threads
-        As many as that; 0: as many as PyTorch chose, but no more than :func:`granted_cores`.
+    threads : int
+        Number of threads. 0: the number that PyTorch chose, but at most :func:`granted_cores`.
     """
     import torch
 
@@ -96,7 +121,7 @@ def limit_threads(threads: int = 0) -> None:
 
 
 def _cpu_quota() -> float | None:
-    """Cores that the control group of this process grants; None without a quota, and where there are no groups."""
+    """Return the number of cores that this process's control group grants; None without a quota or outside Linux."""
     try:
         lines = CGROUP_MEMBERSHIP.read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
@@ -114,16 +139,16 @@ def _cpu_quota() -> float | None:
 
 
 def _with_parents(mount: Path, group: str) -> list[Path]:
-    """Folders of a control group and of all groups around it: the smallest quota counts.
+    """Return the folders of a control group and of all groups that contain it; the smallest quota applies.
 
-    In a container the group's path is often the host's. Folders that are not there have no quota file.
+    In a container the group's path is often that of the host. Folders that do not exist here have no quota file.
     """
     inner = PurePosixPath(group.strip("/"))
     return [mount / part for part in (inner, *inner.parents) if ".." not in part.parts]
 
 
 def _quota_v2(path: Path) -> float | None:
-    """From a file "cpu.max": microseconds of CPU time and of the period they are for, or "max" for no quota."""
+    """Read a file ``cpu.max`` (microseconds of CPU time or "max", and of the period) as a quota in cores, or None."""
     try:
         allowed, period = path.read_text(encoding="utf-8").split()
         return float(allowed) / float(period)
@@ -132,7 +157,7 @@ def _quota_v2(path: Path) -> float | None:
 
 
 def _quota_v1(folder: Path) -> float | None:
-    """From the files "cpu.cfs_quota_us" and "cpu.cfs_period_us"; a quota of -1 is none."""
+    """Read the quota in cores from ``cpu.cfs_quota_us`` and ``cpu.cfs_period_us``; None if there is none (-1)."""
     try:
         allowed, period = (float((folder / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
         return allowed / period if allowed > 0 else None
@@ -141,18 +166,29 @@ def _quota_v1(folder: Path) -> float | None:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name.
+    """Return the device of a given name.
 
-    Args:
-        name: "auto" (a CUDA GPU if there is one, else the processor), "cpu", "cuda", "cuda:1", "mps".
+    Parameters
+    ----------
+    name : str
+        "auto" (a CUDA GPU if there is one, else the processor), "cpu", "cuda", "cuda:1" or "mps".
 
-    Raises:
-        InputError: no such name. SetupError: this machine has no such device.
+    Returns
+    -------
+    torch.device
+        The device.
+
+    Raises
+    ------
+    InputError
+        There is no such name.
+    SetupError
+        This machine has no such device.
     """
     import torch
 
     if name == "auto":
-        # Metal is not chosen by itself: its results are not measured, and see exact_dtype.
+        # "auto" never chooses Metal: its results are not measured, and it lacks float64 (see exact_dtype).
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):

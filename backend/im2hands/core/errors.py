@@ -1,16 +1,19 @@
-"""The errors a person may meet, each with what went wrong, where, and what to do about it."""
+"""The errors that are shown to a person. Each has a message (what is wrong and where) and a hint (what to do)."""
 
 from __future__ import annotations
 
 
 class Im2HandsError(Exception):
-    """Base of every error that is shown to a person.
+    """Base class of every error that is shown to a person.
 
-    Args:
-        message: what is wrong and where, one sentence.
-        hint: what the person can do about it, one sentence; may be empty.
+    Class attribute ``code`` is the kind of error in the protocol. ``exit_code`` is the exit code of the command line.
 
-    ``code`` names the kind of error in the protocol; ``exit_code`` is what the command line returns.
+    Parameters
+    ----------
+    message : str
+        What is wrong and where, in one sentence.
+    hint : str
+        What the person can do about it, in one sentence; may be empty.
     """
 
     code = "error"
@@ -33,16 +36,27 @@ class InputError(Im2HandsError):
 
 
 class SetupError(Im2HandsError):
-    """Something the machine lacks: weights, a device, a package."""
+    """Something that this machine lacks: weights, a device, a package."""
 
     code = "environment"
     exit_code = 3
 
 
 def broken_package(error: ImportError) -> SetupError:
-    """A package that is missing or cannot be loaded, in words for a person."""
+    """Make the error for a package that is missing or cannot be loaded.
+
+    Parameters
+    ----------
+    error : ImportError
+        The error of the import.
+
+    Returns
+    -------
+    SetupError
+        The error to raise or to show.
+    """
     return SetupError(
-        f"A package the backend needs cannot be loaded: {error}.", "Run im2hands check, it says what is missing."
+        f"A package the backend needs cannot be loaded: {error}.", "Run im2hands check to see what is missing."
     )
 
 
@@ -59,17 +73,17 @@ class TakeError(InputError):
 
 
 class UnsafePathError(TakeError):
-    """A path of a take that leads out of its folder."""
+    """A path in a take that leads out of the take's folder."""
 
 
 class FrameError(Im2HandsError):
-    """One frame that failed; the others go on."""
+    """A frame that cannot be processed; the job goes on with the other frames."""
 
     code = "frame"
 
 
 class Cancelled(Im2HandsError):
-    """The person asked to stop; what was finished is on disk."""
+    """The job was stopped on request; finished frames are on disk."""
 
     code = "cancelled"
     exit_code = 130

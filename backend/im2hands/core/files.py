@@ -1,4 +1,4 @@
-"""Writes and reads files that other programs may have open at that moment; JSON and arrays as bytes."""
+"""Reading and writing of files that other programs may have open at the same time; JSON and arrays as bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from im2hands.core.errors import TakeError
 
-# Windows neither replaces nor deletes a file that a program has open: the add-on, a virus scanner, a backup.
+# On Windows a file cannot be replaced or deleted while a program has it open: the add-on, a virus scanner, a backup.
 WRITE_PATIENCE_SECONDS = 3.0
 READ_PATIENCE_SECONDS = 0.25
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 0.1
@@ -30,21 +30,21 @@ Result = TypeVar("Result")
 def write_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` so that a reader sees the old file or the new one, never a part.
 
-    Each call has a temporary file of its own, ``.NAME.PID.RANDOM.tmp`` beside ``path``. A process that is killed
-    leaves it behind. Two calls at the same time leave the complete file of one of them.
+    Each call uses its own temporary file, ``.NAME.PID.RANDOM.tmp`` in the same folder. A process that is killed
+    leaves it behind. If two calls run at the same time, one of the two complete files remains.
 
     Parameters
     ----------
-    path
-        The file. Its folder is made if absent.
-    data
-        All of its content.
+    path : Path
+        The file. Its folder is created if it does not exist.
+    data : bytes
+        The complete content.
 
     Raises
     ------
     TakeError
         The folder cannot be written, the disk is full, or another program keeps ``path`` open for longer than
-        ``WRITE_PATIENCE_SECONDS``. The old file is left as it was.
+        ``WRITE_PATIENCE_SECONDS``. The old file stays unchanged.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
@@ -53,27 +53,27 @@ def write_atomically(path: Path, data: bytes) -> None:
             _write_synced(handle, data)
         _patiently(lambda: temporary.replace(path), WRITE_PATIENCE_SECONDS, _IN_USE)
     except OSError as error:
-        with contextlib.suppress(OSError):  # the folder went away: nothing is left to clean
+        with contextlib.suppress(OSError):  # the folder is gone: there is nothing to delete
             temporary.unlink(missing_ok=True)
         raise _cannot_write(path, error) from error
 
 
 def append_synced(path: Path, data: bytes, size: int) -> None:
-    """Write ``data`` behind the first ``size`` bytes of ``path`` and sync it.
+    """Write ``data`` after the first ``size`` bytes of ``path`` and sync the file to the disk.
 
     Parameters
     ----------
-    path
-        The file. With a size of 0 it is begun, or begun anew.
-    data
-        What is appended.
-    size
-        How much of the file stays, bytes. What lies behind is a write that did not come to its end.
+    path : Path
+        The file. If ``size`` is 0, the file is created or replaced.
+    data : bytes
+        The bytes to append.
+    size : int
+        Number of bytes of the file that stay. The bytes after them come from an interrupted write and are removed.
 
     Raises
     ------
     TakeError
-        The file cannot be written, or the disk is full. The first ``size`` bytes are left as they were.
+        The file cannot be written, or the disk is full. The first ``size`` bytes stay unchanged.
     """
     try:
         with _patiently(lambda: open(path, "r+b" if size else "wb"), WRITE_PATIENCE_SECONDS, _IN_USE) as handle:
@@ -85,11 +85,11 @@ def append_synced(path: Path, data: bytes, size: int) -> None:
 
 
 def delete_shared(path: Path) -> None:
-    """Delete a file that other programs may have open, if it is there.
+    """Delete a file that other programs may have open. A missing file is no error.
 
     Parameters
     ----------
-    path
+    path : Path
         The file.
 
     Raises
@@ -104,41 +104,43 @@ def delete_shared(path: Path) -> None:
 
 
 def read_shared(path: Path, *, expected: bool = True) -> bytes:
-    """Read a file at once, so that it is open for a moment only, while another program may be replacing it.
+    """Read a whole file at once, while another program may be replacing it.
+
+    The file is open only for a moment, because an open file cannot be replaced on Windows.
 
     Parameters
     ----------
-    path
+    path : Path
         The file.
-    expected
-        Whether the file is known to be there: an absent one is looked for again, it is being replaced.
+    expected : bool
+        Whether the file is known to exist. A missing file is then tried again, because it may be about to be replaced.
 
     Returns
     -------
     bytes
-        All of its content.
+        The complete content.
 
     Raises
     ------
     OSError
-        The file cannot be read, or is absent, for longer than ``READ_PATIENCE_SECONDS``.
+        The file cannot be read, or is missing, for longer than ``READ_PATIENCE_SECONDS``.
     """
     errors = _IN_USE_OR_REPLACED if expected and path.parent.is_dir() else _IN_USE
     return _patiently(path.read_bytes, READ_PATIENCE_SECONDS, errors)
 
 
 def json_bytes(value: Any, indent: int | None = None) -> bytes:
-    r"""JSON as UTF-8, also of paths that are no UTF-8.
+    r"""Encode a value as JSON in UTF-8; paths in it may contain bytes that are not UTF-8.
 
-    Python holds a byte of a file name that is no UTF-8 as a lone surrogate. UTF-8 has no code for it. It is written as
-    a JSON escape (``\udcff`` for the byte 255), which every JSON reader of Python turns back into the same path.
+    Python holds such a byte as a lone surrogate, for which UTF-8 has no code. It is written as a JSON escape
+    (``\udcff`` for the byte 255). Python's JSON reader turns the escape back into the same path.
 
     Parameters
     ----------
-    value
+    value : Any
         Plain JSON types.
-    indent
-        Spaces a level; None for one line.
+    indent : int, optional
+        Spaces per level; None writes everything on one line.
 
     Returns
     -------
@@ -155,7 +157,20 @@ def json_bytes(value: Any, indent: int | None = None) -> bytes:
 
 
 def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """An ``.npz`` whose bytes depend on the arrays alone (no time stamps, sorted names, deflated)."""
+    """Pack arrays into a compressed ``.npz`` file whose bytes depend only on the arrays.
+
+    Names are sorted and there are no time stamps, so that equal arrays give equal bytes.
+
+    Parameters
+    ----------
+    arrays : mapping of str to array
+        Arrays by name.
+
+    Returns
+    -------
+    bytes
+        Content of the ``.npz`` file.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name in sorted(arrays):
@@ -176,7 +191,7 @@ def _write_synced(handle: BinaryIO, data: bytes) -> None:
 
 
 def _patiently(action: Callable[[], Result], seconds: float, errors: tuple[type[OSError], ...]) -> Result:
-    """What ``action`` returns; it is repeated after ``errors``, with growing pauses, for that many seconds."""
+    """Return the result of ``action``; after one of ``errors`` try again, with growing pauses, for ``seconds``."""
     deadline = time.monotonic() + seconds
     pause = _FIRST_PAUSE_SECONDS
     while True:

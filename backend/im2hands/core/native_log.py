@@ -1,4 +1,4 @@
-"""Keeps the start-up chatter of native libraries off standard error."""
+"""Suppression of the start-up messages that native libraries write to standard error."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _STANDARD_ERROR = 2
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
-    """While it lasts, what native code writes to standard error is dropped; Python exceptions pass as ever.
+    """Drop everything that native code writes to standard error inside this context.
 
-    MediaPipe and LiteRT offer no switch for the lines they write when they start. Only for such short moments: the
-    whole process shares that stream.
+    MediaPipe and LiteRT have no option that turns off their start-up messages. Use this for short moments only, because
+    standard error belongs to the whole process. Python exceptions are not affected.
     """
     if sys.stderr is not None:
         sys.stderr.flush()
     try:
         kept = os.dup(_STANDARD_ERROR)
-    except OSError:  # no standard error, as in a windowed program
+    except OSError:  # there is no standard error, as in a program without a console
         yield
         return
     try:

@@ -1,4 +1,4 @@
-"""The table of options (``options.toml``): reading it, checking values, making dataclasses of it."""
+"""The table of options (``options.toml``): reading, checking of values, and dataclasses made from it."""
 
 from __future__ import annotations
 
@@ -21,26 +21,38 @@ _TYPE_WORDS = {str: "a text", bool: "true or false", int: "a whole number", floa
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a reconstruction, as a table of ``options.toml`` declares it.
+    """One option, as ``options.toml`` declares it.
 
     Parameters
     ----------
     name : str
-        Its name in the protocol and in Python; with dashes, on the command line.
+        Name in the protocol and in Python. The command line has dashes in place of underscores.
     type : str
         ``text``, ``file``, ``folder``, ``bool``, ``int``, ``float``, ``choice`` or ``choice_or_file``.
     text : str
-        What it does.
+        What the option does.
     default : bool, int, float or str, optional
-        None: nothing is chosen.
-    min, max : float, optional
-        Limits, both allowed.
+        Default value; None if nothing is chosen by default.
+    min : float, optional
+        Smallest allowed value.
+    max : float, optional
+        Largest allowed value.
     choices : list of [value, label, text]
-        The values of a choice.
-    unit, hint, label, needs, metavar, exclusive : str
-        See the table.
+        The values of a ``choice``.
+    unit : str
+        Unit of a number.
+    hint : str
+        What to do about a value that is refused.
+    label : str
+        Name in the add-on's sidebar; empty if the option is not shown there.
+    needs : str
+        Name of the option that must be on for this one to be shown in the sidebar.
+    metavar : str
+        Placeholder of the value on the command line.
+    exclusive : str
+        Name of a group of options. At most one option of a group may be given.
     commands : list of str
-        Commands besides ``reconstruct`` that take it.
+        Commands that take this option, besides ``reconstruct``.
     """
 
     name: str
@@ -65,12 +77,12 @@ class Option:
 
     @property
     def python_type(self) -> Any:
-        """The type of its values; that of the choices for a ``choice``."""
+        """The Python type of the value; for a ``choice``, the type of its values."""
         return type(self.values[0]) if self.type == "choice" else _PYTHON_TYPES[self.type]
 
     @property
     def limits(self) -> str:
-        """``0.4 to 10``, ``1 or more``, or ``""`` without limits."""
+        """The limits as text: ``0.4 to 10``, ``1 or more``, or ``""`` without limits."""
         if self.min is not None and self.max is not None:
             return f"{self.min:g} to {self.max:g}"
         return f"{self.min:g} or more" if self.min is not None else ""
@@ -88,12 +100,24 @@ class Option:
         return f"{self.text} ({known})" if known else self.text
 
     def typed(self, value: Any) -> Any:
-        """A value from JSON as the option's type; 2 and 2.0 are the same number there.
+        """Convert a JSON value to the option's Python type.
+
+        JSON does not distinguish 2 and 2.0: a whole float is accepted for an ``int``, and an int for a ``float``.
+
+        Parameters
+        ----------
+        value : Any
+            The value from JSON.
+
+        Returns
+        -------
+        Any
+            The value as ``python_type``.
 
         Raises
         ------
         InputError
-            The value is of another kind.
+            The value has another type.
         """
         wanted = self.python_type
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -106,12 +130,17 @@ class Option:
         raise InputError(f"The option {self.name} is {value!r}, it must be {_TYPE_WORDS[wanted]}.", self.hint)
 
     def check(self, value: Any) -> None:
-        """Check a value against the limits and the choices; None is allowed where there is no default.
+        """Check a value against the limits and the choices. None is allowed if the option has no default.
+
+        Parameters
+        ----------
+        value : Any
+            The value, of type ``python_type``.
 
         Raises
         ------
         InputError
-            The value is not possible.
+            The value is out of the limits or not among the choices.
         """
         if value is None and self.default is None:
             return
@@ -126,7 +155,18 @@ class Option:
 
 
 def read_options(path: Path = TABLE_FILE) -> dict[str, Option]:
-    """The table of options by name, in its order."""
+    """Read a table of options.
+
+    Parameters
+    ----------
+    path : Path
+        A file like ``options.toml``.
+
+    Returns
+    -------
+    dict of str to Option
+        Options by name, in the table's order.
+    """
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     return {name: Option(name=name, **entry) for name, entry in table.items()}
 
@@ -136,17 +176,33 @@ OPTIONS = read_options()
 
 
 def options_of(command: str) -> list[Option]:
-    """The options that a command takes: all for ``reconstruct``, some for others."""
+    """Return the options of a command.
+
+    Parameters
+    ----------
+    command : str
+        Name of the command.
+
+    Returns
+    -------
+    list of Option
+        All options for ``reconstruct``; for other commands those that name the command in ``commands``.
+    """
     return [one for one in OPTIONS.values() if command == "reconstruct" or command in one.commands]
 
 
 def check_options(values: dict[str, Any]) -> None:
-    """Check every value that the table has a limit for, and that exclusive options are not combined.
+    """Check values against the table, and that exclusive options are not combined.
+
+    Parameters
+    ----------
+    values : dict of str to Any
+        Values by option name. Names that are not in the table are ignored.
 
     Raises
     ------
     InputError
-        A value is not possible.
+        A value is not allowed, or two options of one exclusive group are given.
     """
     given: dict[str, str] = {}
     for name, value in values.items():
@@ -163,18 +219,23 @@ def check_options(values: dict[str, Any]) -> None:
 def options_dataclass(
     name: str, options: Iterable[Option], base: type, before: Iterable[tuple[str, Any]] = ()
 ) -> type[Any]:
-    """A frozen dataclass with one field an option, which has the option's default.
+    """Make a frozen dataclass with one field per option, each with the option's default.
 
     Parameters
     ----------
     name : str
         Name of the class.
     options : iterable of Option
-        Its fields.
+        The fields.
     base : type
-        Base class with the methods; its ``__post_init__`` is called.
+        Base class with the methods. Its ``__post_init__`` is called.
     before : iterable of (str, type)
-        Fields without a default that come first.
+        Fields without a default, which come first.
+
+    Returns
+    -------
+    type
+        The dataclass, with the module and docstring of ``base``.
     """
     fields: list[Any] = [*before, *((one.name, Any, field(default=one.default)) for one in options)]
     made = make_dataclass(name, fields, bases=(base,), frozen=True)

@@ -1,4 +1,4 @@
-"""Jobs done by several processes, each with one thread; results come in the jobs' order."""
+"""Parallel execution of jobs in several processes of one thread each; results come in the order of the jobs."""
 
 from __future__ import annotations
 
@@ -17,29 +17,43 @@ Result = TypeVar("Result")
 
 
 def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int, advice: str) -> Iterator[Result]:
-    """``function`` of every job.
+    """Call a function for every job in worker processes.
 
-    Args:
-        function: of a module's top level, or a ``functools.partial`` of one; it and the jobs travel to the workers.
-        workers: processes. advice: what to do when a worker was ended from outside.
+    Parameters
+    ----------
+    function : callable
+        A function at the top level of a module, or a ``functools.partial`` of one. It is pickled for the workers.
+    jobs : sequence
+        Arguments of the calls. They are pickled too.
+    workers : int
+        Number of processes.
+    advice : str
+        Hint of the error if a worker is killed.
 
-    Raises:
-        SetupError: that happened.
+    Yields
+    ------
+    Any
+        The result of each job, in order.
+
+    Raises
+    ------
+    SetupError
+        A worker was killed, for example for lack of memory.
     """
-    # A forked process would inherit what CUDA and libigl's threads have set up.
+    # "spawn", because a forked process would inherit the state of CUDA and of libigl's threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(jobs)), context, _begin) as pool:
         waiting: list[Future[Result]] = []
         try:
             for job in jobs:
                 waiting.append(pool.submit(function, job))
-                # A few jobs ahead of who takes the results are enough, and finished ones take memory.
+                # Limit the number of jobs in flight: finished results that the caller has not taken use memory.
                 if len(waiting) > 2 * workers:
                     yield waiting.pop(0).result()
             while waiting:
                 yield waiting.pop(0).result()
         except BrokenProcessPool as error:
-            raise SetupError("A worker was ended from outside, perhaps for want of memory.", advice) from error
+            raise SetupError("A worker process was killed, perhaps for lack of memory.", advice) from error
         except BaseException:
             for future in waiting:
                 future.cancel()
@@ -47,7 +61,7 @@ def in_processes(function: Callable[[Job], Result], jobs: Sequence[Job], workers
 
 
 def _begin() -> None:
-    """In a worker: one thread, and no interrupts of its own."""
+    """Prepare a worker process: one thread, and interrupts are left to the parent process."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

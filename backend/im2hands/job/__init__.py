@@ -1,1 +1,1 @@
-"""One reconstruction: keypoint phase, surface phase, clean phase."""
+"""The reconstruction job: keypoint phase, surface phase, clean phase."""

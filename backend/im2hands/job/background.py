@@ -1,4 +1,4 @@
-"""Runs heavy calls on a thread of their own, so that whoever waits can give up at once."""
+"""A background thread for long calls, so that the waiting thread can react to cancellation at once."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from im2hands.core.errors import Cancelled
 Result = TypeVar("Result")
 
 POLL_SECONDS = 0.05
-# How long a cancelled call may take to come back by itself before it is left behind.
 GRACE_SECONDS = 0.5
+"""Time that a cancelled call has to end before it is abandoned."""
+
 CLOSE_SECONDS = 5.0
+"""Time that :meth:`Background.close` waits for the thread if the job was not cancelled."""
 
 
 class _Call:
@@ -27,7 +29,7 @@ class _Call:
     def run(self) -> None:
         try:
             self.result = self.function()
-        except BaseException as error:  # handed to the thread that waits
+        except BaseException as error:  # raised again by the waiting thread
             self.error = error
         finally:
             self.done.set()
@@ -36,10 +38,14 @@ class _Call:
 class Background:
     """One daemon thread that runs calls one after the other.
 
-    Objects that are not thread-safe (MediaPipe's graphs) live on it: made, used and closed in calls.
+    Objects that are not thread-safe (MediaPipe's graphs) are created, used and closed in such calls.
 
-    Args:
-        cancelled: asked several times a second while a call runs. tick: called as often, on the waiting thread.
+    Parameters
+    ----------
+    cancelled : callable
+        Returns whether the person asked to stop. Called several times a second while a call runs.
+    tick : callable
+        Called equally often, on the waiting thread.
     """
 
     def __init__(self, cancelled: Callable[[], bool], tick: Callable[[], None] = lambda: None) -> None:
@@ -55,11 +61,25 @@ class Background:
             raise Cancelled("Stopped.")
 
     def run(self, function: Callable[[], Result]) -> Result:
-        """Run ``function`` on the thread and give back what it gives.
+        """Run a function on the background thread and wait for its result.
 
-        Raises:
-            Cancelled: the person asked to stop. A call that does not come back soon is left behind; it ends on its own.
-            Exception: whatever ``function`` raised.
+        Parameters
+        ----------
+        function : callable
+            Function without arguments.
+
+        Returns
+        -------
+        Any
+            The function's result.
+
+        Raises
+        ------
+        Cancelled
+            The person asked to stop. A call that does not end within :data:`GRACE_SECONDS` is abandoned. It ends by
+            itself.
+        Exception
+            Any error that the function raises.
         """
         self.check()
         call = _Call(function)
@@ -74,7 +94,13 @@ class Background:
         return call.result  # type: ignore[no-any-return]
 
     def close(self, last: Callable[[], None] | None = None) -> None:
-        """Let the thread end after the call it is in, and after ``last``; waits longer if nobody is leaving."""
+        """End the thread after the current call, and wait for it for a limited time.
+
+        Parameters
+        ----------
+        last : callable, optional
+            Function to run on the thread before it ends.
+        """
         if last is not None:
             self._calls.put(_Call(last))
         self._calls.put(None)

@@ -1,4 +1,4 @@
-"""The last phase of a job: template hands on every surface, one shape and clean motion for the whole take."""
+"""The third phase of a job: template hands on every surface, one shape and a clean motion for the whole take."""
 
 from __future__ import annotations
 
@@ -24,13 +24,20 @@ from .detection_cache import digest
 
 
 class CleanPhase:
-    """Cleans a take on disk; it needs no pictures and no networks.
+    """Cleans a take on disk, without pictures or networks.
 
-    Frames that have their template already, made from the same shape, are kept.
+    Frames whose template was made from the same shape are not fitted again.
 
-    Args:
-        take: with surfaces and keypoints; its frames gain template vertices. options: of the phase.
-        run: runs a piece of work, and raises Cancelled when it is time to stop. progress: called with (done, total).
+    Parameters
+    ----------
+    take : Take
+        A take with surfaces and keypoints. Template vertices are added to its frames.
+    options : CleanOptions
+        Options of the phase.
+    run : callable
+        Runs a function without arguments and returns its result. Raises Cancelled if the person asked to stop.
+    progress : callable
+        Called with the number of finished steps and the number of all steps.
     """
 
     def __init__(
@@ -41,13 +48,19 @@ class CleanPhase:
         self._done, self._total = 0, 1
 
     def run(self) -> dict[str, Any]:
-        """Do it.
+        """Clean the take.
 
-        Returns:
+        Returns
+        -------
+        dict
             The entry ``clean`` of ``take.json``, which is written.
 
-        Raises:
-            Cancelled: asked to stop; finished frames are kept. TakeError: the take cannot be read or written.
+        Raises
+        ------
+        Cancelled
+            The person asked to stop. Finished frames are kept.
+        TakeError
+            The take cannot be read or written.
         """
         indices = [record.index for record in self._take.frames() if record.file and record.hands]
         raw = self._call(lambda: read_raw(self._take, indices)) if indices else None
@@ -59,7 +72,7 @@ class CleanPhase:
         shape_key = digest(
             VERSION, self._options.template_density, *(raw.keypoints[side] for side in SIDES),
             [[index, self._take.records[index].key] for index in indices],
-            *(["mirrored"] if self._take.mirrored else []),  # which frames are doubtful depends on it
+            *(["mirrored"] if self._take.mirrored else []),  # the choice of doubtful frames depends on it
         )  # fmt: skip
         key = digest(shape_key, self._options.settings())
         if self._is_fresh(key, shape_key, indices):
@@ -85,7 +98,7 @@ class CleanPhase:
         return self._finish({"hands": sides, "key": key, "truncation_mm": truncation})
 
     def _is_fresh(self, key: str, shape_key: str, indices: list[int]) -> bool:
-        """Whether all of it was done before, from the same, and is there still."""
+        """Return whether the take was cleaned before from the same data and settings, and the results still exist."""
         known = self._take.header.get("clean", {}).get("key") == key
         there = all((self._take.folder / name).is_file() for name in (MOTION_FILE, TEMPLATE_FILE))
         return known and there and all(self._is_fitted(index, shape_key) for index in indices)
@@ -94,6 +107,7 @@ class CleanPhase:
         return all(facts.get("template") == shape_key for facts in self._take.records[index].hands.values())
 
     def _finish(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Write the entry ``clean`` of ``take.json`` and return it."""
         entry = {"version": VERSION, "settings": self._options.settings(), **found}
         self._take.header["clean"] = entry
         self._call(self._take.save)
@@ -101,6 +115,7 @@ class CleanPhase:
         return entry
 
     def _measure(self, templates: TakeTemplates, raw: RawTake, tracks: dict[Side, Track], sides: list[Side]) -> None:
+        """Measure bone lengths on observed frames, and the shape on those whose surface belongs to the track."""
         keypoints, samples = {}, {}
         for side in sides:
             track = tracks[side]
@@ -111,21 +126,23 @@ class CleanPhase:
         templates.measure(keypoints, samples)
 
     def _fit(self, templates: TakeTemplates, raw: RawTake, indices: list[int], shape_key: str) -> None:
+        """Fit the template to every frame that does not have it yet."""
         for index in indices:
             if not self._is_fitted(index, shape_key):
                 self._call(partial(self._fit_frame, templates, raw, index))
                 for fact in self._take.records[index].hands.values():
                     fact["template"] = shape_key
-                self._take.write_record(index)  # when stopped, what is fitted need not be fitted again
+                self._take.write_record(index)  # after a stop, this frame need not be fitted again
             self._step()
 
     def _fit_frame(self, templates: TakeTemplates, raw: RawTake, index: int) -> None:
+        """Fit the template to one frame; in a sequence, steady it with the neighbouring frames."""
         beside = [index - 1, index + 1] if is_sequence(self._take.header) else []
         known = {k: self._seen(templates, raw, k) for k in beside if k in self._take.records}
         templates.fit_frame(index, self._seen(templates, raw, index), known)
 
     def _seen(self, templates: TakeTemplates, raw: RawTake, index: int) -> dict[Side, np.ndarray]:
-        """Keypoints of the hands of a frame that have a surface in the take."""
+        """Return the (21, 3) keypoints of the hands of a frame that have a surface in the take."""
         record, row = self._take.records[index], index - int(raw.frames[0])
         if not record.file or not 0 <= row < len(raw.frames):
             return {}
@@ -133,6 +150,7 @@ class CleanPhase:
         return {side: points for side, points in seen.items() if np.isfinite(points).all()}
 
     def _motion(self, templates: TakeTemplates, track: Track, side: Side) -> Motion:
+        """Solve the raw and the clean motion of one hand."""
         own = Track(handed(track.keypoints, side), track.status, track.segments, track.own)
         return solve(own, templates.rests[side], strength=self._options.smoothing, gap=self._options.gap)
 
@@ -140,6 +158,7 @@ class CleanPhase:
         self, templates: TakeTemplates, motions: dict[Side, Motion], raw: RawTake, tracks: dict[Side, Track],
         indices: list[int],
     ) -> dict[Side, TakeCorrectives]:  # fmt: skip
+        """Find the corrective shapes of each hand, and their weights in every frame."""
         rows = {index - int(raw.frames[0]): index for index in indices}
         found = {}
         for side, motion in motions.items():
@@ -153,6 +172,7 @@ class CleanPhase:
         return found
 
     def _note_status(self, raw: RawTake, motions: dict[Side, Motion], indices: list[int]) -> None:
+        """Write into each frame's record whether its hands were observed or doubtful."""
         for index in indices:
             row = index - int(raw.frames[0])
             for side, facts in self._take.records[index].hands.items():

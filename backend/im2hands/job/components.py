@@ -1,4 +1,4 @@
-"""The parts a job is made of, so that tests can put others in their place; real ones are imported on first use."""
+"""The components that a job works with. Tests replace them; heavy modules are imported on first use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from im2hands.core.hands import Camera, RefinedHands, Side, TwoHands
+from im2hands.core.camera import Camera
+from im2hands.core.hands import RefinedHands, Side, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
 from im2hands.media.source import Frame
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Reconstructor(Protocol):
-    """Makes the surfaces of one frame; see :mod:`im2hands.surfaces.from_keypoints`."""
+    """Makes the surfaces of one frame; see ``surfaces.from_keypoints`` and ``surfaces.from_picture``."""
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -26,12 +27,32 @@ class Reconstructor(Protocol):
         ...
 
     def reconstruct(self, frame: Frame, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
-        """A mesh per hand; raises FrameError."""
+        """Reconstruct the surface of every given hand.
+
+        Parameters
+        ----------
+        frame : Frame
+            The picture.
+        camera : Camera
+            Camera of the picture.
+        hands : TwoHands
+            Keypoints in the camera frame.
+
+        Returns
+        -------
+        dict of Side to HandMesh
+            One mesh per hand.
+
+        Raises
+        ------
+        FrameError
+            A surface cannot be made.
+        """
         ...
 
 
 class Refiner(Protocol):
-    """Corrects the keypoints of a frame; see :mod:`im2hands.surfaces.keypoint_refiner`."""
+    """Corrects the keypoints of one frame; see ``surfaces.keypoint_refiner``."""
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -39,31 +60,72 @@ class Refiner(Protocol):
         ...
 
     def refine(self, frame: Frame, camera: Camera, hands: TwoHands) -> RefinedHands:
-        """The hands to go on with, and which of them changed."""
+        """Correct keypoints from the picture.
+
+        Parameters
+        ----------
+        frame : Frame
+            The picture.
+        camera : Camera
+            Camera of the picture.
+        hands : TwoHands
+            Keypoints in the camera frame.
+
+        Returns
+        -------
+        RefinedHands
+            The hands with corrected keypoints, and which of them changed.
+        """
         ...
 
 
 class Keypoints(Protocol):
-    """Keypoints that a person gave; see :class:`im2hands.keypoints.KeypointFile`."""
+    """Keypoints that a person gives; see ``keypoints.file.KeypointFile``."""
 
     @property
     def frames(self) -> Sequence[int]:
-        """Indices there are keypoints for."""
+        """Indices of the frames that have keypoints."""
         ...
 
     def hands(self, index: int, camera: Camera) -> TwoHands:
-        """The hands of a frame; none where the file has none. Raises InputError."""
+        """Return the hands of a frame.
+
+        Parameters
+        ----------
+        index : int
+            Index of the frame.
+        camera : Camera
+            Camera of the frame's picture.
+
+        Returns
+        -------
+        TwoHands
+            Keypoints in the camera frame; no hands if the file has none for this frame.
+
+        Raises
+        ------
+        InputError
+            The keypoints of this frame cannot be used.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class ProviderNeeds:
-    """What a provider is made from.
+    """Arguments for making a keypoint provider.
 
-    Args:
-        options: of the job. video: the frames follow each other, as a clip's do, and come in order.
-        cache_folder: for searches, or None.
-        progress: called with (done, total) during a long search. cancelled: asked during a long search.
+    Parameters
+    ----------
+    options : ReconstructOptions
+        Options of the job.
+    video : bool
+        Whether the frames follow each other in time and come in order.
+    cache_folder : Path, optional
+        Folder where searches are cached; None for no cache.
+    progress : callable
+        Called with the number of finished steps and of all steps during a long search.
+    cancelled : callable
+        Returns whether the person asked to stop. Called during a long search.
     """
 
     options: ReconstructOptions
@@ -74,7 +136,20 @@ class ProviderNeeds:
 
 
 def provenance_of(reconstructor: Reconstructor, refiner: Refiner | None) -> dict[str, Any]:
-    """The networks of a job, for the take: their weights, the stage, and whether keypoints are refined."""
+    """Describe the networks of a job for the take.
+
+    Parameters
+    ----------
+    reconstructor : Reconstructor
+        Makes the surfaces.
+    refiner : Refiner, optional
+        Refines the keypoints; None without refinement.
+
+    Returns
+    -------
+    dict
+        ``weights`` (names and sha256), ``stage``, and ``keypoint_refinement`` if there is a refiner.
+    """
     found = dict(reconstructor.provenance)
     if refiner is not None:
         found["weights"] = {**found.get("weights", {}), **refiner.provenance.get("weights", {})}
@@ -83,16 +158,40 @@ def provenance_of(reconstructor: Reconstructor, refiner: Refiner | None) -> dict
 
 
 class Components:
-    """Makers of what a job works with. Every method may raise the errors of what it makes."""
+    """Makes the components of a job. Every method may raise the errors of the component that it makes."""
 
     def device_name(self, options: ReconstructOptions) -> str:
-        """The device that will be used, as ``--device`` takes it."""
+        """Return the device that will be used.
+
+        Parameters
+        ----------
+        options : ReconstructOptions
+            Options of the job.
+
+        Returns
+        -------
+        str
+            The device as ``--device`` takes it; never "auto".
+        """
         from im2hands.core.devices import choose_device
 
         return str(choose_device(options.device))
 
     def reconstructor(self, options: ReconstructOptions, device_name: str) -> Reconstructor:
-        """The networks, loaded and on their device; PyTorch keeps to the granted cores from then on."""
+        """Load the surface networks onto their device, and limit PyTorch to the granted cores.
+
+        Parameters
+        ----------
+        options : ReconstructOptions
+            Options of the job.
+        device_name : str
+            The device.
+
+        Returns
+        -------
+        Reconstructor
+            The reconstructor, ready for use.
+        """
         import torch
 
         from im2hands.core.devices import limit_threads
@@ -104,7 +203,20 @@ class Components:
         )
 
     def refiner(self, options: ReconstructOptions, device_name: str) -> Refiner | None:
-        """The keypoint refinement, if it is wanted and the weights have it."""
+        """Load the keypoint refinement network.
+
+        Parameters
+        ----------
+        options : ReconstructOptions
+            Options of the job.
+        device_name : str
+            The device.
+
+        Returns
+        -------
+        Refiner or None
+            None if refinement is switched off or the weights do not include the network.
+        """
         if not options.keypoint_refinement:
             return None
         import torch
@@ -114,13 +226,35 @@ class Components:
         return load_keypoint_refiner(options.weights, device=torch.device(device_name))
 
     def keypoint_file(self, path: Path) -> Keypoints:
-        """A person's keypoints, read."""
+        """Read a keypoint file.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+
+        Returns
+        -------
+        Keypoints
+            Keypoints of its frames.
+        """
         from im2hands.keypoints.file import KeypointFile
 
         return KeypointFile.read(path)
 
     def provider(self, needs: ProviderNeeds) -> KeypointProvider:
-        """What finds hands in pictures, ready."""
+        """Make the keypoint provider.
+
+        Parameters
+        ----------
+        needs : ProviderNeeds
+            Arguments of the provider.
+
+        Returns
+        -------
+        KeypointProvider
+            The provider, ready for use.
+        """
         from im2hands.keypoints.proposing.box_file import HandBoxes
         from im2hands.keypoints.sources import make_provider
 
@@ -136,13 +270,28 @@ class Components:
         )
 
     def lift(self, detections: Sequence[HandDetection], camera: Camera, palm_m: float) -> TwoHands:
-        """Hands seen in a picture as metric keypoints in the camera frame."""
+        """Convert detected hands to metric keypoints in the camera frame.
+
+        Parameters
+        ----------
+        detections : sequence of HandDetection
+            Hands of one picture.
+        camera : Camera
+            Camera of the picture.
+        palm_m : float
+            Length from wrist to middle knuckle, metres.
+
+        Returns
+        -------
+        TwoHands
+            The hands.
+        """
         from im2hands.keypoints.placing.solve import place_hands
 
         return place_hands(detections, camera, palm_m)
 
     def versions(self) -> dict[str, str]:
-        """Versions of everything that shapes a result."""
+        """Return the versions of the packages that influence a result, by name."""
         import platform
         from importlib import metadata
 

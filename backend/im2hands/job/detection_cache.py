@@ -1,4 +1,4 @@
-"""What a job remembers beside the take: keys of what was computed from what, and the hands already seen."""
+"""The cache of detected hands next to the take, and the hashes that identify the data of each result."""
 
 from __future__ import annotations
 
@@ -12,18 +12,30 @@ from typing import Any, cast
 
 import numpy as np
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
 from im2hands.core.files import pack_arrays, write_atomically
-from im2hands.core.hands import Camera, Side, TwoHands
+from im2hands.core.hands import Side, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection, LiftedHand, WristOffset
 
-# Files up to this size are hashed whole; of larger ones (clips) evenly spaced blocks: hours of footage open at once.
+# Files up to this size are hashed completely. Of larger files (clips), evenly spaced blocks are hashed, to save time.
 WHOLE_FILE_BYTES = 64 * 2**20
 _BLOCK_BYTES, _BLOCKS = 2**20, 32
 
 
 def digest(*parts: Any) -> str:
-    """A hash of JSON values, bytes and arrays; the same in every process."""
+    """Hash JSON values, bytes and arrays; equal values give the same hash in every process.
+
+    Parameters
+    ----------
+    *parts : Any
+        Plain JSON types, bytes or arrays. Order, dtypes and shapes count.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits.
+    """
     state = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -37,10 +49,24 @@ def digest(*parts: Any) -> str:
 
 
 def fingerprint(path: Path) -> str:
-    """A hash of a file's content: whole up to :data:`WHOLE_FILE_BYTES`, blocks and size beyond.
+    """Hash the content of a file.
 
-    Raises:
-        FrameError: it cannot be read.
+    A file larger than :data:`WHOLE_FILE_BYTES` is hashed by its size and by evenly spaced blocks.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits.
+
+    Raises
+    ------
+    FrameError
+        The file cannot be read.
     """
     try:
         size = path.stat().st_size
@@ -57,7 +83,20 @@ def fingerprint(path: Path) -> str:
 
 
 def hands_digest(hands: TwoHands, camera: Camera) -> str:
-    """A hash of everything the surfaces of a frame depend on, save the picture, the weights and the settings."""
+    """Hash everything that the surfaces of a frame depend on, except the picture, the weights and the settings.
+
+    Parameters
+    ----------
+    hands : TwoHands
+        Hands of the frame.
+    camera : Camera
+        Camera of the frame.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits.
+    """
     parts: list[Any] = [camera.to_dict(), camera.rotation, camera.translation]
     for hand in hands.present():
         parts += [hand.side, hand.source, hand.score, hand.positions, hand.pixels, hand.confidence]
@@ -65,17 +104,32 @@ def hands_digest(hands: TwoHands, camera: Camera) -> str:
 
 
 class DetectionCache:
-    """The hands seen in each frame, kept in ``TAKE/cache`` so that a job that goes on sees exactly the same.
+    """Detected hands of each frame, kept in ``TAKE/cache`` so that a resumed job has exactly the same hands.
 
-    Args:
-        folder: made when the first frame is kept.
+    Parameters
+    ----------
+    folder : Path
+        The cache folder. It is created when the first frame is written.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def read(self, index: int, key: str) -> list[HandDetection] | None:
-        """The hands of frame ``index``, if they were kept under that key and the file is sound."""
+        """Return the cached hands of a frame.
+
+        Parameters
+        ----------
+        index : int
+            Index of the frame.
+        key : str
+            Hash of everything that the detection depends on.
+
+        Returns
+        -------
+        list of HandDetection or None
+            None if there is no undamaged entry with this key.
+        """
         try:
             with np.load(self._path(index), allow_pickle=False) as data:
                 arrays = {name: data[name] for name in data.files}
@@ -83,13 +137,24 @@ class DetectionCache:
                 return None
             return [_detection(arrays, number) for number in range(int(arrays["count"][0]))]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None  # absent, or damaged: found again
+            return None  # missing or damaged: the hands are detected again
 
     def write(self, index: int, key: str, detections: Sequence[HandDetection]) -> None:
-        """Keep the hands of frame ``index``.
+        """Store the hands of a frame.
 
-        Raises:
-            TakeError: it cannot be written.
+        Parameters
+        ----------
+        index : int
+            Index of the frame.
+        key : str
+            Hash of everything that the detection depends on.
+        detections : sequence of HandDetection
+            The hands.
+
+        Raises
+        ------
+        TakeError
+            The file cannot be written.
         """
         arrays = {"key": np.array([key]), "count": np.array([len(detections)])}
         for number, hand in enumerate(detections):
@@ -98,13 +163,25 @@ class DetectionCache:
             for name in ("pixels", "shape", "confidence"):
                 arrays[f"{number}_{name}"] = np.asarray(getattr(hand, name), np.float64)
             if hand.lifted is not None:
-                arrays |= {f"{number}_lifted_{name}": np.asarray(value) for name, value in _told(hand.lifted).items()}
+                given = {name: value for name, value in vars(hand.lifted).items() if value is not None}
+                arrays |= {f"{number}_lifted_{name}": np.asarray(value) for name, value in given.items()}
             if hand.wrist_offset is not None:
                 arrays[f"{number}_way"] = np.asarray([hand.wrist_offset.vector, hand.wrist_offset.spread], np.float64)
         write_atomically(self._path(index), pack_arrays(arrays))
 
     def finished_clip(self, key: str) -> list[int] | None:
-        """The frames of a clip whose hands are all kept under that key; None if it was not gone through to its end."""
+        """Return the frames of a clip or sequence whose hands are all cached.
+
+        Parameters
+        ----------
+        key : str
+            Hash of everything that the detections depend on.
+
+        Returns
+        -------
+        list of int or None
+            Indices of the frames; None if the clip was not processed to its end with this key.
+        """
         try:
             data = json.loads((self._folder / "clip.json").read_text(encoding="utf-8"))
             return [int(index) for index in data["frames"]] if data["key"] == key else None
@@ -112,10 +189,19 @@ class DetectionCache:
             return None
 
     def finish_clip(self, key: str, frames: Sequence[int]) -> None:
-        """Note that a clip was gone through to its end and which of its frames there are.
+        """Record that a clip or sequence was processed to its end.
 
-        Raises:
-            TakeError: it cannot be written.
+        Parameters
+        ----------
+        key : str
+            Hash of everything that the detections depend on.
+        frames : sequence of int
+            Indices of the frames that it has.
+
+        Raises
+        ------
+        TakeError
+            The file cannot be written.
         """
         text = json.dumps({"key": key, "frames": list(frames)})
         write_atomically(self._folder / "clip.json", text.encode())
@@ -125,17 +211,14 @@ class DetectionCache:
 
 
 def _detection(arrays: dict[str, np.ndarray], number: int) -> HandDetection:
+    """Rebuild detection ``number`` from the arrays of a cache file."""
     side, source, note = (str(word) for word in arrays[f"{number}_words"])
     pixels, shape, confidence = (arrays[f"{number}_{name}"] for name in ("pixels", "shape", "confidence"))
-    score, way = float(arrays[f"{number}_score"][0]), arrays.get(f"{number}_way")
-    told = None if way is None else WristOffset(way[0], way[1])
+    score, numbers_of_offset = float(arrays[f"{number}_score"][0]), arrays.get(f"{number}_way")
+    wrist_offset = None if numbers_of_offset is None else WristOffset(numbers_of_offset[0], numbers_of_offset[1])
     lifted = None
     if f"{number}_lifted_shape" in arrays:
         parts = {f.name: arrays.get(f"{number}_lifted_{f.name}") for f in fields(LiftedHand)}
         numbers = {name: float(value) for name, value in parts.items() if value is not None and value.ndim == 0}
         lifted = LiftedHand(**{**parts, **numbers})  # type: ignore[arg-type]
-    return HandDetection(cast(Side, side), pixels, shape, confidence, score, source, told, note, lifted)
-
-
-def _told(hand: LiftedHand) -> dict[str, Any]:
-    return {name: value for name, value in vars(hand).items() if value is not None}
+    return HandDetection(cast(Side, side), pixels, shape, confidence, score, source, wrist_offset, note, lifted)

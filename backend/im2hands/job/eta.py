@@ -1,4 +1,4 @@
-"""How long the rest of a phase takes."""
+"""Estimation of the remaining time of a phase."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 
 
 class EtaEstimator:
-    """Estimate the remaining time from the pace so far.
+    """Estimates the remaining time from the mean speed since the phase began.
 
     Parameters
     ----------
     start : int
-        How much was done before the clock started.
+        Number of steps that were finished before the phase began.
     """
 
     def __init__(self, start: int = 0) -> None:
@@ -19,7 +19,20 @@ class EtaEstimator:
         self._began = time.monotonic()
 
     def seconds_left(self, done: int, total: int) -> float | None:
-        """Seconds for ``total - done`` more; None before the first is done."""
+        """Return the estimated time for the remaining steps.
+
+        Parameters
+        ----------
+        done : int
+            Number of finished steps.
+        total : int
+            Number of all steps.
+
+        Returns
+        -------
+        float or None
+            Seconds; None before the first step of this phase is finished.
+        """
         if done >= total:
             return 0.0
         if done <= self._start:

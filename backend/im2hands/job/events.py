@@ -1,4 +1,4 @@
-"""What a job and the server report: the events of the protocol (``docs/protocol.md``)."""
+"""The events that a job and the server send (``docs/protocol.md``)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,60 @@ Phase = Literal["open", "weights", "keypoints", "surfaces", "clean"]
 
 @dataclass(frozen=True)
 class Event:
-    """Base of everything the backend says; ``type`` is the name on the wire."""
+    """Base class of all events. Class attribute ``type`` is the event's name in the protocol."""
 
     type: ClassVar[str] = ""
 
     def to_dict(self, request_id: str | None) -> dict[str, Any]:
-        """Plain JSON types, ``type`` and ``id`` first."""
+        """Return the event as plain JSON types, with ``type`` and ``id`` first.
+
+        Parameters
+        ----------
+        request_id : str, optional
+            Id of the request that the event answers; None if there is none.
+
+        Returns
+        -------
+        dict
+            Fields of the event.
+        """
         return {"type": self.type, "id": request_id, **asdict(self)}
 
     def to_line(self, request_id: str | None) -> bytes:
-        """One line of UTF-8 JSON with its line end."""
+        """Return the event as one line of the protocol.
+
+        Parameters
+        ----------
+        request_id : str, optional
+            Id of the request that the event answers; None if there is none.
+
+        Returns
+        -------
+        bytes
+            JSON in UTF-8 with its line end.
+        """
         return json_bytes(self.to_dict(request_id)) + b"\n"
 
 
 @dataclass(frozen=True)
 class Ready(Event):
-    """The answer to ``hello``: what is installed and at hand."""
+    """The answer to ``hello``: versions, devices and weights of this backend.
+
+    Parameters
+    ----------
+    protocol : int
+        Version of the protocol.
+    version : str
+        Version of this package.
+    python : str
+        Version of Python.
+    devices : list of dict
+        ``name`` and ``description`` of each device.
+    weights : list of dict
+        ``name``, ``sha256``, ``found`` and ``problem`` of each bundled network.
+    platform : str
+        Operating system and processor.
+    """
 
     type: ClassVar[str] = "ready"
     protocol: int
@@ -42,7 +80,19 @@ class Ready(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """How far a phase is; ``seconds_left`` is None while it cannot be told."""
+    """Progress of a phase.
+
+    Parameters
+    ----------
+    phase : Phase
+        The phase.
+    done : int
+        Number of finished steps.
+    total : int
+        Number of all steps.
+    seconds_left : float, optional
+        Estimated time until the end of the phase; None if it is not known.
+    """
 
     type: ClassVar[str] = "progress"
     phase: Phase
@@ -53,7 +103,21 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class FrameDone(Event):
-    """A frame is on disk (or has failed: ``file`` is empty then)."""
+    """A frame is on disk, or has failed.
+
+    Parameters
+    ----------
+    index : int
+        Index of the frame.
+    status : FrameStatus
+        "ok", "partial", "empty" or "failed".
+    file : str
+        Path of the frame's file inside the take; empty if there is none.
+    message : str
+        What went wrong, for a person.
+    take : str
+        Folder of the take.
+    """
 
     type: ClassVar[str] = "frame"
     index: int
@@ -65,7 +129,15 @@ class FrameDone(Event):
 
 @dataclass(frozen=True)
 class Warned(Event):
-    """Something a person should know, once; the job goes on."""
+    """Something that a person should know; the job goes on.
+
+    Parameters
+    ----------
+    message : str
+        What happened.
+    hint : str
+        What the person can do about it.
+    """
 
     type: ClassVar[str] = "warning"
     message: str
@@ -74,7 +146,19 @@ class Warned(Event):
 
 @dataclass(frozen=True)
 class Failed(Event):
-    """A request that could not be done; ``fatal``: the job or the server ended."""
+    """A request failed.
+
+    Parameters
+    ----------
+    code : str
+        Kind of the error.
+    message : str
+        What is wrong and where.
+    hint : str
+        What the person can do about it.
+    fatal : bool
+        Whether the job or the server ended.
+    """
 
     type: ClassVar[str] = "error"
     code: str
@@ -84,13 +168,44 @@ class Failed(Event):
 
     @classmethod
     def from_error(cls, error: Im2HandsError, fatal: bool = True) -> Failed:
-        """The event that tells of an error."""
+        """Make the event for an error.
+
+        Parameters
+        ----------
+        error : Im2HandsError
+            The error.
+        fatal : bool
+            Whether the job or the server ended.
+
+        Returns
+        -------
+        Failed
+            The event.
+        """
         return cls(error.code, error.message, error.hint, fatal)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """How a job went: frames by status, frames kept from before, seconds in all."""
+    """Result of a job.
+
+    Parameters
+    ----------
+    total : int
+        Number of frames.
+    ok : int
+        Frames with both hands.
+    partial : int
+        Frames with one hand.
+    empty : int
+        Frames without a hand.
+    failed : int
+        Frames that failed.
+    reused : int
+        Frames that the take had before; they are counted in the numbers above too.
+    seconds : float
+        Duration of the job.
+    """
 
     total: int = 0
     ok: int = 0
@@ -103,7 +218,17 @@ class Summary:
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """A job ended, by itself or cancelled; ``take`` is the folder."""
+    """A job ended.
+
+    Parameters
+    ----------
+    take : str
+        Folder of the take.
+    cancelled : bool
+        Whether the person stopped the job.
+    summary : Summary
+        Result of the job.
+    """
 
     type: ClassVar[str] = "finished"
     take: str
@@ -113,7 +238,7 @@ class Finished(Event):
 
 @dataclass(frozen=True)
 class Heartbeat(Event):
-    """The job with that id is alive."""
+    """The running job is alive; ``job`` is its id."""
 
     type: ClassVar[str] = "heartbeat"
     job: str
@@ -121,7 +246,17 @@ class Heartbeat(Event):
 
 @dataclass(frozen=True)
 class Status(Event):
-    """The answer to ``status``."""
+    """The answer to ``status``.
+
+    Parameters
+    ----------
+    busy : bool
+        Whether a job is running.
+    job : str, optional
+        Id of the running job.
+    version : str
+        Version of this package.
+    """
 
     type: ClassVar[str] = "status"
     busy: bool
@@ -131,6 +266,6 @@ class Status(Event):
 
 @dataclass(frozen=True)
 class Bye(Event):
-    """The answer to ``shutdown``; the process ends."""
+    """The answer to ``shutdown``. The process ends after it."""
 
     type: ClassVar[str] = "bye"

@@ -1,4 +1,4 @@
-"""The first phase of a job: the hands of every frame, seen by a provider or read from a file."""
+"""The first phase of a job: the hands of every frame, detected in pictures or read from a keypoint file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, Im2HandsError, InputError, TakeError
-from im2hands.core.hands import Camera, TwoHands
+from im2hands.core.hands import TwoHands
 from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
 from im2hands.media.camera_choice import CameraChoice
 from im2hands.media.source import Entry, Frame, Source
@@ -20,17 +21,26 @@ from .components import Components, ProviderNeeds
 from .detection_cache import DetectionCache, digest, fingerprint
 from .options import ReconstructOptions
 
-# A provider's own progress is passed on no more often than this.
+# Shortest time between two reports of a provider's progress.
 _SEARCH_REPORT_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
 class FoundHands:
-    """What the first phase found in one frame.
+    """The hands of one frame, as the keypoint phase found them.
 
-    Args:
-        entry: the frame. camera: of its picture. hands: in that camera's frame. picture: hash of the picture or clip.
-        note: for the person, about how the hands were chosen.
+    Parameters
+    ----------
+    entry : Entry
+        The frame.
+    camera : Camera
+        Camera of its picture.
+    hands : TwoHands
+        Keypoints in the frame of that camera.
+    picture : str
+        Hash of the picture, or of the clip and the frame's index.
+    note : str
+        How the hands were chosen, for a person; may be empty.
     """
 
     entry: Entry
@@ -41,14 +51,29 @@ class FoundHands:
 
 
 class KeypointPhase:
-    """Finds the hands of every frame of a source; what it finds is kept in the take's cache.
+    """Finds the hands of every frame of a source. Detections are cached in the take.
 
-    Args:
-        options, source, cameras, parts: of the job. background: where the provider lives.
-        cache: the take's cache folder.
-        cancelled: passed on to the provider.
-        report: called with frames done and seconds this frame will still take (None if it cannot be told).
-        failed: called with a frame that cannot be used and why.
+    Parameters
+    ----------
+    options : ReconstructOptions
+        Options of the job.
+    source : Source
+        The opened source.
+    cameras : CameraChoice
+        Choice of each picture's camera.
+    parts : Components
+        Components of the job.
+    background : Background
+        Thread on which the provider is created and used.
+    cache : Path
+        Cache folder of the take.
+    cancelled : callable
+        Returns whether the person asked to stop; the provider calls it.
+    report : callable
+        Called with the number of finished frames, and with the remaining seconds of the current frame (None if not
+        known).
+    failed : callable
+        Called with a frame that cannot be used, and with the error.
     """
 
     def __init__(
@@ -77,11 +102,19 @@ class KeypointPhase:
         self._frame_started = self._reported = 0.0
 
     def run(self) -> list[FoundHands]:
-        """The hands of every frame that can be used, in order.
+        """Find the hands.
 
-        Raises:
-            Cancelled: between two frames or in the middle of one.
-            Im2HandsError: the provider, the keypoint file or the clip cannot be used at all.
+        Returns
+        -------
+        list of FoundHands
+            Hands of every usable frame, in order.
+
+        Raises
+        ------
+        Cancelled
+            The person asked to stop, between two frames or during one.
+        Im2HandsError
+            The provider, the keypoint file or the clip cannot be used at all.
         """
         if self._source.clip is not None:
             self._clip_hash = self._hash(self._source.entries[0].path)
@@ -102,16 +135,16 @@ class KeypointPhase:
         )
         if self._follows:
             self._clip_key = self._key_of_clip()
-        seen = self._cached_clip() if self._follows else None
-        return seen if seen is not None else self._look()
+        cached = self._cached_clip() if self._follows else None
+        return cached if cached is not None else self._detect_all()
 
     def close(self) -> None:
-        """Release the provider; to be called on the background thread."""
+        """Release the provider. Must be called on the background thread."""
         if self._provider is not None:
             self._provider.close()
 
     def tick(self) -> None:
-        """Report a search that takes long; called while the background thread is busy."""
+        """Report the progress of a long search. Called while the background thread is busy."""
         done, total = self._search
         if done and time.monotonic() - self._reported > _SEARCH_REPORT_SECONDS:
             self._reported = time.monotonic()
@@ -120,8 +153,8 @@ class KeypointPhase:
     def _from_file(self, path: Path) -> list[FoundHands]:
         if self._source.mirrored:
             raise InputError(
-                "Keypoints from a file cannot be turned back with a mirrored picture.",
-                "Leave --mirrored out: the file says itself which hand is which.",
+                "Keypoints from a file cannot be flipped with a mirrored picture.",
+                "Leave --mirrored out: the file gives the side of each hand.",
             )
         keypoints = self._parts.keypoint_file(path)
         indices = [entry.index for entry in self._source.entries]
@@ -139,7 +172,7 @@ class KeypointPhase:
         return self._each(self._source.entries, hands)
 
     def _each(self, entries: Sequence[Entry], make: Callable[[Entry, Camera], FoundHands]) -> list[FoundHands]:
-        """``make`` for every frame whose picture has a camera; frames that fail are told of and left out."""
+        """Call ``make`` for every frame whose picture has a camera; report frames that fail and leave them out."""
         found = []
         for entry in entries:
             self._background.check()
@@ -152,7 +185,7 @@ class KeypointPhase:
         return found
 
     def _cached_clip(self) -> list[FoundHands] | None:
-        """The hands of a clip or sequence from the cache, all or nothing: they depend on the frames before."""
+        """Return the cached hands of a clip or sequence: all frames or None, as hands depend on earlier frames."""
         frames = self._cache.finished_clip(self._clip_key)
         if frames is None:
             return None
@@ -162,8 +195,8 @@ class KeypointPhase:
             return None
         return self._each(entries, lambda entry, camera: self._lifted(entry, camera, kept[entry.index] or []))
 
-    def _look(self) -> list[FoundHands]:
-        """Go through the pictures; of unrelated photos only those whose hands are not kept are looked at."""
+    def _detect_all(self) -> list[FoundHands]:
+        """Detect the hands in the pictures. Unrelated photos whose hands are cached are not read."""
         found: dict[int, FoundHands] = {}
         waiting: list[Entry] = []
         for entry in self._source.entries:
@@ -211,7 +244,7 @@ class KeypointPhase:
             detections = self._cache.read(entry.index, self._key(entry))
             return None if detections is None else self._lifted(entry, self._camera(entry), detections)
         except (FrameError, InputError):
-            return None  # found and told of when the picture is read
+            return None  # the error is reported when the picture is read
 
     def _make_provider(self) -> KeypointProvider:
         needs = ProviderNeeds(self._options, self._follows, self._folder, self._note_search, self._cancelled)
@@ -248,13 +281,13 @@ class KeypointPhase:
         return self._clip_key if self._follows else digest(self._hash(entry.path), self._settings)
 
     def _key_of_clip(self) -> str:
-        """A hash of all that the hands of a clip or numbered sequence depend on."""
+        """Hash everything that the hands of a clip or numbered sequence depend on."""
         chosen = [entry.index for entry in self._source.entries]
         contents = self._clip_hash or [self._content(entry) for entry in self._source.entries]
         return digest(contents, chosen, self._source.fps, self._settings)
 
     def _content(self, entry: Entry) -> str | None:
-        """A hash of one picture of a sequence; None if it cannot be read, which is told of when it is its turn."""
+        """Hash one picture of a sequence; None if it cannot be read, which is reported when its frame is read."""
         self._background.check()
         try:
             return self._hash(entry.path)
@@ -262,7 +295,7 @@ class KeypointPhase:
             return None
 
     def _hash(self, path: Path) -> str:
-        """A hash of a file's content; every file is read for it once a job. Raises FrameError."""
+        """Hash the content of a file once per job. Raises FrameError if it cannot be read."""
         if path not in self._hashes:
             self._hashes[path] = fingerprint(path)
         return self._hashes[path]

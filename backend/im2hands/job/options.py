@@ -1,4 +1,4 @@
-"""What a reconstruction is to do: inputs, output and the options of the table, with their checks."""
+"""The options of a reconstruction: inputs, output and the table's options, with their checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ _NOT_SETTINGS = ("inputs", "output", "resume", "overwrite")
 
 
 class _ReconstructOptions:
-    """One reconstruction: ``inputs`` (paths), ``output`` (the take's folder), and every option of the table.
+    """The options of one reconstruction.
+
+    Parameters
+    ----------
+    inputs : tuple of str
+        Paths of pictures, folders, patterns, or one clip.
+    output : str
+        Folder of the take.
+    **values : Any
+        Options of ``options.toml`` by name.
 
     Raises
     ------
@@ -38,7 +47,7 @@ class _ReconstructOptions:
 
     @property
     def keypoint_file(self) -> Path | None:
-        """The keypoint file; None where ``keypoints`` names a method."""
+        """The keypoint file; None if ``keypoints`` names a method."""
         return None if self.keypoints in OPTIONS["keypoints"].values else Path(self.keypoints)
 
     @property
@@ -47,20 +56,28 @@ class _ReconstructOptions:
         return CleanOptions(**{one.name: getattr(self, one.name) for one in options_of("clean")})
 
     def settings(self) -> dict[str, Any]:
-        """What the take keeps of the options: everything that shapes the result."""
+        """Return the options that influence the result, as the take stores them."""
         values: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
         return {name: value for name, value in values.items() if name not in _NOT_SETTINGS}
 
     @classmethod
     def from_request(cls, request: Mapping[str, Any]) -> ReconstructOptions:
-        """The options in the fields of a ``reconstruct`` request.
+        """Read the options from the fields of a ``reconstruct`` request.
 
-        Unknown options are ignored; None means the default.
+        Parameters
+        ----------
+        request : mapping
+            Fields of the request. Unknown options are ignored. An option that is None has its default.
+
+        Returns
+        -------
+        ReconstructOptions
+            The options.
 
         Raises
         ------
         InputError
-            A field is of the wrong kind or its value is not possible; the message names it.
+            A field has the wrong type or its value is not possible. The message names the field.
         """
         inputs, output = request.get("inputs"), request.get("output")
         if isinstance(inputs, str):

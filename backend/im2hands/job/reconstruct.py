@@ -1,4 +1,4 @@
-"""One reconstruction from inputs to a finished take; the command line and the server both run this."""
+"""The reconstruction job, from inputs to a finished take. The command line and the server both run it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import Cancelled, Im2HandsError
-from im2hands.core.hands import Camera
 from im2hands.media.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
 from im2hands.media.source import Entry, Source, open_source
 from im2hands.take.begin import begin_take
@@ -29,14 +29,21 @@ __all__ = ["ReconstructJob", "ReconstructOptions"]
 
 
 class ReconstructJob:
-    """Runs one reconstruction: opens the source, finds the hands of all frames, makes their surfaces, cleans the take.
+    """One reconstruction: opens the source, finds the hands of all frames, makes their surfaces, cleans the take.
 
-    Every frame is on disk before its event is sent, so whatever ends the job, what is finished stays, and a job with
-    ``resume`` goes on from there to the same bytes.
+    Every frame is on disk before its event is sent. Finished frames stay, however the job ends. A job with ``resume``
+    continues from there and gives the same bytes as an uninterrupted one.
 
-    Args:
-        options: what to do. events: called with progress, frames and warnings, on the thread that runs the job.
-        cancelled: asked several times a second, from any thread. parts: what the job is made of.
+    Parameters
+    ----------
+    options : ReconstructOptions
+        Options of the job.
+    events : callable
+        Called with each event, on the thread that runs the job.
+    cancelled : callable
+        Returns whether the person asked to stop. Called several times a second, from any thread.
+    parts : Components, optional
+        Components of the job; None for the real ones.
     """
 
     def __init__(
@@ -56,15 +63,20 @@ class ReconstructJob:
         self._eta = EtaEstimator()
 
     def run(self) -> Finished:
-        """Do it.
+        """Run the job.
 
-        Returns:
-            How it went; ``cancelled`` if the person stopped it, within 2 s of the wish. A heavy call may then still be
-            running on a daemon thread; it ends on its own.
+        Returns
+        -------
+        Finished
+            The result. ``cancelled`` is True if the person stopped the job; the method then returns within 2 s. A long
+            call may still run on a daemon thread. It ends by itself.
 
-        Raises:
-            InputError: inputs, options or the output folder cannot be used.
-            SetupError: weights or the device are missing.
+        Raises
+        ------
+        InputError
+            Inputs, options or the output folder cannot be used.
+        SetupError
+            Weights or the device are missing.
         """
         started = time.monotonic()
         try:
@@ -136,7 +148,7 @@ class ReconstructJob:
         for item in reused:
             self._count(take.records[item.entry.index], take, reused=True)
         if (waiting or not self._options.clean) and take.header.pop("clean", None) is not None:
-            take.save()  # it will no longer be that of these frames
+            take.save()  # the clean motion will not belong to the new frames
         done = len(reused)
         self._eta = EtaEstimator(done)
         self._progress("surfaces", done, len(found), self._eta.seconds_left(done, len(found)))
@@ -195,7 +207,20 @@ class ReconstructJob:
 
 
 def entry_extra(source: Source, entry: Entry) -> dict[str, Any]:
-    """The optional fields of a frame's record that its entry tells."""
+    """Return the optional fields of a frame's record that are known before it is decoded.
+
+    Parameters
+    ----------
+    source : Source
+        The source.
+    entry : Entry
+        The frame.
+
+    Returns
+    -------
+    dict
+        ``time`` in seconds, and for pictures ``image``, the path.
+    """
     extra: dict[str, Any] = {"time": round(entry.time, 6)}
     if source.kind == "images":
         extra["image"] = str(entry.path)
@@ -203,7 +228,7 @@ def entry_extra(source: Source, entry: Entry) -> dict[str, Any]:
 
 
 def _date() -> str:
-    """Now, or the moment that reproducible builds are told to take for it."""
+    """Return the current time, or the time in SOURCE_DATE_EPOCH, as reproducible builds set it."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
     return moment.isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""The second phase of a job: refined keypoints and surfaces of every frame, each on disk as soon as it is there."""
+"""The second phase of a job: refined keypoints and surfaces. Every frame is written as soon as it is finished."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, Im2HandsError
-from im2hands.core.hands import SIDES, Camera, HandKeypoints, RefinedHands, Side, TwoHands
+from im2hands.core.hands import SIDES, HandKeypoints, RefinedHands, Side, TwoHands
 from im2hands.media.source import Entry, Frame, Source
 from im2hands.take.take import FrameRecord, FrameStatus, Take, convert_keypoints_2d
 
@@ -25,11 +26,22 @@ Result = TypeVar("Result")
 
 
 class SurfacePhase:
-    """Makes and writes the surfaces of frames whose hands are known.
+    """Makes and writes the surfaces of frames whose hands were found.
 
-    Args:
-        options: of the job. take: written to. reconstructor, refiner: live on ``background``; without a refiner
-            keypoints stay as they were found. version: of this package.
+    Parameters
+    ----------
+    options : ReconstructOptions
+        Options of the job.
+    take : Take
+        The take to write to.
+    reconstructor : Reconstructor
+        Makes the surfaces, on the background thread.
+    refiner : Refiner, optional
+        Refines keypoints, on the background thread. Without it, keypoints stay unchanged.
+    background : Background
+        The background thread.
+    version : str
+        Version of this package.
     """
 
     def __init__(
@@ -45,11 +57,35 @@ class SurfacePhase:
         self._settings = digest(version, provenance_of(reconstructor, refiner), options.stage, options.voxel_mm)
 
     def key(self, found: FoundHands) -> str:
-        """The hash of everything the frame's result depends on."""
+        """Hash everything that the result of a frame depends on.
+
+        Parameters
+        ----------
+        found : FoundHands
+            Hands of the frame.
+
+        Returns
+        -------
+        str
+            32 hexadecimal digits.
+        """
         return digest(self._settings, found.picture, hands_digest(found.hands, found.camera))
 
     def sort_out(self, found: Sequence[FoundHands]) -> tuple[list[FoundHands], list[FoundHands]]:
-        """Frames the take has already, computed from exactly this, and frames that are to be made."""
+        """Separate frames that the take already has from frames that are to be made.
+
+        Parameters
+        ----------
+        found : sequence of FoundHands
+            Hands of all frames.
+
+        Returns
+        -------
+        reused : list of FoundHands
+            Frames that the take has, computed from the same data and settings.
+        waiting : list of FoundHands
+            The other frames.
+        """
         reused: list[FoundHands] = []
         waiting: list[FoundHands] = []
         for item in found:
@@ -59,11 +95,26 @@ class SurfacePhase:
     def run(self, source: Source, waiting: Sequence[FoundHands]) -> Iterator[tuple[Entry, FrameRecord | Im2HandsError]]:
         """Make the surfaces frame by frame.
 
-        Yields:
-            Each frame with its record, already on disk, or with the reason why it failed (nothing is written then).
+        Parameters
+        ----------
+        source : Source
+            The source of the pictures.
+        waiting : sequence of FoundHands
+            The frames to make.
 
-        Raises:
-            Cancelled: the person asked to stop. TakeError: the take cannot be written.
+        Yields
+        ------
+        Entry
+            The frame.
+        FrameRecord or Im2HandsError
+            Its record, already on disk, or the reason why it failed. A failed frame is not written.
+
+        Raises
+        ------
+        Cancelled
+            The person asked to stop.
+        TakeError
+            The take cannot be written.
         """
         by_index = {item.entry.index: item for item in waiting}
         for entry, frame in source.read([item.entry for item in waiting]) if waiting else ():
@@ -82,9 +133,10 @@ class SurfacePhase:
     def _make(
         self, frame: Frame, found: FoundHands, source: Source
     ) -> tuple[FrameRecord, dict[str, np.ndarray] | None]:
-        seen = self._refine(frame, found)
-        meshes, trouble = self._reconstruct(frame, found.camera, seen.hands)
-        hands = {side: hand for side in SIDES if side in meshes and (hand := seen.hands.get(side)) is not None}
+        """Refine and reconstruct one frame; return its record, and its arrays by name (None without a hand)."""
+        refined = self._refine(frame, found)
+        meshes, trouble = self._reconstruct(frame, found.camera, refined.hands)
+        hands = {side: hand for side in SIDES if side in meshes and (hand := refined.hands.get(side)) is not None}
         missing = [side for side in SIDES if side not in hands]
         status: FrameStatus = "ok" if not missing else "partial" if hands else "empty"
         message = {"ok": "", "empty": "No hand was found."}.get(status, f"Only the {', '.join(hands)} hand was found.")
@@ -98,10 +150,10 @@ class SurfacePhase:
         facts: dict[str, dict[str, Any]] = {
             side: {"confidence": round(hand.score, 4), "source": hand.source} for side, hand in hands.items()
         }
-        for side in seen.refined:
+        for side in refined.refined:
             if side in facts:
                 facts[side]["keypoints"] = "refined"
-        words = " ".join(filter(None, (trouble or message, seen.message, found.note)))
+        words = " ".join(filter(None, (trouble or message, refined.message, found.note)))
         record = FrameRecord(frame.index, status, "", facts, words, self.key(found), extra)
         arrays = {
             f"{side}_{name}": array
@@ -111,14 +163,14 @@ class SurfacePhase:
         return record, arrays or None
 
     def _refine(self, frame: Frame, found: FoundHands) -> RefinedHands:
-        """The hands whose surfaces are to be made."""
+        """Return the hands whose surfaces are to be made, refined if there is a refiner."""
         refiner = self._refiner
         if refiner is None:
             return RefinedHands(found.hands)
         return self._run(frame, lambda: refiner.refine(frame, found.camera, found.hands))
 
     def _reconstruct(self, frame: Frame, camera: Camera, hands: TwoHands) -> tuple[dict[Side, HandMesh], str]:
-        """Meshes by side, and what went wrong with one of two hands."""
+        """Return meshes by side, and the error message if one of two hands has no mesh."""
         present = hands.present()
         if not present:
             return {}, ""
@@ -128,7 +180,7 @@ class SurfacePhase:
             if len(present) == 1:
                 raise
             trouble = str(error)
-        # One bad hand must not cost the other: each by itself.
+        # Reconstruct each hand alone, so that the failure of one does not lose the other.
         meshes: dict[Side, HandMesh] = {}
         for hand in present:
             alone = TwoHands(left=hand) if hand.side == "left" else TwoHands(right=hand)
@@ -144,7 +196,7 @@ class SurfacePhase:
         return self._run(frame, lambda: self._reconstructor.reconstruct(frame, camera, hands))
 
     def _run(self, frame: Frame, work: Callable[[], Result]) -> Result:
-        """Run networks on the background thread; too little memory costs the frame, not the job."""
+        """Run networks on the background thread. If memory runs out, only this frame fails, not the job."""
         try:
             return self._background.run(work)
         except (MemoryError, RuntimeError) as error:
@@ -157,18 +209,10 @@ class SurfacePhase:
 
 
 def _arrays(hand: HandKeypoints, mesh: HandMesh, width: int, mirrored: bool) -> dict[str, np.ndarray]:
-    """What the take keeps of one hand, as its contract has it.
+    """Return the arrays of one hand as the take stores them, by name without the side.
 
-    Parameters
-    ----------
-    hand
-        Its pixels belong to the picture in which it was found.
-    mesh
-        Its surface.
-    width
-        Width of the picture, pixels.
-    mirrored
-        Whether the picture on disk is a mirror image of the picture in which the hand was found.
+    Its pixels belong to the picture in which the hand was found. If ``mirrored``, the picture on disk is the mirror
+    image of that picture; ``width`` is the width of both, pixels.
     """
     return {
         "vertices": np.asarray(mesh.vertices, np.float32),

@@ -22,17 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
-from im2hands.core.hands import (
-    KEYPOINT_COUNT,
-    SIDES,
-    TO_FILE_ORDER,
-    Camera,
-    HandKeypoints,
-    Side,
-    TwoHands,
-    check_keypoints,
-)
+from im2hands.core.hands import KEYPOINT_COUNT, SIDES, TO_FILE_ORDER, HandKeypoints, Side, TwoHands, check_keypoints
 
 UNITS = {"m": 1.0, "mm": 0.001}
 SPACES = ("camera", "world")

@@ -1,4 +1,4 @@
-"""Which camera a picture gets: from a file, a focal length, a field of view, EXIF, or an assumption."""
+"""Choice of a picture's camera: from a camera file, a focal length, a field of view, EXIF tags, or an assumption."""
 
 from __future__ import annotations
 
@@ -9,28 +9,41 @@ from typing import Any
 
 import numpy as np
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
-from im2hands.core.hands import Camera
 
 from .images import PictureInfo
 
-# Longer side; phones see 65-70 degrees in photos and 55-65 in video, webcams 60-78, film lenses 40-55.
+# Across the longer side. Phones have 65-70 degrees in photos and 55-65 in video, webcams 60-78, film lenses 40-55.
 ASSUMED_FOV_DEGREES = 60.0
 
-ASPECT_TOLERANCE = 0.01  # relative; scaling rounds sizes to whole pixels
+ASPECT_TOLERANCE = 0.01  # relative difference of aspect ratios; scaling rounds sizes to whole pixels
 
 
 @dataclass(frozen=True)
 class CameraChoice:
-    """How cameras are chosen; at most one of the three is given.
+    """The source of the cameras of a job. At most one of ``file``, ``focal_px`` and ``fov`` is given.
 
-    Args:
-        file: intrinsics read from a camera file. focal_px: focal length in pixels. fov: degrees over the longer side.
-        file_name: for messages. file_has_size: whether the file says which picture size it is for.
-        mirrored: the pictures are mirror images; the camera is that of the picture turned back.
+    Parameters
+    ----------
+    file : Camera, optional
+        Camera read from a camera file.
+    focal_px : float, optional
+        Focal length, pixels.
+    fov : float, optional
+        Field of view across the longer side, degrees.
+    file_name : str
+        Name of the camera file, for messages.
+    file_has_size : bool
+        Whether the camera file gives the picture size that it belongs to.
+    mirrored : bool
+        Whether the pictures on disk are mirror images. The camera of the file then belongs to the picture on disk, and
+        cameras are made for the picture flipped back.
 
-    Raises:
-        InputError: more than one is given.
+    Raises
+    ------
+    InputError
+        More than one of the three is given.
     """
 
     file: Camera | None = None
@@ -53,27 +66,54 @@ class CameraChoice:
     def from_options(
         cls, camera: str | Path | None, focal_px: float | None, fov: float | None, mirrored: bool = False
     ) -> CameraChoice:
-        """Read the camera file if there is one and check the rest.
+        """Make the choice from the options of a job; read the camera file if there is one.
 
-        Raises:
-            InputError: more than one is given, the file cannot be read, or a value is impossible.
+        Parameters
+        ----------
+        camera : str or Path, optional
+            Path of a camera file.
+        focal_px : float, optional
+            Focal length, pixels.
+        fov : float, optional
+            Field of view across the longer side, degrees.
+        mirrored : bool
+            Whether the pictures on disk are mirror images.
+
+        Returns
+        -------
+        CameraChoice
+            The choice.
+
+        Raises
+        ------
+        InputError
+            More than one of the three is given, the file cannot be read, or a value is impossible.
         """
         if camera is None:
             choice = cls(None, focal_px, fov)
-            choice.for_picture(PictureInfo(1000, 1000))  # an impossible value is refused before any picture is opened
+            choice.for_picture(PictureInfo(1000, 1000))  # refuses impossible values before any picture is opened
             return choice
         data = _read_json(Path(camera))
         has_size = "width" in data and "height" in data
         return cls(_camera_from(data, Path(camera).name), focal_px, fov, Path(camera).name, has_size, mirrored)
 
     def for_picture(self, info: PictureInfo) -> Camera:
-        """The camera of a picture of that size.
+        """Return the camera of a picture.
 
-        Returns:
-            Its ``origin`` says where it came from; "assumed" for :data:`ASSUMED_FOV_DEGREES`.
+        Parameters
+        ----------
+        info : PictureInfo
+            Size and EXIF focal length of the picture.
 
-        Raises:
-            InputError: the camera file is for a picture of another shape.
+        Returns
+        -------
+        Camera
+            Its ``origin`` gives the source; it is "assumed" for a field of view of :data:`ASSUMED_FOV_DEGREES`.
+
+        Raises
+        ------
+        InputError
+            The camera file belongs to a picture with another aspect ratio.
         """
         width, height = info.width, info.height
         if self.file is not None:
@@ -98,7 +138,7 @@ class CameraChoice:
             raise InputError(
                 f"The camera file {self.file_name} is for pictures of {camera.width} x {camera.height} pixels, "
                 f"this one has {width} x {height}.",
-                "Give the camera of this picture; only scaling is done for you, not cropping or turning.",
+                "Give the camera of this picture. A camera fits scaled pictures, not cropped or rotated ones.",
             )
         return camera.resized(width, height)
 

@@ -1,4 +1,4 @@
-"""Frame ranges as people write them: ``1-100,120``."""
+"""Frame ranges as a person writes them, for example ``1-100,120``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ _PART = re.compile(r"^(\d+)?\s*(-)?\s*(\d+)?$")
 
 @dataclass(frozen=True)
 class FrameRange:
-    """A choice of frame indices.
+    """A selection of frame indices.
 
-    Args:
-        text: as written, for messages. parts: inclusive (first, last) pairs; last None: to the end. Empty: all frames.
+    Parameters
+    ----------
+    text : str
+        The range as written, for messages.
+    parts : tuple of (int, int or None)
+        First and last index of each part, both included. A last index of None means to the end. An empty tuple selects
+        all frames.
     """
 
     text: str
@@ -24,10 +29,22 @@ class FrameRange:
 
     @classmethod
     def parse(cls, text: str | None) -> FrameRange:
-        """Read ``"1-100,120"``, ``"50-"``, ``"-20"``; None or empty text is every frame.
+        """Parse a range such as ``"1-100,120"``, ``"50-"`` or ``"-20"``.
 
-        Raises:
-            InputError: it is no such list, or a range runs backwards.
+        Parameters
+        ----------
+        text : str, optional
+            The range. None or an empty text selects every frame.
+
+        Returns
+        -------
+        FrameRange
+            The range.
+
+        Raises
+        ------
+        InputError
+            The text is not a range, or a part runs backwards.
         """
         parts: list[tuple[int, int | None]] = []
         for part in (text or "").replace(";", ",").split(","):
@@ -49,10 +66,26 @@ class FrameRange:
         return not self.parts or any(first <= index and (last is None or index <= last) for first, last in self.parts)
 
     def choose(self, indices: Sequence[int], step: int, what: str) -> list[int]:
-        """Those of ``indices`` (ascending) that are in the range, every ``step``-th of them.
+        """Return every ``step``-th of the indices in the range.
 
-        Raises:
-            InputError: none is left; ``what`` names the source in the message.
+        Parameters
+        ----------
+        indices : sequence of int
+            Indices of the source, ascending.
+        step : int
+            Take every n-th index, 1 or more.
+        what : str
+            Name of the source in the error message.
+
+        Returns
+        -------
+        list of int
+            The selected indices, ascending.
+
+        Raises
+        ------
+        InputError
+            No index is selected.
         """
         chosen = [index for index in indices if index in self][::step]
         if not chosen:

@@ -1,4 +1,4 @@
-"""Reads one picture file as uint8 RGB, upright, and what its header says about size and focal length."""
+"""Reading of a picture file as upright uint8 RGB, and of the size and focal length in its header."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from im2hands.core.errors import FrameError
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".exr"})
 
-# Smaller pictures cannot show a hand: MediaPipe looks at 192 pixels, so 32 are a blur six times enlarged.
+# Smallest side, pixels. MediaPipe scales pictures to 192 pixels: 32 pixels would be enlarged six times.
 MIN_SIDE = 32
 
 FULL_FRAME_DIAGONAL_MM = (
@@ -30,7 +30,7 @@ _FOCAL_MM, _FOCAL_35MM = 0x920A, 0xA405
 _PLANE_X_RESOLUTION, _PLANE_UNIT, _PIXEL_WIDTH = 0xA20E, 0xA210, 0xA002
 _PLANE_UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 
-# First bytes of the formats that OpenCV may read where Pillow does not; a file that begins otherwise is not read whole.
+# First bytes of the formats that OpenCV may read where Pillow does not. OpenCV gets no file that begins otherwise.
 _SIGNATURES = (
     b"\xff\xd8\xff",  # JPEG
     b"\x89PNG\r\n\x1a\n",
@@ -42,21 +42,26 @@ _SIGNATURES = (
     b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7", b"PF", b"Pf",  # PBM, PGM, PPM, PAM, PFM
     b"\x59\xa6\x6a\x95",  # Sun raster
 )  # fmt: skip
-# Formats whose signature comes later: WebP in its RIFF container (as AVI is), AVIF.
+# Signatures that do not stand at the first byte, by offset: AVIF, and WebP (its RIFF container begins as AVI does).
 _LATER_SIGNATURES = {4: (b"ftypavif", b"ftypavis"), 8: (b"WEBP",)}
 _HEAD_BYTES = 16
 
-# What Pillow's readers raise on damaged files.
+# The errors that Pillow's readers raise on damaged files.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
 
 
 @dataclass(frozen=True)
 class PictureInfo:
-    """What the header of a picture says.
+    """Size and focal length from the header of a picture.
 
-    Args:
-        width, height: pixels, upright (EXIF orientation applied).
-        focal_px: focal length by EXIF, pixels; None if EXIF does not say.
+    Parameters
+    ----------
+    width : int
+        Width of the upright picture (EXIF orientation applied), pixels.
+    height : int
+        Height of the upright picture, pixels.
+    focal_px : float, optional
+        Focal length by EXIF, pixels; None without it.
     """
 
     width: int
@@ -65,12 +70,24 @@ class PictureInfo:
 
 
 def probe_picture(path: Path) -> PictureInfo:
-    """Size and EXIF focal length of a picture, without decoding it where that is possible.
+    """Read size and EXIF focal length of a picture, without decoding it where possible.
 
-    Of a file that is no picture only the first bytes are read, however large it is.
+    Of a file that is not a picture, only the first bytes are read, however large it is.
 
-    Raises:
-        FrameError: no picture can be read from the file, or it is too small.
+    Parameters
+    ----------
+    path : Path
+        The picture file.
+
+    Returns
+    -------
+    PictureInfo
+        Size and EXIF focal length.
+
+    Raises
+    ------
+    FrameError
+        The file is not a readable picture, or the picture is too small.
     """
     with _opened(path) as file:
         image = _open(file)
@@ -80,42 +97,51 @@ def probe_picture(path: Path) -> PictureInfo:
         width, height = image.size
         exif = _exif(image)
     focal = _focal_px(exif, width, height)
-    if _int(exif.get(_EXIF_ORIENTATION)) in (5, 6, 7, 8):  # those that turn the picture by a quarter
+    if _int(exif.get(_EXIF_ORIENTATION)) in (5, 6, 7, 8):  # rotations by 90 degrees
         width, height = height, width
     return _check_size(PictureInfo(width, height, focal), path)
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """Decode a picture: 8 or 16 bits, floats, grey, palette, alpha, CMYK; EXIF orientation applied.
+    """Decode a picture of any depth: 8 or 16 bits, floats, grey, palette, alpha, CMYK. EXIF orientation is applied.
 
-    Returns:
-        (H, W, 3) uint8 RGB. Alpha is laid over mid grey; linear floats are shown as sRGB.
+    Parameters
+    ----------
+    path : Path
+        The picture file.
 
-    Raises:
-        FrameError: missing, empty, cut off, damaged, not a picture, or too small.
+    Returns
+    -------
+    (H, W, 3) uint8
+        RGB. Transparent pixels are blended over mid grey. Linear floats are converted to sRGB.
+
+    Raises
+    ------
+    FrameError
+        The file is missing, empty, truncated, damaged, not a picture, or too small.
     """
     return read_with_info(path)[0]
 
 
 def read_with_info(path: Path) -> tuple[np.ndarray, PictureInfo]:
-    """Decode a picture, as :func:`read_picture`, and read its header, as :func:`probe_picture`.
+    """Decode a picture as :func:`read_picture` does, and return what :func:`probe_picture` returns.
 
     Parameters
     ----------
-    path
+    path : Path
         The picture file.
 
     Returns
     -------
-    pixels
-        (H, W, 3) uint8 RGB.
-    info
+    pixels : (H, W, 3) uint8
+        RGB.
+    info : PictureInfo
         Size and EXIF focal length.
 
     Raises
     ------
     FrameError
-        Missing, empty, cut off, damaged, not a picture, or too small.
+        The file is missing, empty, truncated, damaged, not a picture, or too small.
     """
     from PIL import Image, ImageOps
 
@@ -126,11 +152,11 @@ def read_with_info(path: Path) -> tuple[np.ndarray, PictureInfo]:
             pixels = _decode_opencv(file, path)
         else:
             try:
-                # Pillow refuses a file that ends early; OpenCV would fill the rest with grey and say nothing.
+                # Pillow refuses a file that ends early; OpenCV would fill the rest with grey without an error.
                 image.load()
                 pixels = _to_rgb8(ImageOps.exif_transpose(image))
             except (*_DAMAGE, Image.DecompressionBombError) as error:
-                if image.format != "TIFF":  # some TIFF layouts that Pillow opens, only OpenCV decodes
+                if image.format != "TIFF":  # Pillow opens some TIFF layouts that only OpenCV decodes
                     raise _damaged(path, error) from error
                 pixels = _decode_opencv(file, path)
             focal = _focal_px(_exif(image), *image.size)
@@ -151,7 +177,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def _open(file: BinaryIO) -> Any:
-    """The picture as Pillow sees it, not decoded yet; None if Pillow does not know the format."""
+    """Open a picture with Pillow without decoding it; None if Pillow does not know the format."""
     from PIL import Image
 
     file.seek(0)
@@ -162,13 +188,13 @@ def _open(file: BinaryIO) -> Any:
 
 
 def _may_be_picture(head: bytes) -> bool:
-    """Whether a file that begins so is of a format that OpenCV reads."""
+    """Return whether a file with these first bytes has a format that OpenCV reads."""
     later = any(head[start:].startswith(words) for start, words in _LATER_SIGNATURES.items())
     return later or head.startswith(_SIGNATURES)
 
 
 def _decode_opencv(file: BinaryIO, path: Path) -> np.ndarray:
-    # OpenCV reads EXR only when this is set before its first import, and only if it was built with OpenEXR.
+    # OpenCV reads EXR only if this is set before its first import and OpenCV was built with OpenEXR.
     os.environ.setdefault("OPENCV_IO_ENABLE_OPENEXR", "1")
     import cv2
 
@@ -191,7 +217,7 @@ def _decode_opencv(file: BinaryIO, path: Path) -> np.ndarray:
 
 
 def _to_rgb8(image: Any) -> np.ndarray:
-    """Any Pillow image, upright, as (H, W, 3) uint8."""
+    """Convert any upright Pillow image to (H, W, 3) uint8."""
     from PIL import Image
 
     if image.mode.startswith("I") or image.mode == "F":
@@ -204,19 +230,19 @@ def _to_rgb8(image: Any) -> np.ndarray:
 
 
 def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
-    """Integers of 8, 16 or 32 bits, or linear floats from 0 to 1, as uint8 of the same shape."""
+    """Convert integers of 8, 16 or 32 bits, or linear floats from 0 to 1, to uint8 of the same shape."""
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.dtype.kind == "f":
         linear = np.clip(np.nan_to_num(pixels.astype(np.float32)), 0.0, 1.0)
         curve = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
         return (curve * 255 + 0.5).astype(np.uint8)
-    clipped = np.clip(pixels, 0, 65535).astype(np.uint32)  # Pillow gives 16-bit grey as 32-bit integers at times
+    clipped = np.clip(pixels, 0, 65535).astype(np.uint32)  # Pillow sometimes returns 16-bit grey as 32-bit integers
     return ((clipped + 128) // 257).astype(np.uint8)
 
 
 def _exif(image: Any) -> dict[int, Any]:
-    """The EXIF tags of both directories; empty where there are none or they are damaged."""
+    """Return the EXIF tags of both directories; an empty dict if there are none or they are damaged."""
     try:
         exif = image.getexif()
         return {**dict(exif), **dict(exif.get_ifd(_EXIF_IFD))}
@@ -225,7 +251,7 @@ def _exif(image: Any) -> dict[int, Any]:
 
 
 def _focal_px(exif: dict[int, Any], width: int, height: int) -> float | None:
-    """Focal length in pixels from EXIF, for a picture of ``width`` x ``height`` as stored."""
+    """Compute the focal length in pixels from EXIF tags, for a picture of ``width`` x ``height`` as stored."""
     candidates = []
     equivalent = _number(exif.get(_FOCAL_35MM))
     if equivalent:
@@ -236,13 +262,13 @@ def _focal_px(exif: dict[int, Any], width: int, height: int) -> float | None:
         original_width = _number(exif.get(_PIXEL_WIDTH)) or width
         candidates.append(focal_mm * resolution / unit_mm * width / original_width)
     for focal in candidates:
-        if 0.2 < focal / max(width, height) < 30.0:  # 136 degrees to 2 degrees: beyond, the tags are wrong
+        if 0.2 < focal / max(width, height) < 30.0:  # field of view from 136 to 2 degrees; outside, the tags are wrong
             return focal
     return None
 
 
 def _number(value: Any) -> float:
-    """An EXIF number or rational as float; 0.0 for anything that is none."""
+    """Convert an EXIF number or rational to float; 0.0 if it is not a positive finite number."""
     try:
         number = float(value)
     except (TypeError, ValueError, ZeroDivisionError):

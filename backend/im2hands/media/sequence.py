@@ -1,4 +1,4 @@
-"""Whether pictures are a numbered sequence, whose frames follow each other in time."""
+"""Detection of frames that follow each other in time, and the numbers of a numbered sequence."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-LAST_INDEX = 1_048_574  # Blender's last frame; larger numbers in file names are dates or identifiers
+LAST_INDEX = 1_048_574  # last frame number of Blender; larger numbers in file names are dates or identifiers
 
 _NUMBERED = re.compile(r"^(?P<prefix>.*?)(?P<number>\d+)(?P<suffix>\D*)$")
 
 
 def sequence_numbers(files: Sequence[Path]) -> dict[Path, int] | None:
-    """The numbers of the pictures of a numbered sequence.
+    """Return the numbers of the pictures of a numbered sequence.
 
     A numbered sequence is at least two files of one folder whose names differ in their last number only.
 
     Parameters
     ----------
-    files
+    files : sequence of Path
         Paths of pictures.
 
     Returns
     -------
-    dict or None
-        The number of each file; None if the files are no numbered sequence.
+    dict of Path to int, or None
+        Number of each file; None if the files are not a numbered sequence.
     """
     matches = [(file, _NUMBERED.match(file.name)) for file in files]
     found = {(file.parent, m["prefix"], m["suffix"]) for file, m in matches if m}
@@ -36,14 +36,14 @@ def sequence_numbers(files: Sequence[Path]) -> dict[Path, int] | None:
 
 
 def follow_each_other(kind: str, files: Sequence[Path]) -> bool:
-    """Whether frames are moments of one recording, and not unrelated photos.
+    """Return whether frames are moments of one recording, and not unrelated photos.
 
     Parameters
     ----------
-    kind
-        Of the source, "images" or "video".
-    files
-        The pictures of the frames; not looked at for a video.
+    kind : str
+        Kind of the source, "images" or "video".
+    files : sequence of Path
+        Pictures of the frames; ignored for a video.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Images, folders, numbered sequences and videos as frames with index, time stamp and camera."""
+"""Pictures, folders, numbered sequences and clips, read as frames with index and time stamp."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .images import PICTURE_SUFFIXES, PictureInfo, probe_picture, read_with_info
 from .sequence import follow_each_other, sequence_numbers
 from .video import COUNT_TOLERANCE, VIDEO_SUFFIXES, ClipInfo, probe_clip, read_clip
 
-DEFAULT_FPS = 25.0  # of pictures, which have no frame rate of their own
+DEFAULT_FPS = 25.0  # for pictures, which have no frame rate
 
 KEPT_BYTES = 256 * 2**20
-"""Decoded pictures that a source keeps at most, all together, until they are read a second time."""
+"""Largest total size of the decoded pictures that a source keeps for the second reading, bytes."""
 
 SourceKind = Literal["images", "video"]
 
@@ -29,14 +29,20 @@ _PATTERN = re.compile(r"#+|%0?\d*d")
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a source.
+    """One decoded frame.
 
-    Args:
-        index: number in the source (see ``docs/take.md``).
-        time: seconds from the start of the source.
-        image: (H, W, 3) uint8 RGB, EXIF orientation applied.
-        name: for messages, for example ``"shot_0012.png"`` or ``"clip.mp4 frame 12"``.
-        path: the file it came from; None for arrays.
+    Parameters
+    ----------
+    index : int
+        Number of the frame in the source (see ``docs/take.md``).
+    time : float
+        Seconds from the start of the source.
+    image : (H, W, 3) uint8
+        RGB, EXIF orientation applied.
+    name : str
+        Name for messages, for example ``"shot_0012.png"`` or ``"clip.mp4 frame 12"``.
+    path : Path, optional
+        File that the frame comes from; None for an array.
     """
 
     index: int
@@ -48,7 +54,19 @@ class Frame:
 
 @dataclass(frozen=True)
 class Entry:
-    """A frame that a source promises, not read yet. Fields as in :class:`Frame`; ``path``: the picture or the clip."""
+    """One frame of a source that is not decoded yet.
+
+    Parameters
+    ----------
+    index : int
+        Number of the frame in the source.
+    time : float
+        Seconds from the start of the source.
+    name : str
+        Name for messages.
+    path : Path
+        The picture or the clip.
+    """
 
     index: int
     time: float
@@ -60,14 +78,25 @@ class Entry:
 class Source:
     """Pictures or a clip, opened but not decoded. Made by :func:`open_source`.
 
-    Both phases of a job read the same frames in the same order. The first frames, up to :data:`KEPT_BYTES`, are kept
-    from the first reading to the second; later ones are decoded again.
+    The two phases of a job read the same frames in the same order. The first frames, up to :data:`KEPT_BYTES`, are kept
+    in memory for the second reading. The others are decoded again.
 
-    Args:
-        kind: "images" or "video". fps: frames a second.
-        inputs: absolute paths as given. entries: the chosen frames by index. step: of the choice.
-        clip: what the clip says about itself; None for pictures.
-        mirrored: the pictures are mirror images: frames come turned back, as the camera would have seen them.
+    Parameters
+    ----------
+    kind : SourceKind
+        "images" or "video".
+    fps : float
+        Frames per second.
+    inputs : list of Path
+        Absolute paths of the inputs that the user gave.
+    entries : list of Entry
+        The chosen frames, in the order of their indices.
+    step : int
+        Every n-th frame was chosen.
+    clip : ClipInfo, optional
+        Header of the clip; None for pictures.
+    mirrored : bool
+        Whether the pictures on disk are mirror images. Frames are then flipped back, as the camera saw the scene.
     """
 
     kind: SourceKind
@@ -90,24 +119,33 @@ class Source:
 
     @property
     def is_sequence(self) -> bool:
-        """Whether the chosen frames follow each other in time: those of a clip or of a numbered sequence."""
+        """Whether the chosen frames follow each other in time: frames of a clip or of a numbered sequence."""
         return follow_each_other(self.kind, [entry.path for entry in self.entries])
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """(width, height) of the first picture that can be read, pixels.
+        """(width, height) of the first readable picture, pixels.
 
-        Raises:
-            InputError: none can be read.
+        Raises
+        ------
+        InputError
+            No picture can be read.
         """
         info = self.first_picture()
         return info.width, info.height
 
     def first_picture(self) -> PictureInfo:
-        """Size and EXIF focal length of the first picture that can be read.
+        """Return size and EXIF focal length of the first readable picture.
 
-        Raises:
-            InputError: none can be read; the message is that of the first.
+        Returns
+        -------
+        PictureInfo
+            Size and EXIF focal length.
+
+        Raises
+        ------
+        InputError
+            No picture can be read. The message is that of the first picture.
         """
         first_error: FrameError | None = None
         for entry in self.entries:
@@ -119,10 +157,22 @@ class Source:
         raise InputError(first_error.message, first_error.hint)
 
     def probe(self, entry: Entry) -> PictureInfo:
-        """Size and EXIF focal length of one picture, from its header.
+        """Read size and EXIF focal length of one frame from the header of its picture or clip.
 
-        Raises:
-            FrameError: it cannot be read.
+        Parameters
+        ----------
+        entry : Entry
+            The frame.
+
+        Returns
+        -------
+        PictureInfo
+            Size and EXIF focal length.
+
+        Raises
+        ------
+        FrameError
+            The header cannot be read.
         """
         if self.clip is not None:
             return PictureInfo(self.clip.width, self.clip.height)
@@ -133,15 +183,23 @@ class Source:
     def read(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Frame | FrameError]]:
         """Decode frames one at a time.
 
-        Args:
-            entries: some of :attr:`entries`, ascending.
+        Parameters
+        ----------
+        entries : sequence of Entry
+            Some of ``entries`` of this source, ascending.
 
-        Yields:
-            Each entry with its frame, or with the reason why it cannot be read. A clip that ends a frame or two before
-            its header says ends the iteration; one that was cut off yields a FrameError for the first missing frame.
+        Yields
+        ------
+        Entry
+            The entry.
+        Frame or FrameError
+            Its frame, or the reason why it cannot be read. If a clip lacks one or two frames of the number in its
+            header, the iteration ends without an error. If it lacks more, the first missing frame yields a FrameError.
 
-        Raises:
-            InputError: the clip cannot be opened any more.
+        Raises
+        ------
+        InputError
+            The clip cannot be opened again.
         """
         kept = {entry.index: self._kept.pop(entry.index) for entry in entries if entry.index in self._kept}
         others = self._decode([entry for entry in entries if entry.index not in kept])
@@ -208,13 +266,28 @@ def open_source(
 ) -> Source:  # fmt: skip
     """Open pictures, a folder of pictures, a numbered sequence or one clip.
 
-    Args:
-        inputs: picture files, folders, patterns (``shot_####.png``, ``shot_%04d.png``), or one video file.
-        frames: which frames, by index: ``"1-100,120"``; None for all. step: every so-manyth of those.
-        fps: frames a second, in place of what the source says. mirrored: see :class:`Source`.
+    Parameters
+    ----------
+    inputs : sequence of str or Path
+        Picture files, folders, patterns (``shot_####.png``, ``shot_%04d.png``), or one video file.
+    frames : str, optional
+        Range of frame indices, for example ``"1-100,120"``; None for all.
+    step : int
+        Take every n-th frame of the range.
+    fps : float, optional
+        Frames per second, in place of the source's frame rate.
+    mirrored : bool
+        Whether the pictures are mirror images, see :class:`Source`.
 
-    Raises:
-        InputError: nothing there, nothing that can be used, pictures mixed with clips, or no frame chosen.
+    Returns
+    -------
+    Source
+        The opened source.
+
+    Raises
+    ------
+    InputError
+        An input is missing or cannot be used, pictures and clips are mixed, or no frame is chosen.
     """
     if not inputs:
         raise InputError("No pictures or video given.", "Give files, a folder or a clip.")
@@ -257,7 +330,7 @@ def _is_clip(path: Path) -> bool:
         return path.is_file()
     if suffix in PICTURE_SUFFIXES or not path.is_file():
         return False
-    try:  # an unknown ending: a picture if its header is one's, a clip otherwise
+    try:  # unknown suffix: the header decides whether it is a picture or a clip
         probe_picture(path)
     except FrameError:
         try:
@@ -269,7 +342,7 @@ def _is_clip(path: Path) -> bool:
 
 
 def _pictures(path: Path) -> list[Path]:
-    """The picture files that one input stands for, naturally sorted."""
+    """Return the picture files that one input stands for, in natural order."""
     if path.is_dir():
         files = [file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file()]
         files = [file for file in files if not file.name.startswith(".")]

@@ -1,4 +1,4 @@
-"""Reads a clip frame by frame with OpenCV, forwards only, so that frame numbers are exact."""
+"""Reading of a clip frame by frame with OpenCV. Clips are read forwards only, so that frame numbers are exact."""
 
 from __future__ import annotations
 
@@ -17,18 +17,24 @@ VIDEO_SUFFIXES = frozenset(
     {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".ogv"}
 )
 
-# Containers often round their number of frames; so many fewer are the clip's end, more are a clip that was cut off.
+# Headers often round the number of frames. A clip that lacks more frames than this is truncated.
 COUNT_TOLERANCE = 2
 
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What a clip says about itself, and its first frame's size.
+    """Header of a clip, and the size of its first frame.
 
-    Args:
-        count: number of frames as its header has it (an estimate in many formats).
-        fps: frames a second; 0.0 if the clip does not say.
-        width, height: pixels, upright.
+    Parameters
+    ----------
+    count : int
+        Number of frames by the header, which is an estimate in many formats.
+    fps : float
+        Frames per second; 0.0 if the clip does not give it.
+    width : int
+        Width of the upright picture, pixels.
+    height : int
+        Height of the upright picture, pixels.
     """
 
     count: int
@@ -40,8 +46,20 @@ class ClipInfo:
 def probe_clip(path: Path) -> ClipInfo:
     """Open a clip and read its first frame.
 
-    Raises:
-        InputError: it cannot be opened, has no frame that can be read, or its pictures are too small.
+    Parameters
+    ----------
+    path : Path
+        The clip.
+
+    Returns
+    -------
+    ClipInfo
+        Number of frames, frame rate and size.
+
+    Raises
+    ------
+    InputError
+        The clip cannot be opened, has no readable frame, or its pictures are too small.
     """
     import cv2
 
@@ -52,7 +70,7 @@ def probe_clip(path: Path) -> ClipInfo:
         if not ok or first is None:
             raise InputError(f"{path} has no frame that can be read.", "Convert the clip to MP4 (H.264).")
         height, width = first.shape[:2]
-        if count <= 0:  # streams and some WebM files do not say: count
+        if count <= 0:  # streams and some WebM files do not give a count
             count = 1
             while capture.grab():
                 count += 1
@@ -67,21 +85,31 @@ def probe_clip(path: Path) -> ClipInfo:
 
 
 def read_clip(path: Path, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the wanted frames of a clip.
+    """Decode the wanted frames of a clip.
 
-    Args:
-        wanted: frame numbers counted from 1, ascending.
+    Parameters
+    ----------
+    path : Path
+        The clip.
+    wanted : iterable of int
+        Frame numbers, counted from 1, ascending.
 
-    Yields:
-        (frame number, (H, W, 3) uint8 RGB), until the wanted ones or the clip are over.
+    Yields
+    ------
+    int
+        The frame number.
+    (H, W, 3) uint8
+        RGB. The iteration ends after the last wanted frame or at the end of the clip.
 
-    Raises:
-        InputError: the clip cannot be opened.
+    Raises
+    ------
+    InputError
+        The clip cannot be opened.
     """
     import cv2
 
     capture = _open(path)
-    position = 0  # frames taken from the clip so far; seeking would be faster and wrong with many codecs
+    position = 0  # frames read so far; seeking would be faster, but it is inexact with many codecs
     try:
         for number in wanted:
             while position < number - 1:

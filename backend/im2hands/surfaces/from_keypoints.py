@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, InputError
-from im2hands.core.hands import Camera, HandKeypoints, Side, TwoHands
+from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.geometry.bone_reach import BoneReach
 from im2hands.geometry.bones import BONE_NAMES, Bones, bones_from_keypoints
 from im2hands.media.source import Frame

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.hands import Camera, HandKeypoints, Side, TwoHands
+from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.geometry.bones import QUERY_SCALE, Bones
 from im2hands.media.source import Frame
 from im2hands.networks.initial_hand import InitialHand

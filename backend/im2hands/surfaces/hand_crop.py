@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.hands import Camera, TwoHands
+from im2hands.core.hands import TwoHands
 from im2hands.media.source import Frame
 
 CROP_SIZE = 256

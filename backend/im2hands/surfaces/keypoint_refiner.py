@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, InputError
 from im2hands.core.hands import (
     KEYPOINT_NAMES,
     KEYPOINT_PARENTS,
     SIDES,
-    Camera,
     HandKeypoints,
     RefinedHands,
     TwoHands,

@@ -1,1 +1,1 @@
-"""The take on disk: the contract with Blender and every other tool."""
+"""The take on disk: the format that Blender and other tools read."""

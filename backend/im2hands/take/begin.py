@@ -1,4 +1,4 @@
-"""Begins a take in a folder, or goes on with the one that is there."""
+"""Start of a job's take: a new take in a folder, or the existing one to continue."""
 
 from __future__ import annotations
 
@@ -18,18 +18,38 @@ _LEFTOVER = re.compile(r"^\..+\.(json|npz)\.\d+(\.[0-9a-f]+)?\.tmp$")
 
 
 def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: bool, overwrite: bool) -> Take:
-    """The take a job writes to.
+    """Create the take that a job writes to, or open the existing one.
 
-    With ``resume`` the frames of a take that is there stay, also those that are not chosen this time; the date stays
-    too if nothing else in its header changed. With ``overwrite`` they are deleted.
+    With ``resume``, the frames of an existing take stay, including those that are not chosen this time. Its date stays
+    if nothing else in its header changed. With ``overwrite``, its frames are deleted.
 
-    Args:
-        source: opened, for the frames that are chosen. header: of ``take.json``, for this job.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the take.
+    source : Source
+        The opened source with the chosen frames.
+    header : dict
+        Header of ``take.json`` for this job.
+    resume : bool
+        Whether to continue an existing take.
+    overwrite : bool
+        Whether to delete the frames of an existing take; it has precedence over ``resume``.
 
-    Raises:
-        InputError: a take is there and neither was asked for, or it was made from other inputs.
-        TakeError: the folder cannot be written, or the take in it cannot be read.
-        UnsafePathError: a path in the folder leads out of it; nothing is deleted, also with ``overwrite``.
+    Returns
+    -------
+    Take
+        The take, with its header saved.
+
+    Raises
+    ------
+    InputError
+        A take exists and neither ``resume`` nor ``overwrite`` is set. Or the existing take was made from other inputs,
+        or its frames were made with the other choice of ``mirrored``.
+    TakeError
+        The folder cannot be written, or the existing take cannot be read.
+    UnsafePathError
+        A path in the folder leads out of it. Nothing is deleted, even with ``overwrite``.
     """
     check_paths(folder, ((None, name) for name in _written(folder)))
     _delete_leftovers(folder)
@@ -41,13 +61,20 @@ def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: 
     if not resume:
         raise InputError(
             f"There is a take in {folder} already.",
-            "Go on with it (--resume), begin it anew (--overwrite) or name another folder.",
+            "Continue it (--resume), begin it anew (--overwrite) or name another folder.",
         )
     take = Take.open(folder)
     if take.header.get("source", {}).get("inputs") != header["source"]["inputs"]:
         raise InputError(
             f"The take in {folder} was made from other pictures.",
-            "Name another folder, or begin it anew (--overwrite).",
+            "Name another folder, or begin the take anew (--overwrite).",
+        )
+    if take.records and take.mirrored != bool(header["settings"].get("mirrored")):
+        first, other = ("with", "without") if take.mirrored else ("without", "with")
+        raise InputError(
+            f"The take in {folder} was made {first} --mirrored, but this run is {other} it. The hands of the frames "
+            "that are there would get the wrong side.",
+            "Make the same choice (Mirrored), name another output folder, or begin the take anew (--overwrite).",
         )
     header = _merged(header, take, source)
     if _undated(header) == _undated(take.header):
@@ -59,7 +86,7 @@ def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: 
 
 
 def _written(folder: Path) -> Iterator[str]:
-    """The take's own paths in ``folder``, and all that its cache holds under names that a job may read or write."""
+    """Yield the take's own paths in ``folder``, and the plain paths in its cache, which a job may read or write."""
     yield from OWN_FILES
     yield CACHE_FOLDER
     for place, folders, files in os.walk(folder / CACHE_FOLDER):
@@ -68,7 +95,7 @@ def _written(folder: Path) -> Iterator[str]:
 
 
 def _delete_leftovers(folder: Path) -> None:
-    """Delete what a process that was killed in the middle of a write left behind, by the names such files have."""
+    """Delete temporary files that a killed process left behind; they are recognised by their names."""
     for place in (folder, folder / FRAMES_FOLDER, folder / CACHE_FOLDER, folder / CACHE_FOLDER / "hands"):
         for path in place.glob(".*.tmp"):
             if _LEFTOVER.match(path.name):
@@ -76,7 +103,7 @@ def _delete_leftovers(folder: Path) -> None:
 
 
 def _merged(header: dict[str, Any], take: Take, source: Source) -> dict[str, Any]:
-    """``header`` with ``source`` widened to the frames that stay in the take."""
+    """Return ``header`` with a ``source`` that also covers the kept frames of the take."""
     chosen = {entry.index for entry in source.entries}
     kept = {index: record for index, record in take.records.items() if index not in chosen}
     if not kept:
@@ -93,6 +120,7 @@ def _image(record: FrameRecord) -> str:
 
 
 def _undated(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts of a header that a job decides, without the date, for a comparison."""
     known = ("source", "fps", "image_size", "camera", "settings", "provenance")
     plain = {name: header.get(name) for name in known}
     plain["provenance"] = {name: value for name, value in (header.get("provenance") or {}).items() if name != "date"}
@@ -100,18 +128,17 @@ def _undated(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _delete_frames(folder: Path) -> None:
-    """Delete the frames that the take in ``folder`` lists; whatever else lies there stays.
+    """Delete the frames that the take in ``folder`` lists; other files in the folder stay.
 
-    Raises:
-        UnsafePathError: the take lists a path outside the folder; nothing is deleted. TakeError: a file cannot be
-            deleted.
+    Raises UnsafePathError, before anything is deleted, if the take lists a path outside the folder. Raises TakeError if
+    a file cannot be deleted.
     """
     try:
         records = Take.open(folder).records.values()
     except UnsafePathError:
         raise
     except InputError:
-        return  # too damaged to say what is its own
+        return  # too damaged to list its frames
     files = [record.file for record in records if record.file]
     for name in (*files, TEMPLATE_FILE, MOTION_FILE):
         try:

@@ -1,7 +1,8 @@
-"""The journal of a take: ``frames.jsonl``, records of finished frames that ``take.json`` does not hold yet.
+"""The journal of a take, ``frames.jsonl``: records of finished frames that are not in ``take.json`` yet.
 
-Its first line names the exact ``take.json`` that it goes on from, by sha256. So it counts beside no other: one that is
-left over, because the process was killed between writing ``take.json`` and deleting it, changes nothing.
+The first line of a journal contains the sha256 of the ``take.json`` that it continues. Next to any other ``take.json``
+the journal has no effect. Such a journal remains if the process is killed after it wrote ``take.json`` and before it
+deleted the journal.
 """
 
 from __future__ import annotations
@@ -19,24 +20,30 @@ _GOES_ON_FROM = "take_sha256"
 
 
 class TakeJournal:
-    """Reads and appends to ``frames.jsonl`` of one take.
+    """Reader and writer of the journal of one take.
 
     Parameters
     ----------
-    folder
-        The take.
+    folder : Path
+        Folder of the take.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / JOURNAL_FILE
         self.size = 0
-        """Bytes of its whole lines; 0 while there is none that counts."""
+        """Size of the complete lines, bytes; 0 if there is no journal, or if it belongs to another ``take.json``."""
         self._sha256 = ""
 
     def read(self) -> bytes:
-        """All of the file, empty if there is none.
+        """Read the whole file.
 
-        A reader calls this before it reads ``take.json``: records move from here to there, so it misses none.
+        A reader must call this before it reads ``take.json``. Records move from the journal to ``take.json``, so no
+        record is missed in this order.
+
+        Returns
+        -------
+        bytes
+            Content of the file, empty if there is no journal.
 
         Raises
         ------
@@ -49,24 +56,24 @@ class TakeJournal:
             return b""
 
     def follow(self, take: bytes, content: bytes = b"") -> list[dict[str, Any]]:
-        """Go on from ``take``, with what :meth:`read` gave.
+        """Make this the journal of a given ``take.json``, and parse its content.
 
         Parameters
         ----------
-        take
+        take : bytes
             ``take.json`` as it is on disk.
-        content
-            The journal as it is on disk. An unfinished last line is left out.
+        content : bytes
+            The journal as it is on disk, from :meth:`read`. An unfinished last line is ignored.
 
         Returns
         -------
         list of dict
-            Records, in the order in which they were written; empty if the journal belongs to another ``take.json``.
+            Records in the order in which they were written; empty if the journal belongs to another ``take.json``.
 
         Raises
         ------
         ValueError
-            A whole line is no record.
+            A complete line is not a record.
         """
         self._sha256 = hashlib.sha256(take).hexdigest()
         self.size = 0
@@ -77,17 +84,17 @@ class TakeJournal:
         return [_record(line, number) for number, line in enumerate(lines, start=2)]
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Write a record behind the others and sync it.
+        """Append a record and sync the file to the disk.
 
         Parameters
         ----------
-        record
-            Plain JSON types.
+        record : mapping
+            The record as plain JSON types.
 
         Raises
         ------
         TakeError
-            It cannot be written; the lines before it stay.
+            The record cannot be written. The lines before it stay.
         """
         line = json_bytes(record) + b"\n"
         data = line if self.size else self._first_line() + line
@@ -95,12 +102,12 @@ class TakeJournal:
         self.size += len(data)
 
     def delete(self) -> None:
-        """Delete the file, if there is one.
+        """Delete the file if it exists.
 
         Raises
         ------
         TakeError
-            It cannot be deleted.
+            The file cannot be deleted.
         """
         self.size = 0
         delete_shared(self.path)
@@ -115,5 +122,5 @@ def _record(line: bytes, number: int) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"line {number} of {JOURNAL_FILE}: {error}") from error
     if not isinstance(record, dict):
-        raise ValueError(f"line {number} of {JOURNAL_FILE} is no record")
+        raise ValueError(f"line {number} of {JOURNAL_FILE} is not a record")
     return record

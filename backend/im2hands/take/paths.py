@@ -10,26 +10,27 @@ from pathlib import Path
 
 from im2hands.core.errors import UnsafePathError
 
-# Backslashes separate folders on Windows, a colon ends a drive or begins a stream, and no name has control characters.
+# On Windows a backslash separates folders, and a colon ends a drive or begins a stream. Control characters are invalid.
 _FORBIDDEN = re.compile(r"[\\:\x00-\x1f]")
-# Windows opens a device under these names in every folder, with any ending.
+# Device names of Windows, which are valid in every folder and with any suffix.
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE)
-_LONGEST = 255  # bytes; the longest name that all file systems hold
+_LONGEST = 255  # bytes; the longest name that all file systems support
 
 
 def is_plain(name: object) -> bool:
-    """Whether a path names a place inside a folder, and the same place on every operating system.
+    """Return whether a path names a place inside a folder, and the same place on every operating system.
 
     Parameters
     ----------
-    name
-        Of a file, as a take has it. Its parts are separated by ``/``, as in ``frames/000012.npz``.
+    name : object
+        Path of a file as a take stores it, with ``/`` between its parts, for example ``frames/000012.npz``.
 
     Returns
     -------
     bool
-        False for everything that is no string, and for absolute paths, drives, shares, backslashes, control
-        characters, device names, overlong paths, and parts that are empty or end with a dot or a space (as ``..``).
+        False for anything that is not a string, and for absolute paths, drives, shares, backslashes, control
+        characters, device names, overlong paths, and parts that are empty or end with a dot or a space (such as
+        ``..``).
     """
     if not isinstance(name, str) or _FORBIDDEN.search(name):
         return False
@@ -37,22 +38,21 @@ def is_plain(name: object) -> bool:
         size = len(name.encode("utf-8"))
     except UnicodeEncodeError:  # half of a surrogate pair
         return False
-    # Windows drops dots and spaces at the end of a part: "x/.. /y" is "y" there.
+    # Windows ignores dots and spaces at the end of a part: "x/.. /y" is "y" there.
     return size <= _LONGEST and all(
         part and part[-1] not in ". " and not _DEVICE.fullmatch(part) for part in name.split("/")
     )
 
 
 def check_paths(folder: Path, paths: Iterable[tuple[int | None, object]]) -> None:
-    """Refuse paths that lead out of a take, by their words or by symbolic links.
+    """Refuse paths that lead out of a take, by their text or through symbolic links.
 
     Parameters
     ----------
-    folder
-        The take. It may itself be reached by a link.
-    paths
-        Per path the index of the frame that it belongs to, None for the take's own files, and the path in the take.
-        Nothing needs to be there.
+    folder : Path
+        Folder of the take. A link to it is allowed.
+    paths : iterable of (int or None, object)
+        Frame index and path of each file. The index is None for the take's own files. The files need not exist.
 
     Raises
     ------
@@ -80,10 +80,10 @@ def check_paths(folder: Path, paths: Iterable[tuple[int | None, object]]) -> Non
 
 
 def _resolved(path: Path) -> Path:
-    """The place a path leads to, its folder being resolved already."""
+    """Resolve symbolic links of a path whose folder is already resolved."""
     try:
-        if stat.S_ISREG(path.lstat().st_mode):  # no link; resolving every frame of a long take is slow
+        if stat.S_ISREG(path.lstat().st_mode):  # a regular file is not a link; resolving every frame of a take is slow
             return path
     except OSError:
-        pass  # absent or unreadable: its name alone is resolved
+        pass  # missing or unreadable: only its name can be resolved
     return Path(os.path.realpath(path))

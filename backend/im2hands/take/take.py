@@ -1,8 +1,8 @@
-"""Writes and reads takes: a folder with ``take.json`` and one ``frames/NNNNNN.npz`` per frame.
+"""Writing and reading of takes: a folder with ``take.json`` and one ``frames/NNNNNN.npz`` per frame.
 
-Every file is written to a temporary name, flushed to the disk and renamed, so a reader meets complete files only. The
-same arrays give the same bytes. The records of frames that were finished last are in a journal (``take_journal``).
-See ``docs/take.md``.
+Each of these files is written under a temporary name, synced to the disk and renamed, so a reader only finds complete
+files. Equal arrays give equal bytes. Records of the latest frames are in a journal (``take.journal``). The format is
+specified in ``docs/take.md``.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
 OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, TEMPLATE_FILE, MOTION_FILE)
 
-# take.json is rewritten when the journal is as long as this share of it: a record is written three times on average.
+# take.json is rewritten when the journal reaches this share of its size. Each record is then written about three times.
 _JOURNAL_SHARE = 1.0
 
 FrameStatus = Literal["ok", "partial", "empty", "failed"]
 
-# What a version 1 reader needs of a present hand; further arrays are allowed and ignored.
+# Arrays that a version 1 reader needs of every hand, with dtype and shape. Further arrays are allowed and ignored.
 HAND_ARRAYS: dict[str, tuple[str, tuple[int | None, ...]]] = {
     "vertices": ("float32", (None, 3)),
     "faces": ("int32", (None, 3)),
@@ -54,12 +54,22 @@ HAND_ARRAYS: dict[str, tuple[str, tuple[int | None, ...]]] = {
 class FrameRecord:
     """One entry of ``frames`` in ``take.json``.
 
-    Args:
-        index: frame number in the source. status: ok (both hands), partial (one), empty (none), failed.
-        file: path inside the take, ``""`` when there is no file (failed). hands: per present side its confidence and
-        source.
-        message: what went wrong, for a person. key: hash of everything the frame was computed from.
-        extra: further fields (``image``, ``camera``, ``image_size``, ``time``), written beside the others.
+    Parameters
+    ----------
+    index : int
+        Frame number in the source.
+    status : FrameStatus
+        "ok" (both hands), "partial" (one hand), "empty" (no hand) or "failed".
+    file : str
+        Path inside the take; ``""`` if there is no file.
+    hands : dict of str to dict
+        For each side that was found, its confidence, source and further facts.
+    message : str
+        What went wrong, for a person.
+    key : str
+        Hash of everything that the frame was computed from.
+    extra : dict
+        Further fields (``image``, ``camera``, ``image_size``, ``time``), which are written next to the others.
     """
 
     index: int
@@ -71,13 +81,31 @@ class FrameRecord:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as plain JSON types."""
+        """Return the record as plain JSON types."""
         known = {"index": self.index, "file": self.file, "status": self.status, "hands": self.hands}
         return {**known, "message": self.message, "key": self.key, **self.extra}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FrameRecord:
-        """Read a record; fields of later versions land in ``extra``."""
+        """Read a record. Fields that this version does not know are put into ``extra``.
+
+        Parameters
+        ----------
+        data : mapping
+            The record as plain JSON types.
+
+        Returns
+        -------
+        FrameRecord
+            The record.
+
+        Raises
+        ------
+        KeyError
+            ``index`` or ``status`` is missing.
+        TypeError, ValueError
+            A field has the wrong type.
+        """
         known = {"index", "file", "status", "hands", "message", "key"}
         return cls(
             index=int(data["index"]),
@@ -93,22 +121,22 @@ class FrameRecord:
 def convert_keypoints_2d(pixels: np.ndarray, width: int, *, mirrored: bool) -> np.ndarray:
     """Convert ``S_keypoints_2d`` between the picture on disk and the picture that hands and camera belong to.
 
-    The two pictures differ where the one on disk is a mirror image: x becomes ``width - 1 - x``. The conversion is
-    its own inverse, so it serves for writing and for reading.
+    If the picture on disk is a mirror image, x becomes ``width - 1 - x``. The conversion is its own inverse, so it is
+    used for writing and for reading.
 
     Parameters
     ----------
-    pixels
-        (..., 2) pixels of one of the two pictures.
-    width
-        Width of the frame's picture, as its camera has it, pixels.
-    mirrored
+    pixels : (..., 2) array
+        Pixels of one of the two pictures.
+    width : int
+        Width of the frame's picture as in its camera, pixels.
+    mirrored : bool
         Whether the picture on disk is a mirror image (:attr:`Take.mirrored`).
 
     Returns
     -------
-    np.ndarray
-        (..., 2) pixels of the other picture, of the same type.
+    (..., 2) array
+        Pixels of the other picture, of the same dtype.
     """
     if not mirrored:
         return pixels
@@ -118,14 +146,21 @@ def convert_keypoints_2d(pixels: np.ndarray, width: int, *, mirrored: bool) -> n
 
 
 def frame_file(index: int) -> str:
-    """Path of frame ``index`` inside the take."""
+    """Return the path of frame ``index`` inside the take."""
     return f"{FRAMES_FOLDER}/{index:06d}.npz"
 
 
 class Take:
-    """A take on disk: its header, its records, its frames.
+    """A take on disk: its header, its records, its frames. Made by :meth:`create` or :meth:`open`.
 
-    Open one with :meth:`create` or :meth:`open`. Records are kept sorted by frame index.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the take.
+    header : dict
+        Fields of ``take.json`` without ``frames``.
+    records : dict of int to FrameRecord
+        Records by frame index.
     """
 
     def __init__(self, folder: Path, header: dict[str, Any], records: dict[int, FrameRecord]) -> None:
@@ -134,17 +169,28 @@ class Take:
         self.records = records
         self._journal = TakeJournal(folder)
         self._saved_bytes = 0
-        self._writing = threading.RLock()  # a call that a cancelled job left behind may still be writing
+        self._writing = threading.RLock()  # an abandoned call of a cancelled job may still be writing
 
     @classmethod
     def create(cls, folder: str | Path, header: Mapping[str, Any]) -> Take:
-        """Begin a take in ``folder`` (made if absent) and write its ``take.json`` without frames.
+        """Begin a take: create ``folder`` if needed and write ``take.json`` without frames.
 
-        Args:
-            header: ``source``, ``fps``, ``image_size``, ``camera``, ``settings``, ``provenance``.
+        Parameters
+        ----------
+        folder : str or Path
+            Folder of the take.
+        header : mapping
+            ``source``, ``fps``, ``image_size``, ``camera``, ``settings``, ``provenance``.
 
-        Raises:
-            TakeError: the folder cannot be written, or a link in it leads out of it.
+        Returns
+        -------
+        Take
+            The take, without frames.
+
+        Raises
+        ------
+        TakeError
+            The folder cannot be written, or a link in it leads out of it.
         """
         folder = Path(folder)
         check_paths(folder, ((None, name) for name in OWN_FILES))
@@ -155,17 +201,30 @@ class Take:
             raise TakeError(
                 f"Cannot make the take folder {folder}: {error.strerror or error}.", "Choose a folder you may write to."
             ) from error
-        take._journal.delete()  # of a take that was here before
+        take._journal.delete()  # a journal of an earlier take in this folder
         take.save()
         return take
 
     @classmethod
     def open(cls, folder: str | Path) -> Take:
-        """Read ``take.json`` of ``folder`` (or the ``take.json`` itself) and its journal.
+        """Read a take: its ``take.json`` and its journal.
 
-        Raises:
-            TakeError: no take there, a damaged ``take.json``, or a take from a later version. UnsafePathError: a path
-                in it leads out of the folder.
+        Parameters
+        ----------
+        folder : str or Path
+            Folder of the take, or the ``take.json`` in it.
+
+        Returns
+        -------
+        Take
+            The take. Its frames are not read.
+
+        Raises
+        ------
+        TakeError
+            There is no take, ``take.json`` is damaged, or it has a later version.
+        UnsafePathError
+            A path in the take leads out of the folder.
         """
         folder = Path(folder)
         if folder.name == TAKE_FILE:
@@ -174,7 +233,7 @@ class Take:
         check_paths(folder, ((None, name) for name in OWN_FILES))
         journal = TakeJournal(folder)
         try:
-            finished_last = journal.read()  # before take.json, where records go from there
+            finished_last = journal.read()  # before take.json, because records move from the journal to take.json
             content = read_shared(path)
             data = json.loads(content.decode("utf-8"))
         except FileNotFoundError as error:
@@ -202,14 +261,16 @@ class Take:
 
     @property
     def mirrored(self) -> bool:
-        """Whether the pictures on disk are mirror images of those that hands and cameras belong to."""
+        """Whether the pictures on disk are mirror images of the pictures that hands and cameras belong to."""
         return bool((self.header.get("settings") or {}).get("mirrored"))
 
     def save(self) -> None:
         """Write ``take.json`` with all records, and delete the journal.
 
-        Raises:
-            TakeError: it cannot be written.
+        Raises
+        ------
+        TakeError
+            A file cannot be written.
         """
         with self._writing:
             frames = [self.records[index].to_dict() for index in sorted(self.records)]
@@ -220,7 +281,7 @@ class Take:
             self._journal.delete()
 
     def finish(self) -> None:
-        """Leave the take without a journal, as other tools want it: they need ``take.json`` only.
+        """Move the records of the journal to ``take.json``: other tools read only ``take.json``.
 
         Raises
         ------
@@ -231,14 +292,20 @@ class Take:
             self.save()
 
     def write_frame(self, record: FrameRecord, arrays: Mapping[str, np.ndarray] | None) -> None:
-        """Write one frame's file, then its record.
+        """Write the file of a frame, then its record.
 
-        Args:
-            record: its ``file`` is filled in here.
-            arrays: named ``{side}_{array}`` as in :data:`HAND_ARRAYS`; None or empty when there is no hand.
+        Parameters
+        ----------
+        record : FrameRecord
+            The record. Its ``file`` is set here.
+        arrays : mapping of str to array, optional
+            Arrays named ``{side}_{array}`` as in :data:`HAND_ARRAYS`; None if there is no hand, then no file is
+            written.
 
-        Raises:
-            TakeError: it cannot be written; earlier frames stay.
+        Raises
+        ------
+        TakeError
+            The frame cannot be written. Earlier frames stay.
         """
         record.file = ""
         if arrays is not None:
@@ -248,17 +315,20 @@ class Take:
         self.write_record(record.index)
 
     def write_record(self, index: int) -> None:
-        """Put the record of a frame on the disk, at a cost that does not depend on the length of the take.
+        """Write the record of a frame to the disk.
+
+        The record is appended to the journal, so the cost does not depend on the length of the take. Changes in
+        ``header`` stay in memory until :meth:`save`.
 
         Parameters
         ----------
-        index
-            The frame. What changed in ``header`` stays in memory until :meth:`save`.
+        index : int
+            Index of the frame.
 
         Raises
         ------
         TakeError
-            It cannot be written; what was written before stays.
+            The record cannot be written. Earlier records stay.
         """
         with self._writing:
             self._journal.append(self.records[index].to_dict())
@@ -266,10 +336,22 @@ class Take:
                 self.save()
 
     def read_frame(self, index: int) -> dict[str, dict[str, np.ndarray]]:
-        """The arrays of frame ``index`` by side; a side that is absent is missing.
+        """Read the arrays of a frame.
 
-        Raises:
-            TakeError: no such frame, or its file is missing or damaged.
+        Parameters
+        ----------
+        index : int
+            Index of the frame.
+
+        Returns
+        -------
+        dict of str to dict of str to array
+            Arrays by side and name (see :data:`HAND_ARRAYS`). A side without a hand is missing.
+
+        Raises
+        ------
+        TakeError
+            There is no such frame, or its file is missing or damaged.
         """
         record = self.records.get(index)
         if record is None:
@@ -289,10 +371,24 @@ class Take:
         return hands
 
     def read_arrays(self, index: int, names: Sequence[str]) -> dict[Side, dict[str, np.ndarray]]:
-        """Some arrays of frame ``index`` by side, without reading the rest; what is absent is missing.
+        """Read some arrays of a frame without decompressing the others.
 
-        Raises:
-            TakeError: no such frame, or its file is missing or damaged.
+        Parameters
+        ----------
+        index : int
+            Index of the frame.
+        names : sequence of str
+            Names of arrays, without the side.
+
+        Returns
+        -------
+        dict of Side to dict of str to array
+            Arrays by side and name. Arrays that the frame does not have are missing.
+
+        Raises
+        ------
+        TakeError
+            There is no such frame, or its file is missing or damaged.
         """
         record = self.records.get(index)
         if record is None:
@@ -309,10 +405,19 @@ class Take:
         return found
 
     def add_arrays(self, index: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write arrays, named ``{side}_{array}``, beside those that frame ``index`` has; ``take.json`` stays.
+        """Add arrays to the file of a frame. ``take.json`` is not changed.
 
-        Raises:
-            TakeError: the frame cannot be read or written.
+        Parameters
+        ----------
+        index : int
+            Index of the frame.
+        arrays : mapping of str to array
+            Arrays named ``{side}_{array}``.
+
+        Raises
+        ------
+        TakeError
+            The frame cannot be read or written.
         """
         path = self.folder / self.records[index].file
         with _reading(path), np.load(path, allow_pickle=False) as data:
@@ -320,14 +425,27 @@ class Take:
         write_atomically(path, pack_arrays({**kept, **arrays}))
 
     def is_complete(self, index: int, key: str) -> bool:
-        """Whether frame ``index`` is finished and was computed from exactly what ``key`` stands for."""
+        """Return whether a frame is finished and was computed from the same data and settings.
+
+        Parameters
+        ----------
+        index : int
+            Index of the frame.
+        key : str
+            Hash of everything that the frame is computed from.
+
+        Returns
+        -------
+        bool
+            False for a frame that failed, or whose file is missing.
+        """
         record = self.records.get(index)
         if record is None or record.key != key or record.status == "failed":
             return False
         return not record.file or (self.folder / record.file).is_file()
 
     def frames(self) -> Iterator[FrameRecord]:
-        """The records by frame index."""
+        """Yield the records in the order of frame indices."""
         for index in sorted(self.records):
             yield self.records[index]
 

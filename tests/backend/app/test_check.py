@@ -1,4 +1,4 @@
-"""The check: every line says whether it is all right and what to do if it is not."""
+"""The check of an installation: every finding has a result, and a hint if something is wrong."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_missing_package_and_two_opencvs(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(check_module, "_version", lambda name: "5.0" if "contrib" in name else "")
     found = problems(check())
     assert "cannot be loaded: ModuleNotFoundError" in found["no-such-package"]
-    assert "there are 2 that overwrite each other" in found["opencv"]
+    assert "2 packages overwrite each other" in found["opencv"]
 
 
 def test_old_python(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,7 @@ def test_command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[s
     assert "OK       Python: 3." in printed
     assert "self-test: hands_a.jpg on cpu: left and right hands" in printed
     assert "seconds at start" in printed
-    assert "Everything is there and works." in printed
+    assert "Everything is installed and works." in printed
     assert main(["check", "--json"]) == 0
     data = json.loads(capfd.readouterr().out)
     assert data["ok"] is True

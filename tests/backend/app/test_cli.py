@@ -1,4 +1,4 @@
-"""The command line: exit codes and messages, in this process."""
+"""The command line in this process: exit codes and messages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_wrong_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str
 
 
 def bad_inputs(folder: Path) -> dict[str, tuple[list[str], str]]:
-    """By name: arguments, and what the message must say."""
+    """Return arguments and expected message by name."""
     good = str(write_picture(folder / "good.png", picture()))
     (folder / "text.jpg").write_text("text")
     (folder / "zero.jpg").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""The command line as real processes with the real parts: JSON lines, kill -9, Ctrl-C, a large photo."""
+"""The command line in processes of its own with the real components: JSON lines, kill -9, Ctrl-C, a large photo."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def command(keypoint_job: dict[str, Any], output: Path, *more: str) -> list[str]
 
 
 def start(tmp_path: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
-    # One thread: two processes that share two cores spend their time waiting for each other otherwise.
+    # One thread, because processes with more threads than cores mostly wait for each other.
     own = {"IM2HANDS_STATE": str(tmp_path / "state"), "SOURCE_DATE_EPOCH": "1700000000", "OMP_NUM_THREADS": "1"}
     environment, pipe = {**os.environ, **own}, subprocess.PIPE
     return subprocess.Popen([sys.executable, "-m", "im2hands", *arguments], stdout=pipe, stderr=pipe, env=environment)

@@ -1,4 +1,4 @@
-"""The protocol: every request, every refusal, heartbeats, cancelling, and an end when stdin ends."""
+"""The protocol: every request, every refusal, heartbeats, cancelling, and the end of the process."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_real_process_ends_with_stdin_in_the_middle_of_a_job(tmp_path: Path, key
     rest = process.stdout.read()
     assert process.wait(10) == 0
     assert time.monotonic() - began < 3.0
-    for line in rest.splitlines():  # whatever came after is still the protocol
+    for line in rest.splitlines():  # the output after that still follows the protocol
         json.loads(line)
     assert (tmp_path / "state" / "im2hands.log").is_file()
 

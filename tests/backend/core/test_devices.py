@@ -1,4 +1,4 @@
-"""Devices: the choice, and refusals in plain words."""
+"""Devices: choice, clear refusals, granted cores, and computation without float64."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def affinity(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
-    """A machine of 64 cores, of which the process may run on some."""
+    """Simulate a machine with 64 cores, some of which the process may use."""
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.delattr(os, "process_cpu_count", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
 
 
 def control_groups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, membership: str, files: dict[str, str]) -> None:
-    """Files as Linux shows them for control groups."""
+    """Write the files with which Linux describes control groups."""
     (tmp_path / "membership").write_text(membership)
     monkeypatch.setattr(devices, "CGROUP_MEMBERSHIP", tmp_path / "membership")
     monkeypatch.setattr(devices, "CGROUP_MOUNT", tmp_path / "groups")
@@ -144,13 +144,13 @@ def test_names_that_mean_nothing(name: str) -> None:
         choose_device(name)
 
 
-# Which bones are near a point depends on numbers, which tensors on the device "meta" do not have.
+# The choice of bones near a point depends on values, which tensors on the device "meta" do not have.
 _EVERYWHERE = replace(COMPACT.initial, reach=False)
 ALL_BONES = replace(COMPACT, initial=_EVERYWHERE, refined=replace(COMPACT.refined, initial=_EVERYWHERE))
 
 
 class NoFloat64(TorchDispatchMode):
-    """Stands in for Metal: refuses every tensor of float64 on the device "meta"."""
+    """Simulates Metal: refuses every float64 tensor on the device "meta"."""
 
     def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
         result = function(*arguments, **(named or {}))

@@ -15,7 +15,7 @@ from im2hands.core.files import read_shared, write_atomically
 
 
 def in_use(times: int, original: Callable[..., Any]) -> Callable[..., Any]:
-    """``original``, which fails the first ``times`` times as Windows has it while another program has the file open."""
+    """Wrap ``original`` so that its first ``times`` calls fail, as on Windows while a file is open elsewhere."""
     left = [times]
 
     def call(*arguments: Any) -> Any:

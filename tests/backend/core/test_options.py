@@ -1,4 +1,4 @@
-"""The table of options: an option that is declared there is everywhere."""
+"""The table of options: the programs, the protocol and the documentation use every option that it declares."""
 
 from __future__ import annotations
 

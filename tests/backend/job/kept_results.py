@@ -1,6 +1,6 @@
-"""Arrays of two bundled photos and ten frames of the bundled clip, as hashes: what must not change when code moves.
+"""Hashes of the arrays of two bundled photos and ten frames of the demo clip, which moving code must not change.
 
-``python tests/backend/kept_results.py`` records them anew, for a change that is meant to alter results.
+``python tests/backend/job/kept_results.py`` records them again, for a change that is meant to alter results.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _NOT_ARRAYS_OF_THE_RESULT = ("key",)
 
 
 def reconstruct(folder: Path) -> dict[str, Path]:
-    """Both takes, made with the default options by the command line.
+    """Make both takes with the command line and the default options.
 
     Parameters
     ----------
     folder : Path
-        Where the takes are written.
+        Folder of the takes.
 
     Returns
     -------
     dict of str to Path
-        The take's folder by name, ``photos`` and ``clip``.
+        Folder of each take by name, ``photos`` and ``clip``.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def reconstruct(folder: Path) -> dict[str, Path]:
 
 
 def described(take: Path) -> dict[str, dict[str, Any]]:
-    """Every array of a take: its hash, and what can be compared on another processor.
+    """Describe every array of a take: its hash, and values that can be compared on another processor.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def described(take: Path) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict of str to dict
-        By ``file/array``: ``sha256`` of the bytes, ``shape``, ``dtype``, and of numbers ``mean`` and ``spread``.
+        By ``file/array``: ``sha256`` of the bytes, ``shape``, ``dtype``, and ``mean`` and ``spread`` of floats.
     """
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(take.rglob("*.npz")):
@@ -89,7 +89,7 @@ def described(take: Path) -> dict[str, dict[str, Any]]:
 
 
 def machine() -> dict[str, str]:
-    """What decides how sums are rounded: the libraries' versions and the processor's abilities."""
+    """Describe everything that the rounding of sums depends on: versions of libraries and features of the processor."""
     try:
         text = Path("/proc/cpuinfo").read_text("utf-8").split("\n\n")[0]
     except OSError:
@@ -106,12 +106,12 @@ def machine() -> dict[str, str]:
 
 
 def weights() -> dict[str, str]:
-    """The sha256 of every bundled weights file, by name."""
+    """Return the sha256 of every bundled weights file by name."""
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(BUNDLED.glob("*.safetensors"))}
 
 
 def record() -> dict[str, Any]:
-    """Reconstruct and describe everything, as :data:`KEPT` holds it."""
+    """Reconstruct and describe everything, as :data:`KEPT` stores it."""
     with tempfile.TemporaryDirectory() as folder:
         takes = {name: described(take) for name, take in reconstruct(Path(folder)).items()}
     return {"machine": machine(), "weights": weights(), "takes": takes}

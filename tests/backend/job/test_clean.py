@@ -1,4 +1,4 @@
-"""The clean phase: template.npz, motion.npz and template vertices of whole takes; bad takes; resuming."""
+"""The clean phase on whole takes: template.npz, motion.npz, template vertices, damaged takes, resuming."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def clip() -> Clip:
 
 @pytest.fixture(scope="module")
 def cleaned(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cleaned take: both hands, but in frame 4 only the right one; frame 6 is not there."""
+    """A cleaned take. Frame 4 has only the right hand, and frame 6 is missing."""
     folder = tmp_path_factory.mktemp("cleaned") / "take"
     take = write_take(folder, clip, indices=[1, 2, 3, 4, 5, 7, 8])
     clean(take)
@@ -56,7 +56,7 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
 
 
 def posed(template: dict[str, np.ndarray], motion: dict[str, np.ndarray], side: Side, row: int, raw: str) -> np.ndarray:
-    """(T, 3): skinned as any reader of the take does it, from the documented arrays alone."""
+    """Skin the template of one frame from the documented arrays alone, as other readers do; (T, 3) metres."""
     heads, axes = template[f"{side}_rest_heads"].astype(float), template[f"{side}_rest_axes"].astype(float)
     rotations = to_matrices(motion[f"{side}_rotations{raw}"][row].astype(float))
     root_turn = to_matrices(motion[f"{side}_root_rotation{raw}"][row].astype(float))
@@ -122,7 +122,7 @@ def test_skinning_gives_the_template_vertices(cleaned: Path) -> None:
     for index in (1, 5, 8):
         for side, arrays in take.read_arrays(index, ("template_vertices",)).items():
             own = posed(template, motion, side, index - 1, "_raw")
-            # Fewer frames than shapes: nothing is left out but where skinning folds the skin.
+            # There are fewer frames than shapes, so only vertices where skinning folds the skin are inexact.
             away = np.linalg.norm(own - arrays["template_vertices"], axis=1)
             assert np.percentile(away, 99) < 5e-5
 
@@ -139,7 +139,7 @@ def test_templates_lie_on_the_surfaces_and_clean_hands_near_the_truth(cleaned: P
             true = SurfaceTarget(clip.vertices[side][index - 1], clip.faces[side])
             clean_hand = posed(template, motion, side, index - 1, "")
             assert np.abs(true.signed_distance(clean_hand))[skin_of_hand].mean() < 0.0012
-    # A frame that is not in the take is filled.
+    # The missing frame is filled.
     filled = posed(template, motion, "right", 5, "")
     assert np.abs(SurfaceTarget(clip.vertices["right"][5], clip.faces["right"]).signed_distance(filled)).mean() < 0.003
 
@@ -158,7 +158,7 @@ def test_templates_are_steadier_than_surfaces_that_flicker(tmp_path: Path) -> No
         flicker[name] = jitter(np.array([arrays["template_vertices"] for arrays in frames]))
     surface = jitter(np.array(clip.vertices["right"]))
     assert flicker["clip"] < 0.5 * surface
-    # Pictures that are no clip stay as they are.
+    # Unrelated pictures are not smoothed over time.
     assert flicker["pictures"] > 0.8 * surface
 
 
@@ -193,7 +193,7 @@ def test_other_settings_keep_the_templates(cleaned: Path, tmp_path: Path, monkey
 
 
 def test_mirrored_takes_are_cleaned_for_themselves(cleaned: Path, tmp_path: Path) -> None:
-    """Which frames are doubtful depends on whether pixels are those of mirror images, so the result does."""
+    """The result depends on whether pixels belong to mirror images, because the choice of doubtful frames does."""
     take = Take.open(shutil.copytree(cleaned, tmp_path / "take"))
     before = take.header["clean"]["key"]
     take.header["settings"]["mirrored"] = True
@@ -253,8 +253,8 @@ def test_take_without_hands(clip: Clip, tmp_path: Path) -> None:
 
 def test_bones_of_zero_length(clip: Clip, tmp_path: Path) -> None:
     broken = Clip(clip.truth, {s: p.copy() for s, p in clip.seen.items()}, clip.vertices, clip.faces, clip.camera, 25.0)
-    broken.seen["right"][:, 12] = broken.seen["right"][:, 11]  # the middle finger has no last bone, ever
-    broken.seen["right"][1] = broken.seen["right"][1, 0]  # one frame is a point
+    broken.seen["right"][:, 12] = broken.seen["right"][:, 11]  # the middle finger's last bone has no length anywhere
+    broken.seen["right"][1] = broken.seen["right"][1, 0]  # all keypoints of one frame are one point
     take = write_take(tmp_path / "take", broken, ("right",), indices=[1, 2, 3])
     clean(take)
     motion = arrays_of(tmp_path / "take/motion.npz")
@@ -284,7 +284,7 @@ def test_sequences() -> None:
     assert not is_sequence(images("/a/shot_0001.png", "/b/shot_0002.png"))
     assert not is_sequence(images("/a/me.png", "/a/you.png"))
     assert not is_sequence(images("/a/shot_0001.png"))
-    assert not is_sequence(images("/a/IMG_20240101.png", "/a/IMG_20240102.png"))  # dates, as in the numbers of frames
+    assert not is_sequence(images("/a/IMG_20240101.png", "/a/IMG_20240102.png"))  # dates
     assert not is_sequence(images("/a/take1_shot_0001.png", "/a/take2_shot_0002.png"))
 
 

@@ -1,4 +1,4 @@
-"""The demo's clip: complete, rendered where its keypoints say, and one on which reconstruction and cleaning work."""
+"""The demo clip: complete, hands where its keypoints are, and usable for reconstruction and cleaning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from im2hands.app.cli import main as cli
-from im2hands.core.hands import SIDES, Camera
+from im2hands.core.camera import Camera
+from im2hands.core.hands import SIDES
 from im2hands.keypoints.file import KeypointFile
 from im2hands.lab.bench.motion_figures import error, jitter
 
@@ -39,7 +40,7 @@ def test_hands_are_where_the_keypoints_say(camera: Camera) -> None:
             inside = (x >= 0) & (y >= 0) & (x < camera.width) & (y < camera.height)
             assert inside.mean() > 0.85
             colour = picture[y[inside], x[inside]].astype(int)
-            # Skin is more red than blue, the wall is not.
+            # Skin is more red than blue; the wall is not.
             assert (colour[:, 2] > colour[:, 0]).mean() > 0.9, (frame, side)
     assert not film.read()[0]
 

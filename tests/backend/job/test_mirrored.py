@@ -1,4 +1,4 @@
-"""Pictures that are mirror images: hands belong to the picture turned back, their pixels to the one on disk."""
+"""Mirror images: hands belong to the picture flipped back, their stored pixels to the picture on disk."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 
 from fakes import FakeParts, FakeProvider, picture, write_clip, write_picture
 from im2hands.animation.motion.tracks import OBSERVED, judge, read_raw
+from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
-from im2hands.core.hands import SIDES, Camera
+from im2hands.core.hands import SIDES
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.lab.bench.simulated_clips import Noise
@@ -25,7 +26,7 @@ from simulated_takes import simulate, write_take
 
 
 class Looking(FakeProvider):
-    """Keeps what it was shown."""
+    """Keeps the last picture that it was given."""
 
     shown: np.ndarray
 
@@ -78,7 +79,7 @@ def test_no_frame_of_a_cleaned_job_is_doubtful(
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_keypoints_lie_where_they_were_seen(tmp_path: Path, mirrored: bool) -> None:
-    """Cameras off centre; the second frame's picture is wider than the take's."""
+    """Cameras are off centre, and the picture of the second frame is wider than that of the take."""
     clip = simulate(3, seed=4, noise=Noise(0, 0, 0, 0))
     clip = replace(clip, camera=replace(clip.camera, cx=clip.camera.cx + 30))
     wide = replace(clip.camera, cx=clip.camera.cx - 50, width=clip.camera.width + 80)
@@ -97,7 +98,7 @@ def test_keypoints_lie_where_they_were_seen(tmp_path: Path, mirrored: bool) -> N
 
 
 def seen_on_disk(points: np.ndarray, camera: Camera, mirrored: bool) -> np.ndarray:
-    """Pixels as docs/take.md has them."""
+    """Project points to pixels of the picture on disk, as docs/take.md specifies."""
     x, y = camera.project(points).T
     return np.stack([camera.width - 1 - x if mirrored else x, y], axis=-1).astype(np.float32)
 
@@ -106,8 +107,32 @@ def test_going_on_with_the_other_choice_looks_again(tmp_path: Path, run_job: Cal
     path = write_picture(tmp_path / "selfie.png", picture(320, 240))
     for mirrored, looked in ((False, [1]), (False, []), (True, [1])):
         parts = FakeParts()
-        run_job(path, tmp_path / "take", parts, mirrored=mirrored)
+        run_job(path, tmp_path / "take", parts, mirrored=mirrored, overwrite=mirrored)
         assert parts.provider_made.seen == looked
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_going_on_with_the_other_choice_is_refused(
+    pictures: Path, tmp_path: Path, run_job: Callable, mirrored: bool
+) -> None:
+    run_job(pictures, frames="3-4", mirrored=mirrored)
+    before = {path: path.read_bytes() for path in (tmp_path / "take").rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=f"made {'with' if mirrored else 'without'} --mirrored") as caught:
+        run_job(pictures, frames="5-6", mirrored=not mirrored)
+    assert all(word in caught.value.hint for word in ("same choice", "another output folder", "--overwrite"))
+    assert {path: path.read_bytes() for path in (tmp_path / "take").rglob("*") if path.is_file()} == before
+    run_job(pictures, frames="5-6", mirrored=mirrored)
+    assert len(Take.open(tmp_path / "take").records) == 4
+    run_job(pictures, mirrored=not mirrored, overwrite=True)
+    assert Take.open(tmp_path / "take").mirrored is not mirrored
+
+
+def test_a_take_without_frames_goes_on_with_either_choice(tmp_path: Path, run_job: Callable) -> None:
+    path = write_picture(tmp_path / "selfie.png", picture(320, 240))
+    run_job(path, cancelled=(tmp_path / "take" / "take.json").exists)
+    assert Take.open(tmp_path / "take").records == {}
+    run_job(path, mirrored=True)
+    assert Take.open(tmp_path / "take").mirrored
 
 
 def test_frames_of_a_mirrored_clip_come_turned_back(tmp_path: Path) -> None:
@@ -130,7 +155,7 @@ def test_a_camera_file_boxes_and_keypoints_follow(tmp_path: Path, run_job: Calla
     keypoints = tmp_path / "keypoints.json"
     keypoints.write_text("{}")
     image = write_picture(tmp_path / "selfie.png", picture())
-    with pytest.raises(InputError, match="cannot be turned back"):
+    with pytest.raises(InputError, match="cannot be flipped"):
         run_job(image, mirrored=True, keypoints=str(keypoints))
 
 
@@ -141,7 +166,7 @@ def test_a_note_of_the_provider_reaches_the_take(tmp_path: Path, run_job: Callab
             return [left, replace(right, note="There are more hands.")]
 
     path = write_picture(tmp_path / "crowd.png", picture())
-    for _ in range(2):  # the second time from the cache of what was seen
+    for _ in range(2):  # the second time from the cache of detections
         run_job(path, tmp_path / "take", FakeParts(Crowd()))
         header = json.loads((tmp_path / "take" / "take.json").read_text())
         assert header["frames"][0]["message"] == "There are more hands."

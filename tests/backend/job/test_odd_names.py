@@ -1,9 +1,10 @@
-"""File names that are no UTF-8, which Linux allows, from the request to the add-on's reader."""
+"""File names that are not UTF-8, which Linux allows, from the request to the add-on's reader."""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -17,13 +18,14 @@ from im2hands.app.cli import main as cli
 from im2hands.core.files import json_bytes
 from im2hands.job.events import FrameDone, Warned
 from im2hands.take.take import Take
+from simulated_takes import simulate, write_take
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="file names are text there")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have only text as file names")
 
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A picture whose name and folder are no UTF-8."""
+    """A picture whose name and folder are not UTF-8."""
     return write_picture(tmp_path / os.fsdecode(b"shots_\xfe") / os.fsdecode(b"photo_\xff.png"), picture())
 
 
@@ -65,3 +67,20 @@ def test_command_line(photo: Path, tmp_path: Path, keypoint_job: dict[str, Any])
     assert Take.open(output).records[1].status == "ok"
     assert cli.main(["export", str(output), "--to", "glb"]) == 0
     assert cli.main(["clean", str(output), "--template-density", "0", "--smoothing", "0"]) == 0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_paths_that_standard_output_cannot_encode_are_printed_as_escapes(tmp_path: Path, encoding: str) -> None:
+    name = os.fsdecode(b"take_\xfd") + "_ä手"
+    write_take(tmp_path / name, simulate(1, seed=3))
+    settings = {"PYTHONIOENCODING": f"{encoding}:strict", "IM2HANDS_STATE": str(tmp_path / "state")}
+    for arguments in (["export", name, "--to", "glb"], ["export", f"{name}_missing", "--to", "glb"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "im2hands", *arguments],
+            cwd=tmp_path, env={**os.environ, **settings}, capture_output=True, timeout=60,
+        )  # fmt: skip
+        printed = done.stdout if "missing" not in arguments[1] else done.stderr
+        assert name.encode(encoding, errors="backslashreplace") in printed
+        assert b"\\udcfd" in printed
+        assert b"UnicodeEncodeError" not in done.stderr
+        assert done.returncode == (2 if "missing" in arguments[1] else 0)

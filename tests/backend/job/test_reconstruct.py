@@ -1,4 +1,4 @@
-"""The job: phases, statuses, cameras, keypoint files; with stand-ins for networks and providers."""
+"""The job with fake networks and providers: phases, statuses, cameras, keypoint files."""
 
 from __future__ import annotations
 

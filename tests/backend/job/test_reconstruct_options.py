@@ -1,4 +1,4 @@
-"""What may be asked of a job, and refusals that name the option."""
+"""Options of a job, and errors that name the option."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs that end early: resumed with the same bytes, full disks, cancelling in the middle of anything."""
+"""Jobs that end early: resuming gives the same bytes; full disks; cancelling during long calls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("fixed_date")
 
 
 def bytes_of(take: Path) -> dict[str, bytes]:
-    """All that counts of a take: everything but the cache."""
+    """Return all files of a take by path, without the cache."""
     files = [path for path in take.rglob("*") if path.is_file() and "cache" not in path.relative_to(take).parts]
     return {str(path.relative_to(take)): path.read_bytes() for path in files}
 
@@ -73,7 +73,7 @@ def test_resume_notices_what_changed(pictures: Path, tmp_path: Path, run_job: Ru
     write_picture(pictures / "shot_0004.png", picture(number=99))
     parts = FakeParts()
     run_job(pictures, parts=parts)
-    assert parts.provider_made.seen == [3, 4, 5, 6]  # the hands of a sequence depend on the frames before
+    assert parts.provider_made.seen == [3, 4, 5, 6]  # hands of a sequence depend on earlier frames
     assert parts.reconstructor_made.calls == [4]
     parts = FakeParts()
     run_job(pictures, parts=parts, voxel_mm=3.0)
@@ -129,7 +129,7 @@ def test_chosen_frames_join_those_that_are_there(pictures: Path, tmp_path: Path,
 
 
 class StopAt:
-    """Ends the process's work as kill -9 would: an exception nobody expects, at the n-th sync, rename or deletion."""
+    """Simulates kill -9: raises an unexpected exception at the n-th sync, rename or deletion."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         self.left = number

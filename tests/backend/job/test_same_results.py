@@ -1,4 +1,4 @@
-"""Photos and a clip come out as recorded: to the bit on the recorded processor, closely on others."""
+"""Results of photos and a clip: the recorded bits on the same processor, similar values on others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import kept_results
 import pytest
 
-# On another processor sums are rounded otherwise, and a surface may have a few vertices more or fewer.
+# Another processor rounds sums differently, so that a surface may have a few vertices more or fewer.
 MEAN_TOLERANCE = 0.02
 COUNT_TOLERANCE = 0.05
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hand_pictures import DEMO_PHOTOS, demo_photo, frame_of, seen_hand
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
-from im2hands.core.hands import Camera
 from im2hands.keypoints import finder as two_hand_provider
 from im2hands.keypoints.finder import TwoHandProvider
 from im2hands.keypoints.hypothesis import HandDetection

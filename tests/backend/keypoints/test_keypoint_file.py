@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hand_pictures import hand_shape
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
-from im2hands.core.hands import FILE_TO_HALO, INTERHAND_TO_FILE, SIDES, Camera
+from im2hands.core.hands import FILE_TO_HALO, INTERHAND_TO_FILE, SIDES
 from im2hands.keypoints.file import KeypointFile
 
 CAMERA = Camera.from_fov(50.0, 640, 480)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hand_pictures import OUTSIDE, frame_of, read_rgb
 
-from im2hands.core.hands import Camera
+from im2hands.core.camera import Camera
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.sources import make_provider

@@ -1,4 +1,4 @@
-"""Which camera a picture gets."""
+"""Choice of a picture's camera: camera files, focal lengths, fields of view, EXIF, assumption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources: folders, sequences, patterns, clips; which frames, in which order, under which index."""
+"""Sources: folders, sequences, patterns and clips; the choice, order and index of their frames."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from im2hands.media.source import Frame, open_source
 
 
 def count_calls(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str) -> list[object]:
-    """The first argument of every call of a module's function from now on."""
+    """Record the first argument of every later call of a module's function."""
     function, calls = getattr(module, name), []
 
     def counted(first: object, *others: object) -> object:
@@ -163,7 +163,7 @@ def test_large_files_that_are_nothing_cost_nothing(tmp_path: Path) -> None:
     for name in ("rubbish", "rubbish.dat", "rubbish.jpg"):
         path = tmp_path / name
         path.write_bytes(b"neither a picture nor a clip")
-        os.truncate(path, 10 * 2**30)  # sparse: it takes no room on the disk
+        os.truncate(path, 10 * 2**30)  # a sparse file, which uses no space on the disk
         tracemalloc.start()
         with pytest.raises(InputError, match="is not a picture that can be read"):
             open_source([path]).first_picture()
@@ -221,7 +221,7 @@ def test_frames_are_kept_for_a_second_reading_while_there_is_room(
         assert isinstance(one, Frame) and isinstance(other, Frame)
         assert np.array_equal(one.image, other.image)
     list(source)
-    assert len(decoded) == 8 + again  # nobody reads a third time, so that nothing is kept for it
+    assert len(decoded) == 8 + again  # a job reads twice, so nothing is kept for a third reading
 
 
 def test_clip_that_fits_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

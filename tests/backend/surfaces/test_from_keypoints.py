@@ -7,8 +7,9 @@ import pytest
 import torch
 import trimesh
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, InputError, WeightsError
-from im2hands.core.hands import Camera, HandKeypoints, TwoHands
+from im2hands.core.hands import HandKeypoints, TwoHands
 from im2hands.lab.datasets.part_occupancy import posed_hands
 from im2hands.surfaces.load import load_reconstructor
 

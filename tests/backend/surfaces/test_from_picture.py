@@ -16,8 +16,9 @@ from scipy.spatial import cKDTree
 
 from fakes import hand_positions, picture, write_picture
 from im2hands.app.cli.main import main
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, InputError, WeightsError
-from im2hands.core.hands import Camera, HandKeypoints, Side, TwoHands
+from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.lab.bench import weights as bench_weights
 from im2hands.lab.bench.scenes import scenes
 from im2hands.lab.bench.surface_agreement import agreement

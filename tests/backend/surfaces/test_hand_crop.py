@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from fakes import hand_positions, picture
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.hands import SIDES, Camera, HandKeypoints, Side, TwoHands
+from im2hands.core.hands import SIDES, HandKeypoints, Side, TwoHands
 from im2hands.media.source import Frame
 from im2hands.surfaces.hand_crop import CROP_SIZE, FLESH_M, crop_affine, crop_hands
 

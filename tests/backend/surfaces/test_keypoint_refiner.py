@@ -16,8 +16,9 @@ import torch
 
 from fakes import FakeParts, FakeReconstructor, hand_positions, keypoint_rows, picture, write_picture
 from im2hands.app.cli.main import main
+from im2hands.core.camera import Camera
 from im2hands.core.errors import WeightsError
-from im2hands.core.hands import FILE_TO_HALO, Camera, HandKeypoints, RefinedHands, Side, TwoHands
+from im2hands.core.hands import FILE_TO_HALO, HandKeypoints, RefinedHands, Side, TwoHands
 from im2hands.job.components import Components
 from im2hands.job.options import ReconstructOptions
 from im2hands.lab.bench import weights as bench_weights

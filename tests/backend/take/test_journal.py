@@ -1,4 +1,4 @@
-"""The journal of a growing take: constant cost a frame, whole at any moment, gone at the end."""
+"""The journal of a growing take: constant cost per frame, complete at any moment, gone at the end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def record(index: int, message: str = "No hand was found.") -> FrameRecord:
 
 
 def begin(folder: Path, count: int) -> Take:
-    """A take of ``count`` frames, whose last ones are in its journal."""
+    """Make a take of ``count`` frames, the last of which are in its journal."""
     taken = Take.create(folder, HEADER)
     for index in range(1, count + 1):
         taken.write_frame(record(index), None)
@@ -145,7 +145,7 @@ def test_a_take_that_is_begun_anew_forgets_the_old_journal(
 ) -> None:
     taken = Take.create(tmp_path, HEADER)
     taken.write_frame(record(1), None)
-    with monkeypatch.context() as patch:  # killed after take.json was written, which has the same bytes for both takes
+    with monkeypatch.context() as patch:  # killed before take.json is written anew, with the same bytes
         patch.setattr(Take, "save", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             Take.create(tmp_path, HEADER)
@@ -165,7 +165,7 @@ def test_no_frame_is_missed_while_the_journal_goes_into_take_json(
         def read(
             path: Path, taken: Take = taken, original: Any = original, seen: list[str] = seen, **more: Any
         ) -> bytes:
-            if seen:  # between the two files
+            if seen:  # between the reading of the journal and of take.json
                 taken.save()
                 taken.write_frame(record(13), None)
             seen.append(path.name)

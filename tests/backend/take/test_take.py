@@ -1,4 +1,4 @@
-"""The take: atomic files, same bytes for the same arrays, damage told of."""
+"""The take: atomic writes, equal bytes for equal arrays, errors for damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths of a take that lead out of its folder: nothing there is read, written or deleted."""
+"""Paths of a take that lead out of its folder: no file there is read, written or deleted."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from simulated_takes import simulate, write_take
 
 RunJob = Callable[..., Any]
 
-# The add-on's tests read the same table.
+# The tests of the add-on use the same table.
 CASES: dict[str, list[Any]] = json.loads((Path(__file__).parents[2] / "take_paths.json").read_text(encoding="utf-8"))
 VICTIM = "../outside/victim.npz"
 
 
 def point_to(folder: Path, file: object, frame: int = 0) -> None:
-    """Give one record of a take another ``file``."""
+    """Change the ``file`` of one record of a take."""
     path = folder / "take.json"
     data = json.loads(path.read_text(encoding="utf-8"))
     data["frames"][frame]["file"] = file
@@ -33,7 +33,7 @@ def point_to(folder: Path, file: object, frame: int = 0) -> None:
 
 
 def move_out(path: Path, target: Path, link: bool) -> None:
-    """Move a file or a folder of a take out of it, and leave a link to it or nothing."""
+    """Move a file or folder of a take out of it; leave a link to it, or nothing."""
     target.parent.mkdir(exist_ok=True)
     path.rename(target)
     if link:
@@ -41,7 +41,7 @@ def move_out(path: Path, target: Path, link: bool) -> None:
 
 
 def everything(folder: Path) -> dict[str, bytes | None]:
-    """What lies under a folder: links as their targets, folders as None."""
+    """Return the content of every path under a folder: a link's target, a file's bytes, None for a folder."""
     paths = sorted(folder.rglob("*"))
     return {str(path): content(path) for path in paths}
 
@@ -54,7 +54,7 @@ def content(path: Path) -> bytes | None:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """A take of one frame, which says that it is cleaned."""
+    """A take of one frame, with a template and a motion file."""
     take = Take.create(tmp_path / "take", HEADER)
     take.write_frame(FrameRecord(7, "partial", hands={"left": {}}), hand_arrays())
     for name in ("template.npz", "motion.npz"):
@@ -73,7 +73,7 @@ def test_unsafe_paths_are_refused(small: Path, file: object) -> None:
     assert repr(file) in caught.value.message
     assert caught.value.hint
     assert caught.value.code == "take"
-    caught.value.message.encode("utf-8")  # it can be printed
+    caught.value.message.encode("utf-8")  # the message can be printed
 
 
 @pytest.mark.parametrize("file", [*CASES["safe"], *CASES["absent"]], ids=repr)

@@ -12,8 +12,9 @@ import trimesh
 
 from fakes import hand_positions, picture
 from im2hands.app.cli.main import main
+from im2hands.core.camera import Camera
 from im2hands.core.errors import WeightsError
-from im2hands.core.hands import Camera, HandKeypoints, Side, TwoHands
+from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.media.source import Frame
 from im2hands.networks.configuration import COMPACT, compact
 from im2hands.networks.initial_occupancy import InitialOccupancy

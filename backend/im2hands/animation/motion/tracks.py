@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from im2hands.core.hands import SIDES, Camera, Side
+from im2hands.core.camera import Camera
+from im2hands.core.hands import SIDES, Side
 from im2hands.take.take import Take, convert_keypoints_2d
 
 MISSING, OBSERVED, FILLED, DOUBTFUL = range(4)

@@ -12,16 +12,16 @@ from im2hands.core.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of the command."""
     parser.add_argument("photo", nargs="?", help="default: a bundled one")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="runs; the fastest counts (default: 3)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--voxel-mm", type=float, default=1.7, metavar="MM")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print seconds per stage for one photo."""
+    """Print the seconds per stage; return the exit code."""
     if args.repeat < 1:
         raise InputError(f"--repeat is {args.repeat}, it must be 1 or more.")
     with quiet(args):

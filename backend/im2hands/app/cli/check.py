@@ -1,4 +1,4 @@
-"""``im2hands check``: what is installed, and a self-test on a photo."""
+"""``im2hands check``: check of the installation, with a self-test on a photo."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from im2hands.core.errors import SetupError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
-    parser.add_argument("--json", action="store_true", help="for programs")
-    parser.add_argument("--no-self-test", action="store_true", help="only look what is installed")
+    """Add the arguments of the command."""
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.add_argument("--no-self-test", action="store_true", help="check only what is installed")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; 3 if anything is missing."""
+    """Print the report; return the exit code, 3 if anything is missing."""
     with quiet(args):
         from im2hands.app.check import check, stage_words
 
@@ -31,6 +31,6 @@ def run(args: argparse.Namespace) -> int:
         if report.timing is not None:
             print(f"         {stage_words(report.timing)}")
         missing = [finding.name for finding in report.findings if not finding.ok]
-        print(f"Not ready: see {', '.join(missing)}." if missing else "Everything is there and works.")
+        print(f"Not ready: see {', '.join(missing)}." if missing else "Everything is installed and works.")
         print(f"The log is {args.log_file}")
     return 0 if report.ok else SetupError.exit_code

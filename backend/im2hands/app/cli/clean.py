@@ -1,4 +1,4 @@
-"""``im2hands clean``: template hands and clean motion of a take that is there."""
+"""``im2hands clean``: template hands and clean motion of an existing take."""
 
 from __future__ import annotations
 
@@ -22,17 +22,29 @@ from .options import add_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of the command."""
     parser.add_argument("take", metavar="TAKE", help="folder of the take; pictures are not needed")
     add_options(parser, "clean")
     parser.add_argument("--json", action="store_true", help="print the protocol's events, one a line")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Clean the take of the command line.
+    """Clean a take.
 
-    Returns:
-        0 done. Stopped, the process ends here with 130; what is finished stays.
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Arguments of the command.
+
+    Returns
+    -------
+    int
+        0. If the person stops it, the process ends here with exit code 130, and finished frames stay.
+
+    Raises
+    ------
+    Im2HandsError
+        The take or the options cannot be used.
     """
     if args.json:
         from im2hands.app.terminal import claim_stdio
@@ -87,12 +99,12 @@ def _clean(take: Take, options: CleanOptions, report: JsonReport | TerminalRepor
 
 
 def _words(take: Take, finished: Finished) -> str:
-    """How it went, in plain words."""
+    """Describe the result for a person."""
     if finished.cancelled:
-        return f"Stopped. What is finished stays; run it again to go on.\nThe take is {take.folder}"
+        return f"Stopped. Finished frames are kept; run the command again to continue.\nThe take is {take.folder}"
     hands = take.header["clean"]["hands"]
     if not hands:
-        return f"There is no hand in the take to be cleaned.\nThe take is {take.folder}"
+        return f"The take has no hand to clean.\nThe take is {take.folder}"
     statuses = [facts.get("status") for record in take.frames() for facts in record.hands.values()]
     doubtful = statuses.count("doubtful")
     words = f"{finished.summary.total} frames cleaned: {' and '.join(hands)} hand"

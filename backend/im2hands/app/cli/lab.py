@@ -1,11 +1,11 @@
-"""``im2hands train`` and ``im2hands evaluate``: the workshop's commands, one module each."""
+"""``im2hands train`` and ``im2hands evaluate``: tasks of the lab, one module each."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 
-# Sub-commands with tasks of their own; each task is a module with ``add_arguments(parser)`` and ``run(args) -> int``.
+# Tasks of each command. A task is a module with ``add_arguments(parser)`` and ``run(args) -> int``.
 TASKS = {
     "train": {
         "part-occupancy": "im2hands.lab.training.part_occupancy",
@@ -29,7 +29,18 @@ TASK_HELP = {"train": "train a network", "evaluate": "measure a network against 
 
 
 def task_parser(command: str) -> argparse.ArgumentParser:
-    """The parser of ``im2hands train`` or ``evaluate``; its modules are heavy and loaded only for this."""
+    """Make the parser of ``im2hands train`` or ``im2hands evaluate``.
+
+    Parameters
+    ----------
+    command : str
+        "train" or "evaluate". The modules of its tasks are heavy, so they are imported only for this command.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+        The parser, with one sub-command per task.
+    """
     parser = argparse.ArgumentParser(prog=f"im2hands {command}", description=TASK_HELP[command].capitalize() + ".")
     tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
     for name, module_name in TASKS[command].items():

@@ -1,4 +1,4 @@
-"""The command line: one entry point, sub-commands."""
+"""The entry point of the command line: parser, sub-commands, error messages and exit codes."""
 
 from __future__ import annotations
 
@@ -10,56 +10,64 @@ import sys
 from collections.abc import Callable, Sequence
 
 from im2hands import __version__
+from im2hands.app.terminal import escape_unprintable
 from im2hands.core.errors import Im2HandsError, broken_package
 
 from .lab import TASK_HELP, TASKS, task_parser
 
 COMMANDS = {
     "reconstruct": "make a take from pictures or a clip",
-    "serve": "the backend the Blender add-on talks to",
-    "check": "what is installed, and a self-test on a photo",
-    "clean": "template hands and clean motion of a take, anew",
-    "export": "a take as glb, obj or ply",
-    "weights": "the networks' weights: what is there, and import of the published checkpoints",
-    "synthesize": "sets of synthetic pictures of two hands, for training",
-    "benchmark": "seconds per stage for one photo",
+    "serve": "run the backend for the Blender add-on",
+    "check": "check the installation, with a self-test on a photo",
+    "clean": "make template hands and clean motion of an existing take",
+    "export": "export a take as glb, obj or ply",
+    "weights": "list the networks' weights, or import the published checkpoints",
+    "synthesize": "make sets of synthetic pictures of two hands, for training",
+    "benchmark": "measure the seconds per stage for one photo",
 }
-"""Commands with their help; each is the module of that name in this package, with ``add_arguments`` and ``run``."""
+"""Commands with their help. Each is a module of this package, with ``add_arguments`` and ``run``."""
 
 INTERRUPTED = 130
 
-# Read by libraries when they are loaded. Threads that wait by spinning make everything ten times slower as soon as
-# another program (Blender, a second shot) uses the same cores; sleeping costs next to nothing on an idle machine.
+# Environment variables that libraries read when they are loaded. By default, OpenMP's waiting threads spin. That makes
+# a job ten times slower if another program (Blender, a second job) uses the same cores. Sleeping costs almost nothing.
 PROCESS_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
-# The MediaPipe library reports metrics of its use to its makers. Nobody was asked, and this program needs no network,
-# so its processes send all such connections to a port where nobody listens.
-_NOBODY = "http://127.0.0.1:9"
-NO_NETWORK = {"https_proxy": _NOBODY, "HTTPS_PROXY": _NOBODY, "no_proxy": "", "NO_PROXY": ""}
+# MediaPipe sends usage metrics to its makers without asking. This program needs no network, so a proxy setting directs
+# such connections to a port on which no program listens.
+_CLOSED_PORT = "http://127.0.0.1:9"
+NO_NETWORK = {"https_proxy": _CLOSED_PORT, "HTTPS_PROXY": _CLOSED_PORT, "no_proxy": "", "NO_PROXY": ""}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
-    Args:
-        arguments: without the program's name; None for those of the process.
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Arguments without the program's name; None for those of the process.
 
-    Returns:
-        0 all well, 1 some frames failed, 2 bad arguments or input, 3 something the machine lacks, 130 interrupted.
+    Returns
+    -------
+    int
+        Exit code: 0 success, 1 some frames failed, 2 bad arguments or input, 3 the machine lacks something, 130
+        interrupted.
     """
     for name, value in PROCESS_DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ.update(NO_NETWORK)
+    escape_unprintable()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         parser = task_parser(given[0]) if given[:1] and given[0] in TASKS else build_parser()
         args = parser.parse_args(given[1:] if given[:1] and given[0] in TASKS else given)
-    except SystemExit as ended:  # argparse has said why
+    except SystemExit as ended:  # argparse has printed the help or the error
         return ended.code if isinstance(ended.code, int) else 2
     return _run(args)
 
 
 def _run(args: argparse.Namespace) -> int:
+    """Run a command; print its errors and return the exit code."""
     from im2hands.app.logs import set_up_logging
 
     log_file = set_up_logging(stderr=args.command == "serve", debug=args.debug)
@@ -68,11 +76,11 @@ def _run(args: argparse.Namespace) -> int:
         run: Callable[[argparse.Namespace], int] = args.run
         return run(args)
     except Im2HandsError as error:
-        return _tell(error)
+        return _print_error(error)
     except KeyboardInterrupt:
         print("im2hands: stopped.", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+    except BrokenPipeError:  # the reader of the output has ended, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except Exception as error:
@@ -80,15 +88,15 @@ def _run(args: argparse.Namespace) -> int:
             raise
         logging.getLogger(__name__).exception("unexpected error")
         if isinstance(error, ImportError):
-            return _tell(broken_package(error))
+            return _print_error(broken_package(error))
         name = type(error).__name__
         print(f"im2hands: something went wrong inside: {name}: {error}"[:500].splitlines()[0], file=sys.stderr)
         print(f"  The details are in {log_file}; please report them.", file=sys.stderr)
         return 1
 
 
-def _tell(error: Im2HandsError) -> int:
-    """Print what is wrong and what to do about it; the exit code."""
+def _print_error(error: Im2HandsError) -> int:
+    """Print an error and its hint; return its exit code."""
     print(f"im2hands: {error.message}", file=sys.stderr)
     if error.hint:
         print(f"  {error.hint}", file=sys.stderr)
@@ -96,7 +104,7 @@ def _tell(error: Im2HandsError) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands but those in :data:`.lab.TASKS`, which are only listed."""
+    """Make the parser of all commands. Those in :data:`.lab.TASKS` are only listed in its help."""
     parser = argparse.ArgumentParser(prog="im2hands", description="Two interacting hands from photos and video.")
     parser.add_argument("--version", action="version", version=f"im2hands {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""The table of options as arguments of a command."""
+"""Options of the table as arguments of a command."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from im2hands.core.options import Option, options_of
 
 
 def add_options(parser: argparse.ArgumentParser, command: str) -> None:
-    """Add the options that a command takes, each with the table's default, limits and text.
+    """Add the options of a command to its parser, with the table's defaults, limits and texts.
 
     Parameters
     ----------
     parser : argparse.ArgumentParser
-        Of the command.
+        Parser of the command.
     command : str
-        Its name in the table, ``reconstruct`` or ``clean``.
+        Name of the command in the table, ``reconstruct`` or ``clean``.
     """
     groups: dict[str, Any] = {}
     for option in options_of(command):
@@ -46,5 +46,5 @@ def _add(place: Any, option: Option) -> None:
 
 
 def _escaped(text: str) -> str:
-    """argparse takes a percent sign for a placeholder."""
+    """Escape percent signs, which argparse takes for placeholders."""
     return text.replace("%", "%%")

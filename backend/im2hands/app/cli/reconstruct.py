@@ -1,4 +1,4 @@
-"""``im2hands reconstruct``: a job with a progress bar, or as JSON lines."""
+"""``im2hands reconstruct``: a reconstruction job with a progress bar, or with its events as JSON lines."""
 
 from __future__ import annotations
 
@@ -34,10 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the job of the command line.
+    """Run the job.
 
-    Returns:
-        0 every frame went well (also those without hands), 1 some failed. Stopped, the process ends here with 130.
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Arguments of the command.
+
+    Returns
+    -------
+    int
+        0 if no frame failed (frames without hands are not failures), 1 otherwise. If the person stops the job, the
+        process ends here with exit code 130.
+
+    Raises
+    ------
+    Im2HandsError
+        Inputs, options, the output folder, weights or the device cannot be used.
     """
     if args.json:
         from im2hands.app.terminal import claim_stdio
@@ -58,7 +71,7 @@ def _run(args: argparse.Namespace, report: JsonReport | TerminalReport) -> int:
             finished = job.run()
             report.event(finished)
             report.close()
-            if finished.cancelled:  # all that is worth keeping is on disk: do not wait for libraries to tidy up
+            if finished.cancelled:  # all results are on disk: do not wait for abandoned calls
                 logging.shutdown()
                 sys.stderr.flush()
                 os._exit(EXIT_INTERRUPTED)

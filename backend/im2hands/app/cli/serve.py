@@ -1,4 +1,4 @@
-"""``im2hands serve``: the server on this process's stdin and stdout."""
+"""``im2hands serve``: the server on stdin and stdout of this process."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import sys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command has no arguments of its own."""
+    """Do nothing: the command has no arguments."""
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until stdin ends; the process ends here, without waiting for a call that was left behind."""
+    """Serve until stdin ends. The process ends here, without waiting for abandoned calls."""
     from im2hands.app.server import Server
     from im2hands.app.terminal import claim_stdio
 

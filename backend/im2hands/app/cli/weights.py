@@ -1,4 +1,4 @@
-"""``im2hands weights list`` and ``import``: what a weights folder holds, and the published checkpoints into one."""
+"""``im2hands weights list`` and ``import``: content of a weights folder, and import of the published checkpoints."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from im2hands.core.errors import SetupError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of the command."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="what stands in a weights folder, and whether it is whole")
-    listing.add_argument("--folder", default="bundled", metavar="DIR", help="weights elsewhere (default: bundled)")
+    listing = actions.add_parser("list", help="list the content of a weights folder and check it")
+    listing.add_argument("--folder", default="bundled", metavar="DIR", help="folder of weights (default: bundled)")
     listing.set_defaults(action=run_list)
-    taking = actions.add_parser("import", help="the authors' checkpoints as weights for this program")
+    taking = actions.add_parser("import", help="convert the authors' checkpoints to weights for this program")
     taking.add_argument("files", nargs="+", metavar="FILE", help="init_occ.pt, ref_occ.pt, …, under any name")
-    taking.add_argument("--to", required=True, metavar="DIR", help="folder for the weights; made if it is not there")
-    taking.add_argument("--overwrite", action="store_true", help="replace networks that are there")
+    taking.add_argument("--to", required=True, metavar="DIR", help="folder for the weights; created if needed")
+    taking.add_argument("--overwrite", action="store_true", help="replace existing networks")
     taking.set_defaults(action=run_import)
     for action in (listing, taking):
-        action.add_argument("--json", action="store_true", help="for programs")
+        action.add_argument("--json", action="store_true", help="print JSON, for programs")
         action.add_argument("--debug", action="store_true", help="tracebacks and a full log")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what the action says; the exit code."""
+    """Run the chosen action; return the exit code."""
     code: int = args.action(args)
     return code
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """Print what stands in a weights folder; 3 if anything is missing or damaged."""
+    """Print the content of a weights folder; return the exit code, 3 if anything is missing or damaged."""
     from im2hands.weights.folder import list_weights
 
     found = list_weights(args.folder)
@@ -47,7 +47,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_import(args: argparse.Namespace) -> int:
-    """Import published checkpoints and print what they were."""
+    """Import published checkpoints and print their facts; return the exit code."""
     with quiet(args):
         from im2hands.weights.importer import import_checkpoints
 
@@ -56,11 +56,11 @@ def run_import(args: argparse.Namespace) -> int:
         print(json.dumps([{"path": str(done.path), **done.card} for done in imported], indent=1))
         return 0
     for done in imported:
-        said = [f"{word} {done.card[word]}" for word in ("iteration", "epoch") if done.card[word] is not None]
-        said += (
+        facts = [f"{word} {done.card[word]}" for word in ("iteration", "epoch") if done.card[word] is not None]
+        facts += (
             [f"best validation {done.card['best_validation']:g}"] if done.card["best_validation"] is not None else []
         )
-        said += [done.card["note"]] if done.card["note"] else []
-        print(f"{done.source} -> {done.path}" + (f"\n  {', '.join(said)}" if said else ""))
+        facts += [done.card["note"]] if done.card["note"] else []
+        print(f"{done.source} -> {done.path}" + (f"\n  {', '.join(facts)}" if facts else ""))
     print(f"Licence: {imported[0].card['licence']}.")
     return 0

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from im2hands.core.hands import WRIST, Camera, Side
+from im2hands.core.camera import Camera
+from im2hands.core.hands import WRIST, Side
 
 from .kinematics import ANGLE_LIMITS, ANGLES, PARAMETERS, USUAL_STRETCH, HandPose, canonical_rotation
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Camera, HandKeypoints, Side, TwoHands
+from im2hands.core.camera import Camera
+from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, HandKeypoints, Side, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection, LiftedHand
 
 from .anatomical_fit import Trust, fit_hand

@@ -9,7 +9,8 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation, RotationSpline
 
-from im2hands.core.hands import SIDES, Camera, Side
+from im2hands.core.camera import Camera
+from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.hand_model import FINGER_BONES, HandModel, HandShape
 from im2hands.lab.synthesis.poses import random_rotations, random_shape
 from im2hands.lab.synthesis.scene import build_hands

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Camera, Side
+from im2hands.core.camera import Camera
+from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Side
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.media.source import Frame
 

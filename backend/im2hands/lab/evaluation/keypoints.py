@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from im2hands.core.camera import Camera
 from im2hands.core.files import write_atomically
-from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Camera, Side
+from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Side
 from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
 from im2hands.keypoints.placing.confidence import LIFTED, WITHIN_M, Calibration, source_key, table_path
 from im2hands.keypoints.placing.solve import place_hands

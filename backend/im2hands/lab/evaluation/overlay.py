@@ -8,7 +8,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from im2hands.core.hands import KEYPOINT_PARENTS, SIDES, Camera, Side, TwoHands
+from im2hands.core.camera import Camera
+from im2hands.core.hands import KEYPOINT_PARENTS, SIDES, Side, TwoHands
 
 from .measures import Mesh
 

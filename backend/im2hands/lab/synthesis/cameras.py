@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from im2hands.core.hands import Camera
+from im2hands.core.camera import Camera
 from im2hands.surfaces.hand_crop import CROP_SIZE, FLESH_M, crop_affine
 
 Kind = Literal["crop", "whole"]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from im2hands.core.hands import SIDES, Camera
+from im2hands.core.camera import Camera
+from im2hands.core.hands import SIDES
 from im2hands.geometry.bones import QUERY_SCALE, Bones, bones_from_keypoints
 from im2hands.geometry.hand_model import HandModel
 from im2hands.geometry.signed_distance import ClosedMesh

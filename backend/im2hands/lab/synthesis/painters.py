@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
-from im2hands.core.hands import SIDES, Camera, Side
+from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.hand_model import HandModel
 
 from .choices import RENDERERS

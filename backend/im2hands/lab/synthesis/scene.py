@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from im2hands.core.hands import Camera
+from im2hands.core.camera import Camera
 from im2hands.geometry.hand_model import HandModel, HandShape
 
 MIRROR = torch.tensor([[-1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], dtype=torch.float64)

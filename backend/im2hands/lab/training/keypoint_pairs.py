@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from im2hands.core.camera import Camera
 from im2hands.core.devices import exact_dtype
 from im2hands.core.errors import FrameError, InputError
-from im2hands.core.hands import KEYPOINT_COUNT, SIDES, Camera, HandKeypoints, TwoHands
+from im2hands.core.hands import KEYPOINT_COUNT, SIDES, HandKeypoints, TwoHands
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.media.source import Frame

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from im2hands.core.camera import Camera
 from im2hands.core.devices import granted_cores
 from im2hands.core.errors import FrameError
-from im2hands.core.hands import SIDES, Camera, Side, TwoHands
+from im2hands.core.hands import SIDES, Side, TwoHands
 from im2hands.geometry.bones import QUERY_SCALE, Bones
 from im2hands.geometry.marching_cubes import ClosedMesh, NearSurface
 from im2hands.media.source import Frame

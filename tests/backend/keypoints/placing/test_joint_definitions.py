@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hand_pictures import hand_shape, seen_hand
 
-from im2hands.core.hands import Camera
+from im2hands.core.camera import Camera
 from im2hands.keypoints.placing.joint_definitions import ALONG, SOURCES, from_own_definition, to_own_definition
 from im2hands.keypoints.placing.solve import place_hands
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 from hand_pictures import hand_shape
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import WeightsError
-from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Camera
+from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
 from im2hands.job.detection_cache import DetectionCache
 from im2hands.keypoints.hypothesis import HandDetection, LiftedHand
 from im2hands.keypoints.placing.joint_definitions import to_own_definition

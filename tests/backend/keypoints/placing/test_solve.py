@@ -11,7 +11,8 @@ from hand_pictures import hand_shape, seen_hand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from im2hands.core.hands import KEYPOINT_PARENTS, Camera
+from im2hands.core.camera import Camera
+from im2hands.core.hands import KEYPOINT_PARENTS
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.confidence import Calibration
 from im2hands.keypoints.placing.kinematics import ANGLE_LIMITS, REST, USUAL_STRETCH, HandPose

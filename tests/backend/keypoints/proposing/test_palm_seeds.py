@@ -10,7 +10,7 @@ import pytest
 from hand_pictures import demo_photo, frame_of, seen_hand
 from palm_fakes import FakePalms, reading, reading_of
 
-from im2hands.core.hands import Camera
+from im2hands.core.camera import Camera
 from im2hands.keypoints import finder as two_hand_provider
 from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.choosing.sides import evidence

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import trimesh
 
-from im2hands.core.hands import Camera, HandKeypoints, TwoHands
+from im2hands.core.camera import Camera
+from im2hands.core.hands import HandKeypoints, TwoHands
 from im2hands.lab.evaluation.measures import Mesh
 from im2hands.lab.evaluation.overlay import COLOURS, draw_keypoints, draw_meshes, side_view, tile
 

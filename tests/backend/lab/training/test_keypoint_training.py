@@ -13,8 +13,9 @@ from runs import rows, small_config, untrained_initial
 from safetensors.torch import load_file
 
 from im2hands.app.cli.main import main
+from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
-from im2hands.core.hands import SIDES, Camera, HandKeypoints, TwoHands
+from im2hands.core.hands import SIDES, HandKeypoints, TwoHands
 from im2hands.lab.bench import weights as bench_weights
 from im2hands.lab.datasets.scene import SetInfo
 from im2hands.lab.datasets.scenes import SceneSet, SceneWriter

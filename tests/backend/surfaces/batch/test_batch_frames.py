@@ -11,8 +11,9 @@ import torch
 from scipy.spatial import cKDTree
 
 from fakes import hand_positions, picture
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.hands import Camera, HandKeypoints, TwoHands
+from im2hands.core.hands import HandKeypoints, TwoHands
 from im2hands.lab.bench import weights as bench_weights
 from im2hands.lab.bench.scenes import scenes
 from im2hands.media.source import Frame

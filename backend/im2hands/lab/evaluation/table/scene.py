@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.hands import SIDES, Camera, HandKeypoints, RefinedHands, Side, TwoHands
+from im2hands.core.hands import SIDES, HandKeypoints, RefinedHands, Side, TwoHands
 from im2hands.lab.evaluation.held_out import TrueScene
 from im2hands.lab.evaluation.measures import Mesh, gap_error_mm, penetration_ml
 from im2hands.media.source import Frame

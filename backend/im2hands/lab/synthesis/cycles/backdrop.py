@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from im2hands.core.hands import Camera
+from im2hands.core.camera import Camera
 from im2hands.lab.synthesis.rendering.assets import Assets
 from im2hands.lab.synthesis.rendering.backgrounds import procedural_background
 from im2hands.lab.synthesis.rendering.look import Background, CameraEffects, Look

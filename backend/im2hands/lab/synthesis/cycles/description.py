@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from im2hands.core.hands import Camera
+from im2hands.core.camera import Camera
 from im2hands.lab.synthesis.rendering.accessories import PosedHand, add_accessories
 from im2hands.lab.synthesis.rendering.assets import Assets
 from im2hands.lab.synthesis.rendering.backgrounds import patterns

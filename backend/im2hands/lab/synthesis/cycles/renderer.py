@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import SetupError
-from im2hands.core.hands import Camera, Side
+from im2hands.core.hands import Side
 from im2hands.lab.synthesis.rendering.accessories import posed_hands
 from im2hands.lab.synthesis.rendering.assets import Assets
 from im2hands.lab.synthesis.rendering.camera_effects import apply_effects

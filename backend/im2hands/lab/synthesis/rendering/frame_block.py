@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from im2hands.core.hands import Camera
+from im2hands.core.camera import Camera
 
 from .accessories import MAX_HANDS
 from .environments import Environment

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from im2hands.core.hands import Camera, Side
+from im2hands.core.camera import Camera
+from im2hands.core.hands import Side
 
 from .accessories import PosedHand, add_accessories, posed_hands
 from .assets import Assets

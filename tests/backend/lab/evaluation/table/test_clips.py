@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from im2hands.app.cli.main import main
-from im2hands.core.hands import MIDDLE_MCP, WRIST, Camera, TwoHands
+from im2hands.core.camera import Camera
+from im2hands.core.hands import MIDDLE_MCP, WRIST, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.lab.evaluation.held_out import TrueScene, true_scenes
 from im2hands.lab.evaluation.table import tools as table_tools

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from im2hands.app.cli.main import main
+from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
-from im2hands.core.hands import Camera, RefinedHands, Side, TwoHands
+from im2hands.core.hands import RefinedHands, Side, TwoHands
 from im2hands.lab.evaluation.held_out import TrueScene
 from im2hands.lab.evaluation.overlay import COLOURS
 from im2hands.lab.evaluation.table.page import SIZE, notable

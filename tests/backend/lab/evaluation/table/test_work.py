@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from im2hands.app.cli.main import main
+from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
-from im2hands.core.hands import Camera, HandKeypoints, TwoHands
+from im2hands.core.hands import HandKeypoints, TwoHands
 from im2hands.lab.evaluation.held_out import TrueScene
 from im2hands.lab.evaluation.table import tools as table_tools
 from im2hands.lab.evaluation.table.kept_keypoints import KeptKeypoints

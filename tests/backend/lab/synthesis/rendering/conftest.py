@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from im2hands.core.hands import Camera
+from im2hands.core.camera import Camera
 from im2hands.geometry.hand_model import HandModel
 from im2hands.lab.synthesis.poses import mean_shape
 from im2hands.lab.synthesis.rendering import Assets, Look, Renderer

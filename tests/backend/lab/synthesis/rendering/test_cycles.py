@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from im2hands.app.cli.main import main
+from im2hands.core.camera import Camera
 from im2hands.core.errors import SetupError
-from im2hands.core.hands import Camera
 from im2hands.lab.synthesis.cycles.backdrop import far_light, respond
 from im2hands.lab.synthesis.cycles.description import describe, outward, panorama
 from im2hands.lab.synthesis.cycles.process import BlenderProcess

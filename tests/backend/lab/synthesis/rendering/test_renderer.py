@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
-from im2hands.core.hands import Camera
 from im2hands.lab.synthesis.rendering import Assets, Look, Renderer, random_look
 from im2hands.lab.synthesis.rendering.look import Cloth, Light, Ring, Sleeve
 
