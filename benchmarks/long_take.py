@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from im2hands.take.take import FrameRecord, Take
+from im2hands.take.record import FrameRecord
+from im2hands.take.take import Take
 
 HEADER = {"source": {}, "fps": 25.0, "image_size": [8, 8], "camera": {}, "settings": {}, "provenance": {}}
 HANDS = {side: {"confidence": 0.9876, "source": "two-hand network"} for side in ("left", "right")}

@@ -42,7 +42,8 @@ from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import camera_of
 from im2hands.surfaces.from_keypoints import HandMesh
 from im2hands.surfaces.load import load_reconstructor
-from im2hands.take.take import FrameRecord, Take
+from im2hands.take.record import FrameRecord
+from im2hands.take.take import Take
 
 
 def motion_figures(clip: Clip, gestures: list[tuple[int, int]]) -> dict[str, float]:

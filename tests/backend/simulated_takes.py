@@ -10,7 +10,8 @@ import numpy as np
 from im2hands.core.camera import Camera
 from im2hands.core.hands import SIDES, Side
 from im2hands.lab.bench.simulated_clips import Clip, simulate
-from im2hands.take.take import FrameRecord, Take
+from im2hands.take.record import FrameRecord
+from im2hands.take.take import Take
 
 STUMP = 0.02
 """Length of the surface behind the wrist, metres."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from im2hands.core.errors import Im2HandsError
 from im2hands.core.files import json_bytes
-from im2hands.take.take import FrameStatus
+from im2hands.take.record import FrameStatus
 
 Phase = Literal["open", "weights", "keypoints", "surfaces", "clean"]
 

@@ -15,7 +15,8 @@ from im2hands.core.errors import Cancelled, Im2HandsError
 from im2hands.media.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
 from im2hands.media.source import Entry, Source, open_source
 from im2hands.take.begin import begin_take
-from im2hands.take.take import CACHE_FOLDER, FrameRecord, Take
+from im2hands.take.record import FrameRecord
+from im2hands.take.take import CACHE_FOLDER, Take
 
 from .background import Background
 from .components import Components, Reconstructor, Refiner, provenance_of

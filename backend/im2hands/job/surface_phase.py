@@ -11,7 +11,8 @@ from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, Im2HandsError
 from im2hands.core.hands import SIDES, HandKeypoints, RefinedHands, Side, TwoHands
 from im2hands.media.source import Entry, Frame, Source
-from im2hands.take.take import FrameRecord, FrameStatus, Take, convert_keypoints_2d
+from im2hands.take.record import FrameRecord, FrameStatus, convert_keypoints_2d
+from im2hands.take.take import Take
 
 from .background import Background
 from .components import Reconstructor, Refiner, provenance_of

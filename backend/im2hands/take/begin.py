@@ -12,7 +12,8 @@ from im2hands.core.errors import InputError, TakeError, UnsafePathError
 from im2hands.media.source import Source
 
 from .paths import check_paths, is_plain
-from .take import CACHE_FOLDER, FRAMES_FOLDER, MOTION_FILE, OWN_FILES, TAKE_FILE, TEMPLATE_FILE, FrameRecord, Take
+from .record import FRAMES_FOLDER, FrameRecord
+from .take import CACHE_FOLDER, MOTION_FILE, OWN_FILES, TAKE_FILE, TEMPLATE_FILE, Take
 
 _LEFTOVER = re.compile(r"^\..+\.(json|npz)\.\d+(\.[0-9a-f]+)?\.tmp$")
 

@@ -12,9 +12,8 @@ import json
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +23,11 @@ from im2hands.core.hands import SIDES, Side
 
 from .journal import JOURNAL_FILE, TakeJournal
 from .paths import check_paths
+from .record import FRAMES_FOLDER, HAND_ARRAYS, FrameRecord, frame_file
 
 FORMAT = "im2hands-take"
 VERSION = 1
 TAKE_FILE = "take.json"
-FRAMES_FOLDER = "frames"
 CACHE_FOLDER = "cache"
 TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
@@ -36,118 +35,6 @@ OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, TEMPLATE_FILE, MOTION_FILE)
 
 # take.json is rewritten when the journal reaches this share of its size. Each record is then written about three times.
 _JOURNAL_SHARE = 1.0
-
-FrameStatus = Literal["ok", "partial", "empty", "failed"]
-
-# Arrays that a version 1 reader needs of every hand, with dtype and shape. Further arrays are allowed and ignored.
-HAND_ARRAYS: dict[str, tuple[str, tuple[int | None, ...]]] = {
-    "vertices": ("float32", (None, 3)),
-    "faces": ("int32", (None, 3)),
-    "keypoints": ("float32", (21, 3)),
-    "keypoints_2d": ("float32", (21, 2)),
-    "confidence": ("float32", (21,)),
-    "bone_lengths": ("float32", (16,)),
-}
-
-
-@dataclass
-class FrameRecord:
-    """One entry of ``frames`` in ``take.json``.
-
-    Parameters
-    ----------
-    index : int
-        Frame number in the source.
-    status : FrameStatus
-        "ok" (both hands), "partial" (one hand), "empty" (no hand) or "failed".
-    file : str
-        Path inside the take; ``""`` if there is no file.
-    hands : dict of str to dict
-        For each side that was found, its confidence, source and further facts.
-    message : str
-        What went wrong, for a person.
-    key : str
-        Hash of everything that the frame was computed from.
-    extra : dict
-        Further fields (``image``, ``camera``, ``image_size``, ``time``), which are written next to the others.
-    """
-
-    index: int
-    status: FrameStatus
-    file: str = ""
-    hands: dict[str, dict[str, Any]] = field(default_factory=dict)
-    message: str = ""
-    key: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain JSON types."""
-        known = {"index": self.index, "file": self.file, "status": self.status, "hands": self.hands}
-        return {**known, "message": self.message, "key": self.key, **self.extra}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> FrameRecord:
-        """Read a record. Fields that this version does not know are put into ``extra``.
-
-        Parameters
-        ----------
-        data : mapping
-            The record as plain JSON types.
-
-        Returns
-        -------
-        FrameRecord
-            The record.
-
-        Raises
-        ------
-        KeyError
-            ``index`` or ``status`` is missing.
-        TypeError, ValueError
-            A field has the wrong type.
-        """
-        known = {"index", "file", "status", "hands", "message", "key"}
-        return cls(
-            index=int(data["index"]),
-            status=data["status"],
-            file=data.get("file") or "",
-            hands=dict(data.get("hands", {})),
-            message=data.get("message", ""),
-            key=data.get("key", ""),
-            extra={name: value for name, value in data.items() if name not in known},
-        )
-
-
-def convert_keypoints_2d(pixels: np.ndarray, width: int, *, mirrored: bool) -> np.ndarray:
-    """Convert ``S_keypoints_2d`` between the picture on disk and the picture that hands and camera belong to.
-
-    If the picture on disk is a mirror image, x becomes ``width - 1 - x``. The conversion is its own inverse, so it is
-    used for writing and for reading.
-
-    Parameters
-    ----------
-    pixels : (..., 2) array
-        Pixels of one of the two pictures.
-    width : int
-        Width of the frame's picture as in its camera, pixels.
-    mirrored : bool
-        Whether the picture on disk is a mirror image (:attr:`Take.mirrored`).
-
-    Returns
-    -------
-    (..., 2) array
-        Pixels of the other picture, of the same dtype.
-    """
-    if not mirrored:
-        return pixels
-    converted = pixels.copy()
-    converted[..., 0] = width - 1 - pixels[..., 0]
-    return converted
-
-
-def frame_file(index: int) -> str:
-    """Return the path of frame ``index`` inside the take."""
-    return f"{FRAMES_FOLDER}/{index:06d}.npz"
 
 
 class Take:

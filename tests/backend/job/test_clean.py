@@ -22,8 +22,9 @@ from im2hands.geometry.normals import vertex_normals
 from im2hands.job.clean_phase import CleanPhase
 from im2hands.lab.bench.motion_figures import jitter
 from im2hands.lab.bench.simulated_clips import Clip, Noise
+from im2hands.take.record import FrameRecord
 from im2hands.take.sequence import is_sequence
-from im2hands.take.take import FrameRecord, Take
+from im2hands.take.take import Take
 from simulated_takes import header, simulate, write_take
 
 COARSE = CleanOptions(template_density=0)

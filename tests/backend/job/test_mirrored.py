@@ -21,7 +21,8 @@ from im2hands.lab.bench.simulated_clips import Noise
 from im2hands.media.camera_choice import CameraChoice
 from im2hands.media.images import PictureInfo
 from im2hands.media.source import Frame, open_source
-from im2hands.take.take import Take, convert_keypoints_2d
+from im2hands.take.record import convert_keypoints_2d
+from im2hands.take.take import Take
 from simulated_takes import simulate, write_take
 
 

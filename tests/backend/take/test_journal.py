@@ -14,7 +14,8 @@ from im2hands.core.errors import TakeError
 from im2hands.take import journal as take_journal
 from im2hands.take import take
 from im2hands.take.journal import JOURNAL_FILE, TakeJournal
-from im2hands.take.take import FrameRecord, Take
+from im2hands.take.record import FrameRecord
+from im2hands.take.take import Take
 
 CAMERA = {"fx": 9.0, "fy": 9.0, "cx": 3.5, "cy": 3.5, "width": 8, "height": 8, "origin": "user"}
 HEADER = {"source": {}, "fps": 25.0, "image_size": [8, 8], "camera": CAMERA, "settings": {}, "provenance": {}}

@@ -12,7 +12,8 @@ import pytest
 
 from im2hands.core.errors import TakeError
 from im2hands.core.files import pack_arrays, write_atomically
-from im2hands.take.take import FrameRecord, Take
+from im2hands.take.record import FrameRecord
+from im2hands.take.take import Take
 
 HEADER = {"source": {}, "fps": 25.0, "image_size": [8, 8], "camera": {}, "settings": {}, "provenance": {}}
 

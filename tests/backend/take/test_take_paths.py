@@ -14,7 +14,8 @@ from im2hands.app.cli import main as cli
 from im2hands.core.errors import InputError, TakeError, UnsafePathError
 from im2hands.export.write import export_take
 from im2hands.take.paths import is_plain
-from im2hands.take.take import FrameRecord, Take
+from im2hands.take.record import FrameRecord
+from im2hands.take.take import Take
 from simulated_takes import simulate, write_take
 
 RunJob = Callable[..., Any]

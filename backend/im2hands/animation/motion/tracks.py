@@ -18,7 +18,8 @@ import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.hands import SIDES, Side
-from im2hands.take.take import Take, convert_keypoints_2d
+from im2hands.take.record import convert_keypoints_2d
+from im2hands.take.take import Take
 
 MISSING, OBSERVED, FILLED, DOUBTFUL = range(4)
 STATUS_WORDS = ("missing", "observed", "filled", "doubtful")
