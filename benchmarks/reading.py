@@ -19,7 +19,7 @@ from im2hands.core.hands import MIDDLE_MCP, WRIST
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.training.reading_samples import PALM_M, HandsInPicture, hands_in_picture
-from im2hands.weights.reading_network import BUNDLED_FILE, load_reading_network
+from im2hands.weights.keypoint_networks import READING
 
 SHIFT, SIZE, TURN = 0.06, 0.12, 0.25
 """Standard deviations of the crops' displacement: shift in crop sizes, logarithm of the size, rotation in radians."""
@@ -73,10 +73,10 @@ def main() -> None:
     parser.add_argument("data", type=Path, metavar="SET")
     parser.add_argument("--scenes", type=int, default=256)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--weights", type=Path, default=BUNDLED_FILE, metavar="FILE", help="of the reading network")
+    parser.add_argument("--weights", type=Path, default=READING.bundled, metavar="FILE", help="of the reading network")
     arguments = parser.parse_args()
     data = SceneSet(arguments.data)
-    mediapipe, reading = LandmarkNetwork(), LandmarkNetwork(reading=load_reading_network(arguments.weights))
+    mediapipe, reading = LandmarkNetwork(), LandmarkNetwork(reading=READING.load(arguments.weights))
     variants = {
         "MediaPipe": (mediapipe, False),
         "reading network": (reading, False),

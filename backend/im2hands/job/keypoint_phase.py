@@ -13,7 +13,7 @@ from im2hands.core.hands import TwoHands
 from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
 from im2hands.media.camera_choice import CameraChoice
 from im2hands.media.source import Entry, Frame, Source
-from im2hands.weights import lifting_network, pair_judge, reading_network, two_hand_network
+from im2hands.weights import keypoint_networks
 from im2hands.weights.model_file import bundled_card
 
 from .background import Background
@@ -126,10 +126,7 @@ class KeypointPhase:
             self._options.keypoints,
             self._options.crop_search,
             self._options.mirrored,
-            bundled_card(two_hand_network.NAME).get("sha256"),
-            bundled_card(pair_judge.NAME).get("sha256"),
-            bundled_card(lifting_network.NAME).get("sha256"),
-            bundled_card(reading_network.NAME).get("sha256"),
+            *(bundled_card(network.name).get("sha256") for network in keypoint_networks.ALL),
             self._parts.versions(),
             fingerprint(Path(boxes)) if boxes and Path(boxes).is_file() else None,
         )

@@ -69,7 +69,7 @@ def make_provider(
     from im2hands.keypoints.proposing.palms import PalmDetector
     from im2hands.keypoints.proposing.two_hand_network import TwoHandReader
     from im2hands.keypoints.reading.network import LandmarkNetwork
-    from im2hands.weights.pair_judge import load_pair_judge
+    from im2hands.weights.keypoint_networks import PAIR_JUDGE
 
     from .finder import TwoHandProvider
 
@@ -79,7 +79,7 @@ def make_provider(
         LandmarkNetwork() if name == "mediapipe" else LandmarkNetwork.bundled(beside=two_hand_weights),
         video=video,
         palms=TwoHandReader(palms) if palms is not None else None,
-        judge=PairJudge(load_pair_judge(two_hand_weights)) if palms is not None else None,
+        judge=PairJudge(PAIR_JUDGE.load(PAIR_JUDGE.beside(two_hand_weights))) if palms is not None else None,
         lifter=_lifter(palms, two_hand_weights) if palms is not None else None,
         detector=PalmDetector() if palms is not None else None,
         crop_search=crop_search,
@@ -93,21 +93,19 @@ def make_provider(
 def _lifter(palms: TwoHandNetwork, beside: Path | None) -> HandLifter | None:
     """Load the lifting network beside the two-hand network's weights, else the one that ships; None without either."""
     from im2hands.keypoints.placing.lift import HandLifter
-    from im2hands.weights.lifting_network import BUNDLED_FILE, FILE, load_lifting_network
-    from im2hands.weights.reading_network import beside_or_bundled, load_reading_network
+    from im2hands.weights.keypoint_networks import LIFTING, READING
 
-    path = beside.parent / FILE if beside is not None and (beside.parent / FILE).is_file() else BUNDLED_FILE
-    reader = beside_or_bundled(beside)
+    path, reader = LIFTING.beside(beside), READING.beside(beside)
     if not (path.is_file() and reader.is_file()):
         return None
-    return HandLifter(load_lifting_network(path), palms, load_reading_network(reader))
+    return HandLifter(LIFTING.load(path), palms, READING.load(reader))
 
 
 def _palm_network(weights: Path | None, needed: bool) -> TwoHandNetwork | None:
     """Load the two-hand network. Returns None if its weights do not ship, unless they are ``needed``."""
-    from im2hands.weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
+    from im2hands.weights.keypoint_networks import TWO_HAND
 
-    path = weights or BUNDLED_FILE
+    path = weights or TWO_HAND.bundled
     if not needed and weights is None and not path.is_file():
         return None
-    return load_two_hand_network(path)
+    return TWO_HAND.load(path)

@@ -1,1 +1,1 @@
-"""Bundled weights, with one loader for each network, and import of the published checkpoints."""
+"""The bundled weights and their loaders, and import of the published checkpoints."""

@@ -12,7 +12,7 @@ import torch
 from im2hands.core.errors import WeightsError
 from im2hands.networks.two_hand_network import GRID, TwoHandNetwork, sample
 from im2hands.weights.folder import list_weights
-from im2hands.weights.two_hand_network import FILE, load_two_hand_network, save_two_hand_network
+from im2hands.weights.keypoint_networks import TWO_HAND
 
 
 @pytest.fixture(scope="module")
@@ -69,20 +69,20 @@ def test_the_grid_turns_with_the_palm(model: TwoHandNetwork, monkeypatch: pytest
 
 
 def test_weights_go_to_disk_in_half_precision_and_come_back(model: TwoHandNetwork, tmp_path: Path) -> None:
-    path = save_two_hand_network(model, tmp_path, {"licence": "Apache-2.0"})
+    path = TWO_HAND.save(model, tmp_path, {"licence": "Apache-2.0"})
     assert path.stat().st_size < 9e6
     [info] = list_weights(tmp_path)
     assert (info.name, info.problem, info.card["licence"]) == ("two_hand_network", "", "Apache-2.0")
-    loaded = load_two_hand_network(path)
+    loaded = TWO_HAND.load(path)
     for name, value in model.state_dict().items():
         if not name.endswith("num_batches_tracked"):
             np.testing.assert_allclose(loaded.state_dict()[name].numpy(), value.numpy(), rtol=1e-3, atol=1e-6)
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(WeightsError, match="damaged"):
-        load_two_hand_network(path)
+        TWO_HAND.load(path)
     with pytest.raises(WeightsError, match="missing"):
-        load_two_hand_network(tmp_path / "none.safetensors")
+        TWO_HAND.load(tmp_path / "none.safetensors")
     other = Path(__file__).parents[3] / "backend" / "im2hands" / "weights" / "bundled" / "part_occupancy.safetensors"
     with pytest.raises(WeightsError, match="another network"):
-        load_two_hand_network(other)
-    assert json.loads((tmp_path / "two_hand_network.json").read_text())["file"] == FILE
+        TWO_HAND.load(other)
+    assert json.loads((tmp_path / "two_hand_network.json").read_text())["file"] == TWO_HAND.file

@@ -108,7 +108,7 @@ class LandmarkNetwork:
         self._workers = workers or granted_cores()
         self._reading, self._mediapipe = reading, model
         if reading is not None:
-            from im2hands.weights.reading_network import as_tflite
+            from im2hands.weights.mediapipe_landmarks import as_tflite
 
             model = as_tflite(reading)
         self._plain: LandmarkNetwork | None = None
@@ -137,10 +137,10 @@ class LandmarkNetwork:
         LandmarkNetwork
             The network.
         """
-        from im2hands.weights.reading_network import beside_or_bundled, load_reading_network
+        from im2hands.weights.keypoint_networks import READING
 
-        path = beside_or_bundled(beside)
-        return cls(workers=workers, reading=load_reading_network(path) if path.is_file() else None)
+        path = READING.beside(beside)
+        return cls(workers=workers, reading=READING.load(path) if path.is_file() else None)
 
     def mediapipe(self) -> LandmarkNetwork:
         """Return MediaPipe's network on the same threads.
@@ -219,7 +219,7 @@ class LandmarkNetwork:
         if self._reading is None:
             return self._by_side[0]
         if side not in self._by_side:
-            from im2hands.weights.reading_network import as_tflite
+            from im2hands.weights.mediapipe_landmarks import as_tflite
 
             self._by_side[side] = _interpreters(as_tflite(self._reading, side), self._workers)
         return self._by_side[side]

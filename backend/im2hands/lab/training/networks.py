@@ -18,10 +18,9 @@ from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.part_decoder import PartDecoder
 from im2hands.weights.compact import IMAGE_ENCODER, is_compact, save_encoder, save_network
 from im2hands.weights.folder import weights_folder
+from im2hands.weights.keypoint_networks import TWO_HAND
 from im2hands.weights.layouts import INITIAL_OCCUPANCY
 from im2hands.weights.published import load_network, save_trained
-from im2hands.weights.two_hand_network import FILE as TWO_HAND_NETWORK
-from im2hands.weights.two_hand_network import load_two_hand_network
 
 _BIAS = 0.01
 
@@ -84,8 +83,8 @@ def first_trunk(trunk: EfficientNetLite0, start: Path | None) -> None:
     WeightsError
         The two-hand network in ``start`` is damaged.
     """
-    if start is not None and (start / TWO_HAND_NETWORK).is_file():
-        trunk.load_state_dict(load_two_hand_network(start / TWO_HAND_NETWORK).trunk.state_dict())
+    if start is not None and (start / TWO_HAND.file).is_file():
+        trunk.load_state_dict(TWO_HAND.load(start / TWO_HAND.file).trunk.state_dict())
     else:
         public_trunk(trunk)
 

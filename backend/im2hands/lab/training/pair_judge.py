@@ -21,9 +21,8 @@ from im2hands.keypoints.choosing.pair import PAIR
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import FOUND
 from im2hands.networks.pair_judge import PairJudgeNetwork, judge_loss
-from im2hands.weights.pair_judge import NAME, save_pair_judge
+from im2hands.weights.keypoint_networks import PAIR_JUDGE, TWO_HAND
 from im2hands.weights.part_occupancy import sha256_of
-from im2hands.weights.two_hand_network import BUNDLED_FILE
 
 from .averaged import Averaged
 from .pair_judge_samples import FAR, JudgedScene, gather
@@ -203,7 +202,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", type=Path, nargs="+", required=True, metavar="SET", help="scene sets: whole pictures and crops")
     add("--output", type=Path, required=True, metavar="DIR", help="folder for the hypotheses and the weights")
-    add("--weights", type=Path, default=BUNDLED_FILE, metavar="FILE", help="weights of the two-hand network")
+    add("--weights", type=Path, default=TWO_HAND.bundled, metavar="FILE", help="weights of the two-hand network")
     text = "the last N scenes of a set, or scenes A to B - 1; once for all sets, or once for each (default: 1000)"
     add("--scenes", nargs="+", default=["1000"], metavar="N|A:B", help=text)
     add("--held-out", type=int, default=150, metavar="N", help="how many of these are only measured on")
@@ -241,6 +240,6 @@ def run(arguments: argparse.Namespace) -> int:
         },
         "figures": {"scenes": len(held), **figures},
     }  # fmt: skip
-    save_pair_judge(network, arguments.output, card)
-    _log.warning("%s: %s", NAME, ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+    PAIR_JUDGE.save(network, arguments.output, card)
+    _log.warning("%s: %s", PAIR_JUDGE.name, ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     return 0

@@ -23,7 +23,7 @@ from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import camera_of, palm_pixels
 from im2hands.media.source import Frame
-from im2hands.weights.two_hand_network import load_two_hand_network
+from im2hands.weights.keypoint_networks import TWO_HAND
 
 _log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ def gather(
     """
     output.mkdir(parents=True, exist_ok=True)
     network, tasks = LandmarkNetwork.bundled(workers, weights), MediaPipeProvider(video=False)
-    readers = Readers(network, TwoHandReader(load_two_hand_network(weights)), tasks, PalmDetector())
+    readers = Readers(network, TwoHandReader(TWO_HAND.load(weights)), tasks, PalmDetector())
     made: list[JudgedScene] = []
     started, done = time.monotonic(), 0
     places = [(data, row) for data, chosen in zip(sets, rows, strict=True) for row in chosen]

@@ -16,7 +16,8 @@ from torch.nn import functional
 from im2hands.core.errors import InputError
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.networks.reading_network import CropReadings, ReadingNetwork
-from im2hands.weights.reading_network import FILE, NAME, load_reading_network, mediapipe_start, save_reading_network
+from im2hands.weights.keypoint_networks import READING
+from im2hands.weights.mediapipe_landmarks import mediapipe_start
 
 from . import command
 from .reading_samples import PALM_M, ReadingBatch, make_batch, make_sample
@@ -81,7 +82,7 @@ class ReadingTask:
         The weights in ``start`` cannot be used.
     """
 
-    name = NAME
+    name = READING.name
     terms = _TERMS
     figures = _FIGURES
 
@@ -96,7 +97,7 @@ class ReadingTask:
         if min(counts) < 1:
             raise InputError("A set holds no more scenes than are held out.", "Make more scenes, or hold out fewer.")
         self._places = [(number, row) for number, count in enumerate(counts) for row in range(count)]
-        model = load_reading_network(start / FILE) if start is not None else revived(mediapipe_start(), recipe.seed)
+        model = READING.load(start / READING.file) if start is not None else revived(mediapipe_start(), recipe.seed)
         self.model: ReadingNetwork = model.to(device).channels_last()
         self.model.freeze(recipe.frozen_blocks)
         self._start = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
@@ -166,7 +167,7 @@ class ReadingTask:
             "licence": "Apache-2.0",
         }
         with self._towards_start():
-            save_reading_network(self.model, folder, {**about, **card})
+            READING.save(self.model, folder, {**about, **card})
 
     @contextmanager
     @torch.no_grad()

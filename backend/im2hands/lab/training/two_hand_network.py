@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from im2hands.core.errors import InputError
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.networks.two_hand_network import TwoHandNetwork
-from im2hands.weights.two_hand_network import FILE, NAME, load_two_hand_network, save_two_hand_network
+from im2hands.weights.keypoint_networks import TWO_HAND
 
 from . import command
 from .networks import public_trunk
@@ -89,7 +89,7 @@ class TwoHandTask:
         The package with the ImageNet weights is not installed.
     """
 
-    name = NAME
+    name = TWO_HAND.name
     terms = _TERMS
     figures = _FIGURES
 
@@ -107,7 +107,7 @@ class TwoHandTask:
         easy = [place for place in places if self._is_easy(*place)] if recipe.easy_steps else []
         self._places = {True: easy or places, False: places}
         if start is not None:
-            self.model = load_two_hand_network(start / FILE, device)
+            self.model = TWO_HAND.load(start / TWO_HAND.file, device)
         else:
             self.model = TwoHandNetwork()
             public_trunk(self.model.trunk)
@@ -169,7 +169,7 @@ class TwoHandTask:
             "EfficientNet-Lite0 (Apache-2.0)",
             "licence": "Apache-2.0",
         }
-        save_two_hand_network(self.model, folder, {**about, **card})
+        TWO_HAND.save(self.model, folder, {**about, **card})
 
 
 def _figures(model: TwoHandNetwork, batch: TwoHandBatch) -> dict[str, list[float]]:

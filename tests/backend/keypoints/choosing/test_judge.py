@@ -23,7 +23,7 @@ from im2hands.keypoints.proposing.two_hand_network import HandMap
 from im2hands.keypoints.reading.consensus import Consensus
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.networks.pair_judge import PAIR_FEATURES, SINGLE_FEATURES, PairJudgeNetwork
-from im2hands.weights.pair_judge import BUNDLED_FILE, FILE, load_pair_judge, save_pair_judge
+from im2hands.weights.keypoint_networks import PAIR_JUDGE
 
 SIZE = (640, 480)
 
@@ -256,7 +256,7 @@ def test_candidates_of_a_photo_hold_both_hands_and_known_ones_come_first(
     for hand in photo_hands:
         gaps = [np.linalg.norm(c.look.pixels - hand.pixels, axis=1).mean() for c in found]
         assert min(gaps) < 0.12 * np.linalg.norm(hand.pixels[9] - hand.pixels[0])
-    judge = PairJudge(load_pair_judge())
+    judge = PairJudge(PAIR_JUDGE.load())
     hands = choose_hands(judge, found, photo_hands[1:], seen, (image.shape[1], image.shape[0]))
     assert len(hands) == 2 and {hand.side for hand in hands} == {"left", "right"}
     assert find_candidates(network, image, FakePalms().seen) == []
@@ -282,22 +282,26 @@ def test_the_map_of_hands_is_nothing_beyond_its_edges() -> None:
 
 def test_weights_come_back_as_they_were_and_others_are_refused(tmp_path: Path) -> None:
     network = random_network(5).half().float()
-    save_pair_judge(network, tmp_path, {"licence": "Apache-2.0"})
+    PAIR_JUDGE.save(network, tmp_path, {"licence": "Apache-2.0"})
     beside = tmp_path / "two_hand_network.safetensors"
     given = random_features(3)
-    np.testing.assert_array_equal(PairJudge(load_pair_judge(beside))(*given).pair, PairJudge(network)(*given).pair)
-    elsewhere = load_pair_judge(tmp_path / "other" / beside.name)  # no file there, so the one that ships is loaded
-    np.testing.assert_array_equal(PairJudge(elsewhere)(*given).pair, PairJudge(load_pair_judge())(*given).pair)
-    (tmp_path / FILE).write_bytes(BUNDLED_FILE.with_name(beside.name).read_bytes())
+    np.testing.assert_array_equal(
+        PairJudge(PAIR_JUDGE.load(PAIR_JUDGE.beside(beside)))(*given).pair, PairJudge(network)(*given).pair
+    )
+    elsewhere = PAIR_JUDGE.load(
+        PAIR_JUDGE.beside(tmp_path / "other" / beside.name)
+    )  # no file there, so the one that ships is loaded
+    np.testing.assert_array_equal(PairJudge(elsewhere)(*given).pair, PairJudge(PAIR_JUDGE.load())(*given).pair)
+    (tmp_path / PAIR_JUDGE.file).write_bytes(PAIR_JUDGE.bundled.with_name(beside.name).read_bytes())
     with pytest.raises(WeightsError, match="another network"):
-        load_pair_judge(beside)
-    (tmp_path / FILE).write_bytes(b"not weights")
+        PAIR_JUDGE.load(PAIR_JUDGE.beside(beside))
+    (tmp_path / PAIR_JUDGE.file).write_bytes(b"not weights")
     with pytest.raises(WeightsError, match="damaged"):
-        load_pair_judge(beside)
+        PAIR_JUDGE.load(PAIR_JUDGE.beside(beside))
     network.alone = torch.nn.Linear(3, 2)
-    save_pair_judge(network, tmp_path, {})
+    PAIR_JUDGE.save(network, tmp_path, {})
     with pytest.raises(WeightsError, match="another network"):
-        load_pair_judge(beside)
+        PAIR_JUDGE.load(PAIR_JUDGE.beside(beside))
 
 
 def test_candidates_are_read_for_each_side_and_the_true_one_is_seen(photo_hands: list[HandDetection]) -> None:

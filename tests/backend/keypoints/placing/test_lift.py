@@ -23,8 +23,8 @@ from im2hands.keypoints.placing.solve import place_hands
 from im2hands.networks.lifting_network import LiftingNetwork
 from im2hands.networks.reading_network import ReadingNetwork
 from im2hands.networks.two_hand_network import TwoHandNetwork
-from im2hands.weights.lifting_network import FILE, load_lifting_network, save_lifting_network
-from im2hands.weights.reading_network import mediapipe_start
+from im2hands.weights.keypoint_networks import LIFTING
+from im2hands.weights.mediapipe_landmarks import mediapipe_start
 from scene_pictures import make_scene
 
 CAMERA = Camera.from_fov(50.0, 320, 240)
@@ -220,13 +220,13 @@ def test_a_take_keeps_what_was_told(tmp_path: Path) -> None:
 def test_weights_come_back_and_damage_is_told_of(tmp_path: Path) -> None:
     torch.manual_seed(1)
     model = LiftingNetwork()
-    save_lifting_network(model, tmp_path, {"licence": "Apache-2.0"})
-    again = load_lifting_network(tmp_path / FILE)
+    LIFTING.save(model, tmp_path, {"licence": "Apache-2.0"})
+    again = LIFTING.load(tmp_path / LIFTING.file)
     for name, value in model.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value.half().float())
     with pytest.raises(WeightsError, match="missing"):
-        load_lifting_network(tmp_path / "none" / FILE)
-    data = (tmp_path / FILE).read_bytes()
-    (tmp_path / FILE).write_bytes(data[: len(data) // 2])
+        LIFTING.load(tmp_path / "none" / LIFTING.file)
+    data = (tmp_path / LIFTING.file).read_bytes()
+    (tmp_path / LIFTING.file).write_bytes(data[: len(data) // 2])
     with pytest.raises(WeightsError, match="damaged"):
-        load_lifting_network(tmp_path / FILE)
+        LIFTING.load(tmp_path / LIFTING.file)

@@ -21,7 +21,7 @@ from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.proposing.palm_seeds import fill, match, own_detection, with_sides
 from im2hands.keypoints.proposing.palms import PalmDetector
 from im2hands.keypoints.reading.network import LandmarkNetwork
-from im2hands.weights.pair_judge import load_pair_judge
+from im2hands.weights.keypoint_networks import PAIR_JUDGE
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def _off(hand: HandDetection, by: float = 0.25) -> HandDetection:
 
 def provider_of(tasks: NoTasks, network: LandmarkNetwork, palms: FakePalms, video: bool = False) -> TwoHandProvider:
     """A provider with the judge that ships and with fakes of MediaPipe and of the two-hand network."""
-    judge = PairJudge(load_pair_judge())
+    judge = PairJudge(PAIR_JUDGE.load())
     return TwoHandProvider(tasks, network, video=video, palms=palms, judge=judge, detector=PalmDetector())  # type: ignore[arg-type]
 
 

@@ -24,8 +24,8 @@ from im2hands.lab.training.runner import Runner
 from im2hands.networks.lifting_network import HAND_FEATURES, POINT_FEATURES, LiftingNetwork
 from im2hands.networks.reading_network import FEATURES, ReadingNetwork
 from im2hands.networks.two_hand_network import EMBEDDING, PYRAMID_CHANNELS, TwoHandNetwork
-from im2hands.weights.lifting_network import save_lifting_network
-from im2hands.weights.reading_network import mediapipe_start
+from im2hands.weights.keypoint_networks import LIFTING
+from im2hands.weights.mediapipe_landmarks import mediapipe_start
 from scene_pictures import make_set
 
 TINY = replace(
@@ -181,7 +181,7 @@ def test_too_few_scenes_are_told_of(scenes: Path, tmp_path: Path, capsys: pytest
 
 def test_a_set_gets_the_keypoints_that_are_found(scenes: Path, tmp_path: Path) -> None:
     torch.manual_seed(3)
-    save_lifting_network(LiftingNetwork(), tmp_path, {})
+    LIFTING.save(LiftingNetwork(), tmp_path, {})
     made = tmp_path / "made"
     command = ["train", "detected-keypoints", "--data", str(scenes), "--output", str(made), "--threads", "1"]
     command += ["--lifting-network", str(tmp_path / "lifting_network.safetensors")]

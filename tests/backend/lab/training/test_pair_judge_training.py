@@ -13,7 +13,7 @@ from im2hands.core.errors import InputError
 from im2hands.lab.training.pair_judge import chosen_rows, measure, train
 from im2hands.lab.training.pair_judge_samples import JudgedScene
 from im2hands.networks.pair_judge import PAIR_FEATURES, SINGLE_FEATURES, PairJudgeNetwork
-from im2hands.weights.pair_judge import load_pair_judge
+from im2hands.weights.keypoint_networks import PAIR_JUDGE
 from scene_pictures import make_set
 
 
@@ -85,5 +85,5 @@ def test_the_command_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytes
     assert card["recipe"]["scenes"] == 4
     figures = {"scenes", "both", "possible", "error", "taken", "right", "invented"}
     assert set(card["figures"]) == figures
-    load_pair_judge(tmp_path / "run" / "two_hand_network.safetensors")
+    PAIR_JUDGE.load(PAIR_JUDGE.beside(tmp_path / "run" / "two_hand_network.safetensors"))
     assert main([*command[:-1], "9"]) == 2

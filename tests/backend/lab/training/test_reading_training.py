@@ -28,7 +28,7 @@ from im2hands.lab.training.reading_samples import (
 )
 from im2hands.lab.training.runner import Runner
 from im2hands.networks.reading_network import CropReadings
-from im2hands.weights.reading_network import load_reading_network
+from im2hands.weights.keypoint_networks import READING
 from scene_pictures import make_scene, make_set
 
 TINY = replace(
@@ -169,7 +169,7 @@ def test_what_is_saved_lies_on_the_way_back_to_where_the_training_began(scenes: 
     start = task.model.pixels.weight.detach().clone()
     Runner(task, recipe, tmp_path, torch.device("cpu")).run()
     trained = task.model.pixels.weight.detach()
-    saved = load_reading_network(tmp_path / "reading_network.safetensors").pixels.weight.detach()
+    saved = READING.load(tmp_path / "reading_network.safetensors").pixels.weight.detach()
     change = float((trained - start).abs().max())
     assert change > 0.01
     torch.testing.assert_close(saved, trained + 0.25 * (start - trained), rtol=1e-3, atol=0.02 * change)

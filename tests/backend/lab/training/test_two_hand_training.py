@@ -23,7 +23,7 @@ from im2hands.lab.training.two_hand_network import RECIPE, TwoHandTask
 from im2hands.lab.training.two_hand_samples import heat_target, make_sample, own_hand, random_affine, targets
 from im2hands.networks.compact_encoder import EfficientNetLite0
 from im2hands.networks.two_hand_network import TRAINED_PIXELS
-from im2hands.weights.two_hand_network import load_two_hand_network, save_two_hand_network
+from im2hands.weights.keypoint_networks import TWO_HAND
 from scene_pictures import make_set
 
 TINY = replace(
@@ -189,10 +189,10 @@ def test_the_command_writes_weights_with_a_card_and_refuses_a_folder_in_use(
 def test_an_image_encoder_may_begin_with_the_trunk_of_a_two_hand_network(tmp_path: Path) -> None:
     torch.manual_seed(3)
     seen = EfficientNetLite0()
-    model = load_two_hand_network()
+    model = TWO_HAND.load()
     with torch.no_grad():
         model.trunk.load_state_dict({name: value.half().float() for name, value in seen.state_dict().items()})
-    save_two_hand_network(model, tmp_path, {})
+    TWO_HAND.save(model, tmp_path, {})
     trunk = EfficientNetLite0()
     first_trunk(trunk, tmp_path)
     for name, value in seen.state_dict().items():

@@ -20,13 +20,11 @@ from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.surfaces.from_picture import stage_network
 from im2hands.weights.compact import ALIGNED_OCCUPANCY, IMAGE_ENCODER
 from im2hands.weights.folder import BUNDLED, weights_folder
+from im2hands.weights.keypoint_networks import LIFTING, PAIR_JUDGE, READING, TWO_HAND
 from im2hands.weights.layouts import KEYPOINT_REFINEMENT
 from im2hands.weights.mediapipe_bundle import BUNDLE_NAME
-from im2hands.weights.pair_judge import NAME as PAIR_JUDGE
 from im2hands.weights.part_occupancy import NAME as PART_OCCUPANCY
 from im2hands.weights.part_occupancy import sha256_of
-from im2hands.weights.two_hand_network import FILE as PALM_FILE
-from im2hands.weights.two_hand_network import NAME as PALM_NETWORK
 
 from .clips import RESULTS as CLIP_RESULTS
 from .rows import RESULTS
@@ -38,7 +36,6 @@ _FORMAT = "im2hands-table-1"
 REFINEMENT = "keypoint refinement"
 """Name of the entry of the keypoint refinement weights."""
 
-_LIFTING, _READING = "lifting_network", "reading_network"
 _NOT_HASHED = ("lab/training/", "app/", "job/events", "export/", "animation/template/")
 """Path prefixes of modules that cannot influence a measurement."""
 
@@ -96,7 +93,7 @@ def two_hand_weights(weights: str | Path) -> Path | None:
     Path or None
         None means that the bundled network is used.
     """
-    path = weights_folder(weights) / PALM_FILE
+    path = weights_folder(weights) / TWO_HAND.file
     return path if path.is_file() else None
 
 
@@ -120,10 +117,10 @@ def keypoint_files(source: str, weights: str | Path) -> dict[str, Path]:
     files = {BUNDLE_NAME: table_path().parent / BUNDLE_NAME, TABLE: table_path()}
     if source != "mediapipe":
         palms = two_hand_weights(weights)
-        files[PALM_NETWORK] = palms or BUNDLED / PALM_FILE
+        files[TWO_HAND.name] = palms or BUNDLED / TWO_HAND.file
         # The networks trained together with a two-hand network lie beside it; the bundled ones replace missing ones.
-        for name in (PAIR_JUDGE, _LIFTING, _READING):
-            beside = files[PALM_NETWORK].with_name(f"{name}.safetensors")
+        for name in (PAIR_JUDGE.name, LIFTING.name, READING.name):
+            beside = files[TWO_HAND.name].with_name(f"{name}.safetensors")
             files[name] = beside if beside.is_file() else BUNDLED / beside.name
     return {name: path for name, path in files.items() if path.is_file()}
 

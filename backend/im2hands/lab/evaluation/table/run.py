@@ -40,7 +40,7 @@ from im2hands.core.errors import InputError
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.held_out import two_hand_scenes
 from im2hands.lab.evaluation.methods import METHODS as METHOD_NAMES
-from im2hands.weights.two_hand_network import NAME as PALM_NETWORK
+from im2hands.weights.keypoint_networks import TWO_HAND
 
 from .clips import RESULTS as CLIP_RESULTS
 from .clips import ClipResult, clip_frames, clip_number, format_clips, summarise_clips
@@ -178,7 +178,7 @@ def run(arguments: argparse.Namespace) -> int:
     lines = [format_table(table_rows)] if table_rows else []
     lines += [format_clips(clip_rows, arguments.clip_stride)] if clip_rows else []
     lines += [SECONDS + (f"; {arguments.workers} processes at a time" if arguments.workers > 1 else "")]
-    palms = next((named[PALM_NETWORK] for named in files.values() if PALM_NETWORK in named), None)
+    palms = next((named[TWO_HAND.name] for named in files.values() if TWO_HAND.name in named), None)
     lines += [f"two-hand network: {palms}"] if palms else []
     sys.stdout.write("\n".join([*lines, *(f"missed: {line}" for line in missed)]) + "\n")
     return 0

@@ -20,7 +20,7 @@ from im2hands.lab.evaluation.table import tools as table_tools
 from im2hands.lab.evaluation.table.kept_keypoints import KeptKeypoints
 from im2hands.lab.evaluation.table.scene import ExactKeypoints, FoundKeypoints
 from im2hands.media.source import Frame
-from im2hands.weights.two_hand_network import BUNDLED_FILE
+from im2hands.weights.keypoint_networks import TWO_HAND
 from scene_pictures import make_set
 
 FRAMES = 5
@@ -32,7 +32,7 @@ class Shaky(ExactKeypoints):
     made: ClassVar[list[Shaky]] = []
 
     def __init__(self, name: str, video: bool = False, two_hand_weights: Path | None = None) -> None:
-        assert (name, video, two_hand_weights) == ("auto", True, BUNDLED_FILE)
+        assert (name, video, two_hand_weights) == ("auto", True, TWO_HAND.bundled)
         self.seen: list[tuple[int, float]] = []
         self.closed = False
         Shaky.made.append(self)
@@ -114,7 +114,7 @@ def test_jitter_is_that_of_the_hands_in_space(clips: Path, tmp_path: Path, monke
     first = next(iter(true_scenes(clips, [0])))
     still = [replace(first, number=k, frame=replace(first.frame, index=k)) for k in range(FRAMES)]
     monkeypatch.setattr("im2hands.lab.evaluation.table.clips.true_scenes", lambda folder, frames: iter(still))
-    kept = KeptKeypoints(tmp_path / "kept", "auto", lambda: Shaky("auto", True, BUNDLED_FILE))
+    kept = KeptKeypoints(tmp_path / "kept", "auto", lambda: Shaky("auto", True, TWO_HAND.bundled))
     (result,) = measure_clip(
         clips, range(FRAMES), {"halo": Nothing()}, {"auto": kept}, None, {RowKey("auto", False, "halo")}, 2,
     )  # fmt: skip

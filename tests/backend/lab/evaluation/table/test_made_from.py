@@ -16,7 +16,7 @@ from im2hands.lab.evaluation.table import tools as table_tools
 from im2hands.lab.evaluation.table.made_from import keep_made_from, keypoint_files, method_files, two_hand_weights
 from im2hands.lab.evaluation.table.scene import ExactKeypoints
 from im2hands.weights.folder import BUNDLED
-from im2hands.weights.two_hand_network import FILE as PALM_FILE
+from im2hands.weights.keypoint_networks import TWO_HAND
 from scene_pictures import make_set
 
 
@@ -91,11 +91,11 @@ def test_keypoints_come_from_the_folder_s_two_hand_network(
 ) -> None:
     """The bundled network is used if the folder has none; the pair judge and the lifting network lie beside it."""
     assert two_hand_weights(halo) is None
-    assert keypoint_files("auto", halo)["two_hand_network"] == BUNDLED / PALM_FILE
+    assert keypoint_files("auto", halo)["two_hand_network"] == BUNDLED / TWO_HAND.file
     for name in ("two_hand_network", "lifting_network"):
         (halo / f"{name}.safetensors").write_bytes(name.encode())
     files = keypoint_files("network", halo)
-    assert two_hand_weights(halo) == files["two_hand_network"] == halo / PALM_FILE
+    assert two_hand_weights(halo) == files["two_hand_network"] == halo / TWO_HAND.file
     assert files["lifting_network"].parent == halo and files["pair_judge"].parent == BUNDLED
     assert {"hand_landmarker.task", "keypoint_confidence.json"} == set(keypoint_files("mediapipe", halo))
     assert keypoint_files("exact", halo) == {} and method_files("refined", halo) == {}
@@ -113,5 +113,5 @@ def test_keypoints_come_from_the_folder_s_two_hand_network(
     arguments = ["evaluate", "table", "--data", str(make_set(tmp_path / "world", 1, 0)), "--output"]
     arguments += [str(tmp_path / "out"), "--sources", "auto", "--methods", "halo", "--weights", str(halo)]
     assert main([*arguments, "--device", "cpu", "--voxel-mm", "6"]) == 0
-    assert asked == [halo / PALM_FILE]
-    assert f"two-hand network: {halo / PALM_FILE}" in capsys.readouterr().out
+    assert asked == [halo / TWO_HAND.file]
+    assert f"two-hand network: {halo / TWO_HAND.file}" in capsys.readouterr().out

@@ -1,88 +1,18 @@
-"""Weights file of the reading network: safetensors in half precision, with a card.
-
-The network can also start from MediaPipe's weights, and be written as a TFLite model for MediaPipe.
-"""
+"""The reading network from MediaPipe's landmark network, and back into MediaPipe's TFLite file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from im2hands.core.errors import WeightsError
 
-from .folder import BUNDLED
-from .model_file import load_model, save_model
 from .tflite_layers import Layer, layers
 
 if TYPE_CHECKING:
-    import torch
-
     from im2hands.networks.reading_network import ReadingNetwork
 
-NAME = "reading_network"
-FILE = f"{NAME}.safetensors"
-BUNDLED_FILE = BUNDLED / FILE
-_FORMAT = "im2hands-reading-network-1"
 _HINT = "Install im2hands again."
 _FIRST_SPREAD = -2.0  # logarithm of all spreads before training, palm lengths
-
-
-def save_reading_network(model: ReadingNetwork, folder: Path, card: Mapping[str, Any]) -> Path:
-    """Write ``reading_network.safetensors`` in half precision, and its card with the file's sha256.
-
-    Parameters
-    ----------
-    model : ReadingNetwork
-        The network.
-    folder : Path
-        Folder of the files.
-    card : mapping of str to Any
-        Further entries of the card.
-
-    Returns
-    -------
-    Path
-        The weights file.
-
-    Raises
-    ------
-    WeightsError
-        The weights are not finite in half precision.
-    """
-    return save_model(model, folder / FILE, _FORMAT, card)
-
-
-def load_reading_network(path: Path = BUNDLED_FILE, device: torch.device | None = None) -> ReadingNetwork:
-    """Load the reading network, in evaluation mode.
-
-    Parameters
-    ----------
-    path : Path
-        The weights file.
-    device : torch.device or None
-        Device to move the network to; None for the CPU.
-
-    Raises
-    ------
-    WeightsError
-        The file is missing, damaged or made for another network.
-    """
-    from im2hands.networks.reading_network import ReadingNetwork
-
-    return load_model(ReadingNetwork(), path, _FORMAT, device).channels_last()
-
-
-def beside_or_bundled(weights: Path | None) -> Path:
-    """Return the weights file of the reading network beside another network's; the bundled one if there is none.
-
-    Parameters
-    ----------
-    weights : Path or None
-        Weights file of the other network; None for the bundled file.
-    """
-    beside = weights.parent / FILE if weights is not None else BUNDLED_FILE
-    return beside if beside.is_file() else BUNDLED_FILE
 
 
 def mediapipe_start() -> ReadingNetwork:

@@ -13,14 +13,9 @@ from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.training.revival import revived
 from im2hands.networks.reading_network import CROP_PIXELS, ReadingNetwork
 from im2hands.weights import tflite_layers
+from im2hands.weights.keypoint_networks import READING
 from im2hands.weights.mediapipe_bundle import read_bundle
-from im2hands.weights.reading_network import (
-    FILE,
-    as_tflite,
-    load_reading_network,
-    mediapipe_start,
-    save_reading_network,
-)
+from im2hands.weights.mediapipe_landmarks import as_tflite, mediapipe_start
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +86,12 @@ def test_which_side_is_looked_for_matters(changed: ReadingNetwork) -> None:
 
 
 def test_weights_come_back_from_their_file(changed: ReadingNetwork, tmp_path: Path) -> None:
-    save_reading_network(changed, tmp_path, {"licence": "Apache-2.0"})
-    back = load_reading_network(tmp_path / FILE)
+    READING.save(changed, tmp_path, {"licence": "Apache-2.0"})
+    back = READING.load(tmp_path / READING.file)
     for name, value in changed.state_dict().items():
         torch.testing.assert_close(back.state_dict()[name], value.half().float())
     with pytest.raises(WeightsError, match="missing"):
-        load_reading_network(tmp_path / "other.safetensors")
+        READING.load(tmp_path / "other.safetensors")
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "another"])
