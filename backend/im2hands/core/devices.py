@@ -12,6 +12,7 @@ from .errors import InputError, SetupError
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 CGROUP_MEMBERSHIP = Path("/proc/self/cgroup")
 """Linux: the file that lists the control groups of this process."""
@@ -79,6 +80,27 @@ def exact_dtype(device: torch.device) -> torch.dtype:
     import torch
 
     return torch.float32 if device.type == "mps" else torch.float64
+
+
+def to_device(value: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to a device; float64 becomes float32 before the copy where the device has no float64.
+
+    Parameters
+    ----------
+    value : Tensor
+        The tensor.
+    device : torch.device
+        The device.
+
+    Returns
+    -------
+    Tensor
+        The tensor on the device.
+    """
+    import torch
+
+    exact = value.to(exact_dtype(device)) if value.dtype == torch.float64 else value
+    return exact.to(device)
 
 
 def granted_cores() -> int:
