@@ -31,6 +31,9 @@ CPU = torch.device("cpu")
 MEMORY = 8 * 2**30
 """Bytes of memory of the pretended card."""
 
+BUILT_FOR = ("sm_75", "sm_80", "sm_90", "sm_120", "compute_120")
+"""What PyTorch's kernels are said to be compiled for."""
+
 _ATEN = torch.ops.aten
 _MARK = "pretended_device"
 _COPIES = {_ATEN.copy_, _ATEN._foreach_copy_}
@@ -43,7 +46,7 @@ _WAITING = {
 _SHOWN = 12  # tensors that an error names
 _UNCOUNTED = {_ATEN.detach, _ATEN.alias, _ATEN.lift_fresh, _ATEN._unsafe_view}
 _BACKWARD = (torch.Tensor.backward, torch.autograd.grad, torch.autograd.backward)
-_DEVICE_OF = {
+_TYPES = {
     torch.Tensor.is_cuda.__get__: "cuda",
     torch.Tensor.is_mps.__get__: "mps",
     torch.Tensor.is_cpu.__get__: "cpu",
@@ -105,9 +108,9 @@ def _moved(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
 class _Operations(TorchDispatchMode):
     """Marks, refuses and counts operations."""
 
-    def __init__(self, kernels: Counter[str], waits: Counter[str]) -> None:
+    def __init__(self, kernels: Counter[str], waits: Counter[str], fails: str) -> None:
         super().__init__()
-        self._kernels, self._waits = kernels, waits
+        self._kernels, self._waits, self._fails = kernels, waits, fails
         self.made_on = CPU
         """Where an operation without tensors makes its result: in a backward pass, on the device of the loss."""
 
@@ -115,6 +118,8 @@ class _Operations(TorchDispatchMode):
         named = named or {}
         with torch._C.DisableTorchFunction():
             device = self._device(function, arguments, named)
+            if device != CPU and self._fails:
+                raise RuntimeError(self._fails)
             result = function(*arguments, **named)
             if device == CPU:
                 return result
@@ -148,7 +153,7 @@ class _Operations(TorchDispatchMode):
                 return device_of(arguments[0])
         numbers = [tensor for tensor in tensors if tensor.dim() == 0 and device_of(tensor) == CPU]
         left = {device_of(tensor) for tensor in tensors if not any(tensor is number for number in numbers)}
-        # PyTorch moves the number of a "foreach" operation by the device that it reads in C++, where it is the processor.
+        # PyTorch moves the number of a "foreach" operation to the device that it reads in C++: there the processor.
         pointwise = torch.Tag.pointwise in function.tags or packet.__name__.startswith("_foreach")
         if pointwise and len(left) == 1:
             return left.pop()
@@ -172,8 +177,8 @@ class _Functions(TorchFunctionMode):
         named = dict(named or {})
         if function == torch.Tensor.device.__get__:
             return device_of(arguments[0])
-        if function in _DEVICE_OF:
-            return device_of(arguments[0]).type == _DEVICE_OF[function]
+        if function in _TYPES:
+            return device_of(arguments[0]).type == _TYPES[function]
         if function in (torch.Tensor.numpy, torch.Tensor.__array__):
             if device_of(arguments[0]) != CPU:
                 raise DeviceError(f"can't convert {device_of(arguments[0])} tensor to numpy. Use Tensor.cpu() first.")
@@ -258,15 +263,23 @@ class PretendedDevice:
 
 
 @contextmanager
-def pretended_device(name: str, *, bfloat16: bool = False) -> Iterator[PretendedDevice]:
+def pretended_device(
+    name: str, *, count: int = 1, bfloat16: bool = False, capability: tuple[int, int] = (7, 5), fails: str = ""
+) -> Iterator[PretendedDevice]:
     """Pretend that this machine has a device.
 
     Parameters
     ----------
     name : str
         ``cuda:0`` or ``mps:0``.
+    count : int
+        Number of CUDA cards.
     bfloat16 : bool
         Whether the card multiplies bfloat16 in hardware.
+    capability : tuple of (int, int)
+        Compute capability of the CUDA cards.
+    fails : str
+        The error of every kernel; empty for kernels that work.
 
     Yields
     ------
@@ -275,18 +288,18 @@ def pretended_device(name: str, *, bfloat16: bool = False) -> Iterator[Pretended
     """
     made = PretendedDevice(_whole(name))
     cuda = made.device.type == "cuda"
-    properties = SimpleNamespace(name="Pretended", total_memory=MEMORY, major=7, minor=5)
+    major, minor = capability
+    properties = SimpleNamespace(name="NVIDIA Pretended 1", total_memory=MEMORY, major=major, minor=minor)
+    answers = {
+        "is_available": cuda, "device_count": count if cuda else 0, "get_device_properties": properties,
+        "is_bf16_supported": bfloat16, "empty_cache": None, "get_arch_list": list(BUILT_FOR),
+    }  # fmt: skip
     with ExitStack() as stack:
-        for owner, attribute, value in (
-            (torch.cuda, "is_available", cuda),
-            (torch.cuda, "device_count", int(cuda)),
-            (torch.cuda, "get_device_properties", properties),
-            (torch.cuda, "is_bf16_supported", bfloat16),
-            (torch.cuda, "empty_cache", None),
-            (torch.backends.mps, "is_available", not cuda),
-        ):
-            stack.enter_context(patch.object(owner, attribute, lambda *_, _value=value, **__: _value))
-        operations = _Operations(made.kernels, made.waits)
+        for attribute, value in answers.items():
+            stack.enter_context(patch.object(torch.cuda, attribute, lambda *_, _value=value, **__: _value))
+        stack.enter_context(patch.object(torch.backends.mps, "is_available", lambda: not cuda))
+        stack.enter_context(patch.object(torch.version, "cuda", "12.8" if cuda else None))
+        operations = _Operations(made.kernels, made.waits, fails)
         stack.enter_context(_Functions(operations, made.waits))
         stack.enter_context(operations)
         yield made

@@ -12,6 +12,7 @@ from typing import Any
 from im2hands import __version__
 from im2hands.core.devices import list_devices
 from im2hands.core.errors import Im2HandsError
+from im2hands.core.gpu import gpu_problem, nvidia_cards
 
 from .selftest import PER_FRAME, START_UP, Timing, bundled_photo, time_photo
 
@@ -37,6 +38,7 @@ PACKAGES = {
     "safetensors": "safetensors",
     "tqdm": "tqdm",
 }
+NEVER_RUN = "Metal was tested on a pretended device only: no Mac has run it yet. --device mps asks for it"
 INSTALL_AGAIN = "Set up the backend again: pip install --force-reinstall im2hands."
 
 
@@ -168,11 +170,21 @@ def _version(distribution: str) -> str:
 
 
 def _check_devices(report: Report) -> None:
+    """A GPU that does not compute is no problem of the installation: the processor is used."""
+    import torch
+
     devices = list_devices()
     for device in devices:
-        report.add(f"device {device.name}", True, device.description)
+        words = device.description
+        if device.name != "cpu":
+            problem = gpu_problem(torch.device(device.name))
+            words += f". {problem or 'A trial kernel ran on it'}"
+            words += f". {NEVER_RUN}" if device.name == "mps" else ""
+        report.add(f"device {device.name}", True, words)
     if len(devices) == 1:
-        report.add("GPU", True, "none that PyTorch can use; everything runs on the processor")
+        problem = gpu_problem(torch.device("cuda"))
+        words = f" {problem}" if problem and nvidia_cards() else ""
+        report.add("GPU", True, f"none that PyTorch can use; everything runs on the processor.{words}")
 
 
 def _check_data(report: Report) -> None:

@@ -107,8 +107,8 @@ class _Lattice:
         while voxel * 2 ** (self._levels + 1) <= coarsest:
             self._levels += 1
         step = 2**self._levels
-        # Lattice points are whole multiples of the voxel, so a hand that does not move keeps its triangles. First to the
-        # processor, then to float64: Metal has none.
+        # Lattice points are whole multiples of the voxel, so a hand that does not move keeps its triangles.
+        # First to the processor, then to float64: Metal has none.
         first = np.floor(low.cpu().double().numpy() / (voxel * step)).astype(int) * step
         cells = np.ceil((high.cpu().double().numpy() / voxel - first) / step).astype(int)
         self._origin, self._coarse_shape = first, tuple(int(n) + 1 for n in cells)
