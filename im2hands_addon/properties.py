@@ -116,7 +116,7 @@ def _property(option: Option) -> object:
     """Make the property of an option that is not a file."""
     words = {"name": option.label, "description": f"{option.text}. In {option.unit}" if option.unit else option.text}
     limits = {name: value for name in ("min", "max") if (value := getattr(option, name)) is not None}
-    if option.type in ("choice", "choice_or_file"):
+    if option.choices:
         items = [(str(value), label, text) for value, label, text in option.choices]
         if option.is_path:
             items.append(("file", "File", "Given in a file"))

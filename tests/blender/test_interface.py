@@ -323,11 +323,15 @@ def test_every_option_of_the_table_is_offered(addon) -> None:
         if option.type in ("int", "float"):
             limits = [(option.min, shown.hard_min), (option.max, shown.hard_max)]
             assert all(have == pytest.approx(want) for want, have in limits if want is not None), option.name
-        if option.type in ("choice", "choice_or_file"):
+        if option.choices:
             assert [item.identifier for item in shown.enum_items][: len(option.values)] == list(map(str, option.values))
         if option.default is not None and option.type not in ("file", "folder"):
             assert shown.default == pytest.approx(option.default) if option.type in ("int", "float") else True
+    settings.device = "mps"
+    assert properties.options_of(settings)["device"] == "mps" and "device" in draw(PANELS[1]).properties
+    settings.property_unset("device")
     parser = argparse.ArgumentParser()
     addon("process.options").add_arguments(parser)
+    assert parser.parse_args(["--device", "cuda:1"]).device == "cuda:1"  # more than the sidebar offers
     assert vars(parser.parse_args([])) == {name: option.default for name, option in table.items()}
     assert vars(addon("process.options").Options()) == {name: option.default for name, option in table.items()}

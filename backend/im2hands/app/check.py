@@ -38,7 +38,7 @@ PACKAGES = {
     "safetensors": "safetensors",
     "tqdm": "tqdm",
 }
-NEVER_RUN = "Metal was tested on a pretended device only: no Mac has run it yet. --device mps asks for it"
+NEVER_RUN = "This version was tested on pretended GPUs only, not on a real one"
 INSTALL_AGAIN = "Set up the backend again: pip install --force-reinstall im2hands."
 
 
@@ -178,8 +178,7 @@ def _check_devices(report: Report) -> None:
         words = device.description
         if device.name != "cpu":
             problem = gpu_problem(torch.device(device.name))
-            words += f". {problem or 'A trial kernel ran on it'}"
-            words += f". {NEVER_RUN}" if device.name == "mps" else ""
+            words += f". {problem}" if problem else f". A trial kernel ran on it. {NEVER_RUN}"
         report.add(f"device {device.name}", True, words)
     if len(devices) == 1:
         problem = gpu_problem(torch.device("cuda"))
