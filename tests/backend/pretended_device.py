@@ -43,6 +43,7 @@ _WAITING = {
     _ATEN._local_scalar_dense, _ATEN.nonzero, _ATEN.masked_select, _ATEN.bincount, _ATEN._unique2, _ATEN.equal,
     _ATEN.unique_dim, _ATEN.unique_consecutive,
 }  # fmt: skip
+_FILLS = {_ATEN.fill_, _ATEN.fill, _ATEN.masked_fill, _ATEN.masked_fill_, _ATEN.index_fill, _ATEN.index_fill_}
 _SHOWN = 12  # tensors that an error names
 _UNCOUNTED = {_ATEN.detach, _ATEN.alias, _ATEN.lift_fresh, _ATEN._unsafe_view}
 _BACKWARD = (torch.Tensor.backward, torch.autograd.grad, torch.autograd.backward)
@@ -154,7 +155,7 @@ class _Operations(TorchDispatchMode):
         numbers = [tensor for tensor in tensors if tensor.dim() == 0 and device_of(tensor) == CPU]
         left = {device_of(tensor) for tensor in tensors if not any(tensor is number for number in numbers)}
         # PyTorch moves the number of a "foreach" operation to the device that it reads in C++: there the processor.
-        pointwise = torch.Tag.pointwise in function.tags or packet.__name__.startswith("_foreach")
+        pointwise = torch.Tag.pointwise in function.tags or packet in _FILLS or packet.__name__.startswith("_foreach")
         if pointwise and len(left) == 1:
             return left.pop()
         seen = ", ".join(sorted({f"{tuple(tensor.shape)} on {device_of(tensor)}" for tensor in tensors})[:_SHOWN])

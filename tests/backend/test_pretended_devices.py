@@ -42,12 +42,13 @@ from im2hands.networks.lifting_network import HAND_FEATURES, POINT_FEATURES
 from im2hands.networks.pair_judge import PAIR_FEATURES, SINGLE_FEATURES
 from im2hands.networks.reading_network import FEATURES
 from im2hands.networks.two_hand_network import EMBEDDING, PYRAMID_CHANNELS
+from im2hands.surfaces.batch.frames import BatchReconstructor
 from im2hands.surfaces.from_keypoints import HandMesh
-from im2hands.surfaces.from_picture import PictureReconstructor
+from im2hands.surfaces.from_picture import PictureReconstructor, load_picture_reconstructor
 from im2hands.surfaces.keypoint_refiner import KeypointRefiner
 from im2hands.surfaces.load import load_reconstructor
 from im2hands.weights.keypoint_networks import LIFTING, PAIR_JUDGE, READING, TWO_HAND
-from pretended_device import pretended_device
+from pretended_device import DeviceError, pretended_device
 from scene_pictures import make_scene, make_set
 
 CPU = torch.device("cpu")
@@ -69,6 +70,29 @@ BOTH = TwoHands(_hand("left"), _hand("right"))
 Use = Callable[[torch.device], Any]
 
 
+def test_a_pretended_device_refuses_what_a_real_one_would() -> None:
+    with pretended_device("cuda:0") as card:
+        there, here = torch.ones(3, device="cuda"), torch.ones(3)
+        assert (there + 1)[:2].device == card.device and there.cpu().device == here.device == CPU
+        assert (there * torch.tensor(2.0)).device == card.device
+        for wrong in (lambda: there + here, lambda: torch.cat([there, here]), there.numpy, lambda: np.asarray(there)):
+            with pytest.raises(DeviceError):
+                wrong()
+        card.kernels.clear(), card.waits.clear()
+        assert float(there.sum()) == 3 and bool((there[there > 0] > 0).all())
+        assert card.kernels.total() == 7 and card.waits == {"_local_scalar_dense": 2, "index by truth values": 1}
+        given = torch.ones(3, requires_grad=True)
+        (given.to(card.device) * there).sum().backward()
+        assert given.grad is not None and given.grad.device == CPU
+    with pretended_device("mps:0") as metal:
+        there, double = torch.ones(3, device="mps"), torch.ones(3, dtype=torch.float64)
+        assert double.to(there).device == metal.device and there.cpu().double().dtype == torch.float64
+        for wrong in (there.double, lambda: double.to("mps"), lambda: there.to("cpu", torch.float64)):
+            with pytest.raises(DeviceError, match="float64"):
+                wrong()
+    assert torch.ones(3).device == CPU
+
+
 def _bundled(stage: str) -> Use:
     def use(device: torch.device) -> dict[Side, HandMesh]:
         made = load_reconstructor("bundled", device=device, voxel_m=VOXEL_M, stage=stage)
@@ -83,6 +107,15 @@ def _published(make: Callable[[], torch.nn.Module], **options: Any) -> Use:
         return made.reconstruct(FRAME, CAMERA, BOTH)
 
     return use
+
+
+def _in_a_batch(device: torch.device) -> dict[Side, HandMesh]:
+    single = load_picture_reconstructor("bundled", device=device, voxel_m=VOXEL_M, stage="refined")
+    assert single is not None
+    with BatchReconstructor(single, batch=1, launch="eager", workers=0) as many:
+        (made,) = many.reconstruct([(FRAME, CAMERA, BOTH)])
+    assert isinstance(made, dict)
+    return made
 
 
 def _refined_keypoints(device: torch.device) -> list[np.ndarray]:
@@ -126,6 +159,7 @@ USES: dict[str, Use] = {
     "keypoints": _bundled("keypoints"),
     "initial": _bundled("initial"),
     "refined": _bundled("refined"),
+    "refined in a batch": _in_a_batch,
     "published keypoints": _published(bench_weights.halo),
     "published initial": _published(bench_weights.initial),
     "published refined": _published(bench_weights.refined, refine=True),
