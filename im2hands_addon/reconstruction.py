@@ -63,7 +63,8 @@ class Result:
 class Reconstruction:
     """A running or ended reconstruction; creating the object starts it.
 
-    Call :meth:`poll` until ``has_ended`` is true. Then read ``error`` and :attr:`result`.
+    Call :meth:`poll` until ``has_ended`` is true. Then read ``error`` and :attr:`result`. ``imported_count`` is the
+    number of frames that were brought into the scene so far.
 
     Parameters
     ----------
@@ -114,6 +115,7 @@ class Reconstruction:
         self._collection_name = ""
         self._waiting: list[int] = []
         self._imported_at = 0.0
+        self.imported_count = 0
         self._importer = TakeImporter(self.take, scene, set_scene, surfaces)
         client = f"Blender {bpy.app.version_string}"
         self.job = Job(python, [str(path) for path in paths], self.take, options or Options(), client)
@@ -180,13 +182,25 @@ class Reconstruction:
 
     def close(self) -> None:
         """End the backend and import nothing more."""
+        self.has_ended = True  # first: nothing is polled any more, whatever the rest does
         self.job.close()
-        self.has_ended = True
+
+    def fail(self, error: AddonError) -> None:
+        """End the backend because of an error; finished frames stay on disk.
+
+        Parameters
+        ----------
+        error : AddonError
+            The reason, for the person.
+        """
+        self.error = error
+        self.close()
 
     def _import_some(self) -> None:
         batch, self._waiting = self._waiting[:_FRAMES_AT_ONCE], self._waiting[_FRAMES_AT_ONCE:]
         try:
             self._collection_name = self._importer.add_frames(batch).name
+            self.imported_count += len(batch)
         except TakeError as error:  # the import at the end tries again and reports it
             self.job.warnings.append(str(error))
         self._imported_at = time.monotonic()
