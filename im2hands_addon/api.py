@@ -114,8 +114,8 @@ def reconstruct(
     inputs : str, Path or sequence of them
         A picture, a folder of pictures, a clip, or several pictures.
     output : str or Path, optional
-        The take's folder. None for a folder in ``takes`` beside the .blend or, for an unsaved file, in the add-on's
-        user folder.
+        The take's folder. None for a folder in ``takes`` beside the .blend or, for an unsaved file, in the folder of
+        the preferences (``Im2Hands/takes`` in the home folder).
     scene : bpy.types.Scene, optional
         The scene to import into; None for the context's.
     set_scene : bool

@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 
 from .errors import AddonError, InputError, TakeError
-from .locations import absolute, default_take, own_environment
+from .locations import absolute, default_take, old_environment, own_environment
 from .process import environment
 from .process.job import Job
 from .process.options import Options
@@ -109,7 +109,7 @@ class Reconstruction:
         self.take = absolute(str(output)) if output else default_take([str(path) for path in paths])
         if not paths:
             raise InputError("There is nothing to reconstruct.", "Choose a photo, a folder or a clip.")
-        python = environment.find(backend, own_environment()).python
+        python = environment.find(backend, own_environment(), old=old_environment()).python
         self.error: AddonError | None = None
         self.has_ended = False
         self._collection_name = ""

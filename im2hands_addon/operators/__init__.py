@@ -12,6 +12,7 @@ from . import (
     go_to_frame,
     import_take,
     install_backend,
+    move_old_takes,
     reconstruct,
     remove_take,
     set_rotation_mode,
@@ -34,6 +35,7 @@ _CLASSES = (
     check_backend.Im2HandsCheckBackend,
     install_backend.Im2HandsInstallBackend,
     cancel_task.Im2HandsCancelTask,
+    move_old_takes.Im2HandsMoveOldTakes,
 )
 
 

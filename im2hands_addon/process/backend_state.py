@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import BackendError
-from . import environment
+from . import environment, installed
+
+_TAKE_FILE = "take.json"
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,22 @@ class BackendState:
         One line for the person: where the backend is, or what is wrong.
     has_wheel : bool
         Whether the extension brought the backend's wheel along.
+    old_environment : Path or None
+        An environment in the place of older add-ons, which Blender deletes with the extension.
+    old_takes : tuple of Path
+        Takes in such a place.
     """
 
     is_found: bool = False
     line: str = "Looking for the backend"
     has_wheel: bool = False
+    old_environment: Path | None = None
+    old_takes: tuple[Path, ...] = ()
 
 
-def look_up(setting: str, own: Path, wheel: Path | None) -> BackendState:
+def look_up(
+    setting: str, own: Path, wheel: Path | None, *, old: Path | None = None, old_takes: Path | None = None
+) -> BackendState:
     """Look for the backend on disk.
 
     Parameters
@@ -42,14 +52,31 @@ def look_up(setting: str, own: Path, wheel: Path | None) -> BackendState:
         The path with which the names of the add-on's own environments begin (see ``process.installed``).
     wheel : Path or None
         The wheel that the extension brought along; None without one.
+    old : Path, optional
+        As ``own``, for the place of older add-ons; None to skip it.
+    old_takes : Path, optional
+        The folder in which older add-ons put takes; None to skip it.
 
     Returns
     -------
     BackendState
         What was found.
     """
+    rest = (
+        wheel is not None,
+        installed.current(old) if old is not None else None,
+        tuple(takes_in(old_takes)) if old_takes is not None else (),
+    )
     try:
-        found = environment.find(setting, own)
+        found = environment.find(setting, own, old=old)
     except BackendError as error:
-        return BackendState(False, error.message, wheel is not None)
-    return BackendState(True, f"Backend: {found.where}", wheel is not None)
+        return BackendState(False, error.message, *rest)
+    return BackendState(True, f"Backend: {found.where}", *rest)
+
+
+def takes_in(folder: Path) -> list[Path]:
+    """Return the takes that lie in a folder, by name; none if the folder cannot be read."""
+    try:
+        return sorted(one for one in folder.iterdir() if (one / _TAKE_FILE).is_file())
+    except OSError:
+        return []
