@@ -78,6 +78,14 @@ def old_takes_folder() -> Path:
     return extension_folder("takes")
 
 
+def takes_in(folder: Path) -> tuple[Path, ...]:
+    """Return the takes that lie in a folder, by name; none if the folder cannot be read."""
+    try:
+        return tuple(sorted(one for one in folder.iterdir() if (one / "take.json").is_file()))
+    except OSError:
+        return ()
+
+
 def _preference(name: str) -> str:
     """A text of the preferences; "" when the add-on is imported as a plain package."""
     addon = bpy.context.preferences.addons.get(__package__)

@@ -4,7 +4,7 @@ import bpy
 
 from . import running
 from .locations import environment_folder, takes_folder
-from .wrapping import draw_wrapped
+from .scene.wrapped_text import draw_wrapped
 
 _SHOWN_LINES = 3  # of the output of an installation
 

@@ -69,7 +69,8 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
     )
     set_scene: bpy.props.BoolProperty(
         name="Set Up Scene",
-        description="Use the take's frame range, frame rate, picture size and camera",
+        description="In an untouched scene, use the take's frame range, frame rate, picture size and camera. "
+        "Any other scene stays as it is",
         default=True,
     )
 

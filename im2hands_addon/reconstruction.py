@@ -79,7 +79,8 @@ class Reconstruction:
     scene : bpy.types.Scene, optional
         The scene to import into; None for the context's.
     set_scene : bool
-        Whether to set the scene's frame range, frame rate, picture size and camera to the take's.
+        Whether an untouched scene gets the take's frame range, frame rate, picture size and camera. Any other scene
+        stays as it is.
     surfaces : {"AUTO", "SHOW", "NONE"}
         As for ``scene.importer.TakeImporter``.
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import bpy
 
 from .errors import AddonError, BackendError
-from .locations import backend_setting, bundled_wheel, old_environment, old_takes_folder, own_environment
+from .locations import backend_setting, bundled_wheel, old_environment, old_takes_folder, own_environment, takes_in
 from .process.backend_state import BackendState, look_up
 from .process.task import Finding, Task, check_findings
 from .reconstruction import Reconstruction
@@ -59,7 +59,11 @@ def backend() -> BackendState:
 def look_for_backend() -> None:
     """Look for the backend on disk and redraw the panels. Call it after anything that may have changed the result."""
     _state.backend = look_up(
-        backend_setting(), own_environment(), bundled_wheel(), old=old_environment(), old_takes=old_takes_folder()
+        backend_setting(),
+        own_environment(),
+        bundled_wheel(),
+        old=old_environment(),
+        old_takes=takes_in(old_takes_folder()),
     )
     _redraw()
 

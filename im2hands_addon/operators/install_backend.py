@@ -37,9 +37,7 @@ class Im2HandsInstallBackend(bpy.types.Operator):
             python = environment.suitable_python(bpy.path.abspath(own.python) if own is not None else "")
             compute = own.compute if own is not None else "AUTO"
             constraints = None if chosen else bundled_constraints()
-            started = task.installation(
-                own_environment(), python, package, constraints, compute, old=old_environment()
-            )
+            started = task.installation(own_environment(), python, package, constraints, compute, old=old_environment())
             running.follow(started)
         except BackendError as error:
             self.report({"ERROR"}, str(error))

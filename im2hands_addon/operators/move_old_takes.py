@@ -5,7 +5,7 @@ import bpy
 from .. import running
 from ..errors import AddonError
 from ..locations import old_takes_folder, takes_folder
-from ..moving import move_takes
+from ..scene.relocation import move_takes
 
 
 class Im2HandsMoveOldTakes(bpy.types.Operator):

@@ -11,8 +11,6 @@ from pathlib import Path
 from ..errors import BackendError
 from . import environment, installed
 
-_TAKE_FILE = "take.json"
-
 
 @dataclass(frozen=True)
 class BackendState:
@@ -40,7 +38,7 @@ class BackendState:
 
 
 def look_up(
-    setting: str, own: Path, wheel: Path | None, *, old: Path | None = None, old_takes: Path | None = None
+    setting: str, own: Path, wheel: Path | None, *, old: Path | None = None, old_takes: tuple[Path, ...] = ()
 ) -> BackendState:
     """Look for the backend on disk.
 
@@ -54,8 +52,8 @@ def look_up(
         The wheel that the extension brought along; None without one.
     old : Path, optional
         As ``own``, for the place of older add-ons; None to skip it.
-    old_takes : Path, optional
-        The folder in which older add-ons put takes; None to skip it.
+    old_takes : tuple of Path
+        The takes in the place of older add-ons.
 
     Returns
     -------
@@ -65,18 +63,10 @@ def look_up(
     rest = (
         wheel is not None,
         installed.current(old) if old is not None else None,
-        tuple(takes_in(old_takes)) if old_takes is not None else (),
+        old_takes,
     )
     try:
         found = environment.find(setting, own, old=old)
     except BackendError as error:
         return BackendState(False, error.message, *rest)
     return BackendState(True, f"Backend: {found.where}", *rest)
-
-
-def takes_in(folder: Path) -> list[Path]:
-    """Return the takes that lie in a folder, by name; none if the folder cannot be read."""
-    try:
-        return sorted(one for one in folder.iterdir() if (one / _TAKE_FILE).is_file())
-    except OSError:
-        return []

@@ -108,7 +108,7 @@ def test_a_python_without_ensurepip_is_named(environment, addon, tmp_path: Path,
     monkeypatch.setattr(environment, "SUPPORTED_PYTHONS", ((3, 11), sys.version_info[:2]))
     assert environment.suitable_python().resolve() == Path(sys.executable).resolve(), "a later one is whole"
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    with pytest.raises(error, match="No Python .* was found"):
+    with pytest.raises(error, match=r"No Python .* was found"):
         environment.suitable_python()
 
 

@@ -129,7 +129,7 @@ def test_takes_that_cannot_be_moved_stay(addon, locations, home: Path) -> None:
 
 @pytest.mark.parametrize("width", [60, 260, 1200])
 def test_texts_fit_into_the_panel(addon, width: int) -> None:
-    wrapping = addon("wrapping")
+    wrapping = addon("scene.wrapped_text")
     context = SimpleNamespace(region=SimpleNamespace(width=width), preferences=bpy.context.preferences)
     layout, text = Layout(), "self-test: MediaPipe cannot be started: libGLESv2.so.2: cannot open the file. " * 4
     wrapping.draw_wrapped(layout, text, "ERROR", context)

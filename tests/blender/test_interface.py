@@ -161,7 +161,9 @@ def test_backend_state(fake_backend, tmp_path: Path) -> None:
     assert "is not there" in " ".join(shown.texts) and "preferences.addon_show" in shown.operators
     own.backend = fake_backend("good")
     shown = draw(PANELS[0])
-    assert "Backend: named in the preferences" in " ".join(shown.texts) and "preferences.addon_show" not in shown.operators
+    assert (
+        "Backend: named in the preferences" in " ".join(shown.texts) and "preferences.addon_show" not in shown.operators
+    )
 
 
 def test_drawing_asks_nothing_of_the_disk(addon, fake_backend, photo: Path, tmp_path: Path) -> None:

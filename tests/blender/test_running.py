@@ -86,9 +86,7 @@ def test_cancel_works_without_the_timer(addon, running, fake_backend, photo: Pat
     assert started.result.cancelled
 
 
-def test_another_file_ends_a_reconstruction_in_words(
-    addon, running, fake_backend, photo: Path, tmp_path: Path
-) -> None:
+def test_another_file_ends_a_reconstruction_in_words(addon, running, fake_backend, photo: Path, tmp_path: Path) -> None:
     started = addon("api").start(photo, tmp_path / "take", backend=fake_backend("slow", 1000))
     running.follow(started)
     tick(running, lambda: len(started.job.frames) >= 2)

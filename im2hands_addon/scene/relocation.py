@@ -7,9 +7,9 @@ from pathlib import Path
 
 import bpy
 
-from .errors import InputError
-from .process.backend_state import takes_in
-from .scene.ownership import TAKE, take_key
+from ..errors import InputError
+from ..locations import takes_in
+from .ownership import TAKE, take_key
 
 
 def move_takes(source: Path, target: Path) -> dict[Path, Path]:
