@@ -128,6 +128,11 @@ class Reconstruction:
         cancelled = self.job.state == "cancelled"
         return Result(self.take, self._collection_name, self.job.summary, cancelled, warnings)
 
+    @property
+    def scene(self) -> bpy.types.Scene:
+        """The scene that the frames are imported into."""
+        return self._importer.scene
+
     def poll(self) -> None:
         """Read the backend's messages and import a few finished frames; never waits for the backend."""
         if self.has_ended:

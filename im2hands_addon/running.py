@@ -18,6 +18,7 @@ from .locations import backend_setting, bundled_wheel, old_environment, old_take
 from .process.backend_state import BackendState, look_up
 from .process.task import Finding, Task, check_findings
 from .reconstruction import Reconstruction
+from .scene import views
 
 _INTERVAL_SECONDS = 0.1
 _log = logging.getLogger(__name__)
@@ -152,7 +153,10 @@ def _poll_reconstruction() -> None:
 
 def _after_reconstruction() -> None:
     look_for_backend()
-    if _state.reconstruction.result.collection is not None:
+    started = _state.reconstruction
+    collection = started.result.collection
+    if collection is not None:
+        started.job.warnings += views.look_through(collection, started.scene)
         _push_undo("Reconstruct Hands")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import TakeError
 from ..take.motion import Motion, Template, read_animation
 from ..take.reader import SIDES, Take, read_take
-from . import camera, clean, conform, footage, keypoints, markers, meshes, scene_settings, tree
+from . import camera, clean, conform, footage, keypoints, markers, meshes, scene_settings, tree, views
 from .context import ensure_window
 from .ownership import FRAME, SIDE, remove_objects, role_of
 
@@ -155,6 +155,7 @@ class TakeImporter:
         markers.write_markers(self.scene, collection, doubts, take.step)
         conform.conform_again(collection, self.scene)
         tree.write_properties(collection, take)
+        views.keep_in_local_views(collection)
         self.scene.frame_set(self.scene.frame_current)
         return collection
 
