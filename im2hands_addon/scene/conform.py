@@ -62,12 +62,12 @@ def is_conformed_to(collection: bpy.types.Collection, scene: bpy.types.Scene) ->
 
 def to_scene(collection: bpy.types.Collection, frame: float) -> float:
     """Return the scene frame of a take's frame; the same number unless the take is conformed."""
-    return float(_maps(collection)[0](np.array([frame], float))[0])
+    return float(maps(collection)[0](np.array([frame], float))[0])
 
 
 def to_take(collection: bpy.types.Collection, frame: float) -> int:
     """Return the frame of a take that is visible on a scene frame; the same number unless the take is conformed."""
-    found = float(_maps(collection)[1](np.array([frame], float))[0])
+    found = float(maps(collection)[1](np.array([frame], float))[0])
     return math.floor(round(found, _DECIMALS))
 
 
@@ -127,7 +127,7 @@ def release(collection: bpy.types.Collection, scene: bpy.types.Scene) -> None:
     require_local(collection)
     if not is_conformed(collection):
         return
-    _move_keys(collection, _maps(collection)[1])
+    _move_keys(collection, maps(collection)[1])
     spans = _state(collection)["spans"]
     for name, owner, path, user in _image_users(collection):
         if name in spans:
@@ -147,7 +147,7 @@ def _conform(collection: bpy.types.Collection, scene: bpy.types.Scene, rate: flo
         for name, _, _, user in _image_users(collection)
     }
     collection[_STATE] = json.dumps({"fps": rate, "take": told["frames"], "scene": places, "spans": spans})
-    forward, backward = _maps(collection)
+    forward, backward = maps(collection)
     _move_keys(collection, forward)
     for _, owner, path, user in _image_users(collection):
         _retime(owner, path, user, forward, backward)
@@ -159,8 +159,8 @@ def _state(collection: bpy.types.Collection) -> dict:
     return json.loads(collection[_STATE])
 
 
-def _maps(collection: bpy.types.Collection) -> tuple[Map, Map]:
-    """The maps from the take's frames to the scene's and back."""
+def maps(collection: bpy.types.Collection) -> tuple[Map, Map]:
+    """The maps from the take's frames (N,) to the scene's and back; the same numbers unless the take is conformed."""
     if not is_conformed(collection):
         return np.array, np.array
     state = _state(collection)
@@ -180,19 +180,18 @@ def _piecewise(xs: list[float], ys: list[float]) -> Map:
 
 
 def _move_keys(collection: bpy.types.Collection, change: Map) -> None:
-    """Move all keys of a take, those of the person on its objects included."""
+    """Move the keys of a take, those of the person in its actions included. The person's own NLA tracks stay."""
+    owners = [owner for owner in _owners(collection) if owner.animation_data is not None]
     actions: set[bpy.types.Action] = set()
-    owners = list(_owners(collection))
     for owner in owners:
-        actions |= animation.actions_of(owner)
+        actions |= {one for one in animation.actions_of(owner) if ROLE in one or one == owner.animation_data.action}
     for action in actions:
         for curve in animation.all_curves(action):
             animation.move_keys(curve, change)
     for owner in owners:
-        if owner.animation_data is not None:
-            for strip in (strip for track in owner.animation_data.nla_tracks for strip in track.strips):
-                if strip.action is not None and ROLE in strip.action:
-                    animation.fit_strip(strip)
+        for strip in (strip for track in owner.animation_data.nla_tracks for strip in track.strips):
+            if strip.action is not None and ROLE in strip.action:
+                animation.fit_strip(strip)
 
 
 def _owners(collection: bpy.types.Collection) -> Iterator[bpy.types.ID]:

@@ -168,8 +168,7 @@ class TakeImporter:
             template, motion = read_animation(take) or (None, None)
             self._clean_problems = clean.write_hands(collection, template, motion, take.step)
         except TakeError as error:  # the surfaces are still imported
-            self._clean_problems = [str(error)]
-            clean.write_hands(collection, None, None)
+            self._clean_problems = [str(error), *clean.write_hands(collection, None, None)]
             return None
         return motion if clean.rigs(collection) else None
 
