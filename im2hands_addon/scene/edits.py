@@ -138,7 +138,9 @@ def read_edits(collection: bpy.types.Collection, owner: bpy.types.ID) -> Edits:
         elif track.name.startswith(BEFORE):
             found.kept += actions
         else:
-            found.tracks.append(Track(track.name, track.mute, [curve_copies.read_strip(strip) for strip in track.strips]))
+            found.tracks.append(
+                Track(track.name, track.mute, [curve_copies.read_strip(strip) for strip in track.strips])
+            )
             for one in actions:
                 one.use_fake_user = True
     for one in found.kept:
@@ -302,9 +304,7 @@ def _difference(
     is_same_kind = len(curves) == count
     if not all(len(curve.keyframe_points) for curve in curves):
         return np.empty(0), np.empty((0, count))
-    if is_same_kind and all(
-        _is_as_imported(curve, frames, before[:, k], to_take) for k, curve in enumerate(curves)
-    ):
+    if is_same_kind and all(_is_as_imported(curve, frames, before[:, k], to_take) for k, curve in enumerate(curves)):
         return np.empty(0), np.empty((0, count))
     places = np.unique(np.concatenate([animation.read_values(curve)[0] for curve in curves]).astype(np.float64))
     keyed = to_take(places)

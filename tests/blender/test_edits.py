@@ -1,4 +1,4 @@
-"""What a person keyed on the rigs of a take is never lost by another import: it stays effective, or is kept and told."""
+"""What a person keyed on the rigs of a take survives another import: it stays effective, or is kept and told."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def smoothed_again(example: animated.Example) -> animated.Example:
     other = animated.make(len(example.frames))
     for hand in other.hands.values():
         layer = hand.layers[""]
-        turned = layer["rotations"] + 0.02 * np.sin(np.arange(layer["rotations"].size)).reshape(layer["rotations"].shape)
+        turned = layer["rotations"] + 0.02 * np.sin(np.arange(layer["rotations"].size)).reshape(
+            layer["rotations"].shape
+        )
         layer["rotations"] = turned / np.linalg.norm(turned, axis=-1, keepdims=True)
     return other
 

@@ -89,7 +89,7 @@ def test_unrelated_photos_have_no_rate(api, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("first", ["long", "short"])
 def test_a_second_take_never_shortens_the_range(addon, api, tmp_path: Path, first: str) -> None:
-    frames = {"long": {n: ("left",) for n in range(3, 41)}, "short": {n: ("left",) for n in range(1, 6)}}
+    frames = {"long": dict.fromkeys(range(3, 41), ("left",)), "short": dict.fromkeys(range(1, 6), ("left",))}
     second = "short" if first == "long" else "long"
     scene = bpy.context.scene
     one, _ = api.import_take(synthetic.write_take(tmp_path / first, frames[first]))
@@ -105,7 +105,7 @@ def test_a_second_take_never_shortens_the_range(addon, api, tmp_path: Path, firs
 def test_the_first_of_two_takes_is_deleted(addon, api, factory_scene, tmp_path: Path) -> None:
     before = settings(addon)
     one, _ = api.import_take(synthetic.write_take(tmp_path / "one", HANDS))
-    two, _ = api.import_take(synthetic.write_take(tmp_path / "two", {n: ("left",) for n in range(1, 41)}))
+    two, _ = api.import_take(synthetic.write_take(tmp_path / "two", dict.fromkeys(range(1, 41), ("left",))))
     api.remove_take(one)
     scene = factory_scene
     assert (scene.frame_end, scene.render.fps) == (40, 25), "the other take still needs it"
@@ -128,12 +128,12 @@ def test_a_growing_take_keeps_the_scene_in_step(addon, api, tmp_path: Path) -> N
     scene, folder = bpy.context.scene, tmp_path / "take"
     importer = addon("scene.importer").TakeImporter(folder)
     for last in (1, 3, 9):
-        synthetic.write_take(folder, {n: ("left",) for n in range(1, last + 1)})
+        synthetic.write_take(folder, dict.fromkeys(range(1, last + 1), ("left",)))
         importer.add_frames([last])
     importer.finish()
     assert scene.frame_end == 9 and not importer.problems
     add_object()
-    api.import_take(synthetic.write_take(folder, {n: ("left",) for n in range(1, 21)}))
+    api.import_take(synthetic.write_take(folder, dict.fromkeys(range(1, 21), ("left",))))
     assert scene.frame_end == 20, "a range that the add-on set is extended in any scene"
 
 
@@ -209,7 +209,7 @@ def test_times_of_a_clip_with_a_varying_rate(addon, api, tmp_path: Path) -> None
 
     add_object()
     bpy.context.scene.render.fps = 24
-    folder = synthetic.write_take(tmp_path / "take", {n: ("left",) for n in range(1, 5)}, kind="video")
+    folder = synthetic.write_take(tmp_path / "take", dict.fromkeys(range(1, 5), ("left",)), kind="video")
     data = json.loads((folder / "take.json").read_text("utf-8"))
     times = (0.0, 0.25, 0.3, 1.0)
     for record, time in zip(data["frames"], times, strict=True):

@@ -1,4 +1,4 @@
-"""At the end of a job the hands are in view, through their camera, over the photo; nothing of the person's is hidden."""
+"""At the end of a job the hands are in view, through their camera, over the photo; nothing is hidden."""
 
 from __future__ import annotations
 
