@@ -16,7 +16,7 @@ import bpy
 from . import api
 from .bone_maps import bundled_maps
 from .errors import AddonError, InputError
-from .locations import backend_setting, own_environment
+from .locations import backend_setting, old_environment, own_environment
 from .process import environment, options, task
 from .reconstruction import Reconstruction
 from .scene import clean
@@ -175,7 +175,7 @@ def _finish(arguments: argparse.Namespace, collection: bpy.types.Collection) -> 
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    found = environment.find(arguments.backend or backend_setting(), own_environment())
+    found = environment.find(arguments.backend or backend_setting(), own_environment(), old=old_environment())
     _say(f"{found.python} ({found.where})")
     asking = task.check(found.python)
     while not asking.has_ended:

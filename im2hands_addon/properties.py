@@ -36,7 +36,7 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
     inputs_source: bpy.props.StringProperty(description="The source when the files were selected")
     output: bpy.props.StringProperty(
         name="Take",
-        description="Folder for the result. Empty: beside the .blend, or in the add-on's folder",
+        description="Folder for the result. Empty: in the folder that is shown below",
         subtype="DIR_PATH",
     )
     use_range: bpy.props.BoolProperty(name="Frame Range", description="Reconstruct only some frames of the source")
@@ -69,7 +69,8 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
     )
     set_scene: bpy.props.BoolProperty(
         name="Set Up Scene",
-        description="Use the take's frame range, frame rate, picture size and camera",
+        description="In an untouched scene, use the take's frame range, frame rate, picture size and camera. "
+        "Any other scene stays as it is",
         default=True,
     )
 

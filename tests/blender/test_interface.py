@@ -77,7 +77,7 @@ def draw(panel: str) -> SimpleNamespace:
 def draw_preferences(addon) -> SimpleNamespace:
     layout = Layout()
     own = bpy.context.preferences.addons[MODULE].preferences
-    fields = {name: getattr(own, name) for name in ("backend", "python", "package", "compute")}
+    fields = {name: getattr(own, name) for name in ("backend", "python", "package", "compute", "takes", "environments")}
     stand_in = SimpleNamespace(layout=layout, bl_rna=own.bl_rna, **fields)
     addon("preferences").Im2HandsPreferences.draw(stand_in, bpy.context)
     return layout.seen
@@ -158,10 +158,12 @@ def test_backend_state(fake_backend, tmp_path: Path) -> None:
     own = bpy.context.preferences.addons[MODULE].preferences
     own.backend = str(tmp_path / "gone")
     shown = draw(PANELS[0])
-    assert any("is not there" in text for text in shown.texts) and "preferences.addon_show" in shown.operators
+    assert "is not there" in " ".join(shown.texts) and "preferences.addon_show" in shown.operators
     own.backend = fake_backend("good")
     shown = draw(PANELS[0])
-    assert "Backend: named in the preferences" in shown.texts and "preferences.addon_show" not in shown.operators
+    assert (
+        "Backend: named in the preferences" in " ".join(shown.texts) and "preferences.addon_show" not in shown.operators
+    )
 
 
 def test_drawing_asks_nothing_of_the_disk(addon, fake_backend, photo: Path, tmp_path: Path) -> None:
@@ -184,7 +186,7 @@ def test_backend_is_looked_for_again(
 ) -> None:
     monkeypatch.setenv("IM2HANDS_BACKEND", str(tmp_path / "gone"))
     addon("running").look_for_backend()
-    assert any("is not there" in text for text in draw(PANELS[0]).texts)
+    assert "is not there" in " ".join(draw(PANELS[0]).texts)
     backend = fake_backend("good")
     environment = addon("process.environment")
     if event == "check_end":
@@ -192,14 +194,14 @@ def test_backend_is_looked_for_again(
     elif event == "job_end":
         started = addon("api").start(photo, tmp_path / "take", backend=backend)
     monkeypatch.setenv("IM2HANDS_BACKEND", backend)
-    assert any("is not there" in text for text in draw(PANELS[0]).texts), "it is kept until something happens"
+    assert "is not there" in " ".join(draw(PANELS[0]).texts), "it is kept until something happens"
     if event == "load":
         bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     elif event == "check":
         assert bpy.ops.im2hands.check_backend() == {"FINISHED"}
     else:
         follow_to_the_end(addon, started)
-    assert "Backend: named by the variable IM2HANDS_BACKEND" in draw(PANELS[0]).texts
+    assert "Backend: named by the variable IM2HANDS_BACKEND" in " ".join(draw(PANELS[0]).texts)
 
 
 def test_a_job_from_start_to_end(addon, fake_backend, photo: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from im2hands import __version__
 from im2hands.core.devices import list_devices
 from im2hands.core.errors import Im2HandsError
 from im2hands.core.gpu import gpu_problem, nvidia_cards
+from im2hands.core.system_libraries import hint_for
 
 from .selftest import PER_FRAME, START_UP, Timing, bundled_photo, time_photo
 
@@ -148,13 +149,13 @@ def _check_packages(report: Report) -> None:
             report.add(distribution, True, "installed, of unknown version")
         except Exception as error:  # broken native libraries raise many kinds of errors on import
             message = f"cannot be loaded: {type(error).__name__}: {error}".splitlines()[0]
-            report.add(distribution, False, message, INSTALL_AGAIN)
+            report.add(distribution, False, message, hint_for(error, INSTALL_AGAIN))
     found = {name: version for name in OPENCV_WHEELS if (version := _version(name))}
     words = ", ".join(f"{name} {version}" for name, version in found.items())
     try:
         importlib.import_module("cv2")
     except ImportError as error:
-        report.add("opencv", False, f"cannot be loaded: {error}", INSTALL_AGAIN)
+        report.add("opencv", False, f"cannot be loaded: {error}", hint_for(error, INSTALL_AGAIN))
         return
     message = words if len(found) < 2 else f"{len(found)} packages overwrite each other: {words}"
     keep = next(iter(found), "")
@@ -208,11 +209,11 @@ def _self_test(report: Report) -> None:
     try:
         timing = time_photo(bundled_photo())
     except Im2HandsError as error:
-        report.add("self-test", False, error.message, error.hint or INSTALL_AGAIN)
+        report.add("self-test", False, error.message, hint_for(error.message, error.hint or INSTALL_AGAIN))
         return
     except Exception as error:  # the report must be complete, whatever the self-test raises
         message = f"{type(error).__name__}: {error}".splitlines()[0]
-        report.add("self-test", False, message, INSTALL_AGAIN)
+        report.add("self-test", False, message, hint_for(error, INSTALL_AGAIN))
         return
     report.timing = timing
     sides = " and ".join(timing.hands) or "no"

@@ -14,6 +14,7 @@ from im2hands.app.cli.main import main
 from im2hands.app.selftest import PER_FRAME, START_UP, bundled_photo, time_photo
 from im2hands.core import gpu
 from im2hands.core.errors import SetupError, WeightsError
+from im2hands.core.system_libraries import hint_for
 from im2hands.weights.folder import WeightsInfo
 from pretended_device import pretended_device
 
@@ -84,6 +85,31 @@ def test_missing_package_and_two_opencvs(monkeypatch: pytest.MonkeyPatch) -> Non
     found = problems(check())
     assert "cannot be loaded: ModuleNotFoundError" in found["no-such-package"]
     assert "2 packages overwrite each other" in found["opencv"]
+
+
+MISSING = "libGLESv2.so.2: cannot open shared object file: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (MISSING, "libGLESv2.so.2 is missing. On Debian or Ubuntu: sudo apt install libgles2."),
+        ("libgthread-2.0.so.0: cannot open shared object file", "sudo apt install libglib2.0-0."),
+        ("libnobody.so.9: cannot open shared object file", "libnobody.so.9 is missing: install the package"),
+        ("undefined symbol: PyUnicode", "otherwise"),
+    ],
+)
+def test_a_library_of_the_system_is_named_with_its_package(said: str, told: str) -> None:
+    assert told in hint_for(OSError(said), "otherwise")
+
+
+def test_a_missing_library_is_told_instead_of_advice_that_cannot_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(photo: Path) -> None:
+        raise SetupError(f"MediaPipe cannot be started: {MISSING}.", "Install mediapipe again.")
+
+    monkeypatch.setattr(check_module, "time_photo", fails)
+    found = problems(check())["self-test"]
+    assert "apt install libgles2" in found and "again" not in found
 
 
 def test_old_python(monkeypatch: pytest.MonkeyPatch) -> None:
