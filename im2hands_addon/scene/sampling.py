@@ -10,6 +10,7 @@ import bpy
 import numpy as np
 
 from ..take import quaternions
+from . import animation
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class RigSamples:
         Matrix of the armature object, in world space.
     keys : dict
         Name of a shape key -> its values (N,).
+    shown : (N,) bool array
+        Whether the keys of the mesh show it; True without such keys.
     """
 
     frames: np.ndarray
@@ -41,6 +44,7 @@ class RigSamples:
     world: np.ndarray
     place: np.ndarray
     keys: dict[str, np.ndarray]
+    shown: np.ndarray
 
 
 @contextmanager
@@ -125,7 +129,17 @@ def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequenc
         rig.hide_viewport = hidden
         if blocks:
             bpy.data.objects.remove(shown)
-    return RigSamples(np.asarray(frames), names, parents, rest, world, place, values)
+    return RigSamples(np.asarray(frames), names, parents, rest, world, place, values, _shown(mesh, frames))
+
+
+def _shown(mesh: bpy.types.Object | None, frames: Sequence[int]) -> np.ndarray:
+    """Whether the mesh is visible in renders according to its keys, for each frame: (N,) bool.
+
+    Only keys count. A mesh that the person switched off as a whole is still exported.
+    """
+    curves = animation.curves(mesh) if mesh is not None else []
+    hidden = next((one for one in curves if one.data_path == "hide_render"), None)
+    return np.array([hidden is None or not hidden.evaluate(frame) for frame in frames], bool)
 
 
 def _animated_blocks(mesh: bpy.types.Object | None) -> list[str]:
