@@ -164,7 +164,7 @@ def _finish(arguments: argparse.Namespace, collection: bpy.types.Collection) -> 
         known = {one.identifier for one in bundled_maps()} | {"AUTO"}
         chosen = arguments.bone_map if arguments.bone_map in known else _full(arguments.bone_map)
         baked = api.bake_to_rig(collection, target, bone_map=chosen, wrist=arguments.wrists)
-        _say(f"baked {sum(map(len, baked.bones.values()))} bones of {target.name} ({baked.map_name})")
+        _say(baked.told(target.name))
     for what, paths in (("HANDS", arguments.export), ("SURFACES", arguments.export_surfaces)):
         for path in paths:
             for written in api.export_take(collection, _full(path), what=what):

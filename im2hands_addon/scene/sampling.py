@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -35,6 +35,8 @@ class RigSamples:
         Name of a shape key -> its values (N,).
     shown : (N,) bool array
         Whether the keys of the mesh show it; True without such keys.
+    properties : dict
+        (bone, name of a custom property) -> its values (N,).
     """
 
     frames: np.ndarray
@@ -45,6 +47,7 @@ class RigSamples:
     place: np.ndarray
     keys: dict[str, np.ndarray]
     shown: np.ndarray
+    properties: dict[tuple[str, str], np.ndarray]
 
 
 @contextmanager
@@ -79,7 +82,12 @@ def stage(
         bpy.data.scenes.remove(scene)
 
 
-def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequence[int]) -> RigSamples:
+def sample(
+    rig: bpy.types.Object,
+    mesh: bpy.types.Object | None,
+    frames: Sequence[int],
+    properties: Collection[tuple[str, str]] = (),
+) -> RigSamples:
     """Evaluate a rig, and the shape keys of its mesh, on some frames.
 
     Parameters
@@ -90,6 +98,8 @@ def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequenc
         A mesh whose shape keys are sampled too; None for none.
     frames : sequence of int
         Scene frames.
+    properties : collection of (str, str)
+        Bones and their custom properties that are sampled too; those that do not exist or are no numbers are left out.
 
     Returns
     -------
@@ -105,6 +115,11 @@ def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequenc
     world, place = np.empty((len(frames), len(names), 4, 4)), np.empty((len(frames), 4, 4))
     blocks = _animated_blocks(mesh)
     values = {name: np.empty(len(frames)) for name in blocks}
+    numbers = {
+        (bone, name): np.empty(len(frames))
+        for bone, name in properties
+        if bone in rig.pose.bones and isinstance(rig.pose.bones[bone].get(name), int | float)
+    }
     things = [rig]
     if blocks:  # a copy without animation: the keys of the mesh hide it where there is no hand
         shown = mesh.copy()
@@ -121,6 +136,8 @@ def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequenc
                 seen = rig.evaluated_get(graph)
                 place[number] = np.array(seen.matrix_world)
                 world[number] = place[number] @ np.array([np.array(seen.pose.bones[name].matrix) for name in names])
+                for (bone, name), found in numbers.items():
+                    found[number] = float(seen.pose.bones[bone][name])
                 if blocks:
                     keys = shown.evaluated_get(graph).data.shape_keys or mesh.data.shape_keys.evaluated_get(graph)
                     for name in blocks:
@@ -129,7 +146,8 @@ def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequenc
         rig.hide_viewport = hidden
         if blocks:
             bpy.data.objects.remove(shown)
-    return RigSamples(np.asarray(frames), names, parents, rest, world, place, values, _shown(mesh, frames))
+    shown_at = _shown(mesh, frames)
+    return RigSamples(np.asarray(frames), names, parents, rest, world, place, values, shown_at, numbers)
 
 
 def _shown(mesh: bpy.types.Object | None, frames: Sequence[int]) -> np.ndarray:
