@@ -48,7 +48,8 @@ def export_take(
         The file; its ending determines the format.
     what : {"HANDS", "SURFACES"}
         "HANDS" for the rigged meshes. BVH holds only the rigs, one file for each hand, with "_L" or "_R" added to the
-        name. "SURFACES" for the implicit surfaces; only Alembic and USD can hold their changing topology.
+        name. "SURFACES" for the implicit surfaces, also those that are still on disk; only Alembic and USD can hold
+        their changing topology.
     frames : tuple of int, optional
         First and last scene frame, inclusive; None for the scene's range.
 
@@ -61,6 +62,8 @@ def export_take(
     ------
     InputError
         There is nothing to export, the format cannot hold it, or the file cannot be written.
+    TakeError
+        A surface on disk cannot be read.
     """
     target = Path(bpy.path.abspath(str(path))).absolute()
     kind = format_of(target)
@@ -226,15 +229,15 @@ def _named(names: dict[bpy.types.Object, str]) -> Iterator[None]:
 def _export_surfaces(
     collection: bpy.types.Collection, scene: bpy.types.Scene, draft: Path, kind: Format, first: int, last: int
 ) -> None:
-    sequences = surface_sequence.gather(collection)
-    if not sequences:
-        raise InputError(f"{collection.name} has no surfaces in this file.", "Press Show Surfaces first.")
-    things = {side: surface_sequence.stand_in(side) for side in sequences}
+    sequence = surface_sequence.Sequence(collection)
+    if not sequence.sides:
+        raise InputError(f"{collection.name} has no surfaces.", "Export its hands.")
+    things = {side: surface_sequence.stand_in(side) for side in sequence.sides}
     names = {thing: tree.SURFACES[side] for side, thing in things.items()}
     try:
         with sampling.stage(*names, like=scene, name=collection.name) as stage, _named(names):
             stage.frame_start, stage.frame_end = first, last
-            with surface_sequence.playing(things, sequences, stage):
+            with surface_sequence.playing(things, sequence, stage):
                 stage.frame_set(first)
                 WRITERS[kind.name](stage, list(names), draft)
     finally:

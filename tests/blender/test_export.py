@@ -347,6 +347,6 @@ def test_a_take_without_hands_or_surfaces(addon, api, tmp_path: Path) -> None:
     older, _ = api.import_take(synthetic.write_take(tmp_path / "older", {1: ("left",)}))
     with pytest.raises(error, match="no rigged hands"):
         api.export_take(older, tmp_path / "hands.fbx")
-    bare, _ = api.import_take(animated.write(tmp_path / "bare", animated.make(2)), surfaces="NONE")
+    bare, _ = api.import_take(animated.write(tmp_path / "bare", animated.make(2), surfaces=False))
     with pytest.raises(error, match="no surfaces"):
         api.export_take(bare, tmp_path / "surfaces.abc", what="SURFACES")
