@@ -24,7 +24,7 @@ import numpy as np  # noqa: E402
 import synthetic  # noqa: E402
 
 from im2hands_addon import api  # noqa: E402
-from im2hands_addon.take import reader  # noqa: E402
+from im2hands_addon.take import files, keypoints, reader  # noqa: E402
 
 SHAPES = 16
 """Corrective shapes of a clean hand."""
@@ -137,17 +137,17 @@ class Reads:
     """Counts the files of frames that are read, as a context manager."""
 
     def __enter__(self) -> Reads:
-        self.count, self._read = 0, reader.read_shared
+        self.count, self._read = 0, files.read_shared
 
-        def counted(path: Path) -> bytes:
+        def counted(path: Path, *limits: object, **named: object) -> bytes:
             self.count += path.parent.name == reader.FRAMES_FOLDER
-            return self._read(path)
+            return self._read(path, *limits, **named)
 
-        reader.read_shared = counted
+        reader.read_shared = keypoints.read_shared = counted
         return self
 
     def __exit__(self, *_: object) -> None:
-        reader.read_shared = self._read
+        reader.read_shared = keypoints.read_shared = self._read
 
 
 def measure(name: str, folder: Path, count: int, surfaces: str, shown_afterwards: bool = False) -> None:

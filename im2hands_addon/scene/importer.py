@@ -15,6 +15,7 @@ import bpy
 import numpy as np
 
 from ..errors import TakeError
+from ..take.keypoints import read_keypoints
 from ..take.motion import Motion, Template, read_animation
 from ..take.reader import SIDES, Take, read_take
 from . import camera, clean, footage, keypoints, markers, surfaces, tree
@@ -202,7 +203,7 @@ class TakeImporter:
                 self._tracks[side].pop(index, None)
             try:
                 hands = take.read_hands(index) if index in wanted else {}
-                points = {side: hand.keypoints for side, hand in hands.items()} or take.read_keypoints(index)
+                points = {side: hand.keypoints for side, hand in hands.items()} or read_keypoints(take, index)
             except TakeError as error:  # finish() tries again
                 self._unread[index] = str(error)
                 continue

@@ -259,44 +259,6 @@ class Take:
             if any(name.startswith(f"{side}_") for name in arrays)
         }
 
-    def read_keypoints(self, index: int) -> dict[str, np.ndarray]:
-        """Read only the keypoints of one frame, which costs far less than its surfaces.
-
-        Parameters
-        ----------
-        index : int
-            Frame number.
-
-        Returns
-        -------
-        dict
-            Side -> keypoints (21, 3) float32, camera frame, metres.
-
-        Raises
-        ------
-        TakeError
-            There is no such frame, or its file is missing or damaged.
-        """
-        record = self.records.get(index)
-        if record is None:
-            raise TakeError(f"The take {self.name} has no frame {index}.")
-        if not record.file:
-            return {}
-        path = self.folder / record.file
-        names = {side: f"{side}_keypoints" for side in SIDES}
-        try:
-            with np.load(io.BytesIO(read_shared(path)), allow_pickle=False) as archive:
-                found = {side: archive[name] for side, name in names.items() if name in archive.files}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise TakeError(f"Cannot read frame {index} ({path}): {error}.", "Reconstruct that frame again.") from error
-        for side, points in found.items():
-            if points.shape != (KEYPOINT_COUNT, 3) or points.dtype.kind not in "fiu" or not np.isfinite(points).all():
-                raise TakeError(
-                    f"{path}: {names[side]} is {points.dtype}{points.shape}, or not finite.",
-                    "Reconstruct that frame again.",
-                )
-        return {side: np.ascontiguousarray(points, np.float32) for side, points in found.items()}
-
 
 def read_take(path: str | Path) -> Take:
     """Read a take. It may be growing: finished frames in its journal are included.

@@ -25,15 +25,17 @@ def api(addon):
 def reads(addon, monkeypatch) -> list[str]:
     """What was read of frames since the start of the test: "hands N" and "keypoints N"."""
     found: list[str] = []
-    take = addon("take.reader").Take
-    for kind in ("hands", "keypoints"):
-        original = getattr(take, f"read_{kind}")
+    for holder, name, kind in (
+        (addon("take.reader").Take, "read_hands", "hands"),
+        (addon("scene.importer"), "read_keypoints", "keypoints"),
+    ):
+        original = getattr(holder, name)
 
-        def counted(self, index: int, original=original, kind: str = kind):
+        def counted(take, index: int, original=original, kind: str = kind):
             found.append(f"{kind} {index}")
-            return original(self, index)
+            return original(take, index)
 
-        monkeypatch.setattr(take, f"read_{kind}", counted)
+        monkeypatch.setattr(holder, name, counted)
     return found
 
 
@@ -76,7 +78,7 @@ def test_surfaces_of_a_range(addon, api, reads, tmp_path: Path) -> None:
 def test_a_take_without_clean_hands_shows_its_first_frames(addon, api, reads, tmp_path: Path, monkeypatch) -> None:
     """Keypoints of all frames are there at once; no meshes are made that nobody asked for."""
     monkeypatch.setattr(addon("scene.importer"), "SURFACES_AT_MOST", 3)
-    folder = synthetic.write_take(tmp_path / "take", {frame: BOTH for frame in range(1, 9)} | {9: ()})
+    folder = synthetic.write_take(tmp_path / "take", dict.fromkeys(range(1, 9), BOTH) | {9: ()})
     collection, (note,) = api.import_take(folder)
     assert note == (
         "The surfaces of the first 3 frames are shown; those of 5 more are on disk. Show Surfaces brings them in."
@@ -94,6 +96,24 @@ def test_a_take_without_clean_hands_shows_its_first_frames(addon, api, reads, tm
     for surfaces_option, meshes, problems in (("NONE", 0, 0), ("SHOW", 16, 0), ("AUTO", 6, 1)):
         collection, found = api.import_take(folder, surfaces=surfaces_option)
         assert (len(surfaces(collection)), len(found)) == (meshes, problems), surfaces_option
+
+
+def test_damaged_keypoints_are_told(addon, api, tmp_path: Path, monkeypatch) -> None:
+    """Frames whose surfaces stay on disk are checked as well."""
+    monkeypatch.setattr(addon("scene.importer"), "SURFACES_AT_MOST", 0)
+    folder = synthetic.write_take(tmp_path / "take", dict.fromkeys(range(1, 7), BOTH))
+    for frame, points in ((2, np.zeros((20, 3))), (3, np.full((21, 3), np.nan)), (4, np.array(["x"]))):
+        path = folder / f"frames/{frame:06d}.npz"
+        np.savez(path, **{**np.load(path), "left_keypoints": points})
+    (folder / "frames/000005.npz").write_bytes(b"damaged")
+    (folder / "frames/000006.npz").unlink()
+    _, problems = api.import_take(folder)
+    for found, text in zip(problems, ("float64(20, 3)", "not finite", "<U1(1,)", "frame 5", "frame 6"), strict=False):
+        assert text in found
+    assert len(problems) == 6
+    read = addon("take.keypoints").read_keypoints
+    with pytest.raises(addon("errors").TakeError, match="has no frame 9"):
+        read(addon("take.reader").read_take(folder), 9)
 
 
 def test_a_growing_take_shows_its_first_frames(addon, api, tmp_path: Path, monkeypatch) -> None:
