@@ -216,6 +216,15 @@ def test_surfaces_on_disk_are_exported(addon, api, tmp_path: Path) -> None:
             assert np.allclose(found[0].co, [wanted[0, 0], wanted[0, 2], height - wanted[0, 1]], atol=1e-5)
 
 
+def test_the_preview_brings_in_its_frame(addon, api, tmp_path: Path) -> None:
+    folder = synthetic.write_take(tmp_path / "take", dict.fromkeys((1, 2, 3), BOTH), size=(64, 48))
+    collection, _ = api.import_take(folder, surfaces="NONE")
+    path = api.render_overlay(tmp_path / "hands.png", frame=2, samples=1)
+    assert surfaces(collection) == ["Surface.L 0002", "Surface.R 0002"]
+    image = bpy.data.images.load(str(path))
+    assert np.ptp(np.array(image.pixels[:]).reshape(-1, 4)[:, 0]) > 0.1, "hands over the plain background"
+
+
 def test_a_damaged_surface_on_disk_is_told_by_the_export(addon, api, tmp_path: Path) -> None:
     folder = animated.write(tmp_path / "take", animated.make(3))
     collection, _ = api.import_take(folder)
