@@ -216,3 +216,30 @@ def find_map(wanted: str | Path, names: Collection[str]) -> tuple[BoneMap, dict[
         known = ", ".join(one.name for one in candidates)
         raise InputError(f"The rig has no bones named as in {known}.", "Choose another map or your own map file.")
     return chosen, found
+
+
+def find_arms(chosen: BoneMap, found: dict[str, dict[str, str]], names: Collection[str]) -> dict[str, Arm]:
+    """Find the IK controls of a rig, also for a person's own map that names the hands of a known rig.
+
+    Parameters
+    ----------
+    chosen : BoneMap
+        The map of the rig.
+    found : dict
+        Its result, from :func:`find_map`.
+    names : collection of str
+        The names of all bones of the rig.
+
+    Returns
+    -------
+    dict
+        Side -> its arm, for the sides that have one.
+    """
+    hands = {side: bones.get(HAND) for side, bones in found.items()}
+    arms: dict[str, Arm] = {}
+    for one in (chosen, *bundled_maps()):
+        known = one.resolve(names)
+        for side, arm in one.arms(names).items():
+            if hands.get(side) and known.get(side, {}).get(HAND) == hands[side]:
+                arms.setdefault(side, arm)
+    return arms

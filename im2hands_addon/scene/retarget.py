@@ -20,7 +20,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Quaternion, Vector
 
-from ..bone_maps import HAND, Arm, find_map
+from ..bone_maps import HAND, Arm, find_arms, find_map
 from ..errors import InputError
 from ..take import quaternions
 from . import animation, clean, sampling
@@ -130,7 +130,7 @@ def bake_to_rig(
     if last < first:
         raise InputError(f"There are no frames from {first} to {last}.")
     numbers = range(first, last + 1)
-    arms = chosen.arms(target.data.bones.keys())
+    arms = find_arms(chosen, found, target.data.bones.keys())
     baked = Baked(chosen.name, {}, {}, {})
     with ensure_window():
         switches = {one for arm in arms.values() for one in arm.switches}

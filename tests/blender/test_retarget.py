@@ -359,6 +359,17 @@ def test_a_rigify_arm_that_changes_its_mode(addon, api, left, rigify) -> None:
     assert follows(collection, rig, range(1, 4))[0] < 0.5
 
 
+def test_an_own_map_of_a_rigify_rig_finds_the_ik_control(api, left, rigify, tmp_path: Path) -> None:
+    collection, _ = left
+    rig = rigify[1](rigify[0]())
+    bones = {"hand": "hand_fk.{side}", **{f"{one}.01": f"{one}.01.{{side}}" for one in FINGERS}}
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"sides": {"left": "L", "right": "R"}, "bones": bones}), "utf-8")
+    baked = api.bake_to_rig(collection, rig, bone_map=path)
+    assert baked.map_name == "mine" and "hand_ik.L" in baked.bones["left"]
+    assert follows(collection, rig, range(1, 7))[0] < 0.5
+
+
 def test_fingers_alone_leave_the_ik_control(addon, api, left, rigify) -> None:
     collection, _ = left
     rig = rigify[1](rigify[0]())
