@@ -1,6 +1,7 @@
-"""Cost of a take in Blender: import time, size of the .blend file, and playback speed.
+"""Cost of a take in Blender: import time, frame files read, meshes, size of the .blend file, and playback speed.
 
-Compares clean rigged hands with implicit surfaces (one object per frame), on generated takes. Runs in Blender's Python:
+Compares clean rigged hands and takes without them, with surfaces left on disk and brought in (one object per hand and
+frame), on generated takes. Runs in Blender's Python:
 
 .venv/blender-5.0/bin/python benchmarks/blender_import.py --frames 100 2000
 """
@@ -23,6 +24,7 @@ import numpy as np  # noqa: E402
 import synthetic  # noqa: E402
 
 from im2hands_addon import api  # noqa: E402
+from im2hands_addon.take import files, keypoints, reader  # noqa: E402
 
 SHAPES = 16
 """Corrective shapes of a clean hand."""
@@ -131,7 +133,24 @@ def play(last: int) -> tuple[float, float]:
     return PLAYED_FRAMES / wall, PLAYED_FRAMES / cpu
 
 
-def measure(name: str, folder: Path, count: int, surfaces: str) -> None:
+class Reads:
+    """Counts the files of frames that are read, as a context manager."""
+
+    def __enter__(self) -> Reads:
+        self.count, self._read = 0, files.read_shared
+
+        def counted(path: Path, *limits: object, **named: object) -> bytes:
+            self.count += path.parent.name == reader.FRAMES_FOLDER
+            return self._read(path, *limits, **named)
+
+        reader.read_shared = keypoints.read_shared = counted
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        reader.read_shared = keypoints.read_shared = self._read
+
+
+def measure(name: str, folder: Path, count: int, surfaces: str, shown_afterwards: bool = False) -> None:
     """Import a take, save it, play it, and print one row of the table.
 
     Parameters
@@ -144,12 +163,18 @@ def measure(name: str, folder: Path, count: int, surfaces: str) -> None:
         Number of frames of the take.
     surfaces : str
         How implicit surfaces are imported, see ``im2hands_addon.api.import_take``.
+    shown_afterwards : bool
+        Whether Show Surfaces is pressed after the import; the row then has the cost of both.
     """
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     clock = Clock()
-    _, problems = api.import_take(folder, surfaces=surfaces)
+    with Reads() as reads:
+        collection, _ = api.import_take(folder, surfaces=surfaces)
+        if shown_afterwards:
+            problems = api.show_surfaces(collection)
+            assert not problems, problems
     wall, cpu = clock.passed()
-    assert not problems, problems
+    meshes = len(bpy.data.meshes)
     sizes = []
     for compress in (False, True):
         path = folder / "scene.blend"
@@ -158,7 +183,7 @@ def measure(name: str, folder: Path, count: int, surfaces: str) -> None:
         path.unlink()
     played = play(count)
     print(
-        f"| {name} | {count} | {wall:.2f} ({cpu:.2f}) | {sizes[0]:.0f} ({sizes[1]:.1f}) "
+        f"| {name} | {count} | {wall:.2f} ({cpu:.2f}) | {reads.count} | {meshes} | {sizes[0]:.0f} ({sizes[1]:.1f}) "
         f"| {played[0]:.0f} ({played[1]:.0f}) |",
         flush=True,
     )
@@ -171,19 +196,24 @@ def main() -> None:
     parser.add_argument("--surfaces-up-to", type=int, default=100, help="longest take measured as an object per frame")
     options = parser.parse_args()
     print(f"Blender {bpy.app.version_string}")
-    print("| take | frames | seconds to import (CPU) | MB (compressed) | frames per second (per CPU second) |")
+    print(
+        "| take | frames | seconds to import (CPU) | frame files read | meshes | MB (compressed) "
+        "| frames per second (per CPU second) |"
+    )
     synthetic.capsule_mesh = surface
     for count in options.frames:
         with tempfile.TemporaryDirectory() as name:
-            with_surfaces = count <= options.surfaces_up_to
+            all_shown = count <= options.surfaces_up_to
             example = finer(animated.make(count, shapes=SHAPES), VERTICES)
-            folder = animated.write(Path(name) / "take", example, surfaces=with_surfaces)
+            folder = animated.write(Path(name) / "take", example)
             vertices = len(example.weights)
-            measure(f"clean hands of {vertices} vertices, {SHAPES} correctives", folder, count, "NONE")
-            if with_surfaces:
-                measure("the same with hidden surfaces", folder, count, "AUTO")
-                (folder / "motion.npz").unlink()
-                measure("object per frame", folder, count, "SHOW")
+            measure(f"clean hands of {vertices} vertices, {SHAPES} correctives (default)", folder, count, "AUTO")
+            if all_shown:
+                measure("the same, then Show Surfaces", folder, count, "AUTO", shown_afterwards=True)
+            (folder / "motion.npz").unlink()
+            measure("no clean hands (default)", folder, count, "AUTO")
+            if all_shown:
+                measure("no clean hands, all surfaces", folder, count, "SHOW")
 
 
 if __name__ == "__main__":

@@ -21,11 +21,11 @@ from .scene.clean import set_smoothing, smoothing
 from .scene.export import export_take
 from .scene.footage import show_footage
 from .scene.importer import Surfaces, TakeImporter
-from .scene.ownership import TAKE
 from .scene.preview import render_overlay
 from .scene.removal import remove_take
 from .scene.retarget import bake_to_rig
 from .scene.rotation_modes import set_rotation_mode
+from .scene.surfaces import SurfaceLoading
 from .take.reader import TAKE_FILE
 
 __all__ = [
@@ -170,9 +170,9 @@ def import_take(
         Whether an untouched scene gets the take's frame range, frame rate, picture size and camera. Any other scene
         stays as it is.
     surfaces : {"AUTO", "SHOW", "NONE"}
-        Whether to import the implicit surfaces of a take with clean hands. "SHOW" imports and shows them. "NONE" leaves
-        them on disk. "AUTO" imports them hidden if the take is short (``scene.importer.SURFACES_AT_MOST`` frames).
-        Without clean hands they are always imported and shown.
+        Whether to import the implicit surfaces. "SHOW" imports and shows all. "NONE" leaves them on disk. "AUTO" leaves
+        them on disk if the take has clean hands; otherwise it imports and shows the first frames
+        (``scene.importer.SURFACES_AT_MOST``). :func:`show_surfaces` brings in what was left on disk.
 
     Returns
     -------
@@ -262,8 +262,12 @@ def show_hands(collection: bpy.types.Collection, shown: bool = True) -> None:
     tree.show_hands(collection, shown)
 
 
-def show_surfaces(collection: bpy.types.Collection, shown: bool = True) -> None:
-    """Show or hide a take's implicit surfaces; surfaces that were left on disk are imported first.
+def show_surfaces(
+    collection: bpy.types.Collection, shown: bool = True, frames: tuple[int, int] | None = None
+) -> list[str]:
+    """Show or hide a take's implicit surfaces; surfaces that were left on disk are brought in first.
+
+    ``scene.surfaces.SurfaceLoading`` brings them in a few at a time.
 
     Parameters
     ----------
@@ -271,13 +275,22 @@ def show_surfaces(collection: bpy.types.Collection, shown: bool = True) -> None:
         The take's collection.
     shown : bool
         Whether to show them, in the viewport and in renders.
+    frames : tuple of int, optional
+        First and last frame to bring in, inclusive; None for all.
+
+    Returns
+    -------
+    list of str
+        Messages about frames that could not be read.
 
     Raises
     ------
     TakeError
-        The surfaces have to be imported, and the take cannot be read.
+        Surfaces have to be brought in, and the take cannot be read.
     """
-    if shown and not any(len(one.objects) for one in tree.surface_places(collection)):
-        scene = next((one for one in bpy.data.scenes if collection in one.collection.children_recursive), None)
-        import_take(collection[TAKE], scene=scene, set_scene=False, surfaces="SHOW")
     tree.show_surfaces(collection, shown)
+    if not shown:
+        return []
+    loading = SurfaceLoading(collection, frames)
+    loading.step()
+    return loading.problems

@@ -19,7 +19,6 @@ from .errors import AddonError, InputError
 from .locations import backend_setting, old_environment, own_environment
 from .process import environment, options, task
 from .reconstruction import Reconstruction
-from .scene import clean
 from .scene.rotation_modes import MODES
 
 NAME = "im2hands"
@@ -76,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_common(parser: argparse.ArgumentParser, action: object) -> None:
     parser.add_argument("--open", metavar="FILE", help="open this .blend first, for its scene or its character")
     parser.add_argument(
-        "--surfaces", choices=("auto", "show", "none"), default="auto", help="the implicit surfaces beside clean hands"
+        "--surfaces", choices=("auto", "show", "none"), default="auto", help="which implicit surfaces to bring in"
     )
     parser.add_argument(
         "--clean-influence", type=float, metavar="0-1", help="from the motion as measured (0) to the clean one (1)"
@@ -105,7 +104,7 @@ def _reconstruct(arguments: argparse.Namespace) -> int:
             [_full(path) for path in arguments.inputs],
             _full(arguments.output),
             backend=arguments.backend,
-            surfaces=_surfaces(arguments),
+            surfaces=arguments.surfaces.upper(),
             on_poll=_Reporter(interrupted),
             **chosen,
         )
@@ -122,7 +121,7 @@ def _reconstruct(arguments: argparse.Namespace) -> int:
 
 def _import(arguments: argparse.Namespace) -> int:
     _open(arguments)
-    collection, problems = api.import_take(_full(arguments.take), surfaces=_surfaces(arguments))
+    collection, problems = api.import_take(_full(arguments.take), surfaces=arguments.surfaces.upper())
     for problem in problems:
         _say(f"warning: {problem}", sys.stderr)
     _say(f"imported {collection.name}")
@@ -137,13 +136,6 @@ def _open(arguments: argparse.Namespace) -> None:
         bpy.ops.wm.open_mainfile(filepath=_full(arguments.open), load_ui=False)
     except RuntimeError as error:
         raise InputError(f"Cannot open {arguments.open}: {error}.") from error
-
-
-def _surfaces(arguments: argparse.Namespace) -> str:
-    """How to import the surfaces: "SHOW" for an export, because "AUTO" leaves those of a long take on disk."""
-    if arguments.export_surfaces and arguments.surfaces != "show":
-        return "SHOW"
-    return arguments.surfaces.upper()
 
 
 def _finish(arguments: argparse.Namespace, collection: bpy.types.Collection) -> None:
@@ -164,13 +156,11 @@ def _finish(arguments: argparse.Namespace, collection: bpy.types.Collection) -> 
         known = {one.identifier for one in bundled_maps()} | {"AUTO"}
         chosen = arguments.bone_map if arguments.bone_map in known else _full(arguments.bone_map)
         baked = api.bake_to_rig(collection, target, bone_map=chosen, wrist=arguments.wrists)
-        _say(f"baked {sum(map(len, baked.bones.values()))} bones of {target.name} ({baked.map_name})")
+        _say(baked.told(target.name))
     for what, paths in (("HANDS", arguments.export), ("SURFACES", arguments.export_surfaces)):
         for path in paths:
             for written in api.export_take(collection, _full(path), what=what):
                 _say(f"wrote {written}")
-    if arguments.surfaces != "show" and arguments.export_surfaces and clean.rigs(collection):
-        api.show_surfaces(collection, False)
     _save(arguments)
 
 

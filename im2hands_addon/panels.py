@@ -6,7 +6,7 @@ from . import running
 from .locations import default_takes
 from .process.options import OPTIONS, Option
 from .properties import LENS_OPTIONS, SIDEBAR_OPTIONS, Im2HandsSettings, property_of, several_inputs
-from .scene import clean, conform, footage, markers, scene_settings, tree
+from .scene import clean, conform, footage, markers, scene_settings, surfaces, tree
 from .scene.wrapped_text import draw_wrapped
 
 _SHOWN_RUNS = 8
@@ -114,6 +114,7 @@ class Im2HandsTakesPanel(_Im2HandsPanel, bpy.types.Panel):
             ]
             box.label(text=", ".join(f"{count} {name}" for name, count in counts if count) or "no frames yet")
             _draw_take(box, collection)
+            _draw_surfaces(box, collection, context.scene)
             _draw_footage(box, collection)
             _draw_fitting(box, collection, context.scene)
             if collection.get("im2hands_camera_origin") == "assumed":
@@ -137,20 +138,37 @@ def _draw_take(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> 
     row = layout.row(align=True)
     row.operator("im2hands.export_take", text="Export", icon="EXPORT").take = collection.name
     row.operator("im2hands.bake_to_rig", icon="ARMATURE_DATA").take = collection.name
-    shown = tree.surfaces_are_shown(collection)
-    row = layout.row(align=True)
-    button = row.operator(
-        "im2hands.show_surfaces",
-        text="Hide Surfaces" if shown else "Show Surfaces",
-        icon="HIDE_OFF" if shown else "HIDE_ON",
-    )
-    button.take, button.shown = collection.name, not shown
     rig = next(iter(clean.rigs(collection).values()))
     is_euler = rig.pose.bones[0].rotation_mode != "QUATERNION"
-    button = row.operator(
+    button = layout.operator(
         "im2hands.set_rotation_mode", text="To Quaternions" if is_euler else "To Euler", icon="ORIENTATION_GIMBAL"
     )
     button.take, button.mode = collection.name, "QUATERNION" if is_euler else "XYZ"
+
+
+def _draw_surfaces(layout: bpy.types.UILayout, collection: bpy.types.Collection, scene: bpy.types.Scene) -> None:
+    """Draw the buttons that show and hide the surfaces, and how many are on disk.
+
+    With a preview range in the timeline only its frames are brought in.
+    """
+    left = surfaces.count_on_disk(collection)
+    shown = tree.surfaces_are_shown(collection)
+    if not left and not any(len(place.objects) for place in tree.surface_places(collection)):
+        return
+    row = layout.row(align=True)
+    if shown:
+        button = row.operator("im2hands.show_surfaces", text="Hide Surfaces", icon="HIDE_OFF")
+        button.take, button.shown = collection.name, False
+    if left or not shown:
+        first, last = scene.frame_preview_start, scene.frame_preview_end
+        text = "More Surfaces" if shown else "Show Surfaces"
+        if left and scene.use_preview_range:
+            text += f" {first}-{last}"
+        button = row.operator("im2hands.show_surfaces", text=text, icon="HIDE_ON")
+        button.take, button.shown = collection.name, True
+        button.use_range, button.first, button.last = scene.use_preview_range, first, last
+    if left and (shown or not clean.rigs(collection)):
+        layout.label(text=f"Surfaces of {left} frames are on disk", icon="INFO")
 
 
 def _draw_footage(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> None:

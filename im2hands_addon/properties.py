@@ -60,10 +60,14 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
     )
     surfaces: bpy.props.EnumProperty(
         name="Surfaces",
-        description="What to do with the surfaces of each frame if the take has clean hands",
+        description="What to do with the surfaces of each frame",
         items=(
-            ("AUTO", "Hidden", "Import them hidden; leave those of a long take on disk until they are shown"),
-            ("SHOW", "Shown", "Import them and show them with the clean hands"),
+            (
+                "AUTO",
+                "When Needed",
+                "On disk until they are shown; without clean hands the first frames are shown",
+            ),
+            ("SHOW", "Shown", "Import and show all of them"),
             ("NONE", "Left on Disk", "Import them only when they are shown"),
         ),
     )

@@ -4,8 +4,14 @@ A map has these keys:
 
 * "name" and "note": shown to the person.
 * "sides": the text that replaces "{side}" in a bone name, for "left" and for "right".
-* "prefixes": texts before every bone name; the prefix that finds most bones is used.
 * "bones": our bone name without side -> bone name in the other rig. Bones that the other rig lacks are left out.
+* "prefixes": optional texts before every bone name. They are needed only where a text cannot be told from the name that
+  follows it ("xhand_l"); other texts are found without being listed.
+* "ik": optional, for rigs whose arms have inverse kinematics (IK): "control", the bone that the hand follows then;
+  "switches", pairs of a bone and its property that is 0 for IK and 1 for forward kinematics. The first pair that the
+  rig has is used.
+
+:mod:`.names` finds the bones in all spellings of these names.
 """
 
 from __future__ import annotations
@@ -18,9 +24,28 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..take.reader import SIDES
+from .names import RigNames
 
 HAND = "hand"
+_CONTROL = "ik"
 _FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What tells whether an arm of a rig is in IK, and what its hand follows then.
+
+    Parameters
+    ----------
+    control : str
+        Name of the bone that the hand follows in IK.
+    switches : tuple of (str, str)
+        Names of bones, and of their properties that are 0 for IK and 1 for forward kinematics. The bones exist; the
+        properties may not.
+    """
+
+    control: str
+    switches: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -38,9 +63,13 @@ class BoneMap:
     sides : dict
         "left" or "right" -> text that replaces "{side}".
     prefixes : tuple of str
-        Alternative texts before every bone name.
+        Alternative texts before every bone name; ("",) for none.
     bones : dict
         Our bone name without side -> bone name in the other rig.
+    control : str
+        Name of the bone that the hand follows in IK; "" for a rig without.
+    switches : tuple of (str, str)
+        Bones and properties that switch between IK and forward kinematics.
     """
 
     identifier: str
@@ -49,6 +78,8 @@ class BoneMap:
     sides: dict[str, str]
     prefixes: tuple[str, ...]
     bones: dict[str, str]
+    control: str = ""
+    switches: tuple[tuple[str, str], ...] = ()
 
     def resolve(self, names: Collection[str]) -> dict[str, dict[str, str]]:
         """Find the bones of a rig.
@@ -61,21 +92,47 @@ class BoneMap:
         Returns
         -------
         dict
-            Side -> our bone name -> bone name in the rig, for the prefix that fits best; {} when no bone is found.
+            Side -> our bone name -> bone name in the rig, in the spelling that fits best; {} when no bone is found.
         """
+        found = self._found(names)
+        return {side: {one: bones[one] for one in self.bones if one in bones} for side, bones in found.items()}
+
+    def arms(self, names: Collection[str]) -> dict[str, Arm]:
+        """Find the IK controls of a rig.
+
+        Parameters
+        ----------
+        names : collection of str
+            The names of all bones of the rig.
+
+        Returns
+        -------
+        dict
+            Side -> its arm; only sides with an IK control and a bone that may have the switch.
+        """
+        arms = {}
+        for side, bones in self._found(names).items():
+            switches = tuple((bones[bone], name) for bone, name in self.switches if bone in bones)
+            if _CONTROL in bones and switches:
+                arms[side] = Arm(bones[_CONTROL], switches)
+        return arms
+
+    def _found(self, names: Collection[str]) -> dict[str, dict[str, str]]:
+        """Side -> our name, "ik" or a pattern of :attr:`switches` -> bone name, in the spelling that fits best."""
+        others = {_CONTROL: self.control} if self.control else {}
+        others |= {bone: bone for bone, _ in self.switches}
+        rig = RigNames(names)
         best: dict[str, dict[str, str]] = {}
         for prefix in self.prefixes:
-            found = {
-                side: {
-                    ours: full
-                    for ours, pattern in self.bones.items()
-                    if (full := prefix + pattern.replace("{side}", self.sides[side])) in names
-                }
-                for side in SIDES
-            }
-            if _score(found) > _score(best):
-                best = found
+            patterns = {ours: prefix + pattern for ours, pattern in {**others, **self.bones}.items()}
+            groups = rig.groups(patterns, self.sides)
+            for _, found in sorted(groups.items(), key=lambda one: one[0].oddness):
+                if self._score(found) > self._score(best):
+                    best = found
         return best
+
+    def _score(self, found: dict[str, dict[str, str]]) -> int:
+        return _score({side: {one: bones[one] for one in self.bones if one in bones} for side, bones in found.items()})
 
 
 def _score(found: dict[str, dict[str, str]]) -> int:
@@ -112,8 +169,16 @@ def read_map(path: Path) -> BoneMap:
         sides = {side: str(data["sides"][side]) for side in SIDES}
         bones = {str(ours): str(other) for ours, other in data["bones"].items()}
         prefixes = tuple(str(one) for one in data.get("prefixes") or [""])
+        arm = data.get("ik") or {}
         return BoneMap(
-            path.stem, str(data.get("name") or path.stem), str(data.get("note") or ""), sides, prefixes, bones
+            path.stem,
+            str(data.get("name") or path.stem),
+            str(data.get("note") or ""),
+            sides,
+            prefixes,
+            bones,
+            str(arm.get("control") or ""),
+            tuple((str(bone), str(name)) for bone, name in arm.get("switches") or ()),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -151,3 +216,30 @@ def find_map(wanted: str | Path, names: Collection[str]) -> tuple[BoneMap, dict[
         known = ", ".join(one.name for one in candidates)
         raise InputError(f"The rig has no bones named as in {known}.", "Choose another map or your own map file.")
     return chosen, found
+
+
+def find_arms(chosen: BoneMap, found: dict[str, dict[str, str]], names: Collection[str]) -> dict[str, Arm]:
+    """Find the IK controls of a rig, also for a person's own map that names the hands of a known rig.
+
+    Parameters
+    ----------
+    chosen : BoneMap
+        The map of the rig.
+    found : dict
+        Its result, from :func:`find_map`.
+    names : collection of str
+        The names of all bones of the rig.
+
+    Returns
+    -------
+    dict
+        Side -> its arm, for the sides that have one.
+    """
+    hands = {side: bones.get(HAND) for side, bones in found.items()}
+    arms: dict[str, Arm] = {}
+    for one in (chosen, *bundled_maps()):
+        known = one.resolve(names)
+        for side, arm in one.arms(names).items():
+            if hands.get(side) and known.get(side, {}).get(HAND) == hands[side]:
+                arms.setdefault(side, arm)
+    return arms

@@ -28,11 +28,13 @@ class Im2HandsBakeToRig(bpy.types.Operator):
         name="Own Map", description="Your own bone map (json), used instead", subtype="FILE_PATH", options={"SKIP_SAVE"}
     )
     wrist: bpy.props.BoolProperty(
-        name="Turn Wrists", description="Also rotate the hands; otherwise only the fingers move", default=True
+        name="Turn Wrists",
+        description="Also rotate the hands, and place them where an arm is in IK; otherwise only the fingers move",
+        default=True,
     )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Bake the hands and report the number of bones."""
+        """Bake the hands and report what was keyed and what was not."""
         target = bpy.data.objects.get(self.target) if self.target else context.active_object
         chosen = bpy.path.abspath(self.map_file) or self.bone_map
         try:
@@ -42,6 +44,5 @@ class Im2HandsBakeToRig(bpy.types.Operator):
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        count = sum(len(bones) for bones in baked.bones.values())
-        self.report({"INFO"}, f"Baked {count} bones of {target.name} ({baked.map_name})")
+        self.report({"INFO"}, baked.told(target.name))
         return {"FINISHED"}

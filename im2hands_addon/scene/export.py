@@ -1,8 +1,9 @@
 """Exports a take: the rigged hands as FBX, glTF, Alembic, USD or BVH; the surfaces as Alembic or USD.
 
 The export contains what Blender shows. Each frame is evaluated, with the strength of the smoothing and the person's
-changes. Objects have the names of the take ("Hand.L", "Rig.L"), even if other objects in the file use these names.
-Temporary objects and scenes are deleted afterwards.
+changes. A hand has the size 0 on the frames on which it is missing. Objects have the names of the take
+("Hand.L", "Rig.L"), even if other objects in the file use these names. Temporary objects and scenes are deleted
+afterwards.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def export_take(
         The file; its ending determines the format.
     what : {"HANDS", "SURFACES"}
         "HANDS" for the rigged meshes. BVH holds only the rigs, one file for each hand, with "_L" or "_R" added to the
-        name. "SURFACES" for the implicit surfaces; only Alembic and USD can hold their changing topology.
+        name. "SURFACES" for the implicit surfaces, also those that are still on disk; only Alembic and USD can hold
+        their changing topology.
     frames : tuple of int, optional
         First and last scene frame, inclusive; None for the scene's range.
 
@@ -60,6 +62,8 @@ def export_take(
     ------
     InputError
         There is nothing to export, the format cannot hold it, or the file cannot be written.
+    TakeError
+        A surface on disk cannot be read.
     """
     target = Path(bpy.path.abspath(str(path))).absolute()
     kind = format_of(target)
@@ -117,11 +121,13 @@ def _export_hands(
     copies: dict[str, list[bpy.types.Object]] = {}
     try:
         for side, rig in rigs.items():
-            samples = sampling.sample(rig, meshes.get(side), frames)
+            # BVH has neither meshes nor a scale that could hide them.
+            mesh = None if kind.name == "BVH" else meshes.get(side)
+            samples = sampling.sample(rig, mesh, frames)
             turn = _Y_UP if kind.name == "BVH" else np.eye(4)
             copies[side] = [_copy_rig(rig, samples, turn)]
-            if side in meshes and kind.name != "BVH":
-                copies[side].append(_copy_mesh(meshes[side], copies[side][0], samples))
+            if mesh is not None:
+                copies[side].append(_copy_mesh(mesh, copies[side][0], samples))
         names = {
             one: f"{'Rig' if one.type == 'ARMATURE' else 'Hand'}.{SIDE_LETTER[side]}"
             for side, pair in copies.items()
@@ -141,7 +147,10 @@ def _export_hands(
 
 
 def _copy_rig(rig: bpy.types.Object, samples: sampling.RigSamples, turn: np.ndarray) -> bpy.types.Object:
-    """A copy of the rig at the world's origin, without parents and layers; one action holds the poses of all frames."""
+    """A copy of the rig at the world's origin, without parents and layers; one action holds the poses of all frames.
+
+    A scale of 0 hides the rig with its mesh where the hand is missing, because every format and program knows it.
+    """
     copy = rig.copy()
     copy.data = rig.data.copy()
     copy.animation_data_clear()
@@ -161,6 +170,9 @@ def _copy_rig(rig: bpy.types.Object, samples: sampling.RigSamples, turn: np.ndar
         if samples.parents[number] < 0 or np.abs(locations[:, number]).max() > 1e-6:
             animation.write_values(action, f"{path}.location", keys, locations[:, number], group=name)
         animation.write_values(action, f"{path}.rotation_quaternion", keys, rotations[:, number], group=name)
+    if not samples.shown.all():
+        sizes = np.where(samples.shown, scale, 0.0)[:, None].repeat(3, axis=1)
+        animation.write_values(action, "scale", animation.Keys(samples.frames), sizes)
     animation.assign(copy, action)
     copy.hide_viewport = copy.hide_render = False
     return copy
@@ -217,15 +229,15 @@ def _named(names: dict[bpy.types.Object, str]) -> Iterator[None]:
 def _export_surfaces(
     collection: bpy.types.Collection, scene: bpy.types.Scene, draft: Path, kind: Format, first: int, last: int
 ) -> None:
-    sequences = surface_sequence.gather(collection)
-    if not sequences:
-        raise InputError(f"{collection.name} has no surfaces in this file.", "Press Show Surfaces first.")
-    things = {side: surface_sequence.stand_in(side) for side in sequences}
+    sequence = surface_sequence.Sequence(collection)
+    if not sequence.sides:
+        raise InputError(f"{collection.name} has no surfaces.", "Export its hands.")
+    things = {side: surface_sequence.stand_in(side) for side in sequence.sides}
     names = {thing: tree.SURFACES[side] for side, thing in things.items()}
     try:
         with sampling.stage(*names, like=scene, name=collection.name) as stage, _named(names):
             stage.frame_start, stage.frame_end = first, last
-            with surface_sequence.playing(things, sequences, stage):
+            with surface_sequence.playing(things, sequence, stage):
                 stage.frame_set(first)
                 WRITERS[kind.name](stage, list(names), draft)
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,9 @@ import addon_utils
 import bpy
 
 from ..errors import InputError
+
+_GLB_HEAD = 20
+"""Bytes of a glb before its JSON: magic, version and length of the file; length and type of the JSON."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,37 @@ def _write_gltf(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path
             export_anim_scene_split_object=False,
             export_morph_normal=False,
         )
+    _hold_scales(path)
+
+
+def _hold_scales(path: Path) -> None:
+    """Make the scales of a glTF file change in steps.
+
+    The exporter interpolates what it samples, so that a hand would shrink between two frames instead of vanishing.
+    """
+    content = path.read_bytes()
+    start, end = 0, len(content)
+    if path.suffix.lower() == ".glb":
+        start = _GLB_HEAD
+        end = start + struct.unpack_from("<I", content, start - 8)[0]
+    tree = json.loads(content[start:end])
+    changed = False
+    for motion in tree.get("animations", ()):
+        for channel in motion["channels"]:
+            if channel["target"]["path"] == "scale":
+                motion["samplers"][channel["sampler"]]["interpolation"] = "STEP"
+                changed = True
+    if not changed:
+        return
+    # ASCII, so that the spaces that fill a glb's chunk to a multiple of four bytes can be counted.
+    text = json.dumps(tree, indent=None if start else "\t", separators=(",", ":")).encode("ascii")
+    if start:
+        text += b" " * (-len(text) % 4)
+        total = start + len(text) + len(content) - end
+        content = content[:8] + struct.pack("<II", total, len(text)) + content[16:start] + text + content[end:]
+        path.write_bytes(content)
+    else:
+        path.write_bytes(text)
 
 
 def _write_alembic(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path: Path) -> None:

@@ -7,6 +7,7 @@ transform of its origin.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -14,15 +15,16 @@ import bpy
 import numpy as np
 
 from ..errors import TakeError
+from ..take.keypoints import read_keypoints
 from ..take.motion import Motion, Template, read_animation
 from ..take.reader import SIDES, Take, read_take
-from . import camera, clean, conform, footage, keypoints, markers, meshes, scene_settings, tree, views
+from . import camera, clean, conform, footage, keypoints, markers, scene_settings, surfaces, tree, views
 from .context import ensure_window
-from .ownership import FRAME, SIDE, remove_objects, role_of
+from .ownership import FRAME, SIDE, remove_objects
 
 Surfaces = Literal["AUTO", "SHOW", "NONE"]
-SURFACES_AT_MOST = 250
-"""With clean hands, the surfaces of a longer take stay on disk. 250 frames of two surfaces make a file of 0.3 GB."""
+SURFACES_AT_MOST = 50
+"""Frames whose surfaces "AUTO" brings in: 50 frames of two surfaces take some 3 seconds and 200 MB."""
 
 # While a take grows, camera and pictures are written again each time it has grown by this factor. With more updates a
 # long take would slow down.
@@ -45,9 +47,9 @@ class TakeImporter:
         Whether the scene may be fitted to the take (see ``scene_settings``): an untouched scene gets its frame range,
         frame rate, picture size and camera.
     surfaces : {"AUTO", "SHOW", "NONE"}
-        Whether to import the implicit surfaces of a take with clean hands. "SHOW" imports and shows them. "NONE" leaves
-        them on disk. "AUTO" imports them hidden if they are at most ``SURFACES_AT_MOST`` frames. Without clean hands
-        they are always imported and shown.
+        Whether to import the implicit surfaces. "SHOW" imports and shows all. "NONE" leaves them on disk. "AUTO" leaves
+        them on disk if the take has clean hands; otherwise the first ``SURFACES_AT_MOST`` frames are shown. While a
+        take grows, that many frames are shown also with "NONE". ``scene.surfaces`` brings in the others.
     """
 
     def __init__(
@@ -68,11 +70,13 @@ class TakeImporter:
         self._picture_problems: list[str] = []
         self._clean_problems: list[str] = []
         self._scene_notes: list[str] = []
+        self._notes: list[str] = []
 
     @property
     def problems(self) -> list[str]:
         """Messages about what could not be imported so far."""
-        return [*self._unread.values(), *self._picture_problems, *self._clean_problems, *self._scene_notes]
+        problems = [*self._unread.values(), *self._picture_problems, *self._clean_problems]
+        return [*problems, *self._scene_notes, *self._notes]
 
     @property
     def scene(self) -> bpy.types.Scene:
@@ -107,7 +111,11 @@ class TakeImporter:
             self._pictures_written = len(take.records)
             self._write_camera(take, collection)
             self._write_scene(take, collection)
-        self._add(take, collection, [index for index in indices if index in take.records])
+        known = [index for index in indices if index in take.records]
+        shown = surfaces.frames_in_file(collection) - set(known)
+        room = len(known) if self.surfaces == "SHOW" else max(0, SURFACES_AT_MOST - len(shown))
+        self._add(take, collection, known, set(known[:room]))
+        surfaces.write_count(take, collection)
         self._write_keypoints(take, collection)
         return collection
 
@@ -132,18 +140,20 @@ class TakeImporter:
     def _finish(self, take: Take) -> bpy.types.Collection:
         collection = tree.ensure_collection(take, self.scene)
         motion = self._write_clean_hands(take, collection)
-        if motion is None or self.surfaces == "SHOW" or self._are_few(take):
-            surfaces = [one for one in collection.all_objects if role_of(one) == "surface"]
-            there = {(one.get(SIDE), one.get(FRAME)) for one in surfaces}
-            self._add(take, collection, [index for index in take.records if not self._is_there(index, there)])
+        wanted = self._wanted(take, motion)
+        surfaces.remove(collection, surfaces.frames_in_file(collection) - wanted)
+        if motion is None or wanted:
+            there = {(one.get(SIDE), one.get(FRAME)) for one in surfaces.objects(collection)}
+            missing = [index for index in take.records if not self._is_there(index, there, wanted)]
+            self._add(take, collection, missing, wanted)
         else:
             self._tracks = _keypoint_tracks(motion)
             self._done.clear()
-            remove_objects([one for one in collection.all_objects if role_of(one) == "surface"])
         tree.show_surfaces(collection, motion is None or self.surfaces == "SHOW")
         tree.show_hands(collection, True)
-        gone = [thing for thing in collection.all_objects if self._is_stale(thing, take)]
-        remove_objects(gone)
+        remove_objects([thing for thing in surfaces.objects(collection) if self._is_stale(thing, take)])
+        surfaces.write_count(take, collection)
+        self._write_notes(take, motion, wanted)
         self._write_keypoints(take, collection)
         self._write_camera(take, collection)
         self._write_scene(take, collection)
@@ -172,43 +182,48 @@ class TakeImporter:
             return None
         return motion if clean.rigs(collection) else None
 
-    def _are_few(self, take: Take) -> bool:
-        """Whether "AUTO" imports the surfaces."""
-        return self.surfaces == "AUTO" and len(take.records) <= SURFACES_AT_MOST
+    def _wanted(self, take: Take, motion: Motion | None) -> set[int]:
+        """The frames whose surfaces belong into the file."""
+        frames = [index for index, record in take.records.items() if record.file]
+        if self.surfaces == "SHOW":
+            return set(frames)
+        return set() if self.surfaces == "NONE" or motion is not None else set(frames[:SURFACES_AT_MOST])
 
-    def _add(self, take: Take, collection: bpy.types.Collection, indices: list[int]) -> None:
-        """Replace the surfaces of some frames."""
-        origin = tree.find_object(collection, "origin")
-        wanted = set(indices)
-        remove_objects(
-            [one for one in collection.all_objects if role_of(one) == "surface" and one.get(FRAME) in wanted]
-        )
-        places = {side: tree.child(collection, tree.SURFACES[side]) for side in SIDES}
+    def _write_notes(self, take: Take, motion: Motion | None, wanted: Collection[int]) -> None:
+        """Tell of the surfaces that "AUTO" left on disk, where nothing else shows the hands."""
+        left = sum(bool(record.file) for record in take.records.values()) - len(wanted)
+        self._notes = []
+        if left and motion is None and self.surfaces == "AUTO":
+            self._notes.append(
+                f"The surfaces of the first {len(wanted)} frames are shown; those of {left} more are on disk. "
+                "Show Surfaces brings them in."
+            )
+
+    def _add(self, take: Take, collection: bpy.types.Collection, indices: list[int], wanted: Collection[int]) -> None:
+        """Read some frames, and replace the surfaces of those among them that are wanted."""
+        surfaces.remove(collection, indices)
         for index in indices:
             for side in SIDES:
                 self._tracks[side].pop(index, None)
             try:
-                hands = take.read_hands(index)
+                hands = take.read_hands(index) if index in wanted else {}
+                points = {side: hand.keypoints for side, hand in hands.items()} or read_keypoints(take, index)
             except TakeError as error:  # finish() tries again
                 self._unread[index] = str(error)
                 continue
             self._done.add(index)
             self._unread.pop(index, None)
-            for side, hand in hands.items():
-                thing = meshes.build_surface(index, side, hand, take.step, self.scene.frame_current)
-                thing.parent = origin
-                places[side].objects.link(thing)
-                self._tracks[side][index] = hand.keypoints
+            surfaces.build(take, collection, index, hands, self.scene.frame_current)
+            for side, keypoint in points.items():
+                self._tracks[side][index] = keypoint
 
-    def _is_there(self, index: int, there: set[tuple[str, int]]) -> bool:
-        """Whether this import has added the frame, and all its surfaces still exist."""
-        brought = {(side, index) for side in SIDES if index in self._tracks[side]}
+    def _is_there(self, index: int, there: set[tuple[str, int]], wanted: Collection[int]) -> bool:
+        """Whether this import has added the frame, and all its surfaces still exist where they are wanted."""
+        brought = {(side, index) for side in SIDES if index in self._tracks[side] and index in wanted}
         return index in self._done and brought <= there
 
     def _is_stale(self, thing: bpy.types.Object, take: Take) -> bool:
-        """Whether an object is a surface of a frame, or of a side in it, that the take does not have."""
-        if role_of(thing) != "surface" or thing.get(FRAME) is None:
-            return False
+        """Whether a surface is of a frame, or of a side in it, that the take does not have."""
         return thing[FRAME] not in self._tracks.get(thing.get(SIDE, ""), {}) or thing[FRAME] not in take.records
 
     def _write_keypoints(self, take: Take, collection: bpy.types.Collection) -> None:

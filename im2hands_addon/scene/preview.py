@@ -15,11 +15,12 @@ import numpy as np
 from ..errors import InputError
 from ..take.photo_orientation import Turn, read_turn
 from ..take.reader import read_take
-from . import conform, tree
+from . import clean, conform, tree
 from .blender_versions import ensure_node_tree
 from .ownership import TAKE, role_of
 from .picture import at_frame, fit, load_clip_frame, load_picture, render_still, save_picture
 from .shots import turned_back
+from .surfaces import SurfaceLoading
 
 _SAMPLES = 48
 # Area lights for hands at _LIT_DISTANCE, in the frame of Blender's camera: position in metres, size in metres, power in
@@ -73,12 +74,17 @@ def render_overlay(
     ------
     InputError
         There is no take in the scene, or the PNG cannot be written.
+    TakeError
+        The frame's surface is on disk, and the take cannot be read.
     """
     scene = scene or bpy.context.scene
     frame = scene.frame_current if frame is None else frame
     collection = collection or next(iter(tree.take_collections(scene)), None)
     if collection is None:
         raise InputError("There is no take in this scene.", "Import one first.")
+    if not clean.rigs(collection):
+        # Its surface may still be on disk. The import told of frames that cannot be read; they show the photo alone.
+        SurfaceLoading(collection, (frame, frame)).step()
     size = scene.render.resolution_x, scene.render.resolution_y
     photo = _photo(collection, conform.to_take(collection, frame), size)
     hands = render_hands(scene, frame, collection, samples)

@@ -4,6 +4,9 @@ For each bone the rotation between the two rest poses is computed once. The two 
 then each finger bone is aligned by its direction. With these offsets the character's bones point in the same world
 directions as the take's. Hand bones of the character that are not in the bone map are assumed to be at rest.
 
+The character's arm places its hand, unless the arm is in inverse kinematics (IK). Then the IK control gets the location
+and the rotation of the take's hand in the world.
+
 Terms: the *source* is the take's rig, the *target* is the character's.
 """
 
@@ -15,8 +18,9 @@ from pathlib import Path
 
 import bpy
 import numpy as np
+from mathutils import Matrix, Quaternion, Vector
 
-from ..bone_maps import HAND, find_map
+from ..bone_maps import HAND, Arm, find_arms, find_map
 from ..errors import InputError
 from ..take import quaternions
 from . import animation, clean, sampling
@@ -25,6 +29,7 @@ from .meshes import SIDE_LETTER
 from .ownership import ROLE
 from .rotation_modes import to_euler
 
+_FOREARM = "forearm"
 _KNUCKLES = ("f_index.01", "f_middle.01", "f_ring.01", "f_pinky.01")
 
 
@@ -38,10 +43,37 @@ class Baked:
         Name of the bone map.
     bones : dict
         Side -> names of the target's bones that were keyed.
+    wrists : dict
+        Side -> what was keyed for the wrist, in words; "" for nothing.
+    left_out : dict
+        Side -> what was not keyed, in words.
     """
 
     map_name: str
     bones: dict[str, list[str]]
+    wrists: dict[str, str]
+    left_out: dict[str, list[str]]
+
+    def told(self, target: str) -> str:
+        """Say in words what was keyed and what was not.
+
+        Parameters
+        ----------
+        target : str
+            Name of the character's armature.
+
+        Returns
+        -------
+        str
+            The sentences.
+        """
+        count = sum(map(len, self.bones.values()))
+        parts = [f"Baked {count} bones of {target} ({self.map_name})."]
+        for side, bones in self.bones.items():
+            keyed = ", ".join(one for one in (self.wrists[side], f"{len(bones)} bones in all") if one)
+            missed = ", ".join(self.left_out[side])
+            parts.append(f"{side.capitalize()} hand: {keyed}" + (f"; not keyed: {missed}." if missed else "."))
+        return " ".join(parts)
 
 
 def bake_to_rig(
@@ -55,7 +87,9 @@ def bake_to_rig(
 ) -> Baked:
     """Key the take's hand and finger rotations on the rig of a character.
 
-    The rotation curves of these bones in the target's action are replaced. All other curves stay.
+    The rotation curves of these bones in the target's action are replaced. All other curves stay. Where an arm of the
+    rig is in inverse kinematics on some frame, its IK control is keyed with the location and the rotation of the take's
+    hand in the world; where it is in forward kinematics, the hand bone with the rotation.
 
     Parameters
     ----------
@@ -96,15 +130,30 @@ def bake_to_rig(
     if last < first:
         raise InputError(f"There are no frames from {first} to {last}.")
     numbers = range(first, last + 1)
-    baked: dict[str, list[str]] = {}
+    arms = find_arms(chosen, found, target.data.bones.keys())
+    baked = Baked(chosen.name, {}, {}, {})
     with ensure_window():
-        there = sampling.sample(target, None, numbers)
+        switches = {one for arm in arms.values() for one in arm.switches}
+        there = sampling.sample(target, None, numbers, switches)
         for side, rig in rigs.items():
             if found[side]:
                 hand = _Hand(sampling.sample(rig, None, numbers), side, there, target, found[side])
-                baked[side] = hand.write(numbers, wrist)
+                control = _Control(arms.get(side), there)
+                baked.bones[side] = hand.write(numbers, wrist, control)
+                baked.wrists[side], baked.left_out[side] = hand.words(wrist, control)
         scene.frame_set(scene.frame_current)
-    return Baked(chosen.name, baked)
+    return baked
+
+
+class _Control:
+    """What an arm of the target follows; ``there`` are the samples of the target."""
+
+    def __init__(self, arm: Arm | None, there: sampling.RigSamples) -> None:
+        known = [there.properties[one] for one in arm.switches if one in there.properties] if arm is not None else []
+        self.name = arm.control if arm is not None and known else ""
+        # Between 0 and 1 the arm follows both.
+        self.is_ik = bool(known) and bool((known[0] < 1.0).any())
+        self.is_fk = not known or bool((known[0] > 0.0).any())
 
 
 class _Hand:
@@ -190,7 +239,7 @@ class _Hand:
             source = quaternions.product(quaternions.between(points, self._direction(ours)), source)
         return quaternions.product(quaternions.inverse(source), self.rest[self.number[self.names[ours]]])
 
-    def write(self, frames: range, wrist: bool) -> list[str]:
+    def write(self, frames: range, wrist: bool, control: _Control) -> list[str]:
         """Key the target's bones.
 
         Parameters
@@ -198,7 +247,9 @@ class _Hand:
         frames : range
             Scene frames.
         wrist : bool
-            Whether to key the hand bone too.
+            Whether to key the hand bone or the IK control too.
+        control : _Control
+            What the arm follows.
 
         Returns
         -------
@@ -220,13 +271,73 @@ class _Hand:
             pose = quaternions.product(quaternions.inverse(armature), world[:, self.source[HAND]])
             moved = quaternions.product(pose, quaternions.inverse(laid))
         keyed = []
+        if hand is not None and wrist and control.is_ik:
+            self._key_control(control.name, hand, frames, wanted[hand])
+            keyed.append(control.name)
         for bone, pose in wanted.items():
-            if bone == hand and not wrist:
+            if bone == hand and not (wrist and control.is_fk):
                 continue
             base = self._base(bone, hand, wanted, moved, armature)
             self._key(bone, frames, quaternions.product(quaternions.inverse(base), pose))
             keyed.append(self.there.bones[bone])
         return keyed
+
+    def words(self, wrist: bool, control: _Control) -> tuple[str, list[str]]:
+        """Say what was keyed for the wrist, and what was not keyed.
+
+        Parameters
+        ----------
+        wrist : bool
+            Whether the wrist was to be keyed.
+        control : _Control
+            What the arm follows.
+
+        Returns
+        -------
+        tuple of str and list of str
+            The words.
+        """
+        lacking = [one for one in self.source if one not in (*self.names, _FOREARM)]
+        keyed, missed = [], [f"{', '.join(lacking)} (no such bones)"] if lacking else []
+        if HAND in self.names:
+            ways = (
+                (control.is_ik, control.name, "location and rotation in the world, because the arm is in IK"),
+                (control.is_fk, self.names[HAND], "rotation"),
+            )
+            for followed, name, what in ways:
+                if wrist and followed:
+                    keyed.append(f"{name} ({what})")
+                elif name:
+                    missed.append(f"{name} ({'the arm does not follow it' if wrist else 'fingers only'})")
+        return " and ".join(keyed), missed
+
+    def _key_control(self, name: str, hand: int, frames: range, turns: np.ndarray) -> None:
+        """Key the IK control where it brings the hand bone to the take's wrist, with the rotations (N, 4).
+
+        The control may have another rest pose than the hand bone, and its parents may move.
+        """
+        number = self.number[name]
+        bone, parent = self.target.data.bones[name], int(self.there.parents[number])
+        from_hand = Matrix(np.linalg.inv(self.there.rest[hand]) @ self.there.rest[number])
+        to_armature = np.linalg.inv(self.there.place)
+        heads = self.samples.world[:, self.source[HAND], :, 3:]
+        places = (to_armature @ heads)[:, :3, 0]
+        locations, rotations = np.empty((len(frames), 3)), np.empty((len(frames), 4))
+        for k in range(len(frames)):
+            pose = Matrix.LocRotScale(Vector(places[k]), Quaternion(turns[k]).normalized(), None) @ from_hand
+            above = {}
+            if parent >= 0:
+                above = {
+                    "parent_matrix": Matrix(to_armature[k] @ self.there.world[k, parent]),
+                    "parent_matrix_local": Matrix(self.there.rest[parent]),
+                }
+            own = bone.convert_local_to_pose(pose, bone.matrix_local, invert=True, **above)
+            locations[k], rotations[k] = own.to_translation(), own.to_quaternion()
+        self._key(number, frames, rotations)
+        path = self.target.pose.bones[name].path_from_id("location")
+        action, slot = animation.own_action(self.target)
+        keys = animation.Keys(np.array(frames), interpolation="LINEAR")
+        animation.write_values(action, path, keys, locations, group=name, slot=slot)
 
     def _base(
         self, bone: int, hand: int | None, wanted: dict[int, np.ndarray], moved: np.ndarray, armature: np.ndarray

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ import bpy
 import numpy as np
 
 from ..take import quaternions
+from . import animation
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class RigSamples:
         Matrix of the armature object, in world space.
     keys : dict
         Name of a shape key -> its values (N,).
+    shown : (N,) bool array
+        Whether the keys of the mesh show it; True without such keys.
+    properties : dict
+        (bone, name of a custom property) -> its values (N,).
     """
 
     frames: np.ndarray
@@ -41,6 +46,8 @@ class RigSamples:
     world: np.ndarray
     place: np.ndarray
     keys: dict[str, np.ndarray]
+    shown: np.ndarray
+    properties: dict[tuple[str, str], np.ndarray]
 
 
 @contextmanager
@@ -75,7 +82,12 @@ def stage(
         bpy.data.scenes.remove(scene)
 
 
-def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequence[int]) -> RigSamples:
+def sample(
+    rig: bpy.types.Object,
+    mesh: bpy.types.Object | None,
+    frames: Sequence[int],
+    properties: Collection[tuple[str, str]] = (),
+) -> RigSamples:
     """Evaluate a rig, and the shape keys of its mesh, on some frames.
 
     Parameters
@@ -86,6 +98,8 @@ def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequenc
         A mesh whose shape keys are sampled too; None for none.
     frames : sequence of int
         Scene frames.
+    properties : collection of (str, str)
+        Bones and their custom properties that are sampled too; those that do not exist or are no numbers are left out.
 
     Returns
     -------
@@ -101,6 +115,11 @@ def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequenc
     world, place = np.empty((len(frames), len(names), 4, 4)), np.empty((len(frames), 4, 4))
     blocks = _animated_blocks(mesh)
     values = {name: np.empty(len(frames)) for name in blocks}
+    numbers = {
+        (bone, name): np.empty(len(frames))
+        for bone, name in properties
+        if bone in rig.pose.bones and isinstance(rig.pose.bones[bone].get(name), int | float)
+    }
     things = [rig]
     if blocks:  # a copy without animation: the keys of the mesh hide it where there is no hand
         shown = mesh.copy()
@@ -117,6 +136,8 @@ def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequenc
                 seen = rig.evaluated_get(graph)
                 place[number] = np.array(seen.matrix_world)
                 world[number] = place[number] @ np.array([np.array(seen.pose.bones[name].matrix) for name in names])
+                for (bone, name), found in numbers.items():
+                    found[number] = float(seen.pose.bones[bone][name])
                 if blocks:
                     keys = shown.evaluated_get(graph).data.shape_keys or mesh.data.shape_keys.evaluated_get(graph)
                     for name in blocks:
@@ -125,7 +146,18 @@ def sample(rig: bpy.types.Object, mesh: bpy.types.Object | None, frames: Sequenc
         rig.hide_viewport = hidden
         if blocks:
             bpy.data.objects.remove(shown)
-    return RigSamples(np.asarray(frames), names, parents, rest, world, place, values)
+    shown_at = _shown(mesh, frames)
+    return RigSamples(np.asarray(frames), names, parents, rest, world, place, values, shown_at, numbers)
+
+
+def _shown(mesh: bpy.types.Object | None, frames: Sequence[int]) -> np.ndarray:
+    """Whether the mesh is visible in renders according to its keys, for each frame: (N,) bool.
+
+    Only keys count. A mesh that the person switched off as a whole is still exported.
+    """
+    curves = animation.curves(mesh) if mesh is not None else []
+    hidden = next((one for one in curves if one.data_path == "hide_render"), None)
+    return np.array([hidden is None or not hidden.evaluate(frame) for frame in frames], bool)
 
 
 def _animated_blocks(mesh: bpy.types.Object | None) -> list[str]:

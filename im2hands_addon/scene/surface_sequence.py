@@ -1,7 +1,7 @@
 """A take's implicit surfaces as one object per hand whose mesh changes on every frame, for exporters.
 
 In the .blend each frame is a separate object, which plays without the add-on. Alembic and USD hold one object whose
-topology changes.
+topology changes. Surfaces that are not in the file are read from disk, one frame at a time.
 """
 
 from __future__ import annotations
@@ -13,32 +13,80 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from . import animation, tree
+from ..errors import TakeError
+from ..take.reader import SIDES
+from . import animation, surfaces, tree
+from .camera import to_blender
+from .materials import hand_material
 from .meshes import fill_mesh
-from .ownership import FRAME, SIDE, role_of
-
-Sequence = dict[int, bpy.types.Object]
-"""Frame -> surface object."""
+from .ownership import FRAME, SIDE
 
 
-def gather(collection: bpy.types.Collection) -> dict[str, Sequence]:
-    """Collect the take's surface objects in this file.
+class Sequence:
+    """The surfaces of a take, those in the file and those on disk.
 
     Parameters
     ----------
     collection : bpy.types.Collection
         The take's collection.
 
-    Returns
-    -------
-    dict
-        Side -> frame -> object.
+    Attributes
+    ----------
+    sides : tuple of str
+        The hands that occur, "left" first; empty if the take has no surfaces.
+
+    Raises
+    ------
+    TakeError
+        Surfaces are on disk, and the take cannot be read.
     """
-    found: dict[str, Sequence] = {}
-    for thing in collection.all_objects:
-        if role_of(thing) == "surface" and thing.get(FRAME) is not None:
-            found.setdefault(thing[SIDE], {})[int(thing[FRAME])] = thing
-    return found
+
+    def __init__(self, collection: bpy.types.Collection) -> None:
+        self._objects: dict[str, dict[int, bpy.types.Object]] = {}
+        for thing in surfaces.objects(collection):
+            self._objects.setdefault(thing[SIDE], {})[int(thing[FRAME])] = thing
+        self._on_disk = surfaces.SurfacesOnDisk(collection)
+        self._origin = tree.find_object(collection, "origin")
+        self.sides = tuple(side for side in SIDES if side in self._objects or side in self._on_disk.sides)
+
+    def show(self, mesh: bpy.types.Mesh, side: str, frame: int) -> None:
+        """Fill a mesh with the surface that is seen on a frame, in world space and with its materials.
+
+        Parameters
+        ----------
+        mesh : bpy.types.Mesh
+            The mesh; empty afterwards if no surface is seen.
+        side : str
+            "left" or "right".
+        frame : int
+            The scene frame.
+
+        Raises
+        ------
+        TakeError
+            The frame cannot be read.
+        """
+        mesh.clear_geometry()
+        thing = self._seen(side, frame)
+        hand = self._on_disk.hand(side, frame) if thing is None else None
+        if thing is not None:
+            vertices = np.empty(len(thing.data.vertices) * 3, np.float32)
+            thing.data.vertices.foreach_get("co", vertices)
+            faces = np.empty(len(thing.data.loops), np.int32)
+            thing.data.loops.foreach_get("vertex_index", faces)
+            _fill(mesh, vertices.reshape(-1, 3), faces.reshape(-1, 3), thing, list(thing.data.materials))
+        elif hand is not None:
+            _fill(mesh, to_blender(hand.vertices), hand.faces, self._origin, [hand_material(side)])
+        else:
+            mesh.update()
+
+    def _seen(self, side: str, frame: int) -> bpy.types.Object | None:
+        """The object that is visible on a frame according to its keys; None when there is none."""
+        for thing in self._objects.get(side, {}).values():
+            curve = next((one for one in animation.curves(thing) if one.data_path == "hide_render"), None)
+            if curve is not None and not curve.evaluate(frame):
+                return thing
+        return None
 
 
 def stand_in(side: str) -> bpy.types.Object:
@@ -63,41 +111,45 @@ def stand_in(side: str) -> bpy.types.Object:
 
 
 @contextmanager
-def playing(
-    things: Mapping[str, bpy.types.Object], sequences: Mapping[str, Sequence], scene: bpy.types.Scene
-) -> Iterator[None]:
+def playing(things: Mapping[str, bpy.types.Object], sequence: Sequence, scene: bpy.types.Scene) -> Iterator[None]:
     """Update the meshes of the stand-ins whenever the frame of a scene changes, for a while.
 
     Parameters
     ----------
     things : mapping of str to bpy.types.Object
         Side -> object from :func:`stand_in`. Its mesh gets the surface of the frame, in world space.
-    sequences : mapping of str to Sequence
-        Side -> surface objects, from :func:`gather`.
+    sequence : Sequence
+        The surfaces.
     scene : bpy.types.Scene
         The scene.
+
+    Raises
+    ------
+    TakeError
+        A frame could not be read.
     """
+    problems: list[TakeError] = []
 
     def change(changed: bpy.types.Scene, *_: object) -> None:
         if changed.name != scene.name:
             return
         for side, thing in things.items():
-            _show(thing.data, _seen(sequences[side], changed.frame_current))
+            try:
+                sequence.show(thing.data, side, changed.frame_current)
+            except TakeError as error:  # Blender would only print it
+                problems.append(error)
 
     bpy.app.handlers.frame_change_pre.append(change)
+    materials = set(bpy.data.materials)
     try:
         yield
     finally:
         bpy.app.handlers.frame_change_pre.remove(change)
-
-
-def _seen(sequence: Sequence, frame: int) -> bpy.types.Object | None:
-    """The surface that is visible on a frame according to its keys; None when there is none."""
-    for thing in sequence.values():
-        curve = next((one for one in animation.curves(thing) if one.data_path == "hide_render"), None)
-        if curve is not None and not curve.evaluate(frame):
-            return thing
-    return None
+        for thing in things.values():
+            thing.data.materials.clear()
+        bpy.data.batch_remove([one for one in set(bpy.data.materials) - materials if not one.users])
+    if problems:
+        raise problems[0]
 
 
 def _world(thing: bpy.types.Object) -> Matrix:
@@ -106,18 +158,16 @@ def _world(thing: bpy.types.Object) -> Matrix:
     return _world(thing.parent) @ thing.matrix_parent_inverse @ own if thing.parent else own
 
 
-def _show(mesh: bpy.types.Mesh, source: bpy.types.Object | None) -> None:
-    """Copy a surface in world space, with its materials, into a mesh; None empties the mesh."""
-    mesh.clear_geometry()
-    if source is None:
-        mesh.update()
-        return
-    vertices = np.empty(len(source.data.vertices) * 3, np.float32)
-    source.data.vertices.foreach_get("co", vertices)
-    faces = np.empty(len(source.data.loops), np.int32)
-    source.data.loops.foreach_get("vertex_index", faces)
-    place = np.array(_world(source))
-    fill_mesh(mesh, vertices.reshape(-1, 3) @ place[:3, :3].T + place[:3, 3], faces.reshape(-1, 3))
+def _fill(
+    mesh: bpy.types.Mesh,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    owner: bpy.types.Object,
+    materials: list[bpy.types.Material],
+) -> None:
+    """Fill an empty mesh with vertices (V, 3) in the frame of an object, and faces (F, 3)."""
+    place = np.array(_world(owner))
+    fill_mesh(mesh, vertices @ place[:3, :3].T + place[:3, 3], faces)
     mesh.materials.clear()
-    for material in source.data.materials:
+    for material in materials:
         mesh.materials.append(material)

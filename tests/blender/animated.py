@@ -234,7 +234,7 @@ def write(folder: Path, example: Example, *, surfaces: bool = True, **options) -
         "bone_names": np.array(BONES), "bone_parents": example.parents.astype(np.int32),
     }  # fmt: skip
     data = json.loads((folder / "take.json").read_text("utf-8"))
-    data["clean"] = {"version": 1, "settings": {"smoothing": 1.0}, "key": "1234"}
+    data["clean"] = {"version": 1, "settings": {"smoothing": 1.0}, "hands": list(example.hands), "key": "1234"}
     (folder / "take.json").write_text(json.dumps(data, ensure_ascii=False), "utf-8")
     motion = {
         "key": np.array("1234"),

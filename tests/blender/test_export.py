@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import addon_utils
@@ -14,6 +15,8 @@ from test_clean_hands import evaluated_vertices, in_blender
 
 NEAR_MM = 0.1
 NEAR_DEGREES = 0.1
+IN_PLACE_MM = 0.5
+"""Wider than ``NEAR_MM``: files of the command line keep four skin weights a vertex."""
 FIRST, LAST = 3, 9
 
 
@@ -77,13 +80,18 @@ def rotation_of(matrix: object) -> np.ndarray:
     return np.array(matrix.to_3x3().normalized())
 
 
-def worst_rotation(rig: bpy.types.Object, example: animated.Example, side: str, turn: np.ndarray) -> float:
-    """Greatest error of a bone's rotation from rest to pose, degrees; ``turn`` is that of the imported rest pose."""
+def worst_rotation(
+    rig: bpy.types.Object, example: animated.Example, side: str, turn: np.ndarray, gone: tuple[int, ...] = ()
+) -> float:
+    """Greatest error of a bone's rotation from rest to pose on the frames that are not ``gone``, degrees.
+
+    ``turn`` is the rotation of the imported rest pose.
+    """
     wanted = animated.bones(example, side)[..., :3, :3]
     flip = np.diag([1.0, -1.0, -1.0])
     to_world = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
     worst = 0.0
-    for frame in range(FIRST, LAST + 1):
+    for frame in (one for one in range(FIRST, LAST + 1) if one not in gone):
         bpy.context.scene.frame_set(frame)
         for number, name in enumerate(animated.BONES):
             full = f"{name}.{side[0].upper()}"
@@ -135,8 +143,10 @@ def test_hands_come_back(api, tmp_path: Path, ending: str) -> None:
     assert len(meshes) == 2
 
 
-def test_bvh_comes_back(api, tmp_path: Path) -> None:
-    example = animated.make(10)
+@pytest.mark.parametrize("missing", [(), (5, 6)])
+def test_bvh_comes_back(api, tmp_path: Path, missing: tuple[int, ...]) -> None:
+    """BVH cannot hide a hand, so its rig moves on to where the hand comes back."""
+    example = animated.make(10, missing=missing)
     collection, _ = api.import_take(animated.write(tmp_path / "take", example))
     written = api.export_take(collection, tmp_path / "hands.bvh", frames=(FIRST, LAST))
     assert [one.name for one in written] == ["hands_L.bvh", "hands_R.bvh"]
@@ -152,8 +162,11 @@ def test_bvh_comes_back(api, tmp_path: Path) -> None:
         heads = in_blender(poses[..., :3, 3])
         # The importer rotates y-up to z-up, including the rest pose.
         turn = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
-        assert worst_rotation(rig, example, side, turn) < NEAR_DEGREES
+        gone = missing if side == "right" else ()
+        assert worst_rotation(rig, example, side, turn, gone) < NEAR_DEGREES
         for frame in range(FIRST, LAST + 1):
+            if frame in gone:
+                continue
             bpy.context.scene.frame_set(frame)
             for number, name in enumerate(animated.BONES):
                 found = rig.matrix_world @ rig.pose.bones[f"{name}.{letter}"].head
@@ -207,6 +220,86 @@ def test_what_is_seen_is_exported(api, tmp_path: Path) -> None:
         assert max(np.linalg.norm(wanted[3] - point, axis=1).min() for point in found[::50]) * 1000 < NEAR_MM
 
 
+GONE = range(6, 13)
+"""Frames on which the right hand is missing in the tests below."""
+
+
+def seen_size(mesh: bpy.types.Object, frame: int | None) -> float:
+    """Greatest extent of what is seen of a mesh on a frame, metres; 0 if it is hidden or has no faces.
+
+    ``frame`` is None for the current frame.
+    """
+    if frame is not None:
+        bpy.context.scene.frame_set(frame)
+    shown = mesh.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    if shown.hide_render or shown.hide_viewport or not len(shown.data.polygons):
+        return 0.0
+    return float(np.ptp(evaluated_vertices(mesh), axis=0).max())
+
+
+def gaps_are_seen(meshes: dict[str, bpy.types.Object], example: animated.Example, start: int = 1) -> None:
+    """Check that the right hand is away exactly on the frames ``GONE``, and the left hand never.
+
+    ``start`` is the scene frame of the take's frame 1.
+    """
+    right, left = (next(one for name, one in meshes.items() if name.startswith(f"Hand.{side}")) for side in "RL")
+    for frame in (1, 5, *GONE, 13, 16):
+        there = frame not in GONE
+        size = seen_size(right, frame - 1 + start)
+        assert size > 0.1 if there else size == 0.0, frame
+        assert seen_size(left, frame - 1 + start) > 0.1, frame
+        for mesh, side in ((left, "left"), (right, "right")):
+            if there or side == "left":
+                wanted = in_blender(animated.posed(example, side))[frame - 1]
+                found = evaluated_vertices(mesh)[::50]
+                assert max(np.linalg.norm(wanted - one, axis=1).min() for one in found) * 1000 < IN_PLACE_MM
+
+
+@pytest.mark.parametrize("ending", [".fbx", ".glb", ".gltf", ".usdc", ".usda", ".abc"])
+def test_a_missing_hand_is_not_seen(api, tmp_path: Path, ending: str) -> None:
+    example = animated.make(16, missing=tuple(GONE))
+    collection, _ = api.import_take(animated.write(tmp_path / "take", example))
+    api.export_take(collection, tmp_path / f"hands{ending}")
+    read_back(tmp_path / f"hands{ending}")
+    gaps_are_seen(of_type("MESH"), example)
+    if ending in (".glb", ".gltf"):
+        bpy.context.scene.frame_set(5, subframe=0.9)
+        assert seen_size(of_type("MESH")["Hand.R"], None) > 0.1, "it does not shrink between two frames"
+
+
+@pytest.mark.parametrize("ending", [".abc", ".usdc"])
+def test_missing_surfaces_are_not_seen(api, tmp_path: Path, ending: str) -> None:
+    example = animated.make(16, missing=tuple(GONE))
+    collection, _ = api.import_take(animated.write(tmp_path / "take", example))
+    api.export_take(collection, tmp_path / f"surfaces{ending}", what="SURFACES")
+    read_back(tmp_path / f"surfaces{ending}")
+    meshes = of_type("MESH")
+    for frame in (5, *GONE, 13):
+        assert (seen_size(meshes["Surface.R"], frame) > 0.05) == (frame not in GONE)
+        assert seen_size(meshes["Surface.L"], frame) > 0.05
+
+
+@pytest.mark.parametrize("mesh", ["clean", "surface"])
+def test_a_missing_hand_is_not_seen_in_files_of_the_command_line(real_backend: str, tmp_path: Path, mesh: str) -> None:
+    example = animated.make(16, missing=tuple(GONE))
+    folder = animated.write(tmp_path / "take", example)
+    options = [str(folder), "--mesh", mesh, "--output"]
+    for kind, target in (("glb", "hands.glb"), ("obj", "obj"), ("ply", "ply")):
+        command = [real_backend, "-m", "im2hands", "export", *options, str(tmp_path / target), "--to", kind]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+    read_back(tmp_path / "hands.glb")
+    if mesh == "clean":
+        gaps_are_seen(of_type("MESH"), example, start=0)
+    for frame in (5, *GONE, 13):
+        # The first frame of such a file is at 0 seconds.
+        hands = [one for one in bpy.data.objects if one.type == "MESH" and one.name.startswith("Hand")]
+        seen = [one.name[:6] for one in hands if seen_size(one, frame - 1) > 0.05]
+        assert sorted(seen) == (["Hand.L"] if frame in GONE else ["Hand.L", "Hand.R"]), frame
+        text = (tmp_path / "obj" / f"{frame:06d}.obj").read_text()
+        assert ("Hand.R" in text) == (frame not in GONE) and "Hand.L" in text
+        assert (tmp_path / "ply" / f"{frame:06d}_right.ply").exists() == (frame not in GONE)
+
+
 def test_exporting_leaves_nothing_behind(api, tmp_path: Path) -> None:
     from datablocks import counted
     from test_import import described
@@ -254,6 +347,6 @@ def test_a_take_without_hands_or_surfaces(addon, api, tmp_path: Path) -> None:
     older, _ = api.import_take(synthetic.write_take(tmp_path / "older", {1: ("left",)}))
     with pytest.raises(error, match="no rigged hands"):
         api.export_take(older, tmp_path / "hands.fbx")
-    bare, _ = api.import_take(animated.write(tmp_path / "bare", animated.make(2)), surfaces="NONE")
+    bare, _ = api.import_take(animated.write(tmp_path / "bare", animated.make(2), surfaces=False))
     with pytest.raises(error, match="no surfaces"):
         api.export_take(bare, tmp_path / "surfaces.abc", what="SURFACES")
