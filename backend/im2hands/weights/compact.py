@@ -19,7 +19,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from im2hands.core.errors import WeightsError
-from im2hands.core.files import write_atomically
+from im2hands.core.files import require_regular, write_atomically
 from im2hands.networks.compact_encoder import CompactEncoder
 from im2hands.networks.configuration import Configuration
 from im2hands.networks.image_encoder import PictureEncoder
@@ -132,8 +132,10 @@ def is_compact(name: str, folder: str | Path) -> bool:
     folder : str or Path
         The folder.
     """
+    path = Path(folder) / f"{name}.safetensors"
     try:
-        with safe_open(Path(folder) / f"{name}.safetensors", framework="pt") as handle:
+        require_regular(path)
+        with safe_open(path, framework="pt") as handle:
             return _about(handle).get("format") == FORMAT
     except (SafetensorError, OSError, ValueError):
         return False

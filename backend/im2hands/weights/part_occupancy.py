@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from im2hands.core.errors import WeightsError
-from im2hands.core.files import write_atomically
+from im2hands.core.files import open_regular, write_atomically
 from im2hands.geometry.bone_reach import BoneReach
 from im2hands.networks.part_decoder import PartDecoder
 
@@ -31,7 +31,7 @@ def sha256_of(path: Path) -> str:
         The file.
     """
     digest = hashlib.sha256()
-    with open(path, "rb") as handle:
+    with open_regular(path) as handle:
         while block := handle.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
