@@ -11,7 +11,7 @@ import secrets
 import stat
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -65,7 +65,7 @@ def require_regular(path: Path) -> os.stat_result:
         There is no such file, or it is a folder, a pipe, a socket or a device. Its ``strerror`` says what it is.
     """
     try:
-        found = os.stat(path)
+        found = Path(path).stat()
     except ValueError as error:  # a NUL in the path
         raise OSError(errno.EINVAL, "it is no possible path", str(path)) from error
     _refuse_special(found, path)
@@ -125,6 +125,34 @@ def read_regular(path: Path, limit: int = MAX_BYTES) -> bytes:
     if data is None or len(data) > limit:
         raise OSError(errno.EFBIG, f"it is larger than {limit // 10**6} MB", str(path))
     return data
+
+
+@contextlib.contextmanager
+def utf8_path(path: Path) -> Iterator[Path]:
+    """Provide a path to a file for a library that takes only names in UTF-8; Linux allows others.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Yields
+    ------
+    Path
+        The path itself if it is UTF-8, or else a path to the file that is valid inside the context.
+
+    Raises
+    ------
+    OSError
+        The path is not UTF-8, and the file cannot be opened.
+    """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        with open_regular(path) as handle:
+            yield Path(f"/proc/self/fd/{handle.fileno()}")
+    else:
+        yield path
 
 
 def _refuse_special(found: os.stat_result, path: Path) -> None:

@@ -99,7 +99,7 @@ def _numbered_files(place: Path, part: str) -> list[Path]:
 
 def _names(place: Path) -> list[str]:
     try:
-        return os.listdir(place)
+        return [path.name for path in place.iterdir()]
     except OSError:  # as a shell does, which finds no match there
         return []
 
@@ -129,10 +129,8 @@ def _wild(match: re.Match[str]) -> str:
     if match["set"] is None:
         return "." if match[0] == "?" else ".*"
     class_name = re.fullmatch(r"\[:([a-z]+):\]", match["set"])
-    if class_name:
-        letters = _CLASSES.get(class_name[1], "")
-    else:
-        letters = re.sub(r"([\\\[\]&~|^])", r"\\\1", match["set"])
+    plain = re.sub(r"([\\\[\]&~|^])", r"\\\1", match["set"])
+    letters = _CLASSES.get(class_name[1], "") if class_name else plain
     negated = "^" if match["not"] else ""
     try:
         return re.compile(f"[{negated}{letters}]").pattern

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from im2hands.core.errors import InputError
-from im2hands.core.files import open_regular
+from im2hands.core.files import open_regular, utf8_path
 
 MAX_ENTRIES = 20_000
 """Most entries of an archive."""
@@ -177,8 +177,8 @@ _ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 def _load(path: Path, mapped: bool) -> object:
     """The contents of a file, loaded by PyTorch without executing anything."""
     try:
-        with torch.serialization.safe_globals(_ALLOWED):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with torch.serialization.safe_globals(_ALLOWED), utf8_path(path) as readable:
+            return torch.load(readable, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL (\S+)", str(error))
         if code:
