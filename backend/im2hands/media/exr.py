@@ -106,7 +106,9 @@ def _find_layer(file: BinaryIO, path: Path) -> _Layer:
     try:
         headers = [part.header for part in OpenEXR.File(file, separate_channels=True, header_only=True).parts]
         layers = [_layer_of(number, header, OpenEXR) for number, header in enumerate(headers)]
-        values = sum(np.prod(_box(header["dataWindow"])[2:], dtype=float) * len(header["channels"]) for header in headers)
+        values = sum(
+            np.prod(_box(header["dataWindow"])[2:], dtype=float) * len(header["channels"]) for header in headers
+        )
     except _DAMAGE as error:
         raise _damaged(path, error) from error
     layer = next((layer for layer in layers if layer is not None), None)
