@@ -65,7 +65,7 @@ def require_regular(path: Path) -> os.stat_result:
         There is no such file, or it is a folder, a pipe, a socket or a device. Its ``strerror`` says what it is.
     """
     try:
-        found = Path(path).stat()
+        found = os.stat(path)
     except ValueError as error:  # a NUL in the path
         raise OSError(errno.EINVAL, "it is no possible path", str(path)) from error
     _refuse_special(found, path)
