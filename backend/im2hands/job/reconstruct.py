@@ -205,6 +205,7 @@ class ReconstructJob:
                 "first": source.entries[0].index,
                 "step": source.step,
                 "sequence": source.kind == "video" or source.numbered,
+                **(source.clip.facts() if source.clip else {}),
             },
             "fps": source.fps,
             "image_size": [camera.width, camera.height],

@@ -9,27 +9,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from im2hands.core.errors import FrameError, InputError
-from im2hands.core.files import open_regular, require_regular
+from im2hands.core.files import require_regular
 
 from .images import PICTURE_SUFFIXES, probe_picture
 from .patterns import find_matches, is_pattern, natural
-from .video import VIDEO_SUFFIXES, probe_clip
+from .picture_file import RAW_SUFFIXES
+from .video import VIDEO_SUFFIXES, is_animation, probe_clip
 
 # A file with one of these endings is meant as a picture: if it cannot be read, its frame fails. What the endings below
 # and all others stand for is decided by the content.
 _PICTURES = PICTURE_SUFFIXES | {".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".dib"}
 
-# Formats that can hold an animation, with the ending and the name that Pillow has for them.
-_ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG", ".png": "PNG"}
+# Endings of pictures that may be animations. PNG may be one too, but folders of PNG files are large and seldom such.
+_ANIMATIONS = frozenset({".gif", ".webp", ".apng", ".avif"})
 
 # Other endings of pictures and clips. A folder's file with such an ending that is left out is named in a note.
 _OTHERS = """
-    .3fr .3g2 .3gp .ai .apng .arw .asf .avif .avifs .cr2 .cr3 .crw .dng .dpx .emf .eps .erf .f4v .gif .hdr .heic .heics
-    .heif .heifs .hif .ico .insp .insv .j2c .j2k .jp2 .jpx .jxl .jxr .kra .mj2 .mjpeg .mjpg .mpo .mxf .nef .nrw .ogg
-    .ogm .orf .pbm .pcx .pdf .pef .pgm .pic .pnm .ppm .ps .psb .psd .qoi .qt .raf .raw .rm .rw2 .rwl .sgi .sr2 .srf
-    .srw .svg .tga .vob .wdp .wmf .x3f .xcf .y4m
+    .3g2 .3gp .ai .apng .asf .avifs .dpx .emf .eps .f4v .hdr .heics .heifs .ico .insp .insv .j2c .j2k .jp2 .jpx .jxl
+    .jxr .kra .mj2 .mjpeg .mjpg .mpo .mxf .ogg .ogm .pbm .pcx .pdf .pgm .pic .pnm .ppm .ps .psb .psd .qoi .qt .rm .rwl
+    .sgi .svg .tga .vob .wdp .wmf .xcf .y4m
 """
-_SHOWING = VIDEO_SUFFIXES | frozenset(_OTHERS.split())
+_SHOWING = VIDEO_SUFFIXES | RAW_SUFFIXES | frozenset(_OTHERS.split())
 
 _SILENT = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 _HIDDEN = getattr(stat, "FILE_ATTRIBUTE_HIDDEN", 0)
@@ -115,34 +115,10 @@ def find_inputs(inputs: Sequence[str | Path]) -> Inputs:
             (clips if _is_clip(path, alone=len(named) == 1) else files).append(path)
     if clips and (files or len(clips) > 1):
         raise InputError(
-            f"{clips[0].name} is a video and cannot be mixed with other files.", "Give one video, or only pictures."
+            f"{clips[0].name} is {_kind(clips[0])} and cannot be mixed with other files.",
+            "Give one video, or only pictures.",
         )
     return Inputs(paths, clips or list(dict.fromkeys(files)), bool(clips), numbered, notes)
-
-
-def picture_count(path: Path) -> int:
-    """Return the number of pictures in a GIF, WebP or PNG file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    int
-        1 also for a file of another format, and for one that cannot be read.
-    """
-    from PIL import Image
-
-    form = _ANIMATIONS.get(path.suffix.lower())
-    if form is None:
-        return 1
-    try:
-        with open_regular(path) as file, Image.open(file, formats=(form,)) as image:
-            return int(getattr(image, "n_frames", 1))
-    except Exception:  # a damaged file can raise any error in Pillow; its frame will say what is wrong
-        return 1
 
 
 def _given(path: str | Path) -> Path:
@@ -183,7 +159,7 @@ def _is_clip(path: Path, alone: bool) -> bool:
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return True
-    if suffix in _ANIMATIONS and (alone or suffix != ".png") and picture_count(path) > 1:
+    if (alone or suffix in _ANIMATIONS) and is_animation(path):
         return True
     if suffix in _PICTURES or _is_picture(path):
         return False
@@ -214,7 +190,7 @@ def _in_folder(folder: Path, notes: list[Note]) -> tuple[list[Path], list[Path]]
         elif not stat.S_ISREG(facts.st_mode):
             if not stat.S_ISDIR(facts.st_mode):
                 _leave_out(left_out, path, "not a regular file")
-        elif suffix in VIDEO_SUFFIXES or (suffix in (".gif", ".apng", ".webp") and picture_count(path) > 1):
+        elif suffix in VIDEO_SUFFIXES or (suffix in _ANIMATIONS and is_animation(path)):
             clips.append(path)
         elif suffix in _PICTURES or _is_picture(path):
             pictures.append(path)
@@ -229,8 +205,7 @@ def _in_folder(folder: Path, notes: list[Note]) -> tuple[list[Path], list[Path]]
             "Give one clip as a file.",
         )
     for clip in clips:
-        count = picture_count(clip)
-        left_out.setdefault(f"{count} pictures in one file" if count > 1 else "a video", []).append(clip.name)
+        left_out.setdefault(_kind(clip), []).append(clip.name)
     if not pictures:
         what = "; ".join(f"{_listed(names)}: {reason}" for reason, names in left_out.items())
         raise InputError(
@@ -239,6 +214,10 @@ def _in_folder(folder: Path, notes: list[Note]) -> tuple[list[Path], list[Path]]
         )
     _tell(notes, folder, left_out)
     return pictures, []
+
+
+def _kind(clip: Path) -> str:
+    return "an animation" if clip.suffix.lower() in PICTURE_SUFFIXES | _ANIMATIONS else "a video"
 
 
 def _files(folder: Path) -> list[tuple[Path, os.stat_result | None]]:

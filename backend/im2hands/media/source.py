@@ -13,9 +13,9 @@ from im2hands.core.errors import FrameError, InputError
 
 from .frame_range import FrameRange
 from .images import PictureInfo, probe_picture, read_with_info
-from .inputs import Note, find_inputs, picture_count
+from .inputs import Note, find_inputs
 from .sequence import sequence_numbers
-from .video import COUNT_TOLERANCE, ClipInfo, probe_clip, read_clip
+from .video import ClipInfo, probe_clip, read_clip
 
 DEFAULT_FPS = 25.0  # for pictures, which have no frame rate
 
@@ -197,8 +197,8 @@ class Source:
         Entry
             The entry.
         Frame or FrameError
-            Its frame, or the reason why it cannot be read. If a clip lacks one or two frames of the number in its
-            header, the iteration ends without an error. If it lacks more, the first missing frame yields a FrameError.
+            Its frame, or the reason why it cannot be read. If a clip was cut off, the first missing frame yields a
+            FrameError, and the iteration ends.
 
         Raises
         ------
@@ -244,21 +244,19 @@ class Source:
                 yield entry, Frame(entry.index, entry.time, image, entry.name, entry.path)
 
     def _read_clip(self, entries: Sequence[Entry], clip: ClipInfo) -> Iterator[tuple[Entry, Frame | FrameError]]:
-        waiting = list(reversed(entries))
-        last = 0
-        for number, image in read_clip(entries[0].path, [entry.index for entry in entries]) if entries else ():
-            entry = waiting.pop()
-            last = number
-            yield entry, Frame(entry.index, entry.time, image, entry.name, entry.path)
-        if not waiting:
-            return
-        missing = waiting.pop()
-        if clip.count - missing.index >= COUNT_TOLERANCE:
+        there = [entry for entry in entries if entry.index <= len(clip.times)]
+        results = read_clip(there[0].path, clip, [entry.index for entry in there]) if there else iter(())
+        for entry, (_, image) in zip(there, results, strict=True):
+            if isinstance(image, FrameError):
+                yield entry, image
+            else:
+                yield entry, Frame(entry.index, entry.time, image, entry.name, entry.path)
+        for missing in entries[len(there) : len(there) + 1]:
             yield (
                 missing,
                 FrameError(
                     f"{missing.path.name} ends early: it says it has {clip.count} frames, "
-                    f"and frame {missing.index} cannot be read" + (f" ({last} was the last)." if last else "."),
+                    f"and frame {missing.index} cannot be read ({len(clip.times)} was the last).",
                     "The clip was cut off; export it again for the frames after that.",
                 ),
             )
@@ -304,16 +302,8 @@ def open_source(
     chosen = FrameRange.parse(frames)
     found = find_inputs(inputs)
     if found.is_clip:
-        count = picture_count(found.files[0])
-        if count == 1 or _opens(found.files[0]):
-            clip = _open_clip(found.files[0], chosen, step, fps)
-            return replace(clip, inputs=found.paths, mirrored=mirrored, notes=[*found.notes, *clip.notes])
-        found.notes.append(
-            Note(
-                f"{found.files[0].name} holds {count} pictures; only its first is used.",
-                "Convert it to MP4 (H.264) for all of them.",
-            )
-        )
+        clip = _open_clip(found.files[0], chosen, step, fps)
+        return replace(clip, inputs=found.paths, mirrored=mirrored, notes=found.notes)
     rate = fps or DEFAULT_FPS
     known = sequence_numbers(found.files, sequence, named_so=found.numbered)
     numbers = known or {file: number for number, file in enumerate(found.files, 1)}
@@ -327,18 +317,11 @@ def open_source(
     )  # fmt: skip
 
 
-def _opens(path: Path) -> bool:
-    """Return whether an animation can be read as a clip."""
-    try:
-        probe_clip(path)
-    except InputError:
-        return False
-    return True
-
-
 def _open_clip(path: Path, chosen: FrameRange, step: int, fps: float | None) -> Source:
     clip = probe_clip(path)
     rate = fps or clip.fps or DEFAULT_FPS
     indices = chosen.choose(range(1, clip.count + 1), step, path.name)
-    entries = [Entry(index, (index - 1) / rate, f"{path.name} frame {index}", path) for index in indices]
+    # A given rate takes the place of the clip's times.
+    times = {index: (index - 1) / fps if fps else clip.time(index) for index in indices}
+    entries = [Entry(index, times[index], f"{path.name} frame {index}", path) for index in indices]
     return Source("video", rate, [path], entries, step, clip)
