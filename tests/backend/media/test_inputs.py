@@ -1,4 +1,4 @@
-"""What a person names: folders with all kinds of files, patterns as a shell expands them, odd names, no files at all."""
+"""What a person names: folders with all kinds of files, patterns as a shell expands them, odd names."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from im2hands.media.source import Frame, Source, open_source
 CASES = Path(__file__).parents[2] / "media_cases"
 
 NAMES = (
-    "a.jpg", "b.JPG", "c10.jpg", "c9.jpg", "d.jpeg", ".hidden.jpg", "shot_1.jpg", "shot_2.jpg", "shot_12.jpg", "ö 手.jpg",
-    "-dash.jpg", "e[1].jpg",
+    "a.jpg", "b.JPG", "c10.jpg", "c9.jpg", "d.jpeg", ".hidden.jpg", "shot_1.jpg", "shot_2.jpg", "shot_12.jpg",
+    "ö 手.jpg", "-dash.jpg", "e[1].jpg",
 )  # fmt: skip
 
 
