@@ -13,10 +13,10 @@ from typing import Any
 import bpy
 
 from .errors import InputError
-from .locations import backend_setting
+from .locations import backend_setting, require_text
 from .process.options import Options
 from .reconstruction import Reconstruction, Result
-from .scene import clean, tree
+from .scene import clean, conform, scene_settings, tree
 from .scene.clean import set_smoothing, smoothing
 from .scene.export import export_take
 from .scene.footage import show_footage
@@ -30,6 +30,7 @@ from .take.reader import TAKE_FILE
 
 __all__ = [
     "bake_to_rig",
+    "conform_to_scene",
     "export_take",
     "has_clean_hands",
     "import_take",
@@ -37,6 +38,7 @@ __all__ = [
     "remove_take",
     "render_overlay",
     "set_rotation_mode",
+    "set_scene_to_take",
     "set_smoothing",
     "show_footage",
     "show_hands",
@@ -114,12 +116,13 @@ def reconstruct(
     inputs : str, Path or sequence of them
         A picture, a folder of pictures, a clip, or several pictures.
     output : str or Path, optional
-        The take's folder. None for a folder in ``takes`` beside the .blend or, for an unsaved file, in the add-on's
-        user folder.
+        The take's folder. None for a folder in ``takes`` beside the .blend or, for an unsaved file, in the folder of
+        the preferences (``Im2Hands/takes`` in the home folder).
     scene : bpy.types.Scene, optional
         The scene to import into; None for the context's.
     set_scene : bool
-        Whether to set the scene's frame range, frame rate, picture size and camera to the take's.
+        Whether an untouched scene gets the take's frame range, frame rate, picture size and camera. Any other scene
+        stays as it is.
     surfaces : {"AUTO", "SHOW", "NONE"}
         As for :func:`import_take`.
     backend : str
@@ -164,7 +167,8 @@ def import_take(
     scene : bpy.types.Scene, optional
         The scene to import into; None for the context's.
     set_scene : bool
-        Whether to set the scene's frame range, frame rate, picture size and camera to the take's.
+        Whether an untouched scene gets the take's frame range, frame rate, picture size and camera. Any other scene
+        stays as it is.
     surfaces : {"AUTO", "SHOW", "NONE"}
         Whether to import the implicit surfaces of a take with clean hands. "SHOW" imports and shows them. "NONE" leaves
         them on disk. "AUTO" imports them hidden if the take is short (``scene.importer.SURFACES_AT_MOST`` frames).
@@ -177,10 +181,12 @@ def import_take(
 
     Raises
     ------
+    InputError
+        The folder's name is not UTF-8.
     TakeError
         The take cannot be read.
     """
-    folder = Path(folder)
+    folder = require_text(Path(folder))
     importer = TakeImporter(folder.parent if folder.name == TAKE_FILE else folder, scene, set_scene, surfaces)
     collection = importer.finish()
     return collection, importer.problems
@@ -200,6 +206,44 @@ def takes(scene: bpy.types.Scene | None = None) -> list[bpy.types.Collection]:
         The takes' collections.
     """
     return tree.take_collections(scene or bpy.context.scene)
+
+
+def conform_to_scene(collection: bpy.types.Collection, scene: bpy.types.Scene | None = None) -> None:
+    """Move a take's keys to their true times in a scene of another frame rate; the scene stays as it is.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    scene : bpy.types.Scene, optional
+        The scene; None for the context's.
+
+    Raises
+    ------
+    InputError
+        The collection is linked from another file, or was imported by an older add-on.
+    """
+    conform.conform(collection, scene or bpy.context.scene)
+
+
+def set_scene_to_take(collection: bpy.types.Collection, scene: bpy.types.Scene | None = None) -> None:
+    """Set a scene's frame range, frame rate, picture size and camera to those of a take.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection. If it was conformed to a scene, its keys move back to the numbers of its frames.
+    scene : bpy.types.Scene, optional
+        The scene; None for the context's. The frames of other takes in it stay in its range.
+
+    Raises
+    ------
+    InputError
+        The collection is linked from another file.
+    """
+    scene = scene or bpy.context.scene
+    conform.release(collection, scene)
+    scene_settings.set_to_take(scene, collection)
 
 
 def has_clean_hands(collection: bpy.types.Collection) -> bool:

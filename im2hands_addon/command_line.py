@@ -10,13 +10,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import bpy
 
 from . import api
 from .bone_maps import bundled_maps
 from .errors import AddonError, InputError
-from .locations import backend_setting, own_environment
+from .locations import backend_setting, old_environment, own_environment
 from .process import environment, options, task
 from .reconstruction import Reconstruction
 from .scene import clean
@@ -175,7 +176,7 @@ def _finish(arguments: argparse.Namespace, collection: bpy.types.Collection) -> 
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    found = environment.find(arguments.backend or backend_setting(), own_environment())
+    found = environment.find(arguments.backend or backend_setting(), own_environment(), old=old_environment())
     _say(f"{found.python} ({found.where})")
     asking = task.check(found.python)
     while not asking.has_ended:
@@ -244,7 +245,10 @@ def _full(path: str | None) -> str | None:
 
 
 def _say(text: str, stream: object = None) -> None:
-    print(text, file=stream or sys.stdout, flush=True)
+    target: Any = stream or sys.stdout
+    # The console may lack characters of a path, and no encoding has those of a name that is not UTF-8.
+    encoding = getattr(target, "encoding", None) or "utf-8"
+    print(text.encode(encoding, errors="backslashreplace").decode(encoding), file=target, flush=True)
 
 
 def register() -> None:

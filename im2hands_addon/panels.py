@@ -1,15 +1,14 @@
 """The tab "Im2Hands" in the sidebar of the 3D viewport."""
 
-import textwrap
-
 import bpy
 
 from . import running
+from .locations import default_takes
 from .process.options import OPTIONS, Option
 from .properties import LENS_OPTIONS, SIDEBAR_OPTIONS, Im2HandsSettings, property_of, several_inputs
-from .scene import clean, footage, markers, tree
+from .scene import clean, conform, footage, markers, scene_settings, tree
+from .scene.wrapped_text import draw_wrapped
 
-_LINE = 42  # characters in a line of a narrow sidebar
 _SHOWN_RUNS = 8
 _FOR_DETECTION = ("crop_search", "mirrored")  # they have no effect on keypoints from a file
 
@@ -39,12 +38,18 @@ class Im2HandsSourcePanel(_Im2HandsPanel, bpy.types.Panel):
         if several:
             layout.label(text=f"{len(several)} chosen files", icon="DOCUMENTS")
         layout.prop(settings, "output")
-        _draw_job(layout)
-        row = layout.row()
+        if not settings.output:
+            draw_wrapped(layout, f"Into a folder in {default_takes()}", "FILE_FOLDER", context)
+        _draw_job(layout, context)
         backend = running.backend()
-        row.label(text=backend.line, icon="CHECKMARK" if backend.is_found else "ERROR")
+        row = layout.row()
+        draw_wrapped(row, backend.line, "CHECKMARK" if backend.is_found else "ERROR", context)
         if not backend.is_found:
             row.operator("preferences.addon_show", text="", icon="PREFERENCES").module = __package__
+        if backend.old_takes:
+            told = f"{len(backend.old_takes)} takes lie in the extension's folder, which uninstalling deletes."
+            draw_wrapped(layout, told, "ERROR", context)
+            layout.operator("im2hands.move_old_takes", icon="FILE_FOLDER")
 
 
 class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
@@ -110,13 +115,16 @@ class Im2HandsTakesPanel(_Im2HandsPanel, bpy.types.Panel):
             box.label(text=", ".join(f"{count} {name}" for name, count in counts if count) or "no frames yet")
             _draw_take(box, collection)
             _draw_footage(box, collection)
+            _draw_fitting(box, collection, context.scene)
             if collection.get("im2hands_camera_origin") == "assumed":
                 box.label(text="The focal length is assumed", icon="CAMERA_DATA")
             runs = markers.read_runs(collection)
             column = box.column(align=True)
             for first, last, doubt in runs[:_SHOWN_RUNS]:
                 text = f"{first}: {doubt}" if first == last else f"{first}-{last}: {doubt}"
-                column.operator("im2hands.go_to_frame", text=text, icon="MARKER_HLT").frame = first
+                column.operator("im2hands.go_to_frame", text=text, icon="MARKER_HLT").frame = round(
+                    conform.to_scene(collection, first)
+                )
             if len(runs) > _SHOWN_RUNS:
                 box.label(text=f"and {len(runs) - _SHOWN_RUNS} more, see the timeline's markers")
 
@@ -155,7 +163,17 @@ def _draw_footage(layout: bpy.types.UILayout, collection: bpy.types.Collection) 
     button.take, button.shown = collection.name, not shown
 
 
-def _draw_job(layout: bpy.types.UILayout) -> None:
+def _draw_fitting(layout: bpy.types.UILayout, collection: bpy.types.Collection, scene: bpy.types.Scene) -> None:
+    """Draw the buttons that fit the take to the scene or the scene to the take, where they do not fit."""
+    if scene_settings.fits(scene, collection) and not conform.is_conformed(collection):
+        return
+    row = layout.row(align=True)
+    if not (scene_settings.has_rate_of(scene, collection) or conform.is_conformed_to(collection, scene)):
+        row.operator("im2hands.conform_to_scene", icon="TIME").take = collection.name
+    row.operator("im2hands.set_scene_to_take", icon="SCENE_DATA").take = collection.name
+
+
+def _draw_job(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """Draw the Reconstruct button or the progress, and the result of the last job."""
     started = running.reconstruction()
     if started is None:
@@ -170,13 +188,13 @@ def _draw_job(layout: bpy.types.UILayout) -> None:
             layout.label(text="Ending", icon="TIME")
         if job.is_silent:
             text = f"The backend has been silent for {job.silent_seconds:.0f} s. Cancel ends it and keeps what is done."
-            _wrapped(layout, text, "ERROR")
+            draw_wrapped(layout, text, "ERROR", context)
     else:
         layout.operator("im2hands.reconstruct", icon="VIEW_PAN")
-    _draw_frames(layout, started)
+    _draw_frames(layout, started, context)
 
 
-def _draw_frames(layout: bpy.types.UILayout, started: object) -> None:
+def _draw_frames(layout: bpy.types.UILayout, started: object, context: bpy.types.Context) -> None:
     job = started.job
     statuses = list(job.frames.values())
     if statuses:
@@ -185,16 +203,9 @@ def _draw_frames(layout: bpy.types.UILayout, started: object) -> None:
         ended = {"cancelled": "Ended early: ", "failed": "Stopped: ", "finished": "Done: "}
         layout.label(text=ended.get(job.state, "") + text)
     if started.error is not None:
-        _wrapped(layout, str(started.error), "ERROR")
+        draw_wrapped(layout, str(started.error), "ERROR", context)
     for warning in started.result.warnings[-3:]:
-        _wrapped(layout, warning, "INFO")
-
-
-def _wrapped(layout: bpy.types.UILayout, text: str, icon: str) -> None:
-    """Draw a text over several lines, because one label would cut it off."""
-    column = layout.column(align=True)
-    for number, line in enumerate(textwrap.wrap(text, _LINE)):
-        column.label(text=line, icon=icon if number == 0 else "BLANK1")
+        draw_wrapped(layout, warning, "INFO", context)
 
 
 CLASSES = (Im2HandsSourcePanel, Im2HandsOptionsPanel, Im2HandsTakesPanel)

@@ -3,6 +3,10 @@
 import bpy
 
 from . import running
+from .locations import environment_folder, takes_folder
+from .scene.wrapped_text import draw_wrapped
+
+_SHOWN_LINES = 3  # of the output of an installation
 
 
 def _look_for_backend(_preferences: bpy.types.AddonPreferences, _context: bpy.types.Context) -> None:
@@ -40,11 +44,32 @@ class Im2HandsPreferences(bpy.types.AddonPreferences):
         ),
     )
 
+    takes: bpy.props.StringProperty(
+        name="Takes",
+        description="Folder for takes of files that are not saved yet. Empty: Im2Hands/takes in the home folder",
+        subtype="DIR_PATH",
+    )
+    environments: bpy.props.StringProperty(
+        name="Install Into",
+        description="Folder for the backend's environment, several gigabytes. Empty: your folder for data of programs",
+        subtype="DIR_PATH",
+        update=_look_for_backend,
+    )
+
     def draw(self, context: bpy.types.Context) -> None:
-        """Draw the state of the backend, its check and its installation."""
+        """Draw the state of the backend, its check and its installation, and the folders."""
         layout = self.layout
         backend = running.backend()
         layout.use_property_split = True
+        layout.prop(self, "takes")
+        draw_wrapped(layout, f"Takes of unsaved files: {takes_folder()}", "FILE_FOLDER", context)
+        if backend.old_takes:
+            told = (
+                f"{len(backend.old_takes)} takes lie in the extension's folder ({backend.old_takes[0].parent}). "
+                "Uninstalling the extension deletes them."
+            )
+            draw_wrapped(layout, told, "ERROR", context)
+            layout.operator("im2hands.move_old_takes", icon="FILE_FOLDER")
         layout.prop(self, "backend")
         row = layout.row()
         row.label(text=backend.line, icon="CHECKMARK" if backend.is_found else "ERROR")
@@ -53,19 +78,27 @@ class Im2HandsPreferences(bpy.types.AddonPreferences):
         if task is not None and task.name == "Check" and not task.has_ended:
             layout.label(text="Checking, up to half a minute", icon="TIME")
         for finding in running.findings():
-            layout.label(text=finding.text, icon="CHECKMARK" if finding.ok else "ERROR")
+            draw_wrapped(layout, finding.text, "CHECKMARK" if finding.ok else "ERROR", context)
         box = layout.box()
         box.label(text="Install", icon="IMPORT")
         box.prop(self, "python")
         if not backend.has_wheel or self.package:
             box.prop(self, "package")
         box.prop(self, "compute")
+        box.prop(self, "environments")
+        draw_wrapped(box, f"Installs into {environment_folder()}", "FILE_FOLDER", context)
+        if backend.old_environment is not None:
+            told = (
+                f"The environment of an older add-on lies in the extension's folder ({backend.old_environment}). "
+                "Uninstalling the extension deletes it. Install Backend makes one in the folder above and removes it."
+            )
+            draw_wrapped(box, told, "INFO", context)
         if not bpy.app.online_access:
             box.label(text="Needs System > Network > Allow Online Access", icon="INTERNET_OFFLINE")
         if task is not None and task.name != "Check" and not task.has_ended:
             box.progress(factor=task.fraction, text=task.title)
-            for line in list(task.lines)[-3:]:
-                box.label(text=line[:120])
+            for line in list(task.lines)[-_SHOWN_LINES:]:
+                draw_wrapped(box, line, "NONE", context)
             box.operator("im2hands.cancel_task", icon="X")
         else:
             box.operator("im2hands.install_backend", icon="IMPORT")

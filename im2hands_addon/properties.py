@@ -36,7 +36,7 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
     inputs_source: bpy.props.StringProperty(description="The source when the files were selected")
     output: bpy.props.StringProperty(
         name="Take",
-        description="Folder for the result. Empty: beside the .blend, or in the add-on's folder",
+        description="Folder for the result. Empty: in the folder that is shown below",
         subtype="DIR_PATH",
     )
     use_range: bpy.props.BoolProperty(name="Frame Range", description="Reconstruct only some frames of the source")
@@ -69,7 +69,8 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
     )
     set_scene: bpy.props.BoolProperty(
         name="Set Up Scene",
-        description="Use the take's frame range, frame rate, picture size and camera",
+        description="In an untouched scene, use the take's frame range, frame rate, picture size and camera. "
+        "Any other scene stays as it is",
         default=True,
     )
 
@@ -116,7 +117,7 @@ def _property(option: Option) -> object:
     """Make the property of an option that is not a file."""
     words = {"name": option.label, "description": f"{option.text}. In {option.unit}" if option.unit else option.text}
     limits = {name: value for name in ("min", "max") if (value := getattr(option, name)) is not None}
-    if option.type in ("choice", "choice_or_file"):
+    if option.choices:
         items = [(str(value), label, text) for value, label, text in option.choices]
         if option.is_path:
             items.append(("file", "File", "Given in a file"))

@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 
 from .errors import AddonError, InputError, TakeError
-from .locations import absolute, default_take, own_environment
+from .locations import absolute, default_take, is_pattern, old_environment, own_environment, require_text
 from .process import environment
 from .process.job import Job
 from .process.options import Options
@@ -63,12 +63,13 @@ class Result:
 class Reconstruction:
     """A running or ended reconstruction; creating the object starts it.
 
-    Call :meth:`poll` until ``has_ended`` is true. Then read ``error`` and :attr:`result`.
+    Call :meth:`poll` until ``has_ended`` is true. Then read ``error`` and :attr:`result`. ``imported_count`` is the
+    number of frames that were brought into the scene so far.
 
     Parameters
     ----------
     inputs : list of str
-        Pictures, folders or a clip.
+        Pictures, folders, patterns (``*.jpg``, ``shot_####.png``) or a clip.
     output : str or Path, optional
         The take's folder; None for ``locations.default_take``.
     options : Options, optional
@@ -78,7 +79,8 @@ class Reconstruction:
     scene : bpy.types.Scene, optional
         The scene to import into; None for the context's.
     set_scene : bool
-        Whether to set the scene's frame range, frame rate, picture size and camera to the take's.
+        Whether an untouched scene gets the take's frame range, frame rate, picture size and camera. Any other scene
+        stays as it is.
     surfaces : {"AUTO", "SHOW", "NONE"}
         As for ``scene.importer.TakeImporter``.
 
@@ -103,17 +105,18 @@ class Reconstruction:
     ) -> None:
         paths = [absolute(str(path)) for path in inputs if str(path)]
         for path in paths:
-            if not path.exists():
+            if not path.exists() and not is_pattern(path):
                 raise InputError(f"There is no {path}.", "Choose a photo, a folder or a clip.")
-        self.take = absolute(str(output)) if output else default_take([str(path) for path in paths])
+        self.take = require_text(absolute(str(output)) if output else default_take([str(path) for path in paths]))
         if not paths:
             raise InputError("There is nothing to reconstruct.", "Choose a photo, a folder or a clip.")
-        python = environment.find(backend, own_environment()).python
+        python = environment.find(backend, own_environment(), old=old_environment()).python
         self.error: AddonError | None = None
         self.has_ended = False
         self._collection_name = ""
         self._waiting: list[int] = []
         self._imported_at = 0.0
+        self.imported_count = 0
         self._importer = TakeImporter(self.take, scene, set_scene, surfaces)
         client = f"Blender {bpy.app.version_string}"
         self.job = Job(python, [str(path) for path in paths], self.take, options or Options(), client)
@@ -124,6 +127,11 @@ class Reconstruction:
         warnings = (*self.job.warnings, *self._importer.problems)
         cancelled = self.job.state == "cancelled"
         return Result(self.take, self._collection_name, self.job.summary, cancelled, warnings)
+
+    @property
+    def scene(self) -> bpy.types.Scene:
+        """The scene that the frames are imported into."""
+        return self._importer.scene
 
     def poll(self) -> None:
         """Read the backend's messages and import a few finished frames; never waits for the backend."""
@@ -180,13 +188,25 @@ class Reconstruction:
 
     def close(self) -> None:
         """End the backend and import nothing more."""
+        self.has_ended = True  # first: nothing is polled any more, whatever the rest does
         self.job.close()
-        self.has_ended = True
+
+    def fail(self, error: AddonError) -> None:
+        """End the backend because of an error; finished frames stay on disk.
+
+        Parameters
+        ----------
+        error : AddonError
+            The reason, for the person.
+        """
+        self.error = error
+        self.close()
 
     def _import_some(self) -> None:
         batch, self._waiting = self._waiting[:_FRAMES_AT_ONCE], self._waiting[_FRAMES_AT_ONCE:]
         try:
             self._collection_name = self._importer.add_frames(batch).name
+            self.imported_count += len(batch)
         except TakeError as error:  # the import at the end tries again and reports it
             self.job.warnings.append(str(error))
         self._imported_at = time.monotonic()

@@ -1,23 +1,27 @@
 """Background work in Blender: at most one reconstruction and one task, polled by a timer.
 
-The panels read from this module what they show. Quitting Blender, loading a file and disabling the add-on end all
-background work.
+The panels read from this module what they show. Loading a file ends the reconstruction, because its scene is gone; a
+check or an installation goes on. Quitting Blender and disabling the add-on end all background work.
 """
 
 from __future__ import annotations
 
 import atexit
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import bpy
 
 from .errors import AddonError, BackendError
-from .locations import backend_setting, bundled_wheel, own_environment
+from .locations import backend_setting, bundled_wheel, old_environment, old_takes_folder, own_environment, takes_in
 from .process.backend_state import BackendState, look_up
 from .process.task import Finding, Task, check_findings
 from .reconstruction import Reconstruction
+from .scene import views
 
 _INTERVAL_SECONDS = 0.1
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -55,7 +59,13 @@ def backend() -> BackendState:
 
 def look_for_backend() -> None:
     """Look for the backend on disk and redraw the panels. Call it after anything that may have changed the result."""
-    _state.backend = look_up(backend_setting(), own_environment(), bundled_wheel())
+    _state.backend = look_up(
+        backend_setting(),
+        own_environment(),
+        bundled_wheel(),
+        old=old_environment(),
+        old_takes=takes_in(old_takes_folder()),
+    )
     _redraw()
 
 
@@ -81,8 +91,20 @@ def follow(started: Reconstruction | Task) -> None:
         _state.task, _state.findings = started, []
     else:
         _state.reconstruction = started
+    _ensure_timer()
+
+
+def cancel() -> None:
+    """Ask the backend to end the reconstruction; the timer does the rest."""
+    if _state.reconstruction is not None:
+        _state.reconstruction.cancel()
+        _ensure_timer()
+
+
+def _ensure_timer() -> None:
+    """Start the timer if it does not run. It goes on when another file is loaded."""
     if not bpy.app.timers.is_registered(_tick):
-        bpy.app.timers.register(_tick, first_interval=_INTERVAL_SECONDS)
+        bpy.app.timers.register(_tick, first_interval=_INTERVAL_SECONDS, persistent=True)
 
 
 def stop() -> None:
@@ -97,29 +119,55 @@ def stop() -> None:
 
 
 def _tick() -> float | None:
-    """Poll all running work; returns the seconds until the next call, None when nothing runs."""
-    try:
-        _poll_reconstruction()
-        _poll_task()
-    finally:
-        _redraw()
+    """Poll all running work; returns the seconds until the next call, None when nothing runs.
+
+    Blender drops a timer whose function raises, and the work would then never end. So any error ends its work in words.
+    """
+    _guarded(_poll_reconstruction, _end_reconstruction)
+    _guarded(_poll_task, _end_task)
+    _guarded(_redraw, lambda _error: None)
     return _INTERVAL_SECONDS if is_reconstructing() or is_working() else None
+
+
+def _guarded(work: Callable[[], None], at_error: Callable[[Exception], None]) -> None:
+    """Do some work of the timer; an error of any kind is logged and given to ``at_error``."""
+    try:
+        work()
+    except Exception as error:
+        _log.exception("Im2Hands: %s", error)
+        at_error(error)
 
 
 def _poll_reconstruction() -> None:
     running = _state.reconstruction
     if running is None or running.has_ended or bpy.app.is_job_running("RENDER"):
         return
-    try:
-        running.poll()
-    except (RuntimeError, ReferenceError, OSError, ValueError) as error:
-        running.close()
-        running.error = AddonError(f"The frames could not be brought in: {error}.", "Use Import Take to try again.")
-    if not running.has_ended:
-        return
+    brought = running.imported_count
+    running.poll()
+    if running.imported_count != brought and not running.has_ended and not bpy.data.is_dirty:
+        # Only an undo step tells Blender that the file has changed. One is enough until the next time it is saved.
+        _push_undo("First Reconstructed Hands")
+    if running.has_ended:
+        _guarded(_after_reconstruction, lambda _error: None)
+
+
+def _after_reconstruction() -> None:
     look_for_backend()
-    if running.result.collection is not None:
+    started = _state.reconstruction
+    collection = started.result.collection
+    if collection is not None:
+        started.job.warnings += views.look_through(collection, started.scene)
         _push_undo("Reconstruct Hands")
+
+
+def _end_reconstruction(error: Exception) -> None:
+    running = _state.reconstruction
+    running.fail(
+        AddonError(
+            f"The frames could not be brought in: {_words(error)}.",
+            f"Finished frames are kept in {running.take}: use Import Take, or Reconstruct to continue.",
+        )
+    )
 
 
 def _poll_task() -> None:
@@ -141,10 +189,22 @@ def _poll_task() -> None:
         _state.findings = [Finding(False, str(error))]
 
 
+def _end_task(error: Exception) -> None:
+    working = _state.task
+    if not working.has_ended:
+        working.cancel()
+    _state.findings = [Finding(False, f"{working.name} ended by an error of the add-on: {_words(error)}. Try again.")]
+
+
+def _words(error: Exception) -> str:
+    """An error for the person; its kind where it has no message."""
+    return str(error).rstrip(".") or type(error).__name__
+
+
 def _push_undo(message: str) -> None:
-    """Add one undo step for the whole job. It needs a window in the context, which a timer lacks."""
+    """Add an undo step, which also marks the file as changed. It needs a window in the context; a timer lacks one."""
     window = next(iter(bpy.context.window_manager.windows), None)
-    if window is None or bpy.app.background:
+    if window is None:
         return
     with bpy.context.temp_override(window=window):
         if bpy.ops.ed.undo_push.poll():
@@ -160,7 +220,11 @@ def _redraw() -> None:
 
 @bpy.app.handlers.persistent
 def _stop_before_load(*_: object) -> None:
-    stop()
+    """End the reconstruction in words: the scene that it fills is about to go."""
+    if is_reconstructing():
+        running = _state.reconstruction
+        hint = f"Finished frames are kept in {running.take}: Reconstruct continues after them."
+        running.fail(AddonError("The reconstruction was ended because another file was opened.", hint))
 
 
 @bpy.app.handlers.persistent

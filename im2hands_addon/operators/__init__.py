@@ -8,13 +8,16 @@ from . import (
     cancel_task,
     check_backend,
     choose_source,
+    conform_to_scene,
     export_take,
     go_to_frame,
     import_take,
     install_backend,
+    move_old_takes,
     reconstruct,
     remove_take,
     set_rotation_mode,
+    set_scene_to_take,
     show_footage,
     show_surfaces,
 )
@@ -28,12 +31,15 @@ _CLASSES = (
     show_surfaces.Im2HandsShowSurfaces,
     show_footage.Im2HandsShowFootage,
     set_rotation_mode.Im2HandsSetRotationMode,
+    conform_to_scene.Im2HandsConformToScene,
+    set_scene_to_take.Im2HandsSetSceneToTake,
     export_take.Im2HandsExportTake,
     bake_to_rig.Im2HandsBakeToRig,
     go_to_frame.Im2HandsGoToFrame,
     check_backend.Im2HandsCheckBackend,
     install_backend.Im2HandsInstallBackend,
     cancel_task.Im2HandsCancelTask,
+    move_old_takes.Im2HandsMoveOldTakes,
 )
 
 

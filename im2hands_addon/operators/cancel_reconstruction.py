@@ -18,5 +18,5 @@ class Im2HandsCancelReconstruction(bpy.types.Operator):
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Ask the backend to end; the timer of ``running`` does the rest."""
-        running.reconstruction().cancel()
+        running.cancel()
         return {"FINISHED"}

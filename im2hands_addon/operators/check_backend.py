@@ -4,7 +4,7 @@ import bpy
 
 from .. import running
 from ..errors import BackendError
-from ..locations import backend_setting, own_environment
+from ..locations import backend_setting, old_environment, own_environment
 from ..process import environment, task
 
 
@@ -23,7 +23,7 @@ class Im2HandsCheckBackend(bpy.types.Operator):
         """Start the check in the background."""
         running.look_for_backend()
         try:
-            found = environment.find(backend_setting(), own_environment())
+            found = environment.find(backend_setting(), own_environment(), old=old_environment())
             running.follow(task.check(found.python))
         except BackendError as error:
             self.report({"ERROR"}, str(error))

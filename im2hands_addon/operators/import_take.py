@@ -18,7 +18,8 @@ class Im2HandsImportTake(bpy.types.Operator, ImportHelper):
     filter_glob: bpy.props.StringProperty(default="take.json", options={"HIDDEN"})
     set_scene: bpy.props.BoolProperty(
         name="Set Up Scene",
-        description="Use the take's frame range, frame rate, picture size and camera",
+        description="In an untouched scene, use the take's frame range, frame rate, picture size and camera. "
+        "Any other scene stays as it is",
         default=True,
     )
 

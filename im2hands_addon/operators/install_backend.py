@@ -6,13 +6,13 @@ import bpy
 
 from .. import running
 from ..errors import BackendError
-from ..locations import bundled_constraints, bundled_wheel, own_environment
+from ..locations import bundled_constraints, bundled_wheel, old_environment, own_environment
 from ..preferences import preferences
 from ..process import environment, task
 
 
 class Im2HandsInstallBackend(bpy.types.Operator):
-    """Create a Python environment in the add-on's folder and download the backend's packages into it"""
+    """Create a Python environment in the folder named above and download the backend's packages into it"""
 
     bl_idname = "im2hands.install_backend"
     bl_label = "Install Backend"
@@ -37,7 +37,8 @@ class Im2HandsInstallBackend(bpy.types.Operator):
             python = environment.suitable_python(bpy.path.abspath(own.python) if own is not None else "")
             compute = own.compute if own is not None else "AUTO"
             constraints = None if chosen else bundled_constraints()
-            running.follow(task.installation(own_environment(), python, package, constraints, compute))
+            started = task.installation(own_environment(), python, package, constraints, compute, old=old_environment())
+            running.follow(started)
         except BackendError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

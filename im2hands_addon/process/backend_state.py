@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import BackendError
-from . import environment
+from . import environment, installed
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,22 @@ class BackendState:
         One line for the person: where the backend is, or what is wrong.
     has_wheel : bool
         Whether the extension brought the backend's wheel along.
+    old_environment : Path or None
+        An environment in the place of older add-ons, which Blender deletes with the extension.
+    old_takes : tuple of Path
+        Takes in such a place.
     """
 
     is_found: bool = False
     line: str = "Looking for the backend"
     has_wheel: bool = False
+    old_environment: Path | None = None
+    old_takes: tuple[Path, ...] = ()
 
 
-def look_up(setting: str, own: Path, wheel: Path | None) -> BackendState:
+def look_up(
+    setting: str, own: Path, wheel: Path | None, *, old: Path | None = None, old_takes: tuple[Path, ...] = ()
+) -> BackendState:
     """Look for the backend on disk.
 
     Parameters
@@ -42,14 +50,23 @@ def look_up(setting: str, own: Path, wheel: Path | None) -> BackendState:
         The path with which the names of the add-on's own environments begin (see ``process.installed``).
     wheel : Path or None
         The wheel that the extension brought along; None without one.
+    old : Path, optional
+        As ``own``, for the place of older add-ons; None to skip it.
+    old_takes : tuple of Path
+        The takes in the place of older add-ons.
 
     Returns
     -------
     BackendState
         What was found.
     """
+    rest = (
+        wheel is not None,
+        installed.current(old) if old is not None else None,
+        old_takes,
+    )
     try:
-        found = environment.find(setting, own)
+        found = environment.find(setting, own, old=old)
     except BackendError as error:
-        return BackendState(False, error.message, wheel is not None)
-    return BackendState(True, f"Backend: {found.where}", wheel is not None)
+        return BackendState(False, error.message, *rest)
+    return BackendState(True, f"Backend: {found.where}", *rest)

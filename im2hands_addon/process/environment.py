@@ -80,10 +80,13 @@ def python_in(path: str | Path) -> Path | None:
     return next(((path / name).absolute() for name in names if (path / name).is_file()), None)
 
 
-def find(setting: str = "", own: Path | None = None, variables: Mapping[str, str] | None = None) -> Found:
+def find(
+    setting: str = "", own: Path | None = None, variables: Mapping[str, str] | None = None, *, old: Path | None = None
+) -> Found:
     """Find the backend.
 
-    The order is: the preferences, the environment variable, the add-on's own environment, ``im2hands`` on PATH.
+    The order is: the preferences, the environment variable, the add-on's own environment, that of an older add-on,
+    ``im2hands`` on PATH.
 
     Parameters
     ----------
@@ -93,6 +96,8 @@ def find(setting: str = "", own: Path | None = None, variables: Mapping[str, str
         The path with which the names of the add-on's own environments begin (see ``installed``); None to skip them.
     variables : mapping of str to str, optional
         The environment variables; None for those of this process.
+    old : Path, optional
+        As ``own``, for the place of older add-ons; None to skip it.
 
     Returns
     -------
@@ -113,10 +118,11 @@ def find(setting: str = "", own: Path | None = None, variables: Mapping[str, str
         if python is None:
             raise BackendError(f"The backend named {where} is not there: no Python at {value}.", _HINT)
         return Found(python, f"named {where}")
-    folder = installed.current(own) if own is not None else None
-    python = python_in(folder) if folder is not None else None
-    if python is not None:
-        return Found(python, "installed by the add-on")
+    for base, where in ((own, "installed by the add-on"), (old, "installed by an older add-on")):
+        folder = installed.current(base) if base is not None else None
+        python = python_in(folder) if folder is not None else None
+        if python is not None:
+            return Found(python, where)
     command = shutil.which("im2hands", path=variables.get("PATH"))
     python = python_in(Path(command).resolve()) if command else None
     if python is not None:
@@ -151,12 +157,31 @@ def suitable_python(given: str = "") -> Path:
         if version not in SUPPORTED_PYTHONS:
             said = f"is Python {version[0]}.{version[1]}" if version else "does not run"
             raise BackendError(f"{python} {said}; the backend needs {wanted}.", "Install one from python.org.")
+        if not can_make_environments([str(python)]):
+            raise _incomplete([(str(python), version)])
         return python
+    incomplete = []
     for command in _candidates():
-        if python_version(command) in SUPPORTED_PYTHONS:
-            return _executable(command)
+        version = python_version(command)
+        if version in SUPPORTED_PYTHONS:
+            if can_make_environments(command):
+                return _executable(command)
+            incomplete.append((" ".join(command), version))
+    if incomplete:
+        raise _incomplete(incomplete)
     raise BackendError(
         f"No Python {wanted} was found.", "Install one from python.org and try again, or choose one below."
+    )
+
+
+def _incomplete(found: list[tuple[str, tuple[int, int]]]) -> BackendError:
+    """The error for Pythons of the right version that cannot make an environment."""
+    command, (major, minor) = found[0]
+    return BackendError(
+        f"{command} is Python {major}.{minor}, but it cannot make environments: its modules venv and ensurepip are not "
+        "installed.",
+        f"python3-venv is missing. On Debian or Ubuntu: sudo apt install python3-venv python{major}.{minor}-venv. "
+        "Elsewhere: install Python from python.org.",
     )
 
 
@@ -198,11 +223,27 @@ def python_version(command: list[str]) -> tuple[int, int] | None:
     Returns
     -------
     tuple of int, or None
-        Major and minor version. None when it does not run, or cannot make an environment.
+        Major and minor version. None when it does not run.
     """
-    answer = _ask(command, "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])")
+    answer = _ask(command, "import sys; print('%d.%d' % sys.version_info[:2])")
     match = re.fullmatch(r"(\d+)\.(\d+)", answer)
     return (int(match[1]), int(match[2])) if match else None
+
+
+def can_make_environments(command: list[str]) -> bool:
+    """Return whether a Python has what makes an environment; Debian leaves it out of the package ``python3``.
+
+    Parameters
+    ----------
+    command : list of str
+        The command that starts it.
+
+    Returns
+    -------
+    bool
+        True if its modules ``venv`` and ``ensurepip`` can be imported.
+    """
+    return _ask(command, "import venv, ensurepip; print('yes')") == "yes"
 
 
 def _executable(command: list[str]) -> Path:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
+import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
 from typing import IO
 
 from ..errors import BackendError
-from .environment import clean_environment, own_group
+from .environment import clean_environment, hidden_window, own_group
 
 _STDERR_LINES = 40
 _STOP_SECONDS = 5.0
@@ -112,9 +115,17 @@ class LineProcess:
         threading.Thread(target=self._reap, daemon=True).start()
 
     def kill(self) -> None:
-        """Kill the child."""
-        if self._child.poll() is None:
+        """Kill the child and its own children: pip and venv start further programs, which would go on writing."""
+        if self._child.poll() is not None:
+            return
+        if sys.platform == "win32":
+            # Windows has no groups of processes to kill; its own tool knows the children.
+            tree = ["taskkill", "/F", "/T", "/PID", str(self._child.pid)]
+            with contextlib.suppress(OSError):  # without the tool the child alone is killed
+                subprocess.run(tree, capture_output=True, check=False, **hidden_window())
             self._child.kill()
+        else:
+            os.killpg(self._child.pid, signal.SIGKILL)  # it leads a group of its own, see own_group
 
     def wait(self, seconds: float) -> None:
         """Wait until a killed child has ended.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +17,9 @@ from .process import LineProcess
 
 _KEPT_LINES = 200
 _KILLED_SECONDS = 5.0
+_SAID_LINES = 3
+# "ERROR: No matching distribution", "error: subprocess-exited-with-error", "ImportError: libGL.so.1: cannot open ..."
+_ERROR_LINE = re.compile(r"\s*(?:error|\w*(?:Error|Exception)|fatal):?\s", re.IGNORECASE)
 _TORCH = "torch==2.13.0"
 
 
@@ -104,8 +108,8 @@ class Task:
         self.exit_code = return_code
         step = self.steps[self._number]
         if return_code != 0 and not step.may_fail:
-            said = self._process.stderr_tail or list(self.lines)
-            last = f" Its last message: {said[-1]}" if said else ""
+            said = last_words(self._process.stderr_tail or list(self.lines))
+            last = f" Its last messages: {said}" if said else ""
             self._end(BackendError(f"{step.title} failed (exit code {return_code}).{last}"))
             return
         self._next()
@@ -142,7 +146,26 @@ class Task:
             self.at_failure()
 
 
-def installation(base: Path, python: Path, package: Path, constraints: Path | None, compute: str) -> Task:
+def last_words(lines: list[str]) -> str:
+    """Return what a command said about its failure.
+
+    Parameters
+    ----------
+    lines : list of str
+        The last lines that it wrote.
+
+    Returns
+    -------
+    str
+        The lines that pip and Python mark as errors, at most the last three; without such lines, the last three lines.
+    """
+    marked = [line for line in lines if _ERROR_LINE.match(line)]
+    return " ".join(line.strip() for line in (marked or lines)[-_SAID_LINES:])
+
+
+def installation(
+    base: Path, python: Path, package: Path, constraints: Path | None, compute: str, *, old: Path | None = None
+) -> Task:
     """Start the installation of the backend in a new environment; Blender's Python stays unchanged.
 
     The present environment stays in use until the new one works. A task that fails or is stopped deletes the new one.
@@ -159,6 +182,9 @@ def installation(base: Path, python: Path, package: Path, constraints: Path | No
         File of pinned versions for pip; None for none.
     compute : {"AUTO", "CPU", "GPU"}
         The build of PyTorch. "AUTO": the GPU build on a machine with an NVIDIA GPU, else the CPU build.
+    old : Path, optional
+        As ``base``, for the place of older add-ons; its environments are deleted once the new one works. None for
+        none.
 
     Returns
     -------
@@ -199,6 +225,8 @@ def installation(base: Path, python: Path, package: Path, constraints: Path | No
     def finish() -> None:
         installed.make_current(base, folder, str(package))
         installed.remove_others(base, kept=folder)
+        if old is not None:
+            installed.remove_others(old, kept=folder)
 
     return Task("Installation", steps, at_end=finish, at_failure=lambda: installed.remove(folder))
 
@@ -268,7 +296,7 @@ def check_findings(task: Task) -> list[Finding]:
             raise BackendError(
                 "im2hands is not installed in that Python.", "Install it, or choose another Python."
             ) from error
-        said = tail[-1] if tail else f"exit code {task.exit_code}"
+        said = last_words(tail).rstrip(".") or f"exit code {task.exit_code}"
         raise BackendError(f"The backend does not answer: {said}.", "Install it, or choose another backend.") from error
     found.insert(0, Finding(bool(data.get("ok")), f"Im2Hands {data.get('version', '')}"))
     return sorted(found, key=lambda one: one.ok)

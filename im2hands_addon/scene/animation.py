@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,6 +73,11 @@ def action_curves(action: bpy.types.Action, slot: object = None) -> list[bpy.typ
     """
     container = blender_versions.curve_container(action, slot)
     return list(container.fcurves) if container is not None else []
+
+
+def all_curves(action: bpy.types.Action) -> list[bpy.types.FCurve]:
+    """The curves of all slots of an action."""
+    return [curve for slot in blender_versions.all_slots(action) for curve in action_curves(action, slot)]
 
 
 def curves(datablock: bpy.types.ID) -> list[bpy.types.FCurve]:
@@ -197,6 +202,45 @@ def remove_curve(action: bpy.types.Action, curve: bpy.types.FCurve) -> None:
     blender_versions.curve_container(action).fcurves.remove(curve)
 
 
+def move_keys(curve: bpy.types.FCurve, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Move the keys of a curve in time, with their handles.
+
+    Parameters
+    ----------
+    curve : bpy.types.FCurve
+        The curve.
+    change : callable
+        Frames (N,) -> new frames (N,); it keeps their order.
+    """
+    points = curve.keyframe_points
+    for name in ("handle_left", "handle_right", "co"):
+        values = np.empty(len(points) * 2, dtype=np.float32)
+        points.foreach_get(name, values)
+        values[0::2] = change(values[0::2].astype(np.float64))
+        points.foreach_set(name, values)
+    curve.update()
+
+
+def remove_curves(datablock: bpy.types.ID, is_wanted: Callable[[str], bool]) -> None:
+    """Remove curves from the assigned action of a data-block; the action goes too when nothing is left in it.
+
+    Parameters
+    ----------
+    datablock : bpy.types.ID
+        The data-block.
+    is_wanted : callable
+        Data path of a curve -> whether to remove the curve.
+    """
+    animation = datablock.animation_data
+    container = blender_versions.active_curve_container(animation) if animation is not None else None
+    if container is None:
+        return
+    for curve in [one for one in container.fcurves if is_wanted(one.data_path)]:
+        container.fcurves.remove(curve)
+    if not len(container.fcurves) and not animation.nla_tracks and not animation.drivers:
+        clear(datablock)
+
+
 def write_curve(
     datablock: bpy.types.ID,
     path: str,
@@ -250,15 +294,23 @@ def put_below(datablock: bpy.types.ID, action: bpy.types.Action, name: str) -> b
     animation = datablock.animation_data or datablock.animation_data_create()
     track = animation.nla_tracks.new()
     track.name = name
-    start, end = action.frame_range
-    strip = track.strips.new(name, int(start), action)
+    strip = track.strips.new(name, int(action.frame_range[0]), action)
     blender_versions.use_first_slot(strip)
-    strip.action_frame_start, strip.action_frame_end = start, max(end, start + 1.0)
+    fit_strip(strip)
     strip.extrapolation = "HOLD"
     strip.blend_type = "REPLACE"
     animation.action_blend_type = "REPLACE"
     animation.action_extrapolation = "HOLD"
     return strip
+
+
+def fit_strip(strip: bpy.types.NlaStrip) -> None:
+    """Make a strip show all of its action, each key on the scene frame of its own number."""
+    start, end = strip.action.frame_range
+    strip.action_frame_start, strip.action_frame_end = start, max(end, start + 1.0)
+    strip.frame_start = start
+    strip.frame_end = max(end, start + 1.0)
+    strip.scale = 1.0
 
 
 def influence(datablock: bpy.types.ID) -> float:

@@ -62,6 +62,11 @@ def ensure_slot(datablock: bpy.types.ID) -> object:
     return animation.action_slot
 
 
+def all_slots(action: bpy.types.Action) -> list[object]:
+    """Return the slots of an action; before 4.4 one None, which stands for the whole action."""
+    return list(action.slots) if hasattr(action, "slots") else [None]
+
+
 def curve_container(
     action: bpy.types.Action, slot: object = None
 ) -> bpy.types.Action | bpy.types.ActionChannelbag | None:

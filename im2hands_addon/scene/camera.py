@@ -21,6 +21,7 @@ from . import animation
 
 SENSOR_WIDTH_MM = 36.0
 ORIGIN_ROTATION = (math.pi / 2, 0.0, 0.0)
+_ANIMATED = ("lens", "shift_x", "shift_y")
 _AXES = np.array([1.0, -1.0, -1.0], dtype=np.float32)
 
 
@@ -137,10 +138,11 @@ def set_lenses(data: bpy.types.Camera, frame_camera: Intrinsics, cameras: Mappin
     cameras : mapping of int to Intrinsics
         Scene frame -> camera of its picture. Keys are written only for settings that change.
     """
-    animation.clear(data)
+    # Curves of the person, such as those of the focus, stay.
+    animation.remove_curves(data, lambda path: path in _ANIMATED or path.startswith("background_images["))
     size = frame_camera.width, frame_camera.height
     lenses = {frame: lens_of(camera.fitted(*size)) for frame, camera in cameras.items()}
-    for name in ("lens", "shift_x", "shift_y"):
+    for name in _ANIMATED:
         setattr(data, name, getattr(lens_of(frame_camera), name))
         values = [getattr(lens, name) for lens in lenses.values()]
         if values and not np.allclose(values, getattr(data, name), rtol=1e-6, atol=1e-7):

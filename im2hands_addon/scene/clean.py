@@ -13,7 +13,7 @@ import numpy as np
 from ..take import quaternions
 from ..take.motion import DOUBTFUL, FILLED, MISSING, OBSERVED, STATUS_NAMES, HandMotion, Layer, Motion, Template
 from ..take.reader import SIDES
-from . import animation, tree
+from . import animation, edits, tree
 from .hand_mesh import Correctives, build_hand_mesh, write_weights
 from .ownership import ROLE, SIDE, remove_objects, require_local, role_of
 from .rig import build_rig, channels, short_bones, write_channels
@@ -80,6 +80,7 @@ def write_hands(
         The template's faces are not a valid mesh.
     """
     strength = smoothing(collection)
+    changed = _read_edits(collection, motion)
     remove_objects(hand_parts(collection))
     problems = []
     for side in SIDES:
@@ -92,7 +93,41 @@ def write_hands(
             problems.append(f"Bones of the {side} hand without a length were given one: {', '.join(short)}.")
         _build(collection, template, motion.frames, hand, side, step)
     set_smoothing(collection, strength)
-    return problems
+    return problems + _write_edits(collection, changed)
+
+
+def _is_in(motion: Motion | None, side: str) -> bool:
+    return motion is not None and side in motion.hands and bool(motion.hands[side].is_present.any())
+
+
+def _animated(collection: bpy.types.Collection, side: str) -> list[bpy.types.ID | None]:
+    """The rig of a hand and the shape keys of its mesh; None for what there is not."""
+    rig, mesh = rigs(collection).get(side), meshes(collection).get(side)
+    return [rig, mesh.data.shape_keys if mesh is not None else None]
+
+
+def _read_edits(collection: bpy.types.Collection, motion: Motion | None) -> dict[str, list[edits.Edits]]:
+    """What the person keyed on each hand: on its rig and on its shape keys."""
+    found: dict[str, list[edits.Edits]] = {}
+    for side in SIDES:
+        found[side] = []
+        for owner in _animated(collection, side):
+            keyed = edits.read_edits(collection, owner) if owner is not None else edits.Edits()
+            if owner is not None and not _is_in(motion, side):
+                edits.keep_whole(owner, keyed)
+            found[side].append(keyed)
+    return found
+
+
+def _write_edits(collection: bpy.types.Collection, changed: dict[str, list[edits.Edits]]) -> list[str]:
+    """Carry what the person keyed into the new hands; returns messages about it."""
+    told = []
+    for side, both in changed.items():
+        owners = _animated(collection, side)
+        for owner, keyed in zip(owners, both, strict=True):
+            edits.write_edits(owner, keyed)
+        told += edits.words(side, both, owners[0] is not None)
+    return told
 
 
 def _build(
@@ -127,6 +162,7 @@ def _build(
 def _add_layer(datablock: bpy.types.ID, action: bpy.types.Action, name: str) -> None:
     """Assign the action "Clean", or add the action "Raw" as a strip below it."""
     action[ROLE] = name.lower()
+    edits.remember(action)
     if name == "Clean":
         animation.assign(datablock, action)
     else:

@@ -13,10 +13,10 @@ from typing import Literal
 import bpy
 import numpy as np
 
-from ..errors import TakeError
+from ..errors import TakeError, shown
 from ..take.motion import Motion, Template, read_animation
 from ..take.reader import SIDES, Take, read_take
-from . import camera, clean, footage, keypoints, markers, meshes, tree
+from . import camera, clean, conform, footage, keypoints, markers, meshes, scene_settings, tree, views
 from .context import ensure_window
 from .ownership import FRAME, SIDE, remove_objects, role_of
 
@@ -42,7 +42,8 @@ class TakeImporter:
     scene : bpy.types.Scene, optional
         The scene to import into; None for the context's.
     set_scene : bool
-        Whether to set the scene's frame range, frame rate, picture size and camera to the take's.
+        Whether the scene may be fitted to the take (see ``scene_settings``): an untouched scene gets its frame range,
+        frame rate, picture size and camera.
     surfaces : {"AUTO", "SHOW", "NONE"}
         Whether to import the implicit surfaces of a take with clean hands. "SHOW" imports and shows them. "NONE" leaves
         them on disk. "AUTO" imports them hidden if they are at most ``SURFACES_AT_MOST`` frames. Without clean hands
@@ -66,11 +67,13 @@ class TakeImporter:
         self._pictures_written = 0
         self._picture_problems: list[str] = []
         self._clean_problems: list[str] = []
+        self._scene_notes: list[str] = []
 
     @property
     def problems(self) -> list[str]:
         """Messages about what could not be imported so far."""
-        return [*self._unread.values(), *self._picture_problems, *self._clean_problems]
+        found = [*self._unread.values(), *self._picture_problems, *self._clean_problems, *self._scene_notes]
+        return [shown(problem) for problem in found]
 
     @property
     def scene(self) -> bpy.types.Scene:
@@ -151,7 +154,9 @@ class TakeImporter:
             # Frames between the steps of a take are always filled, so they need no check.
             doubts |= {index: doubt for index, doubt in told.items() if take.step == 1 or index in take.records}
         markers.write_markers(self.scene, collection, doubts, take.step)
+        conform.conform_again(collection, self.scene)
         tree.write_properties(collection, take)
+        views.keep_in_local_views(collection)
         self.scene.frame_set(self.scene.frame_current)
         return collection
 
@@ -164,8 +169,7 @@ class TakeImporter:
             template, motion = read_animation(take) or (None, None)
             self._clean_problems = clean.write_hands(collection, template, motion, take.step)
         except TakeError as error:  # the surfaces are still imported
-            self._clean_problems = [str(error)]
-            clean.write_hands(collection, None, None)
+            self._clean_problems = [str(error), *clean.write_hands(collection, None, None)]
             return None
         return motion if clean.rigs(collection) else None
 
@@ -224,19 +228,10 @@ class TakeImporter:
         self._picture_problems = footage.write_footage(collection, take, float(distance))
 
     def _write_scene(self, take: Take, collection: bpy.types.Collection) -> None:
-        """Set camera, picture size, frame rate and frame range of the scene, if wanted."""
-        if not self.set_scene:
-            return
-        scene = self.scene
-        scene.camera = tree.find_object(collection, "camera")
-        camera.set_render_size(scene, take.camera)
-        scene.render.fps = max(1, round(take.fps))
-        scene.render.fps_base = scene.render.fps / take.fps
-        if take.records:
-            scene.frame_start = min(take.records)
-            scene.frame_end = max(take.records) + take.step - 1
-            if not scene.frame_start <= scene.frame_current <= scene.frame_end:
-                scene.frame_set(scene.frame_start)
+        """Fit the scene to the take, if that is wanted and the scene is untouched; note what does not fit."""
+        conform.write_times(collection, take)
+        told = scene_settings.adapt(self.scene, collection, take, allowed=self.set_scene)
+        self._scene_notes = [] if conform.is_conformed_to(collection, self.scene) else told
 
 
 def _keypoint_tracks(motion: Motion) -> dict[str, dict[int, np.ndarray]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import bpy
 
@@ -79,6 +79,24 @@ def remove_markers(scene: bpy.types.Scene, collection: bpy.types.Collection) -> 
         marker = scene.timeline_markers.get(name) if name else None
         if marker is not None:
             scene.timeline_markers.remove(marker)
+
+
+def place_markers(scene: bpy.types.Scene, collection: bpy.types.Collection, to_scene: Callable[[int], int]) -> None:
+    """Move the take's markers in a scene to other frames.
+
+    Parameters
+    ----------
+    scene : bpy.types.Scene
+        The scene.
+    collection : bpy.types.Collection
+        The take's collection.
+    to_scene : callable
+        Frame of the take -> scene frame.
+    """
+    for name, (first, _, _) in zip(collection.get(_NAMES, "").split("\n"), read_runs(collection), strict=False):
+        marker = scene.timeline_markers.get(name)
+        if marker is not None:
+            marker.frame = to_scene(first)
 
 
 def read_runs(collection: bpy.types.Collection) -> list[tuple[int, int, str]]:

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InputError
 from ..take.photo_orientation import Turn, read_turn
 from ..take.reader import read_take
-from . import tree
+from . import conform, tree
 from .blender_versions import ensure_node_tree
 from .ownership import TAKE, role_of
 from .picture import at_frame, fit, load_clip_frame, load_picture, render_still, save_picture
@@ -80,7 +80,7 @@ def render_overlay(
     if collection is None:
         raise InputError("There is no take in this scene.", "Import one first.")
     size = scene.render.resolution_x, scene.render.resolution_y
-    photo = _photo(collection, frame, size)
+    photo = _photo(collection, conform.to_take(collection, frame), size)
     hands = render_hands(scene, frame, collection, samples)
     picture = _over(hands, photo, opacity)
     if beside:

@@ -117,6 +117,12 @@ def numbered_sequence(files: Mapping[int, str]) -> bool:
     )
 
 
+def is_moving(take: Take) -> bool:
+    """Whether the frames of a take follow each other in time; unrelated photos do not."""
+    pictures = {record.index: record.image for record in take.records.values() if record.image}
+    return len(take.records) > 1 and (take.kind == "video" or not pictures or numbered_sequence(pictures))
+
+
 def turned_back(turn: Turn, take: Take) -> Turn:
     """Return the operation that makes a stored picture of the take match the hands.
 
@@ -139,13 +145,19 @@ def turned_back(turn: Turn, take: Take) -> Turn:
 
 
 def _load(path: str) -> bpy.types.Image | None:
-    """The image of a file; None when the file is missing or cannot be read."""
-    if not Path(path).is_file():
+    """The image of a file; None when the file is missing or Blender cannot show it."""
+    known = bpy.path.extensions_image | bpy.path.extensions_movie
+    if not Path(path).is_file() or Path(path).suffix.lower() not in known:
         return None
     try:
-        return bpy.data.images.load(path, check_existing=True)
+        image = bpy.data.images.load(path, check_existing=True)
     except RuntimeError:
         return None
+    if image.source == "MOVIE" and not all(image.size):  # Blender opens a clip only when its size is asked for
+        if image.users == 0:
+            bpy.data.images.remove(image)
+        return None
+    return image
 
 
 def _clip(take: Take, cameras: Mapping[int, Intrinsics]) -> tuple[list[Shot], list[str]]:

@@ -142,6 +142,8 @@ class Record:
         Path of the frame's picture; "" for a clip.
     camera : Intrinsics
         Camera of the frame's picture.
+    time : float or None
+        Time from the start of the source, seconds; None where the take does not tell it.
     """
 
     index: int
@@ -151,6 +153,7 @@ class Record:
     message: str
     image: str
     camera: Intrinsics
+    time: float | None = None
 
     @property
     def doubt(self) -> str:
@@ -351,6 +354,7 @@ def _parse_record(data: Mapping[str, Any], camera: Intrinsics) -> Record:
         message=str(data.get("message") or ""),
         image=str(data.get("image") or ""),
         camera=camera,
+        time=float(time) if isinstance(time := data.get("time"), int | float) and np.isfinite(time) else None,
     )
 
 

@@ -18,7 +18,7 @@ import trimesh
 
 from im2hands.app.server import Server
 from im2hands.core.camera import Camera
-from im2hands.core.errors import FrameError
+from im2hands.core.errors import FrameError, SetupError
 from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.job.components import Components, ProviderNeeds
 from im2hands.job.options import ReconstructOptions
@@ -179,7 +179,7 @@ class FakeParts(Components):
         self.reconstructor_made = reconstructor or FakeReconstructor()
         self.needs: ProviderNeeds | None = None
 
-    def device_name(self, options: ReconstructOptions) -> str:
+    def device_name(self, options: ReconstructOptions, refused: Callable[[SetupError], None] | None = None) -> str:
         """Return the processor."""
         return "cpu"
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 # Set before the first import of bpy, so that the person's Blender settings are neither read nor written.
 os.environ.setdefault("BLENDER_USER_RESOURCES", tempfile.mkdtemp(prefix="im2hands-blender-"))
+# The same for the person's folders of takes and environments.
+os.environ["XDG_DATA_HOME"] = os.environ["LOCALAPPDATA"] = tempfile.mkdtemp(prefix="im2hands-data-")
 
 import bpy
 import pytest
@@ -55,7 +57,7 @@ def empty_file(installed: None) -> None:
     """An empty scene, the extension enabled, default preferences."""
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     own = bpy.context.preferences.addons[MODULE].preferences
-    for name in ("backend", "python", "package"):
+    for name in ("backend", "python", "package", "takes", "environments"):
         setattr(own, name, "")
 
 

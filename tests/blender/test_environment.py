@@ -86,6 +86,32 @@ def test_a_python_that_fits(environment, addon) -> None:
         environment.suitable_python("/bin/false")
 
 
+def half_python(folder: Path, version: str) -> Path:
+    """A Python of this version without ensurepip, as Debian's package python3 is."""
+    path = folder / f"python{version}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'#!/bin/sh\ncase "$*" in *ensurepip*) exit 1 ;; esac\necho {version}\n')
+    path.chmod(0o755)
+    return path
+
+
+def test_a_python_without_ensurepip_is_named(environment, addon, tmp_path: Path, monkeypatch) -> None:
+    error = addon("errors").BackendError
+    half = half_python(tmp_path / "bin", "3.11")
+    for given in (str(half), ""):
+        monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+        with pytest.raises(error, match=r"3\.11.*cannot make environments.*python3-venv is missing.*apt install"):
+            environment.suitable_python(given)
+    whole = tmp_path / "bin" / "python3"
+    whole.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    whole.chmod(0o755)
+    monkeypatch.setattr(environment, "SUPPORTED_PYTHONS", ((3, 11), sys.version_info[:2]))
+    assert environment.suitable_python().resolve() == Path(sys.executable).resolve(), "a later one is whole"
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    with pytest.raises(error, match=r"No Python .* was found"):
+        environment.suitable_python()
+
+
 # A fake Python that makes environments with copies of itself and records the calls of pip.
 FAKE_PYTHON = """#!/bin/sh
 echo "$@" >> "{log}"
@@ -200,6 +226,59 @@ def test_installation_that_does_not_come_to_its_end(
         assert "failed" in started.error.message
     assert environment.find("", base, {}).python == old
     assert environments(base) == {"own-1"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="shell scripts")
+def test_stop_ends_what_the_command_started(environment, task, own_environments, tmp_path: Path) -> None:
+    """``venv`` and ``pip`` start further programs; one that survived would fill the deleted folder again."""
+    base = tmp_path / "own"
+    python = tmp_path / "parent"
+    python.write_text(
+        '#!/bin/sh\nfor word; do last=$word; done\nmkdir -p "$last/bin"\n'
+        '(while :; do mkdir -p "$last/lib"; touch "$last/lib/late"; sleep 0.05; done) &\nexec sleep 60\n'
+    )
+    python.chmod(0o755)
+    started = task.installation(base, python, tmp_path / "im2hands.whl", None, "GPU")
+    while not (tmp_path / "own-1" / "lib" / "late").exists():
+        time.sleep(0.01)
+    started.cancel()
+    time.sleep(0.4)
+    assert environments(base) == set()
+
+
+def test_the_errors_of_pip_are_told(task, tmp_path: Path) -> None:
+    said = [
+        "Collecting im2hands",
+        "ERROR: Could not find a version that satisfies the requirement torch==2.13.0",
+        "ERROR: No matching distribution found for torch==2.13.0",
+        "note: this is an issue with the package",
+        "hint: see above for details",
+    ]
+    python, _ = fake_python(tmp_path, pip=1)
+    lines = "".join(f"echo '{line}' >&2; " for line in said)
+    python.write_text(python.read_text().replace('echo "Collecting im2hands";', lines))
+    started = task.installation(tmp_path / "own", python, tmp_path / "im2hands.whl", None, "GPU")
+    run(started)
+    message = started.error.message
+    assert "Could not find a version" in message and "No matching distribution found for torch" in message
+    assert "hint: see above" not in message
+    assert task.last_words(["a", "b", "c", "d"]) == "b c d"
+    assert task.last_words(["Traceback", "ImportError: libGL.so.1: cannot open", "x"]).startswith("ImportError")
+
+
+def test_an_environment_in_the_old_place(environment, task, own_environments, tmp_path: Path) -> None:
+    """It is in use until a new one works, and deleted then, because uninstalling would delete it without a word."""
+    base, old = tmp_path / "data" / "own", tmp_path / "extension" / "backend"
+    before = working_environment(own_environments, old, 1)
+    assert environment.find("", base, {}, old=old).python == before
+    assert "older" in environment.find("", base, {}, old=old).where
+    python, _ = fake_python(tmp_path, pip=1)
+    run(task.installation(base, python, tmp_path / "im2hands.whl", None, "GPU", old=old))
+    assert environment.find("", base, {}, old=old).python == before
+    python, _ = fake_python(tmp_path)
+    run(task.installation(base, python, tmp_path / "im2hands.whl", None, "GPU", old=old))
+    assert environment.find("", base, {}, old=old).python == tmp_path / "data" / "own-1" / "bin/python"
+    assert not environments(old)
 
 
 def test_installation_clears_what_a_killed_blender_left(environment, task, own_environments, tmp_path: Path) -> None:

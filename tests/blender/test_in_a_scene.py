@@ -17,6 +17,11 @@ def api(addon):
     return addon("api")
 
 
+def others(problems: list[str]) -> list[str]:
+    """The messages but those that the scene was left as it is, which it is where the person has objects in it."""
+    return [one for one in problems if "Set Scene to Take" not in one]
+
+
 def test_a_scene_without_a_camera(api, tmp_path: Path) -> None:
     folder = animated.write(tmp_path / "take", animated.make(2))
     collection, _ = api.import_take(folder, set_scene=False)
@@ -55,7 +60,7 @@ def test_a_linked_take(addon, api, tmp_path: Path) -> None:
     (linked,) = here.collections
     bpy.context.scene.collection.children.link(linked)
     collection, problems = api.import_take(folder)
-    assert not problems and collection != linked and collection.library is None
+    assert not others(problems) and collection != linked and collection.library is None
     assert furthest(collection, example) < NEAR
     with pytest.raises(addon("errors").InputError, match="linked"):
         api.remove_take(linked)
@@ -137,5 +142,5 @@ def test_in_the_middle_of_editing(api, tmp_path: Path, mode: str) -> None:
     bpy.context.view_layer.objects.active = part(collection, "rig", "left")
     bpy.ops.object.mode_set(mode=mode)
     collection, problems = api.import_take(folder)
-    assert not problems and bpy.context.mode == "OBJECT"
+    assert not others(problems) and bpy.context.mode == "OBJECT"
     assert furthest(collection, example) < NEAR

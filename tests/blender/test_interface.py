@@ -77,7 +77,7 @@ def draw(panel: str) -> SimpleNamespace:
 def draw_preferences(addon) -> SimpleNamespace:
     layout = Layout()
     own = bpy.context.preferences.addons[MODULE].preferences
-    fields = {name: getattr(own, name) for name in ("backend", "python", "package", "compute")}
+    fields = {name: getattr(own, name) for name in ("backend", "python", "package", "compute", "takes", "environments")}
     stand_in = SimpleNamespace(layout=layout, bl_rna=own.bl_rna, **fields)
     addon("preferences").Im2HandsPreferences.draw(stand_in, bpy.context)
     return layout.seen
@@ -158,10 +158,12 @@ def test_backend_state(fake_backend, tmp_path: Path) -> None:
     own = bpy.context.preferences.addons[MODULE].preferences
     own.backend = str(tmp_path / "gone")
     shown = draw(PANELS[0])
-    assert any("is not there" in text for text in shown.texts) and "preferences.addon_show" in shown.operators
+    assert "is not there" in " ".join(shown.texts) and "preferences.addon_show" in shown.operators
     own.backend = fake_backend("good")
     shown = draw(PANELS[0])
-    assert "Backend: named in the preferences" in shown.texts and "preferences.addon_show" not in shown.operators
+    assert (
+        "Backend: named in the preferences" in " ".join(shown.texts) and "preferences.addon_show" not in shown.operators
+    )
 
 
 def test_drawing_asks_nothing_of_the_disk(addon, fake_backend, photo: Path, tmp_path: Path) -> None:
@@ -184,7 +186,7 @@ def test_backend_is_looked_for_again(
 ) -> None:
     monkeypatch.setenv("IM2HANDS_BACKEND", str(tmp_path / "gone"))
     addon("running").look_for_backend()
-    assert any("is not there" in text for text in draw(PANELS[0]).texts)
+    assert "is not there" in " ".join(draw(PANELS[0]).texts)
     backend = fake_backend("good")
     environment = addon("process.environment")
     if event == "check_end":
@@ -192,14 +194,14 @@ def test_backend_is_looked_for_again(
     elif event == "job_end":
         started = addon("api").start(photo, tmp_path / "take", backend=backend)
     monkeypatch.setenv("IM2HANDS_BACKEND", backend)
-    assert any("is not there" in text for text in draw(PANELS[0]).texts), "it is kept until something happens"
+    assert "is not there" in " ".join(draw(PANELS[0]).texts), "it is kept until something happens"
     if event == "load":
         bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     elif event == "check":
         assert bpy.ops.im2hands.check_backend() == {"FINISHED"}
     else:
         follow_to_the_end(addon, started)
-    assert "Backend: named by the variable IM2HANDS_BACKEND" in draw(PANELS[0]).texts
+    assert "Backend: named by the variable IM2HANDS_BACKEND" in " ".join(draw(PANELS[0]).texts)
 
 
 def test_a_job_from_start_to_end(addon, fake_backend, photo: Path, tmp_path: Path) -> None:
@@ -323,11 +325,15 @@ def test_every_option_of_the_table_is_offered(addon) -> None:
         if option.type in ("int", "float"):
             limits = [(option.min, shown.hard_min), (option.max, shown.hard_max)]
             assert all(have == pytest.approx(want) for want, have in limits if want is not None), option.name
-        if option.type in ("choice", "choice_or_file"):
+        if option.choices:
             assert [item.identifier for item in shown.enum_items][: len(option.values)] == list(map(str, option.values))
         if option.default is not None and option.type not in ("file", "folder"):
             assert shown.default == pytest.approx(option.default) if option.type in ("int", "float") else True
+    settings.device = "mps"
+    assert properties.options_of(settings)["device"] == "mps" and "device" in draw(PANELS[1]).properties
+    settings.property_unset("device")
     parser = argparse.ArgumentParser()
     addon("process.options").add_arguments(parser)
+    assert parser.parse_args(["--device", "cuda:1"]).device == "cuda:1"  # more than the sidebar offers
     assert vars(parser.parse_args([])) == {name: option.default for name, option in table.items()}
     assert vars(addon("process.options").Options()) == {name: option.default for name, option in table.items()}

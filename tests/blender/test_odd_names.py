@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from pathlib import Path
@@ -62,12 +63,38 @@ def test_console(addon, fake_backend, odd_photo: Path, tmp_path: Path, monkeypat
     shown = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
     monkeypatch.setattr(sys, "stdout", shown)
     monkeypatch.setattr(sys, "stderr", shown)
-    arguments = ["reconstruct", str(odd_photo), "--output", str(tmp_path / "take_手"), "--backend", fake_backend("good")]
+    arguments = [
+        "reconstruct",
+        str(odd_photo),
+        "--output",
+        str(tmp_path / "take_手"),
+        "--backend",
+        fake_backend("good"),
+    ]
     run = addon("command_line").run
     assert run(arguments) == 0
     assert run(["import", str(tmp_path / os.fsdecode(b"nothing_\xff"))]) == 2
     said = shown.buffer.getvalue()
     assert b"take_\\u624b" in said
     assert b"nothing_\\udcff" in said
-    assert run(["reconstruct", "--output", str(tmp_path / "take"), "--backend", fake_backend("good"), "--", "-no.png"]) == 2
+    assert (
+        run(["reconstruct", "--output", str(tmp_path / "take"), "--backend", fake_backend("good"), "--", "-no.png"])
+        == 2
+    )
     assert b"-no.png" in shown.buffer.getvalue()
+
+
+def test_import_of_photos_with_odd_names(addon, odd_photo: Path, tmp_path: Path) -> None:
+    folder = synthetic.write_take(tmp_path / "take", {1: ("left", "right"), 2: ("left", "right"), 3: ()})
+    header = json.loads((folder / "take.json").read_text(encoding="utf-8"))
+    other = odd_photo.with_name(os.fsdecode(b"other_\xff.png"))
+    for record, path in zip(header["frames"], (odd_photo, other, other), strict=True):
+        record["image"] = str(path)
+    header["frames"][2].update(status="failed", message=f"Cannot read {other}.")
+    header["source"].update(kind="images", inputs=[str(odd_photo.parent)], files=[str(odd_photo), str(other)])
+    (folder / "take.json").write_text(json.dumps(header), encoding="utf-8")
+    collection, problems = addon("api").import_take(folder)
+    assert len([one for one in collection.all_objects if one.type == "MESH"]) == 4
+    said = " ".join(problems)
+    assert said.encode("utf-8")
+    assert "other_\\udcff.png" in said

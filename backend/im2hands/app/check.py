@@ -12,6 +12,8 @@ from typing import Any
 from im2hands import __version__
 from im2hands.core.devices import list_devices
 from im2hands.core.errors import Im2HandsError
+from im2hands.core.gpu import gpu_problem, nvidia_cards
+from im2hands.core.system_libraries import hint_for
 
 from .selftest import PER_FRAME, START_UP, Timing, bundled_photo, time_photo
 
@@ -40,6 +42,7 @@ PACKAGES = {
     "safetensors": "safetensors",
     "tqdm": "tqdm",
 }
+NEVER_RUN = "This version was tested on pretended GPUs only, not on a real one"
 INSTALL_AGAIN = "Set up the backend again: pip install --force-reinstall im2hands."
 
 
@@ -149,13 +152,13 @@ def _check_packages(report: Report) -> None:
             report.add(distribution, True, "installed, of unknown version")
         except Exception as error:  # broken native libraries raise many kinds of errors on import
             message = f"cannot be loaded: {type(error).__name__}: {error}".splitlines()[0]
-            report.add(distribution, False, message, INSTALL_AGAIN)
+            report.add(distribution, False, message, hint_for(error, INSTALL_AGAIN))
     found = {name: version for name in OPENCV_WHEELS if (version := _version(name))}
     words = ", ".join(f"{name} {version}" for name, version in found.items())
     try:
         importlib.import_module("cv2")
     except ImportError as error:
-        report.add("opencv", False, f"cannot be loaded: {error}", INSTALL_AGAIN)
+        report.add("opencv", False, f"cannot be loaded: {error}", hint_for(error, INSTALL_AGAIN))
         return
     message = words if len(found) < 2 else f"{len(found)} packages overwrite each other: {words}"
     keep = next(iter(found), "")
@@ -171,11 +174,20 @@ def _version(distribution: str) -> str:
 
 
 def _check_devices(report: Report) -> None:
+    """A GPU that does not compute is no problem of the installation: the processor is used."""
+    import torch
+
     devices = list_devices()
     for device in devices:
-        report.add(f"device {device.name}", True, device.description)
+        words = device.description
+        if device.name != "cpu":
+            problem = gpu_problem(torch.device(device.name))
+            words += f". {problem}" if problem else f". A trial kernel ran on it. {NEVER_RUN}"
+        report.add(f"device {device.name}", True, words)
     if len(devices) == 1:
-        report.add("GPU", True, "none that PyTorch can use; everything runs on the processor")
+        problem = gpu_problem(torch.device("cuda"))
+        words = f" {problem}" if problem and nvidia_cards() else ""
+        report.add("GPU", True, f"none that PyTorch can use; everything runs on the processor.{words}")
 
 
 def _check_data(report: Report) -> None:
@@ -200,11 +212,11 @@ def _self_test(report: Report) -> None:
     try:
         timing = time_photo(bundled_photo())
     except Im2HandsError as error:
-        report.add("self-test", False, error.message, error.hint or INSTALL_AGAIN)
+        report.add("self-test", False, error.message, hint_for(error.message, error.hint or INSTALL_AGAIN))
         return
     except Exception as error:  # the report must be complete, whatever the self-test raises
         message = f"{type(error).__name__}: {error}".splitlines()[0]
-        report.add("self-test", False, message, INSTALL_AGAIN)
+        report.add("self-test", False, message, hint_for(error, INSTALL_AGAIN))
         return
     report.timing = timing
     sides = " and ".join(timing.hands) or "no"

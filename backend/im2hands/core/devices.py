@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from .errors import InputError, SetupError
+from .gpu import gpu_problem
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 CGROUP_MEMBERSHIP = Path("/proc/self/cgroup")
 """Linux: the file that lists the control groups of this process."""
 
 CGROUP_MOUNT = Path("/sys/fs/cgroup")
 """Linux: the folder where control groups are mounted."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,27 @@ def exact_dtype(device: torch.device) -> torch.dtype:
     import torch
 
     return torch.float32 if device.type == "mps" else torch.float64
+
+
+def to_device(value: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to a device; float64 becomes float32 before the copy where the device has no float64.
+
+    Parameters
+    ----------
+    value : Tensor
+        The tensor.
+    device : torch.device
+        The device.
+
+    Returns
+    -------
+    Tensor
+        The tensor on the device.
+    """
+    import torch
+
+    exact = value.to(exact_dtype(device)) if value.dtype == torch.float64 else value
+    return exact.to(device)
 
 
 def granted_cores() -> int:
@@ -165,13 +192,15 @@ def _quota_v1(folder: Path) -> float | None:
         return None
 
 
-def choose_device(name: str = "auto") -> torch.device:
-    """Return the device of a given name.
+def choose_device(name: str = "auto", refused: Callable[[SetupError], None] | None = None) -> torch.device:
+    """Return the device of a given name. A graphics card is tried with a small kernel first.
 
     Parameters
     ----------
     name : str
-        "auto" (a CUDA GPU if there is one, else the processor), "cpu", "cuda", "cuda:1" or "mps".
+        "auto" (the first CUDA GPU that works, else the processor), "cpu", "cuda", "cuda:1" or "mps".
+    refused : callable, optional
+        Called with what is wrong if "auto" takes the processor although there is a card. None logs it.
 
     Returns
     -------
@@ -183,24 +212,39 @@ def choose_device(name: str = "auto") -> torch.device:
     InputError
         There is no such name.
     SetupError
-        This machine has no such device.
+        This machine has no such device, or PyTorch cannot compute on it.
     """
     import torch
 
     if name == "auto":
-        # "auto" never chooses Metal: its results are not measured, and it lacks float64 (see exact_dtype).
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return _fastest(refused or _log_refused)
     kind, _, number = name.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):
         raise InputError(f'There is no device called "{name}".', "Use auto, cpu, cuda, cuda:1 or mps.")
-    if kind == "cuda":
-        if not torch.cuda.is_available():
-            built = torch.version.cuda is not None
-            reason = "PyTorch finds no NVIDIA GPU" if built else "this PyTorch was built without CUDA"
-            raise SetupError(f"The device {name} is not there: {reason}.", "Use --device cpu, or auto.")
-        if number and int(number) >= torch.cuda.device_count():
-            count = torch.cuda.device_count()
-            raise SetupError(f"The device {name} is not there: GPUs are counted from 0 to {count - 1}.", "Use auto.")
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise SetupError("The device mps is not there: this is no Mac with an Apple GPU.", "Use --device cpu, or auto.")
-    return torch.device(name)
+    device = torch.device(name)
+    problem = None if kind == "cpu" else gpu_problem(device)
+    if problem is not None:
+        raise problem
+    return device
+
+
+def _fastest(refused: Callable[[SetupError], None]) -> torch.device:
+    """The device of "auto". It is never Metal, whose results are not measured, and which lacks float64."""
+    import torch
+
+    if torch.version.cuda is None and not torch.cuda.is_available():
+        return torch.device("cpu")  # this PyTorch is meant for the processor: nothing was refused
+    problems = []
+    for number in range(max(torch.cuda.device_count(), 1)):
+        device = torch.device(f"cuda:{number}" if number else "cuda")
+        problem = gpu_problem(device)
+        if problem is None:
+            return device
+        problems.append(problem)
+    if "cannot be used" in problems[0].message:
+        refused(SetupError(f"{problems[0].message} The processor is used.", problems[0].hint))
+    return torch.device("cpu")
+
+
+def _log_refused(problem: SetupError) -> None:
+    _log.warning("%s", problem)

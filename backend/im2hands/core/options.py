@@ -14,7 +14,8 @@ from im2hands.core.errors import InputError
 TABLE_FILE = Path(__file__).with_name("options.toml")
 
 _PYTHON_TYPES: dict[str, type] = {
-    "text": str, "file": str, "folder": str, "choice_or_file": str, "bool": bool, "int": int, "float": float,
+    "text": str, "file": str, "folder": str, "choice_or_file": str, "choice_or_text": str,
+    "bool": bool, "int": int, "float": float,
 }  # fmt: skip
 _TYPE_WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 
@@ -28,7 +29,8 @@ class Option:
     name : str
         Name in the protocol and in Python. The command line has dashes in place of underscores.
     type : str
-        ``text``, ``file``, ``folder``, ``bool``, ``int``, ``float``, ``choice`` or ``choice_or_file``.
+        ``text``, ``file``, ``folder``, ``bool``, ``int``, ``float``, ``choice``, ``choice_or_file`` or
+        ``choice_or_text``.
     text : str
         What the option does.
     default : bool, int, float or str, optional

@@ -116,7 +116,7 @@ class Bones:
         (B, N, 3) float64
             Points in each hand's query space.
         """
-        local = points.to(self.rotation) * self.mirror[:, None] - self.wrist[:, None]
+        local = self._beside(points) * self.mirror[:, None] - self.wrist[:, None]
         return local @ self.rotation.mT / QUERY_SCALE
 
     def from_query_space(self, points: Tensor) -> Tensor:
@@ -132,8 +132,12 @@ class Bones:
         (B, N, 3) float64
             Points, input frame, metres.
         """
-        local = (points.to(self.rotation) * QUERY_SCALE) @ self.rotation
+        local = (self._beside(points) * QUERY_SCALE) @ self.rotation
         return (local + self.wrist[:, None]) * self.mirror[:, None]
+
+    def _beside(self, points: Tensor) -> Tensor:
+        """Points on the device and in the type of the bones; the device comes first, because Metal has no float64."""
+        return points.to(self.rotation.device).to(self.rotation.dtype)
 
 
 def bones_from_keypoints(keypoints: Tensor, sides: Sequence[Side], *, keep_steps: bool = False) -> Bones:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from im2hands.core.camera import Camera
+from im2hands.core.errors import SetupError
 from im2hands.core.hands import RefinedHands, Side, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
 from im2hands.media.source import Frame
@@ -160,13 +161,15 @@ def provenance_of(reconstructor: Reconstructor, refiner: Refiner | None) -> dict
 class Components:
     """Makes the components of a job. Every method may raise the errors of the component that it makes."""
 
-    def device_name(self, options: ReconstructOptions) -> str:
+    def device_name(self, options: ReconstructOptions, refused: Callable[[SetupError], None] | None = None) -> str:
         """Return the device that will be used.
 
         Parameters
         ----------
         options : ReconstructOptions
             Options of the job.
+        refused : callable, optional
+            Called with what is wrong if "auto" takes the processor although there is a graphics card. None logs it.
 
         Returns
         -------
@@ -175,7 +178,7 @@ class Components:
         """
         from im2hands.core.devices import choose_device
 
-        return str(choose_device(options.device))
+        return str(choose_device(options.device, refused))
 
     def reconstructor(self, options: ReconstructOptions, device_name: str) -> Reconstructor:
         """Load the surface networks onto their device, and limit PyTorch to the granted cores.

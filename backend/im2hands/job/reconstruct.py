@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from im2hands.core.camera import Camera
-from im2hands.core.errors import Cancelled, Im2HandsError
+from im2hands.core.errors import Cancelled, Im2HandsError, SetupError
 from im2hands.media.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
 from im2hands.media.source import Entry, Source, open_source
 from im2hands.take.begin import begin_take
@@ -103,7 +103,10 @@ class ReconstructJob:
             self._events(Warned(note.message, note.hint))
         self._progress("open", 1, 1)
         self._progress("weights", 0, 1)
-        device, reconstructor, refiner = self._background.run(self._load)
+        refused: list[SetupError] = []
+        device, reconstructor, refiner = self._background.run(lambda: self._load(refused))
+        for problem in refused:
+            self._events(Warned(problem.message, problem.hint))
         self._progress("weights", 1, 1)
         header = self._header(source, camera, device, provenance_of(reconstructor, refiner))
         take = begin_take(self._folder, source, header, resume=options.resume, overwrite=options.overwrite)
@@ -130,8 +133,8 @@ class ReconstructJob:
         )
         return cameras, source, cameras.for_picture(source.first_picture())
 
-    def _load(self) -> tuple[str, Reconstructor, Refiner | None]:
-        device = self._parts.device_name(self._options)
+    def _load(self, refused: list[SetupError]) -> tuple[str, Reconstructor, Refiner | None]:
+        device = self._parts.device_name(self._options, refused.append)
         reconstructor = self._parts.reconstructor(self._options, device)
         return device, reconstructor, self._parts.refiner(self._options, device)
 

@@ -316,7 +316,7 @@ class InitialHand:
         """
         if compatibility:
             return torch.sigmoid(self._logits(other, points, depth_reference).amax(-1))
-        own = self.bones.to_query_space(other.bones.from_query_space(points.to(other.bones.rotation)))
+        own = self.bones.to_query_space(other.bones.from_query_space(points))
         return self.occupancy(own.to(points), depth_reference)
 
     def _reference(self, points: Tensor, depth_reference: DepthReference) -> Tensor:

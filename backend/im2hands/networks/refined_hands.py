@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from im2hands.core.devices import exact_dtype
+from im2hands.core.devices import exact_dtype, to_device
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bones import Bones
 
@@ -149,7 +149,7 @@ class RefinedHands:
         precision: torch.dtype | None = None,
     ) -> None:
         device = features.code.device
-        view = View(*(value.to(device) for value in view))
+        view = View(*(to_device(value, device) for value in view))
         self.network, self.features, self.view = network, features, view
         self.batch, self._precision = len(features.code), precision
         extrinsics = Extrinsics(view.rotation, view.translation)
@@ -158,7 +158,7 @@ class RefinedHands:
                 side: network.init_occ.hand(side, features.initial, bones[side], extrinsics, view.intrinsics)
                 for side in SIDES
             }
-        seen = {side: view.camera_points(anchors[side].to(device)) for side in SIDES}
+        seen = {side: view.camera_points(to_device(anchors[side], device)) for side in SIDES}
         self.anchors = {side: network.sample(features, seen[side], view) for side in SIDES}
         everything = torch.cat([self.anchors[side].positions for side in SIDES], dim=1)
         self.centre = (everything.amin(1) + everything.amax(1)) / 2

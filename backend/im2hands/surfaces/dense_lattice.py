@@ -108,8 +108,9 @@ class _Lattice:
             self._levels += 1
         step = 2**self._levels
         # Lattice points are whole multiples of the voxel, so a hand that does not move keeps its triangles.
-        first = np.floor(low.double().cpu().numpy() / (voxel * step)).astype(int) * step
-        cells = np.ceil((high.double().cpu().numpy() / voxel - first) / step).astype(int)
+        # First to the processor, then to float64: Metal has none.
+        first = np.floor(low.cpu().double().numpy() / (voxel * step)).astype(int) * step
+        cells = np.ceil((high.cpu().double().numpy() / voxel - first) / step).astype(int)
         self._origin, self._coarse_shape = first, tuple(int(n) + 1 for n in cells)
         self._grid: np.ndarray | None = None
         self._where: np.ndarray | None = None

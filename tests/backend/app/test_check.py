@@ -12,8 +12,11 @@ from im2hands.app import check as check_module
 from im2hands.app.check import Report, check
 from im2hands.app.cli.main import main
 from im2hands.app.selftest import PER_FRAME, START_UP, bundled_photo, time_photo
+from im2hands.core import gpu
 from im2hands.core.errors import SetupError, WeightsError
+from im2hands.core.system_libraries import hint_for
 from im2hands.weights.folder import WeightsInfo
+from pretended_device import pretended_device
 
 
 def test_timing_of_a_photo() -> None:
@@ -33,6 +36,31 @@ def test_everything_is_there() -> None:
     names = [finding.name for finding in report.findings]
     for name in ("Python", "torch", "mediapipe", "opencv", "device cpu", "weights part_occupancy", "hand bundle"):
         assert name in names
+
+
+def test_devices_are_tried() -> None:
+    def words(name: str) -> str:
+        findings = check(self_test=False).findings
+        assert all(finding.ok for finding in findings)
+        return next(finding.message for finding in findings if finding.name == name)
+
+    with pretended_device("cuda:0"):
+        assert words("device cuda:0").startswith("NVIDIA Pretended 1, 8 GB. A trial kernel ran on it. This version was")
+    with pretended_device("cuda:0", capability=(6, 1), fails="no kernel image is available"):
+        assert "Pretended 1 (compute capability 6.1) cannot be used by this PyTorch: it is too" in words(
+            "device cuda:0"
+        )
+    with pretended_device("mps:0"):
+        assert "tested on pretended GPUs only" in words("device mps")
+
+
+def test_a_card_that_pytorch_does_not_see_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.version.cuda", None)
+    for module in (gpu, check_module):
+        monkeypatch.setattr(module, "nvidia_cards", lambda: [gpu.Card("GeForce", None, "470.1")])
+    found = {finding.name: finding.message for finding in check(self_test=False).findings}
+    assert "built without CUDA. This machine has the NVIDIA card GeForce (driver 470.1)." in found["GPU"]
 
 
 def test_wrong_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +85,31 @@ def test_missing_package_and_two_opencvs(monkeypatch: pytest.MonkeyPatch) -> Non
     found = problems(check())
     assert "cannot be loaded: ModuleNotFoundError" in found["no-such-package"]
     assert "2 packages overwrite each other" in found["opencv"]
+
+
+MISSING = "libGLESv2.so.2: cannot open shared object file: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (MISSING, "libGLESv2.so.2 is missing. On Debian or Ubuntu: sudo apt install libgles2."),
+        ("libgthread-2.0.so.0: cannot open shared object file", "sudo apt install libglib2.0-0."),
+        ("libnobody.so.9: cannot open shared object file", "libnobody.so.9 is missing: install the package"),
+        ("undefined symbol: PyUnicode", "otherwise"),
+    ],
+)
+def test_a_library_of_the_system_is_named_with_its_package(said: str, told: str) -> None:
+    assert told in hint_for(OSError(said), "otherwise")
+
+
+def test_a_missing_library_is_told_instead_of_advice_that_cannot_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(photo: Path) -> None:
+        raise SetupError(f"MediaPipe cannot be started: {MISSING}.", "Install mediapipe again.")
+
+    monkeypatch.setattr(check_module, "time_photo", fails)
+    found = problems(check())["self-test"]
+    assert "apt install libgles2" in found and "again" not in found
 
 
 def test_old_python(monkeypatch: pytest.MonkeyPatch) -> None:

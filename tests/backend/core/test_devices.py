@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from fakes import hand_positions
-from im2hands.core import devices
-from im2hands.core.devices import choose_device, exact_dtype, granted_cores, limit_threads, list_devices
+from im2hands.core import devices, gpu
+from im2hands.core.devices import choose_device, exact_dtype, granted_cores, limit_threads, list_devices, to_device
 from im2hands.core.errors import InputError, SetupError
 from im2hands.core.hands import SIDES
 from im2hands.geometry.bones import Bones, bones_from_keypoints
 from im2hands.lab.bench import weights as bench_weights
-from im2hands.networks.configuration import COMPACT, PUBLISHED, Configuration
-from im2hands.networks.refined_hands import View
+from pretended_device import pretended_device
 
 BONES = {side: bones_from_keypoints(torch.from_numpy(hand_positions(side))[None], [side]) for side in SIDES}
 
@@ -44,13 +40,140 @@ def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "--device cpu" in caught.value.hint
 
 
-def test_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert choose_device("auto") == torch.device("cuda")
-    assert choose_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(SetupError, match="counted from 0 to 1"):
-        choose_device("cuda:2")
+def test_gpus() -> None:
+    with pretended_device("cuda:0", count=2) as device:
+        assert choose_device("auto") == torch.device("cuda")
+        assert choose_device("cuda:1") == torch.device("cuda:1")
+        assert device.kernels["mm"] == 2
+        with pytest.raises(SetupError, match="counted from 0 to 1"):
+            choose_device("cuda:2")
+    with pretended_device("mps:0"):
+        assert choose_device("mps") == torch.device("mps")
+        assert choose_device("auto") == torch.device("cpu")
+
+
+NO_KERNEL = "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors might be"
+
+
+@pytest.mark.parametrize(
+    ("capability", "error", "reason", "hint"),
+    [
+        ((6, 1), NO_KERNEL, "it is too old; this PyTorch (CUDA 12.8) needs compute capability 7.5", "older CUDA"),
+        ((13, 0), NO_KERNEL, "it is newer than this PyTorch (CUDA 12.8), which goes up to", "newer PyTorch"),
+        (
+            (8, 6),
+            "CUDA driver version is insufficient for CUDA runtime",
+            "the driver is too old for CUDA",
+            "Update the",
+        ),
+        ((8, 6), "CUDA out of memory. Tried to allocate", "its memory is full", "Close other programs"),
+        ((8, 6), "CUDA error: an illegal memory access.", "CUDA error: an illegal memory access", "--device cpu"),
+    ],
+)
+def test_a_card_that_cannot_compute(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], error: str, reason: str, hint: str
+) -> None:
+    monkeypatch.setattr(gpu, "nvidia_cards", lambda: [gpu.Card("Any", None, "470.1")])
+    refused: list[SetupError] = []
+    with pretended_device("cuda:0", capability=capability, fails=error):
+        with pytest.raises(SetupError) as caught:
+            choose_device("cuda")
+        assert choose_device("auto", refused.append) == torch.device("cpu")
+    card = f"NVIDIA card Pretended 1 (compute capability {capability[0]}.{capability[1]}, driver 470.1)"
+    assert caught.value.message.startswith(f"The {card} cannot be used by this PyTorch: {reason}")
+    assert hint in caught.value.hint and "--device cpu" in caught.value.hint
+    assert [problem.message for problem in refused] == [f"{caught.value.message} The processor is used."]
+
+
+def test_the_next_card_is_taken_where_the_first_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "_trial", lambda device: None if device.index == 1 else "no kernel image")
+    with pretended_device("cuda:0", count=2):
+        assert choose_device("auto", pytest.fail) == torch.device("cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("built", "cards", "hidden", "started", "told", "falls_back"),
+    [
+        (None, [], False, "", "cuda is not there: this PyTorch was built without CUDA.", False),
+        (None, ["Old"], False, "", "built without CUDA. This machine has the NVIDIA card Old (driver 470.1).", False),
+        ("12.8", [], False, "Found no NVIDIA driver", "PyTorch finds no NVIDIA card and driver.", False),
+        ("12.8", ["Old"], True, "No CUDA GPUs are available", "CUDA_VISIBLE_DEVICES hides the NVIDIA cards.", False),
+        ("12.8", ["Old"], False, "The NVIDIA driver on your system is too old (found version 11040).",
+         "NVIDIA card Old (driver 470.1) cannot be used by this PyTorch: the driver is too old for CUDA 12.8", True),
+        ("12.8", [], False, "The NVIDIA driver on your system is too old.", "the driver is too old for", True),
+        ("12.8", ["Old"], False, "CUDA unknown error - this may be due to", "CUDA unknown error - this may be", True),
+    ],
+)  # fmt: skip
+def test_cuda_that_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, built: str | None, cards: list[str], hidden: bool, started: str, told: str,
+    falls_back: bool,
+) -> None:  # fmt: skip
+    def refuse() -> None:
+        raise RuntimeError(started)
+
+    for owner, name, value in (
+        (torch.version, "cuda", built), (torch.cuda, "is_available", lambda: False), (torch.cuda, "init", refuse),
+        (torch.cuda, "device_count", lambda: 0), (torch.cuda, "get_arch_list", list),
+        (gpu, "nvidia_cards", lambda: [gpu.Card(card, None, "470.1") for card in cards]),
+    ):  # fmt: skip
+        monkeypatch.setattr(owner, name, value)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if hidden:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(SetupError) as caught:
+        choose_device("cuda")
+    assert told in caught.value.message and "--device cpu" in caught.value.hint
+    assert ("driver" in caught.value.hint) == ("driver is too old" in told or "unknown" in told)
+    refused: list[SetupError] = []
+    assert choose_device("auto", refused.append) == torch.device("cpu")
+    assert len(refused) == falls_back
+
+
+class FakeNvml:
+    """NVIDIA's management library with two cards, of which the second cannot be asked."""
+
+    def __init__(self, starts: int = 0) -> None:
+        self.starts, self.ended = starts, False
+
+    def nvmlInit_v2(self) -> int:
+        return self.starts
+
+    def nvmlShutdown(self) -> int:
+        self.ended = True
+        return 0
+
+    def nvmlSystemGetDriverVersion(self, text: Any, size: int) -> int:
+        text.value = b"535.104.05"
+        return 0
+
+    def nvmlDeviceGetCount_v2(self, count: Any) -> int:
+        count._obj.value = 2
+        return 0
+
+    def nvmlDeviceGetHandleByIndex_v2(self, number: int, handle: Any) -> int:
+        return 0 if number == 0 else 3
+
+    def nvmlDeviceGetName(self, handle: Any, text: Any, size: int) -> int:
+        text.value = b"NVIDIA GeForce GTX 1080"
+        return 0
+
+    def nvmlDeviceGetCudaComputeCapability(self, handle: Any, major: Any, minor: Any) -> int:
+        major._obj.value, minor._obj.value = 6, 1
+        return 0
+
+
+def test_the_driver_tells_of_the_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu.sys, "platform", "linux")
+    library = FakeNvml()
+    monkeypatch.setattr(gpu.ctypes, "CDLL", lambda name: library)
+    (card,) = gpu.nvidia_cards()
+    assert str(card) == "NVIDIA card GeForce GTX 1080 (compute capability 6.1, driver 535.104.05)" and library.ended
+    monkeypatch.setattr(gpu.ctypes, "CDLL", lambda name: FakeNvml(9))
+    assert gpu.nvidia_cards() == []
+    monkeypatch.setattr(gpu.ctypes, "CDLL", lambda name: object())
+    assert gpu.nvidia_cards() == []
+    monkeypatch.setattr(gpu.sys, "platform", "darwin")
+    assert gpu.nvidia_cards() == []
 
 
 def affinity(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
@@ -144,49 +267,13 @@ def test_names_that_mean_nothing(name: str) -> None:
         choose_device(name)
 
 
-# The choice of bones near a point depends on values, which tensors on the device "meta" do not have.
-_EVERYWHERE = replace(COMPACT.initial, reach=False)
-ALL_BONES = replace(COMPACT, initial=_EVERYWHERE, refined=replace(COMPACT.refined, initial=_EVERYWHERE))
-
-
-class NoFloat64(TorchDispatchMode):
-    """Simulates Metal: refuses every float64 tensor on the device "meta"."""
-
-    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
-        result = function(*arguments, **(named or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor) and leaf.device.type == "meta" and leaf.dtype == torch.float64:
-                raise TypeError(f"{function} makes float64")
-        return result
-
-
-@pytest.mark.parametrize("sizes", [PUBLISHED, ALL_BONES], ids=["published", "compact"])
-def test_networks_make_no_float64_where_there_is_none(sizes: Configuration, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_geometry_is_exact_where_the_device_can() -> None:
     assert exact_dtype(torch.device("cpu")) == exact_dtype(torch.device("cuda:1")) == torch.float64
     assert exact_dtype(torch.device("mps")) == torch.float32
-    with torch.device("meta"):
-        encoder = sizes.make_encoder()
-        network, refinement = sizes.make_refined(encoder).eval(), sizes.make_keypoints(encoder).eval()
-        image, points = torch.empty(1, 3, 256, 256), torch.empty(1, 50, 3)
-        relative, anchors = torch.empty(1, 2, 21, 3), dict.fromkeys(SIDES, torch.empty(1, 512, 3))
-    view = View(torch.eye(3)[None], torch.zeros(1, 3), torch.eye(3)[None])
-
-    def run() -> None:
-        with torch.no_grad(), NoFloat64():
-            both = network.hands(network.encode(image), BONES, view, anchors)
-            assert both.occupancy("left", points).shape == (1, 50)
-            assert both.initial["right"].occupancy(points).shape == (1, 50)
-            assert refinement(image, relative).shape == (1, 2, 21, 3)
-
-    with pytest.raises(TypeError, match="makes float64"):
-        run()  # as on the processor
-
-    def like_metal(device: torch.device) -> torch.dtype:
-        return exact_dtype(torch.device("mps") if device.type == "meta" else device)
-
-    for module in ("initial_hand", "refined_hands"):
-        monkeypatch.setattr(f"im2hands.networks.{module}.exact_dtype", like_metal)
-    run()
+    with pretended_device("mps:0") as metal:
+        for given in (torch.ones(2, dtype=torch.float64), torch.ones(2, dtype=torch.int64)):
+            moved = to_device(given, metal.device)
+            assert moved.device == metal.device and moved.cpu().tolist() == given.tolist()
 
 
 @torch.no_grad()

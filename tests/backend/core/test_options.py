@@ -49,7 +49,7 @@ commands = ["clean"]
 def test_the_table_is_sound() -> None:
     for option in OPTIONS.values():
         assert option.text and not option.text.endswith("."), option.name
-        assert (option.type in ("choice", "choice_or_file")) == bool(option.choices), option.name
+        assert option.type.startswith("choice") == bool(option.choices), option.name
         assert not option.needs or OPTIONS[option.needs].type == "bool", option.name
         if option.default is not None:
             option.check(option.default)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fakes import FakeParts, FakeProvider, FakeReconstructor, keypoint_rows, picture, write_clip, write_picture
-from im2hands.core.errors import InputError, TakeError
+from im2hands.core.errors import InputError, SetupError, TakeError
 from im2hands.job import keypoint_phase
 from im2hands.job.components import Components
 from im2hands.job.events import Event, FrameDone, Progress, Warned
@@ -23,6 +23,7 @@ from im2hands.media import source as frames
 from im2hands.media.source import Frame
 from im2hands.take.sequence import is_sequence
 from im2hands.take.take import Take
+from pretended_device import pretended_device
 
 RunJob = Callable[..., Any]
 
@@ -119,6 +120,34 @@ def test_take_says_which_stage_made_the_surfaces(pictures: Path, tmp_path: Path,
     assert finished.summary.ok == 1
     header = Take.open(tmp_path / "take").header
     assert header["provenance"]["stage"] == header["settings"]["stage"] == "keypoints"
+
+
+class OldCard(FakeParts):
+    """Components on a machine with a graphics card that computes nothing."""
+
+    def device_name(self, options: ReconstructOptions, refused: Callable[[SetupError], None] | None = None) -> str:
+        with pretended_device("cuda:0", capability=(6, 1), fails="no kernel image is available for execution"):
+            return Components.device_name(self, options, refused)
+
+
+def test_a_card_that_cannot_compute_is_told_of_and_the_processor_used(pictures: Path, run_job: RunJob) -> None:
+    finished, events = run_job(pictures, parts=OldCard())
+    assert finished.summary.ok == 4
+    assert Take.open(finished.take).header["provenance"]["device"] == "cpu"
+    (warning,) = [event for event in events if isinstance(event, Warned) and "card" in event.message]
+    assert "cannot be used by this PyTorch: it is too old" in warning.message
+    assert warning.message.endswith("The processor is used.") and warning.hint
+    assert events.index(warning) < next(k for k, event in enumerate(events) if isinstance(event, FrameDone))
+
+
+def test_a_card_that_is_asked_for_and_cannot_compute_ends_the_job_before_it_starts(
+    pictures: Path, tmp_path: Path, run_job: RunJob
+) -> None:
+    parts = OldCard()
+    with pytest.raises(SetupError, match=r"NVIDIA card Pretended 1 \(compute capability 6\.1.*too old"):
+        run_job(pictures, parts=parts, device="cuda")
+    assert parts.needs is None  # no keypoint was looked for
+    assert not (tmp_path / "take").exists()
 
 
 def test_frames_are_on_disk_before_they_are_told(pictures: Path, tmp_path: Path) -> None:

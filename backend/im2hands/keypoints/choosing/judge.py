@@ -111,7 +111,7 @@ class PairJudge:
         device = next(self._network.parameters()).device
         with torch.inference_mode():
             made = self._network(*(torch.from_numpy(given)[None].float().to(device) for given in (single, pairs)))
-        alone, together = (torch.sigmoid(value[0].double()).cpu().numpy() for value in made)
+        alone, together = (torch.sigmoid(value[0].cpu().double()).numpy() for value in made)
         np.fill_diagonal(together[..., 0], 0.0)
         np.fill_diagonal(together[..., 1], 0.0)
         pair, well = together[..., 0], together[..., 1]

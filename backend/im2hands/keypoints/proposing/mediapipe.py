@@ -11,6 +11,7 @@ import numpy as np
 from im2hands.core.errors import FrameError, SetupError
 from im2hands.core.hands import KEYPOINT_COUNT, Side
 from im2hands.core.native_log import quiet_start
+from im2hands.core.system_libraries import hint_for
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.media.source import Frame
 from im2hands.weights.mediapipe_bundle import read_bundle
@@ -48,7 +49,8 @@ class MediaPipeProvider:
             from mediapipe.tasks.python import BaseOptions, vision
         except ImportError as error:
             raise SetupError(
-                f"MediaPipe cannot be loaded: {error}.", "Install the backend's requirements again (mediapipe >= 1.2)."
+                f"MediaPipe cannot be loaded: {error}.",
+                hint_for(error, "Install the backend's requirements again (mediapipe >= 1.2)."),
             ) from error
         self._mediapipe = mediapipe
         self._video = video
@@ -67,7 +69,8 @@ class MediaPipeProvider:
                 self._landmarker = vision.HandLandmarker.create_from_options(options)
         except (RuntimeError, ValueError, OSError) as error:
             raise SetupError(
-                f"MediaPipe cannot be started: {error}.", "Run `im2hands check` and install mediapipe again."
+                f"MediaPipe cannot be started: {error}.",
+                hint_for(error, "Run `im2hands check` and install mediapipe again."),
             ) from error
 
     def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:

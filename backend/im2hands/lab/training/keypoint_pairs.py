@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from im2hands.core.camera import Camera
-from im2hands.core.devices import exact_dtype
+from im2hands.core.devices import to_device
 from im2hands.core.errors import FrameError, InputError
 from im2hands.core.hands import KEYPOINT_COUNT, SIDES, HandKeypoints, TwoHands
 from im2hands.lab.datasets.scene import Scene
@@ -49,11 +49,8 @@ class KeypointPairs:
     target: Tensor
 
     def to(self, device: torch.device) -> KeypointPairs:
-        """Copy the pairs to a device, keypoints in the device's most exact float type."""
-        exact = exact_dtype(device)
-        return KeypointPairs(
-            self.image.to(device), self.relative.to(exact).to(device), self.target.to(exact).to(device)
-        )
+        """Copy the pairs to a device; see ``core.devices.to_device``."""
+        return KeypointPairs(*(to_device(value, device) for value in (self.image, self.relative, self.target)))
 
 
 def scenes_with_two_hands(scenes: SceneSet) -> np.ndarray:

@@ -113,7 +113,7 @@ class ReadingTask:
 
     @staticmethod
     def _size(weight: Tensor) -> float:
-        size = float(weight.detach().double().square().mean().sqrt())
+        size = float(weight.detach().cpu().double().square().mean().sqrt())
         return max(size, _SMALLEST) if size else _UNBORN
 
     def prepare(self, step: int) -> ReadingBatch:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from im2hands.core.devices import to_device
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bones import BOX, QUERY_SCALE, Bones, bones_from_keypoints
@@ -148,12 +149,12 @@ def moved(value: Any, device: torch.device) -> Any:
     Returns
     -------
     Any
-        The same structure on the device. ``Bones`` stay on the CPU, which has float64.
+        The same structure on the device; see ``core.devices.to_device``. ``Bones`` stay on the CPU, which has float64.
     """
     if device.type == "cpu" or isinstance(value, Bones):
         return value
     if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
+        return to_device(value, device)
     if isinstance(value, dict):
         return {name: moved(item, device) for name, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):

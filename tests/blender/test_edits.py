@@ -1,0 +1,218 @@
+"""What a person keyed on the rigs of a take survives another import: it stays effective, or is kept and told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import animated
+import bpy
+import numpy as np
+import pytest
+from mathutils import Quaternion, Vector
+from test_clean_hands import NEAR, furthest, part
+
+BONE = "f_index.03.L"
+
+
+@pytest.fixture
+def api(addon):
+    return addon("api")
+
+
+def rig_of(collection: bpy.types.Collection, side: str = "left") -> bpy.types.Object:
+    return part(collection, "rig", side)
+
+
+def tip(collection: bpy.types.Collection, frame: int) -> np.ndarray:
+    bpy.context.scene.frame_set(frame)
+    rig = rig_of(collection).evaluated_get(bpy.context.evaluated_depsgraph_get())
+    return np.array(rig.matrix_world @ rig.pose.bones[BONE].tail)
+
+
+def smoothed_again(example: animated.Example) -> animated.Example:
+    """The same take after another smoothing: other rotations everywhere."""
+    other = animated.make(len(example.frames))
+    for hand in other.hands.values():
+        layer = hand.layers[""]
+        turned = layer["rotations"] + 0.02 * np.sin(np.arange(layer["rotations"].size)).reshape(
+            layer["rotations"].shape
+        )
+        layer["rotations"] = turned / np.linalg.norm(turned, axis=-1, keepdims=True)
+    return other
+
+
+def key_by_hand(collection: bpy.types.Collection, frame: int) -> None:
+    bpy.context.scene.frame_set(frame)
+    bone = rig_of(collection).pose.bones[BONE]
+    bone.rotation_quaternion = bone.rotation_quaternion @ Quaternion((1, 0, 0), 1.2)
+    bone.keyframe_insert("rotation_quaternion", frame=frame)
+
+
+@pytest.mark.parametrize("conformed", [False, True])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_fingertip_that_was_moved_stays_where_it_was_put(api, tmp_path: Path, conformed: bool, times: int) -> None:
+    example = animated.make(9)
+    folder = animated.write(tmp_path / "take", example, kind="video")
+    collection, _ = api.import_take(folder)
+    frame = 5
+    if conformed:
+        bpy.context.scene.render.fps, bpy.context.scene.render.fps_base, frame = 50, 1.0, 9
+        api.conform_to_scene(collection)
+    before = tip(collection, frame)
+    key_by_hand(collection, frame)
+    pose = rig_of(collection).pose.bones[BONE].rotation_quaternion.copy()
+    assert np.linalg.norm(tip(collection, frame) - before) > 0.005
+    other = smoothed_again(example)
+    animated.write(folder, other, kind="video")
+    for _ in range(times):
+        collection, problems = api.import_take(folder)
+        told = " ".join(problems)
+        assert f"frames 5 ({BONE})" in told and "left hand were kept" in told and "right" not in told
+    tip(collection, frame)
+    kept = rig_of(collection).pose.bones[BONE].rotation_quaternion
+    assert abs(kept.dot(pose)) > 1 - 1e-6, "the key is there and effective"
+    if not conformed:
+        fresh, _ = api.import_take(animated.write(tmp_path / "fresh", other, kind="video"))
+        for near in (3, 4, 6, 7):
+            assert np.linalg.norm(tip(collection, near) - tip(fresh, near)) < NEAR, "other frames have the new motion"
+
+
+def test_nothing_is_told_of_a_take_that_nobody_changed(api, tmp_path: Path) -> None:
+    example = animated.make(6, missing=(3,))
+    folder = animated.write(tmp_path / "take", example)
+    collection, _ = api.import_take(folder)
+    api.set_smoothing(collection, 0.4)
+    api.set_rotation_mode(collection, "XYZ")
+    collection, problems = api.import_take(folder)
+    assert not problems
+    api.set_smoothing(collection, 1.0)
+    assert furthest(collection, example) < NEAR
+
+
+def test_edits_in_euler_angles(api, tmp_path: Path) -> None:
+    folder = animated.write(tmp_path / "take", animated.make(6))
+    collection, _ = api.import_take(folder)
+    api.set_rotation_mode(collection, "XYZ")
+    bpy.context.scene.frame_set(3)
+    bone = rig_of(collection).pose.bones[BONE]
+    bone.rotation_euler.x += 1.0
+    bone.keyframe_insert("rotation_euler", frame=3)
+    wanted = bone.rotation_euler.to_quaternion()
+    collection, problems = api.import_take(folder)
+    assert f"frames 3 ({BONE})" in " ".join(problems)
+    bpy.context.scene.frame_set(3)
+    bone = rig_of(collection).pose.bones[BONE]
+    kept = bone.rotation_quaternion if bone.rotation_mode == "QUATERNION" else bone.rotation_euler.to_quaternion()
+    assert abs(kept.dot(wanted)) > 1 - 1e-5
+
+
+def test_deleted_keys_and_moved_roots(api, addon, tmp_path: Path) -> None:
+    folder = animated.write(tmp_path / "take", animated.make(9))
+    collection, _ = api.import_take(folder)
+    rig = rig_of(collection)
+    curves = addon("scene.animation").curves(rig)
+    for curve in curves:
+        if BONE in curve.data_path:
+            for frame in (6, 5, 4):
+                curve.keyframe_points.remove(curve.keyframe_points[frame - 1])
+    bpy.context.scene.frame_set(2)
+    root = rig.pose.bones["forearm.L"]
+    root.location += Vector((0, 0.1, 0))
+    root.keyframe_insert("location", frame=2)
+    wanted = [tip(collection, frame) for frame in range(1, 10)]
+    collection, problems = api.import_take(folder)
+    np.testing.assert_allclose([tip(collection, frame) for frame in range(1, 10)], wanted, atol=1e-4)
+    assert "forearm.L" in " ".join(problems)
+
+
+def test_own_curves_tracks_and_poses(api, addon, tmp_path: Path) -> None:
+    folder = animated.write(tmp_path / "take", animated.make(6))
+    collection, _ = api.import_take(folder)
+    rig = rig_of(collection)
+    bone = rig.pose.bones["palm.01.L"]
+    for frame, size in ((1, 1.0), (6, 2.0)):
+        bone.scale = (size, size, size)
+        bone.keyframe_insert("scale", frame=frame)
+    rig.pose.bones["palm.02.L"].scale = (1.5, 1.5, 1.5)
+    own = addon("scene.animation").new_action(rig, "waving")
+    addon("scene.animation").write_values(
+        own, "location", addon("scene.animation").Keys(np.array([1, 6])), np.zeros((2, 3))
+    )
+    addon("scene.animation").put_below(rig, own, "mine")
+    collection, problems = api.import_take(folder)
+    rig = rig_of(collection)
+    bpy.context.scene.frame_set(6)
+    assert rig.pose.bones["palm.01.L"].scale[0] == pytest.approx(2.0)
+    assert rig.pose.bones["palm.02.L"].scale[0] == pytest.approx(1.5)
+    assert [track.name for track in rig.animation_data.nla_tracks] == ["Raw", "mine"]
+    assert rig.animation_data.nla_tracks["mine"].strips[0].action == own and own.users == 1
+    told = " ".join(problems)
+    assert "mine" in told and "scale" in told
+    count = len(bpy.data.actions)
+    api.import_take(folder)
+    assert len(bpy.data.actions) == count
+
+
+def test_what_does_not_fit_is_kept_as_a_muted_track(api, tmp_path: Path) -> None:
+    folder = animated.write(tmp_path / "take", animated.make(6))
+    collection, _ = api.import_take(folder)
+    keys = part(collection, "hand", "left").data.shape_keys
+    block = keys.key_blocks[2]
+    block.value = 0.7
+    block.keyframe_insert("value", frame=3)
+    for _ in range(2):
+        collection, problems = api.import_take(folder)
+        keys = part(collection, "hand", "left").data.shape_keys
+        assert "Before re-run" in " ".join(problems)
+        track = keys.animation_data.nla_tracks["Before re-run"]
+        assert track.mute and track.strips[0].action.users == 1
+        kept = {one.data_path: one for one in _curves(track.strips[0].action)}
+        assert kept[block_path(keys, 2)].evaluate(3) == pytest.approx(0.7)
+    assert len(keys.animation_data.nla_tracks) == 2
+    api.remove_take(collection)
+    assert not bpy.data.actions
+
+
+def _curves(action: bpy.types.Action) -> list[bpy.types.FCurve]:
+    if hasattr(action, "slots"):
+        return list(action.layers[0].strips[0].channelbag(action.slots[0]).fcurves)
+    return list(action.fcurves)
+
+
+def block_path(keys: bpy.types.Key, number: int) -> str:
+    return keys.key_blocks[number].path_from_id("value")
+
+
+def test_a_take_without_clean_hands_keeps_the_action(api, tmp_path: Path) -> None:
+    """Also after a re-run that left the clean phase out, or whose files are damaged."""
+    folder = animated.write(tmp_path / "take", animated.make(6))
+    collection, _ = api.import_take(folder)
+    key_by_hand(collection, 4)
+    name = rig_of(collection).animation_data.action.name
+    (folder / "motion.npz").write_bytes(b"damaged")
+    _, problems = api.import_take(folder)
+    action = bpy.data.actions[name]
+    assert action.use_fake_user and name in " ".join(problems)
+
+
+def test_a_job_keeps_and_tells(addon, api, fake_backend, photo: Path, tmp_path: Path) -> None:
+    """What the importer tells is among the warnings of a reconstruction."""
+    folder = animated.write(tmp_path / "take", animated.make(6))
+    collection, _ = api.import_take(folder)
+    key_by_hand(collection, 4)
+    importer = addon("scene.importer").TakeImporter(folder)
+    importer.add_frames([1, 2])
+    importer.finish()
+    assert any("were kept in the new motion" in one for one in importer.problems)
+    assert json.loads(collection["im2hands_clean"])
+
+
+def test_keys_on_the_camera_stay(api, tmp_path: Path) -> None:
+    folder = animated.write(tmp_path / "take", animated.make(3))
+    collection, _ = api.import_take(folder)
+    camera = next(one for one in collection.all_objects if one.type == "CAMERA")
+    camera.data.dof.focus_distance = 0.5
+    camera.data.dof.keyframe_insert("focus_distance", frame=1)
+    api.import_take(folder)
+    assert [one.data_path for one in _curves(camera.data.animation_data.action)] == ["dof.focus_distance"]
