@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 
 from .errors import InputError
-from .locations import backend_setting
+from .locations import backend_setting, require_text
 from .process.options import Options
 from .reconstruction import Reconstruction, Result
 from .scene import clean, conform, scene_settings, tree
@@ -181,10 +181,12 @@ def import_take(
 
     Raises
     ------
+    InputError
+        The folder's name is not UTF-8.
     TakeError
         The take cannot be read.
     """
-    folder = Path(folder)
+    folder = require_text(Path(folder))
     importer = TakeImporter(folder.parent if folder.name == TAKE_FILE else folder, scene, set_scene, surfaces)
     collection = importer.finish()
     return collection, importer.problems

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import bpy
 
@@ -234,7 +235,10 @@ def _full(path: str | None) -> str | None:
 
 
 def _say(text: str, stream: object = None) -> None:
-    print(text, file=stream or sys.stdout, flush=True)
+    target: Any = stream or sys.stdout
+    # The console may lack characters of a path, and no encoding has those of a name that is not UTF-8.
+    encoding = getattr(target, "encoding", None) or "utf-8"
+    print(text.encode(encoding, errors="backslashreplace").decode(encoding), file=target, flush=True)
 
 
 def register() -> None:

@@ -3,6 +3,22 @@
 from __future__ import annotations
 
 
+def shown(text: str) -> str:
+    r"""Return a text that Blender can keep and show.
+
+    Parameters
+    ----------
+    text : str
+        Any text. A byte of a file name that is not UTF-8 is a lone surrogate in it, for which Blender has no place.
+
+    Returns
+    -------
+    str
+        The text with such bytes as escapes (``\udcff``).
+    """
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
 class AddonError(Exception):
     """Base of every error that is shown in a report, in a panel or on the command line.
 
@@ -23,9 +39,8 @@ class AddonError(Exception):
     code = "error"
 
     def __init__(self, message: str, hint: str = "", code: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = shown(message), shown(hint)
+        super().__init__(self.message)
         if code:
             self.code = code
 

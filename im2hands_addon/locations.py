@@ -7,14 +7,18 @@ Blender deletes that one when the extension is uninstalled. Older add-ons used i
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
 import bpy
 
-from .errors import InputError
+from .errors import InputError, shown
 
 _BUNDLE = Path(__file__).parent / "backend_wheel"
+_PATTERN = re.compile(r"[*?#\[]|%\d*d")
+_LONE = re.compile(r"[\ud800-\udfff]")  # Python's characters for the bytes of file names that are not UTF-8
+_LONE_BYTES = 0xDC00
 
 
 def extension_folder(name: str) -> Path:
@@ -125,6 +129,34 @@ def absolute(path: str) -> Path:
     return Path(bpy.path.abspath(path)).expanduser().absolute()
 
 
+def is_pattern(path: Path) -> bool:
+    """Whether a path stands for several files, as ``*.jpg`` and ``shot_####.png`` do; the backend finds them."""
+    return not path.exists() and bool(_PATTERN.search(str(path)))
+
+
+def require_text(path: Path) -> Path:
+    """Return a path that Blender can keep.
+
+    Parameters
+    ----------
+    path : Path
+        The path of a take.
+
+    Returns
+    -------
+    Path
+        The same path.
+
+    Raises
+    ------
+    InputError
+        The path is not UTF-8, as Blender's names must be.
+    """
+    if shown(str(path)) != str(path):
+        raise InputError(f"The name {path} is not UTF-8, and Blender cannot keep it.", "Give the take another name.")
+    return path
+
+
 def default_takes() -> Path:
     """The folder for new takes: ``takes`` beside the .blend; for an unsaved file, :func:`takes_folder`."""
     return absolute("//takes") if bpy.data.filepath else takes_folder()
@@ -152,6 +184,7 @@ def default_take(inputs: list[str]) -> Path:
         raise InputError("There is nothing to reconstruct.", "Choose a photo, a folder or a clip.")
     first = absolute(inputs[0])
     name = (first.name if first.is_dir() else first.stem) or "take"
-    if len(inputs) > 1:
-        name = first.parent.name or name
-    return default_takes() / name
+    if len(inputs) > 1 or is_pattern(first):
+        name = first.parent.name or "take"
+    # A byte that is not UTF-8 becomes, for example, "xff": Blender keeps the name.
+    return default_takes() / _LONE.sub(lambda found: f"x{ord(found[0]) - _LONE_BYTES:02x}", name)

@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 
 from .errors import AddonError, InputError, TakeError
-from .locations import absolute, default_take, old_environment, own_environment
+from .locations import absolute, default_take, is_pattern, old_environment, own_environment, require_text
 from .process import environment
 from .process.job import Job
 from .process.options import Options
@@ -69,7 +69,7 @@ class Reconstruction:
     Parameters
     ----------
     inputs : list of str
-        Pictures, folders or a clip.
+        Pictures, folders, patterns (``*.jpg``, ``shot_####.png``) or a clip.
     output : str or Path, optional
         The take's folder; None for ``locations.default_take``.
     options : Options, optional
@@ -105,9 +105,9 @@ class Reconstruction:
     ) -> None:
         paths = [absolute(str(path)) for path in inputs if str(path)]
         for path in paths:
-            if not path.exists():
+            if not path.exists() and not is_pattern(path):
                 raise InputError(f"There is no {path}.", "Choose a photo, a folder or a clip.")
-        self.take = absolute(str(output)) if output else default_take([str(path) for path in paths])
+        self.take = require_text(absolute(str(output)) if output else default_take([str(path) for path in paths]))
         if not paths:
             raise InputError("There is nothing to reconstruct.", "Choose a photo, a folder or a clip.")
         python = environment.find(backend, own_environment(), old=old_environment()).python

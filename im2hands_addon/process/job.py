@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import AddonError, BackendError, JobError
+from ..errors import AddonError, BackendError, JobError, shown
 from . import messages
 from .options import Options
 from .process import LineProcess
@@ -228,11 +228,11 @@ class Job:
             return
         self.frames[index] = str(message.get("status", ""))
         if message.get("message"):
-            self.notes[index] = str(message["message"])
+            self.notes[index] = shown(str(message["message"]))
         self._new_frames.append(index)
 
     def _on_warning(self, message: dict[str, Any]) -> None:
-        text = f"{message.get('message', '')} {message.get('hint', '')}".strip()
+        text = shown(f"{message.get('message', '')} {message.get('hint', '')}".strip())
         if text and text not in self.warnings:
             self.warnings.append(text)
 

@@ -14,7 +14,7 @@ from typing import Literal
 import bpy
 import numpy as np
 
-from ..errors import TakeError
+from ..errors import TakeError, shown
 from ..take.keypoints import read_keypoints
 from ..take.motion import Motion, Template, read_animation
 from ..take.reader import SIDES, Take, read_take
@@ -76,7 +76,7 @@ class TakeImporter:
     def problems(self) -> list[str]:
         """Messages about what could not be imported so far."""
         problems = [*self._unread.values(), *self._picture_problems, *self._clean_problems]
-        return [*problems, *self._scene_notes, *self._notes]
+        return [shown(problem) for problem in (*problems, *self._scene_notes, *self._notes)]
 
     @property
     def scene(self) -> bpy.types.Scene:

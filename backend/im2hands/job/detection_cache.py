@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import fields
@@ -14,7 +15,7 @@ import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.files import pack_arrays, write_atomically
+from im2hands.core.files import open_regular, pack_arrays, write_atomically
 from im2hands.core.hands import Side, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection, LiftedHand, WristOffset
 
@@ -69,8 +70,8 @@ def fingerprint(path: Path) -> str:
         The file cannot be read.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as handle:
+        with open_regular(path) as handle:
+            size = os.fstat(handle.fileno()).st_size
             if size <= WHOLE_FILE_BYTES:
                 return digest(handle.read())
             state = hashlib.sha256(str(size).encode())

@@ -117,7 +117,7 @@ class KeypointPhase:
             The provider, the keypoint file or the clip cannot be used at all.
         """
         if self._source.clip is not None:
-            self._clip_hash = self._hash(self._source.entries[0].path)
+            self._clip_hash = self._background.run(lambda: self._hash(self._source.entries[0].path))
         self._report(0, None)
         if self._options.keypoint_file is not None:
             return self._from_file(self._options.keypoint_file)
@@ -153,7 +153,7 @@ class KeypointPhase:
                 "Keypoints from a file cannot be flipped with a mirrored picture.",
                 "Leave --mirrored out: the file gives the side of each hand.",
             )
-        keypoints = self._parts.keypoint_file(path)
+        keypoints = self._background.run(lambda: self._parts.keypoint_file(path))
         indices = [entry.index for entry in self._source.entries]
         if not set(indices) & set(keypoints.frames):
             named = ", ".join(str(index) for index in list(keypoints.frames)[:3])

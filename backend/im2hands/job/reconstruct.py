@@ -95,12 +95,12 @@ class ReconstructJob:
         return Finished(str(self._folder), cancelled, summary)
 
     def _run(self) -> None:
-        self._progress("open", 0, 1)
         options = self._options
-        cameras = CameraChoice.from_options(options.camera, options.focal_px, options.fov, options.mirrored)
-        source = open_source(options.inputs, options.frames, options.step, options.fps, options.mirrored)
-        first = source.first_picture()
-        camera = cameras.for_picture(first)
+        self._progress("open", 0, 1)
+        # On the background thread: opening takes long on a slow disk, and the person may want to stop.
+        cameras, source, camera = self._background.run(self._open)
+        for note in source.notes:
+            self._events(Warned(note.message, note.hint))
         self._progress("open", 1, 1)
         self._progress("weights", 0, 1)
         refused: list[SetupError] = []
@@ -124,6 +124,14 @@ class ReconstructJob:
         self._make_surfaces(take, source, found, phase)
         if self._options.clean:
             self._clean(take)
+
+    def _open(self) -> tuple[CameraChoice, Source, Camera]:
+        options = self._options
+        cameras = CameraChoice.from_options(options.camera, options.focal_px, options.fov, options.mirrored)
+        source = open_source(
+            options.inputs, options.frames, options.step, options.fps, options.mirrored, options.sequence
+        )
+        return cameras, source, cameras.for_picture(source.first_picture())
 
     def _load(self, refused: list[SetupError]) -> tuple[str, Reconstructor, Refiner | None]:
         device = self._parts.device_name(self._options, refused.append)
@@ -199,6 +207,8 @@ class ReconstructJob:
                 "files": list(dict.fromkeys(str(entry.path) for entry in source.entries)),
                 "first": source.entries[0].index,
                 "step": source.step,
+                "sequence": source.kind == "video" or source.numbered,
+                **(source.clip.facts() if source.clip else {}),
             },
             "fps": source.fps,
             "image_size": [camera.width, camera.height],

@@ -13,17 +13,19 @@ missing.
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
+from im2hands.core.files import read_regular
 from im2hands.core.hands import KEYPOINT_COUNT, SIDES, TO_FILE_ORDER, HandKeypoints, Side, TwoHands, check_keypoints
 
 UNITS = {"m": 1.0, "mm": 0.001}
@@ -85,7 +87,9 @@ class KeypointFile:
             number or a side is invalid, or if there are no frames.
         """
         try:
-            content = _read_npz(path) if zipfile.is_zipfile(path) else json.loads(path.read_text(encoding="utf-8"))
+            data = read_regular(path)
+            packed = zipfile.is_zipfile(io.BytesIO(data))
+            content = _read_npz(io.BytesIO(data)) if packed else json.loads(data.decode("utf-8-sig"))
         except OSError as error:
             raise InputError(f"The keypoints {path} cannot be read: {error.strerror}.", "Check the path.") from error
         except ValueError as error:
@@ -188,11 +192,11 @@ def _positions(rows: Any, what: str) -> np.ndarray:
     return positions
 
 
-def _read_npz(path: Path) -> dict[str, Any]:
+def _read_npz(file: BinaryIO) -> dict[str, Any]:
     """Read an npz file into the structure of the JSON file."""
     content: dict[str, Any] = {"frames": {}}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(file, allow_pickle=False) as arrays:
             for key in arrays.files:
                 if key in SETTINGS:
                     content[key] = str(arrays[key])

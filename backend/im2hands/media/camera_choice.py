@@ -11,11 +11,14 @@ import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
+from im2hands.core.files import read_regular
 
 from .images import PictureInfo
 
 # Across the longer side. Phones have 65-70 degrees in photos and 55-65 in video, webcams 60-78, film lenses 40-55.
 ASSUMED_FOV_DEGREES = 60.0
+
+_FILE_BYTES = 10**6  # largest camera file; one has about 200 bytes
 
 ASPECT_TOLERANCE = 0.01  # relative difference of aspect ratios; scaling rounds sizes to whole pixels
 
@@ -145,7 +148,7 @@ class CameraChoice:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        data = json.loads(read_regular(path, _FILE_BYTES).decode("utf-8-sig"))
     except OSError as error:
         raise InputError(
             f"Cannot read the camera file {path}: {error.strerror or error}.", "Check the path."

@@ -1,8 +1,7 @@
-"""Pictures, folders, numbered sequences and clips, read as frames with index and time stamp."""
+"""Pictures and clips, opened and read as frames with index and time stamp."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,9 +12,10 @@ import numpy as np
 from im2hands.core.errors import FrameError, InputError
 
 from .frame_range import FrameRange
-from .images import PICTURE_SUFFIXES, PictureInfo, probe_picture, read_with_info
-from .sequence import follow_each_other, sequence_numbers
-from .video import COUNT_TOLERANCE, VIDEO_SUFFIXES, ClipInfo, probe_clip, read_clip
+from .images import PictureInfo, probe_picture, read_with_info
+from .inputs import Note, find_inputs
+from .sequence import sequence_numbers
+from .video import ClipInfo, probe_clip, read_clip
 
 DEFAULT_FPS = 25.0  # for pictures, which have no frame rate
 
@@ -23,8 +23,6 @@ KEPT_BYTES = 256 * 2**20
 """Largest total size of the decoded pictures that a source keeps for the second reading, bytes."""
 
 SourceKind = Literal["images", "video"]
-
-_PATTERN = re.compile(r"#+|%0?\d*d")
 
 
 @dataclass(frozen=True)
@@ -97,6 +95,10 @@ class Source:
         Header of the clip; None for pictures.
     mirrored : bool
         Whether the pictures on disk are mirror images. Frames are then flipped back, as the camera saw the scene.
+    numbered : bool
+        Whether the pictures are a numbered sequence, of which ``entries`` are the chosen frames.
+    notes : list of Note
+        What a person should know, for example which files of a folder are left out.
     """
 
     kind: SourceKind
@@ -106,6 +108,8 @@ class Source:
     step: int = 1
     clip: ClipInfo | None = None
     mirrored: bool = False
+    numbered: bool = False
+    notes: list[Note] = field(default_factory=list)
     _kept: dict[int, Frame] = field(default_factory=dict, repr=False)
     _kept_bytes: int = field(default=0, repr=False)
     _decoded: set[int] = field(default_factory=set, repr=False)
@@ -120,7 +124,7 @@ class Source:
     @property
     def is_sequence(self) -> bool:
         """Whether the chosen frames follow each other in time: frames of a clip or of a numbered sequence."""
-        return follow_each_other(self.kind, [entry.path for entry in self.entries])
+        return self.kind == "video" or (self.numbered and len(self.entries) > 1)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -193,8 +197,8 @@ class Source:
         Entry
             The entry.
         Frame or FrameError
-            Its frame, or the reason why it cannot be read. If a clip lacks one or two frames of the number in its
-            header, the iteration ends without an error. If it lacks more, the first missing frame yields a FrameError.
+            Its frame, or the reason why it cannot be read. If a clip was cut off, the first missing frame yields a
+            FrameError, and the iteration ends.
 
         Raises
         ------
@@ -240,21 +244,19 @@ class Source:
                 yield entry, Frame(entry.index, entry.time, image, entry.name, entry.path)
 
     def _read_clip(self, entries: Sequence[Entry], clip: ClipInfo) -> Iterator[tuple[Entry, Frame | FrameError]]:
-        waiting = list(reversed(entries))
-        last = 0
-        for number, image in read_clip(entries[0].path, [entry.index for entry in entries]) if entries else ():
-            entry = waiting.pop()
-            last = number
-            yield entry, Frame(entry.index, entry.time, image, entry.name, entry.path)
-        if not waiting:
-            return
-        missing = waiting.pop()
-        if clip.count - missing.index >= COUNT_TOLERANCE:
+        there = [entry for entry in entries if entry.index <= len(clip.times)]
+        results = read_clip(there[0].path, clip, [entry.index for entry in there]) if there else iter(())
+        for entry, (_, image) in zip(there, results, strict=True):
+            if isinstance(image, FrameError):
+                yield entry, image
+            else:
+                yield entry, Frame(entry.index, entry.time, image, entry.name, entry.path)
+        for missing in entries[len(there) : len(there) + 1]:
             yield (
                 missing,
                 FrameError(
                     f"{missing.path.name} ends early: it says it has {clip.count} frames, "
-                    f"and frame {missing.index} cannot be read" + (f" ({last} was the last)." if last else "."),
+                    f"and frame {missing.index} cannot be read ({len(clip.times)} was the last).",
                     "The clip was cut off; export it again for the frames after that.",
                 ),
             )
@@ -262,14 +264,14 @@ class Source:
 
 def open_source(
     inputs: Sequence[str | Path], frames: str | None = None, step: int = 1, fps: float | None = None,
-    mirrored: bool = False,
+    mirrored: bool = False, sequence: str = "auto",
 ) -> Source:  # fmt: skip
     """Open pictures, a folder of pictures, a numbered sequence or one clip.
 
     Parameters
     ----------
     inputs : sequence of str or Path
-        Picture files, folders, patterns (``shot_####.png``, ``shot_%04d.png``), or one video file.
+        Picture files, folders, patterns (``*.jpg``, ``shot_####.png``, ``shot_%04d.png``), or one video file.
     frames : str, optional
         Range of frame indices, for example ``"1-100,120"``; None for all.
     step : int
@@ -278,6 +280,8 @@ def open_source(
         Frames per second, in place of the source's frame rate.
     mirrored : bool
         Whether the pictures are mirror images, see :class:`Source`.
+    sequence : str
+        Whether the pictures are a numbered sequence: "auto", "yes" or "no", see :func:`.sequence.sequence_numbers`.
 
     Returns
     -------
@@ -295,79 +299,29 @@ def open_source(
         raise InputError(f"The step is {step}, it must be 1 or more.", "A step of 2 takes every second frame.")
     if fps is not None and not 0.1 <= fps <= 1000:
         raise InputError(f"{fps} frames a second is not possible.", "Give 0.1 to 1000.")
-    paths = [Path(path).expanduser().absolute() for path in inputs]
     chosen = FrameRange.parse(frames)
-    clips = [path for path in paths if _is_clip(path)]
-    if clips and len(paths) > 1:
-        raise InputError(
-            f"{clips[0].name} is a video and cannot be mixed with other files.", "Give one video, or only pictures."
-        )
-    if clips:
-        return replace(_open_clip(clips[0], chosen, step, fps), mirrored=mirrored)
-    files = [file for path in paths for file in _pictures(path)]
+    found = find_inputs(inputs)
+    if found.is_clip:
+        clip = _open_clip(found.files[0], chosen, step, fps)
+        return replace(clip, inputs=found.paths, mirrored=mirrored, notes=found.notes)
     rate = fps or DEFAULT_FPS
-    numbers = sequence_numbers(files) or {file: number for number, file in enumerate(files, 1)}
-    indices = chosen.choose(sorted(numbers.values()), step, f"the {len(files)} pictures")
+    known = sequence_numbers(found.files, sequence, named_so=found.numbered)
+    numbers = known or {file: number for number, file in enumerate(found.files, 1)}
+    indices = chosen.choose(sorted(numbers.values()), step, f"the {len(numbers)} pictures")
     by_index = {number: file for file, number in numbers.items()}
     start = min(numbers.values())
     entries = [Entry(i, (i - start) / rate, by_index[i].name, by_index[i]) for i in indices]
-    return Source("images", rate, paths, entries, step, mirrored=mirrored)
+    return Source(
+        "images", rate, found.paths, entries, step,
+        mirrored=mirrored, numbered=known is not None, notes=found.notes,
+    )  # fmt: skip
 
 
 def _open_clip(path: Path, chosen: FrameRange, step: int, fps: float | None) -> Source:
     clip = probe_clip(path)
     rate = fps or clip.fps or DEFAULT_FPS
     indices = chosen.choose(range(1, clip.count + 1), step, path.name)
-    entries = [Entry(index, (index - 1) / rate, f"{path.name} frame {index}", path) for index in indices]
+    # A given rate takes the place of the clip's times.
+    times = {index: (index - 1) / fps if fps else clip.time(index) for index in indices}
+    entries = [Entry(index, times[index], f"{path.name} frame {index}", path) for index in indices]
     return Source("video", rate, [path], entries, step, clip)
-
-
-def _is_clip(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    if suffix in VIDEO_SUFFIXES:
-        if not path.exists():
-            raise _no_such_file(path)
-        return path.is_file()
-    if suffix in PICTURE_SUFFIXES or not path.is_file():
-        return False
-    try:  # unknown suffix: the header decides whether it is a picture or a clip
-        probe_picture(path)
-    except FrameError:
-        try:
-            probe_clip(path)
-        except InputError:
-            return False
-        return True
-    return False
-
-
-def _pictures(path: Path) -> list[Path]:
-    """Return the picture files that one input stands for, in natural order."""
-    if path.is_dir():
-        files = [file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file()]
-        files = [file for file in files if not file.name.startswith(".")]
-        if not files:
-            raise InputError(
-                f"The folder {path} has no pictures.",
-                f"Known are {', '.join(sorted(PICTURE_SUFFIXES))}; give a video as a file.",
-            )
-        return sorted(files, key=_natural)
-    if path.exists():
-        return [path]
-    if _PATTERN.search(path.name) and path.parent.is_dir():
-        parts = _PATTERN.split(path.name, maxsplit=1)
-        pattern = re.compile(re.escape(parts[0]) + r"\d+" + re.escape(parts[1]) + "$")
-        files = [file for file in path.parent.iterdir() if pattern.match(file.name)]
-        if files:
-            return sorted(files, key=_natural)
-    raise _no_such_file(path)
-
-
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    parts = re.split(r"(\d+)", path.name.lower())
-    key: list[tuple[int, int | str]] = [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
-    return [*key, (2, path.name)]
-
-
-def _no_such_file(path: Path) -> InputError:
-    return InputError(f"There is no file or folder {path}.", "Check the path.")

@@ -46,7 +46,7 @@ def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: 
     ------
     InputError
         A take exists and neither ``resume`` nor ``overwrite`` is set. Or the existing take was made from other inputs,
-        or its frames were made with the other choice of ``mirrored``.
+        or its frames were made with the other choice of ``mirrored`` or have other numbers.
     TakeError
         The folder cannot be written, or the existing take cannot be read.
     UnsafePathError
@@ -77,6 +77,11 @@ def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: 
             "that are there would get the wrong side.",
             "Make the same choice (Mirrored), name another output folder, or begin the take anew (--overwrite).",
         )
+    if _is_renumbered(take, source):
+        raise InputError(
+            f"The pictures of the take in {folder} had other frame numbers when it was made.",
+            "Begin the take anew (--overwrite), or name another folder.",
+        )
     header = _merged(header, take, source)
     if _undated(header) == _undated(take.header):
         header["provenance"]["date"] = take.header["provenance"].get("date", header["provenance"]["date"])
@@ -101,6 +106,13 @@ def _delete_leftovers(folder: Path) -> None:
         for path in place.glob(".*.tmp"):
             if _LEFTOVER.match(path.name):
                 path.unlink(missing_ok=True)
+
+
+def _is_renumbered(take: Take, source: Source) -> bool:
+    """Return whether a chosen picture is also the picture of a frame that stays: the take would have it twice."""
+    chosen = {entry.index for entry in source.entries}
+    kept = {_image(record) for index, record in take.records.items() if index not in chosen}
+    return source.kind == "images" and any(str(entry.path) in kept for entry in source.entries)
 
 
 def _merged(header: dict[str, Any], take: Take, source: Source) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Nothing in the file is executed, and its size is checked before it is read.
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import re
 import zipfile
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from im2hands.core.errors import InputError
+from im2hands.core.files import open_regular, utf8_path
 
 MAX_ENTRIES = 20_000
 """Most entries of an archive."""
@@ -74,13 +76,13 @@ def read_checkpoint(path: Path, limit: int) -> Checkpoint:
         The file is missing, no checkpoint, cut off, damaged or too large, or it holds more than data.
     """
     try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise InputError(f"{path} is a folder.", "Give the checkpoint files in it.")
-        with open(path, "rb") as handle:
+        with open_regular(path) as handle:
+            size = os.fstat(handle.fileno()).st_size
             head = handle.read(64)
     except FileNotFoundError:
         raise InputError(f"There is no file {path}.") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder.", "Give the checkpoint files in it.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     if size > limit:
@@ -175,8 +177,8 @@ _ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 def _load(path: Path, mapped: bool) -> object:
     """The contents of a file, loaded by PyTorch without executing anything."""
     try:
-        with torch.serialization.safe_globals(_ALLOWED):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with torch.serialization.safe_globals(_ALLOWED), utf8_path(path) as readable:
+            return torch.load(readable, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL (\S+)", str(error))
         if code:

@@ -19,7 +19,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from im2hands.core.errors import WeightsError
-from im2hands.core.files import write_atomically
+from im2hands.core.files import require_regular, utf8_path, write_atomically
 from im2hands.networks.compact_encoder import CompactEncoder
 from im2hands.networks.configuration import Configuration
 from im2hands.networks.image_encoder import PictureEncoder
@@ -132,8 +132,10 @@ def is_compact(name: str, folder: str | Path) -> bool:
     folder : str or Path
         The folder.
     """
+    path = Path(folder) / f"{name}.safetensors"
     try:
-        with safe_open(Path(folder) / f"{name}.safetensors", framework="pt") as handle:
+        require_regular(path)
+        with utf8_path(path) as readable, safe_open(readable, framework="pt") as handle:
             return _about(handle).get("format") == FORMAT
     except (SafetensorError, OSError, ValueError):
         return False
@@ -225,7 +227,7 @@ def _load(name: str, folder: str | Path) -> tuple[dict[str, Tensor], dict[str, A
     """Tensors (float32) and metadata of a network in a folder."""
     path = require_weights(name, folder, _HINT).path
     try:
-        with safe_open(path, framework="pt") as handle:
+        with utf8_path(path) as readable, safe_open(readable, framework="pt") as handle:
             metadata = _about(handle)
             state = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError, ValueError) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from im2hands.core.errors import WeightsError
+from im2hands.core.files import read_regular
 
 BUNDLED = Path(__file__).parent / "bundled"
 """Folder of the weights that ship with the package."""
@@ -99,14 +100,17 @@ def _inspect(folder: Path, name: str) -> WeightsInfo:
     card: dict[str, Any] = {}
     problem = ""
     try:
-        card = json.loads(card_path.read_text(encoding="utf-8"))
+        card = json.loads(read_regular(card_path).decode("utf-8"))
     except FileNotFoundError:
         problem = f"its card {card_path.name} is missing"
     except (OSError, ValueError) as error:
         problem = f"its card {card_path.name} cannot be read ({error})"
-    if not path.is_file():
+    try:
+        digest = sha256_of(path)
+    except FileNotFoundError:
         return WeightsInfo(name, path, "", False, f"{path} is missing", card)
-    digest = sha256_of(path)
+    except OSError as error:
+        return WeightsInfo(name, path, "", True, f"{path} cannot be read: {error.strerror or error}", card)
     if card and digest != card.get("sha256"):
         problem = (
             f"{path} is damaged or changed: its sha256 is {digest[:12]}…, the card says {card.get('sha256', '')[:12]}…"

@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from im2hands.core.errors import SetupError
+from im2hands.core.files import read_regular
 
 BUNDLE_NAME = "hand_landmarker.task"
 LANDMARK_NETWORK = "hand_landmarks_detector.tflite"
@@ -56,7 +57,7 @@ def read_bundle(path: Path | None = None) -> HandBundle:
     """
     where = Path(str(resources.files("im2hands") / "assets" / BUNDLE_NAME)) if path is None else path
     try:
-        task = where.read_bytes()
+        task = read_regular(where)
     except OSError as error:
         raise SetupError(f"The hand bundle {where} cannot be read: {error.strerror}.", _HINT) from error
     try:

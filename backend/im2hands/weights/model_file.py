@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from im2hands.core.errors import WeightsError
+from im2hands.core.files import utf8_path
 
 from .folder import BUNDLED
 from .part_occupancy import sha256_of
@@ -83,7 +84,7 @@ def read_tensors(path: Path, form: str, framework: str) -> dict[str, Any]:
     if not path.is_file():
         raise WeightsError(f"The weights {path} are missing.", _AGAIN)
     try:
-        with safe_open(path, framework=framework) as handle:
+        with utf8_path(path) as readable, safe_open(readable, framework=framework) as handle:
             if (handle.metadata() or {}).get("format") != form:
                 raise other_network(path)
             return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a mapping)

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from im2hands.core.errors import WeightsError
-from im2hands.core.files import write_atomically
+from im2hands.core.files import open_regular, utf8_path, write_atomically
 from im2hands.geometry.bone_reach import BoneReach
 from im2hands.networks.part_decoder import PartDecoder
 
@@ -31,7 +31,7 @@ def sha256_of(path: Path) -> str:
         The file.
     """
     digest = hashlib.sha256()
-    with open(path, "rb") as handle:
+    with open_regular(path) as handle:
         while block := handle.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -89,7 +89,7 @@ def load_part_occupancy(path: Path) -> tuple[PartDecoder, BoneReach]:
     if not path.is_file():
         raise WeightsError(f"The weights {path} are missing.", again)
     try:
-        with safe_open(path, framework="pt") as handle:
+        with utf8_path(path) as readable, safe_open(readable, framework="pt") as handle:
             metadata = handle.metadata() or {}
             state = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a mapping)
         if metadata.get("format") != _FORMAT:

@@ -12,7 +12,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from im2hands.core.errors import WeightsError
-from im2hands.core.files import write_atomically
+from im2hands.core.files import utf8_path, write_atomically
 from im2hands.networks.image_encoder import ImageEncoder
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.keypoint_refinement import KeypointRefinement
@@ -89,7 +89,8 @@ def trained_here(name: str, folder: str | Path) -> bool:
     folder : str or Path
         Folder of the weights.
     """
-    with safe_open(Path(folder) / f"{name}.safetensors", framework="pt") as handle:
+    path = Path(folder) / f"{name}.safetensors"
+    with utf8_path(path) as readable, safe_open(readable, framework="pt") as handle:
         return (handle.metadata() or {}).get("trained_by") == "im2hands"
 
 
@@ -150,7 +151,7 @@ def load_published(name: str, folder: str | Path) -> dict[str, Tensor]:
     hint = f"Import the authors' checkpoint: im2hands weights import {layouts[0].origin} --to {folder} --overwrite"
     path = require_weights(name, folder, hint).path
     try:
-        with safe_open(path, framework="pt") as handle:
+        with utf8_path(path) as readable, safe_open(readable, framework="pt") as handle:
             metadata = handle.metadata() or {}
             state = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError) as error:

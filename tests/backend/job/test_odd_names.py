@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import types
@@ -12,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from fakes import picture, write_picture
+from fakes import Client, FakeParts, picture, write_clip, write_picture
 from im2hands.app.cli import main as cli
 from im2hands.core.files import json_bytes
 from im2hands.job.events import FrameDone, Warned
+from im2hands.media.camera_choice import CameraChoice
+from im2hands.surfaces.load import load_reconstructor
 from im2hands.take.take import Take
+from im2hands.weights.folder import BUNDLED
 from simulated_takes import simulate, write_take
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have only text as file names")
@@ -67,6 +72,52 @@ def test_command_line(photo: Path, tmp_path: Path, keypoint_job: dict[str, Any])
     assert Take.open(output).records[1].status == "ok"
     assert cli.main(["export", str(output), "--to", "glb"]) == 0
     assert cli.main(["clean", str(output), "--template-density", "0", "--smoothing", "0"]) == 0
+
+
+def test_server(photo: Path, tmp_path: Path) -> None:
+    output = tmp_path / os.fsdecode(b"take_\xfd")
+    client = Client(FakeParts())
+    client.send("reconstruct", "j", inputs=[str(photo)], output=str(output))
+    finished = client.until("finished", "error")[-1]
+    assert finished["take"] == str(output)
+    assert finished["summary"]["ok"] == 1
+    client.send("reconstruct", "k", inputs=[str(photo) + "?*"], output=str(output))
+    assert photo.name in client.until("finished", "error")[-1]["message"]
+    client.end_requests()
+    client.thread.join(20)
+
+
+def test_clip_and_pattern(photo: Path, run_job: Callable[..., Any], tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.avi", 3).rename(photo.with_name(os.fsdecode(b"clip_\xff.avi")))
+    assert run_job(clip)[0].summary.ok == 3
+    assert run_job(photo.with_name("photo_*.png"), tmp_path / "second")[0].summary.ok == 1
+
+
+def test_weights_and_camera(photo: Path) -> None:
+    folder = photo.parent / os.fsdecode(b"weights_\xff")
+    shutil.copytree(BUNDLED, folder)
+    assert load_reconstructor(str(folder), device=torch.device("cpu"), voxel_m=0.008).provenance["stage"] == "refined"
+    camera = photo.with_name(os.fsdecode(b"camera_\xff.json"))
+    camera.write_text('{"fx": 200, "fy": 200, "cx": 79.5, "cy": 59.5}')
+    assert CameraChoice.from_options(str(camera), None, None).file is not None
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_json_lines_do_not_depend_on_the_console(photo: Path, tmp_path: Path, encoding: str) -> None:
+    output = tmp_path / (os.fsdecode(b"take_\xfd") + "_ä手")
+    write_take(output, simulate(1, seed=3))
+    state = str(tmp_path / os.fsdecode(b"state_\xff"))
+    settings = {"PYTHONIOENCODING": f"{encoding}:strict", "IM2HANDS_STATE": state}
+    lines = (["clean", str(output), "--json"], ["reconstruct", f"{photo}?", "-o", str(output), "--json"])
+    for command in (*lines, ["check", "--json", "--no-self-test"], ["weights", "list", "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "im2hands", *command],
+            env={**os.environ, **settings}, capture_output=True, timeout=120, check=False,
+        )  # fmt: skip
+        text = done.stdout.decode("utf-8")
+        assert [json.loads(line) for line in text.splitlines()] if command in lines else json.loads(text)
+        assert b"Traceback" not in done.stderr
+        assert b"UnicodeEncodeError" not in done.stderr
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])

@@ -38,7 +38,7 @@ def test_pictures_become_a_take(pictures: Path, tmp_path: Path, run_job: RunJob)
     assert [record.index for record in take.frames()] == [3, 4, 5, 6]
     assert take.header["source"] == {
         "kind": "images", "inputs": [str(pictures)], "files": [str(path) for path in sorted(pictures.iterdir())],
-        "first": 3, "step": 1,
+        "first": 3, "step": 1, "sequence": True,
     }  # fmt: skip
     assert take.header["image_size"] == [160, 120]
     assert take.header["camera"]["origin"] == "assumed"

@@ -26,7 +26,7 @@ from .options import add_options
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="pictures, folders, patterns (shot_####.png) or one clip"
+        "inputs", nargs="+", metavar="INPUT", help="pictures, folders, patterns ('*.jpg', shot_####.png) or one clip"
     )
     parser.add_argument("--output", "-o", required=True, metavar="TAKE", help="folder of the take")
     add_options(parser, "reconstruct")

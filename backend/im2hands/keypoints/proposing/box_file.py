@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from im2hands.core.errors import InputError
+from im2hands.core.files import read_regular
 from im2hands.core.hands import SIDES, Side
 
 EVERY_FRAME = ("*", "all")
@@ -77,7 +78,7 @@ class HandBoxes:
             if a number is not finite.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_regular(path).decode("utf-8-sig"))
         except OSError as error:
             raise InputError(f"The hand boxes {path} cannot be read: {error.strerror}.", "Check the path.") from error
         except ValueError as error:

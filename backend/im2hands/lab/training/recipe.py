@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from im2hands.core.errors import InputError
+from im2hands.core.files import read_regular
 from im2hands.networks.configuration import Configuration, compact, configuration
 
 CONFIGURATIONS = ("published", "compact")
@@ -157,12 +158,14 @@ def load_recipe(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_regular(path).decode("utf-8"))
     except FileNotFoundError as error:
         raise InputError(
             f"There is no configuration {path}.", f"Give {', '.join(CONFIGURATIONS)}, or a TOML file."
         ) from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror or error}.", "Give a TOML file.") from error
+    except ValueError as error:
         raise InputError(f"Cannot read {path}: {error}.", "It must be a TOML file.") from error
 
 
