@@ -62,11 +62,17 @@ class PictureInfo:
         Height of the upright picture, pixels.
     focal_px : float, optional
         Focal length by EXIF, pixels; None without it.
+    orientation : int
+        EXIF orientation of the stored picture, 1 to 8; 1 is upright.
+    format : str
+        Pillow's name of the format, for example ``"JPEG"``; empty if Pillow does not know it.
     """
 
     width: int
     height: int
     focal_px: float | None = None
+    orientation: int = 1
+    format: str = ""
 
 
 def probe_picture(path: Path) -> PictureInfo:
@@ -97,9 +103,10 @@ def probe_picture(path: Path) -> PictureInfo:
         width, height = image.size
         exif = _exif(image)
     focal = _focal_px(exif, width, height)
-    if _int(exif.get(_EXIF_ORIENTATION)) in (5, 6, 7, 8):  # rotations by 90 degrees
+    orientation = _orientation(exif)
+    if orientation in (5, 6, 7, 8):  # rotations by 90 degrees
         width, height = height, width
-    return _check_size(PictureInfo(width, height, focal), path)
+    return _check_size(PictureInfo(width, height, focal, orientation, image.format or ""), path)
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -145,7 +152,7 @@ def read_with_info(path: Path) -> tuple[np.ndarray, PictureInfo]:
     """
     from PIL import Image, ImageOps
 
-    focal = None
+    focal, orientation, kind = None, 1, ""
     with _opened(path) as file:
         image = _open(file)
         if image is None:
@@ -159,8 +166,9 @@ def read_with_info(path: Path) -> tuple[np.ndarray, PictureInfo]:
                 if image.format != "TIFF":  # Pillow opens some TIFF layouts that only OpenCV decodes
                     raise _damaged(path, error) from error
                 pixels = _decode_opencv(file, path)
-            focal = _focal_px(_exif(image), *image.size)
-    return pixels, _check_size(PictureInfo(pixels.shape[1], pixels.shape[0], focal), path)
+            exif, kind = _exif(image), image.format or ""
+            focal, orientation = _focal_px(exif, *image.size), _orientation(exif)
+    return pixels, _check_size(PictureInfo(pixels.shape[1], pixels.shape[0], focal, orientation, kind), path)
 
 
 @contextlib.contextmanager
@@ -265,6 +273,12 @@ def _focal_px(exif: dict[int, Any], width: int, height: int) -> float | None:
         if 0.2 < focal / max(width, height) < 30.0:  # field of view from 136 to 2 degrees; outside, the tags are wrong
             return focal
     return None
+
+
+def _orientation(exif: dict[int, Any]) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 if there is none or it is wrong."""
+    found = _int(exif.get(_EXIF_ORIENTATION))
+    return found if 1 <= found <= 8 else 1
 
 
 def _number(value: Any) -> float:

@@ -35,12 +35,30 @@ class ClipInfo:
         Width of the upright picture, pixels.
     height : int
         Height of the upright picture, pixels.
+    varies : bool
+        Whether the time between frames varies.
+    rotation : int
+        Clockwise rotation that makes the stored picture upright, degrees.
+    pixel_aspect : float
+        Width of a stored pixel divided by its height.
+    interlaced : bool
+        Whether each stored picture holds two moments in alternating lines.
+    times : tuple of float
+        Time of each frame, seconds from the first; empty if they are not known.
+    length_known : bool
+        Whether the header says how long the clip is; recordings of browsers often do not.
     """
 
     count: int
     fps: float
     width: int
     height: int
+    varies: bool = False
+    rotation: int = 0
+    pixel_aspect: float = 1.0
+    interlaced: bool = False
+    times: tuple[float, ...] = ()
+    length_known: bool = True
 
 
 def probe_clip(path: Path) -> ClipInfo:
@@ -70,7 +88,8 @@ def probe_clip(path: Path) -> ClipInfo:
         if not ok or first is None:
             raise InputError(f"{path} has no frame that can be read.", "Convert the clip to MP4 (H.264).")
         height, width = first.shape[:2]
-        if count <= 0:  # streams and some WebM files do not give a count
+        length_known = count > 0
+        if not length_known:  # streams and some WebM files do not give a count
             count = 1
             while capture.grab():
                 count += 1
@@ -81,7 +100,8 @@ def probe_clip(path: Path) -> ClipInfo:
             f"{path} has {width} x {height} pixels, too few to show a hand.",
             f"Give a clip of at least {MIN_SIDE} x {MIN_SIDE} pixels.",
         )
-    return ClipInfo(count, fps if np.isfinite(fps) and 0.1 <= fps <= 1000 else 0.0, width, height)
+    rate = fps if np.isfinite(fps) and 0.1 <= fps <= 1000 else 0.0
+    return ClipInfo(count, rate, width, height, length_known=length_known)
 
 
 def read_clip(path: Path, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
