@@ -34,17 +34,15 @@ def decoded(backend: str, folder: Path, source: Path, mirrored: bool) -> dict[in
 
 def reconstruct(backend: str, folder: Path, source: Path, frames: list[int], mirrored: bool) -> Path:
     """Reconstruct a source with hands from a file, because footage does not depend on them."""
-    rows = {
-        side: synthetic.keypoints(side, (0.09 if side == "left" else -0.09, 0.08, 0.55)) for side in synthetic.SIDES
-    }
-    hands = {side: points.tolist() for side, points in rows.items()}
+    places = {"left": (0.09, 0.08, 0.55), "right": (-0.09, 0.08, 0.55)}
+    hands = {side: synthetic.keypoints(side, place).tolist() for side, place in places.items()}
     keypoints = {"order": "file", "unit": "m", "space": "camera", "frames": {str(frame): hands for frame in frames}}
     (folder / "keypoints.json").write_text(json.dumps(keypoints), "utf-8")
     found = ["--mirrored"] if mirrored else ["--keypoints", str(folder / "keypoints.json")]
     command = [backend, "-m", "im2hands", "reconstruct", str(source), "-o", str(folder / "take"), *found]
     command += ["--stage", "keypoints", "--voxel-mm", "8", "--no-clean", "--device", "cpu", "--fov", "60"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode in (0, 1), ended.stderr  # 1: a damaged frame failed, the others are there
     return folder / "take"
 
 
@@ -72,6 +70,19 @@ def source_of(name: str, folder: Path) -> Path:
         ("exif6.tif", "upright"),
         ("exif3.png", "upright"),
         ("burst", "different orientations"),
+        ("single.heic", "HEIF"),
+        ("hands.gif", "plays no .gif"),
+        ("anim.webp", "plays no .webp"),
+        ("rot90.mp4", "turned"),
+        ("rot180.mp4", "turned"),
+        ("rot270.mp4", "turned"),
+        ("rotsq90.mp4", "turned"),
+        ("vfr.mp4", "varies"),
+        ("vfr.webm", "varies"),
+        ("damaged.avi", "damaged"),
+        ("sar43.mp4", "not square"),
+        ("avchd.mts", "interlaced"),
+        ("trimmed.mp4", ""),
         ("recorder.webm", "does not say how long"),
         ("base8.mp4", ""),
         ("base8.mp4 mirrored", "mirror image"),

@@ -8,11 +8,11 @@ import numpy as np
 
 from im2hands.core.errors import FrameError
 
+from .clip_info import ClipInfo
 from .images import PictureInfo
 from .source import Entry, Source
-from .video import ClipInfo
 
-JPEG_QUALITY = 92
+JPEG_QUALITY = 94  # with colours at full resolution, dithered pictures (GIF) stay within 2 % too
 
 # The names of clips that Blender opens as clips, whatever is in them.
 _BLENDER_CLIPS = frozenset(
@@ -75,10 +75,11 @@ def encode_copy(pixels: np.ndarray) -> bytes:
     """
     import cv2
 
+    quality = [
+        cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]  # fmt: skip
     try:
-        ok, data = cv2.imencode(
-            ".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        )
+        ok, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
     except cv2.error:
         ok = False
     if not ok:
@@ -89,7 +90,7 @@ def encode_copy(pixels: np.ndarray) -> bytes:
 def _of_clip(clip: ClipInfo, path: Path, mirrored: bool) -> list[str]:
     reasons = {
         "its frame rate varies": clip.varies,
-        "it is stored rotated": clip.rotation % 360 != 0,
+        "it is stored turned or mirrored": clip.orientation != 1,
         "its pixels are not square": abs(clip.pixel_aspect - 1.0) > _SQUARE,
         "it is interlaced": clip.interlaced,
         "its header does not say how long it is": not clip.length_known,
@@ -104,12 +105,12 @@ def _of_pictures(infos: list[tuple[Entry, PictureInfo]], is_sequence: bool) -> l
     unknown = sorted({info.format for _, info in infos} - _BLENDER_PICTURES)
     if unknown:
         reasons.append(f"Blender opens no {' or '.join(unknown)}")
-    turned = {info.format for _, info in infos if info.orientation != 1} - _TURNED_BY_THE_ADD_ON - set(unknown)
+    turned = {info.format for _, info in infos if info.stored != 1} - _TURNED_BY_THE_ADD_ON - set(unknown)
     if turned:
         reasons.append(f"Blender does not turn {' or '.join(sorted(turned))} pictures upright")
     if len({entry.path for entry, _ in infos}) < len(infos):
         reasons.append("there are several pictures in one file")
-    if is_sequence and len({info.orientation for _, info in infos}) > 1:
+    if is_sequence and len({info.stored for _, info in infos}) > 1:
         reasons.append("its pictures are stored in different orientations")
     if is_sequence and len({(info.width, info.height) for _, info in infos}) > 1:
         reasons.append("its pictures have different sizes")

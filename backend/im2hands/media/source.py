@@ -15,7 +15,7 @@ from im2hands.core.errors import FrameError, InputError
 from .frame_range import FrameRange
 from .images import PICTURE_SUFFIXES, PictureInfo, probe_picture, read_with_info
 from .sequence import follow_each_other, sequence_numbers
-from .video import COUNT_TOLERANCE, VIDEO_SUFFIXES, ClipInfo, probe_clip, read_clip
+from .video import VIDEO_SUFFIXES, ClipInfo, is_animation, probe_clip, read_clip
 
 DEFAULT_FPS = 25.0  # for pictures, which have no frame rate
 
@@ -193,8 +193,8 @@ class Source:
         Entry
             The entry.
         Frame or FrameError
-            Its frame, or the reason why it cannot be read. If a clip lacks one or two frames of the number in its
-            header, the iteration ends without an error. If it lacks more, the first missing frame yields a FrameError.
+            Its frame, or the reason why it cannot be read. If a clip was cut off, the first missing frame yields a
+            FrameError, and the iteration ends.
 
         Raises
         ------
@@ -240,21 +240,17 @@ class Source:
                 yield entry, Frame(entry.index, entry.time, image, entry.name, entry.path)
 
     def _read_clip(self, entries: Sequence[Entry], clip: ClipInfo) -> Iterator[tuple[Entry, Frame | FrameError]]:
-        waiting = list(reversed(entries))
-        last = 0
-        for number, image in read_clip(entries[0].path, [entry.index for entry in entries]) if entries else ():
-            entry = waiting.pop()
-            last = number
-            yield entry, Frame(entry.index, entry.time, image, entry.name, entry.path)
-        if not waiting:
-            return
-        missing = waiting.pop()
-        if clip.count - missing.index >= COUNT_TOLERANCE:
+        there = [entry for entry in entries if entry.index <= len(clip.times)]
+        results = read_clip(there[0].path, clip, [entry.index for entry in there]) if there else iter(())
+        for entry, (_, image) in zip(there, results, strict=True):
+            failed = isinstance(image, FrameError)
+            yield entry, image if failed else Frame(entry.index, entry.time, image, entry.name, entry.path)
+        for missing in entries[len(there) : len(there) + 1]:
             yield (
                 missing,
                 FrameError(
                     f"{missing.path.name} ends early: it says it has {clip.count} frames, "
-                    f"and frame {missing.index} cannot be read" + (f" ({last} was the last)." if last else "."),
+                    f"and frame {missing.index} cannot be read ({len(clip.times)} was the last).",
                     "The clip was cut off; export it again for the frames after that.",
                 ),
             )
@@ -318,7 +314,9 @@ def _open_clip(path: Path, chosen: FrameRange, step: int, fps: float | None) -> 
     clip = probe_clip(path)
     rate = fps or clip.fps or DEFAULT_FPS
     indices = chosen.choose(range(1, clip.count + 1), step, path.name)
-    entries = [Entry(index, (index - 1) / rate, f"{path.name} frame {index}", path) for index in indices]
+    # A given rate takes the place of the clip's times.
+    times = {index: (index - 1) / fps if fps else clip.time(index) for index in indices}
+    entries = [Entry(index, times[index], f"{path.name} frame {index}", path) for index in indices]
     return Source("video", rate, [path], entries, step, clip)
 
 
@@ -328,8 +326,10 @@ def _is_clip(path: Path) -> bool:
         if not path.exists():
             raise _no_such_file(path)
         return path.is_file()
-    if suffix in PICTURE_SUFFIXES or not path.is_file():
+    if not path.is_file():
         return False
+    if suffix in PICTURE_SUFFIXES:
+        return is_animation(path)
     try:  # unknown suffix: the header decides whether it is a picture or a clip
         probe_picture(path)
     except FrameError:

@@ -1,166 +1,309 @@
-"""Reading of a clip frame by frame with OpenCV. Clips are read forwards only, so that frame numbers are exact."""
+"""Reading of a clip frame by frame with FFmpeg. Frames are told apart by their times, and decoded forwards only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from im2hands.core.errors import InputError
+from im2hands.core.errors import FrameError, InputError
+from im2hands.core.files import open_regular
 
+from .animation import is_animation, probe_animation, read_animation
+from .clip_info import ClipInfo, spacing
+from .colour import BT2020, HLG, PQ, wide_to_srgb
+from .container import CLIP_FORMATS, is_still, open_container
+from .deinterlace import Deinterlacer
 from .images import MIN_SIDE
+from .packets import PacketList, list_packets
+from .picture_file import check_size
+from .upright import orientation_of_matrix, plausible_aspect, square_size, upright, upright_size
+
+__all__ = ["VIDEO_SUFFIXES", "ClipInfo", "is_animation", "probe_clip", "read_clip"]
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".ogv"}
 )
 
-# Headers often round the number of frames. A clip that lacks more frames than this is truncated.
-COUNT_TOLERANCE = 2
+# Frames that are decoded to learn how the pictures are stored, and whether packets and frames belong together.
+_SAMPLE_FRAMES = 24
+_SAMPLE_LEAST = 8  # packets from which on the comparison says something
+_SAMPLE_PART = 0.75  # of the packets that give a frame; of clips whose packets hold single fields it is a half
+
+_ASPECT_TOLERANCE = 0.01  # relative difference of aspect ratios at which a picture is not scaled to the clip's size
 
 
-@dataclass(frozen=True)
-class ClipInfo:
-    """Header of a clip, and the size of its first frame.
+@dataclass
+class _Sample:
+    """What the first decoded frames say."""
 
-    Parameters
-    ----------
-    count : int
-        Number of frames by the header, which is an estimate in many formats.
-    fps : float
-        Frames per second; 0.0 if the clip does not give it.
-    width : int
-        Width of the upright picture, pixels.
-    height : int
-        Height of the upright picture, pixels.
-    varies : bool
-        Whether the time between frames varies.
-    rotation : int
-        Clockwise rotation that makes the stored picture upright, degrees.
-    pixel_aspect : float
-        Width of a stored pixel divided by its height.
-    interlaced : bool
-        Whether each stored picture holds two moments in alternating lines.
-    times : tuple of float
-        Time of each frame, seconds from the first; empty if they are not known.
-    length_known : bool
-        Whether the header says how long the clip is; recordings of browsers often do not.
-    """
-
-    count: int
-    fps: float
-    width: int
-    height: int
-    varies: bool = False
-    rotation: int = 0
-    pixel_aspect: float = 1.0
+    first: Any = None
+    stamps: list[int | None] = field(default_factory=list)
     interlaced: bool = False
-    times: tuple[float, ...] = ()
-    length_known: bool = True
+    orientation: int = 1
 
 
 def probe_clip(path: Path) -> ClipInfo:
-    """Open a clip and read its first frame.
+    """Read through a clip, and decode its first frames.
 
     Parameters
     ----------
     path : Path
-        The clip.
+        The clip, or a GIF, WebP or PNG file with several pictures.
 
     Returns
     -------
     ClipInfo
-        Number of frames, frame rate and size.
+        Number and times of the frames, rate and size.
 
     Raises
     ------
     InputError
-        The clip cannot be opened, has no readable frame, or its pictures are too small.
+        The clip cannot be opened, has no readable frame, or its pictures are too small or too large.
     """
-    import cv2
+    if is_animation(path):
+        return probe_animation(path)
+    with _opened(path) as (container, stream, file):
+        aspect = plausible_aspect(float(stream.sample_aspect_ratio or 1))
+        rates = [float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate]
+        unit = float(stream.time_base)
+        length_known = container.duration is not None
+        packets = list_packets(container, stream, file)
+    with _opened(path) as (container, stream, _):
+        sample = _take_sample(container, stream)
+    if sample.first is None:
+        raise InputError(f"{path} has no frame that can be read.", "Convert the clip to MP4 (H.264).")
+    stamps = _trusted_stamps(packets, sample)
+    if stamps:
+        times = tuple((stamp - stamps[0]) * unit for stamp in stamps)
+    else:
+        times = _times_by_decoding(path, rates)
+    fps, varies = spacing(times, rates)
+    width, height = upright_size(*square_size(sample.first.width, sample.first.height, aspect), sample.orientation)
+    _check_size(width, height, path)
+    return ClipInfo(
+        len(times) + packets.missing, fps, width, height, varies, sample.orientation, aspect, sample.interlaced,
+        times, stamps, length_known,
+    )  # fmt: skip
 
-    capture = _open(path)
-    try:
-        count, fps = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), float(capture.get(cv2.CAP_PROP_FPS))
-        ok, first = capture.read()
-        if not ok or first is None:
-            raise InputError(f"{path} has no frame that can be read.", "Convert the clip to MP4 (H.264).")
-        height, width = first.shape[:2]
-        length_known = count > 0
-        if not length_known:  # streams and some WebM files do not give a count
-            count = 1
-            while capture.grab():
-                count += 1
-    finally:
-        capture.release()
-    if min(width, height) < MIN_SIDE:
-        raise InputError(
-            f"{path} has {width} x {height} pixels, too few to show a hand.",
-            f"Give a clip of at least {MIN_SIDE} x {MIN_SIDE} pixels.",
-        )
-    rate = fps if np.isfinite(fps) and 0.1 <= fps <= 1000 else 0.0
-    return ClipInfo(count, rate, width, height, length_known=length_known)
 
-
-def read_clip(path: Path, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+def read_clip(path: Path, clip: ClipInfo, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray | FrameError]]:
     """Decode the wanted frames of a clip.
 
     Parameters
     ----------
     path : Path
         The clip.
+    clip : ClipInfo
+        What :func:`probe_clip` returned for it.
     wanted : iterable of int
-        Frame numbers, counted from 1, ascending.
+        Frame numbers, counted from 1, ascending, none above ``len(clip.times)``.
 
     Yields
     ------
     int
         The frame number.
-    (H, W, 3) uint8
-        RGB. The iteration ends after the last wanted frame or at the end of the clip.
+    (H, W, 3) uint8 or FrameError
+        Upright sRGB with square pixels, or the reason why the frame cannot be decoded.
 
     Raises
     ------
     InputError
         The clip cannot be opened.
     """
-    import cv2
-
-    capture = _open(path)
-    position = 0  # frames read so far; seeking would be faster, but it is inexact with many codecs
-    try:
-        for number in wanted:
-            while position < number - 1:
-                if not capture.grab():
-                    return
-                position += 1
-            ok, pixels = capture.read()
-            if not ok or pixels is None:
+    if is_animation(path):
+        yield from read_animation(path, wanted)
+        return
+    waiting = list(reversed(list(wanted)))
+    convert = _Converter(path, clip)
+    with _opened(path) as (container, stream, _):
+        for number, frame, whole in _numbered(container, stream, clip):
+            while waiting and waiting[-1] < number:
+                yield waiting[-1], _damaged(path, waiting.pop())
+            if waiting and waiting[-1] == number:
+                yield waiting.pop(), convert(frame, number) if whole else _damaged(path, number)
+            if not waiting:
                 return
-            position += 1
-            if pixels.ndim == 2:
-                pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
-            yield number, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    finally:
-        capture.release()
+    while waiting:
+        yield waiting[-1], _damaged(path, waiting.pop())
 
 
-def _open(path: Path) -> Any:
-    import cv2
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any, Any]]:
+    """Open a clip; gives the container, its video stream and the file."""
+    import av
 
     try:
-        empty = path.stat().st_size == 0
+        file = open_regular(path)
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror or error}.", "Check the path.") from error
-    if empty:
-        raise InputError(f"{path} is empty (0 bytes).", "Copy or export the clip again.")
-    capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
-        capture.release()
+    with file:
+        if not file.read(1):
+            raise InputError(f"{path} is empty (0 bytes).", "Copy or export the clip again.")
+        try:
+            container = open_container(file, CLIP_FORMATS)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise _unknown(path) from error
+        with container:
+            pictures = [stream for stream in container.streams.video if not _is_cover(stream)]
+            if is_still(container) or not (pictures or container.streams.audio):
+                raise _unknown(path)
+            if not pictures:
+                raise InputError(f"{path} has sound, but no pictures.", "Give a clip with a picture.")
+            best = container.streams.best("video")
+            stream = best if best in pictures else pictures[0]
+            _check_size(stream.codec_context.width, stream.codec_context.height, path)
+            yield container, stream, file
+
+
+def _is_cover(stream: Any) -> bool:
+    from av.stream import Disposition
+
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _take_sample(container: Any, stream: Any) -> _Sample:
+    from av.sidedata.sidedata import Type
+
+    sample = _Sample()
+    for frame, whole in _decoded(container, stream):
+        if sample.first is None:
+            sample.first = frame
+            matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+            sample.orientation = orientation_of_matrix(bytes(matrix)) if matrix is not None else 1
+        sample.interlaced |= frame.interlaced_frame
+        if whole:
+            sample.stamps.append(frame.pts)
+        if len(sample.stamps) >= _SAMPLE_FRAMES:
+            break
+    return sample
+
+
+def _trusted_stamps(packets: PacketList, sample: _Sample) -> tuple[int, ...]:
+    """Return the presentation times of the frames; empty if packets and decoded frames do not belong together."""
+    stamps = packets.stamps
+    found = [stamp for stamp in sample.stamps if stamp is not None]
+    if not stamps or not found or len(found) < len(sample.stamps):
+        return ()
+    begin = packets.packets[0].stamp
+    if begin is not None and found[0] >= begin:  # what precedes the first key frame refers to frames that are not there
+        stamps = tuple(stamp for stamp in stamps if stamp >= begin)
+    expected = [stamp for stamp in stamps if stamp <= max(found)]
+    ascending = all(a < b for a, b in zip(found, found[1:], strict=False))
+    fields = len(expected) >= _SAMPLE_LEAST and len(found) < _SAMPLE_PART * len(expected)
+    return stamps if ascending and not fields and set(found) <= set(expected) else ()
+
+
+def _times_by_decoding(path: Path, rates: list[float]) -> tuple[float, ...]:
+    """Decode a whole clip and return the times of its frames, by its rate where the frames do not tell."""
+    with _opened(path) as (container, stream, _):
+        stamps = [frame.pts for frame, _ in _decoded(container, stream)]
+        unit = float(stream.time_base)
+    known = [stamp for stamp in stamps if stamp is not None]
+    if len(known) == len(stamps) and all(a < b for a, b in zip(known, known[1:], strict=False)):
+        return tuple((stamp - known[0]) * unit for stamp in known)
+    rate, _ = spacing([0.0], rates)
+    return tuple(number / (rate or 1.0) for number in range(len(stamps)))
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[tuple[Any, bool]]:
+    """Decode a stream; gives each frame, and whether it is whole. A packet that cannot be decoded gives none."""
+    import av
+
+    cut: set[int | None] = set()
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.FFmpegError:  # the file ends here; the decoder still holds frames
+            packet = None
+        if packet is not None and not packet.size and packet.pts is not None:
+            continue  # an empty packet: the frame before it is shown longer. The last one, without a time, ends decoding
+        if packet is not None and packet.is_corrupt:
+            cut.add(packet.pts)
+        try:
+            frames = stream.codec_context.decode(packet if packet is not None and packet.size else None)
+        except av.error.FFmpegError:
+            frames = []
+        for frame in frames:
+            yield frame, not frame.is_corrupt and frame.pts not in cut
+        if packet is None or not packet.size:
+            return
+
+
+def _numbered(container: Any, stream: Any, clip: ClipInfo) -> Iterator[tuple[int, Any, bool]]:
+    """Decode a stream; gives the number of each frame, the deinterlaced frame, and whether it is whole."""
+    numbers = {stamp: number for number, stamp in enumerate(clip.stamps, 1)}
+    deinterlacer: Deinterlacer[tuple[int, bool]] = Deinterlacer(stream)
+    for count, (frame, whole) in enumerate(_decoded(container, stream), 1):
+        number = numbers.get(frame.pts, 0) if numbers else count
+        for ready, (its_number, is_whole) in deinterlacer.push(frame, (number, whole)):
+            if its_number:
+                yield its_number, ready, is_whole
+    for ready, (its_number, is_whole) in deinterlacer.flush():
+        if its_number:
+            yield its_number, ready, is_whole
+
+
+class _Converter:
+    """Converts decoded frames to the pictures that the clip shows."""
+
+    def __init__(self, path: Path, clip: ClipInfo) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._path, self._clip = path, clip
+        self._size = upright_size(clip.width, clip.height, clip.orientation)  # before the picture is turned
+        self._reformat: Callable[..., Any] = VideoReformatter().reformat
+
+    def __call__(self, frame: Any, number: int) -> np.ndarray | FrameError:
+        import av
+
+        width, height = self._size
+        shown = frame.width / frame.height * self._clip.pixel_aspect
+        if abs(shown * height / width - 1) > _ASPECT_TOLERANCE:
+            return FrameError(
+                f"Frame {number} of {self._path.name} has {frame.width} x {frame.height} pixels, "
+                "another shape than the frames before it.",
+                "Export the clip again with one size.",
+            )
+        wide = frame.color_trc in (PQ, HLG) or frame.color_primaries == BT2020
+        try:
+            pixels: np.ndarray = self._reformat(
+                frame, width=width, height=height, format="rgb48le" if wide else "rgb24", interpolation="BICUBIC",
+                src_color_range=frame.color_range,
+            ).to_ndarray()  # fmt: skip
+        except (av.error.FFmpegError, ValueError) as error:
+            return FrameError(
+                f"Frame {number} of {self._path.name} cannot be converted: {error}.", "Convert the clip to MP4 (H.264)."
+            )
+        return upright(wide_to_srgb(pixels, frame.color_trc) if wide else pixels, self._clip.orientation)
+
+
+def _check_size(width: int, height: int, path: Path) -> None:
+    try:
+        check_size(width, height, path)
+    except FrameError as error:
+        raise InputError(error.message, error.hint) from error
+    if 0 < min(width, height) < MIN_SIDE:
         raise InputError(
-            f"{path} cannot be opened as a video.",
-            "The clip is damaged or of an unknown kind; convert it to MP4 (H.264).",
+            f"{path} has {width} x {height} pixels, too few to show a hand.",
+            f"Give a clip of at least {MIN_SIDE} x {MIN_SIDE} pixels.",
         )
-    return capture
+
+
+def _unknown(path: Path) -> InputError:
+    return InputError(
+        f"{path} cannot be opened as a video.",
+        "The clip is damaged or of an unknown kind; convert it to MP4 (H.264).",
+    )
+
+
+def _damaged(path: Path, number: int) -> FrameError:
+    return FrameError(
+        f"Frame {number} of {path.name} is damaged and cannot be decoded.",
+        "The other frames are read; export the clip again for this one.",
+    )

@@ -98,8 +98,6 @@ def test_ordinary_sources_have_no_copies(pictures: Path, clip: Path, tmp_path: P
     ("facts", "reason"),
     [
         ({"varies": True}, "its frame rate varies"),
-        ({"rotation": 180}, "it is stored rotated"),
-        ({"pixel_aspect": 4 / 3}, "its pixels are not square"),
         ({"interlaced": True}, "it is interlaced"),
         ({"length_known": False}, "its header does not say how long it is"),
     ],

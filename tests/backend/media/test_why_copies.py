@@ -12,11 +12,12 @@ from PIL import Image
 
 from fakes import picture, write_clip, write_picture
 from im2hands.core.errors import FrameError
+from im2hands.media.clip_info import ClipInfo
 from im2hands.media.footage import encode_copy, why_copies
-from im2hands.media.source import open_source
-from im2hands.media.video import ClipInfo
+from im2hands.media.source import Frame, open_source
 
 ORIENTATION_TAG = 0x0112
+CASES = Path(__file__).parents[2] / "media_cases"
 
 
 def write_turned(path: Path, orientation: int, size: tuple[int, int] = (160, 120)) -> Path:
@@ -33,10 +34,8 @@ def write_turned(path: Path, orientation: int, size: tuple[int, int] = (160, 120
     [
         ({}, ""),
         ({"varies": True}, "its frame rate varies"),
-        ({"rotation": 90}, "it is stored rotated"),
-        ({"rotation": -90}, "it is stored rotated"),
-        ({"rotation": 180}, "it is stored rotated"),
-        ({"rotation": 360}, ""),
+        ({"orientation": 6}, "it is stored turned or mirrored"),
+        ({"orientation": 2}, "it is stored turned or mirrored"),
         ({"pixel_aspect": 4 / 3}, "its pixels are not square"),
         ({"pixel_aspect": 1.001}, ""),
         ({"interlaced": True}, "it is interlaced"),
@@ -88,9 +87,36 @@ def test_a_series_of_different_sizes(tmp_path: Path) -> None:
 
 
 def test_formats_that_blender_does_not_open(tmp_path: Path) -> None:
-    Image.fromarray(picture()).save(tmp_path / "hands.gif")
-    (tmp_path / "hands.gif").rename(tmp_path / "hands.png")
-    assert why_copies(open_source([tmp_path / "hands.png"])) == "Blender opens no GIF"
+    Image.fromarray(picture()).save(tmp_path / "still.gif")
+    (tmp_path / "still.gif").rename(tmp_path / "still.png")
+    assert why_copies(open_source([tmp_path / "still.png"])) == "Blender opens no GIF"
+    assert why_copies(open_source([CASES / "single.heic"])) == "Blender opens no HEIF"
+    assert "Blender plays no .gif" in why_copies(open_source([CASES / "hands.gif"]))
+    assert "Blender plays no .webp" in why_copies(open_source([CASES / "anim.webp"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("avchd.mts", "it is interlaced"),
+        ("vfr.mp4", "its frame rate varies"),
+        ("vfr.webm", "its frame rate varies"),
+        ("rot90.mp4", "turned"),
+        ("rot180.mp4", "turned"),
+        ("rot270.mp4", "turned"),
+        ("rotsq90.mp4", "turned"),
+        ("sar43.mp4", "its pixels are not square"),
+        ("recorder.webm", "does not say how long"),
+        ("base8.mp4", ""),
+        ("bars30.mp4", ""),
+        ("trimmed.mp4", ""),
+        ("exif6.tif", "upright"),
+    ],
+)
+def test_files_as_people_have_them(name: str, reason: str) -> None:
+    found = why_copies(open_source([CASES / name]))
+    assert reason in found
+    assert bool(reason) == bool(found)
 
 
 def test_pictures_that_cannot_be_read_do_not_matter(tmp_path: Path) -> None:
@@ -100,12 +126,15 @@ def test_pictures_that_cannot_be_read_do_not_matter(tmp_path: Path) -> None:
     assert why_copies(open_source([tmp_path])) == ""
 
 
-def test_a_copy_looks_like_the_picture() -> None:
-    pixels = picture(320, 240, number=3)
-    data = encode_copy(pixels)
-    assert data == encode_copy(pixels)
+@pytest.mark.parametrize(("name", "alike"), [("up.png", 0.005), ("vfr.mp4", 0.005), ("hands.gif", 0.016)])
+def test_a_copy_looks_like_the_picture(name: str, alike: float) -> None:
+    """The pictures of a GIF are dithered, which JPEG holds worst."""
+    _, frame = next(iter(open_source([CASES / name])))
+    assert isinstance(frame, Frame)
+    data = encode_copy(frame.image)
+    assert data == encode_copy(frame.image)
     again = cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    assert np.abs(again.astype(int) - pixels).mean() / 255 < 0.01
+    assert np.abs(again.astype(int) - frame.image).mean() / 255 < alike
 
 
 def test_a_picture_larger_than_any_jpeg() -> None:
