@@ -302,6 +302,8 @@ class Components:
             "torch",
             "numpy",
             "mediapipe",
+            "av",
+            "pillow",
             "opencv-contrib-python",
             "opencv-python",
             "opencv-python-headless",

@@ -205,6 +205,7 @@ class ReconstructJob:
                 "files": list(dict.fromkeys(str(entry.path) for entry in source.entries)),
                 "first": source.entries[0].index,
                 "step": source.step,
+                **(source.clip.facts() if source.clip else {}),
             },
             "fps": source.fps,
             "image_size": [camera.width, camera.height],

@@ -67,7 +67,7 @@ def probe_animation(path: Path) -> ClipInfo:
             if image is None:
                 raise InputError(f"{path} is no animation that can be read.", "Convert it to MP4 (H.264).")
             orientation = orientation_of(image.getexif())
-            width, height = upright_size(*image.size, orientation)
+            width, height = upright_size(image.width, image.height, orientation)
             lengths = list(_lengths(image))
     except (OSError, FrameError) as error:
         words = error.message if isinstance(error, FrameError) else f"Cannot read {path}: {error.strerror or error}."
@@ -136,7 +136,7 @@ def _first(image: Any) -> int:
 
 
 def _lengths(image: Any) -> Iterator[float]:
-    """Give how long each picture is shown, milliseconds. Pictures after a damaged one are counted, at the usual time."""
+    """Give how long each picture is shown, milliseconds; of a damaged picture the usual time."""
     for number in range(_first(image), count_pictures(image)):
         try:
             image.seek(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +69,22 @@ class ClipInfo:
     def flipped(self) -> bool:
         """Whether the stored pictures are mirrored in x before they are rotated."""
         return is_flipped(self.orientation)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a take says about its clip.
+
+        Returns
+        -------
+        dict
+            ``frame_rate_varies``, ``rotation``, ``flipped``, ``pixel_aspect`` and ``interlaced``.
+        """
+        return {
+            "frame_rate_varies": self.varies,
+            "rotation": self.rotation,
+            "flipped": self.flipped,
+            "pixel_aspect": round(self.pixel_aspect, 6),
+            "interlaced": self.interlaced,
+        }
 
     def time(self, number: int) -> float:
         """Return the time of a frame.

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, BinaryIO, NoReturn
 
+from .picture_file import LARGEST_PIXELS
+
 # Formats that hold their pictures themselves. Playlists, lists of files, devices and streams are not among them.
 CLIP_FORMATS = (
-    "mov", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "m4v", "h261", "h263", "h264", "hevc", "vvc", "obu",
-    "ivf", "asf", "flv", "live_flv", "ogg", "mxf", "dv", "gxf", "nut", "nsv", "rm", "wtv", "vc1", "mjpeg", "mjpeg_2000",
-    "dirac", "cavsvideo", "yuv4mpegpipe",
+    "mov", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "m4v", "h261", "h263", "h264", "hevc", "vvc",
+    "obu", "ivf", "asf", "flv", "live_flv", "ogg", "mxf", "dv", "gxf", "nut", "nsv", "rm", "wtv", "vc1", "mjpeg",
+    "mjpeg_2000", "dirac", "cavsvideo", "yuv4mpegpipe",
 )  # fmt: skip
 
 # Main brands of still pictures in the container of MP4. FFmpeg would show a tile or a preview of them as a clip.
@@ -39,7 +41,11 @@ def open_container(file: BinaryIO, formats: Sequence[str]) -> Any:
     import av
 
     file.seek(0)
-    options = {"format_whitelist": ",".join(formats), "protocol_whitelist": "none"}
+    options = {
+        "format_whitelist": ",".join(formats),
+        "protocol_whitelist": "none",
+        "max_pixels": str(LARGEST_PIXELS),  # of the first frames, which FFmpeg decodes while it opens some formats
+    }
     return av.open(file, "r", options=options, io_open=_refuse, metadata_errors="replace")
 
 

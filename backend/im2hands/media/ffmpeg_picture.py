@@ -65,11 +65,8 @@ def read_with_ffmpeg(file: BinaryIO, path: Path) -> np.ndarray | None:
 
 
 def _as_array(frame: Any) -> np.ndarray:
-    pixels: np.ndarray
-    if "f32" in frame.format.name:
-        pixels = frame.to_ndarray(channel_last=True)
-    else:
-        pixels = frame.to_ndarray(format="rgb48le")
+    floats = "f32" in frame.format.name
+    pixels: np.ndarray = frame.to_ndarray(channel_last=True) if floats else frame.to_ndarray(format="rgb48le")
     if pixels.ndim == 3 and pixels.shape[-1] == 4:  # straight alpha, which no such file is known to use
         pixels = pixels[..., :3]
     return pixels

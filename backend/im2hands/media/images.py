@@ -17,7 +17,8 @@ from im2hands.core.files import open_regular
 from . import exr, ffmpeg_picture
 from .colour import to_8_bits
 from .focal_length import focal_px
-from .picture_file import ANIMATED_FORMATS, DAMAGE, open_with_pillow, read_head, tiff_tags
+from .heic import refuse_missing_tiles
+from .picture_file import ANIMATED_FORMATS, DAMAGE, check_size, open_with_pillow, read_head, tiff_tags
 from .upright import orientation_of, upright, upright_size
 
 PICTURE_SUFFIXES = frozenset(
@@ -31,6 +32,7 @@ PICTURE_SUFFIXES = frozenset(
 MIN_SIDE = 32
 
 _EXIF_IFD = 0x8769
+_WIDTH, _HEIGHT = 256, 257  # tags of TIFF
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def probe_picture(path: Path) -> PictureInfo:
         image = _still(file, path)
         if image is None:
             pixels, orientation = _read_rare(file, path)
-            return _check_small(PictureInfo(pixels.shape[1], pixels.shape[0], None, orientation, "", orientation), path)
+            info = PictureInfo(pixels.shape[1], pixels.shape[0], None, orientation, "", orientation)
+            return _check_small(info, path)
         return _check_small(_info(image, _exif(image)), path)
 
 
@@ -200,14 +203,17 @@ def _exif(image: Any) -> dict[int, Any]:
 
 
 def _info(image: Any, exif: dict[int, Any]) -> PictureInfo:
-    """Describe an opened picture that is not decoded yet. Pillow turns TIFF files upright itself, and gives that size."""
+    """Describe an opened picture that is not decoded yet. Pillow turns TIFF files, and gives their upright size."""
     orientation = 1 if image.format == "TIFF" else orientation_of(exif)
-    size = upright_size(image.width, image.height, orientation)
-    stored = image.size if image.format != "TIFF" else upright_size(*image.size, orientation_of(exif))
-    return PictureInfo(*size, focal_px(exif, *stored), orientation, image.format or "", orientation_of(exif))
+    width, height = upright_size(image.width, image.height, orientation)
+    stored = orientation_of(exif)
+    focal = focal_px(exif, *upright_size(width, height, stored))
+    return PictureInfo(width, height, focal, orientation, image.format or "", stored)
 
 
 def _decode(image: Any, info: PictureInfo, file: BinaryIO, path: Path) -> np.ndarray:
+    if image.format == "HEIF":
+        refuse_missing_tiles(image, file, path)
     try:
         image.load()  # Pillow refuses a file that ends early
         pixels = upright(to_rgb8(image), info.orientation)
@@ -222,13 +228,16 @@ def _decode(image: Any, info: PictureInfo, file: BinaryIO, path: Path) -> np.nda
 
 def _read_rare(file: BinaryIO, path: Path) -> tuple[np.ndarray, int]:
     """Decode a picture that Pillow does not read; return it upright, and its orientation."""
+    tags = tiff_tags(file)
+    if isinstance(tags.get(_WIDTH), int) and isinstance(tags.get(_HEIGHT), int):
+        check_size(tags[_WIDTH], tags[_HEIGHT], path)
     pixels = ffmpeg_picture.read_with_ffmpeg(file, path) if ffmpeg_picture.is_known(read_head(file)) else None
     if pixels is None:
         raise FrameError(
             f"{path} is not a picture that can be read.", "Give a JPEG, PNG, WebP, TIFF, HEIC or EXR file."
         )
     eight = to_8_bits(pixels)
-    orientation = orientation_of(tiff_tags(file))
+    orientation = orientation_of(tags)
     return upright(np.repeat(eight[..., None], 3, axis=2) if eight.ndim == 2 else eight, orientation), orientation
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 # Headers often round the number of frames. A clip that lacks more frames than this is cut off.
@@ -58,7 +59,7 @@ class PacketList:
         stamps = [packet.stamp for packet in self.packets if packet.stamp is not None]
         orders = [packet.order for packet in self.packets if packet.order is not None]
         unique = len(set(stamps)) == len(self.packets)
-        ascending = all(a <= b for a, b in zip(orders, orders[1:], strict=False))  # else times begin again within it
+        ascending = all(a <= b for a, b in pairwise(orders))  # else times begin again within it
         return tuple(sorted(stamps)) if unique and ascending else ()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,7 +37,7 @@ RAW_SUFFIXES = frozenset(
 )  # fmt: skip
 
 _HEAD_BYTES = 16
-_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of BigTIFF
 _SUBFILE_TYPE, _PHOTOMETRIC, _DNG_VERSION = 254, 262, 50706
 _SENSOR_COLOURS = (32803, 34892)  # values of _PHOTOMETRIC: colour filter array, linear raw
 _REDUCED = 1  # bit of _SUBFILE_TYPE: a smaller copy of another picture of the file
@@ -83,6 +83,8 @@ def open_with_pillow(file: BinaryIO, path: Path) -> Any:
     head = read_head(file)
     if path.suffix.lower() in RAW_SUFFIXES or (head.startswith(_TIFF_HEADS) and head[8:10] == b"CR"):
         raise _raw(path)
+    if head.startswith(_TIFF_HEADS):
+        _refuse_preview(tiff_tags(file), path)
     for accepts, make in _openers():
         if accepts(head) is not True:
             continue
@@ -92,8 +94,6 @@ def open_with_pillow(file: BinaryIO, path: Path) -> Any:
         except DAMAGE:
             continue
         check_size(image.width, image.height, path)
-        if image.format == "TIFF":
-            _refuse_preview(image.tag_v2, path)
         return image
     return None
 
@@ -123,7 +123,7 @@ def check_size(width: int, height: int, path: Path) -> None:
 
 
 def tiff_tags(file: BinaryIO) -> dict[int, Any]:
-    """Read the tags of a TIFF file that Pillow cannot open as a picture.
+    """Read the tags of a TIFF file, also of one that Pillow cannot open as a picture.
 
     Parameters
     ----------
@@ -137,11 +137,11 @@ def tiff_tags(file: BinaryIO) -> dict[int, Any]:
     """
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-    head = read_head(file)[:8]
-    if not head.startswith(_TIFF_HEADS[:2]):
+    head = read_head(file)
+    if not head.startswith(_TIFF_HEADS):
         return {}
     try:
-        directory = ImageFileDirectory_v2(head)
+        directory = ImageFileDirectory_v2(head if b"+" in head[:4] else head[:8])  # BigTIFF has a longer head
         file.seek(directory.next)
         directory.load(file)
         return dict(directory)
@@ -175,7 +175,7 @@ def _openers() -> tuple[tuple[Callable[[bytes], Any], Callable[[BinaryIO, str], 
     return tuple((accepts or (lambda head: True), make) for make, accepts in found)
 
 
-def _refuse_preview(tags: Any, path: Path) -> None:
+def _refuse_preview(tags: Mapping[int, Any], path: Path) -> None:
     kind, colours = tags.get(_SUBFILE_TYPE, 0), tags.get(_PHOTOMETRIC)
     if _DNG_VERSION in tags or colours in _SENSOR_COLOURS or (isinstance(kind, int) and kind & _REDUCED):
         raise _raw(path)

@@ -243,8 +243,10 @@ class Source:
         there = [entry for entry in entries if entry.index <= len(clip.times)]
         results = read_clip(there[0].path, clip, [entry.index for entry in there]) if there else iter(())
         for entry, (_, image) in zip(there, results, strict=True):
-            failed = isinstance(image, FrameError)
-            yield entry, image if failed else Frame(entry.index, entry.time, image, entry.name, entry.path)
+            if isinstance(image, FrameError):
+                yield entry, image
+            else:
+                yield entry, Frame(entry.index, entry.time, image, entry.name, entry.path)
         for missing in entries[len(there) : len(there) + 1]:
             yield (
                 missing,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,7 @@ def probe_clip(path: Path) -> ClipInfo:
     if sample.first is None:
         raise InputError(f"{path} has no frame that can be read.", "Convert the clip to MP4 (H.264).")
     stamps = _trusted_stamps(packets, sample)
-    if stamps:
-        times = tuple((stamp - stamps[0]) * unit for stamp in stamps)
-    else:
-        times = _times_by_decoding(path, rates)
+    times = tuple((stamp - stamps[0]) * unit for stamp in stamps) if stamps else _times_by_decoding(path, rates)
     fps, varies = spacing(times, rates)
     width, height = upright_size(*square_size(sample.first.width, sample.first.height, aspect), sample.orientation)
     _check_size(width, height, path)
@@ -193,7 +191,7 @@ def _trusted_stamps(packets: PacketList, sample: _Sample) -> tuple[int, ...]:
     if begin is not None and found[0] >= begin:  # what precedes the first key frame refers to frames that are not there
         stamps = tuple(stamp for stamp in stamps if stamp >= begin)
     expected = [stamp for stamp in stamps if stamp <= max(found)]
-    ascending = all(a < b for a, b in zip(found, found[1:], strict=False))
+    ascending = all(a < b for a, b in pairwise(found))
     fields = len(expected) >= _SAMPLE_LEAST and len(found) < _SAMPLE_PART * len(expected)
     return stamps if ascending and not fields and set(found) <= set(expected) else ()
 
@@ -204,7 +202,7 @@ def _times_by_decoding(path: Path, rates: list[float]) -> tuple[float, ...]:
         stamps = [frame.pts for frame, _ in _decoded(container, stream)]
         unit = float(stream.time_base)
     known = [stamp for stamp in stamps if stamp is not None]
-    if len(known) == len(stamps) and all(a < b for a, b in zip(known, known[1:], strict=False)):
+    if len(known) == len(stamps) and all(a < b for a, b in pairwise(known)):
         return tuple((stamp - known[0]) * unit for stamp in known)
     rate, _ = spacing([0.0], rates)
     return tuple(number / (rate or 1.0) for number in range(len(stamps)))
@@ -222,7 +220,7 @@ def _decoded(container: Any, stream: Any) -> Iterator[tuple[Any, bool]]:
         except av.error.FFmpegError:  # the file ends here; the decoder still holds frames
             packet = None
         if packet is not None and not packet.size and packet.pts is not None:
-            continue  # an empty packet: the frame before it is shown longer. The last one, without a time, ends decoding
+            continue  # the frame before it is shown longer; an empty packet without a time ends decoding
         if packet is not None and packet.is_corrupt:
             cut.add(packet.pts)
         try:
