@@ -367,3 +367,19 @@ def held_visibility(shown: Sequence[int], step: int) -> tuple[list[int], list[bo
             keys[end] = True
     frames = sorted(keys)
     return frames, [keys[frame] for frame in frames]
+
+
+def visible_range(first: int, last: int) -> tuple[list[int], list[bool]]:
+    """Compute the keys of a "hide" property of an object that is visible on one range of frames.
+
+    Parameters
+    ----------
+    first, last : int
+        First and last frame on which it is visible.
+
+    Returns
+    -------
+    tuple of list of int and list of bool
+        Frames and values of the keys; True hides the object.
+    """
+    return held_visibility([first], last - first + 1)

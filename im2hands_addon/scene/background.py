@@ -9,7 +9,7 @@ import bpy
 
 from ..take.reader import Intrinsics
 from . import animation
-from .shots import Shot
+from .shots import Part, Shot
 
 
 def clear(data: bpy.types.Camera) -> None:
@@ -21,7 +21,7 @@ def clear(data: bpy.types.Camera) -> None:
     bpy.data.batch_remove([image for image in images if image.users == 0])
 
 
-def write_background(data: bpy.types.Camera, shots: Sequence[Shot], view: Intrinsics, step: int) -> None:
+def write_background(data: bpy.types.Camera, shots: Sequence[Shot], view: Intrinsics) -> None:
     """Show the footage behind the hands in the view of a camera.
 
     Call ``camera.set_lenses`` first: this function adds curves to the camera's animation, and that one replaces it.
@@ -34,33 +34,31 @@ def write_background(data: bpy.types.Camera, shots: Sequence[Shot], view: Intrin
         The footage.
     view : Intrinsics
         Camera of the picture that has the size of the render.
-    step : int
-        How many frames each one of several photos is visible.
     """
-    for number, shot in enumerate(shots):
+    for number, (image, part) in enumerate(shots):
         background = data.background_images.new()
         background.source = "IMAGE"
-        background.image = shot.image
-        same_size = (shot.picture.width, shot.picture.height) == (view.width, view.height)
+        background.image = image
+        same_size = (part.picture.width, part.picture.height) == (view.width, view.height)
         background.frame_method = "STRETCH" if same_size else "FIT"
         background.display_depth = "BACK"
         background.alpha = 1.0
         background.show_expanded = False
-        shot.set_span(background.image_user)
-        _turn(background, shot, view)
-        if shot.only_on is not None:
-            frames, hidden = animation.held_visibility([shot.only_on], step)
+        part.set_span(background.image_user)
+        _turn(background, part, view)
+        if part.only_on is not None:
+            frames, hidden = animation.visible_range(*part.only_on)
             shown = [not value for value in hidden]
             animation.write_curve(data, f"background_images[{number}].show_background_image", frames, shown)
 
 
-def _turn(background: bpy.types.CameraBackgroundImage, shot: Shot, view: Intrinsics) -> None:
+def _turn(background: bpy.types.CameraBackgroundImage, part: Part, view: Intrinsics) -> None:
     """Turn a stored picture upright. Blender fits it into the frame, then mirrors it, then rotates it."""
-    background.use_flip_x = shot.turn.mirror
-    background.rotation = shot.turn.quarters * math.pi / 2
-    if shot.turn.quarters % 2:
+    background.use_flip_x = part.turn.mirror
+    background.rotation = part.turn.quarters * math.pi / 2
+    if part.turn.quarters % 2:
         background.frame_method = "FIT"
-        picture = shot.picture
+        picture = part.picture
         fitted_lying = min(view.width / picture.height, view.height / picture.width)
         fitted_upright = min(view.width / picture.width, view.height / picture.height)
         background.scale = fitted_upright / fitted_lying

@@ -34,8 +34,8 @@ def write_footage(collection: bpy.types.Collection, take: Take, distance: float)
     footage_cards.remove_cards(collection)
     background.clear(camera.data)
     shots, problems = load_shots(take)
-    background.write_background(camera.data, shots, take.camera, take.step)
-    footage_cards.write_cards(collection, camera, shots, take.step, distance)
+    background.write_background(camera.data, shots, take.camera)
+    footage_cards.write_cards(collection, camera, shots, distance)
     camera.data.show_background_images = bool(shots) and not footage_is_in_space(collection)
     return problems
 

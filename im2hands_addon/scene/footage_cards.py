@@ -36,7 +36,7 @@ def remove_cards(collection: bpy.types.Collection) -> None:
 
 
 def write_cards(
-    collection: bpy.types.Collection, camera: bpy.types.Object, shots: Sequence[Shot], step: int, distance: float
+    collection: bpy.types.Collection, camera: bpy.types.Object, shots: Sequence[Shot], distance: float
 ) -> None:
     """Make one image empty for each shot, as a child of the take's camera. The first is called "Footage".
 
@@ -48,8 +48,6 @@ def write_cards(
         The take's camera.
     shots : sequence of Shot
         The footage; for none, the collection of the cards is removed.
-    step : int
-        How many frames each one of several photos is visible.
     distance : float
         Distance from the camera to the cards along its axis, metres.
     """
@@ -61,13 +59,13 @@ def write_cards(
         place = tree.ensure_child(collection, tree.FOOTAGE)
         place.hide_viewport = place.hide_render = True
     for number, shot in enumerate(shots):
-        card = _build(tree.FOOTAGE if number == 0 else f"{tree.FOOTAGE} {shot.only_on:04d}", shot)
+        card = _build(tree.FOOTAGE if number == 0 else f"{tree.FOOTAGE} {min(shot.part.cameras):04d}", shot)
         card.parent = camera
         place.objects.link(card)
         _put(card, shot, distance)
-        if shot.only_on is not None:
-            card[FRAME] = shot.only_on
-            animation.write_curve(card, "hide_viewport", *animation.held_visibility([shot.only_on], step))
+        if shot.part.only_on is not None:
+            card[FRAME] = shot.part.only_on[0]
+            animation.write_curve(card, "hide_viewport", *animation.visible_range(*shot.part.only_on))
 
 
 def _build(name: str, shot: Shot) -> bpy.types.Object:
@@ -81,16 +79,16 @@ def _build(name: str, shot: Shot) -> bpy.types.Object:
     card.empty_image_side = "FRONT"
     card.hide_render = True
     card.lock_location = card.lock_rotation = card.lock_scale = (True, True, True)
-    shot.set_span(card.image_user)
+    shot.part.set_span(card.image_user)
     mark(card, CARD)
     return card
 
 
 def _put(card: bpy.types.Object, shot: Shot, distance: float) -> None:
     """Place the card so that it fills the picture's part of the camera's view on every frame."""
-    card.rotation_euler = (0.0, 0.0, -shot.turn.quarters * math.pi / 2)
-    frames = sorted(shot.cameras)
-    places = [_place(shot, shot.cameras[frame], distance) for frame in frames]
+    card.rotation_euler = (0.0, 0.0, -shot.part.turn.quarters * math.pi / 2)
+    frames = sorted(shot.part.cameras)
+    places = [_place(shot, shot.part.cameras[frame], distance) for frame in frames]
     for path, values in zip(("location", "scale"), map(np.array, zip(*places, strict=True)), strict=True):
         setattr(card, path, values[0])
         if not np.allclose(values, values[0], rtol=1e-6, atol=1e-9):
@@ -106,13 +104,13 @@ def _place(shot: Shot, camera: Intrinsics, distance: float) -> tuple[tuple[float
     right = (0.5 * (camera.width - 1) - camera.cx) / camera.fx * distance
     down = (0.5 * (camera.height - 1) - camera.cy) / camera.fy * distance
     size = camera.width / camera.fx * distance, camera.height / camera.fy * distance
-    lying = shot.turn.quarters % 2 == 1
+    lying = shot.part.turn.quarters % 2 == 1
     across, along = _drawn_size(
         camera.height if lying else camera.width, camera.width if lying else camera.height, shot
     )
     scale = (size[1] / across, size[0] / along) if lying else (size[0] / across, size[1] / along)
     location = to_blender([right, down, distance])
-    return tuple(location.tolist()), (-scale[0] if shot.turn.mirror else scale[0], scale[1], 1.0)
+    return tuple(location.tolist()), (-scale[0] if shot.part.turn.mirror else scale[0], scale[1], 1.0)
 
 
 def _drawn_size(columns: int, rows: int, shot: Shot) -> tuple[float, float]:

@@ -13,13 +13,12 @@ import bpy
 import numpy as np
 
 from ..errors import InputError
-from ..take.photo_orientation import Turn, read_turn
 from ..take.reader import read_take
 from . import clean, conform, tree
 from .blender_versions import ensure_node_tree
 from .ownership import TAKE, role_of
-from .picture import at_frame, fit, load_clip_frame, load_picture, render_still, save_picture
-from .shots import turned_back
+from .picture import at_frame, fit, render_still, save_picture
+from .shots import read_shown
 from .surfaces import SurfaceLoading
 
 _SAMPLES = 48
@@ -194,16 +193,10 @@ def _photo(collection: bpy.types.Collection, frame: int, size: tuple[int, int]) 
     blank = np.full((size[1], size[0], 3), _NO_PICTURE, dtype=np.float32)
     try:
         take = read_take(collection[TAKE])
-        if take.kind == "video" and take.files:
-            turn = turned_back(Turn(), take)
-            return fit(load_clip_frame(take.files[0], frame, size, turn)[..., :3], size, blank)
-        held = [record.image for record in take.records.values() if record.index <= frame < record.index + take.step]
-        if held and held[0]:
-            turn = turned_back(read_turn(held[0]), take)
-            return fit(load_picture(held[0], turn)[..., :3], size, blank)
+        shown = read_shown(take, frame)
     except InputError:  # the take or the photo is missing; the hands are still rendered
         return blank
-    return blank
+    return blank if shown is None else fit(shown[..., :3], size, blank)
 
 
 def _over(hands: np.ndarray, photo: np.ndarray, opacity: float) -> np.ndarray:

@@ -17,15 +17,17 @@ import numpy as np
 
 from ..errors import TakeError
 from .files import JOURNAL_FILE, read_shared, read_take_json
+from .footage import find_copies, pattern_of
 from .paths import check_paths
 
 FORMAT = "im2hands-take"
 VERSION = 1
 TAKE_FILE = "take.json"
 FRAMES_FOLDER = "frames"
+FOOTAGE_FOLDER = "footage"
 TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
-OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, TEMPLATE_FILE, MOTION_FILE)
+OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE)
 SIDES = ("left", "right")
 STATUSES = ("ok", "partial", "empty", "failed")
 KEYPOINT_NAMES = (
@@ -195,6 +197,8 @@ class Take:
         Program, weights and device of the reconstruction, as the backend wrote them.
     clean : dict
         Options and key of the clean motion; {} without clean motion.
+    footage : str
+        Path of the copies of the pictures inside the take, with ``%06d`` for the frame; "" without copies.
     """
 
     folder: Path
@@ -207,6 +211,7 @@ class Take:
     settings: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     clean: dict[str, Any] = field(default_factory=dict)
+    footage: str = ""
 
     @property
     def name(self) -> str:
@@ -225,6 +230,16 @@ class Take:
         for record in self.records.values():
             counts[record.status] += 1
         return counts
+
+    def find_copies(self) -> dict[int, str]:
+        """Return the copies of pictures that are shown in place of the source.
+
+        Returns
+        -------
+        dict
+            Frame -> path of its copy, ascending. The pictures are upright, and not mirrored.
+        """
+        return find_copies(self.folder, self.footage)
 
     def read_hands(self, index: int) -> dict[str, Hand]:
         """Read the hands of one frame.
@@ -303,6 +318,8 @@ def read_take(path: str | Path) -> Take:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TakeError(f"{path} is damaged ({error!r}).", "Reconstruct it again.") from error
     check_paths(take.folder, ((record.index, record.file) for record in take.records.values() if record.file))
+    if take.footage:
+        check_paths(take.folder, [(None, take.footage)])
     return take
 
 
@@ -325,6 +342,7 @@ def _parse_take(folder: Path, data: Mapping[str, Any]) -> Take:
         settings=dict(data.get("settings") or {}),
         provenance=dict(data.get("provenance") or {}),
         clean=dict(data.get("clean") or {}),
+        footage=pattern_of(data.get("footage")),
     )
 
 

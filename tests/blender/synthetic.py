@@ -145,6 +145,40 @@ def picture(width: int, height: int, seed: int = 0) -> np.ndarray:
     return (40 + 170 * base).astype(np.uint8)
 
 
+def numbered_picture(width: int, height: int, number: int) -> np.ndarray:
+    """A picture (H, W, 3) uint8 that shows its number: ten bits as bars at the top, on a gradient without symmetry."""
+    pixels = picture(width, height)
+    for bit in range(10):
+        left, right = bit * width // 10, (bit + 1) * width // 10
+        pixels[: height // 3, left:right] = 230 if number >> bit & 1 else 20
+    return pixels
+
+
+def write_jpeg(path: Path, pixels: np.ndarray) -> Path:
+    """Write (H, W, 3) uint8 as a JPEG file, with Blender; return its path."""
+    import bpy
+
+    height, width = pixels.shape[:2]
+    values = np.ones((height, width, 4), np.float32)
+    values[..., :3] = pixels[::-1] / np.float32(255)
+    image = bpy.data.images.new("jpeg", width, height)
+    image.pixels.foreach_set(values.ravel())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.filepath_raw, image.file_format = str(path), "JPEG"
+    image.save(quality=95)
+    bpy.data.images.remove(image)
+    return path
+
+
+def add_copies(folder: Path, pictures: dict[int, np.ndarray], pattern: str = "footage/%06d.jpg") -> None:
+    """Add copies of pictures, (H, W, 3) uint8 by frame, to a take."""
+    data = json.loads((folder / "take.json").read_text("utf-8"))
+    data["footage"] = {"pattern": pattern, "reason": "test", "bytes": 0}
+    (folder / "take.json").write_text(json.dumps(data), "utf-8")
+    for frame, pixels in pictures.items():
+        write_jpeg(folder / (pattern % frame), pixels)
+
+
 def write_take(
     folder: Path,
     frames: dict[int, tuple[str, ...]],

@@ -28,6 +28,7 @@ def folder(tmp_path: Path) -> Path:
     folder = synthetic.write_take(tmp_path / "take", {1: ("left",)})
     for name in ("template.npz", "motion.npz"):
         (folder / name).write_bytes((folder / "frames/000001.npz").read_bytes())
+    (folder / "footage").mkdir()
     return folder
 
 

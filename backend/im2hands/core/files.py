@@ -194,6 +194,37 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise _cannot_write(path, error) from error
 
 
+def link_atomically(source: Path, path: Path) -> None:
+    """Give a file a second name, so that a reader of that name sees the old file or the new one.
+
+    Both names share the room on the disk. File systems without hard links get a second file.
+
+    Parameters
+    ----------
+    source : Path
+        The file.
+    path : Path
+        The second name, in an existing folder of the same file system.
+
+    Raises
+    ------
+    TakeError
+        The second name cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        os.link(source, temporary)
+        _patiently(lambda: temporary.replace(path), WRITE_PATIENCE_SECONDS, _IN_USE)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        try:
+            data = read_shared(source)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        write_atomically(path, data)
+
+
 def append_synced(path: Path, data: bytes, size: int) -> None:
     """Write ``data`` after the first ``size`` bytes of ``path`` and sync the file to the disk.
 

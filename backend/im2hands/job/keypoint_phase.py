@@ -19,6 +19,7 @@ from im2hands.weights.model_file import bundled_card
 from .background import Background
 from .components import Components, ProviderNeeds
 from .detection_cache import DetectionCache, digest, fingerprint
+from .footage_writer import FootageWriter
 from .options import ReconstructOptions
 
 # Shortest time between two reports of a provider's progress.
@@ -67,6 +68,8 @@ class KeypointPhase:
         Thread on which the provider is created and used.
     cache : Path
         Cache folder of the take.
+    footage : FootageWriter
+        Copies the decoded pictures where Blender needs copies.
     cancelled : callable
         Returns whether the person asked to stop; the provider calls it.
     report : callable
@@ -84,13 +87,14 @@ class KeypointPhase:
         parts: Components,
         background: Background,
         cache: Path,
+        footage: FootageWriter,
         cancelled: Callable[[], bool],
         report: Callable[[int, float | None], None],
         failed: Callable[[Entry, Im2HandsError], None],
     ) -> None:
         self._options, self._source, self._cameras, self._parts = options, source, cameras, parts
         self._background, self._cancelled, self._report, self._failed = background, cancelled, report, failed
-        self._folder = cache
+        self._folder, self._footage = cache, footage
         self._cache = DetectionCache(cache)
         self._provider: KeypointProvider | None = None
         self._search: tuple[int, int] = (0, 0)
@@ -212,7 +216,7 @@ class KeypointPhase:
         if not waiting:
             return [found[index] for index in sorted(found)]
         provider = self._make_provider()
-        for entry, frame in self._source.read(waiting):
+        for entry, frame in self._footage.follow(self._source.read(waiting)):
             self._background.check()
             try:
                 if isinstance(frame, FrameError):

@@ -13,6 +13,7 @@ from typing import Any
 from im2hands.core.camera import Camera
 from im2hands.core.errors import Cancelled, Im2HandsError, SetupError
 from im2hands.media.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
+from im2hands.media.footage import why_copies
 from im2hands.media.source import Entry, Source, open_source
 from im2hands.take.begin import begin_take
 from im2hands.take.record import FrameRecord
@@ -22,6 +23,7 @@ from .background import Background
 from .components import Components, Reconstructor, Refiner, provenance_of
 from .eta import EtaEstimator
 from .events import Event, Finished, FrameDone, Phase, Progress, Summary, Warned
+from .footage_writer import FootageWriter
 from .keypoint_phase import FoundHands, KeypointPhase
 from .options import ReconstructOptions
 from .surface_phase import SurfacePhase
@@ -101,6 +103,7 @@ class ReconstructJob:
         cameras, source, camera = self._background.run(self._open)
         for note in source.notes:
             self._events(Warned(note.message, note.hint))
+        reason = "" if options.footage == "never" else self._background.run(lambda: why_copies(source))
         self._progress("open", 1, 1)
         self._progress("weights", 0, 1)
         refused: list[SetupError] = []
@@ -118,10 +121,14 @@ class ReconstructJob:
                     "Distance and depth depend on it: give the field of view (--fov) or the focal length (--focal-px).",
                 )
             )
-        found = self._find_hands(take, source, cameras)
+        footage = FootageWriter(take, source, options.footage, reason, self._background.check)
+        found = self._find_hands(take, source, cameras, footage)
         version = self._parts.versions()["im2hands"]
-        phase = SurfacePhase(options, take, reconstructor, refiner, self._background, version)
+        phase = SurfacePhase(options, take, reconstructor, refiner, self._background, footage, version)
         self._make_surfaces(take, source, found, phase)
+        warned = footage.complete()
+        if warned is not None:
+            self._events(warned)
         if self._options.clean:
             self._clean(take)
 
@@ -138,7 +145,9 @@ class ReconstructJob:
         reconstructor = self._parts.reconstructor(self._options, device)
         return device, reconstructor, self._parts.refiner(self._options, device)
 
-    def _find_hands(self, take: Take, source: Source, cameras: CameraChoice) -> list[FoundHands]:
+    def _find_hands(
+        self, take: Take, source: Source, cameras: CameraChoice, footage: FootageWriter
+    ) -> list[FoundHands]:
         self._eta = EtaEstimator()
         total = len(source)
 
@@ -151,7 +160,7 @@ class ReconstructJob:
 
         self._keypoints = KeypointPhase(
             self._options, source, cameras, self._parts, self._background, take.folder / CACHE_FOLDER,
-            self._cancelled, report, failed,
+            footage, self._cancelled, report, failed,
         )  # fmt: skip
         return self._keypoints.run()
 

@@ -17,6 +17,7 @@ from im2hands.take.take import Take
 from .background import Background
 from .components import Reconstructor, Refiner, provenance_of
 from .detection_cache import digest, hands_digest
+from .footage_writer import FootageWriter
 from .keypoint_phase import FoundHands
 from .options import ReconstructOptions
 
@@ -41,6 +42,8 @@ class SurfacePhase:
         Refines keypoints, on the background thread. Without it, keypoints stay unchanged.
     background : Background
         The background thread.
+    footage : FootageWriter
+        Copies the decoded pictures where Blender needs copies.
     version : str
         Version of this package.
     """
@@ -52,8 +55,10 @@ class SurfacePhase:
         reconstructor: Reconstructor,
         refiner: Refiner | None,
         background: Background,
+        footage: FootageWriter,
         version: str,
     ) -> None:
+        self._footage = footage
         self._take, self._reconstructor, self._refiner, self._background = take, reconstructor, refiner, background
         self._settings = digest(version, provenance_of(reconstructor, refiner), options.stage, options.voxel_mm)
 
@@ -118,7 +123,7 @@ class SurfacePhase:
             The take cannot be written.
         """
         by_index = {item.entry.index: item for item in waiting}
-        for entry, frame in source.read([item.entry for item in waiting]) if waiting else ():
+        for entry, frame in self._footage.follow(source.read([item.entry for item in waiting])):
             self._background.check()
             if isinstance(frame, FrameError):
                 yield entry, frame

@@ -51,6 +51,8 @@ class PictureInfo:
         EXIF orientation of the picture as its decoder gives it, 1 to 8; 1 is upright.
     format : str
         Pillow's name of the format, for example ``"JPEG"``, or ``"EXR"``; empty for other files.
+    stored : int
+        EXIF orientation in the file. It differs from ``orientation`` where the decoder turns the picture upright.
     """
 
     width: int
@@ -58,6 +60,7 @@ class PictureInfo:
     focal_px: float | None = None
     orientation: int = 1
     format: str = ""
+    stored: int = 1
 
 
 def probe_picture(path: Path) -> PictureInfo:
@@ -86,7 +89,8 @@ def probe_picture(path: Path) -> PictureInfo:
         image = _still(file, path)
         if image is None:
             pixels, orientation = _read_rare(file, path)
-            return _check_small(PictureInfo(pixels.shape[1], pixels.shape[0], None, orientation), path)
+            info = PictureInfo(pixels.shape[1], pixels.shape[0], None, orientation, "", orientation)
+            return _check_small(info, path)
         return _check_small(_info(image, _exif(image)), path)
 
 
@@ -138,7 +142,9 @@ def read_with_info(path: Path) -> tuple[np.ndarray, PictureInfo]:
         image = _still(file, path)
         if image is None:
             pixels, orientation = _read_rare(file, path)
-            return pixels, _check_small(PictureInfo(pixels.shape[1], pixels.shape[0], None, orientation), path)
+            return pixels, _check_small(
+                PictureInfo(pixels.shape[1], pixels.shape[0], None, orientation, "", orientation), path
+            )
         info = _check_small(_info(image, _exif(image)), path)
         return _decode(image, info, file, path), info
 
@@ -200,9 +206,9 @@ def _info(image: Any, exif: dict[int, Any]) -> PictureInfo:
     """Describe an opened picture that is not decoded yet. Pillow turns TIFF files, and gives their upright size."""
     orientation = 1 if image.format == "TIFF" else orientation_of(exif)
     width, height = upright_size(image.width, image.height, orientation)
-    stored_width, stored_height = upright_size(width, height, orientation_of(exif))
-    focal = focal_px(exif, stored_width, stored_height)
-    return PictureInfo(width, height, focal, orientation, image.format or "")
+    stored = orientation_of(exif)
+    focal = focal_px(exif, *upright_size(width, height, stored))
+    return PictureInfo(width, height, focal, orientation, image.format or "", stored)
 
 
 def _decode(image: Any, info: PictureInfo, file: BinaryIO, path: Path) -> np.ndarray:

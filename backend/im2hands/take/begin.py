@@ -11,11 +11,12 @@ from typing import Any
 from im2hands.core.errors import InputError, TakeError, UnsafePathError
 from im2hands.media.source import Source
 
+from .footage import FOOTAGE_ENTRY, delete_copies
 from .paths import check_paths, is_plain
-from .record import FRAMES_FOLDER, FrameRecord
+from .record import FOOTAGE_FOLDER, FRAMES_FOLDER, FrameRecord
 from .take import CACHE_FOLDER, MOTION_FILE, OWN_FILES, TAKE_FILE, TEMPLATE_FILE, Take
 
-_LEFTOVER = re.compile(r"^\..+\.(json|npz)\.\d+(\.[0-9a-f]+)?\.tmp$")
+_LEFTOVER = re.compile(r"^\..+\.(json|npz|jpg)\.\d+(\.[0-9a-f]+)?\.tmp$")
 
 
 def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: bool, overwrite: bool) -> Take:
@@ -85,8 +86,8 @@ def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: 
     header = _merged(header, take, source)
     if _undated(header) == _undated(take.header):
         header["provenance"]["date"] = take.header["provenance"].get("date", header["provenance"]["date"])
-    cleaned = {"clean": take.header["clean"]} if "clean" in take.header else {}
-    take.header = {"format": take.header["format"], "version": take.header["version"], **header, **cleaned}
+    kept = {name: take.header[name] for name in ("clean", FOOTAGE_ENTRY) if name in take.header}
+    take.header = {"format": take.header["format"], "version": take.header["version"], **header, **kept}
     take.save()
     return take
 
@@ -102,7 +103,13 @@ def _written(folder: Path) -> Iterator[str]:
 
 def _delete_leftovers(folder: Path) -> None:
     """Delete temporary files that a killed process left behind; they are recognised by their names."""
-    for place in (folder, folder / FRAMES_FOLDER, folder / CACHE_FOLDER, folder / CACHE_FOLDER / "hands"):
+    for place in (
+        folder,
+        folder / FRAMES_FOLDER,
+        folder / FOOTAGE_FOLDER,
+        folder / CACHE_FOLDER,
+        folder / CACHE_FOLDER / "hands",
+    ):
         for path in place.glob(".*.tmp"):
             if _LEFTOVER.match(path.name):
                 path.unlink(missing_ok=True)
@@ -141,18 +148,20 @@ def _undated(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _delete_frames(folder: Path) -> None:
-    """Delete the frames that the take in ``folder`` lists; other files in the folder stay.
+    """Delete the frames that the take in ``folder`` lists, and its footage copies; other files in the folder stay.
 
     Raises UnsafePathError, before anything is deleted, if the take lists a path outside the folder. Raises TakeError if
     a file cannot be deleted.
     """
     try:
-        records = Take.open(folder).records.values()
+        take = Take.open(folder)
     except UnsafePathError:
         raise
     except InputError:
         return  # too damaged to list its frames
-    files = [record.file for record in records if record.file]
+    if FOOTAGE_ENTRY in take.header:  # otherwise the pictures in that folder are not the take's
+        delete_copies(folder)
+    files = [record.file for record in take.records.values() if record.file]
     for name in (*files, TEMPLATE_FILE, MOTION_FILE):
         try:
             (folder / name).unlink(missing_ok=True)

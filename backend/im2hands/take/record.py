@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 FRAMES_FOLDER = "frames"
+FOOTAGE_FOLDER = "footage"
+FOOTAGE_PATTERN = f"{FOOTAGE_FOLDER}/%06d.jpg"
 
 FrameStatus = Literal["ok", "partial", "empty", "failed"]
 
@@ -121,3 +123,8 @@ def convert_keypoints_2d(pixels: np.ndarray, width: int, *, mirrored: bool) -> n
 def frame_file(index: int) -> str:
     """Return the path of frame ``index`` inside the take."""
     return f"{FRAMES_FOLDER}/{index:06d}.npz"
+
+
+def footage_file(index: int) -> str:
+    """Return the path of the copy of the picture of frame ``index`` inside the take."""
+    return FOOTAGE_PATTERN % index

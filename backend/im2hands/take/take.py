@@ -23,7 +23,7 @@ from im2hands.core.hands import SIDES, Side
 
 from .journal import JOURNAL_FILE, TakeJournal
 from .paths import check_paths
-from .record import FRAMES_FOLDER, HAND_ARRAYS, FrameRecord, frame_file
+from .record import FOOTAGE_FOLDER, FRAMES_FOLDER, HAND_ARRAYS, FrameRecord, frame_file
 
 FORMAT = "im2hands-take"
 VERSION = 1
@@ -31,7 +31,7 @@ TAKE_FILE = "take.json"
 CACHE_FOLDER = "cache"
 TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
-OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, TEMPLATE_FILE, MOTION_FILE)
+OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE)
 
 # take.json is rewritten when the journal reaches this share of its size. Each record is then written about three times.
 _JOURNAL_SHARE = 1.0

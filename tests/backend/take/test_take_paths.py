@@ -60,6 +60,7 @@ def small(tmp_path: Path) -> Path:
     take.write_frame(FrameRecord(7, "partial", hands={"left": {}}), hand_arrays())
     for name in ("template.npz", "motion.npz"):
         (take.folder / name).write_bytes((take.folder / "frames/000007.npz").read_bytes())
+    (take.folder / "footage").mkdir()
     return take.folder
 
 
