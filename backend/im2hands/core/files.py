@@ -1,12 +1,14 @@
-"""Reading and writing of files that other programs may have open at the same time; JSON and arrays as bytes."""
+"""Reading and writing of files: regular files only, also while other programs have them open; JSON, arrays as bytes."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
 import secrets
+import stat
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -20,11 +22,116 @@ from im2hands.core.errors import TakeError
 # On Windows a file cannot be replaced or deleted while a program has it open: the add-on, a virus scanner, a backup.
 WRITE_PATIENCE_SECONDS = 3.0
 READ_PATIENCE_SECONDS = 0.25
+
+MAX_BYTES = 2 * 10**9
+"""Largest file that is read at once, bytes. Frames, keypoint files and weights are far smaller."""
+
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 0.1
 _IN_USE: tuple[type[OSError], ...] = (PermissionError,)
 _IN_USE_OR_REPLACED: tuple[type[OSError], ...] = (PermissionError, FileNotFoundError)
 
+# A pipe is opened without waiting for a writer. Windows has no such flag, and no pipes among its files.
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
 Result = TypeVar("Result")
+
+
+def require_regular(path: Path) -> os.stat_result:
+    """Refuse what is not a regular file, without opening it.
+
+    A pipe would be waited for without end, a device such as ``/dev/zero`` read without end. Every reader of a file that
+    a person names calls this function, :func:`open_regular` or :func:`read_regular`.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or a link to it.
+
+    Returns
+    -------
+    os.stat_result
+        Facts about the file, for example its size.
+
+    Raises
+    ------
+    OSError
+        There is no such file, or it is a folder, a pipe, a socket or a device. Its ``strerror`` says what it is.
+    """
+    try:
+        found = os.stat(path)
+    except ValueError as error:  # a NUL in the path
+        raise OSError(errno.EINVAL, "it is no possible path", str(path)) from error
+    _refuse_special(found, path)
+    return found
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or a link to it.
+
+    Returns
+    -------
+    binary stream
+        The open file.
+
+    Raises
+    ------
+    OSError
+        The file cannot be opened, or :func:`require_regular` refuses it.
+    """
+    require_regular(path)
+    handle = open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NO_WAIT))  # noqa: SIM115 (returned)
+    try:
+        _refuse_special(os.fstat(handle.fileno()), path)  # it may have been exchanged since
+    except OSError:
+        handle.close()
+        raise
+    return handle
+
+
+def read_regular(path: Path, limit: int = MAX_BYTES) -> bytes:
+    """Read a whole regular file.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or a link to it.
+    limit : int
+        Largest allowed size, bytes.
+
+    Returns
+    -------
+    bytes
+        The complete content.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read, is larger than ``limit``, or :func:`require_regular` refuses it.
+    """
+    with open_regular(path) as handle:
+        data = handle.read(limit + 1) if os.fstat(handle.fileno()).st_size <= limit else None
+    if data is None or len(data) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit // 10**6} MB", str(path))
+    return data
+
+
+def _refuse_special(found: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        what = next((words for is_one, words in _KINDS if is_one(found.st_mode)), "something else")
+        code = errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EINVAL
+        raise OSError(code, f"it is {what}, not a regular file", str(path))
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -103,7 +210,7 @@ def delete_shared(path: Path) -> None:
         raise _cannot_write(path, error) from error
 
 
-def read_shared(path: Path, *, expected: bool = True) -> bytes:
+def read_shared(path: Path, *, expected: bool = True, most_bytes: int = MAX_BYTES) -> bytes:
     """Read a whole file at once, while another program may be replacing it.
 
     The file is open only for a moment, because an open file cannot be replaced on Windows.
@@ -114,6 +221,8 @@ def read_shared(path: Path, *, expected: bool = True) -> bytes:
         The file.
     expected : bool
         Whether the file is known to exist. A missing file is then tried again, because it may be about to be replaced.
+    most_bytes : int
+        Limit of the file's size.
 
     Returns
     -------
@@ -123,10 +232,11 @@ def read_shared(path: Path, *, expected: bool = True) -> bytes:
     Raises
     ------
     OSError
-        The file cannot be read, or is missing, for longer than ``READ_PATIENCE_SECONDS``.
+        The file cannot be read, or is missing, for longer than ``READ_PATIENCE_SECONDS``. Or it is larger than
+        ``most_bytes``, or not a regular file.
     """
     errors = _IN_USE_OR_REPLACED if expected and path.parent.is_dir() else _IN_USE
-    return _patiently(path.read_bytes, READ_PATIENCE_SECONDS, errors)
+    return _patiently(lambda: read_regular(path, most_bytes), READ_PATIENCE_SECONDS, errors)
 
 
 def json_bytes(value: Any, indent: int | None = None) -> bytes:

@@ -13,7 +13,8 @@ missing.
 
 from __future__ import annotations
 
-import json
+import codecs
+import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +25,11 @@ import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
+from im2hands.core.files import read_regular
 from im2hands.core.hands import KEYPOINT_COUNT, SIDES, TO_FILE_ORDER, HandKeypoints, Side, TwoHands, check_keypoints
+from im2hands.core.unpacking import parse_json, unpack_arrays
+
+_MOST_BYTES = 256 * 2**20  # of all keypoints, unpacked; an hour of two hands takes a quarter of it
 
 UNITS = {"m": 1.0, "mm": 0.001}
 SPACES = ("camera", "world")
@@ -85,7 +90,9 @@ class KeypointFile:
             number or a side is invalid, or if there are no frames.
         """
         try:
-            content = _read_npz(path) if zipfile.is_zipfile(path) else json.loads(path.read_text(encoding="utf-8"))
+            data = read_regular(path)
+            packed = zipfile.is_zipfile(io.BytesIO(data))
+            content = _read_npz(data) if packed else parse_json(data.removeprefix(codecs.BOM_UTF8))
         except OSError as error:
             raise InputError(f"The keypoints {path} cannot be read: {error.strerror}.", "Check the path.") from error
         except ValueError as error:
@@ -188,17 +195,13 @@ def _positions(rows: Any, what: str) -> np.ndarray:
     return positions
 
 
-def _read_npz(path: Path) -> dict[str, Any]:
+def _read_npz(data: bytes) -> dict[str, Any]:
     """Read an npz file into the structure of the JSON file."""
     content: dict[str, Any] = {"frames": {}}
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            for key in arrays.files:
-                if key in SETTINGS:
-                    content[key] = str(arrays[key])
-                    continue
-                frame, _, side = key.rpartition("_")
-                content["frames"].setdefault(frame, {})[side] = arrays[key]
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"damaged npz ({error})") from error
+    for key, array in unpack_arrays(data, _MOST_BYTES).items():
+        if key in SETTINGS:
+            content[key] = str(array)
+            continue
+        frame, _, side = key.rpartition("_")
+        content["frames"].setdefault(frame, {})[side] = array
     return content
