@@ -16,8 +16,8 @@ FAULTS = Path(__file__).parents[1] / "fault_cases"
 """A small take, and files that once broke a reader: ``takes/MODE_NN_TARGET`` goes over ``TARGET`` in a copy of it."""
 
 ODD_VALUES: tuple[Any, ...] = (
-    None, True, -1, 0, 2**31, 2**63 - 1, 2**70, 1e308, float("inf"), float("nan"), "", "\0", "/etc/passwd", "../x", "\ud800",
-    [], {}, [[]], {"left": {}}, "9" * 5000, [1] * 100, 0.5, "ok",
+    None, True, -1, 0, 2**31, 2**63 - 1, 2**70, 1e308, float("inf"), float("nan"), "", "\0", "/etc/passwd", "../x",
+    "\ud800", [], {}, [[]], {"left": {}}, "9" * 5000, [1] * 100, 0.5, "ok",
 )  # fmt: skip
 ODD_HEADERS = (
     b"{'descr': '<f4', 'fortran_order': False, 'shape': (3000000000000,), }",
@@ -94,17 +94,14 @@ def damaged_npz(data: bytes, random: np.random.Generator) -> bytes:
 
 
 def _damaged_array(array: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    is_text = array.dtype.kind == "U"
     match int(random.integers(5)):
         case 0:
             return array.reshape(-1)
         case 1:
             return array[:-1] if array.ndim and len(array) else np.zeros(3)
         case 2:
-            return (
-                array.astype(str if array.dtype.kind == "f" else np.float64)
-                if array.dtype.kind != "U"
-                else array[..., None]
-            )
+            return array[..., None] if is_text else array.astype(str if array.dtype.kind == "f" else np.float64)
         case 3 if array.dtype.kind in "fiu" and array.size:
             changed = array.copy().reshape(-1)
             odd = (np.nan, np.inf, -5, 3e38) if array.dtype.kind == "f" else (-5, 2**31 - 1)
@@ -112,11 +109,7 @@ def _damaged_array(array: np.ndarray, random: np.random.Generator) -> np.ndarray
                 changed[int(random.integers(array.size))] = np.array(random.choice(odd)).astype(array.dtype)
             return changed.reshape(array.shape)
         case _:
-            return (
-                np.frombuffer(random.bytes(array.nbytes), array.dtype).reshape(array.shape)
-                if array.dtype.kind != "U"
-                else array
-            )
+            return array if is_text else np.frombuffer(random.bytes(array.nbytes), array.dtype).reshape(array.shape)
 
 
 def damaged_json(data: bytes, random: np.random.Generator) -> bytes:
@@ -143,6 +136,11 @@ def _places(value: Any) -> Any:
     for key, child in list(items):
         yield value, key
         yield from _places(child)
+
+
+def damaged_line(line: bytes, random: np.random.Generator) -> bytes:
+    """Return a line of the protocol that is damaged and has no line end inside."""
+    return damaged_json(line, random).replace(b"\n", b" ").replace(b"\r", b" ")
 
 
 DAMAGE: dict[str, Callable[[bytes, np.random.Generator], bytes]] = {".npz": damaged_npz, ".json": damaged_json}

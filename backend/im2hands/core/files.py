@@ -65,7 +65,7 @@ def require_regular(path: Path) -> os.stat_result:
         There is no such file, or it is a folder, a pipe, a socket or a device. Its ``strerror`` says what it is.
     """
     try:
-        found = os.stat(path)
+        found = path.stat()
     except ValueError as error:  # a NUL in the path
         raise OSError(errno.EINVAL, "it is no possible path", str(path)) from error
     _refuse_special(found, path)
@@ -121,8 +121,9 @@ def read_regular(path: Path, limit: int = MAX_BYTES) -> bytes:
         The file cannot be read, is larger than ``limit``, or :func:`require_regular` refuses it.
     """
     with open_regular(path) as handle:
-        data = handle.read(limit + 1) if os.fstat(handle.fileno()).st_size <= limit else None
-    if data is None or len(data) > limit:
+        size = os.fstat(handle.fileno()).st_size
+        data = handle.read(size + 1) if size <= limit else None  # the buffer has the size that is asked for
+    if data is None or len(data) > size:
         raise OSError(errno.EFBIG, f"it is larger than {limit // 10**6} MB", str(path))
     return data
 

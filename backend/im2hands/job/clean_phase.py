@@ -135,7 +135,8 @@ class CleanPhase:
         for index in indices:
             if not (self._is_fitted(index, shape_key) and _has_templates(raw, index, count)):
                 for facts in self._take.records[index].hands.values():
-                    facts.pop("template", None)
+                    for name in ("template", "status"):  # both are written again, always in this order
+                        facts.pop(name, None)
         self._call(self._take.save)
 
     def _is_fitted(self, index: int, shape_key: str) -> bool:
