@@ -342,3 +342,31 @@ def test_a_bomb_takes_no_memory(tmp_path: Path, name: str, array: str, addon_rea
         assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+@pytest.mark.parametrize("name", ["take.json", "frames.jsonl", "frames/000001.npz", "template.npz", "motion.npz"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str, addon_reader: Any) -> None:
+    from attacks import load_addon
+
+    folder = Path(shutil.copytree(FAULTS / "base_take", tmp_path / "take"))
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    addon = load_addon()
+
+    def backend() -> None:
+        take = Take.open(folder)
+        take.read_frame(1)
+        CleanTake.read(take)
+
+    def in_blender() -> None:
+        take = addon_reader.read_take(folder)
+        take.read_hands(1)
+        # What is no file does not count as clean motion.
+        assert addon.take.motion.read_animation(take) is None
+        raise addon.errors.TakeError("It is not a regular file.")
+
+    with pytest.raises(TakeError, match="not a regular file"):
+        backend()
+    with pytest.raises(addon.errors.TakeError, match="not a regular file"):
+        in_blender()
