@@ -13,7 +13,8 @@ from dev_tools.machine import blender_on_path
 from dev_tools.processes import BUILD, ROOT, Command, must, say, step
 
 OPTIONS_TABLE = ROOT / "backend" / "im2hands" / "core" / "options.toml"
-"""Read by both programs, so it goes into the extension, too."""
+SHARED_TABLES = (OPTIONS_TABLE, ROOT / "backend" / "im2hands" / "take" / "arrays.toml")
+"""Read by both programs, so they go into the extension, too."""
 
 BUILDER = "**/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"
 """Path pattern of Blender's extension builder in a bpy environment."""
@@ -71,7 +72,8 @@ def stage_extension(wheel: Path) -> Path:
     (folder / "backend_wheel").mkdir()
     shutil.copy2(wheel, folder / "backend_wheel" / wheel.name)
     shutil.copy2(ROOT / "constraints" / "backend.txt", folder / "backend_wheel" / "constraints.txt")
-    shutil.copy2(OPTIONS_TABLE, folder / "backend_wheel" / OPTIONS_TABLE.name)
+    for table in SHARED_TABLES:
+        shutil.copy2(table, folder / "backend_wheel" / table.name)
     return folder
 
 

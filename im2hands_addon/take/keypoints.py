@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-
 import numpy as np
 
 from ..errors import TakeError
+from .arrays import LIMITS, read_described, sides_of
 from .files import read_shared
-from .reader import KEYPOINT_COUNT, SIDES, Take
+from .reader import Take
 
 _AGAIN = "Reconstruct that frame again."
 
@@ -42,13 +40,7 @@ def read_keypoints(take: Take, index: int) -> dict[str, np.ndarray]:
         return {}
     path = take.folder / record.file
     try:
-        with np.load(io.BytesIO(read_shared(path)), allow_pickle=False) as archive:
-            found = {side: archive[f"{side}_keypoints"] for side in SIDES if f"{side}_keypoints" in archive.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_described("frame", read_shared(path, most_bytes=LIMITS["frame_bytes"]), only=("keypoints",))
+    except (OSError, ValueError) as error:
         raise TakeError(f"Cannot read frame {index} ({path}): {error}.", _AGAIN) from error
-    for side, points in found.items():
-        if points.shape != (KEYPOINT_COUNT, 3) or points.dtype.kind not in "fiu":
-            raise TakeError(f"{path}: {side}_keypoints is {points.dtype}{points.shape}.", _AGAIN)
-        if not np.isfinite(points).all():
-            raise TakeError(f"{path}: the {side} hand has numbers that are not finite.", _AGAIN)
-    return {side: np.ascontiguousarray(points, dtype=np.float32) for side, points in found.items()}
+    return {side: arrays[f"{side}_keypoints"] for side in sides_of(arrays)}

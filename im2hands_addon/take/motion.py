@@ -6,15 +6,16 @@ are in the rest frame of each hand. Quaternions are (w, x, y, z). See ``docs/tak
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import TakeError
-from .reader import KEYPOINT_COUNT, MOTION_FILE, SIDES, TEMPLATE_FILE, Take
+from .arrays import LIMITS, read_described, sides_of
+from .files import read_shared
+from .reader import KEYPOINT_COUNT, MOTION_FILE, TEMPLATE_FILE, Take
 
 MISSING, OBSERVED, FILLED, DOUBTFUL = range(4)
 """Status of a hand on a frame: absent, measured, interpolated, or measured but implausible (then interpolated)."""
@@ -188,121 +189,66 @@ def read_animation(take: Take) -> tuple[Template, Motion] | None:
     Raises
     ------
     TakeError
-        The files are damaged, or do not fit each other.
+        The files are damaged, do not fit each other, or belong to different runs.
     """
     paths = take.folder / TEMPLATE_FILE, take.folder / MOTION_FILE
     if not take.clean or not all(path.is_file() for path in paths):
         return None
-    if _parse(paths[1], lambda arrays: str(arrays["key"])) != str(take.clean.get("key")):
+    arrays = _read("template", paths[0])
+    template = _parse_template(arrays, paths[0])
+    lengths = {"T": len(template.weights), "B": len(template.bone_names)}
+    moved = _read("motion", paths[1], lengths)
+    if str(moved["key"]) != str(take.clean.get("key")):
         return None
-    template = _parse(paths[0], _parse_template)
-    motion = _parse(paths[1], lambda arrays: _parse_motion(arrays, template))
-    return template, motion
+    if "template" in take.clean and str(arrays.get("key")) != str(take.clean["template"]):
+        raise TakeError(f"{paths[0]} and {MOTION_FILE} belong to different runs of the clean phase.", _AGAIN)
+    hands = {}
+    for side in sides_of(moved):
+        if side not in template.rest:
+            raise TakeError(f"Cannot read {paths[1]}: {TEMPLATE_FILE} has no {side} hand.", _AGAIN)
+        hands[side] = _hand(moved, side, len(template.weights), paths[1])
+    return template, Motion(moved["frames"], hands)
 
 
-def _parse(path: Path, parser):
-    """The result of ``parser`` for the arrays of an npz file; every failure becomes a TakeError."""
+def _read(file: str, path: Path, lengths: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
+    """The checked arrays of a file; every failure becomes a TakeError."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return parser({name: archive[name] for name in archive.files})
-    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
+        return read_described(file, read_shared(path, most_bytes=LIMITS[f"{file}_bytes"]), lengths)
+    except (OSError, ValueError) as error:
         raise TakeError(f"Cannot read {path}: {error}.", _AGAIN) from error
 
 
-def _array(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int | None, ...], dtype: type) -> np.ndarray:
-    """The array ``name``, checked against ``shape`` (None allows any length) and converted to ``dtype``."""
-    if name not in arrays:
-        raise ValueError(f"it lacks {name}")
-    found = arrays[name]
-    fits = found.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, found.shape, strict=True))
-    if not fits or found.dtype.kind not in "fiu":
-        raise ValueError(f"{name} is {found.dtype}{found.shape}")
-    return np.ascontiguousarray(found, dtype=dtype)
-
-
-def _finite(name: str, *arrays: np.ndarray) -> None:
-    """Refuse arrays with NaN or infinity; ``name`` begins the message."""
-    if not all(np.isfinite(one).all() for one in arrays):
-        raise ValueError(f"{name} has numbers that are not finite")
-
-
-def _parse_template(arrays: Mapping[str, np.ndarray]) -> Template:
+def _parse_template(arrays: Mapping[str, np.ndarray], path: Path) -> Template:
     names = tuple(str(name) for name in arrays["bone_names"])
-    bones = len(names)
-    if len(set(names)) != bones or not bones or not all(names):
-        raise ValueError("its bones have no unique names")
-    weights = _array(arrays, "weights", (None, bones), np.float32)
-    faces = _array(arrays, "faces", (None, 4), np.int32)
-    uv = _array(arrays, "uv", (len(faces), 4, 2), np.float32)
-    parents = _array(arrays, "bone_parents", (bones,), np.int32)
-    if (parents >= np.arange(bones)).any() or parents.min(initial=0) < -1:
-        raise ValueError("bone_parents does not put parents before their children")
-    count = len(weights)
-    if faces.size and (faces[:, :3].min() < 0 or faces[:, 3].min() < -1 or faces.max() >= count):
-        raise ValueError(f"faces points past its {count} vertices")
-    sums = weights.sum(axis=1, keepdims=True)
-    if not (sums > 0).all():
-        raise ValueError("weights leaves vertices without a bone")
-    _finite("it", weights, np.where(faces[..., None] < 0, 0.0, uv))
-    rest = {}
-    for side in SIDES:
-        if f"{side}_rest_vertices" not in arrays:
-            continue
-        rest[side] = RestHand(
-            vertices=_array(arrays, f"{side}_rest_vertices", (count, 3), np.float32),
-            heads=_array(arrays, f"{side}_rest_heads", (bones, 3), np.float32),
-            tails=_array(arrays, f"{side}_rest_tails", (bones, 3), np.float32),
-            axes=_array(arrays, f"{side}_rest_axes", (bones, 3, 3), np.float32),
-        )
-        one = rest[side]
-        _finite(f"the {side} hand", one.vertices, one.heads, one.tails, one.axes)
-    return Template(faces, uv, weights / sums, names, parents, rest)
+    if len(set(names)) != len(names) or not names or not all(names):
+        raise TakeError(f"Cannot read {path}: its bones have no unique names.", _AGAIN)
+    weights = arrays["weights"].astype(np.float32)
+    rest = {
+        side: RestHand(**{one.name: arrays[f"{side}_rest_{one.name}"] for one in fields(RestHand)})
+        for side in sides_of(arrays)
+    }
+    shares = weights / weights.sum(axis=1, keepdims=True)
+    return Template(arrays["faces"], arrays["uv"], shares, names, arrays["bone_parents"], rest)
 
 
-def _parse_motion(arrays: Mapping[str, np.ndarray], template: Template) -> Motion:
-    frames = _array(arrays, "frames", (None,), np.int32)
-    if (np.diff(frames) <= 0).any():
-        raise ValueError("frames is not ascending")
-    hands = {}
-    for side in SIDES:
-        if f"{side}_status" not in arrays:
-            continue
-        if side not in template.rest:
-            raise ValueError(f"{TEMPLATE_FILE} has no {side} hand")
-        hands[side] = _parse_hand(arrays, side, len(frames), template)
-    return Motion(frames, hands)
-
-
-def _parse_hand(arrays: Mapping[str, np.ndarray], side: str, count: int, template: Template) -> HandMotion:
-    status = _array(arrays, f"{side}_status", (count,), np.uint8)
-    if status.max(initial=0) > DOUBTFUL:
-        raise ValueError(f"{side}_status has values past {DOUBTFUL}")
-    vertices = len(template.weights)
-    mean, basis = np.zeros((vertices, 3), np.float32), np.zeros((0, vertices, 3), np.float32)
-    if f"{side}_offset_mean" in arrays:
-        mean = _array(arrays, f"{side}_offset_mean", (vertices, 3), np.float32)
-    if f"{side}_offset_basis" in arrays:
-        basis = _array(arrays, f"{side}_offset_basis", (None, vertices, 3), np.float32)
-    _finite(f"the {side} hand's corrective shapes", mean, basis)
-    bones = len(template.bone_names)
+def _hand(arrays: Mapping[str, np.ndarray], side: str, vertices: int, path: Path) -> HandMotion:
+    status = arrays[f"{side}_status"]
+    count = len(status)
+    mean = arrays.get(f"{side}_offset_mean", np.zeros((vertices, 3), np.float32))
+    basis = arrays.get(f"{side}_offset_basis", np.zeros((0, vertices, 3), np.float32))
     layers = {}
     for name, ending in (("raw", "_raw"), ("clean", "")):
         weights = np.zeros((count, 0), np.float32)
         if len(basis):
-            weights = _array(arrays, f"{side}_offset_weights{ending}", (count, len(basis)), np.float32)
+            if f"{side}_offset_weights{ending}" not in arrays:
+                raise TakeError(f"Cannot read {path}: it lacks {side}_offset_weights{ending}.", _AGAIN)
+            weights = arrays[f"{side}_offset_weights{ending}"]
         layers[name] = Layer(
-            rotations=_array(arrays, f"{side}_rotations{ending}", (count, bones, 4), np.float32),
-            root=_array(arrays, f"{side}_root{ending}", (count, 3), np.float32),
-            root_rotation=_array(arrays, f"{side}_root_rotation{ending}", (count, 4), np.float32),
+            rotations=arrays[f"{side}_rotations{ending}"],
+            root=arrays[f"{side}_root{ending}"],
+            root_rotation=arrays[f"{side}_root_rotation{ending}"],
             weights=weights,
         )
-    present = status != MISSING
-    clean = layers["clean"]
-    _finite(
-        f"the {side} hand's motion",
-        clean.rotations[present], clean.root[present], clean.root_rotation[present], clean.weights[present],
-    )  # fmt: skip
-    keypoints = np.full((count, KEYPOINT_COUNT, 3), np.nan, np.float32)
-    if f"{side}_keypoints_raw" in arrays:
-        keypoints = _array(arrays, f"{side}_keypoints_raw", (count, KEYPOINT_COUNT, 3), np.float32)
-    return HandMotion(status, layers["raw"], clean, mean, basis, keypoints)
+    missing = np.full((count, KEYPOINT_COUNT, 3), np.nan, np.float32)
+    keypoints = arrays.get(f"{side}_keypoints_raw", missing)
+    return HandMotion(status, layers["raw"], layers["clean"], mean, basis, keypoints)

@@ -6,16 +6,16 @@ Units and frames are those of the take: metres and pixels; the camera frame has 
 
 from __future__ import annotations
 
-import io
-import zipfile
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import TakeError
+from .arrays import LIMITS, SIDES, read_described, sides_of
 from .files import JOURNAL_FILE, read_shared, read_take_json
 from .footage import find_copies, pattern_of
 from .paths import check_paths
@@ -28,7 +28,6 @@ FOOTAGE_FOLDER = "footage"
 TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
 OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE)
-SIDES = ("left", "right")
 STATUSES = ("ok", "partial", "empty", "failed")
 KEYPOINT_NAMES = (
     "wrist",
@@ -266,16 +265,16 @@ class Take:
             return {}
         path = self.folder / record.file
         try:
-            with np.load(io.BytesIO(read_shared(path)), allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files if name.startswith(("left_", "right_"))}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            arrays = read_described("frame", read_shared(path, most_bytes=LIMITS["frame_bytes"]))
+        except (OSError, ValueError) as error:
             raise TakeError(f"Cannot read frame {index} ({path}): {error}.", "Reconstruct that frame again.") from error
-        mirror_width = record.camera.width if self.settings.get("mirrored") else 0
-        return {
-            side: _read_hand(arrays, side, path, mirror_width)
-            for side in SIDES
-            if any(name.startswith(f"{side}_") for name in arrays)
-        }
+        hands = {}
+        for side in sides_of(arrays):
+            hand = Hand(**{one.name: arrays[f"{side}_{one.name}"] for one in fields(Hand)})
+            if self.settings.get("mirrored"):
+                hand.keypoints_2d[:, 0] = record.camera.width - 1 - hand.keypoints_2d[:, 0]
+            hands[side] = hand
+        return hands
 
 
 def read_take(path: str | Path) -> Take:
@@ -315,7 +314,7 @@ def read_take(path: str | Path) -> Take:
         )
     try:
         take = _parse_take(folder.absolute(), data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise TakeError(f"{path} is damaged ({error!r}).", "Reconstruct it again.") from error
     check_paths(take.folder, ((record.index, record.file) for record in take.records.values() if record.file))
     if take.footage:
@@ -329,13 +328,15 @@ def _parse_take(folder: Path, data: Mapping[str, Any]) -> Take:
     camera = _parse_camera(data["camera"], size)
     records = [_parse_record(entry, camera) for entry in data.get("frames", [])]
     fps = float(data.get("fps") or 25.0)
-    if not 0.0 < fps < 1e5:
+    if not 0.0 < fps < LIMITS["fps"]:
         raise ValueError(f"fps is {fps}")
+    for part in (data.get("settings"), data.get("provenance"), data.get("clean")):
+        _text(json.dumps(part or {}, ensure_ascii=False))
     return Take(
         folder=folder,
-        kind=str(source.get("kind", "images")),
-        files=tuple(str(name) for name in source.get("files") or ()),
-        step=max(1, int(source.get("step") or 1)),
+        kind=_text(source.get("kind", "images")),
+        files=tuple(_text(name) for name in source.get("files") or ()),
+        step=max(1, _whole("the step", source.get("step") or 1, LIMITS["last_frame"])),
         fps=fps,
         camera=camera,
         records={record.index: record for record in sorted(records, key=lambda record: record.index)},
@@ -347,11 +348,28 @@ def _parse_take(folder: Path, data: Mapping[str, Any]) -> Take:
 
 
 def _parse_camera(data: Mapping[str, Any], size: Any) -> Intrinsics:
-    width, height = (int(value) for value in size)
+    width, height = (_whole("a side of the picture", value, LIMITS["picture_side"]) for value in size)
     numbers = [float(data[name]) for name in ("fx", "fy", "cx", "cy")]
-    if not np.isfinite(numbers).all() or min(numbers[:2]) <= 0 or min(width, height) <= 0:
+    if max(map(abs, numbers)) > LIMITS["pixels"] or min(numbers[:2]) <= 0 or min(width, height) <= 0:
         raise ValueError(f"the camera {dict(data)} of a {width} x {height} picture")
-    return Intrinsics(*numbers, width=width, height=height, origin=str(data.get("origin", "assumed")))
+    return Intrinsics(*numbers, width=width, height=height, origin=_text(data.get("origin", "assumed")))
+
+
+def _whole(what: str, value: Any, most: int) -> int:
+    """A whole number from 0 to ``most``."""
+    number = int(value)
+    if not 0 <= number <= most:
+        raise ValueError(f"{what} is {number}, not between 0 and {most}")
+    return number
+
+
+def _text(value: Any) -> str:
+    """The text of a value; ValueError for text that Blender and the operating system cannot hold."""
+    text = str(value)
+    if "\0" in text:
+        raise ValueError("a text has a character that is none")
+    text.encode("utf-8", errors="surrogateescape")  # a byte of a path that is not UTF-8 is such a surrogate
+    return text
 
 
 def _parse_record(data: Mapping[str, Any], camera: Intrinsics) -> Record:
@@ -365,42 +383,12 @@ def _parse_record(data: Mapping[str, Any], camera: Intrinsics) -> Record:
         raise ValueError(f"frame {data['index']} has another picture size and no camera")
     hands = data.get("hands") or {}
     return Record(
-        index=int(data["index"]),
+        index=_whole("a frame number", data["index"], LIMITS["last_frame"]),
         status=status,
         file=data.get("file") or "",
         confidence={side: float(hands[side].get("confidence", 1.0)) for side in SIDES if side in hands},
-        message=str(data.get("message") or ""),
-        image=str(data.get("image") or ""),
+        message=_text(data.get("message") or ""),
+        image=_text(data.get("image") or ""),
         camera=camera,
         time=float(time) if isinstance(time := data.get("time"), int | float) and np.isfinite(time) else None,
     )
-
-
-def _read_hand(arrays: Mapping[str, np.ndarray], side: str, path: Path, mirror_width: int) -> Hand:
-    """Check one hand's arrays and build the hand. ``mirror_width`` is the width of a mirrored picture, else 0."""
-    wanted = {
-        "vertices": (np.float32, (None, 3)),
-        "faces": (np.int32, (None, 3)),
-        "keypoints": (np.float32, (KEYPOINT_COUNT, 3)),
-        "keypoints_2d": (np.float32, (KEYPOINT_COUNT, 2)),
-        "confidence": (np.float32, (KEYPOINT_COUNT,)),
-    }
-    found: dict[str, np.ndarray] = {}
-    for name, (dtype, shape) in wanted.items():
-        array = arrays.get(f"{side}_{name}")
-        if array is None:
-            raise TakeError(f"{path} lacks {side}_{name}.", "Reconstruct that frame again.")
-        fits = array.ndim == len(shape) and all(
-            want in (None, have) for want, have in zip(shape, array.shape, strict=True)
-        )
-        if not fits or array.dtype.kind not in "fiu":
-            raise TakeError(f"{path}: {side}_{name} is {array.dtype}{array.shape}.", "Reconstruct that frame again.")
-        found[name] = np.ascontiguousarray(array, dtype=dtype)
-    faces, count = found["faces"], len(found["vertices"])
-    if faces.size and (faces.min() < 0 or faces.max() >= count):
-        raise TakeError(f"{path}: {side}_faces points past its {count} vertices.", "Reconstruct that frame again.")
-    if not (np.isfinite(found["vertices"]).all() and np.isfinite(found["keypoints"]).all()):
-        raise TakeError(f"{path}: the {side} hand has numbers that are not finite.", "Reconstruct that frame again.")
-    if mirror_width:
-        found["keypoints_2d"][:, 0] = mirror_width - 1 - found["keypoints_2d"][:, 0]
-    return Hand(**found)

@@ -24,9 +24,10 @@ def build(folder: Path) -> Path:
     shutil.copytree(ROOT / "im2hands_addon", staged, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
     for name in ("blender_manifest.toml", "LICENSE"):
         shutil.copy2(ROOT / name, staged / name)
-    table = ROOT / "backend" / "im2hands" / "core" / "options.toml"
     (staged / "backend_wheel").mkdir()
-    shutil.copy2(table, staged / "backend_wheel" / table.name)
+    for name in ("core/options.toml", "take/arrays.toml"):
+        table = ROOT / "backend" / "im2hands" / name
+        shutil.copy2(table, staged / "backend_wheel" / table.name)
     target = folder / "im2hands_addon.zip"
     done = run_builder("build", "--source-dir", str(staged), "--output-filepath", str(target))
     assert done.returncode == 0, done.stdout + done.stderr

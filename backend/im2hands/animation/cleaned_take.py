@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +11,7 @@ from im2hands.animation.template.rig import skin
 from im2hands.animation.template.topology import mirrored_faces
 from im2hands.core.errors import InputError, TakeError
 from im2hands.core.hands import SIDES, Side
+from im2hands.take.frame_file import KEY, read_motion, read_template
 from im2hands.take.take import MOTION_FILE, TEMPLATE_FILE, Take
 
 
@@ -104,7 +103,7 @@ class CleanTake:
     Parameters
     ----------
     frames : (N,) int32
-        Frame indices, without gaps from the first to the last.
+        Frame indices, ascending; ``docs/take.md`` says which.
     fps : float
         Frames per second.
     hands : dict of Side to CleanHand
@@ -117,7 +116,7 @@ class CleanTake:
 
     def row(self, index: int) -> int:
         """The row of the frame with that index."""
-        return index - int(self.frames[0])
+        return int(np.searchsorted(self.frames, index))
 
     @classmethod
     def read(cls, take: Take) -> CleanTake:
@@ -138,11 +137,16 @@ class CleanTake:
         InputError
             The take was not cleaned.
         TakeError
-            Its files are missing or damaged.
+            Its files are missing or damaged, or belong to two runs.
         """
-        if not take.header.get("clean", {}).get("hands"):
+        about = take.header.get("clean") or {}
+        if not about.get("hands"):
             raise InputError(f"The take {take.folder} has no clean hands.", f"Make them: im2hands clean {take.folder}")
-        template, motion = _arrays(take.folder / TEMPLATE_FILE), _arrays(take.folder / MOTION_FILE)
+        template = read_template(take.folder / TEMPLATE_FILE)
+        motion = read_motion(take.folder / MOTION_FILE, template)
+        for arrays, name, key in ((motion, MOTION_FILE, "key"), (template, TEMPLATE_FILE, "template")):
+            if key in about and KEY in arrays and str(arrays[KEY]) != str(about[key]):
+                raise TakeError(f"{take.folder / name} belongs to another run of im2hands clean.", _AGAIN)
         try:
             sides = [side for side in SIDES if f"{side}_rotations" in motion]
             hands = {side: _hand(template, motion, side) for side in sides}
@@ -152,14 +156,6 @@ class CleanTake:
 
 
 _AGAIN = "Run im2hands clean again."
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            return {name: data[name] for name in data.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise TakeError(f"Cannot read {path}: {error}.", _AGAIN) from error
 
 
 def _hand(template: dict[str, np.ndarray], motion: dict[str, np.ndarray], side: Side) -> CleanHand:

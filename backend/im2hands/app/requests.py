@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from im2hands.core.errors import Im2HandsError
+from im2hands.core.unpacking import parse_json
 
 PROTOCOL_VERSION = 1
 
@@ -73,8 +73,8 @@ def parse_request(line: bytes) -> Request:
         The line is not a JSON object, has no type or no id, or has an unknown type.
     """
     try:
-        data = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        data = parse_json(line)
+    except ValueError as error:
         raise MessageError(
             "bad_message", f"A line is not JSON: {error}.", "Send one JSON object a line, UTF-8."
         ) from error

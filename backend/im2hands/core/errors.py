@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class Im2HandsError(Exception):
     """Base class of every error that is shown to a person.
@@ -70,6 +72,29 @@ class TakeError(InputError):
     """A take that cannot be read or written."""
 
     code = "take"
+
+
+class DamagedFramesError(TakeError):
+    """Frames of a take that cannot be read. The work was done without them.
+
+    Parameters
+    ----------
+    frames : mapping of int to TakeError
+        Why each frame cannot be read, by frame index; not empty.
+    done : str
+        What was done with the other frames, in one sentence; may be empty.
+    """
+
+    _NAMED = 3
+
+    def __init__(self, frames: Mapping[int, TakeError], done: str = "") -> None:
+        self.frames = dict(frames)
+        named = [f"Frame {index} was left out. {error.message}" for index, error in sorted(frames.items())]
+        more = [f"{len(named) - self._NAMED} more frames were left out."] if len(named) > self._NAMED else []
+        super().__init__(
+            " ".join([*named[: self._NAMED], *more, *([done] if done else [])]),
+            "Reconstruct those frames again (im2hands reconstruct with the same pictures and options).",
+        )
 
 
 class UnsafePathError(TakeError):

@@ -270,7 +270,7 @@ def delete_shared(path: Path) -> None:
         raise _cannot_write(path, error) from error
 
 
-def read_shared(path: Path, *, expected: bool = True) -> bytes:
+def read_shared(path: Path, *, expected: bool = True, most_bytes: int = MAX_BYTES) -> bytes:
     """Read a whole file at once, while another program may be replacing it.
 
     The file is open only for a moment, because an open file cannot be replaced on Windows.
@@ -281,6 +281,8 @@ def read_shared(path: Path, *, expected: bool = True) -> bytes:
         The file.
     expected : bool
         Whether the file is known to exist. A missing file is then tried again, because it may be about to be replaced.
+    most_bytes : int
+        Limit of the file's size.
 
     Returns
     -------
@@ -290,10 +292,11 @@ def read_shared(path: Path, *, expected: bool = True) -> bytes:
     Raises
     ------
     OSError
-        The file cannot be read, or is missing, for longer than ``READ_PATIENCE_SECONDS``.
+        The file cannot be read, or is missing, for longer than ``READ_PATIENCE_SECONDS``. Or it is larger than
+        ``most_bytes``, or not a regular file.
     """
     errors = _IN_USE_OR_REPLACED if expected and path.parent.is_dir() else _IN_USE
-    return _patiently(lambda: read_regular(path), READ_PATIENCE_SECONDS, errors)
+    return _patiently(lambda: read_regular(path, most_bytes), READ_PATIENCE_SECONDS, errors)
 
 
 def json_bytes(value: Any, indent: int | None = None) -> bytes:

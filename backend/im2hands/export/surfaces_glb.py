@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from im2hands.core.errors import InputError
+from im2hands.core.errors import InputError, TakeError
 from im2hands.core.hands import SIDES, Side
 from im2hands.take.take import Take
 
@@ -32,7 +32,7 @@ CAMERA_NAME = "Camera"
 """Name of the camera node."""
 
 
-def glb_bytes(take: Take, indices: list[int]) -> bytes:
+def glb_bytes(take: Take, indices: list[int]) -> tuple[bytes, dict[int, TakeError]]:
     """Export a take as glTF binary; y up, metres.
 
     Parameters
@@ -40,39 +40,47 @@ def glb_bytes(take: Take, indices: list[int]) -> bytes:
     take : Take
         The take.
     indices : list of int
-        Indices of the frames, ascending. Frames without hands show nothing for their duration.
+        Indices of the frames, ascending. Frames without hands, or that cannot be read, show nothing for their duration.
 
     Returns
     -------
-    bytes
-        Content of the glb file.
+    data : bytes
+        Content of the glb file; empty if no frame can be read.
+    damaged : dict of int to TakeError
+        Why frames cannot be read, by index.
 
     Raises
     ------
     InputError
         The file would be larger than glTF allows (4 GB).
-    TakeError
-        A frame cannot be read.
     """
     import trimesh
 
     scene = trimesh.Scene()
     spans: dict[str, tuple[float, float]] = {}
+    damaged: dict[int, TakeError] = {}
     times = _times(take, indices)
     for position, index in enumerate(indices):
-        for side, (vertices, faces) in hands_y_up(take, index):
+        try:
+            hands = dict(hands_y_up(take, index))
+        except TakeError as error:
+            damaged[index] = error
+            continue
+        for side, (vertices, faces) in hands.items():
             name = f"{OBJECT_NAMES[side]} {index:06d}"
             mesh = trimesh.Trimesh(vertices, faces, process=False)
             scene.add_geometry(mesh, node_name=name, geom_name=name)
             spans[name] = times[position], times[position + 1]
+    if not spans:
+        return b"", damaged
     tree, data = split_glb(trimesh.exchange.gltf.export_glb(scene, include_normals=True))
     _add_materials(tree)
-    add_camera(tree, take.header["camera"])
+    add_camera(tree, take.header.get("camera") or {})
     if len(indices) > 1:
         data = _add_visibility(tree, data, spans, times[-1])
     tree["asset"]["generator"] = "im2hands"
     tree.setdefault("extras", {})["fps"] = take.header.get("fps")
-    return join_glb(tree, data)
+    return join_glb(tree, data), damaged
 
 
 def split_glb(glb: bytes) -> tuple[dict[str, Any], bytes]:
@@ -170,8 +178,10 @@ def add_camera(tree: dict[str, Any], camera: dict[str, Any]) -> None:
     tree : dict
         The glTF JSON; the camera is added to it.
     camera : dict
-        The camera entry of ``take.json``.
+        The camera entry of ``take.json``; empty for none.
     """
+    if not camera:
+        return
     lens = {
         "yfov": 2 * math.atan(camera["height"] / (2 * camera["fy"])),
         "aspectRatio": camera["width"] / camera["height"] * camera["fy"] / camera["fx"],

@@ -5,12 +5,13 @@ Exports are y up: x right, y up, z towards the viewer, metres. The camera is at 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from im2hands.core.errors import InputError, TakeError
+from im2hands.core.errors import DamagedFramesError, InputError, TakeError
 from im2hands.core.files import write_atomically
 from im2hands.core.hands import SIDES, Side
 from im2hands.media.frame_range import FrameRange
@@ -64,6 +65,8 @@ def export_take(
     InputError
         The format is unknown or only written by Blender, the mesh is unknown, no chosen frame has a hand, or files
         exist already.
+    DamagedFramesError
+        Frames cannot be read. The other frames, if there are any, were exported.
     TakeError
         The take cannot be read, or the output cannot be written.
     """
@@ -77,7 +80,7 @@ def export_take(
     if mesh is not None and mesh not in MESHES:
         raise InputError(f'There is no mesh "{mesh}".', f"Use {' or '.join(MESHES)}.")
     take = Take.open(folder)
-    if mesh == "clean" or (mesh is None and take.header.get("clean", {}).get("hands")):
+    if mesh == "clean" or (mesh is None and (take.header.get("clean") or {}).get("hands")):
         return _export_clean(take, format_name, output, frames, overwrite)
     indices = FrameRange.parse(frames).choose(sorted(take.records), 1, "the take")
     with_hands = [index for index in indices if take.records[index].file and take.records[index].hands]
@@ -86,16 +89,33 @@ def export_take(
     if format_name == "glb":
         path = _glb_path(take, output)
         _refuse_existing([path], overwrite)
-        write_atomically(path, glb_bytes(take, indices))
+        data, damaged = glb_bytes(take, indices)
+        if len(damaged) < len(with_hands):
+            write_atomically(path, data)
+        _report(damaged, with_hands)
         return [path]
     target = _target(take, output, format_name)
     files = _file_names(take, with_hands, target, format_name)
     _refuse_existing([path for paths in files.values() for path in paths], overwrite)
+    damaged = {}
     for index, paths in files.items():
-        hands = dict(hands_y_up(take, index))
-        for path, data in zip(paths, _encode(hands, index, format_name), strict=True):
+        try:
+            encoded = _encode(dict(hands_y_up(take, index)), index, format_name)
+            if len(encoded) != len(paths):
+                raise TakeError(f"Frame {index} of the take has lost a hand.", "Reconstruct that frame again.")
+        except TakeError as error:
+            damaged[index] = error
+            continue
+        for path, data in zip(paths, encoded, strict=True):
             write_atomically(path, data)
+    _report(damaged, with_hands)
     return [path for paths in files.values() for path in paths]
+
+
+def _report(damaged: Mapping[int, TakeError], indices: list[int]) -> None:
+    """Raise DamagedFramesError if frames of a finished export were left out."""
+    if damaged:
+        raise DamagedFramesError(damaged, "The other frames were exported." if len(damaged) < len(indices) else "")
 
 
 def _glb_path(take: Take, output: str | Path | None) -> Path:
@@ -126,7 +146,7 @@ def _export_clean(
     if format_name == "glb":
         path = _glb_path(take, output)
         _refuse_existing([path], overwrite)
-        write_atomically(path, clean_glb(clean, indices, take.header["camera"]))
+        write_atomically(path, clean_glb(clean, indices, take.header.get("camera") or {}))
         return [path]
     target = _target(take, output, format_name)
     wanted = [(index, side) for index, sides in present.items() for side in sides]

@@ -16,7 +16,9 @@ from im2hands.animation.motion.tracks import MISSING, OBSERVED, STATUS_WORDS, Ra
 from im2hands.animation.template.files import handed, write_template
 from im2hands.animation.template.take_templates import TakeTemplates
 from im2hands.animation.template.topology import load_topology
+from im2hands.core.errors import DamagedFramesError, TakeError
 from im2hands.core.hands import SIDES, Side
+from im2hands.take.frame_file import KEY, read_motion, read_template
 from im2hands.take.sequence import is_sequence
 from im2hands.take.take import MOTION_FILE, TEMPLATE_FILE, Take
 
@@ -59,11 +61,24 @@ class CleanPhase:
         ------
         Cancelled
             The person asked to stop. Finished frames are kept.
+        DamagedFramesError
+            Frames cannot be read. The take was cleaned without them, if others are left.
         TakeError
             The take cannot be read or written.
         """
         indices = [record.index for record in self._take.frames() if record.file and record.hands]
-        raw = self._call(lambda: read_raw(self._take, indices)) if indices else None
+        raw: RawTake | None = self._call(lambda: read_raw(self._take, indices)) if indices else None
+        damaged = raw.damaged if raw is not None else {}
+        indices = [index for index in indices if index not in damaged]
+        if damaged and not indices:
+            raise DamagedFramesError(damaged)
+        entry = self._cleaned(raw, indices)
+        if damaged:
+            raise DamagedFramesError(damaged, "The other frames were cleaned.")
+        return entry
+
+    def _cleaned(self, raw: RawTake | None, indices: list[int]) -> dict[str, Any]:
+        """Clean the frames that can be read and return the entry ``clean``."""
         sides = [side for side in SIDES if raw is not None and np.isfinite(raw.keypoints[side]).any()]
         if raw is None or not sides:
             return self._finish({"hands": []})
@@ -75,13 +90,13 @@ class CleanPhase:
             *(["mirrored"] if self._take.mirrored else []),  # the choice of doubtful frames depends on it
         )  # fmt: skip
         key = digest(shape_key, self._options.settings())
-        if self._is_fresh(key, shape_key, indices):
+        if self._is_fresh(key, shape_key, raw, indices):
             self._progress(self._total, self._total)
             return dict(self._take.header["clean"])
-        if self._take.header.pop("clean", None) is not None:
-            self._call(self._take.save)
-        tracks = judge(raw, over_time=is_sequence(self._take.header))
+        self._take.header.pop("clean", None)
         topology = self._call(lambda: load_topology(self._options.template_density))
+        self._forget_templates(raw, indices, shape_key, topology.vertex_count)
+        tracks = judge(raw, over_time=is_sequence(self._take.header))
         templates = TakeTemplates(self._take, topology, self._call)
         self._measure(templates, raw, tracks, sides)
         self._call(lambda: write_template(self._take.folder, topology, templates.rests, shape_key))
@@ -95,13 +110,34 @@ class CleanPhase:
         self._call(lambda: write_motion(self._take.folder, motion_arrays(raw.frames, fps, hands, key)))
         self._note_status(raw, motions, indices)
         truncation = {side: found.truncation_mm for side, found in correctives.items()}
-        return self._finish({"hands": sides, "key": key, "truncation_mm": truncation})
+        return self._finish({"hands": sides, "key": key, "template": shape_key, "truncation_mm": truncation})
 
-    def _is_fresh(self, key: str, shape_key: str, indices: list[int]) -> bool:
-        """Return whether the take was cleaned before from the same data and settings, and the results still exist."""
-        known = self._take.header.get("clean", {}).get("key") == key
-        there = all((self._take.folder / name).is_file() for name in (MOTION_FILE, TEMPLATE_FILE))
-        return known and there and all(self._is_fitted(index, shape_key) for index in indices)
+    def _is_fresh(self, key: str, shape_key: str, raw: RawTake, indices: list[int]) -> bool:
+        """Return whether the take was cleaned before from the same data and settings, and the results can be read."""
+        if (self._take.header.get("clean") or {}).get("key") != key:
+            return False
+        try:
+            template = read_template(self._take.folder / TEMPLATE_FILE)
+            motion = read_motion(self._take.folder / MOTION_FILE, template)
+        except TakeError:
+            return False  # missing or damaged: they are made again
+        if (str(template.get(KEY)), str(motion[KEY])) != (shape_key, key):
+            return False
+        count = len(template["weights"])
+        return all(self._is_fitted(index, shape_key) and _has_templates(raw, index, count) for index in indices)
+
+    def _forget_templates(self, raw: RawTake, indices: list[int], shape_key: str, count: int) -> None:
+        """Write records that name no template but the one that is in the frame's file, and no clean motion.
+
+        Templates of another shape are about to be replaced, first in the frames' files and then in the records. A run
+        that is killed between the two must not leave a record that names a template which is not there.
+        """
+        for index in indices:
+            if not (self._is_fitted(index, shape_key) and _has_templates(raw, index, count)):
+                for facts in self._take.records[index].hands.values():
+                    for name in ("template", "status"):  # both are written again, always in this order
+                        facts.pop(name, None)
+        self._call(self._take.save)
 
     def _is_fitted(self, index: int, shape_key: str) -> bool:
         return all(facts.get("template") == shape_key for facts in self._take.records[index].hands.values())
@@ -143,8 +179,8 @@ class CleanPhase:
 
     def _seen(self, templates: TakeTemplates, raw: RawTake, index: int) -> dict[Side, np.ndarray]:
         """Return the (21, 3) keypoints of the hands of a frame that have a surface in the take."""
-        record, row = self._take.records[index], index - int(raw.frames[0])
-        if not record.file or not 0 <= row < len(raw.frames):
+        record, row = self._take.records[index], raw.row(index)
+        if not record.file or row is None:
             return {}
         seen = {side: raw.keypoints[side][row] for side in templates.rests if side in record.hands}
         return {side: points for side, points in seen.items() if np.isfinite(points).all()}
@@ -159,7 +195,7 @@ class CleanPhase:
         indices: list[int],
     ) -> dict[Side, TakeCorrectives]:  # fmt: skip
         """Find the corrective shapes of each hand, and their weights in every frame."""
-        rows = {index - int(raw.frames[0]): index for index in indices}
+        rows = {row: index for index in indices if (row := raw.row(index)) is not None}
         found = {}
         for side, motion in motions.items():
             track = tracks[side]
@@ -174,7 +210,7 @@ class CleanPhase:
     def _note_status(self, raw: RawTake, motions: dict[Side, Motion], indices: list[int]) -> None:
         """Write into each frame's record whether its hands were observed or doubtful."""
         for index in indices:
-            row = index - int(raw.frames[0])
+            row = raw.row(index)
             for side, facts in self._take.records[index].hands.items():
                 if side in motions:
                     facts["status"] = STATUS_WORDS[int(motions[side].status[row])]  # type: ignore[index]
@@ -182,3 +218,9 @@ class CleanPhase:
     def _step(self) -> None:
         self._done += 1
         self._progress(self._done, self._total)
+
+
+def _has_templates(raw: RawTake, index: int, count: int) -> bool:
+    """Return whether every hand in the file of a frame has a template of ``count`` vertices."""
+    present = [side for side in SIDES if np.isfinite(raw.keypoints[side][raw.row(index)]).all()]
+    return raw.templates.get(index) == dict.fromkeys(present, count)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -15,9 +14,11 @@ import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.files import open_regular, pack_arrays, write_atomically
-from im2hands.core.hands import Side, TwoHands
+from im2hands.core.files import open_regular, pack_arrays, read_shared, write_atomically
+from im2hands.core.hands import KEYPOINT_COUNT, SIDES, Side, TwoHands
+from im2hands.core.unpacking import JSON_BYTES, parse_json, unpack_arrays
 from im2hands.keypoints.hypothesis import HandDetection, LiftedHand, WristOffset
+from im2hands.take.arrays import LIMITS
 
 # Files up to this size are hashed completely. Of larger files (clips), evenly spaced blocks are hashed, to save time.
 WHOLE_FILE_BYTES = 64 * 2**20
@@ -131,13 +132,13 @@ class DetectionCache:
         list of HandDetection or None
             None if there is no undamaged entry with this key.
         """
+        limit = LIMITS["cache_bytes"]
         try:
-            with np.load(self._path(index), allow_pickle=False) as data:
-                arrays = {name: data[name] for name in data.files}
+            arrays = unpack_arrays(read_shared(self._path(index), expected=False, most_bytes=limit), limit)
             if str(arrays["key"][0]) != key:
                 return None
             return [_detection(arrays, number) for number in range(int(arrays["count"][0]))]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, KeyError, IndexError, TypeError):
             return None  # missing or damaged: the hands are detected again
 
     def write(self, index: int, key: str, detections: Sequence[HandDetection]) -> None:
@@ -184,8 +185,11 @@ class DetectionCache:
             Indices of the frames; None if the clip was not processed to its end with this key.
         """
         try:
-            data = json.loads((self._folder / "clip.json").read_text(encoding="utf-8"))
-            return [int(index) for index in data["frames"]] if data["key"] == key else None
+            path = self._folder / "clip.json"
+            data = parse_json(read_shared(path, expected=False, most_bytes=JSON_BYTES))
+            frames = data["frames"]
+            # Nothing else would tell that a damaged list lacks a frame.
+            return list(frames) if data["key"] == key and data["check"] == digest(key, frames) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -204,7 +208,7 @@ class DetectionCache:
         TakeError
             The file cannot be written.
         """
-        text = json.dumps({"key": key, "frames": list(frames)})
+        text = json.dumps({"key": key, "frames": list(frames), "check": digest(key, list(frames))})
         write_atomically(self._folder / "clip.json", text.encode())
 
     def _path(self, index: int) -> Path:
@@ -215,6 +219,8 @@ def _detection(arrays: dict[str, np.ndarray], number: int) -> HandDetection:
     """Rebuild detection ``number`` from the arrays of a cache file."""
     side, source, note = (str(word) for word in arrays[f"{number}_words"])
     pixels, shape, confidence = (arrays[f"{number}_{name}"] for name in ("pixels", "shape", "confidence"))
+    if side not in SIDES or pixels.shape != (KEYPOINT_COUNT, 2) or shape.shape != (KEYPOINT_COUNT, 3):
+        raise ValueError(f"detection {number} is no hand")
     score, numbers_of_offset = float(arrays[f"{number}_score"][0]), arrays.get(f"{number}_way")
     wrist_offset = None if numbers_of_offset is None else WristOffset(numbers_of_offset[0], numbers_of_offset[1])
     lifted = None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from im2hands.core.camera import Camera
-from im2hands.core.errors import Cancelled, Im2HandsError, SetupError
+from im2hands.core.errors import Cancelled, DamagedFramesError, Im2HandsError, SetupError
 from im2hands.media.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
 from im2hands.media.footage import why_copies
 from im2hands.media.source import Entry, Source, open_source
@@ -189,7 +189,10 @@ class ReconstructJob:
         def report(done: int, total: int) -> None:
             self._progress("clean", done, total, self._eta.seconds_left(done, total))
 
-        CleanPhase(take, self._options.cleaning, self._background.run, report).run()
+        try:
+            CleanPhase(take, self._options.cleaning, self._background.run, report).run()
+        except DamagedFramesError as error:  # of earlier runs: the frames of this one were just written
+            self._events(Warned(error.message, error.hint))
 
     def _write_failed(self, take: Take, source: Source, entry: Entry, error: Im2HandsError) -> None:
         record = FrameRecord(entry.index, "failed", message=str(error), extra=entry_extra(source, entry))

@@ -13,13 +13,13 @@ missing.
 
 from __future__ import annotations
 
+import codecs
 import io
-import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
 from im2hands.core.files import read_regular
 from im2hands.core.hands import KEYPOINT_COUNT, SIDES, TO_FILE_ORDER, HandKeypoints, Side, TwoHands, check_keypoints
+from im2hands.core.unpacking import parse_json, unpack_arrays
+
+_MOST_BYTES = 256 * 2**20  # of all keypoints, unpacked; an hour of two hands takes a quarter of it
 
 UNITS = {"m": 1.0, "mm": 0.001}
 SPACES = ("camera", "world")
@@ -89,7 +92,7 @@ class KeypointFile:
         try:
             data = read_regular(path)
             packed = zipfile.is_zipfile(io.BytesIO(data))
-            content = _read_npz(io.BytesIO(data)) if packed else json.loads(data.decode("utf-8-sig"))
+            content = _read_npz(data) if packed else parse_json(data.removeprefix(codecs.BOM_UTF8))
         except OSError as error:
             raise InputError(f"The keypoints {path} cannot be read: {error.strerror}.", "Check the path.") from error
         except ValueError as error:
@@ -192,17 +195,13 @@ def _positions(rows: Any, what: str) -> np.ndarray:
     return positions
 
 
-def _read_npz(file: BinaryIO) -> dict[str, Any]:
+def _read_npz(data: bytes) -> dict[str, Any]:
     """Read an npz file into the structure of the JSON file."""
     content: dict[str, Any] = {"frames": {}}
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            for key in arrays.files:
-                if key in SETTINGS:
-                    content[key] = str(arrays[key])
-                    continue
-                frame, _, side = key.rpartition("_")
-                content["frames"].setdefault(frame, {})[side] = arrays[key]
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"damaged npz ({error})") from error
+    for key, array in unpack_arrays(data, _MOST_BYTES).items():
+        if key in SETTINGS:
+            content[key] = str(array)
+            continue
+        frame, _, side = key.rpartition("_")
+        content["frames"].setdefault(frame, {})[side] = array
     return content

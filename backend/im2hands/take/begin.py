@@ -11,6 +11,7 @@ from typing import Any
 from im2hands.core.errors import InputError, TakeError, UnsafePathError
 from im2hands.media.source import Source
 
+from .arrays import LIMITS
 from .footage import FOOTAGE_ENTRY, delete_copies
 from .paths import check_paths, is_plain
 from .record import FOOTAGE_FOLDER, FRAMES_FOLDER, FrameRecord
@@ -46,13 +47,19 @@ def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: 
     Raises
     ------
     InputError
-        A take exists and neither ``resume`` nor ``overwrite`` is set. Or the existing take was made from other inputs,
-        or its frames were made with the other choice of ``mirrored`` or have other numbers.
+        A frame number is too large. Or a take exists and neither ``resume`` nor ``overwrite`` is set. Or the existing
+        take was made from other inputs, or its frames were made with the other choice of ``mirrored`` or have other
+        numbers.
     TakeError
         The folder cannot be written, or the existing take cannot be read.
     UnsafePathError
         A path in the folder leads out of it. Nothing is deleted, even with ``overwrite``.
     """
+    if source.entries[-1].index > LIMITS["last_frame"]:
+        raise InputError(
+            f"Frame {source.entries[-1].index} is past {LIMITS['last_frame']}, the last frame that Blender has.",
+            "Choose earlier frames (--frames), or cut the clip.",
+        )
     check_paths(folder, ((None, name) for name in _written(folder)))
     _delete_leftovers(folder)
     if not (folder / TAKE_FILE).exists():

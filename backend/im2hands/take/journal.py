@@ -8,12 +8,12 @@ deleted the journal.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from im2hands.core.files import append_synced, delete_shared, json_bytes, read_shared
+from im2hands.core.unpacking import JSON_BYTES, parse_json
 
 JOURNAL_FILE = "frames.jsonl"
 _GOES_ON_FROM = "take_sha256"
@@ -51,7 +51,7 @@ class TakeJournal:
             The file cannot be read.
         """
         try:
-            return read_shared(self.path, expected=False)
+            return read_shared(self.path, expected=False, most_bytes=JSON_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             return b""
 
@@ -118,7 +118,7 @@ class TakeJournal:
 
 def _record(line: bytes, number: int) -> dict[str, Any]:
     try:
-        record = json.loads(line.decode("utf-8"))
+        record = parse_json(line)
     except ValueError as error:
         raise ValueError(f"line {number} of {JOURNAL_FILE}: {error}") from error
     if not isinstance(record, dict):

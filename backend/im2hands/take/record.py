@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
+
+from .arrays import LIMITS
+from .header import check_camera, check_picture_size
 
 FRAMES_FOLDER = "frames"
 FOOTAGE_FOLDER = "footage"
 FOOTAGE_PATTERN = f"{FOOTAGE_FOLDER}/%06d.jpg"
 
 FrameStatus = Literal["ok", "partial", "empty", "failed"]
-
-# Arrays that a version 1 reader needs of every hand, with dtype and shape. Further arrays are allowed and ignored.
-HAND_ARRAYS: dict[str, tuple[str, tuple[int | None, ...]]] = {
-    "vertices": ("float32", (None, 3)),
-    "faces": ("int32", (None, 3)),
-    "keypoints": ("float32", (21, 3)),
-    "keypoints_2d": ("float32", (21, 2)),
-    "confidence": ("float32", (21,)),
-    "bone_lengths": ("float32", (16,)),
-}
 
 
 @dataclass
@@ -79,17 +72,31 @@ class FrameRecord:
         KeyError
             ``index`` or ``status`` is missing.
         TypeError, ValueError
-            A field has the wrong type.
+            A field has the wrong type, or the index is above the last frame number.
         """
+        if not isinstance(data, Mapping):
+            raise TypeError("it is no record")
         known = {"index", "file", "status", "hands", "message", "key"}
+        index, status, hands = data["index"], data["status"], data.get("hands") or {}
+        if type(index) is not int or not 0 <= index <= LIMITS["last_frame"]:
+            raise ValueError(f"the frame number {index!r} is not between 0 and {LIMITS['last_frame']}")
+        if status not in get_args(FrameStatus):
+            raise ValueError(f"frame {index} has the status {status!r}")
+        if not isinstance(hands, dict) or not all(isinstance(facts, dict) for facts in hands.values()):
+            raise TypeError(f"the hands of frame {index} are no objects")
+        extra = {name: value for name, value in data.items() if name not in known}
+        if extra.get("camera"):
+            check_camera(extra["camera"])
+        if extra.get("image_size"):
+            check_picture_size(extra["image_size"])
         return cls(
-            index=int(data["index"]),
-            status=data["status"],
+            index=index,
+            status=status,
             file=data.get("file") or "",
-            hands=dict(data.get("hands", {})),
-            message=data.get("message", ""),
-            key=data.get("key", ""),
-            extra={name: value for name, value in data.items() if name not in known},
+            hands=dict(hands),
+            message=str(data.get("message") or ""),
+            key=str(data.get("key") or ""),
+            extra=extra,
         )
 
 

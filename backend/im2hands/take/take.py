@@ -7,10 +7,7 @@ specified in ``docs/take.md``.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import threading
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +16,14 @@ import numpy as np
 
 from im2hands.core.errors import TakeError
 from im2hands.core.files import json_bytes, pack_arrays, read_shared, write_atomically
-from im2hands.core.hands import SIDES, Side
+from im2hands.core.hands import Side
+from im2hands.core.unpacking import JSON_BYTES, parse_json
 
+from .frame_file import KEY, read_every_array, read_frame_file
+from .header import check_header
 from .journal import JOURNAL_FILE, TakeJournal
 from .paths import check_paths
-from .record import FOOTAGE_FOLDER, FRAMES_FOLDER, HAND_ARRAYS, FrameRecord, frame_file
+from .record import FOOTAGE_FOLDER, FRAMES_FOLDER, FrameRecord, frame_file
 
 FORMAT = "im2hands-take"
 VERSION = 1
@@ -32,6 +32,8 @@ CACHE_FOLDER = "cache"
 TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
 OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE)
+
+_ANEW = "Begin the take anew: im2hands reconstruct with --overwrite."
 
 # take.json is rewritten when the journal reaches this share of its size. Each record is then written about three times.
 _JOURNAL_SHARE = 1.0
@@ -121,13 +123,13 @@ class Take:
         journal = TakeJournal(folder)
         try:
             finished_last = journal.read()  # before take.json, because records move from the journal to take.json
-            content = read_shared(path)
-            data = json.loads(content.decode("utf-8"))
+            content = read_shared(path, most_bytes=JSON_BYTES)
+            data = parse_json(content)
         except FileNotFoundError as error:
             hint = f"A take is a folder with a {TAKE_FILE} in it."
             raise TakeError(f"There is no take in {folder}.", hint) from error
         except (OSError, ValueError) as error:
-            raise TakeError(f"Cannot read {path}: {error}.", "The take is damaged; reconstruct it again.") from error
+            raise TakeError(f"Cannot read {path}: {error}.", _ANEW) from error
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise TakeError(f"{path} is not an Im2Hands take.", f'Its "format" must be "{FORMAT}".')
         version = data.get("version")
@@ -140,7 +142,11 @@ class Take:
             entries = [*data.pop("frames", []), *journal.follow(content, finished_last)]
             records = [FrameRecord.from_dict(entry) for entry in entries]
         except (KeyError, TypeError, ValueError) as error:
-            raise TakeError(f"{path}: an entry of frames is damaged ({error}).", "Reconstruct it again.") from error
+            raise TakeError(f"{path}: an entry of frames is damaged ({error}).", _ANEW) from error
+        try:
+            check_header(data)
+        except ValueError as error:
+            raise TakeError(f"{path} is damaged: {error}.", _ANEW) from error
         check_paths(folder, ((record.index, record.file) for record in records if record.file))
         take = cls(folder, data, {record.index: record for record in records})
         take._journal, take._saved_bytes = journal, len(content)
@@ -186,8 +192,8 @@ class Take:
         record : FrameRecord
             The record. Its ``file`` is set here.
         arrays : mapping of str to array, optional
-            Arrays named ``{side}_{array}`` as in :data:`HAND_ARRAYS`; None if there is no hand, then no file is
-            written.
+            Arrays named ``{side}_{array}`` as in ``arrays.toml``; None if there is no hand, then no file is written.
+            The record's key is added to them.
 
         Raises
         ------
@@ -197,7 +203,7 @@ class Take:
         record.file = ""
         if arrays is not None:
             record.file = frame_file(record.index)
-            write_atomically(self.folder / record.file, pack_arrays(arrays))
+            write_atomically(self.folder / record.file, pack_arrays({**arrays, KEY: np.array(record.key)}))
         self.records[record.index] = record
         self.write_record(record.index)
 
@@ -222,7 +228,7 @@ class Take:
             if self._journal.size > _JOURNAL_SHARE * self._saved_bytes:
                 self.save()
 
-    def read_frame(self, index: int) -> dict[str, dict[str, np.ndarray]]:
+    def read_frame(self, index: int) -> dict[Side, dict[str, np.ndarray]]:
         """Read the arrays of a frame.
 
         Parameters
@@ -232,30 +238,16 @@ class Take:
 
         Returns
         -------
-        dict of str to dict of str to array
-            Arrays by side and name (see :data:`HAND_ARRAYS`). A side without a hand is missing.
+        dict of Side to dict of str to array
+            Arrays by side and name (see ``arrays.toml``). A side without a hand is missing.
 
         Raises
         ------
         TakeError
             There is no such frame, or its file is missing or damaged.
         """
-        record = self.records.get(index)
-        if record is None:
-            raise TakeError(f"The take {self.folder} has no frame {index}.")
-        if not record.file:
-            return {}
-        path = self.folder / record.file
-        with _reading(path), np.load(path, allow_pickle=False) as data:
-            arrays = {name: data[name] for name in data.files}
-        hands: dict[str, dict[str, np.ndarray]] = {}
-        for side in SIDES:
-            prefix = f"{side}_"
-            own = {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
-            if own:
-                _check_hand(own, side, path)
-                hands[side] = own
-        return hands
+        path = self._frame_path(index)
+        return read_frame_file(path).hands if path is not None else {}
 
     def read_arrays(self, index: int, names: Sequence[str]) -> dict[Side, dict[str, np.ndarray]]:
         """Read some arrays of a frame without decompressing the others.
@@ -277,19 +269,8 @@ class Take:
         TakeError
             There is no such frame, or its file is missing or damaged.
         """
-        record = self.records.get(index)
-        if record is None:
-            raise TakeError(f"The take {self.folder} has no frame {index}.")
-        found: dict[Side, dict[str, np.ndarray]] = {}
-        if not record.file:
-            return found
-        path = self.folder / record.file
-        with _reading(path), np.load(path, allow_pickle=False) as data:
-            for side in SIDES:
-                own = {name: data[f"{side}_{name}"] for name in names if f"{side}_{name}" in data.files}
-                if own:
-                    found[side] = own
-        return found
+        path = self._frame_path(index)
+        return read_frame_file(path, tuple(names)).hands if path is not None else {}
 
     def add_arrays(self, index: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Add arrays to the file of a frame. ``take.json`` is not changed.
@@ -307,8 +288,7 @@ class Take:
             The frame cannot be read or written.
         """
         path = self.folder / self.records[index].file
-        with _reading(path), np.load(path, allow_pickle=False) as data:
-            kept = {name: data[name] for name in data.files}
+        kept = read_every_array(path)
         write_atomically(path, pack_arrays({**kept, **arrays}))
 
     def is_complete(self, index: int, key: str) -> bool:
@@ -324,34 +304,28 @@ class Take:
         Returns
         -------
         bool
-            False for a frame that failed, or whose file is missing.
+            False for a frame that failed, or whose file is missing, damaged or of another key. A job that was killed
+            between the file and its record leaves such a file.
         """
         record = self.records.get(index)
         if record is None or record.key != key or record.status == "failed":
             return False
-        return not record.file or (self.folder / record.file).is_file()
+        if not record.file:
+            return not record.hands
+        try:
+            frame = read_frame_file(self.folder / record.file)
+        except TakeError:
+            return False
+        return frame.key in (key, None) and set(frame.hands) == set(record.hands)
+
+    def _frame_path(self, index: int) -> Path | None:
+        """Return the file of a frame; None if it has no hands. Raises TakeError if there is no such frame."""
+        record = self.records.get(index)
+        if record is None:
+            raise TakeError(f"The take {self.folder} has no frame {index}.")
+        return self.folder / record.file if record.file else None
 
     def frames(self) -> Iterator[FrameRecord]:
         """Yield the records in the order of frame indices."""
         for index in sorted(self.records):
             yield self.records[index]
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise TakeError(f"Cannot read {path}: {error}.", "Reconstruct that frame again.") from error
-
-
-def _check_hand(arrays: Mapping[str, np.ndarray], side: Side, path: Path) -> None:
-    for name, (dtype, shape) in HAND_ARRAYS.items():
-        array = arrays.get(name)
-        if array is None:
-            raise TakeError(f"{path} lacks {side}_{name}.", "Reconstruct that frame again.")
-        fits = array.ndim == len(shape) and all(
-            want in (None, have) for want, have in zip(shape, array.shape, strict=True)
-        )
-        if not fits or array.dtype != dtype:
-            raise TakeError(f"{path}: {side}_{name} is {array.dtype}{array.shape}.", "Reconstruct that frame again.")

@@ -11,13 +11,15 @@ A frame is doubtful if one of these holds:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from im2hands.core.camera import Camera
+from im2hands.core.errors import TakeError
 from im2hands.core.hands import SIDES, Side
+from im2hands.take.arrays import LIMITS
 from im2hands.take.record import convert_keypoints_2d
 from im2hands.take.take import Take
 
@@ -29,6 +31,8 @@ PALM = (0, 5, 9, 13, 17)
 """Keypoints of the palm (file order): the wrist and the knuckles of the four fingers."""
 _STARTS = np.array([0, 0, 0, 0, 0, *(4 * f + k for f in range(5) for k in range(1, 4))])
 _ENDS = np.array([1, 5, 9, 13, 17, *(4 * f + k + 1 for f in range(5) for k in range(1, 4))])
+
+_LONGEST_GAP = 1000  # frames; of a longer stretch without hands only its ends are held in memory
 
 _REPROJECTION = 0.3  # largest median reprojection distance, share of the hand's size in the picture
 _BONE_FACTOR = 1.7  # largest ratio of a bone's length to its median over the take
@@ -76,42 +80,117 @@ class RawTake:
     Parameters
     ----------
     frames : (N,) int
-        Frame indices, without gaps from the first to the last.
+        Frame indices, ascending; see ``rows_of``.
     keypoints : dict of Side to (N, 21, 3) float
         Camera frame, metres; NaN where missing.
     reprojection : dict of Side to (N,) float
         Median distance between projected and detected keypoints, as a share of the hand's size in the picture; NaN
         where unknown.
+    templates : dict of int to dict of Side to int
+        Number of template vertices in the file of each frame, by index and side; of frames with a template only.
+    damaged : dict of int to TakeError
+        Why a frame cannot be read, by index. It is missing in the other fields.
     """
 
     frames: np.ndarray
     keypoints: dict[Side, np.ndarray]
     reprojection: dict[Side, np.ndarray]
+    templates: dict[int, dict[Side, int]] = field(default_factory=dict)
+    damaged: dict[int, TakeError] = field(default_factory=dict)
+
+    def row(self, index: int) -> int | None:
+        """Return the row of a frame; None if it has none."""
+        row = int(np.searchsorted(self.frames, index))
+        return row if row < len(self.frames) and self.frames[row] == index else None
+
+
+def rows_of(indices: Sequence[int]) -> np.ndarray:
+    """Return the frames that a motion has a row for.
+
+    These are the frames from the first to the last of a take. A stretch without hands that is longer than
+    ``_LONGEST_GAP`` is shortened to that, so that memory depends on the number of frames, not on their numbers. No
+    gap of that length is filled in (see the option ``gap``), so the motion is the same.
+
+    Parameters
+    ----------
+    indices : sequence of int
+        Indices of the frames with hands, ascending; not empty.
+
+    Returns
+    -------
+    (N,) int
+        Frame indices, ascending.
+
+    Raises
+    ------
+    TakeError
+        There are too many rows for one motion.
+    """
+    reach = _LONGEST_GAP // 2
+    pieces: list[tuple[int, int]] = []
+    for before, after in itertools.pairwise(indices):
+        if after - before - 1 > _LONGEST_GAP:
+            pieces.append((before + reach + 1, after - reach))
+    starts = [indices[0], *(start for _, start in pieces)]
+    ends = [*(end for end, _ in pieces), indices[-1] + 1]
+    count = sum(end - start for start, end in zip(starts, ends, strict=True))
+    if count > LIMITS["rows"]:
+        raise TakeError(
+            f"The motion of the take has {count} frames; at most {LIMITS['rows']} can be cleaned together.",
+            "Reconstruct parts of the clip into takes of their own (--frames).",
+        )
+    return np.concatenate([np.arange(start, end) for start, end in zip(starts, ends, strict=True)])
 
 
 def read_raw(take: Take, indices: list[int]) -> RawTake:
-    """Read the keypoints of a take's frames; the surfaces are not read."""
-    frames = np.arange(indices[0], indices[-1] + 1)
+    """Read the keypoints of a take's frames, and check their files.
+
+    Parameters
+    ----------
+    take : Take
+        The take.
+    indices : list of int
+        Indices of the frames with hands, ascending; not empty.
+
+    Returns
+    -------
+    RawTake
+        The keypoints, and the frames that are damaged.
+
+    Raises
+    ------
+    TakeError
+        There are too many frames.
+    """
+    frames = rows_of(indices)
+    templates: dict[int, dict[Side, int]] = {}
+    damaged: dict[int, TakeError] = {}
     keypoints = {side: np.full((len(frames), 21, 3), np.nan) for side in SIDES}
     reprojection = {side: np.full(len(frames), np.nan) for side in SIDES}
     for index in indices:
-        camera = _camera(take, index)
-        for side, arrays in take.read_arrays(index, ("keypoints", "keypoints_2d")).items():
+        try:
+            camera, hands = _camera(take, index), take.read_frame(index)
+        except TakeError as error:
+            damaged[index] = error
+            continue
+        fitted = {side: len(one["template_vertices"]) for side, one in hands.items() if "template_vertices" in one}
+        templates[index] = fitted
+        row = int(np.searchsorted(frames, index))
+        for side, arrays in hands.items():
             points = arrays["keypoints"].astype(np.float64)
-            if not np.isfinite(points).all():
-                continue
-            row = index - indices[0]
             keypoints[side][row] = points
             # The camera belongs to the picture in which hands are found, so mirrored takes are converted to it.
             seen = convert_keypoints_2d(arrays["keypoints_2d"].astype(np.float64), camera.width, mirrored=take.mirrored)
             size = max(float(np.ptp(seen, axis=0).max()), 1.0)
-            if np.isfinite(seen).all() and (points[:, 2] > 0).all():
+            if (points[:, 2] > 0).all():
                 reprojection[side][row] = np.median(np.linalg.norm(camera.project(points) - seen, axis=1)) / size
-    return RawTake(frames, keypoints, reprojection)
+    return RawTake(frames, keypoints, reprojection, templates, damaged)
 
 
 def _camera(take: Take, index: int) -> Camera:
-    data = take.records[index].extra.get("camera") or take.header["camera"]
+    data = take.records[index].extra.get("camera") or take.header.get("camera")
+    if not data:
+        raise TakeError(f"The take {take.folder} has no camera for frame {index}.", "Reconstruct the take again.")
     return Camera(data["fx"], data["fy"], data["cx"], data["cy"], data["width"], data["height"])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import zipfile
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from im2hands.core.errors import TakeError
-from im2hands.core.files import write_atomically
+from im2hands.core.files import read_shared, write_atomically
 from im2hands.core.hands import KEYPOINT_COUNT, SIDES
+from im2hands.core.unpacking import unpack_arrays
 from im2hands.keypoints.hypothesis import HandDetection
 
 # Part of every key. Change it whenever the search changes, so that old results are not used.
 SEARCH_VERSION = "crop-search-1"
 _IN_MEMORY = 512
+_LARGEST_ENTRY = 16 * 2**20  # bytes
 
 
 class SearchCache:
@@ -52,8 +53,9 @@ class SearchCache:
         """
         if key not in self._entries and self._folder is not None:
             try:
-                self._remember(key, _unpack((self._folder / f"{key}.npz").read_bytes()))
-            except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile):
+                path = self._folder / f"{key}.npz"
+                self._remember(key, _unpack(read_shared(path, expected=False, most_bytes=_LARGEST_ENTRY)))
+            except (OSError, ValueError, KeyError, IndexError, TypeError):
                 return None
         return self._entries.get(key)
 
@@ -119,6 +121,6 @@ def _pack(detections: Sequence[HandDetection]) -> bytes:
 
 def _unpack(content: bytes) -> list[HandDetection]:
     """Read detections from the bytes of an npz file."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        rows = zip(*(arrays[k] for k in ("side", "pixels", "shape", "confidence", "score", "source")), strict=True)
-        return [HandDetection(SIDES[a], b, c, d, float(e), str(f)) for a, b, c, d, e, f in rows]
+    arrays = unpack_arrays(content, _LARGEST_ENTRY)
+    rows = zip(*(arrays[k] for k in ("side", "pixels", "shape", "confidence", "score", "source")), strict=True)
+    return [HandDetection(SIDES[a], b, c, d, float(e), str(f)) for a, b, c, d, e, f in rows]
