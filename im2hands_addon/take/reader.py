@@ -25,7 +25,9 @@ TAKE_FILE = "take.json"
 FRAMES_FOLDER = "frames"
 TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
-OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, TEMPLATE_FILE, MOTION_FILE)
+LOCK_FILE = "take.lock"
+"""Written by the backend while it works on a take; readers do not need it."""
+OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, TEMPLATE_FILE, MOTION_FILE, LOCK_FILE)
 SIDES = ("left", "right")
 STATUSES = ("ok", "partial", "empty", "failed")
 KEYPOINT_NAMES = (

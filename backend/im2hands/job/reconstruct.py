@@ -75,20 +75,24 @@ class ReconstructJob:
         Raises
         ------
         InputError
-            Inputs, options or the output folder cannot be used.
+            Inputs, options or the output folder cannot be used, or another job uses the take.
         SetupError
             Weights or the device are missing.
         """
         started = time.monotonic()
         try:
-            self._run()
-            cancelled = False
-        except Cancelled:
-            cancelled = True
+            try:
+                self._run()
+                cancelled = False
+            except Cancelled:
+                cancelled = True
+            finally:
+                self._background.close(self._keypoints.close if self._keypoints else None)
+            if self._take is not None:
+                self._take.finish()
         finally:
-            self._background.close(self._keypoints.close if self._keypoints else None)
-        if self._take is not None:
-            self._take.finish()
+            if self._take is not None:
+                self._take.close()
         counts = {status: self._counts[status] for status in ("ok", "partial", "empty", "failed", "reused")}
         total = sum(counts.values()) - counts["reused"]
         summary = Summary(total=total, seconds=round(time.monotonic() - started, 3), **counts)

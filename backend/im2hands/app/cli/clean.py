@@ -16,6 +16,7 @@ from im2hands.core.options import options_of
 from im2hands.job.background import Background
 from im2hands.job.eta import EtaEstimator
 from im2hands.job.events import Failed, Finished, Progress, Summary
+from im2hands.take.begin import open_to_write
 from im2hands.take.take import Take
 
 from .options import add_options
@@ -54,8 +55,11 @@ def run(args: argparse.Namespace) -> int:
         report = TerminalReport()
     try:
         options = CleanOptions(**{one.name: getattr(args, one.name) for one in options_of("clean")})
-        take = Take.open(Path(args.take).expanduser())
-        finished = _clean(take, options, report)
+        take = open_to_write(Path(args.take).expanduser())
+        try:
+            finished = _clean(take, options, report)
+        finally:
+            take.close()
     except Im2HandsError as error:
         report.close()
         if isinstance(report, JsonReport):
