@@ -2,12 +2,12 @@
 
     python benchmarks/long_take.py [--frames 500 2000 5000 10000] [--measured 100] [--cleaned 2000 10000] [--density 0]
 
-Records: a frame has tiny arrays, so that its file costs the same everywhere. "journal" appends MEASURED frames to a take
-of that length as a job does. "whole" also rewrites take.json after each of them. Both figures are seconds a frame.
+Records: a frame has tiny arrays, so that its file costs the same everywhere. "journal" appends MEASURED frames to a
+take of that length as a job does. "whole" also rewrites take.json after each of them. Both are seconds a frame.
 
-Clean phase: a process of its own writes a take of that length with two moving hands and cleans it. The surfaces have no
-triangles, so that fitting them costs nothing and what remains is the part that grows with the take. "correctives" is the
-part of "clean" that finds the corrective shapes. "peak" is the largest memory of the process.
+Clean phase: a process of its own writes a take of that length with two moving hands and cleans it. The surfaces have
+no triangles, so that fitting to them costs nothing. "correctives" is the part of "clean" that finds the corrective
+shapes. "peak" is the largest memory of the process.
 """
 
 from __future__ import annotations

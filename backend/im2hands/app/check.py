@@ -12,6 +12,7 @@ from typing import Any
 from im2hands import __version__
 from im2hands.core.devices import list_devices
 from im2hands.core.errors import Im2HandsError
+from im2hands.core.mediapipe_import import import_mediapipe
 
 from .selftest import PER_FRAME, START_UP, Timing, bundled_photo, time_photo
 
@@ -140,7 +141,7 @@ def _check_python(report: Report) -> None:
 def _check_packages(report: Report) -> None:
     for distribution, module in PACKAGES.items():
         try:
-            importlib.import_module(module)
+            import_mediapipe() if module == "mediapipe" else importlib.import_module(module)
             report.add(distribution, True, metadata.version(distribution))
         except metadata.PackageNotFoundError:
             report.add(distribution, True, "installed, of unknown version")

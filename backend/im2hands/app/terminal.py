@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
+from im2hands.app.logs import open_appending
 from im2hands.job.events import Event, Finished, FrameDone, Progress, Summary, Warned
 
 PHASE_WORDS = {
@@ -225,7 +226,7 @@ def native_noise_to(path: Path) -> Iterator[None]:
     try:
         sys.stderr.flush()
         shown = os.dup(2)
-        noise = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        noise = os.open(path, os.O_WRONLY) if path == Path(os.devnull) else open_appending(path)
     except (OSError, ValueError, AttributeError):  # a Python without a console: there is nothing to redirect
         yield
         return

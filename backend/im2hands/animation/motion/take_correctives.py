@@ -48,7 +48,7 @@ class TakeCorrectives:
         self._shapes, self._weights = self._find()
 
     def _find(self) -> tuple[Correctives, np.ndarray]:
-        """The shapes, from up to ``SAMPLES`` frames spread over the take, and the weights with those of these frames."""
+        """The shapes, from up to ``SAMPLES`` frames spread over the take, and the weights of these frames."""
         rows = [row for row in self._rows if self._motion.status[row] == OBSERVED] or list(self._rows)
         chosen = sorted({int(k) for k in np.linspace(0, len(rows) - 1, SAMPLES).round()}) if rows else []
         found = {rows[k]: self._run(partial(self._offset, rows[k])) for k in chosen}
