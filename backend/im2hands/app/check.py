@@ -11,8 +11,9 @@ from typing import Any
 
 from im2hands import __version__
 from im2hands.core.devices import list_devices
-from im2hands.core.errors import Im2HandsError
+from im2hands.core.errors import Im2HandsError, SetupError
 from im2hands.core.mediapipe_import import import_mediapipe
+from im2hands.core.memory import require_memory
 
 from .selftest import PER_FRAME, START_UP, Timing, bundled_photo, time_photo
 
@@ -121,6 +122,8 @@ def check(self_test: bool = True) -> Report:
     """
     report = Report()
     _check_python(report)
+    if not _check_memory(report):
+        return report  # without memory the packages may hang when they are loaded
     _check_packages(report)
     if report.ok:
         _check_devices(report)
@@ -136,6 +139,15 @@ def _check_python(report: Report) -> None:
     message = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     hint = f"Im2Hands needs Python {low[0]}.{low[1]} to {high[0]}.{high[1]}."
     report.add("Python", ok, message, hint)
+
+
+def _check_memory(report: Report) -> bool:
+    try:
+        require_memory()
+    except SetupError as error:
+        report.add("memory", False, error.message, error.hint)
+        return False
+    return True
 
 
 def _check_packages(report: Report) -> None:

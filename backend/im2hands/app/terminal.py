@@ -56,6 +56,24 @@ def stop_on_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+def open_standard_streams() -> None:
+    """Connect standard streams that are closed to the null device.
+
+    A program may be started without them (``>&-``, a service, a Windows program without a console). Otherwise the next
+    file that is opened would get their number, and messages would be written into it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", errors="backslashreplace", closefd=False))
+
+
 def escape_unprintable() -> None:
     """Let standard output and standard error write characters that their encoding lacks as escapes.
 

@@ -7,11 +7,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from im2hands.core.camera import Camera
-from im2hands.core.errors import Cancelled, Im2HandsError
+from im2hands.core.errors import Cancelled, Im2HandsError, InputError
+from im2hands.core.memory import require_memory
+from im2hands.core.person_path import person_path
 from im2hands.media.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
 from im2hands.media.source import Entry, Source, open_source
 from im2hands.take.begin import begin_take
@@ -56,7 +57,7 @@ class ReconstructJob:
     ) -> None:
         self._options, self._events, self._cancelled = options, events, cancelled
         self._parts = parts or Components()
-        self._folder = Path(options.output).expanduser().absolute()
+        self._folder = person_path(options.output).absolute()
         self._background = Background(cancelled, self._tick)
         self._keypoints: KeypointPhase | None = None
         self._take: Take | None = None
@@ -100,6 +101,7 @@ class ReconstructJob:
 
     def _run(self) -> None:
         self._progress("open", 0, 1)
+        require_memory()
         options = self._options
         cameras = CameraChoice.from_options(options.camera, options.focal_px, options.fov, options.mirrored)
         source = open_source(options.inputs, options.frames, options.step, options.fps, options.mirrored)
@@ -233,7 +235,19 @@ def entry_extra(source: Source, entry: Entry) -> dict[str, Any]:
 
 
 def _date() -> str:
-    """Return the current time, or the time in SOURCE_DATE_EPOCH, as reproducible builds set it."""
+    """Return the current time, or the time in SOURCE_DATE_EPOCH, as reproducible builds set it.
+
+    Raises
+    ------
+    InputError
+        SOURCE_DATE_EPOCH is not a number of seconds that a date can have.
+    """
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
+    try:
+        moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise InputError(
+            f"The environment variable SOURCE_DATE_EPOCH is {epoch[:40]!r}, which is no date.",
+            "Give seconds since 1970, or leave it unset.",
+        ) from error
     return moment.isoformat(timespec="seconds")

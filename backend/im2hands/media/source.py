@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from im2hands.core.errors import FrameError, InputError
+from im2hands.core.person_path import person_path
 
 from .frame_range import FrameRange
 from .images import PICTURE_SUFFIXES, PictureInfo, probe_picture, read_with_info
@@ -295,7 +296,7 @@ def open_source(
         raise InputError(f"The step is {step}, it must be 1 or more.", "A step of 2 takes every second frame.")
     if fps is not None and not 0.1 <= fps <= 1000:
         raise InputError(f"{fps} frames a second is not possible.", "Give 0.1 to 1000.")
-    paths = [Path(path).expanduser().absolute() for path in inputs]
+    paths = [person_path(path).absolute() for path in inputs]
     chosen = FrameRange.parse(frames)
     clips = [path for path in paths if _is_clip(path)]
     if clips and len(paths) > 1:

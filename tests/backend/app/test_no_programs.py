@@ -16,7 +16,7 @@ PROGRAMS = ("gcc", "cc", "g++", "c++", "clang", "ld", "ldconfig", "objdump", "un
 
 COMMAND = """
 import os, sys
-STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.spawn", "pty.spawn")
+STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.spawn")
 def note(event, arguments):
     if event in STARTS:
         with open(os.environ["MARKS"], "a") as marks:
