@@ -7,6 +7,7 @@ from pathlib import Path
 import bpy
 
 from .errors import InputError
+from .person_path import person_path
 
 _BUNDLE = Path(__file__).parent / "backend_wheel"
 
@@ -64,8 +65,13 @@ def absolute(path: str) -> Path:
     -------
     Path
         The absolute path.
+
+    Raises
+    ------
+    InputError
+        No path can be written like this.
     """
-    return Path(bpy.path.abspath(path)).expanduser().absolute()
+    return person_path(bpy.path.abspath(path)).absolute()
 
 
 def default_take(inputs: list[str]) -> Path:
