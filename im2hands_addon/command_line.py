@@ -18,6 +18,7 @@ from . import api
 from .bone_maps import bundled_maps
 from .errors import AddonError, InputError
 from .locations import backend_setting, old_environment, own_environment
+from .person_path import person_path
 from .process import environment, options, task
 from .reconstruction import Reconstruction
 from .scene.rotation_modes import MODES
@@ -231,7 +232,7 @@ def _option_value(option: options.Option, value: object) -> object:
 
 
 def _full(path: str | None) -> str | None:
-    return str(Path(path).expanduser().absolute()) if path else None
+    return str(person_path(path).absolute()) if path else None
 
 
 def _say(text: str, stream: object = None) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import bpy
 
 from .errors import InputError, shown
+from .person_path import person_path
 
 _BUNDLE = Path(__file__).parent / "backend_wheel"
 _PATTERN = re.compile(r"[*?#\[]|%\d*d")
@@ -125,8 +126,13 @@ def absolute(path: str) -> Path:
     -------
     Path
         The absolute path.
+
+    Raises
+    ------
+    InputError
+        No path can be written like this.
     """
-    return Path(bpy.path.abspath(path)).expanduser().absolute()
+    return person_path(bpy.path.abspath(path)).absolute()
 
 
 def is_pattern(path: Path) -> bool:

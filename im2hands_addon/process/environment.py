@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import BackendError
+from ..errors import BackendError, InputError
+from ..person_path import person_path
 from . import installed
 
 VARIABLE = "IM2HANDS_BACKEND"
@@ -67,7 +68,10 @@ def python_in(path: str | Path) -> Path | None:
     Path or None
         The Python's absolute path; None when there is none.
     """
-    path = Path(path).expanduser()
+    try:
+        path = person_path(path)
+    except InputError:  # no path can be written like this
+        return None
     if path.is_file():
         if path.stem.lower() == "im2hands":
             return python_in(path.parent)

@@ -27,7 +27,9 @@ FRAMES_FOLDER = "frames"
 FOOTAGE_FOLDER = "footage"
 TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
-OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE)
+LOCK_FILE = "take.lock"
+"""Written by the backend while it works on a take; readers do not need it."""
+OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE, LOCK_FILE)
 STATUSES = ("ok", "partial", "empty", "failed")
 KEYPOINT_NAMES = (
     "wrist",

@@ -51,6 +51,15 @@ def test_a_folder_or_an_executable(environment, tmp_path: Path) -> None:
     assert environment.python_in(tmp_path / "nothing") is None
 
 
+@pytest.mark.parametrize("text", ["~nobody-of-this-name/x", "a\0b", "x" * 5000, "y/" * 3000])
+def test_what_no_path_can_be(environment, addon, text: str) -> None:
+    assert environment.python_in(text) is None
+    with pytest.raises(addon("errors").InputError) as caught:
+        addon("person_path").person_path(text)
+    assert len(str(caught.value)) < 400
+    assert addon("person_path").person_path("~") == Path.home()
+
+
 def test_order(environment, own_environments, tmp_path: Path) -> None:
     named, variable, own, on_path = (make_python(tmp_path / name) for name in ("named", "variable", "own", "path"))
     make_python(tmp_path / "path", "bin/im2hands")

@@ -11,8 +11,10 @@ from typing import Any
 
 from im2hands import __version__
 from im2hands.core.devices import list_devices
-from im2hands.core.errors import Im2HandsError
+from im2hands.core.errors import Im2HandsError, SetupError
 from im2hands.core.gpu import gpu_problem, nvidia_cards
+from im2hands.core.mediapipe_import import import_mediapipe
+from im2hands.core.memory import require_memory
 from im2hands.core.system_libraries import hint_for
 
 from .selftest import PER_FRAME, START_UP, Timing, bundled_photo, time_photo
@@ -126,6 +128,8 @@ def check(self_test: bool = True) -> Report:
     """
     report = Report()
     _check_python(report)
+    if not _check_memory(report):
+        return report  # without memory the packages may hang when they are loaded
     _check_packages(report)
     if report.ok:
         _check_devices(report)
@@ -143,10 +147,19 @@ def _check_python(report: Report) -> None:
     report.add("Python", ok, message, hint)
 
 
+def _check_memory(report: Report) -> bool:
+    try:
+        require_memory()
+    except SetupError as error:
+        report.add("memory", False, error.message, error.hint)
+        return False
+    return True
+
+
 def _check_packages(report: Report) -> None:
     for distribution, module in PACKAGES.items():
         try:
-            importlib.import_module(module)
+            import_mediapipe() if module == "mediapipe" else importlib.import_module(module)
             report.add(distribution, True, metadata.version(distribution))
         except metadata.PackageNotFoundError:
             report.add(distribution, True, "installed, of unknown version")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from im2hands.core.errors import SetupError
+from im2hands.core.memory import require_memory
 from im2hands.job.components import Components, ProviderNeeds
 from im2hands.job.options import ReconstructOptions
 from im2hands.media.camera_choice import CameraChoice
@@ -106,6 +107,7 @@ def time_photo(
     Im2HandsError
         Any error of a stage.
     """
+    require_memory()
     parts = parts or Components()
     clock = _Clock()
     options = ReconstructOptions((str(photo),), ".", device=device, voxel_mm=voxel_mm)

@@ -12,7 +12,8 @@ from dataclasses import asdict
 from typing import BinaryIO
 
 from im2hands import __version__
-from im2hands.core.errors import Im2HandsError, broken_package
+from im2hands.core.errors import Im2HandsError, in_words
+from im2hands.core.memory import require_memory
 from im2hands.job.components import Components
 from im2hands.job.events import Bye, Event, Failed, Heartbeat, Ready, Status
 from im2hands.job.options import ReconstructOptions
@@ -134,6 +135,7 @@ class Server:
             message = f"The add-on speaks protocol {wanted}, this backend ({__version__}) speaks {PROTOCOL_VERSION}."
             self._send(Failed("protocol", message, hint), request.id)
             return False
+        require_memory()
         from im2hands.core.devices import list_devices
         from im2hands.weights.folder import list_weights
 
@@ -143,7 +145,8 @@ class Server:
         ]
         devices = [asdict(device) for device in list_devices()]
         python = platform.python_version()
-        ready = Ready(PROTOCOL_VERSION, __version__, python, devices, weights, platform.platform())
+        system = f"{platform.system()} {platform.release()} {platform.machine()}"  # platform.platform() runs uname
+        ready = Ready(PROTOCOL_VERSION, __version__, python, devices, weights, system)
         self._send(ready, request.id)
         return True
 
@@ -216,7 +219,8 @@ def unexpected_error(error: BaseException, fatal: bool = True) -> Failed:
     Failed
         The event.
     """
-    if isinstance(error, ImportError):
-        return Failed.from_error(broken_package(error), fatal)
+    words = in_words(error)
+    if words is not None:
+        return Failed.from_error(words, fatal)
     message = f"Something went wrong inside Im2Hands: {type(error).__name__}: {error}"
     return Failed("internal", message.splitlines()[0], "The log has the details; please report it.", fatal)

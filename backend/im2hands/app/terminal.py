@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
+from im2hands.app.logs import open_appending
 from im2hands.job.events import Event, Finished, FrameDone, Progress, Summary, Warned
 
 PHASE_WORDS = {
@@ -53,6 +54,24 @@ def stop_on_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def open_standard_streams() -> None:
+    """Connect standard streams that are closed to the null device.
+
+    A program may be started without them (``>&-``, a service, a Windows program without a console). Otherwise the next
+    file that is opened would get their number, and messages would be written into it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", errors="backslashreplace", closefd=False))
 
 
 def escape_unprintable() -> None:
@@ -225,7 +244,7 @@ def native_noise_to(path: Path) -> Iterator[None]:
     try:
         sys.stderr.flush()
         shown = os.dup(2)
-        noise = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        noise = os.open(path, os.O_WRONLY) if path == Path(os.devnull) else open_appending(path)
     except (OSError, ValueError, AttributeError):  # a Python without a console: there is nothing to redirect
         yield
         return

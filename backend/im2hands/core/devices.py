@@ -61,7 +61,8 @@ def list_devices() -> list[Device]:
     if torch.backends.mps.is_available():
         found.append(Device("mps", "Apple GPU (Metal)"))
     threads = torch.get_num_threads()
-    name = platform.processor() or platform.machine()
+    # Elsewhere than on Windows, platform.processor() runs the program uname.
+    name = (platform.processor() if os.name == "nt" else "") or platform.machine()
     cores = granted_cores()
     words = f"{name} processor, {cores} core{'s' if cores != 1 else ''}"
     if threads != cores:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+_SHOWN = 200  # characters of a path in a message
+
 
 class Im2HandsError(Exception):
     """Base class of every error that is shown to a person.
@@ -60,6 +62,31 @@ def broken_package(error: ImportError) -> SetupError:
     return SetupError(
         f"A package the backend needs cannot be loaded: {error}.", "Run im2hands check to see what is missing."
     )
+
+
+def in_words(error: BaseException) -> Im2HandsError | None:
+    """Make the error for what the machine or a file did to the program, which is no mistake in it.
+
+    Parameters
+    ----------
+    error : BaseException
+        Any error.
+
+    Returns
+    -------
+    Im2HandsError or None
+        The error to show; None if the program itself may be wrong.
+    """
+    if isinstance(error, Im2HandsError):
+        return error
+    if isinstance(error, ImportError):
+        return broken_package(error)
+    if isinstance(error, MemoryError):
+        return SetupError("There is not enough memory.", "Close other programs, or take smaller pictures.")
+    if isinstance(error, OSError) and error.errno is not None:
+        name = "" if error.filename is None else f"{str(error.filename)[:_SHOWN]}: "
+        return InputError(f"{name}{error.strerror or error}.", "Check the path, the rights and the room on the disk.")
+    return None
 
 
 class WeightsError(SetupError):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from im2hands.core.errors import InputError
+from im2hands.core.person_path import person_path
 
 TABLE_FILE = Path(__file__).with_name("options.toml")
 
@@ -17,6 +18,8 @@ _PYTHON_TYPES: dict[str, type] = {
     "text": str, "file": str, "folder": str, "choice_or_file": str, "choice_or_text": str,
     "bool": bool, "int": int, "float": float,
 }  # fmt: skip
+_LARGEST = 1e300  # of a number; greater whole numbers of Python fit into no other type
+_SHOWN = 80  # characters of a refused value in a message
 _TYPE_WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 
 
@@ -122,14 +125,15 @@ class Option:
             The value has another type.
         """
         wanted = self.python_type
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
         if wanted in (str, bool) and isinstance(value, wanted):
             return value
         if wanted is int and number and float(value).is_integer():
             return int(value)
         if wanted is float and number:
             return float(value)
-        raise InputError(f"The option {self.name} is {value!r}, it must be {_TYPE_WORDS[wanted]}.", self.hint)
+        shown = repr(value)[:_SHOWN] if not isinstance(value, int) or abs(value) <= _LARGEST else "too large"
+        raise InputError(f"The option {self.name} is {shown}, it must be {_TYPE_WORDS[wanted]}.", self.hint)
 
     def check(self, value: Any) -> None:
         """Check a value against the limits and the choices. None is allowed if the option has no default.
@@ -151,6 +155,10 @@ class Option:
             raise InputError(f'There is no {self.name} "{value}".', self.hint or f"Use {', '.join(others)} or {last}.")
         low = -math.inf if self.min is None else self.min
         high = math.inf if self.max is None else self.max
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise InputError(f"{self.name} is too large.", self.hint)
+        if value and self.type in ("file", "folder", "choice_or_file"):
+            person_path(value)
         if self.limits and not low <= value <= high:
             unit = f"It is in {self.unit}." if self.unit else ""
             raise InputError(f"{self.name} is {value:g}, it must be {self.limits}.", self.hint or unit)

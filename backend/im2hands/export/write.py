@@ -14,6 +14,7 @@ import numpy as np
 from im2hands.core.errors import DamagedFramesError, InputError, TakeError
 from im2hands.core.files import write_atomically
 from im2hands.core.hands import SIDES, Side
+from im2hands.core.person_path import person_path
 from im2hands.media.frame_range import FrameRange
 from im2hands.take.take import Take
 
@@ -79,7 +80,7 @@ def export_take(
         raise InputError(f'There is no format "{format_name}".', f"Use {', '.join(FORMATS)}.")
     if mesh is not None and mesh not in MESHES:
         raise InputError(f'There is no mesh "{mesh}".', f"Use {' or '.join(MESHES)}.")
-    take = Take.open(folder)
+    take = Take.open(person_path(folder))
     if mesh == "clean" or (mesh is None and (take.header.get("clean") or {}).get("hands")):
         return _export_clean(take, format_name, output, frames, overwrite)
     indices = FrameRange.parse(frames).choose(sorted(take.records), 1, "the take")
@@ -119,13 +120,13 @@ def _report(damaged: Mapping[int, TakeError], indices: list[int]) -> None:
 
 
 def _glb_path(take: Take, output: str | Path | None) -> Path:
-    path = Path(output) if output else take.folder.resolve().parent / f"{take.folder.resolve().name}.glb"
+    path = person_path(output) if output else take.folder.resolve().parent / f"{take.folder.resolve().name}.glb"
     return path if path.suffix.lower() == ".glb" else path.with_name(path.name + ".glb")
 
 
 def _target(take: Take, output: str | Path | None, format_name: str) -> Path:
     folder = take.folder.resolve()
-    return Path(output) if output else folder.parent / f"{folder.name}_{format_name}"
+    return person_path(output) if output else folder.parent / f"{folder.name}_{format_name}"
 
 
 def _export_clean(

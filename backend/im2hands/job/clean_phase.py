@@ -99,7 +99,7 @@ class CleanPhase:
         tracks = judge(raw, over_time=is_sequence(self._take.header))
         templates = TakeTemplates(self._take, topology, self._call)
         self._measure(templates, raw, tracks, sides)
-        self._call(lambda: write_template(self._take.folder, topology, templates.rests, shape_key))
+        self._write(lambda: write_template(self._take.folder, topology, templates.rests, shape_key))
         self._fit(templates, raw, indices, shape_key)
         motions = {side: self._call(partial(self._motion, templates, tracks[side], side)) for side in sides}
         correctives = self._correct(templates, motions, raw, tracks, indices)
@@ -107,10 +107,19 @@ class CleanPhase:
             side: self._call(partial(found.result, self._options.smoothing)) for side, found in correctives.items()
         }
         fps = float(self._take.header.get("fps") or 25.0)
-        self._call(lambda: write_motion(self._take.folder, motion_arrays(raw.frames, fps, hands, key)))
+        self._write(lambda: write_motion(self._take.folder, motion_arrays(raw.frames, fps, hands, key)))
         self._note_status(raw, motions, indices)
         truncation = {side: found.truncation_mm for side, found in correctives.items()}
         return self._finish({"hands": sides, "key": key, "template": shape_key, "truncation_mm": truncation})
+
+    def _write(self, write: Callable[[], None]) -> None:
+        """Write a file of the take, unless the take was closed while this call was waiting."""
+
+        def guarded() -> None:
+            with self._take.writing():
+                write()
+
+        self._call(guarded)
 
     def _is_fresh(self, key: str, shape_key: str, raw: RawTake, indices: list[int]) -> bool:
         """Return whether the take was cleaned before from the same data and settings, and the results can be read."""

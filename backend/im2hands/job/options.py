@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from im2hands.animation.clean_options import CleanOptions
 from im2hands.core.errors import InputError
 from im2hands.core.options import OPTIONS, check_options, options_dataclass, options_of
+from im2hands.core.person_path import person_path
 
 _NOT_SETTINGS = ("inputs", "output", "resume", "overwrite")
 
@@ -43,6 +44,8 @@ class _ReconstructOptions:
             raise InputError("No pictures or video given.", "Give files, a folder or a clip.")
         if not self.output:
             raise InputError("No output folder given.", "Give the folder of the take with --output.")
+        for path in (*self.inputs, self.output):
+            person_path(path)
         check_options(asdict(self))  # type: ignore[call-overload]
 
     @property

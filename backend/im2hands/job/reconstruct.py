@@ -7,11 +7,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from im2hands.core.camera import Camera
-from im2hands.core.errors import Cancelled, DamagedFramesError, Im2HandsError, SetupError
+from im2hands.core.errors import Cancelled, DamagedFramesError, Im2HandsError, InputError, SetupError
+from im2hands.core.memory import require_memory
+from im2hands.core.person_path import person_path
 from im2hands.media.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
 from im2hands.media.footage import why_copies
 from im2hands.media.source import Entry, Source, open_source
@@ -58,7 +59,7 @@ class ReconstructJob:
     ) -> None:
         self._options, self._events, self._cancelled = options, events, cancelled
         self._parts = parts or Components()
-        self._folder = Path(options.output).expanduser().absolute()
+        self._folder = person_path(options.output).absolute()
         self._background = Background(cancelled, self._tick)
         self._keypoints: KeypointPhase | None = None
         self._take: Take | None = None
@@ -77,20 +78,24 @@ class ReconstructJob:
         Raises
         ------
         InputError
-            Inputs, options or the output folder cannot be used.
+            Inputs, options or the output folder cannot be used, or another job uses the take.
         SetupError
             Weights or the device are missing.
         """
         started = time.monotonic()
         try:
-            self._run()
-            cancelled = False
-        except Cancelled:
-            cancelled = True
+            try:
+                self._run()
+                cancelled = False
+            except Cancelled:
+                cancelled = True
+            finally:
+                self._background.close(self._keypoints.close if self._keypoints else None)
+            if self._take is not None:
+                self._take.finish()
         finally:
-            self._background.close(self._keypoints.close if self._keypoints else None)
-        if self._take is not None:
-            self._take.finish()
+            if self._take is not None:
+                self._take.close()
         counts = {status: self._counts[status] for status in ("ok", "partial", "empty", "failed", "reused")}
         total = sum(counts.values()) - counts["reused"]
         summary = Summary(total=total, seconds=round(time.monotonic() - started, 3), **counts)
@@ -99,6 +104,7 @@ class ReconstructJob:
     def _run(self) -> None:
         options = self._options
         self._progress("open", 0, 1)
+        require_memory()
         # On the background thread: opening takes long on a slow disk, and the person may want to stop.
         cameras, source, camera = self._background.run(self._open)
         for note in source.notes:
@@ -254,7 +260,19 @@ def entry_extra(source: Source, entry: Entry) -> dict[str, Any]:
 
 
 def _date() -> str:
-    """Return the current time, or the time in SOURCE_DATE_EPOCH, as reproducible builds set it."""
+    """Return the current time, or the time in SOURCE_DATE_EPOCH, as reproducible builds set it.
+
+    Raises
+    ------
+    InputError
+        SOURCE_DATE_EPOCH is not a number of seconds that a date can have.
+    """
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
+    try:
+        moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise InputError(
+            f"The environment variable SOURCE_DATE_EPOCH is {epoch[:40]!r}, which is no date.",
+            "Give seconds since 1970, or leave it unset.",
+        ) from error
     return moment.isoformat(timespec="seconds")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from im2hands.core.errors import InputError
 
 _PART = re.compile(r"^(\d+)?\s*(-)?\s*(\d+)?$")
+_MOST_DIGITS = 18  # of a frame number; Python refuses to read numbers of thousands of digits
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class FrameRange:
             if match is None or (not any(match.groups()) and (text or "").strip()) or stripped == "-":
                 raise InputError(f'Frames "{text}" cannot be understood.', 'Write them like "1-100,120".')
             first, dash, last = match.groups()
+            if any(len(number or "") > _MOST_DIGITS for number in (first, last)):
+                raise InputError(f'Frames "{stripped[:40]}" has too large a number.', 'Write them like "1-100,120".')
             if first is None and last is None:
                 continue
             start = int(first or 0)

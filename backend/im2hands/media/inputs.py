@@ -10,6 +10,7 @@ from pathlib import Path
 
 from im2hands.core.errors import FrameError, InputError
 from im2hands.core.files import require_regular
+from im2hands.core.person_path import person_path
 
 from .images import PICTURE_SUFFIXES, probe_picture
 from .patterns import find_matches, is_pattern, natural
@@ -122,10 +123,10 @@ def find_inputs(inputs: Sequence[str | Path]) -> Inputs:
 
 
 def _given(path: str | Path) -> Path:
-    try:
-        return Path(path).expanduser().absolute()
-    except RuntimeError:  # "~name" of a person that this machine does not know: it may be a file's name
-        return Path(path).absolute()
+    literal = Path(path).absolute()
+    if str(path).startswith("~") and "\0" not in str(path) and literal.exists():
+        return literal  # a file's own name begins with "~"
+    return person_path(path).absolute()
 
 
 def _named(path: Path) -> tuple[list[Path], bool]:

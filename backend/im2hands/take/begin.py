@@ -13,15 +13,16 @@ from im2hands.media.source import Source
 
 from .arrays import LIMITS
 from .footage import FOOTAGE_ENTRY, delete_copies
+from .lock import TakeLock
 from .paths import check_paths, is_plain
 from .record import FOOTAGE_FOLDER, FRAMES_FOLDER, FrameRecord
 from .take import CACHE_FOLDER, MOTION_FILE, OWN_FILES, TAKE_FILE, TEMPLATE_FILE, Take
 
-_LEFTOVER = re.compile(r"^\..+\.(json|npz|jpg)\.\d+(\.[0-9a-f]+)?\.tmp$")
+_LEFTOVER = re.compile(r"^\..+\.(json|npz|jpg|lock)\.\d+(\.[0-9a-f]+)?\.tmp$")
 
 
 def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: bool, overwrite: bool) -> Take:
-    """Create the take that a job writes to, or open the existing one.
+    """Lock the take that a job writes to, and create it or open the existing one.
 
     With ``resume``, the frames of an existing take stay, including those that are not chosen this time. Its date stays
     if nothing else in its header changed. With ``overwrite``, its frames are deleted.
@@ -42,14 +43,14 @@ def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: 
     Returns
     -------
     Take
-        The take, with its header saved.
+        The take, with its header saved. ``Take.close`` releases its lock.
 
     Raises
     ------
     InputError
-        A frame number is too large. Or a take exists and neither ``resume`` nor ``overwrite`` is set. Or the existing
-        take was made from other inputs, or its frames were made with the other choice of ``mirrored`` or have other
-        numbers.
+        Another job uses the take. Or a frame number is too large. Or a take exists and neither ``resume`` nor
+        ``overwrite`` is set. Or the existing take was made from other inputs, or its frames were made with the other
+        choice of ``mirrored`` or have other numbers.
     TakeError
         The folder cannot be written, or the existing take cannot be read.
     UnsafePathError
@@ -61,7 +62,58 @@ def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: 
             "Choose earlier frames (--frames), or cut the clip.",
         )
     check_paths(folder, ((None, name) for name in _written(folder)))
-    _delete_leftovers(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TakeError(
+            f"Cannot make the take folder {folder}: {error.strerror or error}.", "Choose a folder you may write to."
+        ) from error
+    lock = TakeLock.acquire(folder)
+    try:
+        take = _begun(folder, source, header, resume=resume, overwrite=overwrite)
+    except BaseException:
+        lock.release()
+        raise
+    take.hold(lock)
+    return take
+
+
+def open_to_write(folder: Path) -> Take:
+    """Lock an existing take and open it.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the take, or the ``take.json`` in it.
+
+    Returns
+    -------
+    Take
+        The take. ``Take.close`` releases its lock.
+
+    Raises
+    ------
+    InputError
+        Another job uses the take.
+    TakeError
+        There is no take, it cannot be read, or its folder cannot be written.
+    """
+    folder = Take.open(folder).folder  # nothing is written, not even a lock, where there is no take
+    lock = TakeLock.acquire(folder)
+    try:
+        _delete_leftovers(folder, folder / FRAMES_FOLDER)
+        take = Take.open(folder)  # again, because another job may have ended meanwhile
+    except BaseException:
+        lock.release()
+        raise
+    take.hold(lock)
+    return take
+
+
+def _begun(folder: Path, source: Source, header: dict[str, Any], *, resume: bool, overwrite: bool) -> Take:
+    """Create or open a take that is locked, see :func:`begin_take`."""
+    cache = folder / CACHE_FOLDER
+    _delete_leftovers(folder, folder / FRAMES_FOLDER, folder / FOOTAGE_FOLDER, cache, cache / "hands")
     if not (folder / TAKE_FILE).exists():
         return Take.create(folder, header)
     if overwrite:
@@ -108,15 +160,9 @@ def _written(folder: Path) -> Iterator[str]:
         yield from filter(is_plain, paths)
 
 
-def _delete_leftovers(folder: Path) -> None:
-    """Delete temporary files that a killed process left behind; they are recognised by their names."""
-    for place in (
-        folder,
-        folder / FRAMES_FOLDER,
-        folder / FOOTAGE_FOLDER,
-        folder / CACHE_FOLDER,
-        folder / CACHE_FOLDER / "hands",
-    ):
+def _delete_leftovers(*folders: Path) -> None:
+    """Delete temporary files of a killed process, known by their names, in folders of a take that is locked."""
+    for place in folders:
         for path in place.glob(".*.tmp"):
             if _LEFTOVER.match(path.name):
                 path.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ specified in ``docs/take.md``.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from im2hands.core.errors import TakeError
+from im2hands.core.errors import Cancelled, TakeError
 from im2hands.core.files import json_bytes, pack_arrays, read_shared, write_atomically
 from im2hands.core.hands import Side
 from im2hands.core.unpacking import JSON_BYTES, parse_json
@@ -22,6 +23,7 @@ from im2hands.core.unpacking import JSON_BYTES, parse_json
 from .frame_file import KEY, read_every_array, read_frame_file
 from .header import check_header
 from .journal import JOURNAL_FILE, TakeJournal
+from .lock import LOCK_FILE, TakeLock
 from .paths import check_paths
 from .record import FOOTAGE_FOLDER, FRAMES_FOLDER, FrameRecord, frame_file
 
@@ -31,7 +33,7 @@ TAKE_FILE = "take.json"
 CACHE_FOLDER = "cache"
 TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
-OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE)
+OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE, LOCK_FILE)
 
 _ANEW = "Begin the take anew: im2hands reconstruct with --overwrite."
 
@@ -59,6 +61,8 @@ class Take:
         self._journal = TakeJournal(folder)
         self._saved_bytes = 0
         self._writing = threading.RLock()  # an abandoned call of a cancelled job may still be writing
+        self._lock: TakeLock | None = None
+        self._closed = False
 
     @classmethod
     def create(cls, folder: str | Path, header: Mapping[str, Any]) -> Take:
@@ -157,6 +161,37 @@ class Take:
         """Whether the pictures on disk are mirror images of the pictures that hands and cameras belong to."""
         return bool((self.header.get("settings") or {}).get("mirrored"))
 
+    def hold(self, lock: TakeLock) -> None:
+        """Keep the lock of the take until :meth:`close`.
+
+        Parameters
+        ----------
+        lock : TakeLock
+            The lock, which this process has.
+        """
+        self._lock = lock
+
+    def close(self) -> None:
+        """End the writing: wait for a write that is under way, refuse later ones, and release the lock."""
+        with self._writing:
+            self._closed = True
+        if self._lock is not None:
+            self._lock.release()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep the take open and other threads from writing to it inside this context.
+
+        Raises
+        ------
+        Cancelled
+            The take was closed: the job has ended, and another job may write to the take.
+        """
+        with self._writing:
+            if self._closed:
+                raise Cancelled("Stopped.")
+            yield
+
     def save(self) -> None:
         """Write ``take.json`` with all records, and delete the journal.
 
@@ -165,7 +200,7 @@ class Take:
         TakeError
             A file cannot be written.
         """
-        with self._writing:
+        with self.writing():
             frames = [self.records[index].to_dict() for index in sorted(self.records)]
             data = json_bytes({**self.header, "frames": frames}, indent=1) + b"\n"
             write_atomically(self.folder / TAKE_FILE, data)
@@ -200,12 +235,13 @@ class Take:
         TakeError
             The frame cannot be written. Earlier frames stay.
         """
-        record.file = ""
-        if arrays is not None:
-            record.file = frame_file(record.index)
-            write_atomically(self.folder / record.file, pack_arrays({**arrays, KEY: np.array(record.key)}))
-        self.records[record.index] = record
-        self.write_record(record.index)
+        with self.writing():
+            record.file = ""
+            if arrays is not None:
+                record.file = frame_file(record.index)
+                write_atomically(self.folder / record.file, pack_arrays({**arrays, KEY: np.array(record.key)}))
+            self.records[record.index] = record
+            self.write_record(record.index)
 
     def write_record(self, index: int) -> None:
         """Write the record of a frame to the disk.
@@ -223,7 +259,7 @@ class Take:
         TakeError
             The record cannot be written. Earlier records stay.
         """
-        with self._writing:
+        with self.writing():
             self._journal.append(self.records[index].to_dict())
             if self._journal.size > _JOURNAL_SHARE * self._saved_bytes:
                 self.save()
@@ -288,8 +324,9 @@ class Take:
             The frame cannot be read or written.
         """
         path = self.folder / self.records[index].file
-        kept = read_every_array(path)
-        write_atomically(path, pack_arrays({**kept, **arrays}))
+        content = pack_arrays({**read_every_array(path), **arrays})
+        with self.writing():
+            write_atomically(path, content)
 
     def is_complete(self, index: int, key: str) -> bool:
         """Return whether a frame is finished and was computed from the same data and settings.

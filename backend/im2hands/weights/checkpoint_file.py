@@ -203,8 +203,7 @@ def _parts(path: Path, content: object) -> Checkpoint:
     if not isinstance(state, dict) or not state or not all(isinstance(name, str) for name in state):
         raise InputError(f'{path} holds no network: expected tensors by name, or such a dictionary as its "model".')
     for name, value in state.items():
-        plain = isinstance(value, Tensor) and value.device.type == "cpu" and value.layout == torch.strided
-        if not plain or value.is_quantized:
+        if not _is_plain(value):
             raise InputError(f"{path}: {name} is not a plain tensor but {type(value).__name__}.", _AGAIN)
     if state is whole:
         return Checkpoint(dict(state))
@@ -213,10 +212,19 @@ def _parts(path: Path, content: object) -> Checkpoint:
     )
 
 
+def _is_plain(value: object) -> bool:
+    """Whether a value is a tensor with numbers: not on the device "meta", not sparse, not quantized."""
+    if not isinstance(value, Tensor):
+        return False
+    return value.device.type == "cpu" and value.layout == torch.strided and not value.is_quantized
+
+
 def _finite(value: object) -> float | None:
     """The value as a float, or None if it is not a finite number."""
-    if isinstance(value, Tensor) and value.numel() == 1:
-        value = value.item()
+    if isinstance(value, Tensor):
+        value = value.item() if _is_plain(value) and value.numel() == 1 else None
+    if isinstance(value, int) and abs(value) >= 1 << 53:  # no plausible number, and perhaps none that fits into a float
+        return None
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from im2hands.core.errors import WeightsError
 from im2hands.core.files import read_regular
+from im2hands.core.person_path import person_path
 
 BUNDLED = Path(__file__).parent / "bundled"
 """Folder of the weights that ship with the package."""
@@ -57,7 +58,7 @@ def weights_folder(folder: str | Path = "bundled") -> Path:
     WeightsError
         There is no such folder.
     """
-    path = BUNDLED if str(folder) == "bundled" else Path(folder)
+    path = BUNDLED if str(folder) == "bundled" else person_path(folder)
     if not path.is_dir():
         raise WeightsError(f"There is no weights folder {path}.", 'Give a folder, or "bundled" for those that ship.')
     return path
@@ -92,6 +93,37 @@ def list_weights(folder: str | Path = "bundled") -> list[WeightsInfo]:
     return [_inspect(path, name) for name in sorted(names)]
 
 
+def read_card(path: Path) -> dict[str, Any]:
+    """Read the card of a weights file.
+
+    Parameters
+    ----------
+    path : Path
+        The card.
+
+    Returns
+    -------
+    dict
+        Its entries, with a ``sha256`` to verify the weights by.
+
+    Raises
+    ------
+    OSError
+        The card is missing or cannot be read.
+    ValueError
+        It is no JSON object, or its ``sha256`` is missing or none.
+    """
+    try:
+        card = json.loads(read_regular(path).decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(card, dict):
+        raise ValueError("it is no JSON object")
+    if not isinstance(card.get("sha256"), str) or not card["sha256"]:
+        raise ValueError("it has no sha256 of the weights")
+    return card
+
+
 def _inspect(folder: Path, name: str) -> WeightsInfo:
     """Find and verify the weights of one network."""
     from .part_occupancy import sha256_of
@@ -100,7 +132,7 @@ def _inspect(folder: Path, name: str) -> WeightsInfo:
     card: dict[str, Any] = {}
     problem = ""
     try:
-        card = json.loads(read_regular(card_path).decode("utf-8"))
+        card = read_card(card_path)
     except FileNotFoundError:
         problem = f"its card {card_path.name} is missing"
     except (OSError, ValueError) as error:
@@ -111,10 +143,8 @@ def _inspect(folder: Path, name: str) -> WeightsInfo:
         return WeightsInfo(name, path, "", False, f"{path} is missing", card)
     except OSError as error:
         return WeightsInfo(name, path, "", True, f"{path} cannot be read: {error.strerror or error}", card)
-    if card and digest != card.get("sha256"):
-        problem = (
-            f"{path} is damaged or changed: its sha256 is {digest[:12]}…, the card says {card.get('sha256', '')[:12]}…"
-        )
+    if card and digest != card["sha256"]:
+        problem = f"{path} is damaged or changed: its sha256 is {digest[:12]}…, the card says {card['sha256'][:12]}…"
     return WeightsInfo(name, path, digest, True, problem, card)
 
 

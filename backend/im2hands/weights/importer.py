@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from im2hands.core.errors import InputError, SetupError
+from im2hands.core.person_path import person_path
 
 from .checkpoint_file import Checkpoint, read_checkpoint
 from .layouts import Layout, needs_padding, padded, published_layouts, recognise
@@ -77,7 +78,8 @@ def import_checkpoints(
         The folder cannot be written.
     """
     layouts = published_layouts() if layouts is None else layouts
-    target = Path(folder)
+    target = person_path(folder)
+    sources = [person_path(file) for file in files]
     made = [path for path in (target, *target.parents) if not path.exists()]
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -88,8 +90,8 @@ def import_checkpoints(
         raise _unwritable(target, error) from error
     done: list[Imported] = []
     try:
-        for file in files:
-            done.append(_stage(Path(file), staging, target, overwrite, layouts, done))
+        for source in sources:
+            done.append(_stage(source, staging, target, overwrite, layouts, done))
         _publish(done, staging, overwrite)
     except (OSError, SafetensorError) as error:
         raise _unwritable(target, error) from error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from im2hands.core.errors import WeightsError
 from im2hands.core.files import utf8_path
 
-from .folder import BUNDLED
+from .folder import BUNDLED, read_card
 from .part_occupancy import sha256_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def bundled_card(name: str) -> dict[str, Any]:
         Name of the network.
     """
     try:
-        card: dict[str, Any] = json.loads((BUNDLED / f"{name}.json").read_text(encoding="utf-8"))
+        card = read_card(BUNDLED / f"{name}.json")
         return card if (BUNDLED / f"{name}.safetensors").is_file() else {}
     except (OSError, ValueError):
         return {}

@@ -7,6 +7,7 @@ frames spread over the take. The weights are computed for every frame, one frame
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -47,10 +48,15 @@ class Correctives:
         (K,) float
             Weights of the shapes.
         """
-        flat = self.basis.reshape(len(self.basis), self.mean.size)
-        size = (flat * flat).sum(axis=1)
-        found: np.ndarray = flat @ (clipped(offset) - self.mean).ravel() / np.maximum(size, 1e-30)
+        flat, size = self._projection
+        found: np.ndarray = flat @ (clipped(offset) - self.mean).ravel() / size
         return found
+
+    @cached_property
+    def _projection(self) -> tuple[np.ndarray, np.ndarray]:
+        """The shapes as rows (K, 3 T) in double precision, and the square of each row's length (K,)."""
+        flat = self.basis.reshape(len(self.basis), self.mean.size)
+        return flat.astype(np.float64), np.maximum((flat * flat).sum(axis=1), 1e-30)
 
     def offset(self, weights: np.ndarray) -> np.ndarray:
         """The offset that belongs to weights.

@@ -41,43 +41,57 @@ class TakeCorrectives:
 
     def __init__(self, templates: TakeTemplates, side: Side, motion: Motion, rows: Mapping[int, int], run: Run) -> None:
         self._templates, self._side, self._motion, self._rows, self._run = templates, side, motion, rows, run
-        self._shapes = self._find()
-        self._weights = np.full((len(motion.status), len(self._shapes.basis)), np.nan)
-        self._mean_away: list[float] = []
-        self._far_away: list[float] = []
+        # A short take is computed as its frames' templates are, with the same bits. In a long one time counts.
+        self._closed_form = len(rows) > SAMPLES
+        self._mean_away: dict[int, float] = {}  # by row
+        self._far_away: dict[int, float] = {}
+        self._shapes, self._weights = self._find()
 
-    def _find(self) -> Correctives:
-        """The shapes, from up to ``SAMPLES`` frames spread over the take."""
+    def _find(self) -> tuple[Correctives, np.ndarray]:
+        """The shapes, from up to ``SAMPLES`` frames spread over the take, and the weights of these frames."""
         rows = [row for row in self._rows if self._motion.status[row] == OBSERVED] or list(self._rows)
         chosen = sorted({int(k) for k in np.linspace(0, len(rows) - 1, SAMPLES).round()}) if rows else []
-        found = [self._run(partial(self._offset, rows[k])) for k in chosen]
-        offsets = [offset.astype(np.float32) for offset in found if offset is not None]
+        found = {rows[k]: self._run(partial(self._offset, rows[k])) for k in chosen}
+        offsets = [offset.astype(np.float32) for offset in found.values() if offset is not None]
         offsets = offsets or [np.zeros_like(self._templates.rests[self._side].vertices)]
         shapes: Correctives = self._run(lambda: correctives_from(np.array(offsets)))
-        return shapes
+        weights = np.full((len(self._motion.status), len(shapes.basis)), np.nan)
+        for row, offset in found.items():
+            if offset is not None:
+                weights[row] = self._run(partial(self._fit, shapes, row, offset))
+        return shapes, weights
 
     def _offset(self, row: int) -> np.ndarray | None:
         """What skinning by the raw pose lacks of the template of a row, (T, 3) metres; None without a template."""
         raw, one = self._motion.raw, slice(row, row + 1)
         pose = Pose(raw.rotations[one], raw.root_rotation[one], raw.root[one])
-        return self._templates.offset(self._rows[row], self._side, pose)
+        return self._templates.offset(self._rows[row], self._side, pose, closed_form=self._closed_form)
+
+    def _fit(self, shapes: Correctives, row: int, offset: np.ndarray) -> np.ndarray:
+        """The weights of the shapes for the offset of a row; how far they miss it is noted."""
+        weights = shapes.weights(offset)
+        away = np.linalg.norm(offset - shapes.offset(weights), axis=1)
+        self._mean_away[row] = float(away.mean())
+        self._far_away[row] = float(np.percentile(away, 95))
+        return weights
 
     def weigh(self, row: int) -> None:
-        """Compute the weights of one frame, if its surface belongs to this hand.
+        """Compute the weights of one frame, if its surface belongs to this hand and they are not known yet.
 
         Parameters
         ----------
         row : int
             Row of the motion.
         """
-        if row not in self._rows:
+        if row not in self._rows or row in self._mean_away:
             return
-        offset = self._run(lambda: self._offset(row))
-        if offset is not None:
-            self._weights[row] = self._shapes.weights(offset)
-            away = np.linalg.norm(offset - self._shapes.offset(self._weights[row]), axis=1)
-            self._mean_away.append(float(away.mean()))
-            self._far_away.append(float(np.percentile(away, 95)))
+        weights = self._run(lambda: self._weighed(row))
+        if weights is not None:
+            self._weights[row] = weights
+
+    def _weighed(self, row: int) -> np.ndarray | None:
+        offset = self._offset(row)
+        return None if offset is None else self._fit(self._shapes, row, offset)
 
     @property
     def truncation_mm(self) -> dict[str, float]:
@@ -85,7 +99,8 @@ class TakeCorrectives:
 
         "mean" and "p95" (95th percentile) over the vertices, averaged over the frames.
         """
-        means, p95 = (1000 * float(np.mean(found or [0.0])) for found in (self._mean_away, self._far_away))
+        measured = ([found[row] for row in sorted(found)] for found in (self._mean_away, self._far_away))
+        means, p95 = (1000 * float(np.mean(found or [0.0])) for found in measured)
         return {"mean": round(means, 4), "p95": round(p95, 4)}
 
     def result(self, strength: float) -> HandMotion:

@@ -98,6 +98,7 @@ class TakeTemplates:
         self._weights = topology.skin_weights()
         self._fitter = Fitter(topology, topology.positions @ topology.base_vertices)
         self._kept: dict[tuple[int, Side], SurfaceFit] = {}
+        self._latest: tuple[int, dict[Side, dict[str, np.ndarray]]] | None = None  # templates of one frame, as read
         self.rests: dict[Side, Rest] = {}
 
     def measure(
@@ -172,9 +173,10 @@ class TakeTemplates:
             fitted[side] = handed(self._fitter.unfolded(vertices) if others else vertices, side)
         fitted = self._fitter.keep_apart(fitted)
         arrays = {f"{side}_template_vertices": vertices.astype(np.float32) for side, vertices in fitted.items()}
+        self._latest = None
         self._take.add_arrays(index, arrays)
 
-    def offset(self, index: int, side: Side, pose: Pose) -> np.ndarray | None:
+    def offset(self, index: int, side: Side, pose: Pose, *, closed_form: bool = False) -> np.ndarray | None:
         """The difference between a frame's template, unskinned by a pose, and the rest pose.
 
         Parameters
@@ -185,18 +187,23 @@ class TakeTemplates:
             The hand.
         pose : Pose
             One pose of a right hand.
+        closed_form : bool
+            The faster computation, see ``rig.unskin``.
 
         Returns
         -------
         (T, 3) float or None
             Offset, rest frame, metres; None if the frame has no template of that side.
         """
-        vertices = self._take.read_arrays(index, ("template_vertices",)).get(side, {}).get("template_vertices")
+        if self._latest is None or self._latest[0] != index:  # both hands of a frame are asked for in turn
+            self._latest = index, self._take.read_arrays(index, ("template_vertices",))
+        vertices = self._latest[1].get(side, {}).get("template_vertices")
         if vertices is None or len(vertices) != self._topology.vertex_count:
             return None
         rest = self.rests[side]
         matrices = bone_matrices(forward(pose, rest), rest)[0]
-        return unskin(self._weights, matrices, handed(vertices.astype(np.float64), side)) - rest.vertices
+        vertices = handed(vertices.astype(np.float64), side)
+        return unskin(self._weights, matrices, vertices, closed_form=closed_form) - rest.vertices
 
     def _fitted(self, index: int, side: Side, points: np.ndarray) -> SurfaceFit:
         """The fit of one hand of one frame; kept until a later frame needs it no more."""

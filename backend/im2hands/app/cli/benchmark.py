@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 from im2hands.app.terminal import quiet
-from im2hands.core.errors import InputError
+from im2hands.core.errors import FrameError, InputError
+from im2hands.core.person_path import person_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,8 +28,11 @@ def run(args: argparse.Namespace) -> int:
         from im2hands.app.selftest import PER_FRAME, START_UP, bundled_photo, time_photo
         from im2hands.core.devices import granted_cores
 
-        photo = Path(args.photo) if args.photo else bundled_photo()
-        timing = time_photo(photo, repeat=args.repeat, device=args.device, voxel_mm=args.voxel_mm)
+        photo = person_path(args.photo) if args.photo else bundled_photo()
+        try:
+            timing = time_photo(photo, repeat=args.repeat, device=args.device, voxel_mm=args.voxel_mm)
+        except FrameError as error:  # there is no other frame to go on with
+            raise InputError(error.message, error.hint) from error
     if args.json:
         data = asdict(timing)
         print(json.dumps({**data, "per_frame": timing.per_frame, "cores": granted_cores()}, indent=1))

@@ -7,15 +7,16 @@ import logging
 import os
 import sys
 import time
-from pathlib import Path
 
 from im2hands.animation.clean_options import CleanOptions
 from im2hands.app.terminal import EXIT_INTERRUPTED, JsonReport, TerminalReport, stop_on_signals
 from im2hands.core.errors import Cancelled, Im2HandsError
 from im2hands.core.options import options_of
+from im2hands.core.person_path import person_path
 from im2hands.job.background import Background
 from im2hands.job.eta import EtaEstimator
 from im2hands.job.events import Failed, Finished, Progress, Summary
+from im2hands.take.begin import open_to_write
 from im2hands.take.take import Take
 
 from .options import add_options
@@ -54,8 +55,11 @@ def run(args: argparse.Namespace) -> int:
         report = TerminalReport()
     try:
         options = CleanOptions(**{one.name: getattr(args, one.name) for one in options_of("clean")})
-        take = Take.open(Path(args.take).expanduser())
-        finished = _clean(take, options, report)
+        take = open_to_write(person_path(args.take))
+        try:
+            finished = _clean(take, options, report)
+        finally:
+            take.close()
     except Im2HandsError as error:
         report.close()
         if isinstance(report, JsonReport):

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from im2hands import __version__
-from im2hands.app.terminal import escape_unprintable
-from im2hands.core.errors import Im2HandsError, broken_package
+from im2hands.app.terminal import escape_unprintable, open_standard_streams
+from im2hands.core.errors import Im2HandsError, in_words
 
 from .lab import TASK_HELP, TASKS, task_parser
 
@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in PROCESS_DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ.update(NO_NETWORK)
+    open_standard_streams()
     escape_unprintable()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -87,8 +88,9 @@ def _run(args: argparse.Namespace) -> int:
         if args.debug:
             raise
         logging.getLogger(__name__).exception("unexpected error")
-        if isinstance(error, ImportError):
-            return _print_error(broken_package(error))
+        words = in_words(error)
+        if words is not None:
+            return _print_error(words)
         name = type(error).__name__
         print(f"im2hands: something went wrong inside: {name}: {error}"[:500].splitlines()[0], file=sys.stderr)
         print(f"  The details are in {log_file}; please report them.", file=sys.stderr)

@@ -10,6 +10,7 @@ import numpy as np
 
 from im2hands.core.errors import FrameError, SetupError
 from im2hands.core.hands import KEYPOINT_COUNT, Side
+from im2hands.core.mediapipe_import import import_mediapipe
 from im2hands.core.native_log import quiet_start
 from im2hands.core.system_libraries import hint_for
 from im2hands.keypoints.hypothesis import HandDetection
@@ -45,7 +46,7 @@ class MediaPipeProvider:
     def __init__(self, *, video: bool, bundle: Path | None = None) -> None:
         task = read_bundle(bundle).task
         try:
-            import mediapipe
+            mediapipe = import_mediapipe()
             from mediapipe.tasks.python import BaseOptions, vision
         except ImportError as error:
             raise SetupError(

@@ -284,17 +284,29 @@ def test_long_tracks(topology: Topology) -> None:
         """Stand-in templates with offsets of ten vertices."""
 
         rests: ClassVar[dict[str, Any]] = {"right": SimpleNamespace(vertices=np.zeros((10, 3)))}
-        asked: ClassVar[list[int]] = []
 
-        def offset(self, index: int, side: Side, pose: Pose) -> np.ndarray:
+        def __init__(self) -> None:
+            self.asked: list[int] = []
+            self.closed_form: set[bool] = set()
+
+        def offset(self, index: int, side: Side, pose: Pose, *, closed_form: bool) -> np.ndarray:
             self.asked.append(index)
+            self.closed_form.add(closed_form)
             return np.full((10, 3), 1e-4) * (index % 7)
 
-    correctives = TakeCorrectives(
-        Counting(), "right", motion, {row: row + 1 for row in range(2000)}, lambda work: work()
-    )  # type: ignore[arg-type]
-    assert len(Counting.asked) <= SAMPLES
-    for row in (0, 5, 1999):
-        correctives.weigh(row)
+    def weighed(count: int) -> tuple[TakeCorrectives, Counting]:
+        templates = Counting()
+        rows = {row: row + 1 for row in range(count)}
+        found = TakeCorrectives(templates, "right", motion, rows, lambda work: work())  # type: ignore[arg-type]
+        assert len(templates.asked) <= SAMPLES
+        for row in range(count):
+            found.weigh(row)
+        assert len(templates.asked) == len(set(templates.asked)), "no template is unskinned twice"
+        return found, templates
+
+    correctives, templates = weighed(2000)
+    assert sorted(templates.asked) == list(range(1, 2001))
+    assert templates.closed_form == {True}
     assert correctives.truncation_mm["mean"] < 1e-3
     assert correctives.result(0.5).weights.shape == (2000, 1)
+    assert weighed(SAMPLES)[1].closed_form == {False}

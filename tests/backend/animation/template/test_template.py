@@ -149,6 +149,18 @@ def test_unskin_is_the_inverse(topology: Topology, rest: Rest) -> None:
     assert np.linalg.norm(posed - posed.mean(axis=0), axis=1).max() < 0.25
 
 
+def test_unskin_in_closed_form_is_the_same(topology: Topology, rest: Rest) -> None:
+    pose = pose_from_keypoints(simulate(3, seed=1, noise=EXACT).truth["right"], rest)
+    matrices = bone_matrices(forward(pose, rest), rest)[2]
+    weights = topology.skin_weights()
+    folded = matrices.copy()
+    folded[:, :, :3] *= np.array([1.0, 0.28, 0.31])  # between these values begins the damping
+    folded[5:9, :, 0] = 0.0  # bones without width
+    for one in (matrices, folded):
+        posed = skin(weights, one, rest.vertices)
+        assert np.abs(unskin(weights, one, posed, closed_form=True) - unskin(weights, one, posed)).max() < 1e-12
+
+
 def test_signed_distance_of_a_ball() -> None:
     ball = trimesh.creation.icosphere(4, 0.05)
     points = np.random.default_rng(0).normal(size=(500, 3)) * 0.03
