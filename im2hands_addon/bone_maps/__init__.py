@@ -165,6 +165,8 @@ def read_map(path: Path) -> BoneMap:
         The file cannot be read, or it is not a bone map.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise OSError("it is not a regular file")
         data = json.loads(path.read_text(encoding="utf-8"))
         sides = {side: str(data["sides"][side]) for side in SIDES}
         bones = {str(ours): str(other) for ours, other in data["bones"].items()}

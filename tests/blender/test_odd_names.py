@@ -1,4 +1,4 @@
-"""Names in any encoding, patterns as input, and consoles that cannot show every character."""
+"""Names in any encoding, patterns as input, consoles that cannot show every character, and a pipe for a file."""
 
 from __future__ import annotations
 
@@ -98,3 +98,9 @@ def test_import_of_photos_with_odd_names(addon, odd_photo: Path, tmp_path: Path)
     said = " ".join(problems)
     assert said.encode("utf-8")
     assert "other_\\udcff.png" in said
+
+
+def test_bone_map_that_is_a_pipe(addon, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "map.json")
+    with pytest.raises(addon("errors").InputError, match="not a regular file"):
+        addon("bone_maps").read_map(tmp_path / "map.json")
