@@ -38,9 +38,11 @@ def surfaces() -> set[str]:
 def test_the_rest_comes_in(addon, api, tmp_path: Path, file: Path, surface: str) -> None:
     folder, target = damaged_take(tmp_path / "take", file)
     whole = {f"Surface.{side} {frame:04d}" for side in "LR" for frame in (1, 2)}
+    # With rigged hands, surfaces stay on disk until they are shown, and so does what is wrong with them.
+    left_on_disk = surface == "AUTO"
     if file.name == "clean_06_take.json":  # the add-on takes the size of the picture
         api.import_take(folder, surfaces=surface)
-        assert surfaces() == whole
+        assert surfaces() == (set() if left_on_disk else whole)
         return
     if target == "take.json":
         with pytest.raises(addon("errors").TakeError, match=r"take\.json|Frame 2"):
@@ -50,12 +52,12 @@ def test_the_rest_comes_in(addon, api, tmp_path: Path, file: Path, surface: str)
     _, problems = api.import_take(folder, surfaces=surface)
     named = [problem for problem in problems if Path(target).name in problem]
     if target.startswith("frames/"):
-        assert len(named) == 1
-        assert surfaces() == {name for name in whole if name.endswith("2")}
+        assert len(named) == (0 if left_on_disk else 1)
+        assert surfaces() == (set() if left_on_disk else {name for name in whole if name.endswith("2")})
         assert len(bpy.data.armatures) == 2
     elif target.startswith("cache/"):
         assert not named
-        assert surfaces() == whole
+        assert surfaces() == (set() if left_on_disk else whole)
     else:
         assert len(named) == 1
         assert surfaces() == whole

@@ -27,7 +27,7 @@ VERSION_CHECK = re.compile(
     r"bpy\.app\.version\b|\bhasattr\(|\.slots\b|action_slot|[cC]hannelbag|use_nodes|\.id_root|BLENDER_EEVEE"
 )
 ROOMS = (
-    "errors", "locations", "take", "process", "bone_maps", "scene", "reconstruction", "api", "running", "properties",
+    "errors", "person_path", "locations", "take", "process", "bone_maps", "scene", "reconstruction", "api", "running", "properties",
     "preferences", "operators", "panels", "command_line", "__init__",
 )  # fmt: skip
 """Lowest first. A module imports only from its own room and from rooms below it."""
@@ -39,7 +39,13 @@ SEPARATE = {
 }
 """Exceptions: rooms below that a room must not import. ``locations`` needs bpy; takes and processes are separate."""
 BLENDER = {"bpy", "bpy_extras", "mathutils", "addon_utils"}
-PACKAGES: dict[str, set[str]] = {"errors": set(), "take": {"numpy"}, "process": set(), "bone_maps": set()}
+PACKAGES: dict[str, set[str]] = {
+    "errors": set(),
+    "person_path": set(),
+    "take": {"numpy"},
+    "process": set(),
+    "bone_maps": set(),
+}
 """The packages, besides the standard library, that the rooms without bpy may import."""
 
 
