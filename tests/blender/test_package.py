@@ -27,8 +27,8 @@ VERSION_CHECK = re.compile(
     r"bpy\.app\.version\b|\bhasattr\(|\.slots\b|action_slot|[cC]hannelbag|use_nodes|\.id_root|BLENDER_EEVEE"
 )
 ROOMS = (
-    "errors", "person_path", "locations", "take", "process", "bone_maps", "scene", "reconstruction", "api", "running", "properties",
-    "preferences", "operators", "panels", "command_line", "__init__",
+    "errors", "person_path", "locations", "take", "process", "bone_maps", "scene", "reconstruction", "api", "running",
+    "properties", "preferences", "operators", "panels", "command_line", "__init__",
 )  # fmt: skip
 """Lowest first. A module imports only from its own room and from rooms below it."""
 SEPARATE = {
