@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import io
 import json
 import os
@@ -297,6 +298,21 @@ def read_shared(path: Path, *, expected: bool = True, most_bytes: int = MAX_BYTE
     """
     errors = _IN_USE_OR_REPLACED if expected and path.parent.is_dir() else _IN_USE
     return _patiently(lambda: read_regular(path, most_bytes), READ_PATIENCE_SECONDS, errors)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, hexadecimal.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path) as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def json_bytes(value: Any, indent: int | None = None) -> bytes:

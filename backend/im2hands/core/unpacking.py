@@ -85,7 +85,7 @@ def unpack_arrays(
         raise ValueError(f"it is damaged ({type(error).__name__}: {error})") from error
 
 
-def parse_json(data: bytes, most_depth: int = JSON_DEPTH) -> Any:
+def parse_json(data: bytes, most_depth: int = JSON_DEPTH, *, nan: bool = False) -> Any:
     """Parse JSON in UTF-8.
 
     Parameters
@@ -94,11 +94,13 @@ def parse_json(data: bytes, most_depth: int = JSON_DEPTH) -> Any:
         The text.
     most_depth : int
         Most objects and lists inside each other.
+    nan : bool
+        Whether ``NaN`` is allowed, which stands for a missing number.
 
     Returns
     -------
     Any
-        Plain JSON types. Numbers are finite, and whole numbers have at most 63 bits.
+        Plain JSON types. Other numbers are finite, and whole numbers have at most 63 bits.
 
     Raises
     ------
@@ -107,7 +109,7 @@ def parse_json(data: bytes, most_depth: int = JSON_DEPTH) -> Any:
     """
     try:
         text = data.decode("utf-8")
-        value = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
+        value = json.loads(text, parse_constant=_nan_only if nan else _refuse, parse_float=_finite, parse_int=_whole)
     except ValueError:
         raise
     except Exception as error:  # RecursionError, MemoryError
@@ -166,6 +168,10 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
 
 def _refuse(name: str) -> float:
     raise ValueError(f"{name} is not a number of JSON")
+
+
+def _nan_only(name: str) -> float:
+    return math.nan if name == "NaN" else _refuse(name)
 
 
 def _finite(text: str) -> float:

@@ -92,7 +92,7 @@ class KeypointFile:
         try:
             data = read_regular(path)
             packed = zipfile.is_zipfile(io.BytesIO(data))
-            content = _read_npz(data) if packed else parse_json(data.removeprefix(codecs.BOM_UTF8))
+            content = _read_npz(data) if packed else parse_json(data.removeprefix(codecs.BOM_UTF8), nan=True)
         except OSError as error:
             raise InputError(f"The keypoints {path} cannot be read: {error.strerror}.", "Check the path.") from error
         except ValueError as error:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import cv2
 import numpy as np
 
 from im2hands.core.errors import FrameError
@@ -96,7 +95,11 @@ def read_exr(file: BinaryIO, path: Path) -> np.ndarray:
         raise _damaged(path, error) from error
     pixels = _in_window(colours, layer)
     size = square_size(*layer.window[2:], layer.pixel_aspect)
-    return pixels if size == layer.window[2:] else cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC)
+    if size == layer.window[2:]:
+        return pixels
+    import cv2
+
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC)
 
 
 def _find_layer(file: BinaryIO, path: Path) -> _Layer:

@@ -19,7 +19,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from im2hands.core.errors import WeightsError
-from im2hands.core.files import require_regular, utf8_path, write_atomically
+from im2hands.core.files import require_regular, sha256_of, utf8_path, write_atomically
 from im2hands.networks.compact_encoder import CompactEncoder
 from im2hands.networks.configuration import Configuration
 from im2hands.networks.image_encoder import PictureEncoder
@@ -29,7 +29,7 @@ from im2hands.networks.part_decoder import IMAGE_FEATURES
 from .folder import BUNDLED, require_weights
 from .layouts import INITIAL_OCCUPANCY, KEYPOINT_REFINEMENT, REFINED_OCCUPANCY
 from .part_occupancy import FILE as PART_OCCUPANCY_FILE
-from .part_occupancy import load_part_occupancy, sha256_of
+from .part_occupancy import load_part_occupancy
 
 FORMAT = "im2hands-compact-1"
 IMAGE_ENCODER = "image_encoder"

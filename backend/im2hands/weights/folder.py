@@ -126,7 +126,7 @@ def read_card(path: Path) -> dict[str, Any]:
 
 def _inspect(folder: Path, name: str) -> WeightsInfo:
     """Find and verify the weights of one network."""
-    from .part_occupancy import sha256_of
+    from im2hands.core.files import sha256_of
 
     card_path, path = folder / f"{name}.json", folder / f"{name}.safetensors"
     card: dict[str, Any] = {}

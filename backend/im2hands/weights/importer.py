@@ -17,11 +17,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from im2hands.core.errors import InputError, SetupError
+from im2hands.core.files import sha256_of
 from im2hands.core.person_path import person_path
 
 from .checkpoint_file import Checkpoint, read_checkpoint
 from .layouts import Layout, needs_padding, padded, published_layouts, recognise
-from .part_occupancy import sha256_of
 
 FORMAT = "im2hands-published-1"
 LICENCE = "no licence stated by the authors: for your own use, do not redistribute"

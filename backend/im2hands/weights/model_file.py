@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from im2hands.core.errors import WeightsError
-from im2hands.core.files import utf8_path
+from im2hands.core.files import sha256_of, utf8_path
 
 from .folder import BUNDLED, read_card
-from .part_occupancy import sha256_of
 
 if TYPE_CHECKING:
     import torch

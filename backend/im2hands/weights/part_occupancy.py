@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,28 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from im2hands.core.errors import WeightsError
-from im2hands.core.files import open_regular, utf8_path, write_atomically
+from im2hands.core.files import sha256_of, utf8_path, write_atomically
 from im2hands.geometry.bone_reach import BoneReach
 from im2hands.networks.part_decoder import PartDecoder
 
 NAME = "part_occupancy"
 FILE = f"{NAME}.safetensors"
 _FORMAT = "im2hands-part-occupancy-1"
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file, hexadecimal.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    """
-    digest = hashlib.sha256()
-    with open_regular(path) as handle:
-        while block := handle.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def save_part_occupancy(decoder: PartDecoder, reach: BoneReach, folder: Path, card: Mapping[str, Any]) -> Path:

@@ -12,7 +12,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from im2hands.core.errors import WeightsError
-from im2hands.core.files import utf8_path, write_atomically
+from im2hands.core.files import sha256_of, utf8_path, write_atomically
 from im2hands.networks.image_encoder import ImageEncoder
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.keypoint_refinement import KeypointRefinement
@@ -31,7 +31,6 @@ from .layouts import (
     published_layouts,
     stored_layouts,
 )
-from .part_occupancy import sha256_of
 
 _THIRD_LAYER = "lin0_2.weight"
 

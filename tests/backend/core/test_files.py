@@ -67,11 +67,13 @@ def test_reading_waits_for_the_writer(tmp_path: Path, monkeypatch: pytest.Monkey
     path.write_bytes(b"whole")
     left = [3]
 
-    def read(path: Path, original: Callable[[Path], bytes] = files.read_regular) -> bytes:
+    original = files.read_regular
+
+    def read(path: Path, limit: int) -> bytes:
         left[0] -= 1
         if left[0] >= 0:
             raise error(13, "busy")
-        return original(path)
+        return original(path, limit)
 
     monkeypatch.setattr(files, "read_regular", read)
     assert read_shared(path) == b"whole"

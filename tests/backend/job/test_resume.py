@@ -18,6 +18,7 @@ from im2hands.job import keypoint_phase
 from im2hands.job.detection_cache import fingerprint
 from im2hands.job.events import Event, FrameDone
 from im2hands.job.reconstruct import ReconstructJob, ReconstructOptions
+from im2hands.take.lock import LOCK_FILE
 from im2hands.take.take import Take
 
 RunJob = Callable[..., Any]
@@ -141,6 +142,9 @@ class StopAt:
 
     def _counted(self, original: Callable[..., None]) -> Callable[..., None]:
         def call(*arguments: Any, **more: Any) -> None:
+            if str(arguments[0]).endswith(LOCK_FILE):  # a process that is killed gives its lock back
+                original(*arguments, **more)
+                return
             self.left -= 1
             if self.left == 0:
                 raise KeyboardInterrupt

@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save_file
 
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError, WeightsError
+from im2hands.core.files import sha256_of
 from im2hands.networks.part_decoder import PartDecoder
 from im2hands.weights.checkpoint_file import read_checkpoint
 from im2hands.weights.folder import list_weights
 from im2hands.weights.importer import LICENCE, import_checkpoints
 from im2hands.weights.layouts import published_layouts, recognise
-from im2hands.weights.part_occupancy import sha256_of
 from im2hands.weights.published import initial_occupancy_start, load_network
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"

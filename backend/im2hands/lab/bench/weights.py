@@ -15,6 +15,7 @@ from typing import Any, cast
 import torch
 from safetensors.torch import save_file
 
+from im2hands.core.files import sha256_of
 from im2hands.core.hands import SIDES, Side
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.keypoint_refinement import KeypointRefinement
@@ -23,7 +24,7 @@ from im2hands.networks.refined_hands import IMAGE_CHANNELS
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.weights.folder import BUNDLED
 from im2hands.weights.importer import FORMAT
-from im2hands.weights.part_occupancy import load_part_occupancy, sha256_of
+from im2hands.weights.part_occupancy import load_part_occupancy
 
 STEEPNESS = 20.0
 """Slope of the refined logit over the initial occupancy."""

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from im2hands.core.errors import InputError
+from im2hands.core.files import sha256_of
 from im2hands.core.hands import MIDDLE_MCP
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.networks.lifting_network import Lifted, LiftingInput, LiftingNetwork, lifting_losses
 from im2hands.weights.keypoint_networks import LIFTING, READING, TWO_HAND
-from im2hands.weights.part_occupancy import sha256_of
 
 from . import command
 from .lifting_samples import LiftingSamples, gather, load_samples

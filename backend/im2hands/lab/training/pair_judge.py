@@ -16,13 +16,13 @@ from torch import Tensor
 
 from im2hands.core.devices import limit_threads
 from im2hands.core.errors import InputError
+from im2hands.core.files import sha256_of
 from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.choosing.pair import PAIR
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import FOUND
 from im2hands.networks.pair_judge import PairJudgeNetwork, judge_loss
 from im2hands.weights.keypoint_networks import PAIR_JUDGE, TWO_HAND
-from im2hands.weights.part_occupancy import sha256_of
 
 from .averaged import Averaged
 from .pair_judge_samples import FAR, JudgedScene, gather

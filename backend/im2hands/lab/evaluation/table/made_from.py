@@ -14,7 +14,7 @@ from typing import Any
 
 from im2hands import __version__
 from im2hands.core.errors import InputError
-from im2hands.core.files import write_atomically
+from im2hands.core.files import sha256_of, write_atomically
 from im2hands.keypoints.placing.confidence import TABLE, table_path
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.surfaces.from_picture import stage_network
@@ -24,7 +24,6 @@ from im2hands.weights.keypoint_networks import LIFTING, PAIR_JUDGE, READING, TWO
 from im2hands.weights.layouts import KEYPOINT_REFINEMENT
 from im2hands.weights.mediapipe_bundle import BUNDLE_NAME
 from im2hands.weights.part_occupancy import NAME as PART_OCCUPANCY
-from im2hands.weights.part_occupancy import sha256_of
 
 from .clips import RESULTS as CLIP_RESULTS
 from .rows import RESULTS
