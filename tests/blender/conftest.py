@@ -25,13 +25,12 @@ import synthetic  # noqa: E402
 MODULE = "bl_ext.user_default.im2hands_addon"
 
 VERSION_INDEPENDENT = (
-    "test_bone_names.py",
-    "test_environment.py",
-    "test_real_backend.py",
-    "test_take_paths.py",
-    "test_take_reader.py",
-)
-"""Tests of code that runs outside Blender: once for each version of Python, not for each version of Blender."""
+    "test_environment.py", "test_real_backend.py", "test_real_footage.py", "test_take_paths.py", "test_take_reader.py",
+)  # fmt: skip
+"""Tests that spend their time outside Blender: once for each version of Python, not for each version of Blender.
+
+The pictures that Blender shows are compared in every version by ``test_shown_pictures.py``.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
