@@ -12,7 +12,7 @@ import numpy as np
 
 from im2hands.core.hands import MIDDLE_MCP, WRIST
 
-SOURCES = frozenset({"mediapipe", "crop_search", "tracking", "boxes", "palm_seed"})
+SOURCES = frozenset({"mediapipe", "crops"})
 """Sources of detections whose keypoints follow MediaPipe's definition."""
 
 # Medians over 261 clearly visible rendered hands, of bones viewed from the side: `benchmarks/joint_definitions.py`.

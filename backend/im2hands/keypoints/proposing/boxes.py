@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
 from im2hands.core.hands import SIDES, Side
-from im2hands.keypoints.choosing.sides import palm_centre, palm_length
-from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.hand_geometry import palm_centre, palm_length
 from im2hands.keypoints.reading.consensus import read_repeatedly
 from im2hands.keypoints.reading.network import LandmarkNetwork, crops_around
 
@@ -27,7 +25,7 @@ _RECROPS = 2
 _VERIFIED = 3
 
 
-def find_boxed(network: LandmarkNetwork, image: np.ndarray, boxes: Mapping[Side, np.ndarray]) -> list[HandDetection]:
+def find_boxed(network: LandmarkNetwork, image: np.ndarray, boxes: Mapping[Side, np.ndarray]) -> dict[Side, np.ndarray]:
     """Find the hands that a user marked.
 
     Parameters
@@ -41,21 +39,15 @@ def find_boxed(network: LandmarkNetwork, image: np.ndarray, boxes: Mapping[Side,
 
     Returns
     -------
-    list[HandDetection]
-        The marked hands with the marked sides, whatever side the network reads. A side whose box shows no hand is left
-        out.
+    dict[Side, (21, 2) float64]
+        Keypoints of the marked hands, pixels. A side whose box shows no hand is left out.
     """
-    found = []
-    for side in SIDES:
-        if side in boxes:
-            hand = _find_one(network, image, np.asarray(boxes[side], dtype=np.float64))
-            if hand is not None:
-                found.append(replace(hand, side=side))
-    return found
+    found = {side: _find_one(network, image, np.asarray(boxes[side], np.float64)) for side in SIDES if side in boxes}
+    return {side: pixels for side, pixels in found.items() if pixels is not None}
 
 
-def _find_one(network: LandmarkNetwork, image: np.ndarray, box: np.ndarray) -> HandDetection | None:
-    """Find the hand of one box or point; None if the network reads none there."""
+def _find_one(network: LandmarkNetwork, image: np.ndarray, box: np.ndarray) -> np.ndarray | None:
+    """Return the keypoints of the hand of one box or point; None if the network reads none there."""
     readings = network.read(image, _crops(image, box))
     for _ in range(1 + _RECROPS):
         readings = readings.take(readings.presence > _KEEP_PRESENCE)
@@ -69,8 +61,7 @@ def _find_one(network: LandmarkNetwork, image: np.ndarray, box: np.ndarray) -> H
     best = int(np.argmax(values))
     if values[best] < 0.1:
         return None
-    score = float(np.clip(looks[best].presence * looks[best].agreement, 0, 1))
-    return replace(looks[best].detection(SOURCE), score=score)
+    return looks[best].pixels
 
 
 def _crops(image: np.ndarray, box: np.ndarray) -> np.ndarray:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from im2hands.core.hands import KEYPOINT_COUNT
-from im2hands.keypoints.choosing.sides import CHIRALITY_WEIGHT, chirality, log_odds, palm_length, with_side
-from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.hand_geometry import CHIRALITY_WEIGHT, chirality, log_odds, palm_length
+from im2hands.keypoints.hypothesis import HandDetection, with_side
 
 from .network import LandmarkNetwork, crops_around
 
@@ -90,7 +91,12 @@ class Consensus:
 
 
 def read_repeatedly(
-    network: LandmarkNetwork, image: np.ndarray, pixels: np.ndarray, crops_each: int = len(_VARIATIONS), side: int = 0
+    network: LandmarkNetwork,
+    image: np.ndarray,
+    pixels: np.ndarray,
+    crops_each: int = len(_VARIATIONS),
+    side: int = 0,
+    cancelled: Callable[[], bool] | None = None,
 ) -> list[Consensus]:
     """Read hands again in varied crops around their keypoints.
 
@@ -106,6 +112,8 @@ def read_repeatedly(
         Crops per hand, at most 7. Each is read twice, as it is and mirrored.
     side : int
         1 to read right hands only, -1 to read left hands only, 0 to read any hand.
+    cancelled : callable or None
+        Called between batches of crops. If it returns True, ``Cancelled`` is raised.
 
     Returns
     -------
@@ -118,10 +126,10 @@ def read_repeatedly(
     crops[..., :2] += variations[:, 2:] * crops[..., 2:3]
     crops[..., 2] *= variations[:, 1]
     crops[..., 3] += variations[:, 0]
-    straight = network.read(image, crops.reshape(-1, 4), side=side)
+    straight = network.read(image, crops.reshape(-1, 4), side=side, cancelled=cancelled)
     last = image.shape[1] - 1
     mirrored_crops = crops.reshape(-1, 4) * (-1, 1, 1, -1) + (last, 0, 0, 0)
-    mirrored = network.read(image[:, ::-1], mirrored_crops, side=-side)
+    mirrored = network.read(image[:, ::-1], mirrored_crops, side=-side, cancelled=cancelled)
     grid = (len(base), len(variations))
     back = mirrored.pixels * (-1, 1) + (last, 0)
     keypoints = np.concatenate([part.reshape(*grid, KEYPOINT_COUNT, 2) for part in (straight.pixels, back)], axis=1)

@@ -23,7 +23,9 @@ import numpy as np
 from im2hands.core.camera import Camera
 from im2hands.core.files import write_atomically
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Side
-from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
+from im2hands.keypoints.choosing.prior import HANDS
+from im2hands.keypoints.finder import HandFinder
+from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.confidence import LIFTED, WITHIN_M, Calibration, source_key, table_path
 from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.sources import make_provider
@@ -142,7 +144,7 @@ def _mean(values: Sequence[float], scale: float = 1.0) -> float | None:
 
 
 def evaluate(
-    provider: KeypointProvider, scenes: Sequence[Scene], progress: Callable[[int, int], None] = lambda *_: None
+    provider: HandFinder, scenes: Sequence[Scene], progress: Callable[[int, int], None] = lambda *_: None
 ) -> Measured:
     """Run a provider on scenes, each treated as a separate photo.
 
@@ -274,7 +276,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", type=Path, nargs="+", required=True, metavar="SET", help="scene sets")
     add("--scenes", type=int, default=100, help="use the last N scenes of each set (default 100)")
     add("--providers", nargs="+", default=list(PROVIDERS), choices=PROVIDERS)
-    add("--no-crop-search", dest="crop_search", action="store_false")
+    add("--hands", default="auto", choices=HANDS, help="what is known of the hands (default auto)")
     add("--weights", type=Path, help="weights file of another two-hand network")
     text = "fit the confidence table to these scenes and write it (default: replace the bundled table)"
     add("--write-calibration", type=Path, nargs="?", const=table_path(), metavar="FILE", help=text)
@@ -300,9 +302,7 @@ def run(arguments: argparse.Namespace) -> int:
         scenes += [data.scene(row) for row in range(max(0, len(data) - arguments.scenes), len(data))]
     results: dict[str, Measured] = {}
     for name in arguments.providers:
-        provider = make_provider(
-            name, video=False, crop_search=arguments.crop_search, two_hand_weights=arguments.weights
-        )  # fmt: skip
+        provider = make_provider(name, hands=arguments.hands, two_hand_weights=arguments.weights)
 
         def progress(done: int, total: int, name: str = name) -> None:
             if sys.stderr.isatty():

@@ -12,7 +12,7 @@ import numpy as np
 
 from im2hands.core.files import pack_arrays, write_atomically
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
-from im2hands.keypoints.choosing.sides import palm_length
+from im2hands.keypoints.hand_geometry import palm_length
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.lifting_features import between, lifting_features, turn_to_ray
 from im2hands.keypoints.reading.consensus import read_repeatedly
@@ -129,8 +129,8 @@ def read_hands(network: LandmarkNetwork, scene: Scene, rng: np.random.Generator)
         palm = palm_pixels(scene.keypoints[k].astype(np.float64), camera)
         gap = float(np.linalg.norm(look.pixels - seen, axis=1).mean()) / palm
         if gap < FOUND and np.ptp(look.pixels, axis=0).max() > 4 and palm_length(look.pixels) > 0:
-            hand = look.detection("palm_seed")
-            made.append(HandDetection(SIDES[k], hand.pixels, hand.shape, hand.confidence, 1.0, "palm_seed"))
+            hand = look.detection("crops")
+            made.append(HandDetection(SIDES[k], hand.pixels, hand.shape, hand.confidence, 1.0, "crops"))
     return made
 
 
