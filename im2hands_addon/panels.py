@@ -10,7 +10,7 @@ from .scene import clean, conform, footage, markers, scene_settings, surfaces, t
 from .scene.wrapped_text import draw_wrapped
 
 _SHOWN_RUNS = 8
-_FOR_DETECTION = ("crop_search", "mirrored")  # they have no effect on keypoints from a file
+_FOR_DETECTION = ("hands", "mirrored")  # they have no effect on keypoints from a file
 
 
 class _Im2HandsPanel:

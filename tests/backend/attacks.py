@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from im2hands.keypoints.proposing.search_cache import SearchCache
 
 from fakes import keypoint_rows
 from im2hands.animation.cleaned_take import CleanTake
@@ -22,7 +23,6 @@ from im2hands.core.hands import SIDES
 from im2hands.job.detection_cache import DetectionCache
 from im2hands.keypoints.file import KeypointFile
 from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.proposing.search_cache import SearchCache
 from im2hands.take.record import FrameRecord
 from im2hands.take.take import Take
 from mutants import DAMAGE, FAULTS

@@ -60,7 +60,7 @@ class ReconstructJob:
         self._options, self._events, self._cancelled = options, events, cancelled
         self._parts = parts or Components()
         self._folder = person_path(options.output).absolute()
-        self._background = Background(cancelled, self._tick)
+        self._background = Background(cancelled)
         self._keypoints: KeypointPhase | None = None
         self._take: Take | None = None
         self._counts: Counter[str] = Counter()
@@ -212,10 +212,6 @@ class ReconstructJob:
 
     def _progress(self, phase: Phase, done: int, total: int, left: float | None = None) -> None:
         self._events(Progress(phase, done, total, None if left is None else round(left, 1)))
-
-    def _tick(self) -> None:
-        if self._keypoints is not None:
-            self._keypoints.tick()
 
     def _header(self, source: Source, camera: Camera, device: str, networks: dict[str, Any]) -> dict[str, Any]:
         return {

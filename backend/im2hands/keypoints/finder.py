@@ -287,9 +287,7 @@ class HandFinder:
         """
         return self._finished(frame, look, chosen, prior, photo=False)
 
-    def _finished(
-        self, frame: Frame, look: Look, chosen: Assignment, prior: Prior, photo: bool
-    ) -> list[HandDetection]:
+    def _finished(self, frame: Frame, look: Look, chosen: Assignment, prior: Prior, photo: bool) -> list[HandDetection]:
         honest = answers(look.verdict, prior)
         hands = []
         for number, (side, row) in enumerate(zip(SIDES, chosen.rows(), strict=True)):

@@ -34,7 +34,7 @@ _DETECTED_PLACE, _DETECTED_TURN = 0.6, 0.8
 # palm lengths).
 _SAME_TASK, _SAME_PALM = 0.6, 0.75
 # Side of the thumbnail by which another shot is noticed, pixels.
-_THUMBNAIL = 16
+THUMBNAIL = 16
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ class Readers:
     ) -> Look:
         size = image.shape[1], image.shape[0]
         verdict = self.judge(*features(hands, picture, size))
-        thumbnail = cv2.resize(image, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
+        thumbnail = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
         return Look(tuple(hands), verdict, marked, size, thumbnail, whole)
 
 

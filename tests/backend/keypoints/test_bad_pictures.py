@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 from hand_pictures import demo_photo, frame_of, hand_shape, read_rgb, seen_hand
+from im2hands.keypoints.choosing.sides import one_persons, palm_centre
 
 from im2hands.core.hands import KEYPOINT_PARENTS
-from im2hands.keypoints.choosing.sides import one_persons, palm_centre
 from im2hands.keypoints.finder import OTHER_PEOPLE
 from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
 from im2hands.keypoints.sources import make_provider

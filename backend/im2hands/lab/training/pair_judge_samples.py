@@ -12,7 +12,6 @@ import numpy as np
 
 from im2hands.core.files import pack_arrays, write_atomically
 from im2hands.core.hands import SIDES
-
 from im2hands.keypoints.choosing.features import features
 from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.looking import Readers

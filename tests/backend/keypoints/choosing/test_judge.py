@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 from hand_pictures import demo_photo, frame_of, seen_hand
+from im2hands.keypoints.choosing.candidates import Candidate, SidedReading, distinct_palms, find_candidates
+from im2hands.keypoints.choosing.pair import choose_hands, likely_pair
 from palm_fakes import FakePalms, reading_of
 
 from im2hands.core.errors import WeightsError
-from im2hands.keypoints.choosing.candidates import Candidate, SidedReading, distinct_palms, find_candidates
 from im2hands.keypoints.choosing.features import features
 from im2hands.keypoints.choosing.judge import PairJudge, Verdict
-from im2hands.keypoints.choosing.pair import choose_hands, likely_pair
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.proposing.two_hand_network import HandMap

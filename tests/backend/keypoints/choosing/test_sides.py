@@ -10,8 +10,6 @@ import pytest
 from hand_pictures import hand_shape, seen_hand
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from im2hands.core.hands import SIDES, Side
 from im2hands.keypoints.choosing.sides import (
     SideTracker,
     chirality,
@@ -23,6 +21,8 @@ from im2hands.keypoints.choosing.sides import (
     with_side,
     without_doubles,
 )
+
+from im2hands.core.hands import SIDES, Side
 
 OTHER: dict[str, Side] = {"left": "right", "right": "left"}
 angles = st.floats(-3.1, 3.1)

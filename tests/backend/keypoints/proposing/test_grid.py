@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hand_pictures import demo_photo, frame_of, hand_shape, seen_hand
+from im2hands.keypoints.choosing.sides import evidence, palm_length
+from im2hands.keypoints.proposing.grid import ACCEPT, SearchCandidate, beside, best_pair, quality, search
+from im2hands.keypoints.proposing.search_cache import SearchCache, search_key
 
 from im2hands.core.errors import Cancelled
 from im2hands.core.hands import SIDES
-from im2hands.keypoints.choosing.sides import evidence, palm_length
-from im2hands.keypoints.proposing.grid import ACCEPT, SearchCandidate, beside, best_pair, quality, search
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
-from im2hands.keypoints.proposing.search_cache import SearchCache, search_key
 from im2hands.keypoints.reading.consensus import Consensus
 from im2hands.keypoints.reading.network import LandmarkNetwork
 

@@ -8,17 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hand_pictures import demo_photo, frame_of, seen_hand
+from im2hands.keypoints.choosing.sides import evidence
+from im2hands.keypoints.proposing.palm_seeds import fill, match, own_detection, with_sides
 from palm_fakes import FakePalms, reading, reading_of
 
 from im2hands.core.camera import Camera
 from im2hands.keypoints import finder as two_hand_provider
 from im2hands.keypoints.choosing.judge import PairJudge
-from im2hands.keypoints.choosing.sides import evidence
 from im2hands.keypoints.finder import OTHER_PEOPLE, TwoHandProvider
 from im2hands.keypoints.hypothesis import HandDetection, WristOffset
 from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
-from im2hands.keypoints.proposing.palm_seeds import fill, match, own_detection, with_sides
 from im2hands.keypoints.proposing.palms import PalmDetector
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.weights.keypoint_networks import PAIR_JUDGE

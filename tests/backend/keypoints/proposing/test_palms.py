@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hand_pictures import demo_photo, frame_of
-
 from im2hands.keypoints.choosing.candidates import suspect_palms
+
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.proposing.palms import MOST_PALMS, PalmDetector, SuspectedPalms, distinct, joined
