@@ -135,7 +135,7 @@ def _lifted(device: torch.device) -> list[np.ndarray]:
     seen = []
     for hand in BOTH.present():
         shape = hand.positions - hand.positions.mean(0)
-        seen.append(HandDetection(hand.side, hand.pixels, shape, hand.confidence, 0.9, "palm_seed"))
+        seen.append(HandDetection(hand.side, hand.pixels, shape, hand.confidence, 0.9, "crops"))
     lifted = [hand.lifted for hand in lifter.lift(FRAME.image, seen)]
     return [value for hand in lifted if hand for value in (hand.shape, hand.pixels, hand.spread)]
 

@@ -149,7 +149,7 @@ def test_options(keypoints: str, camera: str) -> None:
     shown = draw("VIEW3D_PT_im2hands_options").properties
     assert {"frame_start", "frame_end", "step", "voxel_mm"} <= set(shown)
     assert ("keypoints_file" in shown) == (keypoints == "file")
-    assert ("crop_search" in shown) == (keypoints != "file") == ("mirrored" in shown)
+    assert ("hands" in shown) == (keypoints != "file") == ("mirrored" in shown)
     wanted = {"focal": "focal_px", "fov": "fov", "file": "camera_file"}
     assert [name for one, name in wanted.items() if name in shown] == [wanted[one] for one in wanted if one == camera]
 

@@ -96,8 +96,8 @@ def test_options_on_the_wire(addon) -> None:
     sent = options().to_dict()
     assert sent == {name: option.default for name, option in table.items() if option.default is not None}
     assert sent["voxel_mm"] == 1.7 and "frames" not in sent
-    assert options(frames="1-3", fov=50.0, crop_search=False).to_dict().items() >= {
-        ("frames", "1-3"), ("fov", 50.0), ("crop_search", False)}  # fmt: skip
+    assert options(frames="1-3", fov=50.0, hands="both").to_dict().items() >= {
+        ("frames", "1-3"), ("fov", 50.0), ("hands", "both")}  # fmt: skip
     line = addon("process.messages").encode({"type": "x", "path": "手\n"})
     assert line.endswith(b"\n") and line.count(b"\n") == 1
     assert json.loads(line) == {"type": "x", "path": "手\n"}

@@ -253,11 +253,11 @@ class Components:
         from im2hands.keypoints.proposing.box_file import HandBoxes
         from im2hands.keypoints.sources import make_provider
 
-        boxes = needs.options.hand_boxes
+        boxes, hands = needs.options.hand_boxes, needs.options.hands
         return make_provider(
             needs.options.keypoints,
-            hands=needs.options.hands,
-            hand_boxes=replace(HandBoxes.read(Path(boxes)), mirrored=needs.options.mirrored) if boxes else None,
+            hands=hands,
+            hand_boxes=replace(HandBoxes.read(Path(boxes), hands), mirrored=needs.options.mirrored) if boxes else None,
             cancelled=needs.cancelled,
         )
 

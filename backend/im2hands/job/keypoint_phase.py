@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, Im2HandsError, InputError, TakeError
@@ -202,10 +205,13 @@ class KeypointPhase:
             self._report(self._done, None)
         if waiting:
             provider = self._make_provider()
-            for entry, frame in self._good_frames(waiting):
-                detections = self._background.run(lambda frame=frame: provider.detect(frame))  # type: ignore[misc]
+
+            def detect(entry: Entry, frame: Frame) -> None:
+                detections = self._background.run(lambda: provider.detect(frame))
                 self._cache.write(entry.index, self._key(entry), detections)
                 found[entry.index] = self._lifted(entry, self._camera(entry), detections)
+
+            self._each_frame(waiting, detect)
         return [found[index] for index in sorted(found)]
 
     def _detect_clip(self) -> list[FoundHands]:
@@ -214,16 +220,15 @@ class KeypointPhase:
         entries, looks = self._look_at_all(provider)
         chosen, prior = provider.choose(looks), provider.prior(looks)
         rows = {entry.index: row for row, entry in enumerate(entries)}
-        found = []
-        for entry, frame in self._good_frames(entries, first=False):
+        found: list[FoundHands] = []
+
+        def finish(entry: Entry, frame: Frame) -> None:
             row = rows[entry.index]
-
-            def finish(frame: Frame = frame, row: int = row) -> list[HandDetection]:
-                return provider.finish(frame, looks[row], chosen[row], prior)
-
-            detections = self._background.run(finish)
+            detections = self._background.run(lambda: provider.finish(frame, looks[row], chosen[row], prior))
             self._cache.write(entry.index, self._clip_key, detections)
             found.append(self._lifted(entry, self._camera(entry), detections))
+
+        self._each_frame(entries, finish, last=True)
         if len(found) == len(self._source.entries):
             self._cache.finish_clip(self._clip_key, [hands.entry.index for hands in found])
         return found
@@ -236,47 +241,52 @@ class KeypointPhase:
         while waiting and (kept := self._cache.read_look(waiting[0].index, self._clip_key)) is not None:
             entries.append(waiting.pop(0))
             looks.append(kept)
-        for entry, frame in self._good_frames(waiting):
-            look = self._background.run(lambda frame=frame: provider.look(frame, looks))  # type: ignore[misc]
-            self._cache.write_look(entry.index, self._clip_key, look)
+        self._steps = len(entries)
+
+        def look(entry: Entry, frame: Frame) -> None:
+            made = self._background.run(lambda: provider.look(frame, looks))
+            self._cache.write_look(entry.index, self._clip_key, made)
             entries.append(entry)
-            looks.append(look)
+            looks.append(made)
+
+        self._each_frame(waiting, look)
         gaps = provider.gaps(looks, provider.choose(looks))
         rows = {entries[row].index: row for row in gaps}
         for entry, picture in self._source.read([entries[row] for row in gaps]):
-            row = rows[entry.index]
             if isinstance(picture, Frame):
-
-                def again(frame: Frame = picture, row: int = row) -> Look:
-                    return provider.look_again(frame, looks[row], gaps[row])
-
-                looks[row] = self._background.run(again)
+                with contextlib.suppress(FrameError):  # then the first look stays
+                    looks[rows[entry.index]] = self._look_again(provider, picture, looks, rows[entry.index], gaps)
         return entries, looks
 
-    def _good_frames(self, entries: Sequence[Entry], first: bool = True) -> Iterator[tuple[Entry, Frame]]:
-        """Decode frames and yield the usable ones; report the others, and every frame that is done.
+    def _look_again(
+        self, provider: HandFinder, frame: Frame, looks: Sequence[Look], row: int, gaps: Mapping[int, np.ndarray]
+    ) -> Look:
+        return self._background.run(lambda: provider.look_again(frame, looks[row], gaps[row]))
 
-        ``first``: the frames come by for the first time, so their copies are written and what fails is reported.
+    def _each_frame(self, entries: Sequence[Entry], use: Callable[[Entry, Frame], None], last: bool = False) -> None:
+        """Decode frames and call ``use`` with the usable ones; report those that fail, and every frame that is done.
+
+        ``last``: a clip's frames come by for the second time, so their copies are written already.
         """
         frames = self._source.read(entries)
-        for entry, frame in self._footage.follow(frames) if first else frames:
+        for entry, frame in frames if last else self._footage.follow(frames):
             self._background.check()
             try:
                 if isinstance(frame, FrameError):
                     raise frame
                 self._camera(entry)
-                yield entry, frame
+                use(entry, frame)
             except TakeError:
                 raise
             except (FrameError, InputError) as error:
-                if first:
-                    self._failed(entry, error)
+                self._failed(entry, error)
+                self._steps += not last  # it does not come by again
             self._count()
 
     def _count(self) -> None:
         """Report a frame that is done; a clip's frames come by twice."""
         self._steps += 1
-        self._done = max(self._done, self._steps // 2) if self._follows else self._done + 1
+        self._done = self._steps // 2 if self._follows else self._done + 1
         self._report(self._done, None)
 
     def _kept_photo(self, entry: Entry) -> FoundHands | None:

@@ -7,12 +7,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import Cancelled, DamagedFramesError, Im2HandsError, InputError, SetupError
 from im2hands.core.memory import require_memory
 from im2hands.core.person_path import person_path
+from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.media.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
 from im2hands.media.footage import why_copies
 from im2hands.media.source import Entry, Source, open_source
@@ -140,6 +142,8 @@ class ReconstructJob:
 
     def _open(self) -> tuple[CameraChoice, Source, Camera]:
         options = self._options
+        if options.hand_boxes and options.keypoint_file is None:  # what is wrong with them is told before networks load
+            HandBoxes.read(Path(options.hand_boxes), options.hands)
         cameras = CameraChoice.from_options(options.camera, options.focal_px, options.fov, options.mirrored)
         source = open_source(
             options.inputs, options.frames, options.step, options.fps, options.mirrored, options.sequence

@@ -188,9 +188,10 @@ class HandFinder:
             The hands of each frame.
         """
         prior = self._prior() if self._hands != "auto" else self.prior(looks)
+        befores = [*looks[:1], *looks[:-1]]
         steps = [
-            Step(answers(look.verdict, prior, look.marked), look.pixels(), k > 0 and _cut(looks[k - 1], look))
-            for k, look in enumerate(looks)
+            Step(answers(look.verdict, prior, look.marked), look.pixels(), _cut(before, look), _frames(before, look))
+            for before, look in zip(befores, looks, strict=True)
         ]
         return best_path(steps)
 
@@ -330,6 +331,11 @@ def _cut(before: Look, after: Look) -> bool:
     """Return whether two neighbouring frames belong to different shots."""
     gap = before.thumbnail.astype(np.float64) - after.thumbnail
     return bool(np.abs(gap).mean() > _CUT) or before.size != after.size
+
+
+def _frames(before: Look, after: Look) -> float:
+    """Return how many frames lie between two looks; more than 1 where frames are left out or damaged."""
+    return float(max(after.index - before.index, 1))
 
 
 def _probability(honest: Answers, look: Look, side: int, row: int) -> float:

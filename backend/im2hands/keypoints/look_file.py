@@ -16,6 +16,8 @@ from .looking import THUMBNAIL, Look
 _NUMBERS = ("presence", "agreement", "network_right", "shape_right", "support", "detector", "task", "own")
 _PHOTO_NUMBERS = ("presence", "right", "gap", "scatter")
 _K = KEYPOINT_COUNT
+# Arrays that hold finite numbers only; in the others NaN stands for what was not measured.
+_ALWAYS = ("pixels", "shape", "spread", "sided", "single")
 
 
 def pack_look(look: Look) -> dict[str, np.ndarray]:
@@ -56,6 +58,7 @@ def pack_look(look: Look) -> dict[str, np.ndarray]:
         "size": np.array(look.size, np.int64),
         "thumbnail": look.thumbnail,
         "whole": np.array([look.whole]),
+        "index": np.array([look.index], np.int64),
     }
 
 
@@ -74,26 +77,31 @@ def unpack_look(arrays: Mapping[str, np.ndarray]) -> Look:
 
     Raises
     ------
-    KeyError, ValueError, IndexError
+    KeyError, ValueError
         If the arrays are not a look.
     """
-    count = len(arrays["pixels"])
-    shapes = {
-        "pixels": (_K, 2), "shape": (_K, 3), "spread": (_K,), "numbers": (len(_NUMBERS),), "source": (),
-        "sided": (2, 3), "photo": (4,), "photo_pixels": (_K, 2), "photo_shape": (_K, 3), "offset": (2, 3),
-        "single": (2,), "pair": (count,),
+    count = len(arrays["single"]) if arrays["single"].ndim else 0
+    each = {
+        "pixels": (_K, 2), "shape": (_K, 3), "spread": (_K,), "numbers": (len(_NUMBERS),), "sided": (2, 3),
+        "photo": (4,), "photo_pixels": (_K, 2), "photo_shape": (_K, 3), "offset": (2, 3), "single": (2,),
+        "pair": (count,),
     }  # fmt: skip
-    if any(arrays[name].shape != (count, *shape) for name, shape in shapes.items()):
+    wanted = {name: ((count, *shape), "f") for name, shape in each.items()}
+    wanted |= {"source": ((count,), "U"), "marked": ((2,), "i"), "size": ((2,), "i"), "whole": ((1,), "b")}
+    wanted |= {"index": ((1,), "i"), "thumbnail": ((THUMBNAIL, THUMBNAIL, 3), "u")}
+    if any((arrays[name].shape, arrays[name].dtype.kind) != form for name, form in wanted.items()):
         raise ValueError("the arrays of a look do not fit together")
-    if arrays["thumbnail"].shape != (THUMBNAIL, THUMBNAIL, 3) or not np.isfinite(arrays["pixels"]).all():
-        raise ValueError("a look is damaged")
+    if any(not np.isfinite(arrays[name]).all() for name in _ALWAYS) or not (arrays["pair"] < np.inf).all():
+        raise ValueError("a look has numbers that are not finite")
     left, right = (None if row < 0 else int(row) for row in arrays["marked"])
-    if max(left or 0, right or 0) >= max(count, 1):
-        raise ValueError("a marked hand is missing")
+    if any(row is not None and row >= count for row in (left, right)) or arrays["size"].min() < 1:
+        raise ValueError("a look names what it does not have")
     width, height = (int(value) for value in arrays["size"])
     hands = tuple(_hypothesis(arrays, row) for row in range(count))
     verdict = Verdict(arrays["single"], arrays["pair"])
-    return Look(hands, verdict, (left, right), (width, height), arrays["thumbnail"], bool(arrays["whole"][0]))
+    thumbnail = arrays["thumbnail"].astype(np.uint8)
+    index, whole = int(arrays["index"][0]), bool(arrays["whole"][0])
+    return Look(hands, verdict, (left, right), (width, height), thumbnail, whole, index)
 
 
 def _hypothesis(arrays: Mapping[str, np.ndarray], row: int) -> Hypothesis:

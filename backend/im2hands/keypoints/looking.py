@@ -55,6 +55,8 @@ class Look:
         The picture, small.
     whole : bool
         Whether every proposer was asked. False: only the places of hands in neighbouring frames were read.
+    index : int
+        Number of the frame.
     """
 
     hypotheses: tuple[Hypothesis, ...]
@@ -63,6 +65,7 @@ class Look:
     size: tuple[int, int]
     thumbnail: np.ndarray
     whole: bool
+    index: int = 0
 
     def pixels(self) -> np.ndarray:
         """Return the keypoints (N, 21, 2) of the hypotheses, pixels."""
@@ -153,7 +156,7 @@ class Readers:
         seen = self.see(frame, np.array(list(marked.values())).reshape(-1, 21, 2), near, cancelled)
         order = list(marked)
         left, right = (order.index(side) if side in order else None for side in SIDES)
-        return self._judged(image, seen.hypotheses, seen.picture, (left, right), True)
+        return self._judged(frame, seen.hypotheses, seen.picture, (left, right), True)
 
     def see(
         self,
@@ -209,20 +212,20 @@ class Readers:
             One hypothesis for each place, and the judge's scores.
         """
         hands = read_hypotheses(self.network, frame.image, Proposals.of_hands(near, "neighbours"), crops_each=1)
-        return self._judged(frame.image, hands, PictureReading(), (None, None), False)
+        return self._judged(frame, hands, PictureReading(), (None, None), False)
 
     def _judged(
         self,
-        image: np.ndarray,
+        frame: Frame,
         hands: Sequence[Hypothesis],
         picture: PictureReading,
         marked: tuple[int | None, int | None],
         whole: bool,
     ) -> Look:
-        size = image.shape[1], image.shape[0]
+        size = frame.image.shape[1], frame.image.shape[0]
         verdict = self.judge(*features(hands, picture, size))
-        thumbnail = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-        return Look(tuple(hands), verdict, marked, size, thumbnail, whole)
+        thumbnail = cv2.resize(frame.image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+        return Look(tuple(hands), verdict, marked, size, thumbnail, whole, frame.index)
 
 
 def _own(picture: PictureReading, hands: Sequence[Hypothesis]) -> list[Hypothesis]:

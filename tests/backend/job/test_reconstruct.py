@@ -48,7 +48,7 @@ def test_pictures_become_a_take(pictures: Path, tmp_path: Path, run_job: RunJob)
     record = take.records[4]
     assert record.status == "ok"
     assert record.message == ""
-    assert record.hands["left"] == {"confidence": 0.9, "source": "fake"}
+    assert record.hands["left"] == {"confidence": 0.9, "source": "crops"}
     assert record.extra == {"time": 0.04, "image": str(pictures / "shot_0004.png")}
     hands = take.read_frame(4)
     assert set(hands) == {"left", "right"}
@@ -64,22 +64,14 @@ def test_pictures_become_a_take(pictures: Path, tmp_path: Path, run_job: RunJob)
 
 
 def test_numbered_sequence_is_a_clip_to_the_provider(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
-    class Noting(FakeProvider):
-        def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
-            given[frame.index] = (len(previous), frame.time)
-            return super().detect(frame, previous)
-
-    given: dict[int, tuple[int, float]] = {}
-    parts = FakeParts(Noting())
+    parts = FakeParts()
     run_job(pictures, parts=parts)
-    assert parts.needs is not None
-    assert parts.needs.video
-    assert given == {3: (0, 0.0), 4: (2, 0.04), 5: (2, 0.08), 6: (2, 0.12)}
+    assert parts.provider_made.known == {3: 0, 4: 1, 5: 2, 6: 3}
     assert is_sequence(Take.open(tmp_path / "take").header)
     (pictures / "shot_0006.png").rename(pictures / "another.png")
-    given.clear()
-    run_job(pictures, tmp_path / "photos", parts=FakeParts(Noting()))
-    assert {count for count, _ in given.values()} == {0}
+    parts = FakeParts()
+    run_job(pictures, tmp_path / "photos", parts=parts)
+    assert parts.provider_made.known == {} and parts.provider_made.seen == [1, 2, 3, 4]
     assert not is_sequence(Take.open(tmp_path / "photos").header)
 
 
@@ -302,11 +294,3 @@ def test_output_that_cannot_be_written(pictures: Path, tmp_path: Path, run_job: 
         run_job(pictures, tmp_path / "file" / "take")
 
 
-def test_long_search_reports_seconds_left(pictures: Path, run_job: RunJob) -> None:
-    parts = FakeParts(FakeProvider(search_seconds=1.5))
-    _, events = run_job(pictures / "shot_0003.png", parts=parts)
-    left = [e.seconds_left for e in events if isinstance(e, Progress) and e.phase == "keypoints" and e.done == 0]
-    told = [seconds for seconds in left if seconds is not None]
-    assert told
-    assert told[-1] < told[0]
-    assert told[-1] < 1.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .judge import Verdict
-from .prior import Prior
+from .prior import EVEN, Prior
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def answers(verdict: Verdict, prior: Prior, marked: tuple[int | None, int | None
     Returns
     -------
     Answers
-        All answers. If none is possible, "no hand" is.
+        All answers. If none is possible (as with "both" where at most one hand may be), those of the even prior.
     """
     none = prior.none
     single = verdict.single + np.array([prior.left, prior.right])
@@ -119,7 +119,7 @@ def answers(verdict: Verdict, prior: Prior, marked: tuple[int | None, int | None
         single[others, side] = -np.inf
         np.moveaxis(pair, side, 0)[others] = -np.inf
     if not (np.isfinite(none) or np.isfinite(single).any() or np.isfinite(pair).any()):
-        none = 0.0
+        return answers(verdict, EVEN, marked) if len(single) and prior != EVEN else Answers(0.0, single, pair)
     return Answers(none, single, pair)
 
 

@@ -58,13 +58,15 @@ class HandBoxes:
         return {side: _turned_back(box, width) for side, box in boxes.items()} if self.mirrored else boxes
 
     @classmethod
-    def read(cls, path: Path) -> HandBoxes:
+    def read(cls, path: Path, hands: str = "auto") -> HandBoxes:
         """Read a ``--hand-boxes`` file.
 
         Parameters
         ----------
         path : Path
             The JSON file.
+        hands : str
+            The option ``--hands``: "auto", "both", "left" or "right". The boxes must not contradict it.
 
         Returns
         -------
@@ -74,8 +76,8 @@ class HandBoxes:
         Raises
         ------
         InputError
-            If the file does not exist or is not JSON, if a frame number or a side is unknown, if a box has no area, or
-            if a number is not finite.
+            If the file does not exist or is not JSON, if a frame number or a side is unknown, if a box has no area, if
+            a number is not finite, or if it marks a hand that ``hands`` rules out.
         """
         try:
             content = json.loads(read_regular(path).decode("utf-8-sig"))
@@ -83,7 +85,20 @@ class HandBoxes:
             raise InputError(f"The hand boxes {path} cannot be read: {error.strerror}.", "Check the path.") from error
         except ValueError as error:
             raise InputError(f"The hand boxes {path} are not JSON: {error}.", f"Write {_FORM}.") from error
-        return cls.from_dict(content, path.name)
+        boxes = cls.from_dict(content, path.name)
+        boxes._check(hands, path.name)
+        return boxes
+
+    def _check(self, hands: str, what: str) -> None:
+        """Check that the boxes do not contradict ``hands``; ``what`` names the file in messages."""
+        places = [("every frame", self.every_frame), *((f"frame {n:06d}", self.frames[n]) for n in sorted(self.frames))]
+        for place, entry in places:
+            for side in entry:
+                if hands in SIDES and side != hands:
+                    raise InputError(
+                        f"{what} marks the {side} hand of {place}, but --hands says that only the {hands} hand is shown.",
+                        f"Take the {side} hand out of the boxes, or use --hands auto.",
+                    )
 
     @classmethod
     def from_dict(cls, content: Any, what: str = "hand boxes") -> HandBoxes:
