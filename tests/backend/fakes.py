@@ -110,7 +110,7 @@ def write_clip(path: Path, frames: int, fps: float = 20.0, width: int = 160, hei
 
 
 def fake_look(
-    frame: Frame, pixels: Sequence[np.ndarray], sides: Sequence[Side], whole: bool = True, strength: float = 8.0
+    frame: Frame, pixels: Sequence[np.ndarray], sides: Sequence[Side], whole: bool = True, strength: float = 20.0
 ) -> Look:
     """Make the look at a frame in which hands are surely seen.
 

@@ -245,7 +245,7 @@ def test_disk_full_keeps_earlier_frames(
 
     def fsync(handle: int) -> None:
         calls.append(handle)
-        if len(calls) > 10:
+        if len(calls) > 14:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(handle)
 

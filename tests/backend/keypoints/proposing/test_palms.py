@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hand_pictures import demo_photo, frame_of
-from im2hands.keypoints.choosing.candidates import suspect_palms
+from im2hands.keypoints.proposing.photo import suspect_palms
 
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
@@ -22,7 +22,7 @@ def detector() -> PalmDetector:
 
 @pytest.fixture(scope="module")
 def hands() -> list[HandDetection]:
-    tasks = MediaPipeProvider(video=False)
+    tasks = MediaPipeProvider()
     found = list(tasks.detect(frame_of(demo_photo("hands_a.jpg"))))
     tasks.close()
     assert len(found) == 2

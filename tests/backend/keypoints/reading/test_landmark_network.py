@@ -8,7 +8,7 @@ import pytest
 from hand_pictures import demo_photo, frame_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from im2hands.keypoints.choosing.sides import palm_length
+from im2hands.keypoints.hand_geometry import palm_length
 
 from im2hands.core.errors import Cancelled
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
@@ -65,7 +65,7 @@ def test_an_upright_hand_has_an_upright_crop_that_holds_it_all() -> None:
 
 def test_the_network_sees_what_mediapipe_sees(network: LandmarkNetwork) -> None:
     image = demo_photo("hands_a.jpg")
-    provider = MediaPipeProvider(video=False)
+    provider = MediaPipeProvider()
     hands = provider.detect(frame_of(image))
     provider.close()
     assert len(hands) == 2
