@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,9 +18,7 @@ from im2hands.job import keypoint_phase
 from im2hands.job.components import Components
 from im2hands.job.events import Event, FrameDone, Progress, Warned
 from im2hands.job.reconstruct import ReconstructJob, ReconstructOptions
-from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.media import source as frames
-from im2hands.media.source import Frame
 from im2hands.take.sequence import is_sequence
 from im2hands.take.take import Take
 from pretended_device import pretended_device
@@ -293,5 +291,3 @@ def test_output_that_cannot_be_written(pictures: Path, tmp_path: Path, run_job: 
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(TakeError, match="Cannot make the take folder"):
         run_job(pictures, tmp_path / "file" / "take")
-
-

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from im2hands.core.camera import Camera
 from im2hands.core.hands import KEYPOINT_PARENTS
-from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.hypothesis import HandDetection, WristOffset
 from im2hands.keypoints.placing.confidence import Calibration
 from im2hands.keypoints.placing.kinematics import ANGLE_LIMITS, REST, USUAL_STRETCH, HandPose
 from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, place, place_hands

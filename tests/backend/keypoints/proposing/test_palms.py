@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hand_pictures import demo_photo, frame_of
-from im2hands.keypoints.proposing.photo import suspect_palms
 
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.proposing.palms import MOST_PALMS, PalmDetector, SuspectedPalms, distinct, joined
+from im2hands.keypoints.proposing.photo import suspect_palms
 from im2hands.keypoints.proposing.two_hand_network import HandMap, PictureReading
 from im2hands.keypoints.proposing.two_hand_pictures import palm_frame
 from im2hands.keypoints.reading.network import LandmarkNetwork

@@ -8,9 +8,9 @@ import pytest
 from hand_pictures import demo_photo, frame_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from im2hands.keypoints.hand_geometry import palm_length
 
 from im2hands.core.errors import Cancelled
+from im2hands.keypoints.hand_geometry import palm_length
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.reading.consensus import read_repeatedly
 from im2hands.keypoints.reading.network import CROP_PIXELS, LandmarkNetwork, crops_around, warp_crop
