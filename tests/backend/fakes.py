@@ -145,9 +145,7 @@ def fake_look(
     for row, side in enumerate(sides):
         right = 3.0 if side == "right" else -3.0
         source = "mediapipe" if whole else "neighbours"
-        hands.append(
-            Hypothesis(pixels[row], hand_positions(side), np.zeros(21), 0.9, 1.0, right, right, 0.5, source)
-        )
+        hands.append(Hypothesis(pixels[row], hand_positions(side), np.zeros(21), 0.9, 1.0, right, right, 0.5, source))
     thumbnail = cv2.resize(frame.image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
     size = frame.image.shape[1], frame.image.shape[0]
     return Look(tuple(hands), Verdict(single, pair), (None, None), size, thumbnail, whole, frame.index)

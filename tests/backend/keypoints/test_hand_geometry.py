@@ -38,7 +38,8 @@ def test_a_hand_whose_thumb_and_little_finger_are_confused_has_the_same_outline(
     hand = seen_hand("right").pixels
     swapped = hand[[0, 17, 18, 19, 20, 13, 14, 15, 16, 9, 10, 11, 12, 5, 6, 7, 8, 1, 2, 3, 4]]
     assert outline_distance(hand, swapped) == 0.0
-    assert outline_distance(hand, hand + (3.0, 0.0)) < 0.1 < 1.0 < outline_distance(hand, hand + (300.0, 0.0))
+    near, far = hand + np.array([3.0, 0.0]), hand + np.array([300.0, 0.0])
+    assert outline_distance(hand, near) < 0.1 < 1.0 < outline_distance(hand, far)
 
 
 def test_log_odds_are_bounded() -> None:

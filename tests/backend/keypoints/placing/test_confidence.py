@@ -37,7 +37,6 @@ def test_sources_without_measurements_take_a_relatives_table_or_stay_as_they_are
     tables = Calibration({"mediapipe": table, "mediapipe+agreed": agreed})
     assert tables(np.array([1.0]), "crops", False).tolist() == [0.5]
     assert tables(np.array([1.0]), "crops", True).tolist() == [0.9]
-    assert tables(np.array([1.0]), "two_hand_network", True).tolist() == [0.5]
     own = Calibration({**tables.tables, "crops": (np.array([0.0, 1.0]), np.array([0.0, 0.7]))})
     assert own(np.array([1.0]), "crops", True).tolist() == [0.7]
     assert tables(np.array([0.7]), "file", False).tolist() == [0.7]
