@@ -26,7 +26,7 @@ from im2hands.keypoints.choosing.judge import Verdict
 from im2hands.keypoints.choosing.prior import EVEN
 from im2hands.keypoints.finder import HandFinder
 from im2hands.keypoints.hypothesis import HandDetection, Hypothesis
-from im2hands.keypoints.looking import THUMBNAIL, Look
+from im2hands.keypoints.look import THUMBNAIL, Look
 from im2hands.media.source import Frame
 from im2hands.surfaces.from_keypoints import HandMesh
 

@@ -18,8 +18,8 @@ from im2hands.core.files import open_regular, pack_arrays, read_shared, write_at
 from im2hands.core.hands import KEYPOINT_COUNT, SIDES, Side, TwoHands
 from im2hands.core.unpacking import JSON_BYTES, parse_json, unpack_arrays
 from im2hands.keypoints.hypothesis import HandDetection, LiftedHand, WristOffset
+from im2hands.keypoints.look import Look
 from im2hands.keypoints.look_file import pack_look, unpack_look
-from im2hands.keypoints.looking import Look
 from im2hands.take.arrays import LIMITS
 
 # Files up to this size are hashed completely. Of larger files (clips), evenly spaced blocks are hashed, to save time.

@@ -6,15 +6,15 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, Im2HandsError, InputError, TakeError
 from im2hands.core.hands import TwoHands
-from im2hands.keypoints.finder import HandFinder
 from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.looking import Look
+from im2hands.keypoints.look import Look
 from im2hands.media.camera_choice import CameraChoice
 from im2hands.media.source import Entry, Frame, Source
 from im2hands.weights import keypoint_networks
@@ -25,6 +25,9 @@ from .components import Components, ProviderNeeds
 from .detection_cache import DetectionCache, digest, fingerprint
 from .footage_writer import FootageWriter
 from .options import ReconstructOptions
+
+if TYPE_CHECKING:
+    from im2hands.keypoints.finder import HandFinder
 
 
 @dataclass(frozen=True)
@@ -234,7 +237,7 @@ class KeypointPhase:
         return found
 
     def _look_at_all(self, provider: HandFinder) -> tuple[list[Entry], list[Look]]:
-        """Look at all frames of a clip, and again at those that lack a hand. Looks that are cached are not made again."""
+        """Look at all frames of a clip, and again at those that lack a hand; cached looks are not made again."""
         entries: list[Entry] = []
         looks: list[Look] = []
         waiting = list(self._source.entries)

@@ -18,7 +18,8 @@ from im2hands.keypoints.reading.final import as_read, read_finally
 from im2hands.media.source import Frame
 
 from .hypothesis import HandDetection, Hypothesis
-from .looking import Look, Readers
+from .look import Look
+from .looking import Readers
 
 OTHER_PEOPLE = "More hands are in the picture than one person's; those of one person were taken."
 
@@ -149,7 +150,7 @@ class HandFinder:
         """
         if self._boxes is not None and self._boxes.get(frame.index, frame.image.shape[1]):
             return self._readers.look(frame, None, self._boxes, self._cancelled)
-        near, sides = _places(before[-1], self._prior()) if before else (np.zeros((0, 21, 2)), ())
+        near = _places(before[-1], self._prior()) if before else np.zeros((0, 21, 2))
         if len(near) and not self._look_is_due(before, len(near)):
             look = self._readers.follow(frame, near)
             if not _cut(before[-1], look) and _is_followed(look, near):
@@ -169,7 +170,7 @@ class HandFinder:
         for look in before:  # the pause doubles with every look that finds no other number of hands
             if not look.whole:
                 continue
-            found = len(_places(look, self._prior())[0])
+            found = len(_places(look, self._prior()))
             pause = min(2 * pause, _LONGEST_PAUSE) if found == hands else _FIRST_PAUSE
             hands = found
         return since >= pause
@@ -227,10 +228,7 @@ class HandFinder:
             it, in the same shot; pixels.
         """
         made: dict[int, list[np.ndarray]] = {}
-        if self._hands in SIDES:
-            wanted = [SIDES.index(self._hands)]
-        else:
-            wanted = [0, 1]
+        wanted = [SIDES.index(self._hands)] if self._hands in SIDES else [0, 1]
         for side in wanted:
             for order in (range(len(looks)), range(len(looks) - 1, -1, -1)):
                 last: np.ndarray | None = None
@@ -309,12 +307,10 @@ class HandFinder:
         self._readers.close()
 
 
-def _places(look: Look, prior: Prior) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Return the keypoints (K, 21, 2) of the likeliest hands of a look, and their sides (0 left, 1 right)."""
-    best = answers(look.verdict, prior, look.marked).best()
-    rows = [(side, row) for side, row in enumerate(best.rows()) if row is not None]
-    pixels = np.array([look.hypotheses[row].pixels for _, row in rows]).reshape(-1, 21, 2)
-    return pixels, tuple(side for side, _ in rows)
+def _places(look: Look, prior: Prior) -> np.ndarray:
+    """Return the keypoints (K, 21, 2) of the likeliest hands of a look."""
+    rows = [row for row in answers(look.verdict, prior, look.marked).best().rows() if row is not None]
+    return look.pixels()[rows]
 
 
 def _is_followed(look: Look, near: np.ndarray) -> bool:

@@ -11,7 +11,7 @@ from im2hands.core.hands import KEYPOINT_COUNT
 from im2hands.keypoints.choosing.judge import Verdict
 
 from .hypothesis import Hypothesis, PhotoReading, SidedReading, WristOffset
-from .looking import THUMBNAIL, Look
+from .look import THUMBNAIL, Look
 
 _NUMBERS = ("presence", "agreement", "network_right", "shape_right", "support", "detector", "task", "own")
 _PHOTO_NUMBERS = ("presence", "right", "gap", "scatter")
@@ -112,10 +112,10 @@ def _hypothesis(arrays: Mapping[str, np.ndarray], row: int) -> Hypothesis:
         photo = PhotoReading(presence, right, gap, scatter, arrays["photo_pixels"][row], arrays["photo_shape"][row])
     if np.isfinite(arrays["offset"][row]).all():
         offset = WristOffset(arrays["offset"][row][0], arrays["offset"][row][1])
-    left, right = (SidedReading(*(float(value) for value in part)) for part in arrays["sided"][row])
+    as_left, as_right = (SidedReading(*(float(value) for value in part)) for part in arrays["sided"][row])
     return Hypothesis(
         arrays["pixels"][row], arrays["shape"][row], arrays["spread"][row], numbers["presence"], numbers["agreement"],
         numbers["network_right"], numbers["shape_right"], numbers["support"], str(arrays["source"][row]),
-        (left, right), photo, numbers["detector"],
+        (as_left, as_right), photo, numbers["detector"],
         numbers["task"], bool(numbers["own"]), offset,
     )  # fmt: skip

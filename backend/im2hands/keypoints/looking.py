@@ -10,7 +10,7 @@ import numpy as np
 
 from im2hands.core.hands import SIDES
 from im2hands.keypoints.choosing.features import features
-from im2hands.keypoints.choosing.judge import PairJudge, Verdict
+from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.hand_geometry import CHIRALITY_WEIGHT, chirality, palm_length
 from im2hands.keypoints.placing.solve import DEFAULT_PALM_M
 from im2hands.keypoints.proposing.box_file import HandBoxes
@@ -25,6 +25,7 @@ from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.media.source import Frame
 
 from .hypothesis import HandDetection, Hypothesis, WristOffset
+from .look import THUMBNAIL, Look
 
 # The two-hand network's own readings: how many are kept at most, and from which presence on.
 _MOST_OWN, _OWN_PRESENCE = 6, 0.3
@@ -33,43 +34,6 @@ _DETECTED_PLACE, _DETECTED_TURN = 0.6, 0.8
 # A hand of MediaPipe's tasks API, or a reading of the two-hand network, is the hypothesis up to this distance (mean,
 # palm lengths).
 _SAME_TASK, _SAME_PALM = 0.6, 0.75
-# Side of the thumbnail by which another shot is noticed, pixels.
-THUMBNAIL = 16
-
-
-@dataclass(frozen=True)
-class Look:
-    """All that is known of one picture before its hands are chosen.
-
-    Parameters
-    ----------
-    hypotheses : tuple[Hypothesis, ...]
-        The N hands that may be there.
-    verdict : Verdict
-        The judge's scores.
-    marked : tuple[int | None, int | None]
-        Hypotheses that a person's boxes name as the left and as the right hand.
-    size : tuple[int, int]
-        Width and height of the picture, pixels.
-    thumbnail : (16, 16, 3) uint8
-        The picture, small.
-    whole : bool
-        Whether every proposer was asked. False: only the places of hands in neighbouring frames were read.
-    index : int
-        Number of the frame.
-    """
-
-    hypotheses: tuple[Hypothesis, ...]
-    verdict: Verdict
-    marked: tuple[int | None, int | None]
-    size: tuple[int, int]
-    thumbnail: np.ndarray
-    whole: bool
-    index: int = 0
-
-    def pixels(self) -> np.ndarray:
-        """Return the keypoints (N, 21, 2) of the hypotheses, pixels."""
-        return np.array([hand.pixels for hand in self.hypotheses]).reshape(-1, 21, 2)
 
 
 @dataclass(frozen=True)

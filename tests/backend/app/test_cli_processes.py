@@ -102,7 +102,7 @@ def test_clip_killed_while_hands_are_found_and_resumed_gives_the_same_bytes(tmp_
     for number in range(4):
         writer.write(np.roll(photo, 4 * number, axis=1))
     writer.release()
-    arguments = ["reconstruct", str(tmp_path / "clip.avi"), "--no-crop-search", *COARSE]
+    arguments = ["reconstruct", str(tmp_path / "clip.avi"), *COARSE]
     finish(tmp_path, [*arguments, "-o", str(tmp_path / "whole")])
     process = start(tmp_path, [*arguments, "-o", str(tmp_path / "cut"), "--json"])
     for event in events(process):
@@ -137,7 +137,7 @@ def test_ctrl_c_ends_within_two_seconds_and_keeps_what_is_done(tmp_path: Path, k
 def test_large_photo_with_the_real_parts(tmp_path: Path) -> None:
     photo = Image.open(bundled_photo()).resize((8000, 6000))
     photo.save(tmp_path / "large.jpg", quality=70)
-    arguments = ["reconstruct", str(tmp_path / "large.jpg"), "-o", str(tmp_path / "take"), "--no-crop-search", *COARSE]
+    arguments = ["reconstruct", str(tmp_path / "large.jpg"), "-o", str(tmp_path / "take"), *COARSE]
     finish(tmp_path, arguments)
     take = Take.open(tmp_path / "take")
     assert take.header["image_size"] == [8000, 6000]

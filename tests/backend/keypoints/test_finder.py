@@ -125,7 +125,8 @@ def test_an_unknown_provider_is_refused() -> None:
 
 def test_importing_is_light_and_standard_output_stays_clean() -> None:
     code = (
-        "import sys, numpy as np; import im2hands.keypoints.sources as k; from im2hands.media.source import Frame\n"
+        "import sys, numpy as np; import im2hands.job.reconstruct, im2hands.keypoints.sources as k\n"
+        "from im2hands.media.source import Frame\n"
         "assert not {'mediapipe', 'ai_edge_litert', 'torch'} & set(sys.modules)\n"
         "p = k.make_provider()\n"
         "p.detect(Frame(1, 0.0, np.zeros((64, 64, 3), np.uint8), 'x')); p.close()\n"

@@ -16,8 +16,8 @@ from im2hands.core.unpacking import unpack_arrays
 from im2hands.keypoints.choosing.assignment import answers
 from im2hands.keypoints.choosing.prior import EVEN
 from im2hands.keypoints.hypothesis import PhotoReading, SidedReading, WristOffset
+from im2hands.keypoints.look import Look
 from im2hands.keypoints.look_file import pack_look, unpack_look
-from im2hands.keypoints.looking import Look
 
 RNG = np.random.default_rng(0)
 

@@ -96,7 +96,7 @@ class HandBoxes:
             for side in entry:
                 if hands in SIDES and side != hands:
                     raise InputError(
-                        f"{what} marks the {side} hand of {place}, but --hands says that only the {hands} hand is shown.",
+                        f"{what} marks the {side} hand of {place}, but --hands says: only the {hands} hand is shown.",
                         f"Take the {side} hand out of the boxes, or use --hands auto.",
                     )
 
