@@ -149,7 +149,7 @@ class HandFinder:
         """
         if self._boxes is not None and self._boxes.get(frame.index, frame.image.shape[1]):
             return self._readers.look(frame, None, self._boxes, self._cancelled)
-        near, sides = _places(before[-1], self._prior()) if before else (np.zeros((0, 21, 2)), ())
+        near = _places(before[-1], self._prior()) if before else np.zeros((0, 21, 2))
         if len(near) and not self._look_is_due(before, len(near)):
             look = self._readers.follow(frame, near)
             if not _cut(before[-1], look) and _is_followed(look, near):
@@ -169,7 +169,7 @@ class HandFinder:
         for look in before:  # the pause doubles with every look that finds no other number of hands
             if not look.whole:
                 continue
-            found = len(_places(look, self._prior())[0])
+            found = len(_places(look, self._prior()))
             pause = min(2 * pause, _LONGEST_PAUSE) if found == hands else _FIRST_PAUSE
             hands = found
         return since >= pause
@@ -226,10 +226,7 @@ class HandFinder:
             it, in the same shot; pixels.
         """
         made: dict[int, list[np.ndarray]] = {}
-        if self._hands in SIDES:
-            wanted = [SIDES.index(self._hands)]
-        else:
-            wanted = [0, 1]
+        wanted = [SIDES.index(self._hands)] if self._hands in SIDES else [0, 1]
         for side in wanted:
             for order in (range(len(looks)), range(len(looks) - 1, -1, -1)):
                 last: np.ndarray | None = None
@@ -308,12 +305,10 @@ class HandFinder:
         self._readers.close()
 
 
-def _places(look: Look, prior: Prior) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Return the keypoints (K, 21, 2) of the likeliest hands of a look, and their sides (0 left, 1 right)."""
+def _places(look: Look, prior: Prior) -> np.ndarray:
+    """Return the keypoints (K, 21, 2) of the likeliest hands of a look, left first."""
     best = answers(look.verdict, prior, look.marked).best()
-    rows = [(side, row) for side, row in enumerate(best.rows()) if row is not None]
-    pixels = np.array([look.hypotheses[row].pixels for _, row in rows]).reshape(-1, 21, 2)
-    return pixels, tuple(side for side, _ in rows)
+    return np.array([look.hypotheses[row].pixels for row in best.rows() if row is not None]).reshape(-1, 21, 2)
 
 
 def _is_followed(look: Look, near: np.ndarray) -> bool:

@@ -104,10 +104,10 @@ def _hypothesis(arrays: Mapping[str, np.ndarray], row: int) -> Hypothesis:
         photo = PhotoReading(presence, right, gap, scatter, arrays["photo_pixels"][row], arrays["photo_shape"][row])
     if np.isfinite(arrays["offset"][row]).all():
         offset = WristOffset(arrays["offset"][row][0], arrays["offset"][row][1])
-    left, right = (SidedReading(*(float(value) for value in part)) for part in arrays["sided"][row])
+    as_left, as_right = (SidedReading(*(float(value) for value in part)) for part in arrays["sided"][row])
     return Hypothesis(
         arrays["pixels"][row], arrays["shape"][row], arrays["spread"][row], numbers["presence"], numbers["agreement"],
         numbers["network_right"], numbers["shape_right"], numbers["support"], str(arrays["source"][row]),
-        (left, right), photo, numbers["detector"],
+        (as_left, as_right), photo, numbers["detector"],
         numbers["task"], bool(numbers["own"]), offset,
     )  # fmt: skip
