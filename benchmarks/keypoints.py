@@ -6,10 +6,10 @@ python benchmarks/keypoints.py clip.mp4 --sheet sheet.png                a clip,
 python benchmarks/keypoints.py clip.mp4 --one-handed stretches.json      a clip that shows one hand for a while
 
 Of a clip it prints figures that need no truth (``im2hands.lab.bench.clip_figures``): swaps, frames in which a hand goes
-on from a hand of the other side; leaps, frames in which a hand lies more than a palm from its place in the frame before;
-and, with ``--one-handed``, frames with a second hand in stretches that show one. ``--points`` prints in how many of the
-marked photos both hands have the right side and lie on average within half a palm of their points. The formats of both
-files are those of ``im2hands.lab.bench.marked_points``.
+on from a hand of the other side; leaps, frames in which a hand lies more than a palm from its place in the frame
+before; and, with ``--one-handed``, frames with a second hand in stretches that show one. ``--points`` prints in how
+many of the marked photos both hands have the right side and lie on average within half a palm of their points. The
+formats of both files are those of ``im2hands.lab.bench.marked_points``.
 """
 
 from __future__ import annotations

@@ -92,7 +92,8 @@ def read_marked(path: Path) -> dict[str, MarkedPhoto]:
 
 
 def _photo(entry: Mapping[str, object]) -> MarkedPhoto:
-    palm, points = float(entry["palm"]), {}  # type: ignore[arg-type]
+    palm = float(entry["palm"])  # type: ignore[arg-type]
+    points: dict[str, dict[int, tuple[float, float]]] = {}
     for side in SIDES:
         if side not in entry:
             continue

@@ -2,8 +2,9 @@
 
 A true hand counts as found if the detected keypoints lie, on average, less than half a palm length from the true ones
 in the picture. A second hand is invented in a scene with one hand if two hands are detected there. MPJPE is measured on
-found hands with the right side, lifted with their true palm length, with both wrists at the origin. The error of the distance between the hands is that of the vector between the wrists; for it, both
-hands are lifted with their mean palm length.
+found hands with the right side, lifted with their true palm length, with both wrists at the origin. The error of the
+distance between the hands is that of the vector between the wrists; for it, both hands are lifted with their mean palm
+length.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Clip rows of the table: hands of a whole clip found together; the columns of the scene rows, swaps and jitter.
 
-A clip is a run of consecutive frames of a set that ``im2hands synthesize --kind clip`` made. A keypoint source finds the
-hands of all its frames together, as in a reconstruction (``--clip-stride N``: every N-th frame). Meshes are made only
-for every sixth of these frames (``--mesh-every``), because they do not depend on other frames. A clip counts if nine
-tenths of its frames count (``im2hands.lab.evaluation.held_out``). The result of a clip is written as soon as it is
+A clip is a run of consecutive frames of a set that ``im2hands synthesize --kind clip`` made. A keypoint source finds
+the hands of all its frames together, as in a reconstruction (``--clip-stride N``: every N-th frame). Meshes are made
+only for every sixth of these frames (``--mesh-every``), because they do not depend on other frames. A clip counts if
+nine tenths of its frames count (``im2hands.lab.evaluation.held_out``). The result of a clip is written as soon as it is
 measured.
 """
 
@@ -318,6 +318,7 @@ def format_clips(rows: Sequence[ClipRow], stride: int = 1) -> str:
     processed = "every frame of a clip" if stride == 1 else f"one in {stride} frames of a clip"
     lines.append(
         f"{processed} is processed; swaps: frames in which a hand goes on from a hand of the other side; jitter: mean "
-        "third difference of the keypoints, mm/frame³, true: that of the true keypoints; IoU, Chamfer and penetration are measured in the frames with meshes"
+        "third difference of the keypoints, mm/frame³, true: that of the true keypoints; IoU, Chamfer and penetration "
+        "are measured in the frames with meshes"
     )
     return "\n".join(lines)
