@@ -229,7 +229,7 @@ class KeypointPhase:
         return found
 
     def _look_at_all(self, provider: HandFinder) -> tuple[list[Entry], list[Look]]:
-        """Look at all frames of a clip, and again at those that lack a hand. Cached looks are not made again."""
+        """Look at all frames of a clip, and again at those that lack a hand; cached looks are not made again."""
         entries: list[Entry] = []
         looks: list[Look] = []
         waiting = list(self._source.entries)

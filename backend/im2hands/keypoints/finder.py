@@ -306,9 +306,9 @@ class HandFinder:
 
 
 def _places(look: Look, prior: Prior) -> np.ndarray:
-    """Return the keypoints (K, 21, 2) of the likeliest hands of a look, left first."""
-    best = answers(look.verdict, prior, look.marked).best()
-    return np.array([look.hypotheses[row].pixels for row in best.rows() if row is not None]).reshape(-1, 21, 2)
+    """Return the keypoints (K, 21, 2) of the likeliest hands of a look."""
+    rows = [row for row in answers(look.verdict, prior, look.marked).best().rows() if row is not None]
+    return look.pixels()[rows]
 
 
 def _is_followed(look: Look, near: np.ndarray) -> bool:

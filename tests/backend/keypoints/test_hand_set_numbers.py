@@ -27,7 +27,7 @@ NOT_SET_BY_HAND = {
     ("proposing/palms", "PIXELS"), ("proposing/palms", "_GRIDS"), ("proposing/palms", "_WRIST"),
     ("proposing/palms", "_MIDDLE"), ("proposing/palms", "_SCORES"), ("proposing/palms", "_BOXES"),
     ("reading/network", "CROP_PIXELS"), ("reading/network", "_LOG_SPREAD"),  # layouts of networks
-    ("choosing/prior", "_NEVER"),
+    ("choosing/prior", "_NEVER"), ("looking", "THUMBNAIL"),
 }  # fmt: skip
 
 
