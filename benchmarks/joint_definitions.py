@@ -43,6 +43,7 @@ def main() -> None:
     import numpy as np
 
     from im2hands.core.hands import MIDDLE_MCP, WRIST
+    from im2hands.keypoints.choosing.prior import HANDS
     from im2hands.keypoints.placing.joint_definitions import ALONG
     from im2hands.keypoints.reading.consensus import read_repeatedly
     from im2hands.keypoints.reading.network import LandmarkNetwork
@@ -51,11 +52,12 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", type=Path, nargs="+")
-    parser.add_argument("--hands", type=int, default=260)
+    parser.add_argument("--count", type=int, default=260, metavar="N", help="measure N hands (default: 260)")
+    parser.add_argument("--hands", default="both", choices=HANDS, help="left, right, or the hands of both sides")
     parser.add_argument("--errors", action="store_true", help="measure the effect on lifted hands, in all modes")
     arguments = parser.parse_args()
     if arguments.errors:
-        print_errors(arguments.sets, arguments.hands)
+        print_errors(arguments.sets, arguments.count, arguments.hands)
         return
     network = LandmarkNetwork()
     rows: list[list[tuple[float, float]]] = [[] for _ in range(21)]
@@ -63,10 +65,10 @@ def main() -> None:
     for data in map(SceneSet, arguments.sets):
         for number in range(len(data)):
             scene = data.scene(number)
-            if hands >= arguments.hands or data.info.modes[int(scene.mode)] not in MODES:
+            if hands >= arguments.count or data.info.modes[int(scene.mode)] not in MODES:
                 continue
             camera, image = camera_of(scene), scene.image()
-            for side in np.flatnonzero(scene.present):
+            for side in measured_sides(scene.present, arguments.hands):
                 points = scene.keypoints[side].astype(np.float64)
                 true, palm = camera.project(points), palm_pixels(points, camera)
                 if palm < SMALLEST_PIXELS:
@@ -94,7 +96,26 @@ def main() -> None:
         print(f"{k:>8}{len(values):>7}{along:>8.3f}{across:>8.3f}{-ALONG[k]:>8.3f}")
 
 
-def print_errors(sets: list[Path], most: int) -> None:
+def measured_sides(present: np.ndarray, hands: str) -> list[int]:
+    """Return the sides of a scene that are measured: 0 left, 1 right.
+
+    Parameters
+    ----------
+    present : (2,) bool
+        Which hands the scene shows.
+    hands : str
+        "left" or "right" for that side alone; otherwise both sides.
+
+    Returns
+    -------
+    list of int
+    """
+    from im2hands.core.hands import SIDES
+
+    return [k for k, side in enumerate(SIDES) if present[k] and (hands not in SIDES or side == hands)]
+
+
+def print_errors(sets: list[Path], most: int, hands: str) -> None:
     """Lift hands with and without the conversion of the keypoints, and print the errors.
 
     Parameters
@@ -103,6 +124,8 @@ def print_errors(sets: list[Path], most: int) -> None:
         Scene sets.
     most : int
         Largest number of hands.
+    hands : str
+        Which sides, see ``measured_sides``.
     """
     from dataclasses import replace
 
@@ -121,7 +144,7 @@ def print_errors(sets: list[Path], most: int) -> None:
         for number in range(len(data)):
             scene = data.scene(number)
             camera, image = camera_of(scene), scene.image()
-            for k in np.flatnonzero(scene.present):
+            for k in measured_sides(scene.present, hands):
                 points = scene.keypoints[k].astype(np.float64)
                 true, palm = camera.project(points), palm_pixels(points, camera)
                 look = read_repeatedly(network, image, true[None])[0]

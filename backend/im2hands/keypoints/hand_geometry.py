@@ -12,6 +12,8 @@ surfaces is the palm, and with it the side. Measured: correct on 31 of 31 real h
 
 # Weight of the thumb in the chirality; the fingers together weigh 1.
 _THUMB_SHARE = 0.5
+# A hand's size is at least this share of its keypoints' extent.
+_EXTENT_SHARE = 0.6
 # Keypoints whose mean is the palm's centre.
 _PALM = (0, 5, 9, 13, 17)
 _LARGEST_LOG_ODDS = 4.0
@@ -35,7 +37,7 @@ def palm_length(pixels: np.ndarray) -> np.ndarray:
     """
     palm = np.linalg.norm(pixels[..., MIDDLE_MCP, :] - pixels[..., WRIST, :], axis=-1)
     extent = np.ptp(pixels, axis=-2).max(axis=-1)
-    return np.maximum(np.maximum(palm, 0.6 * extent), 1e-6)
+    return np.maximum(np.maximum(palm, _EXTENT_SHARE * extent), 1e-6)
 
 
 def palm_centre(pixels: np.ndarray) -> np.ndarray:

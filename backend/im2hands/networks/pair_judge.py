@@ -76,7 +76,7 @@ class PairJudgeNetwork(nn.Module):
             self.register_buffer(f"{name}_deviation", torch.ones(count))
 
     def _standard(self, name: str, value: Tensor) -> Tensor:
-        """Features standardised by their mean and deviation over the training data, and clamped; NaN becomes the mean."""
+        """Standardise features by mean and deviation of the training data, and clamp them; NaN becomes the mean."""
         value = (value - getattr(self, f"{name}_mean")) / getattr(self, f"{name}_deviation")
         return torch.nan_to_num(value.clamp(-_FARTHEST, _FARTHEST), nan=0.0)
 

@@ -21,8 +21,11 @@ _POINT_SIZES = (0.12, 0.18, 0.27, 0.4, 0.6)
 # Least presence of a reading to be kept, and how often kept readings are read again in the crop around their keypoints.
 _KEEP_PRESENCE = 0.3
 _RECROPS = 2
-# How many of the best readings are verified by repeated readings.
-_VERIFIED = 3
+# How many of the best readings are verified by repeated readings, and the least value (presence, agreement and fit
+# multiplied) of a hand.
+_VERIFIED, _LEAST_VALUE = 3, 0.1
+# Distance from a point at which a hand fits it by a third, palm lengths.
+_POINT_REACH = 0.5
 
 
 def find_boxed(network: LandmarkNetwork, image: np.ndarray, boxes: Mapping[Side, np.ndarray]) -> dict[Side, np.ndarray]:
@@ -59,7 +62,7 @@ def _find_one(network: LandmarkNetwork, image: np.ndarray, box: np.ndarray) -> n
     looks = read_repeatedly(network, image, readings.pixels[chosen])
     values = [look.presence * look.agreement * _fit(look.pixels, box) for look in looks]
     best = int(np.argmax(values))
-    if values[best] < 0.1:
+    if values[best] < _LEAST_VALUE:
         return None
     return looks[best].pixels
 
@@ -85,7 +88,7 @@ def _fit(pixels: np.ndarray, box: np.ndarray) -> float:
         nearest = min(
             float(np.linalg.norm(pixels - box, axis=1).min()), float(np.linalg.norm(palm_centre(pixels) - box))
         )
-        return float(np.exp(-((nearest / (0.5 * float(palm_length(pixels)))) ** 2)))
+        return float(np.exp(-((nearest / (_POINT_REACH * float(palm_length(pixels)))) ** 2)))
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     common = np.clip(np.minimum(high, box[2:]) - np.maximum(low, box[:2]), 0, None).prod()
     union = (high - low).prod() + (box[2:] - box[:2]).prod() - common

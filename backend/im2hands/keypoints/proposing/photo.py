@@ -22,8 +22,8 @@ _CROP_SIZE, _CROP_UP = 2.9, 0.25
 # (radians): neighbouring places of the two-hand network often read the same palm. Then the number of palms kept.
 _SAME_PALM, _SAME_TURN, _MOST_PALMS = 0.25, 0.4, 12
 # The palm detector also runs on the square around the hands, enlarged by the margin, if that square is smaller than
-# this share of the picture.
-_CLOSER, _MARGIN = 0.7, 1.3
+# this share of the picture and not smaller than this side, pixels.
+_CLOSER, _MARGIN, _SMALLEST = 0.7, 1.3, 16
 # Probability from which on a place of the hand map belongs to a hand.
 _ON_HAND = 0.5
 # Pictures with a longer side than this are also given to the palm detector in parts: how many along a side, and the
@@ -54,7 +54,7 @@ def suspect_palms(detector: PalmDetector, image: np.ndarray, picture_reading: Pi
     if longer > _LARGE:
         runs += [detector.suspect(image, part) for part in _parts(width, height)]
     square = _around_hands(picture_reading)
-    if square is not None and 16 <= square[1] <= _CLOSER * longer:
+    if square is not None and _SMALLEST <= square[1] <= _CLOSER * longer:
         runs.append(detector.suspect(image, square))
     return joined(*runs)
 

@@ -25,8 +25,9 @@ _VARIATIONS = np.array(
         (-0.35, 1.00, -0.04, -0.03),
     ]
 )
-# A reading agrees if its keypoints lie within this distance (mean, palm lengths) of the median of all readings.
-_AGREEMENT = 0.25
+# A reading agrees if its keypoints lie within this distance (mean, palm lengths) of the median of all readings, and if
+# it is a hand with more than this presence.
+_AGREEMENT, _PRESENT = 0.25, 0.5
 # From this presence and agreement on, a reading of MediaPipe's network is taken to be correct.
 _STEADY_PRESENCE, _STEADY_AGREEMENT = 0.9, 0.95
 
@@ -148,7 +149,7 @@ def _combine(
     """Combine R readings of a hand: presence, right (R,), keypoints (R, 21, 2), shapes (R, 21, 3), errors (R, 21)."""
     median = np.median(keypoints, axis=0)
     gaps = np.linalg.norm(keypoints - median, axis=-1) / palm_length(median)
-    agree = (gaps.mean(axis=1) < _AGREEMENT) & (presence > 0.5)
+    agree = (gaps.mean(axis=1) < _AGREEMENT) & (presence > _PRESENT)
     chosen = agree if agree.any() else np.ones(len(agree), dtype=bool)
     pixels, shape = np.median(keypoints[chosen], axis=0), np.median(shapes[chosen], axis=0)
     network_right = float(log_odds(right[chosen].mean()))

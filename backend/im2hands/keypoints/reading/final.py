@@ -16,9 +16,9 @@ from .network import LandmarkNetwork
 OWN, READ = "two_hand_network", "crops"
 """Sources of hands with the two-hand network's own keypoints, and of hands read in crops."""
 
-# Crops of the last reading, each read as it is and mirrored; and how far the new keypoints may lie from the old ones
-# (mean, palm lengths).
-_CROPS, _SAME = 5, 0.5
+# Crops of the last reading, each read as it is and mirrored; how far the new keypoints may lie from the old ones (mean,
+# palm lengths); and the agreement below which the old ones are kept.
+_CROPS, _SAME, _LEAST_AGREEMENT = 5, 0.5, 0.5
 # MediaPipe's reading is taken where its network is as sure as this: presence, and scatter between the crop and the
 # mirrored crop (palm lengths). On photographs of clearly visible hands it is better than the reading network.
 _SURE_PRESENCE, _SURE_SCATTER = 0.9, 0.12
@@ -48,7 +48,7 @@ def read_finally(network: LandmarkNetwork, image: np.ndarray, hand: Hypothesis, 
     look = read_repeatedly(network.mediapipe(), image, hand.pixels[None], _CROPS)[0]
     if not (look.steady and _near(look, hand)):
         look = read_repeatedly(network, image, hand.pixels[None], _CROPS, 1 if side == "right" else -1)[0]
-    if look.agreement < 0.5 or not _near(look, hand):
+    if look.agreement < _LEAST_AGREEMENT or not _near(look, hand):
         return as_read(hand, side)
     made = look.detection(READ)
     return replace(made, side=side, wrist_offset=hand.wrist_offset)

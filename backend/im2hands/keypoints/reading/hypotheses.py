@@ -20,6 +20,8 @@ _KEEP_PRESENCE = 0.2
 # Readings whose keypoints lie this close (mean, palm lengths) are one hypothesis.
 SAME_READING = 0.25
 MOST_HYPOTHESES = 12
+# How fast a group of readings becomes likelier with its share of all readings: at 1 / 20 of them it has two thirds.
+_SUPPORT = 20.0
 # Crops in which a hypothesis is read by the reading network and by MediaPipe's, each as it is and mirrored.
 _CROPS_EACH, _PHOTO_CROPS = 3, 1
 
@@ -168,7 +170,7 @@ def _middles(first: Readings, again: Readings, named: np.ndarray) -> list[tuple[
     made = []
     for members in clusters(pixels, presence, SAME_READING):
         share = len(members) / len(pixels)
-        likely = float(presence[members].mean()) * (1 - np.exp(-20 * share))
+        likely = float(presence[members].mean()) * (1 - np.exp(-_SUPPORT * share))
         made.append((likely, np.median(pixels[members], axis=0), share, str(named[members[0]])))
     return [(middle, share, source) for _, middle, share, source in sorted(made, key=lambda group: -group[0])]
 

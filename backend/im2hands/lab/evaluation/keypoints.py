@@ -1,9 +1,10 @@
 """Evaluation of the keypoint providers on scene sets: ``im2hands evaluate keypoints``.
 
 A true hand counts as found if the detected keypoints lie, on average, less than half a palm length from the true ones
-in the picture. MPJPE is measured on found hands with the right side, lifted with their true palm length, with both
-wrists at the origin. The error of the distance between the hands is that of the vector between the wrists; for it, both
-hands are lifted with their mean palm length.
+in the picture. A second hand is invented in a scene with one hand if two hands are detected there. MPJPE is measured on
+found hands with the right side, lifted with their true palm length, with both wrists at the origin. The error of the
+distance between the hands is that of the vector between the wrists; for it, both hands are lifted with their mean palm
+length.
 """
 
 from __future__ import annotations
@@ -60,6 +61,10 @@ class Measured:
         True hands that were found.
     invented : int
         Detections that match no true hand.
+    single : int
+        Scenes with one hand.
+    doubled : int
+        Scenes with one hand in which two were detected.
     error : list of float
         MPJPE of each found hand with the right side, metres.
     picture_error : list of float
@@ -86,6 +91,8 @@ class Measured:
     hands: int = 0
     found: int = 0
     invented: int = 0
+    single: int = 0
+    doubled: int = 0
     error: list[float] = field(default_factory=list)
     picture_error: list[float] = field(default_factory=list)
     distance: list[float] = field(default_factory=list)
@@ -104,8 +111,11 @@ class Measured:
             "both_found_right_sides": _share(self.right, self.pairs),
             "hands_found": _share(self.found, self.hands),
             "invented_hands": self.invented,
+            "one_hand_pictures": self.single,
+            "second_hand_invented": _share(self.doubled, self.single),
             "mpjpe_mm": _mean(self.error, 1000),
             "picture_error_palms": _mean(self.picture_error),
+            "picture_error_palms_median": float(np.median(self.picture_error)) if self.picture_error else None,
             "hand_distance_error_mm": _mean(self.distance, 1000),
             "hand_depth_error_mm": _mean(self.depth, 1000),
             "seconds": _mean(self.seconds),
@@ -150,7 +160,7 @@ def evaluate(
 
     Parameters
     ----------
-    provider : KeypointProvider
+    provider : HandFinder
         Provider to evaluate.
     scenes : sequence of Scene
         Scenes with their true keypoints.
@@ -182,6 +192,9 @@ def _judge(measured: Measured, scene: Scene, hands: Sequence[HandDetection]) -> 
     measured.found += len(matched)
     measured.invented += len(hands) - len(matched)
     right = {side for side, hand in matched.items() if hand.side == side}
+    if len(present) == 1:
+        measured.single += 1
+        measured.doubled += len(hands) == 2
     if len(present) == 2:
         measured.pairs += 1
         measured.both += len(matched) == 2
@@ -315,16 +328,19 @@ def run(arguments: argparse.Namespace) -> int:
     reports = {name: result.report() for name, result in results.items()}
     write = sys.stdout.write
     if arguments.json:
-        about = {"sets": [str(folder.name) for folder in arguments.data], "scenes": len(scenes)}
+        sets = [str(folder.name) for folder in arguments.data]
+        about = {"sets": sets, "scenes": len(scenes), "hands": arguments.hands}
         write(json.dumps({**about, "providers": reports}, indent=1) + "\n")
         return 0
-    write("provider    both  right sides  hands  invented  MPJPE mm  2D palms  way mm  depth mm  s/picture\n")
+    write("provider    both  right sides  hands  invented  second  MPJPE mm  2D palms  way mm  depth mm  s/picture\n")
     for name, report in reports.items():
-        shares = [_shown(report[key], "{:.0%}") for key in ("both_found", "both_found_right_sides", "hands_found")]
+        names = ("both_found", "both_found_right_sides", "hands_found", "second_hand_invented")
+        shares = [_shown(report[key], "{:.0%}") for key in names]
         errors = ("mpjpe_mm", "picture_error_palms", "hand_distance_error_mm", "hand_depth_error_mm", "seconds")
         numbers = [_shown(report[key], "{:.2f}") for key in errors]
         write(
-            f"{name:<10}{shares[0]:>6}{shares[1]:>13}{shares[2]:>7}{report['invented_hands']:>10}{numbers[0]:>10}"
+            f"{name:<10}{shares[0]:>6}{shares[1]:>13}{shares[2]:>7}{report['invented_hands']:>10}"
+            f"{shares[3]:>8}{numbers[0]:>10}"
             f"{numbers[1]:>10}{numbers[2]:>8}{numbers[3]:>10}{numbers[4]:>11}\n"
         )
     for name, report in reports.items():

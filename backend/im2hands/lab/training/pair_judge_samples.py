@@ -36,7 +36,7 @@ _SHARD = 50  # scenes in each file of hypotheses
 
 @dataclass(frozen=True)
 class JudgedScene:
-    """The N hypotheses (candidate hands) of one scene, with their errors.
+    """The N hypotheses of one scene, with their errors.
 
     Parameters
     ----------

@@ -114,13 +114,15 @@ def keypoint_files(source: str, weights: str | Path) -> dict[str, Path]:
     if source == "exact":
         return {}
     files = {BUNDLE_NAME: table_path().parent / BUNDLE_NAME, TABLE: table_path()}
+    palms = two_hand_weights(weights) or BUNDLED / TWO_HAND.file
+    # The networks trained together with a two-hand network lie beside it; the bundled ones replace missing ones.
+    names = [PAIR_JUDGE.name]
     if source != "mediapipe":
-        palms = two_hand_weights(weights)
-        files[TWO_HAND.name] = palms or BUNDLED / TWO_HAND.file
-        # The networks trained together with a two-hand network lie beside it; the bundled ones replace missing ones.
-        for name in (PAIR_JUDGE.name, LIFTING.name, READING.name):
-            beside = files[TWO_HAND.name].with_name(f"{name}.safetensors")
-            files[name] = beside if beside.is_file() else BUNDLED / beside.name
+        files[TWO_HAND.name] = palms
+        names += [LIFTING.name, READING.name]
+    for name in names:
+        beside = palms.with_name(f"{name}.safetensors")
+        files[name] = beside if beside.is_file() else BUNDLED / beside.name
     return {name: path for name, path in files.items() if path.is_file()}
 
 

@@ -35,6 +35,8 @@ class Plan:
         "bundled" or a weights folder.
     palms : Path or None
         Weights of the two-hand network; None for the bundled ones.
+    hands : str
+        What is known of the hands: "auto", "both", "left" or "right".
     voxel_mm : float
         Lattice spacing, millimetres.
     device : str
@@ -55,6 +57,7 @@ class Plan:
     clips: Path | None
     weights: str
     palms: Path | None
+    hands: str
     voxel_mm: float
     device: str
     mesh_every: int
@@ -97,14 +100,13 @@ class Tools:
         self._surfaces: dict[str, Surfaces | None] = {}
         self._refiner: Refiner | None = None
         self._refiner_loaded = False
-        self._photos = {
-            source: KeptKeypoints(plan.kept, name, partial(_source, source, False, plan.palms))
-            for source, name in plan.scene_names
-        }
-        self._videos = {
-            source: KeptKeypoints(plan.kept, name, partial(_source, source, True, plan.palms))
-            for source, name in plan.clip_names
-        }
+        self._photos, self._videos = (
+            {
+                source: KeptKeypoints(plan.kept, name, partial(_source, source, plan.hands, plan.palms))
+                for source, name in names
+            }
+            for names in (plan.scene_names, plan.clip_names)
+        )
         self._left_out: set[str] = set()
 
     def measure(self, job: Job) -> Iterator[Result | ClipResult]:
@@ -208,5 +210,5 @@ class Tools:
             kept.close()
 
 
-def _source(name: str, video: bool, palms: Path | None) -> Keypoints:
-    return FoundKeypoints(name, video=video, two_hand_weights=palms)
+def _source(name: str, hands: str, palms: Path | None) -> Keypoints:
+    return FoundKeypoints(name, hands, palms)

@@ -33,8 +33,11 @@ class Moved(ExactKeypoints):
     asked: ClassVar[list[int]] = []
     stop_at: ClassVar[int] = -1
 
-    def __init__(self, name: str, video: bool, two_hand_weights: Path | None) -> None:
-        assert not video
+    def __init__(self, name: str, hands: str, two_hand_weights: Path | None) -> None:
+        assert hands == "auto"
+
+    def hands_in_clip(self, scenes: object) -> list[TwoHands]:
+        raise AssertionError("the scenes are photos")
 
     def hands(self, scene: TrueScene) -> TwoHands:
         if scene.number == Moved.stop_at:

@@ -1,0 +1,145 @@
+"""Finds the hands of a clip as a reconstruction does, frame by frame from its file, and measures each phase."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from im2hands.core.errors import FrameError
+from im2hands.keypoints.finder import HandFinder
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.looking import Look
+from im2hands.media.source import Entry, Frame, Source
+
+from .clip_figures import Hands
+
+PHASES = ("decode", "look, followed", "look, whole", "choose", "look again", "finish")
+"""Names of the phases, in order. "look, followed": only the places of the hands in the frame before were read."""
+
+
+@dataclass
+class Phase:
+    """What one phase took.
+
+    Parameters
+    ----------
+    frames : int
+        Frames that went through it. One that comes by twice counts twice.
+    seconds : float
+        Time of all of them.
+    """
+
+    frames: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class ClipRun:
+    """The hands of a clip, and what it took to find them.
+
+    Parameters
+    ----------
+    entries : list[Entry]
+        The frames that could be used, in order.
+    found : list[list[HandDetection]]
+        The hands of each.
+    phases : dict[str, Phase]
+        By name: what each phase took.
+    failed : list[FrameError]
+        Why frames are left out.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    found: list[list[HandDetection]] = field(default_factory=list)
+    phases: dict[str, Phase] = field(default_factory=lambda: {name: Phase() for name in PHASES})
+    failed: list[FrameError] = field(default_factory=list)
+
+    def hands(self) -> list[Hands]:
+        """Return the keypoints of each frame by side, pixels."""
+        return [{hand.side: hand.pixels for hand in hands} for hands in self.found]
+
+    def rate(self) -> float:
+        """Return how many frames a second all phases but the decoding take."""
+        seconds = sum(phase.seconds for name, phase in self.phases.items() if name != "decode")
+        return len(self.entries) / seconds if seconds else 0.0
+
+
+def find_in_clip(
+    finder: HandFinder, source: Source, beside: Callable[[Frame], object] = lambda frame: None
+) -> ClipRun:  # fmt: skip
+    """Find the hands of all frames of a clip or sequence.
+
+    The frames are decoded as they are needed, so that a clip need not fit into memory.
+
+    Parameters
+    ----------
+    finder : HandFinder
+        The finder.
+    source : Source
+        The clip or sequence.
+    beside : callable
+        Called with every frame right before it is looked at for the first time. Its time is not measured.
+
+    Returns
+    -------
+    ClipRun
+        The hands and the times.
+    """
+    run, looks = ClipRun(), list[Look]()
+    for entry, frame in _frames(run, source, source.entries, failing=True):
+        beside(frame)
+        with _timed() as spent:
+            looks.append(finder.look(frame, looks))
+        _add(run, "look, whole" if looks[-1].whole else "look, followed", 1, spent[0])
+        run.entries.append(entry)
+    rows = {entry.index: row for row, entry in enumerate(run.entries)}
+    with _timed() as spent:
+        gaps = finder.gaps(looks, finder.choose(looks))
+    _add(run, "choose", len(looks), spent[0])
+    for entry, frame in _frames(run, source, [run.entries[row] for row in gaps]):
+        row = rows[entry.index]
+        with _timed() as spent:
+            looks[row] = finder.look_again(frame, looks[row], gaps[row])
+        _add(run, "look again", 1, spent[0])
+    with _timed() as spent:
+        chosen, prior = finder.choose(looks), finder.prior(looks)
+    _add(run, "choose", len(looks), spent[0])
+    run.found = [[] for _ in run.entries]
+    for entry, frame in _frames(run, source, run.entries):
+        row = rows[entry.index]
+        with _timed() as spent:
+            run.found[row] = finder.finish(frame, looks[row], chosen[row], prior)
+        _add(run, "finish", 1, spent[0])
+    return run
+
+
+def _frames(run: ClipRun, source: Source, entries: list[Entry], failing: bool = False) -> Iterator[tuple[Entry, Frame]]:
+    """Decode frames. Those that cannot be read are left out; ``failing`` notes why."""
+    frames = source.read(entries)
+    while True:
+        with _timed() as spent:
+            following = next(frames, None)
+        if following is None:
+            return
+        entry, frame = following
+        if isinstance(frame, Frame):
+            _add(run, "decode", 1, spent[0])
+            yield entry, frame
+        elif failing:
+            run.failed.append(frame)
+
+
+@contextmanager
+def _timed() -> Iterator[list[float]]:
+    """Measure the seconds that its block takes; they are in the list afterwards."""
+    spent: list[float] = []
+    started = time.perf_counter()
+    yield spent
+    spent.append(time.perf_counter() - started)
+
+
+def _add(run: ClipRun, name: str, frames: int, seconds: float) -> None:
+    run.phases[name].frames += frames
+    run.phases[name].seconds += seconds
