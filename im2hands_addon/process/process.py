@@ -159,7 +159,7 @@ class LineProcess:
     def _write(self) -> None:
         # Python programs ignore SIGPIPE, but Blender does not: a line for a child that has ended would kill Blender.
         # Blocked in this thread alone, the failed write is an OSError, and other code of Blender is not affected.
-        if hasattr(signal, "pthread_sigmask"):  # not on Windows, which has no such signal
+        if sys.platform != "win32":  # Windows has no such signal
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
         pipe = self._child.stdin
         try:

@@ -167,5 +167,7 @@ def _settings(thing: object) -> Values:
 
 def _plain(value: object) -> object:
     """A value that outlives its owner."""
-    is_array = not isinstance(value, str | bytes | set | bpy.types.bpy_struct) and hasattr(value, "__len__")
-    return tuple(value) if is_array else value
+    try:
+        return value if isinstance(value, str | bytes | set | bpy.types.bpy_struct) else tuple(value)
+    except TypeError:  # a single value
+        return value
