@@ -14,7 +14,7 @@ from im2hands.geometry.normals import corner_sums, face_normals
 
 BODY_FILE = Path(im2hands.__file__).parent / "assets" / "makehuman_body.npz"
 ARM_BONES = ("upperarm", "lowerarm", "wrist")
-LEG_BONES = ("upperleg", "lowerleg", "foot")
+LEG_BONES = ("upperleg", "lowerleg", "foot", "toes")
 _NECKLINE = 0.575  # height above the hips at which a shirt ends, metres, body frame
 
 
@@ -112,13 +112,13 @@ class BodyMesh:
         result: np.ndarray = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
         return result
 
-    def _along(self, limb: tuple[str, str, str]) -> np.ndarray:
+    def _along(self, limb: tuple[str, ...]) -> np.ndarray:
         """Position of each vertex along the limbs, -1 elsewhere."""
         place = np.full(len(self.vertices), -1.0)
         for side in (".L", ".R"):
-            first, second, third = (self.number(bone + side) for bone in limb)
-            own = self.share(*(bone + side for bone in (*limb, "toes"))) > 0.5
-            lower = self.share(*(bone + side for bone in (*limb[1:], "toes"))) > 0.5
+            first, second, third = (self.number(bone + side) for bone in limb[:3])
+            own = self.share(*(bone + side for bone in limb)) > 0.5
+            lower = self.share(*(bone + side for bone in limb[1:])) > 0.5
             for start, end, base, chosen in ((first, second, 0, own & ~lower), (second, third, 1, own & lower)):
                 axis = self.joints[end] - self.joints[start]
                 along = (self.vertices[chosen] - self.joints[start]) @ axis / (axis @ axis)

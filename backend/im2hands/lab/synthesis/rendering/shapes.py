@@ -12,6 +12,8 @@ from .solids import Material, SolidBatch, place_shape
 SIMPLE_SHAPES = ("box", "stick", "ball")
 _AROUND = 16
 """Points around a lathed or swept surface."""
+_LEAST_RADIUS = 1e-3
+"""Radius of the end of a closed surface; at a radius of zero there is no normal."""
 _FLAT_GLOVE = 0.55
 """Thickness of an empty glove compared with a hand's."""
 
@@ -23,6 +25,7 @@ def lathe(profile: list[tuple[float, float]]) -> np.ndarray:
     """Make the surface (T, 17, 3) of the radii and heights (T of both) turned about y."""
     angles = np.linspace(0, 2 * np.pi, _AROUND + 1)
     radius, height = np.array(profile).T[:, :, None]
+    radius = np.maximum(radius, _LEAST_RADIUS)
     return np.stack([radius * np.cos(angles), np.broadcast_to(height, (len(radius), len(angles))),
                      radius * np.sin(angles)], axis=-1)  # fmt: skip
 
@@ -122,7 +125,7 @@ def _bundle(rng: np.random.Generator) -> Grids:
     """Three to five rounded rods side by side, like sausages, bananas or carrots."""
     count, bow = int(rng.integers(3, 6)), rng.uniform(-0.6, 0.6)
     t = np.linspace(-0.5, 0.5, 11)
-    end = np.sqrt(np.clip(1 - (np.abs(t) * 2) ** rng.uniform(4, 9), 0.0, 1))
+    end = np.sqrt(np.clip(1 - (np.abs(t) * 2) ** rng.uniform(4, 9), _LEAST_RADIUS, 1))
     taper = 1 - rng.uniform(0, 0.6) * (t + 0.5)
     grids: Grids = []
     for k in range(count):
