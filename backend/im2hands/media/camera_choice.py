@@ -173,7 +173,7 @@ def _camera_from(data: dict[str, Any], name: str) -> Camera:
     sizes: list[int] = []
     for key in ("width", "height"):
         value = data.get(key, 1)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or value % 1 != 0:
             raise InputError(f"The camera file {name}: {key} is {value!r}, it must be a whole number.", _EXAMPLE)
         sizes.append(int(value))
     width, height = sizes
