@@ -106,6 +106,37 @@ def read_described(
     return {name: array for name, array in arrays.items() if _general(name)[1] in there}
 
 
+def check_arrays(file: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Check arrays before they are written, so that no file is written that :func:`read_described` refuses.
+
+    Parameters
+    ----------
+    file : str
+        "frame", "template" or "motion".
+    arrays : mapping of str to array
+        Arrays by name, of the types of the description.
+
+    Raises
+    ------
+    ValueError
+        An array has a wrong type, shape or value, or is missing, or the arrays are too large.
+    """
+    described, total = FILES[file], sum(array.nbytes for array in arrays.values())
+    if total > LIMITS[f"{file}_bytes"]:
+        raise ValueError(f"the arrays take {total} bytes, more than the limit of {LIMITS[f'{file}_bytes']}")
+    headers = {name: ArrayHeader(array.dtype, array.shape) for name, array in arrays.items()}
+    _check_headers(described, headers, {}, needed=set(described), exact=True)
+    known: dict[str, int] = {}
+    for prefix, entries in _groups(described, arrays):
+        own = dict(known)
+        there = {prefix + name.removeprefix(_SIDED): one for name, one in entries.items()}
+        for name in there.keys() & arrays.keys():
+            _bind(own, there[name], arrays[name].shape)
+        for name in there.keys() & arrays.keys():
+            _check_values(name, there[name], arrays[name], own, arrays, prefix)
+        known = known if prefix else own
+
+
 def sides_of(arrays: Mapping[str, np.ndarray]) -> list[Side]:
     """Return the sides that have arrays."""
     return [side for side in SIDES if any(name.startswith(f"{side}_") for name in arrays)]
