@@ -185,7 +185,7 @@ def _layer_names(names: Iterable[str]) -> str | None:
     if not found:
         return None
     first = [layer for layer in _LAYERS_FIRST if layer in found]
-    combined = [layer for layer in found if layer.endswith("Combined.")]
+    combined = [layer for layer in found if _MAIN_LAYER.search(layer)]
     return (first + combined + found)[0]
 
 
