@@ -28,8 +28,8 @@ class FootageWriter:
     """Writes ``footage/NNNNNN.jpg`` for the frames of a job.
 
     Frames come by while the phases of the job decode them (:meth:`follow`). A file that has the right bytes already is
-    not written. If a damaged frame is noticed in the middle of a clip, the frames before it are written when they come
-    by again, or at the end (:meth:`complete`).
+    not written. If a frame that is damaged, or that Blender would show otherwise, is noticed in the middle, the frames
+    before it are written when they come by again, or at the end (:meth:`complete`).
 
     Parameters
     ----------
@@ -94,8 +94,11 @@ class FootageWriter:
                 self._lost.add(entry.index)
                 if self._choice == "auto" and self._source.clip is not None and not self._is_active:
                     self._start(DAMAGED)
-            elif self._is_active:
-                self._copy(entry.index, frame.image)
+            else:
+                if frame.differs and self._choice == "auto" and not self._is_active:
+                    self._start(frame.differs)
+                if self._is_active:
+                    self._copy(entry.index, frame.image)
             yield entry, frame
 
     def complete(self) -> Warned | None:
