@@ -21,6 +21,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -131,6 +132,7 @@ class Attack:
     def __init__(self, folder: Path, seed: int) -> None:
         self._folder, self._random = folder, random.Random(seed)
         self.killed: Counter[str] = Counter()
+        self.done: list[str] = []  # to the take at hand
         self.ended_first = self.refused = self.reported = 0
         self.faults: list[str] = []
         for number in range(1, FRAMES + 1):
@@ -157,7 +159,9 @@ class Attack:
         # A new Python needs a while before its job begins. A short wait is likely, since continued jobs end soon.
         longest = self._seconds + (self._python_seconds if is_new else 0.0)
         for number, job in enumerate(jobs):
-            code = job.end(longest * self._random.random() ** 1.5)
+            seconds = longest * self._random.random() ** 1.5
+            code = job.end(seconds)
+            self.done.append(f"{' '.join(commands[number])}: {'killed' if code is None else code} after {seconds:.2f} s")
             self._count(kind, code)
             if len(commands) == 1:  # of two jobs, one may begin the take anew and delete what the other reported
                 self._look(take, self._folder / f"{number}{EVENTS}")
@@ -175,7 +179,8 @@ class Attack:
         differing = sorted({*found, *self._whole} - {name for name in found if found[name] == self._whole.get(name)})
         left = [path.name for path in (self._folder / take).rglob("*.tmp")]
         if differing or left:
-            self.faults.append(f"{take}: other bytes in {differing}, left behind {left}")
+            self.faults.append(f"{take}: other bytes in {differing}, left behind {left}; after {self.done}")
+        self.done = []
 
     @property
     def _python_seconds(self) -> float:
@@ -215,6 +220,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100, help="number of kills")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="a folder that gets the takes with faults, and an undisturbed one")
     arguments = parser.parse_args()
     takes, began = 0, time.monotonic()
     with tempfile.TemporaryDirectory() as name:
@@ -226,6 +232,9 @@ def main() -> int:
                 attack.strike(f"take{takes}", *chosen.choices([*KINDS], [*KINDS.values()]))
             attack.compare(f"take{takes}")
             say(f"{attack.killed.total()} killed in {takes} takes, {time.monotonic() - began:.0f} s")
+        if attack.faults and arguments.keep:
+            for kept in ("whole", f"take{takes}"):
+                shutil.copytree(Path(name, kept), arguments.keep / kept)
     kinds = ", ".join(f"{count} {kind}" for kind, count in attack.killed.items())
     say(f"{attack.killed.total()} processes killed ({kinds}); {attack.ended_first} ended before, {attack.refused} refused")
     say(f"{takes} takes; {attack.reported} frames that killed jobs had reported; faults: {attack.faults or 'none'}")
