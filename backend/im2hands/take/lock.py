@@ -264,7 +264,7 @@ def _write_owner(handle: int) -> bytes:
     """Name this process in a lock file; return the content."""
     owner = {
         "host": platform.node(), "pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        "computer": _computer(),
+        "computer": _computer(), "id": secrets.token_hex(8),
     }  # fmt: skip
     text = json.dumps(owner).encode("utf-8") + b"\n"
     os.ftruncate(handle, 0)
