@@ -161,7 +161,8 @@ class FootageWriter:
     def _stop(self) -> None:
         if self._take.header.pop(FOOTAGE_ENTRY, None) is not None:
             self._take.save()
-            delete_copies(self._take.folder)
+            with self._take.writing():
+                delete_copies(self._take.folder)
 
     def _path(self, index: int) -> Path:
         return self._take.folder / footage_file(index)
@@ -176,7 +177,8 @@ class FootageWriter:
             return
         path = self._path(index)
         if not _has_bytes(path, data):
-            write_atomically(path, data)
+            with self._take.writing():
+                write_atomically(path, data)
             self._written += 1
         self._good.add(index)
         self._lost.discard(index)
@@ -221,7 +223,8 @@ class FootageWriter:
         with contextlib.suppress(OSError):
             if target.samefile(source) or target.read_bytes() == source.read_bytes():
                 return
-        link_atomically(source, target)
+        with self._take.writing():
+            link_atomically(source, target)
         self._written += 1
 
 
