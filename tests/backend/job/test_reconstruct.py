@@ -312,11 +312,9 @@ def test_long_search_reports_seconds_left(pictures: Path, run_job: RunJob) -> No
     assert told[-1] < 1.0
 
 
-@pytest.mark.parametrize(
-    ("moved", "told"), [((0.0, 0.0, 1e7), "vertices has numbers past"), ((5e6, 0.0, 0.0), "vertices has numbers past")]
-)
+@pytest.mark.parametrize("moved", [(0.0, 0.0, 1e7), (5e6, 0.0, 0.0)])
 def test_a_frame_that_no_reader_takes_fails_and_is_not_written(
-    pictures: Path, tmp_path: Path, run_job: RunJob, moved: tuple[float, float, float], told: str
+    pictures: Path, tmp_path: Path, run_job: RunJob, moved: tuple[float, float, float]
 ) -> None:
     """The limits of the readers hold for the writer, too: otherwise the job would end with a take that is damaged."""
     rows = keypoint_rows(range(3, 7))
@@ -326,7 +324,7 @@ def test_a_frame_that_no_reader_takes_fails_and_is_not_written(
     assert (finished.summary.ok, finished.summary.failed) == (3, 1)
     (failed,) = [event for event in events if isinstance(event, FrameDone) and event.status == "failed"]
     assert failed.index == 4
-    assert told in failed.message
+    assert "has numbers past" in failed.message
     take = Take.open(tmp_path / "take")
     for record in take.frames():
         if record.file:
