@@ -260,8 +260,10 @@ class KeypointPhase:
         self, provider: KeypointProvider, frame: Frame, previous: Sequence[HandDetection]
     ) -> list[HandDetection]:
         self._frame_started = self._reported = time.monotonic()
-        self._search = (0, 0)
-        return self._background.run(lambda: provider.detect(frame, previous))
+        try:
+            return self._background.run(lambda: provider.detect(frame, previous))
+        finally:
+            self._search = (0, 0)
 
     def _note_search(self, done: int, total: int) -> None:
         self._search = (done, total)

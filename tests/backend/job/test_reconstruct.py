@@ -312,6 +312,14 @@ def test_long_search_reports_seconds_left(pictures: Path, run_job: RunJob) -> No
     assert told[-1] < 1.0
 
 
+def test_a_phase_that_is_over_reports_no_more(pictures: Path, run_job: RunJob) -> None:
+    """The last search must not be told again while surfaces, which take longer than a report, are made."""
+    parts = FakeParts(FakeProvider(search_seconds=0.2), FakeReconstructor(delay=0.8))
+    _, events = run_job(pictures / "shot_0003.png", parts=parts)
+    phases = [event.phase for event in events if isinstance(event, Progress)]
+    assert "keypoints" not in phases[phases.index("surfaces") :]
+
+
 @pytest.mark.parametrize("moved", [(0.0, 0.0, 1e7), (5e6, 0.0, 0.0)])
 def test_a_frame_that_no_reader_takes_fails_and_is_not_written(
     pictures: Path, tmp_path: Path, run_job: RunJob, moved: tuple[float, float, float]
