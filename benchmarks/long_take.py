@@ -84,7 +84,9 @@ def write_step(folder: Path, length: int, density: int) -> None:
     """Write a take in this process, and print the figures."""
     started = time.perf_counter()
     written(folder, length)
-    print(f"| {length} frames written | {time.perf_counter() - started:.1f} s | {peak_megabytes():.0f} MB |", flush=True)
+    print(
+        f"| {length} frames written | {time.perf_counter() - started:.1f} s | {peak_megabytes():.0f} MB |", flush=True
+    )
 
 
 def clean_step(folder: Path, length: int, density: int) -> None:
