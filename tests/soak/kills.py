@@ -238,9 +238,8 @@ def main() -> int:
             for kept in ("whole", f"take{takes}"):
                 shutil.copytree(Path(name, kept), arguments.keep / kept)
     kinds = ", ".join(f"{count} {kind}" for kind, count in attack.killed.items())
-    say(
-        f"{attack.killed.total()} processes killed ({kinds}); {attack.ended_first} ended before, {attack.refused} refused"
-    )
+    say(f"{attack.killed.total()} processes killed ({kinds})")
+    say(f"{attack.ended_first} ended before, {attack.refused} refused")
     say(f"{takes} takes; {attack.reported} frames that killed jobs had reported; faults: {attack.faults or 'none'}")
     return 1 if attack.faults else 0
 

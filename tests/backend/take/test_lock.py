@@ -212,7 +212,7 @@ def test_a_lock_that_is_no_file(pictures: Path, tmp_path: Path, run_job: RunJob,
     path, victim = tmp_path / "take" / LOCK_FILE, tmp_path / "victim.txt"
     victim.write_text("keep")
     {"link": lambda: path.symlink_to(victim), "folder": path.mkdir, "fifo": lambda: os.mkfifo(path)}[kind]()
-    with pytest.raises(TakeError, match="not a regular file|link out of the take") as caught:
+    with pytest.raises(TakeError, match=r"not a regular file|link out of the take") as caught:
         run_job(pictures)
     assert caught.value.hint
     assert victim.read_text() == "keep"
