@@ -7,7 +7,8 @@ take of that length as a job does. "whole" also rewrites take.json after each of
 
 Whole takes (--cleaned): one process writes a take of that length with two moving hands, the next one cleans it, and
 Blender's Python (--blender) imports it. The surfaces have no triangles, so that fitting to them costs nothing.
-"correctives" is the part of "clean" that finds the corrective shapes. Each memory is the largest of its process.
+"correctives" is the part of "clean" that finds the corrective shapes. Seconds are wall-clock and CPU seconds; each
+memory is the largest of its process.
 """
 
 from __future__ import annotations
@@ -82,10 +83,9 @@ def written(folder: Path, length: int) -> Take:
 
 def write_step(folder: Path, length: int, density: int) -> None:
     """Write a take in this process, and print the figures."""
-    started = time.perf_counter()
+    clock = Clock()
     written(folder, length)
-    seconds = time.perf_counter() - started
-    print(f"| {length} frames written | {seconds:.1f} s | {peak_megabytes():.0f} MB |", flush=True)
+    print(f"| {length} frames written | {clock.passed()} | {peak_megabytes():.0f} MB |", flush=True)
 
 
 def clean_step(folder: Path, length: int, density: int) -> None:
@@ -93,22 +93,33 @@ def clean_step(folder: Path, length: int, density: int) -> None:
     from im2hands.animation.clean_options import CleanOptions
     from im2hands.job.clean_phase import CleanPhase
 
-    correctives = [0.0]
+    correctives = ""
     original = CleanPhase._correct
 
     def timed(*arguments: object) -> object:
-        started = time.perf_counter()
+        nonlocal correctives
+        own = Clock()
         found = original(*arguments)  # type: ignore[arg-type]
-        correctives[0] += time.perf_counter() - started
+        correctives = own.passed()
         return found
 
     CleanPhase._correct = timed  # type: ignore[assignment,method-assign]
-    started = time.perf_counter()
+    clock = Clock()
     take = Take.open(folder)
     CleanPhase(take, CleanOptions(template_density=density), lambda work: work(), lambda done, total: None).run()
-    seconds = time.perf_counter() - started
-    row = f"| cleaned ({correctives[0]:.1f} s of it correctives) | {seconds:.1f} s | {peak_megabytes():.0f} MB |"
-    print(row, flush=True)
+    print(f"| cleaned | {clock.passed()} | {peak_megabytes():.0f} MB |", flush=True)
+    print(f"| of it correctives | {correctives} | |", flush=True)
+
+
+class Clock:
+    """A stopwatch for wall-clock time and CPU time; other programs on the machine do not affect CPU time."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter(), time.process_time()
+
+    def passed(self) -> str:
+        """The seconds since the start, and in brackets the CPU seconds."""
+        return f"{time.perf_counter() - self._start[0]:.1f} ({time.process_time() - self._start[1]:.1f})"
 
 
 def peak_megabytes() -> float:
@@ -150,7 +161,7 @@ def main() -> None:
         journal, whole = (seconds_a_frame(length, arguments.measured, each) for each in (False, True))
         print(f"{length:8}{journal:10.4f} s{whole:10.4f} s", flush=True)
     if arguments.cleaned:
-        print("| step | time | largest memory |", flush=True)
+        print("| step | seconds (CPU) | largest memory |", flush=True)
     for length in arguments.cleaned:
         whole_take(length, arguments.density, arguments.blender)
 

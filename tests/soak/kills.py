@@ -161,8 +161,9 @@ class Attack:
         for number, job in enumerate(jobs):
             seconds = longest * self._random.random() ** 1.5
             code = job.end(seconds)
-            result = "killed" if code is None else code
-            self.done.append(f"{' '.join(commands[number])}: {result} after {seconds:.2f} s")
+            self.done.append(
+                f"{' '.join(commands[number])}: {'killed' if code is None else code} after {seconds:.2f} s"
+            )
             self._count(kind, code)
             if len(commands) == 1:  # of two jobs, one may begin the take anew and delete what the other reported
                 self._look(take, self._folder / f"{number}{EVENTS}")
@@ -237,8 +238,8 @@ def main() -> int:
             for kept in ("whole", f"take{takes}"):
                 shutil.copytree(Path(name, kept), arguments.keep / kept)
     kinds = ", ".join(f"{count} {kind}" for kind, count in attack.killed.items())
-    others = f"{attack.ended_first} ended before, {attack.refused} refused"
-    say(f"{attack.killed.total()} processes killed ({kinds}); {others}")
+    say(f"{attack.killed.total()} processes killed ({kinds})")
+    say(f"{attack.ended_first} ended before, {attack.refused} refused")
     say(f"{takes} takes; {attack.reported} frames that killed jobs had reported; faults: {attack.faults or 'none'}")
     return 1 if attack.faults else 0
 
