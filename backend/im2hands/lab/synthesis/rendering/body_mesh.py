@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 import im2hands
-from im2hands.core.errors import SetupError
+from im2hands.core.bundled_arrays import bundled_arrays
 from im2hands.geometry.normals import corner_sums, face_normals
 
 BODY_FILE = Path(im2hands.__file__).parent / "assets" / "makehuman_body.npz"
@@ -53,11 +53,7 @@ class BodyMesh:
     """
 
     def __init__(self) -> None:
-        try:
-            with np.load(BODY_FILE, allow_pickle=False) as data:
-                arrays = {name: data[name] for name in data.files}
-        except (OSError, ValueError) as error:
-            raise SetupError(f"Cannot read the body {BODY_FILE}: {error}.", "Install im2hands again.") from error
+        arrays = bundled_arrays(BODY_FILE, "body")
         self.vertices = arrays["vertices"].astype(np.float64) * 1e-4
         self.faces = arrays["faces"].astype(np.int64)
         weights = arrays["weights"].astype(np.float64)

@@ -9,7 +9,7 @@ from scipy.cluster.vq import kmeans2
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
-from im2hands.core.errors import SetupError
+from im2hands.core.bundled_arrays import bundled_arrays
 from im2hands.geometry.hand_model import FINGER_BONES, HAND_FILE, WRIST_BONE
 from im2hands.geometry.normals import corner_sums, face_normals
 
@@ -126,11 +126,7 @@ class HandMesh:
     """
 
     def __init__(self) -> None:
-        try:
-            with np.load(HAND_FILE, allow_pickle=False) as data:
-                arrays = {name: data[name] for name in data.files}
-        except (OSError, ValueError) as error:
-            raise SetupError(f"Cannot read the hand model {HAND_FILE}: {error}.", "Install im2hands again.") from error
+        arrays = bundled_arrays(HAND_FILE, "hand model")
         self.template = arrays["v_template"].astype(np.float64)
         self.joints = arrays["joints"].astype(np.float64)
         self.tips = arrays["tip_vertices"].astype(np.int64)
