@@ -159,7 +159,8 @@ def attack(reader: Reader, folder: Path, seed: int, count: int) -> dict[str, int
         random = np.random.default_rng([seed, number])
         if path.suffix == ".jsonl":
             first, *lines = good.splitlines()
-            mutant = b"\n".join([first, damage(lines[0], random), *lines[1:]]) + b"\n"
+            damaged = damage((lines or [first])[0], random).replace(b"\n", b" ")
+            mutant = b"\n".join([first, damaged, *lines[1:]] if lines else [damaged]) + b"\n"
         else:
             mutant = damage(good, random)
         path.write_bytes(mutant)

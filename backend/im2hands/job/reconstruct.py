@@ -18,7 +18,8 @@ from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.media.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
 from im2hands.media.footage import why_copies
 from im2hands.media.source import Entry, Source, open_source
-from im2hands.take.begin import begin_take
+from im2hands.take.begin import begin_take, lock_take
+from im2hands.take.lock import TakeLock
 from im2hands.take.record import FrameRecord
 from im2hands.take.take import CACHE_FOLDER, Take
 
@@ -64,6 +65,7 @@ class ReconstructJob:
         self._folder = person_path(options.output).absolute()
         self._background = Background(cancelled)
         self._keypoints: KeypointPhase | None = None
+        self._lock: TakeLock | None = None
         self._take: Take | None = None
         self._counts: Counter[str] = Counter()
         self._eta = EtaEstimator()
@@ -98,6 +100,8 @@ class ReconstructJob:
         finally:
             if self._take is not None:
                 self._take.close()
+            elif self._lock is not None:
+                self._lock.release()
         counts = {status: self._counts[status] for status in ("ok", "partial", "empty", "failed", "reused")}
         total = sum(counts.values()) - counts["reused"]
         summary = Summary(total=total, seconds=round(time.monotonic() - started, 3), **counts)
@@ -107,6 +111,7 @@ class ReconstructJob:
         options = self._options
         self._progress("open", 0, 1)
         require_memory()
+        self._lock = lock = lock_take(self._folder)  # "in use" is said before anything that takes long
         # On the background thread: opening takes long on a slow disk, and the person may want to stop.
         cameras, source, camera = self._background.run(self._open)
         for note in source.notes:
@@ -120,7 +125,7 @@ class ReconstructJob:
             self._events(Warned(problem.message, problem.hint))
         self._progress("weights", 1, 1)
         header = self._header(source, camera, device, provenance_of(reconstructor, refiner))
-        take = begin_take(self._folder, source, header, resume=options.resume, overwrite=options.overwrite)
+        take = begin_take(lock, source, header, resume=options.resume, overwrite=options.overwrite)
         self._take = take
         if camera.origin == "assumed":
             self._events(

@@ -11,6 +11,7 @@ from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, Im2HandsError
 from im2hands.core.hands import SIDES, HandKeypoints, RefinedHands, Side, TwoHands
 from im2hands.media.source import Entry, Frame, Source
+from im2hands.take.arrays import check_arrays
 from im2hands.take.record import FrameRecord, FrameStatus, convert_keypoints_2d
 from im2hands.take.take import Take
 
@@ -166,6 +167,13 @@ class SurfacePhase:
             for side, hand in hands.items()
             for name, array in _arrays(hand, meshes[side], found.camera.width, self._take.mirrored).items()
         }
+        try:
+            check_arrays("frame", arrays)
+        except ValueError as error:  # keypoints of a file, thousands of kilometres away
+            raise FrameError(
+                f"{frame.name}: no take can hold these hands: {error}.",
+                "Check the keypoints, their unit and the camera.",
+            ) from error
         return record, arrays or None
 
     def _refine(self, frame: Frame, found: FoundHands) -> RefinedHands:

@@ -14,6 +14,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from PIL import Image
 
 from im2hands.app.selftest import bundled_photo
@@ -63,6 +64,30 @@ def test_help_is_quick(tmp_path: Path) -> None:
     assert done.stderr.strip() == "set()", "what is heavy is imported when it is used"
     for word in ("reconstruct", "serve", "check", "export", "train", "evaluate", "weights", "benchmark"):
         assert word in text
+
+
+@pytest.mark.parametrize("module", ["app.cli.main", "core.errors", "app.cli.reconstruct", "app.logs"])
+def test_ctrl_c_while_modules_are_loaded(tmp_path: Path, module: str) -> None:
+    code = """
+import sys
+from im2hands.__main__ import entry
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == stopped_at:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, CtrlC())
+stopped_at = "im2hands." + sys.argv.pop(1)
+sys.exit(entry())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, module, "weights", "list"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "im2hands: stopped.\n")
 
 
 def test_json_lines(tmp_path: Path, keypoint_job: dict[str, Any]) -> None:

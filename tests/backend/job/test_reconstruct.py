@@ -291,3 +291,22 @@ def test_output_that_cannot_be_written(pictures: Path, tmp_path: Path, run_job: 
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(TakeError, match="Cannot make the take folder"):
         run_job(pictures, tmp_path / "file" / "take")
+
+
+@pytest.mark.parametrize("moved", [(0.0, 0.0, 1e7), (5e6, 0.0, 0.0)])
+def test_a_frame_that_no_reader_takes_fails_and_is_not_written(
+    pictures: Path, tmp_path: Path, run_job: RunJob, moved: tuple[float, float, float]
+) -> None:
+    """The limits of the readers hold for the writer, too: otherwise the job would end with a take that is damaged."""
+    rows = keypoint_rows(range(3, 7))
+    rows["frames"]["000004"]["left"] = (np.array(rows["frames"]["000004"]["left"]) + moved).tolist()
+    (tmp_path / "keypoints.json").write_text(json.dumps(rows), "utf-8")
+    finished, events = run_job(pictures, keypoints=str(tmp_path / "keypoints.json"))
+    assert (finished.summary.ok, finished.summary.failed) == (3, 1)
+    (failed,) = [event for event in events if isinstance(event, FrameDone) and event.status == "failed"]
+    assert failed.index == 4
+    assert "left_vertices has numbers past" in failed.message  # the first one of the description
+    take = Take.open(tmp_path / "take")
+    for record in take.frames():
+        if record.file:
+            take.read_frame(record.index)

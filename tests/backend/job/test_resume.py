@@ -302,3 +302,14 @@ def test_clean_motion_of_older_frames_is_gone_as_soon_as_one_is_made_anew(
     options = ReconstructOptions((str(pictures),), str(tmp_path / "take"), clean=False)
     ReconstructJob(options, look, lambda: False, FakeParts()).run()
     assert told == [False]
+
+
+def test_entries_of_the_header_keep_their_order(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    """A finished take that is continued, or that gets copies of its pictures later, has the bytes of one run."""
+    run_job(pictures, clean=True, footage="always")
+    once = bytes_of(tmp_path / "take")
+    run_job(pictures, clean=True, footage="always")
+    assert bytes_of(tmp_path / "take") == once
+    run_job(pictures, tmp_path / "later", clean=True)
+    run_job(pictures, tmp_path / "later", clean=True, footage="always")
+    assert bytes_of(tmp_path / "later") == once

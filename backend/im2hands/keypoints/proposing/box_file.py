@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from im2hands.core.errors import InputError
 from im2hands.core.files import read_regular
 from im2hands.core.hands import SIDES, Side
+from im2hands.core.unpacking import JSON_BYTES, parse_json
 
 EVERY_FRAME = ("*", "all")
 _FORM = '{"frames": {"000012": {"left": [x0, y0, x1, y1], "right": [x, y]}, "all": {...}}}, pixels'
@@ -80,9 +80,11 @@ class HandBoxes:
             a number is not finite, or if it marks a hand that ``hands`` rules out.
         """
         try:
-            content = json.loads(read_regular(path).decode("utf-8-sig"))
+            content = parse_json(read_regular(path, JSON_BYTES), nan=True)
         except OSError as error:
-            raise InputError(f"The hand boxes {path} cannot be read: {error.strerror}.", "Check the path.") from error
+            raise InputError(
+                f"The hand boxes {path} cannot be read: {error.strerror or error}.", "Check the path."
+            ) from error
         except ValueError as error:
             raise InputError(f"The hand boxes {path} are not JSON: {error}.", f"Write {_FORM}.") from error
         boxes = cls.from_dict(content, path.name)

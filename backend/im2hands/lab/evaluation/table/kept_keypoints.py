@@ -18,6 +18,7 @@ import numpy as np
 
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, HandKeypoints, TwoHands
+from im2hands.core.unpacking import parse_json
 from im2hands.lab.evaluation.held_out import TrueScene
 
 from .rows import append_line, whole_lines
@@ -70,9 +71,9 @@ class KeptKeypoints:
         for path in sorted(folder.glob(f"{name}-*.jsonl")):
             try:
                 for line in whole_lines(path):
-                    data = json.loads(line)
+                    data = parse_json(line.encode("utf-8"))
                     self._known[int(data["number"])] = [_unpack(frame) for frame in data["frames"]]
-            except (ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 raise InputError(f"{path} does not hold keypoints: {error}.", "Delete it, and run again.") from error
 
     def knows(self, number: int) -> bool:

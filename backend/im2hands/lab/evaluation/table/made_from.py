@@ -14,7 +14,8 @@ from typing import Any
 
 from im2hands import __version__
 from im2hands.core.errors import InputError
-from im2hands.core.files import sha256_of, write_atomically
+from im2hands.core.files import read_regular, sha256_of, write_atomically
+from im2hands.core.unpacking import parse_json
 from im2hands.keypoints.placing.confidence import TABLE, table_path
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.surfaces.from_picture import stage_network
@@ -209,7 +210,7 @@ def keep_made_from(folder: Path, entries: Entries) -> None:
     there: dict[str, Any] = {}
     if path.exists():
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = parse_json(read_regular(path))
             if data["format"] != _FORMAT:
                 raise ValueError("another format")
             there = {str(name): dict(entry) for name, entry in data["entries"].items()}

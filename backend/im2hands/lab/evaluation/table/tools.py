@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from im2hands.core.errors import InputError, WeightsError
+from im2hands.core.errors import InputError, SetupError, WeightsError
 from im2hands.lab.evaluation.held_out import true_scenes
 from im2hands.lab.evaluation.methods import METHODS as METHOD_NAMES
 from im2hands.lab.evaluation.methods import load_method
@@ -199,7 +199,7 @@ class Tools:
             return source not in self._left_out
         try:
             kept[source].open()
-        except (InputError, WeightsError) as error:
+        except (InputError, SetupError) as error:
             _log.warning("keypoints %s are left out: %s", source, error.message)
             self._left_out.add(source)
         return source not in self._left_out
