@@ -17,12 +17,12 @@ import numpy as np
 from im2hands.core.hands import KEYPOINT_COUNT, MIDDLE_MCP, WRIST
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.proposing.two_hand_pictures import apply, palm_frame, square_part, warp
-from im2hands.keypoints.reading.network import crops_around, pyramid, warp_crop
+from im2hands.keypoints.reading.crops import contiguous, crops_around, pyramid, warp_crop
+from im2hands.keypoints.reading.network import LandmarkNetwork
 
 from .joint_definitions import SOURCES, from_own_definition, to_own_definition
 
 if TYPE_CHECKING:
-    from im2hands.networks.reading_network import ReadingNetwork
     from im2hands.networks.two_hand_network import TwoHandNetwork
 
 PIXELS = 160
@@ -74,7 +74,7 @@ class HandFeatures:
 
 
 def lifting_features(
-    model: TwoHandNetwork, reader: ReadingNetwork, image: np.ndarray, hands: Sequence[HandDetection]
+    model: TwoHandNetwork, reader: LandmarkNetwork, image: np.ndarray, hands: Sequence[HandDetection]
 ) -> list[HandFeatures]:
     """Compute the features of the hands of a picture.
 
@@ -82,7 +82,7 @@ def lifting_features(
     ----------
     model : TwoHandNetwork
         The two-hand network.
-    reader : ReadingNetwork
+    reader : LandmarkNetwork
         The reading network.
     image : (H, W, 3) uint8
         RGB picture.
@@ -181,24 +181,16 @@ def _own(hand: HandDetection) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _crop_features(
-    reader: ReadingNetwork, image: np.ndarray, own: Sequence[tuple[np.ndarray, np.ndarray]], mirrored: Sequence[bool]
+    reader: LandmarkNetwork, image: np.ndarray, own: Sequence[tuple[np.ndarray, np.ndarray]], mirrored: Sequence[bool]
 ) -> np.ndarray:
     """Return the reading network's features (K, 1152) float32 of the crops along K hands."""
-    import torch
-
-    crops = []
+    pictures = []
     for (pixels, shape), flip in zip(own, mirrored, strict=True):
         read, _ = from_own_definition(pixels, shape)
         crop = crops_around(read[None])[0]
-        picture = warp_crop(pyramid(image, float(crop[2])), crop)
-        crops.append(picture[:, ::-1] if flip else picture)
-    device = next(reader.parameters()).device
-    with torch.inference_mode():
-        images = torch.from_numpy(np.ascontiguousarray(np.stack(crops))).to(device).permute(0, 3, 1, 2)
-        images = images.contiguous(memory_format=torch.channels_last).float() / 255
-        seen = reader.see(images, torch.ones(len(crops), device=device))
-    found: np.ndarray = seen.float().cpu().numpy()
-    return found
+        picture = warp_crop(pyramid(contiguous(image), float(crop[2])), crop)
+        pictures.append(picture[:, ::-1] if flip else picture)
+    return reader.features(np.stack(pictures))
 
 
 def _palm_pixels(pixels: np.ndarray, shape: np.ndarray) -> float:
