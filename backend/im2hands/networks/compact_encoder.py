@@ -130,8 +130,8 @@ class InvertedBottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
-        hidden = functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        hidden = functional.relu6(self._bn1(self._depthwise_conv(hidden)))
+        hidden = functional.relu6(self._bn0(self._expand_conv(x)), inplace=True) if self.expands else x
+        hidden = functional.relu6(self._bn1(self._depthwise_conv(hidden)), inplace=True)
         hidden = self._bn2(self._project_conv(hidden))
         return hidden + x if self.residual else hidden
 
@@ -181,7 +181,7 @@ class EfficientNetLite0(nn.Module):
         tuple of four maps
             At 1/32, 1/16, 1/8 and 1/4 of the resolution, with 320, 112, 40 and 24 channels.
         """
-        x = functional.relu6(self._bn0(self._conv_stem(image)))
+        x = functional.relu6(self._bn0(self._conv_stem(image)), inplace=True)
         maps = []
         for number, block in enumerate(self._blocks):
             x = block(x)
