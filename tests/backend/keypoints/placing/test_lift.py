@@ -49,7 +49,7 @@ def picture() -> np.ndarray:
     return cv2.resize(rng.integers(0, 255, (30, 40, 3), np.uint8), (320, 240), interpolation=cv2.INTER_CUBIC)
 
 
-def seen(side: str, x: float, source: str = "palm_seed") -> HandDetection:
+def seen(side: str, x: float, source: str = "crops") -> HandDetection:
     shape = hand_shape(side)
     pixels = shape[:, :2] * 700 + (x, 120)
     return HandDetection(side, pixels, shape, np.linspace(0.2, 0.9, 21), 0.9, source)
@@ -172,10 +172,10 @@ def test_keypoints_are_moved_in_the_picture_by_much_or_hardly() -> None:
         assert hand is not None
         return np.asarray(np.linalg.norm(hand.pixels - lifted.pixels, axis=1) / palm)
 
-    sure = left_over(1.0, "palm_seed")
+    sure = left_over(1.0, "crops")
     assert sure[8] > 0.04 and sure[12] < 0.1 and np.delete(sure, [8, 12]).max() < 1e-6
-    assert left_over(0.1, "palm_seed")[8] < 0.01  # a keypoint with low confidence is moved further
-    assert left_over(1.0, "network").max() < 1e-6  # a hand that only the two-hand network read is moved fully
+    assert left_over(0.1, "crops")[8] < 0.01  # a keypoint with low confidence is moved further
+    assert left_over(1.0, "two_hand_network").max() < 1e-6  # a hand that only the two-hand network read is moved fully
 
 
 def test_sure_keypoints_are_more_confident() -> None:
