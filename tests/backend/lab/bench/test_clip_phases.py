@@ -66,4 +66,5 @@ def test_every_phase_is_measured_and_broken_frames_are_left_out(tmp_path: Path) 
         "decode": 9, "look, followed": 3, "look, whole": 1, "choose": 8, "look again": 1, "finish": 4,
     }  # fmt: skip
     assert all(phase.seconds > 0 for phase in run.phases.values())
+    assert all(phase.cpu_seconds > 0 for name, phase in run.phases.items() if name == "decode")
     assert run.rate() > 0
