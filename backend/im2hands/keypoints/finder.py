@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from im2hands.core.errors import FrameError
-from im2hands.core.hands import SIDES
+from im2hands.core.hands import SIDES, Side
 from im2hands.keypoints.choosing.assignment import Answers, Assignment, answers
 from im2hands.keypoints.choosing.path import Step, best_path
 from im2hands.keypoints.choosing.prior import EVEN, OF_HANDS, Prior, learned_prior
@@ -36,6 +36,8 @@ _FOLLOWED_PRESENCE, _FOLLOWED_AGREEMENT, _FOLLOWED_MOVE, _TWO_HANDS = 0.8, 0.99,
 _REACH = 32
 # Hypotheses within this distance (mean, palm lengths) of the chosen one are the same hand.
 _SAME_HAND = 0.5
+# Probability from which on a chosen hand counts where other people's hands are sought; two people share it.
+_BELIEVED = 0.25
 
 
 class HandFinder:
@@ -290,7 +292,8 @@ class HandFinder:
 
     def _finished(self, frame: Frame, look: Look, chosen: Assignment, prior: Prior, photo: bool) -> list[HandDetection]:
         honest = answers(look.verdict, prior)
-        hands = []
+        hands: list[HandDetection] = []
+        believed: list[tuple[Side, int]] = []
         for number, (side, row) in enumerate(zip(SIDES, chosen.rows(), strict=True)):
             if row is None:
                 continue
@@ -299,8 +302,11 @@ class HandFinder:
                 hand = read_finally(self._readers.network, frame.image, hypothesis, side)
             else:
                 hand = as_read(hypothesis, side)
-            hands.append(replace(hand, score=_probability(honest, look, number, row)))
-        note = OTHER_PEOPLE if shows_other_people(look, chosen) else ""
+            score = _probability(honest, look, number, row)
+            hands.append(replace(hand, score=score))
+            if score >= _BELIEVED:
+                believed.append((side, row))
+        note = OTHER_PEOPLE if shows_other_people(look, believed) else ""
         hands = [replace(hand, note=note) for hand in hands]
         return self._lifter.lift(frame.image, hands) if self._lifter is not None else hands
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from im2hands.keypoints.choosing.assignment import Assignment
+from im2hands.core.hands import Side
 from im2hands.keypoints.hand_geometry import outline_distance
 
 from .hypothesis import Hypothesis
@@ -19,8 +21,8 @@ _SURE_PRESENCE, _SURE_PHOTO, _SURE_AGREEMENT, _APART = 0.85, 0.85, 0.99, 0.5
 _SURE_SIDE = 3.0
 
 
-def shows_other_people(look: Look, chosen: Assignment) -> bool:
-    """Return whether the chosen hands and the further ones that were surely read cannot all be one person's.
+def shows_other_people(look: Look, chosen: Sequence[tuple[Side, int]]) -> bool:
+    """Return whether the hands that were surely read, and the chosen ones, cannot all be one person's.
 
     They can if they are at most two and not surely of the same side: where one hand was asked for, or believed, the
     other hand of the same person may well be in the picture.
@@ -29,22 +31,27 @@ def shows_other_people(look: Look, chosen: Assignment) -> bool:
     ----------
     look : Look
         The look at the picture.
-    chosen : Assignment
-        The chosen hands.
+    chosen : Sequence[tuple[Side, int]]
+        Sides and hypotheses of the chosen hands that are believed.
 
     Returns
     -------
     bool
         True if a hand of another person is in the picture.
     """
-    rows = [row for row in chosen.rows() if row is not None]
-    hands = [look.hypotheses[row].pixels for row in rows]
-    sides = [side for side, row in zip((-1, 1), chosen.rows(), strict=True) if row is not None]
-    for hand in sorted(look.hypotheses, key=lambda hand: -hand.presence):
-        if _is_sure(hand) and all(outline_distance(hand.pixels, pixels) > _APART for pixels in hands):
-            hands.append(hand.pixels)
-            sides.append(_side(hand))
-    return len(hands) > 2 or (len(hands) == 2 and sides[0] * sides[1] > 0)
+    places: list[np.ndarray] = []
+    sides: list[int] = []
+    by_presence = sorted(look.hypotheses, key=lambda hand: -hand.presence)
+    sure = [(hand.pixels, _side(hand)) for hand in by_presence if _is_sure(hand)]
+    taken = [(look.hypotheses[row].pixels, -1 if side == "left" else 1) for side, row in chosen]
+    for place, side in [*sure, *taken]:
+        near = [k for k, other in enumerate(places) if outline_distance(place, other) <= _APART]
+        if not near:
+            places.append(place)
+            sides.append(side)
+        elif sides[near[0]] == 0:  # of several readings of a hand the first that is sure of the side counts
+            sides[near[0]] = side
+    return len(places) > 2 or (len(places) == 2 and sides[0] * sides[1] > 0)
 
 
 def _is_sure(hand: Hypothesis) -> bool:
