@@ -51,7 +51,7 @@ class ClipRun:
     phases : dict[str, Phase]
         By name: what each phase took.
     failed : list[FrameError]
-        Why frames are left out.
+        Why frames are left out, or were not looked at again.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -93,8 +93,10 @@ def find_in_clip(
     run, looks = ClipRun(), list[Look]()
     for entry, frame in _frames(run, source, source.entries, failing=True):
         beside(frame)
-        with _timed() as spent:
+        with _timed() as spent, _noted(run):
             looks.append(finder.look(frame, looks))
+        if len(looks) == len(run.entries):
+            continue
         _add(run, "look, whole" if looks[-1].whole else "look, followed", 1, spent)
         run.entries.append(entry)
     rows = {entry.index: row for row, entry in enumerate(run.entries)}
@@ -103,7 +105,7 @@ def find_in_clip(
     _add(run, "choose", len(looks), spent)
     for entry, frame in _frames(run, source, [run.entries[row] for row in gaps]):
         row = rows[entry.index]
-        with _timed() as spent:
+        with _timed() as spent, _noted(run):
             looks[row] = finder.look_again(frame, looks[row], gaps[row])
         _add(run, "look again", 1, spent)
     with _timed() as spent:
@@ -132,6 +134,15 @@ def _frames(run: ClipRun, source: Source, entries: list[Entry], failing: bool = 
             yield entry, frame
         elif failing:
             run.failed.append(frame)
+
+
+@contextmanager
+def _noted(run: ClipRun) -> Iterator[None]:
+    """Go on after a frame that the readers fail on."""
+    try:
+        yield
+    except FrameError as error:
+        run.failed.append(error)
 
 
 @contextmanager

@@ -290,7 +290,8 @@ def run(arguments: argparse.Namespace) -> int:
         "date": date.today().isoformat(),
         "data": {data.folder.name: {**asdict(data.info), "modes": list(data.info.modes)} for data in sets},
         "recipe": {
-            "scenes": len(trained), "rows": [f"{chosen.start}:{chosen.stop}" for chosen in rows], "two_hand_shares": shares,
+            "scenes": len(trained), "rows": [f"{chosen.start}:{chosen.stop}" for chosen in rows],
+            "two_hand_shares": shares,
             "steps": arguments.steps, "seed": arguments.seed, "batch": _BATCH,
             "worth": {"width": _SHARP, "none_from": _WRONG}, "two_hand_share": _TWO, "left_out": _LEFT_OUT,
             "missing": _MISSING,
