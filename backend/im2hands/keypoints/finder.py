@@ -301,7 +301,7 @@ class HandFinder:
             if photo:
                 hand = read_finally(self._readers.network, frame.image, hypothesis, side)
             else:
-                hand = as_read(hypothesis, side)
+                hand = as_read(hypothesis, side, self._readers.network.source)
             score = _probability(honest, look, number, row)
             hands.append(replace(hand, score=score))
             if score >= _BELIEVED:

@@ -8,6 +8,10 @@ import numpy as np
 
 from im2hands.core.hands import Side
 
+OWN, READ, READING = "two_hand_network", "crops", "reading_network"
+"""Sources of detections: the two-hand network's own keypoints, and keypoints that MediaPipe's landmark network or the
+reading network read in crops. They follow different definitions of the joints."""
+
 
 @dataclass(frozen=True)
 class WristOffset:
@@ -186,7 +190,7 @@ class HandDetection:
     score : float
         Confidence in the hand as a whole and in its side, in [0, 1].
     source : str
-        Where the keypoints come from: "mediapipe" (its tasks API), "crops" or "two_hand_network".
+        Where the keypoints come from: "mediapipe" (its tasks API), ``READ``, ``READING`` or ``OWN``.
     wrist_offset : WristOffset or None
         Vector to the other wrist. None if the two-hand network did not read this hand.
     note : str

@@ -24,7 +24,7 @@ from im2hands.keypoints.reading.hypotheses import SAME_READING, Proposals, read_
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.media.source import Frame
 
-from .hypothesis import HandDetection, Hypothesis, WristOffset
+from .hypothesis import OWN, HandDetection, Hypothesis, WristOffset
 from .look import THUMBNAIL, Look
 
 # The two-hand network's own readings: how many are kept at most, and from which presence on.
@@ -207,7 +207,7 @@ def _as_hypothesis(reading: HandReading) -> Hypothesis:
     shape = reading.shape * DEFAULT_PALM_M
     return Hypothesis(
         reading.pixels, shape, reading.spread.clip(0, 1), reading.presence, 0.0, reading.right,
-        CHIRALITY_WEIGHT * float(chirality(shape)), 0.0, "two_hand_network", own=True,
+        CHIRALITY_WEIGHT * float(chirality(shape)), 0.0, OWN, own=True,
         wrist_offset=WristOffset(reading.wrist_offset, reading.wrist_offset_spread),
     )  # fmt: skip
 

@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 
 from im2hands.core.hands import KEYPOINT_COUNT, MIDDLE_MCP, WRIST
-from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.hypothesis import READING, HandDetection
 from im2hands.keypoints.proposing.two_hand_pictures import apply, palm_frame, square_part, warp
 from im2hands.keypoints.reading.crops import contiguous, crops_around, pyramid, warp_crop
 from im2hands.keypoints.reading.network import LandmarkNetwork
 
-from .joint_definitions import SOURCES, from_own_definition, to_own_definition
+from .joint_definitions import from_own_definition, to_own_definition
 
 if TYPE_CHECKING:
     from im2hands.networks.two_hand_network import TwoHandNetwork
@@ -173,7 +173,7 @@ def turn_to_ray(ray: np.ndarray) -> np.ndarray:
 def _own(hand: HandDetection) -> tuple[np.ndarray, np.ndarray]:
     """Return a hand's pixels and shape in the bundled hand's definition of the joints."""
     pixels, shape = np.asarray(hand.pixels, np.float64), np.asarray(hand.shape, np.float64)
-    return to_own_definition(pixels, shape) if hand.source in SOURCES else (pixels, shape)
+    return to_own_definition(pixels, shape, hand.side, hand.source)
 
 
 def _crop_features(
@@ -182,7 +182,7 @@ def _crop_features(
     """Return the reading network's features (K, 1152) float32 of the crops along K hands."""
     pictures = []
     for (pixels, shape), flip in zip(own, mirrored, strict=True):
-        read, _ = from_own_definition(pixels, shape)
+        read, _ = from_own_definition(pixels, shape, "left" if flip else "right", READING)
         crop = crops_around(read[None])[0]
         picture = warp_crop(pyramid(contiguous(image), float(crop[2])), crop)
         pictures.append(picture[:, ::-1] if flip else picture)

@@ -8,13 +8,10 @@ import numpy as np
 
 from im2hands.core.hands import KEYPOINT_COUNT, Side
 from im2hands.keypoints.hand_geometry import palm_length
-from im2hands.keypoints.hypothesis import HandDetection, Hypothesis
+from im2hands.keypoints.hypothesis import OWN, READ, HandDetection, Hypothesis
 
 from .consensus import Consensus, read_repeatedly
 from .network import LandmarkNetwork
-
-OWN, READ = "two_hand_network", "crops"
-"""Sources of hands with the two-hand network's own keypoints, and of hands read in crops."""
 
 # Crops of the last reading, each read as it is and mirrored; how far the new keypoints may lie from the old ones (mean,
 # palm lengths); and the agreement below which the old ones are kept.
@@ -45,16 +42,18 @@ def read_finally(network: LandmarkNetwork, image: np.ndarray, hand: Hypothesis, 
     HandDetection
         The hand, with keypoints of MediaPipe's network where it is steady, else of the reading network.
     """
-    look = read_repeatedly(network.mediapipe(), image, hand.pixels[None], _CROPS)[0]
+    reader = network.mediapipe()
+    look = read_repeatedly(reader, image, hand.pixels[None], _CROPS)[0]
     if not (look.steady and _near(look, hand)):
+        reader = network
         look = read_repeatedly(network, image, hand.pixels[None], _CROPS, 1 if side == "right" else -1)[0]
     if look.agreement < _LEAST_AGREEMENT or not _near(look, hand):
-        return as_read(hand, side)
-    made = look.detection(READ)
+        return as_read(hand, side, network.source)
+    made = look.detection(reader.source)
     return replace(made, side=side, wrist_offset=hand.wrist_offset)
 
 
-def as_read(hand: Hypothesis, side: Side) -> HandDetection:
+def as_read(hand: Hypothesis, side: Side, source: str) -> HandDetection:
     """Return a chosen hand with the keypoints that were read before.
 
     Parameters
@@ -63,6 +62,8 @@ def as_read(hand: Hypothesis, side: Side) -> HandDetection:
         The chosen hand.
     side : Side
         Its side.
+    source : str
+        Source of readings of the reading network: ``LandmarkNetwork.source``.
 
     Returns
     -------
@@ -71,11 +72,10 @@ def as_read(hand: Hypothesis, side: Side) -> HandDetection:
     """
     sure = hand.presence * (np.exp(-hand.spread) if hand.own else np.exp(-((hand.spread / _SPREAD) ** 2)))
     confidence = np.clip(np.broadcast_to(sure, KEYPOINT_COUNT), 0, 1)
-    pixels, shape = hand.pixels, hand.shape
+    pixels, shape, source = hand.pixels, hand.shape, OWN if hand.own else source
     photo = hand.photo
     if photo is not None and photo.presence >= _SURE_PRESENCE and photo.scatter <= _SURE_SCATTER and photo.gap < _SAME:
-        pixels, shape = photo.pixels, photo.shape
-    source = OWN if hand.own else READ
+        pixels, shape, source = photo.pixels, photo.shape, READ
     return HandDetection(side, pixels, shape, confidence, hand.presence, source, hand.wrist_offset)
 
 

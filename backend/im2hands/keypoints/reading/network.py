@@ -19,6 +19,7 @@ from im2hands.core.devices import granted_cores
 from im2hands.core.errors import Cancelled, SetupError
 from im2hands.core.hands import KEYPOINT_COUNT
 from im2hands.core.native_log import quiet_start
+from im2hands.keypoints.hypothesis import READ, READING
 from im2hands.weights.mediapipe_bundle import read_bundle
 
 from .crops import CROP_PIXELS, contiguous, pyramid, turn_matrix, warp_crop
@@ -170,6 +171,11 @@ class LandmarkNetwork:
             self._plain._reading, self._plain._seeing = None, []
             self._plain._by_side = {0: _interpreters(self._mediapipe, self._workers)}
         return self._plain
+
+    @property
+    def source(self) -> str:
+        """Source of hands with this network's keypoints; it says which definition of the joints they follow."""
+        return READ if self._reading is None else READING
 
     @property
     def takes_sides(self) -> bool:

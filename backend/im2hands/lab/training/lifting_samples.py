@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,6 @@ from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.lifting_features import between, lifting_features, turn_to_ray
 from im2hands.keypoints.reading.consensus import read_repeatedly
 from im2hands.keypoints.reading.crops import crops_around
-from im2hands.keypoints.reading.final import READ
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
@@ -123,16 +122,16 @@ def read_hands(network: LandmarkNetwork, scene: Scene, rng: np.random.Generator)
             plain = network.mediapipe()
             look = read_repeatedly(plain, image, plain.read(image, crop).pixels, _LOOKS)[0]
         if theirs and look.steady:
-            looks.append(look)
+            looks.append((look, plain.source))
         else:
-            looks += read_repeatedly(network, image, network.read(image, crop).pixels, _LOOKS, side)
+            look = read_repeatedly(network, image, network.read(image, crop).pixels, _LOOKS, side)[0]
+            looks.append((look, network.source))
     made = []
-    for k, seen, look in zip(present, true, looks, strict=True):
+    for k, seen, (look, source) in zip(present, true, looks, strict=True):
         palm = palm_pixels(scene.keypoints[k].astype(np.float64), camera)
         gap = float(np.linalg.norm(look.pixels - seen, axis=1).mean()) / palm
         if gap < FOUND and np.ptp(look.pixels, axis=0).max() > 4 and palm_length(look.pixels) > 0:
-            hand = look.detection(READ)
-            made.append(HandDetection(SIDES[k], hand.pixels, hand.shape, hand.confidence, 1.0, READ))
+            made.append(replace(look.detection(source), side=SIDES[k], score=1.0))
     return made
 
 
