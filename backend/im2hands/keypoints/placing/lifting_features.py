@@ -20,7 +20,7 @@ from im2hands.keypoints.proposing.two_hand_pictures import apply, palm_frame, sq
 from im2hands.keypoints.reading.crops import contiguous, crops_around, pyramid, warp_crop
 from im2hands.keypoints.reading.network import LandmarkNetwork
 
-from .joint_definitions import from_own_definition, to_own_definition
+from .joint_definitions import OFFSETS, from_own_definition, to_own_definition
 
 if TYPE_CHECKING:
     from im2hands.networks.two_hand_network import TwoHandNetwork
@@ -171,9 +171,13 @@ def turn_to_ray(ray: np.ndarray) -> np.ndarray:
 
 
 def _own(hand: HandDetection) -> tuple[np.ndarray, np.ndarray]:
-    """Return a hand's pixels and shape in the bundled hand's definition of the joints."""
+    """Return a hand's pixels and shape as the lifting network was taught them.
+
+    All readings are converted like those of the reading network: the lifting network was taught so, and it corrects what
+    remains of MediaPipe's definition itself.
+    """
     pixels, shape = np.asarray(hand.pixels, np.float64), np.asarray(hand.shape, np.float64)
-    return to_own_definition(pixels, shape, hand.side, hand.source)
+    return to_own_definition(pixels, shape, hand.side, READING if hand.source in OFFSETS else hand.source)
 
 
 def _crop_features(
