@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -165,6 +166,7 @@ class FakeReaders:
 
     def __init__(self, provider: FakeProvider) -> None:
         self._provider = provider
+        self.network = SimpleNamespace(source="crops")
         self.closed = False
 
     def look(

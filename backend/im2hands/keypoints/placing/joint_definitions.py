@@ -55,6 +55,8 @@ hand's definition."""
 
 _BEFORE = np.array([MIDDLE_MCP, *(0 if k % 4 == 1 else k - 1 for k in range(1, 21))])
 _SMALLEST = 1e-9
+# Rounds of the inverse, and the share of each step that is taken: whole steps of short bones swing from side to side.
+_ROUNDS, _STEP = 6, 0.7
 
 
 def to_own_definition(
@@ -114,8 +116,9 @@ def from_own_definition(
     read = pixels, shape
     if source not in OFFSETS:
         return read
-    for _ in range(4):
-        read = _moved(pixels, shape, *read, side, -OFFSETS[source])
+    for _ in range(_ROUNDS):
+        moved = _moved(pixels, shape, *read, side, -OFFSETS[source])
+        read = read[0] + _STEP * (moved[0] - read[0]), read[1] + _STEP * (moved[1] - read[1])
     return read
 
 

@@ -173,7 +173,7 @@ def turn_to_ray(ray: np.ndarray) -> np.ndarray:
 def _own(hand: HandDetection) -> tuple[np.ndarray, np.ndarray]:
     """Return a hand's pixels and shape as the lifting network was taught them.
 
-    All readings are converted like those of the reading network: the lifting network was taught so, and it corrects what
+    All readings are converted like those of the reading network: the lifting network was taught so, and corrects what
     remains of MediaPipe's definition itself.
     """
     pixels, shape = np.asarray(hand.pixels, np.float64), np.asarray(hand.shape, np.float64)

@@ -164,7 +164,7 @@ def test_keypoints_are_moved_in_the_picture_by_much_or_hardly() -> None:
     read = lifted.pixels
     wrong = np.zeros((21, 2))
     wrong[8], wrong[12] = (0.05 * palm, 0.0), (1.0 * palm, 0.0)
-    lifted = replace(lifted, pixels=to_own_definition(read, true)[0] - wrong)
+    lifted = replace(lifted, pixels=to_own_definition(read, true, "right", "crops")[0] - wrong)
 
     def left_over(confidence: float, source: str) -> np.ndarray:
         seen = HandDetection("right", read, true, np.full(21, confidence), 0.9, source, lifted=lifted)
