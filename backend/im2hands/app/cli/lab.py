@@ -23,6 +23,7 @@ TASKS = {
         "part-occupancy": "im2hands.lab.evaluation.part_occupancy",
         "keypoints": "im2hands.lab.evaluation.keypoints",
         "table": "im2hands.lab.evaluation.table.run",
+        "marked-photos": "im2hands.lab.evaluation.marked_photos",
     },
 }
 TASK_HELP = {"train": "train a network", "evaluate": "measure a network against its targets"}

@@ -23,6 +23,7 @@ COMMANDS = {
     "export": "export a take as glb, obj or ply",
     "weights": "list the networks' weights, or import the published checkpoints",
     "synthesize": "make sets of synthetic pictures of two hands, for training",
+    "data": "list, check and prepare data sets of others: InterHand2.6M, RGB2Hands, EgoHands",
     "benchmark": "measure the seconds per stage for one photo",
 }
 """Commands with their help. Each is a module of this package, with ``add_arguments`` and ``run``."""
