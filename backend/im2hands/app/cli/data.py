@@ -117,7 +117,7 @@ def run_check_interhand(args: argparse.Namespace) -> int:
     print(f"  {found.candidates} can be prepared ({share:.1f} %), {found.fitted} frames have MANO fits")
     if found.without_camera:
         print(f"  {found.without_camera} have no camera")
-    print(f"of {found.looked_at} pictures: boxes differ by {found.box_px:.2g} px (below 0.001 is expected)")
+    print(f"of {found.looked_at} pictures: boxes differ by {_known(found.box_px, '.2g')} px (below 0.001 is expected)")
     for side, error in found.fit_mm.items():
         print(f"  {side}: MANO's keypoints are {error:.1f} mm from the annotated ones (about {USUAL_FIT_MM:g} is usual)")
     if found.mano_note:
@@ -135,8 +135,8 @@ def run_check_prepared(args: argparse.Namespace) -> int:
         return EXIT_PROBLEMS if found.problems else 0
     print(f"{found.crops} crops, {found.hands} hands; {found.looked_at} crops looked at")
     print(f"  {100 * found.inside:.1f} % of the keypoints lie in the crop")
-    print(f"  gt_joints and meta differ by at most {found.joints_mm:.3g} mm")
-    print(f"  meshes and points agree: IoU at least {found.iou:.3f}; {100 * found.occupied:.1f} % of the points inside")
+    print(f"  gt_joints and meta differ by at most {_known(found.joints_mm, '.3g')} mm")
+    print(f"  meshes and points agree: IoU at least {_known(found.iou, '.3f')}; {100 * found.occupied:.1f} % of the points inside")
     for line in found.order:
         print(f"  {line}")
     return _finish_check(found.problems)
@@ -166,6 +166,10 @@ def run_check_marked(args: argparse.Namespace) -> int:
     return _finish_check(problems, rgb2hands.LICENCE if args.kind == "rgb2hands" else egohands.LICENCE)
 
 
+def _known(value: float, form: str) -> str:
+    return "unknown" if math.isnan(value) else format(value, form)
+
+
 def _finish_check(problems: list[str], *terms: str) -> int:
     for line in terms:
         print(line)
@@ -181,6 +185,7 @@ def run_prepare(args: argparse.Namespace) -> int:
     from im2hands.core.devices import granted_cores
     from im2hands.lab.datasets.interhand.frames import DEFAULT_CONTENTS
     from im2hands.lab.datasets.interhand.prepare import PrepareSettings, prepare
+    from im2hands.lab.datasets.interhand.raw import InterHand
     from im2hands.lab.datasets.interhand.reprojection import reproject
 
     contents = tuple(args.contents.split(",")) if args.contents else DEFAULT_CONTENTS
@@ -199,11 +204,12 @@ def run_prepare(args: argparse.Namespace) -> int:
 
     try:
         workers = granted_cores() if args.workers is None else args.workers
-        report = prepare(settings, workers, resume=args.resume, progress=progress)
+        data = InterHand(settings.root, settings.split)
+        report = prepare(settings, workers, resume=args.resume, progress=progress, data=data)
     finally:
         for bar in bars.values():
             bar.close()
-    seen = reproject(settings)
+    seen = reproject(settings, data=data)
     problems = [] if seen.is_good else ["The files do not agree with the annotations; see the pixels above."]
     if args.json:
         _print_json({**asdict(report), "reprojection": asdict(seen), "problems": problems})
@@ -216,6 +222,6 @@ def run_prepare(args: argparse.Namespace) -> int:
     for side, error in report.fit_mm.items():
         print(f"  {side}: MANO's keypoints are {error:.1f} mm from the annotated ones")
     print(f"Reprojection of {seen.crops} crops, pixels of the crop:")
-    print(f"  keypoints {seen.keypoints_px:.2g} at most, meshes {seen.meshes_px:.2g} at most")
-    print(f"  annotated joints {seen.annotated_px:.2f} on average (this is MANO's fit)")
+    print(f"  keypoints {seen.keypoints_px:.2g} at most, meshes {_known(seen.meshes_px, '.2g')} at most")
+    print(f"  annotated joints {_known(seen.annotated_px, '.2f')} on average (this is MANO's fit)")
     return _finish_check(problems)

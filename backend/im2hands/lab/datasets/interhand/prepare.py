@@ -155,7 +155,7 @@ Progress = Callable[[str, int, int], None]
 
 def prepare(
     settings: PrepareSettings, workers: int = 1, *, resume: bool = False,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = lambda what, done, total: None, data: InterHand | None = None,
 ) -> PrepareReport:  # fmt: skip
     """Prepare a split.
 
@@ -169,6 +169,8 @@ def prepare(
         Whether to continue a preparation that is there. Damaged and missing files of frames are written anew.
     progress : callable
         See :data:`Progress`.
+    data : InterHand, optional
+        The annotations; None reads them.
 
     Returns
     -------
@@ -188,7 +190,8 @@ def prepare(
     settings = settings.checked()
     if workers < 1:
         raise InputError(f"{workers} workers cannot work.", "Give at least one.")
-    mano, data = load_mano(settings.mano), InterHand(settings.root, settings.split)
+    mano = load_mano(settings.mano)
+    data = data or InterHand(settings.root, settings.split)
     report = PrepareReport(len(data), mano_note=mano.note)
     if data.mano_file is None:
         raise InputError(
