@@ -54,8 +54,8 @@ Change = Callable[[dict[str, Any]], None]
 
 
 def write_interhand(
-    folder: Path, split: str = "test", *, mano: Path | None = None, release: str = "", change: Change = lambda files: None,
-    noise_mm: float = NOISE_MM,
+    folder: Path, split: str = "test", *, mano: Path | None = None, release: str = "",
+    change: Change = lambda files: None, noise_mm: float = NOISE_MM,
 ) -> MiniSet:  # fmt: skip
     """Write the set.
 
@@ -70,7 +70,8 @@ def write_interhand(
     release : str
         Level below ``annotations``, as older releases have it.
     change : callable
-        Changes the content of the four files ("data", "camera", "joint_3d", "MANO_NeuralAnnot") before they are written.
+        Changes the content of the four files ("data", "camera", "joint_3d", "MANO_NeuralAnnot") before they are
+        written.
     noise_mm : float
         Standard deviation of the annotated joints about those of MANO, millimetres.
 

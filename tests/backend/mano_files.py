@@ -49,7 +49,9 @@ def right_hand() -> dict[str, Any]:
         components = torch.zeros(1, 20)
         components[0, k] = 1.0
         moved = model.rest(HandShape(components, torch.ones(1, 22), torch.ones(1, 22)))[0][0].numpy()
-        basis[..., k] = np.concatenate([moved, moved[:1]])[order] - np.concatenate([rest[0].numpy(), rest[0, :1]])[order]
+        basis[..., k] = (
+            np.concatenate([moved, moved[:1]])[order] - np.concatenate([rest[0].numpy(), rest[0, :1]])[order]
+        )
     rng = np.random.default_rng(7)
     components = np.linalg.qr(rng.standard_normal((45, 45)))[0]
     return {

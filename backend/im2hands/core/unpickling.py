@@ -86,7 +86,11 @@ def _no_array(*_: object) -> None:
     raise pickle.UnpicklingError("an array without content is not allowed")
 
 
-_NUMPY = {"multiarray._reconstruct": _empty_array, "multiarray.scalar": _number, "numeric._frombuffer": _array}
+_NUMPY: dict[str, Callable[..., Any]] = {
+    "multiarray._reconstruct": _empty_array,
+    "multiarray.scalar": _number,
+    "numeric._frombuffer": _array,
+}
 _ALLOWED: dict[str, Callable[..., Any]] = {
     **{f"numpy.{core}.{name}": made for core in ("core", "_core") for name, made in _NUMPY.items()},
     "numpy.ndarray": _no_array,

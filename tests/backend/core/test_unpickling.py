@@ -54,7 +54,12 @@ class _Runs:
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_nothing_is_run(tmp_path: Path, protocol: int) -> None:
-    for call, arguments in ((os.mkdir, (str(tmp_path / "made"),)), (eval, ("1",)), (np.load, ("x",)), (getattr, (1, "real"))):
+    for call, arguments in (
+        (os.mkdir, (str(tmp_path / "made"),)),
+        (eval, ("1",)),
+        (np.load, ("x",)),
+        (getattr, (1, "real")),
+    ):
         with pytest.raises(ValueError, match="which is not data; nothing was run"):
             unpickle(pickle.dumps({"a": _Runs(call, *arguments)}, protocol))
     assert not (tmp_path / "made").exists()

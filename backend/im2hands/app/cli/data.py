@@ -119,7 +119,9 @@ def run_check_interhand(args: argparse.Namespace) -> int:
         print(f"  {found.without_camera} have no camera")
     print(f"of {found.looked_at} pictures: boxes differ by {_known(found.box_px, '.2g')} px (below 0.001 is expected)")
     for side, error in found.fit_mm.items():
-        print(f"  {side}: MANO's keypoints are {error:.1f} mm from the annotated ones (about {USUAL_FIT_MM:g} is usual)")
+        print(
+            f"  {side}: MANO's keypoints are {error:.1f} mm from the annotated ones (about {USUAL_FIT_MM:g} is usual)"
+        )
     if found.mano_note:
         print(found.mano_note)
     return _finish_check(found.problems, LICENCE, *([MANO_TERMS] if args.mano else []))
@@ -136,7 +138,8 @@ def run_check_prepared(args: argparse.Namespace) -> int:
     print(f"{found.crops} crops, {found.hands} hands; {found.looked_at} crops looked at")
     print(f"  {100 * found.inside:.1f} % of the keypoints lie in the crop")
     print(f"  gt_joints and meta differ by at most {_known(found.joints_mm, '.3g')} mm")
-    print(f"  meshes and points agree: IoU at least {_known(found.iou, '.3f')}; {100 * found.occupied:.1f} % of the points inside")
+    print(f"  meshes and points agree: IoU at least {_known(found.iou, '.3f')}")
+    print(f"  {100 * found.occupied:.1f} % of the points lie inside")
     for line in found.order:
         print(f"  {line}")
     return _finish_check(found.problems)
@@ -152,8 +155,8 @@ def run_check_marked(args: argparse.Namespace) -> int:
     rows, problems = {}, []
     for name in data.sequences:
         photos = list(data.photos(name))
-        both = [p for p in photos if len(p.outlines) == 2 or all(np.isfinite(k).any() for k in p.keypoints.values())]
-        points = [np.isfinite(k).all(1).sum() for p in photos for k in p.keypoints.values()]
+        both = [photo for photo in photos if len(photo.marked_sides) == 2]
+        points = [np.isfinite(marks).all(1).sum() for photo in photos for marks in photo.keypoints.values()]
         rows[name] = {"photos": len(photos), "both hands": len(both), "points": int(sum(points))}
     if not any(row["photos"] for row in rows.values()):
         problems.append("No photo is marked.")
@@ -161,8 +164,8 @@ def run_check_marked(args: argparse.Namespace) -> int:
         _print_json({"sequences": rows, "problems": problems})
         return EXIT_PROBLEMS if problems else 0
     for name, row in rows.items():
-        points = f", {row['points']} points" if row["points"] else ""
-        print(f"{name}: {row['photos']} marked photos, {row['both hands']} with both hands{points}")
+        counted = f", {row['points']} points" if row["points"] else ""
+        print(f"{name}: {row['photos']} marked photos, {row['both hands']} with both hands{counted}")
     return _finish_check(problems, rgb2hands.LICENCE if args.kind == "rgb2hands" else egohands.LICENCE)
 
 
@@ -190,8 +193,8 @@ def run_prepare(args: argparse.Namespace) -> int:
 
     contents = tuple(args.contents.split(",")) if args.contents else DEFAULT_CONTENTS
     settings = PrepareSettings(
-        args.root, args.split, args.mano, args.out, args.joints, contents, args.points, args.max_fit_error_mm, args.seed,
-        args.limit,
+        args.root, args.split, args.mano, args.out, args.joints, contents, args.points, args.max_fit_error_mm,
+        args.seed, args.limit,
     )  # fmt: skip
     bars: dict[str, Any] = {}
 

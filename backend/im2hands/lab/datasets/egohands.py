@@ -124,9 +124,11 @@ def load_mat(path: Path, *, squeeze: bool = False) -> dict[str, Any]:
     except ImportError as error:
         raise SetupError("EgoHands' outlines need SciPy.", "pip install scipy") from error
     try:
-        content: dict[str, Any] = loadmat(io.BytesIO(read_regular(path, _MOST_BYTES)), squeeze_me=squeeze)
+        data = read_regular(path, _MOST_BYTES)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.", _AGAIN) from error
+    try:
+        content: dict[str, Any] = loadmat(io.BytesIO(data), squeeze_me=squeeze)
     except Exception as error:  # damage makes the reader raise nearly everything
         raise InputError(f"{path} is damaged: {str(error)[:200]}.", _AGAIN) from error
     return content
@@ -157,7 +159,7 @@ def read_polygons(content: Mapping[str, Any], name: str) -> list[dict[str, np.nd
 
 def read_metadata(content: Mapping[str, Any], video: str, name: str) -> list[dict[str, np.ndarray]]:
     """Read the outlines of a video from ``metadata.mat``; see :func:`read_polygons`."""
-    table = np.atleast_1d(np.asarray(content.get("video"))).reshape(-1)
+    table: Any = np.atleast_1d(np.asarray(content.get("video"))).reshape(-1)
     for row in table:
         if _has(row, "video_id") and str(_inner(row["video_id"])) == video:
             return _rows(row["labelled_frames"], name)
@@ -165,7 +167,7 @@ def read_metadata(content: Mapping[str, Any], video: str, name: str) -> list[dic
 
 
 def _rows(table: Any, name: str) -> list[dict[str, np.ndarray]]:
-    rows = np.atleast_1d(_inner(table)).reshape(-1) if table is not None else np.zeros(0)
+    rows: Any = np.atleast_1d(_inner(table)).reshape(-1) if table is not None else np.zeros(0)
     if not len(rows) or not all(_has(row, field) for row in rows for field in _FIELDS):
         raise InputError(f"{name} has no outlines {', '.join(_FIELDS)}.", _AGAIN)
     return [{field: _outline(row[field], name) for field in _FIELDS} for row in rows]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from im2hands.core.camera import Camera
-from im2hands.core.hands import Side
+from im2hands.core.hands import SIDES, Side
 
 
 @dataclass(frozen=True)
@@ -38,3 +38,11 @@ class MarkedPhoto:
     camera: Camera | None = None
     keypoints: Mapping[Side, np.ndarray] = field(default_factory=dict)
     outlines: Mapping[Side, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def marked_sides(self) -> tuple[Side, ...]:
+        """The hands that have an outline or a marked keypoint."""
+        return tuple(
+            side for side in SIDES
+            if side in self.outlines or (side in self.keypoints and bool(np.isfinite(self.keypoints[side]).any()))
+        )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Opening of whatever the trainings can read: scene sets, and splits in the prepared layout; terms of what they make."""
+"""Opening of what the trainings can read: scene sets, and splits in the prepared layout; terms of what they make."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def card_terms(data: Any) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        ``licence`` and ``sources``, in place of those of networks that learned from synthetic scenes alone. Empty if the
-        data names no terms.
+        ``licence`` and ``sources``, in place of those of networks that learned from synthetic scenes alone. Empty
+        if the data names no terms.
     """
     terms = sorted(set(_terms(data)))
     if not terms:

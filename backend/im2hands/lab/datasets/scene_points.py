@@ -108,8 +108,8 @@ def scene_hands(scene: Scene) -> dict[Side, tuple[np.ndarray, np.ndarray]]:
     Returns
     -------
     dict of Side to (ndarray, ndarray)
-        For each present hand whose parameters are known, vertices (1843, 3) and keypoints (21, 3), float64, camera frame, metres. The faces are
-        ``HandModel().faces``, with reversed orientation for a left hand.
+        For each present hand whose parameters are known, vertices (1843, 3) and keypoints (21, 3), float64, camera
+        frame, metres. The faces are ``HandModel().faces``, with reversed orientation for a left hand.
     """
     model, _, _ = _model()
     hands: dict[Side, tuple[np.ndarray, np.ndarray]] = {}

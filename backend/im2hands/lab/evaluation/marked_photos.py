@@ -166,7 +166,7 @@ def evaluate_photos(
         write_atomically(camera_file, json_bytes(photos[0].camera.to_dict()))
         options = {**options, "camera": str(camera_file)}
     request = ReconstructOptions(
-        tuple(str(photo.path.absolute()) for photo in photos), str(folder), sequence="no", clean=False, footage="none",
+        tuple(str(photo.path.absolute()) for photo in photos), str(folder), sequence="no", clean=False, footage="never",
         resume=folder.exists(), **options,
     )  # fmt: skip
 
@@ -182,18 +182,13 @@ def evaluate_photos(
         hands = take.read_frame(record.index) if record is not None and record.file else {}
         found = None if record is None else record.extra.get("camera")
         camera = _camera(found or take.header["camera"])
-        sides = [side for side in SIDES if side in photo.outlines or _has_marks(photo, side)]
-        results += [measure_hand(photo, side, hands.get(side), camera) for side in sides]
+        results += [measure_hand(photo, side, hands.get(side), camera) for side in photo.marked_sides]
         pictures.append(_drawn(photo, hands, camera))
     sheet = contact_sheet(pictures)
     done, data = cv2.imencode(".jpg", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
     assert done
     write_atomically(output / "sheets" / f"{sequence}.jpg", data.tobytes())
     return results
-
-
-def _has_marks(photo: MarkedPhoto, side: Side) -> bool:
-    return side in photo.keypoints and bool(np.isfinite(photo.keypoints[side]).any())
 
 
 def _camera(values: Mapping[str, Any]) -> Camera:
@@ -296,10 +291,7 @@ def run(arguments: argparse.Namespace, parts: Components | None = None) -> int:
         raise InputError(f"There is no sequence {unknown[0]!r}.", f"Choose of {', '.join(data.sequences)}.")
     results: dict[str, list[HandResult]] = {}
     for name in names:
-        photos = [
-            photo for photo in data.photos(name)
-            if not arguments.both_hands or all(side in photo.outlines or _has_marks(photo, side) for side in SIDES)
-        ]  # fmt: skip
+        photos = [p for p in data.photos(name) if not arguments.both_hands or len(p.marked_sides) == len(SIDES)]
         if not photos:
             continue
         results[name] = evaluate_photos(

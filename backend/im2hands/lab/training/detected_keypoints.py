@@ -21,8 +21,8 @@ from im2hands.core.hands import KEYPOINT_COUNT, MIDDLE_MCP, SIDES, WRIST
 from im2hands.keypoints.placing.lift import HandLifter
 from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.reading.network import LandmarkNetwork
-from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.open_set import open_scenes
+from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneWriter
 from im2hands.lab.evaluation.keypoints import camera_of
 from im2hands.weights.keypoint_networks import LIFTING, READING, TWO_HAND

@@ -22,7 +22,6 @@ from im2hands.keypoints.choosing.assignment import answers
 from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.choosing.prior import OF_HANDS
 from im2hands.lab.datasets.open_set import card_terms, open_scenes
-from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import FOUND
 from im2hands.networks.pair_judge import (
     MEASURED_BY,

@@ -65,8 +65,8 @@ class TrainingSettings:
     seed : int
         Seed of the data set, the first weights and the batches.
     data : str
-        Folder of the scene set or prepared split whose hands make up the data set; empty for synthetic hands made at the
-        start.
+        Folder of the scene set or prepared split whose hands make up the data set; empty for synthetic hands, made at
+        the start.
     """
 
     steps: int = 200_000

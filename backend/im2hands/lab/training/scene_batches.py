@@ -16,9 +16,9 @@ from im2hands.core.devices import to_device
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bones import BOX, QUERY_SCALE, Bones, bones_from_keypoints
+from im2hands.lab.datasets.open_set import open_scenes
 from im2hands.lab.datasets.part_occupancy import cut_distance, jitter_keypoints
 from im2hands.lab.datasets.scene import Scene
-from im2hands.lab.datasets.open_set import open_scenes
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.surfaces.hand_crop import CROP_SIZE, normalised
 

@@ -49,7 +49,7 @@ class CropAnnotation:
             "image": self.sample.image,
             "annotation": self.sample.annotation,
             "mano_params": {
-                side: {name: np.asarray(self.fits[side][name], np.float32).reshape(shape) for name, shape in _FIT.items()}
+                side: {n: np.asarray(self.fits[side][n], np.float32).reshape(shape) for n, shape in _FIT.items()}
                 for side in SIDES
             },
             "camera": {

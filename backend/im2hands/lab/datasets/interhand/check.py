@@ -148,9 +148,9 @@ def check_interhand(root: Path, split: str, mano: Path | None = None, samples: i
         result.grey += sample.is_grey
         has_camera = data.camera(sample) is not None
         result.without_camera += not has_camera
-        if sample.interacts and sample.type_is_valid and has_camera:
-            if all(value is not None for value in data.fit(sample.capture, sample.frame).values()):
-                usable.append(sample)
+        fits = data.fit(sample.capture, sample.frame).values()
+        if sample.interacts and sample.type_is_valid and has_camera and all(fit is not None for fit in fits):
+            usable.append(sample)
     result.candidates = len(usable)
     looked = _spread(usable, samples)
     result.looked_at = len(looked)

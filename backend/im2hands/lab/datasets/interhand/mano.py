@@ -44,9 +44,7 @@ _SHAPES: dict[str, tuple[int, ...]] = {
     "hands_mean": (POSE - 3,),
 }
 _SPARSE = tuple(
-    f"scipy.sparse.{module}.{name}"
-    for name in ("csc_matrix", "csr_matrix")
-    for module in (name[:3], f"_{name[:3]}")
+    f"scipy.sparse.{module}.{name}" for name in ("csc_matrix", "csr_matrix") for module in (name[:3], f"_{name[:3]}")
 )
 
 
@@ -182,7 +180,7 @@ class Mano:
     def note(self) -> str:
         """What was done about the left hand's shape basis, for a person."""
         if self.fixed:
-            return "The x sign of the left hand's shape basis was corrected; the published left file has that of a right."
+            return "The left hand's shape basis was corrected in x: its published file has the sign of a right hand."
         return "The left hand's shape basis is used as it is: its x sign is already that of a left hand."
 
 

@@ -1,18 +1,12 @@
 """Preparation of a split of InterHand2.6M: crops in the order of the annotations, then the files of their frames.
 
-Each photo that may be kept gets a line in ``samples.jsonl`` once its files are on disk::
-
-    {"format": "im2hands-prepared", "version": 1, "settings": {...}}
-    {"image": 12, "index": 0, "fit_mm": {"left": 4.2, "right": 3.9}}
-    {"image": 13, "skipped": "the photo is dark: its mean is below 10"}
-
 Crops are numbered in the order of the annotations, without gaps, so an interrupted preparation continues after the last
-line. The numbers are those of IntagHand's preparation where photos are left out for its reasons only.
+one in ``samples.jsonl``; see ``journal``. The numbers are those of IntagHand's preparation where photos are left out for
+its reasons only.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,18 +18,18 @@ from typing import Any, TypeVar
 import numpy as np
 
 from im2hands.core.errors import InputError
-from im2hands.core.files import append_synced, json_bytes, link_atomically, read_regular, write_atomically
+from im2hands.core.files import link_atomically, write_atomically
 from im2hands.core.hands import SIDES, Side
 from im2hands.core.processes import in_processes
 
 from .crops import BAD_FIT, CropJob, Cropped, CropSettings, crop_photos
 from .frames import CONTENTS, DEFAULT_CONTENTS, FrameJob, FrameSettings, write_frame
-from .layout import DATALIST, JOURNAL, joints_path
+from .journal import Journal
+from .layout import DATALIST, joints_path
 from .mano import load_mano
 from .posed import Fit, annotated_keypoints, read_fit
 from .raw import InterHand, Sample
 
-FORMAT, VERSION = "im2hands-prepared", 1
 JOINTS = ("mano", "annotated")
 
 NOT_INTERACTING = "the hands are not annotated as interacting"
@@ -199,7 +193,11 @@ def prepare(
             "Download the MANO fits (NeuralAnnot) and put the file beside the other annotations of the split.",
         )
     jobs = _jobs(data, report.skipped)
-    journal = _Journal(settings, len(data), mano.fixed, resume)
+    same = {
+        "split": settings.split, "joints": settings.joints, "max_fit_error_mm": settings.max_fit_error_mm,
+        "pictures": len(data), "left_shape_corrected": mano.fixed, "seed": settings.seed,
+    }  # fmt: skip
+    journal = Journal(settings.folder, same, resume)
     kept = _make_crops(settings, jobs, journal, workers, report, progress)
     if not kept:
         raise InputError(
@@ -256,91 +254,8 @@ def _frame(data: InterHand, sample: Sample) -> tuple[_Fits, _Annotated, str]:
     return fits, annotated_keypoints(data, sample), ""
 
 
-class _Journal:
-    """``samples.jsonl``: what became of the photos so far.
-
-    Parameters
-    ----------
-    settings : PrepareSettings
-        Settings of this run.
-    pictures : int
-        Photos of the split.
-    fixed : bool
-        Whether the left hand's shape basis was corrected.
-    resume : bool
-        Whether to continue what is there.
-
-    Attributes
-    ----------
-    entries : list of dict
-        A line for each photo that is done.
-
-    Raises
-    ------
-    InputError
-        There is a journal and ``resume`` is False, or it has other settings, or it is damaged.
-    """
-
-    def __init__(self, settings: PrepareSettings, pictures: int, fixed: bool, resume: bool) -> None:
-        self._path = settings.folder / JOURNAL
-        wanted = {
-            "format": FORMAT, "version": VERSION,
-            "settings": {
-                "split": settings.split, "joints": settings.joints, "max_fit_error_mm": settings.max_fit_error_mm,
-                "pictures": pictures, "left_shape_corrected": fixed, "seed": settings.seed,
-            },
-        }  # fmt: skip
-        self.entries: list[dict[str, Any]] = []
-        self._size = 0
-        if self._path.exists():
-            if not resume:
-                raise InputError(
-                    f"{settings.folder} holds a preparation.", "Give --resume to continue it, or another --out."
-                )
-            self._read(wanted)
-        elif (settings.folder / "anno").exists():
-            raise InputError(
-                f"{settings.folder} holds crops of another program.", "Choose another --out: nothing is overwritten."
-            )
-        if not self._size:
-            self._append([wanted])
-
-    def add(self, entries: Sequence[dict[str, Any]]) -> None:
-        """Add the lines of photos whose files are on disk."""
-        self._append(entries)
-        self.entries += entries
-
-    def _append(self, entries: Sequence[dict[str, Any]]) -> None:
-        data = b"".join(json_bytes(entry) + b"\n" for entry in entries)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        append_synced(self._path, data, self._size)
-        self._size += len(data)
-
-    def _read(self, wanted: dict[str, Any]) -> None:
-        whole = read_regular(self._path).rpartition(b"\n")[0]  # without the rest of an interrupted line
-        if not whole:
-            return
-        try:
-            head, *lines = (json.loads(line) for line in whole.split(b"\n"))
-            indices = [line["index"] for line in lines if "index" in line]
-            if indices != list(range(len(indices))) or not all("image" in line for line in lines):
-                raise ValueError("its numbers have a gap")
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self._path} is damaged: {error}.", "Prepare into another folder.") from error
-        if head != wanted:
-            differing = [
-                name for name, value in wanted["settings"].items()
-                if not isinstance(head, dict) or head.get("settings", {}).get(name) != value
-            ]  # fmt: skip
-            raise InputError(
-                f"{self._path.parent} was prepared with other settings ({', '.join(differing) or 'version'}).",
-                "Give the same ones, or choose another --out.",
-            )
-        self.entries, self._size = lines, len(whole) + 1
-
-
 def _make_crops(
-    settings: PrepareSettings, jobs: Sequence[CropJob], journal: _Journal, workers: int, report: PrepareReport,
+    settings: PrepareSettings, jobs: Sequence[CropJob], journal: Journal, workers: int, report: PrepareReport,
     progress: Progress,
 ) -> list[CropJob]:  # fmt: skip
     """Write the crops that are missing; return the jobs of all crops that are kept, in order."""

@@ -214,8 +214,7 @@ class InterHand:
         capture = _child(self._cameras, sample.capture)
         try:
             place, turn, focal, centre = (
-                np.asarray(capture[key][sample.camera], np.float64)
-                for key in ("campos", "camrot", "focal", "princpt")
+                np.asarray(capture[key][sample.camera], np.float64) for key in ("campos", "camrot", "focal", "princpt")
             )
             values = np.concatenate([place.reshape(3), turn.reshape(9), focal.reshape(2), centre.reshape(2)])
         except (KeyError, TypeError, ValueError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -110,7 +110,7 @@ class PreparedScenes(SceneSet):
             camera.to_camera(hands[side].prepared.to_world(hands[side].prepared.keypoints)) for side in SIDES
         ])  # fmt: skip
         labels = _label_image(hands, camera)
-        arrays = {
+        arrays: dict[str, Any] = {
             name: np.full(shape_of(name, self.info.points), np.nan if np.issubdtype(dtype, np.floating) else 0, dtype)
             for name, (dtype, _) in ARRAYS.items()
         }
@@ -123,8 +123,8 @@ class PreparedScenes(SceneSet):
             other = hands[SIDES[1 - hand]]
             for name, values in _labelled(hands[side], other, self.info.points, rng).items():
                 arrays[name][hand] = values
-        detected = {"detected": self._detected(number, camera, hands)}
-        return Scene(picture=jpeg, labels=encode_labels(labels), **{**arrays, **detected})
+        arrays["detected"] = self._detected(number, camera, hands)
+        return Scene(picture=jpeg, labels=encode_labels(labels), **arrays)
 
     def present(self) -> np.ndarray:
         """Return which hands are present in each of the N scenes, (N, 2) bool: both, always."""
@@ -217,7 +217,7 @@ def _signed(points: np.ndarray, mesh: tuple[np.ndarray, np.ndarray]) -> np.ndarr
 def _label_image(hands: Mapping[Side, _Hand], camera: ViewCamera) -> np.ndarray:
     """The label image (256, 256): the farthest shapes are painted first."""
     shapes: list[tuple[float, int, np.ndarray]] = []
-    for side, value in (("left", LEFT), ("right", RIGHT)):
+    for side, value in zip(SIDES, (LEFT, RIGHT), strict=True):
         hand = hands[side]
         own = hand.prepared.surface if hand.mesh is None else hand.mesh[0]
         seen = camera.to_camera(hand.prepared.to_world(own))

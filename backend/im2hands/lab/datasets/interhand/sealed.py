@@ -231,11 +231,11 @@ def hand_arrays(
     meta["vert_labels"] = _face_labels(hand)[face].astype(np.int64)
     made: dict[str, dict[str, np.ndarray]] = {"meta": meta} if "meta" in kinds else {}
     scaled = np.ascontiguousarray(hand.vertices / QUERY_SCALE)
-    still = {"loc": np.zeros(3, np.float32), "scale": np.float32(1.0)}
+    still = {"loc": np.zeros(3, np.float32), "scale": np.array(1.0, np.float32)}
     shared = {name: meta[name] for name in ("shape", "bone_lengths", "vert_labels")} | {
         "verts": meta["verts"] / np.float32(QUERY_SCALE),
         "hand_joints": meta["hand_joints"] / np.float32(QUERY_SCALE),
-        "joints_trans": meta["joints_trans"] * np.float32((QUERY_SCALE, QUERY_SCALE, QUERY_SCALE, 1.0)),
+        "joints_trans": meta["joints_trans"] * np.array([QUERY_SCALE, QUERY_SCALE, QUERY_SCALE, 1.0], np.float32),
     }  # fmt: skip
     for kind in ("points", "points_iou"):
         if kind in kinds:

@@ -1,4 +1,4 @@
-"""The reader of InterHand2.6M on a tiny set of our own making: layouts, cameras, joints, and entries that are missing."""
+"""The reader of InterHand2.6M on a tiny set of our own making: layouts, cameras, joints, missing entries."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_split_without_pictures_is_refused(mini: MiniSet, tmp_path: Path) -> N
     (tmp_path / "annotations").symlink_to(mini.root / "annotations")
     with pytest.raises(InputError, match="has no folder images/test"):
         InterHand(tmp_path, "test")
-    with pytest.raises(InputError, match="has no InterHand2.6M_train_data.json"):
+    with pytest.raises(InputError, match=r"has no InterHand2\.6M_train_data\.json"):
         InterHand(mini.root, "train")
 
 
@@ -211,7 +211,12 @@ def test_an_annotation_of_another_program_is_read(tmp_path: Path) -> None:
     """As NumPy 1 writes it, with scalars and arrays of other types and shapes."""
     import pickle
 
-    fit = {"R": np.eye(3)[None], "pose": np.zeros((1, 45), np.float32), "shape": np.zeros((1, 10)), "trans": np.ones((1, 3))}
+    fit = {
+        "R": np.eye(3)[None],
+        "pose": np.zeros((1, 45), np.float32),
+        "shape": np.zeros((1, 10)),
+        "trans": np.ones((1, 3)),
+    }
     content = {
         "inter_idx": np.int64(3), "image": {"capture": np.int64(0), "frame_idx": 5, "camera": "400262"},
         "annotation": {}, "mano_params": {"left": fit, "right": fit},

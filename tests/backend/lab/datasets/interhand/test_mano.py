@@ -242,7 +242,9 @@ def test_the_arrays_of_a_hand_are_in_the_published_form(folder: Path) -> None:
     meta, points, cloud = made["meta"], made["points"], made["pointcloud"]
     assert meta["joints_trans"].shape == (16, 4, 4) and meta["verts"].shape == (6000, 3)
     assert meta["vert_labels"].shape == (6000,) and set(meta["vert_labels"]) == set(range(16))
-    assert meta["hand_joints"].shape == (21, 3) and meta["root_rot_mat"].shape == (4, 4) and meta["root_xyz"].shape == (3,)
+    assert (
+        meta["hand_joints"].shape == (21, 3) and meta["root_rot_mat"].shape == (4, 4) and meta["root_xyz"].shape == (3,)
+    )
     np.testing.assert_array_equal(meta["joints_trans"][0], np.eye(4))
     assert points["points"].shape == (100_000, 3) and points["points"].dtype == np.float16
     assert points["occupancies"].dtype == np.uint8 and points["occupancies"].shape == (12_500,)
@@ -258,7 +260,9 @@ def test_the_arrays_of_a_hand_are_in_the_published_form(folder: Path) -> None:
     near = points["points"][50_000:].astype(np.float64)
     assert np.abs(points["points"][:50_000]).max() <= 0.55 + 1e-3
     away = surface_distance(near[:2000], mesh.vertices, mesh.faces)[0]
-    assert 0.004 < away.mean() < 0.008  # of a normal distribution of 0.01 across the surface: 0.008, less where it bends
+    assert (
+        0.004 < away.mean() < 0.008
+    )  # of a normal distribution of 0.01 across the surface: 0.008, less where it bends
     assert np.unpackbits(made["points_iou"]["occupancies"]).mean() < 0.01
     on = surface_distance(cloud["points"][:2000].astype(np.float64), mesh.vertices, mesh.faces)[0]
     assert on.max() < 5e-4 and cloud["normals"].dtype == np.float16

@@ -109,7 +109,9 @@ def test_pictures_keypoints_and_meshes_agree(prepared: Path, mini: MiniSet) -> N
         pixels = annotation.camera.project(vertices)
         np.testing.assert_allclose(max(np.ptp(pixels, axis=0)), 0.8 * 256, atol=1e-3)
         for side in SIDES:
-            np.testing.assert_allclose(read_joints(joints_path(prepared, index, side)), posed[side].keypoints, atol=1e-7)
+            np.testing.assert_allclose(
+                read_joints(joints_path(prepared, index, side)), posed[side].keypoints, atol=1e-7
+            )
 
 
 def test_a_wrong_camera_is_noticed(prepared: Path, mini: MiniSet, tmp_path: Path) -> None:
@@ -131,7 +133,7 @@ def test_points_and_meshes_agree(prepared: Path) -> None:
         scaled, _ = read_mesh_file(prepared / "mesh_scaled" / f"{name}.off")
         np.testing.assert_allclose(scaled * 0.4, vertices, atol=1e-8)
         np.testing.assert_allclose(hand.from_world(hand.to_world(vertices)), vertices, atol=1e-6)
-        points, inside = read_points(prepared, name)
+        _, inside = read_points(prepared, name)
         assert 0.1 < inside.mean() < 0.4 and inside[: POINTS // 2].mean() < 0.05
     found = check_prepared(prepared)
     assert not found.problems and found.iou > 0.98 and found.joints_mm < 1e-3 and found.inside == 1.0
@@ -172,7 +174,7 @@ def test_half_written_files_are_made_again(mini: MiniSet, tmp_path: Path, prepar
     report = prepare(_settings(mini, tmp_path), resume=True)
     assert report.files == 5 and report.repaired == 4
     whole = _all_files(prepared)
-    assert {name: data for name, data in _all_files(folder).items()}.items() <= whole.items()
+    assert _all_files(folder).items() <= whole.items()
 
 
 def test_annotated_joints_can_be_the_true_ones(mini: MiniSet, tmp_path: Path) -> None:
@@ -184,7 +186,10 @@ def test_annotated_joints_can_be_the_true_ones(mini: MiniSet, tmp_path: Path) ->
 
 def test_bad_fits_can_be_left_out(mini: MiniSet, tmp_path: Path) -> None:
     report = prepare(_settings(mini, tmp_path, max_fit_error_mm=4.7))
-    assert 3 <= report.kept < KEPT and report.skipped["the MANO fit is too far from the annotated keypoints"] == KEPT - report.kept
+    assert (
+        3 <= report.kept < KEPT
+        and report.skipped["the MANO fit is too far from the annotated keypoints"] == KEPT - report.kept
+    )
 
 
 def _change(files: dict[str, Any]) -> None:
@@ -243,7 +248,9 @@ def test_mano_fits_and_both_hands_of_mano_are_needed(mini: MiniSet, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_full_disk_loses_nothing(mini: MiniSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Path) -> None:
+def test_a_full_disk_loses_nothing(
+    mini: MiniSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Path
+) -> None:
     write, written = files._write_synced, [0]
 
     def fill(handle: Any, data: bytes) -> None:
@@ -272,7 +279,13 @@ def test_other_settings_and_other_folders_are_not_mixed(mini: MiniSet, tmp_path:
     (tmp_path / "test" / "samples.jsonl").unlink()
     with pytest.raises(InputError, match="crops of another program"):
         prepare(_settings(mini, tmp_path), resume=True)
-    for wrong in ({"contents": ("meta", "skin")}, {"joints": "my"}, {"points": 0}, {"limit": 0}, {"max_fit_error_mm": -1.0}):
+    for wrong in (
+        {"contents": ("meta", "skin")},
+        {"joints": "my"},
+        {"points": 0},
+        {"limit": 0},
+        {"max_fit_error_mm": -1.0},
+    ):
         with pytest.raises(InputError):
             prepare(_settings(mini, tmp_path / "x", **wrong))
     with pytest.raises(InputError):

@@ -75,7 +75,9 @@ def test_a_prepared_split_is_a_scene_set(split: Path, tmp_path: Path) -> None:
     scene = scenes.scene(3)
     for name, (dtype, _) in ARRAYS.items():
         if name != "detected":
-            assert getattr(scene, name).dtype == dtype and getattr(scene, name).shape == shape_of(name, scenes.info.points)
+            assert getattr(scene, name).dtype == dtype and getattr(scene, name).shape == shape_of(
+                name, scenes.info.points
+            )
     assert scene.image().shape == (256, 256, 3) and scene.detected is None and scene_hands(scene) == {}
     again = scenes.scene(3)
     np.testing.assert_array_equal(scene.points, again.points)
@@ -84,7 +86,7 @@ def test_a_prepared_split_is_a_scene_set(split: Path, tmp_path: Path) -> None:
 
 
 def test_keypoints_points_and_labels_of_a_scene_agree(split: Path) -> None:
-    """As in a synthetic set: points in the canonical frame of the keypoints in the camera frame, labels over the hands."""
+    """As in a synthetic set: points in the canonical frame of the scene's keypoints, labels over the hands."""
     scenes = open_scenes(split)
     for index in (0, 4, 10):
         scene, annotation = scenes.scene(index), read_annotation(split / "anno" / f"{index}.pkl")
@@ -110,7 +112,9 @@ def test_keypoints_points_and_labels_of_a_scene_agree(split: Path) -> None:
             assert np.isin(shown, [own, other]).mean() > 0.97 and (shown == own).mean() > 0.7
             there = annotation.camera.to_camera(prepared.to_world(scene.points[hand].astype(np.float64)))
             second = read_hand(split, hand_name(annotation.sample.capture, annotation.sample.frame, SIDES[1 - hand]))
-            mesh = read_mesh_file(split / "mesh" / f"{hand_name(annotation.sample.capture, annotation.sample.frame, SIDES[1 - hand])}.off")
+            mesh = read_mesh_file(
+                split / "mesh" / f"{hand_name(annotation.sample.capture, annotation.sample.frame, SIDES[1 - hand])}.off"
+            )
             world = (there - annotation.camera.translation) @ annotation.camera.rotation
             np.testing.assert_allclose(
                 scene.other[hand], signed_distance(second.from_world(world), *mesh)[0], atol=3e-4
@@ -118,7 +122,7 @@ def test_keypoints_points_and_labels_of_a_scene_agree(split: Path) -> None:
 
 
 def test_files_of_another_program_without_meshes_are_enough(split: Path, tmp_path: Path) -> None:
-    """Only pictures, annotations, ``meta`` and ``points``: distances come from the surface points, labels from discs."""
+    """Only pictures, annotations, ``meta``, ``points``: distances come from surface points, labels from discs."""
     copy = tmp_path / "test"
     shutil.copytree(split, copy)
     for name in ("mesh", "pointcloud", "gt_joints"):
@@ -231,4 +235,6 @@ def test_training_the_keypoint_baseline(split: Path, tmp_path: Path, monkeypatch
 
 def test_terms_are_said_only_where_they_bind() -> None:
     assert card_terms({"generator": {"renderer": "raster"}}) == {}
-    assert card_terms({"a": {"generator": {"terms": "X"}}, "b": {"generator": {"terms": "Y"}}})["licence"].endswith("X; Y")
+    assert card_terms({"a": {"generator": {"terms": "X"}}, "b": {"generator": {"terms": "Y"}}})["licence"].endswith(
+        "X; Y"
+    )
