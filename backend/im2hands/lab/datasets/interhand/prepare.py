@@ -1,7 +1,7 @@
 """Preparation of a split of InterHand2.6M: crops in the order of the annotations, then the files of their frames.
 
 Crops are numbered in the order of the annotations, without gaps, so an interrupted preparation continues after the last
-one in ``samples.jsonl``; see ``journal``. The numbers are those of IntagHand's preparation where photos are left out for
+one in ``samples.jsonl``; see ``journal``. The numbers are those of IntagHand's preparation, if photos are left out for
 its reasons only.
 """
 

@@ -8,6 +8,7 @@ frames per second have the same layout.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ JOINTS = 2 * KEYPOINT_COUNT
 RIGHT_FIRST: tuple[Side, Side] = ("right", "left")
 """Joints 0 to 20 are the right hand's, 21 to 41 the left hand's."""
 
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _WRIST = 20  # of one hand, in InterHand's order
 _MOST_BYTES = 16 * 2**30  # of one JSON file; the largest, of 30 frames per second, has a few GB
 _AGAIN = "Download the annotations again."
@@ -202,8 +204,9 @@ class InterHand:
                     marks = marks or {mark["image_id"]: mark for mark in self._marks}
                     mark = marks[image["id"]]
                 for key in ("file_name", "capture", "frame_idx", "camera"):
-                    image[key]
-            except (KeyError, TypeError, AttributeError) as error:
+                    if not _NAME.fullmatch(str(image[key])) and key != "file_name":
+                        raise ValueError(f"its {key} is {str(image[key])[:40]!r}")  # it becomes part of a file's name
+            except (KeyError, TypeError, AttributeError, ValueError) as error:
                 raise InputError(
                     f"{self._name('data')}: picture {position} or its annotation is incomplete ({error}).", _AGAIN
                 ) from error

@@ -138,12 +138,20 @@ def _short(root: Path) -> None:
     path.write_text(json.dumps(content), "utf-8")
 
 
+def _elsewhere(root: Path) -> None:
+    path = root / "annotations" / "test" / "InterHand2.6M_test_data.json"
+    content = json.loads(path.read_text("utf-8"))
+    content["images"][3]["capture"] = "../../0"
+    path.write_text(json.dumps(content), "utf-8")
+
+
 @pytest.mark.parametrize("change, message", [
     (_drop("data"), "has no InterHand2.6M_test_data.json"),
     (_drop("camera"), "There is no file"),
     (_cut, "is damaged"),
     (_other, "is no table of annotations"),
     (_short, "picture 17 or its annotation is incomplete"),
+    (_elsewhere, "picture 3 or its annotation is incomplete .its capture is '../../0'"),
 ])  # fmt: skip
 def test_sets_that_cannot_be_read_are_refused(tmp_path: Path, mano: Path, change: Any, message: str) -> None:
     mini = write_interhand(tmp_path, mano=mano)
