@@ -70,6 +70,11 @@ def _finish(parser: argparse.ArgumentParser, action: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the chosen action; return the exit code."""
+    from im2hands.core.person_path import person_path
+
+    for name in ("root", "mano", "out", "data"):
+        if getattr(args, name, None) is not None:
+            setattr(args, name, person_path(getattr(args, name)))
     code: int = args.data_action(args)
     return code
 

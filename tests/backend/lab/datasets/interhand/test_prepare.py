@@ -292,6 +292,22 @@ def test_other_settings_and_other_folders_are_not_mixed(mini: MiniSet, tmp_path:
         prepare(_settings(mini, tmp_path / "x"), workers=0)
 
 
+@pytest.mark.parametrize("odd", ["\0", "/dev/null", "x" * 5000])
+def test_odd_folders_are_refused_in_words(
+    mini: MiniSet, odd: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    where = ["--root", str(mini.root), "--split", "test"]
+    prepare_it = ["data", "prepare", "interhand", *where, "--workers", "1", "--points", "10"]
+    for arguments in (
+        [*prepare_it, "--mano", str(mini.mano), "--out", odd], [*prepare_it, "--mano", odd, "--out", "out"],
+        ["data", "check", "interhand", "--root", odd, "--split", "test"], ["data", "check", "prepared", "--data", odd],
+        ["data", "check", "egohands", "--root", odd], ["data", "check", "rgb2hands", "--root", odd],
+    ):  # fmt: skip
+        assert main(arguments) == 2
+        assert "went wrong inside" not in capsys.readouterr().err
+
+
 def test_the_commands(mini: MiniSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ["--root", str(mini.root), "--split", "test", "--mano", str(mini.mano)]
     assert main(["data", "list"]) == 0
