@@ -23,6 +23,7 @@ TASKS = {
         "part-occupancy": "im2hands.lab.evaluation.part_occupancy",
         "keypoints": "im2hands.lab.evaluation.keypoints",
         "table": "im2hands.lab.evaluation.table.run",
+        "shapes": "im2hands.lab.evaluation.shapes.run",
     },
 }
 TASK_HELP = {"train": "train a network", "evaluate": "measure a network against its targets"}

@@ -53,7 +53,8 @@ def draw_keypoints(image: np.ndarray, hands: TwoHands, camera: Camera) -> np.nda
 
 
 def draw_meshes(
-    image: np.ndarray, meshes: Mapping[Side, Mesh], camera: Camera, opacity: float = 0.8
+    image: np.ndarray, meshes: Mapping[Side, Mesh], camera: Camera, opacity: float = 0.8,
+    tints: Mapping[Side, np.ndarray] | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Draw shaded meshes over a photo, far faces first (painter's algorithm).
 
@@ -67,6 +68,8 @@ def draw_meshes(
         Camera of the photo.
     opacity : float
         Opacity of the meshes, 0 to 1.
+    tints : Mapping of Side to (F, 3), optional
+        RGB colour of each face, 0 to 255. A hand without tints has its colour of ``COLOURS``.
 
     Returns
     -------
@@ -87,7 +90,8 @@ def draw_meshes(
         shade = 0.35 + 0.65 * np.clip(normals @ _LIGHT, 0, 1)
         polygons.append(camera.project(corners[towards]))
         depths.append(corners[towards, :, 2].mean(1))
-        colours.append(np.outer(shade[towards], COLOURS[side]))
+        tint = np.asarray(COLOURS[side], np.float64) if tints is None or side not in tints else tints[side][towards]
+        colours.append(shade[towards, None] * tint)
     if polygons:
         # Coordinates in sixteenths of a pixel: whole pixels would leave gaps between small faces.
         shape = np.clip(np.rint(np.concatenate(polygons) * 16), -(2**20), 2**20).astype(np.int32)
@@ -98,7 +102,8 @@ def draw_meshes(
 
 
 def side_view(
-    meshes: Mapping[Side, Mesh], size: int, angle: float = 90.0, around: Iterable[Mesh] | None = None
+    meshes: Mapping[Side, Mesh], size: int, angle: float = 90.0, around: Iterable[Mesh] | None = None,
+    tints: Mapping[Side, np.ndarray] | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Draw the meshes alone, seen from the side.
 
@@ -112,6 +117,8 @@ def side_view(
         Rotation about the vertical axis, degrees. At 90 the view is from the photo's right side to its left side.
     around : iterable of Mesh or None
         Meshes that the picture is framed around, so that several views have one scale. None frames ``meshes``.
+    tints : Mapping of Side to (F, 3), optional
+        See ``draw_meshes``.
 
     Returns
     -------
@@ -132,7 +139,7 @@ def side_view(
         for side, mesh in meshes.items()
     }
     camera = Camera.from_focal(0.45 * size * away / reach, size, size)
-    return draw_meshes(blank, turned, camera, 1.0)
+    return draw_meshes(blank, turned, camera, 1.0, tints)
 
 
 def tile(pictures: Sequence[np.ndarray], height: int) -> np.ndarray:
