@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -31,29 +32,44 @@ MANO_JOINTS_TO_FILE: tuple[int, ...] = (0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6,
 """From MANO's 16 joints (wrist; index, middle, little, ring, thumb) with the 5 tips appended, to file order."""
 
 _ALIASES = {
-    "wrist": ("wrist", "hand", "root", "hand_root"),
+    "wrist": ("wrist",),
     "thumb": ("thumb",),
-    "index": ("index", "forefinger", "fore", "first"),
-    "middle": ("middle", "second"),
-    "ring": ("ring", "third"),
-    "little": ("little", "pinky", "pinkie", "fourth", "small"),
+    "index": ("index", "forefinger", "fore"),
+    "middle": ("middle",),
+    "ring": ("ring",),
+    "little": ("little", "pinky", "pinkie"),
 }
+_FROM_TIP = {"first_joint": 2, "second_joint": 1, "third_joint": 0}  # of MHR: counted from the tip
 _LEVELS = {  # words of the four joints of a finger, base to tip
     "thumb": (("cmc", "1"), ("mcp", "mp", "2"), ("ip", "3"), ("tip", "4", "null", "end")),
     "finger": (("mcp", "knuckle", "1"), ("pip", "2"), ("dip", "3"), ("tip", "4", "null", "end")),
 }
 
 _PALM = (0.05, 0.13)  # length from wrist to middle MCP of people, metres
-_CLEARLY = 0.9  # an order fits clearly better if its bones are shorter by this factor
+_CLEARLY = 0.6  # an order fits clearly better if its bones differ from a hand's by less than this share
+
+# Lengths of the 20 bones of the bundled hand, file order, palms. They do not depend on the pose, and no wrong order
+# has lengths near them.
+_BONES = (
+    0.381, 0.349, 0.433, 0.353, 1.054, 0.314, 0.280, 0.315, 1.000, 0.395,
+    0.329, 0.306, 0.959, 0.354, 0.283, 0.317, 0.933, 0.257, 0.185, 0.237,
+)  # fmt: skip
 
 
-def bone_sum(points: np.ndarray) -> float:
-    """Sum of the lengths of the 20 bones, if points (21, 3) or (21, 2) are in file order."""
-    return float(np.linalg.norm(points[1:] - points[list(KEYPOINT_PARENTS[1:])], axis=1).sum())
+def bone_misfit(points: np.ndarray) -> float:
+    """How far the proportions of the 20 bones are from a hand's, if points (21, 3) are in file order.
+
+    Returns
+    -------
+    float
+        Standard deviation of the logarithms of the ratios: about 0.1 for a hand, 0.5 and more for another order.
+    """
+    lengths = np.linalg.norm(points[1:] - points[list(KEYPOINT_PARENTS[1:])], axis=1)
+    return float(np.log(np.maximum(lengths, 1e-9) / _BONES).std())
 
 
 def fitting_order(points: np.ndarray) -> str:
-    """Find the order whose bones are shortest in all.
+    """Find the order in which the bones have a hand's proportions.
 
     Parameters
     ----------
@@ -65,7 +81,7 @@ def fitting_order(points: np.ndarray) -> str:
     str
         A key of ``ORDERS``; "file" for all orders that equal it.
     """
-    return min(ORDERS, key=lambda name: (round(bone_sum(points[list(ORDERS[name])]), 9), list(ORDERS).index(name)))
+    return min(ORDERS, key=lambda name: (round(bone_misfit(points[list(ORDERS[name])]), 9), list(ORDERS).index(name)))
 
 
 def in_file_order(points: np.ndarray, order: str, what: str) -> np.ndarray:
@@ -73,7 +89,7 @@ def in_file_order(points: np.ndarray, order: str, what: str) -> np.ndarray:
 
     Parameters
     ----------
-    points : (21, 3) or (21, 2) array
+    points : (21, 3) array
         The points.
     order : str
         The order that they are said to have, a key of ``ORDERS``.
@@ -82,7 +98,7 @@ def in_file_order(points: np.ndarray, order: str, what: str) -> np.ndarray:
 
     Returns
     -------
-    (21, 3) or (21, 2) float64
+    (21, 3) float64
 
     Raises
     ------
@@ -90,14 +106,14 @@ def in_file_order(points: np.ndarray, order: str, what: str) -> np.ndarray:
         The points have another shape, or their bones show that they are in another order.
     """
     points = np.asarray(points, np.float64)
-    if points.ndim != 2 or points.shape[0] != KEYPOINT_COUNT:
+    if points.shape != (KEYPOINT_COUNT, 3):
         raise InputError(f"The {what} has points of shape {points.shape}.", "A hand has 21 keypoints.")
     moved = points[list(ORDERS[order])]
     if np.isfinite(points).all():
         best = fitting_order(points)
-        if bone_sum(points[list(ORDERS[best])]) < _CLEARLY * bone_sum(moved):
+        if bone_misfit(points[list(ORDERS[best])]) < _CLEARLY * bone_misfit(moved):
             raise InputError(
-                f"The {what} is not in the order {order}: its bones are shortest in the order {best}.",
+                f"The {what} is not in the order {order}: its bones have a hand's lengths in the order {best}.",
                 f"Give --order {best}.",
             )
     return moved
@@ -132,14 +148,15 @@ def index_of_name(name: str) -> int | None:
     int or None
         Index in file order; None if the name is no keypoint of a hand.
     """
-    import re
-
     text = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
     words = [word for word in re.split(r"[^a-z]+|(?<=[a-z])(?=\d)", text) if word]
     digits = re.findall(r"\d+", text)
     for finger, aliases in _ALIASES.items():
         if finger == "wrist" or not any(word in aliases for word in words):
             continue
+        for words_from_tip, level in _FROM_TIP.items():
+            if words_from_tip in text:
+                return 1 + 4 * (list(_ALIASES).index(finger) - 1) + level
         for level, keys in enumerate(_LEVELS["thumb" if finger == "thumb" else "finger"]):
             if any(word in keys for word in words) or (digits and str(int(digits[-1])) in keys):
                 return 1 + 4 * (list(_ALIASES).index(finger) - 1) + level
