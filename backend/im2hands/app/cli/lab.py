@@ -24,6 +24,7 @@ TASKS = {
         "keypoints": "im2hands.lab.evaluation.keypoints",
         "table": "im2hands.lab.evaluation.table.run",
         "shapes": "im2hands.lab.evaluation.shapes.run",
+        "video": "im2hands.lab.evaluation.video",
     },
 }
 TASK_HELP = {"train": "train a network", "evaluate": "measure a network against its targets"}

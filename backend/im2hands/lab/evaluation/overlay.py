@@ -142,6 +142,65 @@ def side_view(
     return draw_meshes(blank, turned, camera, 1.0, tints)
 
 
+def draw_skeletons(
+    methods: Sequence[tuple[str, Mapping[int, Mapping[Side, np.ndarray]]]],
+    truth: Mapping[int, Mapping[Side, np.ndarray]], size: int = 256, shown: int = 3,
+) -> bytes:  # fmt: skip
+    """Draw the hands of some frames as skeletons: the truth in grey, a method's hands in their colours.
+
+    Parameters
+    ----------
+    methods : sequence of (str, frames)
+        Name and hands of each method: frame -> side -> keypoints (21, 3), metres.
+    truth : frames
+        True hands, same frame of reference.
+    size : int
+        Side of each picture, pixels.
+    shown : int
+        Pictures a method: first, middle and last of the frames by error, so the best, the median and the worst.
+
+    Returns
+    -------
+    bytes
+        A JPEG file.
+    """
+    strips = []
+    for name, frames in methods:
+        errors = {}
+        for index, true in truth.items():
+            both = [side for side in true if side in frames.get(index, {})]
+            if both:
+                errors[index] = float(np.mean([np.linalg.norm(frames[index][s] - true[s], axis=1) for s in both]))
+        ranked = sorted(errors, key=lambda index: (errors[index], index))
+        places = np.linspace(0, max(len(ranked) - 1, 0), shown).round().astype(int)
+        cells = [_skeletons(truth[ranked[k]], frames[ranked[k]], size) for k in places if ranked]
+        cells = cells or [np.full((size, size, 3), _BACKGROUND, np.uint8)]
+        strip = np.concatenate([*cells, *[np.full_like(cells[0], 255)] * (shown - len(cells))], axis=1)
+        words = f"{name}: " + ", ".join(f"frame {ranked[k]} {errors[ranked[k]] * 1000:.1f} mm" for k in places if ranked)
+        cv2.putText(strip, words, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (20, 20, 20), 1, cv2.LINE_AA)
+        strips.append(strip)
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(np.concatenate(strips), cv2.COLOR_RGB2BGR))
+    assert done
+    return data.tobytes()
+
+
+def _skeletons(true: Mapping[Side, np.ndarray], found: Mapping[Side, np.ndarray], size: int) -> np.ndarray:
+    """True and found hands of one frame seen along z, at one scale."""
+    picture = np.full((size, size, 3), _BACKGROUND, np.uint8)
+    everything = np.concatenate([*true.values(), *found.values()])[:, :2]
+    centre = (everything.min(0) + everything.max(0)) / 2
+    reach = max(float(np.abs(everything - centre).max()), 1e-9)
+    rows = [(joints, (150, 150, 150)) for joints in true.values()]
+    rows += [(joints, COLOURS[side]) for side, joints in found.items()]
+    for joints, colour in rows:
+        placed = np.rint(((joints[:, :2] - centre) / reach * 0.44 + 0.5) * size).astype(int)
+        for child, parent in enumerate(KEYPOINT_PARENTS):
+            if parent >= 0:
+                start, end = (tuple(map(int, placed[k])) for k in (parent, child))
+                cv2.line(picture, start, end, colour, 2, cv2.LINE_AA)
+    return picture
+
+
 def tile(pictures: Sequence[np.ndarray], height: int) -> np.ndarray:
     """Scale pictures to one height and join them in a row.
 
