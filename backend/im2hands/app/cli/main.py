@@ -24,6 +24,7 @@ COMMANDS = {
     "keypoints": "convert keypoints of other systems",
     "weights": "list the networks' weights, or import the published checkpoints",
     "synthesize": "make sets of synthetic pictures of two hands, for training",
+    "data": "list, check and prepare data sets of others: InterHand2.6M, RGB2Hands, EgoHands",
     "benchmark": "measure the seconds per stage for one photo",
 }
 """Commands with their help. Each is a module of this package, with ``add_arguments`` and ``run``."""

@@ -21,6 +21,7 @@ from im2hands.core.hands import SIDES
 from im2hands.keypoints.choosing.assignment import answers
 from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.choosing.prior import OF_HANDS
+from im2hands.lab.datasets.open_set import open_scenes
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import FOUND
 from im2hands.networks.pair_judge import (
@@ -265,7 +266,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run ``im2hands train pair-judge`` and return the exit code."""
     limit_threads(arguments.threads)
-    sets = [SceneSet(folder) for folder in arguments.data]
+    sets = [open_scenes(folder) for folder in arguments.data]
     rows = chosen_rows(arguments.scenes, [len(data) for data in sets])
     trained, held = [], []
     for data, chosen in zip(sets, rows, strict=True):

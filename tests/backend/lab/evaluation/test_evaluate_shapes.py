@@ -203,7 +203,7 @@ def test_half_written_truth_is_named(
     arguments = ["--data", str(tmp_path / "data"), "--output", str(tmp_path / "out"), "--method"]
     assert main(["evaluate", "shapes", *arguments, f"a={tmp_path / 'same'}"]) == 2
     said = capsys.readouterr().err
-    assert "points/0_1_right.npz" in said and "half-written" in said
+    assert "points/0_1_right.npz" in said and "cut off or damaged" in said
 
 
 @pytest.mark.parametrize(
