@@ -20,6 +20,7 @@ from im2hands.core.errors import InputError
 from im2hands.core.processes import in_processes
 from im2hands.keypoints.conversion.orders import read_regressor
 
+from .making import METHODS, Making, make_meshes, parse_recipe
 from .measure import Plan, ViewResult, measure_view
 from .page import draw_page
 from .predictions import FRAMES, View, hands_of, parse_method, views_of
@@ -37,6 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"meshes of a method, may be given again; frames: {', '.join(FRAMES)}; units: m, mm, palm; "
         "NAME= is an empty row",
     )  # fmt: skip
+    add(
+        "--reconstruct", action="append", default=[], metavar="NAME=METHOD,weights=DIR",
+        help=f"make the meshes first, of the crops of the split; methods: {', '.join(METHODS)}; weights: bundled",
+    )  # fmt: skip
+    add("--joints", default="gt", choices=("gt", "pred"), help="keypoints for --reconstruct: true, or pred_joints")
+    add("--voxel-mm", type=float, default=1.7, help="lattice spacing for --reconstruct (default 1.7)")
+    add("--device", default="auto", help="for --reconstruct: auto, cpu, cuda or mps")
     add("--annotations", type=Path, metavar="DIR", help="folder anno of the split: score every view")
     add("--regressor", type=Path, metavar="FILE", help=".npy joint regressor for meshes of 778 MANO vertices")
     add(
@@ -72,23 +80,32 @@ def run(arguments: argparse.Namespace) -> int:
     InputError
         An option cannot be used, or a file is damaged.
     """
+    arguments.output.mkdir(parents=True, exist_ok=True)
     regressor = None if arguments.regressor is None else read_regressor(arguments.regressor)
     methods = [parse_method(text, regressor) for text in arguments.method]
-    if len({method.name for method in methods}) < len(methods):
+    recipes = [parse_recipe(text) for text in arguments.reconstruct]
+    names_given = [one.name for one in (*methods, *recipes)]
+    if len(set(names_given)) < len(names_given):
         raise InputError("Two --method have one name.", "Give each method its own name.")
-    if not any(method.folder for method in methods):
-        raise InputError("There are no meshes to measure.", "Give --method NAME=FOLDER.")
+    if not recipes and not any(method.folder for method in methods):
+        raise InputError("There are no meshes to measure.", "Give --method NAME=FOLDER or --reconstruct NAME=METHOD.")
     for name in ("every", "workers", "surface_points", "interior_points"):
         if getattr(arguments, name) < 1:
             raise InputError(
                 f"--{name.replace('_', '-')} {getattr(arguments, name)} is not possible.", "Give 1 or more."
             )
     truth = TruthFolder(arguments.data)
-    views = views_of(truth.names, arguments.annotations)[:: arguments.every]
+    annotations = arguments.annotations
+    if annotations is None and recipes:
+        annotations = arguments.data / "anno"
+    views = views_of(truth.names, annotations)[:: arguments.every]
     names = frozenset(truth.names)
     views = [view for view in views if hands_of(view, set(names))]
     if not views:
         raise InputError(f"No view has a hand in {arguments.data}.", "Give the annotations of the same split.")
+    if recipes:
+        how = Making(truth.folder, arguments.joints, arguments.voxel_mm / 1000, arguments.device)
+        methods += [make_meshes(how, recipe, views, arguments.output / "meshes" / recipe.name) for recipe in recipes]
     alignments = tuple(cast(list[Alignment], list(dict.fromkeys(arguments.align))))
     plan = Plan(
         arguments.data, names, tuple(method for method in methods if method.folder), alignments,
@@ -96,11 +113,11 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     results = _measure(plan, views, arguments.workers)
     measured = gather(results)
-    arguments.output.mkdir(parents=True, exist_ok=True)
     about = {
         "alignments": list(alignments), "data": str(arguments.data), "views": len(views), "every": arguments.every,
         "surface_points": plan.surface_points, "interior_points": plan.interior_points,
-        "views_from": "annotations" if arguments.annotations else "one for each frame",
+        "views_from": "annotations" if annotations else "one for each frame",
+        **({"joints": arguments.joints, "voxel_mm": arguments.voxel_mm} if recipes else {}),
     }  # fmt: skip
     text = write_report(arguments.output, measured, methods, about)
     if arguments.page:
