@@ -129,7 +129,8 @@ def _sampled(
                 row[side] = np.round(to_blender(local) * unit, _DIGITS).tolist()
                 if min(point[2] for point in row[side]) <= 0:
                     raise InputError(
-                        f"The {side} hand of frame {number} is behind the camera.", "Move the camera, or leave frames out."
+                        f"The {side} hand of frame {number} is behind the camera.",
+                        "Move the camera, or leave frames out.",
                     )
             rows[f"{number:06d}"] = row
     finally:
@@ -148,7 +149,7 @@ def _points(rig: bpy.types.Object, names: list[str]) -> list[Vector]:
 
 
 def _intrinsics(scene: bpy.types.Scene, camera: bpy.types.Object, graph: bpy.types.Depsgraph) -> dict | None:
-    """Focal lengths and centre of the view in pixels, where the centre of the first pixel is 0; None if not a pinhole."""
+    """Focal lengths and centre of the view, pixels; the centre of the first pixel is 0. None if not a pinhole."""
     if camera.type != "CAMERA" or camera.data.type != "PERSP":
         return None
     render = scene.render

@@ -22,7 +22,7 @@ def rest_points(side: str) -> np.ndarray:
     for finger in range(5):
         for level in range(4):
             points.append((sign * 0.02 * (finger - 2), 0.09 + 0.03 * level - 0.04 * (finger == 0), 0.005 * level))
-    return np.array(points) + (sign * 0.15, 0.0, 1.2)
+    return np.array(points) + np.array([sign * 0.15, 0.0, 1.2])
 
 
 def armature(names: dict[tuple[str, str], str], sides=("left", "right"), without: str = "") -> bpy.types.Object:
@@ -92,7 +92,7 @@ def test_keypoints_of_a_moving_rig(addon, scene, tmp_path: Path, identifier: str
         scene.frame_set(frame)
         for side in ("left", "right"):
             points = np.array(content["frames"][f"{frame:06}"][side])
-            world = rest_points(side) + (0.0, 0.1 * (frame - 4), 0.0)
+            world = rest_points(side) + np.array([0.0, 0.1 * (frame - 4), 0.0])
             local = [scene.camera.matrix_world.inverted() @ Vector(point) for point in world]
             assert np.allclose(points, np.array(local) * (1, -1, -1), atol=2e-5)
             u = camera["fx"] * points[:, 0] / points[:, 2] + camera["cx"]

@@ -46,7 +46,7 @@ def write_hand(
 ) -> None:  # fmt: skip
     """Write all files of one hand of the split ``folder``.
 
-    ``mesh`` and ``joints`` (21, 3) are in the canonical frame of a right hand. ``exact`` stores float32 and not float16.
+    ``mesh`` and ``joints`` (21, 3) are in the canonical frame of a right hand. ``exact`` stores float32.
     """
     side = name.rpartition("_")[2]
     rng = np.random.default_rng(seed)

@@ -27,6 +27,7 @@ DEPTH_M = 0.2
 
 _NEAREST, _FARTHEST = 0.1, 10.0  # of a wrist that is found by the palm length, metres
 _HALVINGS = 60
+_THERE = 0.5  # probability from which a hand is there
 
 
 def read_digit(paths: Sequence[Path], given: Given) -> Converted:
@@ -63,14 +64,13 @@ def read_digit(paths: Sequence[Path], given: Given) -> Converted:
         affines = None if affine is None else numbers(affine, "inv_trans").reshape(-1, 2, 3)
         depths = numbers(content.get("root_depth", np.full(count, np.nan)), "root_depth").reshape(-1) / 1000
         for row in range(count):
-            frame = len(hands) if "frame" not in content else int(np.ravel(content["frame"])[row])
-            frame = row if "frame" not in content else frame
+            frame = row if "frame" not in content else int(np.ravel(content["frame"])[row])
             placed: dict[Side, np.ndarray] = {}
-            present: list[tuple[Side, slice]] = [
-                (side, rows)
-                for side, rows, column in (("right", slice(0, 21), 0), ("left", slice(21, 42), 1))
-                if types[row, column] >= 0.5
-            ]  # type: ignore[misc]
+            present: list[tuple[Side, slice]] = []
+            if types[row, 0] >= _THERE:
+                present.append(("right", slice(0, 21)))
+            if types[row, 1] >= _THERE:
+                present.append(("left", slice(21, 42)))
             root = float(depths[row])
             for side, rows in present:
                 what = f"{side} hand {row} in {path.name}"

@@ -52,11 +52,11 @@ def read_mediapipe(paths: Sequence[Path], given: Given) -> Converted:
     for path in files_in(paths):
         content = read_values(path)
         records = content.get("frames", content) if isinstance(content, dict) else content
-        for place, record in enumerate(records if isinstance(records, list) else [records]):
+        for number, record in enumerate(records if isinstance(records, list) else [records]):
             if not isinstance(record, dict):
                 raise InputError(f"{path.name} holds no results by name.", "See the source table of the documentation.")
-            number = number_in(path.stem)
-            frame = frame_of(record, place if isinstance(records, list) else number or 0)
+            named = number_in(path.stem)
+            frame = frame_of(record, number if isinstance(records, list) else named or 0)
             found += [_mediapipe_hand(hand, camera, given, frame, path) for hand in _hands(record)]
     return Converted(tuple(found), "camera", camera, (f"Hands were placed by a palm of {given.palm * 1000:.0f} mm.",))
 
@@ -128,13 +128,13 @@ def read_openpose(paths: Sequence[Path], given: Given) -> Converted:
     solid: list[ForeignHand] = []
     flat: list[tuple[int, list[HandDetection]]] = []
     partial = 0
-    for place, path in enumerate(files):
+    for number, path in enumerate(files):
         content = read_values(path)
         people = content.get("people") if isinstance(content, dict) else None
         if not isinstance(people, list):
             raise InputError(f"{path.name} is no file of OpenPose: it has no people.", "Give its json files.")
         numbered = number_in(path.stem.replace("_keypoints", ""))
-        frame = place if numbered is None else numbered
+        frame = number if numbered is None else numbered
         detections: list[HandDetection] = []
         for person in people:
             for side in SIDES:
@@ -166,10 +166,10 @@ def _rows(values: Any, width: int, what: str) -> np.ndarray | None:
     """Rows (21, width) of OpenPose's flat list; None if there is no hand."""
     if not values:
         return None
-    array = numbers(values, what).reshape(-1)
-    if array.size != 21 * width:
-        raise InputError(f"The {what} has {array.size} numbers.", f"Expected 21 x {width}.")
-    array = array.reshape(21, width)
+    flat = numbers(values, what).reshape(-1)
+    if flat.size != 21 * width:
+        raise InputError(f"The {what} has {flat.size} numbers.", f"Expected 21 x {width}.")
+    array = flat.reshape(21, width)
     return array if array[:, width - 1].any() else None
 
 

@@ -81,7 +81,9 @@ def read_points(paths: Sequence[Path], given: Given) -> Converted:
             raise InputError(f"There is no annotation of view {hand.frame}.", "Give the folder anno of the split.")
         turn, shift = cameras[hand.frame]
         moved_hands.append(ForeignHand(hand.frame, hand.side, hand.positions @ turn.T + shift))
-    return Converted(tuple(moved_hands), "camera", given.camera, ("World positions were moved into each view's camera.",))
+    return Converted(
+        tuple(moved_hands), "camera", given.camera, ("World positions were moved into each view's camera.",)
+    )
 
 
 def _hands_in(path: Path) -> list[tuple[int, Side, np.ndarray, dict[str, str]]]:

@@ -50,7 +50,8 @@ class Source:
 SOURCES: dict[str, Source] = {
     "file": Source(
         "joint files", "plain:read_points",
-        "ply, npz, npy or json of 21 points a hand, `0000012_left.ply` (as pred_joints), `{\"frames\": …}`, or named joints",
+        "ply, npz, npy or json of 21 points a hand: `0000012_left.ply` (as pred_joints), "
+        "`{\"frames\": …}`, or joints by name",
         "file", "m", "world or camera",
         "nothing, if the files are absolute; the place of the hands, if each is about its own wrist",
         "those of the program that wrote them",
@@ -66,8 +67,8 @@ SOURCES: dict[str, Source] = {
     ),
     "digit": Source(
         "DIGIT, InterNet", "digit:read_digit",
-        "npz, pkl or json: `joint_coord` (B, 42, 3), `rel_root_depth` (B), optional `hand_type`, `inv_trans` (B, 2, 3), "
-        "`root_depth` (B) mm",
+        "npz, pkl or json: `joint_coord` (B, 42, 3), `rel_root_depth` (B), optional `hand_type`, "
+        "`inv_trans` (B, 2, 3), `root_depth` (B) mm",
         "interhand", "64 cells of the 256 px crop; ±200 mm in depth", "each hand's wrist; left relative to right",
         "absolute depth (from RootNet; else the palm length gives it)",
         "DIGIT: CC BY-NC 4.0; InterHand2.6M: CC BY-NC 4.0",

@@ -1,4 +1,4 @@
-"""True and predicted keypoints as files, read into one form: keypoint files, takes, joint folders, the prepared layout."""
+"""Keypoints as files, read into one form: keypoint files, takes, folders of joint files, the prepared layout."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def _motion(found: HandFile, truth: HandFile) -> dict[str, Any]:
         "acceleration_mm": float(np.mean(accelerations)) if accelerations else None,
         "jitter": float(np.mean(shaking["found"])) if shaking["found"] else None,
         "true_jitter": float(np.mean(shaking["true"])) if shaking["true"] else None,
-        "swaps": len(swaps([dict(found.frames[index]) for index in sorted(found.frames)])),
+        "swaps": len(swaps([{**found.frames[index]} for index in sorted(found.frames)])),
     }
 
 
@@ -225,7 +225,9 @@ def _markdown(rows: Sequence[dict[str, Any]], *, video: bool) -> str:
             cells.append(_shown(row["relative_root_mm"]))
             cells += ["" if row["video"][name] is None else f"{row['video'][name]:.3g}" for name in motion]
         lines.append("| " + " | ".join(cells + [""] * (len(heads) - len(cells))) + " |")
-    notes = [f"* {name}: {text}." for name, text in _ABOUT.items() if video or name not in ("acceleration_mm", "jitter")]
+    notes = [
+        f"* {name}: {text}." for name, text in _ABOUT.items() if video or name not in ("acceleration_mm", "jitter")
+    ]
     return "\n".join([*lines, "", *notes]) + "\n"
 
 

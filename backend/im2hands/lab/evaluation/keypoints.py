@@ -1,7 +1,7 @@
 """Evaluation of keypoints: ``im2hands evaluate keypoints``.
 
-``--data SET`` measures the keypoint providers on scene sets. ``--truth PATH`` compares keypoints in files, of any system,
-with true ones (``keypoint_files``).
+``--data SET`` measures the keypoint providers on scene sets. ``--truth PATH`` compares keypoints in files, of any
+system, with true ones (``keypoint_files``).
 
 A true hand counts as found if the detected keypoints lie, on average, less than half a palm length from the true ones
 in the picture. A second hand is invented in a scene with one hand if two hands are detected there. MPJPE is measured on

@@ -176,7 +176,9 @@ def draw_skeletons(
         cells = [_skeletons(truth[ranked[k]], frames[ranked[k]], size) for k in places if ranked]
         cells = cells or [np.full((size, size, 3), _BACKGROUND, np.uint8)]
         strip = np.concatenate([*cells, *[np.full_like(cells[0], 255)] * (shown - len(cells))], axis=1)
-        words = f"{name}: " + ", ".join(f"frame {ranked[k]} {errors[ranked[k]] * 1000:.1f} mm" for k in places if ranked)
+        words = f"{name}: " + ", ".join(
+            f"frame {ranked[k]} {errors[ranked[k]] * 1000:.1f} mm" for k in places if ranked
+        )
         cv2.putText(strip, words, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (20, 20, 20), 1, cv2.LINE_AA)
         strips.append(strip)
     done, data = cv2.imencode(".jpg", cv2.cvtColor(np.concatenate(strips), cv2.COLOR_RGB2BGR))

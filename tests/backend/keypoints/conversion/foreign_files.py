@@ -24,7 +24,10 @@ def two_hands(seed: int = 4, depth: float = 0.7) -> dict[Side, np.ndarray]:
     joints = joints * PALM / np.linalg.norm(joints[MIDDLE_MCP] - joints[WRIST])
     turn = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])  # fingers up, palm along z
     right = joints @ turn.T
-    return {"right": right + [0.06, 0.0, depth], "left": right * (-1, 1, 1) + [-0.06, 0.02, depth + 0.05]}
+    return {
+        "right": right + np.array([0.06, 0.0, depth]),
+        "left": right * (-1, 1, 1) + np.array([-0.06, 0.02, depth + 0.05]),
+    }
 
 
 def inverse(table: tuple[int, ...]) -> list[int]:
@@ -52,7 +55,7 @@ def ply(path: Path, points: np.ndarray) -> Path:
     rows = np.zeros(len(points), kind)
     for k, axis in enumerate("xyz"):
         rows[axis] = points[:, k]
-    head = "ply\nformat binary_little_endian 1.0\nelement vertex %d\n" % len(points)
+    head = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(points)}\n"
     head += "".join(f"property float {axis}\n" for axis in "xyz") + "property uchar red\nend_header\n"
     path.write_bytes(head.encode("ascii") + rows.tobytes())
     return path

@@ -7,10 +7,10 @@ import os
 import pickle
 from pathlib import Path
 
+import foreign_files as foreign
 import numpy as np
 import pytest
 
-import foreign_files as foreign
 from im2hands.app.cli import keypoints as command
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
@@ -42,7 +42,7 @@ def close(found: dict[tuple[int, str], np.ndarray], frame: int, atol: float = 1e
 
 
 def test_the_choices_of_the_command_are_the_tables() -> None:
-    assert command.SOURCE_NAMES == tuple(SOURCES)
+    assert tuple(SOURCES) == command.SOURCE_NAMES
     assert set(command.ORDER_NAMES) == set(ORDERS)
     assert set(command.UNIT_NAMES) == set(UNITS)
 
@@ -60,7 +60,17 @@ def test_orders_are_found_by_bone_lengths(order: str) -> None:
 def test_the_other_order_is_refused(tmp_path: Path, stored: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     points = HANDS["left"][foreign.inverse(ORDERS[stored])]
     path = foreign.ply(tmp_path / "0000003_left.ply", points)
-    arguments = ["keypoints", "convert", str(path), "--from", "file", "-o", str(tmp_path / "out.json"), "--space", "camera"]
+    arguments = [
+        "keypoints",
+        "convert",
+        str(path),
+        "--from",
+        "file",
+        "-o",
+        str(tmp_path / "out.json"),
+        "--space",
+        "camera",
+    ]
     assert main([*arguments, "--order", said]) == 2
     assert f"Give --order {stored}" in capsys.readouterr().err
     assert not (tmp_path / "out.json").exists()
@@ -270,9 +280,7 @@ def test_a_pickle_that_asks_for_code_is_refused(tmp_path: Path, capsys: pytest.C
         ({"pred_keypoints_3d": (HANDS["right"] * 1000).tolist()}, "--unit mm"),
     ],
 )  # fmt: skip
-def test_bad_records_are_named(
-    tmp_path: Path, change: dict, words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_records_are_named(tmp_path: Path, change: dict, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     record = {**foreign.hamer({"right": HANDS["right"]}, 3, mirrored=True)[0], **change}
     path = foreign.write(tmp_path / "out.json", [record])
     assert main(["keypoints", "convert", str(path), "--from", "hamer", "-o", str(tmp_path / "o.json")]) == 2

@@ -41,7 +41,7 @@ def measured(capsys: pytest.CaptureFixture[str], task: str, *arguments: object) 
 
 def test_moved_grown_and_missing_hands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = write(tmp_path / "truth.json", TRUE)
-    moved = {k: {s: p + (0, 0, 0.010 if s == "left" else 0) for s, p in h.items()} for k, h in TRUE.items()}
+    moved = {k: {s: p + np.array([0, 0, 0.010 if s == "left" else 0]) for s, p in h.items()} for k, h in TRUE.items()}
     grown = {k: {s: (p - p[9]) * 1.1 + p[9] for s, p in h.items()} for k, h in TRUE.items()}
     missing = {k: {s: p for s, p in h.items() if (k, s) != (3, "left")} for k, h in TRUE.items()}
     rows = measured(
@@ -95,7 +95,7 @@ def test_the_prepared_layout_is_a_truth(tmp_path: Path, capsys: pytest.CaptureFi
         (tmp_path / "anno" / f"{view}.pkl").write_bytes(pickle.dumps(anno))
         for side in ("left", "right"):
             shape = TruthFolder(split).shape(f"0_12_{side}")
-            points = shape.to_world(shape.keypoints) + (0.003, 0.004, 0)
+            points = shape.to_world(shape.keypoints) + np.array([0.003, 0.004, 0])
             rows = "\n".join(" ".join(map(str, row)) for row in points)
             head = "ply\nformat ascii 1.0\nelement vertex 21\nproperty double x\nproperty double y\nproperty double z\n"
             (tmp_path / "pred_joints" / f"{view:07d}_{side}.ply").write_text(f"{head}end_header\n{rows}\n", "utf-8")
@@ -109,19 +109,26 @@ def test_the_prepared_layout_is_a_truth(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "nothing to measure"), (["--truth", "T"], "no hands to measure"), (["--truth", "T", "--method", "x"], "no name"),
+        ([], "nothing to measure"), (["--truth", "T"], "no hands to measure"),
+        (["--truth", "T", "--method", "x"], "no name"),
         (["--truth", "T", "--method", "a=W"], "world frame"), (["--truth", "T", "--method", "a=O"], "no frame number"),
         (["--truth", "nowhere", "--method", "a=T"], "There is no"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     named = {"T": "truth.json", "W": "world.json", "O": "other.json"}
     write(tmp_path / "truth.json", TRUE)
     write(tmp_path / "other.json", {99: TRUE[0]})
-    (tmp_path / "world.json").write_text((tmp_path / "truth.json").read_text("utf-8").replace("camera", "world"), "utf-8")
+    (tmp_path / "world.json").write_text(
+        (tmp_path / "truth.json").read_text("utf-8").replace("camera", "world"), "utf-8"
+    )
     given = [named.get(one, one.replace("=W", "=world.json").replace("=O", "=other.json").replace("=T", "=truth.json"))
              for one in arguments]  # fmt: skip
     assert main(["evaluate", "keypoints", *given]) == 2

@@ -47,10 +47,10 @@ def write_method(folder: Path, mesh: Mesh, names: list[str], offset: float = 0.0
     folder.mkdir()
     for name in names:
         faces = mesh.faces[:, ::-1] if name.endswith("left") else mesh.faces
-        write_off(folder / f"{name}.off", (mesh.vertices + [0, 0, offset]) / 0.4, faces)
+        write_off(folder / f"{name}.off", (mesh.vertices + np.array([0, 0, offset])) / 0.4, faces)
         if joints is not None:
             (folder / "joints").mkdir(exist_ok=True)
-            write_ply(folder / "joints" / f"{name}.ply", (joints + [0, 0, offset]) / 0.4)
+            write_ply(folder / "joints" / f"{name}.ply", (joints + np.array([0, 0, offset])) / 0.4)
 
 
 def write_ply(path: Path, points: np.ndarray) -> None:
@@ -152,7 +152,8 @@ def test_views_share_the_shapes_of_a_frame(
             lines += [f"f {a}//1 {b}//1 {c}//1" for a, b, c in hand[0].faces + 1]
             (tmp_path / "pred_shapes" / f"{number:07d}_{side}.obj").write_text("\n".join(lines), "utf-8")
     arguments = [
-        "evaluate", "shapes", "--data", str(truth), "--output", str(tmp_path / "out"), "--json", "--align", "none", *FEWER,
+        "evaluate", "shapes", "--data", str(truth), "--output", str(tmp_path / "out"), "--json", *FEWER,
+        "--align", "none",
         "--annotations", str(tmp_path / "anno"), "--method", f"init={tmp_path / 'pred_shapes'},frame=wrist,unit=mm",
     ]  # fmt: skip
     assert main(arguments) == 0

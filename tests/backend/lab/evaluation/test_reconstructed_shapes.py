@@ -97,7 +97,7 @@ def test_the_authors_halo_weights_under_their_own_name(split: Path, tmp_path: Pa
     assert main(["weights", "import", str(tmp_path / "model_best.pt"), "--to", str(weights)]) == 0
     assert (weights / "halo_baseline.safetensors").exists()
     truth = TruthFolder(split).shape("0_12_right")
-    points = truth.to_world(truth.keypoints) + (0, 0, 0.3)
+    points = truth.to_world(truth.keypoints) + np.array([0, 0, 0.3])
     camera = Camera(250, 250, 128, 128, 256, 256)
     hands = TwoHands(right=HandKeypoints("right", points, camera.project(points), np.ones(21), 1.0, "file"))
     surfaces = load_reconstructor(weights, device=torch.device("cpu"), voxel_m=0.004, stage="keypoints")

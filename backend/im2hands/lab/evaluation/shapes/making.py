@@ -1,4 +1,4 @@
-"""Meshes of this program's methods for the crops of a prepared split, so that they are scored like any other's files."""
+"""Meshes of this program's methods for the crops of a prepared split; they are scored like any other's files."""
 
 from __future__ import annotations
 

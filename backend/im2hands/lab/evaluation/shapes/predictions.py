@@ -20,7 +20,7 @@ from im2hands.keypoints.conversion.orders import in_file_order, regressed
 from im2hands.lab.evaluation.measures import Mesh
 
 from .scores import palm
-from .sealing import sealed
+from .sealing import is_open, sealed
 from .truth import TrueShape
 
 FRAMES = {
@@ -202,14 +202,8 @@ def read_prediction(method: Method, view: View, shape: TrueShape) -> Prediction 
     placed = to_canonical(vertices, method, view, shape)
     # Faces may point inward, because the frame mirrors a left hand; sealing orients them outward.
     closed = sealed(Mesh(placed, faces))
-    openings = len(closed.faces) == len(faces) and _is_open(faces)
-    return Prediction(closed, placed, None if joints is None else to_canonical(joints, method, view, shape), openings)
-
-
-def _is_open(faces: np.ndarray) -> bool:
-    from .sealing import boundary_loops
-
-    return bool(boundary_loops(faces))
+    placed_joints = None if joints is None else to_canonical(joints, method, view, shape)
+    return Prediction(closed, placed, placed_joints, is_open(closed.faces))
 
 
 def to_canonical(points: np.ndarray, method: Method, view: View, shape: TrueShape) -> np.ndarray:

@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     regressor = None if arguments.regressor is None else read_regressor(arguments.regressor)
     methods = [parse_method(text, regressor) for text in arguments.method]
     recipes = [parse_recipe(text) for text in arguments.reconstruct]
-    names_given = [one.name for one in (*methods, *recipes)]
+    names_given = [method.name for method in methods] + [recipe.name for recipe in recipes]
     if len(set(names_given)) < len(names_given):
         raise InputError("Two --method have one name.", "Give each method its own name.")
     if not recipes and not any(method.folder for method in methods):
@@ -154,7 +154,8 @@ def gather(results: list[ViewResult]) -> Measured:
         for name, count in result.open_meshes.items():
             open_meshes[name] = open_meshes.get(name, 0) + count
     return Measured(
-        tuple(row for result in results for row in result.hands), tuple(row for result in results for row in result.pairs),
+        tuple(row for result in results for row in result.hands),
+        tuple(row for result in results for row in result.pairs),
         float(np.mean(floors)) if floors else None, open_meshes,
         tuple(sorted({words for result in results for words in result.point_sets})),
     )  # fmt: skip

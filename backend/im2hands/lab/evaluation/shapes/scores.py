@@ -18,6 +18,8 @@ from scipy.spatial import cKDTree
 from im2hands.core.hands import MIDDLE_MCP, WRIST
 from im2hands.lab.evaluation.measures import Mesh, inside
 
+from .sealing import volume
+
 SURFACE_POINTS = 100_000
 """Points on each surface."""
 
@@ -136,8 +138,6 @@ def uniform_points(mesh: Mesh, seed: tuple[int, ...], least: int = INTERIOR_POIN
     UniformPoints
         Frame of the mesh.
     """
-    from .sealing import volume
-
     low, high = mesh.vertices.min(0), mesh.vertices.max(0)
     centre, reach = (low + high) / 2, (high - low) / 2 * BOX_MARGIN
     fill = max(abs(volume(mesh.vertices, mesh.faces)) / np.prod(2 * reach), LEAST_FILL)

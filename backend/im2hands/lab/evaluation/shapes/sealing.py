@@ -1,38 +1,21 @@
-"""Closing of hand meshes that are open at the wrist, as MANO's are."""
+"""Closing of hand meshes that are open at the wrist, as MANO's are, and their orientation."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 
+from im2hands.core.errors import InputError
+from im2hands.lab.datasets.interhand.sealed import seal
 from im2hands.lab.evaluation.measures import Mesh
 
 
-def boundary_loops(faces: np.ndarray) -> list[np.ndarray]:
-    """Find the loops of edges that belong to one face.
-
-    Parameters
-    ----------
-    faces : (F, 3) int
-        Consistently oriented triangles.
-
-    Returns
-    -------
-    list of (K,) int64
-        Vertex indices of each loop, in the direction of the faces' own edges.
-    """
+def is_open(faces: np.ndarray) -> bool:
+    """Whether an edge of consistently oriented triangles (F, 3) belongs to one face only."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     there = {(int(a), int(b)) for a, b in edges}
-    after = {a: b for a, b in there if (b, a) not in there}
-    loops = []
-    while after:
-        start, place = next(iter(after.items()))
-        loop = [start]
-        del after[start]
-        while place != start and place in after:
-            loop.append(place)
-            place = after.pop(place)
-        loops.append(np.array(loop, np.int64))
-    return loops
+    return any((b, a) not in there for a, b in there)
 
 
 def sealed(mesh: Mesh) -> Mesh:
@@ -49,13 +32,9 @@ def sealed(mesh: Mesh) -> Mesh:
         With one more vertex, the last, if the mesh had one opening. A mesh with several openings is not closed.
     """
     vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
-    loops = boundary_loops(faces)
-    if len(loops) == 1:
-        rim = loops[0]
-        centre = np.full(len(rim), len(vertices))
-        # An edge of the fan runs against the edge of the face beside it.
-        faces = np.concatenate([faces, np.column_stack([np.roll(rim, -1), rim, centre])])
-        vertices = np.concatenate([vertices, vertices[rim].mean(0, keepdims=True)])
+    if is_open(faces):
+        with suppress(InputError):  # several openings: there is no single wrist to close
+            vertices, faces = seal(vertices, faces)
     if volume(vertices, faces) < 0:
         faces = faces[:, ::-1]
     return Mesh(vertices, np.ascontiguousarray(faces))

@@ -112,7 +112,7 @@ class TruthFolder:
             names = listed.read_text("utf-8").split()
         else:
             names = sorted(path.stem for path in (folder / "meta").glob("*.npz"))
-        self.names = [name for name in dict.fromkeys(names)]
+        self.names = list(dict.fromkeys(names))
         if not self.names:
             raise InputError(f"{folder} holds no hand.", "Prepare the data, or give another split.")
         for name in self.names:
