@@ -21,7 +21,7 @@ from im2hands.core.hands import SIDES
 from im2hands.keypoints.choosing.assignment import answers
 from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.choosing.prior import OF_HANDS
-from im2hands.lab.datasets.open_set import open_scenes
+from im2hands.lab.datasets.open_set import card_terms, open_scenes
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import FOUND
 from im2hands.networks.pair_judge import (
@@ -294,6 +294,7 @@ def run(arguments: argparse.Namespace) -> int:
         },
         "figures": {"scenes": len(held), **{k: None if np.isnan(v) else v for k, v in figures.items()}},
     }  # fmt: skip
+    card |= card_terms(card["data"])
     PAIR_JUDGE.save(network, arguments.output, card)
     _log.warning("%s: %s", PAIR_JUDGE.name, ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     return 0

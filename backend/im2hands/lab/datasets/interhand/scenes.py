@@ -34,6 +34,9 @@ from .raw import ViewCamera
 POINTS = 3072
 """Labelled points of each hand of a scene; they are drawn from the file's 100,000."""
 
+TERMS = "InterHand2.6M CC BY-NC 4.0, MANO non-commercial research"
+"""Terms of what is trained on prepared crops, unless they were prepared from something else."""
+
 _CLOSE = 0.002  # metres; points nearer than this make up the first third
 _MARGIN = 0.015  # of the hand's box, metres
 _CHECKED = 64  # crops that ``check`` reads completely
@@ -72,7 +75,7 @@ class PreparedScenes(SceneSet):
         self._indices = crop_indices(self.folder)
         if not self._indices:
             raise InputError(f"{folder} has no crops: its folder anno is empty.", "Prepare the split first.")
-        made = {"layout": "prepared crops", "crops": len(self._indices)}
+        made = {"layout": "prepared crops", "crops": len(self._indices), "terms": TERMS}
         self.info = SetInfo(0, _SHARD, CROP_SIZE, points, ("two hands",), made, len(self._indices))
         self._is_detected = (self.folder / "pred_joints").is_dir()
         self._hand = lru_cache(_HANDS)(self._load_hand)
