@@ -163,6 +163,17 @@ def test_views_share_the_shapes_of_a_frame(
     assert row["alignments"]["none"]["pooled"]["iou_uniform"]["groups"] == 1
 
 
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_hand_of_the_other_side_is_told(truth: Path, tmp_path: Path, flipped: bool) -> None:
+    shape = TruthFolder(truth).shape("0_12_right")
+    joints = shape.keypoints * ((1, 1, -1) if flipped else (1, 1, 1))
+    write_off(tmp_path / "0_12_right.off", joints[:4], np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]]))
+    (tmp_path / "joints").mkdir()
+    write_ply(tmp_path / "joints" / "0_12_right.ply", joints)
+    method = parse_method(f"a={tmp_path},frame=canonical,joints={tmp_path / 'joints'}")
+    assert read_prediction(method, View("0_12", "0_12"), shape).mirrored == flipped
+
+
 def test_an_open_hand_of_778_vertices_is_scored(truth: Path, tmp_path: Path) -> None:
     """MANO's meshes are open at the wrist; the unit of Two-Hand-Shape-Pose is the palm."""
     shape = TruthFolder(truth).shape("0_12_right")

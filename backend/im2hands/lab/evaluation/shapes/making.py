@@ -23,7 +23,7 @@ from im2hands.media.source import Frame
 from im2hands.surfaces.hand_crop import CROP_SIZE
 
 from .predictions import Method, View, hands_of
-from .truth import TruthFolder
+from .truth import TruthFolder, open_truth
 
 METHODS = tuple(METHOD_NAMES)
 """Methods that can be run."""
@@ -107,8 +107,7 @@ def make_meshes(how: Making, recipe: Recipe, views: list[View], folder: Path) ->
 
     from im2hands.core.devices import choose_device
 
-    truth = TruthFolder(how.split)
-    names = set(truth.names)
+    truth = open_truth(how.split)
     (folder / "joints").mkdir(parents=True, exist_ok=True)
     surfaces = None
     with tqdm(views, desc=recipe.name, unit="view", disable=not sys.stderr.isatty()) as bar:
@@ -119,7 +118,7 @@ def make_meshes(how: Making, recipe: Recipe, views: list[View], folder: Path) ->
                 device = choose_device(how.device)
                 surfaces = load_method(recipe.method, recipe.weights, device=device, voxel_m=how.voxel_m)
             frame, camera = _picture(how.split, view)
-            hands = _hands(how, truth, view, camera, names)
+            hands = _hands(how, truth, view, camera)
             try:
                 made = surfaces.reconstruct(frame, camera, hands) if hands.present() else {}
             except FrameError:
@@ -148,11 +147,11 @@ def _picture(split: Path, view: View) -> tuple[Frame, Camera]:
     return Frame(number, 0.0, np.ascontiguousarray(image[..., ::-1]), path.name), camera
 
 
-def _hands(how: Making, truth: TruthFolder, view: View, camera: Camera, names: set[str]) -> TwoHands:
+def _hands(how: Making, truth: TruthFolder, view: View, camera: Camera) -> TwoHands:
     """The keypoints of a view in its camera frame."""
     assert view.rotation is not None and view.translation is not None
     found: dict[Side, HandKeypoints] = {}
-    for side, name in hands_of(view, names):
+    for side, name in hands_of(view, truth.known):
         shape = truth.shape(name)
         world = shape.to_world(shape.keypoints)
         if how.joints == "pred":

@@ -15,7 +15,6 @@ from im2hands.lab.evaluation.measures import Mesh, penetration_ml
 
 from .predictions import MANO_VERTICES, Method, Prediction, View, hands_of, read_prediction
 from .scores import (
-    ALIGNMENTS,
     INTERIOR_POINTS,
     MISS,
     SURFACE_POINTS,
@@ -29,7 +28,7 @@ from .scores import (
     score,
     uniform_points,
 )
-from .truth import TruthFolder
+from .truth import TruthFolder, open_truth
 
 QUERY_REACH = 0.22
 """Half the side of the query cube, metres: the box of ``points_iou``."""
@@ -46,8 +45,6 @@ class Plan:
     ----------
     truth : Path
         Folder of the true hands.
-    names : frozenset of str
-        Names of the true hands.
     methods : tuple of Method
         The methods with data.
     alignments : tuple of Alignment
@@ -61,7 +58,6 @@ class Plan:
     """
 
     truth: Path
-    names: frozenset[str]
     methods: tuple[Method, ...]
     alignments: tuple[Alignment, ...]
     surface_points: int = SURFACE_POINTS
@@ -135,18 +131,18 @@ class ViewResult:
         Rows of the hands.
     pairs : tuple of PairRow
         Rows of the pairs.
-    floors : tuple of float
-        Sampling floor of each true hand, mm.
     open_meshes : Mapping of str to int
         By method: meshes with openings that were not closed.
+    mirrored : Mapping of str to int
+        By method: hands whose fingers bend as those of the other hand.
     point_sets : tuple of str
         Which sets the IoU columns of the hands used, in words.
     """
 
     hands: tuple[HandRow, ...]
     pairs: tuple[PairRow, ...]
-    floors: tuple[float, ...]
     open_meshes: Mapping[str, int]
+    mirrored: Mapping[str, int]
     point_sets: tuple[str, ...]
 
 
@@ -169,26 +165,25 @@ def measure_view(plan: Plan, view: View) -> ViewResult:
     InputError
         A file of the truth or of a prediction is damaged.
     """
-    folder = TruthFolder(plan.truth)
+    folder = open_truth(plan.truth)
     hands: list[HandRow] = []
-    floors: list[float] = []
     sets: set[str] = set()
     placed: dict[str, dict[Side, tuple[Mesh, np.ndarray | None]]] = {method.name: {} for method in plan.methods}
     true_joints: dict[Side, np.ndarray] = {}
-    open_meshes = dict.fromkeys(placed, 0)
-    here = hands_of(view, set(plan.names))
+    open_meshes, mirrored = dict.fromkeys(placed, 0), dict.fromkeys(placed, 0)
+    here = hands_of(view, folder.known)
     for side, name in here:
         shape = folder.shape(name)
         seed = (plan.seed, zlib.crc32(name.encode()))
-        targets, words, floor = _targets(plan, folder, name, seed)
+        targets, words = _targets(plan, folder, name, seed)
         sets |= words
-        floors += [floor] if np.isfinite(floor) else []
         true_joints[side] = shape.to_world(shape.keypoints)
         true_mesh = folder.mesh(name)
         for method in plan.methods:
             prediction = read_prediction(method, view, shape)
             if prediction is not None:
                 open_meshes[method.name] += prediction.open_mesh
+                mirrored[method.name] += prediction.mirrored
                 joints = None if prediction.joints is None else shape.to_world(prediction.joints)
                 mesh = Mesh(shape.to_world(prediction.mesh.vertices), prediction.mesh.faces)
                 placed[method.name][side] = mesh, joints
@@ -197,13 +192,26 @@ def measure_view(plan: Plan, view: View) -> ViewResult:
                 state, figures = _scored(prediction, targets, shape.keypoints, alignment, seed, plan.surface_points)
                 hands.append(HandRow(method.name, view.name, view.frame, side, alignment, state, {**figures, **points}))
     pairs = [_pair(method, view, placed[method], true_joints, plan.seed) for method in placed if len(here) == 2]
-    return ViewResult(tuple(hands), tuple(pairs), tuple(floors), open_meshes, tuple(sorted(sets)))
+    return ViewResult(tuple(hands), tuple(pairs), open_meshes, mirrored, tuple(sorted(sets)))
+
+
+def floor_mm(plan: Plan, names: Sequence[str]) -> float | None:
+    """Mean sampling floor of the Chamfer distance on some true hands, mm; None if they have no surface."""
+    folder = open_truth(plan.truth)
+    floors = []
+    for name in names:
+        mesh = folder.mesh(name)
+        if mesh is not None:
+            floors.append(sampling_floor_mm(mesh, (plan.seed, zlib.crc32(name.encode())), plan.surface_points))
+        elif folder.has("pointcloud", name):
+            floors.append(cloud_floor_mm(folder.cloud(name)[0]))
+    return float(np.mean(floors)) if floors else None
 
 
 def _targets(
     plan: Plan, folder: TruthFolder, name: str, seed: tuple[int, ...]
-) -> tuple[Targets, set[str], float]:  # fmt: skip
-    """What the hand's meshes are compared with, in which words, and the sampling floor."""
+) -> tuple[Targets, set[str]]:  # fmt: skip
+    """What the hand's meshes are compared with, and in which words."""
     mesh = folder.mesh(name)
     words = set()
     uniform = None
@@ -224,12 +232,7 @@ def _targets(
     elif mesh is not None:
         cloud = sample_surface(mesh, (*seed, 4), plan.surface_points)
         words.add("Chamfer: points drawn from mesh/")
-    floor = float("nan")
-    if mesh is not None:
-        floor = sampling_floor_mm(mesh, seed, plan.surface_points)
-    elif cloud is not None:
-        floor = cloud_floor_mm(cloud[0])
-    return Targets(uniform, points, cloud), words, floor
+    return Targets(uniform, points, cloud), words
 
 
 def _scored(
@@ -288,9 +291,3 @@ def _pair(
         if len(joints) == 2:
             offset = root_offset_error_mm(joints, true_joints)
     return PairRow(method, view.name, view.frame, volume, offset)
-
-
-def summary_alignments(rows: Sequence[HandRow]) -> list[Alignment]:
-    """The alignments of rows, in the order of ``ALIGNMENTS``."""
-    there = {row.alignment for row in rows}
-    return [alignment for alignment in ALIGNMENTS if alignment in there]

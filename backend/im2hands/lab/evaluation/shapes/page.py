@@ -20,7 +20,7 @@ from .measure import FOUND, HandRow, Plan
 from .predictions import View, read_prediction
 from .report import Measured
 from .scores import aligned
-from .truth import TruthFolder
+from .truth import open_truth
 
 SIZE = 256
 """Side of each picture, pixels."""
@@ -82,7 +82,7 @@ def _error(row: HandRow) -> tuple[float, str, str]:
 
 
 def _cell(plan: Plan, view: View, row: HandRow, label: str) -> np.ndarray:
-    folder = TruthFolder(plan.truth)
+    folder = open_truth(plan.truth)
     name = f"{row.frame}_{row.side}"
     shape = folder.shape(name)
     method = next(method for method in plan.methods if method.name == row.method)

@@ -7,6 +7,7 @@ the true hand (``<capture>_<frame>_<side>``) and, with ``--annotations``, under 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bones import QUERY_SCALE
 from im2hands.geometry.mesh_file import MESH_SUFFIXES, read_mesh_file
+from im2hands.keypoints.conversion.hands import curl_sign
 from im2hands.keypoints.conversion.orders import in_file_order, regressed
 from im2hands.lab.evaluation.measures import Mesh
 
@@ -38,6 +40,8 @@ UNITS = {"m": 1.0, "mm": 0.001, "palm": 1.0}
 """Units, metres. "palm" is the true length from wrist to middle MCP, as Two-Hand-Shape-Pose's meshes have it."""
 
 MANO_VERTICES = 778
+
+_CLEAR_CURL = 0.6  # sum of the fingers' curl from which it says the side
 
 
 @dataclass(frozen=True)
@@ -104,12 +108,15 @@ class Prediction:
         Keypoints, file order.
     open_mesh : bool
         Whether the mesh has openings that were not closed.
+    mirrored : bool
+        Whether the fingers bend as those of the other hand.
     """
 
     mesh: Mesh
     vertices: np.ndarray
     joints: np.ndarray | None
     open_mesh: bool
+    mirrored: bool = False
 
 
 def parse_method(text: str, regressor: np.ndarray | None = None) -> Method:
@@ -203,7 +210,11 @@ def read_prediction(method: Method, view: View, shape: TrueShape) -> Prediction 
     # Faces may point inward, because the frame mirrors a left hand; sealing orients them outward.
     closed = sealed(Mesh(placed, faces))
     placed_joints = None if joints is None else to_canonical(joints, method, view, shape)
-    return Prediction(closed, placed, placed_joints, is_open(closed.faces))
+    # In the canonical frame every hand is a right one, whose curl is negative.
+    flipped = placed_joints is not None and curl_sign(placed_joints) > _CLEAR_CURL > -_CLEAR_CURL > curl_sign(
+        shape.keypoints
+    )
+    return Prediction(closed, placed, placed_joints, is_open(closed.faces), flipped)
 
 
 def to_canonical(points: np.ndarray, method: Method, view: View, shape: TrueShape) -> np.ndarray:
@@ -271,6 +282,6 @@ def views_of(names: list[str], annotations: Path | None) -> list[View]:
     return views
 
 
-def hands_of(view: View, names: set[str]) -> list[tuple[Side, str]]:
+def hands_of(view: View, names: Collection[str]) -> list[tuple[Side, str]]:
     """The true hands of a view: side and name."""
     return [(side, f"{view.frame}_{side}") for side in SIDES if f"{view.frame}_{side}" in names]

@@ -54,6 +54,8 @@ class Measured:
         Mean sampling floor of the Chamfer distance.
     open_meshes : dict of str to int
         Meshes with openings that were not closed, by method.
+    mirrored : dict of str to int
+        Hands whose fingers bend as those of the other hand, by method.
     point_sets : tuple of str
         Sets of points, in words.
     """
@@ -62,6 +64,7 @@ class Measured:
     pairs: tuple[PairRow, ...]
     floor_mm: float | None
     open_meshes: dict[str, int]
+    mirrored: dict[str, int]
     point_sets: tuple[str, ...]
 
 
@@ -104,7 +107,7 @@ def summarise(measured: Measured, methods: Sequence[Method]) -> list[dict[str, A
         made.append({
             "method": name, "measured": True, "frame": FRAMES[method.frame], "unit": method.unit,
             "hands": len(first), **{f"hands_{state}": count for state, count in states.items()},
-            "open_meshes": measured.open_meshes.get(name, 0),
+            "open_meshes": measured.open_meshes.get(name, 0), "mirrored": measured.mirrored.get(name, 0),
             "not_measured": [one for one in dict.fromkeys(row.alignment for row in rows) if one not in shapes],
             "alignments": shapes,
             "penetration_ml": _estimate([pair.penetration_ml for pair in pairs], [pair.frame for pair in pairs]),
@@ -155,6 +158,15 @@ def markdown(summary: Sequence[dict[str, Any]], about: dict[str, Any]) -> str:
             for alignment in row["not_measured"]
         ]
     floor = about["chamfer_floor_mm"]
+    doubts = [
+        f"{row['method']}: {row[key]} {words}."
+        for row in summary
+        for key, words in (
+            ("mirrored", "hands bend as those of the other side: are they mirrored?"),
+            ("open_meshes", "meshes have several openings and were not closed"),
+        )
+        if row.get(key)
+    ]
     notes = [
         f"Alignment: {'; '.join(f'{name} = {text}' for name, text in about['alignments'].items())}.",
         f"Points: {'; '.join(about['points'])}.",
@@ -164,6 +176,7 @@ def markdown(summary: Sequence[dict[str, Any]], about: dict[str, Any]) -> str:
         f"MPJPE and MPVPE: scaled = {about['mpjpe']['intaghand']}; else {about['mpjpe']['mcp']}.",
         f"MRRPE: {about['relative_root']}. Penetration: {about['penetration']}.",
         f"Intervals: {about['interval']}. Hands are pooled; report.json also has each side and the mean of both.",
+        *doubts,
         about["unknown"],
     ]
     return "\n".join([*lines, "", *(f"* {note}" for note in notes)]) + "\n"

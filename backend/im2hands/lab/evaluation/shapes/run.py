@@ -10,23 +10,25 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import cast
-
-import numpy as np
 
 from im2hands.core.errors import InputError
 from im2hands.core.processes import in_processes
 from im2hands.keypoints.conversion.orders import read_regressor
 
 from .making import METHODS, Making, make_meshes, parse_recipe
-from .measure import Plan, ViewResult, measure_view
+from .measure import Plan, ViewResult, floor_mm, measure_view
 from .page import draw_page
 from .predictions import FRAMES, View, hands_of, parse_method, views_of
 from .report import Measured, write_report
 from .scores import ALIGNMENTS, INTERIOR_POINTS, SURFACE_POINTS, Alignment
 from .truth import TruthFolder
+
+FLOOR_HANDS = 20
+"""True hands from which the floor of the Chamfer distance is taken."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,8 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     if annotations is None and recipes:
         annotations = arguments.data / "anno"
     views = views_of(truth.names, annotations)[:: arguments.every]
-    names = frozenset(truth.names)
-    views = [view for view in views if hands_of(view, set(names))]
+    views = [view for view in views if hands_of(view, truth.known)]
     if not views:
         raise InputError(f"No view has a hand in {arguments.data}.", "Give the annotations of the same split.")
     if recipes:
@@ -108,11 +109,11 @@ def run(arguments: argparse.Namespace) -> int:
         methods += [make_meshes(how, recipe, views, arguments.output / "meshes" / recipe.name) for recipe in recipes]
     alignments = tuple(cast(list[Alignment], list(dict.fromkeys(arguments.align))))
     plan = Plan(
-        arguments.data, names, tuple(method for method in methods if method.folder), alignments,
+        arguments.data, tuple(method for method in methods if method.folder), alignments,
         arguments.surface_points, arguments.interior_points,
     )  # fmt: skip
     results = _measure(plan, views, arguments.workers)
-    measured = gather(results)
+    measured = gather(results, floor_mm(plan, truth.names[:FLOOR_HANDS]))
     about = {
         "alignments": list(alignments), "data": str(arguments.data), "views": len(views), "every": arguments.every,
         "surface_points": plan.surface_points, "interior_points": plan.interior_points,
@@ -146,16 +147,16 @@ def _measure(plan: Plan, views: list[View], workers: int) -> list[ViewResult]:
         return made
 
 
-def gather(results: list[ViewResult]) -> Measured:
+def gather(results: list[ViewResult], floor: float | None) -> Measured:
     """Put the results of views together."""
-    floors = [floor for result in results for floor in result.floors]
-    open_meshes: dict[str, int] = {}
+    open_meshes: Counter[str] = Counter()
+    mirrored: Counter[str] = Counter()
     for result in results:
-        for name, count in result.open_meshes.items():
-            open_meshes[name] = open_meshes.get(name, 0) + count
+        open_meshes.update(result.open_meshes)
+        mirrored.update(result.mirrored)
     return Measured(
         tuple(row for result in results for row in result.hands),
         tuple(row for result in results for row in result.pairs),
-        float(np.mean(floors)) if floors else None, open_meshes,
+        floor, dict(open_meshes), dict(mirrored),
         tuple(sorted({words for result in results for words in result.point_sets})),
     )  # fmt: skip

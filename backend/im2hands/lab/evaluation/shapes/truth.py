@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -86,6 +87,12 @@ class TrueShape:
         return self.hand.to_world(points)
 
 
+@lru_cache(maxsize=2)
+def open_truth(folder: Path) -> TruthFolder:
+    """Open a split once for all views of a process."""
+    return TruthFolder(folder)
+
+
 class TruthFolder:
     """The true hands of one split.
 
@@ -93,6 +100,13 @@ class TruthFolder:
     ----------
     folder : Path
         Folder of the split.
+
+    Attributes
+    ----------
+    names : list of str
+        Names of the hands.
+    known : frozenset of str
+        The same.
 
     Raises
     ------
@@ -115,6 +129,7 @@ class TruthFolder:
         self.names = list(dict.fromkeys(names))
         if not self.names:
             raise InputError(f"{folder} holds no hand.", "Prepare the data, or give another split.")
+        self.known = frozenset(self.names)
         for name in self.names:
             if not _NAME.fullmatch(name):
                 raise InputError(f"{folder} names the hand {name!r}.", "Names end in _left or _right.")
