@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from .hands import Converted, Given
+from im2hands.core.errors import InputError
+
+from .hands import Converted, Given, other
 
 Reader = Callable[[Sequence[Path], Given], Converted]
 
@@ -143,15 +145,16 @@ def convert(name: str, paths: Sequence[Path], given: Given) -> Converted:
     InputError
         The files cannot be used.
     """
-    from dataclasses import replace
-
-    from im2hands.core.errors import InputError
-
-    from .hands import other
-
     module, _, function = SOURCES[name].reader.partition(":")
     reader = cast(Reader, getattr(import_module(f"{__package__}.{module}"), function))
-    made = reader(paths, given)
+    try:
+        made = reader(paths, given)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Other programs' files can hold any type and shape anywhere; the readers name what people get wrong.
+        text = (str(error).splitlines() or [""])[0][:120]
+        raise InputError(
+            f"The files are not as those of {SOURCES[name].title}: {text}.", f"Expected: {SOURCES[name].files}."
+        ) from error
     if not made.hands:
         raise InputError("The files hold no hand.", f"Expected: {SOURCES[name].files}.")
     kept = {}

@@ -12,14 +12,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from im2hands.core.errors import InputError
 from im2hands.core.files import write_atomically
 from im2hands.core.hands import SIDES, Side
-from im2hands.lab.bench.clip_figures import swaps
+from im2hands.lab.bench.clip_figures import Hands, swaps
 from im2hands.lab.bench.motion_figures import jitter
 
 from .bootstrap import LEVEL, RESAMPLES, estimate
@@ -150,7 +150,7 @@ def _motion(found: HandFile, truth: HandFile) -> dict[str, Any]:
         "acceleration_mm": float(np.mean(accelerations)) if accelerations else None,
         "jitter": float(np.mean(shaking["found"])) if shaking["found"] else None,
         "true_jitter": float(np.mean(shaking["true"])) if shaking["true"] else None,
-        "swaps": len(swaps([{**found.frames[index]} for index in sorted(found.frames)])),
+        "swaps": len(swaps(cast(list[Hands], [found.frames[index] for index in sorted(found.frames)]))),
     }
 
 

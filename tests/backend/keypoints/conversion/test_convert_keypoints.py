@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
+import random
 from pathlib import Path
 
 import foreign_files as foreign
@@ -25,6 +27,7 @@ from im2hands.keypoints.conversion.orders import (
     regressed,
 )
 from im2hands.keypoints.conversion.sources import SOURCES, convert
+from im2hands.keypoints.conversion.write import keypoint_content
 from im2hands.keypoints.file import KeypointFile
 
 HANDS = foreign.two_hands()
@@ -300,3 +303,49 @@ def test_every_source_is_in_the_documentation() -> None:
     for name, source in SOURCES.items():
         assert f"| `{name}` | {source.title} |" in page
         assert source.loses in page and source.terms in page
+
+
+ODD = (None, "x", -1, 0, [], {}, [[]], float("nan"), [1, 2], True, "left", {"a": 1}, 1e30, [[1, 2, 3]] * 21, [None] * 3)
+
+
+def places(value: object, so_far: tuple = ()) -> list[tuple]:
+    """Places in nested JSON: of lists only the first three entries."""
+    found = [so_far]
+    if isinstance(value, dict):
+        found += [place for key in value for place in places(value[key], (*so_far, key))]
+    elif isinstance(value, list):
+        found += [place for key in range(min(len(value), 3)) for place in places(value[key], (*so_far, key))]
+    return found
+
+
+@pytest.mark.parametrize("name", list(SOURCES))
+def test_odd_values_anywhere_are_named(tmp_path: Path, name: str) -> None:
+    eye = np.eye(3)
+    contents = {
+        "intaghand": foreign.intaghand(HANDS, foreign.CROP_CAMERA), "hamer": foreign.hamer(HANDS, 3, mirrored=True),
+        "digit": foreign.digit(HANDS, foreign.CAMERA, np.array([[0.9, 0.1, 100.0], [-0.1, 0.9, 80.0]])),
+        "wilor": foreign.weak(foreign.hamer(HANDS, 3, mirrored=False)), "sam3dbody": [foreign.mhr(HANDS, 3)],
+        "mediapipe": [foreign.mediapipe(HANDS, 3)], "openpose": foreign.openpose(HANDS),
+        "file": {"frames": {"1": HANDS}},
+        "dynhamr": {
+            "joints": np.stack([HANDS[side][None] for side in SIDES]), "is_right": [[0], [1]], "cam_R": [eye],
+            "cam_t": np.zeros((1, 3)), "intrins": [900, 900, 320, 240],
+        },
+    }  # fmt: skip
+    path = foreign.write(tmp_path / "3_keypoints.json", contents[name])
+    whole = json.loads(path.read_text("utf-8"))
+    given = Given(foreign.CAMERA, foreign.PALM)
+    keypoint_content(name, convert(name, [path], given))
+    chance = random.Random(name)
+    for _ in range(60):
+        content, place = json.loads(json.dumps(whole)), chance.choice(places(whole))
+        inner = content
+        for key in place[:-1]:
+            inner = inner[key]
+        if place:
+            inner[place[-1]] = chance.choice(ODD)
+        else:
+            content = chance.choice(ODD)
+        path.write_text(json.dumps(content), "utf-8")
+        with contextlib.suppress(InputError):  # many changes do no harm; no other error may come
+            keypoint_content(name, convert(name, [path], given))
