@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "check the installation, with a self-test on a photo",
     "clean": "make template hands and clean motion of an existing take",
     "export": "export a take as glb, obj or ply",
+    "keypoints": "convert keypoints of other systems",
     "weights": "list the networks' weights, or import the published checkpoints",
     "synthesize": "make sets of synthetic pictures of two hands, for training",
     "data": "list, check and prepare data sets of others: InterHand2.6M, RGB2Hands, EgoHands",
