@@ -109,6 +109,12 @@ def write_clip(path: Path, frames: int, fps: float = 20.0, width: int = 160, hei
     return path
 
 
+def bytes_of(take: Path) -> dict[str, bytes]:
+    """Return all files of a take by path, without the cache."""
+    files = [path for path in take.rglob("*") if path.is_file() and "cache" not in path.relative_to(take).parts]
+    return {str(path.relative_to(take)): path.read_bytes() for path in files}
+
+
 def fake_look(
     frame: Frame, pixels: Sequence[np.ndarray], sides: Sequence[Side], whole: bool = True, strength: float = 20.0
 ) -> Look:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -253,18 +253,30 @@ class KeypointPhase:
             looks.append(made)
 
         self._each_frame(waiting, look)
-        gaps = provider.gaps(looks, provider.choose(looks))
-        rows = {entries[row].index: row for row in gaps}
-        for entry, picture in self._source.read([entries[row] for row in gaps]):
-            if isinstance(picture, Frame):
-                with contextlib.suppress(FrameError):  # then the first look stays
-                    looks[rows[entry.index]] = self._look_again(provider, picture, looks, rows[entry.index], gaps)
+        self._look_again(provider, entries, looks)
         return entries, looks
 
-    def _look_again(
-        self, provider: HandFinder, frame: Frame, looks: Sequence[Look], row: int, gaps: Mapping[int, np.ndarray]
-    ) -> Look:
-        return self._background.run(lambda: provider.look_again(frame, looks[row], gaps[row]))
+    def _look_again(self, provider: HandFinder, entries: Sequence[Entry], looks: list[Look]) -> None:
+        """Look again at the frames that lack a hand; cached looks are not made again."""
+        waiting: dict[int, tuple[int, np.ndarray, str]] = {}
+        for row, near in provider.gaps(looks, provider.choose(looks)).items():
+            key = digest(self._clip_key, near)
+            kept = self._cache.read_look(entries[row].index, key, again=True)
+            if kept is None:
+                waiting[entries[row].index] = row, near, key
+            else:
+                looks[row] = kept
+        for entry, frame in self._source.read([entry for entry in entries if entry.index in waiting]):
+            self._background.check()
+            if isinstance(frame, Frame):
+                with contextlib.suppress(FrameError):  # then the first look stays
+                    self._look_again_at(provider, frame, looks, *waiting[entry.index])
+
+    def _look_again_at(
+        self, provider: HandFinder, frame: Frame, looks: list[Look], row: int, near: np.ndarray, key: str
+    ) -> None:
+        looks[row] = self._background.run(lambda: provider.look_again(frame, looks[row], near))
+        self._cache.write_look(frame.index, key, looks[row], again=True)
 
     def _each_frame(self, entries: Sequence[Entry], use: Callable[[Entry, Frame], None], last: bool = False) -> None:
         """Decode frames and call ``use`` with the usable ones; report those that fail, and every frame that is done.

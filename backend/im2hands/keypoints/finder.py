@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 
-from im2hands.core.hands import SIDES
+from im2hands.core.errors import FrameError
+from im2hands.core.hands import SIDES, Side
 from im2hands.keypoints.choosing.assignment import Answers, Assignment, answers
 from im2hands.keypoints.choosing.path import Step, best_path
 from im2hands.keypoints.choosing.prior import EVEN, OF_HANDS, Prior, learned_prior
@@ -17,24 +20,24 @@ from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.keypoints.reading.final import as_read, read_finally
 from im2hands.media.source import Frame
 
-from .hypothesis import HandDetection, Hypothesis
+from .hypothesis import HandDetection
 from .look import Look
 from .looking import Readers
+from .other_people import OTHER_PEOPLE, shows_other_people
+from .pauses import frames_between, is_changed, is_cut, look_is_due
 
-OTHER_PEOPLE = "More hands are in the picture than one person's; those of one person were taken."
+_log = logging.getLogger(__name__)
 
 # A hand is followed from frame to frame while it is read like this: presence, agreement, and distance from the frame
 # before (mean, palm lengths); two hands also lie this far apart (outlines, palm lengths).
 _FOLLOWED_PRESENCE, _FOLLOWED_AGREEMENT, _FOLLOWED_MOVE, _TWO_HANDS = 0.8, 0.99, 0.6, 0.25
-# Frames between two looks with every proposer: where all hands are followed; and where a hand is missing, at first and
-# at last. The pause doubles with every look that finds no further hand.
-_FOLLOWED_PAUSE, _FIRST_PAUSE, _LONGEST_PAUSE = 24, 4, 32
-# Mean difference of the thumbnails of two frames (0 to 255) from which on they show different shots.
-_CUT = 40.0
+# A hand that a frame lacks is sought where it is in frames up to this many before and after; not less than the longest
+# pause, in which a hand may have come unseen. A hand that is away for longer is missing.
+_REACH = 32
 # Hypotheses within this distance (mean, palm lengths) of the chosen one are the same hand.
 _SAME_HAND = 0.5
-# A further hand is noted if it is as sure as this: presence for our network and for MediaPipe's, agreement.
-_SURE_PRESENCE, _SURE_PHOTO, _SURE_AGREEMENT = 0.85, 0.85, 0.99
+# Probability from which on a chosen hand counts where other people's hands are sought; two people share it.
+_BELIEVED = 0.25
 
 
 class HandFinder:
@@ -115,16 +118,22 @@ class HandFinder:
         Returns
         -------
         list[list[HandDetection]]
-            The hands of each frame, left first.
+            The hands of each frame, left first. A frame that the readers fail on has none, and the log says so.
         """
         looks: list[Look] = []
-        for frame in frames:
-            looks.append(self.look(frame, looks))
-        for row, near in self.gaps(looks, self.choose(looks)).items():
-            looks[row] = self.look_again(frames[row], looks[row], near)
+        rows: list[int] = []  # of the frames that were looked at
+        found: list[list[HandDetection]] = [[] for _ in frames]
+        for row, frame in enumerate(frames):
+            with _left_out():
+                looks.append(self.look(frame, looks))
+                rows.append(row)
+        for k, near in self.gaps(looks, self.choose(looks)).items():
+            with _left_out():  # then the first look stays
+                looks[k] = self.look_again(frames[rows[k]], looks[k], near)
         chosen, prior = self.choose(looks), self.prior(looks)
-        rows = zip(frames, looks, chosen, strict=True)
-        return [self.finish(frame, look, hands, prior) for frame, look, hands in rows]
+        for row, look, hands in zip(rows, looks, chosen, strict=True):
+            found[row] = self.finish(frames[row], look, hands, prior)
+        return found
 
     def look(self, frame: Frame, before: Sequence[Look]) -> Look:
         """Look at the next frame of a clip.
@@ -139,7 +148,8 @@ class HandFinder:
         Returns
         -------
         Look
-            The hypotheses of the frame. Every proposer is asked unless the hands of the frame before are followed.
+            The hypotheses of the frame. Every proposer is asked unless the hands of the frame before are followed, or
+            there are none and the picture stays as it is.
 
         Raises
         ------
@@ -151,29 +161,18 @@ class HandFinder:
         if self._boxes is not None and self._boxes.get(frame.index, frame.image.shape[1]):
             return self._readers.look(frame, None, self._boxes, self._cancelled)
         near = _places(before[-1], self._prior()) if before else np.zeros((0, 21, 2))
-        if len(near) and not self._look_is_due(before, len(near)):
+        if not look_is_due(before, frame.index, self._count, 1 if self._hands in SIDES else 2):
             look = self._readers.follow(frame, near)
-            if not _cut(before[-1], look) and _is_followed(look, near):
+            is_known = _is_followed(look, near) if len(near) else not is_changed(before, look)
+            if is_known and not is_cut(before[-1], look):
                 return look
         return self._readers.look(frame, near, None, self._cancelled)
 
     def _prior(self) -> Prior:
         return OF_HANDS[self._hands]
 
-    def _look_is_due(self, before: Sequence[Look], count: int) -> bool:
-        """Return whether it is time to ask every proposer, with ``count`` hands in the frame before."""
-        wanted = 1 if self._hands in SIDES else 2
-        since = next((k for k, look in enumerate(reversed(before)) if look.whole), len(before))
-        if count >= wanted:
-            return since >= _FOLLOWED_PAUSE
-        pause, hands = _FIRST_PAUSE, None
-        for look in before:  # the pause doubles with every look that finds no other number of hands
-            if not look.whole:
-                continue
-            found = len(_places(look, self._prior()))
-            pause = min(2 * pause, _LONGEST_PAUSE) if found == hands else _FIRST_PAUSE
-            hands = found
-        return since >= pause
+    def _count(self, look: Look) -> int:
+        return len(_places(look, self._prior()))
 
     def choose(self, looks: Sequence[Look]) -> list[Assignment]:
         """Choose the hands of all frames of a clip together.
@@ -191,7 +190,12 @@ class HandFinder:
         prior = self._prior() if self._hands != "auto" else self.prior(looks)
         befores = [*looks[:1], *looks[:-1]]
         steps = [
-            Step(answers(look.verdict, prior, look.marked), look.pixels(), _cut(before, look), _frames(before, look))
+            Step(
+                answers(look.verdict, prior, look.marked),
+                look.pixels(),
+                is_cut(before, look),
+                frames_between(before, look),
+            )
             for before, look in zip(befores, looks, strict=True)
         ]
         return best_path(steps)
@@ -225,22 +229,22 @@ class HandFinder:
         -------
         dict[int, (K, 21, 2) float64]
             By number in ``looks``: the keypoints of the missing hand in the nearest frames before and after that have
-            it, in the same shot; pixels.
+            it, in the same shot and not many frames away; pixels.
         """
         made: dict[int, list[np.ndarray]] = {}
         wanted = [SIDES.index(self._hands)] if self._hands in SIDES else [0, 1]
         for side in wanted:
             for order in (range(len(looks)), range(len(looks) - 1, -1, -1)):
-                last: np.ndarray | None = None
+                last: tuple[Look, int] | None = None
                 previous: int | None = None
                 for k in order:
-                    if previous is not None and _cut(looks[previous], looks[k]):
+                    if previous is not None and is_cut(looks[previous], looks[k]):
                         last = None
                     row = chosen[k].rows()[side]
                     if row is not None:
-                        last = looks[k].hypotheses[row].pixels
-                    elif last is not None:
-                        made.setdefault(k, []).append(last)
+                        last = looks[k], row
+                    elif last is not None and frames_between(last[0], looks[k]) <= _REACH:
+                        made.setdefault(k, []).append(last[0].hypotheses[last[1]].pixels)
                     previous = k
         return {k: np.array(pixels) for k, pixels in sorted(made.items())}
 
@@ -288,7 +292,8 @@ class HandFinder:
 
     def _finished(self, frame: Frame, look: Look, chosen: Assignment, prior: Prior, photo: bool) -> list[HandDetection]:
         honest = answers(look.verdict, prior)
-        hands = []
+        hands: list[HandDetection] = []
+        believed: list[tuple[Side, int]] = []
         for number, (side, row) in enumerate(zip(SIDES, chosen.rows(), strict=True)):
             if row is None:
                 continue
@@ -297,14 +302,26 @@ class HandFinder:
                 hand = read_finally(self._readers.network, frame.image, hypothesis, side)
             else:
                 hand = as_read(hypothesis, side)
-            hands.append(replace(hand, score=_probability(honest, look, number, row)))
-        note = OTHER_PEOPLE if _others(look, chosen) else ""
+            score = _probability(honest, look, number, row)
+            hands.append(replace(hand, score=score))
+            if score >= _BELIEVED:
+                believed.append((side, row))
+        note = OTHER_PEOPLE if shows_other_people(look, believed) else ""
         hands = [replace(hand, note=note) for hand in hands]
         return self._lifter.lift(frame.image, hands) if self._lifter is not None else hands
 
     def close(self) -> None:
         """Release MediaPipe and the networks."""
         self._readers.close()
+
+
+@contextmanager
+def _left_out() -> Iterator[None]:
+    """Go on after a frame that the readers fail on; the log says why."""
+    try:
+        yield
+    except FrameError as error:
+        _log.warning("%s", error)
 
 
 def _places(look: Look, prior: Prior) -> np.ndarray:
@@ -323,38 +340,8 @@ def _is_followed(look: Look, near: np.ndarray) -> bool:
     return len(near) < 2 or outline_distance(look.hypotheses[0].pixels, look.hypotheses[1].pixels) > _TWO_HANDS
 
 
-def _cut(before: Look, after: Look) -> bool:
-    """Return whether two neighbouring frames belong to different shots."""
-    gap = before.thumbnail.astype(np.float64) - after.thumbnail
-    return bool(np.abs(gap).mean() > _CUT) or before.size != after.size
-
-
-def _frames(before: Look, after: Look) -> float:
-    """Return how many frames lie between two looks; more than 1 where frames are left out or damaged."""
-    return float(max(after.index - before.index, 1))
-
-
 def _probability(honest: Answers, look: Look, side: int, row: int) -> float:
     """Return the probability that a hand of this side is at the place of a hypothesis."""
     place = look.hypotheses[row].pixels
     gaps = np.linalg.norm(look.pixels() - place, axis=-1).mean(axis=-1) / palm_length(place)
     return honest.probability(side, gaps < _SAME_HAND)
-
-
-def _others(look: Look, chosen: Assignment) -> bool:
-    """Return whether a further hand is in the picture, beside the chosen ones."""
-    taken = [look.hypotheses[row].pixels for row in chosen.rows() if row is not None]
-    return len(taken) == 2 and any(
-        _is_sure(hand) and all(outline_distance(hand.pixels, pixels) > 2 * _TWO_HANDS for pixels in taken)
-        for hand in look.hypotheses
-    )
-
-
-def _is_sure(hand: Hypothesis) -> bool:
-    """Return whether a hypothesis certainly is a hand."""
-    return (
-        hand.presence >= _SURE_PRESENCE
-        and hand.agreement >= _SURE_AGREEMENT
-        and hand.photo is not None
-        and hand.photo.presence >= _SURE_PHOTO
-    )

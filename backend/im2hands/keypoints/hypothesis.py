@@ -47,6 +47,9 @@ class SidedReading:
 UNREAD = SidedReading(0.5, 0.0, 0.0)
 """Stands for a reading that was not made, because the network cannot be given a side."""
 
+NOT_READ = SidedReading(np.nan, np.nan, np.nan)
+"""Stands for a reading that was not made, to save time."""
+
 
 @dataclass(frozen=True)
 class PhotoReading:

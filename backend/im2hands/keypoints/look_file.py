@@ -17,7 +17,7 @@ _NUMBERS = ("presence", "agreement", "network_right", "shape_right", "support", 
 _PHOTO_NUMBERS = ("presence", "right", "gap", "scatter")
 _K = KEYPOINT_COUNT
 # Arrays that hold finite numbers only; in the others NaN stands for what was not measured.
-_ALWAYS = ("pixels", "shape", "spread", "sided", "single")
+_ALWAYS = ("pixels", "shape", "spread", "single")
 
 
 def pack_look(look: Look) -> dict[str, np.ndarray]:

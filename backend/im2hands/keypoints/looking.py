@@ -161,7 +161,7 @@ class Readers:
         return Seen([_with_detectors(hand, detections, suspected, self.tasks is not None) for hand in hands], picture)
 
     def follow(self, frame: Frame, near: np.ndarray) -> Look:
-        """Read only the places of hands in neighbouring frames.
+        """Read only the places of hands in neighbouring frames: four crops of each.
 
         Parameters
         ----------
@@ -175,7 +175,8 @@ class Readers:
         Look
             One hypothesis for each place, and the judge's scores.
         """
-        hands = read_hypotheses(self.network, frame.image, Proposals.of_hands(near, "neighbours"), crops_each=1)
+        places = Proposals.of_hands(near, "neighbours")
+        hands = read_hypotheses(self.network, frame.image, places, crops_each=1, as_sides=False)
         return self._judged(frame, hands, PictureReading(), (None, None), False)
 
     def _judged(

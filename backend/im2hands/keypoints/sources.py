@@ -13,6 +13,7 @@ from . import PROVIDERS
 
 if TYPE_CHECKING:
     from im2hands.keypoints.placing.lift import HandLifter
+    from im2hands.keypoints.reading.network import LandmarkNetwork
     from im2hands.networks.two_hand_network import TwoHandNetwork
 
     from .finder import HandFinder
@@ -67,26 +68,25 @@ def make_provider(
     from .looking import Readers
 
     palms = None if name == "mediapipe" else _palm_network(two_hand_weights, needed=name == "network")
+    network = LandmarkNetwork() if name == "mediapipe" else LandmarkNetwork.bundled(beside=two_hand_weights)
     readers = Readers(
-        LandmarkNetwork() if name == "mediapipe" else LandmarkNetwork.bundled(beside=two_hand_weights),
+        network,
         PairJudge(PAIR_JUDGE.load(PAIR_JUDGE.beside(two_hand_weights))),
         tasks=None if name == "network" else MediaPipeProvider(),
         palms=TwoHandReader(palms) if palms is not None else None,
         detector=PalmDetector(),
     )
-    lifter = _lifter(palms, two_hand_weights) if palms is not None else None
+    lifter = _lifter(palms, network, two_hand_weights) if palms is not None else None
     return HandFinder(readers, hands=hands, lifter=lifter, boxes=hand_boxes, name=name, cancelled=cancelled)
 
 
-def _lifter(palms: TwoHandNetwork, beside: Path | None) -> HandLifter | None:
+def _lifter(palms: TwoHandNetwork, reader: LandmarkNetwork, beside: Path | None) -> HandLifter | None:
     """Load the lifting network beside the two-hand network's weights, else the one that ships; None without either."""
     from im2hands.keypoints.placing.lift import HandLifter
-    from im2hands.weights.keypoint_networks import LIFTING, READING
+    from im2hands.weights.keypoint_networks import LIFTING
 
-    path, reader = LIFTING.beside(beside), READING.beside(beside)
-    if not (path.is_file() and reader.is_file()):
-        return None
-    return HandLifter(LIFTING.load(path), palms, READING.load(reader))
+    path = LIFTING.beside(beside)
+    return HandLifter(LIFTING.load(path), palms.folded(), reader) if path.is_file() and reader.takes_sides else None
 
 
 def _palm_network(weights: Path | None, needed: bool) -> TwoHandNetwork | None:

@@ -29,12 +29,13 @@ PAIR_FEATURES = (
 MEASURED_BY: dict[str, tuple[str, ...]] = {
     "MediaPipe's tasks API": ("task",),
     "palm detector": ("detector",),
+    "reading network, as hands of either side": ("role_presence", "role_gap", "role_spread"),
     "two-hand network": (
         "on_hands", "palm_on_hands", "drawn_on_hands", "gap", "size_beside_palm", "palm_presence", "palm_right",
         "side_beside_palm", "palm_hidden", "covered", "gained", "partner_gap", "partner_known",
     ),
 }  # fmt: skip
-"""Features that are NaN in a picture on which the named network was not run."""
+"""Features that are NaN in a picture on which the named network was not run (a followed frame of a clip: none was)."""
 
 WIDTH = 48
 _DROPOUT = 0.1

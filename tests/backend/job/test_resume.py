@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fakes import FakeParts, FakeProvider, FakeReconstructor, picture, write_clip, write_picture
+from fakes import FakeParts, FakeProvider, FakeReconstructor, bytes_of, picture, write_clip, write_picture
 from im2hands.core.errors import FrameError, InputError, TakeError
 from im2hands.core.hands import Side
 from im2hands.job import keypoint_phase
@@ -28,12 +28,6 @@ LONG_CALL_SECONDS = 40.0
 """How long a call takes that a cancelled job must not wait for. On a loaded machine half of it is enough to end."""
 
 pytestmark = pytest.mark.usefixtures("fixed_date")
-
-
-def bytes_of(take: Path) -> dict[str, bytes]:
-    """Return all files of a take by path, without the cache."""
-    files = [path for path in take.rglob("*") if path.is_file() and "cache" not in path.relative_to(take).parts]
-    return {str(path.relative_to(take)): path.read_bytes() for path in files}
 
 
 def test_take_that_is_there(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:

@@ -140,6 +140,38 @@ def test_two_peoples_right_hands_are_never_surely_a_pair(shipped: HandFinder) ->
     assert [hand.side for hand in found] == ["right"] or min(hand.score for hand in found) < 0.8
 
 
+def _shaking_hands() -> np.ndarray:
+    """A right hand that holds another person's right hand: the same photo turned by half a turn, fingers on fingers."""
+    photo = demo_photo("hands_a.jpg")
+    hand = cv2.rotate(np.ascontiguousarray(photo[:, : photo.shape[1] // 2]), cv2.ROTATE_90_CLOCKWISE)
+    width, wall = hand.shape[1], photo[5, 5]
+    picture = np.full((hand.shape[0], width + 30, 3), wall, np.uint8)
+    picture[:, -width:] = hand[::-1, ::-1]
+    skin = (np.abs(hand.astype(int) - wall).sum(axis=-1) > 90)[..., None]
+    picture[:, :width] = np.where(skin, hand, picture[:, :width])
+    return picture
+
+
+@pytest.mark.parametrize("hands", ["auto", "both", "left", "right"])
+def test_two_people_who_shake_hands_are_never_surely_one_persons_pair(readers: Readers, hands: str) -> None:
+    found = HandFinder(readers, hands=hands).detect(frame_of(_shaking_hands()))
+    _sound(found)
+    assert {hand.side for hand in found} <= ({hands} if hands in ("left", "right") else {"left", "right"})
+    assert len(found) < 2 or min(hand.score for hand in found) < 0.8
+
+
+def test_beside_one_hand_that_was_asked_for_only_another_persons_hands_are_noted(readers: Readers) -> None:
+    first, second = demo_photo("hands_b.jpg"), demo_photo("hands_c.jpg")
+    middle = first.shape[1] // 2
+    pictures = {"": first, OTHER_PEOPLE: np.concatenate([first, second], axis=1)}
+    for note, picture in pictures.items():
+        [hand] = HandFinder(readers, hands="left").detect(frame_of(picture))
+        assert hand.note == note
+    right = np.ascontiguousarray(first[:, :middle])  # the right hand is on the left of the photo
+    [hand] = HandFinder(readers, hands="right").detect(frame_of(np.concatenate([right, right], axis=1)))
+    assert hand.note == OTHER_PEOPLE
+
+
 def test_a_hand_and_its_mirror_image_are_a_left_and_a_right_hand(shipped: HandFinder) -> None:
     photo = _one_hand()
     found = shipped.detect(frame_of(np.concatenate([photo, photo[:, ::-1]], axis=1)))

@@ -11,6 +11,7 @@ from hand_pictures import frame_of
 
 from fakes import FakeProvider, fake_look, hand_positions
 from im2hands.core.camera import Camera
+from im2hands.core.errors import FrameError
 from im2hands.core.hands import Side
 from im2hands.keypoints.choosing.assignment import Assignment
 from im2hands.keypoints.finder import OTHER_PEOPLE
@@ -119,13 +120,133 @@ def test_a_clip_that_goes_black_and_comes_back() -> None:
     assert provider.again == []  # nothing is sought in another shot
 
 
-def test_a_third_hand_is_noted() -> None:
-    frame = frames(1)[0]
-    sides: list[Side] = ["left", "right", "right"]
-    look = fake_look(frame, [*places(sides[:2]), places(["right"])[0] + np.array([0.0, 200.0])], sides)
+def surely_read(look: Look, row: int, right: float) -> Look:
+    """Let both networks read a hypothesis surely; ``right``: log odds of each for a right hand."""
+    hand = look.hypotheses[row]
+    photo = PhotoReading(0.95, right, 0.05, 0.05, hand.pixels, hand.shape)
+    known = replace(hand, photo=photo, network_right=right, shape_right=0.0)
+    return replace(look, hypotheses=(*look.hypotheses[:row], known, *look.hypotheses[row + 1 :]))
+
+
+def notes(look: Look, chosen: Assignment) -> set[str]:
+    """The notes of a frame with these chosen hands."""
     provider = FakeProvider()
-    assert {hand.note for hand in provider.finish(frame, look, BOTH, provider.prior([look]))} == {""}
-    third = look.hypotheses[2]
-    seen = PhotoReading(0.95, 3.0, 0.05, 0.05, third.pixels, third.shape)
-    look = replace(look, hypotheses=(*look.hypotheses[:2], replace(third, photo=seen)))
-    assert {hand.note for hand in provider.finish(frame, look, BOTH, provider.prior([look]))} == {OTHER_PEOPLE}
+    return {hand.note for hand in provider.finish(frames(1)[0], look, chosen, provider.prior([look]))}
+
+
+def in_a_row(*sides: Side) -> Look:
+    """Hands of these sides beside each other."""
+    pixels = [places([side])[0] + np.array([0.0, 200.0 * k]) for k, side in enumerate(sides)]
+    return fake_look(frames(1)[0], pixels, sides)
+
+
+def test_a_third_hand_is_noted() -> None:
+    look = in_a_row("left", "right", "right")
+    assert notes(look, BOTH) == {""}
+    assert notes(surely_read(look, 2, 4.0), BOTH) == {OTHER_PEOPLE}
+    assert notes(surely_read(look, 2, -4.0), BOTH) == {OTHER_PEOPLE}
+    assert notes(surely_read(look, 1, 4.0), BOTH) == {""}
+
+
+def test_beside_one_chosen_hand_the_same_persons_other_hand_is_not_noted_but_a_second_one_of_its_side_is() -> None:
+    left = Assignment(0, None)
+    for right, expected in ((4.0, ""), (-4.0, OTHER_PEOPLE), (-1.0, "")):  # the last one's side is not sure
+        look = in_a_row("left", "left" if right < 0 else "right")
+        look.verdict.pair[:] = -20.0  # the judge believes in one hand alone, or one was asked for
+        look.verdict.single[0, 0] += 10.0
+        assert notes(surely_read(look, 1, right), left) == {expected}
+    look = surely_read(look, 1, -4.0)
+    hand = look.hypotheses[1]
+    assert hand.photo is not None
+    hand = replace(hand, photo=replace(hand.photo, right=1.0))  # the networks do not agree on its side
+    assert notes(replace(look, hypotheses=(look.hypotheses[0], hand)), left) == {""}
+
+
+def test_beside_one_chosen_hand_a_further_pair_is_noted() -> None:
+    for first, second in ((-4.0, 4.0), (1.0, 1.0)):
+        look = in_a_row("left", "left", "right")
+        look.verdict.single[0, 0] = 60.0
+        look = surely_read(surely_read(look, 1, first), 2, second)
+        assert notes(look, Assignment(0, None)) == {OTHER_PEOPLE}  # three hands, whatever their sides are
+
+
+def test_two_sure_readings_of_one_hand_are_no_other_person() -> None:
+    hand = places(["left"])[0]
+    look = fake_look(frames(1)[0], [hand, hand + 2.0, hand + 4.0], ["left"] * 3)
+    look = surely_read(surely_read(surely_read(look, 0, -4.0), 1, -4.0), 2, 4.0)
+    assert notes(look, Assignment(0, None)) == {""}
+
+
+def test_a_hand_that_was_forced_is_no_proof_of_another_person() -> None:
+    """The judge does not believe in the chosen left hand; the other two surely are one person's."""
+    look = surely_read(surely_read(in_a_row("left", "left", "right"), 1, -4.0), 2, 4.0)
+    look.verdict.single[0] = look.verdict.pair[0, 1:] = -20.0
+    assert notes(look, Assignment(0, None)) == {""}
+
+
+def test_frames_that_the_readers_fail_on_have_no_hands_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    def sides(index: int) -> tuple[Side, ...]:
+        return ("left",) if 4 <= index < 7 else ("left", "right")
+
+    class Failing(FakeProvider):
+        def look_again(self, frame: Frame, look: Look, near: np.ndarray) -> Look:
+            if frame.index == 5:
+                raise FrameError("The second look failed.")
+            return super().look_again(frame, look, near)
+
+    provider = Failing(sides=sides, fail_at=frozenset({0, 2}))
+    found = provider.detect_clip(frames(12))
+    assert [len(hands) for hands in found] == [0, 2, 0, 2, 1, 1, 1, 2, 2, 2, 2, 2]
+    assert provider.again == [4, 6]
+    assert len(caplog.records) == 3 and "The second look failed." in caplog.text
+    assert FakeProvider(fail_at=frozenset(range(3))).detect_clip(frames(3)) == [[], [], []]
+
+
+def test_pictures_without_hands_are_looked_at_rarely_until_they_change() -> None:
+    def looked(brightness: Callable[[int], int], count: int = 90, hands: str = "auto") -> list[int]:
+        provider, looks = FakeProvider(sides=lambda index: (), hands=hands), list[Look]()
+        for frame in frames(count, brightness):
+            looks.append(provider.look(frame, looks))
+        return [k for k, look in enumerate(looks) if look.whole]
+
+    assert looked(lambda index: 90) == looked(lambda index: 90, hands="left") == [0, 5, 14, 31, 64]
+    assert looked(lambda index: 90 if index < 8 else 115)[:4] == [0, 5, 8, 25]  # it changed at 8
+    assert looked(lambda index: 90 + index // 4, 40) == [0, 5, 14, 31]  # too slow for a change between two looks
+    assert looked(lambda index: 90 + 7 * index, 12) == [0, 2, 4, 6, 8, 10]
+    assert looked(lambda index: 20 if index < 16 else 200, 30) == [0, 5, 14, 16, 21]  # another shot begins at 16
+
+
+def test_a_small_change_somewhere_in_a_picture_without_hands_is_seen() -> None:
+    provider, looks = FakeProvider(sides=lambda index: ("left",) if index >= 7 else ()), list[Look]()
+    clip = frames(12)
+    for frame in clip[7:]:
+        frame.image[60:70, 140:150] = 220
+    for frame in clip:
+        looks.append(provider.look(frame, looks))
+    assert [k for k, look in enumerate(looks) if look.whole][:3] == [0, 5, 7]
+
+
+def test_a_hand_that_came_unseen_between_two_looks_is_found_from_its_first_frame() -> None:
+    provider = FakeProvider(sides=lambda index: ("left",) if index >= 33 else ())
+    found = provider.detect_clip(frames(70))
+    assert [len(hands) for hands in found] == [0] * 33 + [1] * 37
+
+
+def test_pauses_are_frames_not_looks() -> None:
+    """Every tenth frame is given: after a pause in frames every proposer is asked again."""
+    provider, looks = FakeProvider(sides=lambda index: ("left",)), list[Look]()
+    for frame in frames(300)[::10]:
+        looks.append(provider.look(frame, looks))
+    assert [look.index for look in looks if look.whole] == [0, 10, 20, 40, 80, 120, 160, 200, 240, 280]
+
+
+def test_a_hand_is_sought_over_few_frames_only_and_a_hole_counts() -> None:
+    def gaps(hidden: int, skipped: int = 0) -> list[int]:
+        shown: list[tuple[Side, ...]] = [("left", "right")] * 2 + [("left",)] * hidden + [("left", "right")] * 2
+        clip = [frame_of(f.image, f.index + (skipped if k > 1 else 0)) for k, f in enumerate(frames(len(shown)))]
+        chosen = [Assignment(0, 1 if len(sides) == 2 else None) for sides in shown]
+        return sorted(FakeProvider().gaps(looks_of(shown, clip), chosen))
+
+    assert gaps(64) == list(range(2, 66))
+    assert gaps(100) == [*range(2, 34), *range(70, 102)]
+    assert gaps(40, 50) == list(range(10, 42))  # before the hole the hand was elsewhere

@@ -100,6 +100,18 @@ def test_a_clip_begins_without_hands_has_a_cut_and_goes_black(readers: Readers) 
         assert right.pixels[:, 0].mean() < middle < left.pixels[:, 0].mean()
 
 
+def test_a_followed_frame_reads_four_crops_of_each_hand(readers: Readers, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, read = demo_photo("hands_a.jpg"), []
+    give = LandmarkNetwork._give
+    monkeypatch.setattr(LandmarkNetwork, "_give", lambda self, *given: (read.append(1), give(self, *given))[1])
+    whole = HandFinder(readers).look(frame_of(image, 1), [])
+    seen = len(read)
+    followed = HandFinder(readers).look(frame_of(image, 2), [whole])
+    assert whole.whole and not followed.whole and seen > 40 and len(read) - seen == 8
+    assert all(np.isnan(part.presence) for hand in followed.hypotheses for part in hand.sided)
+    assert np.isfinite(followed.verdict.single).all() and np.isfinite(followed.verdict.pair[0, 1])
+
+
 def test_a_clip_of_one_frame_and_of_none(readers: Readers) -> None:
     finder = HandFinder(readers)
     [hands] = finder.detect_clip([frame_of(demo_photo("hands_c.jpg"))])
@@ -130,7 +142,8 @@ def test_importing_is_light_and_standard_output_stays_clean() -> None:
         "assert not {'mediapipe', 'ai_edge_litert', 'torch'} & set(sys.modules)\n"
         "p = k.make_provider()\n"
         "p.detect(Frame(1, 0.0, np.zeros((64, 64, 3), np.uint8), 'x')); p.close()\n"
+        "if 'matplotlib' not in sys.modules: print('matplotlib is left out')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    assert done.stdout == ""
+    assert done.stdout == "matplotlib is left out\n"
     assert "XNNPACK" not in done.stderr and "W0000" not in done.stderr

@@ -15,18 +15,19 @@ from im2hands import keypoints
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "models.md"
 PACKAGE = Path(keypoints.__file__).parent
 MODULES = (
-    "finder", "looking", "hand_geometry", "choosing/cluster", "choosing/features", "choosing/judge",
-    "choosing/assignment", "choosing/path", "choosing/prior", "proposing/boxes", "proposing/mediapipe",
-    "proposing/palms", "proposing/photo", "proposing/two_hand_network", "proposing/two_hand_pictures",
-    "reading/consensus", "reading/final", "reading/hypotheses", "reading/network",
+    "finder", "pauses", "other_people", "looking", "hand_geometry", "choosing/cluster", "choosing/features",
+    "choosing/judge", "choosing/assignment", "choosing/path", "choosing/prior", "proposing/boxes",
+    "proposing/mediapipe", "proposing/palms", "proposing/photo", "proposing/two_hand_network",
+    "proposing/two_hand_pictures", "reading/consensus", "reading/crops", "reading/final", "reading/hypotheses",
+    "reading/network",
 )  # fmt: skip
 NOT_SET_BY_HAND = {
     ("hand_geometry", "_PALM"), ("choosing/features", "_PALM_OUTLINE"), ("choosing/features", "_BONES"),
     ("proposing/two_hand_pictures", "PALM"),
-    ("proposing/two_hand_pictures", "_KNUCKLES"), ("reading/network", "_BOX_KEYPOINTS"),  # indices of keypoints
+    ("proposing/two_hand_pictures", "_KNUCKLES"), ("reading/crops", "_BOX_KEYPOINTS"),  # indices of keypoints
     ("proposing/palms", "PIXELS"), ("proposing/palms", "_GRIDS"), ("proposing/palms", "_WRIST"),
     ("proposing/palms", "_MIDDLE"), ("proposing/palms", "_SCORES"), ("proposing/palms", "_BOXES"),
-    ("reading/network", "CROP_PIXELS"), ("reading/network", "_LOG_SPREAD"),  # layouts of networks
+    ("reading/crops", "CROP_PIXELS"), ("reading/network", "_LOG_SPREAD"),  # layouts of networks
     ("choosing/prior", "_NEVER"), ("looking", "THUMBNAIL"),
 }  # fmt: skip
 

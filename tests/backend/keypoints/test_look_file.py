@@ -15,7 +15,7 @@ from im2hands.core.files import pack_arrays
 from im2hands.core.unpacking import unpack_arrays
 from im2hands.keypoints.choosing.assignment import answers
 from im2hands.keypoints.choosing.prior import EVEN
-from im2hands.keypoints.hypothesis import PhotoReading, SidedReading, WristOffset
+from im2hands.keypoints.hypothesis import NOT_READ, PhotoReading, SidedReading, WristOffset
 from im2hands.keypoints.look import Look
 from im2hands.keypoints.look_file import pack_look, unpack_look
 
@@ -33,7 +33,7 @@ def full_look() -> Look:
         look.hypotheses[0], photo=photo, sided=sided, task=0.7, detector=0.3, spread=RNG.uniform(size=21),
         wrist_offset=WristOffset(RNG.normal(size=3), RNG.uniform(size=3)), source="boxes",
     )  # fmt: skip
-    second = replace(look.hypotheses[1], own=True, source="two_hand_network")
+    second = replace(look.hypotheses[1], own=True, source="two_hand_network", sided=(NOT_READ, NOT_READ))
     return replace(look, hypotheses=(first, second, look.hypotheses[2]), marked=(0, None))
 
 

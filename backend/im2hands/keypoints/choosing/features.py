@@ -56,11 +56,16 @@ def features(
     drawn = [_drawn(hand.pixels, hand_map) for hand in hypotheses]
     known = picture_reading.pairs or ((picture_reading.hands,) if picture_reading.hands else ())
     palms = [(hand, pair[1 - k] if len(pair) == 2 else None) for pair in known for k, hand in enumerate(pair)]
-    single = np.array([_single(h, d, hand_map, palms, size) for h, d in zip(hypotheses, drawn, strict=True)])
+    gaps = _gaps(hypotheses, [hand for hand, _ in palms])
+    to_partner = np.maximum(gaps[:, None], _gaps(hypotheses, [other for _, other in palms])).min(2, initial=np.inf)
+    as_pair = np.minimum(to_partner, to_partner.T)
+    rows = zip(hypotheses, drawn, gaps, strict=True)
+    single = np.array([_single(hand, shown, hand_map, palms, near, size) for hand, shown, near in rows])
     pairs = np.zeros((count, count, len(PAIR_FEATURES)))
     for i in range(count):
         for j in range(i):
-            pairs[i, j] = pairs[j, i] = _pair(hypotheses[i], hypotheses[j], drawn[i], drawn[j], hand_map, palms)
+            gap = float(as_pair[i, j])
+            pairs[i, j] = pairs[j, i] = _pair(hypotheses[i], hypotheses[j], drawn[i], drawn[j], hand_map, gap)
     single = single.reshape(count, len(SINGLE_FEATURES) - 3)
     mirrored = single.copy()
     mirrored[:, _SIGNED] *= -1
@@ -96,19 +101,19 @@ def _single(
     drawn: np.ndarray,
     hand_map: HandMap,
     palms: Sequence[tuple[HandReading, HandReading | None]],
+    gaps: np.ndarray,
     size: tuple[int, int],
 ) -> list[float]:
     """Return the features of one hypothesis as a right hand, without the three of ``_in_role``."""
     on_hands = hand_map.at(hand.pixels)
     within = ((hand.pixels > -0.5) & (hand.pixels < np.array(size) - 0.5)).all(axis=-1)
-    gaps = [_gap(hand.pixels, palm) for palm, _ in palms]
-    nearest = int(np.argmin(gaps)) if gaps and min(gaps) < _FARTHEST else None
+    nearest = int(np.argmin(gaps)) if gaps.min(initial=np.inf) < _FARTHEST else None
     beside = [_FARTHEST, 0.0, 0.0, 0.0, 0.0, 0.0]
     if nearest is not None:
         palm = palms[nearest][0]
         ratio = float(np.log(palm_length(hand.pixels) / palm_length(palm.pixels)))
         agree = _bounded(hand.right * palm.right)
-        beside = [gaps[nearest], abs(ratio), palm.presence, _bounded(palm.right), agree, float(palm.hidden)]
+        beside = [float(gaps[nearest]), abs(ratio), palm.presence, _bounded(palm.right), agree, float(palm.hidden)]
     drawn_on_hands = float(hand_map.values[drawn].mean()) if drawn.any() else 0.0
     return [
         float(log_odds(hand.presence)) / 4, hand.agreement, min(float(hand.spread.mean()), 1.0), hand.support,
@@ -124,9 +129,9 @@ def _pair(
     drawn_a: np.ndarray,
     drawn_b: np.ndarray,
     hand_map: HandMap,
-    palms: Sequence[tuple[HandReading, HandReading | None]],
+    gap: float,
 ) -> list[float]:
-    """Return the features of a pair; symmetric in the two hypotheses."""
+    """Return the features of a pair; symmetric in the two hypotheses. ``gap``: see the feature "partner_gap"."""
     first, second = a.pixels, b.pixels
     sizes = float(palm_length(first)), float(palm_length(second))
     larger = max(sizes)
@@ -137,13 +142,6 @@ def _pair(
     whole = max(float(hand_map.values.sum()), 1e-6)
     alone = [float(hand_map.values[drawn].sum()) / whole for drawn in (drawn_a, drawn_b)]
     together = float(hand_map.values[either].sum()) / whole
-    partner = [
-        max(_gap(x, palm), _gap(y, other))
-        for palm, other in palms
-        if other is not None
-        for x, y in ((first, second), (second, first))
-    ]
-    gap = min(partner, default=_FARTHEST)
     return [
         min(outline_distance(first, second), 2.0), min(apart, 4.0), min(palm_gap, 4.0),
         abs(float(np.log2(sizes[0] / sizes[1]))), _bounded(one_side),
@@ -158,9 +156,18 @@ def _bounded(side: float) -> float:
     return float(np.clip(side, -_LARGEST_SIDE, _LARGEST_SIDE)) / _LARGEST_SIDE
 
 
-def _gap(pixels: np.ndarray, palm: HandReading) -> float:
-    """Return the mean distance of keypoints (21, 2) from a reading of the two-hand network, palm lengths."""
-    return float(np.linalg.norm(pixels - palm.pixels, axis=1).mean()) / palm.size
+def _gaps(hypotheses: Sequence[Hypothesis], palms: Sequence[HandReading | None]) -> np.ndarray:
+    """Return the mean distances (N, P) of N hypotheses from P readings of the two-hand network, palm lengths.
+
+    They are infinite where there is no reading.
+    """
+    made = np.full((len(hypotheses), len(palms)), np.inf)
+    there = [k for k, palm in enumerate(palms) if palm is not None]
+    if there and hypotheses:
+        known = [palm for palm in palms if palm is not None]
+        apart = np.array([hand.pixels for hand in hypotheses])[:, None] - np.array([palm.pixels for palm in known])
+        made[:, there] = np.linalg.norm(apart, axis=-1).mean(axis=-1) / np.array([palm.size for palm in known])
+    return made
 
 
 def _drawn(pixels: np.ndarray, hand_map: HandMap) -> np.ndarray:

@@ -9,7 +9,8 @@ import numpy as np
 from im2hands.core.hands import SIDES, Side
 from im2hands.keypoints.hand_geometry import palm_centre, palm_length
 from im2hands.keypoints.reading.consensus import read_repeatedly
-from im2hands.keypoints.reading.network import LandmarkNetwork, crops_around
+from im2hands.keypoints.reading.crops import crops_around
+from im2hands.keypoints.reading.network import LandmarkNetwork
 
 SOURCE = "boxes"
 # Crops: the number of turns; for a box, sizes in multiples of its longer side and shifts in crop sizes; for a point,

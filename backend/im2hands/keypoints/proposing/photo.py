@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.reading.crops import crops_around
 from im2hands.keypoints.reading.hypotheses import Proposals
-from im2hands.keypoints.reading.network import crops_around
 
-from .palms import PalmDetector, SuspectedPalms, joined
+from .palms import PalmDetector, Part, SuspectedPalms, joined
 from .two_hand_network import HandReading, PictureReading
 from .two_hand_pictures import apply, inverse, palm_frame
 
@@ -50,16 +50,16 @@ def suspect_palms(detector: PalmDetector, image: np.ndarray, picture_reading: Pi
     """
     height, width = image.shape[:2]
     longer = max(height, width)
-    runs = [detector.suspect(image)]
+    parts: list[Part | None] = [None]
     if longer > _LARGE:
-        runs += [detector.suspect(image, part) for part in _parts(width, height)]
+        parts += _parts(width, height)
     square = _around_hands(picture_reading)
     if square is not None and _SMALLEST <= square[1] <= _CLOSER * longer:
-        runs.append(detector.suspect(image, square))
-    return joined(*runs)
+        parts.append(square)
+    return joined(*detector.suspect_each(image, parts))
 
 
-def _parts(width: int, height: int) -> list[tuple[np.ndarray, float]]:
+def _parts(width: int, height: int) -> list[Part]:
     """Return centre and side of overlapping squares that cover the picture."""
     side = _PART * max(width, height)
     ways = []
@@ -69,7 +69,7 @@ def _parts(width: int, height: int) -> list[tuple[np.ndarray, float]]:
     return [(np.array([x, y]) - 0.5, side) for y in ways[1] for x in ways[0]]
 
 
-def _around_hands(picture_reading: PictureReading) -> tuple[np.ndarray, float] | None:
+def _around_hands(picture_reading: PictureReading) -> Part | None:
     """Return centre and side of the square around all hands of the hand map; None without hands."""
     if picture_reading.hand_map is None:
         return None

@@ -11,7 +11,8 @@ from im2hands.core.hands import KEYPOINT_COUNT
 from im2hands.keypoints.hand_geometry import CHIRALITY_WEIGHT, chirality, log_odds, palm_length
 from im2hands.keypoints.hypothesis import HandDetection, with_side
 
-from .network import LandmarkNetwork, crops_around
+from .crops import crops_around
+from .network import LandmarkNetwork, Part
 
 # Per crop: turn (radians), size factor, shift in x and y (crop sizes). Each crop is read as it is and mirrored.
 _VARIATIONS = np.array(
@@ -127,10 +128,10 @@ def read_repeatedly(
     crops[..., :2] += variations[:, 2:] * crops[..., 2:3]
     crops[..., 2] *= variations[:, 1]
     crops[..., 3] += variations[:, 0]
-    straight = network.read(image, crops.reshape(-1, 4), side=side, cancelled=cancelled)
     last = image.shape[1] - 1
     mirrored_crops = crops.reshape(-1, 4) * (-1, 1, 1, -1) + (last, 0, 0, 0)
-    mirrored = network.read(image[:, ::-1], mirrored_crops, side=-side, cancelled=cancelled)
+    parts = [Part(image, crops.reshape(-1, 4), side), Part(image[:, ::-1], mirrored_crops, -side)]
+    straight, mirrored = network.read_parts(parts, cancelled=cancelled)
     grid = (len(base), len(variations))
     back = mirrored.pixels * (-1, 1) + (last, 0)
     keypoints = np.concatenate([part.reshape(*grid, KEYPOINT_COUNT, 2) for part in (straight.pixels, back)], axis=1)

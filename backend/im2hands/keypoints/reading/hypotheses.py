@@ -10,10 +10,11 @@ import numpy as np
 from im2hands.core.hands import KEYPOINT_COUNT
 from im2hands.keypoints.choosing.cluster import clusters
 from im2hands.keypoints.hand_geometry import palm_length
-from im2hands.keypoints.hypothesis import UNREAD, Hypothesis, PhotoReading, SidedReading
+from im2hands.keypoints.hypothesis import NOT_READ, UNREAD, Hypothesis, PhotoReading, SidedReading
 
 from .consensus import Consensus, read_repeatedly
-from .network import LandmarkNetwork, Readings, crops_around
+from .crops import crops_around
+from .network import LandmarkNetwork, Part, Readings
 
 # Least presence of a reading to be kept.
 _KEEP_PRESENCE = 0.2
@@ -114,6 +115,7 @@ def read_hypotheses(
     *,
     most: int = MOST_HYPOTHESES,
     crops_each: int = _CROPS_EACH,
+    as_sides: bool = True,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[Hypothesis]:
     """Read the proposed crops and return the hands that they lead to.
@@ -133,6 +135,8 @@ def read_hypotheses(
         Most hypotheses beside the known ones.
     crops_each : int
         Crops in which each hypothesis is read; each is read twice.
+    as_sides : bool
+        Whether hypotheses are also read as a hand of either side.
     cancelled : callable or None
         Called between batches of crops. If it returns True, ``Cancelled`` is raised.
 
@@ -160,7 +164,7 @@ def read_hypotheses(
     if not count:
         return []
     found = np.array(pixels[:count])
-    return _verified(network, image, found, support[:count], sources[:count], crops_each, cancelled)
+    return _verified(network, image, found, support[:count], sources[:count], crops_each, as_sides, cancelled)
 
 
 def _middles(first: Readings, again: Readings, named: np.ndarray) -> list[tuple[np.ndarray, float, str]]:
@@ -182,13 +186,14 @@ def _verified(
     support: Sequence[float],
     sources: Sequence[str],
     crops_each: int,
+    as_sides: bool,
     cancelled: Callable[[], bool] | None,
 ) -> list[Hypothesis]:
-    """Read hands (N, 21, 2) in varied crops, as hands of either side, and by MediaPipe's network."""
+    """Read hands (N, 21, 2) in varied crops, by MediaPipe's network, and perhaps as hands of either side."""
     looks = read_repeatedly(network, image, pixels, crops_each, cancelled=cancelled)
     centres = np.array([look.pixels for look in looks])
     photos = read_repeatedly(network.mediapipe(), image, centres, _PHOTO_CROPS, cancelled=cancelled)
-    sided = _sided(network, image, centres, cancelled)
+    sided = _sided(network, image, centres, cancelled) if as_sides else [(NOT_READ, NOT_READ)] * len(centres)
     rows = zip(looks, photos, sided, support, sources, strict=True)
     return [
         Hypothesis(
@@ -214,8 +219,7 @@ def _sided(
         return [(UNREAD, UNREAD)] * len(pixels)
     crops, palms = crops_around(pixels), palm_length(pixels)
     sided = []
-    for side in (-1, 1):
-        read = network.read(image, crops, side=side, cancelled=cancelled)
+    for read in network.read_parts([Part(image, crops, side) for side in (-1, 1)], cancelled=cancelled):
         gaps = np.linalg.norm(read.pixels - pixels, axis=-1).mean(axis=1) / palms
         numbers = zip(read.presence, gaps, read.spread.mean(axis=1), strict=True)
         sided.append([SidedReading(*(float(number) for number in row)) for row in numbers])

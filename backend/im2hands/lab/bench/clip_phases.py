@@ -29,10 +29,13 @@ class Phase:
         Frames that went through it. One that comes by twice counts twice.
     seconds : float
         Time of all of them.
+    cpu_seconds : float
+        Processor time of all of them, of all threads together. Other programs on the machine change it little.
     """
 
     frames: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 @dataclass
@@ -48,7 +51,7 @@ class ClipRun:
     phases : dict[str, Phase]
         By name: what each phase took.
     failed : list[FrameError]
-        Why frames are left out.
+        Why frames are left out, or were not looked at again.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -90,28 +93,30 @@ def find_in_clip(
     run, looks = ClipRun(), list[Look]()
     for entry, frame in _frames(run, source, source.entries, failing=True):
         beside(frame)
-        with _timed() as spent:
+        with _timed() as spent, _noted(run):
             looks.append(finder.look(frame, looks))
-        _add(run, "look, whole" if looks[-1].whole else "look, followed", 1, spent[0])
+        if len(looks) == len(run.entries):
+            continue
+        _add(run, "look, whole" if looks[-1].whole else "look, followed", 1, spent)
         run.entries.append(entry)
     rows = {entry.index: row for row, entry in enumerate(run.entries)}
     with _timed() as spent:
         gaps = finder.gaps(looks, finder.choose(looks))
-    _add(run, "choose", len(looks), spent[0])
+    _add(run, "choose", len(looks), spent)
     for entry, frame in _frames(run, source, [run.entries[row] for row in gaps]):
         row = rows[entry.index]
-        with _timed() as spent:
+        with _timed() as spent, _noted(run):
             looks[row] = finder.look_again(frame, looks[row], gaps[row])
-        _add(run, "look again", 1, spent[0])
+        _add(run, "look again", 1, spent)
     with _timed() as spent:
         chosen, prior = finder.choose(looks), finder.prior(looks)
-    _add(run, "choose", len(looks), spent[0])
+    _add(run, "choose", len(looks), spent)
     run.found = [[] for _ in run.entries]
     for entry, frame in _frames(run, source, run.entries):
         row = rows[entry.index]
         with _timed() as spent:
             run.found[row] = finder.finish(frame, looks[row], chosen[row], prior)
-        _add(run, "finish", 1, spent[0])
+        _add(run, "finish", 1, spent)
     return run
 
 
@@ -125,21 +130,31 @@ def _frames(run: ClipRun, source: Source, entries: list[Entry], failing: bool = 
             return
         entry, frame = following
         if isinstance(frame, Frame):
-            _add(run, "decode", 1, spent[0])
+            _add(run, "decode", 1, spent)
             yield entry, frame
         elif failing:
             run.failed.append(frame)
 
 
 @contextmanager
+def _noted(run: ClipRun) -> Iterator[None]:
+    """Go on after a frame that the readers fail on."""
+    try:
+        yield
+    except FrameError as error:
+        run.failed.append(error)
+
+
+@contextmanager
 def _timed() -> Iterator[list[float]]:
-    """Measure the seconds that its block takes; they are in the list afterwards."""
+    """Measure the seconds that its block takes; they and the processor's seconds are in the list afterwards."""
     spent: list[float] = []
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     yield spent
-    spent.append(time.perf_counter() - started)
+    spent += [time.perf_counter() - started, time.process_time() - worked]
 
 
-def _add(run: ClipRun, name: str, frames: int, seconds: float) -> None:
+def _add(run: ClipRun, name: str, frames: int, spent: list[float]) -> None:
     run.phases[name].frames += frames
-    run.phases[name].seconds += seconds
+    run.phases[name].seconds += spent[0]
+    run.phases[name].cpu_seconds += spent[1]

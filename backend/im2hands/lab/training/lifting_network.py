@@ -312,7 +312,6 @@ def _read(sets: Sequence[SceneSet], arguments: argparse.Namespace) -> tuple[Lift
     rows = chosen_rows(arguments.scenes, counts) if arguments.scenes else [range(count) for count in counts]
     folder = arguments.read or arguments.output / "read"
     model = TWO_HAND.load(arguments.weights)
-    reader = READING.load(READING.beside(arguments.weights))
     network = LandmarkNetwork.bundled(arguments.threads or None, arguments.weights)
     trained, held = [], []
     try:
@@ -323,8 +322,8 @@ def _read(sets: Sequence[SceneSet], arguments: argparse.Namespace) -> tuple[Lift
                     f"{data.folder} holds no more scenes than are held out.", "Hold out fewer, or add scenes."
                 )
             for reading in range(max(arguments.readings, 1)):
-                trained += gather(data, range(chosen.start, last), model, reader, network, folder, reading)
-            held += gather(data, range(last, chosen.stop), model, reader, network, folder, 0)
+                trained += gather(data, range(chosen.start, last), model, network, folder, reading)
+            held += gather(data, range(last, chosen.stop), model, network, folder, 0)
     finally:
         network.close()
     return load_samples(trained), load_samples(held)

@@ -16,12 +16,12 @@ from im2hands.keypoints.hand_geometry import palm_length
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.lifting_features import between, lifting_features, turn_to_ray
 from im2hands.keypoints.reading.consensus import read_repeatedly
+from im2hands.keypoints.reading.crops import crops_around
 from im2hands.keypoints.reading.final import READ
-from im2hands.keypoints.reading.network import LandmarkNetwork, crops_around
+from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import FOUND, camera_of, palm_pixels
-from im2hands.networks.reading_network import ReadingNetwork
 from im2hands.networks.two_hand_network import TwoHandNetwork
 
 _log = logging.getLogger(__name__)
@@ -138,7 +138,6 @@ def read_hands(network: LandmarkNetwork, scene: Scene, rng: np.random.Generator)
 
 def scene_samples(
     model: TwoHandNetwork,
-    reader: ReadingNetwork,
     network: LandmarkNetwork,
     scene: Scene,
     number: int,
@@ -150,10 +149,8 @@ def scene_samples(
     ----------
     model : TwoHandNetwork
         The two-hand network.
-    reader : ReadingNetwork
-        The reading network, as a source of features.
     network : LandmarkNetwork
-        Reads the crops.
+        Reads the crops, and is a source of features.
     scene : Scene
         The scene.
     number : int
@@ -168,7 +165,7 @@ def scene_samples(
         ``partner`` is an index into this list.
     """
     hands, camera = read_hands(network, scene, rng), camera_of(scene)
-    all_features = lifting_features(model, reader, scene.image(), hands)
+    all_features = lifting_features(model, network, scene.image(), hands)
     made = []
     for k, (hand, features) in enumerate(zip(hands, all_features, strict=True)):
         true = scene.keypoints[SIDES.index(hand.side)].astype(np.float64)
@@ -198,7 +195,6 @@ def gather(
     data: SceneSet,
     rows: range,
     model: TwoHandNetwork,
-    reader: ReadingNetwork,
     network: LandmarkNetwork,
     output: Path,
     seed: int,
@@ -215,8 +211,6 @@ def gather(
         Scenes to read.
     model : TwoHandNetwork
         The two-hand network.
-    reader : ReadingNetwork
-        The reading network, as a source of features.
     network : LandmarkNetwork
         Reads the crops.
     output : Path
@@ -240,7 +234,7 @@ def gather(
         samples: list[dict[str, np.ndarray]] = []
         for row in part:
             rng = np.random.default_rng((seed, row))
-            found = scene_samples(model, reader, network, data.scene(row), row, rng)
+            found = scene_samples(model, network, data.scene(row), row, rng)
             for sample in found:
                 if sample["partner"] >= 0:
                     sample["partner"] = sample["partner"] + len(samples)

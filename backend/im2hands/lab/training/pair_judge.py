@@ -34,7 +34,7 @@ from im2hands.networks.pair_judge import (
 from im2hands.weights.keypoint_networks import PAIR_JUDGE, TWO_HAND
 
 from .averaged import Averaged
-from .pair_judge_samples import FAR, JudgedScene, gather
+from .pair_judge_samples import FAR, JudgedScene, gather, thinned
 
 _log = logging.getLogger(__name__)
 
@@ -256,6 +256,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", type=Path, default=TWO_HAND.bundled, metavar="FILE", help="weights of the two-hand network")
     text = "the last N scenes of a set, or scenes A to B - 1; once for all sets, or once for each (default: 1000)"
     add("--scenes", nargs="+", default=["1000"], metavar="N|A:B", help=text)
+    text = "share of the scenes with two hands that are read; once for all sets, or once for each (default: 1)"
+    add("--two-hand-share", type=float, nargs="+", default=[1.0], metavar="S", help=text)
     add("--held-out", type=int, default=150, metavar="N", help="how many of these are only measured on")
     add("--steps", type=int, default=1500, metavar="N")
     add("--seed", type=int, default=0, metavar="N")
@@ -267,10 +269,13 @@ def run(arguments: argparse.Namespace) -> int:
     limit_threads(arguments.threads)
     sets = [open_scenes(folder) for folder in arguments.data]
     rows = chosen_rows(arguments.scenes, [len(data) for data in sets])
+    shares = arguments.two_hand_share * (len(sets) if len(arguments.two_hand_share) == 1 else 1)
+    if len(shares) != len(sets) or not all(0 <= share <= 1 for share in shares):
+        raise InputError("--two-hand-share does not fit the sets.", "Give one share from 0 to 1, or one for each set.")
     trained, held = [], []
-    for data, chosen in zip(sets, rows, strict=True):
+    for data, chosen, share in zip(sets, rows, shares, strict=True):
         folder = arguments.output / "read"
-        scenes = gather([data], [chosen], arguments.weights, folder, arguments.threads or None)
+        scenes = gather([data], [thinned(data, chosen, share)], arguments.weights, folder, arguments.threads or None)
         if len(scenes) <= arguments.held_out:
             raise InputError(f"{data.folder} holds no more scenes than are held out.", "Hold out fewer, or add scenes.")
         trained += scenes[: -arguments.held_out]
@@ -286,6 +291,7 @@ def run(arguments: argparse.Namespace) -> int:
         "data": {data.folder.name: {**asdict(data.info), "modes": list(data.info.modes)} for data in sets},
         "recipe": {
             "scenes": len(trained), "rows": [f"{chosen.start}:{chosen.stop}" for chosen in rows],
+            "two_hand_shares": shares,
             "steps": arguments.steps, "seed": arguments.seed, "batch": _BATCH,
             "worth": {"width": _SHARP, "none_from": _WRONG}, "two_hand_share": _TWO, "left_out": _LEFT_OUT,
             "missing": _MISSING,

@@ -99,8 +99,36 @@ def judged_scene(scene: Scene, readers: Readers) -> JudgedScene:
     return JudgedScene(single, pairs, error, int(scene.present.sum()))
 
 
+def thinned(data: SceneSet, rows: Sequence[int], share: float) -> list[int]:
+    """Leave out scenes with two hands, which are most of every set; the judge learns as much from the others.
+
+    Parameters
+    ----------
+    data : SceneSet
+        The scene set.
+    rows : sequence of int
+        Scenes of the set.
+    share : float
+        Share of the scenes with two hands that are kept, evenly spread, in [0, 1].
+
+    Returns
+    -------
+    list of int
+        The scenes that are kept, in order.
+    """
+    kept, passed = [], 0.0
+    for row in rows:
+        if data.scene(row).present.all():
+            passed += share
+            if passed < 1:
+                continue
+            passed -= 1
+        kept.append(row)
+    return kept
+
+
 def gather(
-    sets: Sequence[SceneSet], rows: Sequence[range], weights: Path, output: Path, workers: int | None = None
+    sets: Sequence[SceneSet], rows: Sequence[Sequence[int]], weights: Path, output: Path, workers: int | None = None
 ) -> list[JudgedScene]:
     """Find the hypotheses of many scenes and keep them in files, each of 50 scenes.
 
@@ -110,8 +138,8 @@ def gather(
     ----------
     sets : sequence of SceneSet
         The scene sets.
-    rows : sequence of range
-        Scenes to read, one range for each set.
+    rows : sequence of sequence of int
+        Scenes to read, in order, for each set.
     weights : Path
         Weights file of the two-hand network; the reading network is taken from beside it, else the bundled one.
     output : Path
@@ -138,7 +166,7 @@ def gather(
     try:
         for first in range(0, len(places), _SHARD):
             part = places[first : first + _SHARD]
-            name = f"{part[0][0].folder.name}_{part[0][1]:06d}_{len(part)}.npz"
+            name = f"{part[0][0].folder.name}_{part[0][1]:06d}_{part[-1][1]:06d}_{len(part)}.npz"
             if not (output / name).is_file():
                 found = [judged_scene(data.scene(row), readers) for data, row in part]
                 _write(output / name, found)

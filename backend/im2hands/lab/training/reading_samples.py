@@ -12,7 +12,7 @@ from torch import Tensor
 from im2hands.core.hands import KEYPOINT_COUNT, MIDDLE_MCP, WRIST
 from im2hands.keypoints.placing.joint_definitions import from_own_definition
 from im2hands.keypoints.placing.lifting_features import turn_to_ray
-from im2hands.keypoints.reading.network import CROP_PIXELS, crops_around, pyramid, to_crop, turn_matrix, warp_crop
+from im2hands.keypoints.reading.crops import CROP_PIXELS, crops_around, pyramid, to_crop, turn_matrix, warp_crop
 from im2hands.lab.datasets.scene import RIGHT, Scene
 from im2hands.lab.evaluation.keypoints import camera_of, palm_pixels
 

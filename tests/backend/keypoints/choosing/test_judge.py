@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from palm_fakes import FakePalms, reading_of
 from im2hands.core.errors import WeightsError
 from im2hands.keypoints.choosing.features import features
 from im2hands.keypoints.choosing.judge import PairJudge
-from im2hands.keypoints.hypothesis import HandDetection, Hypothesis, PhotoReading, SidedReading
+from im2hands.keypoints.hypothesis import NOT_READ, HandDetection, Hypothesis, PhotoReading, SidedReading
 from im2hands.keypoints.proposing.photo import distinct_palms
 from im2hands.keypoints.proposing.two_hand_network import HandMap, PictureReading
 from im2hands.networks.pair_judge import MEASURED_BY, PAIR_FEATURES, SINGLE_FEATURES, PairJudgeNetwork
@@ -98,13 +99,13 @@ def test_no_hypotheses_no_scores() -> None:
 
 def test_what_was_not_measured_is_nan_and_the_judge_takes_it() -> None:
     left, right = seen_hand("left", (200, 240), 80), seen_hand("right", (440, 240), 80)
-    hands = [seen(left, -3.0), seen(right, 3.0, task=np.nan)]
+    hands = [seen(left, -3.0), replace(seen(right, 3.0, task=np.nan), sided=(NOT_READ, NOT_READ))]
     single, pairs = features(hands, PictureReading(), SIZE)
     unknown = set(MEASURED_BY["two-hand network"])
     for names, values in ((SINGLE_FEATURES, single), (PAIR_FEATURES, pairs)):
         for column, name in enumerate(names):
             gone = np.isnan(values[..., column])
-            if name == "task":
+            if name == "task" or name in MEASURED_BY["reading network, as hands of either side"]:
                 assert gone.tolist() == [[False, False], [True, True]]
             else:
                 assert gone.all() if name in unknown else not gone.any(), name

@@ -80,5 +80,16 @@ def test_of_palms_upon_each_other_the_surest_stays() -> None:
     assert nothing.crops().shape == (0, 4) and len(distinct(nothing).score) == 0
 
 
+def test_several_parts_at_once_give_what_each_gives_alone() -> None:
+    image, many = demo_photo("hands_a.jpg"), PalmDetector(workers=3)
+    parts = [None, *((np.array([x, 500.0]), 700.0) for x in (300.0, 500.0, 700.0))]
+    for count in range(len(parts) + 1):
+        made = many.suspect_each(image, parts[:count])
+        alone = [PalmDetector(workers=1).suspect(image, part) for part in parts[:count]]
+        for one, other in zip(made, alone, strict=True):
+            for name in ("score", "centre", "size", "turn"):
+                np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
 def test_an_empty_picture_has_no_sure_palm(detector: PalmDetector) -> None:
     assert (detector.suspect(np.full((480, 640, 3), 120, np.uint8)).score < 0.3).all()

@@ -13,7 +13,8 @@ from im2hands.core.errors import Cancelled
 from im2hands.keypoints.hand_geometry import palm_length
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.reading.consensus import read_repeatedly
-from im2hands.keypoints.reading.network import CROP_PIXELS, LandmarkNetwork, crops_around, warp_crop
+from im2hands.keypoints.reading.crops import CROP_PIXELS, crops_around, warp_crop
+from im2hands.keypoints.reading.network import LandmarkNetwork
 
 
 def dot_picture(at: tuple[int, int], size: int = 400) -> np.ndarray:

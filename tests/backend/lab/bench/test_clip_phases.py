@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from im2hands.core.errors import FrameError
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.lab.bench.clip_phases import PHASES, find_in_clip
 from im2hands.media.source import Frame, open_source
@@ -49,6 +50,24 @@ class Finder:
         return [hand] if look.again else []
 
 
+def test_a_frame_that_the_readers_fail_on_costs_itself_alone(tmp_path: Path) -> None:
+    class Failing(Finder):
+        def look(self, frame: Frame, before: Sequence[Seen]) -> Seen:
+            if frame.index == 2:
+                raise FrameError("The readers gave up.")
+            return super().look(frame, before)
+
+        def look_again(self, frame: Frame, look: Seen, near: np.ndarray) -> Seen:
+            raise FrameError("The readers gave up.")
+
+    paths = [tmp_path / f"shot_{number:03d}.png" for number in range(1, 6)]
+    for number, path in enumerate(paths, start=1):
+        cv2.imwrite(str(path), np.full((48, 64, 3), 20 * number, np.uint8))
+    run = find_in_clip(Failing(), open_source(paths))  # type: ignore[arg-type]
+    assert [entry.index for entry in run.entries] == [1, 3, 4, 5]
+    assert [len(hands) for hands in run.found] == [0, 0, 0, 0] and len(run.failed) == 2
+
+
 def test_every_phase_is_measured_and_broken_frames_are_left_out(tmp_path: Path) -> None:
     paths = [tmp_path / f"shot_{number:03d}.png" for number in range(1, 6)]
     for number, path in enumerate(paths, start=1):
@@ -66,4 +85,5 @@ def test_every_phase_is_measured_and_broken_frames_are_left_out(tmp_path: Path) 
         "decode": 9, "look, followed": 3, "look, whole": 1, "choose": 8, "look again": 1, "finish": 4,
     }  # fmt: skip
     assert all(phase.seconds > 0 for phase in run.phases.values())
+    assert all(phase.cpu_seconds > 0 for name, phase in run.phases.items() if name == "decode")
     assert run.rate() > 0

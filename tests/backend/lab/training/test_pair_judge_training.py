@@ -12,9 +12,10 @@ import torch
 
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
+from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.training import pair_judge
 from im2hands.lab.training.pair_judge import chosen_rows, measure, train, worths
-from im2hands.lab.training.pair_judge_samples import JudgedScene
+from im2hands.lab.training.pair_judge_samples import JudgedScene, thinned
 from im2hands.networks.pair_judge import (
     MEASURED_BY,
     PAIR_FEATURES,
@@ -180,6 +181,19 @@ def test_scenes_are_the_last_ones_or_a_range() -> None:
             chosen_rows(words, [100, 20])
 
 
+def test_some_scenes_with_two_hands_are_left_out_and_no_others(tmp_path: Path) -> None:
+    data = SceneSet(make_set(tmp_path / "set", 12, 0, single=True))
+    two = [row for row in range(12) if data.scene(row).present.all()]
+    others = [row for row in range(12) if row not in two]
+    assert len(two) >= 4 and others
+    assert thinned(data, range(12), 1.0) == list(range(12))
+    assert thinned(data, range(12), 0.0) == others
+    kept = thinned(data, range(12), 0.5)
+    assert kept == sorted(kept) and set(others) <= set(kept) and len(kept) == len(others) + len(two) // 2
+    command = ["train", "pair-judge", "--data", str(tmp_path / "set"), "--output", str(tmp_path / "run")]
+    assert main([*command, "--two-hand-share", "1.5"]) == main([*command, "--two-hand-share", "1", "1"]) == 2
+
+
 def test_the_command_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from im2hands.lab.training import pair_judge_samples
 
@@ -198,7 +212,7 @@ def test_the_command_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytes
     command = ["train", "pair-judge", "--data", str(scenes), "--output", str(tmp_path / "run"), "--held-out", "2"]
     monkeypatch.setattr(pair_judge_samples, "judged_scene", failing)
     assert main(command) == 130
-    assert [path.name for path in (tmp_path / "run" / "read").iterdir()] == ["set_000000_4.npz"]
+    assert [path.name for path in (tmp_path / "run" / "read").iterdir()] == ["set_000000_000003_4.npz"]
     assert main(command) == 0 and len(asked) == 8  # only the two scenes of the unfinished file are read again
     card = json.loads((tmp_path / "run" / "pair_judge.json").read_text())
     recipe = card["recipe"]

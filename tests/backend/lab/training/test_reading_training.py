@@ -14,7 +14,7 @@ from im2hands.app.cli.main import main
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
 from im2hands.keypoints.placing.joint_definitions import to_own_definition
 from im2hands.keypoints.placing.lifting_features import turn_to_ray
-from im2hands.keypoints.reading.network import CROP_PIXELS
+from im2hands.keypoints.reading.crops import CROP_PIXELS
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import camera_of
 from im2hands.lab.training.reading_network import RECIPE, ReadingTask, reading_losses
