@@ -17,6 +17,7 @@ import torch
 
 from im2hands.core.hands import MIDDLE_MCP, Side
 from im2hands.geometry.bones import QUERY_SCALE, Bones, bones_from_keypoints
+from im2hands.geometry.sealing import close_outward
 from im2hands.lab.datasets.part_occupancy import inside as winding_inside
 from im2hands.lab.datasets.part_occupancy import surface_distance
 
@@ -51,6 +52,11 @@ class Mesh:
 
     vertices: np.ndarray
     faces: np.ndarray
+
+
+def sealed(mesh: Mesh) -> Mesh:
+    """Close a mesh that is open at the wrist, and orient its faces outward; see ``geometry.sealing``."""
+    return Mesh(*close_outward(mesh.vertices, mesh.faces))
 
 
 @dataclass(frozen=True)

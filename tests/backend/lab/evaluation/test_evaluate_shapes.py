@@ -13,10 +13,9 @@ import pytest
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
 from im2hands.geometry.mesh_file import read_mesh_file, write_off
-from im2hands.lab.evaluation.measures import Mesh
+from im2hands.lab.evaluation.measures import Mesh, sealed
 from im2hands.lab.evaluation.shapes import scores
 from im2hands.lab.evaluation.shapes.predictions import Method, View, parse_method, read_prediction
-from im2hands.lab.evaluation.shapes.sealing import sealed
 from im2hands.lab.evaluation.shapes.truth import TruthFolder
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

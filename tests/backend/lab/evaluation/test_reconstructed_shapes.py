@@ -15,8 +15,7 @@ import torch
 from im2hands.app.cli.main import main
 from im2hands.core.camera import Camera
 from im2hands.core.hands import HandKeypoints, TwoHands
-from im2hands.lab.evaluation.measures import inside
-from im2hands.lab.evaluation.shapes.sealing import sealed
+from im2hands.lab.evaluation.measures import inside, sealed
 from im2hands.lab.evaluation.shapes.truth import TruthFolder
 from im2hands.surfaces.load import load_reconstructor
 from im2hands.weights.folder import require_weights

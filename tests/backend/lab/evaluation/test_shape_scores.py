@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import trimesh
 
+from im2hands.geometry.sealing import is_open, volume
 from im2hands.lab.evaluation.bootstrap import estimate
 from im2hands.lab.evaluation.joint_errors import PROTOCOLS, point_errors_mm, root_offset_error_mm
-from im2hands.lab.evaluation.measures import Mesh, inside
+from im2hands.lab.evaluation.measures import Mesh, inside, sealed
 from im2hands.lab.evaluation.shapes.scores import (
     INTERIOR_POINTS,
     MISS,
@@ -23,7 +24,6 @@ from im2hands.lab.evaluation.shapes.scores import (
     score,
     uniform_points,
 )
-from im2hands.lab.evaluation.shapes.sealing import is_open, sealed, volume
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from prepared_layout import canonical_hand, opened

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from im2hands.core.errors import InputError
 from im2hands.core.hands import FILE_TO_HALO, Side
 from im2hands.geometry.bones import BOX, QUERY_SCALE, bones_from_keypoints
+from im2hands.geometry.sealing import seal
+from im2hands.geometry.surface_samples import face_normals, sample_surface
 from im2hands.lab.datasets.part_occupancy import inside
 
 from .layout import MIRROR
@@ -56,69 +57,6 @@ class SealedHand:
     wrist: np.ndarray
 
 
-def boundary_loop(faces: np.ndarray) -> list[int]:
-    """Return the vertices of a mesh's single hole, against the direction of the faces' own edges.
-
-    Parameters
-    ----------
-    faces : (F, 3) int
-        Triangles of one orientation.
-
-    Returns
-    -------
-    list of int
-        The loop; a triangle (vertex, next vertex, new vertex) continues the orientation of the faces.
-
-    Raises
-    ------
-    InputError
-        The mesh has no hole, several holes, or an edge with more than two faces.
-    """
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    there = {(int(a), int(b)) for a, b in edges}
-    follows = {b: a for a, b in there if (b, a) not in there}
-    loop: list[int] = []
-    vertex = min(follows, default=-1)
-    while follows and vertex not in loop:
-        loop.append(vertex)
-        vertex = follows.get(vertex, -1)
-    if not loop or vertex != loop[0] or len(loop) != len(follows) or len(there) != len(edges):
-        raise InputError(
-            "A hand mesh cannot be closed: its hole at the wrist is not a single loop.",
-            "Check the faces of the MANO files.",
-        )
-    return loop
-
-
-def seal(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Close the hole of a hand mesh with a fan around a new vertex, the mean of the rim.
-
-    Parameters
-    ----------
-    vertices : (V, 3) float
-        Vertices.
-    faces : (F, 3) int
-        Triangles, open at the wrist.
-
-    Returns
-    -------
-    vertices : (V + 1, 3) float64
-        Vertices with the new one at the end.
-    faces : (F + R, 3) int64
-        Triangles with those of the rim of R vertices at the end, in the same orientation.
-
-    Raises
-    ------
-    InputError
-        The mesh has not exactly one hole.
-    """
-    loop = boundary_loop(faces)
-    centre = len(vertices)
-    fan = np.array([(a, b, centre) for a, b in zip(loop, [*loop[1:], loop[0]], strict=True)])
-    closed = np.concatenate([vertices, vertices[loop].mean(0, keepdims=True)])
-    return closed, np.concatenate([faces, fan]).astype(np.int64)
-
-
 def sealed_hand(
     vertices: np.ndarray, keypoints: np.ndarray, labels: np.ndarray, right_faces: np.ndarray, side: Side
 ) -> SealedHand:
@@ -160,36 +98,6 @@ def sealed_hand(
     )  # fmt: skip
 
 
-def surface_points(
-    vertices: np.ndarray, faces: np.ndarray, count: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw points evenly from a surface.
-
-    Parameters
-    ----------
-    vertices : (V, 3) float64
-        Vertices.
-    faces : (F, 3) int
-        Triangles.
-    count : int
-        Number of points.
-    rng : numpy.random.Generator
-        Source of all random numbers.
-
-    Returns
-    -------
-    points : (count, 3) float64
-        The points.
-    face : (count,) int64
-        The face of each point.
-    """
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    face = rng.choice(len(faces), size=count, p=area / area.sum())
-    u, v = np.sqrt(rng.random((count, 1))), rng.random((count, 1))
-    return a[face] * (1 - u) + b[face] * (u * (1 - v)) + c[face] * (u * v), face
-
-
 def hand_arrays(
     hand: SealedHand, shape: np.ndarray, kinds: Sequence[str], count: int, rng: np.random.Generator
 ) -> dict[str, dict[str, np.ndarray]]:
@@ -221,7 +129,7 @@ def hand_arrays(
     streams = dict(zip(("meta", "points", "points_iou", "pointcloud"), rng.spawn(4), strict=True))
     root = np.eye(4)
     root[:3, :3] = hand.rotation
-    places, face = surface_points(hand.vertices, hand.faces, SURFACE_SAMPLES, streams["meta"])
+    places, face = sample_surface(hand.vertices, hand.faces, SURFACE_SAMPLES, streams["meta"])
     meta = {
         "joints_trans": hand.transforms, "verts": places, "shape": np.reshape(shape, 10),
         "bone_lengths": hand.lengths, "hand_joints": hand.keypoints[list(FILE_TO_HALO)], "root_rot_mat": root,
@@ -243,15 +151,13 @@ def hand_arrays(
             stream = streams[kind]
             points = stream.uniform(-BOX / 2, BOX / 2, (count - near, 3))
             if near:
-                close = surface_points(scaled, hand.faces, near, stream)[0]
+                close = sample_surface(scaled, hand.faces, near, stream)[0]
                 points = np.concatenate([points, close + stream.standard_normal(close.shape) * NEAR])
             occupied = np.packbits(inside(points, scaled, hand.faces))
             made[kind] = {"points": points.astype(np.float16), "occupancies": occupied, **still, **shared}
     if "pointcloud" in kinds:
-        points, face = surface_points(scaled, hand.faces, count, streams["pointcloud"])
-        a, b, c = (scaled[hand.faces[:, k]] for k in range(3))
-        normals = np.cross(b - a, c - a)
-        normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
+        points, face = sample_surface(scaled, hand.faces, count, streams["pointcloud"])
+        normals = face_normals(scaled, hand.faces)
         made["pointcloud"] = {
             "points": points.astype(np.float16), "normals": normals[face].astype(np.float16), **still
         }  # fmt: skip

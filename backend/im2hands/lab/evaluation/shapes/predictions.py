@@ -17,12 +17,12 @@ from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bones import QUERY_SCALE
 from im2hands.geometry.mesh_file import MESH_SUFFIXES, read_mesh_file
+from im2hands.geometry.sealing import is_open
 from im2hands.keypoints.conversion.hands import curl_sign
 from im2hands.keypoints.conversion.orders import in_file_order, regressed
-from im2hands.lab.evaluation.measures import Mesh
+from im2hands.lab.evaluation.measures import Mesh, sealed
 
 from .scores import palm
-from .sealing import is_open, sealed
 from .truth import TrueShape
 
 FRAMES = {

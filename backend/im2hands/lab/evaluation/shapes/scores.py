@@ -16,9 +16,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from im2hands.core.hands import MIDDLE_MCP, WRIST
+from im2hands.geometry.sealing import volume
+from im2hands.geometry.surface_samples import face_normals
+from im2hands.geometry.surface_samples import sample_surface as points_on
 from im2hands.lab.evaluation.measures import Mesh, inside
-
-from .sealing import volume
 
 SURFACE_POINTS = 100_000
 """Points on each surface."""
@@ -165,19 +166,8 @@ def sample_surface(mesh: Mesh, seed: tuple[int, ...], count: int = SURFACE_POINT
     normals : (count, 3) float64
         Unit normals of their faces.
     """
-    rng = np.random.default_rng(seed)
-    corners = np.asarray(mesh.vertices, np.float64)[mesh.faces]
-    if not len(corners):
-        return np.empty((0, 3)), np.empty((0, 3))
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    area = np.linalg.norm(normals, axis=1)
-    if not area.sum() > 0:
-        return np.empty((0, 3)), np.empty((0, 3))
-    chosen = rng.choice(len(area), size=count, p=area / area.sum())
-    u, v = np.sqrt(rng.random(count)), rng.random(count)
-    weights = np.column_stack([1 - u, u * (1 - v), u * v])
-    points = np.einsum("nk,nkc->nc", weights, corners[chosen])
-    return points, normals[chosen] / area[chosen, None]
+    points, face = points_on(mesh.vertices, mesh.faces, count, np.random.default_rng(seed))
+    return points, face_normals(mesh.vertices, mesh.faces)[face]
 
 
 def score(found: Mesh, targets: Targets, seed: tuple[int, ...], count: int = SURFACE_POINTS) -> ShapeScore:

@@ -15,10 +15,11 @@ from scipy import sparse
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES
 from im2hands.geometry.bones import QUERY_SCALE
+from im2hands.geometry.sealing import boundary_loop, seal
 from im2hands.lab.datasets.interhand import mano as mano_module
 from im2hands.lab.datasets.interhand.mano import TIPS, load_mano
 from im2hands.lab.datasets.interhand.posed import Fit, pose_hands
-from im2hands.lab.datasets.interhand.sealed import boundary_loop, hand_arrays, seal, sealed_hand
+from im2hands.lab.datasets.interhand.sealed import hand_arrays, sealed_hand
 from im2hands.lab.datasets.part_occupancy import surface_distance
 from mano_files import left_hand, right_hand, write_mano
 
