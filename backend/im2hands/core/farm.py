@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -35,7 +36,7 @@ _AHEAD = 2  # jobs in flight for each that the cluster can compute at once
 
 def spread(
     function: Callable[[Job], Result], jobs: Sequence[Job], workers: int, advice: str, executor: str = "local"
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Call a function of one thread for every job, where the executor says.
 
     Parameters
@@ -78,7 +79,7 @@ def on_cluster(
     gpu: bool = False,
     lost: Callable[[str], Result] | None = None,
     check: Callable[[], None] = lambda: None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Call a function for every job on a Ray cluster.
 
     The cluster is the one that ``RAY_ADDRESS`` names, else the one that runs on this machine, else one is started here.
@@ -128,7 +129,7 @@ def on_cluster(
         call = ray.remote(_call).options(num_cpus=cpus, num_gpus=int(gpu), max_retries=RETRIES)
         shared = ray.put(function)
         for job in jobs:
-            waiting.append(call.remote(__version__, threads, shared, job))
+            waiting.append(call.remote(__version__, threads, shared, pickle.dumps(job)))
             slots = ray.cluster_resources().get("GPU" if gpu else "CPU", 0) // (1 if gpu else cpus)
             while len(waiting) > _AHEAD * max(slots, 1):
                 yield _result(ray, waiting.popleft(), advice, lost, check)
@@ -142,8 +143,8 @@ def on_cluster(
             ray.shutdown()
 
 
-def _call(version: str, threads: int, function: Callable[[Any], Any], job: Any) -> Any:
-    """Run a job; this happens on a worker."""
+def _call(version: str, threads: int, function: Callable[[Any], Any], job: bytes) -> bytes:
+    """Run a job; this happens on a worker. Pickled here and there, because arrays that Ray hands over are read-only."""
     if version != __version__:
         raise SetupError(
             f"A machine of the Ray cluster has Im2Hands {__version__}, this one has {version}.",
@@ -153,7 +154,7 @@ def _call(version: str, threads: int, function: Callable[[Any], Any], job: Any) 
 
     os.environ["IGL_NUM_THREADS"] = str(threads)
     torch.set_num_threads(threads)
-    return function(job)
+    return pickle.dumps(function(pickle.loads(job)))
 
 
 def _result(ray: Any, reference: Any, advice: str, lost: Callable[[str], Any] | None, check: Callable[[], None]) -> Any:
@@ -161,7 +162,7 @@ def _result(ray: Any, reference: Any, advice: str, lost: Callable[[str], Any] | 
     while not ray.wait([reference], timeout=_POLL_SECONDS)[0]:
         check()
     try:
-        return ray.get(reference)
+        return pickle.loads(ray.get(reference))  # of our own workers
     except ray.exceptions.RayTaskError as error:
         raise _cause(error) from error
     except ray.exceptions.RayError as error:

@@ -171,12 +171,10 @@ def make_surfaces_far(networks: FarNetworks, job: FrameJob) -> FrameSurfaces | F
     import torch
 
     reconstructor, refiner = _loaded(networks)
-    torch.set_num_threads(
-        networks.threads
-    )  # loading limits the threads to this machine's cores, and rounding depends on them
+    # Loading limits the threads to this machine's cores, but rounding depends on their number.
+    torch.set_num_threads(networks.threads)
     try:
-        own = replace(job.frame, image=job.frame.image.copy())  # what comes from another process is read-only
-        return make_surfaces(reconstructor, refiner, replace(job, frame=own))
+        return make_surfaces(reconstructor, refiner, job)
     except FrameError as error:
         return error
 

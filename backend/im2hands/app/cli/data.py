@@ -59,6 +59,7 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     add("--limit", type=int, metavar="N", help="stop after so many crops")
     add("--seed", type=int, default=0, metavar="S", help="seed of the points (default: 0)")
     add("--workers", type=int, metavar="K", help="processes (default: one for each core)")
+    add("--executor", choices=("local", "ray"), default="local", help="this machine, or a Ray cluster (docs/farm.md)")
     add("--resume", action="store_true", help="continue a preparation; damaged files are written anew")
 
 
@@ -213,7 +214,7 @@ def run_prepare(args: argparse.Namespace) -> int:
     try:
         workers = granted_cores() if args.workers is None else args.workers
         data = InterHand(settings.root, settings.split)
-        report = prepare(settings, workers, resume=args.resume, progress=progress, data=data)
+        report = prepare(settings, workers, executor=args.executor, resume=args.resume, progress=progress, data=data)
     finally:
         for bar in bars.values():
             bar.close()

@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from im2hands.core.errors import InputError
+from im2hands.core.farm import spread
 from im2hands.core.files import link_atomically, write_atomically
 from im2hands.core.hands import SIDES, Side
-from im2hands.core.processes import in_processes
 
 from .crops import BAD_FIT, CropJob, Cropped, CropSettings, crop_photos
 from .frames import CONTENTS, DEFAULT_CONTENTS, FrameJob, FrameSettings, write_frame
@@ -41,8 +41,8 @@ _BATCH = 16  # photos that a worker crops at once
 _WRITERS = 8  # threads that write the files of a batch, which mostly wait for the disk
 _ADVICE = "Use fewer --workers, and go on with --resume."
 
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+_Spread = Callable[[Callable[[Any], Any], Sequence[Any]], Generator[Any, None, None]]
+"""Calls a function for every job; see ``core.farm.spread``."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def prepare(
-    settings: PrepareSettings, workers: int = 1, *, resume: bool = False,
+    settings: PrepareSettings, workers: int = 1, *, executor: str = "local", resume: bool = False,
     progress: Progress = lambda what, done, total: None, data: InterHand | None = None,
 ) -> PrepareReport:  # fmt: skip
     """Prepare a split.
@@ -158,7 +158,9 @@ def prepare(
     settings : PrepareSettings
         What is prepared, and where.
     workers : int
-        Number of processes. The files do not depend on it.
+        Number of processes on this machine. The files do not depend on it.
+    executor : str
+        "local" or "ray", see ``core.farm``. The files do not depend on it.
     resume : bool
         Whether to continue a preparation that is there. Damaged and missing files of frames are written anew.
     progress : callable
@@ -179,11 +181,16 @@ def prepare(
     TakeError
         A file cannot be written, for example because the disk is full. What is there stays; ``resume`` continues.
     SetupError
-        libigl is not installed, or a worker was killed.
+        libigl is not installed, a worker was killed, or Ray cannot be used.
     """
     settings = settings.checked()
     if workers < 1:
         raise InputError(f"{workers} workers cannot work.", "Give at least one.")
+    if executor == "ray":  # workers elsewhere have other working folders
+        settings = replace(
+            settings, root=settings.root.absolute(), mano=settings.mano.absolute(), output=settings.output.absolute()
+        )
+    run = partial(spread, workers=workers, advice=_ADVICE, executor=executor)
     mano = load_mano(settings.mano)
     data = data or InterHand(settings.root, settings.split)
     report = PrepareReport(len(data), mano_note=mano.note)
@@ -198,14 +205,14 @@ def prepare(
         "pictures": len(data), "left_shape_corrected": mano.fixed, "seed": settings.seed,
     }  # fmt: skip
     journal = Journal(settings.folder, same, resume)
-    kept = _make_crops(settings, jobs, journal, workers, report, progress)
+    kept = _make_crops(settings, jobs, journal, run, report, progress)
     if not kept:
         raise InputError(
             f"No photo of the split {settings.split} shows two interacting hands that can be used: "
             f"{_counted(report.skipped)}.",
             "Check that the annotations, the MANO fits and the pictures belong together.",
         )
-    names = _make_frames(settings, kept, workers, report, progress)
+    names = _make_frames(settings, kept, run, report, progress)
     write_atomically(settings.folder / DATALIST, "".join(f"{name}\n" for name in names).encode("utf-8"))
     fits = settings.folder / data.mano_file.name
     if not fits.exists():  # the published loaders open it
@@ -255,7 +262,7 @@ def _frame(data: InterHand, sample: Sample) -> tuple[_Fits, _Annotated, str]:
 
 
 def _make_crops(
-    settings: PrepareSettings, jobs: Sequence[CropJob], journal: Journal, workers: int, report: PrepareReport,
+    settings: PrepareSettings, jobs: Sequence[CropJob], journal: Journal, run: _Spread, report: PrepareReport,
     progress: Progress,
 ) -> list[CropJob]:  # fmt: skip
     """Write the crops that are missing; return the jobs of all crops that are kept, in order."""
@@ -270,7 +277,7 @@ def _make_crops(
     crop = partial(crop_photos, CropSettings(settings.mano, settings.joints, settings.max_fit_error_mm))
     todo = jobs[len(entries) :] if count < limit else []
     batches = [todo[first : first + _BATCH] for first in range(0, len(todo), _BATCH)]
-    results = _run(crop, batches, workers)
+    results = run(crop, batches)
     progress("photo", len(entries), len(jobs))
     with ThreadPoolExecutor(_WRITERS) as writers:
         for batch, cropped in zip(batches, results, strict=True):
@@ -317,7 +324,7 @@ def _files(folder: Path, done: Cropped, index: int) -> list[tuple[Path, bytes]]:
 
 
 def _make_frames(
-    settings: PrepareSettings, kept: Sequence[CropJob], workers: int, report: PrepareReport, progress: Progress
+    settings: PrepareSettings, kept: Sequence[CropJob], run: _Spread, report: PrepareReport, progress: Progress
 ) -> list[str]:
     """Write the missing files of all frames of the crops; return the names of the hands."""
     frames: dict[tuple[str, str], FrameJob] = {}
@@ -332,18 +339,10 @@ def _make_frames(
     )
     names: list[str] = []
     progress("frame", 0, len(frames))
-    for number, done in enumerate(_run(write, list(frames.values()), workers)):
+    for number, done in enumerate(run(write, list(frames.values()))):
         names += done.names
         report.files += done.made
         report.repaired += done.repaired
         progress("frame", number + 1, len(frames))
     report.frames = len(frames)
     return names
-
-
-def _run(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Generator[Result, None, None]:
-    """Yield the results of the jobs in order."""
-    if workers == 1 or len(jobs) < 2:
-        yield from map(function, jobs)
-    else:
-        yield from in_processes(function, jobs, workers, _ADVICE)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,7 @@ import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, InputError
+from im2hands.core.farm import on_cluster
 from im2hands.core.files import write_atomically
 from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.geometry.mesh_file import write_off
@@ -20,6 +23,8 @@ from im2hands.lab.datasets.interhand.layout import joints_path, read_joints, wri
 from im2hands.lab.evaluation.methods import METHODS as METHOD_NAMES
 from im2hands.lab.evaluation.methods import load_method
 from im2hands.media.source import Frame
+from im2hands.surfaces.from_keypoints import Reconstructor
+from im2hands.surfaces.from_picture import PictureReconstructor
 from im2hands.surfaces.hand_crop import CROP_SIZE
 
 from .predictions import Method, View, hands_of
@@ -52,12 +57,15 @@ class Making:
         Lattice spacing, metres.
     device : str
         Device, see ``core.devices.choose_device``.
+    executor : str
+        "local" or "ray", see ``core.farm``.
     """
 
     split: Path
     joints: str
     voxel_m: float
     device: str
+    executor: str = "local"
 
 
 def parse_recipe(text: str) -> Recipe:
@@ -105,31 +113,57 @@ def make_meshes(how: Making, recipe: Recipe, views: list[View], folder: Path) ->
     """
     from tqdm import tqdm
 
+    (folder / "joints").mkdir(parents=True, exist_ok=True)
+    missing = [view for view in views if not (folder / f"{view.name}.done").exists()]
+    with tqdm(total=len(missing), desc=recipe.name, unit="view", disable=not sys.stderr.isatty()) as bar:
+        for _ in _made(how, recipe, missing, folder):
+            bar.update()
+    return Method(recipe.name, folder, "camera", "m", folder / "joints")
+
+
+def _made(how: Making, recipe: Recipe, views: list[View], folder: Path) -> Iterator[None]:
+    """Make the meshes of views, here or on a Ray cluster."""
+    import torch
+
     from im2hands.core.devices import choose_device
 
-    truth = open_truth(how.split)
-    (folder / "joints").mkdir(parents=True, exist_ok=True)
-    surfaces = None
-    with tqdm(views, desc=recipe.name, unit="view", disable=not sys.stderr.isatty()) as bar:
-        for view in bar:
-            if (folder / f"{view.name}.done").exists():
-                continue
-            if surfaces is None:
-                device = choose_device(how.device)
-                surfaces = load_method(recipe.method, recipe.weights, device=device, voxel_m=how.voxel_m)
-            frame, camera = _picture(how.split, view)
-            hands = _hands(how, truth, view, camera)
-            try:
-                made = surfaces.reconstruct(frame, camera, hands) if hands.present() else {}
-            except FrameError:
-                made = {}
-            for side, mesh in made.items():
-                hand = hands.get(side)
-                assert hand is not None
-                write_atomically(folder / "joints" / f"{view.name}_{side}.ply", write_ply(hand.positions))
-                write_off(folder / f"{view.name}_{side}.off", mesh.vertices, mesh.faces)
-            write_atomically(folder / f"{view.name}.done", b"")
-    return Method(recipe.name, folder, "camera", "m", folder / "joints")
+    if not views:
+        return
+    device = choose_device(how.device)
+    if how.executor != "ray":
+        yield from map(partial(_make_view, replace(how, device=str(device)), recipe, folder), views)
+        return
+    # Ray shows a worker the cards that it lends to it, from number 0.
+    there = replace(how, device=device.type)
+    weights = recipe.weights if recipe.weights == "bundled" else str(Path(recipe.weights).absolute())
+    make = partial(_make_view, there, replace(recipe, weights=weights), folder)
+    advice = "Run the same command again: finished views stay."
+    yield from on_cluster(make, views, advice, threads=torch.get_num_threads(), gpu=device.type == "cuda")
+
+
+@lru_cache(maxsize=1)
+def _surfaces(how: Making, recipe: Recipe) -> Reconstructor | PictureReconstructor:
+    """The networks of a method, which a process loads once."""
+    import torch
+
+    return load_method(recipe.method, recipe.weights, device=torch.device(how.device), voxel_m=how.voxel_m)
+
+
+def _make_view(how: Making, recipe: Recipe, folder: Path, view: View) -> None:
+    """Make and write the meshes of one view."""
+    surfaces = _surfaces(how, recipe)
+    frame, camera = _picture(how.split, view)
+    hands = _hands(how, open_truth(how.split), view, camera)
+    try:
+        made = surfaces.reconstruct(frame, camera, hands) if hands.present() else {}
+    except FrameError:
+        made = {}
+    for side, mesh in made.items():
+        hand = hands.get(side)
+        assert hand is not None
+        write_atomically(folder / "joints" / f"{view.name}_{side}.ply", write_ply(hand.positions))
+        write_off(folder / f"{view.name}_{side}.off", mesh.vertices, mesh.faces)
+    write_atomically(folder / f"{view.name}.done", b"")
 
 
 def _picture(split: Path, view: View) -> tuple[Frame, Camera]:

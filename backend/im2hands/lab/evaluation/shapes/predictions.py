@@ -8,7 +8,7 @@ the true hand (``<capture>_<frame>_<side>``) and, with ``--annotations``, under 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +92,11 @@ class Method:
     unit: str = "m"
     joints: Path | None = None
     regressor: np.ndarray | None = field(default=None, compare=False)
+
+    def absolute(self) -> Method:
+        """Return the method with absolute folders, for processes with another working folder."""
+        folder, joints = (None if path is None else path.absolute() for path in (self.folder, self.joints))
+        return replace(self, folder=folder, joints=joints)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from im2hands.core.errors import InputError
-from im2hands.core.processes import in_processes
+from im2hands.core.farm import EXECUTORS, spread
 from im2hands.keypoints.conversion.orders import read_regressor
 
 from .making import METHODS, Making, make_meshes, parse_recipe
@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):  # fmt: skip
         add(f"--{name}-points", type=int, default=count, metavar="N", help=f"{text} (default {count})")
     add("--workers", type=int, default=1, metavar="N", help="processes (default 1)")
+    add("--executor", choices=EXECUTORS, default="local", help="this machine, or a Ray cluster (docs/farm.md)")
     add("--json", action="store_true", help="print JSON")
 
 
@@ -105,14 +106,17 @@ def run(arguments: argparse.Namespace) -> int:
     if not views:
         raise InputError(f"No view has a hand in {arguments.data}.", "Give the annotations of the same split.")
     if recipes:
-        how = Making(truth.folder, arguments.joints, arguments.voxel_mm / 1000, arguments.device)
-        methods += [make_meshes(how, recipe, views, arguments.output / "meshes" / recipe.name) for recipe in recipes]
+        meshes = arguments.output.absolute() / "meshes"  # workers elsewhere have other working folders
+        how = Making(
+            arguments.data.absolute(), arguments.joints, arguments.voxel_mm / 1000, arguments.device, arguments.executor
+        )
+        methods += [make_meshes(how, recipe, views, meshes / recipe.name) for recipe in recipes]
     alignments = tuple(cast(list[Alignment], list(dict.fromkeys(arguments.align))))
     plan = Plan(
-        arguments.data, tuple(method for method in methods if method.folder), alignments,
+        arguments.data.absolute(), tuple(method.absolute() for method in methods if method.folder), alignments,
         arguments.surface_points, arguments.interior_points,
     )  # fmt: skip
-    results = _measure(plan, views, arguments.workers)
+    results = _measure(plan, views, arguments.workers, arguments.executor)
     measured = gather(results, floor_mm(plan, truth.names[:FLOOR_HANDS]))
     about = {
         "alignments": list(alignments), "data": str(arguments.data), "views": len(views), "every": arguments.every,
@@ -130,21 +134,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _measure(plan: Plan, views: list[View], workers: int) -> list[ViewResult]:
+def _measure(plan: Plan, views: list[View], workers: int, executor: str) -> list[ViewResult]:
     from tqdm import tqdm
 
+    made = []
     with tqdm(total=len(views), unit="view", disable=not sys.stderr.isatty()) as bar:
-        if workers == 1 or len(views) < 2:
-            made = []
-            for view in views:
-                made.append(measure_view(plan, view))
-                bar.update()
-            return made
-        made = []
-        for result in in_processes(partial(measure_view, plan), views, workers, "Use fewer --workers."):
+        for result in spread(partial(measure_view, plan), views, workers, "Use fewer --workers.", executor):
             made.append(result)
             bar.update()
-        return made
+    return made
 
 
 def gather(results: list[ViewResult], floor: float | None) -> Measured:
