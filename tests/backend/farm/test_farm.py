@@ -1,4 +1,4 @@
-"""A Ray cluster with two workers on this machine: results are the same bytes as here, and a lost worker costs little."""
+"""A Ray cluster of two machines on this one: results are the same bytes as here, and a lost machine costs little."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "serve": "run the backend for the Blender add-on",
     "check": "check the installation, with a self-test on a photo",
     "clean": "make template hands and clean motion of an existing take",
+    "join": "join takes of parts of one clip, made on several machines",
     "export": "export a take as glb, obj or ply",
     "keypoints": "convert keypoints of other systems",
     "weights": "list the networks' weights, or import the published checkpoints",
