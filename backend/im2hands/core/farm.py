@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import signal
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -31,6 +32,8 @@ RETRIES = 3
 """How often a job is started again after its worker was lost."""
 
 _POLL_SECONDS = 0.2
+_ANSWER_SECONDS = 10.0
+_START = "Start it with ray start (--head on one machine), or unset RAY_ADDRESS to compute on this machine."
 _AHEAD = 2  # jobs in flight for each that the cluster can compute at once
 
 
@@ -200,19 +203,28 @@ def _ray() -> Any:
 
 def _connect(ray: Any) -> None:
     """Join the cluster, or start one here."""
+    _require_answer(os.environ.get("RAY_ADDRESS", ""))
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM) if main else None
     try:
         ray.init(log_to_driver=False, configure_logging=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray raises many types, also its own
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise SetupError(
-            f"The Ray cluster cannot be used: {reason[:200]}.",
-            "Start it with ray start (--head on one machine), or unset RAY_ADDRESS to compute on this machine.",
-        ) from error
+        raise SetupError(f"The Ray cluster cannot be used: {reason[:200]}.", _START) from error
     finally:
         if main and before is not None:
             signal.signal(signal.SIGTERM, before)
+
+
+def _require_answer(address: str) -> None:
+    """Require that a machine HOST:PORT answers: Ray itself tries for minutes, and cannot be stopped meanwhile."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in host:  # Ray's other forms, as "auto"
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise SetupError(f"The Ray cluster at {address[:200]} does not answer: {error}.", _START) from error
 
 
 def _largest(ray: Any, resource: str) -> int:

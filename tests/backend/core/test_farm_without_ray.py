@@ -15,10 +15,10 @@ from im2hands.core.farm import on_cluster
 def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, keypoint_job: dict[str, Any], capsys: Any) -> None:
     real = builtins.__import__
 
-    def without(name: str, *rest: Any) -> Any:
+    def without(name: str, *rest: Any, **more: Any) -> Any:
         if name == "ray" or name.startswith("ray."):
             raise ModuleNotFoundError("No module named 'ray'", name="ray")
-        return real(name, *rest)
+        return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(SetupError, match="Ray is not installed") as caught:
@@ -30,7 +30,15 @@ def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, keypoint_job: dict[
     assert "im2hands[farm]" in capsys.readouterr().err
 
 
-def test_a_cluster_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "[::1]:9", "nowhere.invalid:6379", "127.0.0.1:99999"])
+def test_a_cluster_that_does_not_answer(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(SetupError, match="does not answer"):
+        list(on_cluster(abs, [1], ""))
+
+
+def test_a_cluster_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray")
 
     def refuse(**options: Any) -> None:

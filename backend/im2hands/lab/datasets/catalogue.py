@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from im2hands.keypoints.conversion.sources import SOURCES
+
 
 @dataclass(frozen=True)
 class Adapter:
@@ -33,7 +35,7 @@ class Adapter:
     terms: str
 
 
-ADAPTERS: tuple[Adapter, ...] = (
+DATASETS: tuple[Adapter, ...] = (
     Adapter(
         "scenes", "sets of synthetic scenes", "pictures, keypoints, labelled points of both hands",
         "im2hands train … --data SET", "a folder of im2hands synthesize", "your own",
@@ -59,5 +61,34 @@ ADAPTERS: tuple[Adapter, ...] = (
         "im2hands data check egohands --root DIR; im2hands evaluate marked-photos --data egohands --root DIR",
         "egohands_data", "no licence text; its authors ask to be cited",
     ),
+    Adapter(
+        "pred-joints", "keypoints beside a prepared split (pred_joints of IntagHand, DIGIT and others)",
+        "21 keypoints of a hand, world frame, metres; another order is refused and named",
+        "im2hands evaluate keypoints --truth SPLIT --annotations SPLIT/anno --method NAME=DIR; "
+        "im2hands evaluate shapes --data SPLIT --reconstruct NAME=METHOD --joints pred",
+        "0000012_left.ply for each hand of each crop", "those of the method that made them",
+    ),
+    Adapter(
+        "meshes", "meshes of other methods (IntagHand, Two-Hand-Shape-Pose, HALO, Im2Hands)",
+        "off, obj or ply of a hand; 778 open vertices are closed at the wrist",
+        "im2hands evaluate shapes --data SPLIT --method NAME=DIR,frame=F,unit=U",
+        "0000012_left.obj or 0_12345_left.off for each hand; frames and units: docs/reproducing-the-paper.md",
+        "those of the method that made them",
+    ),
+    Adapter(
+        "checkpoints", "the authors' checkpoints of Im2Hands and HALO", "weights of networks; nothing in them is run",
+        "im2hands weights import FILE…", "init_occ.pt, ref_occ.pt, kpts_ref.pt, halo_baseline.pt or model_best.pt",
+        "none stated: for your own use",
+    ),
 )  # fmt: skip
-"""All adapters, in the order of the list."""
+"""Data sets, and results and weights of other methods for their tables."""
+
+ADAPTERS: tuple[Adapter, ...] = DATASETS + tuple(
+    Adapter(
+        f"keypoints:{name}", f"keypoints of {source.title}",
+        f"a keypoint file for im2hands reconstruct --keypoints; it loses: {source.loses}",
+        f"im2hands keypoints convert FILE --from {name} -o hands.json", source.files, source.terms,
+    )
+    for name, source in SOURCES.items()
+)  # fmt: skip
+"""All adapters, in the order of the list: those of keypoints come from the converters' own table."""

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from im2hands.app.cli.keypoints import SOURCE_NAMES
 from im2hands.app.cli.main import main
 from im2hands.core import files
 from im2hands.core.errors import InputError, TakeError
@@ -312,7 +313,10 @@ def test_the_commands(mini: MiniSet, tmp_path: Path, capsys: pytest.CaptureFixtu
     where = ["--root", str(mini.root), "--split", "test", "--mano", str(mini.mano)]
     assert main(["data", "list"]) == 0
     listed = capsys.readouterr().out
-    assert all(f"\n{name}: " in f"\n{listed}" for name in ("interhand", "prepared", "rgb2hands", "egohands"))
+    known = ("interhand", "prepared", "rgb2hands", "egohands", "pred-joints", "meshes", "checkpoints")
+    converters = tuple(f"keypoints:{name}" for name in SOURCE_NAMES)
+    assert len(converters) == 9
+    assert all(f"\n{name}: " in f"\n{listed}" for name in (*known, *converters))
     assert main(["data", "check", "interhand", *where]) == 0
     assert "12 can be prepared" in capsys.readouterr().out
     out = ["--out", str(tmp_path / "out"), "--points", "2000", "--workers", "1"]
