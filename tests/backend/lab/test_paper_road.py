@@ -15,7 +15,9 @@ from im2hands.app.cli.main import build_parser, main
 from interhand_files import write_interhand
 from mano_files import write_mano
 
-PAGES = [Path(__file__).parents[3] / "docs" / name for name in ("reproducing-the-paper.md", "keypoint-sources.md")]
+PAGES = [
+    Path(__file__).parents[3] / "docs" / name for name in ("reproducing-the-paper.md", "keypoint-sources.md", "farm.md")
+]
 
 
 def commands(page: Path) -> list[list[str]]:

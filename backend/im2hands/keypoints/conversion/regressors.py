@@ -67,7 +67,8 @@ def records_in(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     if not isinstance(content, list | tuple) or not all(isinstance(record, dict) for record in content):
         raise InputError(f"{path.name} holds no records.", "Save a list with a dictionary for each hand.")
     for record in content:
-        yield named or 0, record
+        inner = record.get("wilor_preds")  # WiLoR-mini nests what WiLoR writes beside the side
+        yield named or 0, {**record, **inner} if isinstance(inner, dict) else record
 
 
 def _row(value: Any, row: int, count: int) -> Any:

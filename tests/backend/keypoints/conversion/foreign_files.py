@@ -107,6 +107,19 @@ def hamer(hands: dict[Side, np.ndarray], frame: int, *, mirrored: bool) -> list[
     return records
 
 
+def nested(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same records as WiLoR-mini returns them: nested, with a first axis of 1, without the picture's size."""
+    changed = []
+    for record in records:
+        inner = {
+            "pred_keypoints_3d": record["pred_keypoints_3d"][None], "pred_cam_t_full": record["pred_cam_t_full"][None],
+            "scaled_focal_length": record["focal_length"], "hand_pose": np.zeros((1, 15, 3)),
+        }  # fmt: skip
+        outer = {"img_name": record["img_name"], "is_right": float(record["is_right"]), "hand_bbox": [1, 2, 3, 4]}
+        changed.append({**outer, "wilor_preds": inner})
+    return changed
+
+
 def weak(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same records with a weak-perspective camera in a box instead of the translation."""
     changed = []

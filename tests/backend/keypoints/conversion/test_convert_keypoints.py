@@ -182,6 +182,12 @@ def test_regressors_of_single_hands(tmp_path: Path, source: str, mirrored: bool,
     assert (camera.fx, camera.width, camera.height) == (900.0, 640, 480)
 
 
+@pytest.mark.parametrize("suffix", ["pkl", "json"])
+def test_records_of_wilor_mini(tmp_path: Path, suffix: str) -> None:
+    path = foreign.write(tmp_path / f"out.{suffix}", foreign.nested(foreign.hamer(HANDS, 21, mirrored=False)))
+    close(positions("wilor", [path], Given(camera=foreign.CAMERA)), 21)
+
+
 def test_bent_fingers_show_a_hand_that_is_mirrored_already(tmp_path: Path) -> None:
     assert curl_sign(HANDS["right"]) < -0.6 and curl_sign(HANDS["left"]) > 0.6
     path = foreign.write(tmp_path / "out.json", foreign.hamer(HANDS, 2, mirrored=False))
