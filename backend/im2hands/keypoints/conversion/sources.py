@@ -85,7 +85,8 @@ SOURCES: dict[str, Source] = {
     ),
     "wilor": Source(
         "WiLoR", "regressors:read_wilor",
-        "as HaMeR, or the list that WiLoR-mini returns (`wilor_preds`); left hands as they are", "openpose", "m of the mean hand", "each hand in the camera frame",
+        "as HaMeR, or the list that WiLoR-mini returns (`wilor_preds`); left hands as they are",
+        "openpose", "m of the mean hand", "each hand in the camera frame",
         "as HaMeR", "CC BY-NC-ND 4.0; MANO: MPI non-commercial",
     ),
     "dynhamr": Source(

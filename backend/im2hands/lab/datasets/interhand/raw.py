@@ -20,6 +20,8 @@ from im2hands.core.errors import InputError
 from im2hands.core.files import read_regular
 from im2hands.core.hands import INTERHAND_TO_FILE, KEYPOINT_COUNT, SIDES, Side
 
+from .streamed import read_list
+
 SPLITS = ("train", "val", "test")
 RELEASES = ("", "all", "human_annot", "machine_annot")
 """Levels below ``annotations``; version 1.0 has none."""
@@ -32,7 +34,7 @@ RIGHT_FIRST: tuple[Side, Side] = ("right", "left")
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _WRIST = 20  # of one hand, in InterHand's order
-_MOST_BYTES = 16 * 2**30  # of one JSON file; the largest, of 30 frames per second, has a few GB
+_MOST_BYTES = 16 * 2**30  # of a JSON file that is read as a whole: all but the data file
 _AGAIN = "Download the annotations again."
 
 
@@ -178,15 +180,17 @@ class InterHand:
         self.images = self.root / "images" / split
         if not self.images.is_dir():
             raise InputError(f"{self.root} has no folder images/{split}.", "Unpack the pictures of this split there.")
-        data = _load(self.folder / self._name("data"))
-        self._pictures, self._marks = (_list(data, key, self._name("data")) for key in ("images", "annotations"))
+        self._data = self.folder / self._name("data")
+        self._count = sum(1 for _ in read_list(self._data, "images"))
+        if not self._count:
+            raise InputError(f'{self._data} has no pictures: its list "images" is missing or empty.', _AGAIN)
         self._cameras = _load(self.folder / self._name("camera"))
         self._joints = _load(self.folder / self._name("joint_3d"))
         self.mano_file = self._mano_file()
         self._fits: dict[str, Any] = {} if self.mano_file is None else _load(self.mano_file)
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return self._count
 
     def samples(self) -> Iterator[Sample]:
         """Yield all pictures in the order of the data file, whatever hands they show.
@@ -197,11 +201,12 @@ class InterHand:
             A picture has no annotation, or an entry is damaged.
         """
         marks: Mapping[Any, dict[str, Any]] = {}
-        for position, image in enumerate(self._pictures):
-            mark = self._marks[position] if position < len(self._marks) else {}
+        beside = read_list(self._data, "annotations")
+        for position, image in enumerate(read_list(self._data, "images")):
+            mark = next(beside, {})
             try:
                 if mark.get("image_id") != image["id"]:  # the lists are parallel in the released files
-                    marks = marks or {mark["image_id"]: mark for mark in self._marks}
+                    marks = marks or {mark["image_id"]: mark for mark in read_list(self._data, "annotations")}
                     mark = marks[image["id"]]
                 for key in ("file_name", "capture", "frame_idx", "camera"):
                     if not _NAME.fullmatch(str(image[key])) and key != "file_name":
@@ -289,13 +294,6 @@ def _child(value: Any, key: str) -> Any:
     """The entry of an object of JSON; an empty object if there is none."""
     found = value.get(key) if isinstance(value, dict) else None
     return found if isinstance(found, dict) else {}
-
-
-def _list(data: Mapping[str, Any], key: str, name: str) -> list[dict[str, Any]]:
-    found = data.get(key)
-    if not isinstance(found, list):
-        raise InputError(f'{name} has no list "{key}".', _AGAIN)
-    return found
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from im2hands.core.errors import InputError
+from im2hands.core.errors import InputError, SetupError
 from im2hands.core.hands import SIDES
 from im2hands.lab.datasets.interhand.annotation import read_annotation
 from im2hands.lab.datasets.interhand.check import box_residual, check_interhand
@@ -145,11 +146,25 @@ def _elsewhere(root: Path) -> None:
     path.write_text(json.dumps(content), "utf-8")
 
 
+def _cut_data(root: Path) -> None:
+    path = root / "annotations" / "test" / "InterHand2.6M_test_data.json"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _number(root: Path) -> None:
+    path = root / "annotations" / "test" / "InterHand2.6M_test_data.json"
+    content = json.loads(path.read_text("utf-8"))
+    content["annotations"][2] = 5
+    path.write_text(json.dumps(content), "utf-8")
+
+
 @pytest.mark.parametrize("change, message", [
+    (_cut_data, "is damaged"),
+    (_number, 'an entry of "annotations" is no object'),
     (_drop("data"), "has no InterHand2.6M_test_data.json"),
     (_drop("camera"), "There is no file"),
     (_cut, "is damaged"),
-    (_other, "is no table of annotations"),
+    (_other, "has no pictures"),
     (_short, "picture 17 or its annotation is incomplete"),
     (_elsewhere, "picture 3 or its annotation is incomplete .its capture is '../../0'"),
 ])  # fmt: skip
@@ -158,6 +173,19 @@ def test_sets_that_cannot_be_read_are_refused(tmp_path: Path, mano: Path, change
     change(mini.root)
     with pytest.raises(InputError, match=message):
         list(InterHand(mini.root, "test").samples())
+
+
+def test_the_data_file_is_read_entry_by_entry(mini: MiniSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = mini.root / "annotations" / "test" / "InterHand2.6M_test_data.json"
+    whole = json.loads(path.read_text("utf-8"))
+    samples = list(InterHand(mini.root, "test").samples())
+    assert [sample.image for sample in samples] == whole["images"]
+    assert [sample.annotation for sample in samples] == whole["annotations"]
+    flags = [flag for sample in samples for flag in sample.annotation["joint_valid"]]
+    assert len(flags) == 42 * len(samples) and len({id(flag) for flag in flags}) == 2, "they are shared"
+    monkeypatch.setitem(sys.modules, "ijson", None)
+    with pytest.raises(SetupError, match="ijson"):
+        InterHand(mini.root, "test")
 
 
 def test_a_split_without_pictures_is_refused(mini: MiniSet, tmp_path: Path) -> None:
