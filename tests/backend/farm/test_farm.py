@@ -24,6 +24,7 @@ from im2hands.job.options import ReconstructOptions
 from im2hands.job.reconstruct import ReconstructJob
 from interhand_files import write_interhand
 from mano_files import write_mano
+from scene_pictures import make_set
 
 ray = pytest.importorskip("ray")
 
@@ -159,6 +160,22 @@ def test_scores_are_the_same(machines: TwoMachines, tmp_path: Path, monkeypatch:
     for executor in ("local", "ray"):
         assert main([*command, "--output", executor, "--executor", executor]) == 0
     assert files(tmp_path / "local") == files(tmp_path / "ray")
+
+
+def test_the_table_is_measured(machines: TwoMachines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_set(tmp_path / "world", 2, 0)
+    command = ["evaluate", "table", "--data", "world", "--sources", "exact", "--methods", "halo", "--voxel-mm", "6"]
+    found = {}
+    for executor in ("local", "ray"):
+        assert main([*command, "--device", "cpu", "--output", executor, "--executor", executor]) == 0
+        lines = (tmp_path / executor / "results-1-of-1.jsonl").read_text("utf-8").splitlines()
+        found[executor] = [json.loads(line) for line in lines]
+    here, there = found.values()
+    assert [row["scene"] for row in here] == [row["scene"] for row in there] == [0, 1]
+    for one, other in zip(here, there, strict=True):  # here it is computed with more threads
+        for name in ("iou", "mpjpe_mm"):
+            assert one[name] == pytest.approx(other[name], abs=1e-3), name
 
 
 # The last test: it leaves one machine, and makes a connection of its own.
