@@ -33,7 +33,10 @@ RETRIES = 3
 
 _POLL_SECONDS = 0.2
 _ANSWER_SECONDS = 10.0
-_START = "Start it with ray start (--head on one machine), or unset RAY_ADDRESS to compute on this machine."
+_START = (
+    "Start it with ray start (--head on one machine), set RAY_AUTH_MODE here as it has it (token or disabled), "
+    "or unset RAY_ADDRESS to compute on this machine."
+)
 _AHEAD = 2  # jobs in flight for each that the cluster can compute at once
 
 
