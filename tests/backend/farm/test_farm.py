@@ -134,7 +134,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_a_prepared_split_is_the_same(machines: TwoMachines, tmp_path: Path) -> None:
+def test_a_prepared_split_and_its_table_are_the_same(machines: TwoMachines, tmp_path: Path) -> None:
     mano = write_mano(tmp_path / "mano")
     mini = write_interhand(tmp_path / "mini", mano=mano)
     command = ["data", "prepare", "interhand", "--root", str(mini.root), "--split", "test", "--mano", str(mano)]
@@ -143,6 +143,12 @@ def test_a_prepared_split_is_the_same(machines: TwoMachines, tmp_path: Path) -> 
         assert main([*command, "--out", str(tmp_path / executor), "--executor", executor]) == 0
     here, there = (files(tmp_path / executor / "test") for executor in ("local", "ray"))
     assert len(here) > 20 and here == there
+    shapes = ["evaluate", "shapes", "--data", str(tmp_path / "local" / "test"), "--every", "2", "--device", "cpu"]
+    shapes += ["--reconstruct", "HALO=halo", "--voxel-mm", "6", "--surface-points", "500", "--interior-points", "200"]
+    for executor in ("local", "ray"):
+        assert main([*shapes, "--output", str(tmp_path / "table" / executor), "--executor", executor]) == 0
+    here, there = (files(tmp_path / "table" / executor) for executor in ("local", "ray"))
+    assert sum(name.endswith(".off") for name in here) == 4 and here == there
 
 
 def test_scores_are_the_same(machines: TwoMachines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
