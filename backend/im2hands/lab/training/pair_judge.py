@@ -22,7 +22,7 @@ from im2hands.core.hands import SIDES
 from im2hands.keypoints.choosing.assignment import answers
 from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.choosing.prior import OF_HANDS
-from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.datasets.open_set import card_terms, open_scenes
 from im2hands.lab.evaluation.keypoints import FOUND
 from im2hands.networks.pair_judge import (
     MEASURED_BY,
@@ -277,7 +277,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run ``im2hands train pair-judge`` and return the exit code."""
     limit_threads(arguments.threads)
-    sets = [SceneSet(folder) for folder in arguments.data]
+    sets = [open_scenes(folder) for folder in arguments.data]
     rows = chosen_rows(arguments.scenes, [len(data) for data in sets])
     shares = arguments.two_hand_share * (len(sets) if len(arguments.two_hand_share) == 1 else 1)
     if len(shares) != len(sets) or not all(0 <= share <= 1 for share in shares):
@@ -309,6 +309,7 @@ def run(arguments: argparse.Namespace) -> int:
         },
         "figures": {"scenes": len(held), **{k: None if np.isnan(v) else v for k, v in figures.items()}},
     }  # fmt: skip
+    card |= card_terms(card["data"])
     PAIR_JUDGE.save(network, arguments.output, card)
     _log.warning("%s: %s", PAIR_JUDGE.name, ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     return 0
