@@ -28,6 +28,7 @@ from .components import Components, Reconstructor, Refiner, provenance_of
 from .eta import EtaEstimator
 from .events import Event, Finished, FrameDone, Phase, Progress, Summary, Warned
 from .footage_writer import FootageWriter
+from .frame_surfaces import FarNetworks
 from .keypoint_phase import FoundHands, KeypointPhase
 from .options import ReconstructOptions
 from .surface_phase import SurfacePhase
@@ -137,7 +138,8 @@ class ReconstructJob:
         footage = FootageWriter(take, source, options.footage, reason, self._background.check)
         found = self._find_hands(take, source, cameras, footage)
         version = self._parts.versions()["im2hands"]
-        phase = SurfacePhase(options, take, reconstructor, refiner, self._background, footage, version)
+        far = FarNetworks.like_here(self._parts, options, device) if options.executor == "ray" else None
+        phase = SurfacePhase(options, take, reconstructor, refiner, self._background, footage, version, far)
         self._make_surfaces(take, source, found, phase)
         warned = footage.complete()
         if warned is not None:

@@ -15,6 +15,8 @@ HANDS = ("auto", "both", "left", "right")
 # Pictures that the even prior counts for, beside what the take shows.
 _EVEN_PICTURES = 2.0
 _ROUNDS = 4
+# How much worse it is to invent a second hand in a photo than to miss one, logarithm.
+_INVENTED = 1.0
 _NEVER = -np.inf
 
 
@@ -44,12 +46,15 @@ EVEN = Prior(0.0, 0.0, 0.0, 0.0)
 """Nothing is known. It is the prior of the judge's training: half of the pictures show both hands."""
 
 OF_HANDS = {
-    "auto": EVEN,
+    "auto": Prior(0.0, 0.0, 0.0, -_INVENTED),
     "both": Prior(_NEVER, _NEVER, _NEVER, 0.0),
     "left": Prior(0.0, 0.0, _NEVER, _NEVER),
     "right": Prior(0.0, _NEVER, 0.0, _NEVER),
 }
-"""The prior by the value of ``--hands``. "left" and "right" allow the answer "no hand"; "both" does not."""
+"""The prior by the value of ``--hands``.
+
+"auto" is cautious: nobody asked for a second hand. "left" and "right" allow the answer "no hand"; "both" does not.
+"""
 
 
 def learned_prior(verdicts: Sequence[Verdict]) -> Prior:

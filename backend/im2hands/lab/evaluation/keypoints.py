@@ -1,4 +1,7 @@
-"""Evaluation of the keypoint providers on scene sets: ``im2hands evaluate keypoints``.
+"""Evaluation of keypoints: ``im2hands evaluate keypoints``.
+
+``--data SET`` measures the keypoint providers on scene sets. ``--truth PATH`` compares keypoints in files, of any
+system, with true ones (``keypoint_files``).
 
 A true hand counts as found if the detected keypoints lie, on average, less than half a palm length from the true ones
 in the picture. A second hand is invented in a scene with one hand if two hands are detected there. MPJPE is measured on
@@ -22,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from im2hands.core.camera import Camera
+from im2hands.core.errors import InputError
 from im2hands.core.files import write_atomically
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Side
 from im2hands.keypoints.choosing.prior import HANDS
@@ -33,6 +37,8 @@ from im2hands.keypoints.sources import make_provider
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.media.source import Frame
+
+from .keypoint_files import add_file_arguments, run_files
 
 FOUND = 0.5
 """Largest mean keypoint distance in the picture at which a hand counts as found, in palm lengths."""
@@ -286,7 +292,8 @@ def _match(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``im2hands evaluate keypoints`` to a parser."""
     add = parser.add_argument
-    add("--data", type=Path, nargs="+", required=True, metavar="SET", help="scene sets")
+    add("--data", type=Path, nargs="+", metavar="SET", help="scene sets")
+    add_file_arguments(parser, required=False)
     add("--scenes", type=int, default=100, help="use the last N scenes of each set (default 100)")
     add("--providers", nargs="+", default=list(PROVIDERS), choices=PROVIDERS)
     add("--hands", default="auto", choices=HANDS, help="what is known of the hands (default auto)")
@@ -309,6 +316,10 @@ def run(arguments: argparse.Namespace) -> int:
     int
         Exit code.
     """
+    if (arguments.data is None) == (arguments.truth is None):
+        raise InputError("There is nothing to measure on.", "Give either --data SET or --truth PATH.")
+    if arguments.truth is not None:
+        return run_files(arguments, video=False)
     scenes: list[Scene] = []
     for folder in arguments.data:
         data = SceneSet(folder)

@@ -13,6 +13,8 @@ from im2hands.surfaces.from_keypoints import Reconstructor
 from im2hands.surfaces.from_picture import PictureReconstructor, load_picture_reconstructor
 from im2hands.weights.compact import ALIGNED_OCCUPANCY
 from im2hands.weights.folder import require_weights, weights_folder
+from im2hands.weights.layouts import HALO_BASELINE
+from im2hands.weights.part_occupancy import FILE as PART_OCCUPANCY_FILE
 from im2hands.weights.part_occupancy import NAME, load_part_occupancy
 from im2hands.weights.published import load_network
 
@@ -30,7 +32,8 @@ def load_method(
     method : str
         A key of ``METHODS``.
     weights : str or Path
-        "bundled" or a weights folder.
+        "bundled" or a weights folder. HALO is ``part_occupancy``, or the authors' ``halo_baseline`` in a folder
+        without it.
     device : torch.device
         Device to run on.
     voxel_m : float
@@ -46,6 +49,11 @@ def load_method(
         The folder lacks the method's weights, or they are damaged.
     """
     if method == "halo":
+        folder = weights_folder(weights)
+        if not (folder / PART_OCCUPANCY_FILE).exists() and (folder / f"{HALO_BASELINE}.safetensors").exists():
+            published = load_picture_reconstructor(weights, device=device, voxel_m=voxel_m, stage="keypoints")
+            assert published is not None
+            return published
         decoder, reach = load_part_occupancy(require_weights(NAME, weights).path)
         return Reconstructor(decoder, reach, device=device, voxel_m=voxel_m)
     if method == "halo*":

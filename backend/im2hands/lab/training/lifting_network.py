@@ -16,6 +16,7 @@ from im2hands.core.errors import InputError
 from im2hands.core.files import sha256_of
 from im2hands.core.hands import MIDDLE_MCP
 from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.lab.datasets.open_set import open_scenes
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.networks.lifting_network import Lifted, LiftingInput, LiftingNetwork, lifting_losses
 from im2hands.weights.keypoint_networks import LIFTING, READING, TWO_HAND
@@ -292,7 +293,7 @@ def run(arguments: argparse.Namespace) -> int:
     limit_threads(arguments.threads)
     recipe = command.changed(RECIPE, arguments)
     device = choose_device(arguments.device)
-    sets = [SceneSet(folder) for folder in arguments.data]
+    sets = [open_scenes(folder) for folder in arguments.data]
     trained, held = _read(sets, arguments)
     data = {
         "sets": {data.folder.name: {**asdict(data.info), "modes": list(data.info.modes)} for data in sets},

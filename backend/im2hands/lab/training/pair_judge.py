@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from im2hands.core.devices import limit_threads
 from im2hands.core.errors import InputError
@@ -21,7 +22,7 @@ from im2hands.core.hands import SIDES
 from im2hands.keypoints.choosing.assignment import answers
 from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.choosing.prior import OF_HANDS
-from im2hands.lab.datasets.scenes import SceneSet
+from im2hands.lab.datasets.open_set import card_terms, open_scenes
 from im2hands.lab.evaluation.keypoints import FOUND
 from im2hands.networks.pair_judge import (
     MEASURED_BY,
@@ -94,8 +95,12 @@ def train(scenes: Sequence[JudgedScene], steps: int, seed: int) -> PairJudgeNetw
         rows = torch.multinomial(likely, _BATCH, replacement=True)
         kept = there[rows] & (torch.rand(_BATCH, there.shape[1]) > _LEFT_OUT)
         worth, nothing = worths(error[rows], count[rows])
-        made = network(*_with_missing(single[rows], pairs[rows]), kept)
-        loss = judge_loss(made, worth, nothing, kept)
+        encoded, between = network.encode(*_with_missing(single[rows], pairs[rows]), kept)
+        loss = judge_loss(network.decide(encoded, between), worth, nothing, kept)
+        # Every hypothesis teaches what a hand is, whatever the answer of its scene.
+        loss = loss + functional.binary_cross_entropy_with_logits(
+            network.hand(encoded[kept])[..., 0], worth_of_hands(error[rows][kept])
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -116,11 +121,16 @@ def _with_missing(single: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
     return single, pairs
 
 
+def worth_of_hands(error: Tensor) -> Tensor:
+    """Return the worth of hands by their errors (palm lengths): ``exp(-(error / 0.25)**2)``, 0 from 0.5 on."""
+    return torch.exp(-((error / _SHARP) ** 2)) * (error < _WRONG)
+
+
 def worths(error: Tensor, count: Tensor) -> tuple[Judgement, Tensor]:
     """Compute the worth of every answer.
 
-    The worth of a hand is ``exp(-(error / 0.25)**2)``, 0 from an error of half a palm length on. A pair is worth what
-    its worse hand is. One hand is worth something only in scenes with one hand, "no hand" only in scenes without.
+    A hand is worth ``worth_of_hands``, a pair what its worse hand is. One hand is worth something only in scenes with
+    one hand, "no hand" only in scenes without.
 
     Parameters
     ----------
@@ -136,7 +146,7 @@ def worths(error: Tensor, count: Tensor) -> tuple[Judgement, Tensor]:
     nothing : (S,) float
         Worth of the answer "no hand".
     """
-    hand = torch.exp(-((error / _SHARP) ** 2)) * (error < _WRONG)
+    hand = worth_of_hands(error)
     one, two = (count == 1)[:, None, None], (count == len(SIDES))[:, None, None]
     pair = torch.minimum(hand[:, :, None, 0], hand[:, None, :, 1])
     return Judgement(hand * one, pair * two), (count == 0).float()
@@ -267,7 +277,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run ``im2hands train pair-judge`` and return the exit code."""
     limit_threads(arguments.threads)
-    sets = [SceneSet(folder) for folder in arguments.data]
+    sets = [open_scenes(folder) for folder in arguments.data]
     rows = chosen_rows(arguments.scenes, [len(data) for data in sets])
     shares = arguments.two_hand_share * (len(sets) if len(arguments.two_hand_share) == 1 else 1)
     if len(shares) != len(sets) or not all(0 <= share <= 1 for share in shares):
@@ -299,6 +309,7 @@ def run(arguments: argparse.Namespace) -> int:
         },
         "figures": {"scenes": len(held), **{k: None if np.isnan(v) else v for k, v in figures.items()}},
     }  # fmt: skip
+    card |= card_terms(card["data"])
     PAIR_JUDGE.save(network, arguments.output, card)
     _log.warning("%s: %s", PAIR_JUDGE.name, ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     return 0

@@ -57,13 +57,13 @@ def blind(scene: JudgedScene) -> JudgedScene:
 
 def test_it_learns_which_hypotheses_are_the_hands() -> None:
     rng = np.random.default_rng(0)
-    scenes = [invented(rng, (2, 2, 1, 2, 0)[k % 5]) for k in range(200)]
-    network = train(scenes[:140], 300, seed=1)
-    figures = measure(network, scenes[140:])
+    scenes = [invented(rng, (2, 2, 1, 2, 0)[k % 5]) for k in range(460)]
+    network = train(scenes[:400], 300, seed=1)
+    figures = measure(network, scenes[400:])
     assert figures["possible"] == 1 and figures["both"] > 0.9 and figures["auto"] > 0.8 and figures["invented"] < 0.2
     assert figures["error"] == pytest.approx(0.1, abs=0.01)
     # Features that were not measured are means: what is left of the evidence still decides.
-    without = measure(network, [blind(scene) for scene in scenes[140:]])
+    without = measure(network, [blind(scene) for scene in scenes[400:]])
     assert without["both"] > 0.85 and without["invented"] < 0.4
     short = [train(scenes[:100], 3, seed=1).state_dict() for _ in range(2)]
     assert all((short[0][name] == short[1][name]).all() for name in short[0])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ class KeptKeypoints:
     """
 
     def __init__(self, folder: Path, name: str, make: Callable[[], Keypoints]) -> None:
-        self._path, self._make = folder / f"{name}-{os.getpid()}.jsonl", make
+        self._path, self._make = folder / f"{name}-{platform.node()}-{os.getpid()}.jsonl", make
         self._source: Keypoints | None = None
         self._known: dict[int, list[Found]] = {}
         for path in sorted(folder.glob(f"{name}-*.jsonl")):

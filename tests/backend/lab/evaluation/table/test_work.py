@@ -135,7 +135,7 @@ def test_a_source_that_cannot_be_made_is_left_out(tmp_path: Path, error: type[Im
         raise error("The machine lacks something.")
 
     asked: list[int] = []
-    plan = table_tools.Plan(None, None, "bundled", None, 2.0, "cpu", 1, 1, tmp_path, (("auto", "auto-1"),), ())
+    plan = table_tools.Plan(None, None, "bundled", None, "auto", 2.0, "cpu", 1, 1, tmp_path, (("auto", "auto-1"),), ())
     tools = table_tools.Tools(plan)
     tools._photos = {"auto": KeptKeypoints(tmp_path, "auto-1", refuse)}
     assert tools.finders({"auto"}, 1) == tools.finders({"auto"}, 2) == {}
