@@ -8,9 +8,10 @@ import numpy as np
 
 from .look import Look
 
-# Frames between two looks with every proposer: where all hands are followed; and where a hand is missing, at first and
-# at last. The pause doubles with every look that finds no other number of hands.
-_FOLLOWED_PAUSE, _FIRST_PAUSE, _LONGEST_PAUSE = 24, 4, 32
+# Frames between two looks with every proposer, at first and at last: where all hands are followed; and where a hand is
+# missing. The pause doubles with every look that finds no other number of hands.
+_FOLLOWED_PAUSE, _LONGEST_FOLLOWED = 24, 192
+_FIRST_PAUSE, _LONGEST_PAUSE = 4, 32
 # Mean difference of the thumbnails of two frames (0 to 255) from which on they show different shots.
 _CUT = 40.0
 # Difference of one place of the thumbnails (mean of the colours, 0 to 255) from which on something has come or moved.
@@ -95,14 +96,13 @@ def look_is_due(before: Sequence[Look], index: int, count: Callable[[Look], int]
     if not whole:
         return True
     passed = index - before[whole[-1]].index - 1
-    if count(before[-1]) >= wanted:
-        return passed >= _FOLLOWED_PAUSE
-    pause = _FIRST_PAUSE
+    followed = count(before[-1]) >= wanted
+    pause, longest = (_FOLLOWED_PAUSE, _LONGEST_FOLLOWED) if followed else (_FIRST_PAUSE, _LONGEST_PAUSE)
     for earlier, k in zip(reversed(whole[:-1]), reversed(whole), strict=False):
-        if is_cut(before[k - 1], before[k]) or count(before[earlier]) != count(before[k]) or pause >= _LONGEST_PAUSE:
+        if is_cut(before[k - 1], before[k]) or count(before[earlier]) != count(before[k]) or pause >= longest:
             break
         pause *= 2
-    return passed >= min(pause, _LONGEST_PAUSE)
+    return passed >= min(pause, longest)
 
 
 def _difference(before: Look, after: Look) -> np.ndarray:

@@ -39,10 +39,10 @@ def looks_of(shown: Sequence[Sequence[Side]], clip: Sequence[Frame]) -> list[Loo
 @pytest.mark.parametrize(
     ("hands", "sides", "expected"),
     [
-        ("auto", ("left", "right"), [0, 25, 50, 75]),
+        ("auto", ("left", "right"), [0, 25, 74]),
         ("auto", ("left",), [0, 5, 14, 31, 64]),
         ("both", ("left",), [0, 5, 14, 31, 64]),
-        ("left", ("left",), [0, 25, 50, 75]),
+        ("left", ("left",), [0, 25, 74]),
     ],
 )
 def test_every_proposer_is_asked_rarely_where_hands_are_followed(
@@ -238,6 +238,14 @@ def test_pauses_are_frames_not_looks() -> None:
     for frame in frames(300)[::10]:
         looks.append(provider.look(frame, looks))
     assert [look.index for look in looks if look.whole] == [0, 10, 20, 40, 80, 120, 160, 200, 240, 280]
+
+
+def test_hands_that_are_followed_are_looked_for_ever_more_rarely() -> None:
+    provider, looks = FakeProvider(sides=lambda index: ("left", "right")), list[Look]()
+    for frame in frames(600):
+        looks.append(provider.look(frame, looks))
+    whole = [look.index - looks[0].index for look in looks if look.whole]
+    assert whole == [0, 25, 74, 171, 364, 557]
 
 
 def test_a_hand_is_sought_over_few_frames_only_and_a_hole_counts() -> None:
