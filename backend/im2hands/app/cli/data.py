@@ -71,8 +71,11 @@ def _finish(parser: argparse.ArgumentParser, action: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the chosen action; return the exit code."""
+    from im2hands.core.errors import InputError
     from im2hands.core.person_path import person_path
 
+    if getattr(args, "samples", 1) < 1:
+        raise InputError(f"--samples {args.samples} looks at nothing.", "Give 1 or more.")
     for name in ("root", "mano", "out", "data"):
         if getattr(args, name, None) is not None:
             setattr(args, name, person_path(getattr(args, name)))
@@ -192,6 +195,7 @@ def run_prepare(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from im2hands.core.devices import granted_cores
+    from im2hands.lab.datasets.interhand.check import WRONG_FIT_MM, wrong_fit
     from im2hands.lab.datasets.interhand.frames import DEFAULT_CONTENTS
     from im2hands.lab.datasets.interhand.prepare import PrepareSettings, prepare
     from im2hands.lab.datasets.interhand.raw import InterHand
@@ -220,6 +224,7 @@ def run_prepare(args: argparse.Namespace) -> int:
             bar.close()
     seen = reproject(settings, data=data)
     problems = [] if seen.is_good else ["The files do not agree with the annotations; see the pixels above."]
+    problems += [wrong_fit(side, error) for side, error in report.fit_mm.items() if error > WRONG_FIT_MM]
     if args.json:
         _print_json({**asdict(report), "reprojection": asdict(seen), "problems": problems})
         return EXIT_PROBLEMS if problems else 0

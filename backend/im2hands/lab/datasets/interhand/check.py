@@ -13,7 +13,6 @@ import numpy as np
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bones import QUERY_SCALE
-from im2hands.geometry.mesh_file import read_mesh_file
 from im2hands.lab.datasets.part_occupancy import inside as inside_mesh
 from im2hands.surfaces.hand_crop import CROP_SIZE
 
@@ -27,6 +26,7 @@ from .layout import (
     joints_path,
     read_hand,
     read_joints,
+    read_mesh,
     read_points,
 )
 from .mano import load_mano
@@ -41,6 +41,9 @@ BOX_GROWTH = 1.2
 
 USUAL_FIT_MM = 5.0
 """Usual mean distance between the keypoints of a MANO fit and the annotated ones."""
+
+WRONG_FIT_MM = 4 * USUAL_FIT_MM
+"""Mean distance from which the fits, MANO's files and the annotations do not belong together."""
 
 FIRST_OF_TEST = {
     0: "Capture0/ROM01_No_Interaction_2_Hand/cam400262/image20625.jpg",
@@ -73,6 +76,8 @@ class RawCheck:
         Frames with MANO fits.
     candidates : int
         Pictures of two interacting hands with both MANO fits and a camera.
+    damaged_fits : int
+        Pictures of two interacting hands whose MANO parameters are damaged or give no hand, of those looked at.
     without_camera : int
         Pictures whose camera is missing or damaged.
     missing_photos : int
@@ -93,6 +98,7 @@ class RawCheck:
     grey: int = 0
     fitted: int = 0
     candidates: int = 0
+    damaged_fits: int = 0
     without_camera: int = 0
     missing_photos: int = 0
     looked_at: int = 0
@@ -108,12 +114,19 @@ class RawCheck:
             found.append("No picture shows two interacting hands with MANO fits and a camera.")
         if self.missing_photos:
             found.append(f"{self.missing_photos} of {self.looked_at} photos are missing or damaged.")
+        if self.damaged_fits:
+            found.append(f"The MANO parameters of {self.damaged_fits} of {self.looked_at} pictures are damaged.")
         if self.box_px > 1.0:
             found.append(f"Projected joints do not give the annotated boxes: {self.box_px:.1f} px away.")
         for side, error in self.fit_mm.items():
-            if error > 4 * USUAL_FIT_MM:
-                found.append(f"The MANO fits of the {side} hand are {error:.0f} mm from the annotated keypoints.")
+            if error > WRONG_FIT_MM:
+                found.append(wrong_fit(side, error))
         return found
+
+
+def wrong_fit(side: Side, error_mm: float) -> str:
+    """Say that MANO's keypoints of a hand are too far from the annotated ones, millimetres."""
+    return f"The MANO fits of the {side} hand are {error_mm:.0f} mm from the annotated keypoints."
 
 
 def check_interhand(root: Path, split: str, mano: Path | None = None, samples: int = SAMPLES) -> RawCheck:
@@ -148,8 +161,8 @@ def check_interhand(root: Path, split: str, mano: Path | None = None, samples: i
         result.grey += sample.is_grey
         has_camera = data.camera(sample) is not None
         result.without_camera += not has_camera
-        fits = data.fit(sample.capture, sample.frame).values()
-        if sample.interacts and sample.type_is_valid and has_camera and all(fit is not None for fit in fits):
+        found = data.fit(sample.capture, sample.frame).values()
+        if sample.interacts and sample.type_is_valid and has_camera and all(fit is not None for fit in found):
             usable.append(sample)
     result.candidates = len(usable)
     looked = _spread(usable, samples)
@@ -163,15 +176,16 @@ def check_interhand(root: Path, split: str, mano: Path | None = None, samples: i
         residual = box_residual(data, sample)
         if residual is not None:
             boxes.append(residual)
-        if model is None:
-            continue
         try:
-            values = data.fit(sample.capture, sample.frame)
-            posed = pose_hands(model, {side: read_fit(value) for side, value in values.items()})
+            fits = {side: read_fit(value) for side, value in data.fit(sample.capture, sample.frame).items()}
+            posed = None if model is None else pose_hands(model, fits)
         except ValueError:
+            result.damaged_fits += 1
             continue
-        for side, found in annotated_keypoints(data, sample).items():
-            error = fit_error(posed[side], *found)
+        if posed is None:
+            continue
+        for side, annotated in annotated_keypoints(data, sample).items():
+            error = fit_error(posed[side], *annotated)
             if error is not None:
                 errors[side].append(error)
     result.box_px = float(np.median(boxes)) if boxes else np.nan
@@ -326,7 +340,7 @@ def _look(folder: Path, index: int) -> _Look:
         result.occupied.append(float(occupied.mean()))
         mesh = hand_path(folder, "mesh", name)
         if mesh.exists():
-            vertices, faces = read_mesh_file(mesh)
+            vertices, faces = read_mesh(mesh)
             within = inside_mesh(points.astype(np.float64) * QUERY_SCALE, vertices, faces)
             result.ious.append(float((within & occupied).sum() / max((within | occupied).sum(), 1)))
     return result

@@ -13,9 +13,9 @@ from im2hands.core.errors import InputError
 from im2hands.core.files import pack_arrays, write_atomically
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bones import QUERY_SCALE
-from im2hands.geometry.mesh_file import read_mesh_file, write_off
+from im2hands.geometry.mesh_file import write_off
 
-from .layout import hand_name, hand_path, read_arrays, read_hand, read_points
+from .layout import hand_name, hand_path, read_arrays, read_hand, read_mesh, read_points
 from .mano import load_mano
 from .posed import Fit, pose_hands
 from .sealed import hand_arrays, sealed_hand
@@ -153,7 +153,7 @@ def _missing(settings: FrameSettings, name: str) -> list[str]:
             elif kind == "pointcloud":
                 read_arrays(path, {"points": (settings.points, 3), "normals": (settings.points, 3)})
             else:
-                read_mesh_file(path)
+                read_mesh(path)
         except InputError:
             missing.append(kind)
     return missing

@@ -230,6 +230,32 @@ def read_joints(path: Path) -> np.ndarray:
     return points
 
 
+def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read the closed mesh of a hand.
+
+    Parameters
+    ----------
+    path : Path
+        File of the folder ``mesh`` or ``mesh_scaled``.
+
+    Returns
+    -------
+    vertices : (V, 3) float64
+        In the unit of the file.
+    faces : (F, 3) int64
+        At least one.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged, or has no faces.
+    """
+    vertices, faces = read_mesh_file(path)
+    if not len(faces):
+        raise InputError(f"The mesh {path} has no faces.", _AGAIN)
+    return vertices, faces
+
+
 def crop_indices(folder: Path) -> list[int]:
     """Return the indices of the crops of a split that have an annotation, ascending."""
     found = [path.stem for path in (folder / "anno").glob("*.pkl")]

@@ -205,10 +205,16 @@ def load_mano(folder: Path) -> Mano:
     Raises
     ------
     InputError
-        A file is missing, damaged, holds more than data, or is no MANO hand.
+        A file is missing, damaged, holds more than data, or is no MANO hand, or both are hands of one side.
     """
     hands: dict[Side, ManoHand] = {side: _load_hand(_file(folder, side)) for side in SIDES}
     left, right = hands["left"], hands["right"]
+    flipped = left.template * (-1, 1, 1)
+    if np.abs(left.template - right.template).sum() < np.abs(flipped - right.template).sum():
+        raise InputError(
+            f"Both files in {folder} are hands of one side.",
+            "Give the files MANO_LEFT.pkl and MANO_RIGHT.pkl, unchanged.",
+        )
     same = bool(np.abs(left.shape_basis[:, 0] - right.shape_basis[:, 0]).sum() < _SAME_SIGN)
     if same:
         basis = left.shape_basis.copy()

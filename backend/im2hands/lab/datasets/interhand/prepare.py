@@ -36,6 +36,7 @@ NOT_INTERACTING = "the hands are not annotated as interacting"
 INVALID_TYPE = "the annotated type of the hands is not valid"
 NO_FIT = "a hand has no MANO fit"
 NO_CAMERA = "the camera is missing in the camera file, or damaged"
+LISTED_TWICE = "the photo is listed twice"
 
 _BATCH = 16  # photos that a worker crops at once
 _WRITERS = 8  # threads that write the files of a batch, which mostly wait for the disk
@@ -104,6 +105,8 @@ class PrepareSettings:
             raise InputError(f"There are no joints {self.joints!r}.", f"Choose of {', '.join(JOINTS)}.")
         if self.points < 2 or (self.limit is not None and self.limit < 1):
             raise InputError("--points must be at least 2, and --limit at least 1.", "Leave them out for the usual.")
+        if self.seed < 0:
+            raise InputError(f"--seed {self.seed} is not possible.", "Give 0 or more.")
         if self.max_fit_error_mm is not None and not self.max_fit_error_mm > 0:
             raise InputError(f"--max-fit-error-mm {self.max_fit_error_mm} keeps no hand.", "Give millimetres above 0.")
         return self
@@ -231,6 +234,7 @@ _Annotated = dict[Side, tuple[np.ndarray, np.ndarray]]
 def _jobs(data: InterHand, skipped: Counter[str]) -> list[CropJob]:
     """The jobs of all photos that the annotations do not rule out; the reasons of the others are counted."""
     jobs: list[CropJob] = []
+    photos: set[Path] = set()
     frames: dict[tuple[str, str], tuple[_Fits, _Annotated, str]] = {}  # a frame has up to 140 views
     for sample in data.samples():
         reason = "" if sample.type_is_valid else INVALID_TYPE
@@ -242,8 +246,12 @@ def _jobs(data: InterHand, skipped: Counter[str]) -> list[CropJob]:
                 frames[key] = _frame(data, sample)
             fits, annotated, reason = frames[key]
             camera = data.camera(sample)
+            photo = data.photo(sample)
+            if photo in photos:
+                reason = LISTED_TWICE
             if not reason and camera is not None:
-                jobs.append(CropJob(sample, data.photo(sample), camera, fits, annotated))
+                photos.add(photo)
+                jobs.append(CropJob(sample, photo, camera, fits, annotated))
                 continue
         skipped[reason or NO_CAMERA] += 1
     return jobs

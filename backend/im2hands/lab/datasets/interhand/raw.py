@@ -227,7 +227,9 @@ class InterHand:
             values = np.concatenate([place.reshape(3), turn.reshape(9), focal.reshape(2), centre.reshape(2)])
         except (KeyError, TypeError, ValueError):
             return None
-        if not np.isfinite(values).all() or (focal <= 0).any() or not np.allclose(turn @ turn.T, np.eye(3), atol=1e-3):
+        if not np.isfinite(values).all() or (focal <= 0).any():
+            return None
+        if not np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) or np.linalg.det(turn) < 0:
             return None
         matrix = np.array([[focal[0], 0.0, centre[0]], [0.0, focal[1], centre[1]], [0.0, 0.0, 1.0]])
         # ``campos`` is the camera's centre, in millimetres.

@@ -8,12 +8,11 @@ import numpy as np
 
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES
-from im2hands.geometry.mesh_file import read_mesh_file
 from im2hands.surfaces.hand_crop import CROP_SIZE
 
 from .annotation import read_annotation
 from .crops import two_hand_crop
-from .layout import crop_indices, hand_name, hand_path, joints_path, read_hand, read_joints
+from .layout import crop_indices, hand_name, hand_path, joints_path, read_hand, read_joints, read_mesh
 from .mano import VERTICES, load_mano
 from .posed import annotated_keypoints, pose_hands, read_fit
 from .prepare import PrepareSettings
@@ -112,7 +111,7 @@ def reproject(settings: PrepareSettings, crops: int = CROPS, data: InterHand | N
             keypoints_px += [_largest(shown, wanted), _largest(written, wanted)]
             path = hand_path(folder, "mesh", hand_name(sample.capture, sample.frame, side))
             if path.exists():
-                vertices = hand.to_world(read_mesh_file(path)[0][:VERTICES])
+                vertices = hand.to_world(read_mesh(path)[0][:VERTICES])
                 wanted = camera.project(posed[side].vertices) @ affine[:, :2].T + affine[:, 2]
                 meshes_px.append(_largest(annotation.camera.project(vertices), wanted))
             if side in annotated:

@@ -20,7 +20,6 @@ from im2hands.core.errors import InputError
 from im2hands.core.files import read_regular
 from im2hands.core.hands import KEYPOINT_COUNT, SIDES, Side
 from im2hands.geometry.bones import QUERY_SCALE
-from im2hands.geometry.mesh_file import read_mesh_file
 from im2hands.lab.datasets.part_occupancy import inside, surface_distance
 from im2hands.lab.datasets.scene import LEFT, RIGHT, Scene, SetInfo, encode_labels
 from im2hands.lab.datasets.scene_shards import ARRAYS, shape_of
@@ -28,7 +27,17 @@ from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.surfaces.hand_crop import CROP_SIZE
 
 from .annotation import read_annotation
-from .layout import PreparedHand, crop_indices, hand_name, hand_path, joints_path, read_hand, read_joints, read_points
+from .layout import (
+    PreparedHand,
+    crop_indices,
+    hand_name,
+    hand_path,
+    joints_path,
+    read_hand,
+    read_joints,
+    read_mesh,
+    read_points,
+)
 from .raw import ViewCamera
 
 POINTS = 3072
@@ -150,7 +159,7 @@ class PreparedScenes(SceneSet):
         if len(points) < 2:
             raise InputError(f"{hand_path(self.folder, 'points', name)} has no points.", "Prepare the split again.")
         path = hand_path(self.folder, "mesh", name)
-        mesh = read_mesh_file(path) if path.exists() else None
+        mesh = read_mesh(path) if path.exists() else None
         return _Hand(read_hand(self.folder, name), points.astype(np.float64) * QUERY_SCALE, occupied, mesh)
 
     def _detected(self, number: int, camera: ViewCamera, hands: Mapping[Side, _Hand]) -> np.ndarray | None:

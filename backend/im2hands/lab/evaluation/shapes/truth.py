@@ -17,7 +17,6 @@ import numpy as np
 from im2hands.core.errors import InputError
 from im2hands.core.hands import Side
 from im2hands.geometry.bones import QUERY_SCALE
-from im2hands.geometry.mesh_file import read_mesh_file
 from im2hands.lab.datasets.interhand.layout import (
     DATALIST,
     MIRROR,
@@ -25,6 +24,7 @@ from im2hands.lab.datasets.interhand.layout import (
     hand_path,
     read_arrays,
     read_hand,
+    read_mesh,
     read_points,
 )
 from im2hands.lab.evaluation.measures import Mesh
@@ -189,8 +189,8 @@ class TruthFolder:
         Raises
         ------
         InputError
-            The file is half-written.
+            The file is half-written or has no faces.
         """
         if not self.has("mesh", name):
             return None
-        return Mesh(*read_mesh_file(hand_path(self.folder, "mesh", name)))
+        return Mesh(*read_mesh(hand_path(self.folder, "mesh", name)))

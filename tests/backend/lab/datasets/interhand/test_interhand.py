@@ -96,13 +96,15 @@ def test_missing_entries_are_no_values(tmp_path: Path, mano: Path) -> None:
         del files["camera"]["0"]["campos"]["400262"]
         files["camera"]["0"]["camrot"]["400287"] = (np.eye(3) * 2).tolist()
         files["camera"]["1"]["focal"]["400262"] = [0.0, 900.0]
+        turn = np.array(files["camera"]["1"]["camrot"]["400287"])
+        files["camera"]["1"]["camrot"]["400287"] = (turn * (1, 1, -1)).tolist()  # a mirror, no rotation
         del files["joint_3d"]["1"]["106"]
         del files["MANO_NeuralAnnot"]["1"]["106"]["right"]
         del files["MANO_NeuralAnnot"]["0"]
 
     data = InterHand(write_interhand(tmp_path, mano=mano, change=change).root, "test")
     lacking = {(s.capture, s.camera) for s in data.samples() if data.camera(s) is None}
-    assert lacking == {("0", "400262"), ("0", "400287"), ("1", "400262")}
+    assert lacking == {("0", "400262"), ("0", "400287"), ("1", "400262"), ("1", "400287")}
     assert data.joints("1", "106") is None and data.joints("7", "1") is None
     assert data.fit("1", "106")["right"] is None and data.fit("1", "106")["left"] is not None
     assert data.fit("0", "20625") == {"left": None, "right": None}
@@ -224,6 +226,17 @@ def test_the_check_says_what_a_set_holds(mini: MiniSet, tmp_path: Path, mano: Pa
 
     alone = check_interhand(write_interhand(tmp_path, mano=mano, change=none).root, "test")
     assert alone.candidates == 0 and "No picture shows two interacting hands" in alone.problems[0]
+
+
+@pytest.mark.parametrize("with_mano", [True, False])
+def test_the_check_names_damaged_fits(tmp_path: Path, mano: Path, with_mano: bool) -> None:
+    def change(files: dict[str, Any]) -> None:
+        files["MANO_NeuralAnnot"]["0"]["20625"]["left"]["pose"].pop()
+
+    found = check_interhand(
+        write_interhand(tmp_path, mano=mano, change=change).root, "test", mano if with_mano else None
+    )
+    assert found.damaged_fits == 3 and "The MANO parameters of 3 of 12 pictures are damaged." in found.problems
 
 
 def test_a_missing_sign_correction_shows_as_a_large_error_of_the_left_hand(mini: MiniSet, mano: Path) -> None:

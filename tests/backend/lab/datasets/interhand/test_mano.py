@@ -161,6 +161,13 @@ def test_other_files_are_refused(folder: Path, tmp_path: Path, change: Any, reas
         load_mano(tmp_path)
 
 
+def test_two_files_of_one_side_are_refused(folder: Path, tmp_path: Path) -> None:
+    for name in ("MANO_LEFT.pkl", "MANO_RIGHT.pkl"):
+        shutil.copy(folder / "MANO_RIGHT.pkl", tmp_path / name)
+    with pytest.raises(InputError, match="are hands of one side"):
+        load_mano(tmp_path)
+
+
 def test_a_half_written_file_is_refused(folder: Path, tmp_path: Path) -> None:
     for name in ("MANO_LEFT.pkl", "MANO_RIGHT.pkl"):
         (tmp_path / name).write_bytes((folder / name).read_bytes()[:50_000])

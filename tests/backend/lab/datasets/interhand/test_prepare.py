@@ -178,6 +178,37 @@ def test_half_written_files_are_made_again(mini: MiniSet, tmp_path: Path, prepar
     assert _all_files(folder).items() <= whole.items()
 
 
+def test_meshes_without_faces_are_named_and_made_again(mini: MiniSet, tmp_path: Path, prepared: Path) -> None:
+    prepare(_settings(mini, tmp_path))
+    path = tmp_path / "test" / "mesh" / "0_20625_left.off"
+    path.write_text("OFF\n0 0 0\n", "utf-8")
+    assert any("0_20625_left.off has no faces" in problem for problem in check_prepared(tmp_path / "test").problems)
+    assert prepare(_settings(mini, tmp_path), resume=True).repaired == 1
+    assert path.read_bytes() == (prepared / "mesh" / path.name).read_bytes()
+
+
+def test_photos_that_are_listed_twice_are_cropped_once(tmp_path: Path, mano: Path) -> None:
+    def change(files: dict[str, Any]) -> None:
+        for name in ("images", "annotations"):
+            files["data"][name] += files["data"][name][:6]
+
+    report = prepare(_settings(write_interhand(tmp_path, mano=mano, change=change), tmp_path / "out"))
+    assert report.kept == KEPT and report.skipped["the photo is listed twice"] == 3
+
+
+def test_fits_of_another_hand_are_told(tmp_path: Path, mano: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def change(files: dict[str, Any]) -> None:
+        for frames in files["MANO_NeuralAnnot"].values():
+            for fits in frames.values():
+                if fits["left"]:
+                    fits["left"]["pose"][:3] = [0.5, 2.5, 0.3]
+
+    mini = write_interhand(tmp_path, mano=mano, change=change)
+    where = ["--root", str(mini.root), "--split", "test", "--mano", str(mano), "--out", str(tmp_path / "out")]
+    assert main(["data", "prepare", "interhand", *where, "--points", "100", "--workers", "1"]) == 1
+    assert "PROBLEM  The MANO fits of the left hand are" in capsys.readouterr().out
+
+
 def test_annotated_joints_can_be_the_true_ones(mini: MiniSet, tmp_path: Path) -> None:
     report = prepare(_settings(mini, tmp_path, joints="annotated"))
     assert report.kept == KEPT - 3 and report.skipped["not all annotated keypoints are valid"] == 3  # a frame has none
@@ -286,6 +317,7 @@ def test_other_settings_and_other_folders_are_not_mixed(mini: MiniSet, tmp_path:
         {"points": 0},
         {"limit": 0},
         {"max_fit_error_mm": -1.0},
+        {"seed": -1},
     ):
         with pytest.raises(InputError):
             prepare(_settings(mini, tmp_path / "x", **wrong))
