@@ -21,6 +21,11 @@ LARGEST_PIXELS, LARGEST_SIDE = 1e9, 65_536
 take (``take/arrays.toml``): a camera beyond them could be written, but not read."""
 
 
+def is_rotation(matrix: np.ndarray) -> bool:
+    """Whether a matrix (3, 3) of a file is a rotation, to the precision of files; a mirror is none."""
+    return bool(np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-3) and np.linalg.det(matrix) > 0)
+
+
 @dataclass(frozen=True)
 class Camera:
     """A pinhole camera without distortion.
@@ -81,7 +86,7 @@ class Camera:
         translation = np.asarray(self.translation, dtype=np.float64).reshape(-1)
         if rotation.shape != (3, 3) or translation.shape != (3,) or not np.isfinite(translation).all():
             raise InputError("Camera: R must be 3x3 and t must be 3 finite numbers.", "t is in metres.")
-        if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
+        if not is_rotation(rotation):
             raise InputError("Camera: R is not a rotation.", "Give a world-to-camera rotation with determinant +1.")
         object.__setattr__(self, "rotation", rotation)
         object.__setattr__(self, "translation", translation)

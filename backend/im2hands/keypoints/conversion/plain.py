@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from im2hands.core.camera import is_rotation
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, Side
 
@@ -154,7 +155,10 @@ def _cameras(given: Given) -> dict[int, tuple[np.ndarray, np.ndarray]] | None:
         try:
             camera = content["camera"]
             turn = np.asarray(camera["R"], np.float64).reshape(3, 3)
-            cameras[int(path.stem)] = turn, np.asarray(camera["t"], np.float64).reshape(3)
+            shift = np.asarray(camera["t"], np.float64).reshape(3)
+            if not is_rotation(turn) or not np.isfinite(shift).all():
+                raise ValueError("its camera is damaged")
+            cameras[int(path.stem)] = turn, shift
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} is no annotation of a view: {error}.", "Prepare the data again.") from error
     if not cameras:

@@ -21,11 +21,15 @@ from im2hands.core.files import write_atomically
 from im2hands.core.hands import SIDES, Side
 from im2hands.lab.bench.clip_figures import Hands, swaps
 from im2hands.lab.bench.motion_figures import jitter
+from im2hands.lab.datasets.interhand.layout import is_prepared
 
 from .bootstrap import LEVEL, RESAMPLES, estimate
 from .hand_files import HandFile, read_hands
 from .joint_errors import PROTOCOLS, point_errors_mm, root_offset_error_mm
+from .markdown import table_row
 from .overlay import draw_skeletons
+
+_LONGEST_GAP = 4  # frames from one with hands to the next; third differences span 3
 
 NO_ROOT = "absolute_mm"
 """Name of the mean error without any alignment."""
@@ -126,15 +130,19 @@ def _interval(rows: Sequence[tuple[float, str]]) -> dict[str, Any]:
 
 
 def _motion(found: HandFile, truth: HandFile) -> dict[str, Any]:
-    """Figures of motion: frames must have consecutive numbers."""
+    """Figures of motion; the numbers of frames are times."""
     first, last = min(truth.frames), max(truth.frames)
+    numbers = np.array(sorted({index for one in (found, truth) for index in one.frames if first <= index <= last}))
+    # No difference reaches over a longer gap, so it needs no longer place.
+    steps = np.minimum(np.diff(numbers, prepend=numbers[0]), _LONGEST_GAP)
+    places = dict(zip(numbers.tolist(), np.cumsum(steps).tolist(), strict=True))
     tracks = {}
     for name, source in (("found", found), ("true", truth)):
         for side in SIDES:
-            rows = np.full((last - first + 1, 21, 3), np.nan)
+            rows = np.full((places[last] + 1, 21, 3), np.nan)
             for index, hands in source.frames.items():
-                if side in hands and first <= index <= last:
-                    rows[index - first] = hands[side]
+                if side in hands and index in places:
+                    rows[places[index]] = hands[side]
             tracks[name, side] = rows
     accelerations: list[float] = []
     shaking: dict[str, list[float]] = {"found": [], "true": []}
@@ -161,7 +169,12 @@ def add_file_arguments(parser: argparse.ArgumentParser, *, required: bool) -> No
         help="true hands: keypoint file, take, folder of joint files, or a split of the prepared layout")  # fmt: skip
     add("--method", action="append", default=[], metavar="NAME=PATH",
         help="predicted hands, as --truth; may be given again; NAME= is an empty row")  # fmt: skip
-    add("--annotations", type=Path, metavar="DIR", help="folder anno of the split: cameras of world positions")
+    add(
+        "--annotations",
+        type=Path,
+        metavar="DIR",
+        help="folder anno of the split: cameras of world positions (default: that of --truth)",
+    )
     add("--output", "-o", type=Path, metavar="DIR", help="folder of report.json, table.md and page.jpg")
 
 
@@ -186,12 +199,15 @@ def run_files(arguments: argparse.Namespace, *, video: bool) -> int:
         An option or a file cannot be used.
     """
     methods: list[FileMethod] = []
-    truth = read_hands(arguments.truth, arguments.annotations)
+    annotations = arguments.annotations
+    if annotations is None and is_prepared(arguments.truth):
+        annotations = arguments.truth / "anno"  # else the numbers of files, which are those of views, have no meaning
+    truth = read_hands(arguments.truth, annotations)
     for text in arguments.method:
         name, equals, path = text.partition("=")
         if not equals or not name or name in {method.name for method in methods}:
             raise InputError(f"--method {text} has no name of its own.", "Write NAME=PATH.")
-        methods.append(FileMethod(name, read_hands(Path(path), arguments.annotations) if path else None))
+        methods.append(FileMethod(name, read_hands(Path(path), annotations) if path else None))
     if not any(method.hands for method in methods):
         raise InputError("There are no hands to measure.", "Give --method NAME=PATH.")
     rows = [
@@ -216,7 +232,7 @@ def _markdown(rows: Sequence[dict[str, Any]], *, video: bool) -> str:
     names = [*(f"mpjpe_{name}_mm" for name in PROTOCOLS), NO_ROOT]
     motion = ["acceleration_mm", "jitter", "true_jitter", "swaps"] if video else []
     heads = ["method", "hands", "misses", *names, "relative_root_mm", *motion]
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    lines = [table_row(heads), "|" + " --- |" * len(heads)]
     for row in rows:
         cells = [row["method"]]
         if row["measured"]:
@@ -224,7 +240,7 @@ def _markdown(rows: Sequence[dict[str, Any]], *, video: bool) -> str:
             cells += [_shown(row["figures"].get(name, {}).get("pooled")) for name in names]
             cells.append(_shown(row["relative_root_mm"]))
             cells += ["" if row["video"][name] is None else f"{row['video'][name]:.3g}" for name in motion]
-        lines.append("| " + " | ".join(cells + [""] * (len(heads) - len(cells))) + " |")
+        lines.append(table_row(cells + [""] * (len(heads) - len(cells))))
     notes = [
         f"* {name}: {text}." for name, text in _ABOUT.items() if video or name not in ("acceleration_mm", "jitter")
     ]

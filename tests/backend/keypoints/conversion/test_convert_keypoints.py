@@ -91,6 +91,10 @@ def test_pred_joints_are_moved_into_each_views_camera(tmp_path: Path) -> None:
     (tmp_path / "anno" / "12.pkl").write_bytes(pickle.dumps(anno, protocol=2))
     close(positions("file", [tmp_path / "joints"], Given(annotations=tmp_path / "anno")), 12, 1e-5)
     assert convert("file", [tmp_path / "joints"], Given()).space == "world"
+    anno["camera"]["R"] *= 0
+    (tmp_path / "anno" / "12.pkl").write_bytes(pickle.dumps(anno, protocol=2))
+    with pytest.raises(InputError, match=r"12\.pkl is no annotation of a view: its camera is damaged"):
+        convert("file", [tmp_path / "joints"], Given(annotations=tmp_path / "anno"))
 
 
 @pytest.mark.parametrize("suffix", ["json", "npz"])

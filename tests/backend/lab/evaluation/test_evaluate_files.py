@@ -83,11 +83,21 @@ def test_motion_of_a_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert rows["same"]["video"]["swaps"] == 0 and rows["swapped"]["video"]["swaps"] >= 1
 
 
+def test_times_far_apart_need_no_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    late = {frame + (10**10 if frame > 5 else 0): here for frame, here in TRUE.items()}
+    near = {frame + (4 if frame > 5 else 0): here for frame, here in TRUE.items()}
+    found = []
+    for name, frames in (("late", late), ("near", near)):
+        truth = write(tmp_path / f"{name}.json", frames)
+        found.append(measured(capsys, "video", "--truth", truth, "--method", f"a={truth}")["a"]["video"])
+    assert found[0] == found[1] and found[0]["jitter"] > 0
+
+
 def test_the_prepared_layout_is_a_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mesh, joints = canonical_hand()
     split, turn, shift = tmp_path / "test", np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]]), np.array([0.0, 0.1, 0.6])
-    (tmp_path / "anno").mkdir()
-    (tmp_path / "pred_joints").mkdir()
+    for name in ("anno", "pred_joints"):
+        (tmp_path / name).mkdir()
     for side in ("left", "right"):
         write_hand(split, f"0_12_{side}", opened(mesh), joints, points=200, cloud=200, mesh_file=False)
     for view in range(2):
@@ -104,6 +114,14 @@ def test_the_prepared_layout_is_a_truth(tmp_path: Path, capsys: pytest.CaptureFi
     assert rows["a"]["hands"] == 4 and rows["a"]["misses"] == 0
     assert rows["a"]["figures"]["absolute_mm"]["pooled"]["mean"] == pytest.approx(5, abs=0.01)
     assert rows["a"]["figures"]["absolute_mm"]["pooled"]["groups"] == 1
+    # A split with annotations of its own needs no option: its views, not its frames, have the numbers of the files.
+    (tmp_path / "anno").rename(split / "anno")
+    (split / "img").mkdir()
+    assert measured(capsys, "keypoints", *arguments) == rows
+    content = {"image": {"capture": 0, "frame_idx": 12}, "camera": {"R": turn * 0, "t": shift, "camera": np.eye(3)}}
+    (split / "anno" / "1.pkl").write_bytes(pickle.dumps(content))
+    assert main(["evaluate", "keypoints", *map(str, arguments)]) == 2
+    assert "1.pkl is no annotation of a view" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

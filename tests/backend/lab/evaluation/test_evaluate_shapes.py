@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import sys
 from pathlib import Path
 
@@ -222,6 +223,7 @@ def test_half_written_truth_is_named(
     [
         ("a", "no name"), ("a=/nowhere", "no folder"), ("a=.,frame=mano", "no frame"), ("a=.,x=1", "not known"),
         ("a=", "no meshes"), ("a=.,frame=camera", "camera"),
+        ("a=.,unit=mm", "no unit"), ("a=.,frame=normalised,unit=palm", "no unit"),
     ],
 )  # fmt: skip
 def test_methods_that_cannot_be_read(
@@ -232,6 +234,41 @@ def test_methods_that_cannot_be_read(
     write_off(tmp_path / "0_12_left.off", hand[0].vertices, hand[0].faces)
     assert main(["evaluate", "shapes", "--data", str(truth), "--output", "out", "--method", method]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("unit", "told"), [(1.0, True), (0.4, False), (0.4 / 0.001, True)])
+def test_meshes_of_another_unit_are_told(
+    truth: Path, hand: tuple[Mesh, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str], unit: float,
+    told: bool,
+) -> None:  # fmt: skip
+    """Metres or millimetres where the normalised frame is expected."""
+    for name in NAMES:
+        write_off(tmp_path / f"{name}.off", hand[0].vertices / unit, hand[0].faces)
+    few = ["--surface-points", "500", "--interior-points", "200", "--every", "2", "--align", "none"]
+    where = ["--data", str(truth), "--output", str(tmp_path / "out")]
+    assert main(["evaluate", "shapes", *where, "--method", f"a={tmp_path}", *few]) == 0
+    assert ("far smaller or larger than the true hand" in capsys.readouterr().out) == told
+
+
+def test_a_true_mesh_without_faces_is_named(
+    truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    shutil.copytree(truth, tmp_path / "data")
+    (tmp_path / "data" / "mesh" / "0_12_left.off").write_text("OFF\n0 0 0\n", "utf-8")
+    where = ["--data", str(tmp_path / "data"), "--output", str(tmp_path / "out")]
+    assert main(["evaluate", "shapes", *where, "--method", f"a={truth / 'mesh'},frame=canonical"]) == 2
+    assert "0_12_left.off has no faces" in capsys.readouterr().err
+
+
+def test_a_vertical_line_in_a_name_stays_in_its_cell(
+    truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    few = ["--surface-points", "500", "--interior-points", "200", "--every", "2", "--align", "none", "wrist"]
+    where = ["--data", str(truth), "--output", str(tmp_path / "out")]
+    assert main(["evaluate", "shapes", *where, "--method", f"a|b={truth / 'mesh'},frame=canonical", *few]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert sum("a\\|b" in row for row in rows) == 2
+    assert len({row.replace("\\|", "").count("|") for row in rows}) == 1
 
 
 def test_points_of_16_bits_against_their_own_mesh(

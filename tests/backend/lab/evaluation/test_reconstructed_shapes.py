@@ -80,6 +80,32 @@ def test_the_halo_baselines_with_true_keypoints(split: Path, tmp_path: Path) -> 
     assert made.stat().st_mtime_ns == before, "an interrupted run goes on"
 
 
+def test_meshes_that_were_made_otherwise_are_not_scored(
+    split: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(split, tmp_path, "--reconstruct", "HALO=halo")
+    arguments = ["evaluate", "shapes", "--data", str(split), "--output", str(tmp_path), "--voxel-mm", "4"]
+    for more, words in (
+        (["--reconstruct", "HALO=halo", "--joints", "pred"], "another joints"),
+        (["--reconstruct", "HALO=halo*"], "another method, another weights"),
+        (["--reconstruct", "HALO=halo", "--voxel-mm", "5"], "another voxel_mm"),
+    ):
+        assert main([*arguments, *more]) == 2
+        assert words in capsys.readouterr().err
+    (tmp_path / "meshes" / "HALO" / "made_from.json").unlink()
+    assert main([*arguments, "--reconstruct", "HALO=halo"]) == 2
+    assert "not what they were made from" in capsys.readouterr().err
+
+
+def test_names_of_rows_are_no_paths(split: Path, tmp_path: Path) -> None:
+    output = tmp_path / "a" / "b" / "out"
+    for name in ("../../../up", "..", "a/b"):
+        evaluate(split, output, "--reconstruct", f"{name}=halo", "--voxel-mm", "9", "--every", "2")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
+    assert sorted(path.name for path in output.iterdir()) == ["meshes", "report.json", "samples.csv", "table.md"]
+    assert len(list((output / "meshes").iterdir())) == 3
+
+
 def test_views_without_predicted_keypoints_are_misses(split: Path, tmp_path: Path) -> None:
     rows = evaluate(split, tmp_path, "--reconstruct", "HALO=halo", "--joints", "pred")
     assert rows["HALO"]["hands_found"] == rows["HALO"]["hands_missing"] == 2

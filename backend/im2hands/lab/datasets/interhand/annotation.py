@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from im2hands.core.camera import is_rotation
 from im2hands.core.errors import InputError
 from im2hands.core.files import read_regular
 from im2hands.core.hands import SIDES, Side
@@ -93,6 +94,8 @@ def read_annotation(path: Path) -> CropAnnotation:
         camera = ViewCamera(
             plain_array(seen["R"], (3, 3)), plain_array(seen["t"], (3,)), plain_array(seen["camera"], (3, 3))
         )
+        if not is_rotation(camera.rotation) or not (np.diag(camera.matrix) > 0).all():
+            raise ValueError("its camera is damaged")
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.", "Prepare the set again.") from error
     except (KeyError, TypeError, ValueError) as error:

@@ -299,6 +299,7 @@ def check_prepared(folder: Path, samples: int = SAMPLES) -> PreparedCheck:
         occupied += found.occupied
     result.inside, result.occupied = (float(np.mean(v)) if v else np.nan for v in (inside, occupied))
     result.joints_mm, result.iou = max(joints, default=np.nan), min(ious, default=np.nan)
+    result.problems = list(dict.fromkeys(result.problems))  # the views of a frame share its files
     if result.joints_mm > 1.0:
         result.problems.append(f"gt_joints and meta differ by up to {result.joints_mm:.1f} mm.")
     if result.iou < _LEAST_IOU:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from im2hands.core.camera import is_rotation
 from im2hands.core.errors import InputError
 from im2hands.core.files import read_regular
 from im2hands.core.hands import INTERHAND_TO_FILE, KEYPOINT_COUNT, SIDES, Side
@@ -229,7 +230,7 @@ class InterHand:
             return None
         if not np.isfinite(values).all() or (focal <= 0).any():
             return None
-        if not np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) or np.linalg.det(turn) < 0:
+        if not is_rotation(turn):
             return None
         matrix = np.array([[focal[0], 0.0, centre[0]], [0.0, focal[1], centre[1]], [0.0, 0.0, 1.0]])
         # ``campos`` is the camera's centre, in millimetres.

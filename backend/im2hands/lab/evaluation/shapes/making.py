@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -14,14 +16,15 @@ import numpy as np
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, InputError
 from im2hands.core.farm import on_cluster
-from im2hands.core.files import write_atomically
+from im2hands.core.files import read_regular, sha256_of, write_atomically
 from im2hands.core.hands import HandKeypoints, Side, TwoHands
+from im2hands.core.unpacking import parse_json
 from im2hands.geometry.mesh_file import write_off
 from im2hands.keypoints.conversion.orders import in_file_order
 from im2hands.lab.datasets.interhand.annotation import read_annotation
 from im2hands.lab.datasets.interhand.layout import joints_path, read_joints, write_ply
 from im2hands.lab.evaluation.methods import METHODS as METHOD_NAMES
-from im2hands.lab.evaluation.methods import load_method
+from im2hands.lab.evaluation.methods import load_method, method_files
 from im2hands.media.source import Frame
 from im2hands.surfaces.from_keypoints import Reconstructor
 from im2hands.surfaces.from_picture import PictureReconstructor
@@ -32,6 +35,9 @@ from .truth import TruthFolder, open_truth
 
 METHODS = tuple(METHOD_NAMES)
 """Methods that can be run."""
+
+MADE_FROM = "made_from.json"
+"""Beside the meshes of a row: the split, the keypoints, the method and its weights."""
 
 
 @dataclass(frozen=True)
@@ -107,18 +113,48 @@ def make_meshes(how: Making, recipe: Recipe, views: list[View], folder: Path) ->
     Raises
     ------
     InputError
-        A crop, its annotation or its keypoints are missing or damaged.
+        A crop, its annotation or its keypoints are missing or damaged, or the folder has meshes that were made
+        otherwise.
     WeightsError
         The weights are missing or damaged.
     """
     from tqdm import tqdm
 
     (folder / "joints").mkdir(parents=True, exist_ok=True)
+    _keep_made_from(how, recipe, folder)
     missing = [view for view in views if not (folder / f"{view.name}.done").exists()]
     with tqdm(total=len(missing), desc=recipe.name, unit="view", disable=not sys.stderr.isatty()) as bar:
         for _ in _made(how, recipe, missing, folder):
             bar.update()
     return Method(recipe.name, folder, "camera", "m", folder / "joints")
+
+
+def folder_name(row: str) -> str:
+    """Name of the folder of a row's meshes: what cannot stand in a file name is written as %XX."""
+    return quote(row, safe=" ").replace(".", "%2E")
+
+
+def _keep_made_from(how: Making, recipe: Recipe, folder: Path) -> None:
+    """Record what the meshes of a folder are made from; refuse a folder with meshes that were made otherwise."""
+    weights = method_files(recipe.method, recipe.weights)
+    now = {
+        "data": str(how.split), "joints": how.joints, "voxel_mm": how.voxel_m * 1000, "method": recipe.method,
+        "weights": {name: sha256_of(path) for name, path in weights.items()},
+    }  # fmt: skip
+    path = folder / MADE_FROM
+    advice = "Give another name, or another --output."
+    if path.exists():
+        try:
+            there = parse_json(read_regular(path))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} cannot be read: {error}.", advice) from error
+        differing = [name for name in now if not isinstance(there, dict) or there.get(name) != now[name]]
+        if differing:
+            raise InputError(f"The meshes in {folder} have another {', another '.join(differing)}.", advice)
+    elif any(folder.glob("*.done")):
+        raise InputError(f"{folder} has meshes, but not what they were made from ({MADE_FROM}).", advice)
+    else:
+        write_atomically(path, (json.dumps(now, indent=1) + "\n").encode("utf-8"))
 
 
 def _made(how: Making, recipe: Recipe, views: list[View], folder: Path) -> Iterator[None]:

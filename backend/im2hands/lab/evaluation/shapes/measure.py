@@ -135,6 +135,8 @@ class ViewResult:
         By method: meshes with openings that were not closed.
     mirrored : Mapping of str to int
         By method: hands whose fingers bend as those of the other hand.
+    wrong_sizes : Mapping of str to int
+        By method: meshes whose size says that the frame or the unit is another.
     point_sets : tuple of str
         Which sets the IoU columns of the hands used, in words.
     """
@@ -143,6 +145,7 @@ class ViewResult:
     pairs: tuple[PairRow, ...]
     open_meshes: Mapping[str, int]
     mirrored: Mapping[str, int]
+    wrong_sizes: Mapping[str, int]
     point_sets: tuple[str, ...]
 
 
@@ -170,7 +173,7 @@ def measure_view(plan: Plan, view: View) -> ViewResult:
     sets: set[str] = set()
     placed: dict[str, dict[Side, tuple[Mesh, np.ndarray | None]]] = {method.name: {} for method in plan.methods}
     true_joints: dict[Side, np.ndarray] = {}
-    open_meshes, mirrored = dict.fromkeys(placed, 0), dict.fromkeys(placed, 0)
+    open_meshes, mirrored, wrong_sizes = (dict.fromkeys(placed, 0) for _ in range(3))
     here = hands_of(view, folder.known)
     for side, name in here:
         shape = folder.shape(name)
@@ -184,6 +187,7 @@ def measure_view(plan: Plan, view: View) -> ViewResult:
             if prediction is not None:
                 open_meshes[method.name] += prediction.open_mesh
                 mirrored[method.name] += prediction.mirrored
+                wrong_sizes[method.name] += prediction.wrong_size
                 joints = None if prediction.joints is None else shape.to_world(prediction.joints)
                 mesh = Mesh(shape.to_world(prediction.mesh.vertices), prediction.mesh.faces)
                 placed[method.name][side] = mesh, joints
@@ -192,7 +196,7 @@ def measure_view(plan: Plan, view: View) -> ViewResult:
                 state, figures = _scored(prediction, targets, shape.keypoints, alignment, seed, plan.surface_points)
                 hands.append(HandRow(method.name, view.name, view.frame, side, alignment, state, {**figures, **points}))
     pairs = [_pair(method, view, placed[method], true_joints, plan.seed) for method in placed if len(here) == 2]
-    return ViewResult(tuple(hands), tuple(pairs), open_meshes, mirrored, tuple(sorted(sets)))
+    return ViewResult(tuple(hands), tuple(pairs), open_meshes, mirrored, wrong_sizes, tuple(sorted(sets)))
 
 
 def floor_mm(plan: Plan, names: Sequence[str]) -> float | None:

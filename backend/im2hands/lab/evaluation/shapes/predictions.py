@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from im2hands.core.camera import is_rotation
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bones import QUERY_SCALE
@@ -41,6 +42,7 @@ UNITS = {"m": 1.0, "mm": 0.001, "palm": 1.0}
 
 MANO_VERTICES = 778
 
+_SIZES = (0.6, 1.7)  # of a hand, relative to the true one; a forgotten or invented unit of 0.4 m gives 0.4 or 2.5
 _CLEAR_CURL = 0.6  # sum of the fingers' curl from which it says the side
 
 
@@ -115,6 +117,8 @@ class Prediction:
         Whether the mesh has openings that were not closed.
     mirrored : bool
         Whether the fingers bend as those of the other hand.
+    wrong_size : bool
+        Whether the mesh is so much smaller or larger than the true hand that its frame or unit must be another.
     """
 
     mesh: Mesh
@@ -122,6 +126,7 @@ class Prediction:
     joints: np.ndarray | None
     open_mesh: bool
     mirrored: bool = False
+    wrong_size: bool = False
 
 
 def parse_method(text: str, regressor: np.ndarray | None = None) -> Method:
@@ -153,6 +158,11 @@ def parse_method(text: str, regressor: np.ndarray | None = None) -> Method:
     for key, known in (("frame", FRAMES), ("unit", UNITS)):
         if key in given and given[key] not in known:
             raise InputError(f"--method {text}: there is no {key} {given[key]}.", f"Use {', '.join(known)}.")
+    if "unit" in given and given.get("frame", "normalised") == "normalised":
+        raise InputError(
+            f"--method {text}: normalised meshes have no unit: they are divided by 0.4 m.",
+            "Leave out unit=, or give frame=.",
+        )
     for folder in (first, given.get("joints", "")):
         if folder and not Path(folder).is_dir():
             raise InputError(f"--method {text}: there is no folder {folder}.", form)
@@ -219,7 +229,10 @@ def read_prediction(method: Method, view: View, shape: TrueShape) -> Prediction 
     flipped = placed_joints is not None and curl_sign(placed_joints) > _CLEAR_CURL > -_CLEAR_CURL > curl_sign(
         shape.keypoints
     )
-    return Prediction(closed, placed, placed_joints, is_open(closed.faces), flipped)
+    known = shape.hand.surface if len(shape.hand.surface) else shape.keypoints
+    size = float(np.linalg.norm(np.ptp(placed, axis=0)) / np.linalg.norm(np.ptp(known, axis=0)))
+    wrong_size = not _SIZES[0] < size < _SIZES[1]
+    return Prediction(closed, placed, placed_joints, is_open(closed.faces), flipped, wrong_size)
 
 
 def to_canonical(points: np.ndarray, method: Method, view: View, shape: TrueShape) -> np.ndarray:
@@ -278,6 +291,8 @@ def views_of(names: list[str], annotations: Path | None) -> list[View]:
             image, camera = content["image"], content["camera"]
             rotation = np.asarray(camera["R"], np.float64).reshape(3, 3)
             translation = np.asarray(camera["t"], np.float64).reshape(3)
+            if not is_rotation(rotation) or not np.isfinite(translation).all():
+                raise ValueError("its camera is damaged")
             frame = f"{image['capture']}_{image['frame_idx']}"
             views.append(View(f"{int(path.stem):07d}", frame, rotation, translation))
         except (KeyError, TypeError, ValueError) as error:

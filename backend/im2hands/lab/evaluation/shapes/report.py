@@ -15,6 +15,7 @@ import numpy as np
 from im2hands.core.files import write_atomically
 from im2hands.lab.evaluation.bootstrap import LEVEL, RESAMPLES, Estimate, estimate
 from im2hands.lab.evaluation.joint_errors import PROTOCOLS
+from im2hands.lab.evaluation.markdown import table_row
 
 from .measure import EMPTY, FOUND, MISSING, NO_JOINTS, HandRow, PairRow
 from .predictions import FRAMES, Method
@@ -56,6 +57,8 @@ class Measured:
         Meshes with openings that were not closed, by method.
     mirrored : dict of str to int
         Hands whose fingers bend as those of the other hand, by method.
+    wrong_sizes : dict of str to int
+        Meshes whose size says that the frame or the unit is another, by method.
     point_sets : tuple of str
         Sets of points, in words.
     """
@@ -65,6 +68,7 @@ class Measured:
     floor_mm: float | None
     open_meshes: dict[str, int]
     mirrored: dict[str, int]
+    wrong_sizes: dict[str, int]
     point_sets: tuple[str, ...]
 
 
@@ -108,6 +112,7 @@ def summarise(measured: Measured, methods: Sequence[Method]) -> list[dict[str, A
             "method": name, "measured": True, "frame": FRAMES[method.frame], "unit": method.unit,
             "hands": len(first), **{f"hands_{state}": count for state, count in states.items()},
             "open_meshes": measured.open_meshes.get(name, 0), "mirrored": measured.mirrored.get(name, 0),
+            "wrong_sizes": measured.wrong_sizes.get(name, 0),
             "not_measured": [one for one in dict.fromkeys(row.alignment for row in rows) if one not in shapes],
             "alignments": shapes,
             "penetration_ml": _estimate([pair.penetration_ml for pair in pairs], [pair.frame for pair in pairs]),
@@ -141,20 +146,19 @@ def _estimate(values: Sequence[float], groups: Sequence[str]) -> dict[str, Any]:
 def markdown(summary: Sequence[dict[str, Any]], about: dict[str, Any]) -> str:
     """The table as Markdown: one row a method and alignment, pooled over hands, with intervals."""
     heads = ["method", "alignment", "hands", "misses", *(title for _, title, _, _ in _COLUMNS), "MRRPE mm", "pen. ml"]
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    lines = [table_row(heads), "|" + " --- |" * len(heads)]
     for row in summary:
         if not row["measured"]:
-            lines.append("| " + " | ".join([row["method"], *["" for _ in heads[1:]]]) + " |")
+            lines.append(table_row([row["method"], *["" for _ in heads[1:]]]))
             continue
         missed = row[f"hands_{MISSING}"] + row[f"hands_{EMPTY}"]
         for alignment, hands in row["alignments"].items():
             figures = hands["pooled"]
             cells = [_shown(figures[key], factor, digits) for key, _, factor, digits in _COLUMNS]
             pair = [_shown(row[key], 1.0, 2) for key in ("relative_root_error_mm", "penetration_ml")]
-            lines.append("| " + " | ".join([row["method"], alignment, str(row["hands"]), str(missed), *cells, *pair])
-                         + " |")  # fmt: skip
+            lines.append(table_row([row["method"], alignment, str(row["hands"]), str(missed), *cells, *pair]))
         lines += [
-            f"| {row['method']} | {alignment} | not measured: no keypoints | |" + " |" * (len(heads) - 4)
+            table_row([row["method"], alignment, "not measured: no keypoints", *["" for _ in heads[3:]]])
             for alignment in row["not_measured"]
         ]
     floor = about["chamfer_floor_mm"]
@@ -163,6 +167,7 @@ def markdown(summary: Sequence[dict[str, Any]], about: dict[str, Any]) -> str:
         for row in summary
         for key, words in (
             ("mirrored", "hands bend as those of the other side: are they mirrored?"),
+            ("wrong_sizes", "meshes are far smaller or larger than the true hand: is it another frame= or unit=?"),
             ("open_meshes", "meshes have several openings and were not closed"),
         )
         if row.get(key)

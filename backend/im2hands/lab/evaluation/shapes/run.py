@@ -19,7 +19,7 @@ from im2hands.core.errors import InputError
 from im2hands.core.farm import EXECUTORS, spread
 from im2hands.keypoints.conversion.orders import read_regressor
 
-from .making import METHODS, Making, make_meshes, parse_recipe
+from .making import METHODS, Making, folder_name, make_meshes, parse_recipe
 from .measure import Plan, ViewResult, floor_mm, measure_view
 from .page import draw_page
 from .predictions import FRAMES, View, hands_of, parse_method, views_of
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     recipes = [parse_recipe(text) for text in arguments.reconstruct]
     names_given = [method.name for method in methods] + [recipe.name for recipe in recipes]
     if len(set(names_given)) < len(names_given):
-        raise InputError("Two --method have one name.", "Give each method its own name.")
+        raise InputError("Two methods have one name.", "Give each --method and --reconstruct its own name.")
     if not recipes and not any(method.folder for method in methods):
         raise InputError("There are no meshes to measure.", "Give --method NAME=FOLDER or --reconstruct NAME=METHOD.")
     for name in ("every", "workers", "surface_points", "interior_points"):
@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
         how = Making(
             arguments.data.absolute(), arguments.joints, arguments.voxel_mm / 1000, arguments.device, arguments.executor
         )
-        methods += [make_meshes(how, recipe, views, meshes / recipe.name) for recipe in recipes]
+        methods += [make_meshes(how, recipe, views, meshes / folder_name(recipe.name)) for recipe in recipes]
     alignments = tuple(cast(list[Alignment], list(dict.fromkeys(arguments.align))))
     plan = Plan(
         arguments.data.absolute(), tuple(method.absolute() for method in methods if method.folder), alignments,
@@ -149,12 +149,14 @@ def gather(results: list[ViewResult], floor: float | None) -> Measured:
     """Put the results of views together."""
     open_meshes: Counter[str] = Counter()
     mirrored: Counter[str] = Counter()
+    wrong_sizes: Counter[str] = Counter()
     for result in results:
         open_meshes.update(result.open_meshes)
         mirrored.update(result.mirrored)
+        wrong_sizes.update(result.wrong_sizes)
     return Measured(
         tuple(row for result in results for row in result.hands),
         tuple(row for result in results for row in result.pairs),
-        floor, dict(open_meshes), dict(mirrored),
+        floor, dict(open_meshes), dict(mirrored), dict(wrong_sizes),
         tuple(sorted({words for result in results for words in result.point_sets})),
     )  # fmt: skip

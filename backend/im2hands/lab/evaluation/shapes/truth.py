@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from im2hands.core.camera import is_rotation
 from im2hands.core.errors import InputError
 from im2hands.core.hands import Side
 from im2hands.geometry.bones import QUERY_SCALE
@@ -143,7 +144,7 @@ class TruthFolder:
             The file is missing, half-written, or holds other arrays.
         """
         hand = read_hand(self.folder, name)
-        if not np.allclose(hand.rotation @ hand.rotation.T, np.eye(3), atol=1e-3):
+        if not is_rotation(hand.rotation):
             raise InputError(f"{hand_path(self.folder, 'meta', name)}: root_rot_mat is not a rotation.", _AGAIN)
         return TrueShape(name, name.rpartition("_")[0], hand)
 

@@ -187,6 +187,18 @@ def test_meshes_without_faces_are_named_and_made_again(mini: MiniSet, tmp_path: 
     assert path.read_bytes() == (prepared / "mesh" / path.name).read_bytes()
 
 
+@pytest.mark.parametrize("name", ["R", "camera"])
+def test_a_crop_with_a_damaged_camera_is_named(tmp_path: Path, prepared: Path, name: str) -> None:
+    shutil.copytree(prepared, tmp_path / "test")
+    path = tmp_path / "test" / "anno" / "3.pkl"
+    content = pickle.loads(path.read_bytes())
+    content["camera"][name] = np.zeros((3, 3))
+    path.write_bytes(pickle.dumps(content, 2))
+    assert any(
+        "3.pkl is no annotation of a crop: its camera" in one for one in check_prepared(path.parents[1]).problems
+    )
+
+
 def test_photos_that_are_listed_twice_are_cropped_once(tmp_path: Path, mano: Path) -> None:
     def change(files: dict[str, Any]) -> None:
         for name in ("images", "annotations"):
