@@ -85,7 +85,8 @@ class Given:
         """
         if self.camera is None:
             raise InputError(
-                f"{why} needs the camera of the pictures.", "Give --camera FILE, or --size WxH with --fov."
+                f"The camera of the pictures is missing: {why} cannot be placed without it.",
+                "Give --camera FILE, or --size WxH with --fov.",
             )
         return self.camera
 

@@ -47,7 +47,7 @@ def read_mediapipe(paths: Sequence[Path], given: Given) -> Converted:
     InputError
         A file cannot be used.
     """
-    camera = given.require_camera("Landmarks in the picture")
+    camera = given.require_camera("landmarks in the picture")
     found: list[ForeignHand] = []
     for path in files_in(paths):
         content = read_values(path)
