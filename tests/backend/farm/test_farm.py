@@ -65,6 +65,7 @@ def machines() -> Iterator[TwoMachines]:
     os.environ["RAY_ADDRESS"] = made.address
     ray.init(log_to_driver=False)  # one connection for all tests but the last: its workers are used again
     yield made
+    ray.shutdown()  # a machine that the connection uses cannot be removed
     made.close()
     os.environ.clear()
     os.environ.update(before)
