@@ -35,7 +35,7 @@ def test_both_names_of_numpy_are_known(old: bytes, new: bytes) -> None:
 
 
 def test_what_python_2_wrote_is_read() -> None:
-    """Python 2 has one kind of text: NumPy's bytes come as such text, and types as ``numpy.core``."""
+    """A pickle from Python 2 stores the bytes of an array as text and names its types in ``numpy.core``."""
     array = np.array([1.5, -2.0])
     state = b"(I1\n(I2\ntcnumpy\ndtype\n(S'f8'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\nS" + repr(
         array.tobytes()

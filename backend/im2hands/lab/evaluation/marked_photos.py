@@ -299,7 +299,9 @@ def run(arguments: argparse.Namespace, parts: Components | None = None) -> int:
             weights=arguments.weights, voxel_mm=arguments.voxel_mm, device=arguments.device,
         )  # fmt: skip
     if not results:
-        raise InputError("No photo of these sequences has such marks.", "Choose other sequences.")
+        marked = "both hands are marked" if arguments.both_hands else "a hand is marked"
+        hint = "Name others with --sequences" + (", or leave out --both-hands." if arguments.both_hands else ".")
+        raise InputError(f"The sequences {', '.join(names)} have no photo in which {marked}.", hint)
     rows = {name: summary(found) for name, found in results.items()}
     rows["all"] = summary([result for found in results.values() for result in found])
     report = {
