@@ -28,6 +28,9 @@ KEYPOINT_NAMES = (
     "little_mcp", "little_pip", "little_dip", "little_tip",
 )  # fmt: skip
 
+WIDTH_NAMES = ("palm_width", "palm_thickness", "fingers", "thumb", "index", "middle", "ring", "little")
+"""What ``HandKeypoints.widths`` holds: width and thickness of the palm, thickness of all fingers and of each."""
+
 # Parent of each keypoint in file order; the wrist has none.
 KEYPOINT_PARENTS = (-1, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19)
 
@@ -66,6 +69,9 @@ class HandKeypoints:
         Confidence in the whole hand, 0 to 1.
     source : str
         Name of the method that found the hand ("mediapipe", "crops", "file", ...).
+    widths : (8,) float64, optional
+        Ratios to the usual hand in the order of ``WIDTH_NAMES``, NaN where not known; see ``geometry.hand_shape``.
+        None if nothing is known of the hand's shape but its keypoints.
     """
 
     side: Side
@@ -74,6 +80,7 @@ class HandKeypoints:
     confidence: np.ndarray
     score: float
     source: str
+    widths: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,8 @@ class HandModel:
         Triangles, outward, closed at the end of the forearm. The last vertex is the centre of the cap.
     parents : list of 22 ints
         Parent of each rig bone, -1 for the root.
+    main_bones : (1842,) int64 array
+        The rig bone that moves each vertex most.
     child : list of 22 ints
         The rig bone that continues each bone; -1 - finger where the bone ends at that finger's tip.
 
@@ -77,6 +79,7 @@ class HandModel:
         self._shape_basis = torch.from_numpy(arrays["shape_dirs"]).double()
         self._joint_basis = torch.from_numpy(arrays["joint_shape_dirs"]).double()
         self._weights = torch.from_numpy(arrays["weights"]).double()
+        self.main_bones = arrays["weights"].argmax(axis=1)
         self._cap = torch.from_numpy(arrays["cap_center_from_verts"]).long()
         self._tips = torch.from_numpy(arrays["tip_vertices"]).long()
         self._keypoints = [int(k) for k in arrays["keypoint21"]]

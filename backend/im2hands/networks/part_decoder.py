@@ -1,7 +1,7 @@
 """The part decoder of HALO and Im2Hands: sixteen small networks, one for each bone.
 
 ``PartDecoder`` holds the weights, stacked over bones, in the published layer form, with or without the image columns
-of Im2Hands. ``FoldedParts`` is the same function for given hands: everything that does not depend on the query point
+of Im2Hands, and with or without a shape encoder. ``FoldedParts`` is the same function for given hands: everything that does not depend on the query point
 is folded into the bias of the first layer. A query then costs three products with 64 x 64 matrices for each bone that
 is evaluated.
 """
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE
+from im2hands.geometry.hand_shape import SHAPE_INPUTS
 
 HIDDEN = 64
 BONE_CODE = 16
@@ -24,6 +25,8 @@ POSE_CODE = 8
 POSE_INPUT = 3 * BONE_COUNT
 IMAGE_FEATURES = 19
 FIRST_INPUT = 3 + 1 + BONE_CODE + POSE_CODE
+SHAPE_HIDDEN = 64
+_SHAPE_NAMES = ("shape_1", "shape_2", "shape_3")
 _SLOPE = 0.1
 
 
@@ -38,15 +41,23 @@ class PartDecoder(nn.Module):
 
     where ``act`` is LeakyReLU with slope 0.1.
 
+    A shape encoder reads ``geometry.hand_shape.shape_inputs`` of a hand. Its output, for each bone, is added to
+    ``lin_0 t`` and maps the bone-local point affinely before that. Both are the same for all queries of a hand, so a
+    query costs the same with it.
+
     Parameters
     ----------
     image_features : int
         Columns of the third layer that read image features: 0 for HALO, 19 for Im2Hands.
+    shape : bool
+        Whether there is a shape encoder. The published networks have none. A new one changes nothing: its last layer
+        is zero.
     """
 
-    def __init__(self, image_features: int = 0) -> None:
+    def __init__(self, image_features: int = 0, *, shape: bool = False) -> None:
         super().__init__()
         self.image_features = image_features
+        self.reads_shape = shape
         sizes = (
             (HIDDEN, FIRST_INPUT),
             (HIDDEN, HIDDEN),
@@ -60,8 +71,41 @@ class PartDecoder(nn.Module):
         self.pose_bias = nn.Parameter(torch.zeros(BONE_COUNT, POSE_CODE))
         self.code_1 = nn.Linear(BONE_COUNT, BONE_CODE_HIDDEN)
         self.code_2 = nn.Linear(BONE_CODE_HIDDEN, BONE_CODE)
+        if shape:
+            self.shape_1 = nn.Linear(SHAPE_INPUTS, SHAPE_HIDDEN)
+            self.shape_2 = nn.Linear(SHAPE_HIDDEN, SHAPE_HIDDEN)
+            self.shape_3 = nn.Linear(SHAPE_HIDDEN, BONE_COUNT * (HIDDEN + 12))
+            nn.init.zeros_(self.shape_3.weight)
+            nn.init.zeros_(self.shape_3.bias)
 
-    def fold(self, transforms: Tensor, lengths: Tensor) -> FoldedParts:
+    def encode_shape(self, inputs: Tensor | None) -> ShapeCode | None:
+        """Encode the shapes of B hands.
+
+        Parameters
+        ----------
+        inputs : (B, 47) float or None
+            See ``geometry.hand_shape.shape_inputs``. Not used without a shape encoder.
+
+        Returns
+        -------
+        ShapeCode or None
+            None without a shape encoder.
+
+        Raises
+        ------
+        ValueError
+            There is a shape encoder and no input.
+        """
+        if not self.reads_shape:
+            return None
+        if inputs is None:
+            raise ValueError("this part decoder needs the hand's shape")
+        hidden = functional.leaky_relu(self.shape_1(inputs.to(self.shape_1.weight)), negative_slope=_SLOPE)
+        hidden = functional.leaky_relu(self.shape_2(hidden), negative_slope=_SLOPE)
+        code = self.shape_3(hidden).unflatten(-1, (BONE_COUNT, HIDDEN + 12))
+        return ShapeCode(code[..., :HIDDEN], code[..., HIDDEN:].unflatten(-1, (3, 4)))
+
+    def fold(self, transforms: Tensor, lengths: Tensor, shape: ShapeCode | None = None) -> FoldedParts:
         """Fold the part networks for given hands.
 
         Parameters
@@ -70,6 +114,8 @@ class PartDecoder(nn.Module):
             Bone transforms ``W``; see ``geometry.bones``.
         lengths : (B, 16) float
             Bone lengths, metres.
+        shape : ShapeCode, optional
+            The hands' shapes. With it, points must be converted by ``ShapeCode.fitted(transforms)``.
 
         Returns
         -------
@@ -82,6 +128,8 @@ class PartDecoder(nn.Module):
         fixed = torch.cat([lengths[..., None], code, pose], dim=-1)
         first = self.weights[0]
         bias = torch.einsum("bhi,nbi->nbh", first[:, :, 3:], fixed) + self.biases[0]
+        if shape is not None:
+            bias = bias + shape.offset
         return FoldedParts.stack(first[:, :, :3], bias, self.weights[1:], self.biases[1:], self.image_features)
 
     def published_state_dict(self) -> dict[str, Tensor]:
@@ -96,6 +144,9 @@ class PartDecoder(nn.Module):
         for name, linear in (("linear1", self.code_1), ("linear2", self.code_2)):
             state[f"bone_encoder.{name}.weight"] = linear.weight.detach().clone()
             state[f"bone_encoder.{name}.bias"] = linear.bias.detach().clone()
+        for name in _SHAPE_NAMES if self.reads_shape else ():
+            for kind, value in getattr(self, name).named_parameters():
+                state[f"{name}.{kind}"] = value.detach().clone()
         return state
 
     @classmethod
@@ -115,7 +166,7 @@ class PartDecoder(nn.Module):
             A tensor has the wrong shape.
         """
         columns = state["lin0_2.weight"].shape[-1] - HIDDEN
-        decoder = cls(columns)
+        decoder = cls(columns, shape=f"{_SHAPE_NAMES[0]}.weight" in state)
         expected = decoder.published_state_dict()
         for name, value in expected.items():
             if state[name].shape != value.shape:
@@ -130,12 +181,38 @@ class PartDecoder(nn.Module):
             for name, linear in (("linear1", decoder.code_1), ("linear2", decoder.code_2)):
                 linear.weight.copy_(state[f"bone_encoder.{name}.weight"])
                 linear.bias.copy_(state[f"bone_encoder.{name}.bias"])
+            for name in _SHAPE_NAMES if decoder.reads_shape else ():
+                for kind, value in getattr(decoder, name).named_parameters():
+                    value.copy_(state[f"{name}.{kind}"])
         return decoder
 
 
 def _initial(*shape: int) -> Tensor:
     """He-normal weights; the last axis is the fan-in."""
     return torch.randn(*shape) * (2.0 / shape[-1]) ** 0.5
+
+
+@dataclass
+class ShapeCode:
+    """What the part networks of B hands know of their shapes; see ``PartDecoder.encode_shape``.
+
+    Parameters
+    ----------
+    offset : (B, 16, 64) float
+        Added to the bias of each bone's first layer.
+    warp : (B, 16, 3, 4) float
+        Added to the identity, the affine map of each bone's local points, query-space units.
+    """
+
+    offset: Tensor
+    warp: Tensor
+
+    def fitted(self, transforms: Tensor) -> Tensor:
+        """Return bone transforms (B, 16, 4, 4) that lead to the points the part networks read, of their dtype."""
+        warp = self.warp.to(transforms)
+        moved = transforms[..., :3, :] + warp[..., :3] @ transforms[..., :3, :]
+        shifted = moved + functional.pad(warp[..., 3:], (3, 0))
+        return torch.cat([shifted, transforms[..., 3:, :]], dim=-2)
 
 
 def bone_local(transforms: Tensor, points: Tensor) -> Tensor:

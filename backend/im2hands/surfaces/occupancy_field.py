@@ -12,6 +12,7 @@ from torch import Tensor
 
 from im2hands.geometry.bone_reach import BoneReach, within_reach
 from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE, Bones
+from im2hands.geometry.hand_shape import shape_inputs
 from im2hands.networks.part_decoder import PartDecoder
 
 OUTSIDE_LOGIT = -20.0
@@ -83,21 +84,27 @@ class PartField:
         Distance up to which each bone's part network is evaluated; None evaluates every bone everywhere.
     chunk : int
         Number of queries evaluated at once; bounds the memory.
+    widths : (B, 8) float, optional
+        What is known of the hands' widths; see ``geometry.hand_shape``. Only a decoder that reads shapes uses them.
     """
 
     def __init__(
-        self, decoder: PartDecoder, bones: Bones, keypoints: Tensor, reach: BoneReach | None, *, chunk: int = 16384
-    ) -> None:
+        self, decoder: PartDecoder, bones: Bones, keypoints: Tensor, reach: BoneReach | None, *, chunk: int = 16384,
+        widths: Tensor | None = None,
+    ) -> None:  # fmt: skip
         self.hand_count = keypoints.shape[0]
         self._reach, self._chunk = reach, chunk
         dtype, device = decoder.pose_weight.dtype, decoder.pose_weight.device
         with torch.no_grad():
-            self._folded = decoder.fold(bones.transforms, bones.lengths)
+            joints = bones.to_query_space(keypoints) * QUERY_SCALE
+            shape = decoder.encode_shape(shape_inputs(bones.lengths, joints, widths))
+            self._folded = decoder.fold(bones.transforms, bones.lengths, shape)
             # The bone-local point of a canonical point x (metres) is W (x / 0.4^2, 1), with W the bone's transform.
-            turn = bones.transforms[:, :, :3, :3] / QUERY_SCALE**2
+            transforms = bones.transforms if shape is None else shape.fitted(bones.transforms)
+            turn = transforms[:, :, :3, :3] / QUERY_SCALE**2
             self._turn = turn.to(device, dtype)
-            self._shift = bones.transforms[:, :, :3, 3].to(device, dtype)
-            self._keypoints = (bones.to_query_space(keypoints) * QUERY_SCALE).to(device, dtype)
+            self._shift = transforms[:, :, :3, 3].to(device, dtype)
+            self._keypoints = joints.to(device, dtype)
 
     def bounds(self, hand: int) -> tuple[Tensor, Tensor]:
         """See ``OccupancyField.bounds``."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from im2hands.core.errors import SetupError
 from im2hands.geometry.bones import bones_from_keypoints
 from im2hands.geometry.hand_model import FINGER_BONES, HandModel, HandShape
+from im2hands.geometry.hand_shape import WIDTH_COUNT, measure_widths
 from im2hands.lab.synthesis.poses import ShapeSpread, mean_shape, random_rotations, random_shape
 
 STUMP = 0.02
@@ -27,6 +28,14 @@ MCP."""
 # First of the three bones of each finger, thumb to little, among the 16 bones in published order.
 _FIRST_BONE_OF_FINGER = (13, 1, 4, 10, 7)
 _CHUNK = 64  # hands that are posed together
+
+WIDE = ShapeSpread(
+    size=1.8, components=1.3, finger_length=0.06, one_finger_length=0.03, bone_length=0.03, thickness=0.10,
+    one_finger_thickness=0.04, palm_thickness=0.10, palm_length=0.05,
+)  # fmt: skip
+"""Shapes beyond the usual ones, as other hand models and rare people have them."""
+
+_PROPORTION = 0.06  # standard deviation of the logarithms of a wide hand's width and depth as a whole
 
 
 @dataclass(frozen=True)
@@ -43,12 +52,15 @@ class HandPoints:
         Bone (0 to 15) of the nearest surface.
     keypoints : (H, 21, 3) float64
         Exact keypoints, same frame, metres.
+    widths : (H, 8) float64
+        Their widths (``geometry.hand_shape``), NaN where not known.
     """
 
     points: Tensor
     distance: Tensor
     part: Tensor
     keypoints: Tensor
+    widths: Tensor
 
 
 @dataclass(frozen=True)
@@ -63,16 +75,20 @@ class PosedHands:
         Exact keypoints, metres.
     faces : (F, 3) int64
         Faces of the closed mesh, oriented outward.
+    widths : (H, 8) float64
+        Their widths; see ``geometry.hand_shape``.
     """
 
     vertices: Tensor
     keypoints: Tensor
     faces: np.ndarray
+    widths: Tensor
 
 
 def posed_hands(
-    count: int, seed: int, *, mean: bool = False, spread: ShapeSpread | None = None, model: HandModel | None = None
-) -> PosedHands:
+    count: int, seed: int, *, mean: bool = False, spread: ShapeSpread | None = None, model: HandModel | None = None,
+    other_proportions: bool = False,
+) -> PosedHands:  # fmt: skip
     """Make random hands.
 
     Parameters
@@ -87,6 +103,8 @@ def posed_hands(
         Spread of the random shapes; None takes the default spread.
     model : HandModel, optional
         The hand model; None loads the bundled one.
+    other_proportions : bool
+        Whether the hands, skeleton and flesh, are also made wider or narrower and flatter or deeper as a whole.
 
     Returns
     -------
@@ -97,11 +115,37 @@ def posed_hands(
     generator = torch.Generator().manual_seed(seed)
     shape: HandShape = mean_shape(count) if mean else random_shape(count, generator, spread)
     vertices, heads = model.rest(shape)
-    vertices, keypoints = model.pose(vertices, heads, random_rotations(model, heads, generator))
-    bones = bones_from_keypoints(keypoints, ["right"] * count)
-    turn = bones.rotation.mT
-    wrist = bones.wrist[:, None]
-    return PosedHands((vertices - wrist) @ turn, (keypoints - wrist) @ turn, model.faces.numpy())
+    if other_proportions:
+        vertices, heads = _stretched(model, vertices, heads, generator)
+    faces = model.faces.numpy()
+    widths = measure_widths(*_canonical(*model.pose(vertices, heads, _no_turn(count))), faces, vertex_parts(model))
+    posed = _canonical(*model.pose(vertices, heads, random_rotations(model, heads, generator)))
+    return PosedHands(*posed, faces, widths)
+
+
+def _canonical(vertices: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
+    """Vertices (B, V, 3) and keypoints (B, 21, 3) of right hands in their canonical frames."""
+    bones = bones_from_keypoints(keypoints, ["right"] * len(keypoints))
+    turn, wrist = bones.rotation.mT, bones.wrist[:, None]
+    return (vertices - wrist) @ turn, (keypoints - wrist) @ turn
+
+
+def _no_turn(count: int) -> Tensor:
+    return torch.eye(3, dtype=torch.float64).repeat(count, 22, 1, 1)
+
+
+def _stretched(
+    model: HandModel, vertices: Tensor, heads: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Rest-pose hands that are wider or narrower, and flatter or deeper."""
+    count = len(vertices)
+    keypoints = model.pose(vertices, heads, _no_turn(count))[1]
+    frame = bones_from_keypoints(keypoints, ["right"] * count).rotation
+    factor = torch.ones(count, 3, dtype=torch.float64)
+    normal = torch.randn(count, 2, generator=generator, dtype=torch.float64).clamp(-2.5, 2.5)
+    factor[:, 1:] = torch.exp(_PROPORTION * normal)
+    stretch = frame.mT @ (factor[..., None] * frame)
+    return vertices @ stretch, heads @ stretch  # symmetric
 
 
 def vertex_parts(model: HandModel) -> np.ndarray:
@@ -110,7 +154,7 @@ def vertex_parts(model: HandModel) -> np.ndarray:
     for finger, bones in enumerate(FINGER_BONES):
         for level, bone in enumerate(bones):
             table[bone] = _FIRST_BONE_OF_FINGER[finger] + level
-    return np.append(table[model._weights.argmax(dim=1).numpy()], np.int8(0))
+    return np.append(table[model.main_bones], np.int8(0))
 
 
 def signed_distance(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -248,7 +292,9 @@ def sample_points(
     return np.concatenate([near, uniform])
 
 
-def make_points(count: int, points: int, seed: int, progress: Callable[[int, int], None] | None = None) -> HandPoints:
+def make_points(
+    count: int, points: int, seed: int, progress: Callable[[int, int], None] | None = None, wide: float = 0.0
+) -> HandPoints:
     """Make random hands and label points around them.
 
     Parameters
@@ -261,6 +307,8 @@ def make_points(count: int, points: int, seed: int, progress: Callable[[int, int
         The same seed gives the same hands and points.
     progress : callable, optional
         Called with the number of finished hands and ``count``.
+    wide : float
+        Share of the hands that have shapes beyond the usual ones.
 
     Returns
     -------
@@ -279,10 +327,13 @@ def make_points(count: int, points: int, seed: int, progress: Callable[[int, int
     distance = torch.empty(count, points, dtype=torch.float32)
     part = torch.empty(count, points, dtype=torch.int8)
     keypoints = torch.empty(count, 21, 3, dtype=torch.float64)
+    widths = torch.empty(count, WIDTH_COUNT, dtype=torch.float64)
     for start in range(0, count, _CHUNK):
         size = min(_CHUNK, count - start)
-        hands = posed_hands(size, seed + start, model=model)
-        keypoints[start : start + size] = hands.keypoints
+        beyond = (start // _CHUNK + 1) * wide % 1 < wide  # evenly spread over the chunks
+        spread = WIDE if beyond else None
+        hands = posed_hands(size, seed + start, model=model, spread=spread, other_proportions=beyond)
+        keypoints[start : start + size], widths[start : start + size] = hands.keypoints, hands.widths
         for k in range(size):
             rng = np.random.default_rng((seed, start + k))
             vertices = np.ascontiguousarray(hands.vertices[k].numpy())
@@ -293,7 +344,7 @@ def make_points(count: int, points: int, seed: int, progress: Callable[[int, int
             part[start + k] = torch.from_numpy(face_parts[face])
         if progress:
             progress(start + size, count)
-    return HandPoints(xyz, distance, part, keypoints)
+    return HandPoints(xyz, distance, part, keypoints, widths)
 
 
 def cut_distance(distance: Tensor, canonical_x: Tensor, stump: float = STUMP) -> Tensor:
@@ -320,6 +371,55 @@ def cut_distance(distance: Tensor, canonical_x: Tensor, stump: float = STUMP) ->
 _ALONG_BONE = 0.06  # of joints along their bone, share of the bone's length
 _ALONG_TIP = 0.08  # of fingertips along their bone, share of the bone's length
 _ACROSS = 0.02  # of all keypoints in each coordinate, share of the palm length
+
+
+_DEPTH, _DEPTH_EACH = 0.04, 0.015  # joints of another skeleton towards the back of the hand, share of the palm length
+_SIDE = 0.015  # and sideways
+
+_WIDTH_ERROR = 0.05  # largest standard deviation of errors of known widths, share
+
+
+def other_skeletons(keypoints: Tensor, transforms: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    """Move the keypoints of some hands to where another skeleton has them: nearer to the palm or the back of the hand.
+
+    Parameters
+    ----------
+    keypoints : (B, 21, 3) float64
+        Keypoints of B right hands, file order, canonical frame, metres.
+    transforms : (B, 16, 4, 4) float64
+        Their bone transforms; see ``geometry.bones``.
+    generator : torch.Generator
+        CPU generator. The same state gives the same keypoints.
+    share : float
+        Share of the hands that are changed, 0 to 1.
+
+    Returns
+    -------
+    (B, 21, 3) float64
+        The keypoints.
+    """
+    count = len(keypoints)
+
+    def normal(*size: int) -> Tensor:
+        return torch.randn(*size, generator=generator, dtype=torch.float64).clamp(-2.5, 2.5)
+
+    use = (torch.rand(count, 1, 1, generator=generator, dtype=torch.float64) < share).double()
+    palm = torch.linalg.vector_norm(keypoints[:, 9] - keypoints[:, 0], dim=-1)[:, None, None]
+    common, level = _DEPTH * normal(count, 1), _DEPTH_EACH * normal(count, 5)
+    side = _SIDE * normal(count, 5, 2)
+    moved = keypoints.clone()
+    for finger, first in enumerate(_FIRST_BONE_OF_FINGER):
+        for k in range(4):
+            # The bone that starts at this joint, or ends at the tip, in the straight hand: back of the hand along y.
+            turn = transforms[:, first + min(k, 2), :3, :3]
+            turn = turn / torch.linalg.vector_norm(turn, dim=-1, keepdim=True)
+            share_of_tip = 0.5 if k == 3 else 1.0
+            offset = torch.stack(
+                [torch.zeros_like(common[:, 0]), (common[:, 0] + level[:, k + 1]) * share_of_tip, side[:, finger, k % 2]], dim=-1
+            )
+            moved[:, 1 + 4 * finger + k] += (use * palm)[:, 0] * (turn.mT @ offset[..., None])[..., 0]
+    moved[:, 0, 1] += (use * palm)[:, 0, 0] * (common[:, 0] + level[:, 0])
+    return moved
 
 
 def jitter_keypoints(keypoints: Tensor, generator: torch.Generator, noise: float, definition: float) -> Tensor:
@@ -369,3 +469,36 @@ def jitter_keypoints(keypoints: Tensor, generator: torch.Generator, noise: float
     moved += use * _ACROSS * palm * normal(count, 21, 3)
     sigma = noise * uniform(count, 1, 1) * (uniform(count, 1, 1) < 0.75).double()
     return moved + sigma * normal(count, 21, 3)
+
+
+def forget_widths(widths: Tensor, generator: torch.Generator) -> Tensor:
+    """Keep of the widths of hands what a reconstruction may know of them.
+
+    Four in ten hands keep none, three all as they are; the others have errors of up to 5 % and keep all, or the palm's
+    and that of all fingers together, or each by chance.
+
+    Parameters
+    ----------
+    widths : (B, 8) float64
+        Widths of B hands.
+    generator : torch.Generator
+        CPU generator. The same state gives the same result.
+
+    Returns
+    -------
+    (B, 8) float64
+        The widths, NaN where they are not known.
+    """
+    count = len(widths)
+
+    def uniform(*size: int) -> Tensor:
+        return torch.rand(*size, generator=generator, dtype=torch.float64)
+
+    kind = uniform(count, 1)
+    error = _WIDTH_ERROR * uniform(count, 1) * (kind > 0.7)
+    normal = torch.randn(widths.shape, generator=generator, dtype=torch.float64).clamp(-2.5, 2.5)
+    found = widths * torch.exp(error * normal)
+    keep = uniform(*widths.shape) < 0.5
+    keep = torch.where(kind < 0.9, torch.arange(widths.shape[1]) < 3, keep)
+    keep = torch.where(kind < 0.8, True, keep) & (kind >= 0.4)
+    return torch.where(keep, found, torch.nan)

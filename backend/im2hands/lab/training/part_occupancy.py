@@ -20,13 +20,19 @@ from tqdm import tqdm
 
 from im2hands.core.errors import InputError
 from im2hands.core.files import write_atomically
+from im2hands.core.hands import Side
 from im2hands.geometry.bone_reach import BoneReach, within_reach
-from im2hands.geometry.bones import bones_from_keypoints
+from im2hands.geometry.bones import Bones, bones_from_keypoints
+from im2hands.geometry.hand_shape import shape_inputs
 from im2hands.lab.datasets.hand_pool import pool_of_set
 from im2hands.lab.datasets.open_set import card_terms, open_scenes
-from im2hands.lab.datasets.part_occupancy import HandPoints, cut_distance, jitter_keypoints, make_points
+from im2hands.lab.datasets.part_occupancy import (
+    HandPoints, cut_distance, forget_widths, jitter_keypoints, make_points, other_skeletons,
+)  # fmt: skip
 from im2hands.lab.evaluation.part_occupancy import evaluate
 from im2hands.networks.part_decoder import PartDecoder, bone_local
+from im2hands.weights.folder import WeightsInfo, require_weights
+from im2hands.weights.part_occupancy import NAME, load_part_occupancy, save_part_occupancy
 
 from .part_loss import part_loss
 from .whitening import WhitenedPartDecoder, Whitening
@@ -58,6 +64,12 @@ class TrainingSettings:
         Largest standard deviation of the keypoint noise, metres.
     definition : float
         Strength of the jitter of joint definitions.
+    skeletons : float
+        Share of the hands whose joints lie where another skeleton has them.
+    wide : float
+        Share of the hands in the data set with shapes beyond the usual ones.
+    shape : bool
+        Whether the network has a shape encoder. The published ones have none.
     part_weight : float
         Weight of the part loss at the first step; it falls to 0 at half of the steps.
     claim_weight : float
@@ -78,6 +90,9 @@ class TrainingSettings:
     softness: float = 0.001
     noise: float = 0.004
     definition: float = 1.0
+    skeletons: float = 0.0
+    wide: float = 0.0
+    shape: bool = True
     part_weight: float = 0.2
     claim_weight: float = 0.3
     seed: int = 1
@@ -119,7 +134,7 @@ class Trainer:
         self.reach = BoneReach.default()
         self.step = 0
         torch.manual_seed(settings.seed)
-        self.model = WhitenedPartDecoder(_measure(data, self.reach, settings)).to(device)
+        self.model = WhitenedPartDecoder(_measure(data, settings), shape=settings.shape).to(device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
 
     @property
@@ -139,15 +154,9 @@ class Trainer:
         torch.save(state, buffer)
         write_atomically(self.checkpoint, buffer.getvalue())
 
-    def start_from(self, folder: Path) -> None:
-        """Take the weights of the earlier run in ``folder`` instead of random ones.
-
-        Raises
-        ------
-        InputError
-            Its checkpoint cannot be read.
-        """
-        self.model.load_state_dict(_read_checkpoint(folder / "checkpoint.pt", self.device)["model"])
+    def start_from(self, decoder: PartDecoder) -> None:
+        """Take the weights of a trained network instead of random ones."""
+        self.model.take(decoder)
 
     def load(self) -> None:
         """Continue from the checkpoint in the folder.
@@ -158,7 +167,7 @@ class Trainer:
             The checkpoint was made with other settings or cannot be read.
         """
         state = _read_checkpoint(self.checkpoint, self.device)
-        if {"data": "", **state["settings"]} != asdict(self.settings):
+        if state["settings"] != asdict(self.settings):
             raise InputError(
                 f"{self.checkpoint} was made with other settings.", "Give the same options, or start in another folder."
             )
@@ -179,9 +188,10 @@ class Trainer:
         generator = torch.Generator().manual_seed(settings.seed * _STREAM + block)
         count = _BLOCK_STEPS * settings.hands
         chosen = torch.randint(len(self.data.points), (count,), generator=generator)
-        keypoints = jitter_keypoints(self.data.keypoints[chosen], generator, settings.noise, settings.definition)
-        bones = bones_from_keypoints(keypoints, ["right"] * count)
-        canonical = bones.to_query_space(keypoints).mul_(0.4).float()
+        bones = _seen(self.data.keypoints[chosen], generator, settings)
+        assert bones.joints is not None
+        shape = shape_inputs(bones.lengths, bones.joints, forget_widths(self.data.widths[chosen], generator)).float()
+        canonical = bones.joints.float()
         transforms, lengths = bones.transforms.float(), bones.lengths.float()
         turn, wrist = bones.rotation.float(), bones.wrist.float()
         rows = torch.randint(self.data.points.shape[1], (count, settings.points), generator=generator)
@@ -194,7 +204,7 @@ class Trainer:
         first = self.step % _BLOCK_STEPS
         for k in range(first, _BLOCK_STEPS):
             rows_of_step = slice(k * settings.hands, (k + 1) * settings.hands)
-            batch = (metres, canonical, transforms, lengths, distance, part)
+            batch = (metres, canonical, transforms, lengths, shape, distance, part)
             total += self._train_step(*(tensor[rows_of_step].to(self.device) for tensor in batch))
             self.step += 1
             if self.step >= settings.steps:
@@ -202,8 +212,9 @@ class Trainer:
         return total / (k + 1 - first)
 
     def _train_step(
-        self, metres: Tensor, keypoints: Tensor, transforms: Tensor, lengths: Tensor, distance: Tensor, part: Tensor
-    ) -> float:
+        self, metres: Tensor, keypoints: Tensor, transforms: Tensor, lengths: Tensor, shape: Tensor, distance: Tensor,
+        part: Tensor,
+    ) -> float:  # fmt: skip
         """One optimiser step on a batch of B hands; returns the loss.
 
         ``metres`` (B, N, 3) and ``keypoints`` (B, 21, 3) are in the canonical frame, metres.
@@ -211,10 +222,12 @@ class Trainer:
         progress = self.step / self.settings.steps
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.step)
-        folded = self.model.fold(transforms, lengths)
+        code = self.model.encode_shape(shape)
+        folded = self.model.fold(transforms, lengths, code)
+        fitted = transforms if code is None else code.fitted(transforms)
         near = within_reach(metres, keypoints, self.reach)
         loss = part_loss(
-            folded, bone_local(transforms, metres / 0.4), near, distance, part, self.settings.softness,
+            folded, bone_local(fitted, metres / 0.4), near, distance, part, self.settings.softness,
             part_weight=self.settings.part_weight * max(0.0, 1 - 2 * progress),
             claim_weight=self.settings.claim_weight * max(0.0, 1 - 2.5 * progress),
         )  # fmt: skip
@@ -232,12 +245,23 @@ def _read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         raise InputError(f"Cannot read {path}: {error}", "Start in another folder.") from error
 
 
-def _measure(data: HandPoints, reach: BoneReach, settings: TrainingSettings) -> Whitening:
+def _seen(keypoints: Tensor, generator: torch.Generator, settings: TrainingSettings) -> Bones:
+    """Bones of hands whose exact canonical ``keypoints`` (B, 21, 3) are seen as inexactly as the recipe says."""
+    sides: list[Side] = ["right"] * len(keypoints)
+    if settings.skeletons > 0:
+        exact = bones_from_keypoints(keypoints, sides)
+        keypoints = other_skeletons(keypoints, exact.transforms, generator, settings.skeletons)
+    return bones_from_keypoints(
+        jitter_keypoints(keypoints, generator, settings.noise, settings.definition), sides
+    )  # fmt: skip
+
+
+def _measure(data: HandPoints, settings: TrainingSettings) -> Whitening:
     """Measure the whitening on a few hundred hands with the recipe's keypoint jitter."""
     generator = torch.Generator().manual_seed(settings.seed * _STREAM - 1)
     count = min(512, len(data.points))
-    keypoints = jitter_keypoints(data.keypoints[:count], generator, settings.noise, settings.definition)
-    bones = bones_from_keypoints(keypoints, ["right"] * count)
+    bones = _seen(data.keypoints[:count], generator, settings)
+    assert bones.joints is not None
     stride = max(1, data.points.shape[1] * count // 200_000)  # enough for every bone
     points = bones.to_query_space(data.points[:count, ::stride].double())
     local = bone_local(bones.transforms, points)
@@ -247,12 +271,12 @@ def _measure(data: HandPoints, reach: BoneReach, settings: TrainingSettings) -> 
     mean = torch.stack([own[inside & (part == bone)].mean(0) for bone in range(16)])
     if not torch.isfinite(mean).all():
         raise InputError("The pool is too small: some bone has no point inside.", "Use more hands or points a hand.")
-    return Whitening.measure(mean, bones.lengths, bones.transforms)
+    return Whitening.measure(mean, bones.lengths, bones.transforms, shape_inputs(bones.lengths, bones.joints))
 
 
 def train(
     settings: TrainingSettings, folder: Path, device: torch.device, *, resume: bool = False,
-    start_from: Path | None = None, cancelled: Callable[[], bool] = lambda: False,
+    start_from: WeightsInfo | None = None, cancelled: Callable[[], bool] = lambda: False,
 ) -> Trainer:  # fmt: skip
     """Run a training to its end; write ``checkpoint.pt`` and ``log.csv``.
 
@@ -266,8 +290,8 @@ def train(
         Device of the model.
     resume : bool
         Whether to continue the run in the folder, if there is one.
-    start_from : Path, optional
-        Folder of an earlier run whose weights this one begins with. None begins with random weights.
+    start_from : WeightsInfo, optional
+        The weights that this run begins with. None begins with random weights.
     cancelled : callable
         Called before every block of steps; True ends the run.
 
@@ -279,11 +303,12 @@ def train(
     Raises
     ------
     InputError
-        The folder holds a run already and ``resume`` is False, or ``start_from`` holds no run.
+        The folder holds a run already and ``resume`` is False.
+    WeightsError
+        The weights to begin with are damaged.
     """
     # Labelling the hands takes minutes: check first.
-    if start_from is not None and not (start_from / "checkpoint.pt").is_file():
-        raise InputError(f"{start_from} holds no checkpoint.pt of a training.", "Give the folder of an earlier run.")
+    first = None if start_from is None else load_part_occupancy(start_from.path)[0]
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "checkpoint.pt").exists() and not resume:
         raise InputError(f"{folder} holds a training run already.", "Add --resume, or choose another folder.")
@@ -294,13 +319,13 @@ def train(
             bar.update(done - bar.n)
 
         size = (settings.pool, settings.pool_points, settings.seed * _STREAM, progress)
-        data = make_points(*size) if scenes is None else pool_of_set(scenes, *size)
+        data = make_points(*size, settings.wide) if scenes is None else pool_of_set(scenes, *size)
     trainer = Trainer(settings, folder, data, device)
     if resume and trainer.checkpoint.exists():
         trainer.load()
         _log.info("resuming at step %d", trainer.step)
-    elif start_from is not None:
-        trainer.start_from(start_from)
+    elif first is not None:
+        trainer.start_from(first)
     log_path = folder / "log.csv"
     new_log = not log_path.exists()
     started, last_saved = time.monotonic(), trainer.step
@@ -338,7 +363,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, metavar="SET", help="scene set or prepared split (default: synthetic hands, made at once)"
     )
     parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
-    parser.add_argument("--start-from", type=Path, help="folder of an earlier run to begin with")
+    parser.add_argument(
+        "--start-from", metavar="DIR", help='folder with the weights of an earlier run to begin with, or "bundled"'
+    )
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--pool", type=int, default=defaults.pool, help="hands in the data set")
     parser.add_argument("--pool-points", type=int, default=defaults.pool_points, help="labelled points a hand")
@@ -346,6 +373,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--points", type=int, default=defaults.points, help="points a hand and step")
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     parser.add_argument("--definition", type=float, default=defaults.definition, help="jitter of joint definitions")
+    parser.add_argument(
+        "--skeletons", type=float, default=defaults.skeletons, help="share of hands with another skeleton's joints"
+    )
+    parser.add_argument("--wide", type=float, default=defaults.wide, help="share of hands with unusual shapes")
+    parser.add_argument(
+        "--lengths-only", action="store_true", help="no shape encoder, as the published networks: only lengths are seen"
+    )
     parser.add_argument("--part-weight", type=float, default=defaults.part_weight)
     parser.add_argument("--claim-weight", type=float, default=defaults.claim_weight)
     parser.add_argument("--seed", type=int, default=defaults.seed)
@@ -356,28 +390,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run ``im2hands train part-occupancy`` and return the exit code."""
     from im2hands.core.devices import choose_device, limit_threads
-    from im2hands.weights.part_occupancy import save_part_occupancy
 
     limit_threads(arguments.threads)
     settings = TrainingSettings(
         steps=arguments.steps, pool=arguments.pool, pool_points=arguments.pool_points, hands=arguments.hands,
         points=arguments.points, learning_rate=arguments.learning_rate, seed=arguments.seed,
-        definition=arguments.definition, part_weight=arguments.part_weight, claim_weight=arguments.claim_weight,
+        definition=arguments.definition, skeletons=arguments.skeletons, wide=arguments.wide,
+        shape=not arguments.lengths_only, part_weight=arguments.part_weight, claim_weight=arguments.claim_weight,
         data="" if arguments.data is None else str(arguments.data),
     )  # fmt: skip
+    first = None
+    if arguments.start_from is not None:
+        hint = 'Give the folder of a finished run, or "bundled".'
+        first = require_weights(NAME, arguments.start_from, hint)
     trainer = train(
-        settings, arguments.output, choose_device(arguments.device),
-        resume=arguments.resume, start_from=arguments.start_from,
-    )  # fmt: skip
+        settings, arguments.output, choose_device(arguments.device), resume=arguments.resume, start_from=first
+    )
     decoder = trainer.model.cpu().plain()
     card = model_card(settings, decoder, trainer.reach)
     if arguments.data is not None:
         info = open_scenes(arguments.data).info
         card["data"] = {arguments.data.name: {**asdict(info), "modes": list(info.modes)}}
         card |= card_terms(card["data"])
-    if arguments.start_from is not None:
-        first = _read_checkpoint(arguments.start_from / "checkpoint.pt", torch.device("cpu"))
-        card["started_from"] = first["settings"]
+    if first is not None:
+        card["started_from"] = {"sha256": first.sha256, "recipe": first.card.get("recipe")}
     save_part_occupancy(decoder, trainer.reach, arguments.output, card)
     return 0
 

@@ -1,8 +1,9 @@
 """A part decoder with whitened inputs for training; the whitening folds exactly into the finished weights.
 
 Raw inputs differ by two orders of magnitude between bones and between kinds of input, which stalls training. Whitening
-centres and scales the local points of each bone, and standardises the bone lengths and the pose translations. All three
-enter the network linearly, so the trained layers have an exact form that takes raw inputs.
+centres and scales the local points of each bone, and standardises the bone lengths, the pose translations and what is
+known of the shape. All of them enter the network linearly, so the trained layers have an exact form that takes raw
+inputs, and the other way round.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE
-from im2hands.networks.part_decoder import FoldedParts, PartDecoder
+from im2hands.geometry.hand_shape import WIDTH_COUNT
+from im2hands.networks.part_decoder import HIDDEN, FoldedParts, PartDecoder, ShapeCode
 
 # Scale of bone-local points, metres: a finger bone's half length, the palm's half size.
 _FINGER_SCALE, _PALM_SCALE = 0.020, 0.045
+_WIDTH_SCALE = 0.1  # of the logarithms of widths
+_WARP_SCALE = 0.1  # of the warp of bone-local points, so that it learns no faster than the layers after it
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,10 @@ class Whitening:
         Mean of the translations of the bone transforms ``W``.
     pose_scale : (48,) float32
         Standard deviation of these translations.
+    shape_mean : (47,) float32
+        Mean of the numbers that tell the shape; 0 for widths and what is known of them.
+    shape_scale : (47,) float32
+        Their standard deviation; 0.1 for the logarithms of widths, 1 for what is known of them.
     """
 
     local_mean: Tensor
@@ -46,9 +54,11 @@ class Whitening:
     length_scale: Tensor
     pose_mean: Tensor
     pose_scale: Tensor
+    shape_mean: Tensor
+    shape_scale: Tensor
 
     @classmethod
-    def measure(cls, local_mean: Tensor, lengths: Tensor, transforms: Tensor) -> Whitening:
+    def measure(cls, local_mean: Tensor, lengths: Tensor, transforms: Tensor, shape: Tensor) -> Whitening:
         """Measure the whitening on H hands.
 
         Parameters
@@ -59,6 +69,8 @@ class Whitening:
             Bone lengths, metres.
         transforms : (H, 16, 4, 4) float
             Bone transforms ``W``.
+        shape : (H, 47) float
+            See ``geometry.hand_shape.shape_inputs``.
 
         Returns
         -------
@@ -68,6 +80,9 @@ class Whitening:
         scale = torch.full((BONE_COUNT, 1), _FINGER_SCALE / QUERY_SCALE)
         scale[0] = _PALM_SCALE / QUERY_SCALE
         pose = transforms[:, :, :3, 3].flatten(1).float()
+        shape_mean, shape_scale = shape.float().mean(0), shape.float().std(0).clamp_min(1e-3)  # 1 mm at least
+        shape_mean[-2 * WIDTH_COUNT :] = 0.0
+        shape_scale[-2 * WIDTH_COUNT : -WIDTH_COUNT], shape_scale[-WIDTH_COUNT:] = _WIDTH_SCALE, 1.0
         return cls(
             local_mean.float(),
             scale,
@@ -75,6 +90,8 @@ class Whitening:
             lengths.float().std(0),
             pose.mean(0),
             pose.std(0).clamp_min(1e-3),  # the palm's own translation is always zero
+            shape_mean,
+            shape_scale,
         )
 
 
@@ -85,6 +102,8 @@ class WhitenedPartDecoder(PartDecoder):
     ----------
     whitening : Whitening
         Means and scales; they become buffers.
+    shape : bool
+        Whether there is a shape encoder.
     """
 
     local_mean: Tensor
@@ -93,9 +112,11 @@ class WhitenedPartDecoder(PartDecoder):
     length_scale: Tensor
     pose_mean: Tensor
     pose_scale: Tensor
+    shape_mean: Tensor
+    shape_scale: Tensor
 
-    def __init__(self, whitening: Whitening) -> None:
-        super().__init__(0)
+    def __init__(self, whitening: Whitening, *, shape: bool = False) -> None:
+        super().__init__(0, shape=shape)
         for name, value in vars(whitening).items():
             self.register_buffer(name, value.clone())
 
@@ -117,7 +138,17 @@ class WhitenedPartDecoder(PartDecoder):
             self.code_1.bias - code @ self.length_mean,
         )
 
-    def fold(self, transforms: Tensor, lengths: Tensor) -> FoldedParts:
+    def encode_shape(self, inputs: Tensor | None) -> ShapeCode | None:
+        """Encode the shapes of hands from raw inputs; see ``PartDecoder.encode_shape``."""
+        if not self.reads_shape or inputs is None:
+            return super().encode_shape(inputs)
+        code = super().encode_shape((inputs - self.shape_mean) / self.shape_scale)
+        assert code is not None
+        turn = _WARP_SCALE * code.warp[..., :3]
+        shift = _WARP_SCALE * code.warp[..., 3] * self.local_scale - (turn @ self.local_mean[..., None])[..., 0]
+        return ShapeCode(code.offset, torch.cat([turn, shift[..., None]], dim=-1))
+
+    def fold(self, transforms: Tensor, lengths: Tensor, shape: ShapeCode | None = None) -> FoldedParts:
         """Prepare the part networks of hands from raw inputs; see ``PartDecoder.fold``."""
         pose = (transforms[:, :, :3, 3].flatten(1) - self.pose_mean) / self.pose_scale
         standard = (lengths - self.length_mean) / self.length_scale
@@ -128,12 +159,14 @@ class WhitenedPartDecoder(PartDecoder):
         xyz = first[:, :, :3] / self.local_scale[:, None]
         bias = torch.einsum("bhi,nbi->nbh", first[:, :, 3:], fixed) + self.biases[0]
         bias = bias - torch.einsum("bhc,bc->bh", xyz, self.local_mean)
+        if shape is not None:
+            bias = bias + shape.offset
         return FoldedParts.stack(xyz, bias, self.weights[1:], self.biases[1:])
 
     @torch.no_grad()
     def plain(self) -> PartDecoder:
         """Return an ordinary part decoder, in the published layer form, that computes the same function."""
-        decoder = PartDecoder(0)
+        decoder = PartDecoder(0, shape=self.reads_shape)
         weight, bias, pose, pose_bias, code, code_bias = self._plain_layers()
         decoder.weights[0].copy_(weight)
         decoder.biases[0].copy_(bias)
@@ -145,4 +178,56 @@ class WhitenedPartDecoder(PartDecoder):
         decoder.code_1.weight.copy_(code)
         decoder.code_1.bias.copy_(code_bias)
         decoder.code_2.load_state_dict(self.code_2.state_dict())
+        if self.reads_shape:
+            weight = self.shape_1.weight / self.shape_scale
+            decoder.shape_1.weight.copy_(weight)
+            decoder.shape_1.bias.copy_(self.shape_1.bias - weight @ self.shape_mean)
+            decoder.shape_2.load_state_dict(self.shape_2.state_dict())
+            for target, rows in zip(decoder.shape_3.parameters(), self.shape_3.parameters(), strict=True):
+                offset, turn, shift = _split(rows)
+                turn, shift = _WARP_SCALE * turn, _WARP_SCALE * shift * self.local_scale[..., None]
+                shift = shift - torch.einsum("bcdk,bd->bck", turn, self.local_mean)
+                target.copy_(_joined(offset, turn, shift).reshape(target.shape))
         return decoder
+
+    @torch.no_grad()
+    def take(self, decoder: PartDecoder) -> None:
+        """Take over the weights of an ordinary part decoder: the opposite of ``plain``.
+
+        Without a shape encoder there, the own one stays as it is.
+        """
+        weight, pose, code = decoder.weights[0], decoder.pose_weight, decoder.code_1.weight
+        shift = torch.einsum("bhc,bc->bh", weight[:, :, :3], self.local_mean)
+        shift = shift + weight[:, :, 3] * self.length_mean[:, None]
+        scale = torch.cat([self.local_scale.expand(-1, 3), self.length_scale[:, None]], dim=1)
+        self.weights[0].copy_(torch.cat([weight[:, :, :4] * scale[:, None], weight[:, :, 4:]], dim=-1))
+        self.biases[0].copy_(decoder.biases[0] + shift)
+        for layer in range(1, len(self.weights)):
+            self.weights[layer].copy_(decoder.weights[layer])
+            self.biases[layer].copy_(decoder.biases[layer])
+        self.pose_weight.copy_(pose * self.pose_scale)
+        self.pose_bias.copy_(decoder.pose_bias + pose @ self.pose_mean)
+        self.code_1.weight.copy_(code * self.length_scale)
+        self.code_1.bias.copy_(decoder.code_1.bias + code @ self.length_mean)
+        self.code_2.load_state_dict(decoder.code_2.state_dict())
+        if self.reads_shape and decoder.reads_shape:
+            self.shape_1.weight.copy_(decoder.shape_1.weight * self.shape_scale)
+            self.shape_1.bias.copy_(decoder.shape_1.bias + decoder.shape_1.weight @ self.shape_mean)
+            self.shape_2.load_state_dict(decoder.shape_2.state_dict())
+            for target, rows in zip(self.shape_3.parameters(), decoder.shape_3.parameters(), strict=True):
+                offset, turn, shift = _split(rows)
+                shift = shift + torch.einsum("bcdk,bd->bck", turn, self.local_mean)
+                shift = shift / self.local_scale[..., None] / _WARP_SCALE
+                target.copy_(_joined(offset, turn / _WARP_SCALE, shift).reshape(target.shape))
+
+
+def _split(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows (16 * 76, ...) of the shape encoder's last layer: offset, and the warp's (16, 3, 3, K) and (16, 3, K)."""
+    by_bone = rows.reshape(BONE_COUNT, HIDDEN + 12, -1)
+    warp = by_bone[:, HIDDEN:].unflatten(1, (3, 4))
+    return by_bone[:, :HIDDEN], warp[:, :, :3], warp[:, :, 3]
+
+
+def _joined(offset: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
+    """The opposite of ``_split``, (16, 76, K)."""
+    return torch.cat([offset, torch.cat([turn, shift[:, :, None]], dim=2).flatten(1, 2)], dim=1)
