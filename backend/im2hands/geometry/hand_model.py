@@ -134,6 +134,12 @@ class HandModel:
         vertices = self._blend(stretch, shift, vertices)
         return vertices, torch.cat([new_heads, vertices[:, self._tips]], dim=1)
 
+    def usual_keypoints(self) -> Tensor:
+        """Return the keypoints of the mean hand at rest, (1, 21, 3) float64, file order, metres."""
+        ones = torch.ones(1, len(self.parents), dtype=torch.float64)
+        vertices, heads = self.rest(HandShape(torch.zeros(1, len(self._shape_basis)), ones, ones))
+        return self.pose(vertices, heads, torch.eye(3, dtype=torch.float64).repeat(1, len(self.parents), 1, 1))[1]
+
     def _blend(self, turn: Tensor, shift: Tensor, vertices: Tensor) -> Tensor:
         """Linear blend skinning of (B, V, 3) vertices by (B, 22, 3, 3) rotations and (B, 22, 3) translations."""
         batch = turn.shape[0]

@@ -235,7 +235,8 @@ def _arrays(hand: HandKeypoints, mesh: HandMesh, width: int, mirrored: bool) -> 
     Its pixels belong to the picture in which the hand was found. If ``mirrored``, the picture on disk is the mirror
     image of that picture; ``width`` is the width of both, pixels.
     """
-    return {
+    known = {} if hand.widths is None else {"widths": np.asarray(hand.widths, np.float32)}
+    return known | {
         "vertices": np.asarray(mesh.vertices, np.float32),
         "faces": np.asarray(mesh.faces, np.int32),
         "keypoints": np.asarray(hand.positions, np.float32),

@@ -1,9 +1,9 @@
 """The part decoder of HALO and Im2Hands: sixteen small networks, one for each bone.
 
 ``PartDecoder`` holds the weights, stacked over bones, in the published layer form, with or without the image columns
-of Im2Hands, and with or without a shape encoder. ``FoldedParts`` is the same function for given hands: everything that does not depend on the query point
-is folded into the bias of the first layer. A query then costs three products with 64 x 64 matrices for each bone that
-is evaluated.
+of Im2Hands, and with or without a shape encoder. ``FoldedParts`` is the same function for given hands: everything that
+does not depend on the query point is folded into the bias of the first layer. A query then costs three products with
+64 x 64 matrices for each bone that is evaluated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ POSE_INPUT = 3 * BONE_COUNT
 IMAGE_FEATURES = 19
 FIRST_INPUT = 3 + 1 + BONE_CODE + POSE_CODE
 SHAPE_HIDDEN = 64
-_SHAPE_NAMES = ("shape_1", "shape_2", "shape_3")
+_SHAPE_ENCODER = "shape_encoder"
+_WARP = (3, 4)  # an affine map
+SHAPE_OUTPUTS = HIDDEN + 12
+"""Numbers of a hand's shape for each bone: an offset of the first layer and an affine map."""
 _SLOPE = 0.1
 
 
@@ -57,7 +60,6 @@ class PartDecoder(nn.Module):
     def __init__(self, image_features: int = 0, *, shape: bool = False) -> None:
         super().__init__()
         self.image_features = image_features
-        self.reads_shape = shape
         sizes = (
             (HIDDEN, FIRST_INPUT),
             (HIDDEN, HIDDEN),
@@ -71,12 +73,7 @@ class PartDecoder(nn.Module):
         self.pose_bias = nn.Parameter(torch.zeros(BONE_COUNT, POSE_CODE))
         self.code_1 = nn.Linear(BONE_COUNT, BONE_CODE_HIDDEN)
         self.code_2 = nn.Linear(BONE_CODE_HIDDEN, BONE_CODE)
-        if shape:
-            self.shape_1 = nn.Linear(SHAPE_INPUTS, SHAPE_HIDDEN)
-            self.shape_2 = nn.Linear(SHAPE_HIDDEN, SHAPE_HIDDEN)
-            self.shape_3 = nn.Linear(SHAPE_HIDDEN, BONE_COUNT * (HIDDEN + 12))
-            nn.init.zeros_(self.shape_3.weight)
-            nn.init.zeros_(self.shape_3.bias)
+        self.shape_encoder = ShapeEncoder() if shape else None
 
     def encode_shape(self, inputs: Tensor | None) -> ShapeCode | None:
         """Encode the shapes of B hands.
@@ -96,14 +93,11 @@ class PartDecoder(nn.Module):
         ValueError
             There is a shape encoder and no input.
         """
-        if not self.reads_shape:
+        if self.shape_encoder is None:
             return None
         if inputs is None:
             raise ValueError("this part decoder needs the hand's shape")
-        hidden = functional.leaky_relu(self.shape_1(inputs.to(self.shape_1.weight)), negative_slope=_SLOPE)
-        hidden = functional.leaky_relu(self.shape_2(hidden), negative_slope=_SLOPE)
-        code = self.shape_3(hidden).unflatten(-1, (BONE_COUNT, HIDDEN + 12))
-        return ShapeCode(code[..., :HIDDEN], code[..., HIDDEN:].unflatten(-1, (3, 4)))
+        return self.shape_encoder(inputs)
 
     def fold(self, transforms: Tensor, lengths: Tensor, shape: ShapeCode | None = None) -> FoldedParts:
         """Fold the part networks for given hands.
@@ -144,10 +138,28 @@ class PartDecoder(nn.Module):
         for name, linear in (("linear1", self.code_1), ("linear2", self.code_2)):
             state[f"bone_encoder.{name}.weight"] = linear.weight.detach().clone()
             state[f"bone_encoder.{name}.bias"] = linear.bias.detach().clone()
-        for name in _SHAPE_NAMES if self.reads_shape else ():
-            for kind, value in getattr(self, name).named_parameters():
-                state[f"{name}.{kind}"] = value.detach().clone()
+        if self.shape_encoder is not None:
+            for name, value in self.shape_encoder.named_parameters(_SHAPE_ENCODER):
+                state[name] = value.detach().clone()
         return state
+
+    @torch.no_grad()
+    def of_one_shape(self, inputs: Tensor) -> PartDecoder:
+        """Return a decoder in the published layout that takes every hand for one of a given shape.
+
+        Parameters
+        ----------
+        inputs : (1, 47) float
+            That shape; see ``geometry.hand_shape.shape_inputs``. Not used without a shape encoder.
+        """
+        code = self.encode_shape(inputs)
+        state = {k: v for k, v in self.published_state_dict().items() if not k.startswith(_SHAPE_ENCODER)}
+        plain = PartDecoder.from_published(state).to(self.pose_weight)
+        if code is not None:
+            first, warp = self.weights[0][:, :, :3], code.warp[0]
+            plain.weights[0][:, :, :3] += first @ warp[..., :3]
+            plain.biases[0] += (first @ warp[..., 3:])[..., 0] + code.offset[0]
+        return plain
 
     @classmethod
     def from_published(cls, state: Mapping[str, Tensor]) -> PartDecoder:
@@ -166,7 +178,7 @@ class PartDecoder(nn.Module):
             A tensor has the wrong shape.
         """
         columns = state["lin0_2.weight"].shape[-1] - HIDDEN
-        decoder = cls(columns, shape=f"{_SHAPE_NAMES[0]}.weight" in state)
+        decoder = cls(columns, shape=f"{_SHAPE_ENCODER}.linear1.weight" in state)
         expected = decoder.published_state_dict()
         for name, value in expected.items():
             if state[name].shape != value.shape:
@@ -181,9 +193,9 @@ class PartDecoder(nn.Module):
             for name, linear in (("linear1", decoder.code_1), ("linear2", decoder.code_2)):
                 linear.weight.copy_(state[f"bone_encoder.{name}.weight"])
                 linear.bias.copy_(state[f"bone_encoder.{name}.bias"])
-            for name in _SHAPE_NAMES if decoder.reads_shape else ():
-                for kind, value in getattr(decoder, name).named_parameters():
-                    value.copy_(state[f"{name}.{kind}"])
+            if decoder.shape_encoder is not None:
+                for name, value in decoder.shape_encoder.named_parameters(_SHAPE_ENCODER):
+                    value.copy_(state[name])
         return decoder
 
 
@@ -213,6 +225,36 @@ class ShapeCode:
         moved = transforms[..., :3, :] + warp[..., :3] @ transforms[..., :3, :]
         shifted = moved + functional.pad(warp[..., 3:], (3, 0))
         return torch.cat([shifted, transforms[..., 3:, :]], dim=-2)
+
+
+class ShapeEncoder(nn.Module):
+    """Turns what is known of a hand's shape into a ``ShapeCode``; a new one gives zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(SHAPE_INPUTS, SHAPE_HIDDEN)
+        self.linear2 = nn.Linear(SHAPE_HIDDEN, SHAPE_HIDDEN)
+        self.linear3 = nn.Linear(SHAPE_HIDDEN, BONE_COUNT * SHAPE_OUTPUTS)
+        nn.init.zeros_(self.linear3.weight)
+        nn.init.zeros_(self.linear3.bias)
+
+    def forward(self, inputs: Tensor) -> ShapeCode:
+        """Encode the shapes of B hands.
+
+        Parameters
+        ----------
+        inputs : (B, 47) float
+            See ``geometry.hand_shape.shape_inputs``.
+
+        Returns
+        -------
+        ShapeCode
+            Their shapes.
+        """
+        hidden = functional.leaky_relu(self.linear1(inputs.to(self.linear1.weight)), negative_slope=_SLOPE)
+        hidden = functional.leaky_relu(self.linear2(hidden), negative_slope=_SLOPE)
+        code = self.linear3(hidden).unflatten(-1, (BONE_COUNT, SHAPE_OUTPUTS))
+        return ShapeCode(code[..., :HIDDEN], code[..., HIDDEN:].unflatten(-1, _WARP))
 
 
 def bone_local(transforms: Tensor, points: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from im2hands.core.errors import FrameError, InputError
 from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.geometry.bone_reach import BoneReach
 from im2hands.geometry.bones import BONE_NAMES, Bones, bones_from_keypoints
+from im2hands.geometry.hand_shape import stacked_widths
 from im2hands.media.source import Frame
 from im2hands.networks.part_decoder import PartDecoder
 
@@ -176,7 +177,7 @@ class Reconstructor:
         return PartField(self._decoder, bones_from_keypoints(positions, sides), positions, self._reach)
 
     def reconstruct(self, frame: Frame | None, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
-        """Reconstruct the hands that are present in a frame.
+        """Reconstruct the hands that are present in a frame, with their widths where they are known.
 
         Parameters
         ----------
@@ -201,7 +202,8 @@ class Reconstructor:
         if not present:
             return {}
         sides, positions, bones = bones_of(present)
-        field = PartField(self._decoder, bones, positions, self._reach)
+        widths = stacked_widths(hand.widths for hand in present)
+        field = PartField(self._decoder, bones, positions, self._reach, widths=widths)
         surfaces = extract_surfaces(field, self.voxel_m, self.device)
         return {
             side: hand_mesh(surface, bones, k) for k, (side, surface) in enumerate(zip(sides, surfaces, strict=True))

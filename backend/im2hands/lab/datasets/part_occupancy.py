@@ -25,8 +25,9 @@ STUMP = 0.02
 """Length of forearm kept behind the wrist, metres. The cut is perpendicular to the line from the wrist to the middle
 MCP."""
 
-# First of the three bones of each finger, thumb to little, among the 16 bones in published order.
-_FIRST_BONE_OF_FINGER = (13, 1, 4, 10, 7)
+FIRST_BONES = (13, 1, 4, 10, 7)
+"""First of the three bones of each finger, thumb to little, among the 16 bones in published order."""
+
 _CHUNK = 64  # hands that are posed together
 
 WIDE = ShapeSpread(
@@ -153,7 +154,7 @@ def vertex_parts(model: HandModel) -> np.ndarray:
     table = np.zeros(22, dtype=np.int8)
     for finger, bones in enumerate(FINGER_BONES):
         for level, bone in enumerate(bones):
-            table[bone] = _FIRST_BONE_OF_FINGER[finger] + level
+            table[bone] = FIRST_BONES[finger] + level
     return np.append(table[model.main_bones], np.int8(0))
 
 
@@ -365,140 +366,3 @@ def cut_distance(distance: Tensor, canonical_x: Tensor, stump: float = STUMP) ->
         Signed distances to the cut hand, metres.
     """
     return torch.maximum(distance, canonical_x - stump)
-
-
-# Jitter of the joint definitions, standard deviations.
-_ALONG_BONE = 0.06  # of joints along their bone, share of the bone's length
-_ALONG_TIP = 0.08  # of fingertips along their bone, share of the bone's length
-_ACROSS = 0.02  # of all keypoints in each coordinate, share of the palm length
-
-
-_DEPTH, _DEPTH_EACH = 0.04, 0.015  # joints of another skeleton towards the back of the hand, share of the palm length
-_SIDE = 0.015  # and sideways
-
-_WIDTH_ERROR = 0.05  # largest standard deviation of errors of known widths, share
-
-
-def other_skeletons(keypoints: Tensor, transforms: Tensor, generator: torch.Generator, share: float) -> Tensor:
-    """Move the keypoints of some hands to where another skeleton has them: nearer to the palm or the back of the hand.
-
-    Parameters
-    ----------
-    keypoints : (B, 21, 3) float64
-        Keypoints of B right hands, file order, canonical frame, metres.
-    transforms : (B, 16, 4, 4) float64
-        Their bone transforms; see ``geometry.bones``.
-    generator : torch.Generator
-        CPU generator. The same state gives the same keypoints.
-    share : float
-        Share of the hands that are changed, 0 to 1.
-
-    Returns
-    -------
-    (B, 21, 3) float64
-        The keypoints.
-    """
-    count = len(keypoints)
-
-    def normal(*size: int) -> Tensor:
-        return torch.randn(*size, generator=generator, dtype=torch.float64).clamp(-2.5, 2.5)
-
-    use = (torch.rand(count, 1, 1, generator=generator, dtype=torch.float64) < share).double()
-    palm = torch.linalg.vector_norm(keypoints[:, 9] - keypoints[:, 0], dim=-1)[:, None, None]
-    common, level = _DEPTH * normal(count, 1), _DEPTH_EACH * normal(count, 5)
-    side = _SIDE * normal(count, 5, 2)
-    moved = keypoints.clone()
-    for finger, first in enumerate(_FIRST_BONE_OF_FINGER):
-        for k in range(4):
-            # The bone that starts at this joint, or ends at the tip, in the straight hand: back of the hand along y.
-            turn = transforms[:, first + min(k, 2), :3, :3]
-            turn = turn / torch.linalg.vector_norm(turn, dim=-1, keepdim=True)
-            share_of_tip = 0.5 if k == 3 else 1.0
-            offset = torch.stack(
-                [torch.zeros_like(common[:, 0]), (common[:, 0] + level[:, k + 1]) * share_of_tip, side[:, finger, k % 2]], dim=-1
-            )
-            moved[:, 1 + 4 * finger + k] += (use * palm)[:, 0] * (turn.mT @ offset[..., None])[..., 0]
-    moved[:, 0, 1] += (use * palm)[:, 0, 0] * (common[:, 0] + level[:, 0])
-    return moved
-
-
-def jitter_keypoints(keypoints: Tensor, generator: torch.Generator, noise: float, definition: float) -> Tensor:
-    """Add random noise and other joint definitions to keypoints, as another detector would.
-
-    Half of the hands get other joint definitions: joints move along their bones, partly alike for all fingers and
-    partly each by itself, and all keypoints move a little in every direction. Three quarters of the hands also get
-    Gaussian noise, whose standard deviation is uniform between 0 and ``noise`` for each hand.
-
-    Parameters
-    ----------
-    keypoints : (B, 21, 3) float64
-        Keypoints of B hands, file order, metres.
-    generator : torch.Generator
-        CPU generator. The same state gives the same jitter.
-    noise : float
-        Largest standard deviation of a coordinate's noise, metres.
-    definition : float
-        Strength of the joint definition jitter: 0 for none, 1 for the usual strength.
-
-    Returns
-    -------
-    (B, 21, 3) float64
-        The moved keypoints.
-    """
-    count = keypoints.shape[0]
-
-    def normal(*size: int) -> Tensor:
-        return torch.randn(*size, generator=generator, dtype=torch.float64).clamp(-2.5, 2.5)
-
-    def uniform(*size: int) -> Tensor:
-        return torch.rand(*size, generator=generator, dtype=torch.float64)
-
-    moved = keypoints.clone()
-    use = (uniform(count, 1, 1) < 0.5).double() * definition
-    for level in range(4):  # MCP (thumb CMC), PIP, DIP, tip of all fingers
-        rows = [1 + 4 * finger + level for finger in range(5)]
-        previous = [0 if level == 0 else row - 1 for row in rows]
-        inward = keypoints[:, rows] - keypoints[:, previous]
-        if level == 0:  # the metacarpals are long, so take a share of the first phalanx instead
-            inward = keypoints[:, [row + 1 for row in rows]] - keypoints[:, rows]
-        strength = _ALONG_TIP if level == 3 else _ALONG_BONE
-        share = strength * (normal(count, 1, 1) + 0.5 * normal(count, 5, 1))
-        moved[:, rows] += use * share * inward
-    palm = torch.linalg.vector_norm(keypoints[:, 9] - keypoints[:, 0], dim=-1)[:, None, None]
-    moved[:, :1] += use * _ALONG_BONE * normal(count, 1, 1) * (keypoints[:, 9:10] - keypoints[:, :1])
-    moved += use * _ACROSS * palm * normal(count, 21, 3)
-    sigma = noise * uniform(count, 1, 1) * (uniform(count, 1, 1) < 0.75).double()
-    return moved + sigma * normal(count, 21, 3)
-
-
-def forget_widths(widths: Tensor, generator: torch.Generator) -> Tensor:
-    """Keep of the widths of hands what a reconstruction may know of them.
-
-    Four in ten hands keep none, three all as they are; the others have errors of up to 5 % and keep all, or the palm's
-    and that of all fingers together, or each by chance.
-
-    Parameters
-    ----------
-    widths : (B, 8) float64
-        Widths of B hands.
-    generator : torch.Generator
-        CPU generator. The same state gives the same result.
-
-    Returns
-    -------
-    (B, 8) float64
-        The widths, NaN where they are not known.
-    """
-    count = len(widths)
-
-    def uniform(*size: int) -> Tensor:
-        return torch.rand(*size, generator=generator, dtype=torch.float64)
-
-    kind = uniform(count, 1)
-    error = _WIDTH_ERROR * uniform(count, 1) * (kind > 0.7)
-    normal = torch.randn(widths.shape, generator=generator, dtype=torch.float64).clamp(-2.5, 2.5)
-    found = widths * torch.exp(error * normal)
-    keep = uniform(*widths.shape) < 0.5
-    keep = torch.where(kind < 0.9, torch.arange(widths.shape[1]) < 3, keep)
-    keep = torch.where(kind < 0.8, True, keep) & (kind >= 0.4)
-    return torch.where(keep, found, torch.nan)

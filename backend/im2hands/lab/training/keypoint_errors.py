@@ -14,7 +14,7 @@ from torch import Tensor
 
 from im2hands.core.hands import WRIST
 from im2hands.geometry.bones import rodrigues
-from im2hands.lab.datasets.part_occupancy import jitter_keypoints
+from im2hands.lab.datasets.inexact_hands import jitter_keypoints
 
 _FINGERS, _LEVELS = 5, 4
 _JOINTS = tuple(tuple(1 + _LEVELS * finger + level for finger in range(_FINGERS)) for level in range(_LEVELS))
@@ -33,9 +33,9 @@ class KeypointErrors:
     Parameters
     ----------
     noise : float
-        Largest standard deviation of a coordinate's noise, metres; see ``datasets.part_occupancy.jitter_keypoints``.
+        Largest standard deviation of a coordinate's noise, metres; see ``datasets.inexact_hands.jitter_keypoints``.
     definition : float
-        Strength of the jitter of joint definitions; see ``datasets.part_occupancy.jitter_keypoints``.
+        Strength of the jitter of joint definitions; see ``datasets.inexact_hands.jitter_keypoints``.
     tilt : float
         Standard deviation of a rotation of the hand about an axis across the viewing ray, radians.
     place : float

@@ -25,10 +25,9 @@ from im2hands.geometry.bone_reach import BoneReach, within_reach
 from im2hands.geometry.bones import Bones, bones_from_keypoints
 from im2hands.geometry.hand_shape import shape_inputs
 from im2hands.lab.datasets.hand_pool import pool_of_set
+from im2hands.lab.datasets.inexact_hands import forget_widths, jitter_keypoints, other_skeletons
 from im2hands.lab.datasets.open_set import card_terms, open_scenes
-from im2hands.lab.datasets.part_occupancy import (
-    HandPoints, cut_distance, forget_widths, jitter_keypoints, make_points, other_skeletons,
-)  # fmt: skip
+from im2hands.lab.datasets.part_occupancy import HandPoints, cut_distance, make_points
 from im2hands.lab.evaluation.part_occupancy import evaluate
 from im2hands.networks.part_decoder import PartDecoder, bone_local
 from im2hands.weights.folder import WeightsInfo, require_weights
@@ -442,6 +441,7 @@ def model_card(settings: TrainingSettings, decoder: PartDecoder, reach: BoneReac
         "recipe": {"command": "im2hands train part-occupancy", **asdict(settings)},
         "figures": {row.name: asdict(row) for row in evaluate(decoder, reach)},
         "figures_command": "im2hands evaluate part-occupancy --json",
+        "figures_shape_given": {row.name: asdict(row) for row in evaluate(decoder, reach, given=True)},
         "date": date.today().isoformat(),
         "torch": torch.__version__,
     }

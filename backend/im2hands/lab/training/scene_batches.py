@@ -16,8 +16,9 @@ from im2hands.core.devices import to_device
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bones import BOX, QUERY_SCALE, Bones, bones_from_keypoints
+from im2hands.lab.datasets.inexact_hands import jitter_keypoints
 from im2hands.lab.datasets.open_set import open_scenes
-from im2hands.lab.datasets.part_occupancy import cut_distance, jitter_keypoints
+from im2hands.lab.datasets.part_occupancy import cut_distance
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.surfaces.hand_crop import CROP_SIZE, normalised
@@ -44,9 +45,9 @@ class BatchRecipe:
         Share of the points that are spread evenly over the whole query cube; the others come from the set's points near
         the surface. 0 draws all points from the set's points, near or not.
     noise : float
-        Largest standard deviation of the keypoint noise, metres; see ``datasets.part_occupancy.jitter_keypoints``.
+        Largest standard deviation of the keypoint noise, metres; see ``datasets.inexact_hands.jitter_keypoints``.
     definition : float
-        Strength of the jitter of joint definitions; see ``datasets.part_occupancy.jitter_keypoints``.
+        Strength of the jitter of joint definitions; see ``datasets.inexact_hands.jitter_keypoints``.
     detected : float
         Probability that a hand uses the detected keypoints of the set, where the set has them.
     augment : float

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE
 from im2hands.geometry.hand_shape import WIDTH_COUNT
-from im2hands.networks.part_decoder import HIDDEN, FoldedParts, PartDecoder, ShapeCode
+from im2hands.networks.part_decoder import HIDDEN, SHAPE_OUTPUTS, FoldedParts, PartDecoder, ShapeCode
 
 # Scale of bone-local points, metres: a finger bone's half length, the palm's half size.
 _FINGER_SCALE, _PALM_SCALE = 0.020, 0.045
@@ -140,7 +140,7 @@ class WhitenedPartDecoder(PartDecoder):
 
     def encode_shape(self, inputs: Tensor | None) -> ShapeCode | None:
         """Encode the shapes of hands from raw inputs; see ``PartDecoder.encode_shape``."""
-        if not self.reads_shape or inputs is None:
+        if self.shape_encoder is None or inputs is None:
             return super().encode_shape(inputs)
         code = super().encode_shape((inputs - self.shape_mean) / self.shape_scale)
         assert code is not None
@@ -166,7 +166,7 @@ class WhitenedPartDecoder(PartDecoder):
     @torch.no_grad()
     def plain(self) -> PartDecoder:
         """Return an ordinary part decoder, in the published layer form, that computes the same function."""
-        decoder = PartDecoder(0, shape=self.reads_shape)
+        decoder = PartDecoder(0, shape=self.shape_encoder is not None)
         weight, bias, pose, pose_bias, code, code_bias = self._plain_layers()
         decoder.weights[0].copy_(weight)
         decoder.biases[0].copy_(bias)
@@ -178,12 +178,13 @@ class WhitenedPartDecoder(PartDecoder):
         decoder.code_1.weight.copy_(code)
         decoder.code_1.bias.copy_(code_bias)
         decoder.code_2.load_state_dict(self.code_2.state_dict())
-        if self.reads_shape:
-            weight = self.shape_1.weight / self.shape_scale
-            decoder.shape_1.weight.copy_(weight)
-            decoder.shape_1.bias.copy_(self.shape_1.bias - weight @ self.shape_mean)
-            decoder.shape_2.load_state_dict(self.shape_2.state_dict())
-            for target, rows in zip(decoder.shape_3.parameters(), self.shape_3.parameters(), strict=True):
+        own, other = self.shape_encoder, decoder.shape_encoder
+        if own is not None and other is not None:
+            weight = own.linear1.weight / self.shape_scale
+            other.linear1.weight.copy_(weight)
+            other.linear1.bias.copy_(own.linear1.bias - weight @ self.shape_mean)
+            other.linear2.load_state_dict(own.linear2.state_dict())
+            for target, rows in zip(other.linear3.parameters(), own.linear3.parameters(), strict=True):
                 offset, turn, shift = _split(rows)
                 turn, shift = _WARP_SCALE * turn, _WARP_SCALE * shift * self.local_scale[..., None]
                 shift = shift - torch.einsum("bcdk,bd->bck", turn, self.local_mean)
@@ -210,11 +211,12 @@ class WhitenedPartDecoder(PartDecoder):
         self.code_1.weight.copy_(code * self.length_scale)
         self.code_1.bias.copy_(decoder.code_1.bias + code @ self.length_mean)
         self.code_2.load_state_dict(decoder.code_2.state_dict())
-        if self.reads_shape and decoder.reads_shape:
-            self.shape_1.weight.copy_(decoder.shape_1.weight * self.shape_scale)
-            self.shape_1.bias.copy_(decoder.shape_1.bias + decoder.shape_1.weight @ self.shape_mean)
-            self.shape_2.load_state_dict(decoder.shape_2.state_dict())
-            for target, rows in zip(self.shape_3.parameters(), decoder.shape_3.parameters(), strict=True):
+        own, other = self.shape_encoder, decoder.shape_encoder
+        if own is not None and other is not None:
+            own.linear1.weight.copy_(other.linear1.weight * self.shape_scale)
+            own.linear1.bias.copy_(other.linear1.bias + other.linear1.weight @ self.shape_mean)
+            own.linear2.load_state_dict(other.linear2.state_dict())
+            for target, rows in zip(own.linear3.parameters(), other.linear3.parameters(), strict=True):
                 offset, turn, shift = _split(rows)
                 shift = shift + torch.einsum("bcdk,bd->bck", turn, self.local_mean)
                 shift = shift / self.local_scale[..., None] / _WARP_SCALE
@@ -223,7 +225,7 @@ class WhitenedPartDecoder(PartDecoder):
 
 def _split(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Rows (16 * 76, ...) of the shape encoder's last layer: offset, and the warp's (16, 3, 3, K) and (16, 3, K)."""
-    by_bone = rows.reshape(BONE_COUNT, HIDDEN + 12, -1)
+    by_bone = rows.reshape(BONE_COUNT, SHAPE_OUTPUTS, -1)
     warp = by_bone[:, HIDDEN:].unflatten(1, (3, 4))
     return by_bone[:, :HIDDEN], warp[:, :, :3], warp[:, :, 3]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from im2hands.lab.datasets.part_occupancy import STUMP, cut_distance, jitter_keypoints, make_points, posed_hands
+from im2hands.geometry.bones import bones_from_keypoints
+from im2hands.lab.datasets.inexact_hands import forget_widths, jitter_keypoints, other_skeletons
+from im2hands.lab.datasets.part_occupancy import STUMP, WIDE, cut_distance, make_points, posed_hands
 
 
 def test_points_lie_on_both_sides_and_near_the_surface():
@@ -35,3 +37,31 @@ def test_jitter_is_as_strong_as_stated():
     still = moved.flatten(1).abs().max(dim=1).values == 0
     assert 0.35 < float(still.float().mean()) < 0.65
     assert 0.001 < float(moved[~still].norm(dim=-1).mean()) < 0.01
+
+
+def test_wide_hands_are_wider_apart_in_every_width():
+    usual = posed_hands(64, 3).widths.log().std(dim=0)
+    wide = posed_hands(64, 3, spread=WIDE, other_proportions=True).widths.log().std(dim=0)
+    assert (wide > 1.15 * usual).all()
+    shares = make_points(3 * 64, 3, 9, wide=1 / 3).widths.unflatten(0, (3, 64)).log().std(dim=1)
+    assert (shares[:, 2] > 0.1).sum() == 1  # one chunk of three is wide
+
+
+def test_other_skeletons_move_the_joints_of_the_stated_share_of_hands():
+    keypoints = posed_hands(300, 12).keypoints
+    transforms = bones_from_keypoints(keypoints, ["right"] * 300).transforms
+    palm = keypoints[:, 9].norm(dim=-1)
+    moved = (other_skeletons(keypoints, transforms, torch.Generator().manual_seed(1), 0.4) - keypoints).norm(dim=-1)
+    changed = moved.amax(1) > 0
+    assert 0.3 < float(changed.double().mean()) < 0.5
+    assert 0.02 < float((moved / palm[:, None])[changed].mean()) < 0.06
+
+
+def test_forgotten_widths_are_unknown_and_others_nearly_right():
+    widths = torch.full((4000, 8), 1.1, dtype=torch.float64)
+    kept = forget_widths(widths, torch.Generator().manual_seed(1))
+    known = ~kept.isnan()
+    assert 0.37 < float((~known.any(1)).double().mean()) < 0.43
+    assert 0.27 < float((kept == 1.1).all(1).double().mean()) < 0.33
+    assert 0.07 < float((known[:, :3].all(1) & ~known[:, 3:].any(1)).double().mean()) < 0.13
+    assert float((kept[known] / 1.1 - 1).abs().max()) < 0.15

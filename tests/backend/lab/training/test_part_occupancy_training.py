@@ -9,10 +9,15 @@ import pytest
 import torch
 
 from im2hands.core.errors import InputError
+from im2hands.geometry.bones import bones_from_keypoints
+from im2hands.geometry.hand_shape import shape_inputs
 from im2hands.lab.datasets.part_occupancy import make_points
 from im2hands.lab.training.part_occupancy import Trainer, TrainingSettings, train
+from im2hands.networks.part_decoder import bone_local
+from im2hands.weights.folder import require_weights
+from im2hands.weights.part_occupancy import load_part_occupancy
 
-SMALL = TrainingSettings(steps=192, pool=8, pool_points=600, hands=4, points=128)
+SMALL = TrainingSettings(steps=192, pool=8, pool_points=600, hands=4, points=128, skeletons=0.3, wide=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +87,29 @@ def test_a_checkpoint_with_code_in_it_is_refused(tmp_path, data):
     assert not (tmp_path / "exploded.npy").exists()
 
 
-def test_a_folder_without_a_training_is_refused_before_anything_is_labelled(tmp_path, monkeypatch):
+def test_a_folder_without_weights_is_refused_before_anything_is_labelled(tmp_path, monkeypatch, capsys):
+    from im2hands.app.cli.main import main
     from im2hands.lab.training import part_occupancy
 
     monkeypatch.setattr(part_occupancy, "make_points", lambda *_: pytest.fail("labelled"))
-    with pytest.raises(InputError, match=r"holds no checkpoint\.pt"):
-        train(SMALL, tmp_path / "run", torch.device("cpu"), start_from=tmp_path)
-    assert not (tmp_path / "run").exists()
+    run = tmp_path / "run"
+    assert main(["train", "part-occupancy", "--output", str(run), "--start-from", str(tmp_path)]) != 0
+    assert "The weights part_occupancy are missing" in capsys.readouterr().err
+    assert not run.exists()
+
+
+def test_a_run_begins_with_the_function_of_the_weights_it_starts_from(tmp_path, data):
+    decoder, _ = load_part_occupancy(require_weights("part_occupancy").path)
+    trainer = _trainer(tmp_path, data)
+    trainer.start_from(decoder)
+    again = trainer.model.plain()
+    bones = bones_from_keypoints(data.keypoints, ["right"] * len(data.keypoints))
+    points = bones.to_query_space(data.points[:, ::10].double()).float()
+    inputs = shape_inputs(bones.lengths, bones.joints, data.widths)
+    found = []
+    for network in (decoder, again):
+        code = network.encode_shape(inputs)
+        transforms = bones.transforms if code is None else code.fitted(bones.transforms)
+        folded = network.fold(bones.transforms, bones.lengths, code)
+        found.append(folded.all_logits(bone_local(transforms, points)).amax(-1))
+    assert torch.allclose(*found, atol=1e-2)
