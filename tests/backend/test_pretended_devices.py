@@ -34,7 +34,7 @@ from im2hands.lab.training import (
     two_hand_network,
 )
 from im2hands.lab.training.lifting_samples import LiftingSamples
-from im2hands.lab.training.part_occupancy import Trainer, TrainingSettings
+from im2hands.lab.training.part_occupancy_trainer import Trainer, TrainingSettings
 from im2hands.lab.training.runner import Runner, Task
 from im2hands.media.source import Frame
 from im2hands.networks.anchor_encoder import AnchorSizes

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE
-from im2hands.geometry.hand_shape import SHAPE_INPUTS
+
+from .shape_encoder import ShapeCode, ShapeEncoder
 
 HIDDEN = 64
 BONE_CODE = 16
@@ -25,11 +26,7 @@ POSE_CODE = 8
 POSE_INPUT = 3 * BONE_COUNT
 IMAGE_FEATURES = 19
 FIRST_INPUT = 3 + 1 + BONE_CODE + POSE_CODE
-SHAPE_HIDDEN = 64
 _SHAPE_ENCODER = "shape_encoder"
-_WARP = (3, 4)  # an affine map
-SHAPE_OUTPUTS = HIDDEN + 12
-"""Numbers of a hand's shape for each bone: an offset of the first layer and an affine map."""
 _SLOPE = 0.1
 
 
@@ -73,7 +70,7 @@ class PartDecoder(nn.Module):
         self.pose_bias = nn.Parameter(torch.zeros(BONE_COUNT, POSE_CODE))
         self.code_1 = nn.Linear(BONE_COUNT, BONE_CODE_HIDDEN)
         self.code_2 = nn.Linear(BONE_CODE_HIDDEN, BONE_CODE)
-        self.shape_encoder = ShapeEncoder() if shape else None
+        self.shape_encoder = ShapeEncoder(HIDDEN) if shape else None
 
     def encode_shape(self, inputs: Tensor | None) -> ShapeCode | None:
         """Encode the shapes of B hands.
@@ -153,7 +150,8 @@ class PartDecoder(nn.Module):
             That shape; see ``geometry.hand_shape.shape_inputs``. Not used without a shape encoder.
         """
         code = self.encode_shape(inputs)
-        state = {k: v for k, v in self.published_state_dict().items() if not k.startswith(_SHAPE_ENCODER)}
+        everything = self.published_state_dict().items()
+        state = {name: value for name, value in everything if not name.startswith(_SHAPE_ENCODER)}
         plain = PartDecoder.from_published(state).to(self.pose_weight)
         if code is not None:
             first, warp = self.weights[0][:, :, :3], code.warp[0]
@@ -202,59 +200,6 @@ class PartDecoder(nn.Module):
 def _initial(*shape: int) -> Tensor:
     """He-normal weights; the last axis is the fan-in."""
     return torch.randn(*shape) * (2.0 / shape[-1]) ** 0.5
-
-
-@dataclass
-class ShapeCode:
-    """What the part networks of B hands know of their shapes; see ``PartDecoder.encode_shape``.
-
-    Parameters
-    ----------
-    offset : (B, 16, 64) float
-        Added to the bias of each bone's first layer.
-    warp : (B, 16, 3, 4) float
-        Added to the identity, the affine map of each bone's local points, query-space units.
-    """
-
-    offset: Tensor
-    warp: Tensor
-
-    def fitted(self, transforms: Tensor) -> Tensor:
-        """Return bone transforms (B, 16, 4, 4) that lead to the points the part networks read, of their dtype."""
-        warp = self.warp.to(transforms)
-        moved = transforms[..., :3, :] + warp[..., :3] @ transforms[..., :3, :]
-        shifted = moved + functional.pad(warp[..., 3:], (3, 0))
-        return torch.cat([shifted, transforms[..., 3:, :]], dim=-2)
-
-
-class ShapeEncoder(nn.Module):
-    """Turns what is known of a hand's shape into a ``ShapeCode``; a new one gives zeros."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear1 = nn.Linear(SHAPE_INPUTS, SHAPE_HIDDEN)
-        self.linear2 = nn.Linear(SHAPE_HIDDEN, SHAPE_HIDDEN)
-        self.linear3 = nn.Linear(SHAPE_HIDDEN, BONE_COUNT * SHAPE_OUTPUTS)
-        nn.init.zeros_(self.linear3.weight)
-        nn.init.zeros_(self.linear3.bias)
-
-    def forward(self, inputs: Tensor) -> ShapeCode:
-        """Encode the shapes of B hands.
-
-        Parameters
-        ----------
-        inputs : (B, 47) float
-            See ``geometry.hand_shape.shape_inputs``.
-
-        Returns
-        -------
-        ShapeCode
-            Their shapes.
-        """
-        hidden = functional.leaky_relu(self.linear1(inputs.to(self.linear1.weight)), negative_slope=_SLOPE)
-        hidden = functional.leaky_relu(self.linear2(hidden), negative_slope=_SLOPE)
-        code = self.linear3(hidden).unflatten(-1, (BONE_COUNT, SHAPE_OUTPUTS))
-        return ShapeCode(code[..., :HIDDEN], code[..., HIDDEN:].unflatten(-1, _WARP))
 
 
 def bone_local(transforms: Tensor, points: Tensor) -> Tensor:

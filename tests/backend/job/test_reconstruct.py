@@ -235,6 +235,21 @@ def test_keypoint_file(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
     assert records[3].hands["left"]["source"] == "file"
 
 
+def test_widths_of_a_keypoint_file_reach_the_surfaces_and_the_take(
+    pictures: Path, tmp_path: Path, run_job: RunJob
+) -> None:
+    rows = keypoint_rows([3])
+    (tmp_path / "plain.json").write_text(json.dumps(rows))
+    run_job(pictures, tmp_path / "plain", keypoints=str(tmp_path / "plain.json"), frames="3")
+    rows["widths"] = {"left": [1.2, None, *[1.1] * 6]}
+    (tmp_path / "wide.json").write_text(json.dumps(rows))
+    run_job(pictures, tmp_path / "wide", keypoints=str(tmp_path / "wide.json"), frames="3")
+    plain, wide = (Take.open(tmp_path / name) for name in ("plain", "wide"))
+    assert "widths" not in plain.read_frame(3)["left"] and "widths" not in wide.read_frame(3)["right"]
+    np.testing.assert_allclose(wide.read_frame(3)["left"]["widths"], [1.2, np.nan, *[1.1] * 6], rtol=1e-6)
+    assert plain.records[3].key != wide.records[3].key
+
+
 def test_keypoints_on_one_line(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
     rows = keypoint_rows([3])
     rows["frames"]["000003"]["left"] = [[0, 0.02 * number, 0.5] for number in range(21)]

@@ -4,273 +4,32 @@ from __future__ import annotations
 
 import argparse
 import csv
-import io
 import logging
-import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from im2hands.core.errors import InputError
-from im2hands.core.files import write_atomically
-from im2hands.core.hands import Side
-from im2hands.geometry.bone_reach import BoneReach, within_reach
-from im2hands.geometry.bones import Bones, bones_from_keypoints
-from im2hands.geometry.hand_shape import shape_inputs
+from im2hands.geometry.bone_reach import BoneReach
 from im2hands.lab.datasets.hand_pool import pool_of_set
-from im2hands.lab.datasets.inexact_hands import forget_widths, jitter_keypoints, other_skeletons
 from im2hands.lab.datasets.open_set import card_terms, open_scenes
-from im2hands.lab.datasets.part_occupancy import HandPoints, cut_distance, make_points
+from im2hands.lab.datasets.part_occupancy import make_points
 from im2hands.lab.evaluation.part_occupancy import evaluate
-from im2hands.networks.part_decoder import PartDecoder, bone_local
+from im2hands.networks.part_decoder import PartDecoder
 from im2hands.weights.folder import WeightsInfo, require_weights
 from im2hands.weights.part_occupancy import NAME, load_part_occupancy, save_part_occupancy
 
-from .part_loss import part_loss
-from .whitening import WhitenedPartDecoder, Whitening
+from .part_occupancy_trainer import STREAM, Trainer, TrainingSettings
 
 _log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """The recipe; the defaults are those of the first of the runs that made the bundled weights.
-
-    Parameters
-    ----------
-    steps : int
-        Optimiser steps.
-    hands : int
-        Hands in a step.
-    points : int
-        Points of each hand in a step.
-    pool : int
-        Hands in the data set.
-    pool_points : int
-        Labelled points of each hand in the data set.
-    learning_rate : float
-        Highest learning rate.
-    softness : float
-        Width of the soft target of the loss, metres.
-    noise : float
-        Largest standard deviation of the keypoint noise, metres.
-    definition : float
-        Strength of the jitter of joint definitions.
-    skeletons : float
-        Share of the hands whose joints lie where another skeleton has them.
-    wide : float
-        Share of the hands in the data set with shapes beyond the usual ones.
-    shape : bool
-        Whether the network has a shape encoder. The published ones have none.
-    part_weight : float
-        Weight of the part loss at the first step; it falls to 0 at half of the steps.
-    claim_weight : float
-        Weight of the claim loss at the first step; it falls to 0 at 40 % of the steps.
-    seed : int
-        Seed of the data set, the first weights and the batches.
-    data : str
-        Folder of the scene set or prepared split whose hands make up the data set; empty for synthetic hands, made at
-        the start.
-    """
-
-    steps: int = 200_000
-    hands: int = 8
-    points: int = 256
-    pool: int = 8000
-    pool_points: int = 4096
-    learning_rate: float = 3e-3
-    softness: float = 0.001
-    noise: float = 0.004
-    definition: float = 1.0
-    skeletons: float = 0.0
-    wide: float = 0.0
-    shape: bool = True
-    part_weight: float = 0.2
-    claim_weight: float = 0.3
-    seed: int = 1
-    data: str = ""
-
-
-_BLOCK_STEPS = 64  # steps whose batches are drawn together
 _CHECKPOINT_STEPS = 1000  # steps between checkpoints
-_STREAM = 1_000_003  # keeps the random streams of different seeds apart
-
-
-class Trainer:
-    """One training run, in blocks of steps; it resumes exactly.
-
-    Parameters
-    ----------
-    settings : TrainingSettings
-        The recipe.
-    folder : Path
-        Folder of the checkpoint and the log.
-    data : HandPoints
-        The pool of labelled hands.
-    device : torch.device
-        Device of the model.
-
-    Attributes
-    ----------
-    step : int
-        Optimiser steps done.
-
-    Raises
-    ------
-    InputError
-        The pool is too small: some bone has no point inside it.
-    """
-
-    def __init__(self, settings: TrainingSettings, folder: Path, data: HandPoints, device: torch.device) -> None:
-        self.settings, self.folder, self.data, self.device = settings, folder, data, device
-        self.reach = BoneReach.default()
-        self.step = 0
-        torch.manual_seed(settings.seed)
-        self.model = WhitenedPartDecoder(_measure(data, settings), shape=settings.shape).to(device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
-
-    @property
-    def checkpoint(self) -> Path:
-        """Path of the checkpoint file."""
-        return self.folder / "checkpoint.pt"
-
-    def save(self) -> None:
-        """Write the checkpoint atomically."""
-        state = {
-            "step": self.step,
-            "settings": asdict(self.settings),
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_atomically(self.checkpoint, buffer.getvalue())
-
-    def start_from(self, decoder: PartDecoder) -> None:
-        """Take the weights of a trained network instead of random ones."""
-        self.model.take(decoder)
-
-    def load(self) -> None:
-        """Continue from the checkpoint in the folder.
-
-        Raises
-        ------
-        InputError
-            The checkpoint was made with other settings or cannot be read.
-        """
-        state = _read_checkpoint(self.checkpoint, self.device)
-        if state["settings"] != asdict(self.settings):
-            raise InputError(
-                f"{self.checkpoint} was made with other settings.", "Give the same options, or start in another folder."
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
-
-    def learning_rate(self, step: int) -> float:
-        """Learning rate of a step: 200 steps of linear warm-up; cosine decay to a hundredth of the recipe's rate."""
-        warm = min(1.0, (step + 1) / 200)
-        cosine = 0.5 * (1 + math.cos(math.pi * step / self.settings.steps))
-        return self.settings.learning_rate * warm * (0.01 + 0.99 * cosine)
-
-    def run_block(self) -> float:
-        """Train up to the next multiple of 64 steps, or to the last step, and return the mean loss."""
-        settings = self.settings
-        block = self.step // _BLOCK_STEPS
-        generator = torch.Generator().manual_seed(settings.seed * _STREAM + block)
-        count = _BLOCK_STEPS * settings.hands
-        chosen = torch.randint(len(self.data.points), (count,), generator=generator)
-        bones = _seen(self.data.keypoints[chosen], generator, settings)
-        assert bones.joints is not None
-        shape = shape_inputs(bones.lengths, bones.joints, forget_widths(self.data.widths[chosen], generator)).float()
-        canonical = bones.joints.float()
-        transforms, lengths = bones.transforms.float(), bones.lengths.float()
-        turn, wrist = bones.rotation.float(), bones.wrist.float()
-        rows = torch.randint(self.data.points.shape[1], (count, settings.points), generator=generator)
-        points = self.data.points[chosen[:, None], rows]
-        distance = self.data.distance[chosen[:, None], rows]
-        part = self.data.part[chosen[:, None], rows].long()
-        metres = (points - wrist[:, None]) @ turn.mT
-        distance = cut_distance(distance, metres[..., 0], self.reach.stump)
-        total = 0.0
-        first = self.step % _BLOCK_STEPS
-        for k in range(first, _BLOCK_STEPS):
-            rows_of_step = slice(k * settings.hands, (k + 1) * settings.hands)
-            batch = (metres, canonical, transforms, lengths, shape, distance, part)
-            total += self._train_step(*(tensor[rows_of_step].to(self.device) for tensor in batch))
-            self.step += 1
-            if self.step >= settings.steps:
-                break
-        return total / (k + 1 - first)
-
-    def _train_step(
-        self, metres: Tensor, keypoints: Tensor, transforms: Tensor, lengths: Tensor, shape: Tensor, distance: Tensor,
-        part: Tensor,
-    ) -> float:  # fmt: skip
-        """One optimiser step on a batch of B hands; returns the loss.
-
-        ``metres`` (B, N, 3) and ``keypoints`` (B, 21, 3) are in the canonical frame, metres.
-        """
-        progress = self.step / self.settings.steps
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(self.step)
-        code = self.model.encode_shape(shape)
-        folded = self.model.fold(transforms, lengths, code)
-        fitted = transforms if code is None else code.fitted(transforms)
-        near = within_reach(metres, keypoints, self.reach)
-        loss = part_loss(
-            folded, bone_local(fitted, metres / 0.4), near, distance, part, self.settings.softness,
-            part_weight=self.settings.part_weight * max(0.0, 1 - 2 * progress),
-            claim_weight=self.settings.claim_weight * max(0.0, 1 - 2.5 * progress),
-        )  # fmt: skip
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
-        self.optimizer.step()
-        return float(loss.detach())
-
-
-def _read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    try:
-        return torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:
-        raise InputError(f"Cannot read {path}: {error}", "Start in another folder.") from error
-
-
-def _seen(keypoints: Tensor, generator: torch.Generator, settings: TrainingSettings) -> Bones:
-    """Bones of hands whose exact canonical ``keypoints`` (B, 21, 3) are seen as inexactly as the recipe says."""
-    sides: list[Side] = ["right"] * len(keypoints)
-    if settings.skeletons > 0:
-        exact = bones_from_keypoints(keypoints, sides)
-        keypoints = other_skeletons(keypoints, exact.transforms, generator, settings.skeletons)
-    return bones_from_keypoints(
-        jitter_keypoints(keypoints, generator, settings.noise, settings.definition), sides
-    )  # fmt: skip
-
-
-def _measure(data: HandPoints, settings: TrainingSettings) -> Whitening:
-    """Measure the whitening on a few hundred hands with the recipe's keypoint jitter."""
-    generator = torch.Generator().manual_seed(settings.seed * _STREAM - 1)
-    count = min(512, len(data.points))
-    bones = _seen(data.keypoints[:count], generator, settings)
-    assert bones.joints is not None
-    stride = max(1, data.points.shape[1] * count // 200_000)  # enough for every bone
-    points = bones.to_query_space(data.points[:count, ::stride].double())
-    local = bone_local(bones.transforms, points)
-    part = data.part[:count, ::stride].long()
-    inside = data.distance[:count, ::stride] < 0
-    own = local.gather(2, part[..., None, None].expand(-1, -1, 1, 3))[:, :, 0]
-    mean = torch.stack([own[inside & (part == bone)].mean(0) for bone in range(16)])
-    if not torch.isfinite(mean).all():
-        raise InputError("The pool is too small: some bone has no point inside.", "Use more hands or points a hand.")
-    return Whitening.measure(mean, bones.lengths, bones.transforms, shape_inputs(bones.lengths, bones.joints))
 
 
 def train(
@@ -317,7 +76,7 @@ def train(
         def progress(done: int, total: int) -> None:
             bar.update(done - bar.n)
 
-        size = (settings.pool, settings.pool_points, settings.seed * _STREAM, progress)
+        size = (settings.pool, settings.pool_points, settings.seed * STREAM, progress)
         data = make_points(*size, settings.wide) if scenes is None else pool_of_set(scenes, *size)
     trainer = Trainer(settings, folder, data, device)
     if resume and trainer.checkpoint.exists():

@@ -16,7 +16,8 @@ from torch.nn import functional
 
 from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE
 from im2hands.geometry.hand_shape import WIDTH_COUNT
-from im2hands.networks.part_decoder import HIDDEN, SHAPE_OUTPUTS, FoldedParts, PartDecoder, ShapeCode
+from im2hands.networks.part_decoder import HIDDEN, FoldedParts, PartDecoder
+from im2hands.networks.shape_encoder import ShapeCode
 
 # Scale of bone-local points, metres: a finger bone's half length, the palm's half size.
 _FINGER_SCALE, _PALM_SCALE = 0.020, 0.045
@@ -225,7 +226,7 @@ class WhitenedPartDecoder(PartDecoder):
 
 def _split(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Rows (16 * 76, ...) of the shape encoder's last layer: offset, and the warp's (16, 3, 3, K) and (16, 3, K)."""
-    by_bone = rows.reshape(BONE_COUNT, SHAPE_OUTPUTS, -1)
+    by_bone = rows.reshape(BONE_COUNT, -1, rows[0].numel())
     warp = by_bone[:, HIDDEN:].unflatten(1, (3, 4))
     return by_bone[:, :HIDDEN], warp[:, :, :3], warp[:, :, 3]
 

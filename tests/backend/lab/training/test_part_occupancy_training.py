@@ -12,7 +12,8 @@ from im2hands.core.errors import InputError
 from im2hands.geometry.bones import bones_from_keypoints
 from im2hands.geometry.hand_shape import shape_inputs
 from im2hands.lab.datasets.part_occupancy import make_points
-from im2hands.lab.training.part_occupancy import Trainer, TrainingSettings, train
+from im2hands.lab.training.part_occupancy import train
+from im2hands.lab.training.part_occupancy_trainer import Trainer, TrainingSettings
 from im2hands.networks.part_decoder import bone_local
 from im2hands.weights.folder import require_weights
 from im2hands.weights.part_occupancy import load_part_occupancy
