@@ -18,7 +18,7 @@ from im2hands.networks.part_decoder import PartDecoder
 
 NAME = "part_occupancy"
 FILE = f"{NAME}.safetensors"
-_FORMAT = "im2hands-part-occupancy-1"
+_FORMAT, _SHAPE_FORMAT = "im2hands-part-occupancy-1", "im2hands-part-occupancy-2"  # the second has a shape encoder
 
 
 def save_part_occupancy(decoder: PartDecoder, reach: BoneReach, folder: Path, card: Mapping[str, Any]) -> Path:
@@ -42,7 +42,8 @@ def save_part_occupancy(decoder: PartDecoder, reach: BoneReach, folder: Path, ca
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
-    metadata = {"format": _FORMAT, "reach": json.dumps(asdict(reach))}
+    form = _FORMAT if decoder.shape_encoder is None else _SHAPE_FORMAT
+    metadata = {"format": form, "reach": json.dumps(asdict(reach))}
     save_file({name: value.contiguous() for name, value in decoder.published_state_dict().items()}, path, metadata)
     full = {"name": NAME, "file": FILE, "sha256": sha256_of(path), **card}
     write_atomically(folder / f"{NAME}.json", (json.dumps(full, indent=1) + "\n").encode("utf-8"))
@@ -76,7 +77,7 @@ def load_part_occupancy(path: Path) -> tuple[PartDecoder, BoneReach]:
         with utf8_path(path) as readable, safe_open(readable, framework="pt") as handle:
             metadata = handle.metadata() or {}
             state = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a mapping)
-        if metadata.get("format") != _FORMAT:
+        if metadata.get("format") not in (_FORMAT, _SHAPE_FORMAT):
             raise WeightsError(f"{path} holds weights of another network.", again)
         reach = json.loads(metadata["reach"])
         return PartDecoder.from_published(state), BoneReach(tuple(reach["radius"]), float(reach["stump"]))

@@ -175,7 +175,8 @@ class Trainer:
         chosen = torch.randint(len(self.data.points), (count,), generator=generator)
         bones = _seen(self.data.keypoints[chosen], generator, settings)
         assert bones.joints is not None
-        shape = shape_inputs(bones.lengths, bones.joints, forget_widths(self.data.widths[chosen], generator)).float()
+        widths = forget_widths(self.data.widths[chosen], generator) if settings.shape else None
+        shape = shape_inputs(bones.lengths, bones.joints, widths).float()
         canonical = bones.joints.float()
         transforms, lengths = bones.transforms.float(), bones.lengths.float()
         turn, wrist = bones.rotation.float(), bones.wrist.float()
