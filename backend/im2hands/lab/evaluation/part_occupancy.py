@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -83,6 +83,9 @@ class Row:
     seconds: float
 
 
+CONDITIONS = ("exact", "MPJPE 4 mm", "noise 4 mm", "mean shape")
+"""The main conditions, which are names of rows."""
+
 TARGETS: dict[str, dict[str, dict[str, float]]] = {
     "unknown": {
         "exact": {"iou": 0.90, "chamfer_mm": 1.0},
@@ -96,7 +99,7 @@ TARGETS: dict[str, dict[str, dict[str, float]]] = {
 
 def evaluate(
     decoder: PartDecoder, reach: BoneReach | None, *, hands: int = 40, voxel: float = 0.0017, given: bool = False,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    only: Sequence[str] = CONDITIONS, progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[Row]:  # fmt: skip
     """Measure the four main conditions: exact keypoints, two levels of keypoint noise, and the mean hand shape.
 
@@ -112,6 +115,8 @@ def evaluate(
         Lattice spacing of the extracted surfaces, metres.
     given : bool
         Whether the network is given the hands' widths (``geometry.hand_shape``).
+    only : sequence of str
+        The conditions to measure, of ``CONDITIONS``.
     progress : callable
         Called with the name of the condition, the hands done and their total.
 
@@ -120,13 +125,12 @@ def evaluate(
     list of Row
     """
     full, mean = posed_hands(hands, HELD_OUT_SEED), posed_hands(hands, HELD_OUT_SEED + 1, mean=True)
-    conditions = (
-        ("exact", full, 0.0),
-        ("MPJPE 4 mm", full, MEAN_NOISE),
-        ("noise 4 mm", full, NOISE),
-        ("mean shape", mean, 0.0),
-    )
-    return [_row(name, decoder, reach, posed, noise, voxel, given, progress) for name, posed, noise in conditions]
+    conditions = zip(CONDITIONS, (full, full, full, mean), (0.0, MEAN_NOISE, NOISE, 0.0), strict=True)
+    return [
+        _row(name, decoder, reach, posed, noise, voxel, given, progress)
+        for name, posed, noise in conditions
+        if name in only
+    ]
 
 
 def evaluate_factors(
@@ -280,6 +284,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", default="bundled", help='"bundled" or a folder with part_occupancy.safetensors')
     parser.add_argument("--hands", type=int, default=40, help="held-out hands (default 40)")
     parser.add_argument("--voxel-mm", type=float, default=1.7)
+    parser.add_argument("--rows", nargs="+", choices=CONDITIONS, help="only these rows (default: all)")
     parser.add_argument("--factors", action="store_true", help="also leave out each kind of shape variation in turn")
     parser.add_argument(
         "--shape", choices=tuple(TARGETS), default="unknown", help="whether the network is given the hands' widths"
@@ -313,11 +318,11 @@ def run(arguments: argparse.Namespace) -> int:
             sys.stderr.write(f"\r{name}: {done}/{total} ")
 
     given = arguments.shape == "given"
-    rows: list[Row] = []
-    for measure in (evaluate, evaluate_factors) if arguments.factors else (evaluate,):
-        rows += measure(
-            decoder, reach, hands=arguments.hands, voxel=arguments.voxel_mm / 1000, given=given, progress=progress
-        )
+    voxel = arguments.voxel_mm / 1000
+    only = arguments.rows or CONDITIONS
+    rows = evaluate(decoder, reach, hands=arguments.hands, voxel=voxel, given=given, only=only, progress=progress)
+    if arguments.factors:
+        rows += evaluate_factors(decoder, reach, hands=arguments.hands, voxel=voxel, given=given, progress=progress)
     missed = missed_targets(rows, TARGETS[arguments.shape])
     report: dict[str, Any] = {
         "weights": {"name": info.name, "sha256": info.sha256},
