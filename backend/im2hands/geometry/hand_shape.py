@@ -138,6 +138,15 @@ def check_widths(widths: object, what: str) -> np.ndarray:
     return found
 
 
+def known_widths(
+    palm_width: float = np.nan, palm_thickness: float = np.nan, fingers: float = np.nan
+) -> np.ndarray:  # fmt: skip
+    """Return widths (8,) of which those of single fingers are not known, each kept within ``WIDTH_LIMITS``."""
+    found = np.full(WIDTH_COUNT, np.nan)
+    found[: _COMMON + 1] = np.clip([palm_width, palm_thickness, fingers], *WIDTH_LIMITS)
+    return found
+
+
 def stacked_widths(widths: Iterable[np.ndarray | None]) -> Tensor:
     """Stack the widths of B hands as (B, 8) float64; None stands for a hand whose widths are not known."""
     unknown = np.full(WIDTH_COUNT, np.nan)

@@ -11,7 +11,14 @@ from im2hands.core.errors import InputError
 from im2hands.core.hands import WIDTH_NAMES
 from im2hands.geometry.bones import bones_from_keypoints
 from im2hands.geometry.hand_model import FINGER_BONES, METACARPAL_BONES, WRIST_BONE, HandModel, HandShape
-from im2hands.geometry.hand_shape import SHAPE_INPUTS, check_widths, measure_widths, shape_inputs, stacked_widths
+from im2hands.geometry.hand_shape import (
+    SHAPE_INPUTS,
+    check_widths,
+    known_widths,
+    measure_widths,
+    shape_inputs,
+    stacked_widths,
+)
 from im2hands.lab.datasets.part_occupancy import vertex_parts
 
 
@@ -97,3 +104,9 @@ def test_widths_that_no_hand_has_are_refused(widths, words):
 def test_checked_widths_may_be_unknown():
     given = [None, 1.1, *[np.nan] * 6]
     assert np.array_equal(check_widths(given, "hand"), np.array([np.nan, 1.1, *[np.nan] * 6]), equal_nan=True)
+
+
+def test_widths_of_a_fit_are_kept_within_what_a_hand_can_have():
+    found = known_widths(palm_width=1.1, fingers=40.0)
+    assert np.array_equal(found, [1.1, np.nan, 2.5, *[np.nan] * 5], equal_nan=True)
+    assert np.array_equal(check_widths(found, "hand"), found, equal_nan=True)

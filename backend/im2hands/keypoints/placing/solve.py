@@ -64,7 +64,8 @@ def place_hands(
     -------
     TwoHands
         Positions (21, 3) in metres, camera frame. A detection is left out if its shape or pixels have no extent or are
-        not finite.
+        not finite. Their widths are not known: keypoints do not show them (``geometry.hand_shape.known_widths`` makes
+        them of what a fit to more than keypoints finds).
     """
     found: dict[Side, HandKeypoints] = {}
     for detection in sorted(detections, key=lambda d: d.score):
