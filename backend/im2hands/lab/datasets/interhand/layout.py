@@ -224,7 +224,7 @@ def read_joints(path: Path) -> np.ndarray:
     InputError
         The file is missing or damaged, or has another number of points.
     """
-    points, _ = read_mesh_file(path)
+    points, _ = read_mesh_file(path, "keypoint file")
     if len(points) != KEYPOINT_COUNT:
         raise InputError(f"{path} has {len(points)} points, not {KEYPOINT_COUNT}.", "It must hold one hand.")
     return points

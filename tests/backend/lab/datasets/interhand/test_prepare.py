@@ -187,6 +187,18 @@ def test_meshes_without_faces_are_named_and_made_again(mini: MiniSet, tmp_path: 
     assert path.read_bytes() == (prepared / "mesh" / path.name).read_bytes()
 
 
+def test_a_share_that_is_not_known_is_no_number(
+    tmp_path: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    """No crop of the split can be looked at."""
+    shutil.copytree(prepared, tmp_path / "test")
+    for path in (tmp_path / "test" / "img").iterdir():
+        path.write_bytes(b"")
+    assert main(["data", "check", "prepared", "--data", str(tmp_path / "test")]) == 1
+    said = capsys.readouterr().out
+    assert "keypoints in the crop: unknown" in said and "nan" not in said and "The picture of crop 0 is missing" in said
+
+
 @pytest.mark.parametrize("name", ["R", "camera"])
 def test_a_crop_with_a_damaged_camera_is_named(tmp_path: Path, prepared: Path, name: str) -> None:
     shutil.copytree(prepared, tmp_path / "test")
