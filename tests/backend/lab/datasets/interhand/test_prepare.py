@@ -148,7 +148,7 @@ def test_workers_and_interruptions_do_not_change_the_files(mini: MiniSet, tmp_pa
     journal = tmp_path / "test" / "samples.jsonl"
     journal.write_bytes(journal.read_bytes() + b'{"image": 10')  # killed while it wrote
     (tmp_path / "test" / "img" / "4.jpg").write_bytes(b"half")
-    report = prepare(_settings(mini, tmp_path, contents=contents), workers=2, resume=True)
+    report = prepare(_settings(mini, tmp_path, contents=contents), resume=True)
     assert report.kept == KEPT and report.frames == 4
     assert _all_files(tmp_path / "test") == _all_files(prepared)
 
