@@ -62,7 +62,9 @@ def _all_files(folder: Path) -> dict[str, bytes]:
 
 
 def test_what_is_kept_and_what_is_left_out_is_said(mini: MiniSet, tmp_path: Path) -> None:
-    report = prepare(_settings(mini, tmp_path))
+    said: list[tuple[str, int, int]] = []
+    report = prepare(_settings(mini, tmp_path), progress=lambda *step: said.append(step))
+    assert said[0] == ("photo", 0, 12) and ("photo", 12, 12) in said and said[-1] == ("frame", 4, 4)
     assert report.kept == KEPT and report.pictures == 18 and report.frames == 4 and report.files == 4 * 2 * 4
     assert report.skipped == {
         "the hands are not annotated as interacting": 3, "a hand has no MANO fit": 3,
