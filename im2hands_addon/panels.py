@@ -75,6 +75,8 @@ class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
         lens = LENS_OPTIONS.get(settings.camera)
         if lens:
             layout.prop(settings, property_of(OPTIONS[lens]))
+        if settings.camera == "clip":
+            layout.prop(settings, "movie_clip")
         layout.prop(settings, "refine")
         for option in SIDEBAR_OPTIONS:
             if not option.exclusive:
@@ -82,6 +84,10 @@ class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
         if settings.clean:
             layout.prop(settings, "surfaces")
         layout.prop(settings, "set_scene")
+        layout.prop(settings, "use_start")
+        if settings.use_start:
+            layout.prop(settings, "start_frame")
+        layout.prop(settings, "conform")
 
 
 def _draw_option(layout: bpy.types.UILayout, settings: Im2HandsSettings, option: Option) -> None:
