@@ -5,6 +5,7 @@ from bpy_extras.io_utils import ImportHelper
 
 from .. import api
 from ..errors import AddonError
+from ..scene import views
 
 
 class Im2HandsImportTake(bpy.types.Operator, ImportHelper):
@@ -34,6 +35,11 @@ class Im2HandsImportTake(bpy.types.Operator, ImportHelper):
         name="Conform to Scene",
         description="In a scene with another frame rate, put the take's keys at their true times",
     )
+    show: bpy.props.BoolProperty(
+        name="Show",
+        description="Look through the take's camera at its hands, and show it alone where something is in the way",
+        default=True,
+    )
     surfaces: bpy.props.EnumProperty(
         name="Surfaces",
         description="What to do with the surfaces of each frame",
@@ -61,6 +67,8 @@ class Im2HandsImportTake(bpy.types.Operator, ImportHelper):
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        if self.show:
+            problems += views.present(collection, context.scene, [context.window] if context.window else None)
         for problem in problems:
             self.report({"WARNING"}, problem)
         self.report({"INFO"}, f"Imported {collection.name}")

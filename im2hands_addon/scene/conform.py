@@ -59,8 +59,8 @@ def write_times(collection: bpy.types.Collection, take: Take) -> None:
         is_steady = np.abs(seconds - (indices - origin) / take.fps).max() <= _STEADY_S
         if not is_steady and (np.diff(seconds) > 0).all():
             frames, times = indices.tolist(), seconds.tolist()
-    first = min(take.records, default=origin)
-    collection[_TIMES] = json.dumps({"origin": origin, "first": first, "frames": frames, "times": times})
+    kept = {"origin": origin, "first": min(take.records, default=origin), "frames": frames, "times": times}
+    collection[_TIMES] = json.dumps({**kept, "last": max(take.records, default=origin) + take.step - 1})
 
 
 def is_placed(collection: bpy.types.Collection) -> bool:
@@ -82,6 +82,12 @@ def first_frame(collection: bpy.types.Collection) -> int:
     """The first frame of a take; 1 for a take of an older add-on."""
     told = json.loads(collection.get(_TIMES, "{}"))
     return int(told.get("first", told.get("origin", 1)))
+
+
+def scene_range(collection: bpy.types.Collection) -> tuple[int, int]:
+    """The first and the last scene frame on which something of a take is."""
+    last = json.loads(collection.get(_TIMES, "{}")).get("last", first_frame(collection))
+    return math.floor(to_scene(collection, first_frame(collection))), math.ceil(to_scene(collection, last))
 
 
 def start_frame(collection: bpy.types.Collection) -> int:

@@ -19,7 +19,7 @@ from ..errors import TakeError, shown
 from ..take.keypoints import read_keypoints
 from ..take.motion import Motion, Template, read_animation
 from ..take.reader import SIDES, Take, read_take
-from . import camera, clean, conform, footage, keypoints, markers, scene_settings, surfaces, tree, views
+from . import camera, clean, conform, doubt, footage, keypoints, markers, scene_settings, surfaces, tree, views
 from .context import ensure_window
 from .ownership import FRAME, SIDE, remove_objects, take_key
 
@@ -177,13 +177,14 @@ class TakeImporter:
         surfaces.write_count(take, collection)
         self._write_notes(take, motion, wanted)
         self._write_keypoints(take, collection)
+        doubt.write_properties(collection, take, motion)
         self._write_camera(take, collection)
         self._write_scene(take, collection, is_last=True)
         doubts = {index: record.doubt for index, record in take.records.items()}
         if motion is not None:
             told = clean.doubts(motion)
             # Frames between the steps of a take are always filled, so they need no check.
-            doubts |= {index: doubt for index, doubt in told.items() if take.step == 1 or index in take.records}
+            doubts |= {index: reason for index, reason in told.items() if take.step == 1 or index in take.records}
         markers.write_markers(self.scene, collection, doubts, take.step)
         conform.conform_again(collection, self.scene)
         tree.write_properties(collection, take)
