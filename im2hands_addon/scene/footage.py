@@ -32,9 +32,14 @@ def write_footage(collection: bpy.types.Collection, take: Take, distance: float)
     """
     camera = tree.find_object(collection, "camera")
     before = opacity(collection)
-    footage_cards.remove_cards(collection)
-    background.clear(camera.data)
+    # Loaded first: pictures that stay must be the same data-blocks. Blender 4.3 crashes when two undo steps in a row
+    # exchange the picture behind a camera.
+    there = set(bpy.data.images)
     shots, problems = load_shots(take)
+    for image in there & {shot.image for shot in shots}:
+        image.reload()  # its file may have changed since
+    footage_cards.remove_cards(collection, [shot.image for shot in shots])
+    background.clear(camera.data, [shot.image for shot in shots])
     background.write_background(camera.data, shots, take.camera)
     footage_cards.write_cards(collection, camera, shots, distance)
     camera.data.show_background_images = bool(shots) and not footage_is_in_space(collection)

@@ -19,7 +19,20 @@ from ..errors import TakeError, shown
 from ..take.keypoints import read_keypoints
 from ..take.motion import Motion, Template, read_animation
 from ..take.reader import SIDES, Take, read_take
-from . import camera, clean, conform, doubt, footage, keypoints, markers, scene_settings, surfaces, tree, views
+from . import (
+    camera,
+    clean,
+    conform,
+    doubt,
+    footage,
+    keypoints,
+    markers,
+    overlays,
+    scene_settings,
+    surfaces,
+    tree,
+    views,
+)
 from .context import ensure_window
 from .ownership import FRAME, SIDE, remove_objects, take_key
 
@@ -161,6 +174,7 @@ class TakeImporter:
 
     def _finish(self, take: Take) -> bpy.types.Collection:
         collection = tree.ensure_collection(take, self.scene)
+        had_hands = bool(clean.rigs(collection))
         motion = self._write_clean_hands(take, collection)
         wanted = self._wanted(take, motion)
         surfaces.remove(collection, surfaces.frames_in_file(collection) - wanted)
@@ -177,6 +191,8 @@ class TakeImporter:
         surfaces.write_count(take, collection)
         self._write_notes(take, motion, wanted)
         self._write_keypoints(take, collection)
+        if motion is not None and not had_hands:
+            overlays.show_keypoints(collection, False)  # the hands are what a person wants to see
         doubt.write_properties(collection, take, motion)
         self._write_camera(take, collection)
         self._write_scene(take, collection, is_last=True)
