@@ -116,13 +116,12 @@ def write_properties(collection: bpy.types.Collection, take: Take, motion: Motio
         The motion of the rigged hands.
     """
     there = owners(collection)
-    for thing in collection.all_objects:
+    for thing in list(collection.all_objects):
         if role_of(thing) in ("hand", "keypoints") and thing not in there.values():
             _remove(thing, list(_SETTINGS))
     for side, thing in there.items():
         hand = motion.hands.get(side) if motion is not None else None
         known = _known(take, side, motion, hand)
-        # What stays is written over: Blender 4.2 crashes where an animated property is deleted and made again.
         _remove(thing, [name for name in _SETTINGS if name not in known])
         for name, (frames, values) in known.items():
             write_property(thing, name, frames, values)
@@ -147,6 +146,7 @@ def write_property(thing: bpy.types.Object, name: str, frames: list[int] | np.nd
     thing[name] = int(values[0]) if is_choice else float(values[0])
     thing.id_properties_ui(name).update(**_SETTINGS[name])
     animation.write_curve(thing, f'["{name}"]', frames, values)
+    thing.update_tag()
 
 
 def read_property(thing: bpy.types.Object, name: str) -> bpy.types.FCurve | None:
@@ -176,14 +176,14 @@ def color_meshes(collection: bpy.types.Collection, wanted: bool) -> None:
     """
     require_local(collection)
     if wanted and not is_colored(collection):
-        for thing in collection.all_objects:
+        for thing in list(collection.all_objects):
             if role_of(thing) == "hand" and _has_curve(thing, COLOR):
                 raise InputError(f"The colour of {thing.name} is animated.", "Delete that animation first.")
     if not wanted and not is_colored(collection):
         return
     collection[_COLORED] = wanted
     there = owners(collection)
-    for thing in collection.all_objects:
+    for thing in list(collection.all_objects):
         if role_of(thing) == "hand":
             animation.remove_curves(thing, lambda path: path == COLOR)
             thing.color = UNKNOWN_COLOR
@@ -242,6 +242,7 @@ def _remove(thing: bpy.types.Object, names: list[str]) -> None:
     for name in names:
         if name in thing:
             del thing[name]
+    thing.update_tag()  # without it, Blender 4.2 evaluates the deleted property and crashes
 
 
 def _has_curve(thing: bpy.types.Object, path: str) -> bool:
