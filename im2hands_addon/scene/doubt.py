@@ -18,9 +18,8 @@ from . import animation, tree
 from .ownership import SIDE, require_local, role_of
 
 CONFIDENCE, STATUS, SOURCE = "confidence", "status", "source"
-PENETRATION, DEEPEST = "penetration_ml", "deepest_mm"
 COLOR = "color"
-PATHS = tuple(f'["{name}"]' for name in (CONFIDENCE, STATUS, SOURCE, PENETRATION, DEEPEST))
+PATHS = tuple(f'["{name}"]' for name in (CONFIDENCE, STATUS, SOURCE))
 """Data paths of the properties."""
 _COLORED = "im2hands_shows_doubt"
 
@@ -51,8 +50,6 @@ _SETTINGS: Mapping[str, dict[str, object]] = {
         "description": "Where the keypoints come from",
         "items": [(name, name, "", value) for value, name in _SOURCES.values()],
     },
-    PENETRATION: {"min": 0.0, "description": "Volume of this hand inside the other one, millilitres"},
-    DEEPEST: {"min": 0.0, "description": "How deep this hand's deepest point lies in the other hand, millimetres"},
 }
 
 Color = tuple[float, float, float, float]

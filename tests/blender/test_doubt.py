@@ -47,7 +47,6 @@ def test_properties_of_rigged_hands(addon, api, tmp_path: Path) -> None:
     assert values(hand, "confidence", frames) == [0.9, 0.3, 0.9, 0.0, 0.0, 0.8]
     assert values(hand, "status", frames) == [1, 1, 3, 2, 2, 1]
     assert values(hand, "source", frames) == [1, 3, 99, 0, 0, 4]
-    assert "penetration_ml" not in hand and "deepest_mm" not in hand, "what the take does not know is left out"
     items = hand.id_properties_ui("source").as_dict()["items"]
     assert {item[4]: item[1] for item in items}[3] == "Two-hand network"
     collection, problems = api.import_take(folder)

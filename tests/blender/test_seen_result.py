@@ -1,4 +1,4 @@
-"""Buttons of the view and overlays: camera, frame, isolate, rigs, keypoints, footage; and what a job leaves in sight."""
+"""Buttons of the view and overlays: camera, frame, isolate, rigs, keypoints, footage; what a job leaves in sight."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_camera_shows_the_whole_picture_and_frame_the_hands(addon, api, factory_
 
 
 def test_frame_in_a_free_view(addon, api, factory_scene, tmp_path: Path) -> None:
-    collection, _ = api.import_take(synthetic.write_take(tmp_path / "take", {1: ("left", "right")}))
+    api.import_take(synthetic.write_take(tmp_path / "take", {1: ("left", "right")}))
     bpy.data.objects["take Origin"].location = (5, 0, 0)
     bpy.context.view_layer.update()
     bpy.ops.im2hands.frame_hands(take="take")

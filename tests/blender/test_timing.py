@@ -76,8 +76,8 @@ def test_conformed_on_import(api, tmp_path: Path, start: int | None) -> None:
 
 
 @pytest.mark.parametrize(("take", "fps", "base", "fits"), [
-    (24000 / 1001, 24, 1.001, True), (23.976, 24, 1.001, True), (24.0, 24, 1.001, False), (24000 / 1001, 24, 1.0, False),
-    (29.97, 30, 1.001, True), (30.0, 30, 1.001, False),
+    (24000 / 1001, 24, 1.001, True), (23.976, 24, 1.001, True), (24.0, 24, 1.001, False),
+    (24000 / 1001, 24, 1.0, False), (29.97, 30, 1.001, True), (30.0, 30, 1.001, False),
 ])  # fmt: skip
 def test_rates_that_look_alike(api, tmp_path: Path, take: float, fps: int, base: float, fits: bool) -> None:
     """23.976 and 24000/1001 are the same rate; 24 is another, though it differs by a thousandth."""
