@@ -23,6 +23,12 @@ from torch.nn import functional
 PAIRS = 4608
 """Pairs evaluated at once on a CPU without gradients: few enough to stay in the processor's cache."""
 
+QUERIES = 32
+"""Queries are evaluated in multiples of this number without gradients.
+
+oneDNN compiles a bfloat16 product for each number of rows, which takes half a millisecond, and keeps it in 0.6 MB.
+"""
+
 PAIRS_ACCELERATOR = 1 << 17
 """Fewest pairs evaluated at once on other devices without gradients.
 
@@ -241,13 +247,17 @@ class PairAttention:
         if not torch.is_grad_enabled():
             neighbours = rows.shape[1] if index is None else index.shape[-1]
             step = pairs_at_once(positions.device, width) // (batch * neighbours)
+            more = -count % QUERIES
+            positions = functional.pad(positions, (0, 0, 0, more))
+            queries = queries if alike else functional.pad(queries, (0, 0, 0, more))
+            index = None if index is None else functional.pad(index, (0, 0, 0, more))
         results = []
-        for start in range(0, count, max(step, 1)):
+        for start in range(0, positions.shape[1], max(step, 1)):
             part = slice(start, start + max(step, 1))
             own_index = None if index is None else index[:, part]
             own_queries = None if alike else queries[:, part]
             results.append(self._attend(positions[:, part], own_queries, table, own_index, token))
-        return torch.cat(results, dim=1) if results else positions.new_zeros(batch, 0, width)
+        return torch.cat(results, dim=1)[:, :count] if results else positions.new_zeros(batch, 0, width)
 
     def _attend(
         self, positions: Tensor, queries: Tensor | None, table: Table, index: Tensor | None, token: Token | None
