@@ -286,7 +286,7 @@ class PairAttention:
         weights = scores.softmax(0, dtype=positions.dtype)
         count = len(values)
         result = (weights[:count] * values).sum(0)
-        share = 1.0
+        share = torch.ones_like(result[:1, :1, :1])
         if token is not None:
             result = result + weights[count] * (token.value[:, None] - table.centre)
             share = 1.0 - weights[count]
