@@ -136,8 +136,8 @@ class PartDecoder(nn.Module):
             state[f"bone_encoder.{name}.weight"] = linear.weight.detach().clone()
             state[f"bone_encoder.{name}.bias"] = linear.bias.detach().clone()
         if self.shape_encoder is not None:
-            for name, value in self.shape_encoder.named_parameters(_SHAPE_ENCODER):
-                state[name] = value.detach().clone()
+            for name, value in self.shape_encoder.state_dict(prefix=f"{_SHAPE_ENCODER}.").items():
+                state[name] = value.clone()
         return state
 
     @torch.no_grad()
@@ -192,7 +192,7 @@ class PartDecoder(nn.Module):
                 linear.weight.copy_(state[f"bone_encoder.{name}.weight"])
                 linear.bias.copy_(state[f"bone_encoder.{name}.bias"])
             if decoder.shape_encoder is not None:
-                for name, value in decoder.shape_encoder.named_parameters(_SHAPE_ENCODER):
+                for name, value in decoder.shape_encoder.state_dict(prefix=f"{_SHAPE_ENCODER}.").items():
                     value.copy_(state[name])
         return decoder
 

@@ -44,15 +44,23 @@ class ShapeCode:
 class ShapeEncoder(nn.Module):
     """Turns what is known of a hand's shape into a ``ShapeCode``; a new one gives zeros.
 
+    Numbers beyond those of the hands it was trained on are taken for the nearest of them: a skeleton of another kind
+    must not be extrapolated to.
+
     Parameters
     ----------
     width : int
         Width of the part networks' first layer.
     """
 
+    low: Tensor
+    high: Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self._width = width
+        self.register_buffer("low", torch.full((SHAPE_INPUTS,), -torch.inf))
+        self.register_buffer("high", torch.full((SHAPE_INPUTS,), torch.inf))
         self.linear1 = nn.Linear(SHAPE_INPUTS, _HIDDEN)
         self.linear2 = nn.Linear(_HIDDEN, _HIDDEN)
         self.linear3 = nn.Linear(_HIDDEN, BONE_COUNT * (width + WARP_NUMBERS))
@@ -72,7 +80,8 @@ class ShapeEncoder(nn.Module):
         ShapeCode
             Their shapes.
         """
-        hidden = functional.leaky_relu(self.linear1(inputs.to(self.linear1.weight)), negative_slope=_SLOPE)
+        inputs = torch.minimum(torch.maximum(inputs.to(self.linear1.weight), self.low), self.high)
+        hidden = functional.leaky_relu(self.linear1(inputs), negative_slope=_SLOPE)
         hidden = functional.leaky_relu(self.linear2(hidden), negative_slope=_SLOPE)
         code = self.linear3(hidden).unflatten(-1, (BONE_COUNT, -1))
         return ShapeCode(code[..., : self._width], code[..., self._width :].unflatten(-1, (3, 4)))

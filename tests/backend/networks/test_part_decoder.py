@@ -125,6 +125,9 @@ def test_the_shape_encoder_moves_points_and_biases(four):
         one = bones[hand : hand + 1]
         found = _logits(plain, one, points[hand : hand + 1], None)
         assert torch.allclose(found, logits[hand : hand + 1], atol=1e-4)
+    decoder.shape_encoder.high.copy_(inputs[0])
+    beyond = decoder.encode_shape(inputs[:1] + 1.0)
+    assert torch.equal(beyond.offset, decoder.encode_shape(inputs[:1]).offset)
     with pytest.raises(ValueError, match="shape"):
         decoder.encode_shape(None)
 

@@ -13,14 +13,20 @@ _ALONG_TIP = 0.08  # of fingertips along their bone, share of the bone's length
 _ACROSS = 0.02  # of all keypoints in each coordinate, share of the palm length
 
 
-_DEPTH, _DEPTH_EACH = 0.04, 0.015  # joints of another skeleton towards the back of the hand, share of the palm length
-_SIDE = 0.015  # and sideways
-
 _WIDTH_ERROR = 0.05  # largest standard deviation of errors of known widths, share
+
+# Joints of another skeleton, standard deviations.
+_DEPTH, _DEPTH_EACH = 0.04, 0.015  # of all joints, and of each level, towards the back of the hand, share of the palm
+_SIDE = 0.015  # sideways, share of the palm length
+_ALONG, _ALONG_EACH = 0.10, 0.04  # of each level, and of each joint, along its bone, share of the bone's length
+_ROOT, _WRIST = 0.06, 0.08  # of the root of the thumb in each direction, and of the wrist along the palm, share of it
 
 
 def other_skeletons(keypoints: Tensor, transforms: Tensor, generator: torch.Generator, share: float) -> Tensor:
-    """Move the keypoints of some hands to where another skeleton has them: nearer to the palm or the back of the hand.
+    """Move the keypoints of some hands to where another skeleton has them.
+
+    Joints lie nearer to the palm or the back of the hand, farther out or in along their bones, alike for all fingers in
+    the main; the thumb's root and the wrist lie elsewhere.
 
     Parameters
     ----------
@@ -43,27 +49,27 @@ def other_skeletons(keypoints: Tensor, transforms: Tensor, generator: torch.Gene
     def normal(*size: int) -> Tensor:
         return torch.randn(*size, generator=generator, dtype=torch.float64).clamp(-2.5, 2.5)
 
-    use = (torch.rand(count, 1, 1, generator=generator, dtype=torch.float64) < share).double()
-    palm = torch.linalg.vector_norm(keypoints[:, 9] - keypoints[:, 0], dim=-1)[:, None, None]
-    common, level = _DEPTH * normal(count, 1), _DEPTH_EACH * normal(count, 5)
-    side = _SIDE * normal(count, 5, 2)
+    use = (torch.rand(count, 1, generator=generator, dtype=torch.float64) < share).double()
+    palm = use * torch.linalg.vector_norm(keypoints[:, 9] - keypoints[:, 0], dim=-1, keepdim=True)
+    depth = _DEPTH * normal(count, 1) + _DEPTH_EACH * normal(count, 5)
+    side, along = _SIDE * normal(count, 5, 4), _ALONG_EACH * normal(count, 5, 4)
+    along[:, 1:] += _ALONG * normal(count, 1, 4)
+    along[:, 0] += _ALONG * normal(count, 4)  # the thumb has joints of its own
     moved = keypoints.clone()
     for finger, first in enumerate(FIRST_BONES):
-        for k in range(4):
+        for level in range(4):
+            joint = 1 + 4 * finger + level
             # The bone that starts at this joint, or ends at the tip, in the straight hand: back of the hand along y.
-            turn = transforms[:, first + min(k, 2), :3, :3]
+            turn = transforms[:, first + min(level, 2), :3, :3]
             turn = turn / torch.linalg.vector_norm(turn, dim=-1, keepdim=True)
-            share_of_tip = 0.5 if k == 3 else 1.0
-            offset = torch.stack(
-                [
-                    torch.zeros_like(common[:, 0]),
-                    (common[:, 0] + level[:, k + 1]) * share_of_tip,
-                    side[:, finger, k % 2],
-                ],
-                dim=-1,
-            )
-            moved[:, 1 + 4 * finger + k] += (use * palm)[:, 0] * (turn.mT @ offset[..., None])[..., 0]
-    moved[:, 0, 1] += (use * palm)[:, 0, 0] * (common[:, 0] + level[:, 0])
+            back = depth[:, level + 1] * (0.5 if level == 3 else 1.0)
+            across = torch.stack([torch.zeros_like(back), back, side[:, finger, level]], dim=-1)
+            start = joint if level == 0 else joint - 1  # roots move along their own bone, others along the one before
+            bone = keypoints[:, start + 1] - keypoints[:, start]
+            moved[:, joint] += palm * (turn.mT @ across[..., None])[..., 0] + use * along[:, finger, level, None] * bone
+    moved[:, 1] += palm * _ROOT * normal(count, 3)
+    wrist = torch.stack([_WRIST * normal(count), depth[:, 0], torch.zeros_like(depth[:, 0])], dim=-1)
+    moved[:, 0] += palm * wrist
     return moved
 
 

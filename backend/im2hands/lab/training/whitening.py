@@ -21,7 +21,8 @@ from im2hands.networks.shape_encoder import ShapeCode
 
 # Scale of bone-local points, metres: a finger bone's half length, the palm's half size.
 _FINGER_SCALE, _PALM_SCALE = 0.020, 0.045
-_WIDTH_SCALE = 0.1  # of the logarithms of widths
+_WIDTH_SCALE = 0.12  # of the logarithms of widths
+_MOST = 2.5  # scales that a number of the shape may differ from its mean
 _WARP_SCALE = 0.1  # of the warp of bone-local points, so that it learns no faster than the layers after it
 
 
@@ -46,7 +47,7 @@ class Whitening:
     shape_mean : (47,) float32
         Mean of the numbers that tell the shape; 0 for widths and what is known of them.
     shape_scale : (47,) float32
-        Their standard deviation; 0.1 for the logarithms of widths, 1 for what is known of them.
+        Their standard deviation; 0.12 for the logarithms of widths, 1 for what is known of them.
     """
 
     local_mean: Tensor
@@ -118,6 +119,9 @@ class WhitenedPartDecoder(PartDecoder):
 
     def __init__(self, whitening: Whitening, *, shape: bool = False) -> None:
         super().__init__(0, shape=shape)
+        if self.shape_encoder is not None:
+            self.shape_encoder.low.fill_(-_MOST)
+            self.shape_encoder.high.fill_(_MOST)
         for name, value in vars(whitening).items():
             self.register_buffer(name, value.clone())
 
@@ -181,6 +185,8 @@ class WhitenedPartDecoder(PartDecoder):
         decoder.code_2.load_state_dict(self.code_2.state_dict())
         own, other = self.shape_encoder, decoder.shape_encoder
         if own is not None and other is not None:
+            other.low.copy_(self.shape_mean + self.shape_scale * own.low)
+            other.high.copy_(self.shape_mean + self.shape_scale * own.high)
             weight = own.linear1.weight / self.shape_scale
             other.linear1.weight.copy_(weight)
             other.linear1.bias.copy_(own.linear1.bias - weight @ self.shape_mean)

@@ -54,7 +54,7 @@ def test_other_skeletons_move_the_joints_of_the_stated_share_of_hands():
     moved = (other_skeletons(keypoints, transforms, torch.Generator().manual_seed(1), 0.4) - keypoints).norm(dim=-1)
     changed = moved.amax(1) > 0
     assert 0.3 < float(changed.double().mean()) < 0.5
-    assert 0.02 < float((moved / palm[:, None])[changed].mean()) < 0.06
+    assert 0.03 < float((moved / palm[:, None])[changed].mean()) < 0.10
 
 
 def test_forgotten_widths_are_unknown_and_others_nearly_right():
