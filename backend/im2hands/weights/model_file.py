@@ -174,6 +174,8 @@ def load_model(model: Network, path: Path, form: str, device: torch.device | Non
     """
     state = read_tensors(path, form, "pt")
     state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    if hasattr(model, "expect"):  # a network with parts that a file may lack
+        model.expect(state.keys())
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:

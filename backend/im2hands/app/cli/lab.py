@@ -16,6 +16,7 @@ TASKS = {
         "pair-judge": "im2hands.lab.training.pair_judge",
         "lifting-network": "im2hands.lab.training.lifting_network",
         "reading-network": "im2hands.lab.training.reading_network",
+        "skin-points": "im2hands.lab.training.skin_points",
         "detected-keypoints": "im2hands.lab.training.detected_keypoints",
         "refined-occupancy": "im2hands.lab.training.refined_occupancy",
     },
