@@ -21,8 +21,6 @@ import torch
 
 from .hand_model import FINGER_BONES, WRIST_BONE, WRIST_SHIFT, HandModel, HandShape
 
-SKIN_POINT_COUNT = 128
-
 _FINGERS = ("thumb", "index", "middle", "ring", "little")
 _BONES = ("first", "middle", "last")
 _AROUND = ("palmar", "dorsal", "inner", "outer")

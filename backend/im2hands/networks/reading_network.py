@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from im2hands.core.hands import KEYPOINT_COUNT
-from im2hands.geometry.skin_points import SKIN_POINT_COUNT
+from im2hands.core.hands import KEYPOINT_COUNT, SKIN_POINT_COUNT
 
 from .compact_encoder import PointwiseConv
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from im2hands.core.hands import SKIN_POINT_COUNT
 from im2hands.geometry.bones import rodrigues
 from im2hands.geometry.hand_model import HandModel, HandShape
-from im2hands.geometry.skin_points import SKIN_POINT_COUNT, SkinPoints, skin_points
+from im2hands.geometry.skin_points import SkinPoints, skin_points
 
 
 @pytest.fixture(scope="module")

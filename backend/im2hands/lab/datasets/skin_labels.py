@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from im2hands.core.camera import Camera
+from im2hands.core.hands import SKIN_POINT_COUNT
 from im2hands.geometry.hand_model import HandModel, HandShape
-from im2hands.geometry.skin_points import SKIN_POINT_COUNT, SkinPoints, skin_points
+from im2hands.geometry.skin_points import SkinPoints, skin_points
 from im2hands.lab.synthesis.scene import build_hands, hand_faces
 
 from .scene import LEFT, RIGHT, Scene
@@ -77,9 +78,9 @@ class SkinLabeller:
         if not len(rows):
             return SkinLabels(places, pixels, visible)
         given = (scene.components, scene.length, scene.thickness, scene.rotations, scene.turn, scene.shift)
-        components, length, thickness, *pose = (torch.from_numpy(value[rows]) for value in given)
+        components, length, thickness, rotations, turn, shift = (torch.from_numpy(value[rows]) for value in given)
         shape = HandShape(components, length, thickness)
-        meshes = build_hands(self._model, shape, *pose, torch.from_numpy(rows))[0].numpy()
+        meshes = build_hands(self._model, shape, rotations, turn, shift, torch.from_numpy(rows))[0].numpy()
         labels = scene.label_image()
         for k, mesh in zip(rows, meshes, strict=True):
             places[k] = mesh[self.points.vertices]

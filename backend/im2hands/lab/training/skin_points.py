@@ -133,7 +133,8 @@ class SkinTask:
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
         """Write the reading network with the head; see ``runner.Task.save``."""
-        about = read_card(self._start / READING.file).with_suffix(".json") if (self._start / READING.card).is_file() else {}
+        path = (self._start / READING.file).with_suffix(".json")
+        about = read_card(path) if path.is_file() else {}
         for name in ("name", "file", "sha256"):
             about.pop(name, None)
         READING.save(self._network.cpu(), folder, {**about, "skin_points": card})

@@ -78,7 +78,7 @@ def scene_crops(
     """
     image, hands = scene.image(), hands_in_picture(scene)
     labels = labeller.label(scene, camera_of(scene))
-    made = []
+    made: list[tuple[np.ndarray, ...]] = []
     for row, k in enumerate(np.flatnonzero(scene.present)):
         crop = hands.crops[row].copy()
         crop[:2] += rng.normal(0, _SHIFT, 2) * crop[2]
