@@ -23,6 +23,7 @@ TASKS = {
     "evaluate": {
         "part-occupancy": "im2hands.lab.evaluation.part_occupancy",
         "keypoints": "im2hands.lab.evaluation.keypoints",
+        "skin-points": "im2hands.lab.evaluation.skin_points",
         "table": "im2hands.lab.evaluation.table.run",
         "shapes": "im2hands.lab.evaluation.shapes.run",
         "video": "im2hands.lab.evaluation.video",

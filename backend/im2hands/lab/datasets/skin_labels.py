@@ -89,9 +89,9 @@ class SkinLabeller:
             pixels[k] = np.where(before[:, None], seen, np.nan)[self.points.vertices]
             own = cv2.dilate((labels == (LEFT, RIGHT)[k]).astype(np.uint8), _AROUND)
             faces = self._faces[k][before[self._faces[k]].all(axis=1)]
-            rows_on = np.flatnonzero(_lies_on(own, pixels[k]))
-            if len(rows_on):
-                visible[k, rows_on] = _unhidden(mesh, seen, faces, self.points.vertices[rows_on])
+            on = np.flatnonzero(_lies_on(own, pixels[k]))
+            if len(on):
+                visible[k, on] = _unhidden(mesh, seen, faces, self.points.vertices[on])
         return SkinLabels(places, pixels, visible)
 
 
