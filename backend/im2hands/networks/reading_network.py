@@ -6,7 +6,8 @@ start from MediaPipe's weights. Two things differ. Where MediaPipe's network out
 outputs its expected error (spread). And one block takes the side of the hand as an additional input, where it is known.
 
 A further head, which a weights file may lack, reads points on the skin (``geometry.skin_points``) from the same feature
-vector. It was taught right hands only: a left hand's crop is mirrored for it.
+vector and the hand's keypoints, by whichever network these were read. It was taught right hands only: a left hand's
+crop is mirrored for it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ SKIN_LOG_SPREAD = (-6.0, 0.0)
 """The same for points on the skin, shares of the crop's side."""
 
 _SKIN_WIDTH, _SKIN_DROP = 512, 0.1
-_FIRST_LOG_SPREAD = -2.5
+_FIRST_LOG_SPREAD = -3.0  # of an untaught head
+_CORRECTION = 0.1  # size of its corrections, half crops
 
 
 class CropReadings(NamedTuple):
@@ -91,7 +93,9 @@ class SkinReadings(NamedTuple):
 
 
 class SkinHead(nn.Module):
-    """The head that reads points on the skin from feature vectors; 1.1 million parameters.
+    """The head that reads points on the skin; 1.1 million parameters.
+
+    A linear map of the keypoints gives the places roughly, and what the feature vector shows corrects them.
 
     Attributes
     ----------
@@ -106,12 +110,13 @@ class SkinHead(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(FEATURES))
         self.register_buffer("deviation", torch.ones(FEATURES))
-        self.first = nn.Linear(FEATURES, _SKIN_WIDTH)
+        self.carry = nn.Linear(2 * KEYPOINT_COUNT, 2 * SKIN_POINT_COUNT)
+        self.first = nn.Linear(FEATURES + 2 * KEYPOINT_COUNT, _SKIN_WIDTH)
         self.second = nn.Linear(_SKIN_WIDTH, _SKIN_WIDTH)
         self.told = nn.Linear(_SKIN_WIDTH, 4 * SKIN_POINT_COUNT)  # x, y, logarithm of the spread, visibility
         self.drop = nn.Dropout(_SKIN_DROP)
 
-    def forward(self, seen: Tensor) -> SkinReadings:
+    def forward(self, seen: Tensor, keypoints: Tensor) -> SkinReadings:
         """Read the points of N hands.
 
         Parameters
@@ -119,18 +124,23 @@ class SkinHead(nn.Module):
         seen : (N, 1152) float
             Feature vectors of crops of right hands, or mirrored crops of left hands; the trunk was given the right
             side.
+        keypoints : (N, 21, 2) float
+            Keypoints of the hands in the definitions of ``CropReadings``, pixels of the (mirrored) crop.
 
         Returns
         -------
         SkinReadings
             Readings of the N crops.
         """
-        hidden = self.drop(functional.relu(self.first((seen - self.mean) / self.deviation)))
+        half = CROP_PIXELS / 2
+        flat = keypoints.flatten(1) / half - 1
+        given = torch.cat([(seen - self.mean) / self.deviation, flat], dim=1)
+        hidden = self.drop(functional.relu(self.first(given)))
         hidden = self.drop(functional.relu(self.second(hidden)) + hidden)
         told = self.told(hidden).unflatten(1, (SKIN_POINT_COUNT, 4))
-        half = CROP_PIXELS / 2
+        places = self.carry(flat).unflatten(1, (SKIN_POINT_COUNT, 2)) + _CORRECTION * told[..., :2]
         spread = torch.exp((told[..., 2] + _FIRST_LOG_SPREAD).clamp(*SKIN_LOG_SPREAD))
-        return SkinReadings(half + half * told[..., :2], spread, told[..., 3])
+        return SkinReadings(half + half * places, spread, told[..., 3])
 
 
 class SameConv(nn.Conv2d):

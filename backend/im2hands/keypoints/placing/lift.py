@@ -66,8 +66,8 @@ class HandLifter:
             made = self._network(type(given)(*(value.to(device) for value in given)))
         arrays = {name: value.float().cpu().numpy().astype(np.float64) for name, value in made._asdict().items()}
         result = list(hands)
-        seen, crops = (np.stack([getattr(hand, name) for hand in features]) for name in ("close", "crop"))
-        skins = read_skin(self._reader, seen, crops, [hand.mirrored for hand in features])
+        seen, read, crops = (np.stack([getattr(f, name) for f in features]) for name in ("close", "read", "crop"))
+        skins = read_skin(self._reader, seen, read, crops, [hand.mirrored for hand in features])
         for row, k in enumerate(good):
             lifted = _lifted(arrays, row, features[row], len(features) == 2)
             result[k] = replace(hands[k], lifted=lifted, skin=skins[row] if skins else None)

@@ -1,4 +1,4 @@
-"""Reads the points on the skin of hands, from the feature vectors of their crops."""
+"""Reads the points on the skin of hands, from the feature vectors of their crops and their keypoints."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from im2hands.keypoints.hypothesis import SkinLandmarks
 
-from .crops import CROP_PIXELS, from_crop
+from .crops import CROP_PIXELS, from_crop, to_crop
 from .network import LandmarkNetwork
 
 
 def read_skin(
-    network: LandmarkNetwork, seen: np.ndarray, crops: np.ndarray, mirrored: Sequence[bool]
+    network: LandmarkNetwork, seen: np.ndarray, keypoints: np.ndarray, crops: np.ndarray, mirrored: Sequence[bool]
 ) -> list[SkinLandmarks]:
     """Read the points on the skin of hands whose crops were seen.
 
@@ -23,6 +23,8 @@ def read_skin(
         The reading network.
     seen : (N, 1152) float32
         Vectors from ``network.features`` of crops with right hands, or of mirrored crops with left hands.
+    keypoints : (N, 21, 2) float64
+        Keypoints of the hands in the reading network's definitions, pixels of the frame.
     crops : (N, 4) float64
         The crops, not mirrored, as in ``LandmarkNetwork.read``.
     mirrored : sequence of N bool
@@ -37,11 +39,17 @@ def read_skin(
         return []
     import torch
 
+    def flipped(places: np.ndarray, flip: bool) -> np.ndarray:
+        return places * (-1, 1) + (CROP_PIXELS, 0) if flip else places
+
+    hands = list(zip(crops, mirrored, strict=True))
+    given = [flipped(to_crop(points, crop), flip) for points, (crop, flip) in zip(keypoints, hands, strict=True)]
     with torch.inference_mode():
-        made = network.skin_head(torch.from_numpy(np.asarray(seen, np.float32)))
+        made = network.skin_head(*(torch.from_numpy(np.asarray(part, np.float32)) for part in (seen, given)))
     pixels, spread, visible = (value.double().numpy() for value in made)
-    told = []
-    for row, (crop, flip) in enumerate(zip(crops, mirrored, strict=True)):
-        places = pixels[row] * (-1, 1) + (CROP_PIXELS, 0) if flip else pixels[row]
-        told.append(SkinLandmarks(from_crop(places, crop), spread[row] * crop[2], 1 / (1 + np.exp(-visible[row]))))
-    return told
+    return [
+        SkinLandmarks(
+            from_crop(flipped(pixels[row], flip), crop), spread[row] * crop[2], 1 / (1 + np.exp(-visible[row]))
+        )
+        for row, (crop, flip) in enumerate(hands)
+    ]

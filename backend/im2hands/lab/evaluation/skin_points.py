@@ -12,29 +12,29 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
 from im2hands.core.errors import InputError
 from im2hands.core.files import write_atomically
-from im2hands.core.hands import KEYPOINT_COUNT, SKIN_POINT_COUNT
+from im2hands.core.hands import SKIN_POINT_COUNT
 from im2hands.geometry.hand_model import HandModel
 from im2hands.geometry.skin_points import skin_points
 from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.reading.crops import CROP_PIXELS
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.keypoints.sources import make_provider
 from im2hands.lab.datasets.open_set import open_scenes
 from im2hands.lab.datasets.skin_labels import SkinLabeller
-from im2hands.lab.training.skin_points import skin_figures
+from im2hands.lab.training.skin_points import given_keypoints, linear_map, skin_figures
 from im2hands.lab.training.skin_samples import SkinSamples, gather, load_samples
 from im2hands.media.images import read_picture
 from im2hands.networks.reading_network import ReadingNetwork, SkinReadings
 from im2hands.weights.keypoint_networks import READING, TWO_HAND
 
-_RIDGE = 1.0  # of the linear map, square pixels
 _TIMED = 200  # crops whose cost is measured
 _COLOURS = {"finger": (255, 90, 40), "palm": (60, 200, 255), "web": (120, 255, 60)}  # RGB
 
 
+@torch.no_grad()
 def linear_from_keypoints(model: ReadingNetwork, seen: SkinSamples, told: SkinSamples) -> SkinReadings:
     """Guess the points on the skin from the 21 keypoints that the same network reads, by the best linear map.
 
@@ -52,31 +52,22 @@ def linear_from_keypoints(model: ReadingNetwork, seen: SkinSamples, told: SkinSa
     SkinReadings
         The guesses; all spreads are the same, and every point counts as visible.
     """
-    given, wanted = _keypoints(model, seen), torch.from_numpy(seen.pixels).flatten(1).double()
-    known = torch.isfinite(wanted).all(dim=1)
-    given, wanted = given[known], wanted[known]
-    regular = _RIDGE * torch.eye(given.shape[1], dtype=torch.float64)
-    weights = torch.linalg.solve(given.T @ given + regular, given.T @ wanted)
-    pixels = (_keypoints(model, told) @ weights).unflatten(1, (SKIN_POINT_COUNT, 2)).float()
-    return SkinReadings(pixels, torch.ones(pixels.shape[:2]), torch.ones(pixels.shape[:2]))
-
-
-@torch.no_grad()
-def _keypoints(model: ReadingNetwork, samples: SkinSamples) -> Tensor:
-    """The keypoints (N, 43) that the network reads, pixels of the crops, and a one."""
-    pixels = model.read(torch.from_numpy(samples.close).float()).pixels.reshape(len(samples), 2 * KEYPOINT_COUNT)
-    return torch.cat([pixels, torch.ones(len(samples), 1)], dim=1).double()
+    half = CROP_PIXELS / 2
+    weights = linear_map(given_keypoints(model, seen, 1.0), torch.from_numpy(seen.pixels)).float()
+    pixels = (given_keypoints(model, told, 1.0).flatten(1) / half - 1) @ weights[:-1] + weights[-1]
+    places = half + half * pixels.unflatten(1, (SKIN_POINT_COUNT, 2))
+    return SkinReadings(places, torch.ones(places.shape[:2]), torch.ones(places.shape[:2]))
 
 
 @torch.no_grad()
 def head_milliseconds(model: ReadingNetwork, samples: SkinSamples) -> float:
     """Measure the CPU time of the head for one crop, milliseconds."""
     assert model.skin is not None
-    close = torch.from_numpy(samples.close[:_TIMED]).float()
-    model.skin(close[:1])
+    close, keypoints = (torch.from_numpy(part[:_TIMED]).float() for part in (samples.close, samples.keypoints))
+    model.skin(close[:1], keypoints[:1])
     start = time.process_time()
-    for row in close:
-        model.skin(row[None])
+    for row in range(len(close)):
+        model.skin(close[row : row + 1], keypoints[row : row + 1])
     return 1000 * (time.process_time() - start) / len(close)
 
 
@@ -153,8 +144,11 @@ def _measured(arguments: argparse.Namespace) -> dict[str, object]:
             if not len(told):
                 raise InputError(f"No hand can be seen in {data.folder}.", "Give another set.")
             targets = [torch.from_numpy(value) for value in (told.pixels, told.visible, told.palm)]
+            close = torch.from_numpy(told.close).float()
             with torch.no_grad():
-                report["skin_points"] = skin_figures(model.skin(torch.from_numpy(told.close).float()), *targets)
+                for name, worst in (("skin_points", 1.0), ("skin_points_of_true_keypoints", 0.0)):
+                    made = model.skin(close, given_keypoints(model, told, worst))
+                    report[name] = skin_figures(made, *targets)
             report["head_ms_a_crop"] = head_milliseconds(model, told)
             if arguments.linear_from is not None:
                 fit = open_scenes(arguments.linear_from)

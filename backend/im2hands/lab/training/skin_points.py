@@ -20,19 +20,23 @@ from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.datasets.open_set import open_scenes
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.datasets.skin_labels import SkinLabeller
-from im2hands.networks.reading_network import SkinHead, SkinReadings
+from im2hands.networks.reading_network import ReadingNetwork, SkinHead, SkinReadings
 from im2hands.weights.folder import read_card
 from im2hands.weights.keypoint_networks import READING
 
 from . import command
+from .pair_judge import chosen_rows
 from .recipe import Recipe
-from .runner import Runner, scenes_of_step
+from .runner import Runner, scenes_of_step, stream
 from .skin_samples import SkinSamples, gather, load_samples
 
 _TERMS = ("place", "visible")
 _FIGURES = ("error", "median", "visible_error", "hidden_error", "surer_error", "visible_told")
 _VISIBLE_WEIGHT = 1.0  # of the visibility's loss; that of the places has weight 1
 _FLOOR = 0.02  # added to the standard deviation of each feature
+_STANDARD = 8000  # hands from which the features' mean and deviation are measured
+_RIDGE = 1e-3  # of the linear map
+_SMALL = 0.1  # factor on the first weights of the corrections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +47,12 @@ class SkinRecipe(Recipe):
     ----------
     noise : float
         Standard deviation of the noise on the features, in their standard deviations.
+    worst : float
+        The given keypoints lie between the true ones (0) and this: 1 for those that the network reads in the crop.
     """
 
-    noise: float = 0.1
+    noise: float = 0.2
+    worst: float = 1.1
 
 
 RECIPE = SkinRecipe(
@@ -56,12 +63,16 @@ RECIPE = SkinRecipe(
 
 @dataclass(frozen=True)
 class SkinBatch:
-    """N hands with their targets; see ``skin_samples.SkinSamples``, here all float32 but ``visible``, which is bool."""
+    """N hands with their targets; see ``skin_samples.SkinSamples``.
+
+    Here all are float32 but ``visible``, which is bool, and ``keypoints`` are those that the head is given.
+    """
 
     close: Tensor
     pixels: Tensor
     visible: Tensor
     palm: Tensor
+    keypoints: Tensor
 
 
 class SkinTask:
@@ -103,10 +114,21 @@ class SkinTask:
         self.recipe, self.data, self.device, self._start = recipe, data, device, start
         self._trained, self._held = trained, held
         self._network = READING.load(start / READING.file)
-        self.model: SkinHead = self._network.add_skin().to(device)
-        close = torch.from_numpy(trained.close).float()
-        self.model.mean.copy_(close.mean(dim=0))
-        self.model.deviation.copy_(close.std(dim=0, unbiased=False) + _FLOOR)
+        self._network.skin = None
+        self.model = SkinHead().to(device)
+        self._begin()
+
+    @torch.no_grad()
+    def _begin(self) -> None:
+        """Measure the features, and fit the map from the true keypoints to the points."""
+        rows = stream(self.recipe.seed).permutation(len(self._trained))[:_STANDARD]
+        batch = self._batch(self._trained, rows, 0.0)
+        self.model.mean.copy_(batch.close.mean(dim=0))
+        self.model.deviation.copy_(batch.close.std(dim=0, unbiased=False) + _FLOOR)
+        weights = linear_map(batch.keypoints, batch.pixels).float()
+        self.model.carry.weight.copy_(weights[:-1].T)
+        self.model.carry.bias.copy_(weights[-1])
+        self.model.told.weight.mul_(_SMALL)
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
         """See ``runner.Task.groups``."""
@@ -115,21 +137,32 @@ class SkinTask:
     def prepare(self, step: int) -> SkinBatch:
         """See ``runner.Task.prepare``."""
         rows = scenes_of_step(len(self._trained), self.recipe.batch, self.recipe.seed, step)
-        return _batch(self._trained, np.array(rows))
+        worst = stream(self.recipe.seed, step).uniform(0, self.recipe.worst, (len(rows), 1, 1))
+        return self._batch(self._trained, np.array(rows), worst)
 
     def loss(self, batch: SkinBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         """See ``runner.Task.loss``."""
         close = batch.close.to(self.device)
-        made = self.model(close + self.recipe.noise * self.model.deviation * torch.randn_like(close))
+        noise = self.recipe.noise * self.model.deviation * torch.randn_like(close)
+        made = self.model(close + noise, batch.keypoints.to(self.device))
         parts = skin_losses(made, batch.pixels.to(self.device), batch.visible.to(self.device))
         return parts["place"] + _VISIBLE_WEIGHT * parts["visible"], {k: float(v.detach()) for k, v in parts.items()}
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Measure the errors on the held-out hands; see :func:`skin_figures`."""
-        batch = _batch(self._held, np.arange(len(self._held)))
-        made = self.model(batch.close.to(self.device))
+        """Measure the errors on the held-out hands, given the keypoints that are read; see :func:`skin_figures`."""
+        batch = self._batch(self._held, np.arange(len(self._held)), 1.0)
+        made = self.model(batch.close.to(self.device), batch.keypoints.to(self.device))
         return skin_figures(SkinReadings(*(value.cpu() for value in made)), batch.pixels, batch.visible, batch.palm)
+
+    def _batch(self, samples: SkinSamples, rows: np.ndarray, worst: np.ndarray | float) -> SkinBatch:
+        """The hands of some rows, with keypoints of :func:`given_keypoints`."""
+        some = samples.take(rows)
+        keypoints = given_keypoints(self._network, some, worst)
+        close, pixels, visible, palm = (
+            torch.from_numpy(value) for value in (some.close, some.pixels, some.visible, some.palm)
+        )
+        return SkinBatch(close.float(), pixels, visible, palm, keypoints)
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
         """Write the reading network with the head; see ``runner.Task.save``."""
@@ -137,13 +170,49 @@ class SkinTask:
         about = read_card(path) if path.is_file() else {}
         for name in ("name", "file", "sha256"):
             about.pop(name, None)
-        READING.save(self._network.cpu(), folder, {**about, "skin_points": card})
+        self._network.skin = self.model.cpu()
+        READING.save(self._network, folder, {**about, "skin_points": card})
 
 
-def _batch(samples: SkinSamples, rows: np.ndarray) -> SkinBatch:
-    """The hands of some rows."""
-    close, pixels, visible, palm = (torch.from_numpy(value[rows]) for value in vars(samples).values())
-    return SkinBatch(close.float(), pixels, visible, palm)
+def linear_map(keypoints: Tensor, pixels: Tensor) -> Tensor:
+    """Fit the best linear map from keypoints to points on the skin.
+
+    Parameters
+    ----------
+    keypoints : (N, 21, 2) float
+        Keypoints, pixels of the crops.
+    pixels : (N, 128, 2) float
+        Points, pixels of the crops; hands with NaN are left out.
+
+    Returns
+    -------
+    (43, 256) float64
+        Factors of the keypoints' coordinates and, last, the constant, all in half crops from the crop's middle.
+    """
+    half = CROP_PIXELS / 2
+    known = torch.isfinite(pixels).flatten(1).all(dim=1)
+    given, wanted = (points[known].flatten(1).double() / half - 1 for points in (keypoints, pixels))
+    given = torch.cat([given, torch.ones(len(given), 1, dtype=torch.float64)], dim=1)
+    regular = _RIDGE * torch.eye(given.shape[1], dtype=torch.float64)
+    return torch.linalg.solve(given.T @ given + regular, given.T @ wanted)
+
+
+@torch.no_grad()
+def given_keypoints(network: ReadingNetwork, samples: SkinSamples, worst: np.ndarray | float) -> Tensor:
+    """Make keypoints to give to the head, (N, 21, 2) float32.
+
+    Parameters
+    ----------
+    network : ReadingNetwork
+        The network.
+    samples : SkinSamples
+        N hands.
+    worst : (N, 1, 1) float or float
+        0 for the true keypoints, 1 for those that the network reads in the crop, other values between or beyond.
+    """
+    true = torch.from_numpy(samples.keypoints)
+    read = network.read(torch.from_numpy(samples.close).float()).pixels
+    return torch.lerp(true, read, torch.as_tensor(worst, dtype=torch.float32).expand(len(true), 1, 1))
 
 
 def skin_losses(made: SkinReadings, pixels: Tensor, visible: Tensor) -> dict[str, Tensor]:
@@ -212,6 +281,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command.add_run_arguments(parser, RECIPE, "hands")
     add = parser.add_argument
     add("--read", type=Path, metavar="DIR", help="folder of the features, which runs can share (default: OUTPUT/read)")
+    text = "the last N scenes of a set, or scenes A to B - 1; once for all sets, or once for each (default: all)"
+    add("--scenes", nargs="+", metavar="N|A:B", help=text)
     add("--readings", type=int, default=1, metavar="N", help="crops of each hand, each with other augmentation")
 
 
@@ -241,19 +312,21 @@ def _seen(
     sets: Sequence[SceneSet], start: Path, folder: Path, arguments: argparse.Namespace
 ) -> tuple[SkinSamples, SkinSamples]:
     """Hands of the scenes to train on, and those of the held-out scenes at the end of each set."""
+    counts = [len(data) for data in sets]
+    rows = chosen_rows(arguments.scenes, counts) if arguments.scenes else [range(count) for count in counts]
     network = LandmarkNetwork(workers=arguments.threads or None, reading=READING.load(start / READING.file))
     labeller = SkinLabeller()
     trained, held = [], []
     try:
-        for data in sets:
-            last = len(data) - arguments.held_out
-            if last < 1:
+        for data, chosen in zip(sets, rows, strict=True):
+            last = chosen.stop - arguments.held_out
+            if last <= chosen.start:
                 raise InputError(
                     f"{data.folder} holds no more scenes than are held out.", "Hold out fewer, or add scenes."
                 )
             for reading in range(1, 1 + max(arguments.readings, 1)):
-                trained += gather(data, range(last), network, labeller, folder, reading, False)
-            held += gather(data, range(last, len(data)), network, labeller, folder, 0, True)
+                trained += gather(data, range(chosen.start, last), network, labeller, folder, reading, False)
+            held += gather(data, range(last, chosen.stop), network, labeller, folder, 0, True)
     finally:
         network.close()
     return load_samples(trained), load_samples(held)

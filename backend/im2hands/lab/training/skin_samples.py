@@ -44,15 +44,22 @@ class SkinSamples:
         Whether the picture shows them.
     palm : (N,) float32
         Palm length, pixels of the crop.
+    keypoints : (N, 21, 2) float32
+        True keypoints in the reading network's joint definitions, pixels of the crop.
     """
 
     close: np.ndarray
     pixels: np.ndarray
     visible: np.ndarray
     palm: np.ndarray
+    keypoints: np.ndarray
 
     def __len__(self) -> int:
         return len(self.palm)
+
+    def take(self, rows: np.ndarray) -> SkinSamples:
+        """Return the hands of some rows."""
+        return SkinSamples(*(value[rows] for value in vars(self).values()))
 
 
 def scene_crops(
@@ -86,13 +93,15 @@ def scene_crops(
         crop[3] += rng.normal(0, _TURN)
         if labels.visible[k].sum() < _FEWEST:
             continue
-        picture, pixels = warp_crop(pyramid(image, float(crop[2])), crop), to_crop(labels.pixels[k], crop)
+        picture = warp_crop(pyramid(image, float(crop[2])), crop)
+        pixels, keypoints = (to_crop(points, crop) for points in (labels.pixels[k], hands.pixels[row]))
         if not hands.right[row]:
-            picture, pixels = picture[:, ::-1], pixels * (-1, 1) + (CROP_PIXELS, 0)
+            picture = picture[:, ::-1]
+            pixels, keypoints = (points * (-1, 1) + (CROP_PIXELS, 0) for points in (pixels, keypoints))
         if not plain:
             picture = spoil(coarse(np.ascontiguousarray(picture), rng), rng)
-        palm = np.float32(hands.palm[row] * CROP_PIXELS / crop[2])
-        made.append((picture, pixels.astype(np.float32), labels.visible[k], np.asarray(palm)))
+        palm = np.asarray(hands.palm[row] * CROP_PIXELS / crop[2], np.float32)
+        made.append((picture, pixels.astype(np.float32), labels.visible[k], palm, keypoints.astype(np.float32)))
     return made
 
 
