@@ -155,7 +155,7 @@ def _measured(arguments: argparse.Namespace) -> dict[str, object]:
                 rows = range(min(arguments.linear_scenes, len(fit)))
                 seen = load_samples(gather(fit, rows, network, labeller, Path(folder), 0, True))
                 figures = skin_figures(linear_from_keypoints(model, seen, told), *targets)
-                for name in ("surer_error", "visible_told"):  # it tells neither
+                for name in ("surer_error", "visible_told", "error_by_spread"):  # it tells none of them
                     del figures[name]
                 report["linear_from_keypoints"] = figures
     finally:

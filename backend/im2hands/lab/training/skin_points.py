@@ -31,7 +31,7 @@ from .runner import Runner, scenes_of_step, stream
 from .skin_samples import SkinSamples, gather, load_samples
 
 _TERMS = ("place", "visible")
-_FIGURES = ("error", "median", "visible_error", "hidden_error", "surer_error", "visible_told")
+_FIGURES = ("error", "median", "visible_error", "hidden_error", "surer_error", "visible_told", "error_by_spread")
 _VISIBLE_WEIGHT = 1.0  # of the visibility's loss; that of the places has weight 1
 _FLOOR = 0.02  # added to the standard deviation of each feature
 _STANDARD = 8000  # hands from which the features' mean and deviation are measured
@@ -260,11 +260,13 @@ def skin_figures(made: SkinReadings, pixels: Tensor, visible: Tensor, palm: Tens
     dict of str to float
         ``error``, ``median``: mean and median distance of the points from the true ones, palm lengths.
         ``visible_error``, ``hidden_error``: the mean of visible and of hidden points. ``surer_error``: the mean of the
-        half with the smaller spreads. ``visible_told``: share of points whose visibility is right.
+        half with the smaller spreads. ``visible_told``: share of points whose visibility is right. ``error_by_spread``:
+        mean error of a coordinate as a multiple of its spread; 1 if spreads are right on average.
     """
     known = torch.isfinite(pixels).all(dim=-1)
     error = torch.linalg.vector_norm(made.pixels - pixels, dim=-1) / palm[:, None]
     spread = made.spread / palm[:, None]
+    aside = (made.pixels - pixels).abs().mean(dim=-1) / CROP_PIXELS / made.spread
     surer = known & (spread <= spread[known].median())
     return {
         "error": float(error[known].mean()),
@@ -273,6 +275,7 @@ def skin_figures(made: SkinReadings, pixels: Tensor, visible: Tensor, palm: Tens
         "hidden_error": float(error[known & ~visible].mean()),
         "surer_error": float(error[surer].mean()),
         "visible_told": float(((made.visible > 0) == visible)[known].float().mean()),
+        "error_by_spread": float(aside[known].mean()),
     }
 
 
