@@ -23,9 +23,10 @@ from im2hands.keypoints.reading.crops import CROP_PIXELS
 from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.keypoints.sources import make_provider
 from im2hands.lab.datasets.open_set import open_scenes
+from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.datasets.skin_labels import SkinLabeller
 from im2hands.lab.training.skin_points import given_keypoints, linear_map, skin_figures
-from im2hands.lab.training.skin_samples import SkinSamples, gather, load_samples
+from im2hands.lab.training.skin_samples import SkinSamples, gather, see
 from im2hands.media.images import read_picture
 from im2hands.networks.reading_network import ReadingNetwork, SkinReadings
 from im2hands.weights.keypoint_networks import READING, TWO_HAND
@@ -134,12 +135,12 @@ def _measured(arguments: argparse.Namespace) -> dict[str, object]:
     model = READING.load(arguments.weights)
     if model.skin is None:
         raise InputError(f"{arguments.weights} reads no points on the skin.", "Run im2hands train skin-points.")
-    network, labeller = LandmarkNetwork(workers=arguments.threads or None, reading=model), SkinLabeller()
+    network = LandmarkNetwork(workers=arguments.threads or None, reading=model)
     try:
         with tempfile.TemporaryDirectory() as folder:
             data = open_scenes(arguments.data)
             rows = range(max(0, len(data) - arguments.scenes), len(data))
-            told = load_samples(gather(data, rows, network, labeller, Path(folder), 0, True))
+            told = _hands(network, data, rows, Path(folder))
             report: dict[str, object] = {"set": data.folder.name, "scenes": len(rows), "hands": len(told)}
             if not len(told):
                 raise InputError(f"No hand can be seen in {data.folder}.", "Give another set.")
@@ -153,7 +154,7 @@ def _measured(arguments: argparse.Namespace) -> dict[str, object]:
             if arguments.linear_from is not None:
                 fit = open_scenes(arguments.linear_from)
                 rows = range(min(arguments.linear_scenes, len(fit)))
-                seen = load_samples(gather(fit, rows, network, labeller, Path(folder), 0, True))
+                seen = _hands(network, fit, rows, Path(folder))
                 figures = skin_figures(linear_from_keypoints(model, seen, told), *targets)
                 for name in ("surer_error", "visible_told", "error_by_spread"):  # it tells none of them
                     del figures[name]
@@ -161,6 +162,11 @@ def _measured(arguments: argparse.Namespace) -> dict[str, object]:
     finally:
         network.close()
     return report
+
+
+def _hands(network: LandmarkNetwork, data: SceneSet, rows: range, folder: Path) -> SkinSamples:
+    """The hands of some scenes, without augmentation."""
+    return see(network, gather(data, rows, SkinLabeller(), folder, 0, True), folder / "features")
 
 
 def _draw(path: Path, arguments: argparse.Namespace) -> None:

@@ -28,7 +28,7 @@ from . import command
 from .pair_judge import chosen_rows
 from .recipe import Recipe
 from .runner import Runner, scenes_of_step, stream
-from .skin_samples import SkinSamples, gather, load_samples
+from .skin_samples import SkinSamples, gather, see
 
 _TERMS = ("place", "visible")
 _FIGURES = ("error", "median", "visible_error", "hidden_error", "surer_error", "visible_told", "error_by_spread")
@@ -283,7 +283,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``im2hands train skin-points``."""
     command.add_run_arguments(parser, RECIPE, "hands")
     add = parser.add_argument
-    add("--read", type=Path, metavar="DIR", help="folder of the features, which runs can share (default: OUTPUT/read)")
+    add(
+        "--read",
+        type=Path,
+        metavar="DIR",
+        help="folder of crops and features, which runs can share (default: OUTPUT/read)",
+    )
     text = "the last N scenes of a set, or scenes A to B - 1; once for all sets, or once for each (default: all)"
     add("--scenes", nargs="+", metavar="N|A:B", help=text)
     add("--readings", type=int, default=1, metavar="N", help="crops of each hand, each with other augmentation")
@@ -299,8 +304,7 @@ def run(arguments: argparse.Namespace) -> int:
     sets = [open_scenes(folder) for folder in arguments.data]
     start = arguments.start_from or READING.bundled.parent
     digest = sha256_of(start / READING.file)
-    folder = (arguments.read or arguments.output / "read") / digest[:12]
-    trained, held = _seen(sets, start, folder, arguments)
+    trained, held = _seen(sets, start, digest, arguments)
     data = {
         "sets": {data.folder.name: {**asdict(data.info), "modes": list(data.info.modes)} for data in sets},
         "hands": len(trained), "held_out_hands": len(held), "reading_network": digest,
@@ -312,24 +316,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _seen(
-    sets: Sequence[SceneSet], start: Path, folder: Path, arguments: argparse.Namespace
+    sets: Sequence[SceneSet], start: Path, digest: str, arguments: argparse.Namespace
 ) -> tuple[SkinSamples, SkinSamples]:
     """Hands of the scenes to train on, and those of the held-out scenes at the end of each set."""
     counts = [len(data) for data in sets]
     rows = chosen_rows(arguments.scenes, counts) if arguments.scenes else [range(count) for count in counts]
+    folder, labeller = arguments.read or arguments.output / "read", SkinLabeller()
+    trained: list[Path] = []
+    held: list[Path] = []
+    for data, chosen in zip(sets, rows, strict=True):
+        last = chosen.stop - arguments.held_out
+        if last <= chosen.start:
+            raise InputError(f"{data.folder} holds no more scenes than are held out.", "Hold out fewer, or add scenes.")
+        for reading in range(1, 1 + max(arguments.readings, 1)):
+            trained += gather(data, range(chosen.start, last), labeller, folder, reading, False)
+        held += gather(data, range(last, chosen.stop), labeller, folder, 0, True)
     network = LandmarkNetwork(workers=arguments.threads or None, reading=READING.load(start / READING.file))
-    labeller = SkinLabeller()
-    trained, held = [], []
     try:
-        for data, chosen in zip(sets, rows, strict=True):
-            last = chosen.stop - arguments.held_out
-            if last <= chosen.start:
-                raise InputError(
-                    f"{data.folder} holds no more scenes than are held out.", "Hold out fewer, or add scenes."
-                )
-            for reading in range(1, 1 + max(arguments.readings, 1)):
-                trained += gather(data, range(chosen.start, last), network, labeller, folder, reading, False)
-            held += gather(data, range(last, chosen.stop), network, labeller, folder, 0, True)
+        return see(network, trained, folder / digest[:12]), see(network, held, folder / digest[:12])
     finally:
         network.close()
-    return load_samples(trained), load_samples(held)

@@ -13,7 +13,7 @@ import numpy as np
 from im2hands.core.files import pack_arrays, write_atomically
 from im2hands.keypoints.reading.crops import CROP_PIXELS, pyramid, to_crop, warp_crop
 from im2hands.keypoints.reading.network import LandmarkNetwork
-from im2hands.lab.datasets.scene import Scene
+from im2hands.lab.datasets.scene import Scene, decode_picture, encode_picture
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.datasets.skin_labels import SkinLabeller
 from im2hands.lab.evaluation.keypoints import camera_of
@@ -26,6 +26,8 @@ _SHARD = 256  # scenes in each file of samples
 # Errors of the crops, standard deviations: shift (crop sizes), logarithm of the size, turn (radians). Those of crops
 # along keypoints that were read, and a little more.
 _SHIFT, _SIZE, _TURN = 0.04, 0.10, 0.15
+_QUALITY = 98  # of the crops in the files, JPEG
+_LABELS = ("pixels", "visible", "palm", "keypoints")
 _FEWEST = 8
 """Visible points of a hand that a sample needs."""
 
@@ -105,12 +107,10 @@ def scene_crops(
     return made
 
 
-def gather(
-    data: SceneSet, rows: range, network: LandmarkNetwork, labeller: SkinLabeller, folder: Path, seed: int, plain: bool
-) -> list[Path]:
-    """Make the samples of some scenes of a set and store them in files, each of up to 256 scenes.
+def gather(data: SceneSet, rows: range, labeller: SkinLabeller, folder: Path, seed: int, plain: bool) -> list[Path]:
+    """Cut out the hands of some scenes of a set and store crops and points in files, each of up to 256 scenes.
 
-    Files that exist already are kept, so an interrupted run continues where it stopped.
+    They depend on no network. Files that exist already are kept, so an interrupted run continues where it stopped.
 
     Parameters
     ----------
@@ -118,8 +118,6 @@ def gather(
         The scene set.
     rows : range
         Its scenes.
-    network : LandmarkNetwork
-        The reading network, which gives the features.
     labeller : SkinLabeller
         Labels the points.
     folder : Path
@@ -147,23 +145,50 @@ def gather(
             for row in part
             for hand in scene_crops(labeller, data.scene(row), np.random.default_rng((seed, row)), plain)
         ]
-        arrays: dict[str, np.ndarray] = {}
+        pictures = [encode_picture(np.ascontiguousarray(hand[0]), _QUALITY) for hand in found]
+        arrays: dict[str, np.ndarray] = {
+            "picture": np.frombuffer(b"".join(pictures), np.uint8),
+            "picture_end": np.cumsum([len(picture) for picture in pictures], dtype=np.int64),
+        }
         if found:
-            pictures, *targets = (np.stack(values) for values in zip(*found, strict=True))
-            close = network.features(pictures).astype(np.float16)
-            arrays = dict(zip((f.name for f in fields(SkinSamples)), (close, *targets), strict=True))
+            arrays |= {name: np.stack([hand[k] for hand in found]) for k, name in enumerate(_LABELS, 1)}
         write_atomically(path, pack_arrays(arrays))
         done += len(part)
         rate = done / (time.monotonic() - started)
-        _log.warning("%s: %d of %d scenes seen, %.1f a second", data.folder.name, part.stop, rows.stop, rate)
+        _log.warning("%s: %d of %d scenes cut, %.1f a second", data.folder.name, part.stop, rows.stop, rate)
     return made
 
 
-def load_samples(paths: Sequence[Path]) -> SkinSamples:
-    """Load and join the samples of files that :func:`gather` wrote."""
-    parts: dict[str, list[np.ndarray]] = {f.name: [] for f in fields(SkinSamples)}
+def see(network: LandmarkNetwork, paths: Sequence[Path], folder: Path) -> SkinSamples:
+    """Compute the features of crops, store them in files, and join all samples.
+
+    Parameters
+    ----------
+    network : LandmarkNetwork
+        The reading network.
+    paths : sequence of Path
+        The files that :func:`gather` wrote.
+    folder : Path
+        Folder of the features of this network; made if it does not exist. Files that exist already are kept.
+
+    Returns
+    -------
+    SkinSamples
+        The samples of all files, in order.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parts: dict[str, list[np.ndarray]] = {field.name: [] for field in fields(SkinSamples)}
     for path in paths:
         with np.load(path, allow_pickle=False) as data:
-            for name in data.files:
+            end = data["picture_end"]
+            if not len(end):
+                continue
+            if not (folder / path.name).is_file():
+                pictures = np.stack([decode_picture(file.tobytes()) for file in np.split(data["picture"], end[:-1])])
+                close = network.features(pictures).astype(np.float16)
+                write_atomically(folder / path.name, pack_arrays({"close": close}))
+            with np.load(folder / path.name, allow_pickle=False) as seen:
+                parts["close"].append(seen["close"])
+            for name in _LABELS:
                 parts[name].append(data[name])
     return SkinSamples(**{name: np.concatenate(values) if values else np.empty(0) for name, values in parts.items()})
