@@ -117,7 +117,7 @@ def lifting_features(
     rows = [views.index(view) for view in mirrored]
     places = np.stack([apply(affine, pixels) for pixels, _ in own])
     places[mirrored] = places[mirrored] * (-1, 1) + (PIXELS - 1, 0)
-    crops = _crop_features(reader, image, own, mirrored)
+    crops = _crop_features(reader, image, hands, own)
     device = next(model.parameters()).device
     with torch.inference_mode():
         pictures = np.stack([picture[:, ::-1] if view else picture for view in views])
@@ -187,17 +187,19 @@ def _own(hand: HandDetection) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _crop_features(
-    reader: LandmarkNetwork, image: np.ndarray, own: Sequence[tuple[np.ndarray, np.ndarray]], mirrored: Sequence[bool]
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    reader: LandmarkNetwork, image: np.ndarray, hands: Sequence[HandDetection],
+    own: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:  # fmt: skip
     """Return ``close``, ``read`` and ``crop`` of :class:`HandFeatures` for K hands."""
     pictures, reads, crops = [], [], []
-    for (pixels, shape), flip in zip(own, mirrored, strict=True):
-        read, _ = from_own_definition(pixels, shape, "left" if flip else "right", READING)
-        crop = crops_around(read[None])[0]
+    for hand, (pixels, shape) in zip(hands, own, strict=True):
+        crop = crops_around(from_own_definition(pixels, shape, hand.side, READING)[0][None])[0]
         picture = warp_crop(pyramid(contiguous(image), float(crop[2])), crop)
-        pictures.append(picture[:, ::-1] if flip else picture)
-        reads.append(read)
+        pictures.append(picture[:, ::-1] if hand.side == "left" else picture)
         crops.append(crop)
+        # Of the skin's head nothing corrects what remains of another network's definition, unlike the lifting network.
+        exact = to_own_definition(np.asarray(hand.pixels), np.asarray(hand.shape), hand.side, hand.source)
+        reads.append(from_own_definition(*exact, hand.side, READING)[0])
     return list(zip(reader.features(np.stack(pictures)), reads, crops, strict=True))
 
 
