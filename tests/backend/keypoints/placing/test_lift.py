@@ -104,6 +104,9 @@ def test_an_untrained_network_leaves_hands_nearly_as_they_are(
         assert np.abs(hand.lifted.shape - read).max() < 0.6
         assert np.linalg.norm(hand.lifted.pixels - hand.pixels, axis=1).max() < 0.6 * palm * 700
         assert (hand.lifted.spread > 0).all() and (hand.lifted.pixel_spread > 0).all()
+        assert hand.skin is not None and hand.skin.pixels.shape == (128, 2) and (hand.skin.spread > 0).all()
+        gaps = np.linalg.norm(hand.skin.pixels[:, None] - hand.pixels, axis=-1).min(axis=1)
+        assert np.median(gaps) < 0.5 * palm * 700  # on the hand, even of a picture without one
     assert both[0].lifted is not None and both[0].lifted.depth is not None
     assert alone[0].lifted is not None and alone[0].lifted.depth is None
 
