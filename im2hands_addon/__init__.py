@@ -1,8 +1,28 @@
 """Im2Hands for Blender: reconstruct both hands of a person from photos or a clip as keyframed meshes."""
 
-from . import command_line, operators, panels, preferences, properties, running
+from . import (
+    command_line,
+    keymap,
+    operators,
+    panels,
+    preferences,
+    properties,
+    running,
+    skeleton_overlay,
+    take_properties,
+)
 
-_MODULES = (properties, preferences, running, operators, panels, command_line)
+_MODULES = (
+    properties,
+    take_properties,
+    preferences,
+    running,
+    operators,
+    panels,
+    keymap,
+    skeleton_overlay,
+    command_line,
+)
 
 
 def register() -> None:
