@@ -1,8 +1,9 @@
 """Im2Hands for Blender: reconstruct both hands of a person from photos or a clip as keyframed meshes."""
 
-from . import command_line, operators, panels, preferences, properties, running
+from . import command_line, edit_panel, operators, panels, preferences, properties, running
+from .scene import stick_overlay
 
-_MODULES = (properties, preferences, running, operators, panels, command_line)
+_MODULES = (properties, preferences, running, operators, panels, edit_panel, stick_overlay, command_line)
 
 
 def register() -> None:

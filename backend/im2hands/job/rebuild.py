@@ -13,7 +13,7 @@ from im2hands.core.person_path import person_path
 from im2hands.media.camera_choice import CameraChoice
 from im2hands.media.frame_range import FrameRange
 from im2hands.media.source import Entry, Source
-from im2hands.take.edits import Edits
+from im2hands.take.edits import Edits, edits_sha256
 from im2hands.take.take import Take
 
 from .components import Components
@@ -43,6 +43,8 @@ class RebuildJob(ReconstructJob):
         Returns whether the person asked to stop.
     parts : Components, optional
         Components of the job; None for the real ones.
+    known : str, optional
+        The sha256 of the take's ``edits.json`` that ``edits`` continue, "" for none; None for whatever is there.
 
     Raises
     ------
@@ -58,10 +60,11 @@ class RebuildJob(ReconstructJob):
         events: Callable[[Event], None],
         cancelled: Callable[[], bool],
         parts: Components | None = None,
+        known: str | None = None,
     ) -> None:
         take = Take.open(person_path(folder))
         super().__init__(_options_of(take), events, cancelled, parts)
-        self._given, self._named = edits, FrameRange.parse(frames)
+        self._given, self._named, self._known = edits, FrameRange.parse(frames), known
 
     @classmethod
     def from_request(
@@ -95,12 +98,20 @@ class RebuildJob(ReconstructJob):
             raise InputError("take must be the path of a take.", 'Send "take": "/path/take".')
         if frames is not None and not isinstance(frames, str):
             raise InputError("frames must be a text.", 'Send "frames": "12,20-24", or leave it out.')
+        known = request.get("known")
+        if known is not None and not isinstance(known, str):
+            raise InputError("known must be a text.", "Send the sha256 of the take's edits.json, or leave it out.")
         given = None if edits is None else Edits.from_dict(edits, "The request")
-        return cls(folder, given, frames, events, cancelled, parts)
+        return cls(folder, given, frames, events, cancelled, parts, known)
 
     def _edits(self, source: Source, cameras: CameraChoice) -> Edits:
         take = Take.open(self._folder)
         before = Edits.of_take(self._folder)
+        if self._known is not None and self._known != edits_sha256(self._folder):
+            raise InputError(
+                "The corrections of this take were changed by another program meanwhile.",
+                "Import the take again: it then has both, and yours can be sent.",
+            )
         edits = before if self._given is None else self._given
         check_edits(edits, source, cameras, take.records, False)
         self._wanted = frozenset(self._chosen(take, before, edits))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from im2hands.core.errors import InputError, TakeError
-from im2hands.core.files import delete_shared, json_bytes, read_regular, read_shared, write_atomically
+from im2hands.core.files import delete_shared, json_bytes, read_regular, read_shared, sha256_of, write_atomically
 from im2hands.core.hands import SIDES, Side
 from im2hands.core.unpacking import JSON_BYTES, parse_json
 
@@ -248,6 +248,20 @@ class Edits:
                         f'"{absent[edit.side].id}" before it takes away.',
                         "Take one of the two back.",
                     )
+
+
+def edits_sha256(folder: Path) -> str:
+    """Return the sha256 of the edits of a take, hexadecimal; "" if it has no such file.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the take.
+    """
+    try:
+        return sha256_of(folder / EDITS_FILE)
+    except FileNotFoundError:
+        return ""
 
 
 def set_edits_aside(folder: Path) -> None:

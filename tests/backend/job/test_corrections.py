@@ -248,15 +248,15 @@ def test_a_frame_that_fails_keeps_what_it_has(take: Path) -> None:
     assert finished.summary.failed == 1
     assert changed(before, bytes_of(take)) == {EDITS_FILE}
     assert any("Frame 4 stays as it was" in event.message for event in events if isinstance(event, Warned))
-    impossible = dict.fromkeys(("wrist", "index_mcp", "middle_mcp", "ring_mcp", "little_mcp"), [60, 50])
-    finished, _ = rebuild(take, [drag(4, impossible)])
+    knuckles = ("wrist", "index_mcp", "middle_mcp", "ring_mcp", "little_mcp")
+    finished, _ = rebuild(take, [drag(4, {name: [60, 50] for name in knuckles})])
     assert finished.summary.total == 1
 
 
 def test_a_damaged_file_of_edits_is_told(take: Path, pictures: Path, run_job: RunJob) -> None:
     (take / EDITS_FILE).write_text("{")
     for run in (lambda: run_job(pictures), lambda: rebuild(take, None)):
-        with pytest.raises(InputError, match="edits.json"):
+        with pytest.raises(InputError, match=r"edits\.json"):
             run()
 
 

@@ -1,0 +1,29 @@
+"""Operator: edit the keypoints of the current frame as stick hands."""
+
+import bpy
+
+from .. import api
+from ..scene import views
+from ..scene.tree import take_named
+from .reporting import finished
+
+
+class Im2HandsEditKeypoints(bpy.types.Operator):
+    """Show the hands of the current frame as stick hands over the picture. Move their joints with Blender's tools (G): \
+in the view through the camera a move keeps the depth"""
+
+    bl_idname = "im2hands.edit_keypoints"
+    bl_label = "Edit Keypoints"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Show the stick hands; what was dragged on another frame becomes a correction first."""
+
+        def work() -> None:
+            collection = take_named(self.take, context.scene)
+            api.edit_keypoints(collection, context.scene)
+            views.look_through(collection, context.scene)
+
+        return finished(self, work)
