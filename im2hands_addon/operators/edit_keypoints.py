@@ -9,8 +9,7 @@ from .reporting import finished
 
 
 class Im2HandsEditKeypoints(bpy.types.Operator):
-    """Show the hands of the current frame as stick hands over the picture. Move their joints with Blender's tools (G): \
-in the view through the camera a move keeps the depth"""
+    """Show the hands of this frame as stick hands whose joints can be moved (G); their depth stays"""
 
     bl_idname = "im2hands.edit_keypoints"
     bl_label = "Edit Keypoints"
