@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 import pytest
 import synthetic
+from test_interface import draw, no_disk
 
 FRAMES = 5
 SIZE = (320, 240)
@@ -256,3 +257,47 @@ def test_saved_with_the_file(api, take, tmp_path: Path) -> None:
     bpy.ops.wm.save_as_mainfile(filepath=str(path))
     bpy.ops.wm.open_mainfile(filepath=str(path))
     assert [one["id"] for one in api.edits(api.takes()[0])] == [name]
+
+
+def test_the_panel_shows_the_list_and_asks_nothing_of_the_disk(api, take) -> None:
+    collection = take.collection
+    name = api.correct_keypoints(collection, "left", 3, {"index_tip": (100, 90)})
+    api.swap_sides(collection, 2, 4)
+    with no_disk():
+        shown = draw("VIEW3D_PT_im2hands_corrections")
+    assert {"3: left index tip", "2-4: sides swapped"} <= set(shown.texts)
+    assert any("2 changes are not in the frames yet" in text for text in shown.texts)
+    assert shown.operators.count("im2hands.remove_edit") == 2
+    assert {"im2hands.edit_keypoints", "im2hands.rebuild_frames", "im2hands.draw_box"} <= set(shown.operators)
+    bpy.context.scene.frame_set(2)
+    api.edit_keypoints(collection)
+    bpy.context.scene.frame_set(4)
+    with no_disk():
+        shown = draw("VIEW3D_PT_im2hands_corrections")
+    assert {"im2hands.apply_keypoints", "im2hands.move_in_depth"} <= set(shown.operators)
+    assert "The stick hands are those of frame 2." in shown.texts
+    api.apply_keypoints(collection, discard=True)
+    api.remove_edit(collection, name)
+    assert draw("VIEW3D_PT_im2hands_corrections").operators.count("im2hands.remove_edit") == 1
+
+
+def test_edits_from_the_command_line(addon, made: Path, tmp_path: Path, real_backend: str) -> None:
+    """`blender --command im2hands reconstruct --edits FILE`: the option flows through the table."""
+    inputs, options = sources(tmp_path)
+    edits = {"format": "im2hands-edits", "version": 1,
+             "edits": [{"id": "gone", "kind": "absent", "frames": [2, 3], "side": "left"}]}  # fmt: skip
+    (tmp_path / "edits.json").write_text(json.dumps(edits))
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    code = addon("command_line").run(
+        ["reconstruct", *inputs, "--output", str(tmp_path / "take"), "--backend", real_backend, "--stage", "keypoints",
+         "--edits", str(tmp_path / "edits.json"), *given]
+    )  # fmt: skip
+    assert code == 0
+    records = json.loads((tmp_path / "take" / "take.json").read_text())["frames"]
+    assert [record["status"] for record in records] == ["ok", "partial", "partial", "ok", "ok"]
+    assert json.loads((tmp_path / "take" / "edits.json").read_text()) == edits
+
+
+def test_a_backend_without_rebuild_is_told(api, addon, take, fake_backend) -> None:
+    with pytest.raises(addon("errors").BackendError, match="older than this add-on"):
+        api.rebuild_frames(take.collection, backend=fake_backend("good"))

@@ -16,7 +16,8 @@ from im2hands.core.errors import InputError
 from im2hands.job.events import Event, FrameDone, Warned
 from im2hands.job.rebuild import RebuildJob
 from im2hands.job.reconstruct import ReconstructJob
-from im2hands.take.edits import EDITS_FILE, Edits
+from im2hands.take.edits import EDITS_FILE, Edits, edits_sha256
+from im2hands.take.join import join_takes
 from im2hands.take.take import Take
 
 RunJob = Callable[..., Any]
@@ -258,6 +259,42 @@ def test_a_damaged_file_of_edits_is_told(take: Path, pictures: Path, run_job: Ru
     for run in (lambda: run_job(pictures), lambda: rebuild(take, None)):
         with pytest.raises(InputError, match=r"edits\.json"):
             run()
+
+
+def test_mirrored_pictures(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    """Edits are for the picture on disk, as the detected keypoints of the take are."""
+    run_job(pictures, mirrored=True)
+    take = tmp_path / "take"
+    wanted = Take.open(take).read_frame(4)["left"]["keypoints_2d"][8] + (3.0, -2.0)
+    rebuild(take, [drag(4, {"index_tip": wanted.tolist()})])
+    assert np.allclose(Take.open(take).read_frame(4)["left"]["keypoints_2d"][8], wanted, atol=1e-3)
+    width = Take.open(take).header["camera"]["width"]
+    assert np.linalg.norm(shown(take, 4)[8] - (width - 1 - wanted[0], wanted[1])) < 0.3
+
+
+def test_parts_with_the_same_edits_are_joined(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    mine = written(tmp_path, drag(4, {"index_tip": [60, 50]}))
+    parts = [tmp_path / "a", tmp_path / "b"]
+    for part, frames in zip(parts, ("3-4", "5-6"), strict=True):
+        run_job(pictures, output=part, frames=frames, edits=mine)
+    joined = join_takes(parts, tmp_path / "joined")
+    assert joined.records[4].extra["edited"] is True
+    assert Edits.of_take(tmp_path / "joined").to_dict() == json.loads(Path(mine).read_text())
+    Edits().write(parts[1])
+    with pytest.raises(InputError, match="differ in their corrections"):
+        join_takes(parts, tmp_path / "other")
+
+
+def test_another_programs_edits_are_not_replaced(take: Path) -> None:
+    known = edits_sha256(take)
+    rebuild(take, [drag(4, {"index_tip": [60, 50]})])
+    client = Client(FakeParts())
+    client.send("rebuild", take=str(take), edits=document(), known=known)
+    assert "changed by another program" in client.until("finished", "error")[-1]["message"]
+    client.send("rebuild", "2", take=str(take), edits=document(), known=edits_sha256(take))
+    assert client.until("finished", "error")[-1]["type"] == "finished"
+    assert known == edits_sha256(take) == ""
+    client.end_requests()
 
 
 def test_the_request(take: Path) -> None:
