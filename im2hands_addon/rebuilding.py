@@ -39,6 +39,9 @@ class Rebuilding(Reconstruction):
         There is no backend, or it cannot be started.
     """
 
+    button = undo_name = "Rebuild Frames"
+    shows_result = False
+
     def __init__(
         self,
         collection: bpy.types.Collection,

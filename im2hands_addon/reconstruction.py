@@ -92,6 +92,12 @@ class Reconstruction:
         There is no backend, or it cannot be started.
     """
 
+    button = "Reconstruct"
+    """The button that starts it, and continues it after an end."""
+    undo_name = "Reconstruct Hands"
+    shows_result = True
+    """Whether the views look at the result in the end."""
+
     def __init__(
         self,
         inputs: list[str],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import bpy
 import numpy as np
@@ -136,6 +137,31 @@ def release(collection: bpy.types.Collection, scene: bpy.types.Scene) -> None:
     del collection[_STATE]
     markers.place_markers(scene, collection, lambda frame: frame)
     scene.frame_set(scene.frame_current)
+
+
+@contextmanager
+def released(collection: bpy.types.Collection, scene: bpy.types.Scene) -> Iterator[None]:
+    """Move the keys of a conformed take to its own frames for a while, so that some of them can be written anew.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    scene : bpy.types.Scene
+        The scene with the take's markers.
+
+    Raises
+    ------
+    InputError
+        The collection is linked from another file.
+    """
+    rate = _state(collection)["fps"] if is_conformed(collection) else None
+    release(collection, scene)
+    try:
+        yield
+    finally:
+        if rate is not None:
+            _conform(collection, scene, rate)
 
 
 def _conform(collection: bpy.types.Collection, scene: bpy.types.Scene, rate: float) -> None:

@@ -183,18 +183,22 @@ class TakeImporter:
         with ensure_window():
             take = read_take(self.folder)
             collection = tree.ensure_collection(take, self.scene)
-            motion = self._write_clean_hands(take, collection)
-            in_file = surfaces.frames_in_file(collection)
-            wanted = {index for index in indices if in_file and (index in in_file or motion is None)}
-            if motion is None:
-                self._read_tracks(take)
-            else:
-                self._tracks = _keypoint_tracks(motion)
-            surfaces.remove(collection, wanted)
-            for index in sorted(wanted & take.records.keys()):
-                self._build(take, collection, index)
-            surfaces.write_count(take, collection)
-            return self._complete(take, collection, motion)
+            with conform.released(collection, self.scene):
+                return self._replace(take, collection, set(indices))
+
+    def _replace(self, take: Take, collection: bpy.types.Collection, indices: set[int]) -> bpy.types.Collection:
+        motion = self._write_clean_hands(take, collection)
+        in_file = surfaces.frames_in_file(collection)
+        wanted = {index for index in indices if in_file and (index in in_file or motion is None)}
+        if motion is None:
+            self._read_tracks(take)
+        else:
+            self._tracks = _keypoint_tracks(motion)
+        surfaces.remove(collection, wanted)
+        for index in sorted(wanted & take.records.keys()):
+            self._build(take, collection, index)
+        surfaces.write_count(take, collection)
+        return self._complete(take, collection, motion)
 
     def _complete(self, take: Take, collection: bpy.types.Collection, motion: Motion | None) -> bpy.types.Collection:
         """Write what belongs to the whole take: keypoints, markers, times, corrections and custom properties."""

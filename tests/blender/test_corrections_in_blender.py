@@ -250,6 +250,31 @@ def test_two_blenders(api, addon, take, real_backend: str) -> None:
     assert any("edits.json" in problem for problem in problems)
 
 
+def test_keys_of_other_frames_stay_where_they_are_conformed(api, addon, take) -> None:
+    """Frames are replaced in a take whose keys lie at the times of a scene with another frame rate."""
+    collection, scene = take.collection, bpy.context.scene
+    scene.render.fps, scene.render.fps_base = 50, 1.0
+    api.conform_to_scene(collection, scene)
+
+    def keys() -> dict[str, list[tuple[float, float]]]:
+        curves = addon("scene.animation").curves
+        return {
+            f"{thing.name} {curve.data_path} {curve.array_index}": [tuple(key.co) for key in curve.keyframe_points]
+            for thing in collection.all_objects
+            for curve in curves(thing)
+        }
+
+    before = keys()
+    addon("scene.importer").TakeImporter(take.folder, scene, set_scene=False).replace_frames({3})
+    after = keys()
+    assert after.keys() == before.keys()
+    for name, values in before.items():
+        np.testing.assert_allclose(after[name], values, atol=1e-4, err_msg=name)
+    scene.frame_set(5)
+    assert api.edit_keypoints(collection)[0]["im2hands_frame"] == 3
+    api.apply_keypoints(collection, discard=True)
+
+
 def test_saved_with_the_file(api, take, tmp_path: Path) -> None:
     collection = take.collection
     name = api.mark_absent(collection, "left", 2)

@@ -163,7 +163,7 @@ class ReconstructJob:
         header = self._header(source, camera, device, provenance_of(reconstructor, refiner))
         take = begin_take(lock, source, header, resume=options.resume, overwrite=options.overwrite)
         self._take = take
-        if camera.origin == "assumed":
+        if camera.origin == "assumed" and self._wanted is None:
             self._events(
                 Warned(
                     f"The focal length is not known; a field of view of {ASSUMED_FOV_DEGREES:g} degrees is assumed.",
