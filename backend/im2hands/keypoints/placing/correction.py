@@ -93,7 +93,7 @@ def corrected(hand: HandKeypoints, correction: Correction, camera: Camera, palm_
         positions = check_keypoints(positions, what)
     except InputError as error:
         raise InputError(
-            f"The corrected keypoints are of no hand. {error.message}", "Correct or remove them."
+            f"The corrected keypoints are of no hand. {error.message}", "Correct them, or take the edit back."
         ) from error
     pixels, confidence = hand.pixels.copy(), np.array(hand.confidence, np.float64)
     pixels[numbers], confidence[numbers] = given[:, :2], 1.0
