@@ -46,10 +46,7 @@ def _draw_tools(layout: bpy.types.UILayout, collection: bpy.types.Collection, co
         ).take = collection.name
         button = row.operator("im2hands.apply_keypoints", text="", icon="X")
         button.take, button.discard = collection.name, True
-        row = layout.row(align=True)
-        for text, distance in (("Nearer", -0.005), ("Farther", 0.005)):
-            button = row.operator("im2hands.move_in_depth", text=text)
-            button.take, button.distance = collection.name, distance
+        layout.operator("im2hands.move_in_depth", icon="EMPTY_SINGLE_ARROW").take = collection.name
         if frame != corrections.frame_in_view(collection, context.scene):
             draw_wrapped(layout, f"The stick hands are those of frame {frame}.", "INFO", context)
     else:

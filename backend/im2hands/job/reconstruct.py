@@ -230,6 +230,8 @@ class ReconstructJob:
     def _find_hands(
         self, take: Take, source: Source, cameras: CameraChoice, footage: FootageWriter, edits: Edits
     ) -> list[FoundHands]:
+        if self._wanted is not None and not self._wanted:
+            return []
         self._eta = EtaEstimator()
         total = len(source if self._wanted is None else self._wanted)
 

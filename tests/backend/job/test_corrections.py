@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,27 @@ def test_a_damaged_file_of_edits_is_told(take: Path, pictures: Path, run_job: Ru
     for run in (lambda: run_job(pictures), lambda: rebuild(take, None)):
         with pytest.raises(InputError, match=r"edits\.json"):
             run()
+
+
+def test_a_pin_alone_makes_no_frame_again(take: Path) -> None:
+    before = bytes_of(take)
+    shutil.rmtree(take / "cache")
+    parts = FakeParts()
+    finished, _ = rebuild(take, [{"kind": "pin", "frame": 4, "side": "left"}], parts=parts)
+    assert finished.summary.total == 0
+    assert changed(before, bytes_of(take)) == {EDITS_FILE}
+    assert parts.provider_made.seen == []
+
+
+def test_without_its_cache_the_hands_are_found_again(take: Path) -> None:
+    before = bytes_of(take)
+    shutil.rmtree(take / "cache")
+    parts = FakeParts()
+    rebuild(take, [drag(4, {"index_tip": [60, 50]})], parts=parts)
+    assert parts.provider_made.seen == [3, 4, 5, 6]
+    assert parts.reconstructor_made.calls == [4]
+    rebuild(take, [])
+    assert bytes_of(take) == before
 
 
 def test_mirrored_pictures(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
