@@ -354,11 +354,33 @@ class HandEditor:
         InputError
             No hand has its keypoints where a person put them.
         """
-        if not self._edits.changes_hands(index):
+        state = self.before_placing(index, camera, hands)
+        if state is None:
             return place(hands), None
-        boxed: dict[Side, Any] = {hand.side: hand for hand in self._boxed.get(index, ())}
-        state = apply_edits(self._edits.of_frame(index), hands, boxed, camera, self._mirrored)
-        self.unused += state.unused
         placed = place([state.hands[side] for side in SIDES if side in state.hands])
         corrected = frozenset(side for side in state.corrections if placed.get(side) is not None)
         return correct_placed(state, placed, camera, self._palm_m, index), corrected
+
+    def before_placing(self, index: int, camera: Camera, hands: Sequence[Found]) -> EditedHands[Found] | None:
+        """Apply the edits that come before the placing; :func:`correct_placed` does the rest.
+
+        Parameters
+        ----------
+        index : int
+            Number of the frame.
+        camera : Camera
+            Its camera.
+        hands : sequence of HandDetection or HandKeypoints
+            The hands that were found.
+
+        Returns
+        -------
+        EditedHands or None
+            The hands to place; None if no edit holds for them.
+        """
+        if not self._edits.changes_hands(index):
+            return None
+        boxed: dict[Side, Any] = {hand.side: hand for hand in self._boxed.get(index, ())}
+        state = apply_edits(self._edits.of_frame(index), hands, boxed, camera, self._mirrored)
+        self.unused += state.unused
+        return state
