@@ -67,7 +67,8 @@ class Edit:
         if self.side is not None:
             found["side"] = self.side
         if self.points:
-            found["points"] = {KEYPOINT_NAMES[k]: list(place) for k, place in sorted(self.points.items())}
+            places = {k: list(place if place[2] else place[:2]) for k, place in sorted(self.points.items())}
+            found["points"] = {KEYPOINT_NAMES[k]: place for k, place in places.items()}
         if self.box:
             found["box"] = list(self.box)
         return found
