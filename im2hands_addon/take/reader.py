@@ -150,6 +150,8 @@ class Record:
         Camera of the frame's picture.
     time : float or None
         Time from the start of the source, seconds; None where the take does not tell it.
+    sources : dict
+        Side of each present hand -> whose keypoints these are, a word of ``docs/take.md``; "" where it is not told.
     """
 
     index: int
@@ -160,6 +162,7 @@ class Record:
     image: str
     camera: Intrinsics
     time: float | None = None
+    sources: dict[str, str] = field(default_factory=dict)
 
     @property
     def doubt(self) -> str:
@@ -395,5 +398,6 @@ def _parse_record(data: Mapping[str, Any], camera: Intrinsics) -> Record:
         message=_text(data.get("message") or ""),
         image=_text(data.get("image") or ""),
         camera=camera,
+        sources={side: _text(hands[side].get("source") or "") for side in SIDES if side in hands},
         time=float(time) if isinstance(time := data.get("time"), int | float) and np.isfinite(time) else None,
     )

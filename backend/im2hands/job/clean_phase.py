@@ -17,6 +17,7 @@ from im2hands.animation.motion.tracks import MISSING, OBSERVED, STATUS_WORDS, Ra
 from im2hands.animation.template.files import handed, read_rests, write_template
 from im2hands.animation.template.take_templates import TakeTemplates
 from im2hands.animation.template.topology import load_topology
+from im2hands.core.devices import granted_cores
 from im2hands.core.errors import DamagedFramesError, TakeError
 from im2hands.core.hands import SIDES, Side
 from im2hands.take.edits import Edits
@@ -209,19 +210,26 @@ class CleanPhase:
 
     def _fit(self, templates: TakeTemplates, raw: RawTake, indices: list[int], shape_key: str) -> None:
         """Fit the template to every frame that does not have it yet."""
+        waiting = [index for index in indices if not self._is_fitted(index, shape_key)]
+        prepared = 0
         for index in indices:
             if not self._is_fitted(index, shape_key):
-                self._call(partial(self._fit_frame, templates, raw, index))
+                if index == waiting[prepared]:  # each core fits a frame of its own
+                    group = waiting[prepared : prepared + granted_cores()]
+                    around = {k: hands for one in group for k, hands in self._around(templates, raw, one).items()}
+                    self._call(partial(templates.prepare, around))
+                    prepared = min(prepared + len(group), len(waiting) - 1)
+                hands = self._around(templates, raw, index)
+                self._call(partial(templates.fit_frame, index, hands.pop(index), hands))
                 for fact in self._take.records[index].hands.values():
                     fact["template"] = shape_key
                 self._take.write_record(index)  # after a stop, this frame need not be fitted again
             self._step()
 
-    def _fit_frame(self, templates: TakeTemplates, raw: RawTake, index: int) -> None:
-        """Fit the template to one frame; in a sequence, steady it with the neighbouring frames."""
-        beside = [index - 1, index + 1] if is_sequence(self._take.header) else []
-        known = {k: self._seen(templates, raw, k) for k in beside if k in self._take.records}
-        templates.fit_frame(index, self._seen(templates, raw, index), known)
+    def _around(self, templates: TakeTemplates, raw: RawTake, index: int) -> dict[int, dict[Side, np.ndarray]]:
+        """Return the hands of a frame and, in a sequence, of its neighbours, which steady it; by index."""
+        beside = [index - 1, index, index + 1] if is_sequence(self._take.header) else [index]
+        return {k: self._seen(templates, raw, k) for k in beside if k in self._take.records}
 
     def _seen(self, templates: TakeTemplates, raw: RawTake, index: int) -> dict[Side, np.ndarray]:
         """Return the (21, 3) keypoints of the hands of a frame that have a surface in the take."""

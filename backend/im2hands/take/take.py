@@ -22,7 +22,7 @@ from im2hands.core.unpacking import JSON_BYTES, parse_json
 
 from .edits import EDITS_FILE, SET_ASIDE_FILE
 from .footage import FOOTAGE_ENTRY
-from .frame_file import KEY, read_every_array, read_frame_file
+from .frame_file import KEY, read_frame_file, with_arrays
 from .header import check_header
 from .journal import JOURNAL_FILE, TakeJournal
 from .lock import LOCK_FILE, TakeLock
@@ -338,7 +338,7 @@ class Take:
             The frame cannot be read or written.
         """
         path = self.folder / self.records[index].file
-        content = pack_arrays({**read_every_array(path), **arrays})
+        content = with_arrays(path, arrays)
         with self.writing():
             write_atomically(path, content)
 
