@@ -23,6 +23,8 @@ class Im2HandsEditKeypoints(bpy.types.Operator):
         def work() -> None:
             collection = take_named(self.take, context.scene)
             api.edit_keypoints(collection, context.scene)
-            views.look_through(collection, context.scene)
+            area = views.view_of(context)
+            if area is not None:
+                views.look_through(collection, context.scene, area)
 
         return finished(self, work)
