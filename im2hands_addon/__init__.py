@@ -2,6 +2,7 @@
 
 from . import (
     command_line,
+    edit_panel,
     keymap,
     operators,
     panels,
@@ -11,6 +12,7 @@ from . import (
     skeleton_overlay,
     take_properties,
 )
+from .scene import stick_overlay
 
 _MODULES = (
     properties,
@@ -19,8 +21,10 @@ _MODULES = (
     running,
     operators,
     panels,
+    edit_panel,
     keymap,
     skeleton_overlay,
+    stick_overlay,
     command_line,
 )
 

@@ -12,6 +12,19 @@ from typing import Any
 
 import bpy
 
+from .edits_api import (
+    apply_keypoints,
+    correct_keypoints,
+    draw_box,
+    edit_keypoints,
+    edits,
+    mark_absent,
+    pin_hand,
+    rebuild_frames,
+    remove_edit,
+    start_rebuild,
+    swap_sides,
+)
 from .errors import InputError
 from .locations import backend_setting, require_text
 from .process.options import Options
@@ -31,12 +44,21 @@ from .take.reader import TAKE_FILE
 
 __all__ = [
     "Timing",
+    "apply_keypoints",
     "bake_to_rig",
     "conform_to_scene",
+    "correct_keypoints",
+    "draw_box",
+    "edit_keypoints",
+    "edits",
     "export_take",
     "has_clean_hands",
     "import_take",
+    "mark_absent",
+    "pin_hand",
+    "rebuild_frames",
     "reconstruct",
+    "remove_edit",
     "remove_take",
     "render_overlay",
     "set_rotation_mode",
@@ -48,6 +70,8 @@ __all__ = [
     "smoothing",
     "start",
     "start_at",
+    "start_rebuild",
+    "swap_sides",
     "takes",
     "write_rig_keypoints",
 ]

@@ -94,6 +94,12 @@ class Reconstruction:
         There is no backend, or it cannot be started.
     """
 
+    button = "Reconstruct"
+    """The button that starts it, and continues it after an end."""
+    undo_name = "Reconstruct Hands"
+    shows_result = True
+    """Whether the views look at the result in the end."""
+
     def __init__(
         self,
         inputs: list[str],
@@ -114,15 +120,21 @@ class Reconstruction:
         if not paths:
             raise InputError("There is nothing to reconstruct.", "Choose a photo, a folder or a clip.")
         python = environment.find(backend, own_environment(), old=old_environment()).python
+        self._begin(self.take, TakeImporter(self.take, scene, set_scene, surfaces, timing))
+        client = f"Blender {bpy.app.version_string}"
+        self.job = Job(python, [str(path) for path in paths], self.take, options or Options(), client)
+
+    def _begin(self, take: Path, importer: TakeImporter) -> None:
+        """Set what polling needs, before the job is started."""
+        self.take = take
         self.error: AddonError | None = None
         self.has_ended = False
         self._collection_name = ""
         self._waiting: list[int] = []
+        self._remade: set[int] = set()
         self._imported_at = 0.0
         self.imported_count = 0
-        self._importer = TakeImporter(self.take, scene, set_scene, surfaces, timing)
-        client = f"Blender {bpy.app.version_string}"
-        self.job = Job(python, [str(path) for path in paths], self.take, options or Options(), client)
+        self._importer = importer
 
     @property
     def result(self) -> Result:

@@ -157,8 +157,9 @@ def _after_reconstruction() -> None:
     started = _state.reconstruction
     collection = started.result.collection
     if collection is not None:
-        started.job.warnings += views.present(collection, started.scene)
-        _push_undo("Reconstruct Hands")
+        if started.shows_result:
+            started.job.warnings += views.present(collection, started.scene)
+        _push_undo(started.undo_name)
     status_bar.say(f"Im2Hands: {_result_text(started)}")
 
 
@@ -181,7 +182,7 @@ def _end_reconstruction(error: Exception) -> None:
     running.fail(
         AddonError(
             f"The frames could not be brought in: {_words(error)}.",
-            f"Finished frames are kept in {running.take}: use Import Take, or Reconstruct to continue.",
+            f"Finished frames are kept in {running.take}: use Import Take, or {running.button} to continue.",
         )
     )
 
@@ -239,7 +240,7 @@ def _stop_before_load(*_: object) -> None:
     """End the reconstruction in words: the scene that it fills is about to go."""
     if is_reconstructing():
         running = _state.reconstruction
-        hint = f"Finished frames are kept in {running.take}: Reconstruct continues after them."
+        hint = f"Finished frames are kept in {running.take}: {running.button} continues after them."
         running.fail(AddonError("The reconstruction was ended because another file was opened.", hint))
 
 

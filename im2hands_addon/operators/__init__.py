@@ -3,6 +3,7 @@
 import bpy
 
 from . import (
+    apply_keypoints,
     bake_to_rig,
     cancel_reconstruction,
     cancel_task,
@@ -10,6 +11,8 @@ from . import (
     choose_source,
     conform_to_scene,
     doubtful_frame,
+    draw_box,
+    edit_keypoints,
     export_take,
     frame_hands,
     go_to_frame,
@@ -18,13 +21,19 @@ from . import (
     isolate_take,
     keypoints_from_rig,
     look_through_take,
+    mark_absent,
+    move_in_depth,
     move_old_takes,
+    pin_hand,
+    rebuild_frames,
     reconstruct,
+    remove_edit,
     remove_take,
     set_rotation_mode,
     set_scene_to_take,
     show_footage,
     show_surfaces,
+    swap_sides,
 )
 
 _CLASSES = (
@@ -50,6 +59,15 @@ _CLASSES = (
     install_backend.Im2HandsInstallBackend,
     cancel_task.Im2HandsCancelTask,
     move_old_takes.Im2HandsMoveOldTakes,
+    edit_keypoints.Im2HandsEditKeypoints,
+    apply_keypoints.Im2HandsApplyKeypoints,
+    move_in_depth.Im2HandsMoveInDepth,
+    mark_absent.Im2HandsMarkAbsent,
+    swap_sides.Im2HandsSwapSides,
+    pin_hand.Im2HandsPinHand,
+    draw_box.Im2HandsDrawBox,
+    remove_edit.Im2HandsRemoveEdit,
+    rebuild_frames.Im2HandsRebuildFrames,
 )
 
 

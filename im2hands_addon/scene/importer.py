@@ -23,6 +23,7 @@ from . import (
     camera,
     clean,
     conform,
+    corrections,
     doubt,
     footage,
     keypoints,
@@ -104,6 +105,7 @@ class TakeImporter:
         self._pictures_written = 0
         self._picture_problems: list[str] = []
         self._clean_problems: list[str] = []
+        self._correction_problems: list[str] = []
         self._scene_notes: list[str] = []
         self._notes: list[str] = []
 
@@ -111,6 +113,7 @@ class TakeImporter:
     def problems(self) -> list[str]:
         """Messages about what could not be imported so far."""
         problems = [*self._unread.values(), *self._picture_problems, *self._clean_problems]
+        problems += self._correction_problems
         return [shown(problem) for problem in (*problems, *self._scene_notes, *self._notes)]
 
     @property
@@ -193,9 +196,55 @@ class TakeImporter:
         self._write_keypoints(take, collection)
         if motion is not None and not had_hands:
             overlays.show_keypoints(collection, False)  # the hands are what a person wants to see
-        doubt.write_properties(collection, take, motion)
         self._write_camera(take, collection)
         self._write_scene(take, collection, is_last=True)
+        return self._complete(take, collection, motion)
+
+    def replace_frames(self, indices: Collection[int]) -> bpy.types.Collection:
+        """Bring in frames that were made again: their surfaces where those are in the file, and the clean hands.
+
+        Camera, footage and the surfaces of other frames stay as they are.
+
+        Parameters
+        ----------
+        indices : collection of int
+            Frame numbers.
+
+        Returns
+        -------
+        bpy.types.Collection
+            The take's collection.
+
+        Raises
+        ------
+        TakeError
+            The take cannot be read.
+        """
+        with ensure_window():
+            take = read_take(self.folder)
+            collection = tree.ensure_collection(take, self.scene)
+            with conform.released(collection, self.scene):
+                return self._replace(take, collection, set(indices))
+
+    def _replace(self, take: Take, collection: bpy.types.Collection, indices: set[int]) -> bpy.types.Collection:
+        motion = self._write_clean_hands(take, collection)
+        in_file = surfaces.frames_in_file(collection)
+        wanted = {index for index in indices if in_file and (index in in_file or motion is None)}
+        if motion is None:
+            self._read_tracks(take)
+        else:
+            self._tracks = _keypoint_tracks(motion)
+        surfaces.remove(collection, wanted)
+        for index in sorted(wanted & take.records.keys()):
+            self._build(take, collection, index)
+        surfaces.write_count(take, collection)
+        self._write_keypoints(take, collection)
+        return self._complete(take, collection, motion)
+
+    def _complete(self, take: Take, collection: bpy.types.Collection, motion: Motion | None) -> bpy.types.Collection:
+        """Write what belongs to the whole take: doubt, markers, times, corrections and custom properties."""
+        doubt.write_properties(collection, take, motion)
+        self._read_corrections(take, collection)
         doubts = {index: record.doubt for index, record in take.records.items()}
         if motion is not None:
             told = clean.doubts(motion)
@@ -255,6 +304,30 @@ class TakeImporter:
             surfaces.build(take, collection, index, hands, self.scene.frame_current)
             for side, keypoint in points.items():
                 self._tracks[side][index] = keypoint
+
+    def _read_tracks(self, take: Take) -> None:
+        """Read the keypoints of all frames."""
+        for index in take.records:
+            try:
+                for side, points in read_keypoints(take, index).items():
+                    self._tracks[side][index] = points
+            except TakeError as error:
+                self._unread[index] = str(error)
+
+    def _build(self, take: Take, collection: bpy.types.Collection, index: int) -> None:
+        """Make the surfaces of one frame."""
+        try:
+            surfaces.build(take, collection, index, take.read_hands(index), self.scene.frame_current)
+        except TakeError as error:
+            self._unread[index] = str(error)
+
+    def _read_corrections(self, take: Take, collection: bpy.types.Collection) -> None:
+        """Read the person's corrections that the take has."""
+        self._correction_problems = []
+        try:
+            corrections.update(collection, take.folder)
+        except TakeError as error:
+            self._correction_problems = [str(error)]
 
     def _is_there(self, index: int, there: set[tuple[str, int]], wanted: Collection[int]) -> bool:
         """Whether this import has added the frame, and all its surfaces still exist where they are wanted."""

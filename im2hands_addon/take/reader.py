@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import TakeError
 from .arrays import LIMITS, SIDES, read_described, sides_of
+from .edits import EDITS_FILE
 from .files import JOURNAL_FILE, read_shared, read_take_json
 from .footage import find_copies, pattern_of
 from .paths import check_paths
@@ -29,7 +30,9 @@ TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
 LOCK_FILE = "take.lock"
 """Written by the backend while it works on a take; readers do not need it."""
-OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE, LOCK_FILE)
+OWN_FILES = (
+    TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE, LOCK_FILE, EDITS_FILE
+)  # fmt: skip
 STATUSES = ("ok", "partial", "empty", "failed")
 KEYPOINT_NAMES = (
     "wrist",
