@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -78,14 +79,14 @@ KEYPOINTS = _joints()
 """The 21 keypoints in file order, as points on the bones."""
 
 
-def _cross_matrix(axis: np.ndarray) -> np.ndarray:
+def cross_matrix(axis: np.ndarray) -> np.ndarray:
     """Return the matrices (..., 3, 3) of the cross product with axes (..., 3)."""
     x, y, z = np.moveaxis(axis, -1, 0)
     zero = np.zeros_like(x)
     return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*axis.shape, 3)
 
 
-_FLEXION_CROSS, _SPREADING_CROSS = _cross_matrix(FLEXION), _cross_matrix(SPREADING)
+_FLEXION_CROSS, _SPREADING_CROSS = cross_matrix(FLEXION), cross_matrix(SPREADING)
 _EYE = np.eye(3)
 
 
@@ -121,6 +122,11 @@ class Hands:
         """Return some of the hands, by number or mask."""
         return Hands(*(getattr(self, part.name)[chosen] for part in fields(self)))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Hands]) -> Hands:
+        """Return the hands of several batches as one."""
+        return cls(*(np.concatenate([getattr(hands, part.name) for hands in parts]) for part in fields(cls)))
+
     def replaced(self, chosen: np.ndarray, hands: Hands) -> Hands:
         """Return the hands with those at ``chosen`` (numbers or mask) replaced by ``hands``."""
         made = []
@@ -148,7 +154,7 @@ class Hands:
             The moved hands.
         """
         angle = np.linalg.norm(step[:, :3], axis=1)
-        turn = _turns(angle, _cross_matrix(step[:, :3] / np.maximum(angle, 1e-12)[:, None]))
+        turn = _turns(angle, cross_matrix(step[:, :3] / np.maximum(angle, 1e-12)[:, None]))
         return Hands(
             turn @ self.rotation, self.translation + step[:, 3:6],
             self.angles + step[:, 6:POSE].reshape(-1, 5, 4), self.palm, self.shape + step[:, POSE:],
@@ -228,7 +234,7 @@ class Chain:
         fixed, along, across, side = self._parts(points)
         places = self._heads[:, bone] + fixed + along + across + side
         jacobian = np.zeros((*places.shape, PARAMETERS))
-        jacobian[..., :3] = -_cross_matrix(places)
+        jacobian[..., :3] = -cross_matrix(places)
         jacobian[..., 3:6] = _EYE
         rows = np.flatnonzero(bone > 0)
         finger, phalanx = np.divmod(bone[rows] - 1, 3)

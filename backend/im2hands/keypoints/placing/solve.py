@@ -58,30 +58,73 @@ def place_hands(
         Positions (21, 3) in metres, camera frame. A detection is left out if its shape or pixels have no extent or are
         not finite.
     """
-    chosen: dict[Side, Observation] = {}
-    for detection in sorted(detections, key=lambda d: d.score):
-        seen = observe(detection, camera, palm_m, calibration or bundled_calibration())
-        if seen is not None:
-            chosen[detection.side] = seen
-    hands = [chosen[side] for side in SIDES if side in chosen]
-    if not hands:
+    chosen = chosen_hands(detections, camera, palm_m, calibration or bundled_calibration())
+    if not chosen:
         return TwoHands()
-    found, converged = _solve(hands)
-    points = found.keypoints() * evidence(hands).mirror[:, None]
-    made: dict[Side, HandKeypoints] = {}
-    for seen, positions in zip(hands, points, strict=True):
-        sure = 1.0 if converged else _DOUBTFUL
-        if not np.isfinite(positions).all() or positions[:, 2].min() < MINIMUM_DEPTH_M:
-            positions, sure = seen.rigid, _DOUBTFUL
-        one = seen.detection
-        made[one.side] = HandKeypoints(
-            one.side, positions, seen.pixels, sure * seen.confidence, one.score, one.source
-        )  # fmt: skip
+    hands, converged = _solve(list(chosen.values()))
+    points = hands.keypoints()
+    made = {
+        side: placed_hand(seen, places * seen.mirror, converged)
+        for (side, seen), places in zip(chosen.items(), points, strict=True)
+    }
     return TwoHands(**{side: made.get(side) for side in SIDES})
 
 
+def chosen_hands(
+    detections: Sequence[HandDetection], camera: Camera, palm_m: float, calibration: Calibration
+) -> dict[Side, Observation]:
+    """Prepare the detections of a picture.
+
+    Parameters
+    ----------
+    detections : Sequence[HandDetection]
+        The detected hands.
+    camera : Camera
+        Camera of the picture.
+    palm_m : float
+        Distance from wrist to middle MCP, metres.
+    calibration : Calibration
+        Tables from raw certainty to confidence.
+
+    Returns
+    -------
+    dict[Side, Observation]
+        At most one hand of each side, left first; of several the one with the highest score.
+    """
+    chosen: dict[Side, Observation] = {}
+    for detection in sorted(detections, key=lambda d: d.score):
+        seen = observe(detection, camera, palm_m, calibration)
+        if seen is not None:
+            chosen[detection.side] = seen
+    return {side: chosen[side] for side in SIDES if side in chosen}
+
+
+def placed_hand(seen: Observation, positions: np.ndarray, converged: bool) -> HandKeypoints:
+    """Return a placed hand as a take has it.
+
+    Parameters
+    ----------
+    seen : Observation
+        The observed hand.
+    positions : (21, 3) float64
+        Its keypoints, metres, camera frame.
+    converged : bool
+        Whether the optimisation converged; if not, the hand is doubtful.
+
+    Returns
+    -------
+    HandKeypoints
+        The hand. If the positions are not finite or behind the camera, it is doubtful and has the rigidly placed shape.
+    """
+    sure = 1.0 if converged else _DOUBTFUL
+    if not np.isfinite(positions).all() or positions[:, 2].min() < MINIMUM_DEPTH_M:
+        positions, sure = seen.rigid, _DOUBTFUL
+    one = seen.detection
+    return HandKeypoints(one.side, positions, seen.pixels, sure * seen.confidence, one.score, one.source)
+
+
 def _solve(observations: Sequence[Observation]) -> tuple[Hands, bool]:
-    """Return the hands of a picture, and whether the optimisation converged."""
+    """Return the hands of a picture, left hands mirrored, and whether the optimisation converged."""
     alone, converged = place_each(observations)
     if len(observations) == 1:
         return alone, bool(converged.all())

@@ -37,8 +37,10 @@ ENDS = np.array([1, 5, 9, 13, 17, *(4 * f + k + 1 for f in range(5) for k in ran
 
 USUAL_SHAPE = np.concatenate([USUAL_STRETCH.ravel(), np.zeros(3)])
 """(18,) the usual shape."""
-_SHAPE_SPREAD = np.concatenate([np.full(LENGTHS, _STRETCH), [_WIDTH, _SIZE, _THICKNESS]])
-_ALIKE_SPREAD = np.concatenate([np.full(LENGTHS, _ALIKE), [_ALIKE, _ALIKE_SIZE, _ALIKE]])
+SHAPE_SPREAD = np.concatenate([np.full(LENGTHS, _STRETCH), [_WIDTH, _SIZE, _THICKNESS]])
+"""(18,) standard deviations of shapes from it."""
+ALIKE_SPREAD = np.concatenate([np.full(LENGTHS, _ALIKE), [_ALIKE, _ALIKE_SIZE, _ALIKE]])
+"""(18,) standard deviations of one person's two hands from each other."""
 _LOW, _HIGH, _USUAL = np.moveaxis(ANGLE_LIMITS, -1, 0).reshape(3, ANGLES)
 _SECONDS = 6 + np.arange(1, 5) * 4 + 1
 _THIRDS = _SECONDS + 1
@@ -116,7 +118,43 @@ class Sums:
         """Return the sums of no terms."""
         return cls(np.zeros(count), np.zeros((count, size)), np.zeros((count, size, size)))
 
-    def add(self, residual: np.ndarray, jacobian: np.ndarray) -> None:
+    def rows(self, chosen: np.ndarray) -> Sums:
+        """Return the sums of some of the problems."""
+        return Sums(self.cost[chosen], self.gradient[chosen], self.normal[chosen])
+
+    def put(self, rows: np.ndarray, others: Sums) -> None:
+        """Replace the sums of the problems ``rows``."""
+        self.cost[rows], self.gradient[rows], self.normal[rows] = others.cost, others.gradient, others.normal
+
+    def add_hands(self, rows: np.ndarray, hand: int, single: Sums) -> None:
+        """Add terms of single hands, the ``hand``-th of the problems ``rows``."""
+        part = slice(hand * PARAMETERS, (hand + 1) * PARAMETERS)
+        self.cost[rows] += single.cost
+        self.gradient[rows, part] += single.gradient
+        self.normal[rows, part, part] += single.normal
+
+    def without_shapes(self) -> Sums:
+        """Return the sums of N single hands with the shapes held as they are."""
+        self.gradient[:, POSE:] = 0.0
+        self.normal[:, POSE:] = 0.0
+        self.normal[:, :, POSE:] = 0.0
+        return self
+
+    def steps(self, damping: np.ndarray) -> np.ndarray:
+        """Return the steps (B, P) of Levenberg and Marquardt with the given damping (B,)."""
+        normal = self.normal.copy()
+        diagonal = np.arange(normal.shape[1])
+        normal[:, diagonal, diagonal] += damping[:, None] * (normal[:, diagonal, diagonal] + 1e-9)
+        made: np.ndarray = np.linalg.solve(normal, -self.gradient[..., None])[..., 0]
+        return made
+
+    def add(self, rows: np.ndarray, others: Sums) -> None:
+        """Add the sums of other terms of the problems ``rows``."""
+        self.cost[rows] += others.cost
+        self.gradient[rows] += others.gradient
+        self.normal[rows] += others.normal
+
+    def add_squares(self, residual: np.ndarray, jacobian: np.ndarray) -> None:
         """Add residuals (B, R) with Jacobians (B, R, P) to the gradient and the matrix, not to the cost."""
         turned = jacobian.swapaxes(1, 2)
         self.gradient += (turned @ residual[..., None])[..., 0]
@@ -155,7 +193,7 @@ def of_each_hand(hands: Hands, seen: Evidence) -> Sums:
     residual = (unit - seen.directions) / seen.toward[..., None]
     unit_change = (span_change - unit[..., None] * (unit[..., None, :] @ span_change)) * scale[..., None]
     sums.cost += 0.5 * (residual**2).sum(axis=(1, 2))
-    sums.add(residual.reshape(count, -1), unit_change.reshape(count, -1, PARAMETERS))
+    sums.add_squares(residual.reshape(count, -1), unit_change.reshape(count, -1, PARAMETERS))
     _add_anatomy(sums, hands)
     return sums
 
@@ -171,7 +209,7 @@ def _add_pixels(sums: Sums, points: np.ndarray, change: np.ndarray, seen: Eviden
     sums.cost += loss.sum(axis=1)
     root = np.sqrt(weight)[..., None]
     count = len(points)
-    sums.add((root * residual).reshape(count, -1), (root[..., None] * slope).reshape(count, -1, PARAMETERS))
+    sums.add_squares((root * residual).reshape(count, -1), (root[..., None] * slope).reshape(count, -1, PARAMETERS))
 
 
 def _add_anatomy(sums: Sums, hands: Hands) -> None:
@@ -189,7 +227,7 @@ def _add_anatomy(sums: Sums, hands: Hands) -> None:
     sums.normal[:, _THIRDS, _SECONDS] -= _COUPLED / _COUPLING**2
     sums.normal[:, _SECONDS, _THIRDS] -= _COUPLED / _COUPLING**2
     shape = POSE + np.arange(len(USUAL_SHAPE))
-    sums.add_diagonal(shape, (hands.shape - USUAL_SHAPE) / _SHAPE_SPREAD, 1 / _SHAPE_SPREAD)
+    sums.add_diagonal(shape, (hands.shape - USUAL_SHAPE) / SHAPE_SPREAD, 1 / SHAPE_SPREAD)
 
 
 def robust(squared: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
@@ -217,18 +255,38 @@ def of_pairs(hands: Hands, seen: Evidence, between: Between, alike: bool = True)
     Sums
         B normal equations in 88 parameters: those of the first hand, then those of the second.
     """
-    single = of_each_hand(hands, seen)
     pairs = len(hands) // 2
     sums = Sums.empty(pairs, 2 * PARAMETERS)
-    sums.cost += single.cost.reshape(pairs, 2).sum(axis=1)
-    sums.gradient += single.gradient.reshape(pairs, -1)
+    single = of_each_hand(hands, seen)
     for k in range(2):
-        part = slice(k * PARAMETERS, (k + 1) * PARAMETERS)
-        sums.normal[:, part, part] += single.normal[k::2]
+        sums.add_hands(np.arange(pairs), k, single.rows(np.arange(k, 2 * pairs, 2)))
     _add_depths(sums, hands, between)
     if alike:
         _add_likeness(sums, hands)
-    _add_overlaps(sums, hands, seen)
+    _add_overlaps(sums, hands, seen.mirror)
+    return sums
+
+
+def of_being_two(hands: Hands, mirror: np.ndarray, between: Between) -> Sums:
+    """Return the terms of B pairs that exist between the hands: depth between the wrists, and no hand in the other.
+
+    Parameters
+    ----------
+    hands : Hands
+        2 B hands: the first and the second of each pair in turn.
+    mirror : (2 B, 3) float64
+        Signs that turn the described hands into the real ones.
+    between : Between
+        What is known of the depth between their wrists.
+
+    Returns
+    -------
+    Sums
+        B normal equations in 88 parameters: those of the first hand, then those of the second.
+    """
+    sums = Sums.empty(len(hands) // 2, 2 * PARAMETERS)
+    _add_depths(sums, hands, between)
+    _add_overlaps(sums, hands, mirror)
     return sums
 
 
@@ -239,20 +297,20 @@ def _add_depths(sums: Sums, hands: Hands, between: Between) -> None:
     jacobian = np.zeros((*residual.shape, 2 * PARAMETERS))
     jacobian[..., 5], jacobian[..., PARAMETERS + 5] = -slope, slope
     sums.cost += 0.5 * (residual**2).sum(axis=1)
-    sums.add(residual, jacobian)
+    sums.add_squares(residual, jacobian)
 
 
 def _add_likeness(sums: Sums, hands: Hands) -> None:
     first, second = hands.shape[0::2], hands.shape[1::2]
-    residual = (second - first) / _ALIKE_SPREAD
+    residual = (second - first) / ALIKE_SPREAD
     a = POSE + np.arange(residual.shape[1])
     b = a + PARAMETERS
     sums.cost += 0.5 * (residual**2).sum(axis=1)
-    sums.gradient[:, a] -= residual / _ALIKE_SPREAD
-    sums.gradient[:, b] += residual / _ALIKE_SPREAD
+    sums.gradient[:, a] -= residual / ALIKE_SPREAD
+    sums.gradient[:, b] += residual / ALIKE_SPREAD
     for one, other in ((a, b), (b, a)):
-        sums.normal[:, one, one] += 1 / _ALIKE_SPREAD**2
-        sums.normal[:, one, other] -= 1 / _ALIKE_SPREAD**2
+        sums.normal[:, one, one] += 1 / ALIKE_SPREAD**2
+        sums.normal[:, one, other] -= 1 / ALIKE_SPREAD**2
 
 
 def overlaps(hands: Hands, mirror: np.ndarray) -> np.ndarray:
@@ -285,12 +343,12 @@ def _radii(hands: Hands) -> np.ndarray:
     return radii
 
 
-def _add_overlaps(sums: Sums, hands: Hands, seen: Evidence) -> None:
+def _add_overlaps(sums: Sums, hands: Hands, mirrors: np.ndarray) -> None:
     """Add the depths to which spheres of the two hands overlap."""
-    deep = overlaps(hands, seen.mirror)
+    deep = overlaps(hands, mirrors)
     for pair in np.flatnonzero((deep > 0).any(axis=(1, 2))):
         both = hands.rows(np.array([2 * pair, 2 * pair + 1]))
-        mirror = seen.mirror[[2 * pair, 2 * pair + 1], None]
+        mirror = mirrors[[2 * pair, 2 * pair + 1], None]
         first, second = np.nonzero(deep[pair] > 0)
         places, change = Chain(both).points_and_jacobian(SPHERES)
         places = (places + both.translation[:, None]) * mirror
