@@ -190,7 +190,9 @@ class KeypointPhase:
         kept = {entry.index: self._cache.read(entry.index, self._clip_key) for entry in entries}
         if any(hands is None for hands in kept.values()):
             return None
-        return self._each(entries, lambda entry, camera: self._lifted(entry, camera, kept[entry.index] or []))
+        self._done = len(entries)
+        self._report(self._done, None)
+        return self._lifted_clip([(entry, kept[entry.index] or []) for entry in entries])
 
     def _detect_photos(self) -> list[FoundHands]:
         """Detect the hands in unrelated photos. Photos whose hands are cached are not read."""
@@ -223,18 +225,18 @@ class KeypointPhase:
         entries, looks = self._look_at_all(provider)
         chosen, prior = provider.choose(looks), provider.prior(looks)
         rows = {entry.index: row for row, entry in enumerate(entries)}
-        found: list[FoundHands] = []
+        finished: list[tuple[Entry, list[HandDetection]]] = []
 
         def finish(entry: Entry, frame: Frame) -> None:
             row = rows[entry.index]
             detections = self._background.run(lambda: provider.finish(frame, looks[row], chosen[row], prior))
             self._cache.write(entry.index, self._clip_key, detections)
-            found.append(self._lifted(entry, self._camera(entry), detections))
+            finished.append((entry, detections))
 
         self._each_frame(entries, finish, last=True)
-        if len(found) == len(self._source.entries):
-            self._cache.finish_clip(self._clip_key, [hands.entry.index for hands in found])
-        return found
+        if len(finished) == len(self._source.entries):
+            self._cache.finish_clip(self._clip_key, [entry.index for entry, _ in finished])
+        return self._lifted_clip(finished)
 
     def _look_at_all(self, provider: HandFinder) -> tuple[list[Entry], list[Look]]:
         """Look at all frames of a clip, and again at those that lack a hand; cached looks are not made again."""
@@ -324,8 +326,28 @@ class KeypointPhase:
 
     def _lifted(self, entry: Entry, camera: Camera, detections: Sequence[HandDetection]) -> FoundHands:
         hands = self._parts.lift(detections, camera, self._options.palm_mm / 1000)
-        note = next((hand.note for hand in detections if hand.note), "")
-        return FoundHands(entry, camera, hands, self._picture(entry), note)
+        return FoundHands(entry, camera, hands, self._picture(entry), _note(detections))
+
+    def _lifted_clip(self, frames: Sequence[tuple[Entry, Sequence[HandDetection]]]) -> list[FoundHands]:
+        """Place the hands of all frames of a clip together; frames without a camera are reported and left out."""
+        usable: list[tuple[Entry, Camera, Sequence[HandDetection]]] = []
+        for entry, detections in frames:
+            try:
+                usable.append((entry, self._camera(entry), detections))
+            except (FrameError, InputError) as error:
+                self._failed(entry, error)
+        placed = self._background.run(
+            lambda: self._parts.lift_clip(
+                [detections for _, _, detections in usable],
+                [camera for _, camera, _ in usable],
+                [entry.time for entry, _, _ in usable],
+                self._options.palm_mm / 1000,
+            )
+        )
+        return [
+            FoundHands(entry, camera, hands, self._picture(entry), _note(detections))
+            for (entry, camera, detections), hands in zip(usable, placed, strict=True)
+        ]
 
     def _camera(self, entry: Entry) -> Camera:
         return self._cameras.for_picture(self._source.probe(entry))
@@ -356,3 +378,8 @@ class KeypointPhase:
         if path not in self._hashes:
             self._hashes[path] = fingerprint(path)
         return self._hashes[path]
+
+
+def _note(detections: Sequence[HandDetection]) -> str:
+    """Return the message of a picture's hands; empty without one."""
+    return next((hand.note for hand in detections if hand.note), "")

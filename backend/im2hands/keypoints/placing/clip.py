@@ -17,7 +17,7 @@ from .confidence import Calibration, bundled_calibration
 from .kinematics import PARAMETERS, POSE
 from .levenberg import minimise
 from .motion import FramesSums
-from .observation import Observation, depth_between, evidence, observe
+from .observation import Observation, depth_between, evidence
 from .solve import DEFAULT_PALM_M, chosen_hands, place_each, placed_hand
 from .terms import ALIKE_SPREAD, SHAPE_SPREAD, USUAL_SHAPE, Evidence, Sums, of_being_two, of_each_hand
 
@@ -29,7 +29,7 @@ _LONGEST_STEP = 0.2  # seconds between two frames over which motion goes on
 _SAMPLE = 24  # the surest hands of each side that tell the shape, spread over the clip
 _ROUNDS = 3  # of poses by the shape and shape by the poses
 # Neighbouring frames show the same errors: so many frames of a side count as independent for its shape.
-_INDEPENDENT = 4.0
+_INDEPENDENT = 1.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,10 @@ def place_clip(
             rows = {side: 2 * (frame - first) + k for k, side in enumerate(SIDES)}
             made.append(
                 TwoHands(
-                    **{side: placed_hand(seen, points[rows[side]] * seen.mirror, converged) for side, seen in two.items()}
+                    **{
+                        side: placed_hand(seen, points[rows[side]] * seen.mirror, converged)
+                        for side, seen in two.items()
+                    }
                 )
             )
     return made

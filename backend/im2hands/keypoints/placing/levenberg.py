@@ -11,7 +11,7 @@ from .chain import Hands
 from .kinematics import PARAMETERS, POSE
 
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-2, 1e-7, 1e6
-_MORE, _LESS = 4.0, 1 / 3.0  # factors on the damping after a step that did not help, and after one that did
+_MORE, _LESS = 4.0, 0.3  # factors on the damping after a step that did not help, and after one that did
 _LARGEST_TURN = 0.6  # radians; of a rotation or a joint in one step
 _ENOUGH = 1e-4  # share of its cost by which a problem must still improve
 

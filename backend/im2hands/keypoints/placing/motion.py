@@ -12,7 +12,7 @@ from .kinematics import ANGLES, PARAMETERS, POSE
 from .terms import Sums
 
 # Standard deviations of accelerations: of rotations and joint angles (radians / s²), of the wrist (metres / s²).
-_TURNING, _MOVING, _BENDING = 8.0, 1.5, 10.0
+_TURNING, _MOVING, _BENDING = 6.0, 0.7, 8.0
 _ACCELERATION = np.concatenate([np.full(3, _TURNING), np.full(3, _MOVING), np.full(ANGLES, _BENDING)])
 # The loss is Cauchy's: accelerations beyond this many deviations are gestures and leaps and count ever less.
 _LIVELY = 2.0
@@ -95,7 +95,9 @@ class FramesSums:
             rows = np.flatnonzero(tied[:, hand])
             if not len(rows):
                 continue
-            residual, slopes = _accelerations(hands.rows(np.arange(hand, len(hands), _HANDS)), rows, before, after, mean)
+            residual, slopes = _accelerations(
+                hands.rows(np.arange(hand, len(hands), _HANDS)), rows, before, after, mean
+            )
             squares = np.stack([(residual[:, group] ** 2).mean(axis=1) for group in _GROUPS], axis=1)
             counts = np.array([group.stop - group.start for group in _GROUPS])
             self.cost += 0.5 * _LIVELY**2 * (counts * np.log1p(squares / _LIVELY**2)).sum()
@@ -113,7 +115,7 @@ class FramesSums:
 def _accelerations(
     hands: Hands, rows: np.ndarray, before: np.ndarray, after: np.ndarray, mean: np.ndarray
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the accelerations (R, 26) from ``rows`` on in deviations, and their slopes by the poses of three frames."""
+    """Return the accelerations (R, 26) from ``rows`` on in deviations, and their slopes by the three frames' poses."""
     before, after, mean = before[rows], after[rows], mean[rows]
     first = turn_between(hands.rotation[rows], hands.rotation[rows + 1])
     second = turn_between(hands.rotation[rows + 1], hands.rotation[rows + 2])
@@ -139,7 +141,9 @@ def _accelerations(
 def turn_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the rotation vectors (N, 3) that turn the rotations ``first`` (N, 3, 3) into ``second``."""
     turn = second @ first.swapaxes(1, 2)
-    axis = 0.5 * np.stack([turn[:, 2, 1] - turn[:, 1, 2], turn[:, 0, 2] - turn[:, 2, 0], turn[:, 1, 0] - turn[:, 0, 1]], 1)
+    axis = 0.5 * np.stack(
+        [turn[:, 2, 1] - turn[:, 1, 2], turn[:, 0, 2] - turn[:, 2, 0], turn[:, 1, 0] - turn[:, 0, 1]], 1
+    )
     sine = np.linalg.norm(axis, axis=1)
     angle = np.arctan2(sine, 0.5 * (np.trace(turn, axis1=1, axis2=2) - 1))
     made: np.ndarray = axis * np.where(sine > 1e-9, angle / np.maximum(sine, 1e-9), 1.0)[:, None]

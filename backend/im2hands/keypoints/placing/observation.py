@@ -19,10 +19,10 @@ from .terms import ENDS, STARTS, Between, Evidence
 # Standard deviations where no network predicts them: a keypoint's place in the picture (palm lengths) and a bone's unit
 # direction.
 _PIXEL, _DIRECTION = 0.030, 0.60
-# The same where a network predicts its errors: least deviation of a place (palm lengths); factor and bounds of a
-# direction's deviation.
-_PIXEL_FLOOR = 0.030
-_TOWARD_SPREAD, _TOWARD = 0.5, (0.04, 0.75)
+# The same where a network predicts its errors: factor and floor of a place's deviation (palm lengths), bounds of a
+# direction's deviation. Places get half of their predicted error, because meshes shall cover the picture.
+_PIXEL_SPREAD, _PIXEL_FLOOR = 0.5, 0.015
+_TOWARD = (0.08, 1.5)
 _SHORTEST = 0.15  # palm lengths; least length of a bone by which its ends' errors become an error of its direction
 # Divisors of two keypoints' pixel deviations. The wrist gets a small deviation, as only it shows how the palm is turned
 # against the knuckles. The thumb's first joint gets a large one, as its place differs between skeletons.
@@ -134,9 +134,9 @@ def _observe_lifted(
     pixels = _shown_pixels(detection, seen)
     rigid = place((seen.shape - seen.shape.mean(axis=0)) * palm_m, pixels, camera)
     spread = seen.pixel_spread / _palm_pixels(rigid, camera, palm_m)
-    places = _of_wrist_and_thumb(np.hypot(spread, _PIXEL_FLOOR))
+    places = _of_wrist_and_thumb(np.hypot(spread * _PIXEL_SPREAD, _PIXEL_FLOOR))
     lengths = np.linalg.norm(seen.shape[ENDS] - seen.shape[STARTS], axis=1)
-    toward = _TOWARD_SPREAD * np.hypot(seen.spread[ENDS], seen.spread[STARTS]) / np.maximum(lengths, _SHORTEST)
+    toward = np.hypot(seen.spread[ENDS], seen.spread[STARTS]) / np.maximum(lengths, _SHORTEST)
     within = 1 - np.exp(-WITHIN_M / (np.sqrt(3) * np.maximum(seen.spread, 1e-3) * palm_m))
     confidence = calibration(np.clip(within, 0, 1), LIFTED, False)
     return Observation(

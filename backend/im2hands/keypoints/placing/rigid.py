@@ -10,7 +10,7 @@ from im2hands.core.camera import Camera
 MINIMUM_DEPTH_M = 0.05
 # Largest rotation by PnP. It only corrects the perspective of a hand off the optical axis; a larger rotation is the
 # mirrored solution of a flat hand.
-LARGEST_TURN = np.radians(30.0)
+_LARGEST_TURN = 30.0  # degrees
 
 
 def place(shape: np.ndarray, pixels: np.ndarray, camera: Camera) -> np.ndarray:
@@ -51,7 +51,7 @@ def place(shape: np.ndarray, pixels: np.ndarray, camera: Camera) -> np.ndarray:
         angle = np.arccos(np.clip((np.trace(matrix @ rotation.T) - 1) / 2, -1, 1))
         placed = shape @ matrix.T + move.reshape(3)
         error = _error(placed, pixels, camera)
-        if angle <= LARGEST_TURN and placed[:, 2].min() > MINIMUM_DEPTH_M and error < best_error:
+        if np.degrees(angle) <= _LARGEST_TURN and placed[:, 2].min() > MINIMUM_DEPTH_M and error < best_error:
             best, best_error = placed, error
     return best
 

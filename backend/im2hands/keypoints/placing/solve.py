@@ -23,7 +23,7 @@ DEFAULT_PALM_M = 0.088
 
 # Steps of each hand from its starting poses, and of both hands together.
 _STEPS, _STEPS_OF_BOTH = 24, 24
-_CLOSED = np.radians((55.0, 70.0, 40.0))  # flexions of a half closed hand
+_CLOSED = (55.0, 70.0, 40.0)  # degrees; flexions of a half closed hand
 _PALM_POINTS = (0, 1, 5, 9, 13, 17)
 _DOUBTFUL = 0.5
 """Factor on the confidence of hands for which the optimisation did not converge."""
@@ -164,7 +164,7 @@ def _starts(observations: Sequence[Observation]) -> Hands:
     turns = np.stack([canonical_rotation(shape) for shape in shapes])
     usual = ANGLE_LIMITS[..., 2]
     closed = usual.copy()
-    closed[1:, :3] = _CLOSED
+    closed[1:, :3] = np.radians(_CLOSED)
     hands = Hands(
         np.concatenate([turns, turns]),
         np.zeros((2 * count, 3)),

@@ -19,10 +19,10 @@ _STRETCH = 0.09  # natural logarithm of a bone length against the usual one
 _WIDTH = 0.08  # natural logarithm of the palm's width factor
 _SIZE = 0.05  # natural logarithm of the hand's size against the take's palm length
 _THICKNESS = 0.10  # natural logarithm of the thickness
-_ANGLE = np.radians(45.0)  # joint angle against the usual one
-_COUPLING = np.radians(15.0)  # a finger's last joint against two thirds of the joint before it
+_ANGLE = 45.0  # degrees; joint angle against the usual one
+_COUPLING = 15.0  # degrees; a finger's last joint against two thirds of the joint before it
 _COUPLED = 0.67
-_BEYOND = np.radians(3.0)  # how far a joint exceeds its limit
+_BEYOND = 3.0  # degrees; how far a joint exceeds its limit
 _ALIKE = 0.02  # natural logarithms of one person's two hands against each other: bone lengths, width and thickness
 _ALIKE_SIZE = 0.08  # the same of their sizes; what a photo tells of a hand's size, and so of its distance, is inexact
 _OVERLAP = 0.004  # metres; depth to which two spheres of different hands overlap
@@ -214,18 +214,19 @@ def _add_pixels(sums: Sums, points: np.ndarray, change: np.ndarray, seen: Eviden
 
 def _add_anatomy(sums: Sums, hands: Hands) -> None:
     """Add joint limits, usual angles, coupled joints and usual shapes."""
+    angle, coupling, limit = np.radians((_ANGLE, _COUPLING, _BEYOND))
     angles = hands.angles.reshape(-1, ANGLES)
     columns = 6 + np.arange(ANGLES)
-    sums.add_diagonal(columns, (angles - _USUAL) / _ANGLE, np.full(ANGLES, 1 / _ANGLE))
+    sums.add_diagonal(columns, (angles - _USUAL) / angle, np.full(ANGLES, 1 / angle))
     beyond = np.minimum(angles - _LOW, 0.0) + np.maximum(angles - _HIGH, 0.0)
-    sums.add_diagonal(columns, beyond / _BEYOND, (beyond != 0) / _BEYOND)
-    coupled = (hands.angles[:, 1:, 2] - _COUPLED * hands.angles[:, 1:, 1]) / _COUPLING
+    sums.add_diagonal(columns, beyond / limit, (beyond != 0) / limit)
+    coupled = (hands.angles[:, 1:, 2] - _COUPLED * hands.angles[:, 1:, 1]) / coupling
     sums.cost += 0.5 * (coupled**2).sum(axis=1)
-    for one, slope in ((_THIRDS, 1 / _COUPLING), (_SECONDS, -_COUPLED / _COUPLING)):
+    for one, slope in ((_THIRDS, 1 / coupling), (_SECONDS, -_COUPLED / coupling)):
         sums.gradient[:, one] += slope * coupled
         sums.normal[:, one, one] += slope**2
-    sums.normal[:, _THIRDS, _SECONDS] -= _COUPLED / _COUPLING**2
-    sums.normal[:, _SECONDS, _THIRDS] -= _COUPLED / _COUPLING**2
+    sums.normal[:, _THIRDS, _SECONDS] -= _COUPLED / coupling**2
+    sums.normal[:, _SECONDS, _THIRDS] -= _COUPLED / coupling**2
     shape = POSE + np.arange(len(USUAL_SHAPE))
     sums.add_diagonal(shape, (hands.shape - USUAL_SHAPE) / SHAPE_SPREAD, 1 / SHAPE_SPREAD)
 
