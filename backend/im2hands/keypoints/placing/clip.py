@@ -16,14 +16,14 @@ from .chain import Hands
 from .confidence import Calibration, bundled_calibration
 from .kinematics import PARAMETERS, POSE
 from .levenberg import minimise
-from .motion import FramesSums
+from .motion import LIVELY, FramesSums
 from .observation import Observation, depth_between, evidence
 from .solve import DEFAULT_PALM_M, chosen_hands, place_each, placed_hand
 from .terms import ALIKE_SPREAD, SHAPE_SPREAD, USUAL_SHAPE, Evidence, Sums, of_being_two, of_each_hand
 
 # Frames that are placed at once, and those before and after a window that take part without being kept.
 _WINDOW, _OVERLAP = 64, 8
-_STEPS = 20
+_STEPS = 40
 _LONGEST_GAP = 4  # frames without a hand over which its motion goes on
 _LONGEST_STEP = 0.2  # seconds between two frames over which motion goes on
 _SAMPLE = 24  # the surest hands of each side that tell the shape, spread over the clip
@@ -196,7 +196,7 @@ def _place_window(track: _Track, first: int, last: int, times: np.ndarray) -> tu
     between = depth_between([(one["left"], one["right"]) for one in two])
     tied = _tied(row.reshape(-1, 2) >= 0, times)
 
-    def evaluate(hands: Hands, _: np.ndarray) -> FramesSums:
+    def evaluate(hands: Hands, lively: float) -> FramesSums:
         sums = Sums.empty(last - first, 2 * PARAMETERS)
         single = of_each_hand(hands.rows(present), seen)
         for k in range(2):
@@ -205,10 +205,12 @@ def _place_window(track: _Track, first: int, last: int, times: np.ndarray) -> tu
             sums.add(both, of_being_two(hands.rows(pairs), mirror, between))
         made = FramesSums.of_frames(sums)
         if len(tied):
-            made.add_motion(hands, times, tied)
+            made.add_motion(hands, times, tied, lively)
         return made
 
-    hands, _, converged = minimise(start, 1, evaluate, _STEPS)
+    hands, converged = start, np.zeros(1, dtype=bool)
+    for lively in LIVELY if len(tied) else LIVELY[-1:]:
+        hands, _, converged = minimise(hands, 1, lambda hands, _, lively=lively: evaluate(hands, lively), _STEPS)
     return hands, bool(converged[0])
 
 

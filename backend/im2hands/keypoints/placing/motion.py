@@ -14,8 +14,9 @@ from .terms import Sums
 # Standard deviations of accelerations: of rotations and joint angles (radians / s²), of the wrist (metres / s²).
 _TURNING, _MOVING, _BENDING = 6.0, 0.7, 8.0
 _ACCELERATION = np.concatenate([np.full(3, _TURNING), np.full(3, _MOVING), np.full(ANGLES, _BENDING)])
-# The loss is Cauchy's: accelerations beyond this many deviations are gestures and leaps and count ever less.
-_LIVELY = 2.0
+LIVELY = (32.0, 8.0, 2.0)
+"""Accelerations beyond this many deviations are gestures and leaps and count ever less: the loss is Cauchy's. The last
+number counts; the first ones, in turn, keep noise of the start from being taken for gestures."""
 _GROUPS = (slice(0, 3), slice(3, 6), *(slice(6 + 4 * finger, 10 + 4 * finger) for finger in range(5)))
 """Parameters that start and stop together: rotation, place, each finger."""
 
@@ -77,7 +78,7 @@ class FramesSums:
         made[:, _COLUMNS] = found.reshape(frames, _FRAME)
         return made.reshape(1, -1)
 
-    def add_motion(self, hands: Hands, times: np.ndarray, tied: np.ndarray) -> None:
+    def add_motion(self, hands: Hands, times: np.ndarray, tied: np.ndarray, lively: float) -> None:
         """Add that hands accelerate little.
 
         Parameters
@@ -88,6 +89,8 @@ class FramesSums:
             Times of the frames, seconds.
         tied : (F - 2, 2) bool
             Whether the motion of each hand goes on from each frame over the next to the one after it.
+        lively : float
+            Number of ``LIVELY``.
         """
         before, after = np.diff(times)[:-1, None], np.diff(times)[1:, None]
         mean = (before + after) / 2
@@ -100,10 +103,10 @@ class FramesSums:
             )
             squares = np.stack([(residual[:, group] ** 2).mean(axis=1) for group in _GROUPS], axis=1)
             counts = np.array([group.stop - group.start for group in _GROUPS])
-            self.cost += 0.5 * _LIVELY**2 * (counts * np.log1p(squares / _LIVELY**2)).sum()
+            self.cost += 0.5 * lively**2 * (counts * np.log1p(squares / lively**2)).sum()
             weight = np.empty_like(residual)
             for k, group in enumerate(_GROUPS):
-                weight[:, group] = (1 / (1 + squares[:, k] / _LIVELY**2))[:, None]
+                weight[:, group] = (1 / (1 + squares[:, k] / lively**2))[:, None]
             part = slice(hand * POSE, (hand + 1) * POSE)
             turned = [slope.swapaxes(1, 2) * weight[:, None] for slope in slopes]
             for i in range(_REACH + 1):

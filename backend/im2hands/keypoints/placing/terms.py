@@ -12,6 +12,7 @@ import numpy as np
 
 from .chain import KEYPOINTS, Chain, Hands
 from .kinematics import ANGLE_LIMITS, ANGLES, LENGTHS, PARAMETERS, POSE, SIZE, THICKNESS, USUAL_STRETCH
+from .skin import bundled_skin
 from .spheres import RADII, SPHERES
 
 # Standard deviations of the terms.
@@ -62,6 +63,10 @@ class Evidence:
         Unit directions of the bones, camera axes.
     toward : (N, 20) float64
         Standard deviations of the directions.
+    skin_rays : (N, P, 2) float64
+        Places of the points on the skin in the picture, as ``rays``; P is 0 if no hand has any.
+    skin_sigma : (N, P) float64
+        Standard deviations of these places; infinite where a point is not known.
     """
 
     mirror: np.ndarray
@@ -69,6 +74,8 @@ class Evidence:
     sigma: np.ndarray
     directions: np.ndarray
     toward: np.ndarray
+    skin_rays: np.ndarray
+    skin_sigma: np.ndarray
 
     def rows(self, chosen: np.ndarray) -> Evidence:
         """Return the evidence of some of the hands, by number or mask."""
@@ -184,8 +191,12 @@ def of_each_hand(hands: Hands, seen: Evidence) -> Sums:
     """
     count = len(hands)
     sums = Sums.empty(count, PARAMETERS)
-    points, change = Chain(hands).points_and_jacobian(KEYPOINTS)
-    _add_pixels(sums, points + hands.translation[:, None], change, seen)
+    chain = Chain(hands)
+    points, change = chain.points_and_jacobian(KEYPOINTS)
+    _add_pixels(sums, points + hands.translation[:, None], change, seen.rays, seen.sigma)
+    if seen.skin_rays.shape[1]:
+        skin, skin_change = bundled_skin().points_and_jacobian(chain)
+        _add_pixels(sums, skin + hands.translation[:, None], skin_change, seen.skin_rays, seen.skin_sigma)
     span, span_change = points[:, ENDS] - points[:, STARTS], change[:, ENDS] - change[:, STARTS]
     length = np.maximum(np.linalg.norm(span, axis=-1), 1e-9)[..., None]
     unit = span / length
@@ -198,12 +209,14 @@ def of_each_hand(hands: Hands, seen: Evidence) -> Sums:
     return sums
 
 
-def _add_pixels(sums: Sums, points: np.ndarray, change: np.ndarray, seen: Evidence) -> None:
-    """Add the distances of points (N, E, 3) from their places in the picture."""
+def _add_pixels(
+    sums: Sums, points: np.ndarray, change: np.ndarray, rays: np.ndarray, deviation: np.ndarray
+) -> None:  # fmt: skip
+    """Add the distances of points (N, E, 3) from their places in the picture (N, E, 2), with deviations (N, E)."""
     depth = np.maximum(points[..., 2], _NEAREST)[..., None]
     flat = points[..., :2] / depth
-    sigma = seen.sigma[..., None]
-    residual = (flat - seen.rays) / sigma
+    sigma = deviation[..., None]
+    residual = (flat - rays) / sigma
     slope = (change[..., :2, :] - flat[..., None] * change[..., 2:3, :]) / (depth * sigma)[..., None]
     loss, weight = robust((residual**2).sum(axis=-1), _ROBUST)
     sums.cost += loss.sum(axis=1)
