@@ -84,7 +84,7 @@ def minimise(
 
 
 def _bounded(steps: np.ndarray) -> np.ndarray:
-    """Return the steps (B, H, 44) of B problems shortened hand by hand so that no rotation and no joint turns too far."""
+    """Return the steps (B, H, 44) shortened hand by hand so that no rotation and no joint turns too far."""
     turns = steps[:, :, np.r_[0:3, 6:POSE]]
     largest = np.maximum(np.abs(turns).max(axis=2), 1e-9)
     made: np.ndarray = steps * np.minimum(1.0, _LARGEST_TURN / largest)[..., None]
