@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -196,7 +197,7 @@ def _place_window(track: _Track, first: int, last: int, times: np.ndarray) -> tu
     between = depth_between([(one["left"], one["right"]) for one in two])
     tied = _tied(row.reshape(-1, 2) >= 0, times)
 
-    def evaluate(hands: Hands, lively: float) -> FramesSums:
+    def evaluate(lively: float, hands: Hands, _: np.ndarray) -> FramesSums:
         sums = Sums.empty(last - first, 2 * PARAMETERS)
         single = of_each_hand(hands.rows(present), seen)
         for k in range(2):
@@ -210,7 +211,7 @@ def _place_window(track: _Track, first: int, last: int, times: np.ndarray) -> tu
 
     hands, converged = start, np.zeros(1, dtype=bool)
     for lively in LIVELY if len(tied) else LIVELY[-1:]:
-        hands, _, converged = minimise(hands, 1, lambda hands, _, lively=lively: evaluate(hands, lively), _STEPS)
+        hands, _, converged = minimise(hands, 1, partial(evaluate, lively), _STEPS)
     return hands, bool(converged[0])
 
 

@@ -34,7 +34,7 @@ def moving(frames: int, side: Side, seed: int = 3, speed: float = 1.0) -> np.nda
         step[0, :3] = 0.3 * np.sin(2.0 * time), 0.2 * np.sin(1.5 * time), 0.0
         step[0, 6:POSE] = 0.15 * np.sin(3.0 * time + np.arange(ANGLES))
         points = start.moved(step).keypoints()[0] + (0.02 * np.sin(2 * time), 0.01 * np.cos(3 * time), 0.0)
-        made.append(points - (0.1, 0.0, 0.0) if side == "right" else points * (-1, 1, 1) + (0.1, 0.0, 0.0))
+        made.append(points - (0.2, 0.0, 0.0) if side == "right" else points * (-1, 1, 1) + (0.2, 0.0, 0.0))
     return np.array(made)
 
 
