@@ -188,6 +188,8 @@ def _place_window(track: _Track, first: int, last: int, times: np.ndarray) -> tu
     start = track.hands.rows(np.arange(2 * first, 2 * last))
     row = track.row[2 * first : 2 * last]
     present = np.flatnonzero(row >= 0)
+    if not len(present):
+        return start, True
     seen = track.seen.rows(row[present])
     frame, hand = np.divmod(present, 2)
     both = np.flatnonzero((row.reshape(-1, 2) >= 0).all(axis=1))
