@@ -282,6 +282,35 @@ class Components:
 
         return place_hands(detections, camera, palm_m)
 
+    def lift_clip(
+        self,
+        frames: Sequence[Sequence[HandDetection]],
+        cameras: Sequence[Camera],
+        times: Sequence[float],
+        palm_m: float,
+    ) -> list[TwoHands]:
+        """Convert the detected hands of a clip to metric keypoints, all frames together.
+
+        Parameters
+        ----------
+        frames : sequence of sequence of HandDetection
+            Hands of each frame.
+        cameras : sequence of Camera
+            Camera of each frame.
+        times : sequence of float
+            Time of each frame, seconds.
+        palm_m : float
+            Length from wrist to middle knuckle, metres.
+
+        Returns
+        -------
+        list of TwoHands
+            The hands of each frame.
+        """
+        from im2hands.keypoints.placing.clip import place_clip
+
+        return place_clip(frames, cameras, times, palm_m)
+
     def versions(self) -> dict[str, str]:
         """Return the versions of the packages that influence a result, by name."""
         import platform

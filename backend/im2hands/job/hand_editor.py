@@ -47,12 +47,19 @@ class EditedHands(Generic[Found]):
         Hands that a person corrected, marked or gave this side.
     unused : list of str
         What could not be done, for a person.
+    edited : bool
+        Whether an edit holds for the frame.
     """
 
     hands: dict[Side, Found]
     corrections: dict[Side, Correction] = field(default_factory=dict)
     touched: set[Side] = field(default_factory=set)
     unused: list[str] = field(default_factory=list)
+    edited: bool = True
+
+    def present(self) -> list[Found]:
+        """Return the hands, left first."""
+        return [self.hands[side] for side in SIDES if side in self.hands]
 
 
 def apply_edits(
@@ -355,14 +362,10 @@ class HandEditor:
             No hand has its keypoints where a person put them.
         """
         state = self.before_placing(index, camera, hands)
-        if state is None:
-            return place(hands), None
-        placed = place([state.hands[side] for side in SIDES if side in state.hands])
-        corrected = frozenset(side for side in state.corrections if placed.get(side) is not None)
-        return correct_placed(state, placed, camera, self._palm_m, index), corrected
+        return self.after_placing(index, camera, state, place(state.present() if state.edited else hands))
 
-    def before_placing(self, index: int, camera: Camera, hands: Sequence[Found]) -> EditedHands[Found] | None:
-        """Apply the edits that come before the placing; :func:`correct_placed` does the rest.
+    def before_placing(self, index: int, camera: Camera, hands: Sequence[Found]) -> EditedHands[Found]:
+        """Apply the edits that come before the placing; :meth:`after_placing` does the rest.
 
         Parameters
         ----------
@@ -375,12 +378,44 @@ class HandEditor:
 
         Returns
         -------
-        EditedHands or None
-            The hands to place; None if no edit holds for them.
+        EditedHands
+            The hands to place.
         """
         if not self._edits.changes_hands(index):
-            return None
+            return replace(apply_edits((), hands, {}, camera, self._mirrored), edited=False)
         boxed: dict[Side, Any] = {hand.side: hand for hand in self._boxed.get(index, ())}
-        state = apply_edits(self._edits.of_frame(index), hands, boxed, camera, self._mirrored)
+        return apply_edits(self._edits.of_frame(index), hands, boxed, camera, self._mirrored)
+
+    def after_placing(
+        self, index: int, camera: Camera, state: EditedHands[Found], placed: TwoHands
+    ) -> tuple[TwoHands, frozenset[Side] | None]:
+        """Apply the edits that come after the placing.
+
+        Parameters
+        ----------
+        index : int
+            Number of the frame.
+        camera : Camera
+            Its camera.
+        state : EditedHands
+            What :meth:`before_placing` returned.
+        placed : TwoHands
+            The placed hands.
+
+        Returns
+        -------
+        hands : TwoHands
+            The hands.
+        corrected : set of Side or None
+            Hands whose keypoints were corrected; None if no edit holds for the frame.
+
+        Raises
+        ------
+        InputError
+            No hand has its keypoints where a person put them.
+        """
         self.unused += state.unused
-        return state
+        if not state.edited:
+            return placed, None
+        corrected = frozenset(side for side in state.corrections if placed.get(side) is not None)
+        return correct_placed(state, placed, camera, self._palm_m, index), corrected

@@ -25,7 +25,7 @@ from .components import Components, ProviderNeeds
 from .detection_cache import DetectionCache, digest, fingerprint
 from .footage_writer import FootageWriter
 from .found_hands import FoundHands
-from .hand_editor import Found, HandEditor
+from .hand_editor import EditedHands, Found, HandEditor
 from .options import ReconstructOptions
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class KeypointPhase:
             self._clip_key = self._key_of_clip()
         boxes_cache = DetectionCache(self._folder / _BOXED_FOLDER)
         self._editor.read_boxes(
-            self._source, self._chosen(), boxes_cache, self._camera,
+            self._source, self._source.entries if self._follows else self._chosen(), boxes_cache, self._camera,
             lambda entry, boxes: digest(self._picture(entry), self._settings, boxes), self._read_boxed,
         )  # fmt: skip
         cached = self._cached_clip() if self._follows else None
@@ -195,11 +195,13 @@ class KeypointPhase:
         if frames is None:
             return None
         known = set(frames)
-        entries = [entry for entry in self._chosen() if entry.index in known]
+        entries = [entry for entry in self._source.entries if entry.index in known]
         kept = {entry.index: self._cache.read(entry.index, self._clip_key) for entry in entries}
         if any(hands is None for hands in kept.values()):
             return None
-        return self._each(entries, lambda entry, camera: self._lifted(entry, camera, kept[entry.index] or []))
+        self._done = len(self._chosen())
+        self._report(self._done, None)
+        return self._lifted_clip([(entry, kept[entry.index] or []) for entry in entries])
 
     def _detect_photos(self) -> list[FoundHands]:
         """Detect the hands in unrelated photos. Photos whose hands are cached are not read."""
@@ -232,21 +234,18 @@ class KeypointPhase:
         entries, looks = self._look_at_all(provider)
         chosen, prior = provider.choose(looks), provider.prior(looks)
         rows = {entry.index: row for row, entry in enumerate(entries)}
-        found: list[FoundHands] = []
-        finished: list[int] = []
+        finished: list[tuple[Entry, list[HandDetection]]] = []
 
         def finish(entry: Entry, frame: Frame) -> None:
             row = rows[entry.index]
             detections = self._background.run(lambda: provider.finish(frame, looks[row], chosen[row], prior))
             self._cache.write(entry.index, self._clip_key, detections)
-            finished.append(entry.index)
-            if self._wanted is None or entry.index in self._wanted:
-                found.append(self._lifted(entry, self._camera(entry), detections))
+            finished.append((entry, detections))
 
         self._each_frame(entries, finish, last=True)
         if len(finished) == len(self._source.entries):
-            self._cache.finish_clip(self._clip_key, finished)
-        return found
+            self._cache.finish_clip(self._clip_key, [entry.index for entry, _ in finished])
+        return self._lifted_clip(finished)
 
     def _look_at_all(self, provider: HandFinder) -> tuple[list[Entry], list[Look]]:
         """Look at all frames of a clip, and again at those that lack a hand; cached looks are not made again."""
@@ -349,9 +348,41 @@ class KeypointPhase:
         self, entry: Entry, camera: Camera, hands: Sequence[Found], place: Callable[[Sequence[Found]], TwoHands]
     ) -> FoundHands:
         """Place the hands of a frame, with what a person corrected."""
-        note = next((hand.note for hand in hands if isinstance(hand, HandDetection) and hand.note), "")
         placed, corrected = self._editor.place(entry.index, camera, hands, place)
-        return FoundHands(entry, camera, placed, self._picture(entry), note, corrected)
+        return FoundHands(entry, camera, placed, self._picture(entry), _note(hands), corrected)
+
+    def _lifted_clip(self, frames: Sequence[tuple[Entry, Sequence[HandDetection]]]) -> list[FoundHands]:
+        """Place the hands of all frames of a clip together; frames without a camera are reported and left out.
+
+        Every frame takes part, so that a frame that is made again has the same neighbours.
+        """
+        usable: list[tuple[Entry, Camera, EditedHands[HandDetection]]] = []
+        for entry, detections in frames:
+            try:
+                camera = self._camera(entry)
+                usable.append((entry, camera, self._editor.before_placing(entry.index, camera, detections)))
+            except (FrameError, InputError) as error:
+                self._failed(entry, error)
+        notes = {entry.index: _note(detections) for entry, detections in frames}
+        placed = self._background.run(
+            lambda: self._parts.lift_clip(
+                [state.present() for _, _, state in usable],
+                [camera for _, camera, _ in usable],
+                [entry.time for entry, _, _ in usable],
+                self._options.palm_mm / 1000,
+            )
+        )
+        found = []
+        for (entry, camera, state), hands in zip(usable, placed, strict=True):
+            if self._wanted is not None and entry.index not in self._wanted:
+                continue
+            try:
+                made, corrected = self._editor.after_placing(entry.index, camera, state, hands)
+            except (FrameError, InputError) as error:
+                self._failed(entry, error)
+            else:
+                found.append(FoundHands(entry, camera, made, self._picture(entry), notes[entry.index], corrected))
+        return found
 
     def _camera(self, entry: Entry) -> Camera:
         return self._cameras.for_picture(self._source.probe(entry))
@@ -382,3 +413,8 @@ class KeypointPhase:
         if path not in self._hashes:
             self._hashes[path] = fingerprint(path)
         return self._hashes[path]
+
+
+def _note(hands: Sequence[HandDetection] | Sequence[HandKeypoints]) -> str:
+    """Return the message of a picture's hands; empty without one."""
+    return next((hand.note for hand in hands if isinstance(hand, HandDetection) and hand.note), "")

@@ -1,4 +1,4 @@
-"""The table of hand-set numbers in ``docs/models.md`` names every number of the finding road, with its value."""
+"""The table of hand-set numbers in ``docs/models.md`` names every number of finding and placing, with its value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ MODULES = (
     "choosing/judge", "choosing/assignment", "choosing/path", "choosing/prior", "proposing/boxes",
     "proposing/mediapipe", "proposing/palms", "proposing/photo", "proposing/two_hand_network",
     "proposing/two_hand_pictures", "reading/consensus", "reading/crops", "reading/final", "reading/hypotheses",
-    "reading/network",
+    "reading/network", "placing/observation", "placing/terms", "placing/motion", "placing/clip", "placing/solve",
+    "placing/rigid", "placing/levenberg", "placing/skin",
 )  # fmt: skip
 NOT_SET_BY_HAND = {
     ("hand_geometry", "_PALM"), ("choosing/features", "_PALM_OUTLINE"), ("choosing/features", "_BONES"),
@@ -28,6 +29,8 @@ NOT_SET_BY_HAND = {
     ("proposing/palms", "PIXELS"), ("proposing/palms", "_GRIDS"), ("proposing/palms", "_WRIST"),
     ("proposing/palms", "_MIDDLE"), ("proposing/palms", "_SCORES"), ("proposing/palms", "_BOXES"),
     ("reading/crops", "CROP_PIXELS"), ("reading/network", "_LOG_SPREAD"),  # layouts of networks
+    ("placing/solve", "_PALM_POINTS"), ("placing/motion", "_HANDS"), ("placing/motion", "_FRAME"),
+    ("placing/motion", "_REACH"), ("placing/motion", "_BAND"),  # layouts of equations
     ("choosing/prior", "_NEVER"), ("looking", "THUMBNAIL"),
 }  # fmt: skip
 

@@ -1,7 +1,4 @@
-"""A person's corrections of a placed hand: keypoints at given pixels, their depth kept, the rest of the hand as it was.
-
-The joint solve of a clip may take the place of this fit: a correction is only pixels, shifts and which they are of.
-"""
+"""A person's corrections of a placed hand: keypoints at given pixels, their depth kept, the rest as it was."""
 
 from __future__ import annotations
 
@@ -20,15 +17,15 @@ from im2hands.core.hands import (
     HandKeypoints,
     check_keypoints,
 )
+from im2hands.keypoints.hypothesis import HandDetection
 
-from .anatomical_fit import Trust, fit_hand
-
-# The fingers' bones, whose directions the fit takes: those that do not begin at the wrist.
-_ENDS = np.array([k for k in range(KEYPOINT_COUNT) if KEYPOINT_PARENTS[k] > WRIST])
-_STARTS = np.array(KEYPOINT_PARENTS)[_ENDS]
+from .observation import Observation
+from .solve import place_each
+from .terms import ENDS, STARTS
 
 NEAREST_M = 0.05
 """Least depth of a corrected keypoint, metres."""
+_LEAST_PALM_M = 1e-3
 
 # Standard deviations of the fit: of a place that a person gave, of one that stays, and of one on the way to a corrected
 # keypoint (palm lengths); of the direction of a bone that stays, and of one on that way (of unit directions).
@@ -88,7 +85,7 @@ def corrected(hand: HandKeypoints, correction: Correction, camera: Camera, palm_
     moved = hand.positions.copy()
     depth = np.maximum(moved[numbers, 2] + given[:, 2], NEAREST_M)
     moved[numbers] = camera.unproject(given[:, :2], depth)
-    positions = moved if hand.source in _AS_GIVEN else _fitted(hand, moved, numbers, camera, palm_m)
+    positions = moved if hand.source in _AS_GIVEN else _fitted(hand, moved, numbers, camera)
     try:
         positions = check_keypoints(positions, what)
     except InputError as error:
@@ -100,7 +97,7 @@ def corrected(hand: HandKeypoints, correction: Correction, camera: Camera, palm_
     return replace(hand, positions=positions, pixels=pixels, confidence=confidence)
 
 
-def _fitted(hand: HandKeypoints, moved: np.ndarray, numbers: np.ndarray, camera: Camera, palm_m: float) -> np.ndarray:
+def _fitted(hand: HandKeypoints, moved: np.ndarray, numbers: np.ndarray, camera: Camera) -> np.ndarray:
     """Fit a possible hand to the moved keypoints (21, 3); the corrected ones, ``numbers``, count most.
 
     The joints between the nearest one that stays and a corrected one go along with it, so that a dragged fingertip
@@ -119,13 +116,13 @@ def _fitted(hand: HandKeypoints, moved: np.ndarray, numbers: np.ndarray, camera:
         places[between] = _BETWEEN
         loose[chain] = True
     places[numbers] = _GIVEN
-    directions = np.where(loose[_STARTS] | loose[_ENDS], _DIRECTION_BETWEEN, _DIRECTION_STAYS)
-    # Where many keypoints were corrected, the palm's size in the picture may say another distance: the person's own
-    # pixels and the kept depth are of one hand only if its length is that of the moved keypoints.
-    length = float(np.linalg.norm(hand.positions[MIDDLE_MCP] - hand.positions[WRIST]))
-    palm = palm_m if abs(np.log(max(length, 1e-6) / palm_m)) < np.log(2) else length
-    target = camera.project(moved)
-    fitted = fit_hand(moved, target, Trust(places, directions), camera, hand.side, palm)
+    toward = np.where(loose[STARTS] | loose[ENDS], _DIRECTION_BETWEEN, _DIRECTION_STAYS)
+    # The palm's length is that of the moved keypoints, so that pixels and the kept depth are of one hand.
+    palm_m = max(float(np.linalg.norm(moved[MIDDLE_MCP] - moved[WRIST])), _LEAST_PALM_M)
+    pixels = camera.project(moved)
+    detection = HandDetection(hand.side, pixels, moved, hand.confidence, hand.score, hand.source)
+    seen = Observation(detection, camera, palm_m, pixels, moved, places, toward, hand.confidence)
+    fitted = place_each([seen])[0].keypoints()[0] * seen.mirror
     if not np.isfinite(fitted).all() or fitted[:, 2].min() < NEAREST_M:
         return moved
     return fitted

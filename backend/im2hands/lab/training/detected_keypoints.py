@@ -1,7 +1,7 @@
 """Detect keypoints in the pictures of a scene set, as training data: ``im2hands train detected-keypoints``.
 
 The command writes a copy of the set with a ``detected`` array. The steps are those of a reconstruction: the reading
-network reads each hand in a crop near the true one, the lifting network lifts it, and the anatomical fit places it.
+network reads each hand in a crop near the true one, the lifting network lifts it, and the optimisation places it.
 Networks that take a picture and keypoints are then trained with the real errors of these steps.
 """
 
