@@ -49,6 +49,8 @@ class EditedHands(Generic[Found]):
         What could not be done, for a person.
     edited : bool
         Whether an edit holds for the frame.
+    other_hands : bool
+        Whether an edit chose other hands than those that were found.
     """
 
     hands: dict[Side, Found]
@@ -56,6 +58,7 @@ class EditedHands(Generic[Found]):
     touched: set[Side] = field(default_factory=set)
     unused: list[str] = field(default_factory=list)
     edited: bool = True
+    other_hands: bool = False
 
     def present(self) -> list[Found]:
         """Return the hands, left first."""
@@ -90,6 +93,7 @@ def apply_edits(
     state = EditedHands({hand.side: hand for hand in sorted(found, key=lambda hand: hand.score)})
     for edit in edits:
         side = edit.side
+        state.other_hands |= edit.kind not in ("keypoints", "pin")
         if side is None:
             state.hands = {_OTHER[one]: replace(hand, side=_OTHER[one]) for one, hand in state.hands.items()}
             state.corrections = {_OTHER[one]: correction for one, correction in state.corrections.items()}

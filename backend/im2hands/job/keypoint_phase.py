@@ -354,26 +354,30 @@ class KeypointPhase:
     def _lifted_clip(self, frames: Sequence[tuple[Entry, Sequence[HandDetection]]]) -> list[FoundHands]:
         """Place the hands of all frames of a clip together; frames without a camera are reported and left out.
 
-        Every frame takes part, so that a frame that is made again has the same neighbours.
+        Where a person's edits choose other hands, they are placed among these. The hands of the other frames do not
+        depend on edits, so that a frame that is made again fits those that are not.
         """
-        usable: list[tuple[Entry, Camera, EditedHands[HandDetection]]] = []
+        usable: list[tuple[Entry, Camera, Sequence[HandDetection], EditedHands[HandDetection]]] = []
         for entry, detections in frames:
             try:
                 camera = self._camera(entry)
-                usable.append((entry, camera, self._editor.before_placing(entry.index, camera, detections)))
+                usable.append((entry, camera, detections, self._editor.before_placing(entry.index, camera, detections)))
             except (FrameError, InputError) as error:
                 self._failed(entry, error)
-        notes = {entry.index: _note(detections) for entry, detections in frames}
-        placed = self._background.run(
-            lambda: self._parts.lift_clip(
-                [state.present() for _, _, state in usable],
-                [camera for _, camera, _ in usable],
-                [entry.time for entry, _, _ in usable],
-                self._options.palm_mm / 1000,
-            )
-        )
+
+        def place(hands: list[Sequence[HandDetection]]) -> list[TwoHands]:
+            cameras, times = [camera for _, camera, *_ in usable], [entry.time for entry, *_ in usable]
+            palm_m = self._options.palm_mm / 1000
+            return self._background.run(lambda: self._parts.lift_clip(hands, cameras, times, palm_m))
+
+        placed = place([detections for _, _, detections, _ in usable])
+        if any(state.other_hands for *_, state in usable):
+            edited = place([state.present() if state.edited else detections for _, _, detections, state in usable])
+            placed = [
+                new if state.other_hands else old for old, new, (*_, state) in zip(placed, edited, usable, strict=True)
+            ]
         found = []
-        for (entry, camera, state), hands in zip(usable, placed, strict=True):
+        for (entry, camera, detections, state), hands in zip(usable, placed, strict=True):
             if self._wanted is not None and entry.index not in self._wanted:
                 continue
             try:
@@ -381,7 +385,7 @@ class KeypointPhase:
             except (FrameError, InputError) as error:
                 self._failed(entry, error)
             else:
-                found.append(FoundHands(entry, camera, made, self._picture(entry), notes[entry.index], corrected))
+                found.append(FoundHands(entry, camera, made, self._picture(entry), _note(detections), corrected))
         return found
 
     def _camera(self, entry: Entry) -> Camera:
