@@ -1,9 +1,8 @@
 """The reading network: the keypoints of one hand in a square crop along it, also where other hands hide parts of it.
 
-The trunk is that of MediaPipe's hand landmark network (Bazarevsky, Zhang et al., "MediaPipe Hands: On-device Real-time
-Hand Tracking", 2020), an EfficientNet-Lite without normalisation layers. The layers are the same, so training can
-start from MediaPipe's weights. Two things differ. Where MediaPipe's network outputs the depth of a keypoint, this one
-outputs its expected error (spread). And one block takes the side of the hand as an additional input, where it is known.
+The layers are those of MediaPipe's hand landmark network (``landmark_trunk``), so training can start from MediaPipe's
+weights. Two things differ. Where MediaPipe's network outputs the depth of a keypoint, this one outputs its expected
+error (spread). And one block takes the side of the hand as an additional input, where it is known.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from torch.nn import functional
 from im2hands.core.hands import KEYPOINT_COUNT
 
 from .compact_encoder import PointwiseConv
+from .landmark_trunk import TRUNK_CHANNELS, LandmarkTrunk, Layer, SameConv
 
 CROP_PIXELS = 224
 """Pixels along each side of a crop."""
@@ -24,13 +24,6 @@ CROP_PIXELS = 224
 FEATURES = 1152
 """Length of the feature vector of a crop, from which all outputs are computed."""
 
-_STEM = 24
-# Blocks: channels, kernel, stride, expansion.
-_BLOCKS = (
-    (16, 3, 1, 1), (24, 3, 2, 4), (24, 3, 1, 6), (40, 5, 2, 6), (40, 5, 1, 6), (80, 3, 2, 6), (80, 3, 1, 6),
-    (80, 3, 1, 6), (112, 5, 1, 6), (112, 5, 1, 6), (112, 5, 1, 6), (192, 5, 2, 6), (192, 5, 1, 6), (192, 5, 1, 6),
-    (192, 5, 1, 6),
-)  # fmt: skip
 SIDED_BLOCK = 8
 """The block to whose output the side of the hand is added."""
 
@@ -62,114 +55,25 @@ class CropReadings(NamedTuple):
     spread: Tensor
 
 
-class SameConv(nn.Conv2d):
-    """A convolution with bias whose output has size / stride of the input; odd padding goes right and below.
-
-    Parameters
-    ----------
-    inputs : int
-        Channels in.
-    outputs : int
-        Channels out.
-    kernel : int
-        Kernel size.
-    stride : int
-        Stride.
-    groups : int
-        Groups of channels.
-    """
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(inputs, outputs, kernel, stride, groups=groups)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, S, S), S a multiple of the stride, to (B, outputs, S / stride, S / stride)."""
-        total = self.kernel_size[0] - self.stride[0]
-        before, after = total // 2, total - total // 2
-        if before == after:
-            return functional.conv2d(x, self.weight, self.bias, self.stride, before, groups=self.groups)
-        return self._conv_forward(functional.pad(x, (before, after, before, after)), self.weight, self.bias)
-
-
-Layer = nn.Conv2d | nn.Linear
-
-
-class Block(nn.Module):
-    """Expansion (1x1), depthwise convolution (with the stride), projection (1x1); a residual where the shapes allow it.
-
-    Parameters
-    ----------
-    inputs : int
-        Channels in.
-    outputs : int
-        Channels out.
-    kernel : int
-        Kernel size of the depthwise convolution.
-    stride : int
-        Stride of the depthwise convolution.
-    expansion : int
-        Factor from the channels in to those of the depthwise convolution; 1 leaves the expansion out.
-    """
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
-        super().__init__()
-        inner = inputs * expansion
-        self.residual = stride == 1 and inputs == outputs
-        self.expand = PointwiseConv(inputs, inner) if expansion > 1 else None
-        self.depthwise = SameConv(inner, inner, kernel, stride, groups=inner)
-        self.project = PointwiseConv(inner, outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, S, S) to (B, outputs, S / stride, S / stride)."""
-        hidden = functional.relu6(self.expand(x)) if self.expand is not None else x
-        hidden = self.project(functional.relu6(self.depthwise(hidden)))
-        return hidden + x if self.residual else hidden
-
-
-class ReadingNetwork(nn.Module):
+class ReadingNetwork(LandmarkTrunk):
     """The reading network; 2.8 million parameters."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = SameConv(3, _STEM, 3, 2)
-        blocks, channels = [], _STEM
-        for outputs, kernel, stride, expansion in _BLOCKS:
-            blocks.append(Block(channels, outputs, kernel, stride, expansion))
-            channels = outputs
-        self.blocks = nn.ModuleList(blocks)
-        self.widen = PointwiseConv(channels, FEATURES)
+        self.widen = PointwiseConv(TRUNK_CHANNELS[-1], FEATURES)
         self.last = SameConv(FEATURES, FEATURES, 3, groups=FEATURES)
         self.hand, self.right = nn.Linear(FEATURES, 1), nn.Linear(FEATURES, 1)
         self.pixels = nn.Linear(FEATURES, 3 * KEYPOINT_COUNT)  # x, y, logarithm of the spread
         self.shape = nn.Linear(FEATURES, 3 * KEYPOINT_COUNT)
-        self.side = nn.Parameter(torch.zeros(_BLOCKS[SIDED_BLOCK][0]))
+        self.side = nn.Parameter(torch.zeros(TRUNK_CHANNELS[SIDED_BLOCK]))
 
     def channels_last(self) -> ReadingNetwork:
         """Return the network with its weights in channels-last memory layout, for input in that layout."""
         return self.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    def each_block(self) -> list[Block]:
-        """Return the blocks in order, from the picture on."""
-        return [block for block in self.blocks if isinstance(block, Block)]
-
     def layers(self) -> list[Layer]:
         """Return all layers with weights and biases, in the order in which MediaPipe's model uses them."""
-        found: list[Layer] = [self.stem]
-        for block in self.each_block():
-            found += [part for part in (block.expand, block.depthwise, block.project) if part is not None]
-        return [*found, self.widen, self.last, self.right, self.hand, self.pixels, self.shape]
-
-    def freeze(self, blocks: int) -> None:
-        """Exclude the stem and the first blocks from training.
-
-        Parameters
-        ----------
-        blocks : int
-            Number of blocks; 0 freezes nothing, not even the stem.
-        """
-        if blocks:
-            for module in (self.stem, *self.blocks[:blocks]):
-                module.requires_grad_(False)
+        return [*self.trunk_layers(), self.widen, self.last, self.right, self.hand, self.pixels, self.shape]
 
     def see(self, image: Tensor, side: Tensor | None = None) -> Tensor:
         """Compute the feature vectors of crops.

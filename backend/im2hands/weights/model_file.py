@@ -56,6 +56,23 @@ def bundled_card(name: str) -> dict[str, Any]:
         return {}
 
 
+def format_of(path: Path) -> str:
+    """Return the format name of a weights file; empty if it is missing or damaged, or has none.
+
+    Parameters
+    ----------
+    path : Path
+        The weights file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with utf8_path(path) as readable, safe_open(readable, framework="np") as handle:
+            return str((handle.metadata() or {}).get("format", ""))
+    except (SafetensorError, OSError):
+        return ""
+
+
 def read_tensors(path: Path, form: str, framework: str) -> dict[str, Any]:
     """Read the tensors of a weights file.
 

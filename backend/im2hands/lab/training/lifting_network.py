@@ -301,7 +301,7 @@ def run(arguments: argparse.Namespace) -> int:
     }  # fmt: skip
     torch.manual_seed(recipe.seed)
     task = LiftingTask(recipe, trained, held, data, arguments.start_from, device)
-    Runner(task, recipe, arguments.output, device).run(resume=arguments.resume)
+    command.run_or_export(Runner(task, recipe, arguments.output, device), arguments)
     return 0
 
 

@@ -22,14 +22,12 @@ from im2hands.weights.mediapipe_landmarks import mediapipe_start
 from . import command
 from .reading_samples import PALM_M, ReadingBatch, make_batch, make_sample
 from .recipe import Recipe
-from .revival import revived
+from .revival import revived, tensor_size
 from .runner import scenes_of_step, stream
 
 _VALIDATION = 2_000_000_000  # a step that no training reaches
 _TERMS = ("hand", "right", "pixels", "shape")
 _FIGURES = ("pixel_error", "shape_error", "right_side", "hand_told", "none_told")
-_SMALLEST = 0.005  # smallest root mean square of a tensor that scales its learning rate
-_UNBORN = 2.0  # the same for a tensor of zeros: the weights of the side, which are added to maps of about this size
 _WEIGHTS = {"hand": 4.0, "right": 2.0, "pixels": 0.5, "shape": 10.0}
 
 
@@ -109,12 +107,7 @@ class ReadingTask:
         from 0.01 to 10. A step that suits one layer would destroy another.
         """
         trained = [weight for weight in self.model.parameters() if weight.requires_grad]
-        return [(self._size(weight), [weight]) for weight in trained]
-
-    @staticmethod
-    def _size(weight: Tensor) -> float:
-        size = float(weight.detach().cpu().double().square().mean().sqrt())
-        return max(size, _SMALLEST) if size else _UNBORN
+        return [(tensor_size(weight), [weight]) for weight in trained]
 
     def prepare(self, step: int) -> ReadingBatch:
         """See ``runner.Task.prepare``."""
