@@ -26,6 +26,7 @@ from .runner import scenes_of_step, stream
 from .two_hand_loss import TwoHandBatch, make_batch, run_network, two_hand_losses
 from .two_hand_samples import make_sample
 
+_PATHS = ("landmark_lateral.", "landmark_point.")
 _VALIDATION = 2_000_000_000  # a step that no training reaches
 EASY = ("apart", "near", "single", "pinch", "fist")
 """Scene modes in which the hands do not hide each other."""
@@ -52,6 +53,9 @@ class TwoHandRecipe(Recipe):
     landmark_rate : float
         Factor on the learning rate of the second trunk, in addition to the root mean square of each tensor: the
         normalisation of MediaPipe's network is folded into its weights, whose sizes range from 0.01 to 10.
+    path_rate : float
+        Factor on the learning rate of the layers through which the second trunk enters. They start at zero and add to
+        maps of the first trunk that are a few times as large as theirs.
     frozen_blocks : int
         Number of frozen blocks of each trunk, counted from the picture.
     easy_steps : int
@@ -62,6 +66,7 @@ class TwoHandRecipe(Recipe):
     second_trunk: bool = True
     trunk_rate: float = 1.0
     landmark_rate: float = 1.0
+    path_rate: float = 1.0
     frozen_blocks: int = 0
     easy_steps: int = 0
 
@@ -69,7 +74,7 @@ class TwoHandRecipe(Recipe):
 RECIPE = TwoHandRecipe(
     steps=4000, batch=16, optimiser="adamw", learning_rate=1.5e-3, schedule="cosine", warmup=150, betas=(0.9, 0.99),
     weight_decay=1e-2, clip=5.0, ema=0.998, log_every=50, checkpoint_every=100, validate_every=500, held_out=100,
-    trunk_rate=0.3, landmark_rate=0.8, frozen_blocks=3, easy_steps=1000,
+    trunk_rate=0.3, landmark_rate=0.8, path_rate=3.0, frozen_blocks=3, easy_steps=1000,
 )  # fmt: skip
 
 
@@ -141,9 +146,10 @@ class TwoHandTask:
         named = [(name, weight) for name, weight in self.model.named_parameters() if weight.requires_grad]
         first = [weight for name, weight in named if name.startswith("trunk.")]
         second = [weight for name, weight in named if name.startswith("landmark_trunk.")]
-        own = [weight for name, weight in named if not name.startswith(("trunk.", "landmark_trunk."))]
+        paths = [weight for name, weight in named if name.startswith(_PATHS)]
+        own = [weight for name, weight in named if not name.startswith(("trunk.", "landmark_"))]
         by_size = [(self.recipe.landmark_rate * tensor_size(weight), [weight]) for weight in second]
-        return [(1.0, own), (self.recipe.trunk_rate, first), *by_size]
+        return [(1.0, own), (self.recipe.path_rate, paths), (self.recipe.trunk_rate, first), *by_size]
 
     def prepare(self, step: int) -> TwoHandBatch:
         """See ``runner.Task.prepare``."""

@@ -172,7 +172,7 @@ def test_the_second_trunk_learns_as_soon_as_its_paths_are_not_zero(scenes: Path,
     blocks = task.model.landmark_trunk.each_block()
     wide, narrow = blocks[3].depthwise.weight, blocks[14].project.weight
     assert scales[id(wide)] > 5 * scales[id(narrow)]  # each tensor moves in proportion to its size
-    assert scales[id(task.model.landmark_point.weight)] == 1
+    assert scales[id(task.model.landmark_point.weight)] == recipe.path_rate == 3 * scales[id(task.model.hand.weight)]
     paths = {"landmark_point.weight", *(f"landmark_lateral.{k}.weight" for k in range(4))}
     runner.train_step(batch)
     assert paths <= changed()
