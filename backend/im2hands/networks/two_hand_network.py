@@ -150,7 +150,7 @@ class _Separable(nn.Module):
 
 
 class TwoHandNetwork(nn.Module):
-    """The two-hand network; 3.9 million parameters, 6.0 million with a second trunk.
+    """The two-hand network; 3.9 million parameters, 6.3 million with a second trunk.
 
     Parameters
     ----------
