@@ -4,12 +4,15 @@ Compares clean rigged hands and takes without them, with surfaces left on disk a
 frame), on generated takes. Runs in Blender's Python:
 
 .venv/blender-5.0/bin/python benchmarks/blender_import.py --frames 100 2000
+
+With --take FOLDER it imports that take only, and prints the time and the largest memory of the process.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -189,12 +192,27 @@ def measure(name: str, folder: Path, count: int, surfaces: str, shown_afterwards
     )
 
 
+def import_only(folder: Path) -> None:
+    """Import a take with the default options, and print time and memory."""
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    clock = Clock()
+    _, problems = api.import_take(folder)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    seconds, rigs = clock.passed()[0], len(bpy.data.armatures)
+    print(f"| imported, {rigs} rigs, Blender {bpy.app.version_string} | {seconds:.1f} s | {peak:.0f} MB |", flush=True)
+    print("\n".join(problems), flush=True)
+
+
 def main() -> None:
     """Run the benchmark and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, nargs="+", default=[100, 2000])
     parser.add_argument("--surfaces-up-to", type=int, default=100, help="longest take measured as an object per frame")
+    parser.add_argument("--take", type=Path, help="a take that is there; benchmarks/long_take.py makes long ones")
     options = parser.parse_args()
+    if options.take is not None:
+        import_only(options.take)
+        return
     print(f"Blender {bpy.app.version_string}")
     print(
         "| take | frames | seconds to import (CPU) | frame files read | meshes | MB (compressed) "

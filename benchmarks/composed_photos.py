@@ -77,12 +77,12 @@ def cut_hands(folder: Path) -> list[Cut]:
     import cv2
     import numpy as np
 
-    from im2hands.keypoints.choosing.sides import palm_length
+    from im2hands.keypoints.hand_geometry import palm_length
     from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
     from im2hands.media.images import PICTURE_SUFFIXES, read_picture
     from im2hands.media.source import Frame
 
-    mediapipe = MediaPipeProvider(video=False)
+    mediapipe = MediaPipeProvider()
     made = []
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES):
         image = read_picture(path)
@@ -146,7 +146,7 @@ def compose(cuts: list[Cut], count: int, seed: int) -> Iterator[tuple[np.ndarray
     import cv2
     import numpy as np
 
-    from im2hands.keypoints.choosing.sides import palm_centre
+    from im2hands.keypoints.hand_geometry import palm_centre
 
     rng = np.random.default_rng(seed)
     done = 0
@@ -200,7 +200,7 @@ def judge(hands: list[HandDetection], truth: dict[Side, np.ndarray]) -> tuple[bo
     """
     import numpy as np
 
-    from im2hands.keypoints.choosing.sides import palm_length
+    from im2hands.keypoints.hand_geometry import palm_length
 
     far = {
         (k, side): float(np.linalg.norm(hand.pixels - true, axis=1).mean() / palm_length(true))
@@ -220,6 +220,7 @@ def main() -> None:
     os.environ.update({**PROCESS_DEFAULTS, **NO_NETWORK})  # as the program does; it must precede the import of PyTorch
     import cv2
 
+    from im2hands.keypoints.choosing.prior import HANDS
     from im2hands.keypoints.sources import make_provider
     from im2hands.media.source import Frame
 
@@ -229,7 +230,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=60, metavar="N")
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--keypoints", nargs="+", default=["mediapipe", "auto"])
-    parser.add_argument("--no-crop-search", dest="crop_search", action="store_false")
+    parser.add_argument("--hands", default="auto", choices=HANDS, help="what is known of the hands")
     parser.add_argument("--output", type=Path, help="folder to write the pictures to")
     arguments = parser.parse_args()
     cuts = cut_hands(arguments.folder)
@@ -245,7 +246,7 @@ def main() -> None:
     print(f"{len(cuts)} hands, {len(pictures)} pictures")
     print(f"{'keypoints':<12}{'both':>6}{'right sides':>13}{'hands':>9}{'wrong':>7}{'s a picture':>13}")
     for name in arguments.keypoints:
-        provider = make_provider(name, video=False, crop_search=arguments.crop_search)
+        provider = make_provider(name, hands=arguments.hands)
         started = time.perf_counter()
         rows = [
             judge(provider.detect(Frame(k + 1, 0.0, picture, f"{k}")), truth)

@@ -22,6 +22,7 @@ def main() -> None:
 
     from im2hands.core.devices import choose_device
     from im2hands.core.errors import FrameError
+    from im2hands.keypoints.choosing.prior import HANDS
     from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, place_hands
     from im2hands.keypoints.sources import make_provider
     from im2hands.lab.evaluation.measures import Mesh
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--output", type=Path, default=Path("real_photos"), help="folder for the contact sheets")
     parser.add_argument("--keypoints", default="auto", help="auto, network or mediapipe")
+    parser.add_argument("--hands", default="auto", choices=HANDS, help="what is known of the hands")
     parser.add_argument("--weights", default="bundled")
     parser.add_argument("--stage", choices=("initial", "refined"))
     parser.add_argument("--no-keypoint-refinement", action="store_true")
@@ -53,7 +55,7 @@ def main() -> None:
         arguments.weights, device=device, voxel_m=arguments.voxel_mm / 1000, stage=arguments.stage
     )
     refiner = None if arguments.no_keypoint_refinement else load_keypoint_refiner(arguments.weights, device=device)
-    provider = make_provider(arguments.keypoints, video=False)
+    provider = make_provider(arguments.keypoints, hands=arguments.hands)
     arguments.output.mkdir(parents=True, exist_ok=True)
     rows, sheets = [], 0
     print(f"{'photo':<34}{'hands':<30}{'confidence':<14}{'reprojection px':<18}{'s':>6}")
@@ -62,7 +64,7 @@ def main() -> None:
         frame = Frame(number, 0.0, image, photo.name, photo)
         camera = CameraChoice().for_picture(PictureInfo(image.shape[1], image.shape[0]))
         began = time.perf_counter()
-        hands = place_hands(provider.detect(frame, ()), camera, DEFAULT_PALM_M)
+        hands = place_hands(provider.detect(frame), camera, DEFAULT_PALM_M)
         if refiner is not None:
             hands = refiner.refine(frame, camera, hands).hands
         try:

@@ -53,6 +53,7 @@ def main() -> None:
 
     from im2hands.app.selftest import bundled_photo
     from im2hands.core.devices import choose_device, granted_cores
+    from im2hands.keypoints.choosing.prior import HANDS
     from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, place_hands
     from im2hands.keypoints.sources import make_provider
     from im2hands.media.camera_choice import CameraChoice
@@ -63,6 +64,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photo", type=Path, help="a photo of two hands (default: a bundled one)")
+    parser.add_argument("--hands", default="auto", choices=HANDS, help="what is known of the hands (default: auto)")
     parser.add_argument("--voxel-mm", type=float, help="default: 1.7; with --published --frames 1.719 (256 cubed)")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeat", type=int, default=5)
@@ -96,11 +98,11 @@ def main() -> None:
     voxel_m = arguments.voxel_mm / 1000
     reconstructor = load_reconstructor("bundled", device=device, voxel_m=voxel_m, stage="keypoints")
     refining = load_reconstructor("bundled", device=device, voxel_m=voxel_m)
-    provider = make_provider("auto", video=False)
+    provider = make_provider("auto", hands=arguments.hands)
     image = read_picture(photo)
     frame = Frame(1, 0.0, image, photo.name, photo)
     camera = CameraChoice().for_picture(PictureInfo(image.shape[1], image.shape[0]))
-    seen = provider.detect(frame, ())
+    seen = provider.detect(frame)
     start_up = time.perf_counter() - began
     hands = place_hands(seen, camera, DEFAULT_PALM_M)
     present = hands.present()
@@ -114,7 +116,7 @@ def main() -> None:
 
     stages = {
         "read picture": best(lambda: read_picture(photo), arguments.repeat),
-        "keypoints": best(lambda: provider.detect(frame, ()), arguments.repeat),
+        "keypoints": best(lambda: provider.detect(frame), arguments.repeat),
         "placement": best(lambda: place_hands(seen, camera, DEFAULT_PALM_M), arguments.repeat),
         "surfaces": best(lambda: refining.reconstruct(frame, camera, hands), arguments.repeat),
     }

@@ -79,7 +79,7 @@ def main() -> None:
         hands = [(side, vertices[k].numpy()) for k, side in enumerate(SIDES)]
         look = timed("look", lambda: random_look(rng, assets))  # noqa: B023
         drawn = timed("raster", lambda: renderer.draw(hands, camera, look))  # noqa: B023
-        image = timed("effects", lambda: apply_effects(drawn.image, look.camera))  # noqa: B023
+        image = timed("effects", lambda: apply_effects(drawn.image, look.camera, drawn.depth))  # noqa: B023
         timed("JPEG", lambda: compressed(image, 90))  # noqa: B023
 
     for stages in (wall, processor):

@@ -24,6 +24,7 @@ from .scene.importer import Surfaces, TakeImporter
 from .scene.preview import render_overlay
 from .scene.removal import remove_take
 from .scene.retarget import bake_to_rig
+from .scene.rig_keypoints import write_rig_keypoints
 from .scene.rotation_modes import set_rotation_mode
 from .scene.surfaces import SurfaceLoading
 from .take.reader import TAKE_FILE
@@ -46,6 +47,7 @@ __all__ = [
     "smoothing",
     "start",
     "takes",
+    "write_rig_keypoints",
 ]
 
 

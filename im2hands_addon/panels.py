@@ -10,7 +10,7 @@ from .scene import clean, conform, footage, markers, scene_settings, surfaces, t
 from .scene.wrapped_text import draw_wrapped
 
 _SHOWN_RUNS = 8
-_FOR_DETECTION = ("crop_search", "mirrored")  # they have no effect on keypoints from a file
+_FOR_DETECTION = ("hands", "mirrored")  # they have no effect on keypoints from a file
 
 
 class _Im2HandsPanel:
@@ -101,9 +101,14 @@ class Im2HandsTakesPanel(_Im2HandsPanel, bpy.types.Panel):
     bl_label = "Takes"
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Draw Import Take, and for each take its counts of frames, its buttons and the frames to check."""
+        """Draw Import Take, and for each take its counts of frames, its buttons and the frames to check.
+
+        An active armature gets a button that writes its hands' keypoints.
+        """
         layout = self.layout
         layout.operator("im2hands.import_take", icon="IMPORT")
+        if context.active_object is not None and context.active_object.type == "ARMATURE":
+            layout.operator("im2hands.keypoints_from_rig", icon="ARMATURE_DATA").rig = context.active_object.name
         for collection in tree.take_collections(context.scene):
             box = layout.box()
             row = box.row()

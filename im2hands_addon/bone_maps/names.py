@@ -4,7 +4,8 @@ A name is read as words: "mixamorig12_LeftHandThumb1" is mixamorig, 12, left, ha
 index, 1, l. Dots, underscores, hyphens, spaces, capitals and leading zeros therefore make no difference. Before the
 words of the map any namespace ("Armature|mixamorig:") and any words may stand, as long as they are the same for all
 bones; after them the number that Blender gives to copies (".001"). The side may be spelled "L", "l" or "Left", and may
-stand where the map has it, first or last.
+stand where the map has it, first or last. "Mid" is the middle finger and "little" the pinky. In names that are all
+capitals or all small ("LEFTHANDTHUMB1") the words are found although nothing stands between them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
 _NAMESPACE = re.compile(r"^(?P<namespace>.*[:|/])?(?P<name>[^:|/]*)$", re.DOTALL)
 _COPY = re.compile(r"\.\d{3}$")
 _SPELLINGS = {"left": ("L", "Left"), "right": ("R", "Right")}
+# Other words of rigs for the same finger: Character Creator and Daz have "mid", VRM has "little".
+_SAME = {"mid": "middle", "little": "pinky"}
 # Rigify's helpers, which constraints move. Its deform bones may be keyed only in a rig that lost the helpers.
 _HELPERS = ("org", "mch")
 _DEFORM = "def"
@@ -48,7 +51,7 @@ class Group(NamedTuple):
 
 
 def words(name: str) -> Words:
-    """Split a name into words, in lower case and without leading zeros.
+    """Split a name into words, in lower case, without leading zeros, and with one word for each finger.
 
     Parameters
     ----------
@@ -61,7 +64,8 @@ def words(name: str) -> Words:
         The words.
     """
     found = _WORD.findall(name)
-    return tuple(str(int(one)) if one.isdecimal() else one.lower() for one in found)
+    plain = (str(int(one)) if one.isdecimal() else one.lower() for one in found)
+    return tuple(_SAME.get(one, one) for one in plain)
 
 
 def spellings(pattern: str, side: str, own: str) -> Iterator[Words]:
@@ -110,6 +114,8 @@ class RigNames:
                 for start in range(len(own)):
                     found = group._replace(prefix=own[:start])
                     self._by_words.setdefault(own[start:], []).append((found, name))
+                    if name.upper() == name or name.lower() == name:  # no capitals that part the words
+                        self._by_words.setdefault(_glued(own[start:]), []).append((found, name))
         self._closed = set(_HELPERS) | ({_DEFORM} if firsts & set(_HELPERS) else set())
 
     def groups(self, patterns: Mapping[str, str], sides: Mapping[str, str]) -> dict[Group, dict[str, dict[str, str]]]:
@@ -131,7 +137,8 @@ class RigNames:
         for side, own in sides.items():
             for ours, pattern in patterns.items():
                 literal = pattern.replace("{side}", own)
-                for spelled in spellings(_NAMESPACE.sub(r"\g<name>", pattern), side, own):
+                ways = list(spellings(_NAMESPACE.sub(r"\g<name>", pattern), side, own))
+                for spelled in (*ways, *map(_glued, ways)):
                     # The map's exact spelling first, because some rigs have "hand.L" beside "Hand_L".
                     there = sorted(self._by_words.get(spelled, ()), key=lambda one: not one[1].endswith(literal))
                     for group, name in there:
@@ -139,6 +146,11 @@ class RigNames:
                             bones = found.setdefault(group, {one: {} for one in sides})
                             bones[side].setdefault(ours, name)
         return found
+
+
+def _glued(own: Words) -> Words:
+    """The words as one, as they stand in a name without capitals and signs between them."""
+    return ("".join(own),)
 
 
 def _readings(name: str) -> Iterator[tuple[Group, Words]]:

@@ -157,6 +157,10 @@ class LineProcess:
                 keep(line)  # type: ignore[operator]
 
     def _write(self) -> None:
+        # Python programs ignore SIGPIPE, but Blender does not: a line for a child that has ended would kill Blender.
+        # Blocked in this thread alone, the failed write is an OSError, and other code of Blender is not affected.
+        if sys.platform != "win32":  # Windows has no such signal
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
         pipe = self._child.stdin
         try:
             with pipe:

@@ -13,7 +13,7 @@ import numpy as np
 from ..take import quaternions
 from ..take.motion import DOUBTFUL, FILLED, MISSING, OBSERVED, STATUS_NAMES, HandMotion, Layer, Motion, Template
 from ..take.reader import SIDES
-from . import animation, edits, tree
+from . import additions, animation, edits, tree
 from .hand_mesh import Correctives, build_hand_mesh, write_weights
 from .ownership import ROLE, SIDE, remove_objects, require_local, role_of
 from .rig import build_rig, channels, short_bones, write_channels
@@ -81,6 +81,7 @@ def write_hands(
     """
     strength = smoothing(collection)
     changed = _read_edits(collection, motion)
+    added = {side: additions.read(collection, *_pair(collection, side)) for side in SIDES}
     remove_objects(hand_parts(collection))
     problems = []
     for side in SIDES:
@@ -93,16 +94,26 @@ def write_hands(
             problems.append(f"Bones of the {side} hand without a length were given one: {', '.join(short)}.")
         _build(collection, template, motion.frames, hand, side, step)
     set_smoothing(collection, strength)
-    return problems + _write_edits(collection, changed)
+    problems += _write_edits(collection, changed)
+    for side, one in added.items():
+        rig, mesh = _pair(collection, side)
+        additions.write(one, rig, mesh)
+        problems += one.told(side, rig is not None)
+    return problems
 
 
 def _is_in(motion: Motion | None, side: str) -> bool:
     return motion is not None and side in motion.hands and bool(motion.hands[side].is_present.any())
 
 
+def _pair(collection: bpy.types.Collection, side: str) -> tuple[bpy.types.Object | None, bpy.types.Object | None]:
+    """The rig and the mesh of a hand; None for what there is not."""
+    return rigs(collection).get(side), meshes(collection).get(side)
+
+
 def _animated(collection: bpy.types.Collection, side: str) -> list[bpy.types.ID | None]:
     """The rig of a hand and the shape keys of its mesh; None for what there is not."""
-    rig, mesh = rigs(collection).get(side), meshes(collection).get(side)
+    rig, mesh = _pair(collection, side)
     return [rig, mesh.data.shape_keys if mesh is not None else None]
 
 

@@ -13,6 +13,7 @@ import addon_utils
 import bpy
 
 from ..errors import InputError
+from .fbx_scales import hold_scales
 
 _GLB_HEAD = 20
 """Bytes of a glb before its JSON: magic, version and length of the file; length and type of the JSON."""
@@ -119,6 +120,7 @@ def _write_fbx(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path:
             bake_anim_use_all_actions=False,
             bake_anim_simplify_factor=0.0,
         )
+    hold_scales(path)
 
 
 def _write_gltf(stage: bpy.types.Scene, things: Sequence[bpy.types.Object], path: Path) -> None:

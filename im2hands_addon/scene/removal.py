@@ -5,14 +5,15 @@ from __future__ import annotations
 import bpy
 
 from ..errors import InputError
-from . import markers, scene_settings
+from . import markers, scene_settings, views
 from .ownership import ROLE, remove_objects, require_local
 
 
 def remove_take(collection: bpy.types.Collection) -> None:
     """Delete a take: its collection, objects, meshes, armatures, actions, pictures, materials and markers.
 
-    What the take has set in the scene is given back where nobody has changed it since. Objects and collections that the
+    What the take has set in the scene is given back where nobody has changed it since. A local view that shows nothing
+    but the take is ended. Objects and collections that the
     person put into the take are moved to the parent of the take's collection.
 
     Parameters
@@ -32,6 +33,7 @@ def remove_take(collection: bpy.types.Collection) -> None:
         if collection in scene.collection.children_recursive:
             markers.remove_markers(scene, collection)
             scene_settings.give_back(scene, collection)
+    views.leave_local_views(collection)
     ours = [thing for thing in collection.all_objects if ROLE in thing and thing.library is None]
     parts = [one for one in collection.children_recursive if ROLE in one and one.library is None]
     _keep_own(collection, parts, ours)

@@ -44,16 +44,17 @@ def look_through(
     told = []
     for window, area in _largest_views(scene, windows):
         space = area.spaces.active
-        if scene.camera != camera:
-            space.use_local_camera = True
-        if space.use_local_camera:
-            space.camera = camera
-        space.region_3d.view_perspective = "CAMERA"
+        # The local view first: it keeps the view before, and Toggle Local View gives that back.
         if space.local_view is None and any(_is_in_the_way(thing, window.view_layer) for thing in scene.objects):
             _isolate(collection, window, area)
             told = [_ALONE]
         elif space.local_view is not None:
             _show_in(space, collection, window.view_layer)
+        if scene.camera != camera:
+            space.use_local_camera = True
+        if space.use_local_camera:
+            space.camera = camera
+        space.region_3d.view_perspective = "CAMERA"
     return told
 
 
@@ -67,6 +68,26 @@ def keep_in_local_views(collection: bpy.types.Collection) -> None:
                 continue
             if is_in_local_view(camera, space, window.view_layer):
                 _show_in(space, collection, window.view_layer)
+
+
+def leave_local_views(collection: bpy.types.Collection) -> None:
+    """End each local view that shows nothing but a take; without the take it would be an empty view of nothing.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection, which is going to be deleted.
+    """
+    going = {thing.name for thing in collection.all_objects if ROLE in thing}
+    for window in bpy.context.window_manager.windows:
+        layer = window.view_layer
+        for area in window.screen.areas:
+            space = area.spaces.active if area.type == "VIEW_3D" else None
+            if space is None or space.local_view is None:
+                continue
+            seen = {thing.name for thing in layer.objects if is_in_local_view(thing, space, layer)}
+            if seen and seen <= going:
+                _toggle_local_view(window, area, moves=True)
 
 
 def is_in_local_view(thing: bpy.types.Object, space: bpy.types.SpaceView3D, layer: bpy.types.ViewLayer) -> bool:
@@ -94,16 +115,21 @@ def _isolate(collection: bpy.types.Collection, window: bpy.types.Window, area: b
     """Start a local view of the take; the person's selection stays."""
     layer, space = window.view_layer, area.spaces.active
     selected = [thing for thing in layer.objects if thing.select_get(view_layer=layer)]
-    region = next(one for one in area.regions if one.type == "WINDOW")
     for thing in layer.objects:
         thing.select_set(ROLE in thing and thing.name in collection.all_objects, view_layer=layer)
-    with bpy.context.temp_override(window=window, area=area, region=region):
-        bpy.ops.view3d.localview(frame_selected=False)
+    _toggle_local_view(window, area, moves=False)
     for thing in layer.objects:
         thing.select_set(thing in selected, view_layer=layer)
     if space.local_view is not None:
         for thing in layer.objects:
             thing.local_view_set(space, thing.name in collection.all_objects)
+
+
+def _toggle_local_view(window: bpy.types.Window, area: bpy.types.Area, *, moves: bool) -> None:
+    """Start a local view of the selection or end it; ``moves``: turn the view to the selection, or back."""
+    region = next(one for one in area.regions if one.type == "WINDOW")
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        bpy.ops.view3d.localview(frame_selected=moves)
 
 
 def _show_in(space: bpy.types.SpaceView3D, collection: bpy.types.Collection, layer: bpy.types.ViewLayer) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import textwrap
+from collections.abc import Callable
 
+import blf
 import bpy
 
-# Pixels at a display scale of 1: the mean width of a letter, and the room for the icon and the edges.
-_LETTER = 6.2
-_AROUND = 30.0
-_FEWEST = 20  # letters in a line of the narrowest panel
-_USUAL = 42  # letters in a line of the sidebar, where the width is not known
+# At a display scale of 1, pixels: what icon, tabs, scrollbar and a box take from the width of a region. A label without
+# a box was seen to be cut at less than 78.
+_AROUND = 94.0
+_LEAST = 100.0  # room in the narrowest panel
+_USUAL = 200.0  # room in the sidebar, where the width of the region is not known
+_FONT = 0  # number of Blender's own font
 
 
-def line_length(context: bpy.types.Context) -> int:
-    """Return the number of letters that fit into one line of the region that is drawn.
+def room(context: bpy.types.Context) -> float:
+    """Return the width that a line of text has in the region that is drawn.
 
     Parameters
     ----------
@@ -23,14 +25,39 @@ def line_length(context: bpy.types.Context) -> int:
 
     Returns
     -------
-    int
-        The number of letters.
+    float
+        The width, pixels.
     """
+    scale = _scale(context)
     region = getattr(context, "region", None)
     if region is None or region.width <= 1:
-        return _USUAL
-    width = region.width / (context.preferences.system.ui_scale or 1.0)  # 0 without a display
-    return max(_FEWEST, int((width - _AROUND) / _LETTER))
+        return _USUAL * scale
+    return max(_LEAST * scale, region.width - _AROUND * scale)
+
+
+def wrapped(text: str, context: bpy.types.Context) -> list[str]:
+    """Break a text into lines that fit into the region that is drawn.
+
+    Parameters
+    ----------
+    text : str
+        The text; its line ends are kept.
+    context : bpy.types.Context
+        The context of the drawing.
+
+    Returns
+    -------
+    list of str
+        The lines. Only a word that is too long for a line, such as a path, is broken.
+    """
+    points = context.preferences.ui_styles[0].widget.points
+    blf.size(_FONT, points * _scale(context))
+    width = room(context)
+
+    def fits(line: str) -> bool:
+        return bool(blf.dimensions(_FONT, line)[0] <= width)
+
+    return [line for part in text.splitlines() for line in _lines(part.split(), fits)]
 
 
 def draw_wrapped(layout: bpy.types.UILayout, text: str, icon: str, context: bpy.types.Context) -> None:
@@ -48,7 +75,26 @@ def draw_wrapped(layout: bpy.types.UILayout, text: str, icon: str, context: bpy.
         The context of the drawing; it gives the width.
     """
     column = layout.column(align=True)
-    length = line_length(context)
-    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, length)]
-    for number, line in enumerate(lines):
+    for number, line in enumerate(wrapped(text, context)):
         column.label(text=line, icon=icon if number == 0 else "BLANK1")
+
+
+def _lines(words: list[str], fits: Callable[[str], bool]) -> list[str]:
+    lines: list[str] = []
+    for word in words:
+        rest = word
+        if lines and fits(f"{lines[-1]} {word}"):
+            lines[-1] += f" {word}"
+            continue
+        while not fits(rest):
+            count = max((k for k in range(1, len(rest)) if fits(rest[:k])), default=1)
+            if count >= len(rest):
+                break
+            lines.append(rest[:count])
+            rest = rest[count:]
+        lines.append(rest)
+    return lines
+
+
+def _scale(context: bpy.types.Context) -> float:
+    return context.preferences.system.ui_scale or 1.0  # 0 without a display

@@ -106,7 +106,7 @@ def parse_json(data: bytes, most_depth: int = JSON_DEPTH) -> Any:
         The text is not JSON, or is beyond these limits. No other error is raised.
     """
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
         value = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
     except ValueError:
         raise

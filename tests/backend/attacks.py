@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fakes import keypoint_rows
+from fakes import fake_look, hand_positions, keypoint_rows, picture
 from im2hands.animation.cleaned_take import CleanTake
 from im2hands.core.camera import Camera
 from im2hands.core.errors import Im2HandsError
@@ -22,7 +22,7 @@ from im2hands.core.hands import SIDES
 from im2hands.job.detection_cache import DetectionCache
 from im2hands.keypoints.file import KeypointFile
 from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.proposing.search_cache import SearchCache
+from im2hands.media.source import Frame
 from im2hands.take.record import FrameRecord
 from im2hands.take.take import Take
 from mutants import DAMAGE, FAULTS
@@ -73,7 +73,8 @@ def prepare(folder: Path) -> Path:
     cache = DetectionCache(folder / "cache")
     cache.write(1, "key", detection)
     cache.finish_clip("key", [1, 2, 3])
-    SearchCache(folder / "search").put("found", detection)
+    places = [hand_positions(side)[:, :2] for side in SIDES]
+    cache.write_look(1, "key", fake_look(Frame(1, 0.0, picture(), "picture"), places, SIDES))
     rows = keypoint_rows(range(1, 4))
     (folder / "keypoints.json").write_text(json.dumps(rows), "utf-8")
     flat = {
@@ -106,7 +107,7 @@ def backend_readers() -> dict[str, Reader]:
         "motion": Reader("motion.npz", lambda folder: CleanTake.read(Take.open(folder))),
         "detections": Reader("cache/hands/000001.npz", lambda folder: cache(folder).read(1, "key"), ()),
         "finished clip": Reader("cache/clip.json", lambda folder: cache(folder).finished_clip("key"), ()),
-        "searches": Reader("search/found.npz", lambda folder: SearchCache(folder / "search").get("found"), ()),
+        "look": Reader("cache/looks/000001.npz", lambda folder: cache(folder).read_look(1, "key"), ()),
         "keypoints json": Reader("keypoints.json", keypoints("keypoints.json")),
         "keypoints npz": Reader("keypoints.npz", keypoints("keypoints.npz")),
     }
@@ -158,7 +159,8 @@ def attack(reader: Reader, folder: Path, seed: int, count: int) -> dict[str, int
         random = np.random.default_rng([seed, number])
         if path.suffix == ".jsonl":
             first, *lines = good.splitlines()
-            mutant = b"\n".join([first, damage(lines[0], random), *lines[1:]]) + b"\n"
+            damaged = damage((lines or [first])[0], random).replace(b"\n", b" ")
+            mutant = b"\n".join([first, damaged, *lines[1:]] if lines else [damaged]) + b"\n"
         else:
             mutant = damage(good, random)
         path.write_bytes(mutant)

@@ -8,8 +8,9 @@ import select
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -22,7 +23,11 @@ from im2hands.core.errors import FrameError, SetupError
 from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.job.components import Components, ProviderNeeds
 from im2hands.job.options import ReconstructOptions
-from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.choosing.judge import Verdict
+from im2hands.keypoints.choosing.prior import EVEN
+from im2hands.keypoints.finder import HandFinder
+from im2hands.keypoints.hypothesis import HandDetection, Hypothesis
+from im2hands.keypoints.look import THUMBNAIL, Look
 from im2hands.media.source import Frame
 from im2hands.surfaces.from_keypoints import HandMesh
 
@@ -105,40 +110,148 @@ def write_clip(path: Path, frames: int, fps: float = 20.0, width: int = 160, hei
     return path
 
 
-@dataclass
-class FakeProvider:
-    """Detects both hands in every picture. In clips their place depends on earlier frames, as with real providers."""
+def bytes_of(take: Path) -> dict[str, bytes]:
+    """Return all files of a take by path, without the cache."""
+    files = [path for path in take.rglob("*") if path.is_file() and "cache" not in path.relative_to(take).parts]
+    return {str(path.relative_to(take)): path.read_bytes() for path in files}
 
-    delay: float = 0.0
-    sides: Callable[[int], Sequence[Side]] = lambda index: ("left", "right")
-    fail_at: frozenset[int] = frozenset()
-    search_seconds: float = 0.0
-    progress: Callable[[int, int], None] = lambda done, total: None
-    name: str = "fake"
-    video: bool = False
-    seen: list[int] = field(default_factory=list)
-    closed: bool = False
 
-    def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
-        """Return the hands of a frame."""
-        time.sleep(self.delay)
-        for step in range(10 if self.search_seconds else 0):
-            time.sleep(self.search_seconds / 10)
-            self.progress(step + 1, 10)
-        if frame.index in self.fail_at:
+def fake_look(
+    frame: Frame, pixels: Sequence[np.ndarray], sides: Sequence[Side], whole: bool = True, strength: float = 20.0
+) -> Look:
+    """Make the look at a frame in which hands are surely seen.
+
+    Parameters
+    ----------
+    frame : Frame
+        The frame.
+    pixels : sequence of (21, 2) float64
+        Keypoints of each hypothesis.
+    sides : sequence of Side
+        The side of each.
+    whole : bool
+        Whether every proposer was asked.
+    strength : float
+        Score of a hand alone; a left and a right hand together have twice as much.
+
+    Returns
+    -------
+    Look
+        The look.
+    """
+    count = len(pixels)
+    single, pair = np.full((count, 2), -strength), np.full((count, count), -strength)
+    for row, side in enumerate(sides):
+        single[row, int(side == "right")] = strength
+    for left in range(count):
+        for right in range(count):
+            if (sides[left], sides[right]) == ("left", "right"):
+                pair[left, right] = 2 * strength
+    np.fill_diagonal(pair, -np.inf)
+    hands = []
+    for row, side in enumerate(sides):
+        right = 3.0 if side == "right" else -3.0
+        source = "mediapipe" if whole else "neighbours"
+        hands.append(Hypothesis(pixels[row], hand_positions(side), np.zeros(21), 0.9, 1.0, right, right, 0.5, source))
+    thumbnail = cv2.resize(frame.image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    size = frame.image.shape[1], frame.image.shape[0]
+    return Look(tuple(hands), Verdict(single, pair), (None, None), size, thumbnail, whole, frame.index)
+
+
+class FakeReaders:
+    """Stands in for the networks that look at a picture: sees the hands that a ``FakeProvider`` names.
+
+    In a clip their place depends on the frame before, as with real readers.
+    """
+
+    def __init__(self, provider: FakeProvider) -> None:
+        self._provider = provider
+        self.network = SimpleNamespace(source="crops")
+        self.closed = False
+
+    def look(
+        self, frame: Frame, near: np.ndarray | None = None, boxes: object = None, cancelled: object = None
+    ) -> Look:
+        """Return both hands where they are, a little nearer to the places beside if there are some."""
+        return self._look(frame, np.zeros((0, 21, 2)) if near is None else near, whole=True)
+
+    def follow(self, frame: Frame, near: np.ndarray) -> Look:
+        """Return one hypothesis for each place."""
+        sides = self._provider.sides(frame.index)
+        if len(near) == len(sides):
+            return self._look(frame, near, whole=False)
+        gone = fake_look(frame, list(near), ["left"] * len(near), whole=False)
+        return replace(gone, hypotheses=tuple(replace(hand, presence=0.1) for hand in gone.hypotheses))
+
+    def _look(self, frame: Frame, near: np.ndarray, whole: bool) -> Look:
+        provider = self._provider
+        time.sleep(provider.delay)
+        if frame.index in provider.fail_at:
             raise FrameError(f"{frame.name}: the provider gave up.")
-        self.seen.append(frame.index)
         camera = Camera.from_fov(60, frame.image.shape[1], frame.image.shape[0])
-        hands = []
-        for side in self.sides(frame.index):
-            shape = hand_positions(side) + np.array([0, 0, 0.001 * len(self.seen) * self.video + 0.01 * len(previous)])
-            pixels = camera.project(shape)
-            hands.append(HandDetection(side, pixels, shape, np.full(21, 0.9), 0.9, self.name))
-        return hands
+        sides = list(provider.sides(frame.index))
+        places = [camera.project(hand_positions(side)) for side in sides]
+        if len(near) == len(places):
+            places = [0.5 * (place + beside) + 0.25 for place, beside in zip(places, near, strict=True)]
+        return fake_look(frame, places, sides, whole)
 
     def close(self) -> None:
-        """Record that the provider was closed."""
+        """Record that the readers were closed."""
         self.closed = True
+
+
+class FakeProvider(HandFinder):
+    """The real finder with fake readers: sees the same hands in every picture, and goes the whole road of a clip.
+
+    Parameters
+    ----------
+    delay : float
+        Seconds that each look takes.
+    sides : callable
+        Returns the hands of a frame.
+    fail_at : frozenset of int
+        Frames on which the readers fail.
+    """
+
+    def __init__(
+        self,
+        delay: float = 0.0,
+        sides: Callable[[int], Sequence[Side]] = lambda index: ("left", "right"),
+        fail_at: frozenset[int] = frozenset(),
+        hands: str = "auto",
+    ) -> None:
+        self.delay, self.sides, self.fail_at = delay, sides, fail_at
+        self.readers = FakeReaders(self)
+        super().__init__(self.readers, hands=hands, name="fake")  # type: ignore[arg-type]
+        self.seen: list[int] = []
+        """Photos and frames that were looked at for the first time in this job."""
+        self.again: list[int] = []
+        """Frames of a clip that were looked at once more, because a frame beside them has a hand that they lack."""
+        self.known: dict[int, int] = {}
+        """By frame of a clip: how many frames before it were known when it was looked at."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the provider was closed."""
+        return self.readers.closed
+
+    def detect(self, frame: Frame) -> list[HandDetection]:
+        """Return the hands of a photo, without the last reading of the real networks."""
+        look = self.readers.look(frame)
+        self.seen.append(frame.index)
+        return self.finish(frame, look, self.choose([look])[0], EVEN)
+
+    def look(self, frame: Frame, before: Sequence[Look]) -> Look:
+        """Look at the next frame of a clip."""
+        look = super().look(frame, before)
+        self.seen.append(frame.index)
+        self.known[frame.index] = len(before)
+        return look
+
+    def look_again(self, frame: Frame, look: Look, near: np.ndarray) -> Look:
+        """Look at a frame of a clip again."""
+        self.again.append(frame.index)
+        return super().look_again(frame, look, near)
 
 
 @dataclass
@@ -190,7 +303,6 @@ class FakeParts(Components):
     def provider(self, needs: ProviderNeeds) -> FakeProvider:
         """Return the given provider."""
         self.needs = needs
-        self.provider_made.progress, self.provider_made.video = needs.progress, needs.video
         return self.provider_made
 
 

@@ -16,7 +16,7 @@ ROOMS = (
     "app", "lab",
 )  # fmt: skip
 """The packages, lowest first. ``lab`` may import all but ``app``. Only :data:`LAB_COMMANDS` may import ``lab``."""
-LAB_COMMANDS = ("app/cli/synthesize.py", "app/cli/lab.py")
+LAB_COMMANDS = ("app/cli/data.py", "app/cli/synthesize.py", "app/cli/lab.py")
 ROOT_FILES = {"__init__.py", "__main__.py"}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
 

@@ -20,6 +20,7 @@ from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.lift import HandLifter
 from im2hands.keypoints.proposing.two_hand_network import TwoHandReader
+from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.bench import weights as bench_weights
 from im2hands.lab.datasets.part_occupancy import make_points
 from im2hands.lab.datasets.scenes import SceneSet
@@ -131,12 +132,14 @@ def _two_hands(device: torch.device) -> list[np.ndarray]:
 
 
 def _lifted(device: torch.device) -> list[np.ndarray]:
-    lifter = HandLifter(*(network.load(device=device) for network in (LIFTING, TWO_HAND, READING)))
+    reader = LandmarkNetwork(workers=1, reading=READING.load())
+    lifter = HandLifter(LIFTING.load(device=device), TWO_HAND.load(device=device), reader)
     seen = []
     for hand in BOTH.present():
         shape = hand.positions - hand.positions.mean(0)
-        seen.append(HandDetection(hand.side, hand.pixels, shape, hand.confidence, 0.9, "palm_seed"))
+        seen.append(HandDetection(hand.side, hand.pixels, shape, hand.confidence, 0.9, "crops"))
     lifted = [hand.lifted for hand in lifter.lift(FRAME.image, seen)]
+    reader.close()
     return [value for hand in lifted if hand for value in (hand.shape, hand.pixels, hand.spread)]
 
 

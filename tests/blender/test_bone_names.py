@@ -77,6 +77,41 @@ def test_every_map_in_every_spelling(maps, identifier: str, spelling: str) -> No
     assert (chosen.identifier, found) == (identifier, wanted)
 
 
+@pytest.mark.parametrize("change", [str.upper, str.lower])
+@pytest.mark.parametrize("prefix", ["mixamorig:", "Armature|mixamorig5:", "", "rig_"])
+def test_names_that_lost_their_capitals(maps, prefix: str, change) -> None:
+    """Some converters write all names in capitals, or in small letters."""
+    wanted = {
+        side: {ours: change(prefix + name) for ours, name in bones.items()}
+        for side, bones in named(maps, "mixamo").items()
+    }
+    rig = [change(f"{prefix}hips"), *(name for bones in wanted.values() for name in bones.values())]
+    chosen, found = maps.find_map("AUTO", rig)
+    assert (chosen.identifier, found) == ("mixamo", wanted)
+
+
+@pytest.mark.parametrize(
+    "hand, finger, names",
+    [
+        ("CC_Base_{}_Hand", "CC_Base_{}_{}{}", ("Thumb", "Index", "Mid", "Ring", "Pinky")),  # Character Creator
+        ("J_Bip_{}_Hand", "J_Bip_{}_{}{}", ("Thumb", "Index", "Middle", "Ring", "Little")),  # VRoid
+        ("{}Hand", "{}{}{}", ("Thumb", "Index", "Mid", "Ring", "Pinky")),  # Daz
+        ("{}_hand", "{}_{}{}", ("thumb", "index", "mid", "ring", "pinky")),  # Daz Genesis 9
+    ],
+)
+def test_all_fingers_of_other_programs(maps, hand: str, finger: str, names: tuple[str, ...]) -> None:
+    small = hand.startswith("{}")
+    ours = ("thumb", "f_index", "f_middle", "f_ring", "f_pinky")
+    for side, letter in (("left", "L"), ("right", "R")):
+        letter = letter.lower() if small else letter
+        wanted = {"hand": hand.format(letter)} | {
+            f"{one}.0{k}": finger.format(letter, name, k)
+            for one, name in zip(ours, names, strict=True)
+            for k in (1, 2, 3)
+        }
+        assert maps.find_map("AUTO", [*wanted.values(), "Spine"])[1][side] == wanted
+
+
 @pytest.mark.parametrize("prefix", MIXAMO)
 def test_what_stands_before_mixamos_names(maps, prefix: str) -> None:
     wanted = {

@@ -21,7 +21,7 @@ def run(addon):
 def test_reconstruct(run, fake_backend, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     blend, picture = tmp_path / "out 手" / "hands.blend", tmp_path / "out 手" / "hands.png"
     arguments = ["reconstruct", str(photo), "--output", str(tmp_path / "take"), "--backend", fake_backend("good")]
-    assert run([*arguments, "--blend", str(blend), "--picture", str(picture), "--no-crop-search"]) == 0
+    assert run([*arguments, "--blend", str(blend), "--picture", str(picture), "--hands", "both"]) == 0
     assert blend.is_file() and picture.is_file()
     said = capsys.readouterr()
     assert "3 ok" in said.out and "Building the surfaces" in said.out and "focal length is assumed" in said.err

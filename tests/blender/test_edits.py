@@ -216,3 +216,39 @@ def test_keys_on_the_camera_stay(api, tmp_path: Path) -> None:
     camera.data.dof.keyframe_insert("focus_distance", frame=1)
     api.import_take(folder)
     assert [one.data_path for one in _curves(camera.data.animation_data.action)] == ["dof.focus_distance"]
+
+
+def test_what_was_added_to_a_hand_stays(api, addon, tmp_path: Path) -> None:
+    """Materials, modifiers, constraints, drivers, keys of the mesh and places of the objects are no motion."""
+    folder = animated.write(tmp_path / "take", animated.make(6))
+    collection, _ = api.import_take(folder)
+    parts = addon("scene.clean")
+    other = bpy.data.objects.new("target", None)
+    for _ in range(2):
+        rig, mesh = parts.rigs(collection)["right"], parts.meshes(collection)["right"]
+        if not any(one.type == "SUBSURF" for one in mesh.modifiers):
+            mesh.data.materials[0] = bpy.data.materials.new("skin")
+            mesh.modifiers.new("Smooth", "SUBSURF").levels = 3
+            mesh.pass_index = 1
+            mesh.keyframe_insert("pass_index", frame=2)
+            rig.location = (0.0, 0.0, 2.0)
+            follow = rig.constraints.new("COPY_ROTATION")
+            follow.target, follow.influence = other, 0.25
+            bone = rig.pose.bones["hand.R"]
+            bone.constraints.new("COPY_LOCATION").target = parts.rigs(collection)["left"]
+            bone.driver_add("scale", 0).driver.expression = "1.5"
+        collection, told = api.import_take(folder)
+        rig, mesh = parts.rigs(collection)["right"], parts.meshes(collection)["right"]
+        assert [one.name for one in mesh.data.materials] == ["skin"]
+        assert [one.type for one in mesh.modifiers] == ["ARMATURE", "SUBSURF"] and mesh.modifiers["Smooth"].levels == 3
+        curves = addon("scene.animation").curves(mesh)
+        assert {one.data_path for one in curves} >= {"pass_index"}
+        assert rig.location.z == 2.0
+        (follow,) = rig.constraints
+        assert (follow.target, follow.influence) == (other, 0.25)
+        (place,) = rig.pose.bones["hand.R"].constraints
+        assert place.target == parts.rigs(collection)["left"]
+        assert [one.driver.expression for one in rig.animation_data.drivers] == ["1.5"]
+        text = " ".join(told)
+        assert all(name in text for name in ("right", "skin", "Smooth", "Copy Rotation", "pass_index", "drivers"))
+        assert "left hand" not in text and "Im2Hands Drivers" not in bpy.data.objects

@@ -263,8 +263,29 @@ def test_a_missing_hand_is_not_seen(api, tmp_path: Path, ending: str) -> None:
     read_back(tmp_path / f"hands{ending}")
     gaps_are_seen(of_type("MESH"), example)
     if ending in (".glb", ".gltf"):
-        bpy.context.scene.frame_set(5, subframe=0.9)
-        assert seen_size(of_type("MESH")["Hand.R"], None) > 0.1, "it does not shrink between two frames"
+        right = next(one for name, one in of_type("MESH").items() if name.startswith("Hand.R"))
+        for frame, there in ((5, True), (12, False)):
+            bpy.context.scene.frame_set(frame, subframe=0.9)
+            assert (seen_size(right, None) > 0.1) == there, "it neither shrinks nor grows between two frames"
+
+
+def test_scales_in_fbx_change_in_steps(addon, api, tmp_path: Path) -> None:
+    """Read from the file itself, because Blender's importers join all keys linearly."""
+    example = animated.make(16, missing=tuple(GONE))
+    collection, _ = api.import_take(animated.write(tmp_path / "take", example))
+    (path,) = api.export_take(collection, tmp_path / "hands.fbx")
+    from io_scene_fbx import parse_fbx
+
+    root, _ = parse_fbx.parse(str(path))
+    parts = {part.id: part.elems for part in root.elems if part is not None}
+    names = {one.props[0]: one.props[1].split(b"\0")[0] for one in parts[b"Objects"] if one.id == b"AnimationCurveNode"}
+    kinds = {one.props[1]: names[one.props[2]] for one in parts[b"Connections"] if one.props[2] in names}
+    held: dict[bytes, set[bool]] = {}
+    for one in parts[b"Objects"]:
+        if one.id == b"AnimationCurve":
+            flags = next(part for part in one.elems if part.id == b"KeyAttrFlags").props[0]
+            held.setdefault(kinds[one.props[0]], set()).add(all(flag & 2 and not flag & 12 for flag in flags))
+    assert held[b"S"] == {True} and held[b"R"] == {False} and held[b"T"] == {False}
 
 
 @pytest.mark.parametrize("ending", [".abc", ".usdc"])

@@ -149,7 +149,7 @@ def test_options(keypoints: str, camera: str) -> None:
     shown = draw("VIEW3D_PT_im2hands_options").properties
     assert {"frame_start", "frame_end", "step", "voxel_mm"} <= set(shown)
     assert ("keypoints_file" in shown) == (keypoints == "file")
-    assert ("crop_search" in shown) == (keypoints != "file") == ("mirrored" in shown)
+    assert ("hands" in shown) == (keypoints != "file") == ("mirrored" in shown)
     wanted = {"focal": "focal_px", "fov": "fov", "file": "camera_file"}
     assert [name for one, name in wanted.items() if name in shown] == [wanted[one] for one in wanted if one == camera]
 
@@ -337,3 +337,11 @@ def test_every_option_of_the_table_is_offered(addon) -> None:
     assert parser.parse_args(["--device", "cuda:1"]).device == "cuda:1"  # more than the sidebar offers
     assert vars(parser.parse_args([])) == {name: option.default for name, option in table.items()}
     assert vars(addon("process.options").Options()) == {name: option.default for name, option in table.items()}
+
+
+def test_an_active_armature_can_give_its_keypoints(addon) -> None:
+    assert "im2hands.keypoints_from_rig" not in draw("VIEW3D_PT_im2hands_takes").operators
+    rig = bpy.data.objects.new("Person", bpy.data.armatures.new("Person"))
+    bpy.context.scene.collection.objects.link(rig)
+    bpy.context.view_layer.objects.active = rig
+    assert "im2hands.keypoints_from_rig" in draw("VIEW3D_PT_im2hands_takes").operators

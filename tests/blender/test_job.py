@@ -96,8 +96,8 @@ def test_options_on_the_wire(addon) -> None:
     sent = options().to_dict()
     assert sent == {name: option.default for name, option in table.items() if option.default is not None}
     assert sent["voxel_mm"] == 1.7 and "frames" not in sent
-    assert options(frames="1-3", fov=50.0, crop_search=False).to_dict().items() >= {
-        ("frames", "1-3"), ("fov", 50.0), ("crop_search", False)}  # fmt: skip
+    assert options(frames="1-3", fov=50.0, hands="both").to_dict().items() >= {
+        ("frames", "1-3"), ("fov", 50.0), ("hands", "both")}  # fmt: skip
     line = addon("process.messages").encode({"type": "x", "path": "手\n"})
     assert line.endswith(b"\n") and line.count(b"\n") == 1
     assert json.loads(line) == {"type": "x", "path": "手\n"}
@@ -291,3 +291,26 @@ def test_loading_a_file_ends_the_job(addon, fake_backend, photo: Path, tmp_path:
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     assert not addon("running").is_reconstructing()
     assert wait_for_end(started.job.pid, 10)
+
+
+WITHOUT_PYTHONS_SIGNALS = """
+import signal, sys, time
+import bpy
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as in Blender; the bpy module is a Python program, which ignores it
+sys.path.insert(0, sys.argv[1])
+from im2hands_addon.process.process import LineProcess
+child = LineProcess([sys.executable, "-c", "pass"])
+while child.return_code is None:
+    time.sleep(0.01)
+child.stop(b"shutdown\\n")
+child._writer.join(10)
+print("alive")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGPIPE")
+def test_a_line_for_a_dead_backend_does_not_kill_blender(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_PYTHONS_SIGNALS, str(extension_zip.ROOT)]
+    environment = {**os.environ, "BLENDER_USER_RESOURCES": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert (done.returncode, done.stdout.split()[-1:]) == (0, ["alive"]), done.stderr

@@ -38,7 +38,7 @@ SEPARATE = {
     "scene": {"process"},
 }
 """Exceptions: rooms below that a room must not import. ``locations`` needs bpy; takes and processes are separate."""
-BLENDER = {"bpy", "bpy_extras", "mathutils", "addon_utils"}
+BLENDER = {"blf", "bpy", "bpy_extras", "mathutils", "addon_utils"}
 PACKAGES: dict[str, set[str]] = {
     "errors": set(),
     "person_path": set(),

@@ -90,3 +90,18 @@ def test_another_scene_in_the_window_stays(addon, api, factory_scene, tmp_path: 
     addon("scene.views").look_through(collection, other)
     addon("scene.views").look_through(collection, other, [])
     assert view().region_3d.view_perspective == "PERSP"
+
+
+@pytest.mark.parametrize("is_own_there", [False, True])
+def test_a_deleted_take_leaves_no_empty_view(addon, api, factory_scene, tmp_path: Path, is_own_there: bool) -> None:
+    """The cube is seen again, as before; a local view with something of the person's in it stays."""
+    collection, _ = api.import_take(synthetic.write_take(tmp_path / "take", {1: ("left", "right")}))
+    assert addon("scene.views").look_through(collection, factory_scene)
+    bpy.context.view_layer.update()
+    if is_own_there:
+        bpy.data.objects["Light"].local_view_set(view(), True)
+        bpy.context.view_layer.update()
+    api.remove_take(collection)
+    assert (view().local_view is not None) == is_own_there
+    if not is_own_there:
+        assert view().region_3d.view_perspective == "PERSP"

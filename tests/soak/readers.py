@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "backend"), str(ROOT / "tests" / "backend")]
 
+from attacked_inputs import input_readers, prepare_inputs  # noqa: E402
 from attacks import Reader, addon_readers, attack, backend_readers, prepare  # noqa: E402
 
 BATCH = 500
@@ -31,16 +32,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="first seed; batch k of a reader has the seed SEED + k")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", RuntimeWarning)
+    warnings.simplefilter("ignore", UserWarning)
     readers = {
         **{f"backend {name}": reader for name, reader in backend_readers().items()},
         **{f"add-on {name}": reader for name, reader in addon_readers().items()},
     }
-    each = -(-arguments.inputs // len(readers))
+    inputs = {f"input {name}": reader for name, reader in input_readers().items()}
+    each = -(-arguments.inputs // (len(readers) + len(inputs)))
     failures = 0
     say(f"{'reader':28}{'inputs':>8}{'read':>8}{'refused':>8}{'failed':>8}{'longest s':>10}")
     with tempfile.TemporaryDirectory() as place:
         folder = prepare(Path(place) / "take")
         for name, reader in readers.items():
+            failures += soak(name, reader, folder, arguments.seed, each)
+        folder = prepare_inputs(Path(place) / "inputs")
+        for name, reader in inputs.items():
             failures += soak(name, reader, folder, arguments.seed, each)
     say(f"largest memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
     return 1 if failures else 0

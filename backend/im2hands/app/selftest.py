@@ -113,7 +113,7 @@ def time_photo(
     options = ReconstructOptions((str(photo),), ".", device=device, voxel_mm=voxel_mm)
     used = parts.device_name(options)
     reconstructor = clock.time("networks", lambda: parts.reconstructor(options, used))
-    needs = ProviderNeeds(options, False, None, lambda done, total: None, lambda: False)
+    needs = ProviderNeeds(options, lambda: False)
     provider = clock.time("keypoint provider", lambda: parts.provider(needs))
     palm_m = options.palm_mm / 1000
     meshes: dict[Side, HandMesh] = {}
@@ -122,7 +122,7 @@ def time_photo(
         image = clock.time("picture", lambda: read_picture(photo))
         frame = Frame(1, 0.0, image, photo.name, photo)
         camera = CameraChoice().for_picture(PictureInfo(image.shape[1], image.shape[0]))
-        seen = clock.time("keypoints", lambda: provider.detect(frame, ()))
+        seen = clock.time("keypoints", lambda: provider.detect(frame))
         hands = clock.time("placement", lambda: parts.lift(seen, camera, palm_m))
         return clock.time("surfaces", lambda: reconstructor.reconstruct(frame, camera, hands))
 

@@ -136,14 +136,14 @@ class Server:
             self._send(Failed("protocol", message, hint), request.id)
             return False
         require_memory()
-        from im2hands.core.devices import list_devices
+        from im2hands.core.devices import usable_devices
         from im2hands.weights.folder import list_weights
 
         weights = [
             {"name": info.name, "sha256": info.sha256, "found": info.found, "problem": info.problem}
             for info in list_weights()
         ]
-        devices = [asdict(device) for device in list_devices()]
+        devices = [asdict(device) for device in usable_devices()]
         python = platform.python_version()
         system = f"{platform.system()} {platform.release()} {platform.machine()}"  # platform.platform() runs uname
         ready = Ready(PROTOCOL_VERSION, __version__, python, devices, weights, system)

@@ -16,6 +16,15 @@ from .errors import InputError
 CameraOrigin = Literal["file", "exif", "user", "assumed"]
 """Where intrinsics come from: a camera file, EXIF tags, the user, or an assumed field of view."""
 
+LARGEST_PIXELS, LARGEST_SIDE = 1e9, 65_536
+"""Largest focal length and distance of the centre, and largest side of a picture, pixels. They are the limits of a
+take (``take/arrays.toml``): a camera beyond them could be written, but not read."""
+
+
+def is_rotation(matrix: np.ndarray) -> bool:
+    """Whether a matrix (3, 3) of a file is a rotation, to the precision of files; a mirror is none."""
+    return bool(np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-3) and np.linalg.det(matrix) > 0)
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -45,7 +54,7 @@ class Camera:
     Raises
     ------
     InputError
-        A focal length or a size is not finite and positive, the principal point is not finite, or rotation and
+        A focal length or a size is not positive, a number is not finite or beyond its limit, or rotation and
         translation are not a rigid motion.
     """
 
@@ -61,20 +70,23 @@ class Camera:
 
     def __post_init__(self) -> None:
         for name in ("fx", "fy", "width", "height"):
-            value = getattr(self, name)
-            if not np.isfinite(value) or value <= 0:
+            value, most = getattr(self, name), LARGEST_SIDE if name in ("width", "height") else LARGEST_PIXELS
+            if not 0 < value <= most:  # false for NaN, too
                 raise InputError(
-                    f"Camera: {name} is {value}, it must be a positive number.",
+                    f"Camera: {name} is {value}, it must be a positive number, at most {most:g}.",
                     "Give focal lengths and picture size in pixels, for example fx=1200, width=1920.",
                 )
         for name in ("cx", "cy"):
-            if not np.isfinite(getattr(self, name)):
-                raise InputError(f"Camera: {name} is {getattr(self, name)}, it must be a number.", "Give pixels.")
+            value = getattr(self, name)
+            if not abs(value) <= LARGEST_PIXELS:  # false for NaN, too
+                raise InputError(
+                    f"Camera: {name} is {value}, it must be a number, at most {LARGEST_PIXELS:g}.", "Give pixels."
+                )
         rotation = np.asarray(self.rotation, dtype=np.float64)
         translation = np.asarray(self.translation, dtype=np.float64).reshape(-1)
         if rotation.shape != (3, 3) or translation.shape != (3,) or not np.isfinite(translation).all():
             raise InputError("Camera: R must be 3x3 and t must be 3 finite numbers.", "t is in metres.")
-        if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
+        if not is_rotation(rotation):
             raise InputError("Camera: R is not a rotation.", "Give a world-to-camera rotation with determinant +1.")
         object.__setattr__(self, "rotation", rotation)
         object.__setattr__(self, "translation", translation)

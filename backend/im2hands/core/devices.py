@@ -70,6 +70,26 @@ def list_devices() -> list[Device]:
     return [*found, Device("cpu", words)]
 
 
+def usable_devices() -> list[Device]:
+    """List the devices on which PyTorch computes, after a trial. What is wrong with the others goes to the log.
+
+    Returns
+    -------
+    list of Device
+        GPUs first, the processor last.
+    """
+    import torch
+
+    found = []
+    for device in list_devices():
+        problem = None if device.name == "cpu" else gpu_problem(torch.device(device.name))
+        if problem is None:
+            found.append(device)
+        else:
+            _log_refused(problem)
+    return found
+
+
 def exact_dtype(device: torch.device) -> torch.dtype:
     """Return the floating-point type in which geometry is computed on a device.
 

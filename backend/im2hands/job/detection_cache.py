@@ -18,6 +18,8 @@ from im2hands.core.files import open_regular, pack_arrays, read_shared, write_at
 from im2hands.core.hands import KEYPOINT_COUNT, SIDES, Side, TwoHands
 from im2hands.core.unpacking import JSON_BYTES, parse_json, unpack_arrays
 from im2hands.keypoints.hypothesis import HandDetection, LiftedHand, WristOffset
+from im2hands.keypoints.look import Look
+from im2hands.keypoints.look_file import pack_look, unpack_look
 from im2hands.take.arrays import LIMITS
 
 # Files up to this size are hashed completely. Of larger files (clips), evenly spaced blocks are hashed, to save time.
@@ -171,6 +173,51 @@ class DetectionCache:
                 arrays[f"{number}_way"] = np.asarray([hand.wrist_offset.vector, hand.wrist_offset.spread], np.float64)
         write_atomically(self._path(index), pack_arrays(arrays))
 
+    def read_look(self, index: int, key: str, again: bool = False) -> Look | None:
+        """Return the cached look at a frame of a clip.
+
+        Parameters
+        ----------
+        index : int
+            Index of the frame.
+        key : str
+            Hash of everything that it depends on.
+        again : bool
+            Whether the second look is meant, at the places of a hand in other frames.
+
+        Returns
+        -------
+        Look or None
+            None if there is no undamaged entry with this key.
+        """
+        limit = LIMITS["cache_bytes"]
+        try:
+            arrays = unpack_arrays(read_shared(self._look_path(index, again), expected=False, most_bytes=limit), limit)
+            return unpack_look(arrays) if str(arrays["key"][0]) == key else None
+        except (OSError, ValueError, KeyError, IndexError, TypeError):
+            return None  # missing or damaged: the frame is looked at again
+
+    def write_look(self, index: int, key: str, look: Look, again: bool = False) -> None:
+        """Store the look at a frame of a clip.
+
+        Parameters
+        ----------
+        index : int
+            Index of the frame.
+        key : str
+            Hash of everything that it depends on.
+        look : Look
+            The look.
+        again : bool
+            Whether it is the second look. The first one stays, as the second ones follow from all first ones.
+
+        Raises
+        ------
+        TakeError
+            The file cannot be written.
+        """
+        write_atomically(self._look_path(index, again), pack_arrays({"key": np.array([key]), **pack_look(look)}))
+
     def finished_clip(self, key: str) -> list[int] | None:
         """Return the frames of a clip or sequence whose hands are all cached.
 
@@ -210,6 +257,9 @@ class DetectionCache:
         """
         text = json.dumps({"key": key, "frames": list(frames), "check": digest(key, list(frames))})
         write_atomically(self._folder / "clip.json", text.encode())
+
+    def _look_path(self, index: int, again: bool) -> Path:
+        return self._folder / "looks" / f"{index:06d}{'_again' if again else ''}.npz"
 
     def _path(self, index: int) -> Path:
         return self._folder / "hands" / f"{index:06d}.npz"

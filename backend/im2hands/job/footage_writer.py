@@ -28,8 +28,8 @@ class FootageWriter:
     """Writes ``footage/NNNNNN.jpg`` for the frames of a job.
 
     Frames come by while the phases of the job decode them (:meth:`follow`). A file that has the right bytes already is
-    not written. If a damaged frame is noticed in the middle of a clip, the frames before it are written when they come
-    by again, or at the end (:meth:`complete`).
+    not written. If a frame that is damaged, or that Blender would show otherwise, is noticed in the middle, the frames
+    before it are written when they come by again, or at the end (:meth:`complete`).
 
     Parameters
     ----------
@@ -94,8 +94,11 @@ class FootageWriter:
                 self._lost.add(entry.index)
                 if self._choice == "auto" and self._source.clip is not None and not self._is_active:
                     self._start(DAMAGED)
-            elif self._is_active:
-                self._copy(entry.index, frame.image)
+            else:
+                if frame.differs and self._choice == "auto" and not self._is_active:
+                    self._start(frame.differs)
+                if self._is_active:
+                    self._copy(entry.index, frame.image)
             yield entry, frame
 
     def complete(self) -> Warned | None:
@@ -158,7 +161,8 @@ class FootageWriter:
     def _stop(self) -> None:
         if self._take.header.pop(FOOTAGE_ENTRY, None) is not None:
             self._take.save()
-            delete_copies(self._take.folder)
+            with self._take.writing():
+                delete_copies(self._take.folder)
 
     def _path(self, index: int) -> Path:
         return self._take.folder / footage_file(index)
@@ -173,7 +177,8 @@ class FootageWriter:
             return
         path = self._path(index)
         if not _has_bytes(path, data):
-            write_atomically(path, data)
+            with self._take.writing():
+                write_atomically(path, data)
             self._written += 1
         self._good.add(index)
         self._lost.discard(index)
@@ -218,7 +223,8 @@ class FootageWriter:
         with contextlib.suppress(OSError):
             if target.samefile(source) or target.read_bytes() == source.read_bytes():
                 return
-        link_atomically(source, target)
+        with self._take.writing():
+            link_atomically(source, target)
         self._written += 1
 
 

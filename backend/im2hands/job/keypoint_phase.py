@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, Im2HandsError, InputError, TakeError
 from im2hands.core.hands import TwoHands
-from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.look import Look
 from im2hands.media.camera_choice import CameraChoice
 from im2hands.media.source import Entry, Frame, Source
 from im2hands.weights import keypoint_networks
@@ -22,8 +26,8 @@ from .detection_cache import DetectionCache, digest, fingerprint
 from .footage_writer import FootageWriter
 from .options import ReconstructOptions
 
-# Shortest time between two reports of a provider's progress.
-_SEARCH_REPORT_SECONDS = 0.3
+if TYPE_CHECKING:
+    from im2hands.keypoints.finder import HandFinder
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,7 @@ class KeypointPhase:
     cancelled : callable
         Returns whether the person asked to stop; the provider calls it.
     report : callable
-        Called with the number of finished frames, and with the remaining seconds of the current frame (None if not
-        known).
+        Called with the number of finished frames, and with None: the seconds of the current frame are not known.
     failed : callable
         Called with a frame that cannot be used, and with the error.
     """
@@ -96,14 +99,12 @@ class KeypointPhase:
         self._background, self._cancelled, self._report, self._failed = background, cancelled, report, failed
         self._folder, self._footage = cache, footage
         self._cache = DetectionCache(cache)
-        self._provider: KeypointProvider | None = None
-        self._search: tuple[int, int] = (0, 0)
+        self._provider: HandFinder | None = None
         self._follows = source.is_sequence
         self._hashes: dict[Path, str] = {}
         self._clip_hash = self._clip_key = ""
         self._settings = ""
-        self._done = 0
-        self._frame_started = self._reported = 0.0
+        self._done = self._steps = 0
 
     def run(self) -> list[FoundHands]:
         """Find the hands.
@@ -128,7 +129,7 @@ class KeypointPhase:
         boxes = self._options.hand_boxes
         self._settings = digest(
             self._options.keypoints,
-            self._options.crop_search,
+            self._options.hands,
             self._options.mirrored,
             *(bundled_card(network.name).get("sha256") for network in keypoint_networks.ALL),
             self._parts.versions(),
@@ -137,19 +138,14 @@ class KeypointPhase:
         if self._follows:
             self._clip_key = self._key_of_clip()
         cached = self._cached_clip() if self._follows else None
-        return cached if cached is not None else self._detect_all()
+        if cached is not None:
+            return cached
+        return self._detect_clip() if self._follows else self._detect_photos()
 
     def close(self) -> None:
         """Release the provider. Must be called on the background thread."""
         if self._provider is not None:
             self._provider.close()
-
-    def tick(self) -> None:
-        """Report the progress of a long search. Called while the background thread is busy."""
-        done, total = self._search
-        if done and time.monotonic() - self._reported > _SEARCH_REPORT_SECONDS:
-            self._reported = time.monotonic()
-            self._report(self._done, (self._reported - self._frame_started) / done * max(total - done, 0))
 
     def _from_file(self, path: Path) -> list[FoundHands]:
         if self._source.mirrored:
@@ -196,8 +192,8 @@ class KeypointPhase:
             return None
         return self._each(entries, lambda entry, camera: self._lifted(entry, camera, kept[entry.index] or []))
 
-    def _detect_all(self) -> list[FoundHands]:
-        """Detect the hands in the pictures. Unrelated photos whose hands are cached are not read."""
+    def _detect_photos(self) -> list[FoundHands]:
+        """Detect the hands in unrelated photos. Photos whose hands are cached are not read."""
         found: dict[int, FoundHands] = {}
         waiting: list[Entry] = []
         for entry in self._source.entries:
@@ -210,33 +206,103 @@ class KeypointPhase:
         if found:
             self._done = len(found)
             self._report(self._done, None)
-        seen: list[int] = []
-        complete = True
-        previous: Sequence[HandDetection] = ()
-        if not waiting:
-            return [found[index] for index in sorted(found)]
+        if waiting:
+            provider = self._make_provider()
+
+            def detect(entry: Entry, frame: Frame) -> None:
+                detections = self._background.run(lambda: provider.detect(frame))
+                self._cache.write(entry.index, self._key(entry), detections)
+                found[entry.index] = self._lifted(entry, self._camera(entry), detections)
+
+            self._each_frame(waiting, detect)
+        return [found[index] for index in sorted(found)]
+
+    def _detect_clip(self) -> list[FoundHands]:
+        """Find the hands of a clip: look at all frames, choose the hands of all together, then lift them."""
         provider = self._make_provider()
-        for entry, frame in self._footage.follow(self._source.read(waiting)):
+        entries, looks = self._look_at_all(provider)
+        chosen, prior = provider.choose(looks), provider.prior(looks)
+        rows = {entry.index: row for row, entry in enumerate(entries)}
+        found: list[FoundHands] = []
+
+        def finish(entry: Entry, frame: Frame) -> None:
+            row = rows[entry.index]
+            detections = self._background.run(lambda: provider.finish(frame, looks[row], chosen[row], prior))
+            self._cache.write(entry.index, self._clip_key, detections)
+            found.append(self._lifted(entry, self._camera(entry), detections))
+
+        self._each_frame(entries, finish, last=True)
+        if len(found) == len(self._source.entries):
+            self._cache.finish_clip(self._clip_key, [hands.entry.index for hands in found])
+        return found
+
+    def _look_at_all(self, provider: HandFinder) -> tuple[list[Entry], list[Look]]:
+        """Look at all frames of a clip, and again at those that lack a hand; cached looks are not made again."""
+        entries: list[Entry] = []
+        looks: list[Look] = []
+        waiting = list(self._source.entries)
+        while waiting and (kept := self._cache.read_look(waiting[0].index, self._clip_key)) is not None:
+            entries.append(waiting.pop(0))
+            looks.append(kept)
+        self._steps = len(entries)
+
+        def look(entry: Entry, frame: Frame) -> None:
+            made = self._background.run(lambda: provider.look(frame, looks))
+            self._cache.write_look(entry.index, self._clip_key, made)
+            entries.append(entry)
+            looks.append(made)
+
+        self._each_frame(waiting, look)
+        self._look_again(provider, entries, looks)
+        return entries, looks
+
+    def _look_again(self, provider: HandFinder, entries: Sequence[Entry], looks: list[Look]) -> None:
+        """Look again at the frames that lack a hand; cached looks are not made again."""
+        waiting: dict[int, tuple[int, np.ndarray, str]] = {}
+        for row, near in provider.gaps(looks, provider.choose(looks)).items():
+            key = digest(self._clip_key, near)
+            kept = self._cache.read_look(entries[row].index, key, again=True)
+            if kept is None:
+                waiting[entries[row].index] = row, near, key
+            else:
+                looks[row] = kept
+        for entry, frame in self._source.read([entry for entry in entries if entry.index in waiting]):
+            self._background.check()
+            if isinstance(frame, Frame):
+                with contextlib.suppress(FrameError):  # then the first look stays
+                    self._look_again_at(provider, frame, looks, *waiting[entry.index])
+
+    def _look_again_at(
+        self, provider: HandFinder, frame: Frame, looks: list[Look], row: int, near: np.ndarray, key: str
+    ) -> None:
+        looks[row] = self._background.run(lambda: provider.look_again(frame, looks[row], near))
+        self._cache.write_look(frame.index, key, looks[row], again=True)
+
+    def _each_frame(self, entries: Sequence[Entry], use: Callable[[Entry, Frame], None], last: bool = False) -> None:
+        """Decode frames and call ``use`` with the usable ones; report those that fail, and every frame that is done.
+
+        ``last``: a clip's frames come by for the second time, so their copies are written already.
+        """
+        frames = self._source.read(entries)
+        for entry, frame in frames if last else self._footage.follow(frames):
             self._background.check()
             try:
                 if isinstance(frame, FrameError):
                     raise frame
-                camera = self._camera(entry)
-                detections = self._detect(provider, frame, previous)
-                self._cache.write(entry.index, self._key(entry), detections)
-                seen.append(entry.index)
-                previous = detections if self._follows else ()
-                found[entry.index] = self._lifted(entry, camera, detections)
+                self._camera(entry)
+                use(entry, frame)
             except TakeError:
                 raise
             except (FrameError, InputError) as error:
-                complete, previous = False, ()
                 self._failed(entry, error)
-            self._done += 1
-            self._report(self._done, None)
-        if self._follows and complete:
-            self._cache.finish_clip(self._clip_key, seen)
-        return [found[index] for index in sorted(found)]
+                self._steps += not last  # it does not come by again
+            self._count()
+
+    def _count(self) -> None:
+        """Report a frame that is done; a clip's frames come by twice."""
+        self._steps += 1
+        self._done = self._steps // 2 if self._follows else self._done + 1
+        self._report(self._done, None)
 
     def _kept_photo(self, entry: Entry) -> FoundHands | None:
         if self._follows:
@@ -247,24 +313,14 @@ class KeypointPhase:
         except (FrameError, InputError):
             return None  # the error is reported when the picture is read
 
-    def _make_provider(self) -> KeypointProvider:
-        needs = ProviderNeeds(self._options, self._follows, self._folder, self._note_search, self._cancelled)
+    def _make_provider(self) -> HandFinder:
+        needs = ProviderNeeds(self._options, self._cancelled)
 
-        def make() -> KeypointProvider:
+        def make() -> HandFinder:
             self._provider = self._parts.provider(needs)
             return self._provider
 
         return self._background.run(make)
-
-    def _detect(
-        self, provider: KeypointProvider, frame: Frame, previous: Sequence[HandDetection]
-    ) -> list[HandDetection]:
-        self._frame_started = self._reported = time.monotonic()
-        self._search = (0, 0)
-        return self._background.run(lambda: provider.detect(frame, previous))
-
-    def _note_search(self, done: int, total: int) -> None:
-        self._search = (done, total)
 
     def _lifted(self, entry: Entry, camera: Camera, detections: Sequence[HandDetection]) -> FoundHands:
         hands = self._parts.lift(detections, camera, self._options.palm_mm / 1000)

@@ -7,16 +7,19 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import Cancelled, DamagedFramesError, Im2HandsError, InputError, SetupError
 from im2hands.core.memory import require_memory
 from im2hands.core.person_path import person_path
+from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.media.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
 from im2hands.media.footage import why_copies
 from im2hands.media.source import Entry, Source, open_source
-from im2hands.take.begin import begin_take
+from im2hands.take.begin import begin_take, lock_take
+from im2hands.take.lock import TakeLock
 from im2hands.take.record import FrameRecord
 from im2hands.take.take import CACHE_FOLDER, Take
 
@@ -25,6 +28,7 @@ from .components import Components, Reconstructor, Refiner, provenance_of
 from .eta import EtaEstimator
 from .events import Event, Finished, FrameDone, Phase, Progress, Summary, Warned
 from .footage_writer import FootageWriter
+from .frame_surfaces import FarNetworks
 from .keypoint_phase import FoundHands, KeypointPhase
 from .options import ReconstructOptions
 from .surface_phase import SurfacePhase
@@ -60,8 +64,9 @@ class ReconstructJob:
         self._options, self._events, self._cancelled = options, events, cancelled
         self._parts = parts or Components()
         self._folder = person_path(options.output).absolute()
-        self._background = Background(cancelled, self._tick)
+        self._background = Background(cancelled)
         self._keypoints: KeypointPhase | None = None
+        self._lock: TakeLock | None = None
         self._take: Take | None = None
         self._counts: Counter[str] = Counter()
         self._eta = EtaEstimator()
@@ -96,6 +101,8 @@ class ReconstructJob:
         finally:
             if self._take is not None:
                 self._take.close()
+            elif self._lock is not None:
+                self._lock.release()
         counts = {status: self._counts[status] for status in ("ok", "partial", "empty", "failed", "reused")}
         total = sum(counts.values()) - counts["reused"]
         summary = Summary(total=total, seconds=round(time.monotonic() - started, 3), **counts)
@@ -105,6 +112,7 @@ class ReconstructJob:
         options = self._options
         self._progress("open", 0, 1)
         require_memory()
+        self._lock = lock = lock_take(self._folder)  # "in use" is said before anything that takes long
         # On the background thread: opening takes long on a slow disk, and the person may want to stop.
         cameras, source, camera = self._background.run(self._open)
         for note in source.notes:
@@ -118,7 +126,7 @@ class ReconstructJob:
             self._events(Warned(problem.message, problem.hint))
         self._progress("weights", 1, 1)
         header = self._header(source, camera, device, provenance_of(reconstructor, refiner))
-        take = begin_take(self._folder, source, header, resume=options.resume, overwrite=options.overwrite)
+        take = begin_take(lock, source, header, resume=options.resume, overwrite=options.overwrite)
         self._take = take
         if camera.origin == "assumed":
             self._events(
@@ -130,7 +138,8 @@ class ReconstructJob:
         footage = FootageWriter(take, source, options.footage, reason, self._background.check)
         found = self._find_hands(take, source, cameras, footage)
         version = self._parts.versions()["im2hands"]
-        phase = SurfacePhase(options, take, reconstructor, refiner, self._background, footage, version)
+        far = FarNetworks.like_here(self._parts, options, device) if options.executor == "ray" else None
+        phase = SurfacePhase(options, take, reconstructor, refiner, self._background, footage, version, far)
         self._make_surfaces(take, source, found, phase)
         warned = footage.complete()
         if warned is not None:
@@ -140,6 +149,8 @@ class ReconstructJob:
 
     def _open(self) -> tuple[CameraChoice, Source, Camera]:
         options = self._options
+        if options.hand_boxes and options.keypoint_file is None:  # what is wrong with them is told before networks load
+            HandBoxes.read(Path(options.hand_boxes), options.hands)
         cameras = CameraChoice.from_options(options.camera, options.focal_px, options.fov, options.mirrored)
         source = open_source(
             options.inputs, options.frames, options.step, options.fps, options.mirrored, options.sequence
@@ -212,10 +223,6 @@ class ReconstructJob:
 
     def _progress(self, phase: Phase, done: int, total: int, left: float | None = None) -> None:
         self._events(Progress(phase, done, total, None if left is None else round(left, 1)))
-
-    def _tick(self) -> None:
-        if self._keypoints is not None:
-            self._keypoints.tick()
 
     def _header(self, source: Source, camera: Camera, device: str, networks: dict[str, Any]) -> dict[str, Any]:
         return {

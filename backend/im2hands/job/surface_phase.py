@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, Im2HandsError
-from im2hands.core.hands import SIDES, HandKeypoints, RefinedHands, Side, TwoHands
+from im2hands.core.farm import on_cluster
+from im2hands.core.hands import SIDES, HandKeypoints
 from im2hands.media.source import Entry, Frame, Source
+from im2hands.take.arrays import check_arrays
 from im2hands.take.record import FrameRecord, FrameStatus, convert_keypoints_2d
 from im2hands.take.take import Take
 
@@ -18,13 +21,17 @@ from .background import Background
 from .components import Reconstructor, Refiner, provenance_of
 from .detection_cache import digest, hands_digest
 from .footage_writer import FootageWriter
+from .frame_surfaces import FarNetworks, FrameJob, FrameSurfaces, make_surfaces, make_surfaces_far
 from .keypoint_phase import FoundHands
 from .options import ReconstructOptions
 
 if TYPE_CHECKING:
     from im2hands.surfaces.from_keypoints import HandMesh
 
-Result = TypeVar("Result")
+Decoded = Iterator[tuple[Entry, Frame | FrameError]]
+Computed = Iterator[tuple[Entry, FrameSurfaces | FrameError]]
+
+_LOST_HINT = "Look whether its machine has enough memory; the same command makes only this frame again."
 
 
 class SurfacePhase:
@@ -46,6 +53,8 @@ class SurfacePhase:
         Copies the decoded pictures where Blender needs copies.
     version : str
         Version of this package.
+    far : FarNetworks, optional
+        What the machines of a Ray cluster load, if they make the surfaces; None for this machine.
     """
 
     def __init__(
@@ -57,8 +66,9 @@ class SurfacePhase:
         background: Background,
         footage: FootageWriter,
         version: str,
+        far: FarNetworks | None = None,
     ) -> None:
-        self._footage = footage
+        self._footage, self._far = footage, far
         self._take, self._reconstructor, self._refiner, self._background = take, reconstructor, refiner, background
         self._settings = digest(version, provenance_of(reconstructor, refiner), options.stage, options.voxel_mm)
 
@@ -123,32 +133,75 @@ class SurfacePhase:
             The take cannot be written.
         """
         by_index = {item.entry.index: item for item in waiting}
-        for entry, frame in self._footage.follow(source.read([item.entry for item in waiting])):
-            self._background.check()
-            if isinstance(frame, FrameError):
-                yield entry, frame
-                continue
-            try:
-                record, arrays = self._make(frame, by_index[entry.index], source)
-            except FrameError as error:
-                yield entry, error
+        decoded = self._footage.follow(source.read([item.entry for item in waiting]))
+        far = self._far
+        computed = self._compute_here(decoded, by_index) if far is None else self._compute_far(far, decoded, by_index)
+        for entry, made in computed:
+            if not isinstance(made, FrameError):
+                try:
+                    record, arrays = self._recorded(entry, by_index[entry.index], made, source)
+                except FrameError as error:
+                    made = error
+            if isinstance(made, FrameError):
+                yield entry, made
                 continue
             self._take.write_frame(record, arrays)
             yield entry, record
 
-    def _make(
-        self, frame: Frame, found: FoundHands, source: Source
+    def _compute_here(self, decoded: Decoded, by_index: Mapping[int, FoundHands]) -> Computed:
+        """Make the surfaces on the background thread."""
+        for entry, frame in decoded:
+            self._background.check()
+            if isinstance(frame, FrameError):
+                yield entry, frame
+                continue
+            job = FrameJob(frame, by_index[entry.index].camera, by_index[entry.index].hands)
+            made: FrameSurfaces | FrameError
+            try:
+                made = self._background.run(partial(make_surfaces, self._reconstructor, self._refiner, job))
+            except FrameError as error:
+                made = error
+            yield entry, made
+
+    def _compute_far(self, far: FarNetworks, decoded: Decoded, by_index: Mapping[int, FoundHands]) -> Computed:
+        """Make the surfaces on a Ray cluster. Pictures go there and surfaces come back through Ray."""
+        started: deque[tuple[Entry, FrameError | None]] = deque()
+
+        def jobs() -> Iterator[FrameJob]:
+            for entry, frame in decoded:
+                started.append((entry, frame if isinstance(frame, FrameError) else None))
+                if not isinstance(frame, FrameError):
+                    yield FrameJob(frame, by_index[entry.index].camera, by_index[entry.index].hands)
+
+        def failed_before() -> Computed:
+            while started and started[0][1] is not None:
+                entry, error = started.popleft()
+                assert error is not None
+                yield entry, error
+
+        results = on_cluster(
+            partial(make_surfaces_far, far), jobs(), "Run the same command again: finished frames stay.",
+            threads=far.threads, gpu=far.device.startswith("cuda"),
+            lost=lambda reason: FrameError(f"The frame could not be computed on the cluster. {reason}", _LOST_HINT),
+            check=self._background.check,
+        )  # fmt: skip
+        for made in results:
+            yield from failed_before()
+            yield started.popleft()[0], made
+        yield from failed_before()
+
+    def _recorded(
+        self, entry: Entry, found: FoundHands, made: FrameSurfaces, source: Source
     ) -> tuple[FrameRecord, dict[str, np.ndarray] | None]:
-        """Refine and reconstruct one frame; return its record, and its arrays by name (None without a hand)."""
-        refined = self._refine(frame, found)
-        meshes, trouble = self._reconstruct(frame, found.camera, refined.hands)
+        """Return the record of a frame, and its arrays by name (None without a hand)."""
+        refined, meshes = made.refined, made.meshes
         hands = {side: hand for side in SIDES if side in meshes and (hand := refined.hands.get(side)) is not None}
         missing = [side for side in SIDES if side not in hands]
         status: FrameStatus = "ok" if not missing else "partial" if hands else "empty"
         message = {"ok": "", "empty": "No hand was found."}.get(status, f"Only the {', '.join(hands)} hand was found.")
-        extra: dict[str, Any] = {"time": round(frame.time, 6)}
+        extra: dict[str, Any] = {"time": round(entry.time, 6)}
         if source.kind == "images":
-            extra["image"] = str(frame.path)
+            extra["image"] = str(entry.path)
         if found.camera.to_dict() != self._take.header["camera"]:
             extra["camera"] = found.camera.to_dict()
         if [found.camera.width, found.camera.height] != self._take.header["image_size"]:
@@ -159,59 +212,21 @@ class SurfacePhase:
         for side in refined.refined:
             if side in facts:
                 facts[side]["keypoints"] = "refined"
-        words = " ".join(filter(None, (trouble or message, refined.message, found.note)))
-        record = FrameRecord(frame.index, status, "", facts, words, self.key(found), extra)
+        words = " ".join(filter(None, (made.trouble or message, refined.message, found.note)))
+        record = FrameRecord(entry.index, status, "", facts, words, self.key(found), extra)
         arrays = {
             f"{side}_{name}": array
             for side, hand in hands.items()
             for name, array in _arrays(hand, meshes[side], found.camera.width, self._take.mirrored).items()
         }
+        try:
+            check_arrays("frame", arrays)
+        except ValueError as error:  # keypoints of a file, thousands of kilometres away
+            raise FrameError(
+                f"{entry.name}: no take can hold these hands: {error}.",
+                "Check the keypoints, their unit and the camera.",
+            ) from error
         return record, arrays or None
-
-    def _refine(self, frame: Frame, found: FoundHands) -> RefinedHands:
-        """Return the hands whose surfaces are to be made, refined if there is a refiner."""
-        refiner = self._refiner
-        if refiner is None:
-            return RefinedHands(found.hands)
-        return self._run(frame, lambda: refiner.refine(frame, found.camera, found.hands))
-
-    def _reconstruct(self, frame: Frame, camera: Camera, hands: TwoHands) -> tuple[dict[Side, HandMesh], str]:
-        """Return meshes by side, and the error message if one of two hands has no mesh."""
-        present = hands.present()
-        if not present:
-            return {}, ""
-        try:
-            return self._call(frame, camera, hands), ""
-        except FrameError as error:
-            if len(present) == 1:
-                raise
-            trouble = str(error)
-        # Reconstruct each hand alone, so that the failure of one does not lose the other.
-        meshes: dict[Side, HandMesh] = {}
-        for hand in present:
-            alone = TwoHands(left=hand) if hand.side == "left" else TwoHands(right=hand)
-            try:
-                meshes.update(self._call(frame, camera, alone))
-            except FrameError as error:
-                trouble = str(error)
-        if not meshes:
-            raise FrameError(trouble)
-        return meshes, trouble
-
-    def _call(self, frame: Frame, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
-        return self._run(frame, lambda: self._reconstructor.reconstruct(frame, camera, hands))
-
-    def _run(self, frame: Frame, work: Callable[[], Result]) -> Result:
-        """Run networks on the background thread. If memory runs out, only this frame fails, not the job."""
-        try:
-            return self._background.run(work)
-        except (MemoryError, RuntimeError) as error:
-            if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-                raise FrameError(
-                    f"{frame.name}: there is not enough memory for the surface.",
-                    "Make the voxels larger (--voxel-mm) or compute on the processor (--device cpu).",
-                ) from error
-            raise
 
 
 def _arrays(hand: HandKeypoints, mesh: HandMesh, width: int, mirrored: bool) -> dict[str, np.ndarray]:

@@ -13,7 +13,6 @@ missing.
 
 from __future__ import annotations
 
-import codecs
 import io
 import zipfile
 from collections.abc import Mapping
@@ -92,9 +91,11 @@ class KeypointFile:
         try:
             data = read_regular(path)
             packed = zipfile.is_zipfile(io.BytesIO(data))
-            content = _read_npz(data) if packed else parse_json(data.removeprefix(codecs.BOM_UTF8), nan=True)
+            content = _read_npz(data) if packed else parse_json(data, nan=True)
         except OSError as error:
-            raise InputError(f"The keypoints {path} cannot be read: {error.strerror}.", "Check the path.") from error
+            raise InputError(
+                f"The keypoints {path} cannot be read: {error.strerror or error}.", "Check the path."
+            ) from error
         except ValueError as error:
             raise InputError(f"The keypoints {path} are neither JSON nor npz: {error}.", _FORM) from error
         return cls.from_dict(content, path.name)

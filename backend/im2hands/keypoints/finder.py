@@ -1,343 +1,347 @@
-"""Finds the left and the right hand of one person in every frame, from all proposers and readers together."""
+"""Finds one person's left and right hand in photos and in clips. ``docs/models.md`` explains the road."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from im2hands.keypoints.choosing.candidates import find_candidates, suspect_palms
-from im2hands.keypoints.choosing.judge import PairJudge
-from im2hands.keypoints.choosing.pair import choose_hands, likely_pair
-from im2hands.keypoints.choosing.sides import (
-    SAME_HAND,
-    SideTracker,
-    evidence,
-    one_persons,
-    outline_distance,
-    palm_length,
-    resolve_sides,
-    weigh_shape,
-    without_doubles,
-)
+from im2hands.core.errors import FrameError
+from im2hands.core.hands import SIDES, Side
+from im2hands.keypoints.choosing.assignment import Answers, Assignment, answers
+from im2hands.keypoints.choosing.path import Step, best_path
+from im2hands.keypoints.choosing.prior import EVEN, OF_HANDS, Prior, learned_prior
+from im2hands.keypoints.hand_geometry import outline_distance, palm_length
 from im2hands.keypoints.placing.lift import HandLifter
 from im2hands.keypoints.proposing.box_file import HandBoxes
-from im2hands.keypoints.proposing.boxes import find_boxed
-from im2hands.keypoints.proposing.grid import beside, quality, search
-from im2hands.keypoints.proposing.palm_seeds import FILL_ALONE, FILL_BESIDE, SEEDED, fill, match, with_sides
-from im2hands.keypoints.proposing.palm_seeds import SOURCE as OWN
-from im2hands.keypoints.proposing.palms import PalmDetector
-from im2hands.keypoints.proposing.search_cache import SearchCache, search_key
-from im2hands.keypoints.proposing.two_hand_network import PictureReading, TwoHandReader
-from im2hands.keypoints.reading.consensus import Consensus, read_repeatedly
-from im2hands.keypoints.reading.network import LandmarkNetwork, crops_around
+from im2hands.keypoints.reading.final import as_read, read_finally
 from im2hands.media.source import Frame
 
-from .hypothesis import HandDetection, KeypointProvider
+from .hypothesis import HandDetection
+from .look import Look
+from .looking import Readers
+from .other_people import OTHER_PEOPLE, shows_other_people
+from .pauses import frames_between, is_changed, is_cut, look_is_due
 
-# Log odds. Below this a detection's side is doubtful: in a clip the hand is read again. In photos it always is.
-SURE_SIDE = 3.0
-# Mean distance, palm lengths. In a clip the repeated readings replace MediaPipe's keypoints only beyond this distance.
-MOVED = 0.15
-# Least quality of a hand followed from the frame before; lower than that of a searched hand (proposing.grid.ACCEPT).
-FOLLOW = 0.4
-# The last reading of a hand of known side: the number of crops, each read as it is and mirrored, and how far the new
-# keypoints may lie from the old ones (mean, palm lengths).
-SIDED_CROPS, SAME_READING = 5, 0.5
-# Frames of a clip without a search after one that found nothing; doubled each time, up to the second number.
-FIRST_PAUSE, LONGEST_PAUSE = 4, 32
-# More than two detections above this score are hands of several people, which is noted for the user.
-SURE_HAND = 0.6
-# The same for readings of the two-hand network: the presence from which on its readings are trusted to be hands.
-SURE_READING = 0.85
-MEDIAPIPE = "mediapipe"
-OTHER_PEOPLE = "More hands are in the picture than one person's; those of one person were taken."
+_log = logging.getLogger(__name__)
+
+# A hand is followed from frame to frame while it is read like this: presence, agreement, and distance from the frame
+# before (mean, palm lengths); two hands also lie this far apart (outlines, palm lengths).
+_FOLLOWED_PRESENCE, _FOLLOWED_AGREEMENT, _FOLLOWED_MOVE, _TWO_HANDS = 0.8, 0.99, 0.6, 0.25
+# A hand that a frame lacks is sought where it is in frames up to this many before and after; not less than the longest
+# pause, in which a hand may have come unseen. A hand that is away for longer is missing.
+_REACH = 32
+# Hypotheses within this distance (mean, palm lengths) of the chosen one are the same hand.
+_SAME_HAND = 0.5
+# Probability from which on a chosen hand counts where other people's hands are sought; two people share it.
+_BELIEVED = 0.25
 
 
-class TwoHandProvider:
-    """Finds both hands of every frame.
+class HandFinder:
+    """Finds the hands of one person.
 
-    The steps for one frame:
+    A photo: every proposer names crops, the readers turn them into hypotheses, the judge scores hypotheses and pairs,
+    the prior is added, and the most probable answer wins (``detect``).
 
-    1. MediaPipe's tasks API detects hands. Each is verified by repeated readings; in a clip only if its side is
-    doubtful.
-    2. In a clip, hands of the frame before that MediaPipe lost are followed with MediaPipe's landmark network.
-    3. The two-hand network reads the picture; in a clip only if a hand is missing or a side is doubtful. Its estimate
-    is added to the evidence for the sides.
-    4. The reading network reads crops along all palms that the two-hand network finds. The pair judge selects one
-    person's two hands from these readings and MediaPipe's hands.
-    5. If fewer than two hands are found, the crop search looks for the other one.
-    6. If a hand is still missing, the two-hand network's own keypoints are used.
+    A clip: first all frames are looked at in order (``look``); where hands are followed only their places are read.
+    Then the best path through all frames is chosen (``choose``), frames that lack a hand are looked at again at the
+    places of their neighbours (``gaps``, ``look_again``), and the path is chosen again. At last the chosen hands are
+    lifted (``finish``). ``detect_clip`` does all of it.
 
-    A user's boxes replace steps 3 to 6 in the frames that they name. If two hands have the same side, one side is
-    changed. Over a clip the sides are kept steady.
-
-    In a clip, steps 4 and 5 run in the first frame and whenever a hand has just been lost. After a frame in which they
-    found no second hand they pause for 4 frames, then 8, 16, 32, 32, ..., until two hands are found again.
+    Not thread-safe.
 
     Parameters
     ----------
-    tasks : KeypointProvider or None
-        MediaPipe's tasks API; closed with the provider. None if only the two-hand network shall find the hands.
-    network : LandmarkNetwork
-        Reads keypoints in crops; closed with the provider.
-    video : bool
-        True: frames come in order from one clip. False: every frame is a separate photo.
-    palms : TwoHandReader or None
-        Runs the two-hand network. None if its weights are not installed.
-    judge : PairJudge or None
-        The pair judge. None if ``palms`` is None.
+    readers : Readers
+        The networks that look at a picture; closed with the finder.
+    hands : str
+        What a person knows: "auto", "both", "left" or "right".
     lifter : HandLifter or None
         Adds the lifting network's 3D shapes to the hands. None keeps the shapes of the network that read the keypoints.
-    detector : PalmDetector or None
-        MediaPipe's palm detector, which proposes further palms and gives the judge a score.
-    crop_search : bool
-        Whether to run the crop search (step 5).
-    hand_boxes : HandBoxes or None
-        A user's boxes or points.
-    cache_folder : Path or None
-        Folder for the results of finished crop searches. None keeps them in memory only.
-    progress : callable or None
-        Called with the number of crops done and the number of crops in total while a search runs.
+    boxes : HandBoxes or None
+        A person's boxes or points.
+    name : str
+        Name of the keypoint source.
     cancelled : callable or None
-        Called between crops. If it returns True, ``detect`` raises ``Cancelled``.
+        Called between crops. If it returns True, ``Cancelled`` is raised.
     """
 
     def __init__(
         self,
-        tasks: KeypointProvider | None,
-        network: LandmarkNetwork,
+        readers: Readers,
         *,
-        video: bool,
-        palms: TwoHandReader | None = None,
-        judge: PairJudge | None = None,
+        hands: str = "auto",
         lifter: HandLifter | None = None,
-        detector: PalmDetector | None = None,
-        crop_search: bool = True,
-        hand_boxes: HandBoxes | None = None,
-        cache_folder: Path | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        boxes: HandBoxes | None = None,
+        name: str = "auto",
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        self.name = "auto" if tasks is not None else "network"
-        self._tasks = tasks
-        self._network = network
-        self._palms = palms
-        self._judge = judge
-        self._lifter = lifter
-        self._detector = detector
-        self._video = video
-        self._crop_search = crop_search
-        self._boxes = hand_boxes or HandBoxes()
-        self._cache = SearchCache(cache_folder)
-        self._progress = progress
-        self._cancelled = cancelled
-        self._tracker = SideTracker()
-        self._pause = 0
-        self._next_pause = FIRST_PAUSE
-        self._last_count = 0
+        self.name = name
+        self._readers, self._lifter, self._boxes, self._cancelled = readers, lifter, boxes, cancelled
+        self._hands = hands
 
-    def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
-        """Detect the hands of a frame.
+    def detect(self, frame: Frame) -> list[HandDetection]:
+        """Find the hands of a single photo.
 
         Parameters
         ----------
         frame : Frame
-            The frame.
-        previous : Sequence[HandDetection]
-            The hands of the frame before it; empty for photos.
+            The photo.
 
         Returns
         -------
         list[HandDetection]
-            At most one left and one right hand, left first, with the lifting network's shapes if there is a lifter.
+            At most one left and one right hand, left first.
 
         Raises
         ------
         FrameError
             If MediaPipe cannot process the picture.
         Cancelled
-            If ``cancelled`` returned True during a search.
+            If ``cancelled`` returned True.
         """
-        hands = self._found(frame, previous)
+        look = self._readers.look(frame, None, self._boxes, self._cancelled)
+        chosen = answers(look.verdict, OF_HANDS[self._hands], look.marked).best()
+        return self._finished(frame, look, chosen, EVEN, photo=True)
+
+    def detect_clip(self, frames: Sequence[Frame]) -> list[list[HandDetection]]:
+        """Find the hands of a clip whose frames are in memory.
+
+        Parameters
+        ----------
+        frames : Sequence[Frame]
+            The frames, in order.
+
+        Returns
+        -------
+        list[list[HandDetection]]
+            The hands of each frame, left first. A frame that the readers fail on has none, and the log says so.
+        """
+        looks: list[Look] = []
+        rows: list[int] = []  # of the frames that were looked at
+        found: list[list[HandDetection]] = [[] for _ in frames]
+        for row, frame in enumerate(frames):
+            with _left_out():
+                looks.append(self.look(frame, looks))
+                rows.append(row)
+        for k, near in self.gaps(looks, self.choose(looks)).items():
+            with _left_out():  # then the first look stays
+                looks[k] = self.look_again(frames[rows[k]], looks[k], near)
+        chosen, prior = self.choose(looks), self.prior(looks)
+        for row, look, hands in zip(rows, looks, chosen, strict=True):
+            found[row] = self.finish(frames[row], look, hands, prior)
+        return found
+
+    def look(self, frame: Frame, before: Sequence[Look]) -> Look:
+        """Look at the next frame of a clip.
+
+        Parameters
+        ----------
+        frame : Frame
+            The frame.
+        before : Sequence[Look]
+            The looks at the frames before it, in order.
+
+        Returns
+        -------
+        Look
+            The hypotheses of the frame. Every proposer is asked unless the hands of the frame before are followed, or
+            there are none and the picture stays as it is.
+
+        Raises
+        ------
+        FrameError
+            If MediaPipe cannot process the picture.
+        Cancelled
+            If ``cancelled`` returned True.
+        """
+        if self._boxes is not None and self._boxes.get(frame.index, frame.image.shape[1]):
+            return self._readers.look(frame, None, self._boxes, self._cancelled)
+        near = _places(before[-1], self._prior()) if before else np.zeros((0, 21, 2))
+        if not look_is_due(before, frame.index, self._count, 1 if self._hands in SIDES else 2):
+            look = self._readers.follow(frame, near)
+            is_known = _is_followed(look, near) if len(near) else not is_changed(before, look)
+            if is_known and not is_cut(before[-1], look):
+                return look
+        return self._readers.look(frame, near, None, self._cancelled)
+
+    def _prior(self) -> Prior:
+        return OF_HANDS[self._hands]
+
+    def _count(self, look: Look) -> int:
+        return len(_places(look, self._prior()))
+
+    def choose(self, looks: Sequence[Look]) -> list[Assignment]:
+        """Choose the hands of all frames of a clip together.
+
+        Parameters
+        ----------
+        looks : Sequence[Look]
+            The looks at all frames, in order.
+
+        Returns
+        -------
+        list[Assignment]
+            The hands of each frame.
+        """
+        prior = self._prior() if self._hands != "auto" else self.prior(looks)
+        befores = [*looks[:1], *looks[:-1]]
+        steps = [
+            Step(
+                answers(look.verdict, prior, look.marked),
+                look.pixels(),
+                is_cut(before, look),
+                frames_between(before, look),
+            )
+            for before, look in zip(befores, looks, strict=True)
+        ]
+        return best_path(steps)
+
+    def prior(self, looks: Sequence[Look]) -> Prior:
+        """Learn from a take how many hands its pictures show, whatever a person said.
+
+        Parameters
+        ----------
+        looks : Sequence[Look]
+            The looks at all frames.
+
+        Returns
+        -------
+        Prior
+            The prior, by which probabilities are reported.
+        """
+        return learned_prior([look.verdict for look in looks])
+
+    def gaps(self, looks: Sequence[Look], chosen: Sequence[Assignment]) -> dict[int, np.ndarray]:
+        """Return the frames that lack a hand which a frame beside them has.
+
+        Parameters
+        ----------
+        looks : Sequence[Look]
+            The looks at all frames, in order.
+        chosen : Sequence[Assignment]
+            The hands of each frame.
+
+        Returns
+        -------
+        dict[int, (K, 21, 2) float64]
+            By number in ``looks``: the keypoints of the missing hand in the nearest frames before and after that have
+            it, in the same shot and not many frames away; pixels.
+        """
+        made: dict[int, list[np.ndarray]] = {}
+        wanted = [SIDES.index(self._hands)] if self._hands in SIDES else [0, 1]
+        for side in wanted:
+            for order in (range(len(looks)), range(len(looks) - 1, -1, -1)):
+                last: tuple[Look, int] | None = None
+                previous: int | None = None
+                for k in order:
+                    if previous is not None and is_cut(looks[previous], looks[k]):
+                        last = None
+                    row = chosen[k].rows()[side]
+                    if row is not None:
+                        last = looks[k], row
+                    elif last is not None and frames_between(last[0], looks[k]) <= _REACH:
+                        made.setdefault(k, []).append(last[0].hypotheses[last[1]].pixels)
+                    previous = k
+        return {k: np.array(pixels) for k, pixels in sorted(made.items())}
+
+    def look_again(self, frame: Frame, look: Look, near: np.ndarray) -> Look:
+        """Look at a frame again, with all proposers and at the places of hands in other frames.
+
+        Parameters
+        ----------
+        frame : Frame
+            The frame.
+        look : Look
+            The first look.
+        near : (K, 21, 2) float64
+            Keypoints of hands in other frames, pixels.
+
+        Returns
+        -------
+        Look
+            A look with all proposers.
+        """
+        known = [hand.pixels for hand in look.hypotheses if hand.source == "neighbours"]
+        places = np.concatenate([near, np.array(known).reshape(-1, 21, 2)])
+        return self._readers.look(frame, places, self._boxes, self._cancelled)
+
+    def finish(self, frame: Frame, look: Look, chosen: Assignment, prior: Prior) -> list[HandDetection]:
+        """Return the chosen hands of a frame of a clip.
+
+        Parameters
+        ----------
+        frame : Frame
+            The frame.
+        look : Look
+            The look at it.
+        chosen : Assignment
+            Its hands.
+        prior : Prior
+            The prior of the clip, by which probabilities are reported.
+
+        Returns
+        -------
+        list[HandDetection]
+            At most one left and one right hand, left first.
+        """
+        return self._finished(frame, look, chosen, prior, photo=False)
+
+    def _finished(self, frame: Frame, look: Look, chosen: Assignment, prior: Prior, photo: bool) -> list[HandDetection]:
+        honest = answers(look.verdict, prior)
+        hands: list[HandDetection] = []
+        believed: list[tuple[Side, int]] = []
+        for number, (side, row) in enumerate(zip(SIDES, chosen.rows(), strict=True)):
+            if row is None:
+                continue
+            hypothesis = look.hypotheses[row]
+            if photo:
+                hand = read_finally(self._readers.network, frame.image, hypothesis, side)
+            else:
+                hand = as_read(hypothesis, side, self._readers.network.source)
+            score = _probability(honest, look, number, row)
+            hands.append(replace(hand, score=score))
+            if score >= _BELIEVED:
+                believed.append((side, row))
+        note = OTHER_PEOPLE if shows_other_people(look, believed) else ""
+        hands = [replace(hand, note=note) for hand in hands]
         return self._lifter.lift(frame.image, hands) if self._lifter is not None else hands
 
-    def _found(self, frame: Frame, previous: Sequence[HandDetection]) -> list[HandDetection]:
-        """Run the steps listed in the class docstring, without lifting."""
-        boxes = self._boxes.get(frame.index, frame.image.shape[1])
-        marked = find_boxed(self._network, frame.image, boxes) if boxes else []
-        tasks = self._tasks.detect(frame) if self._tasks is not None else []
-        hands = without_doubles([self._checked(frame.image, hand) for hand in tasks])
-        if self._video and len(hands) < 2:
-            hands = self._followed(frame.image, hands, previous)
-        if boxes:
-            hands = _with_marked(marked, hands)
-            self._tracker.follow(hands)
-            return hands
-        picture_reading = self._palms_seen(frame.image, hands)
-        crowd = sum(hand.score > SURE_HAND for hand in hands) > 2
-        hands = with_sides(one_persons(_of_one_person(hands, picture_reading)), picture_reading)
-        due = (not self._video or len(hands) < 2) and self._search_is_due(len(hands))
-        if due:
-            hands = self._judged(frame.image, hands, picture_reading)
-        if due and len(hands) < 2 and self._tasks is not None and self._crop_search:
-            hands = self._searched(frame.image, hands)
-        if due:
-            self._pause = self._next_pause
-            self._next_pause = min(2 * self._next_pause, LONGEST_PAUSE)
-        hands = fill(hands, picture_reading, FILL_BESIDE if self._tasks is not None else FILL_ALONE)
-        self._last_count = len(hands)
-        if len(hands) == 2:
-            self._pause, self._next_pause = 0, FIRST_PAUSE
-        if self._video:
-            found = self._tracker.update(hands, previous)
-        else:
-            found = resolve_sides(hands, [evidence(hand) for hand in hands])
-        crowd |= len(found) < len(hands) or any(hand.presence > SURE_READING for hand in picture_reading.others)
-        return _noted(self._read_by_side(frame.image, found), crowd)
-
     def close(self) -> None:
-        """Release MediaPipe and the network."""
-        if self._tasks is not None:
-            self._tasks.close()
-        self._network.close()
-
-    def _checked(self, image: np.ndarray, hand: HandDetection) -> HandDetection:
-        """Verify a detection of MediaPipe by repeated readings with its landmark network.
-
-        In a photo the keypoints become the median of 14 readings, which is better than MediaPipe's single reading on
-        fists and hidden fingers. In a clip MediaPipe's keypoints stay, because they are smoothed over time, unless the
-        repeated readings lie elsewhere.
-        """
-        hand = weigh_shape(hand)
-        if self._video and abs(evidence(hand)) >= SURE_SIDE:
-            return hand
-        look = read_repeatedly(self._network.mediapipe(), image, hand.pixels[None])[0]
-        if look.agreement < 0.5:
-            return hand
-        reread = look.detection(hand.source)
-        if not self._video:
-            return reread
-        moved = np.linalg.norm(look.pixels - hand.pixels, axis=1).mean() / palm_length(look.pixels)
-        if moved > MOVED:
-            return reread
-        return replace(reread, pixels=hand.pixels, shape=hand.shape)
-
-    def _read_by_side(self, image: np.ndarray, hands: list[HandDetection]) -> list[HandDetection]:
-        """Read the hands again with the reading network, which is given the side of each.
-
-        Where two hands overlap, the network then reads the one with that side. A steady reading of MediaPipe's network
-        stays: on photographs of clearly visible hands it is better than the reading network.
-        """
-        if not self._network.takes_sides:
-            return hands
-        return [self._read_again(image, hand) for hand in hands]
-
-    def _read_again(self, image: np.ndarray, hand: HandDetection) -> HandDetection:
-        """Read one hand again; return it unchanged if the new keypoints are unsteady or lie elsewhere."""
-        look = read_repeatedly(self._network.mediapipe(), image, hand.pixels[None], SIDED_CROPS)[0]
-        if look.steady and hand.source == MEDIAPIPE:
-            return hand
-        if not look.steady or _apart(look, hand) > SAME_READING:
-            side = 1 if hand.side == "right" else -1
-            look = read_repeatedly(self._network, image, hand.pixels[None], SIDED_CROPS, side)[0]
-        if look.agreement < 0.5 or _apart(look, hand) > SAME_READING:
-            return hand
-        source = SEEDED if hand.source == OWN else hand.source
-        reread = look.detection(source)
-        return replace(hand, pixels=reread.pixels, shape=reread.shape, confidence=reread.confidence, source=source)
-
-    def _palms_seen(self, image: np.ndarray, hands: Sequence[HandDetection]) -> PictureReading:
-        """Run the two-hand network if needed: in a clip only if a hand is missing or a side is doubtful."""
-        sure = len(hands) == 2 and all(abs(evidence(hand)) >= SURE_SIDE for hand in hands)
-        if self._palms is None or (self._video and sure and hands[0].side != hands[1].side):
-            return PictureReading()
-        return self._palms.read(image)
-
-    def _followed(
-        self, image: np.ndarray, hands: list[HandDetection], previous: Sequence[HandDetection]
-    ) -> list[HandDetection]:
-        """Add the hands of the frame before that MediaPipe lost and that can still be read."""
-        for before in previous:
-            if len(hands) == 2 or any(_same_place(before, hand) for hand in hands):
-                continue
-            pixels = before.pixels[None]
-            network = self._network.mediapipe()
-            for _ in range(2):
-                pixels = network.read(image, crops_around(pixels)).pixels
-            look = read_repeatedly(network, image, pixels)[0]
-            value = quality(look, np.inf)
-            hand = look.detection("tracking")
-            for other in hands:
-                value *= beside(other, evidence(other), hand, look.right)
-            if value >= FOLLOW:
-                hands = [*hands, hand]
-        return hands
-
-    def _judged(
-        self, image: np.ndarray, hands: list[HandDetection], picture_reading: PictureReading
-    ) -> list[HandDetection]:
-        """Select one person's two hands from the known hands and all readings along palms."""
-        if self._judge is None or not picture_reading.hands:
-            return hands
-        suspected = suspect_palms(self._detector, image, picture_reading) if self._detector is not None else None
-        if likely_pair(self._judge, self._network, image, hands, picture_reading, suspected):
-            return hands
-        candidates = find_candidates(self._network, image, picture_reading, hands, suspected)
-        return choose_hands(self._judge, candidates, hands, picture_reading, (image.shape[1], image.shape[0]))
-
-    def _search_is_due(self, count: int) -> bool:
-        """Return whether to look for the missing hand in this frame; counts the pause down."""
-        if not self._video or count < self._last_count:
-            return True
-        self._pause -= 1
-        return self._pause < 0
-
-    def _searched(self, image: np.ndarray, hands: list[HandDetection]) -> list[HandDetection]:
-        """Run the crop search, or take its result from the cache."""
-        key = search_key(image, hands)
-        found = self._cache.get(key)
-        if found is None:
-            found = search(self._network.mediapipe(), image, hands, progress=self._progress, cancelled=self._cancelled)
-            self._cache.put(key, found)
-        # The cache does not keep wrist offsets.
-        wrist_offsets = {hand.pixels.tobytes(): hand.wrist_offset for hand in hands}
-        return [replace(hand, wrist_offset=wrist_offsets.get(hand.pixels.tobytes())) for hand in found]
+        """Release MediaPipe and the networks."""
+        self._readers.close()
 
 
-def _of_one_person(hands: list[HandDetection], picture_reading: PictureReading) -> list[HandDetection]:
-    """Drop hands of other people, if the two-hand network reads one person's two hands with high presence."""
-    if (
-        not picture_reading.others
-        or len(picture_reading.hands) < 2
-        or min(hand.presence for hand in picture_reading.hands) < SURE_READING
-    ):
-        return hands
-    return [hand for hand, reading in zip(hands, match(hands, picture_reading), strict=True) if reading is not None]
+@contextmanager
+def _left_out() -> Iterator[None]:
+    """Go on after a frame that the readers fail on; the log says why."""
+    try:
+        yield
+    except FrameError as error:
+        _log.warning("%s", error)
 
 
-def _noted(hands: list[HandDetection], crowded: bool) -> list[HandDetection]:
-    """Add the note about other people to the hands, if the picture shows more than one person's hands."""
-    return [replace(hand, note=OTHER_PEOPLE if crowded else "") for hand in hands]
+def _places(look: Look, prior: Prior) -> np.ndarray:
+    """Return the keypoints (K, 21, 2) of the likeliest hands of a look."""
+    rows = [row for row in answers(look.verdict, prior, look.marked).best().rows() if row is not None]
+    return look.pixels()[rows]
 
 
-def _apart(look: Consensus, hand: HandDetection) -> float:
-    """Return the mean distance between the keypoints of a consensus and of a hand, palm lengths."""
-    return float(np.linalg.norm(look.pixels - hand.pixels, axis=1).mean() / palm_length(look.pixels))
+def _is_followed(look: Look, near: np.ndarray) -> bool:
+    """Return whether all hands ``near`` were read again, each in its place."""
+    for hand, place in zip(look.hypotheses, near, strict=True):
+        moved = np.linalg.norm(hand.pixels - place, axis=1).mean() / palm_length(place)
+        sure = hand.presence >= _FOLLOWED_PRESENCE and hand.agreement >= _FOLLOWED_AGREEMENT
+        if not sure or moved > _FOLLOWED_MOVE:
+            return False
+    return len(near) < 2 or outline_distance(look.hypotheses[0].pixels, look.hypotheses[1].pixels) > _TWO_HANDS
 
 
-def _same_place(a: HandDetection, b: HandDetection) -> bool:
-    """Return whether two detections show one hand."""
-    gap = np.linalg.norm(a.pixels - b.pixels, axis=1).mean() / palm_length(a.pixels)
-    return bool(gap < 0.8 or outline_distance(a.pixels, b.pixels) < SAME_HAND)
-
-
-def _with_marked(marked: Sequence[HandDetection], hands: Sequence[HandDetection]) -> list[HandDetection]:
-    """Return the hands that the user marked and, for a side that was not marked, the best other hand."""
-    sides = {hand.side: hand for hand in marked}
-    for hand in sorted(hands, key=lambda h: -h.score):
-        if all(outline_distance(hand.pixels, other.pixels) > SAME_HAND for other in marked):
-            sides.setdefault(hand.side, hand)
-    return [sides[side] for side in sorted(sides)]
+def _probability(honest: Answers, look: Look, side: int, row: int) -> float:
+    """Return the probability that a hand of this side is at the place of a hypothesis."""
+    place = look.hypotheses[row].pixels
+    gaps = np.linalg.norm(look.pixels() - place, axis=-1).mean(axis=-1) / palm_length(place)
+    return honest.probability(side, gaps < _SAME_HAND)

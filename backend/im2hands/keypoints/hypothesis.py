@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from im2hands.core.hands import Side
-from im2hands.media.source import Frame
+
+OWN, READ, READING = "two_hand_network", "crops", "reading_network"
+"""Sources of detections: the two-hand network's own keypoints, and keypoints that MediaPipe's landmark network or the
+reading network read in crops. They follow different definitions of the joints."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,120 @@ class WristOffset:
 
     vector: np.ndarray
     spread: np.ndarray
+
+
+@dataclass(frozen=True)
+class SidedReading:
+    """The reading network's answer in a hypothesis's crop when it is given a side.
+
+    Parameters
+    ----------
+    presence : float
+        Probability that a hand of that side is there, in [0, 1].
+    gap : float
+        Mean distance of its keypoints from the hypothesis's, palm lengths.
+    spread : float
+        Mean error of the keypoints as the network predicts it, palm lengths.
+    """
+
+    presence: float
+    gap: float
+    spread: float
+
+
+UNREAD = SidedReading(0.5, 0.0, 0.0)
+"""Stands for a reading that was not made, because the network cannot be given a side."""
+
+NOT_READ = SidedReading(np.nan, np.nan, np.nan)
+"""Stands for a reading that was not made, to save time."""
+
+
+@dataclass(frozen=True)
+class PhotoReading:
+    """What MediaPipe's landmark network, which was trained on photographs, reads in a hypothesis's crop.
+
+    Parameters
+    ----------
+    presence : float
+        Probability of a hand, in [0, 1].
+    right : float
+        Log odds of a right hand.
+    gap : float
+        Mean distance of its keypoints from the hypothesis's, palm lengths.
+    scatter : float
+        Mean distance between its keypoints in the crop and in the mirrored crop, palm lengths.
+    pixels : (21, 2) float64
+        Its keypoints, pixels.
+    shape : (21, 3) float64
+        Its keypoints in metres, axes parallel to the camera frame.
+    """
+
+    presence: float
+    right: float
+    gap: float
+    scatter: float
+    pixels: np.ndarray
+    shape: np.ndarray
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A hand that may be in a picture. Every step after the readers speaks of hands in this form.
+
+    Parameters
+    ----------
+    pixels : (21, 2) float64
+        Keypoints, pixels.
+    shape : (21, 3) float64
+        Keypoints in metres, axes parallel to the camera frame. The origin and the scale are arbitrary.
+    spread : (21,) float64
+        Scatter of the readings and their predicted errors together, palm lengths.
+    presence : float
+        Mean probability of a hand over the readings, in [0, 1].
+    agreement : float
+        Share of the readings whose keypoints agree, in [0, 1]; 0 for a hand that no crop leads to.
+    network_right : float
+        Log odds of a right hand, from the networks' outputs.
+    shape_right : float
+        Log odds of a right hand, from the chirality of ``shape``.
+    support : float
+        Share of all readings that fall on this hand, in [0, 1].
+    source : str
+        The proposer: "mediapipe", "two_hand_network", "palms", "neighbours" or "boxes".
+    sided : tuple[SidedReading, SidedReading]
+        The readings as a left and as a right hand.
+    photo : PhotoReading or None
+        The reading of MediaPipe's landmark network. None for a hand that no crop leads to.
+    detector : float
+        Highest score of MediaPipe's palm detector for a palm at this place, in [0, 1]. NaN if it was not run.
+    task : float
+        Score of MediaPipe's tasks API for this hand, in [0, 1]; 0 if it did not detect it, NaN if it was not run.
+    own : bool
+        Whether the keypoints are the two-hand network's own, because no crop leads to this hand.
+    wrist_offset : WristOffset or None
+        Vector to the other wrist. None if the two-hand network did not read this hand.
+    """
+
+    pixels: np.ndarray
+    shape: np.ndarray
+    spread: np.ndarray
+    presence: float
+    agreement: float
+    network_right: float
+    shape_right: float
+    support: float
+    source: str
+    sided: tuple[SidedReading, SidedReading] = (UNREAD, UNREAD)
+    photo: PhotoReading | None = None
+    detector: float = np.nan
+    task: float = np.nan
+    own: bool = False
+    wrist_offset: WristOffset | None = None
+
+    @property
+    def right(self) -> float:
+        """Log odds of a right hand, all evidence of this hand alone."""
+        return self.network_right + self.shape_right
 
 
 @dataclass(frozen=True)
@@ -75,7 +190,7 @@ class HandDetection:
     score : float
         Confidence in the hand as a whole and in its side, in [0, 1].
     source : str
-        What found the hand: "mediapipe", "crop_search", "tracking", "boxes", "palm_seed" or "network".
+        Where the keypoints come from: "mediapipe" (its tasks API), ``READ``, ``READING`` or ``OWN``.
     wrist_offset : WristOffset or None
         Vector to the other wrist. None if the two-hand network did not read this hand.
     note : str
@@ -95,33 +210,20 @@ class HandDetection:
     lifted: LiftedHand | None = None
 
 
-class KeypointProvider(Protocol):
-    """Finds at most one left and one right hand per frame. Not thread-safe; frames come in order."""
+def with_side(detection: HandDetection, right: float) -> HandDetection:
+    """Set a detection's side and score from log odds.
 
-    name: str
+    Parameters
+    ----------
+    detection : HandDetection
+        The detection.
+    right : float
+        Log odds of a right hand.
 
-    def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
-        """Detect the hands of a frame.
-
-        Parameters
-        ----------
-        frame : Frame
-            The frame.
-        previous : Sequence[HandDetection]
-            The hands of the frame before it; empty for photos.
-
-        Returns
-        -------
-        list[HandDetection]
-            At most one left and one right hand.
-
-        Raises
-        ------
-        FrameError
-            If this frame cannot be used. The next frame may still be usable.
-        """
-        ...
-
-    def close(self) -> None:
-        """Release the provider's resources."""
-        ...
+    Returns
+    -------
+    HandDetection
+        The detection with the more probable side. Its score is that side's probability.
+    """
+    score = float(1 / (1 + np.exp(-abs(right))))
+    return replace(detection, side="right" if right > 0 else "left", score=score)

@@ -10,24 +10,23 @@ from im2hands.core.errors import InputError
 from im2hands.keypoints.proposing.box_file import HandBoxes
 
 from . import PROVIDERS
-from .hypothesis import KeypointProvider
 
 if TYPE_CHECKING:
     from im2hands.keypoints.placing.lift import HandLifter
+    from im2hands.keypoints.reading.network import LandmarkNetwork
     from im2hands.networks.two_hand_network import TwoHandNetwork
+
+    from .finder import HandFinder
 
 
 def make_provider(
     name: str = "auto",
     *,
-    video: bool,
-    crop_search: bool = True,
+    hands: str = "auto",
     hand_boxes: HandBoxes | None = None,
-    cache_folder: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
     two_hand_weights: Path | None = None,
-) -> KeypointProvider:
+) -> HandFinder:
     """Build the keypoint provider of a given name.
 
     Parameters
@@ -35,24 +34,18 @@ def make_provider(
     name : str
         "auto" (MediaPipe and the two-hand network together), "mediapipe", or "network" (the two-hand network finds the
         palms, the reading network reads the fingers).
-    video : bool
-        True: frames come in order from one clip, and hands are followed. False: every frame is a separate photo.
-    crop_search : bool
-        Whether to search crops of the picture for the other hand if MediaPipe finds fewer than two.
+    hands : str
+        What a person knows of the hands: "auto", "both", "left" or "right".
     hand_boxes : HandBoxes or None
-        A user's boxes or points. They replace the search in the frames that they name.
-    cache_folder : Path or None
-        Folder for the results of finished searches, keyed by the picture's content. None keeps them in memory only.
-    progress : callable or None
-        Called with the number of crops done and the number of crops in total while a search runs.
+        A person's boxes or points.
     cancelled : callable or None
-        Called between crops. If it returns True, ``detect`` raises ``Cancelled``.
+        Called between crops. If it returns True, ``Cancelled`` is raised.
     two_hand_weights : Path or None
         Weights file of another two-hand network. None for the one that ships.
 
     Returns
     -------
-    KeypointProvider
+    HandFinder
         The provider. The caller closes it.
 
     Raises
@@ -71,34 +64,29 @@ def make_provider(
     from im2hands.keypoints.reading.network import LandmarkNetwork
     from im2hands.weights.keypoint_networks import PAIR_JUDGE
 
-    from .finder import TwoHandProvider
+    from .finder import HandFinder
+    from .looking import Readers
 
     palms = None if name == "mediapipe" else _palm_network(two_hand_weights, needed=name == "network")
-    return TwoHandProvider(
-        None if name == "network" else MediaPipeProvider(video=video),
-        LandmarkNetwork() if name == "mediapipe" else LandmarkNetwork.bundled(beside=two_hand_weights),
-        video=video,
+    network = LandmarkNetwork() if name == "mediapipe" else LandmarkNetwork.bundled(beside=two_hand_weights)
+    readers = Readers(
+        network,
+        PairJudge(PAIR_JUDGE.load(PAIR_JUDGE.beside(two_hand_weights))),
+        tasks=None if name == "network" else MediaPipeProvider(),
         palms=TwoHandReader(palms) if palms is not None else None,
-        judge=PairJudge(PAIR_JUDGE.load(PAIR_JUDGE.beside(two_hand_weights))) if palms is not None else None,
-        lifter=_lifter(palms, two_hand_weights) if palms is not None else None,
-        detector=PalmDetector() if palms is not None else None,
-        crop_search=crop_search,
-        hand_boxes=hand_boxes,
-        cache_folder=cache_folder,
-        progress=progress,
-        cancelled=cancelled,
+        detector=PalmDetector(),
     )
+    lifter = _lifter(palms, network, two_hand_weights) if palms is not None else None
+    return HandFinder(readers, hands=hands, lifter=lifter, boxes=hand_boxes, name=name, cancelled=cancelled)
 
 
-def _lifter(palms: TwoHandNetwork, beside: Path | None) -> HandLifter | None:
+def _lifter(palms: TwoHandNetwork, reader: LandmarkNetwork, beside: Path | None) -> HandLifter | None:
     """Load the lifting network beside the two-hand network's weights, else the one that ships; None without either."""
     from im2hands.keypoints.placing.lift import HandLifter
-    from im2hands.weights.keypoint_networks import LIFTING, READING
+    from im2hands.weights.keypoint_networks import LIFTING
 
-    path, reader = LIFTING.beside(beside), READING.beside(beside)
-    if not (path.is_file() and reader.is_file()):
-        return None
-    return HandLifter(LIFTING.load(path), palms, READING.load(reader))
+    path = LIFTING.beside(beside)
+    return HandLifter(LIFTING.load(path), palms.folded(), reader) if path.is_file() and reader.takes_sides else None
 
 
 def _palm_network(weights: Path | None, needed: bool) -> TwoHandNetwork | None:

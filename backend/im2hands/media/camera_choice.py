@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
 from im2hands.core.files import read_regular
+from im2hands.core.unpacking import parse_json
 
 from .images import PictureInfo
 
@@ -148,7 +148,7 @@ class CameraChoice:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(read_regular(path, _FILE_BYTES).decode("utf-8-sig"))
+        data = parse_json(read_regular(path, _FILE_BYTES), nan=True)
     except OSError as error:
         raise InputError(
             f"Cannot read the camera file {path}: {error.strerror or error}.", "Check the path."
@@ -170,8 +170,14 @@ def _camera_from(data: dict[str, Any], name: str) -> Camera:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise InputError(f"The camera file {name}: {key} is {value!r}, it must be a number.", _EXAMPLE)
         numbers[key] = float(value)
+    sizes: list[int] = []
+    for key in ("width", "height"):
+        value = data.get(key, 1)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value % 1 != 0:
+            raise InputError(f"The camera file {name}: {key} is {value!r}, it must be a whole number.", _EXAMPLE)
+        sizes.append(int(value))
+    width, height = sizes
     try:
-        width, height = int(data.get("width", 1)), int(data.get("height", 1))
         rotation = np.asarray(data.get("R", np.eye(3)), dtype=np.float64)
         translation = np.asarray(data.get("t", np.zeros(3)), dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -14,6 +14,8 @@ from .upright import is_flipped, rotation
 VARIES_SECONDS = 0.004
 _VARIES_PART = 0.25  # of the mean spacing, for clips of high rates
 
+_WITHIN_FRAMES = 1.01  # rounding included
+
 _LOWEST_FPS, _HIGHEST_FPS = 0.1, 1000.0
 
 
@@ -46,6 +48,10 @@ class ClipInfo:
         file has none that can be trusted. Frames are then counted.
     length_known : bool
         Whether the header says how long the clip is; recordings of browsers often do not.
+    hdr : bool
+        Whether its colours are those of HDR or BT.2020. They are converted to sRGB.
+    first_stream : bool
+        Whether the pictures are those of the first video stream of the file.
     """
 
     count: int
@@ -59,6 +65,8 @@ class ClipInfo:
     times: tuple[float, ...] = ()
     stamps: tuple[int, ...] = ()
     length_known: bool = True
+    hdr: bool = False
+    first_stream: bool = True
 
     @property
     def rotation(self) -> int:
@@ -132,5 +140,6 @@ def spacing(times: Sequence[float], rates: Sequence[float]) -> tuple[float, bool
         gaps.max() - gaps.min() > min(VARIES_SECONDS, _VARIES_PART * mean)
         or np.abs(steady - times).max() > mean / 2  # the rate changes slowly
     )
-    fps = next((rate for rate in possible if abs(times[-1] - len(gaps) / rate) <= gaps.max()), 1 / mean)
+    # The rate of a header may be that of a few frames only, so all frames together must agree with it within one frame.
+    fps = next((rate for rate in possible if abs(times[-1] - len(gaps) / rate) < _WITHIN_FRAMES / rate), 1 / mean)
     return (float(fps) if _LOWEST_FPS <= fps <= _HIGHEST_FPS else 0.0), varies

@@ -9,6 +9,11 @@ import numpy as np
 PQ, HLG = 16, 18
 """Transfer characteristics of HDR clips, with the numbers of ITU-T H.273."""
 
+MID_GREY = 128
+"""Value of the ground on which transparent pictures are laid."""
+
+_OPAQUE = 255
+
 BT2020 = 9
 """Number of the wide primaries in ITU-T H.273."""
 
@@ -46,6 +51,28 @@ def to_8_bits(pixels: np.ndarray) -> np.ndarray:
         return (_encoded(linear) * 255 + 0.5).astype(np.uint8)
     clipped = np.clip(pixels, 0, 65535).astype(np.uint32)  # Pillow sometimes returns 16-bit grey as 32-bit integers
     return ((clipped + 128) // 257).astype(np.uint8)
+
+
+def over_grey(pixels: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Lay a picture over mid grey.
+
+    Parameters
+    ----------
+    pixels : (H, W, 4) uint8
+        RGB and straight alpha.
+
+    Returns
+    -------
+    pixels : (H, W, 3) uint8
+        RGB.
+    transparent : bool
+        Whether a pixel was not opaque.
+    """
+    colours, alpha = pixels[..., :3], pixels[..., 3:]
+    if (alpha == _OPAQUE).all():
+        return np.ascontiguousarray(colours), False
+    part = alpha.astype(np.float32) / _OPAQUE
+    return (colours * part + MID_GREY * (1.0 - part) + 0.5).astype(np.uint8), True
 
 
 def wide_to_srgb(signal: np.ndarray, transfer: int) -> np.ndarray:

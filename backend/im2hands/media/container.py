@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NoReturn
 
 from .picture_file import LARGEST_PIXELS
@@ -16,6 +17,10 @@ CLIP_FORMATS = (
 
 # Main brands of still pictures in the container of MP4. FFmpeg would show a tile or a preview of them as a clip.
 _STILL_BRANDS = frozenset({"heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "avif", "avis", "crx"})
+
+
+_BOX_HEAD_BYTES = 8
+_LONG_BOX_HEAD_BYTES = 16
 
 
 def open_container(file: BinaryIO, formats: Sequence[str]) -> Any:
@@ -47,6 +52,39 @@ def open_container(file: BinaryIO, formats: Sequence[str]) -> Any:
         "max_pixels": str(LARGEST_PIXELS),  # of the first frames, which FFmpeg decodes while it opens some formats
     }
     return av.open(file, "r", options=options, io_open=_refuse, metadata_errors="replace")
+
+
+def boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Walk through the outermost boxes of a file of the kinds MP4 and HEIC.
+
+    Parameters
+    ----------
+    file : binary stream
+        The file.
+
+    Yields
+    ------
+    bytes
+        Name of a box.
+    int
+        Place of its first byte.
+    int
+        Its length, bytes; it may reach beyond the end of the file. The last box of a file may go to its end.
+    """
+    size = file.seek(0, os.SEEK_END)
+    place = 0
+    while place + _BOX_HEAD_BYTES <= size:
+        file.seek(place)
+        head = file.read(_LONG_BOX_HEAD_BYTES)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:  # the length follows, with 64 bits
+            length = int.from_bytes(head[8:16], "big")
+        elif length == 0:  # to the end of the file
+            length = size - place
+        if length < _BOX_HEAD_BYTES:
+            return  # no box; the decoder says what is wrong
+        yield head[4:8], place, length
+        place += length
 
 
 def is_still(container: Any) -> bool:

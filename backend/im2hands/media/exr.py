@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +21,8 @@ _DAMAGE = (RuntimeError, ValueError, TypeError, OSError, EOFError, IndexError, K
 _LARGEST_BYTES = 2 * 10**9  # of all layers of a file, which are decoded together
 _BYTES_PER_VALUE = 4
 _GROUND = 0.2158605  # linear light of mid grey (128 of 255 in sRGB), which shows through transparent pixels
+_MAIN_LAYER = re.compile(r"(^|\.)(combined|composite|beauty|rgba?)(\.|$)", re.IGNORECASE)
+_CHROMA_WEIGHTS = (0.2126, 0.7152, 0.0722)  # of red, green and blue in Y, with the primaries of sRGB
 # Names before "R", "G" and "B": plain files, then the layer that Blender's files name last.
 _LAYERS_FIRST = ("", "Composite.Combined.", "Combined.")
 
@@ -32,10 +35,13 @@ class _Layer:
     data: tuple[int, int, int, int]  # first column, first row, width, height
     window: tuple[int, int, int, int]
     pixel_aspect: float
+    rank: int  # the smallest shows the picture; the others are passes of it
+    is_chroma: bool = False  # the channels are Y, RY and BY
+    differs: str = ""
 
 
-def exr_size(file: BinaryIO, path: Path) -> tuple[int, int]:
-    """Read the size of an EXR picture from its header.
+def probe_exr(file: BinaryIO, path: Path) -> tuple[tuple[int, int], str]:
+    """Read the size of an EXR picture from its header, and whether Blender shows it.
 
     Parameters
     ----------
@@ -46,10 +52,10 @@ def exr_size(file: BinaryIO, path: Path) -> tuple[int, int]:
 
     Returns
     -------
-    width : int
-        Width with square pixels.
-    height : int
-        Height with square pixels.
+    size : tuple of int
+        Width and height with square pixels.
+    differs : str
+        Why Blender would show another picture; empty if it would not.
 
     Raises
     ------
@@ -57,10 +63,10 @@ def exr_size(file: BinaryIO, path: Path) -> tuple[int, int]:
         The header is damaged, the picture is too large, or it has no colours.
     """
     layer = _find_layer(file, path)
-    return square_size(*layer.window[2:], layer.pixel_aspect)
+    return square_size(*layer.window[2:], layer.pixel_aspect), layer.differs
 
 
-def read_exr(file: BinaryIO, path: Path) -> np.ndarray:
+def read_exr(file: BinaryIO, path: Path) -> tuple[np.ndarray, str]:
     """Decode an EXR picture.
 
     Parameters
@@ -72,8 +78,10 @@ def read_exr(file: BinaryIO, path: Path) -> np.ndarray:
 
     Returns
     -------
-    (H, W, 3) float32
+    pixels : (H, W, 3) float32
         Linear light. What the file has no pixels for is black; transparent pixels are laid over mid grey.
+    differs : str
+        Why Blender would show another picture; empty if it would not.
 
     Raises
     ------
@@ -81,25 +89,30 @@ def read_exr(file: BinaryIO, path: Path) -> np.ndarray:
         The file is damaged, the picture is too large, or it has no colours.
     """
     layer = _find_layer(file, path)
+    differs = layer.differs
     file.seek(0)
     try:
         import OpenEXR
 
         channels = OpenEXR.File(file, separate_channels=True).parts[layer.part].channels
         found = [np.asarray(channels[name].pixels, np.float32) for name in layer.channels]
+        if layer.is_chroma:
+            found = _from_chroma(*found)
         colours = np.stack(found if len(found) == 3 else found * 3, axis=-1)
         if layer.alpha is not None:  # colours in EXR are already multiplied by alpha
             alpha = np.clip(np.asarray(channels[layer.alpha].pixels, np.float32), 0.0, 1.0)
             colours += (1.0 - alpha)[..., None] * _GROUND
+            if alpha.min() < 1.0:
+                differs = differs or "some of its pictures are transparent"
     except _DAMAGE as error:
         raise _damaged(path, error) from error
     pixels = _in_window(colours, layer)
     size = square_size(*layer.window[2:], layer.pixel_aspect)
     if size == layer.window[2:]:
-        return pixels
+        return pixels, differs
     import cv2
 
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC), differs
 
 
 def _find_layer(file: BinaryIO, path: Path) -> _Layer:
@@ -114,7 +127,7 @@ def _find_layer(file: BinaryIO, path: Path) -> _Layer:
         )
     except _DAMAGE as error:
         raise _damaged(path, error) from error
-    layer = next((layer for layer in layers if layer is not None), None)
+    layer = min((layer for layer in layers if layer is not None), key=lambda layer: layer.rank, default=None)
     if layer is None:
         names = ", ".join(sorted({channel.name for header in headers for channel in header["channels"]})[:8])
         raise FrameError(
@@ -125,7 +138,13 @@ def _find_layer(file: BinaryIO, path: Path) -> _Layer:
     check_size(*square_size(*layer.window[2:], layer.pixel_aspect), path)
     if values * _BYTES_PER_VALUE > _LARGEST_BYTES:
         raise FrameError(f"{path} is too large: its layers take {values * 4 / 1e9:.0f} GB.", "Save its colours alone.")
-    return layer
+    several = len(headers) > 1 or any("." in channel.name for channel in headers[layer.part]["channels"])
+    reasons = {
+        "Blender shows no EXR with several layers as a picture": several,
+        "Blender shows another part of the EXR": layer.data[2:] != layer.window[2:] or layer.data != layer.window,
+        "its pixels are not square": layer.pixel_aspect != 1.0,
+    }
+    return replace(layer, differs=", ".join(reason for reason, holds in reasons.items() if holds))
 
 
 def _layer_of(number: int, header: dict[str, Any], openexr: Any) -> _Layer | None:
@@ -135,6 +154,8 @@ def _layer_of(number: int, header: dict[str, Any], openexr: Any) -> _Layer | Non
     before = _layer_names(names)
     if before is not None:
         channels, alpha = tuple(before + colour for colour in "RGB"), before + "A"
+    elif {"Y", "RY", "BY"} <= {channel.name for channel in header["channels"]}:
+        channels, alpha = ("Y", "RY", "BY"), "A"
     elif "Y" in names:
         channels, alpha = ("Y",), "A"
     else:
@@ -142,7 +163,19 @@ def _layer_of(number: int, header: dict[str, Any], openexr: Any) -> _Layer | Non
     return _Layer(
         number, channels, alpha if alpha in names else None, _box(header["dataWindow"]), _box(header["displayWindow"]),
         plausible_aspect(float(header.get("pixelAspectRatio", 1.0))),
+        0 if _MAIN_LAYER.search(f"{header.get('name', '')}.{before or ''}") else 1 if not before else 2,
+        "RY" in channels,
     )  # fmt: skip
+
+
+def _from_chroma(y: np.ndarray, ry: np.ndarray, by: np.ndarray) -> list[np.ndarray]:
+    """Convert luminance and chroma, which has half the size, to red, green and blue."""
+    import cv2
+
+    size = y.shape[1], y.shape[0]
+    red, blue = ((cv2.resize(part, size, interpolation=cv2.INTER_LINEAR) + 1.0) * y for part in (ry, by))
+    of_red, of_green, of_blue = _CHROMA_WEIGHTS
+    return [red, (y - of_red * red - of_blue * blue) / of_green, blue]
 
 
 def _layer_names(names: Iterable[str]) -> str | None:
@@ -152,7 +185,7 @@ def _layer_names(names: Iterable[str]) -> str | None:
     if not found:
         return None
     first = [layer for layer in _LAYERS_FIRST if layer in found]
-    combined = [layer for layer in found if layer.endswith("Combined.")]
+    combined = [layer for layer in found if _MAIN_LAYER.search(layer)]
     return (first + combined + found)[0]
 
 
@@ -177,4 +210,6 @@ def _in_window(colours: np.ndarray, layer: _Layer) -> np.ndarray:
 
 def _damaged(path: Path, error: Exception) -> FrameError:
     words = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, IndexError):  # OpenEXR gives no pixels and no reason
+        words = "its data ends early or is damaged"
     return FrameError(f"{path} cannot be read as EXR: {words}.", "Save it again, or convert it to 16-bit TIFF.")

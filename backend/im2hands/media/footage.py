@@ -93,6 +93,8 @@ def _of_clip(clip: ClipInfo, path: Path, mirrored: bool) -> list[str]:
         "it is stored turned or mirrored": clip.orientation != 1,
         "its pixels are not square": abs(clip.pixel_aspect - 1.0) > _SQUARE,
         "it is interlaced": clip.interlaced,
+        "its colours are those of HDR": clip.hdr,
+        "Blender shows another of its video streams": not clip.first_stream,
         "its header does not say how long it is": not clip.length_known,
         "it is a mirror image": mirrored,
         f"Blender plays no {path.suffix or 'file without a suffix'}": path.suffix.lower() not in _BLENDER_CLIPS,
@@ -108,6 +110,7 @@ def _of_pictures(infos: list[tuple[Entry, PictureInfo]], is_sequence: bool) -> l
     turned = {info.format for _, info in infos if info.stored != 1} - _TURNED_BY_THE_ADD_ON - set(unknown)
     if turned:
         reasons.append(f"Blender does not turn {' or '.join(sorted(turned))} pictures upright")
+    reasons += sorted({info.differs for _, info in infos if info.differs})
     if len({entry.path for entry, _ in infos}) < len(infos):
         reasons.append("there are several pictures in one file")
     if is_sequence and len({info.stored for _, info in infos}) > 1:

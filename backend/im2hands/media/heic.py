@@ -8,10 +8,7 @@ from typing import Any, BinaryIO
 
 from im2hands.core.errors import FrameError
 
-from .container import open_container
-
-_BOX_HEAD_BYTES = 8
-_LONG_BOX_HEAD_BYTES = 16
+from .container import boxes, open_container
 
 
 def refuse_missing_tiles(image: Any, file: BinaryIO, path: Path) -> None:
@@ -40,19 +37,7 @@ def refuse_missing_tiles(image: Any, file: BinaryIO, path: Path) -> None:
 def _is_cut(file: BinaryIO) -> bool:
     """Return whether a box of the file reaches beyond its end."""
     size = file.seek(0, os.SEEK_END)
-    place = 0
-    while place + _BOX_HEAD_BYTES <= size:
-        file.seek(place)
-        head = file.read(_LONG_BOX_HEAD_BYTES)
-        length = int.from_bytes(head[:4], "big")
-        if length == 1:  # the length follows, with 64 bits
-            length = int.from_bytes(head[8:16], "big")
-        elif length == 0:  # to the end of the file
-            return False
-        if length < _BOX_HEAD_BYTES:
-            return False  # no box; the decoder says what is wrong
-        place += length
-    return place > size
+    return any(place + length > size for _, place, length in boxes(file))
 
 
 def _tiles_are_whole(file: BinaryIO) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,11 +14,12 @@ import numpy as np
 from im2hands.core.errors import FrameError
 from im2hands.core.files import open_regular
 
-from . import exr, ffmpeg_picture
-from .colour import to_8_bits
+from . import exr, ffmpeg_picture, profile
+from .colour import MID_GREY, to_8_bits
 from .focal_length import focal_px
 from .heic import refuse_missing_tiles
 from .picture_file import ANIMATED_FORMATS, DAMAGE, check_size, open_with_pillow, read_head, tiff_tags
+from .png import refuse_damaged_png
 from .upright import orientation_of, upright, upright_size
 
 PICTURE_SUFFIXES = frozenset(
@@ -33,6 +34,11 @@ MIN_SIDE = 32
 
 _EXIF_IFD = 0x8769
 _WIDTH, _HEIGHT = 256, 257  # tags of TIFF
+_OPAQUE = 255
+_BRIGHTEST_MEDIAN = 10.0  # times white; no photo has half of its pixels above it
+
+TRANSPARENT = "some of its pictures are transparent"
+_SHOWN_OTHERWISE = "Blender shows its kind of TIFF in other colours"
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,9 @@ class PictureInfo:
         Pillow's name of the format, for example ``"JPEG"``, or ``"EXR"``; empty for other files.
     stored : int
         EXIF orientation in the file. It differs from ``orientation`` where the decoder turns the picture upright.
+    differs : str
+        Why Blender would show another picture than this file's, for a reason that is not the orientation; empty if it
+        would not. Whether the picture is transparent is known only after it is decoded.
     """
 
     width: int
@@ -61,6 +70,7 @@ class PictureInfo:
     orientation: int = 1
     format: str = ""
     stored: int = 1
+    differs: str = field(default="", compare=False)
 
 
 def probe_picture(path: Path) -> PictureInfo:
@@ -85,12 +95,12 @@ def probe_picture(path: Path) -> PictureInfo:
     """
     with _opened(path) as file:
         if read_head(file).startswith(exr.SIGNATURE):
-            return _check_small(PictureInfo(*exr.exr_size(file, path), format="EXR"), path)
+            size, differs = exr.probe_exr(file, path)
+            return _check_small(PictureInfo(*size, format="EXR", differs=differs), path)
         image = _still(file, path)
         if image is None:
             pixels, orientation = _read_rare(file, path)
-            info = PictureInfo(pixels.shape[1], pixels.shape[0], None, orientation, "", orientation)
-            return _check_small(info, path)
+            return _check_small(_rare_info(pixels, orientation, file), path)
         return _check_small(_info(image, _exif(image)), path)
 
 
@@ -137,16 +147,17 @@ def read_with_info(path: Path) -> tuple[np.ndarray, PictureInfo]:
     """
     with _opened(path) as file:
         if read_head(file).startswith(exr.SIGNATURE):
-            pixels = to_8_bits(exr.read_exr(file, path))
-            return pixels, _check_small(PictureInfo(pixels.shape[1], pixels.shape[0], format="EXR"), path)
+            light, differs = exr.read_exr(file, path)
+            pixels = _light_to_8_bits(light, path)
+            info = PictureInfo(pixels.shape[1], pixels.shape[0], format="EXR", differs=differs)
+            return pixels, _check_small(info, path)
         image = _still(file, path)
         if image is None:
             pixels, orientation = _read_rare(file, path)
-            return pixels, _check_small(
-                PictureInfo(pixels.shape[1], pixels.shape[0], None, orientation, "", orientation), path
-            )
+            return pixels, _check_small(_rare_info(pixels, orientation, file), path)
         info = _check_small(_info(image, _exif(image)), path)
-        return _decode(image, info, file, path), info
+        pixels = _decode(image, info, file, path)
+        return pixels, replace(info, differs=info.differs or (TRANSPARENT if is_transparent(image) else ""))
 
 
 @contextlib.contextmanager
@@ -208,15 +219,35 @@ def _info(image: Any, exif: dict[int, Any]) -> PictureInfo:
     width, height = upright_size(image.width, image.height, orientation)
     stored = orientation_of(exif)
     focal = focal_px(exif, *upright_size(width, height, stored))
-    return PictureInfo(width, height, focal, orientation, image.format or "", stored)
+    return PictureInfo(width, height, focal, orientation, image.format or "", stored, _why_differs(image))
+
+
+def _why_differs(image: Any) -> str:
+    """Return why Blender shows an opened picture with other colours."""
+    if profile.needs_conversion(image):
+        return "Blender does not apply its colour profile"
+    if image.format == "TIFF" and image.mode in ("F", "LAB"):
+        return _SHOWN_OTHERWISE
+    return ""
+
+
+def _rare_info(pixels: np.ndarray, orientation: int, file: BinaryIO) -> PictureInfo:
+    differs = _SHOWN_OTHERWISE if tiff_tags(file) else ""
+    return PictureInfo(pixels.shape[1], pixels.shape[0], None, orientation, "", orientation, differs)
 
 
 def _decode(image: Any, info: PictureInfo, file: BinaryIO, path: Path) -> np.ndarray:
     if image.format == "HEIF":
         refuse_missing_tiles(image, file, path)
+    if image.format == "PNG":
+        refuse_damaged_png(file, path)
     try:
         image.load()  # Pillow refuses a file that ends early
-        pixels = upright(to_rgb8(image), info.orientation)
+        if image.mode == "F":
+            pixels = _light_to_8_bits(np.asarray(image), path)[..., None].repeat(3, axis=2)
+        else:
+            pixels = to_rgb8(image)
+        pixels = upright(pixels, info.orientation)
     except DAMAGE as error:
         if image.format != "TIFF":
             raise _damaged(path, error) from error
@@ -236,7 +267,7 @@ def _read_rare(file: BinaryIO, path: Path) -> tuple[np.ndarray, int]:
         raise FrameError(
             f"{path} is not a picture that can be read.", "Give a JPEG, PNG, WebP, TIFF, HEIC or EXR file."
         )
-    eight = to_8_bits(pixels)
+    eight = _light_to_8_bits(pixels, path) if pixels.dtype.kind == "f" else to_8_bits(pixels)
     orientation = orientation_of(tags)
     return upright(np.repeat(eight[..., None], 3, axis=2) if eight.ndim == 2 else eight, orientation), orientation
 
@@ -258,11 +289,31 @@ def to_rgb8(image: Any) -> np.ndarray:
 
     if image.mode.startswith("I") or image.mode == "F":
         return np.repeat(to_8_bits(np.asarray(image))[..., None], 3, axis=2)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    image = profile.to_srgb(image)
+    if _may_be_transparent(image):
         image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, (128, 128, 128, 255))
+        ground = Image.new("RGBA", image.size, (*[MID_GREY] * 3, 255))
         image = Image.alpha_composite(ground, image)
     return np.array(image.convert("RGB"))
+
+
+def is_transparent(image: Any) -> bool:
+    """Return whether a pixel of a decoded Pillow image is transparent."""
+    return _may_be_transparent(image) and image.convert("RGBA").getchannel("A").getextrema()[0] < _OPAQUE
+
+
+def _may_be_transparent(image: Any) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+
+
+def _light_to_8_bits(light: np.ndarray, path: Path) -> np.ndarray:
+    """Convert linear light to sRGB; refuse floats that are something else."""
+    if light.dtype.kind == "f" and np.median(light) > _BRIGHTEST_MEDIAN:
+        raise FrameError(
+            f"{path} has floats that are not light from 0 to 1 (half of them are above {_BRIGHTEST_MEDIAN:g}).",
+            "Save it with 8 or 16 bits, or scale it to 1.",
+        )
+    return to_8_bits(light)
 
 
 def _check_small(info: PictureInfo, path: Path) -> PictureInfo:

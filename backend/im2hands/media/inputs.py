@@ -14,7 +14,7 @@ from im2hands.core.person_path import person_path
 
 from .images import PICTURE_SUFFIXES, probe_picture
 from .patterns import find_matches, is_pattern, natural
-from .picture_file import RAW_SUFFIXES
+from .picture_file import RAW_SUFFIXES, count_pages
 from .video import VIDEO_SUFFIXES, is_animation, probe_clip
 
 # A file with one of these endings is meant as a picture: if it cannot be read, its frame fails. What the endings below
@@ -119,6 +119,7 @@ def find_inputs(inputs: Sequence[str | Path]) -> Inputs:
             f"{clips[0].name} is {_kind(clips[0])} and cannot be mixed with other files.",
             "Give one video, or only pictures.",
         )
+    _tell_pages(files, notes)
     return Inputs(paths, clips or list(dict.fromkeys(files)), bool(clips), numbered, notes)
 
 
@@ -162,7 +163,7 @@ def _is_clip(path: Path, alone: bool) -> bool:
         return True
     if (alone or suffix in _ANIMATIONS) and is_animation(path):
         return True
-    if suffix in _PICTURES or _is_picture(path):
+    if suffix in _PICTURES | RAW_SUFFIXES or _is_picture(path):
         return False
     try:
         probe_clip(path)
@@ -256,6 +257,19 @@ def _tell(notes: list[Note], folder: Path, left_out: dict[str, list[str]]) -> No
             Note(
                 f"{len(names)} file{several} of the folder {folder} left out ({reason}): {_listed(names)}.",
                 "Convert pictures to JPEG or PNG; give a clip by itself.",
+            )
+        )
+
+
+def _tell_pages(files: Iterable[Path], notes: list[Note]) -> None:
+    """Add a note on the TIFF files that have several pages."""
+    pages = {path: count_pages(path) for path in files if path.suffix.lower() in (".tif", ".tiff")}
+    several = [f"{path.name} ({count})" for path, count in pages.items() if count > 1]
+    if several:
+        notes.append(
+            Note(
+                f"Only the first page of {_listed(several)} is read; the number of pages is in brackets.",
+                "Save the pages as files of their own, for example page_1.tif, page_2.tif.",
             )
         )
 

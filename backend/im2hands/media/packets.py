@@ -117,6 +117,8 @@ def _missing(container: Any, stream: Any, packets: list[Packet], total: int, fil
     if container.format.name == "avi":  # its count is wrong in many files; only the length of the file tells
         missing = stream.frames - total if packets[-1].corrupt or _is_cut_riff(file) else 0
         return missing if missing >= COUNT_TOLERANCE else 0
+    if "mov" in container.format.name:
+        return _beyond_end(stream, file)
     stamps = [packet.stamp for packet in packets if packet.stamp is not None]
     last = max(packets, key=lambda packet: packet.stamp or 0)
     gap = (max(stamps) - min(stamps)) / (len(stamps) - 1) if len(stamps) > 1 else last.duration
@@ -140,6 +142,12 @@ def _promised_end(container: Any, stream: Any) -> float | None:
         except (KeyError, ValueError, AttributeError):
             return None
     return None
+
+
+def _beyond_end(stream: Any, file: BinaryIO) -> int:
+    """Count the frames of an MP4 file whose data should lie after its end. Edit lists are applied to its index."""
+    size = file.seek(0, os.SEEK_END)
+    return sum(entry.pos >= size and not entry.is_discard for entry in stream.index_entries)
 
 
 def _is_cut_riff(file: BinaryIO) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from im2hands.core.errors import FrameError
+from im2hands.core.files import open_regular
 
 LARGEST_SIDE = 32767
 """Largest side of a picture, pixels. OpenCV and MediaPipe end the process at larger ones."""
@@ -37,10 +38,15 @@ RAW_SUFFIXES = frozenset(
 )  # fmt: skip
 
 _HEAD_BYTES = 16
+_RAW_HEADS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0")  # Fujifilm, Olympus, Panasonic
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of BigTIFF
 _SUBFILE_TYPE, _PHOTOMETRIC, _DNG_VERSION = 254, 262, 50706
 _SENSOR_COLOURS = (32803, 34892)  # values of _PHOTOMETRIC: colour filter array, linear raw
-_REDUCED = 1  # bit of _SUBFILE_TYPE: a smaller copy of another picture of the file
+_REDUCED, _MASK = 1, 4  # bits of _SUBFILE_TYPE: a smaller copy of another picture of the file, and its opaque part
+_SUB_DIRECTORIES = 330
+_WIDTH, _HEIGHT = 256, 257
+_MOST_DIRECTORIES = 1000
+_PREVIEW = 2  # a picture this many times smaller than another one of its file, on both sides, is a preview
 
 
 def read_head(file: BinaryIO) -> bytes:
@@ -83,8 +89,10 @@ def open_with_pillow(file: BinaryIO, path: Path) -> Any:
     head = read_head(file)
     if path.suffix.lower() in RAW_SUFFIXES or (head.startswith(_TIFF_HEADS) and head[8:10] == b"CR"):
         raise _raw(path)
+    if head.startswith(_RAW_HEADS):
+        raise _raw(path)
     if head.startswith(_TIFF_HEADS):
-        _refuse_preview(tiff_tags(file), path)
+        _refuse_preview(*_tiff_directories(file), path)
     for accepts, make in _openers():
         if accepts(head) is not True:
             continue
@@ -135,18 +143,65 @@ def tiff_tags(file: BinaryIO) -> dict[int, Any]:
     dict
         The tags of its first picture; empty if the file is no TIFF file or is damaged.
     """
+    return next(_tiff_chain(file), {})
+
+
+def count_pages(path: Path) -> int:
+    """Count the pages of a TIFF file, of which only the first is read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    int
+        Number of pictures without previews and masks; 0 if the file is no TIFF file or cannot be read.
+    """
+    try:
+        with open_regular(path) as file:
+            return sum(not _subfile_type(tags) & (_REDUCED | _MASK) for tags in _tiff_chain(file))
+    except OSError:
+        return 0
+
+
+def _tiff_chain(file: BinaryIO, start: int | None = None) -> Iterator[dict[int, Any]]:
+    """Give the tags of the pictures of a TIFF file, from its first directory or another one on."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     head = read_head(file)
     if not head.startswith(_TIFF_HEADS):
-        return {}
+        return
+    seen: set[int] = set()
     try:
         directory = ImageFileDirectory_v2(head if b"+" in head[:4] else head[:8])  # BigTIFF has a longer head
-        file.seek(directory.next)
-        directory.load(file)
-        return dict(directory)
-    except DAMAGE:
-        return {}
+        place = directory.next if start is None else start
+        while place and place not in seen and len(seen) < _MOST_DIRECTORIES:
+            seen.add(place)
+            file.seek(place)
+            directory.load(file)
+            place = directory.next
+            yield dict(directory)
+    except DAMAGE:  # what was read until here tells what it can
+        return
+
+
+def _tiff_directories(file: BinaryIO) -> tuple[dict[int, Any], list[dict[int, Any]]]:
+    """Return the tags of the first picture of a TIFF file, and those of all others, also inside others."""
+    chain = list(_tiff_chain(file))
+    inside: list[dict[int, Any]] = []
+    for tags in chain:
+        places = tags.get(_SUB_DIRECTORIES, ())
+        for place in places if isinstance(places, tuple) else (places,):
+            if isinstance(place, int) and len(inside) < _MOST_DIRECTORIES:
+                inside += [next(_tiff_chain(file, place), {})]
+    return (chain[0] if chain else {}), [*chain[1:], *inside]
+
+
+def _subfile_type(tags: Mapping[int, Any]) -> int:
+    kind = tags.get(_SUBFILE_TYPE, 0)
+    return kind if isinstance(kind, int) else 0
 
 
 @functools.cache
@@ -175,10 +230,24 @@ def _openers() -> tuple[tuple[Callable[[bytes], Any], Callable[[BinaryIO, str], 
     return tuple((accepts or (lambda head: True), make) for make, accepts in found)
 
 
-def _refuse_preview(tags: Mapping[int, Any], path: Path) -> None:
-    kind, colours = tags.get(_SUBFILE_TYPE, 0), tags.get(_PHOTOMETRIC)
-    if _DNG_VERSION in tags or colours in _SENSOR_COLOURS or (isinstance(kind, int) and kind & _REDUCED):
+def _refuse_preview(first: Mapping[int, Any], others: Sequence[Mapping[int, Any]], path: Path) -> None:
+    """Refuse a TIFF file with what a sensor recorded, and one whose first picture is a preview of another."""
+    sensor = any(tags.get(_PHOTOMETRIC) in _SENSOR_COLOURS for tags in (first, *others))
+    if _DNG_VERSION in first or sensor or _subfile_type(first) & _REDUCED:
         raise _raw(path)
+    if any(_is_preview(first, tags) for tags in others):
+        raise FrameError(
+            f"{path} has a larger picture than its first one, which is only a preview.",
+            "Save the larger picture alone, as JPEG, PNG or TIFF.",
+        )
+
+
+def _is_preview(tags: Mapping[int, Any], other: Mapping[int, Any]) -> bool:
+    sizes: list[Any] = [tags.get(_WIDTH), tags.get(_HEIGHT), other.get(_WIDTH), other.get(_HEIGHT)]
+    if not all(isinstance(size, int) for size in sizes):
+        return False
+    width, height, other_width, other_height = sizes
+    return bool(other_width >= _PREVIEW * width and other_height >= _PREVIEW * height)
 
 
 def _raw(path: Path) -> FrameError:

@@ -41,6 +41,8 @@ class Frame:
         Name for messages, for example ``"shot_0012.png"`` or ``"clip.mp4 frame 12"``.
     path : Path, optional
         File that the frame comes from; None for an array.
+    differs : str
+        Why Blender would not show this picture of the file, if that was noticed only while it was decoded.
     """
 
     index: int
@@ -48,6 +50,7 @@ class Frame:
     image: np.ndarray
     name: str
     path: Path | None = None
+    differs: str = ""
 
 
 @dataclass(frozen=True)
@@ -241,16 +244,21 @@ class Source:
             except FrameError as error:
                 yield entry, error
             else:
-                yield entry, Frame(entry.index, entry.time, image, entry.name, entry.path)
+                differs = self._infos[entry.index].differs
+                yield entry, Frame(entry.index, entry.time, image, entry.name, entry.path, differs)
 
     def _read_clip(self, entries: Sequence[Entry], clip: ClipInfo) -> Iterator[tuple[Entry, Frame | FrameError]]:
         there = [entry for entry in entries if entry.index <= len(clip.times)]
-        results = read_clip(there[0].path, clip, [entry.index for entry in there]) if there else iter(())
+        noticed: list[str] = []
+        numbers = [entry.index for entry in there]
+        results = read_clip(there[0].path, clip, numbers, noticed.append) if there else iter(())
         for entry, (_, image) in zip(there, results, strict=True):
             if isinstance(image, FrameError):
                 yield entry, image
             else:
-                yield entry, Frame(entry.index, entry.time, image, entry.name, entry.path)
+                differs = noticed[0] if noticed else ""
+                yield entry, Frame(entry.index, entry.time, image, entry.name, entry.path, differs)
+            noticed.clear()
         for missing in entries[len(there) : len(there) + 1]:
             yield (
                 missing,

@@ -16,10 +16,10 @@ from im2hands.core.files import open_regular
 
 from .animation import is_animation, probe_animation, read_animation
 from .clip_info import ClipInfo, spacing
-from .colour import BT2020, HLG, PQ, wide_to_srgb
-from .container import CLIP_FORMATS, is_still, open_container
+from .colour import BT2020, HLG, PQ, over_grey, wide_to_srgb
+from .container import CLIP_FORMATS, boxes, is_still, open_container
 from .deinterlace import Deinterlacer
-from .images import MIN_SIDE
+from .images import MIN_SIDE, TRANSPARENT
 from .packets import PacketList, list_packets
 from .picture_file import check_size
 from .upright import orientation_of_matrix, plausible_aspect, square_size, upright, upright_size
@@ -35,6 +35,17 @@ _SAMPLE_FRAMES = 24
 _SAMPLE_LEAST = 8  # packets from which on the comparison says something
 _SAMPLE_PART = 0.75  # of the packets that give a frame; of clips whose packets hold single fields it is a half
 
+# Codecs without references between frames: what is wrong in a packet of theirs damages its own frame only.
+_STRICT_CODECS = frozenset({"mjpeg", "png"})
+_STRICT = "crccheck+bitstream+buffer+explode"
+
+_JPEG_HEAD = b"\xff\xd8"
+_MP4_BRAND, _MP4_INDEX, _MP4_DATA = b"ftyp", b"moov", b"mdat"
+
+# Why Blender shows other pictures than these; noticed only where they are decoded.
+INTERLACED = "some of its pictures are interlaced"
+RESIZED = "its pictures have different sizes"
+
 _ASPECT_TOLERANCE = 0.01  # relative difference of aspect ratios at which a picture is not scaled to the clip's size
 
 
@@ -45,6 +56,7 @@ class _Sample:
     first: Any = None
     stamps: list[int | None] = field(default_factory=list)
     interlaced: bool = False
+    hdr: bool = False
     orientation: int = 1
 
 
@@ -73,6 +85,7 @@ def probe_clip(path: Path) -> ClipInfo:
         rates = [float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate]
         unit = float(stream.time_base)
         length_known = container.duration is not None
+        first_stream = stream is container.streams.video[0]
         packets = list_packets(container, stream, file)
     with _opened(path) as (container, stream, _):
         sample = _take_sample(container, stream)
@@ -85,11 +98,13 @@ def probe_clip(path: Path) -> ClipInfo:
     _check_size(width, height, path)
     return ClipInfo(
         len(times) + packets.missing, fps, width, height, varies, sample.orientation, aspect, sample.interlaced,
-        times, stamps, length_known,
+        times, stamps, length_known, sample.hdr, first_stream,
     )  # fmt: skip
 
 
-def read_clip(path: Path, clip: ClipInfo, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray | FrameError]]:
+def read_clip(
+    path: Path, clip: ClipInfo, wanted: Iterable[int], notice: Callable[[str], None] = lambda reason: None
+) -> Iterator[tuple[int, np.ndarray | FrameError]]:
     """Decode the wanted frames of a clip.
 
     Parameters
@@ -100,6 +115,8 @@ def read_clip(path: Path, clip: ClipInfo, wanted: Iterable[int]) -> Iterator[tup
         What :func:`probe_clip` returned for it.
     wanted : iterable of int
         Frame numbers, counted from 1, ascending, none above ``len(clip.times)``.
+    notice : callable
+        Called with the reason before a picture that Blender shows otherwise, for a reason that ``clip`` does not know.
 
     Yields
     ------
@@ -117,13 +134,13 @@ def read_clip(path: Path, clip: ClipInfo, wanted: Iterable[int]) -> Iterator[tup
         yield from read_animation(path, wanted)
         return
     waiting = list(reversed(list(wanted)))
-    convert = _Converter(path, clip)
+    convert = _Converter(path, clip, notice)
     with _opened(path) as (container, stream, _):
-        for number, frame, whole in _numbered(container, stream, clip):
+        for frame, number, whole, interlaced in _numbered(container, stream, clip):
             while waiting and waiting[-1] < number:
                 yield waiting[-1], _damaged(path, waiting.pop())
             if waiting and waiting[-1] == number:
-                yield waiting.pop(), convert(frame, number) if whole else _damaged(path, number)
+                yield waiting.pop(), convert(frame, number, interlaced) if whole else _damaged(path, number)
             if not waiting:
                 return
     while waiting:
@@ -140,21 +157,23 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any, Any]]:
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror or error}.", "Check the path.") from error
     with file:
-        if not file.read(1):
+        head = file.read(len(_JPEG_HEAD))
+        if not head:
             raise InputError(f"{path} is empty (0 bytes).", "Copy or export the clip again.")
         try:
             container = open_container(file, CLIP_FORMATS)
         except (av.error.FFmpegError, ValueError) as error:
-            raise _unknown(path) from error
+            raise _unknown(path, _has_no_index(file)) from error
         with container:
             pictures = [stream for stream in container.streams.video if not _is_cover(stream)]
-            if is_still(container) or not (pictures or container.streams.audio):
+            if is_still(container) or _is_found_inside(container, head) or not (pictures or container.streams.audio):
                 raise _unknown(path)
             if not pictures:
                 raise InputError(f"{path} has sound, but no pictures.", "Give a clip with a picture.")
-            best = container.streams.best("video")
-            stream = best if best in pictures else pictures[0]
+            stream = _best_of(container, pictures)
             _check_size(stream.codec_context.width, stream.codec_context.height, path)
+            if stream.codec_context.name in _STRICT_CODECS:
+                stream.codec_context.options = {"err_detect": _STRICT}
             yield container, stream, file
 
 
@@ -162,6 +181,24 @@ def _is_cover(stream: Any) -> bool:
     from av.stream import Disposition
 
     return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _best_of(container: Any, pictures: list[Any]) -> Any:
+    """Return the stream that FFmpeg holds for the best; but none with one picture, a cover, where others have more."""
+    moving = [stream for stream in pictures if stream.frames != 1] or pictures
+    best = container.streams.best("video")
+    return best if best in moving else moving[0]
+
+
+def _is_found_inside(container: Any, head: bytes) -> bool:
+    """Return whether FFmpeg found pictures within a file of another kind, for example the preview of a raw file."""
+    return container.format.name == "mjpeg" and head != _JPEG_HEAD
+
+
+def _has_no_index(file: Any) -> bool:
+    """Return whether a file is an MP4 without the index that a camera writes last."""
+    names = [name for name, _, _ in boxes(file)]
+    return names[:1] == [_MP4_BRAND] and _MP4_DATA in names and _MP4_INDEX not in names
 
 
 def _take_sample(container: Any, stream: Any) -> _Sample:
@@ -173,6 +210,7 @@ def _take_sample(container: Any, stream: Any) -> _Sample:
             sample.first = frame
             matrix = frame.side_data.get(Type.DISPLAYMATRIX)
             sample.orientation = orientation_of_matrix(bytes(matrix)) if matrix is not None else 1
+            sample.hdr = _is_wide(frame)
         sample.interlaced |= frame.interlaced_frame
         if whole:
             sample.stamps.append(frame.pts)
@@ -233,31 +271,32 @@ def _decoded(container: Any, stream: Any) -> Iterator[tuple[Any, bool]]:
             return
 
 
-def _numbered(container: Any, stream: Any, clip: ClipInfo) -> Iterator[tuple[int, Any, bool]]:
-    """Decode a stream; gives the number of each frame, the deinterlaced frame, and whether it is whole."""
+def _numbered(container: Any, stream: Any, clip: ClipInfo) -> Iterator[tuple[Any, int, bool, bool]]:
+    """Decode a stream; gives each deinterlaced frame, its number, and whether it is whole and was interlaced."""
     numbers = {stamp: number for number, stamp in enumerate(clip.stamps, 1)}
-    deinterlacer: Deinterlacer[tuple[int, bool]] = Deinterlacer(stream)
+    deinterlacer: Deinterlacer[tuple[int, bool, bool]] = Deinterlacer(stream)
     for count, (frame, whole) in enumerate(_decoded(container, stream), 1):
         number = numbers.get(frame.pts, 0) if numbers else count
-        for ready, (its_number, is_whole) in deinterlacer.push(frame, (number, whole)):
-            if its_number:
-                yield its_number, ready, is_whole
-    for ready, (its_number, is_whole) in deinterlacer.flush():
-        if its_number:
-            yield its_number, ready, is_whole
+        for ready, tag in deinterlacer.push(frame, (number, whole, frame.interlaced_frame)):
+            if tag[0]:
+                yield ready, *tag
+    for ready, tag in deinterlacer.flush():
+        if tag[0]:
+            yield ready, *tag
 
 
 class _Converter:
     """Converts decoded frames to the pictures that the clip shows."""
 
-    def __init__(self, path: Path, clip: ClipInfo) -> None:
+    def __init__(self, path: Path, clip: ClipInfo, notice: Callable[[str], None]) -> None:
         from av.video.reformatter import VideoReformatter
 
-        self._path, self._clip = path, clip
+        self._path, self._clip, self._notice = path, clip, notice
+        self._stored: tuple[int, int] | None = None  # size of the first picture
         self._size = upright_size(clip.width, clip.height, clip.orientation)  # before the picture is turned
         self._reformat: Callable[..., Any] = VideoReformatter().reformat
 
-    def __call__(self, frame: Any, number: int) -> np.ndarray | FrameError:
+    def __call__(self, frame: Any, number: int, interlaced: bool) -> np.ndarray | FrameError:
         import av
 
         width, height = self._size
@@ -268,17 +307,35 @@ class _Converter:
                 "another shape than the frames before it.",
                 "Export the clip again with one size.",
             )
-        wide = frame.color_trc in (PQ, HLG) or frame.color_primaries == BT2020
+        wide = _is_wide(frame)
+        alpha = not wide and any(component.is_alpha for component in frame.format.components)
         try:
             pixels: np.ndarray = self._reformat(
-                frame, width=width, height=height, format="rgb48le" if wide else "rgb24", interpolation="BICUBIC",
-                src_color_range=frame.color_range,
+                frame, width=width, height=height, format="rgb48le" if wide else "rgba" if alpha else "rgb24",
+                interpolation="BICUBIC", src_color_range=frame.color_range,
             ).to_ndarray()  # fmt: skip
         except (av.error.FFmpegError, ValueError) as error:
             return FrameError(
                 f"Frame {number} of {self._path.name} cannot be converted: {error}.", "Convert the clip to MP4 (H.264)."
             )
+        if alpha:
+            pixels, transparent = over_grey(pixels)
+        self._tell((frame.width, frame.height), alpha and transparent, interlaced)
         return upright(wide_to_srgb(pixels, frame.color_trc) if wide else pixels, self._clip.orientation)
+
+    def _tell(self, size: tuple[int, int], transparent: bool, interlaced: bool) -> None:
+        """Tell why Blender would not show this picture, which the first pictures of the clip did not say."""
+        self._stored = self._stored or size
+        if transparent:
+            self._notice(TRANSPARENT)
+        if interlaced and not self._clip.interlaced:
+            self._notice(INTERLACED)
+        if size != self._stored:
+            self._notice(RESIZED)
+
+
+def _is_wide(frame: Any) -> bool:
+    return frame.color_trc in (PQ, HLG) or frame.color_primaries == BT2020
 
 
 def _check_size(width: int, height: int, path: Path) -> None:
@@ -293,7 +350,13 @@ def _check_size(width: int, height: int, path: Path) -> None:
         )
 
 
-def _unknown(path: Path) -> InputError:
+def _unknown(path: Path, unfinished: bool = False) -> InputError:
+    if unfinished:
+        return InputError(
+            f"{path} was not finished: the index at its end (moov) is missing.",
+            "The recording stopped too early, or the copy is not complete; copy it again, or repair it with a tool "
+            "for such clips.",
+        )
     return InputError(
         f"{path} cannot be opened as a video.",
         "The clip is damaged or of an unknown kind; convert it to MP4 (H.264).",

@@ -7,9 +7,12 @@ squeeze-and-excitation). Parameter names of the trunk are those of the public Im
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .image_encoder import (  # fmt: skip
     DENSE_CHANNELS,
@@ -77,12 +80,20 @@ class _SameConv(nn.Conv2d):
         below, right = ((t + 1) // 2 for t in total)
         above, left = total[0] - below, total[1] - right
         if (above, left) != (below, right):
-            return self._conv_forward(functional.pad(x, (left, right, above, below)), self.weight, None)
-        return functional.conv2d(x, self.weight, None, self.stride, (above, left), groups=self.groups)
+            return self._conv_forward(functional.pad(x, (left, right, above, below)), self.weight, self.bias)
+        return functional.conv2d(x, self.weight, self.bias, self.stride, (above, left), groups=self.groups)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=_NORM_EPSILON, momentum=_NORM_MOMENTUM)
+
+
+def _fold(module: nn.Module, pairs: Sequence[tuple[str, str]]) -> None:
+    """Put normalisation layers into the convolutions before them; ``pairs`` names both in ``module``."""
+    for conv, norm in pairs:
+        if not isinstance(getattr(module, norm), nn.Identity):
+            setattr(module, conv, fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm)))
+            setattr(module, norm, nn.Identity())
 
 
 class InvertedBottleneck(nn.Module):
@@ -111,10 +122,16 @@ class InvertedBottleneck(nn.Module):
         self._depthwise_conv, self._bn1 = _SameConv(inner, inner, kernel, stride, groups=inner), _norm(inner)
         self._project_conv, self._bn2 = PointwiseConv(inner, outputs, bias=False), _norm(outputs)
 
+    def fold(self) -> None:
+        """Make the normalisation layers part of the convolutions, for inference only."""
+        _fold(
+            self, [*[("_expand_conv", "_bn0")] * self.expands, ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
+        )
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
-        hidden = functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        hidden = functional.relu6(self._bn1(self._depthwise_conv(hidden)))
+        hidden = functional.relu6(self._bn0(self._expand_conv(x)), inplace=True) if self.expands else x
+        hidden = functional.relu6(self._bn1(self._depthwise_conv(hidden)), inplace=True)
         hidden = self._bn2(self._project_conv(hidden))
         return hidden + x if self.residual else hidden
 
@@ -131,6 +148,13 @@ class EfficientNetLite0(nn.Module):
                 blocks.append(InvertedBottleneck(channels, outputs, kernel, stride if k == 0 else 1, expansion))
                 channels = outputs
         self._blocks = nn.ModuleList(blocks)
+
+    def fold(self) -> None:
+        """Make the normalisation layers part of the convolutions, for inference only."""
+        _fold(self, [("_conv_stem", "_bn0")])
+        for block in self._blocks:
+            assert isinstance(block, InvertedBottleneck)
+            block.fold()
 
     def freeze(self, blocks: int) -> None:
         """Exclude the stem and the first blocks from training.
@@ -157,7 +181,7 @@ class EfficientNetLite0(nn.Module):
         tuple of four maps
             At 1/32, 1/16, 1/8 and 1/4 of the resolution, with 320, 112, 40 and 24 channels.
         """
-        x = functional.relu6(self._bn0(self._conv_stem(image)))
+        x = functional.relu6(self._bn0(self._conv_stem(image)), inplace=True)
         maps = []
         for number, block in enumerate(self._blocks):
             x = block(x)

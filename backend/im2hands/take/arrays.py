@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,23 +87,35 @@ def read_described(
         _check_headers(described, headers, dict(lengths or {}), needed=set() if only else chosen, exact=exact)
 
     arrays = unpack_arrays(data, LIMITS[f"{file}_bytes"], lambda name: _general(name)[0] in chosen, check)
-    known = dict(lengths or {})
-    for prefix, entries in _groups(described, arrays):
-        own = dict(known)
-        for name, one in entries.items():
-            full = prefix + name.removeprefix(_SIDED)
-            if full in arrays:
-                _bind(own, one, arrays[full].shape)
-        for name, one in entries.items():
-            full = prefix + name.removeprefix(_SIDED)
-            if full in arrays:
-                _check_values(full, one, arrays[full], own, arrays, prefix)
-                if one.type not in _AS_STORED:
-                    arrays[full] = _converted(full, arrays[full], np.dtype(one.type))
-        if not prefix:
-            known = own
+    for name, one in _checked(described, arrays, lengths or {}):
+        if one.type not in _AS_STORED:
+            arrays[name] = _converted(name, arrays[name], np.dtype(one.type))
     there = {prefix for prefix, _ in _groups(described, arrays)}
     return {name: array for name, array in arrays.items() if _general(name)[1] in there}
+
+
+def check_arrays(file: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Check arrays before they are written, so that no file is written that :func:`read_described` refuses.
+
+    Parameters
+    ----------
+    file : str
+        "frame", "template" or "motion".
+    arrays : mapping of str to array
+        Arrays by name, of the types of the description.
+
+    Raises
+    ------
+    ValueError
+        An array has a wrong type, shape or value, or is missing, or the arrays are too large.
+    """
+    described, total = FILES[file], sum(array.nbytes for array in arrays.values())
+    if total > LIMITS[f"{file}_bytes"]:
+        raise ValueError(f"the arrays take {total} bytes, more than the limit of {LIMITS[f'{file}_bytes']}")
+    headers = {name: ArrayHeader(array.dtype, array.shape) for name, array in arrays.items()}
+    _check_headers(described, headers, {}, needed=set(described), exact=True)
+    for _ in _checked(described, arrays, {}):
+        pass  # the check is in the iteration
 
 
 def sides_of(arrays: Mapping[str, np.ndarray]) -> list[Side]:
@@ -168,6 +180,24 @@ def _bind(lengths: dict[str, int], one: Description, shape: tuple[int, ...]) -> 
         return False
     return all(have == (lengths.setdefault(want, have) if isinstance(want, str) else want)
                for want, have in zip(one.shape, shape, strict=True))  # fmt: skip
+
+
+def _checked(
+    described: Mapping[str, Description], arrays: Mapping[str, np.ndarray], lengths: Mapping[str, int]
+) -> Iterator[tuple[str, Description]]:
+    """Check the values of arrays, in the order of the description; yields each name with its description."""
+    known = dict(lengths)
+    for prefix, entries in _groups(described, arrays):
+        own = dict(known)
+        there = [(prefix + name.removeprefix(_SIDED), one) for name, one in entries.items()]
+        there = [(name, one) for name, one in there if name in arrays]
+        for name, one in there:
+            _bind(own, one, arrays[name].shape)
+        for name, one in there:
+            _check_values(name, one, arrays[name], own, arrays, prefix)
+            yield name, one
+        if not prefix:
+            known = own
 
 
 def _check_values(

@@ -21,16 +21,42 @@ from .take import CACHE_FOLDER, MOTION_FILE, OWN_FILES, TAKE_FILE, TEMPLATE_FILE
 _LEFTOVER = re.compile(r"^\..+\.(json|npz|jpg|lock)\.\d+(\.[0-9a-f]+)?\.tmp$")
 
 
-def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: bool, overwrite: bool) -> Take:
-    """Lock the take that a job writes to, and create it or open the existing one.
+def lock_take(folder: Path) -> TakeLock:
+    """Lock the folder that a job will write its take to. A job does this first, before anything that takes long.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the take, which need not exist.
+
+    Returns
+    -------
+    TakeLock
+        The lock. Its release deletes a folder that was made for it and is still empty.
+
+    Raises
+    ------
+    InputError
+        Another job uses the take.
+    TakeError
+        The folder cannot be written.
+    UnsafePathError
+        A path in the folder leads out of it. Nothing is written.
+    """
+    check_paths(folder, ((None, name) for name in _written(folder)))
+    return TakeLock.acquire(folder)
+
+
+def begin_take(lock: TakeLock, source: Source, header: dict[str, Any], *, resume: bool, overwrite: bool) -> Take:
+    """Create the take that a job writes to, or open the existing one.
 
     With ``resume``, the frames of an existing take stay, including those that are not chosen this time. Its date stays
     if nothing else in its header changed. With ``overwrite``, its frames are deleted.
 
     Parameters
     ----------
-    folder : Path
-        Folder of the take.
+    lock : TakeLock
+        The lock of the take, see :func:`lock_take`.
     source : Source
         The opened source with the chosen frames.
     header : dict
@@ -48,32 +74,21 @@ def begin_take(folder: Path, source: Source, header: dict[str, Any], *, resume: 
     Raises
     ------
     InputError
-        Another job uses the take. Or a frame number is too large. Or a take exists and neither ``resume`` nor
-        ``overwrite`` is set. Or the existing take was made from other inputs, or its frames were made with the other
-        choice of ``mirrored`` or have other numbers.
+        A frame number is too large. Or a take exists and neither ``resume`` nor ``overwrite`` is set. Or the existing
+        take was made from other inputs, or its frames were made with the other choice of ``mirrored`` or have other
+        numbers.
     TakeError
         The folder cannot be written, or the existing take cannot be read.
     UnsafePathError
-        A path in the folder leads out of it. Nothing is deleted, even with ``overwrite``.
+        The existing take lists a path that leads out of it. Nothing is deleted, even with ``overwrite``.
     """
     if source.entries[-1].index > LIMITS["last_frame"]:
         raise InputError(
             f"Frame {source.entries[-1].index} is past {LIMITS['last_frame']}, the last frame that Blender has.",
             "Choose earlier frames (--frames), or cut the clip.",
         )
-    check_paths(folder, ((None, name) for name in _written(folder)))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TakeError(
-            f"Cannot make the take folder {folder}: {error.strerror or error}.", "Choose a folder you may write to."
-        ) from error
-    lock = TakeLock.acquire(folder)
-    try:
-        take = _begun(folder, source, header, resume=resume, overwrite=overwrite)
-    except BaseException:
-        lock.release()
-        raise
+    lock.require()
+    take = _begun(lock.folder, source, header, resume=resume, overwrite=overwrite)
     take.hold(lock)
     return take
 

@@ -20,6 +20,7 @@ from im2hands.core.files import json_bytes, pack_arrays, read_shared, write_atom
 from im2hands.core.hands import Side
 from im2hands.core.unpacking import JSON_BYTES, parse_json
 
+from .footage import FOOTAGE_ENTRY
 from .frame_file import KEY, read_every_array, read_frame_file
 from .header import check_header
 from .journal import JOURNAL_FILE, TakeJournal
@@ -34,6 +35,9 @@ CACHE_FOLDER = "cache"
 TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
 OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE, LOCK_FILE)
+
+_LAST_ENTRIES = (FOOTAGE_ENTRY, "clean")
+"""Entries of the header that are made during a job, in the order in which ``take.json`` has them."""
 
 _ANEW = "Begin the take anew: im2hands reconstruct with --overwrite."
 
@@ -186,10 +190,14 @@ class Take:
         ------
         Cancelled
             The take was closed: the job has ended, and another job may write to the take.
+        TakeError
+            Another job has taken over the lock, because this computer slept or its connection was interrupted.
         """
         with self._writing:
             if self._closed:
                 raise Cancelled("Stopped.")
+            if self._lock is not None:
+                self._lock.require()
             yield
 
     def save(self) -> None:
@@ -202,7 +210,9 @@ class Take:
         """
         with self.writing():
             frames = [self.records[index].to_dict() for index in sorted(self.records)]
-            data = json_bytes({**self.header, "frames": frames}, indent=1) + b"\n"
+            header = {name: value for name, value in self.header.items() if name not in _LAST_ENTRIES}
+            header |= {name: self.header[name] for name in _LAST_ENTRIES if name in self.header}
+            data = json_bytes({**header, "frames": frames}, indent=1) + b"\n"
             write_atomically(self.folder / TAKE_FILE, data)
             self._saved_bytes = len(data)
             self._journal.follow(data)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from im2hands.core.errors import InputError, SetupError
@@ -125,7 +125,8 @@ def _stage(
         if not torch.isfinite(value).all():
             raise InputError(f"{source}: {name} holds values that are not finite numbers.", "Download it again.")
     staged = staging / path.name
-    save_file(whole, staged, {"format": FORMAT, "network": layout.name})
+    # Not save_file, which takes only names in UTF-8.
+    staged.write_bytes(to_bytes(whole, {"format": FORMAT, "network": layout.name}))
     card = _card(source, layout, checkpoint, staged, path.name)
     staged.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return Imported(source, path, card)

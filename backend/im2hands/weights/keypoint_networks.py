@@ -137,6 +137,6 @@ LIFTING: KeypointNetwork[LiftingNetwork] = KeypointNetwork(
     "lifting_network", "LiftingNetwork", "im2hands-lifting-network-2"
 )
 PAIR_JUDGE: KeypointNetwork[PairJudgeNetwork] = KeypointNetwork(
-    "pair_judge", "PairJudgeNetwork", "im2hands-pair-judge-3"
+    "pair_judge", "PairJudgeNetwork", "im2hands-pair-judge-5"
 )
 ALL = (TWO_HAND, PAIR_JUDGE, LIFTING, READING)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from im2hands.core.errors import WeightsError
 
-from .tflite_layers import Layer, layers
+from .tflite_layers import Layer, layers, show_input
 
 if TYPE_CHECKING:
     from im2hands.networks.reading_network import ReadingNetwork
@@ -88,6 +88,29 @@ def as_tflite(model: ReadingNetwork, side: int = 0) -> bytes:
             bias = bias + side * model.side.detach().float().cpu().numpy()
         layer.weight.write(file, weight)
         layer.bias.write(file, bias)
+    return bytes(file)
+
+
+def showing_features(model: bytes) -> bytes:
+    """Return a landmark network that outputs the feature vector of a crop in place of one of its readings.
+
+    Parameters
+    ----------
+    model : bytes
+        MediaPipe's landmark network, or the result of ``as_tflite``.
+
+    Returns
+    -------
+    bytes
+        The TFLite file.
+
+    Raises
+    ------
+    WeightsError
+        The file holds another network.
+    """
+    file = bytearray(model)
+    show_input(file, 0)
     return bytes(file)
 
 

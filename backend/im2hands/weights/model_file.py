@@ -93,7 +93,7 @@ def read_tensors(path: Path, form: str, framework: str) -> dict[str, Any]:
     Raises
     ------
     WeightsError
-        The file is missing, damaged or of another format.
+        The file is missing, damaged or of another format, or is not the one that its card describes.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -103,9 +103,25 @@ def read_tensors(path: Path, form: str, framework: str) -> dict[str, Any]:
         with utf8_path(path) as readable, safe_open(readable, framework=framework) as handle:
             if (handle.metadata() or {}).get("format") != form:
                 raise other_network(path)
+            _check_card(path)
             return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"The weights {path} are damaged: {error}.", _AGAIN) from error
+
+
+def _check_card(path: Path) -> None:
+    """Refuse weights that are not those of the card beside them: a flipped bit makes other hands, and no error."""
+    card = path.with_suffix(".json")
+    try:
+        expected, found = read_card(card)["sha256"], sha256_of(path)
+    except FileNotFoundError:
+        return  # weights that a person named, without a card
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"The card {card} cannot be read: {error}.", _AGAIN) from error
+    if found != expected:
+        raise WeightsError(
+            f"The weights {path} are damaged or changed: their sha256 is not that of {card.name}.", _AGAIN
+        )
 
 
 def save_model(model: nn.Module, path: Path, form: str, card: Mapping[str, Any]) -> Path:

@@ -18,7 +18,7 @@ from im2hands.core.errors import WeightsError
 # Indices of fields, and values of enumerations, in the schema.
 _MODEL_OPERATOR_CODES, _MODEL_SUBGRAPHS, _MODEL_BUFFERS = 1, 2, 4
 _CODE_BUILTIN = 3
-_GRAPH_TENSORS, _GRAPH_OPERATORS = 0, 3
+_GRAPH_TENSORS, _GRAPH_OUTPUTS, _GRAPH_OPERATORS = 0, 2, 3
 _TENSOR_SHAPE, _TENSOR_TYPE, _TENSOR_BUFFER = 0, 1, 2
 _OPERATOR_CODE, _OPERATOR_INPUTS, _OPERATOR_OUTPUTS = 0, 1, 2
 _BUFFER_DATA = 0
@@ -85,6 +85,40 @@ class Layer:
     bias: Constant
 
 
+def show_input(model: bytearray, output: int) -> None:
+    """Make the input of the fully connected layers an output of a model, in place of another output.
+
+    Parameters
+    ----------
+    model : bytearray
+        The file, changed in place. All its fully connected layers have the same input.
+    output : int
+        Number of the output that is replaced.
+
+    Raises
+    ------
+    WeightsError
+        The file is no model of the supported kind.
+    """
+    import struct
+
+    try:
+        root = Table(bytes(model), struct.unpack_from("<I", model, 0)[0])
+        codes = _codes(root)
+        graph = _tables(root, _MODEL_SUBGRAPHS)[0]
+        inputs = {
+            _numbers(operator, _OPERATOR_INPUTS)[0]
+            for operator in _tables(graph, _GRAPH_OPERATORS)
+            if codes[_number(operator, _OPERATOR_CODE, number_types.Uint32Flags)] == _CONNECTED
+        }
+        start, count = _vector(graph, _GRAPH_OUTPUTS)
+        if len(inputs) != 1 or not 0 <= output < count:
+            raise ValueError("its last layers do not have the same input")
+        struct.pack_into("<i", model, start + 4 * output, inputs.pop())
+    except (struct.error, ValueError, IndexError, KeyError, TypeError, AssertionError) as error:
+        raise WeightsError(f"The landmark network is not as expected: {error}.", "Install im2hands again.") from error
+
+
 def layers(model: bytes) -> list[Layer]:
     """Return the layers of a model in the order of their use.
 
@@ -110,7 +144,7 @@ def _layers(model: bytes) -> list[Layer]:
 
     try:
         root = Table(model, struct.unpack_from("<I", model, 0)[0])
-        codes = [_number(code, _CODE_BUILTIN, number_types.Int32Flags) for code in _tables(root, _MODEL_OPERATOR_CODES)]
+        codes = _codes(root)
         graph = _tables(root, _MODEL_SUBGRAPHS)[0]
         tensors, buffers = _tables(graph, _GRAPH_TENSORS), _tables(root, _MODEL_BUFFERS)
         constant: dict[int, Constant] = {}
@@ -133,6 +167,11 @@ def _layers(model: bytes) -> list[Layer]:
         return found
     except struct.error as error:
         raise ValueError(str(error)) from error
+
+
+def _codes(root: Table) -> list[int]:
+    """The kinds of a model's operators."""
+    return [_number(code, _CODE_BUILTIN, number_types.Int32Flags) for code in _tables(root, _MODEL_OPERATOR_CODES)]
 
 
 def _offset(table: Table, field: int) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from PIL import Image
 
 from im2hands.app.selftest import bundled_photo
@@ -65,6 +66,30 @@ def test_help_is_quick(tmp_path: Path) -> None:
         assert word in text
 
 
+@pytest.mark.parametrize("module", ["app.cli.main", "core.errors", "app.cli.reconstruct", "app.logs"])
+def test_ctrl_c_while_modules_are_loaded(tmp_path: Path, module: str) -> None:
+    code = """
+import sys
+from im2hands.__main__ import entry
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == stopped_at:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, CtrlC())
+stopped_at = "im2hands." + sys.argv.pop(1)
+sys.exit(entry())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, module, "weights", "list"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "im2hands: stopped.\n")
+
+
 def test_json_lines(tmp_path: Path, keypoint_job: dict[str, Any]) -> None:
     process = start(tmp_path, command(keypoint_job, tmp_path / "take", "--json", "--frames", "1-2"))
     told = list(events(process))
@@ -102,7 +127,7 @@ def test_clip_killed_while_hands_are_found_and_resumed_gives_the_same_bytes(tmp_
     for number in range(4):
         writer.write(np.roll(photo, 4 * number, axis=1))
     writer.release()
-    arguments = ["reconstruct", str(tmp_path / "clip.avi"), "--no-crop-search", *COARSE]
+    arguments = ["reconstruct", str(tmp_path / "clip.avi"), *COARSE]
     finish(tmp_path, [*arguments, "-o", str(tmp_path / "whole")])
     process = start(tmp_path, [*arguments, "-o", str(tmp_path / "cut"), "--json"])
     for event in events(process):
@@ -137,7 +162,7 @@ def test_ctrl_c_ends_within_two_seconds_and_keeps_what_is_done(tmp_path: Path, k
 def test_large_photo_with_the_real_parts(tmp_path: Path) -> None:
     photo = Image.open(bundled_photo()).resize((8000, 6000))
     photo.save(tmp_path / "large.jpg", quality=70)
-    arguments = ["reconstruct", str(tmp_path / "large.jpg"), "-o", str(tmp_path / "take"), "--no-crop-search", *COARSE]
+    arguments = ["reconstruct", str(tmp_path / "large.jpg"), "-o", str(tmp_path / "take"), *COARSE]
     finish(tmp_path, arguments)
     take = Take.open(tmp_path / "take")
     assert take.header["image_size"] == [8000, 6000]

@@ -34,7 +34,7 @@ def test_nothing_is_run(tmp_path: Path, command: str) -> None:
     for name in PROGRAMS:
         (programs / name).write_text(f'#!/bin/sh\necho {name} "$@" >> {marks}\n')
         (programs / name).chmod(0o755)
-    photo = ["--no-crop-search", "--keypoints", "auto", "--voxel-mm", "8", "--no-clean"]
+    photo = ["--keypoints", "auto", "--voxel-mm", "8", "--no-clean"]
     arguments = {
         "check": ["check"],
         "reconstruct": ["reconstruct", str(bundled_photo()), "-o", str(tmp_path / "take"), *photo],

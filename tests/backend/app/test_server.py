@@ -18,6 +18,8 @@ import pytest
 from fakes import Client, FakeParts, FakeProvider, FakeReconstructor
 from im2hands import __version__
 from im2hands.app.requests import Request, parse_request
+from im2hands.core import devices
+from im2hands.core.errors import SetupError
 
 LOADED_SECONDS = 15.0
 """Limit for what takes two seconds on an idle machine."""
@@ -51,6 +53,23 @@ def test_hello_says_what_is_there(make_client: Any) -> None:
     assert "core" in ready["devices"][-1]["description"]
     assert {"name", "sha256", "found", "problem"} == set(ready["weights"][0])
     assert set(ready) == {"type", "id", "protocol", "version", "python", "devices", "weights", "platform"}
+
+
+def test_hello_offers_no_card_that_does_not_compute(make_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def problem(device: Any) -> SetupError | None:
+        tried.append(str(device))
+        return SetupError("The card cannot be used: it is too old.") if device.index == 0 else None
+
+    processor = devices.list_devices()[-1]
+    cards = [devices.Device(f"cuda:{number}", "A card") for number in range(2)]
+    monkeypatch.setattr(devices, "list_devices", lambda: [*cards, processor])
+    monkeypatch.setattr(devices, "gpu_problem", problem)
+    client = make_client()
+    client.send("hello", "h1", protocol=1)
+    assert [device["name"] for device in client.event()["devices"]] == ["cuda:1", "cpu"]
+    assert tried == ["cuda:0", "cuda:1"]
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from im2hands.core.camera import Camera
+from im2hands.core.camera import LARGEST_PIXELS, LARGEST_SIDE, Camera
 from im2hands.core.errors import InputError
+from im2hands.take.arrays import LIMITS
 
 CAMERA = Camera(1200.0, 1190.5, 950.0, 545.0, 1920, 1080)
 
@@ -55,3 +58,19 @@ def test_impossible_cameras(change: dict[str, object], message: str) -> None:
     given = {"fx": 9.0, "fy": 9.0, "cx": 3.5, "cy": 3.5, "width": 8, "height": 8, **change}
     with pytest.raises(InputError, match=message):
         Camera(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("fx", 1e12), ("fy", 2.0**1000), ("cx", -1e10), ("cy", np.inf), ("cx", np.nan), ("width", 70_000),
+        ("height", 2**62),
+    ],
+)  # fmt: skip
+def test_numbers_that_no_take_can_hold(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"{name} is"):
+        replace(CAMERA, **{name: value})  # type: ignore[arg-type]
+
+
+def test_the_limits_are_those_of_a_take() -> None:
+    assert (LIMITS["pixels"], LIMITS["picture_side"]) == (LARGEST_PIXELS, LARGEST_SIDE)

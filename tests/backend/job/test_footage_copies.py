@@ -24,6 +24,7 @@ from im2hands.media.source import Entry, Frame, Source
 from im2hands.take.footage import find_copies
 from im2hands.take.take import Take
 
+CASES = Path(__file__).parents[2] / "media_cases"
 RunJob = Callable[..., Any]
 
 pytestmark = pytest.mark.usefixtures("fixed_date")
@@ -112,7 +113,7 @@ def test_clips_that_blender_shows_otherwise(
     size = sum(path.stat().st_size for path in copies.values())
     assert footage_of(tmp_path / "take") == {"pattern": "footage/%06d.jpg", "reason": reason, "bytes": size}
     assert numbers_shown(tmp_path / "take") == {number: number for number in range(1, 9)}
-    assert read == list(range(1, 9)), "copies are written while the frames are decoded"
+    assert read == 2 * list(range(1, 9)), "copies are written while the frames are decoded to look at them and to lift"
     (told,) = warnings_of(events)
     assert reason in told
     assert f"{size / 1e6:.1f} MB" in told
@@ -288,3 +289,37 @@ def test_file_systems_without_links(
     run_job(clip, step=4, mirrored=True)
     assert numbers_shown(tmp_path / "take", mirrored=True) == {n: 1 if n < 5 else 5 for n in range(1, 9)}
     assert not [path for path in (tmp_path / "take/footage").iterdir() if path.suffix == ".tmp"]
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("vfr.mp4", {"frame_rate_varies": True}),
+        ("rot90.mp4", {"rotation": 90}),
+        ("rot180.mp4", {"rotation": 180}),
+        ("rot270.mp4", {"rotation": 270}),
+        ("sar43.mp4", {"pixel_aspect": pytest.approx(4 / 3, abs=1e-5)}),
+        ("avchd.mts", {"interlaced": True}),
+        ("base8.mp4", {}),
+    ],
+)
+def test_the_take_says_how_the_clip_is_stored(tmp_path: Path, run_job: RunJob, name: str, facts: dict) -> None:
+    plain = {"frame_rate_varies": False, "rotation": 0, "flipped": False, "pixel_aspect": 1.0, "interlaced": False}
+    run_job(CASES / name, frames="1-3")
+    header = json.loads((tmp_path / "take/take.json").read_text("utf-8"))
+    assert {fact: header["source"][fact] for fact in plain} == {**plain, **facts}
+    assert [record["time"] for record in header["frames"]] == sorted({record["time"] for record in header["frames"]})
+    assert (footage_of(tmp_path / "take") is None) == (not facts)
+
+
+def test_what_blender_shows_otherwise_is_noticed_in_the_middle(tmp_path: Path, run_job: RunJob) -> None:
+    """Whether a picture is transparent is known only when it is decoded; the copies of those before it follow."""
+    for number in (1, 2, 3):
+        alpha = np.full((120, 160), 0 if number == 2 else 255, np.uint8)
+        write_picture(tmp_path / f"shots/shot_{number}.png", np.dstack([numbered(number), alpha]))
+    run_job(tmp_path / "shots")
+    assert footage_of(tmp_path / "take")["reason"] == "some of its pictures are transparent"  # type: ignore[index]
+    means = [cv2.imread(str(path)).mean() for path in find_copies(tmp_path / "take").values()]
+    assert means == pytest.approx([60, 128, 80], abs=1)
+    run_job(tmp_path / "shots", tmp_path / "opaque", frames="1,3")
+    assert footage_of(tmp_path / "opaque") is None

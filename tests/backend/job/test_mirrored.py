@@ -31,9 +31,9 @@ class Looking(FakeProvider):
 
     shown: np.ndarray
 
-    def detect(self, frame: Frame, previous: object = ()) -> list[HandDetection]:
+    def detect(self, frame: Frame) -> list[HandDetection]:
         self.shown = frame.image
-        return super().detect(frame, ())
+        return super().detect(frame)
 
 
 def test_a_mirrored_job_turns_the_picture_back_and_tells_pixels_of_the_original(
@@ -162,8 +162,8 @@ def test_a_camera_file_boxes_and_keypoints_follow(tmp_path: Path, run_job: Calla
 
 def test_a_note_of_the_provider_reaches_the_take(tmp_path: Path, run_job: Callable) -> None:
     class Crowd(FakeProvider):
-        def detect(self, frame: Frame, previous: object = ()) -> list[HandDetection]:
-            left, right = super().detect(frame, ())
+        def detect(self, frame: Frame) -> list[HandDetection]:
+            left, right = super().detect(frame)
             return [left, replace(right, note="There are more hands.")]
 
     path = write_picture(tmp_path / "crowd.png", picture())

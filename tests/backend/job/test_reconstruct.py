@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,9 +18,7 @@ from im2hands.job import keypoint_phase
 from im2hands.job.components import Components
 from im2hands.job.events import Event, FrameDone, Progress, Warned
 from im2hands.job.reconstruct import ReconstructJob, ReconstructOptions
-from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.media import source as frames
-from im2hands.media.source import Frame
 from im2hands.take.sequence import is_sequence
 from im2hands.take.take import Take
 from pretended_device import pretended_device
@@ -48,7 +46,7 @@ def test_pictures_become_a_take(pictures: Path, tmp_path: Path, run_job: RunJob)
     record = take.records[4]
     assert record.status == "ok"
     assert record.message == ""
-    assert record.hands["left"] == {"confidence": 0.9, "source": "fake"}
+    assert record.hands["left"] == {"confidence": 1.0, "source": "crops"}
     assert record.extra == {"time": 0.04, "image": str(pictures / "shot_0004.png")}
     hands = take.read_frame(4)
     assert set(hands) == {"left", "right"}
@@ -64,27 +62,19 @@ def test_pictures_become_a_take(pictures: Path, tmp_path: Path, run_job: RunJob)
 
 
 def test_numbered_sequence_is_a_clip_to_the_provider(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
-    class Noting(FakeProvider):
-        def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
-            given[frame.index] = (len(previous), frame.time)
-            return super().detect(frame, previous)
-
-    given: dict[int, tuple[int, float]] = {}
-    parts = FakeParts(Noting())
+    parts = FakeParts()
     run_job(pictures, parts=parts)
-    assert parts.needs is not None
-    assert parts.needs.video
-    assert given == {3: (0, 0.0), 4: (2, 0.04), 5: (2, 0.08), 6: (2, 0.12)}
+    assert parts.provider_made.known == {3: 0, 4: 1, 5: 2, 6: 3}
     assert is_sequence(Take.open(tmp_path / "take").header)
     (pictures / "shot_0006.png").rename(pictures / "another.png")
-    given.clear()
-    run_job(pictures, tmp_path / "photos", parts=FakeParts(Noting()))
-    assert {count for count, _ in given.values()} == {0}
+    parts = FakeParts()
+    run_job(pictures, tmp_path / "photos", parts=parts)
+    assert parts.provider_made.known == {} and parts.provider_made.seen == [1, 2, 3, 4]
     assert not is_sequence(Take.open(tmp_path / "photos").header)
 
 
 @pytest.mark.parametrize("kind", ["photo", "photos", "sequence"])
-def test_every_picture_is_hashed_and_decoded_once(
+def test_every_picture_is_hashed_once_and_decoded_as_often_as_it_comes_by(
     tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     names = {"photo": ["one"], "photos": ["garden", "kitchen"], "sequence": ["s1", "s2", "s3"]}[kind]
@@ -105,8 +95,9 @@ def test_every_picture_is_hashed_and_decoded_once(
     count(frames, "probe_picture")
     finished, _ = run_job(inputs)
     assert finished.summary.ok == len(names)
-    for name in ("fingerprint", "read_with_info"):
-        assert {path: calls[name, path] for path in inputs} == dict.fromkeys(inputs, 1)
+    times = 2 if kind == "sequence" else 1  # a sequence's hands are lifted when those of all frames are chosen
+    for name, expected in (("fingerprint", 1), ("read_with_info", times)):
+        assert {path: calls[name, path] for path in inputs} == dict.fromkeys(inputs, expected)
     assert all(calls["probe_picture", path] <= 1 for path in inputs)
 
 
@@ -302,11 +293,20 @@ def test_output_that_cannot_be_written(pictures: Path, tmp_path: Path, run_job: 
         run_job(pictures, tmp_path / "file" / "take")
 
 
-def test_long_search_reports_seconds_left(pictures: Path, run_job: RunJob) -> None:
-    parts = FakeParts(FakeProvider(search_seconds=1.5))
-    _, events = run_job(pictures / "shot_0003.png", parts=parts)
-    left = [e.seconds_left for e in events if isinstance(e, Progress) and e.phase == "keypoints" and e.done == 0]
-    told = [seconds for seconds in left if seconds is not None]
-    assert told
-    assert told[-1] < told[0]
-    assert told[-1] < 1.0
+@pytest.mark.parametrize("moved", [(0.0, 0.0, 1e7), (5e6, 0.0, 0.0)])
+def test_a_frame_that_no_reader_takes_fails_and_is_not_written(
+    pictures: Path, tmp_path: Path, run_job: RunJob, moved: tuple[float, float, float]
+) -> None:
+    """The limits of the readers hold for the writer, too: otherwise the job would end with a take that is damaged."""
+    rows = keypoint_rows(range(3, 7))
+    rows["frames"]["000004"]["left"] = (np.array(rows["frames"]["000004"]["left"]) + moved).tolist()
+    (tmp_path / "keypoints.json").write_text(json.dumps(rows), "utf-8")
+    finished, events = run_job(pictures, keypoints=str(tmp_path / "keypoints.json"))
+    assert (finished.summary.ok, finished.summary.failed) == (3, 1)
+    (failed,) = [event for event in events if isinstance(event, FrameDone) and event.status == "failed"]
+    assert failed.index == 4
+    assert "left_vertices has numbers past" in failed.message  # the first one of the description
+    take = Take.open(tmp_path / "take")
+    for record in take.frames():
+        if record.file:
+            take.read_frame(record.index)

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from fakes import FakeParts, FakeProvider, FakeReconstructor, picture, write_clip, write_picture
+from fakes import FakeParts, FakeProvider, FakeReconstructor, bytes_of, picture, write_clip, write_picture
 from im2hands.core.errors import FrameError, InputError, TakeError
+from im2hands.core.hands import Side
 from im2hands.job import keypoint_phase
 from im2hands.job.detection_cache import fingerprint
-from im2hands.job.events import Event, FrameDone
+from im2hands.job.events import Event, FrameDone, Progress
 from im2hands.job.reconstruct import ReconstructJob, ReconstructOptions
 from im2hands.take.lock import LOCK_FILE
 from im2hands.take.take import Take
@@ -27,12 +28,6 @@ LONG_CALL_SECONDS = 40.0
 """How long a call takes that a cancelled job must not wait for. On a loaded machine half of it is enough to end."""
 
 pytestmark = pytest.mark.usefixtures("fixed_date")
-
-
-def bytes_of(take: Path) -> dict[str, bytes]:
-    """Return all files of a take by path, without the cache."""
-    files = [path for path in take.rglob("*") if path.is_file() and "cache" not in path.relative_to(take).parts]
-    return {str(path.relative_to(take)): path.read_bytes() for path in files}
 
 
 def test_take_that_is_there(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
@@ -77,7 +72,7 @@ def test_resume_notices_what_changed(pictures: Path, tmp_path: Path, run_job: Ru
     write_picture(pictures / "shot_0004.png", picture(number=99))
     parts = FakeParts()
     run_job(pictures, parts=parts)
-    assert parts.provider_made.seen == [3, 4, 5, 6]  # hands of a sequence depend on earlier frames
+    assert parts.provider_made.seen == [3, 4, 5, 6]  # hands of a sequence are chosen together
     assert parts.reconstructor_made.calls == [4]
     parts = FakeParts()
     run_job(pictures, parts=parts, voxel_mm=3.0)
@@ -97,8 +92,7 @@ def test_of_unrelated_photos_only_the_changed_one_is_looked_at_again(tmp_path: P
     write_picture(photos / "kitchen.png", picture(number=99))
     parts = FakeParts()
     run_job(photos, parts=parts)
-    assert parts.needs is not None
-    assert not parts.needs.video
+    assert parts.provider_made.known == {}
     assert parts.provider_made.seen == parts.reconstructor_made.calls == [2]
 
 
@@ -106,10 +100,10 @@ def test_sequence_with_a_picture_that_cannot_be_read(
     pictures: Path, tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (pictures / "shot_0005.png").write_bytes(b"no picture")
-    for reused in (0, 3):
+    for reused, looked in ((0, [3, 4, 6]), (3, [6])):  # what follows a frame without hands is looked at again
         parts = FakeParts()
         finished, _ = run_job(pictures, parts=parts)
-        assert parts.provider_made.seen == [3, 4, 6]
+        assert parts.provider_made.seen == looked
         assert (finished.summary.ok, finished.summary.failed, finished.summary.reused) == (3, 1, reused)
 
     def unreadable(path: Path) -> str:
@@ -170,18 +164,71 @@ def test_killed_at_any_write_and_resumed_gives_the_same_bytes(
     assert bytes_of(tmp_path / "cut") == bytes_of(tmp_path / "whole")
 
 
-def test_clip_cut_in_the_first_phase_is_seen_again_from_its_start(tmp_path: Path, run_job: RunJob) -> None:
+def test_clip_stopped_in_the_first_phase_goes_on_where_it_was(tmp_path: Path, run_job: RunJob) -> None:
     clip = write_clip(tmp_path / "clip.avi", 6)
+    run_job(clip, tmp_path / "whole")
     provider = FakeProvider()
     run_job(clip, parts=FakeParts(provider), cancelled=lambda: len(provider.seen) >= 3)
+    looked = list(provider.seen)
     parts = FakeParts()
-    run_job(clip, parts=parts)
-    assert parts.provider_made.seen == [1, 2, 3, 4, 5, 6]
-    assert parts.needs is not None
-    assert parts.needs.video
+    _, events = run_job(clip, parts=parts)
+    assert looked[:2] == [1, 2]
+    # The look in which the job was stopped may or may not have been kept.
+    assert parts.provider_made.seen in (list(range(len(looked), 7)), list(range(len(looked) + 1, 7)))
+    assert bytes_of(tmp_path / "take") == bytes_of(tmp_path / "whole")
+    told = [event for event in events if isinstance(event, Progress) and event.phase == "keypoints"]
+    assert [event.done for event in told] == sorted(event.done for event in told) and told[-1].done == 6
     parts = FakeParts()
     run_job(clip, parts=parts)
     assert parts.provider_made.seen == []
+
+
+def hidden_for_a_while(index: int) -> tuple[Side, ...]:
+    """The hands of a clip in which the right hand is out of sight in frames 3 and 4."""
+    return ("left",) if index in (3, 4) else ("left", "right")
+
+
+@pytest.mark.parametrize("writes", [3, 9, 14, 16, 19, 22])
+def test_killed_clip_with_gaps_gives_the_same_bytes(
+    tmp_path: Path, run_job: RunJob, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    clip = write_clip(tmp_path / "clip.avi", 6)
+    parts = FakeParts(FakeProvider(sides=hidden_for_a_while))
+    finished, _ = run_job(clip, tmp_path / "whole", parts)
+    assert (finished.summary.ok, finished.summary.partial) == (4, 2)  # what is hidden is missing, not invented
+    assert parts.provider_made.again == [3, 4]
+    with monkeypatch.context() as patch:
+        StopAt(patch, writes)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(clip, tmp_path / "cut", FakeParts(FakeProvider(sides=hidden_for_a_while)))
+    run_job(clip, tmp_path / "cut", FakeParts(FakeProvider(sides=hidden_for_a_while)))
+    assert bytes_of(tmp_path / "cut") == bytes_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("damage", [b"", b"no archive", None])
+def test_damaged_looks_are_made_again_and_give_the_same_bytes(
+    tmp_path: Path, run_job: RunJob, damage: bytes | None
+) -> None:
+    clip = write_clip(tmp_path / "clip.avi", 5)
+    run_job(clip)
+    before = bytes_of(tmp_path / "take")
+    look = tmp_path / "take/cache/looks/000003.npz"
+    look.write_bytes(look.read_bytes()[:-40] if damage is None else damage)
+    (tmp_path / "take/cache/clip.json").unlink()
+    parts = FakeParts()
+    run_job(clip, parts=parts)
+    assert parts.provider_made.seen == [3, 4, 5]
+    assert bytes_of(tmp_path / "take") == before
+
+
+def test_what_a_person_says_of_the_hands_counts_and_is_not_taken_from_the_cache(
+    pictures: Path, tmp_path: Path, run_job: RunJob
+) -> None:
+    for hands, sides in (("auto", ["left", "right"]), ("left", ["left"]), ("right", ["right"])):
+        parts = FakeParts(FakeProvider(hands=hands))
+        run_job(pictures, parts=parts, hands=hands, overwrite=True)
+        assert parts.provider_made.seen == [3, 4, 5, 6]
+        assert [list(record.hands) for record in Take.open(tmp_path / "take").frames()] == [sides] * 4
 
 
 def test_disk_full_keeps_earlier_frames(
@@ -192,7 +239,7 @@ def test_disk_full_keeps_earlier_frames(
 
     def fsync(handle: int) -> None:
         calls.append(handle)
-        if len(calls) > 10:
+        if len(calls) > 14:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(handle)
 
@@ -249,3 +296,14 @@ def test_clean_motion_of_older_frames_is_gone_as_soon_as_one_is_made_anew(
     options = ReconstructOptions((str(pictures),), str(tmp_path / "take"), clean=False)
     ReconstructJob(options, look, lambda: False, FakeParts()).run()
     assert told == [False]
+
+
+def test_entries_of_the_header_keep_their_order(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    """A finished take that is continued, or that gets copies of its pictures later, has the bytes of one run."""
+    run_job(pictures, clean=True, footage="always")
+    once = bytes_of(tmp_path / "take")
+    run_job(pictures, clean=True, footage="always")
+    assert bytes_of(tmp_path / "take") == once
+    run_job(pictures, tmp_path / "later", clean=True)
+    run_job(pictures, tmp_path / "later", clean=True, footage="always")
+    assert bytes_of(tmp_path / "later") == once

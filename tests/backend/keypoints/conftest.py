@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from im2hands.keypoints.finder import HandFinder
+from im2hands.keypoints.looking import Readers
 from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.keypoints.sources import make_provider
 
 
 @pytest.fixture(scope="session")
@@ -18,8 +21,14 @@ def network() -> Iterator[LandmarkNetwork]:
 
 
 @pytest.fixture(scope="session")
-def shipped() -> Iterator[LandmarkNetwork]:
-    """The reading network that ships, on which the pair judge that ships was trained."""
-    made = LandmarkNetwork.bundled()
+def shipped() -> Iterator[HandFinder]:
+    """The finder with all networks that ship, made once for all tests."""
+    made = make_provider()
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def readers(shipped: HandFinder) -> Readers:
+    """The networks that ship, for finders of a test's own."""
+    return shipped._readers

@@ -136,3 +136,22 @@ def test_the_file_says_whether_there_is_a_second_trunk(tmp_path: Path) -> None:
     save_model(TwoHandNetwork(), path, "im2hands-two-hand-network-3", {})
     with pytest.raises(WeightsError, match="another network"):
         TWO_HAND.load(path)
+
+
+def test_the_folded_network_sees_the_same(model: TwoHandNetwork) -> None:
+    made = TwoHandNetwork().eval()
+    made.load_state_dict(model.state_dict())
+    generator = torch.Generator().manual_seed(5)
+    for module in made.trunk.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.copy_(torch.randn(module.num_features, generator=generator) * 0.1)
+            module.running_var.copy_(torch.rand(module.num_features, generator=generator) + 0.5)
+    folded = made.folded()
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.trunk.modules())
+    with torch.inference_mode():
+        images = torch.rand(1, 3, 96, 96, generator=generator) * 255
+        before, after = made(images), folded(images)
+        again = folded.folded()(images)
+    for one, other, third in zip(before.pyramid, after.pyramid, again.pyramid, strict=True):
+        torch.testing.assert_close(other, one, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(third, other)

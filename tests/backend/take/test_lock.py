@@ -13,12 +13,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from test_take import hand_arrays
 
-from fakes import FakeParts, FakeReconstructor
+from fakes import FakeParts, FakeReconstructor, write_picture
 from im2hands.app.cli.main import main
 from im2hands.core.errors import Cancelled, InputError, TakeError
+from im2hands.job import reconstruct
+from im2hands.job.footage_writer import FootageWriter
+from im2hands.media.source import open_source
 from im2hands.take import lock as lock_module
 from im2hands.take.lock import LIFE_SECONDS, LOCK_FILE, TakeLock
 from im2hands.take.record import FrameRecord
@@ -208,8 +212,9 @@ def test_a_lock_that_is_no_file(pictures: Path, tmp_path: Path, run_job: RunJob,
     path, victim = tmp_path / "take" / LOCK_FILE, tmp_path / "victim.txt"
     victim.write_text("keep")
     {"link": lambda: path.symlink_to(victim), "folder": path.mkdir, "fifo": lambda: os.mkfifo(path)}[kind]()
-    with pytest.raises(TakeError):
+    with pytest.raises(TakeError, match=r"not a regular file|link out of the take") as caught:
         run_job(pictures)
+    assert caught.value.hint
     assert victim.read_text() == "keep"
 
 
@@ -236,3 +241,117 @@ def test_the_next_job_of_a_server_may_begin_after_a_cancelled_one(pictures: Path
     finished, _ = run_job(pictures, parts=FakeParts(reconstructor=slow), cancelled=lambda: bool(slow.calls))
     assert finished.cancelled
     assert not run_job(pictures)[0].cancelled
+
+
+class Unneeded(FakeParts):
+    """Components that must not be loaded."""
+
+    def device_name(self, *_: object) -> str:
+        raise AssertionError("networks were loaded before the lock was asked for")
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_in_use_is_said_before_anything_slow(
+    pictures: Path, tmp_path: Path, run_job: RunJob, start_owner: Callable[[Path], Any],
+    monkeypatch: pytest.MonkeyPatch, is_begun: bool,
+) -> None:  # fmt: skip
+    """Also while the other job has no take yet, only the lock."""
+    take = tmp_path / "take"
+    if is_begun:
+        run_job(pictures)
+    else:
+        take.mkdir()
+    start_owner(take)
+    before = everything(take)
+    monkeypatch.setattr(reconstruct, "open_source", Unneeded().device_name)
+    with pytest.raises(InputError, match="in use by another job"):
+        run_job(pictures, parts=Unneeded())
+    assert everything(take) == before
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_job_that_cannot_begin_leaves_nothing(tmp_path: Path, run_job: RunJob, there: bool) -> None:
+    output = tmp_path / "films/one/take"
+    if there:
+        output.mkdir(parents=True)
+    with pytest.raises(InputError):
+        run_job(tmp_path / "missing.mp4", output)
+    assert everything(tmp_path) == {}
+    assert output.exists() == there == (tmp_path / "films").exists()
+
+
+def test_an_owner_that_lost_the_lock_writes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its computer slept, another one took the lock over, and now it wakes up."""
+    monkeypatch.setattr(lock_module, "_try_kernel_lock", lambda handle: None)  # says nothing between computers
+    take = Take.create(tmp_path / "take", {})
+    take.hold(TakeLock.acquire(take.folder))
+    take.write_frame(FrameRecord(1, "partial", hands={"left": {}}), hand_arrays())
+    monkeypatch.setattr(lock_module, "_computer", lambda: "another")
+    with pytest.raises(InputError, match="in use"):
+        TakeLock.acquire(take.folder)
+    os.utime(take.folder / LOCK_FILE, (1e9, 1e9))
+    other = TakeLock.acquire(take.folder)
+    before = everything(take.folder)
+    for write in (take.save, lambda: take.write_frame(FrameRecord(2, "empty"), None)):
+        with pytest.raises(TakeError, match=r"lost the take.* is in use by"):
+            write()
+    take.close()
+    assert everything(take.folder) == before, "the other job's lock is not deleted"
+    monkeypatch.setattr(lock_module, "_computer", lambda: "a third one")
+    with pytest.raises(InputError, match="in use"):
+        TakeLock.acquire(take.folder)
+    other.release()
+    assert LOCK_FILE not in everything(take.folder)
+
+
+def test_a_lock_that_somebody_deletes(tmp_path: Path) -> None:
+    take = Take.create(tmp_path / "take", {})
+    take.hold(TakeLock.acquire(take.folder))
+    (take.folder / LOCK_FILE).unlink()
+    with pytest.raises(TakeError, match=r"take\.lock was deleted"):
+        take.save()
+    second = TakeLock.acquire(take.folder)
+    take.close()
+    assert (take.folder / LOCK_FILE).exists()
+    second.release()
+
+
+@pytest.mark.parametrize("pid", [1, os.getpid()])
+def test_the_number_of_a_dead_owner_is_used_again(tmp_path: Path, pid: int) -> None:
+    pretend_owner(tmp_path, age=0.0, pid=pid, computer=lock_module._computer())
+    TakeLock.acquire(tmp_path).release()
+    assert everything(tmp_path) == {}
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="becomes another user")
+@pytest.mark.parametrize("case", ["lock", "folder"])
+def test_locks_and_folders_of_other_people(tmp_path: Path, case: str) -> None:
+    """A lock file that cannot be opened, and a folder that cannot be written: words, and what to do."""
+    folder = tmp_path / "take"
+    folder.mkdir()
+    for place in (folder, *folder.parents):
+        if place.is_relative_to(tmp_path.parents[2]):
+            place.chmod(0o755)
+    if case == "lock":
+        folder.chmod(0o777)
+        (folder / LOCK_FILE).write_text("{}")
+        (folder / LOCK_FILE).chmod(0)
+    code = "import os, sys; from pathlib import Path; from im2hands.take.lock import TakeLock; "
+    code += "os.setuid(65534)\ntry: TakeLock.acquire(Path(sys.argv[1]))\n"
+    code += "except Exception as error: print(type(error).__name__, error, error.hint)"
+    ran = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("TakeError")
+    assert ("delete that file" if case == "lock" else "a folder you may write to") in ran.stdout
+
+
+def test_footage_is_not_written_after_the_end(tmp_path: Path) -> None:
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    picture_path = write_picture(tmp_path / "one.png", pixels)
+    take = Take.create(tmp_path / "take", {})
+    source = open_source([str(picture_path)])
+    writer = FootageWriter(take, source, "always", "")
+    take.close()
+    before = everything(take.folder)
+    with pytest.raises(Cancelled):
+        list(writer.follow(source.read(source.entries)))
+    assert everything(take.folder) == before

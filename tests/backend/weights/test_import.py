@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -219,3 +221,11 @@ def test_command_line(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert main(["weights", "list", "--folder", str(tmp_path / "empty")]) == 3
     assert main(["weights", "import", "--to", str(folder)]) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8")
+def test_a_folder_whose_name_is_not_utf8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"weights_\xff")
+    (imported,) = import_checkpoints([save("halo_baseline", tmp_path)], folder)
+    assert imported.path.parent == folder
+    assert load_network("halo_baseline", folder) is not None

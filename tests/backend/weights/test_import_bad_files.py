@@ -189,7 +189,7 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(importer, "save_file", full)
+    monkeypatch.setattr(importer, "to_bytes", full)
     with pytest.raises(SetupError, match="No space left"):
         import_checkpoints([good], tmp_path / "weights")
     assert not (tmp_path / "weights").exists()

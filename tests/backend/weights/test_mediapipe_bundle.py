@@ -43,7 +43,7 @@ def test_a_missing_or_damaged_bundle_is_an_environment_error_that_says_what_to_d
     for use in (
         lambda: read_bundle(path),
         lambda: LandmarkNetwork(path),
-        lambda: MediaPipeProvider(video=False, bundle=path),
+        lambda: MediaPipeProvider(bundle=path),
     ):
         with pytest.raises(SetupError) as caught:
             use()
@@ -58,4 +58,4 @@ def test_a_network_that_is_no_network(tmp_path: Path) -> None:
     with pytest.raises(SetupError):
         LandmarkNetwork(path)
     with pytest.raises(SetupError):
-        MediaPipeProvider(video=False, bundle=path)
+        MediaPipeProvider(bundle=path)

@@ -116,3 +116,21 @@ def test_dead_channels_live_again_and_the_network_says_what_it_said() -> None:
     assert dead[0] > 300 and dead[1] < 50
     torch.testing.assert_close(now.pixels, was.pixels, atol=1.0, rtol=0)
     torch.testing.assert_close(now.hand, was.hand, atol=0.1, rtol=0)
+
+
+def test_the_features_of_a_crop_are_those_of_a_right_hand(changed: ReadingNetwork) -> None:
+    network, pictures = LandmarkNetwork(workers=2, reading=changed), crops(3)
+    made = network.features(pictures)
+    network.close()
+    with torch.inference_mode():
+        given = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+        right, either = changed.see(given, torch.ones(3)).numpy(), changed.see(given).numpy()
+    assert made.shape == (3, 1152) and made.dtype == np.float32
+    assert np.abs(made - right).max() < 0.05 < np.abs(made - either).max()
+
+
+def test_a_model_with_other_last_layers_shows_no_features() -> None:
+    with pytest.raises(WeightsError, match="landmark network is not as expected"):
+        tflite_layers.show_input(bytearray(read_bundle(None).landmark_network), 9)
+    with pytest.raises(WeightsError, match="landmark network is not as expected"):
+        tflite_layers.show_input(bytearray(b"no model"), 0)

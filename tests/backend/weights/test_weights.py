@@ -13,6 +13,7 @@ from im2hands.core.errors import WeightsError
 from im2hands.geometry.bone_reach import BoneReach
 from im2hands.networks.part_decoder import PartDecoder
 from im2hands.weights.folder import BUNDLED, list_weights, require_weights
+from im2hands.weights.keypoint_networks import ALL
 from im2hands.weights.part_occupancy import NAME, load_part_occupancy, save_part_occupancy
 
 
@@ -75,3 +76,18 @@ def test_a_card_that_cannot_be_read(tmp_path):
     (tmp_path / f"{NAME}.json").write_text(json.dumps({"sha256": "0"}), encoding="utf-8")
     (own,) = (info for info in list_weights(tmp_path) if info.name == NAME)
     assert "damaged or changed" in own.problem
+
+
+@pytest.mark.parametrize("network", ALL, ids=lambda network: network.name)
+def test_a_flipped_bit_in_a_network_that_finds_hands_is_noticed(tmp_path, network):
+    for path in (network.bundled, network.bundled.with_suffix(".json")):
+        shutil.copy(path, tmp_path)
+    network.load(tmp_path / network.file)
+    data = bytearray((tmp_path / network.file).read_bytes())
+    data[-100] ^= 1
+    (tmp_path / network.file).write_bytes(data)
+    with pytest.raises(WeightsError, match="damaged or changed"):
+        network.load(tmp_path / network.file)
+    (tmp_path / network.bundled.with_suffix(".json").name).write_text("{}")
+    with pytest.raises(WeightsError, match="card"):
+        network.load(tmp_path / network.file)

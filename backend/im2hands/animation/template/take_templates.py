@@ -99,6 +99,7 @@ class TakeTemplates:
         self._fitter = Fitter(topology, topology.positions @ topology.base_vertices)
         self._kept: dict[tuple[int, Side], SurfaceFit] = {}
         self._latest: tuple[int, dict[Side, dict[str, np.ndarray]]] | None = None  # templates of one frame, as read
+        self._surfaces: tuple[int, dict[Side, dict[str, np.ndarray]]] | None = None  # surfaces of one frame, as read
         self.rests: dict[Side, Rest] = {}
 
     def measure(
@@ -217,7 +218,9 @@ class TakeTemplates:
         pose = pose_from_keypoints(points[None], rest)
         matrices = stretched_matrices(forward(pose, rest), rest, points[None])[0]
         start = skin(self._weights, matrices, rest.vertices)
-        arrays = self._take.read_arrays(index, ("vertices", "faces"))[side]
+        if self._surfaces is None or self._surfaces[0] != index:  # both hands of a frame are asked for in turn
+            self._surfaces = index, self._take.read_arrays(index, ("vertices", "faces"))
+        arrays = self._surfaces[1][side]
         faces = arrays["faces"][:, ::-1] if side == "left" else arrays["faces"]
         vertices = start
         if len(faces):

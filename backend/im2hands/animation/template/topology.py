@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from im2hands.core.errors import InputError, SetupError
+from im2hands.core.bundled_arrays import bundled_arrays
+from im2hands.core.errors import InputError
 from im2hands.geometry.bone_reach import BoneReach
 from im2hands.geometry.hand_model import FINGER_BONES, HAND_FILE, METACARPAL_BONES, WRIST_BONE, WRIST_SHIFT
 
@@ -154,11 +155,7 @@ def load_topology(level: int = 1, path: Path = HAND_FILE) -> Topology:
     """
     if level not in LEVELS:
         raise InputError(f"A template density of {level} is not possible.", f"Give {LEVELS[0]} to {LEVELS[-1]}.")
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            arrays = {name: data[name] for name in data.files}
-    except (OSError, ValueError) as error:
-        raise SetupError(f"Cannot read the hand model {path}: {error}.", "Install im2hands again.") from error
+    arrays = bundled_arrays(path, "hand model")
     quads, uv = _quads(arrays["faces"], arrays["faces_uv"], arrays["uv"].astype(np.float64))
     vertices, heads = arrays["v_template"].astype(np.float64), arrays["joints"].astype(np.float64)
     behind = _depth(vertices, heads)

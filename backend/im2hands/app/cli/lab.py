@@ -23,6 +23,9 @@ TASKS = {
         "part-occupancy": "im2hands.lab.evaluation.part_occupancy",
         "keypoints": "im2hands.lab.evaluation.keypoints",
         "table": "im2hands.lab.evaluation.table.run",
+        "shapes": "im2hands.lab.evaluation.shapes.run",
+        "video": "im2hands.lab.evaluation.video",
+        "marked-photos": "im2hands.lab.evaluation.marked_photos",
     },
 }
 TASK_HELP = {"train": "train a network", "evaluate": "measure a network against its targets"}

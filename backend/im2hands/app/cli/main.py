@@ -20,9 +20,12 @@ COMMANDS = {
     "serve": "run the backend for the Blender add-on",
     "check": "check the installation, with a self-test on a photo",
     "clean": "make template hands and clean motion of an existing take",
+    "join": "join takes of parts of one clip, made on several machines",
     "export": "export a take as glb, obj or ply",
+    "keypoints": "convert keypoints of other systems",
     "weights": "list the networks' weights, or import the published checkpoints",
     "synthesize": "make sets of synthetic pictures of two hands, for training",
+    "data": "list, check and prepare data sets of others: InterHand2.6M, RGB2Hands, EgoHands",
     "benchmark": "measure the seconds per stage for one photo",
 }
 """Commands with their help. Each is a module of this package, with ``add_arguments`` and ``run``."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from im2hands.core.errors import SetupError
+from im2hands.keypoints.hypothesis import OWN, READ, READING
 
 WITHIN_M = 0.010
 """A keypoint's confidence is the probability that its error relative to the wrist is at most this, metres."""
@@ -20,13 +21,7 @@ WITHIN_M = 0.010
 TABLE = "keypoint_confidence.json"
 _FORMAT = "im2hands-keypoint-confidence-1"
 # Sources without measurements of their own, and the source whose table they use.
-_SHARED = {
-    "tracking": "palm_seed",
-    "boxes": "palm_seed",
-    "crop_search": "palm_seed",
-    "palm_seed": "mediapipe",
-    "network": "palm_seed",
-}
+_SHARED = dict.fromkeys((READ, READING, OWN), "mediapipe")
 # Largest number of bins of a table; measurements per bin, which is also the least number for a table.
 _BINS, _FEWEST = 16, 60
 
@@ -50,7 +45,7 @@ def source_key(source: str, agreed: bool) -> str:
     str
         The source, with "+agreed" if the two-hand network agreed and is not the source itself.
     """
-    return f"{source}+agreed" if agreed and source != "network" else source
+    return f"{source}+agreed" if agreed and source != "two_hand_network" else source
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from .lifting_features import HandFeatures, between, lifting_features
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from im2hands.keypoints.reading.network import LandmarkNetwork
     from im2hands.networks.lifting_network import LiftingInput, LiftingNetwork
-    from im2hands.networks.reading_network import ReadingNetwork
     from im2hands.networks.two_hand_network import TwoHandNetwork
 
 
@@ -30,11 +30,11 @@ class HandLifter:
         The lifting network, on its device, in evaluation mode.
     palms : TwoHandNetwork
         The two-hand network, whose features are inputs of the lifting network.
-    reader : ReadingNetwork
+    reader : LandmarkNetwork
         The reading network, whose features are inputs of the lifting network.
     """
 
-    def __init__(self, network: LiftingNetwork, palms: TwoHandNetwork, reader: ReadingNetwork) -> None:
+    def __init__(self, network: LiftingNetwork, palms: TwoHandNetwork, reader: LandmarkNetwork) -> None:
         self._network, self._palms, self._reader = network, palms, reader
 
     def lift(self, image: np.ndarray, hands: Sequence[HandDetection]) -> list[HandDetection]:

@@ -15,14 +15,14 @@ import cv2
 import numpy as np
 
 from im2hands.core.hands import KEYPOINT_COUNT, MIDDLE_MCP, WRIST
-from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.hypothesis import READING, HandDetection
 from im2hands.keypoints.proposing.two_hand_pictures import apply, palm_frame, square_part, warp
-from im2hands.keypoints.reading.network import crops_around, pyramid, warp_crop
+from im2hands.keypoints.reading.crops import contiguous, crops_around, pyramid, warp_crop
+from im2hands.keypoints.reading.network import LandmarkNetwork
 
-from .joint_definitions import SOURCES, from_own_definition, to_own_definition
+from .joint_definitions import OFFSETS, from_own_definition, to_own_definition
 
 if TYPE_CHECKING:
-    from im2hands.networks.reading_network import ReadingNetwork
     from im2hands.networks.two_hand_network import TwoHandNetwork
 
 PIXELS = 160
@@ -74,7 +74,7 @@ class HandFeatures:
 
 
 def lifting_features(
-    model: TwoHandNetwork, reader: ReadingNetwork, image: np.ndarray, hands: Sequence[HandDetection]
+    model: TwoHandNetwork, reader: LandmarkNetwork, image: np.ndarray, hands: Sequence[HandDetection]
 ) -> list[HandFeatures]:
     """Compute the features of the hands of a picture.
 
@@ -82,7 +82,7 @@ def lifting_features(
     ----------
     model : TwoHandNetwork
         The two-hand network.
-    reader : ReadingNetwork
+    reader : LandmarkNetwork
         The reading network.
     image : (H, W, 3) uint8
         RGB picture.
@@ -107,28 +107,24 @@ def lifting_features(
     zoom = float(affine[0, 0])
     picture = warp(image, affine, PIXELS)
     mirrored = [hand.side == "left" for hand in hands]
-    views = sorted(set(mirrored))
+    views = list(dict.fromkeys(mirrored))
+    rows = [views.index(view) for view in mirrored]
+    places = np.stack([apply(affine, pixels) for pixels, _ in own])
+    places[mirrored] = places[mirrored] * (-1, 1) + (PIXELS - 1, 0)
     close = _crop_features(reader, image, own, mirrored)
     device = next(model.parameters()).device
-    made: dict[int, HandFeatures] = {}
     with torch.inference_mode():
         pictures = np.stack([picture[:, ::-1] if view else picture for view in views])
         images = torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2).float()
         maps = model(images.contiguous(memory_format=torch.channels_last))
-        for row, view in enumerate(views):
-            there = [k for k, is_left in enumerate(mirrored) if is_left == view]
-            places = np.stack([apply(affine, own[k][0]) for k in there])
-            if view:
-                places = places * (-1, 1) + (PIXELS - 1, 0)
-            part = type(maps)(
-                maps.heat[row, None], maps.masks[row, None], tuple(m[row, None] for m in maps.pyramid),
-                maps.deep[row, None],
-            )  # fmt: skip
-            outputs = _two_hand_outputs(model, part, places, zoom * np.array([sizes[k] for k in there]))
-            for number, k in enumerate(there):
-                made[k] = _features(own[k], hands[k].confidence, sizes[k] * zoom, zoom, view, places[number],
-                                    {name: value[number] for name, value in outputs.items()}, close[k])  # fmt: skip
-    return [made[k] for k in range(len(hands))]
+        if rows != list(range(len(views))):  # one row of maps for each hand
+            maps = type(maps)(maps.heat[rows], maps.masks[rows], tuple(m[rows] for m in maps.pyramid), maps.deep[rows])
+        outputs = _two_hand_outputs(model, maps, places, zoom * np.array(sizes))
+    return [
+        _features(own[k], hand.confidence, sizes[k] * zoom, zoom, mirrored[k], places[k],
+                  {name: value[k] for name, value in outputs.items()}, close[k])
+        for k, hand in enumerate(hands)
+    ]  # fmt: skip
 
 
 def between(own: HandFeatures, other: HandFeatures | None) -> np.ndarray:
@@ -175,30 +171,26 @@ def turn_to_ray(ray: np.ndarray) -> np.ndarray:
 
 
 def _own(hand: HandDetection) -> tuple[np.ndarray, np.ndarray]:
-    """Return a hand's pixels and shape in the bundled hand's definition of the joints."""
+    """Return a hand's pixels and shape as the lifting network was taught them.
+
+    All readings are converted like those of the reading network: the lifting network was taught so, and corrects what
+    remains of MediaPipe's definition itself.
+    """
     pixels, shape = np.asarray(hand.pixels, np.float64), np.asarray(hand.shape, np.float64)
-    return to_own_definition(pixels, shape) if hand.source in SOURCES else (pixels, shape)
+    return to_own_definition(pixels, shape, hand.side, READING if hand.source in OFFSETS else hand.source)
 
 
 def _crop_features(
-    reader: ReadingNetwork, image: np.ndarray, own: Sequence[tuple[np.ndarray, np.ndarray]], mirrored: Sequence[bool]
+    reader: LandmarkNetwork, image: np.ndarray, own: Sequence[tuple[np.ndarray, np.ndarray]], mirrored: Sequence[bool]
 ) -> np.ndarray:
     """Return the reading network's features (K, 1152) float32 of the crops along K hands."""
-    import torch
-
-    crops = []
+    pictures = []
     for (pixels, shape), flip in zip(own, mirrored, strict=True):
-        read, _ = from_own_definition(pixels, shape)
+        read, _ = from_own_definition(pixels, shape, "left" if flip else "right", READING)
         crop = crops_around(read[None])[0]
-        picture = warp_crop(pyramid(image, float(crop[2])), crop)
-        crops.append(picture[:, ::-1] if flip else picture)
-    device = next(reader.parameters()).device
-    with torch.inference_mode():
-        images = torch.from_numpy(np.ascontiguousarray(np.stack(crops))).to(device).permute(0, 3, 1, 2)
-        images = images.contiguous(memory_format=torch.channels_last).float() / 255
-        seen = reader.see(images, torch.ones(len(crops), device=device))
-    found: np.ndarray = seen.float().cpu().numpy()
-    return found
+        picture = warp_crop(pyramid(contiguous(image), float(crop[2])), crop)
+        pictures.append(picture[:, ::-1] if flip else picture)
+    return reader.features(np.stack(pictures))
 
 
 def _palm_pixels(pixels: np.ndarray, shape: np.ndarray) -> float:
@@ -212,25 +204,25 @@ def _palm_pixels(pixels: np.ndarray, shape: np.ndarray) -> float:
 def _two_hand_outputs(
     model: TwoHandNetwork, maps: object, places: np.ndarray, sizes: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return the two-hand network's outputs and features for N hands at keypoints (N, 21, 2) of its one input."""
+    """Return the two-hand network's outputs and features for N hands at keypoints (N, 21, 2), each of its own input."""
     import torch
 
     from im2hands.networks.two_hand_network import HEAT_STRIDE, PalmMaps, sample
 
     assert isinstance(maps, PalmMaps)
     device = maps.heat.device
-    centre, up = (torch.from_numpy(part)[None].float().to(device) for part in palm_frame(places))
-    size = torch.from_numpy(sizes)[None].float().to(device)
+    centre, up = (torch.from_numpy(part)[:, None].float().to(device) for part in palm_frame(places))
+    size = torch.from_numpy(sizes)[:, None].float().to(device)
     palms = model.palms(maps, centre)
     role = torch.zeros(centre.shape[:2], dtype=torch.int64, device=device)
     vector = model.palm_features(maps, centre, size, up, palms.embedding, role)
     readings = model.told(vector, centre, size, up)
-    spots = torch.from_numpy(places)[None].float().to(device).flatten(1, 2)
+    spots = torch.from_numpy(places).float().to(device)
     side = HEAT_STRIDE * maps.heat.shape[-1]
     seen = torch.cat([sample(level, spots, side) for level in maps.pyramid], dim=-1)
     seen = seen.view(*centre.shape[:2], KEYPOINT_COUNT, -1)
     values = {**readings._asdict(), "vector": vector, "seen": seen}
-    return {name: value[0].float().cpu().numpy() for name, value in values.items()}
+    return {name: value[:, 0].float().cpu().numpy() for name, value in values.items()}
 
 
 def _features(

@@ -14,7 +14,7 @@ from im2hands.keypoints.hypothesis import HandDetection, LiftedHand
 
 from .anatomical_fit import Trust, fit_hand
 from .confidence import LIFTED, WITHIN_M, Calibration, bundled_calibration
-from .joint_definitions import SOURCES, to_own_definition
+from .joint_definitions import OFFSETS, to_own_definition
 
 DEFAULT_PALM_M = 0.088
 """Distance from wrist to middle MCP of an average hand, metres."""
@@ -126,8 +126,8 @@ def _lift_one(
         return None
     if np.ptp(pixels, axis=0).max() < 1.0:
         return None
-    if detection.source in SOURCES:
-        pixels, shape = to_own_definition(pixels, shape)
+    if detection.source in OFFSETS:
+        pixels, shape = to_own_definition(pixels, shape, detection.side, detection.source)
         palm_shape = max(float(np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST])), 1e-6)
     metric = (shape - shape.mean(axis=0)) * (palm_m / palm_shape)
     rigid = place(metric, pixels, camera)
@@ -170,9 +170,9 @@ def _shown_pixels(detection: HandDetection, seen: LiftedHand) -> np.ndarray:
     they were read. Keypoints that only the two-hand network reads are less accurate, so the lifting network's are used.
     """
     read, shape = np.asarray(detection.pixels, np.float64), np.asarray(detection.shape, np.float64)
-    if detection.source not in SOURCES or not (np.isfinite(read).all() and np.isfinite(shape).all()):
+    if detection.source not in OFFSETS or not (np.isfinite(read).all() and np.isfinite(shape).all()):
         return seen.pixels
-    read, _ = to_own_definition(read, shape)
+    read, _ = to_own_definition(read, shape, detection.side, detection.source)
     flat = seen.shape[:, :2] - seen.shape[:, :2].mean(axis=0)
     extent = np.linalg.norm(seen.pixels - seen.pixels.mean(axis=0))
     palm_px = float(extent) / max(float(np.linalg.norm(flat)), 1e-9)

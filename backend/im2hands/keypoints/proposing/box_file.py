@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from im2hands.core.errors import InputError
 from im2hands.core.files import read_regular
 from im2hands.core.hands import SIDES, Side
+from im2hands.core.unpacking import JSON_BYTES, parse_json
 
 EVERY_FRAME = ("*", "all")
 _FORM = '{"frames": {"000012": {"left": [x0, y0, x1, y1], "right": [x, y]}, "all": {...}}}, pixels'
@@ -58,13 +58,15 @@ class HandBoxes:
         return {side: _turned_back(box, width) for side, box in boxes.items()} if self.mirrored else boxes
 
     @classmethod
-    def read(cls, path: Path) -> HandBoxes:
+    def read(cls, path: Path, hands: str = "auto") -> HandBoxes:
         """Read a ``--hand-boxes`` file.
 
         Parameters
         ----------
         path : Path
             The JSON file.
+        hands : str
+            The option ``--hands``: "auto", "both", "left" or "right". The boxes must not contradict it.
 
         Returns
         -------
@@ -74,16 +76,31 @@ class HandBoxes:
         Raises
         ------
         InputError
-            If the file does not exist or is not JSON, if a frame number or a side is unknown, if a box has no area, or
-            if a number is not finite.
+            If the file does not exist or is not JSON, if a frame number or a side is unknown, if a box has no area, if
+            a number is not finite, or if it marks a hand that ``hands`` rules out.
         """
         try:
-            content = json.loads(read_regular(path).decode("utf-8-sig"))
+            content = parse_json(read_regular(path, JSON_BYTES), nan=True)
         except OSError as error:
-            raise InputError(f"The hand boxes {path} cannot be read: {error.strerror}.", "Check the path.") from error
+            raise InputError(
+                f"The hand boxes {path} cannot be read: {error.strerror or error}.", "Check the path."
+            ) from error
         except ValueError as error:
             raise InputError(f"The hand boxes {path} are not JSON: {error}.", f"Write {_FORM}.") from error
-        return cls.from_dict(content, path.name)
+        boxes = cls.from_dict(content, path.name)
+        boxes._check(hands, path.name)
+        return boxes
+
+    def _check(self, hands: str, what: str) -> None:
+        """Check that the boxes do not contradict ``hands``; ``what`` names the file in messages."""
+        places = [("every frame", self.every_frame), *((f"frame {n:06d}", self.frames[n]) for n in sorted(self.frames))]
+        for place, entry in places:
+            for side in entry:
+                if hands in SIDES and side != hands:
+                    raise InputError(
+                        f"{what} marks the {side} hand of {place}, but --hands says: only the {hands} hand is shown.",
+                        f"Take the {side} hand out of the boxes, or use --hands auto.",
+                    )
 
     @classmethod
     def from_dict(cls, content: Any, what: str = "hand boxes") -> HandBoxes:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
 from im2hands.core.hands import SIDES, Side
-from im2hands.keypoints.choosing.sides import palm_centre, palm_length
-from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.hand_geometry import palm_centre, palm_length
 from im2hands.keypoints.reading.consensus import read_repeatedly
-from im2hands.keypoints.reading.network import LandmarkNetwork, crops_around
+from im2hands.keypoints.reading.crops import crops_around
+from im2hands.keypoints.reading.network import LandmarkNetwork
 
 SOURCE = "boxes"
 # Crops: the number of turns; for a box, sizes in multiples of its longer side and shifts in crop sizes; for a point,
@@ -23,11 +22,14 @@ _POINT_SIZES = (0.12, 0.18, 0.27, 0.4, 0.6)
 # Least presence of a reading to be kept, and how often kept readings are read again in the crop around their keypoints.
 _KEEP_PRESENCE = 0.3
 _RECROPS = 2
-# How many of the best readings are verified by repeated readings.
-_VERIFIED = 3
+# How many of the best readings are verified by repeated readings, and the least value (presence, agreement and fit
+# multiplied) of a hand.
+_VERIFIED, _LEAST_VALUE = 3, 0.1
+# Distance from a point at which a hand fits it by a third, palm lengths.
+_POINT_REACH = 0.5
 
 
-def find_boxed(network: LandmarkNetwork, image: np.ndarray, boxes: Mapping[Side, np.ndarray]) -> list[HandDetection]:
+def find_boxed(network: LandmarkNetwork, image: np.ndarray, boxes: Mapping[Side, np.ndarray]) -> dict[Side, np.ndarray]:
     """Find the hands that a user marked.
 
     Parameters
@@ -41,21 +43,15 @@ def find_boxed(network: LandmarkNetwork, image: np.ndarray, boxes: Mapping[Side,
 
     Returns
     -------
-    list[HandDetection]
-        The marked hands with the marked sides, whatever side the network reads. A side whose box shows no hand is left
-        out.
+    dict[Side, (21, 2) float64]
+        Keypoints of the marked hands, pixels. A side whose box shows no hand is left out.
     """
-    found = []
-    for side in SIDES:
-        if side in boxes:
-            hand = _find_one(network, image, np.asarray(boxes[side], dtype=np.float64))
-            if hand is not None:
-                found.append(replace(hand, side=side))
-    return found
+    found = {side: _find_one(network, image, np.asarray(boxes[side], np.float64)) for side in SIDES if side in boxes}
+    return {side: pixels for side, pixels in found.items() if pixels is not None}
 
 
-def _find_one(network: LandmarkNetwork, image: np.ndarray, box: np.ndarray) -> HandDetection | None:
-    """Find the hand of one box or point; None if the network reads none there."""
+def _find_one(network: LandmarkNetwork, image: np.ndarray, box: np.ndarray) -> np.ndarray | None:
+    """Return the keypoints of the hand of one box or point; None if the network reads none there."""
     readings = network.read(image, _crops(image, box))
     for _ in range(1 + _RECROPS):
         readings = readings.take(readings.presence > _KEEP_PRESENCE)
@@ -67,10 +63,9 @@ def _find_one(network: LandmarkNetwork, image: np.ndarray, box: np.ndarray) -> H
     looks = read_repeatedly(network, image, readings.pixels[chosen])
     values = [look.presence * look.agreement * _fit(look.pixels, box) for look in looks]
     best = int(np.argmax(values))
-    if values[best] < 0.1:
+    if values[best] < _LEAST_VALUE:
         return None
-    score = float(np.clip(looks[best].presence * looks[best].agreement, 0, 1))
-    return replace(looks[best].detection(SOURCE), score=score)
+    return looks[best].pixels
 
 
 def _crops(image: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -94,7 +89,7 @@ def _fit(pixels: np.ndarray, box: np.ndarray) -> float:
         nearest = min(
             float(np.linalg.norm(pixels - box, axis=1).min()), float(np.linalg.norm(palm_centre(pixels) - box))
         )
-        return float(np.exp(-((nearest / (0.5 * float(palm_length(pixels)))) ** 2)))
+        return float(np.exp(-((nearest / (_POINT_REACH * float(palm_length(pixels)))) ** 2)))
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     common = np.clip(np.minimum(high, box[2:]) - np.maximum(low, box[:2]), 0, None).prod()
     union = (high - low).prod() + (box[2:] - box[:2]).prod() - common

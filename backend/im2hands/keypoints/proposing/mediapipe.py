@@ -1,9 +1,8 @@
-"""Detects hands with MediaPipe's tasks API, in photos or clips."""
+"""Detects hands with MediaPipe's tasks API."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +17,16 @@ from im2hands.media.source import Frame
 from im2hands.weights.mediapipe_bundle import read_bundle
 
 MINIMUM_CONFIDENCE = 0.5
-# In a photo hands of several people are separated afterwards. In a clip MediaPipe searches the whole frame again as
-# long as it tracks fewer hands than it may, which is slow.
-_HANDS_IN_PHOTO, _HANDS_IN_CLIP = 4, 2
+_MOST_HANDS = 4
 
 
 class MediaPipeProvider:
-    """Detects up to four hands in a photo and two in a clip with MediaPipe's HandLandmarker.
+    """Detects up to four hands in a picture with MediaPipe's HandLandmarker.
 
-    The sides are MediaPipe's. Two hands may have the same side; ``choosing.sides.resolve_sides`` corrects that.
+    The sides are MediaPipe's. Two hands may have the same side.
 
     Parameters
     ----------
-    video : bool
-        True: follow hands from frame to frame; frames must come in order. False: every frame is a separate photo.
     bundle : Path or None
         Another MediaPipe hand bundle. None for the one that ships.
 
@@ -43,7 +38,7 @@ class MediaPipeProvider:
 
     name = "mediapipe"
 
-    def __init__(self, *, video: bool, bundle: Path | None = None) -> None:
+    def __init__(self, *, bundle: Path | None = None) -> None:
         task = read_bundle(bundle).task
         try:
             mediapipe = import_mediapipe()
@@ -54,13 +49,11 @@ class MediaPipeProvider:
                 hint_for(error, "Install the backend's requirements again (mediapipe >= 1.2)."),
             ) from error
         self._mediapipe = mediapipe
-        self._video = video
-        self._last_milliseconds = -1
         self._started = False
         options = vision.HandLandmarkerOptions(
             base_options=BaseOptions(model_asset_buffer=task),
-            running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
-            num_hands=_HANDS_IN_CLIP if video else _HANDS_IN_PHOTO,
+            running_mode=vision.RunningMode.IMAGE,
+            num_hands=_MOST_HANDS,
             min_hand_detection_confidence=MINIMUM_CONFIDENCE,
             min_hand_presence_confidence=MINIMUM_CONFIDENCE,
             min_tracking_confidence=MINIMUM_CONFIDENCE,
@@ -74,15 +67,13 @@ class MediaPipeProvider:
                 hint_for(error, "Run `im2hands check` and install mediapipe again."),
             ) from error
 
-    def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
+    def detect(self, frame: Frame) -> list[HandDetection]:
         """Detect the hands of a frame.
 
         Parameters
         ----------
         frame : Frame
             The frame.
-        previous : Sequence[HandDetection]
-            Not used: in video mode MediaPipe keeps its own state.
 
         Returns
         -------
@@ -100,12 +91,7 @@ class MediaPipeProvider:
         )
         try:
             with contextlib.nullcontext() if self._started else quiet_start():
-                if self._video:
-                    # MediaPipe needs strictly increasing time stamps; those of a clip may not be.
-                    self._last_milliseconds = max(self._last_milliseconds + 1, round(frame.time * 1000))
-                    result = self._landmarker.detect_for_video(picture, self._last_milliseconds)
-                else:
-                    result = self._landmarker.detect(picture)
+                result = self._landmarker.detect(picture)
         except (RuntimeError, ValueError) as error:
             raise FrameError(f"MediaPipe failed on {frame.name}: {error}.", "Leave this frame out.") from error
         self._started = True

@@ -6,16 +6,23 @@ other both steps lose the second hand, although the detector scored it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from im2hands.core.devices import granted_cores
 from im2hands.core.errors import SetupError
 from im2hands.core.native_log import quiet_start
 from im2hands.weights.mediapipe_bundle import read_bundle
 
 from .two_hand_pictures import apply, inverse, letterbox, square_part, warp
+
+Part = tuple[np.ndarray, float]
+"""Centre (2,) and side length of a square of a picture, pixels."""
 
 PIXELS = 192
 LEAST_SCORE = 0.02
@@ -62,12 +69,14 @@ class SuspectedPalms:
 
 
 class PalmDetector:
-    """Runs MediaPipe's palm detector; not thread-safe.
+    """Runs MediaPipe's palm detector on all CPU cores; not thread-safe.
 
     Parameters
     ----------
     bundle : Path or None
         Another MediaPipe hand bundle. None for the one that ships.
+    workers : int or None
+        Number of interpreters, one thread each. None for one per granted core.
 
     Raises
     ------
@@ -75,23 +84,27 @@ class PalmDetector:
         If ai-edge-litert is not installed, or the bundle is missing or damaged.
     """
 
-    def __init__(self, bundle: Path | None = None) -> None:
+    def __init__(self, bundle: Path | None = None, workers: int | None = None) -> None:
         model = read_bundle(bundle).palm_detector
         try:
             from ai_edge_litert.interpreter import Interpreter
 
-            self._interpreter = Interpreter(model_content=model, num_threads=1)
+            self._interpreters = [
+                Interpreter(model_content=model, num_threads=1) for _ in range(workers or granted_cores())
+            ]
             with quiet_start():
-                self._interpreter.allocate_tensors()
+                for interpreter in self._interpreters:
+                    interpreter.allocate_tensors()
         except (ImportError, RuntimeError, ValueError) as error:
             raise SetupError(
                 f"The palm detector cannot be started: {error}.", "Install the backend's requirements again."
             ) from error
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._outputs = {d["shape"][-1]: d["index"] for d in self._interpreter.get_output_details()}
+        first = self._interpreters[0]
+        self._input = first.get_input_details()[0]["index"]
+        self._outputs = {d["shape"][-1]: d["index"] for d in first.get_output_details()}
         self._places = np.concatenate([_grid(count, answers) for count, answers in _GRIDS])
 
-    def suspect(self, image: np.ndarray, part: tuple[np.ndarray, float] | None = None) -> SuspectedPalms:
+    def suspect(self, image: np.ndarray, part: Part | None = None) -> SuspectedPalms:
         """Return the palms that may be in a picture.
 
         Parameters
@@ -106,13 +119,40 @@ class PalmDetector:
         SuspectedPalms
             Each palm once, pixels of the picture.
         """
+        return self._suspect(self._interpreters[0], image, part)
+
+    def suspect_each(self, image: np.ndarray, parts: Sequence[Part | None]) -> list[SuspectedPalms]:
+        """Return the palms that may be in each of several parts of a picture, computed at the same time.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8
+            RGB picture.
+        parts : Sequence[tuple[(2,) float64, float] or None]
+            The parts, as in ``suspect``.
+
+        Returns
+        -------
+        list[SuspectedPalms]
+            The result of ``suspect`` for each part.
+        """
+        count = len(self._interpreters)
+
+        def work(worker: int) -> list[SuspectedPalms]:
+            return [self._suspect(self._interpreters[worker], image, part) for part in parts[worker::count]]
+
+        with ThreadPoolExecutor(count, thread_name_prefix="palms") as pool:
+            made = list(pool.map(work, range(min(count, len(parts)))))
+        return [made[k % count][k // count] for k in range(len(parts))]
+
+    def _suspect(self, interpreter: Any, image: np.ndarray, part: Part | None) -> SuspectedPalms:
         whole = letterbox((image.shape[1], image.shape[0]), PIXELS)
         affine = whole if part is None else square_part(*part, PIXELS)
         picture = warp(image, affine, PIXELS).astype(np.float32) / 255
-        self._interpreter.set_tensor(self._input, picture[None])
-        self._interpreter.invoke()
-        logits = self._interpreter.get_tensor(self._outputs[_SCORES])[0, :, 0].astype(np.float64)
-        boxes = self._interpreter.get_tensor(self._outputs[_BOXES])[0].astype(np.float64)
+        interpreter.set_tensor(self._input, picture[None])
+        interpreter.invoke()
+        logits = interpreter.get_tensor(self._outputs[_SCORES])[0, :, 0].astype(np.float64)
+        boxes = interpreter.get_tensor(self._outputs[_BOXES])[0].astype(np.float64)
         score = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
         rows = np.argsort(-score, kind="stable")[:_BEST]
         rows = rows[score[rows] >= LEAST_SCORE]

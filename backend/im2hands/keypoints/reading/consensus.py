@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from im2hands.core.hands import KEYPOINT_COUNT
-from im2hands.keypoints.choosing.sides import CHIRALITY_WEIGHT, chirality, log_odds, palm_length, with_side
-from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.hand_geometry import CHIRALITY_WEIGHT, chirality, log_odds, palm_length
+from im2hands.keypoints.hypothesis import HandDetection, with_side
 
-from .network import LandmarkNetwork, crops_around
+from .crops import crops_around
+from .network import LandmarkNetwork, Part
 
 # Per crop: turn (radians), size factor, shift in x and y (crop sizes). Each crop is read as it is and mirrored.
 _VARIATIONS = np.array(
@@ -24,8 +26,9 @@ _VARIATIONS = np.array(
         (-0.35, 1.00, -0.04, -0.03),
     ]
 )
-# A reading agrees if its keypoints lie within this distance (mean, palm lengths) of the median of all readings.
-_AGREEMENT = 0.25
+# A reading agrees if its keypoints lie within this distance (mean, palm lengths) of the median of all readings, and if
+# it is a hand with more than this presence.
+_AGREEMENT, _PRESENT = 0.25, 0.5
 # From this presence and agreement on, a reading of MediaPipe's network is taken to be correct.
 _STEADY_PRESENCE, _STEADY_AGREEMENT = 0.9, 0.95
 
@@ -90,7 +93,12 @@ class Consensus:
 
 
 def read_repeatedly(
-    network: LandmarkNetwork, image: np.ndarray, pixels: np.ndarray, crops_each: int = len(_VARIATIONS), side: int = 0
+    network: LandmarkNetwork,
+    image: np.ndarray,
+    pixels: np.ndarray,
+    crops_each: int = len(_VARIATIONS),
+    side: int = 0,
+    cancelled: Callable[[], bool] | None = None,
 ) -> list[Consensus]:
     """Read hands again in varied crops around their keypoints.
 
@@ -106,6 +114,8 @@ def read_repeatedly(
         Crops per hand, at most 7. Each is read twice, as it is and mirrored.
     side : int
         1 to read right hands only, -1 to read left hands only, 0 to read any hand.
+    cancelled : callable or None
+        Called between batches of crops. If it returns True, ``Cancelled`` is raised.
 
     Returns
     -------
@@ -118,10 +128,10 @@ def read_repeatedly(
     crops[..., :2] += variations[:, 2:] * crops[..., 2:3]
     crops[..., 2] *= variations[:, 1]
     crops[..., 3] += variations[:, 0]
-    straight = network.read(image, crops.reshape(-1, 4), side=side)
     last = image.shape[1] - 1
     mirrored_crops = crops.reshape(-1, 4) * (-1, 1, 1, -1) + (last, 0, 0, 0)
-    mirrored = network.read(image[:, ::-1], mirrored_crops, side=-side)
+    parts = [Part(image, crops.reshape(-1, 4), side), Part(image[:, ::-1], mirrored_crops, -side)]
+    straight, mirrored = network.read_parts(parts, cancelled=cancelled)
     grid = (len(base), len(variations))
     back = mirrored.pixels * (-1, 1) + (last, 0)
     keypoints = np.concatenate([part.reshape(*grid, KEYPOINT_COUNT, 2) for part in (straight.pixels, back)], axis=1)
@@ -140,7 +150,7 @@ def _combine(
     """Combine R readings of a hand: presence, right (R,), keypoints (R, 21, 2), shapes (R, 21, 3), errors (R, 21)."""
     median = np.median(keypoints, axis=0)
     gaps = np.linalg.norm(keypoints - median, axis=-1) / palm_length(median)
-    agree = (gaps.mean(axis=1) < _AGREEMENT) & (presence > 0.5)
+    agree = (gaps.mean(axis=1) < _AGREEMENT) & (presence > _PRESENT)
     chosen = agree if agree.any() else np.ones(len(agree), dtype=bool)
     pixels, shape = np.median(keypoints[chosen], axis=0), np.median(shapes[chosen], axis=0)
     network_right = float(log_odds(right[chosen].mean()))

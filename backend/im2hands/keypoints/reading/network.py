@@ -6,32 +6,29 @@ partly hidden by other hands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from im2hands.core.devices import granted_cores
 from im2hands.core.errors import Cancelled, SetupError
 from im2hands.core.hands import KEYPOINT_COUNT
 from im2hands.core.native_log import quiet_start
+from im2hands.keypoints.hypothesis import READ, READING
 from im2hands.weights.mediapipe_bundle import read_bundle
+
+from .crops import CROP_PIXELS, contiguous, pyramid, turn_matrix, warp_crop
 
 if TYPE_CHECKING:
     from im2hands.networks.reading_network import ReadingNetwork
 
-CROP_PIXELS = 224
-# MediaPipe's tracking rule: the keypoints that span the next crop, its shift towards the fingers, its growth.
-_BOX_KEYPOINTS = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
-_BOX_SHIFT = -0.1
-_BOX_SCALE = 2.0
 _LOG_SPREAD = (-4.5, 1.0)  # networks.reading_network.LOG_SPREAD, repeated because that module imports torch
-_PRESENCE, _RIGHT, _LANDMARKS, _WORLD = "Identity_1", "Identity_2", "Identity", "Identity_3"
+_OUTPUTS = ("Identity_1", "Identity_2", "Identity", "Identity_3")  # presence, right, landmarks, world
 
 
 @dataclass(frozen=True)
@@ -79,6 +76,25 @@ class Readings:
         return Readings(*(value[rows] for value in vars(self).values()))
 
 
+@dataclass(frozen=True)
+class Part:
+    """Crops of one picture.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        RGB picture.
+    crops : (N, 4) float64
+        Crops as in ``LandmarkNetwork.read``.
+    side : int
+        Side of the hands to read, as in ``LandmarkNetwork.read``.
+    """
+
+    image: np.ndarray
+    crops: np.ndarray
+    side: int = 0
+
+
 class LandmarkNetwork:
     """Reads 21 keypoints, presence and side in square crops.
 
@@ -112,11 +128,12 @@ class LandmarkNetwork:
 
             model = as_tflite(reading)
         self._plain: LandmarkNetwork | None = None
+        self._seeing: list[Any] = []
         self._by_side = {0: _interpreters(model, self._workers)}
         first = self._by_side[0][0]
         self._input = first.get_input_details()[0]["index"]
         outputs = {detail["name"]: detail["index"] for detail in first.get_output_details()}
-        self._outputs = [outputs[name] for name in (_PRESENCE, _RIGHT, _LANDMARKS, _WORLD)]
+        self._outputs = [outputs[name] for name in _OUTPUTS]
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="hand-crops")
 
     @classmethod
@@ -151,9 +168,14 @@ class LandmarkNetwork:
             return self
         if self._plain is None:
             self._plain = copy(self)
-            self._plain._reading = None
+            self._plain._reading, self._plain._seeing = None, []
             self._plain._by_side = {0: _interpreters(self._mediapipe, self._workers)}
         return self._plain
+
+    @property
+    def source(self) -> str:
+        """Source of hands with this network's keypoints; it says which definition of the joints they follow."""
+        return READ if self._reading is None else READING
 
     @property
     def takes_sides(self) -> bool:
@@ -195,24 +217,82 @@ class LandmarkNetwork:
         Cancelled
             If ``cancelled`` returned True.
         """
-        crops = np.asarray(crops, dtype=np.float64).reshape(-1, 4)
-        levels = pyramid(np.ascontiguousarray(image), float(crops[:, 2].max(initial=1.0)))
-        interpreters, workers = self._looking_for(side), self._workers
-        raw = np.empty((len(crops), 2 + 6 * KEYPOINT_COUNT), dtype=np.float32)
-        step = workers * 16
-        for first in range(0, len(crops), step):
-            if cancelled is not None and cancelled():
-                raise Cancelled("The search for hands was stopped.")
-            rows = range(first, min(first + step, len(crops)))
-            jobs = [
-                self._pool.submit(self._read_rows, interpreters[w], levels, crops, rows[w::workers], raw)
-                for w in range(min(workers, len(rows)))
-            ]
-            for job in jobs:
-                job.result()
-            if done is not None:
-                done(rows.stop)
-        return _readings(raw, crops, self._reading is not None)
+        return self.read_parts([Part(image, crops, side)], done=done, cancelled=cancelled)[0]
+
+    def read_parts(
+        self,
+        parts: Sequence[Part],
+        *,
+        done: Callable[[int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[Readings]:
+        """Run the network on crops of several pictures, or for several sides, at once: few crops fill all cores.
+
+        Parameters
+        ----------
+        parts : Sequence[Part]
+            The pictures and their crops.
+        done : callable or None
+            Called now and then with the number of crops finished so far, of all parts together.
+        cancelled : callable or None
+            Called now and then. If it returns True, the reading ends.
+
+        Returns
+        -------
+        list[Readings]
+            The readings of each part, in the order of its crops.
+
+        Raises
+        ------
+        Cancelled
+            If ``cancelled`` returned True.
+        """
+        crops = [np.asarray(part.crops, dtype=np.float64).reshape(-1, 4) for part in parts]
+        raw = [np.empty((len(some), 2 + 6 * KEYPOINT_COUNT), dtype=np.float32) for some in crops]
+        levels = [
+            pyramid(contiguous(part.image), float(some[:, 2].max(initial=1.0)))
+            for part, some in zip(parts, crops, strict=True)
+        ]
+        interpreters = [self._looking_for(part.side) for part in parts]
+
+        def run(worker: int, which: tuple[int, int]) -> None:
+            part, row = which
+            interpreter = interpreters[part][worker]
+            self._give(interpreter, warp_crop(levels[part], crops[part][row]))
+            raw[part][row] = np.concatenate([interpreter.get_tensor(index).ravel() for index in self._outputs])
+
+        rows = [(part, row) for part, some in enumerate(crops) for row in range(len(some))]
+        self._on_all_cores(run, rows, done, cancelled)
+        return [_readings(told, some, self._reading is not None) for told, some in zip(raw, crops, strict=True)]
+
+    def features(self, pictures: np.ndarray) -> np.ndarray:
+        """Compute the vectors from which the network reads crops of right hands.
+
+        Parameters
+        ----------
+        pictures : (N, 224, 224, 3) uint8
+            The crops, from ``warp_crop``.
+
+        Returns
+        -------
+        (N, 1152) float32
+            The vectors; ``networks.reading_network.ReadingNetwork.see`` computes the same.
+        """
+        if not self._seeing:
+            from im2hands.weights.mediapipe_landmarks import as_tflite, showing_features
+
+            model = self._mediapipe if self._reading is None else as_tflite(self._reading, 1)
+            self._seeing += _interpreters(showing_features(model), self._workers)
+        named = {detail["name"]: detail["index"] for detail in self._seeing[0].get_output_details()}
+        (output,) = (index for name, index in named.items() if name not in _OUTPUTS)
+        found: list[np.ndarray] = [np.empty(0)] * len(pictures)
+
+        def run(worker: int, row: int) -> None:
+            self._give(self._seeing[worker], pictures[row])
+            found[row] = self._seeing[worker].get_tensor(output).ravel()
+
+        self._on_all_cores(run, range(len(pictures)))
+        return np.stack(found)
 
     def _looking_for(self, side: int) -> list[Any]:
         """Return the interpreters for a side (1 right, -1 left, 0 any)."""
@@ -224,15 +304,35 @@ class LandmarkNetwork:
             self._by_side[side] = _interpreters(as_tflite(self._reading, side), self._workers)
         return self._by_side[side]
 
-    def _read_rows(
-        self, interpreter: Any, levels: list[np.ndarray], crops: np.ndarray, rows: range, raw: np.ndarray
+    def _give(self, interpreter: Any, picture: np.ndarray) -> None:
+        """Run an interpreter on a crop."""
+        interpreter.set_tensor(self._input, (picture.astype(np.float32) / 255.0)[None])
+        interpreter.invoke()
+
+    def _on_all_cores(
+        self,
+        run: Callable[[int, Any], None],
+        rows: Sequence[Any],
+        done: Callable[[int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        """Run one interpreter on some rows of ``crops`` and write its outputs into ``raw``."""
-        for row in rows:
-            crop = warp_crop(levels, crops[row]).astype(np.float32) / 255.0
-            interpreter.set_tensor(self._input, crop[None])
-            interpreter.invoke()
-            raw[row] = np.concatenate([interpreter.get_tensor(index).ravel() for index in self._outputs])
+        """Call ``run`` with the number of a worker and each of the rows; see ``read_parts``."""
+
+        def work(worker: int, some: Sequence[Any]) -> None:
+            for row in some:
+                run(worker, row)
+
+        step = self._workers * 16
+        for first in range(0, len(rows), step):
+            if cancelled is not None and cancelled():
+                raise Cancelled("The search for hands was stopped.")
+            batch = rows[first : first + step]
+            workers = min(self._workers, len(batch))
+            jobs = [self._pool.submit(work, w, batch[w :: self._workers]) for w in range(workers)]
+            for job in jobs:
+                job.result()
+            if done is not None:
+                done(first + len(batch))
 
     def close(self) -> None:
         """End the threads."""
@@ -257,101 +357,6 @@ def _interpreters(model: bytes, count: int) -> list[Any]:
     return made
 
 
-def warp_crop(levels: list[np.ndarray], crop: np.ndarray) -> np.ndarray:
-    """Cut a square crop out of a picture and scale it to the network's input size.
-
-    Parameters
-    ----------
-    levels : list of (H, W, 3) uint8
-        The picture and its halvings, see ``pyramid``. Large crops are taken from the smaller levels, so that fine
-        texture does not alias.
-    crop : (4,) float64
-        The crop as in ``LandmarkNetwork.read``, in pixels of the first level.
-
-    Returns
-    -------
-    (224, 224, 3) uint8
-        The crop. Beyond the picture its edge pixels are repeated.
-    """
-    x, y, size, turn = crop
-    level = levels[min(max(int(np.log2(max(size / CROP_PIXELS, 1.0))), 0), len(levels) - 1)]
-    shrink = np.array([level.shape[1] / levels[0].shape[1], level.shape[0] / levels[0].shape[0]])
-    linear = turn_matrix(np.array(turn)) * (size / CROP_PIXELS)
-    offset = np.array([x, y]) + linear @ np.full(2, 0.5 - CROP_PIXELS / 2)
-    matrix = np.column_stack([linear, offset + 0.5]) * shrink[:, None]
-    matrix[:, 2] -= 0.5
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(level, matrix, (CROP_PIXELS, CROP_PIXELS), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-
-
-def crops_around(pixels: np.ndarray) -> np.ndarray:
-    """Return the crops that show the hands with these keypoints: MediaPipe's tracking rule.
-
-    Parameters
-    ----------
-    pixels : (N, 21, 2) float64
-        Keypoints, pixels.
-
-    Returns
-    -------
-    (N, 4) float64
-        Crops as in ``LandmarkNetwork.read``.
-    """
-    pixels = np.asarray(pixels, dtype=np.float64)
-    knuckles = 0.5 * (0.5 * (pixels[:, 5] + pixels[:, 13]) + pixels[:, 9])
-    up = knuckles - pixels[:, 0]
-    turn = np.arctan2(up[:, 0], -up[:, 1])
-    rotation = turn_matrix(turn)
-    upright = pixels[:, _BOX_KEYPOINTS] @ rotation
-    low, high = upright.min(axis=1), upright.max(axis=1)
-    extent = high - low
-    centre = 0.5 * (low + high)
-    centre[:, 1] += _BOX_SHIFT * extent[:, 1]
-    centre = np.einsum("nij,nj->ni", rotation, centre)
-    size = _BOX_SCALE * extent.max(axis=1)
-    return np.column_stack([centre, np.maximum(size, 1.0), turn])
-
-
-def pyramid(image: np.ndarray, largest: float) -> list[np.ndarray]:
-    """Return a picture and its halvings.
-
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-        The picture.
-    largest : float
-        Side length of the largest crop, pixels. It decides the number of levels.
-
-    Returns
-    -------
-    list of (H, W, 3) uint8
-        The levels, the full picture first.
-    """
-    levels = [image]
-    while largest >= CROP_PIXELS * 2 ** len(levels) and min(levels[-1].shape[:2]) > 1:
-        height, width = levels[-1].shape[:2]
-        levels.append(cv2.resize(levels[-1], ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA))
-    return levels
-
-
-def to_crop(pixels: np.ndarray, crop: np.ndarray) -> np.ndarray:
-    """Map pixels of the frame to the coordinates of a crop.
-
-    Parameters
-    ----------
-    pixels : (..., 2) float64
-        Pixels of the frame.
-    crop : (4,) float64
-        The crop as in ``LandmarkNetwork.read``.
-
-    Returns
-    -------
-    (..., 2) float64
-        Pixels of the crop as the network outputs them: (0, 0) is its upper left corner.
-    """
-    return (pixels - crop[:2]) @ turn_matrix(crop[3]) * (CROP_PIXELS / crop[2]) + CROP_PIXELS / 2
-
-
 def _readings(raw: np.ndarray, crops: np.ndarray, spreads: bool) -> Readings:
     """Convert network outputs (N, 128) from crop coordinates to pixels of the frame.
 
@@ -367,20 +372,3 @@ def _readings(raw: np.ndarray, crops: np.ndarray, spreads: bool) -> Readings:
     shape = np.concatenate([world[..., :2] @ rotation.transpose(0, 2, 1), world[..., 2:]], axis=-1)
     told = np.exp(np.clip(landmarks[..., 2], *_LOG_SPREAD)) if spreads else np.zeros(landmarks.shape[:2])
     return Readings(raw[:, 0], raw[:, 1], pixels, shape, told)
-
-
-def turn_matrix(angle: np.ndarray) -> np.ndarray:
-    """Return rotations of the picture plane (x right, y down).
-
-    Parameters
-    ----------
-    angle : (...) float64
-        Radians, clockwise as seen.
-
-    Returns
-    -------
-    (..., 2, 2) float64
-        The rotation matrices.
-    """
-    c, s = np.cos(angle), np.sin(angle)
-    return np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import cv2
 import numpy as np
 
 from im2hands.core.errors import InputError
+from im2hands.core.files import read_regular
+from im2hands.core.unpacking import JSON_BYTES, parse_json
 
 FORMAT = "im2hands-scenes"
 VERSION = 1
@@ -19,6 +20,8 @@ BACKGROUND, LEFT, RIGHT, IN_FRONT = 0, 1, 2, 3
 hands."""
 
 SET_FILE = "set.json"
+_LEAST = {"shard_size": 1, "picture": 0, "points": 0, "scenes": 0}
+_MOST = 2**31 - 1
 AGAIN = "Make the set again, or rerun the command that made it: it rewrites broken and missing shards."
 """Hint of errors about broken sets."""
 
@@ -128,7 +131,10 @@ def encode_labels(labels: np.ndarray) -> bytes:
 
 
 def _decode(data: bytes, kind: int) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), kind) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), kind) if data else None
+    except cv2.error:  # its header names a size beyond OpenCV's limits
+        image = None
     if image is None:
         raise InputError("A picture of the scene set is damaged.", AGAIN)
     return image
@@ -189,7 +195,7 @@ def read_info(folder: Path) -> SetInfo:
     """
     path = folder / SET_FILE
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(read_regular(path, JSON_BYTES))
     except FileNotFoundError as error:
         raise InputError(
             f"{folder} holds no scene set: there is no {SET_FILE}.", "Give a folder that `im2hands synthesize` wrote."
@@ -204,9 +210,13 @@ def read_info(folder: Path) -> SetInfo:
             "Make the set again with this program.",
         )
     try:
-        return SetInfo(
+        info = SetInfo(
             int(data["seed"]), int(data["shard_size"]), int(data["picture"]), int(data["points"]),
             tuple(map(str, data["modes"])), dict(data["generator"]), int(data["scenes"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is incomplete: {error}.", AGAIN) from error
+    for name, least in _LEAST.items():
+        if not least <= getattr(info, name) <= _MOST:
+            raise InputError(f"{path} is damaged: its {name} is {getattr(info, name)}.", AGAIN)
+    return info

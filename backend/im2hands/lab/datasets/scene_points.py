@@ -108,13 +108,13 @@ def scene_hands(scene: Scene) -> dict[Side, tuple[np.ndarray, np.ndarray]]:
     Returns
     -------
     dict of Side to (ndarray, ndarray)
-        For each present hand, vertices (1843, 3) and keypoints (21, 3), float64, camera frame, metres. The faces are
-        ``HandModel().faces``, with reversed orientation for a left hand.
+        For each present hand whose parameters are known, vertices (1843, 3) and keypoints (21, 3), float64, camera
+        frame, metres. The faces are ``HandModel().faces``, with reversed orientation for a left hand.
     """
     model, _, _ = _model()
     hands: dict[Side, tuple[np.ndarray, np.ndarray]] = {}
     for index, side in enumerate(SIDES):
-        if not scene.present[index]:
+        if not scene.present[index] or not np.isfinite(scene.components[index]).all():  # prepared crops have none
             continue
         arrays = (scene.components, scene.length, scene.thickness, scene.rotations)
         components, length, thickness, rotations = (torch.from_numpy(a[index]).double()[None] for a in arrays)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import zipfile
 from collections.abc import Sequence
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from im2hands.core.errors import InputError
+from im2hands.core.files import open_regular
 from im2hands.core.hands import KEYPOINT_COUNT
+from im2hands.core.unpacking import read_header
 
 from .scene import AGAIN, Scene, SetInfo
 
@@ -120,7 +123,7 @@ class Shard:
             self.arrays = _map_arrays(path)
         except FileNotFoundError as error:
             raise InputError(f"The shard {path} is missing.", AGAIN) from error
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except Exception as error:  # damage makes zipfile raise nearly everything
             raise InputError(f"The shard {path} is cut off or damaged: {error}.", AGAIN) from error
         self.path = path
         self.count = len(self.arrays["mode"]) if "mode" in self.arrays else 0
@@ -145,6 +148,9 @@ class Shard:
                 return f"{name} is missing or damaged"
             if data.dtype != np.uint8 or (np.diff(end, prepend=0) < 0).any() or (self.count and end[-1] != len(data)):
                 return f"{name} is damaged"
+        mode, size = self.arrays["mode"], self.arrays["size"]
+        if self.count and not (mode.min() >= 0 and mode.max() < len(info.modes) and size.min() > 0):
+            return "it has a scene of an unknown mode or without a picture"
         return ""
 
     def scene(self, row: int) -> Scene:
@@ -161,10 +167,10 @@ class Shard:
 def _map_arrays(path: Path) -> dict[str, np.ndarray]:
     """Map the arrays of an uncompressed npz file into memory.
 
-    Raises ValueError for compressed or otherwise unusable arrays.
+    Raises ValueError for compressed or otherwise unusable arrays, and nearly any error for a damaged file.
     """
     arrays = {}
-    with open(path, "rb") as handle, zipfile.ZipFile(handle) as archive:
+    with open_regular(path) as handle, zipfile.ZipFile(handle) as archive:
         mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
         for member in archive.infolist():
             if member.compress_type != zipfile.ZIP_STORED:
@@ -172,13 +178,10 @@ def _map_arrays(path: Path) -> dict[str, np.ndarray]:
             # A name and an extra field follow the local zip header (30 bytes); its bytes 26 to 29 give their lengths.
             handle.seek(member.header_offset + 26)
             lengths = np.frombuffer(handle.read(4), "<u2")
-            handle.seek(member.header_offset + 30 + int(lengths.sum()))
-            version = np.lib.format.read_magic(handle)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = read(handle)
-            if fortran or dtype.hasobject:
-                raise ValueError(f"{member.filename} is not a plain array")
-            count = int(np.prod(shape, dtype=np.int64))
-            flat = np.frombuffer(mapped, dtype, count, handle.tell())
+            start = member.header_offset + 30 + int(lengths.sum(dtype=np.int64))
+            (dtype, shape), is_fortran, before = read_header(archive, member)
+            if is_fortran:
+                raise ValueError(f"{member.filename} is in Fortran order")
+            flat = np.frombuffer(mapped, dtype, math.prod(shape), start + before)
             arrays[member.filename.removesuffix(".npy")] = flat.reshape(shape)
     return arrays

@@ -1,9 +1,13 @@
-"""Evaluation of the keypoint providers on scene sets: ``im2hands evaluate keypoints``.
+"""Evaluation of keypoints: ``im2hands evaluate keypoints``.
+
+``--data SET`` measures the keypoint providers on scene sets. ``--truth PATH`` compares keypoints in files, of any
+system, with true ones (``keypoint_files``).
 
 A true hand counts as found if the detected keypoints lie, on average, less than half a palm length from the true ones
-in the picture. MPJPE is measured on found hands with the right side, lifted with their true palm length, with both
-wrists at the origin. The error of the distance between the hands is that of the vector between the wrists; for it, both
-hands are lifted with their mean palm length.
+in the picture. A second hand is invented in a scene with one hand if two hands are detected there. MPJPE is measured on
+found hands with the right side, lifted with their true palm length, with both wrists at the origin. The error of the
+distance between the hands is that of the vector between the wrists; for it, both hands are lifted with their mean palm
+length.
 """
 
 from __future__ import annotations
@@ -21,15 +25,20 @@ from typing import Any
 import numpy as np
 
 from im2hands.core.camera import Camera
+from im2hands.core.errors import InputError
 from im2hands.core.files import write_atomically
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Side
-from im2hands.keypoints.hypothesis import HandDetection, KeypointProvider
+from im2hands.keypoints.choosing.prior import HANDS
+from im2hands.keypoints.finder import HandFinder
+from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.confidence import LIFTED, WITHIN_M, Calibration, source_key, table_path
 from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.sources import make_provider
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.media.source import Frame
+
+from .keypoint_files import add_file_arguments, run_files
 
 FOUND = 0.5
 """Largest mean keypoint distance in the picture at which a hand counts as found, in palm lengths."""
@@ -58,6 +67,10 @@ class Measured:
         True hands that were found.
     invented : int
         Detections that match no true hand.
+    single : int
+        Scenes with one hand.
+    doubled : int
+        Scenes with one hand in which two were detected.
     error : list of float
         MPJPE of each found hand with the right side, metres.
     picture_error : list of float
@@ -84,6 +97,8 @@ class Measured:
     hands: int = 0
     found: int = 0
     invented: int = 0
+    single: int = 0
+    doubled: int = 0
     error: list[float] = field(default_factory=list)
     picture_error: list[float] = field(default_factory=list)
     distance: list[float] = field(default_factory=list)
@@ -102,8 +117,11 @@ class Measured:
             "both_found_right_sides": _share(self.right, self.pairs),
             "hands_found": _share(self.found, self.hands),
             "invented_hands": self.invented,
+            "one_hand_pictures": self.single,
+            "second_hand_invented": _share(self.doubled, self.single),
             "mpjpe_mm": _mean(self.error, 1000),
             "picture_error_palms": _mean(self.picture_error),
+            "picture_error_palms_median": float(np.median(self.picture_error)) if self.picture_error else None,
             "hand_distance_error_mm": _mean(self.distance, 1000),
             "hand_depth_error_mm": _mean(self.depth, 1000),
             "seconds": _mean(self.seconds),
@@ -142,13 +160,13 @@ def _mean(values: Sequence[float], scale: float = 1.0) -> float | None:
 
 
 def evaluate(
-    provider: KeypointProvider, scenes: Sequence[Scene], progress: Callable[[int, int], None] = lambda *_: None
+    provider: HandFinder, scenes: Sequence[Scene], progress: Callable[[int, int], None] = lambda *_: None
 ) -> Measured:
     """Run a provider on scenes, each treated as a separate photo.
 
     Parameters
     ----------
-    provider : KeypointProvider
+    provider : HandFinder
         Provider to evaluate.
     scenes : sequence of Scene
         Scenes with their true keypoints.
@@ -180,6 +198,9 @@ def _judge(measured: Measured, scene: Scene, hands: Sequence[HandDetection]) -> 
     measured.found += len(matched)
     measured.invented += len(hands) - len(matched)
     right = {side for side, hand in matched.items() if hand.side == side}
+    if len(present) == 1:
+        measured.single += 1
+        measured.doubled += len(hands) == 2
     if len(present) == 2:
         measured.pairs += 1
         measured.both += len(matched) == 2
@@ -271,10 +292,11 @@ def _match(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``im2hands evaluate keypoints`` to a parser."""
     add = parser.add_argument
-    add("--data", type=Path, nargs="+", required=True, metavar="SET", help="scene sets")
+    add("--data", type=Path, nargs="+", metavar="SET", help="scene sets")
+    add_file_arguments(parser, required=False)
     add("--scenes", type=int, default=100, help="use the last N scenes of each set (default 100)")
     add("--providers", nargs="+", default=list(PROVIDERS), choices=PROVIDERS)
-    add("--no-crop-search", dest="crop_search", action="store_false")
+    add("--hands", default="auto", choices=HANDS, help="what is known of the hands (default auto)")
     add("--weights", type=Path, help="weights file of another two-hand network")
     text = "fit the confidence table to these scenes and write it (default: replace the bundled table)"
     add("--write-calibration", type=Path, nargs="?", const=table_path(), metavar="FILE", help=text)
@@ -294,15 +316,17 @@ def run(arguments: argparse.Namespace) -> int:
     int
         Exit code.
     """
+    if (arguments.data is None) == (arguments.truth is None):
+        raise InputError("There is nothing to measure on.", "Give either --data SET or --truth PATH.")
+    if arguments.truth is not None:
+        return run_files(arguments, video=False)
     scenes: list[Scene] = []
     for folder in arguments.data:
         data = SceneSet(folder)
         scenes += [data.scene(row) for row in range(max(0, len(data) - arguments.scenes), len(data))]
     results: dict[str, Measured] = {}
     for name in arguments.providers:
-        provider = make_provider(
-            name, video=False, crop_search=arguments.crop_search, two_hand_weights=arguments.weights
-        )  # fmt: skip
+        provider = make_provider(name, hands=arguments.hands, two_hand_weights=arguments.weights)
 
         def progress(done: int, total: int, name: str = name) -> None:
             if sys.stderr.isatty():
@@ -315,16 +339,19 @@ def run(arguments: argparse.Namespace) -> int:
     reports = {name: result.report() for name, result in results.items()}
     write = sys.stdout.write
     if arguments.json:
-        about = {"sets": [str(folder.name) for folder in arguments.data], "scenes": len(scenes)}
+        sets = [str(folder.name) for folder in arguments.data]
+        about = {"sets": sets, "scenes": len(scenes), "hands": arguments.hands}
         write(json.dumps({**about, "providers": reports}, indent=1) + "\n")
         return 0
-    write("provider    both  right sides  hands  invented  MPJPE mm  2D palms  way mm  depth mm  s/picture\n")
+    write("provider    both  right sides  hands  invented  second  MPJPE mm  2D palms  way mm  depth mm  s/picture\n")
     for name, report in reports.items():
-        shares = [_shown(report[key], "{:.0%}") for key in ("both_found", "both_found_right_sides", "hands_found")]
+        names = ("both_found", "both_found_right_sides", "hands_found", "second_hand_invented")
+        shares = [_shown(report[key], "{:.0%}") for key in names]
         errors = ("mpjpe_mm", "picture_error_palms", "hand_distance_error_mm", "hand_depth_error_mm", "seconds")
         numbers = [_shown(report[key], "{:.2f}") for key in errors]
         write(
-            f"{name:<10}{shares[0]:>6}{shares[1]:>13}{shares[2]:>7}{report['invented_hands']:>10}{numbers[0]:>10}"
+            f"{name:<10}{shares[0]:>6}{shares[1]:>13}{shares[2]:>7}{report['invented_hands']:>10}"
+            f"{shares[3]:>8}{numbers[0]:>10}"
             f"{numbers[1]:>10}{numbers[2]:>8}{numbers[3]:>10}{numbers[4]:>11}\n"
         )
     for name, report in reports.items():

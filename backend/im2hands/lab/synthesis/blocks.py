@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from im2hands.core.camera import Camera
 from im2hands.lab.datasets.scene import Scene as StoredScene
 from im2hands.lab.datasets.scene import encode_labels, encode_picture
 
@@ -20,9 +21,9 @@ from .pairs import Pair, PairMaker, Tally
 from .scene import Scene
 from .settings import MODES, Settings
 
-_SINGLES = {"crop": 0.10, "whole": 0.25, "clip": 0.0}
+_SINGLES = {"crop": 0.15, "whole": 0.25, "clip": 0.0}
 """Share of scenes with one hand, by kind of set."""
-_EMPTY = {"crop": 0.0, "whole": 0.08, "clip": 0.0}
+_EMPTY = {"crop": 0.04, "whole": 0.12, "clip": 0.0}
 """Share of scenes without hands, by kind of set."""
 _VIEW, _LOOK, _POINTS = 10, 11, 12  # numbers of random streams; pairs.py and clips.py use others
 _VIEW_TRIES = 6
@@ -151,7 +152,10 @@ class BlockMaker:
         longest = LONGEST if kind == "crop" else settings.size
         view = self._good_view([pair], rng, kind, longest)
         camera = view.camera
-        if kind == "crop":
+        if kind == "crop" and not pair.present.any():
+            focal, middle = camera.fx * settings.size / camera.width, (settings.size - 1) / 2
+            camera = Camera(focal, focal, middle, middle, settings.size, settings.size)
+        elif kind == "crop":
             points = pair.keypoints[pair.present].reshape(-1, 3)
             seen = points @ view.rotation.T + view.translation
             camera = crop_camera(camera, seen, Jitter.draw(rng), settings.size)

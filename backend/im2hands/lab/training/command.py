@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from im2hands.lab.datasets.open_set import open_scenes
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.networks.configuration import Configuration
 
@@ -99,7 +100,7 @@ def run_on_sets(
     limit_threads(arguments.threads)
     recipe = changed(recipe, arguments)
     device = choose_device(arguments.device)
-    sets = [SceneSet(folder) for folder in arguments.data]
+    sets = [open_scenes(folder) for folder in arguments.data]
     torch.manual_seed(recipe.seed)
     task = make(recipe, sets, arguments.start_from, device)
     run_or_export(Runner(task, recipe, arguments.output, device), arguments)

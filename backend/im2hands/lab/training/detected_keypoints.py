@@ -21,10 +21,11 @@ from im2hands.core.hands import KEYPOINT_COUNT, MIDDLE_MCP, SIDES, WRIST
 from im2hands.keypoints.placing.lift import HandLifter
 from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.lab.datasets.open_set import open_scenes
 from im2hands.lab.datasets.scene import Scene
-from im2hands.lab.datasets.scenes import SceneSet, SceneWriter
+from im2hands.lab.datasets.scenes import SceneWriter
 from im2hands.lab.evaluation.keypoints import camera_of
-from im2hands.weights.keypoint_networks import LIFTING, READING, TWO_HAND
+from im2hands.weights.keypoint_networks import LIFTING, TWO_HAND
 
 from .lifting_samples import read_hands
 
@@ -87,14 +88,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run ``im2hands train detected-keypoints`` and return the exit code."""
     limit_threads(arguments.threads)
-    data = SceneSet(arguments.data)
+    data = open_scenes(arguments.data)
     if arguments.output.resolve() == data.folder.resolve():
         raise InputError("The output folder is the set itself.", "Give another folder to --output.")
     count = min(arguments.scenes or len(data), len(data))
     palms = TWO_HAND.load(arguments.two_hand_network)
-    reader = READING.load(READING.beside(arguments.two_hand_network))
-    lifter = HandLifter(LIFTING.load(arguments.lifting_network), palms, reader)
     network = LandmarkNetwork.bundled(arguments.threads or None, arguments.two_hand_network)
+    lifter = HandLifter(LIFTING.load(arguments.lifting_network), palms, network)
     started = time.monotonic()
     try:
         with SceneWriter(arguments.output, data.info) as writer:

@@ -16,6 +16,7 @@ from im2hands.core.errors import InputError
 from im2hands.core.files import sha256_of
 from im2hands.core.hands import MIDDLE_MCP
 from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.lab.datasets.open_set import open_scenes
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.networks.lifting_network import Lifted, LiftingInput, LiftingNetwork, lifting_losses
 from im2hands.weights.keypoint_networks import LIFTING, READING, TWO_HAND
@@ -292,7 +293,7 @@ def run(arguments: argparse.Namespace) -> int:
     limit_threads(arguments.threads)
     recipe = command.changed(RECIPE, arguments)
     device = choose_device(arguments.device)
-    sets = [SceneSet(folder) for folder in arguments.data]
+    sets = [open_scenes(folder) for folder in arguments.data]
     trained, held = _read(sets, arguments)
     data = {
         "sets": {data.folder.name: {**asdict(data.info), "modes": list(data.info.modes)} for data in sets},
@@ -311,7 +312,6 @@ def _read(sets: Sequence[SceneSet], arguments: argparse.Namespace) -> tuple[Lift
     rows = chosen_rows(arguments.scenes, counts) if arguments.scenes else [range(count) for count in counts]
     folder = arguments.read or arguments.output / "read"
     model = TWO_HAND.load(arguments.weights)
-    reader = READING.load(READING.beside(arguments.weights))
     network = LandmarkNetwork.bundled(arguments.threads or None, arguments.weights)
     trained, held = [], []
     try:
@@ -322,8 +322,8 @@ def _read(sets: Sequence[SceneSet], arguments: argparse.Namespace) -> tuple[Lift
                     f"{data.folder} holds no more scenes than are held out.", "Hold out fewer, or add scenes."
                 )
             for reading in range(max(arguments.readings, 1)):
-                trained += gather(data, range(chosen.start, last), model, reader, network, folder, reading)
-            held += gather(data, range(last, chosen.stop), model, reader, network, folder, 0)
+                trained += gather(data, range(chosen.start, last), model, network, folder, reading)
+            held += gather(data, range(last, chosen.stop), model, network, folder, 0)
     finally:
         network.close()
     return load_samples(trained), load_samples(held)

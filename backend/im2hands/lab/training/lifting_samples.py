@@ -5,22 +5,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from im2hands.core.files import pack_arrays, write_atomically
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
-from im2hands.keypoints.choosing.sides import palm_length
+from im2hands.keypoints.hand_geometry import palm_length
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.lifting_features import between, lifting_features, turn_to_ray
 from im2hands.keypoints.reading.consensus import read_repeatedly
-from im2hands.keypoints.reading.network import LandmarkNetwork, crops_around
+from im2hands.keypoints.reading.crops import crops_around
+from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import FOUND, camera_of, palm_pixels
-from im2hands.networks.reading_network import ReadingNetwork
 from im2hands.networks.two_hand_network import TwoHandNetwork
 
 _log = logging.getLogger(__name__)
@@ -28,8 +28,9 @@ _SHARD = 256  # scenes in each file of samples
 _LOOKS = 3  # crops in which each hand is read; fewer than in a reconstruction, to save time
 # Errors of the first crop of a hand, standard deviations: shift (crop sizes), logarithm of the size, turn (radians).
 _SHIFT, _SIZE, _TURN = 0.06, 0.12, 0.25
-# Probability that a hand takes the reading of MediaPipe's network, where that is steady. In a reconstruction those are
-# the hands that MediaPipe detects.
+# Probability that a hand takes the reading of MediaPipe's network, where that is steady. A reconstruction takes it
+# wherever it is steady (``keypoints.reading.final``), which is the rule on photographs and the exception on renderings:
+# the lifting network must know both readings of clearly visible hands.
 _THEIRS = 0.6
 
 
@@ -87,7 +88,7 @@ def read_hands(network: LandmarkNetwork, scene: Scene, rng: np.random.Generator)
     """Read a scene's hands in crops near the true ones.
 
     The network gets the side of each hand. In ``_THEIRS`` of the cases MediaPipe's network is read first, and its
-    reading is taken if it is steady, as for hands that MediaPipe detects in a reconstruction.
+    reading is taken if it is steady, as for the chosen hands of a photo in a reconstruction.
 
     Parameters
     ----------
@@ -121,22 +122,21 @@ def read_hands(network: LandmarkNetwork, scene: Scene, rng: np.random.Generator)
             plain = network.mediapipe()
             look = read_repeatedly(plain, image, plain.read(image, crop).pixels, _LOOKS)[0]
         if theirs and look.steady:
-            looks.append(look)
+            looks.append((look, plain.source))
         else:
-            looks += read_repeatedly(network, image, network.read(image, crop).pixels, _LOOKS, side)
+            look = read_repeatedly(network, image, network.read(image, crop).pixels, _LOOKS, side)[0]
+            looks.append((look, network.source))
     made = []
-    for k, seen, look in zip(present, true, looks, strict=True):
+    for k, seen, (look, source) in zip(present, true, looks, strict=True):
         palm = palm_pixels(scene.keypoints[k].astype(np.float64), camera)
         gap = float(np.linalg.norm(look.pixels - seen, axis=1).mean()) / palm
         if gap < FOUND and np.ptp(look.pixels, axis=0).max() > 4 and palm_length(look.pixels) > 0:
-            hand = look.detection("palm_seed")
-            made.append(HandDetection(SIDES[k], hand.pixels, hand.shape, hand.confidence, 1.0, "palm_seed"))
+            made.append(replace(look.detection(source), side=SIDES[k], score=1.0))
     return made
 
 
 def scene_samples(
     model: TwoHandNetwork,
-    reader: ReadingNetwork,
     network: LandmarkNetwork,
     scene: Scene,
     number: int,
@@ -148,10 +148,8 @@ def scene_samples(
     ----------
     model : TwoHandNetwork
         The two-hand network.
-    reader : ReadingNetwork
-        The reading network, as a source of features.
     network : LandmarkNetwork
-        Reads the crops.
+        Reads the crops, and is a source of features.
     scene : Scene
         The scene.
     number : int
@@ -166,7 +164,7 @@ def scene_samples(
         ``partner`` is an index into this list.
     """
     hands, camera = read_hands(network, scene, rng), camera_of(scene)
-    all_features = lifting_features(model, reader, scene.image(), hands)
+    all_features = lifting_features(model, network, scene.image(), hands)
     made = []
     for k, (hand, features) in enumerate(zip(hands, all_features, strict=True)):
         true = scene.keypoints[SIDES.index(hand.side)].astype(np.float64)
@@ -196,7 +194,6 @@ def gather(
     data: SceneSet,
     rows: range,
     model: TwoHandNetwork,
-    reader: ReadingNetwork,
     network: LandmarkNetwork,
     output: Path,
     seed: int,
@@ -213,8 +210,6 @@ def gather(
         Scenes to read.
     model : TwoHandNetwork
         The two-hand network.
-    reader : ReadingNetwork
-        The reading network, as a source of features.
     network : LandmarkNetwork
         Reads the crops.
     output : Path
@@ -238,7 +233,7 @@ def gather(
         samples: list[dict[str, np.ndarray]] = []
         for row in part:
             rng = np.random.default_rng((seed, row))
-            found = scene_samples(model, reader, network, data.scene(row), row, rng)
+            found = scene_samples(model, network, data.scene(row), row, rng)
             for sample in found:
                 if sample["partner"] >= 0:
                     sample["partner"] = sample["partner"] + len(samples)

@@ -12,9 +12,9 @@ import numpy as np
 
 from im2hands.core.files import pack_arrays, write_atomically
 from im2hands.core.hands import SIDES
-from im2hands.keypoints.choosing.candidates import find_candidates, suspect_palms
 from im2hands.keypoints.choosing.features import features
-from im2hands.keypoints.choosing.sides import without_doubles
+from im2hands.keypoints.choosing.judge import PairJudge
+from im2hands.keypoints.looking import Readers
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.proposing.palms import PalmDetector
 from im2hands.keypoints.proposing.two_hand_network import TwoHandReader
@@ -23,6 +23,7 @@ from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import camera_of, palm_pixels
 from im2hands.media.source import Frame
+from im2hands.networks.pair_judge import PairJudgeNetwork
 from im2hands.weights.keypoint_networks import TWO_HAND
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ _SHARD = 50  # scenes in each file of hypotheses
 
 @dataclass(frozen=True)
 class JudgedScene:
-    """The N hypotheses (candidate hands) of one scene, with their errors.
+    """The N hypotheses of one scene, with their errors.
 
     Parameters
     ----------
@@ -46,14 +47,14 @@ class JudgedScene:
     error : (N, 2) float64
         Mean distance in the picture between the keypoints of a hypothesis and those of the true left and right hand,
         palm lengths, at most 9; 9 where that hand is absent.
-    two : bool
-        Whether the scene has both hands.
+    hands : int
+        Number of hands in the scene.
     """
 
     single: np.ndarray
     pairs: np.ndarray
     error: np.ndarray
-    two: bool
+    hands: int
 
     def pair_error(self) -> np.ndarray:
         """Compute the error of every pair of hypotheses.
@@ -67,28 +68,6 @@ class JudgedScene:
         made = np.maximum(self.error[:, 0, None], self.error[None, :, 1])
         np.fill_diagonal(made, FAR)
         return made
-
-
-@dataclass(frozen=True)
-class Readers:
-    """The networks that find hypotheses in a picture.
-
-    Parameters
-    ----------
-    network : LandmarkNetwork
-        The reading network.
-    palms : TwoHandReader
-        The two-hand network.
-    tasks : MediaPipeProvider
-        MediaPipe's hand detection.
-    detector : PalmDetector
-        MediaPipe's palm detector.
-    """
-
-    network: LandmarkNetwork
-    palms: TwoHandReader
-    tasks: MediaPipeProvider
-    detector: PalmDetector
 
 
 def judged_scene(scene: Scene, readers: Readers) -> JudgedScene:
@@ -107,24 +86,49 @@ def judged_scene(scene: Scene, readers: Readers) -> JudgedScene:
         The hypotheses, their features and errors.
     """
     image, camera = scene.image(), camera_of(scene)
-    hands = without_doubles(readers.tasks.detect(Frame(1, 0.0, image, "scene")))
-    seen = readers.palms.read(image)
-    suspected = suspect_palms(readers.detector, image, seen)
-    candidates = find_candidates(readers.network, image, seen, hands, suspected)
-    single, pairs = features(candidates, seen, (image.shape[1], image.shape[0]))
-    error = np.full((len(candidates), 2), FAR)
+    seen = readers.see(Frame(1, 0.0, image, "scene"))
+    single, pairs = features(seen.hypotheses, seen.picture, (image.shape[1], image.shape[0]))
+    error = np.full((len(seen.hypotheses), 2), FAR)
     for k in range(len(SIDES)):
         if scene.present[k]:
             true = scene.keypoints[k].astype(np.float64)
             shown, palm = camera.project(true), palm_pixels(true, camera)
-            for row, candidate in enumerate(candidates):
-                gap = float(np.linalg.norm(candidate.look.pixels - shown, axis=1).mean()) / palm
+            for row, hand in enumerate(seen.hypotheses):
+                gap = float(np.linalg.norm(hand.pixels - shown, axis=1).mean()) / palm
                 error[row, k] = min(gap, FAR)
-    return JudgedScene(single, pairs, error, bool(scene.present.all()))
+    return JudgedScene(single, pairs, error, int(scene.present.sum()))
+
+
+def thinned(data: SceneSet, rows: Sequence[int], share: float) -> list[int]:
+    """Leave out scenes with two hands, which are most of every set; the judge learns as much from the others.
+
+    Parameters
+    ----------
+    data : SceneSet
+        The scene set.
+    rows : sequence of int
+        Scenes of the set.
+    share : float
+        Share of the scenes with two hands that are kept, evenly spread, in [0, 1].
+
+    Returns
+    -------
+    list of int
+        The scenes that are kept, in order.
+    """
+    kept, passed = [], 0.0
+    for row in rows:
+        if data.scene(row).present.all():
+            passed += share
+            if passed < 1:
+                continue
+            passed -= 1
+        kept.append(row)
+    return kept
 
 
 def gather(
-    sets: Sequence[SceneSet], rows: Sequence[range], weights: Path, output: Path, workers: int | None = None
+    sets: Sequence[SceneSet], rows: Sequence[Sequence[int]], weights: Path, output: Path, workers: int | None = None
 ) -> list[JudgedScene]:
     """Find the hypotheses of many scenes and keep them in files, each of 50 scenes.
 
@@ -134,8 +138,8 @@ def gather(
     ----------
     sets : sequence of SceneSet
         The scene sets.
-    rows : sequence of range
-        Scenes to read, one range for each set.
+    rows : sequence of sequence of int
+        Scenes to read, in order, for each set.
     weights : Path
         Weights file of the two-hand network; the reading network is taken from beside it, else the bundled one.
     output : Path
@@ -149,15 +153,20 @@ def gather(
         One entry for each scene, in order.
     """
     output.mkdir(parents=True, exist_ok=True)
-    network, tasks = LandmarkNetwork.bundled(workers, weights), MediaPipeProvider(video=False)
-    readers = Readers(network, TwoHandReader(TWO_HAND.load(weights)), tasks, PalmDetector())
+    readers = Readers(
+        LandmarkNetwork.bundled(workers, weights),
+        PairJudge(PairJudgeNetwork()),  # not asked
+        tasks=MediaPipeProvider(),
+        palms=TwoHandReader(TWO_HAND.load(weights)),
+        detector=PalmDetector(),
+    )
     made: list[JudgedScene] = []
     started, done = time.monotonic(), 0
     places = [(data, row) for data, chosen in zip(sets, rows, strict=True) for row in chosen]
     try:
         for first in range(0, len(places), _SHARD):
             part = places[first : first + _SHARD]
-            name = f"{part[0][0].folder.name}_{part[0][1]:06d}_{len(part)}.npz"
+            name = f"{part[0][0].folder.name}_{part[0][1]:06d}_{part[-1][1]:06d}_{len(part)}.npz"
             if not (output / name).is_file():
                 found = [judged_scene(data.scene(row), readers) for data, row in part]
                 _write(output / name, found)
@@ -167,8 +176,7 @@ def gather(
                 _log.warning("%d of %d scenes read, %.0f min left", first + len(part), len(places), left)
             made += _read(output / name)
     finally:
-        readers.network.close()
-        readers.tasks.close()
+        readers.close()
     return made
 
 
@@ -180,6 +188,6 @@ def _write(path: Path, scenes: Sequence[JudgedScene]) -> None:
 def _read(path: Path) -> list[JudgedScene]:
     with np.load(path, allow_pickle=False) as data:
         return [
-            JudgedScene(data[f"{k}_single"], data[f"{k}_pairs"], data[f"{k}_error"], bool(data[f"{k}_two"]))
+            JudgedScene(data[f"{k}_single"], data[f"{k}_pairs"], data[f"{k}_error"], int(data[f"{k}_hands"]))
             for k in range(int(data["count"]))
         ]

@@ -22,6 +22,8 @@ from im2hands.core.errors import InputError
 from im2hands.core.files import write_atomically
 from im2hands.geometry.bone_reach import BoneReach, within_reach
 from im2hands.geometry.bones import bones_from_keypoints
+from im2hands.lab.datasets.hand_pool import pool_of_set
+from im2hands.lab.datasets.open_set import card_terms, open_scenes
 from im2hands.lab.datasets.part_occupancy import HandPoints, cut_distance, jitter_keypoints, make_points
 from im2hands.lab.evaluation.part_occupancy import evaluate
 from im2hands.networks.part_decoder import PartDecoder, bone_local
@@ -62,6 +64,9 @@ class TrainingSettings:
         Weight of the claim loss at the first step; it falls to 0 at 40 % of the steps.
     seed : int
         Seed of the data set, the first weights and the batches.
+    data : str
+        Folder of the scene set or prepared split whose hands make up the data set; empty for synthetic hands, made at
+        the start.
     """
 
     steps: int = 200_000
@@ -76,6 +81,7 @@ class TrainingSettings:
     part_weight: float = 0.2
     claim_weight: float = 0.3
     seed: int = 1
+    data: str = ""
 
 
 _BLOCK_STEPS = 64  # steps whose batches are drawn together
@@ -152,7 +158,7 @@ class Trainer:
             The checkpoint was made with other settings or cannot be read.
         """
         state = _read_checkpoint(self.checkpoint, self.device)
-        if state["settings"] != asdict(self.settings):
+        if {"data": "", **state["settings"]} != asdict(self.settings):
             raise InputError(
                 f"{self.checkpoint} was made with other settings.", "Give the same options, or start in another folder."
             )
@@ -281,10 +287,14 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "checkpoint.pt").exists() and not resume:
         raise InputError(f"{folder} holds a training run already.", "Add --resume, or choose another folder.")
-    with tqdm(total=settings.pool, desc="labelling hands", unit="hand") as bar:
-        data = make_points(
-            settings.pool, settings.pool_points, settings.seed * _STREAM, lambda done, _: bar.update(done - bar.n)
-        )
+    scenes = open_scenes(Path(settings.data)) if settings.data else None
+    with tqdm(total=settings.pool, desc="labelling hands" if scenes is None else "hands", unit="hand") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.update(done - bar.n)
+
+        size = (settings.pool, settings.pool_points, settings.seed * _STREAM, progress)
+        data = make_points(*size) if scenes is None else pool_of_set(scenes, *size)
     trainer = Trainer(settings, folder, data, device)
     if resume and trainer.checkpoint.exists():
         trainer.load()
@@ -324,6 +334,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, required=True, help="folder for checkpoints, log and the finished weights"
     )
+    parser.add_argument(
+        "--data", type=Path, metavar="SET", help="scene set or prepared split (default: synthetic hands, made at once)"
+    )
     parser.add_argument("--resume", action="store_true", help="continue the run in that folder")
     parser.add_argument("--start-from", type=Path, help="folder of an earlier run to begin with")
     parser.add_argument("--steps", type=int, default=defaults.steps)
@@ -350,6 +363,7 @@ def run(arguments: argparse.Namespace) -> int:
         steps=arguments.steps, pool=arguments.pool, pool_points=arguments.pool_points, hands=arguments.hands,
         points=arguments.points, learning_rate=arguments.learning_rate, seed=arguments.seed,
         definition=arguments.definition, part_weight=arguments.part_weight, claim_weight=arguments.claim_weight,
+        data="" if arguments.data is None else str(arguments.data),
     )  # fmt: skip
     trainer = train(
         settings, arguments.output, choose_device(arguments.device),
@@ -357,6 +371,10 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     decoder = trainer.model.cpu().plain()
     card = model_card(settings, decoder, trainer.reach)
+    if arguments.data is not None:
+        info = open_scenes(arguments.data).info
+        card["data"] = {arguments.data.name: {**asdict(info), "modes": list(info.modes)}}
+        card |= card_terms(card["data"])
     if arguments.start_from is not None:
         first = _read_checkpoint(arguments.start_from / "checkpoint.pt", torch.device("cpu"))
         card["started_from"] = first["settings"]

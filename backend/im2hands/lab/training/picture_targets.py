@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from im2hands.core.bundled_arrays import bundled_arrays
 from im2hands.core.hands import KEYPOINT_COUNT, SIDES
 from im2hands.geometry.hand_model import HAND_FILE
 from im2hands.lab.datasets.scene import LEFT, RIGHT, Scene
@@ -95,9 +96,9 @@ def _map_pixels(points: np.ndarray, scene: Scene, size: int) -> np.ndarray:
 @cache
 def _template() -> np.ndarray:
     """Position of each vertex on the model's rest hand, scaled to 0 to 1, (1843, 3) float32."""
-    with np.load(HAND_FILE, allow_pickle=False) as data:
-        vertices = data["v_template"].astype(np.float64)
-        vertices = np.concatenate([vertices, vertices[data["cap_center_from_verts"]].mean(0, keepdims=True)])
+    arrays = bundled_arrays(HAND_FILE, "hand model")
+    vertices = arrays["v_template"].astype(np.float64)
+    vertices = np.concatenate([vertices, vertices[arrays["cap_center_from_verts"]].mean(0, keepdims=True)])
     low, high = vertices.min(0), vertices.max(0)
     return ((vertices - low) / (high - low)).astype(np.float32)
 

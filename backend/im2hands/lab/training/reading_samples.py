@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from im2hands.core.hands import KEYPOINT_COUNT, MIDDLE_MCP, WRIST
+from im2hands.core.hands import KEYPOINT_COUNT, MIDDLE_MCP, SIDES, WRIST
+from im2hands.keypoints.hypothesis import READING
 from im2hands.keypoints.placing.joint_definitions import from_own_definition
 from im2hands.keypoints.placing.lifting_features import turn_to_ray
-from im2hands.keypoints.reading.network import CROP_PIXELS, crops_around, pyramid, to_crop, turn_matrix, warp_crop
+from im2hands.keypoints.reading.crops import CROP_PIXELS, crops_around, pyramid, to_crop, turn_matrix, warp_crop
 from im2hands.lab.datasets.scene import RIGHT, Scene
 from im2hands.lab.evaluation.keypoints import camera_of, palm_pixels
 
@@ -37,7 +38,7 @@ _COARSE, _COARSE_PIXELS = 0.25, (48, 160)
 
 @dataclass(frozen=True)
 class HandsInPicture:
-    """The K hands of a scene as targets of the network; keypoints have MediaPipe's joint definitions.
+    """The K hands of a scene as targets of the network; keypoints have the reading network's joint definitions.
 
     Parameters
     ----------
@@ -106,7 +107,7 @@ def hands_in_picture(scene: Scene) -> HandsInPicture:
         seen = camera.project(points)
         turn = turn_to_ray(camera.unproject(seen, 1.0).mean(axis=0))
         length = float(np.linalg.norm(points[MIDDLE_MCP] - points[WRIST]))
-        at, shape = from_own_definition(seen, (points - points[WRIST]) @ turn * (PALM_M / length))
+        at, shape = from_own_definition(seen, (points - points[WRIST]) @ turn * (PALM_M / length), SIDES[k], READING)
         pixels.append(at)
         shapes.append(shape - shape.mean(axis=0))
         palms.append(palm_pixels(points, camera))

@@ -24,6 +24,8 @@ from im2hands.networks.configuration import Configuration, compact, configuratio
 
 CONFIGURATIONS = ("published", "compact")
 
+_LARGEST = 2**53  # of the numbers of a recipe
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -128,8 +130,10 @@ def load_recipe(
     base = data.pop("base", None)
     if base not in CONFIGURATIONS:
         raise InputError(f'{config}: base is {base!r}, not "published" or "compact".', 'Write base = "compact".')
-    sizes = _sizes(config, base, data.pop("network", {}))
-    changes = dict(data.pop("recipe", {}))
+    network_sizes, changes = data.pop("network", {}), data.pop("recipe", {})
+    if not isinstance(network_sizes, dict) or not isinstance(changes, dict):
+        raise InputError(f"{config}: network and recipe are tables.", "Write [network] and [recipe].")
+    sizes = _sizes(config, base, network_sizes)
     if data:
         raise InputError(f"{config}: {', '.join(data)} is not known.", "Only base, [network] and [recipe] are.")
     own = {name: changes.pop(name) for name in list(changes) if isinstance(changes[name], dict)}
@@ -144,7 +148,10 @@ def load_recipe(
     changes.update({name: value for name, value in options.items() if value is not None})
     for name, value in changes.items():
         default = getattr(recipe, name)
-        if isinstance(default, tuple):
+        numbers = [number for number in (value if isinstance(value, list) else [value]) if type(number) in (int, float)]
+        if not all(abs(number) < _LARGEST for number in numbers):  # NaN is not less
+            raise InputError(f"{config}: {name} is a number that no recipe has.", "Correct it.")
+        if isinstance(default, tuple) and isinstance(value, list):
             changes[name] = tuple(value)
         elif isinstance(default, float) and type(value) is int:
             changes[name] = float(value)
@@ -165,7 +172,7 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror or error}.", "Give a TOML file.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"Cannot read {path}: {error}.", "It must be a TOML file.") from error
 
 

@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 from im2hands.core.errors import InputError
 from im2hands.core.files import write_atomically
+from im2hands.lab.datasets.open_set import card_terms
 
 from .averaged import Averaged
 from .recipe import Recipe
@@ -360,6 +361,7 @@ class Runner(Generic[Batch]):
             "figures": figures,
             "date": date.today().isoformat(),
             "torch": torch.__version__,
+            **card_terms(self.task.data),
         }
         with self._averaged_model():
             self.task.save(folder, card)

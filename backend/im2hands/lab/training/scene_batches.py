@@ -16,6 +16,7 @@ from im2hands.core.devices import to_device
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bones import BOX, QUERY_SCALE, Bones, bones_from_keypoints
+from im2hands.lab.datasets.open_set import open_scenes
 from im2hands.lab.datasets.part_occupancy import cut_distance, jitter_keypoints
 from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
@@ -183,7 +184,7 @@ def training_set(folder: Path, *, labelled: bool = True) -> SceneSet:
         The folder holds no set or a broken one, its pictures are not crops of 256 x 256 pixels, or it has no labelled
         points.
     """
-    scenes = SceneSet(folder)
+    scenes = open_scenes(folder)
     scenes.check()
     if scenes.info.picture != CROP_SIZE:
         raise InputError(

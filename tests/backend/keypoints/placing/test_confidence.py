@@ -34,17 +34,19 @@ def test_noise_is_pooled_until_the_table_rises() -> None:
 def test_sources_without_measurements_take_a_relatives_table_or_stay_as_they_are(tmp_path: Path) -> None:
     table = (np.array([0.0, 1.0]), np.array([0.1, 0.5]))
     agreed = (np.array([0.0, 1.0]), np.array([0.2, 0.9]))
-    tables = Calibration({"palm_seed": table, "palm_seed+agreed": agreed})
-    assert tables(np.array([1.0]), "crop_search", False).tolist() == [0.5]
-    assert tables(np.array([1.0]), "crop_search", True).tolist() == [0.9]
-    assert tables(np.array([1.0]), "tracking", True).tolist() == [0.9]
+    tables = Calibration({"mediapipe": table, "mediapipe+agreed": agreed})
+    assert tables(np.array([1.0]), "crops", False).tolist() == [0.5]
+    assert tables(np.array([1.0]), "crops", True).tolist() == [0.9]
+    own = Calibration({**tables.tables, "crops": (np.array([0.0, 1.0]), np.array([0.0, 0.7]))})
+    assert own(np.array([1.0]), "crops", True).tolist() == [0.7]
     assert tables(np.array([0.7]), "file", False).tolist() == [0.7]
     assert Calibration.fit({"mediapipe": ([0.5] * 5, [True] * 5)}).tables == {}  # too few measurements
-    assert source_key("network", True) == "network"
+    assert source_key("two_hand_network", True) == "two_hand_network"
+    assert source_key("crops", True) == "crops+agreed"
     path = tmp_path / "table.json"
     path.write_text(tables.to_json({"scenes": 3}))
     again = Calibration.read(path)
-    assert again(np.array([0.5]), "palm_seed", True).tolist() == [0.55]
+    assert again(np.array([0.5]), "mediapipe", True).tolist() == [0.55]
     path.write_text('{"format": "else"}')
     with pytest.raises(SetupError, match="cannot be read"):
         Calibration.read(path)

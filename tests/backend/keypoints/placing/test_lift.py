@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -20,11 +21,10 @@ from im2hands.keypoints.placing.joint_definitions import to_own_definition
 from im2hands.keypoints.placing.lift import HandLifter
 from im2hands.keypoints.placing.lifting_features import between, lifting_features, turn_to_ray
 from im2hands.keypoints.placing.solve import place_hands
+from im2hands.keypoints.reading.network import LandmarkNetwork
 from im2hands.networks.lifting_network import LiftingNetwork
-from im2hands.networks.reading_network import ReadingNetwork
 from im2hands.networks.two_hand_network import TwoHandNetwork
-from im2hands.weights.keypoint_networks import LIFTING
-from im2hands.weights.mediapipe_landmarks import mediapipe_start
+from im2hands.weights.keypoint_networks import LIFTING, READING
 from scene_pictures import make_scene
 
 CAMERA = Camera.from_fov(50.0, 320, 240)
@@ -37,8 +37,10 @@ def palms() -> TwoHandNetwork:
 
 
 @pytest.fixture(scope="module")
-def reader() -> ReadingNetwork:
-    return mediapipe_start().eval()
+def reader() -> Iterator[LandmarkNetwork]:
+    made = LandmarkNetwork(workers=2, reading=READING.load())
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def picture() -> np.ndarray:
     return cv2.resize(rng.integers(0, 255, (30, 40, 3), np.uint8), (320, 240), interpolation=cv2.INTER_CUBIC)
 
 
-def seen(side: str, x: float, source: str = "palm_seed") -> HandDetection:
+def seen(side: str, x: float, source: str = "crops") -> HandDetection:
     shape = hand_shape(side)
     pixels = shape[:, :2] * 700 + (x, 120)
     return HandDetection(side, pixels, shape, np.linspace(0.2, 0.9, 21), 0.9, source)
@@ -64,7 +66,7 @@ def told_of(true: np.ndarray, camera: Camera, other: np.ndarray | None = None) -
 
 
 def test_a_left_hand_is_told_of_as_the_right_one_in_the_mirror(
-    palms: TwoHandNetwork, reader: ReadingNetwork, picture: np.ndarray
+    palms: TwoHandNetwork, reader: LandmarkNetwork, picture: np.ndarray
 ) -> None:
     left, right = seen("left", 110), seen("right", 210)
     straight = lifting_features(palms, reader, picture, [left, right])
@@ -87,7 +89,7 @@ def test_a_left_hand_is_told_of_as_the_right_one_in_the_mirror(
 
 
 def test_an_untrained_network_leaves_hands_nearly_as_they_are(
-    palms: TwoHandNetwork, reader: ReadingNetwork, picture: np.ndarray
+    palms: TwoHandNetwork, reader: LandmarkNetwork, picture: np.ndarray
 ) -> None:
     torch.manual_seed(2)
     lifter = HandLifter(LiftingNetwork().eval(), palms, reader)
@@ -107,7 +109,7 @@ def test_an_untrained_network_leaves_hands_nearly_as_they_are(
 
 
 def test_hands_without_extent_are_left_alone(
-    palms: TwoHandNetwork, reader: ReadingNetwork, picture: np.ndarray
+    palms: TwoHandNetwork, reader: LandmarkNetwork, picture: np.ndarray
 ) -> None:
     lifter = HandLifter(LiftingNetwork().eval(), palms, reader)
     flat = replace(seen("left", 100), pixels=np.full((21, 2), 50.0))
@@ -162,7 +164,7 @@ def test_keypoints_are_moved_in_the_picture_by_much_or_hardly() -> None:
     read = lifted.pixels
     wrong = np.zeros((21, 2))
     wrong[8], wrong[12] = (0.05 * palm, 0.0), (1.0 * palm, 0.0)
-    lifted = replace(lifted, pixels=to_own_definition(read, true)[0] - wrong)
+    lifted = replace(lifted, pixels=to_own_definition(read, true, "right", "crops")[0] - wrong)
 
     def left_over(confidence: float, source: str) -> np.ndarray:
         seen = HandDetection("right", read, true, np.full(21, confidence), 0.9, source, lifted=lifted)
@@ -170,10 +172,10 @@ def test_keypoints_are_moved_in_the_picture_by_much_or_hardly() -> None:
         assert hand is not None
         return np.asarray(np.linalg.norm(hand.pixels - lifted.pixels, axis=1) / palm)
 
-    sure = left_over(1.0, "palm_seed")
+    sure = left_over(1.0, "crops")
     assert sure[8] > 0.04 and sure[12] < 0.1 and np.delete(sure, [8, 12]).max() < 1e-6
-    assert left_over(0.1, "palm_seed")[8] < 0.01  # a keypoint with low confidence is moved further
-    assert left_over(1.0, "network").max() < 1e-6  # a hand that only the two-hand network read is moved fully
+    assert left_over(0.1, "crops")[8] < 0.01  # a keypoint with low confidence is moved further
+    assert left_over(1.0, "two_hand_network").max() < 1e-6  # a hand that only the two-hand network read is moved fully
 
 
 def test_sure_keypoints_are_more_confident() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from im2hands.core.camera import Camera
 from im2hands.core.hands import KEYPOINT_PARENTS
-from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.keypoints.hypothesis import HandDetection, WristOffset
 from im2hands.keypoints.placing.confidence import Calibration
 from im2hands.keypoints.placing.kinematics import ANGLE_LIMITS, REST, USUAL_STRETCH, HandPose
 from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, place, place_hands
@@ -159,3 +159,26 @@ def test_confidence_falls_where_shape_and_pixels_disagree_and_outside_the_pictur
     cut = place_hands([seen_hand("right", (320, 20))], CAMERA, calibration=Calibration({})).right
     assert cut is not None
     assert cut.confidence[12] < 0.6 * cut.confidence[0]
+
+
+def test_the_way_between_the_wrists_corrects_the_depth_that_sizes_tell() -> None:
+    camera = Camera.from_fov(50, 640, 480)
+    left, right = seen_hand("left", (220, 240), 60), seen_hand("right", (420, 240), 60)
+    flat = place_hands([left, right], camera)
+    assert flat.left is not None and flat.right is not None
+    assert abs(flat.right.positions[0, 2] - flat.left.positions[0, 2]) < 0.01
+    sure = WristOffset(np.array([1.0, 0.0, 1.0]), np.array([0.1, 0.1, 0.1]))
+    told = place_hands(
+        [replace(left, wrist_offset=sure), replace(right, wrist_offset=WristOffset(-sure.vector, sure.spread))], camera
+    )
+    assert told.left is not None and told.right is not None
+    apart = told.right.positions[0, 2] - told.left.positions[0, 2]
+    assert 0.06 < apart < 0.088
+    for now, before in ((told.left, flat.left), (told.right, flat.right)):
+        np.testing.assert_allclose(now.positions - now.positions[0], before.positions - before.positions[0], atol=1e-9)
+        middle = camera.project(np.stack([now.positions.mean(axis=0), before.positions.mean(axis=0)]))
+        np.testing.assert_allclose(middle[0], middle[1], atol=1e-6)  # the hand moved along its own ray
+    vague = WristOffset(sure.vector, np.full(3, 3.0))
+    unsure = place_hands([replace(left, wrist_offset=vague), right], camera)
+    assert unsure.left is not None and unsure.right is not None
+    assert abs(unsure.right.positions[0, 2] - unsure.left.positions[0, 2]) < 0.02

@@ -52,3 +52,24 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match="not JSON"):
         HandBoxes.read(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize(
+    ("frames", "hands", "says"),
+    [
+        ({"12": {"right": [1, 2]}}, "left", "the right hand of frame 000012"),
+        ({"all": {"left": [1, 2, 30, 40]}}, "right", "the left hand of every frame"),
+        ({"1": {"left": [1, 2]}, "2": {"left": [1, 2], "right": [3, 4]}}, "left", "the right hand of frame 000002"),
+    ],
+)
+def test_boxes_that_contradict_what_a_person_says_of_the_hands(
+    tmp_path: Path, frames: dict, hands: str, says: str
+) -> None:
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps({"frames": frames}), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        HandBoxes.read(path, hands)
+    assert says in caught.value.message and f"only the {hands} hand" in caught.value.message
+    assert "--hands auto" in caught.value.hint
+    for fits in ("auto", "both"):
+        assert HandBoxes.read(path, fits).frames or HandBoxes.read(path, fits).every_frame

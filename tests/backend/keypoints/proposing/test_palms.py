@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hand_pictures import demo_photo, frame_of
 
-from im2hands.keypoints.choosing.candidates import suspect_palms
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.proposing.palms import MOST_PALMS, PalmDetector, SuspectedPalms, distinct, joined
+from im2hands.keypoints.proposing.photo import suspect_palms
 from im2hands.keypoints.proposing.two_hand_network import HandMap, PictureReading
 from im2hands.keypoints.proposing.two_hand_pictures import palm_frame
 from im2hands.keypoints.reading.network import LandmarkNetwork
@@ -22,7 +22,7 @@ def detector() -> PalmDetector:
 
 @pytest.fixture(scope="module")
 def hands() -> list[HandDetection]:
-    tasks = MediaPipeProvider(video=False)
+    tasks = MediaPipeProvider()
     found = list(tasks.detect(frame_of(demo_photo("hands_a.jpg"))))
     tasks.close()
     assert len(found) == 2
@@ -78,6 +78,17 @@ def test_of_palms_upon_each_other_the_surest_stays() -> None:
     np.testing.assert_array_equal(twice.score, [0.95, 0.9, 0.6])
     nothing = SuspectedPalms(np.zeros(0), np.zeros((0, 2)), np.zeros(0), np.zeros(0))
     assert nothing.crops().shape == (0, 4) and len(distinct(nothing).score) == 0
+
+
+def test_several_parts_at_once_give_what_each_gives_alone() -> None:
+    image, many = demo_photo("hands_a.jpg"), PalmDetector(workers=3)
+    parts = [None, *((np.array([x, 500.0]), 700.0) for x in (300.0, 500.0, 700.0))]
+    for count in range(len(parts) + 1):
+        made = many.suspect_each(image, parts[:count])
+        alone = [PalmDetector(workers=1).suspect(image, part) for part in parts[:count]]
+        for one, other in zip(made, alone, strict=True):
+            for name in ("score", "centre", "size", "turn"):
+                np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
 def test_an_empty_picture_has_no_sure_palm(detector: PalmDetector) -> None:

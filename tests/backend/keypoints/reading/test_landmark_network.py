@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from im2hands.core.errors import Cancelled
-from im2hands.keypoints.choosing.sides import palm_length
+from im2hands.keypoints.hand_geometry import palm_length
 from im2hands.keypoints.proposing.mediapipe import MediaPipeProvider
 from im2hands.keypoints.reading.consensus import read_repeatedly
-from im2hands.keypoints.reading.network import CROP_PIXELS, LandmarkNetwork, crops_around, warp_crop
+from im2hands.keypoints.reading.crops import CROP_PIXELS, crops_around, warp_crop
+from im2hands.keypoints.reading.network import LandmarkNetwork
 
 
 def dot_picture(at: tuple[int, int], size: int = 400) -> np.ndarray:
@@ -65,7 +66,7 @@ def test_an_upright_hand_has_an_upright_crop_that_holds_it_all() -> None:
 
 def test_the_network_sees_what_mediapipe_sees(network: LandmarkNetwork) -> None:
     image = demo_photo("hands_a.jpg")
-    provider = MediaPipeProvider(video=False)
+    provider = MediaPipeProvider()
     hands = provider.detect(frame_of(image))
     provider.close()
     assert len(hands) == 2

@@ -29,7 +29,7 @@ class Oracle:
     def __init__(self, scenes: Sequence[Scene], change) -> None:  # type: ignore[no-untyped-def]
         self.scenes, self.change = scenes, change
 
-    def detect(self, frame: Frame, previous: Sequence[HandDetection] = ()) -> list[HandDetection]:
+    def detect(self, frame: Frame) -> list[HandDetection]:
         scene = self.scenes[frame.index - 1]
         hands = []
         for k, side in enumerate(SIDES):
@@ -53,6 +53,8 @@ def test_the_truth_is_found_wherever_it_lies(scenes: list[Scene]) -> None:
     assert (report["two_hand_pictures"], report["both_found"], report["both_found_right_sides"]) == (1, 1.0, 1.0)
     assert report["hands_found"] == 1.0 and report["invented_hands"] == 0
     assert report["picture_error_palms"] < 1e-6 and report["mpjpe_mm"] < 14  # lifting fits average bone lengths
+    assert (report["one_hand_pictures"], report["second_hand_invented"]) == (1, 0.0)
+    assert report["picture_error_palms_median"] < 1e-6
     assert report["hand_distance_error_mm"] < 250 and report["sources"] == {"mediapipe": 3}
     assert sum(row["keypoints"] for row in report["calibration"]) == 60
 
@@ -71,6 +73,12 @@ def test_exchanged_sides_missing_and_invented_hands_are_told_apart(scenes: list[
     assert (report["both_found"], report["invented_hands"]) == (0.0, 2)
     assert report["hands_found"] == pytest.approx(1 / 3)
 
+    def doubled(hands: list[HandDetection]) -> list[HandDetection]:
+        return [hands[0], replace(hands[0], side="left")] if len(hands) == 1 else hands
+
+    report = evaluate(Oracle(scenes, doubled), scenes).report()
+    assert (report["one_hand_pictures"], report["second_hand_invented"], report["invented_hands"]) == (1, 1.0, 1)
+
 
 def test_a_calibration_written_from_measurements_is_read_again(scenes: list[Scene], tmp_path: Path) -> None:
     measured = evaluate(Oracle(scenes * 2, list), scenes * 2)
@@ -85,17 +93,19 @@ def test_the_command_prints_a_table_and_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, scenes: list[Scene]
 ) -> None:
     folder = make_set(tmp_path / "set", 2, 0, single=True)
-    asked: list[str] = []
+    asked: list[tuple[str, object]] = []
 
     def make(name: str, **options: object) -> Oracle:
-        asked.append(name)
-        assert options["video"] is False
+        asked.append((name, options["hands"]))
         return Oracle([evaluation.SceneSet(folder).scene(k) for k in range(2)], list)
 
     monkeypatch.setattr(evaluation, "make_provider", make)
-    assert main(["evaluate", "keypoints", "--data", str(folder), "--providers", "auto", "network"]) == 0
+    assert (
+        main(["evaluate", "keypoints", "--data", str(folder), "--providers", "auto", "network", "--hands", "both"]) == 0
+    )
     shown = capsys.readouterr().out
-    assert asked == ["auto", "network"] and "right sides" in shown and "100%" in shown
+    assert asked == [("auto", "both"), ("network", "both")] and "right sides" in shown and "100%" in shown
     assert main(["evaluate", "keypoints", "--data", str(folder), "--providers", "mediapipe", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
+    assert asked[-1] == ("mediapipe", "auto") and report["hands"] == "auto"
     assert report["scenes"] == 2 and report["providers"]["mediapipe"]["both_found_right_sides"] == 1.0

@@ -331,3 +331,12 @@ def test_a_clip_moves_smoothly_and_keeps_the_limit(maker, monkeypatch):
     assert 0.001 < step.max() < 0.05 and bend.max() < 0.02
     lengths = np.linalg.norm(points[:, :, 6] - points[:, :, 5], axis=-1)
     assert np.ptp(lengths, axis=0).max() < 1e-9
+
+
+def test_crops_may_hold_no_hands(tmp_path, small_blocks, monkeypatch):
+    monkeypatch.setattr("im2hands.lab.synthesis.blocks._EMPTY", {"crop": 1.0})
+    monkeypatch.setattr("im2hands.lab.synthesis.blocks._SINGLES", {"crop": 0.0})
+    generate(tmp_path / "set", 3, PLAIN)
+    for scene in (SceneSet(tmp_path / "set").scene(k) for k in range(3)):
+        assert not scene.present.any() and not scene.label_image().any() and scene.image().shape == (64, 64, 3)
+        assert scene.intrinsics[0, 0] == scene.intrinsics[1, 1]

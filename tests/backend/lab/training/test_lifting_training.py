@@ -22,10 +22,9 @@ from im2hands.lab.training.lifting_network import _batch as make_batch
 from im2hands.lab.training.lifting_samples import LiftingSamples, gather, load_samples, scene_samples
 from im2hands.lab.training.runner import Runner
 from im2hands.networks.lifting_network import HAND_FEATURES, POINT_FEATURES, LiftingNetwork
-from im2hands.networks.reading_network import FEATURES, ReadingNetwork
+from im2hands.networks.reading_network import FEATURES
 from im2hands.networks.two_hand_network import EMBEDDING, PYRAMID_CHANNELS, TwoHandNetwork
 from im2hands.weights.keypoint_networks import LIFTING
-from im2hands.weights.mediapipe_landmarks import mediapipe_start
 from scene_pictures import make_set
 
 TINY = replace(
@@ -74,12 +73,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_set(tmp_path_factory.mktemp("lifting") / "set", 5, 0, single=True)
 
 
-@pytest.fixture(scope="module")
-def reader() -> ReadingNetwork:
-    return mediapipe_start().eval()
-
-
-def test_samples_say_what_is_true_of_the_scene(scenes: Path, reader: ReadingNetwork, network: LandmarkNetwork) -> None:
+def test_samples_say_what_is_true_of_the_scene(scenes: Path, network: LandmarkNetwork) -> None:
     """The true keypoints of the scene can be computed back from a sample's shape."""
     torch.manual_seed(0)
     model, data = TwoHandNetwork().eval(), SceneSet(scenes)
@@ -88,7 +82,7 @@ def test_samples_say_what_is_true_of_the_scene(scenes: Path, reader: ReadingNetw
         scene = data.scene(number)
         camera = camera_of(scene)
         for seed in range(6):  # drawn hands do not look real, so the landmark network reads only some of them
-            samples = scene_samples(model, reader, network, scene, number, np.random.default_rng(seed))
+            samples = scene_samples(model, network, scene, number, np.random.default_rng(seed))
             for sample in samples:
                 met += 1
                 assert np.isfinite(sample["points"]).all() and sample["scene"] == number
@@ -108,13 +102,13 @@ def test_samples_say_what_is_true_of_the_scene(scenes: Path, reader: ReadingNetw
 
 
 def test_reading_goes_on_where_it_was_interrupted(
-    scenes: Path, reader: ReadingNetwork, network: LandmarkNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scenes: Path, network: LandmarkNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, data = TwoHandNetwork().eval(), SceneSet(scenes)
-    paths = gather(data, range(5), model, reader, network, tmp_path, 0)
+    paths = gather(data, range(5), model, network, tmp_path, 0)
     first = load_samples(paths)
     monkeypatch.setattr("im2hands.lab.training.lifting_samples.scene_samples", None)  # nothing is read again
-    second = load_samples(gather(data, range(5), model, reader, network, tmp_path, 0))
+    second = load_samples(gather(data, range(5), model, network, tmp_path, 0))
     for field in fields(LiftingSamples):
         np.testing.assert_array_equal(getattr(first, field.name), getattr(second, field.name))
     twice = load_samples([*paths, *paths])

@@ -12,9 +12,10 @@ import torch
 
 from im2hands.app.cli.main import main
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
+from im2hands.keypoints.hypothesis import READING as SOURCE
 from im2hands.keypoints.placing.joint_definitions import to_own_definition
 from im2hands.keypoints.placing.lifting_features import turn_to_ray
-from im2hands.keypoints.reading.network import CROP_PIXELS
+from im2hands.keypoints.reading.crops import CROP_PIXELS
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.keypoints import camera_of
 from im2hands.lab.training.reading_network import RECIPE, ReadingTask, reading_losses
@@ -51,7 +52,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_is_to_be_read_leads_back_to_the_scenes_keypoints() -> None:
-    """Targets in MediaPipe's joint definitions can be converted back to the true joints in the picture and in space."""
+    """Targets in the network's joint definitions can be converted back to the true ones in picture and space."""
     for seed in range(4):
         scene = make_scene(seed)
         hands, camera = hands_in_picture(scene), camera_of(scene)
@@ -59,7 +60,7 @@ def test_what_is_to_be_read_leads_back_to_the_scenes_keypoints() -> None:
         for k in range(len(SIDES)):
             true = scene.keypoints[k].astype(float)
             seen = camera.project(true)
-            pixels, shape = to_own_definition(hands.pixels[k], hands.shape[k])
+            pixels, shape = to_own_definition(hands.pixels[k], hands.shape[k], SIDES[k], SOURCE)
             assert np.linalg.norm(pixels - seen, axis=1).max() < 0.03 * hands.palm[k]
             palm = np.linalg.norm(true[MIDDLE_MCP] - true[WRIST])
             turn = turn_to_ray(camera.unproject(seen, 1.0).mean(axis=0))

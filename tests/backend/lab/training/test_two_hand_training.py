@@ -13,7 +13,7 @@ import torch
 
 from im2hands.app.cli.main import main
 from im2hands.core.errors import InputError
-from im2hands.keypoints.choosing.sides import chirality
+from im2hands.keypoints.hand_geometry import chirality
 from im2hands.keypoints.proposing.two_hand_pictures import apply, inverse, letterbox, square_part, warp
 from im2hands.lab.datasets.scene import LEFT, RIGHT
 from im2hands.lab.datasets.scenes import SceneSet

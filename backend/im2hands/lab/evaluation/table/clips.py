@@ -1,9 +1,9 @@
-"""Clip rows of the table: keypoints tracked through a video; the columns of the scene rows, and jitter.
+"""Clip rows of the table: hands of a whole clip found together; the columns of the scene rows, swaps and jitter.
 
-A clip is a run of consecutive frames of a set that ``im2hands synthesize --kind clip`` made. Each keypoint source is
-restarted for each clip and processes its frames in order (``--clip-stride N``: every N-th frame). Meshes are made only
-for every sixth of these frames (``--mesh-every``), because they do not depend on earlier frames. A clip counts if nine
-tenths of its frames count (``im2hands.lab.evaluation.held_out``). The result of a clip is written as soon as it is
+A clip is a run of consecutive frames of a set that ``im2hands synthesize --kind clip`` made. A keypoint source finds
+the hands of all its frames together, as in a reconstruction (``--clip-stride N``: every N-th frame). Meshes are made
+only for every sixth of these frames (``--mesh-every``), because they do not depend on other frames. A clip counts if
+nine tenths of its frames count (``im2hands.lab.evaluation.held_out``). The result of a clip is written as soon as it is
 measured.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, TwoHands
+from im2hands.lab.bench.clip_figures import swaps
 from im2hands.lab.bench.motion_figures import jitter
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.held_out import TrueScene, true_scenes, two_hand_scenes
@@ -57,6 +57,8 @@ class ClipResult:
         Frames for which meshes were made.
     both : float
         Share of the processed frames in which both hands were found with the right sides.
+    swaps : int
+        Frames in which a hand goes on from a hand of the other side, see ``im2hands.lab.bench.clip_figures``.
     seconds : float
         Mean time of a frame with meshes: keypoints, refinement and meshes.
     jitter : float
@@ -84,6 +86,7 @@ class ClipResult:
     frames: int
     meshes: int
     both: float
+    swaps: int
     seconds: float
     jitter: float
     true_jitter: float
@@ -109,6 +112,8 @@ class ClipRow(Row):
         Number of clips.
     meshes : int
         Number of frames with meshes.
+    swaps : int
+        Frames of all clips in which a hand goes on from a hand of the other side.
     jitter : float
         Mean jitter of the clips, mm/frame³.
     true_jitter : float
@@ -117,6 +122,7 @@ class ClipRow(Row):
 
     clips: int
     meshes: int
+    swaps: int
     jitter: float
     true_jitter: float
 
@@ -180,7 +186,7 @@ def measure_clip(
     methods : Mapping of str to Surfaces
         Reconstructors by method name.
     sources : Mapping of str to KeptKeypoints
-        Keypoint sources by name. Each is closed before it is used, so that tracking starts afresh.
+        Keypoint sources by name.
     refiner : Refiner or None
         Keypoint refinement; None leaves out the refined rows.
     wanted : container of RowKey
@@ -204,8 +210,7 @@ def measure_clip(
         rows = [row for row in rows if row in wanted]
         if not rows:
             continue
-        with closing(keypoints):  # The next clip is another video: tracking must not carry over.
-            variants = {False: keypoints.found_in(scenes, number)}
+        variants = {False: keypoints.found_in(scenes, number)}
         if refiner is not None and any(row.refined for row in rows):
             variants[True] = [
                 _refined(refiner, scene, *one) for scene, one in zip(scenes, variants[False], strict=True)
@@ -220,7 +225,9 @@ def measure_clip(
             pairs = [(s, h) for s, h in zip(scenes, seen, strict=True) if _both(s, h)]
             yield ClipResult(
                 number, scenes[0].mode, row.method, source, row.refined, len(scenes), len(made),
-                sum(sides_are_right(*pair) for pair in pairs) / len(scenes), mean(r.seconds for r in made),
+                sum(sides_are_right(*pair) for pair in pairs) / len(scenes),
+                len(swaps([{hand.side: hand.pixels for hand in h.present()} for h in seen])),
+                mean(r.seconds for r in made),
                 _jitter([_positions(hands) for hands in seen]), true_jitter,
                 [gap_error_mm(dict(s.keypoints), {side: getattr(h, side).positions for side in SIDES})
                  for s, h in pairs],
@@ -261,7 +268,7 @@ def summarise_clips(results: Iterable[ClipResult]) -> list[ClipRow]:
     """Compute the rows of the table, in its order.
 
     IoU, Chamfer distance, MPJPE, gap error and penetration are means over hands or frames; jitter, the share of frames
-    with both hands, and seconds are means over clips.
+    with both hands, and seconds are means over clips; swaps are added up.
 
     Parameters
     ----------
@@ -281,7 +288,7 @@ def summarise_clips(results: Iterable[ClipResult]) -> list[ClipRow]:
                 mean(v for r in group for v in r.mpjpe_mm), mean(v for r in group for v in r.gap_mm),
                 mean(v for r in group for v in r.penetration_ml), float(np.mean([r.both for r in group])),
                 mean(r.seconds for r in group),
-                clips=len(group), meshes=sum(r.meshes for r in group),
+                clips=len(group), meshes=sum(r.meshes for r in group), swaps=sum(r.swaps for r in group),
                 jitter=mean(r.jitter for r in group), true_jitter=mean(r.true_jitter for r in group),
             )
         )  # fmt: skip
@@ -303,13 +310,15 @@ def format_clips(rows: Sequence[ClipRow], stride: int = 1) -> str:
     str
         A heading, one line a row, and a legend.
     """
-    lines = [f"{heading('clips, keypoints', 'frames')}{'meshes':>8}{'clips':>7}{'jitter':>8}{'true':>7}"]
+    lines = [f"{heading('clips, keypoints', 'frames')}{'meshes':>8}{'clips':>7}{'swaps':>7}{'jitter':>8}{'true':>7}"]
     lines += [
-        f"{format_row(row)}{row.meshes:>8}{row.clips:>7}{row.jitter:>8.2f}{row.true_jitter:>7.2f}" for row in rows
+        f"{format_row(row)}{row.meshes:>8}{row.clips:>7}{row.swaps:>7}{row.jitter:>8.2f}{row.true_jitter:>7.2f}"
+        for row in rows
     ]
     processed = "every frame of a clip" if stride == 1 else f"one in {stride} frames of a clip"
     lines.append(
-        f"{processed} is processed; jitter: mean third difference of the keypoints, mm/frame³, true: that of the true "
-        "keypoints; IoU, Chamfer and penetration are measured in the frames with meshes"
+        f"{processed} is processed; swaps: frames in which a hand goes on from a hand of the other side; jitter: mean "
+        "third difference of the keypoints, mm/frame³, true: that of the true keypoints; IoU, Chamfer and penetration "
+        "are measured in the frames with meshes"
     )
     return "\n".join(lines)

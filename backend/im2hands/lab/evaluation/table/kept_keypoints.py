@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ import numpy as np
 
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, HandKeypoints, TwoHands
+from im2hands.core.unpacking import parse_json
 from im2hands.lab.evaluation.held_out import TrueScene
 
 from .rows import append_line, whole_lines
-from .scene import Found, Keypoints, look
+from .scene import Found, Keypoints, look, look_at_clip
 
 _ARRAYS = ("positions", "pixels", "confidence")
 
@@ -64,15 +66,15 @@ class KeptKeypoints:
     """
 
     def __init__(self, folder: Path, name: str, make: Callable[[], Keypoints]) -> None:
-        self._path, self._make = folder / f"{name}-{os.getpid()}.jsonl", make
+        self._path, self._make = folder / f"{name}-{platform.node()}-{os.getpid()}.jsonl", make
         self._source: Keypoints | None = None
         self._known: dict[int, list[Found]] = {}
         for path in sorted(folder.glob(f"{name}-*.jsonl")):
             try:
                 for line in whole_lines(path):
-                    data = json.loads(line)
+                    data = parse_json(line.encode("utf-8"))
                     self._known[int(data["number"])] = [_unpack(frame) for frame in data["frames"]]
-            except (ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 raise InputError(f"{path} does not hold keypoints: {error}.", "Delete it, and run again.") from error
 
     def knows(self, number: int) -> bool:
@@ -93,10 +95,10 @@ class KeptKeypoints:
 
     def found(self, scene: TrueScene) -> Found:
         """Return the hands in a scene and the seconds that their detection took, from the cache if possible."""
-        return self.found_in([scene], scene.number)[0]
+        return self._found(scene.number, lambda source: [look(scene, source)])[0]
 
     def found_in(self, scenes: Sequence[TrueScene], number: int) -> list[Found]:
-        """Return the hands in the frames of a clip, from the cache if possible.
+        """Return the hands in the frames of a clip, which are chosen together, from the cache if possible.
 
         Parameters
         ----------
@@ -117,10 +119,13 @@ class KeptKeypoints:
         WeightsError
             The source's weights are missing or damaged.
         """
+        return self._found(number, lambda source: look_at_clip(scenes, source))
+
+    def _found(self, number: int, find: Callable[[Keypoints], list[Found]]) -> list[Found]:
         if number not in self._known:
             self.open()
             assert self._source is not None
-            self._known[number] = [look(scene, self._source) for scene in scenes]
+            self._known[number] = find(self._source)
             frames = [_pack(*found) for found in self._known[number]]
             self._path.parent.mkdir(parents=True, exist_ok=True)
             append_line(self._path, {"number": number, "frames": frames})

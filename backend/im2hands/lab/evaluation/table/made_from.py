@@ -14,16 +14,16 @@ from typing import Any
 
 from im2hands import __version__
 from im2hands.core.errors import InputError
-from im2hands.core.files import sha256_of, write_atomically
+from im2hands.core.files import read_regular, sha256_of, write_atomically
+from im2hands.core.unpacking import parse_json
 from im2hands.keypoints.placing.confidence import TABLE, table_path
 from im2hands.lab.datasets.scenes import SceneSet
-from im2hands.surfaces.from_picture import stage_network
-from im2hands.weights.compact import ALIGNED_OCCUPANCY, IMAGE_ENCODER
+from im2hands.lab.evaluation.methods import method_files
+from im2hands.weights.compact import IMAGE_ENCODER
 from im2hands.weights.folder import BUNDLED, weights_folder
 from im2hands.weights.keypoint_networks import LIFTING, PAIR_JUDGE, READING, TWO_HAND
 from im2hands.weights.layouts import KEYPOINT_REFINEMENT
 from im2hands.weights.mediapipe_bundle import BUNDLE_NAME
-from im2hands.weights.part_occupancy import NAME as PART_OCCUPANCY
 
 from .clips import RESULTS as CLIP_RESULTS
 from .rows import RESULTS
@@ -114,39 +114,16 @@ def keypoint_files(source: str, weights: str | Path) -> dict[str, Path]:
     if source == "exact":
         return {}
     files = {BUNDLE_NAME: table_path().parent / BUNDLE_NAME, TABLE: table_path()}
+    palms = two_hand_weights(weights) or BUNDLED / TWO_HAND.file
+    # The networks trained together with a two-hand network lie beside it; the bundled ones replace missing ones.
+    names = [PAIR_JUDGE.name]
     if source != "mediapipe":
-        palms = two_hand_weights(weights)
-        files[TWO_HAND.name] = palms or BUNDLED / TWO_HAND.file
-        # The networks trained together with a two-hand network lie beside it; the bundled ones replace missing ones.
-        for name in (PAIR_JUDGE.name, LIFTING.name, READING.name):
-            beside = files[TWO_HAND.name].with_name(f"{name}.safetensors")
-            files[name] = beside if beside.is_file() else BUNDLED / beside.name
+        files[TWO_HAND.name] = palms
+        names += [LIFTING.name, READING.name]
+    for name in names:
+        beside = palms.with_name(f"{name}.safetensors")
+        files[name] = beside if beside.is_file() else BUNDLED / beside.name
     return {name: path for name, path in files.items() if path.is_file()}
-
-
-def method_files(method: str, weights: str | Path) -> dict[str, Path]:
-    """Return the weights files that a method's meshes depend on.
-
-    Parameters
-    ----------
-    method : str
-        Reconstruction method, one of ``rows.METHODS``.
-    weights : str or Path
-        "bundled" or a folder.
-
-    Returns
-    -------
-    dict of str to Path
-        Existing files by name; empty if the folder lacks the method's weights.
-    """
-    folder = weights_folder(weights)
-    names = {"halo": PART_OCCUPANCY, "halo*": ALIGNED_OCCUPANCY}
-    name = names[method] if method in names else stage_network(folder, method)
-    if name is None or not (folder / f"{name}.safetensors").is_file():
-        return {}
-    found = [name, IMAGE_ENCODER] if name != PART_OCCUPANCY else [name]
-    paths = {name: folder / f"{name}.safetensors" for name in found}
-    return {name: path for name, path in paths.items() if path.is_file()}
 
 
 def weights_entries(
@@ -207,7 +184,7 @@ def keep_made_from(folder: Path, entries: Entries) -> None:
     there: dict[str, Any] = {}
     if path.exists():
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = parse_json(read_regular(path))
             if data["format"] != _FORMAT:
                 raise ValueError("another format")
             there = {str(name): dict(entry) for name, entry in data["entries"].items()}

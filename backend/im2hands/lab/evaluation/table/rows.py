@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from im2hands.core.errors import InputError
+from im2hands.core.files import read_regular
+from im2hands.core.unpacking import parse_json
 from im2hands.lab.evaluation.methods import METHODS as METHOD_NAMES
 
 SOURCES = ("exact", "mediapipe", "network", "auto")
@@ -318,14 +320,32 @@ def read_results(folder: Path, kind: type[Line], pattern: str = RESULTS) -> list
     """
     results = []
     for path in sorted(folder.glob(pattern)):
-        for line in whole_lines(path):
-            try:
-                results.append(kind(**json.loads(line)))
-            except (ValueError, TypeError) as error:
-                raise InputError(
-                    f"{path} does not hold results of this program: {error}.", "Give another --output."
-                ) from error
+        try:
+            results += [_result(kind, parse_json(line.encode("utf-8"), nan=True)) for line in whole_lines(path)]
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{path} does not hold results of this program: {error}.", "Give another --output."
+            ) from error
     return results
+
+
+def _result(kind: Callable[..., Any], data: Any) -> Any:
+    """Make a result of a parsed line; raises ValueError or TypeError for fields that no result has."""
+    result = kind(**data)
+    for one in fields(result):
+        value, is_list = getattr(result, one.name), one.type == "list[float]"
+        values = value if is_list and isinstance(value, list) else None if is_list else [value]
+        if values is None or not all(type(item) in _TYPES[str(one.type)] for item in values):
+            raise ValueError(f"{one.name} is {str(value)[:40]}")
+    if result.source not in SOURCES or result.method not in METHODS:
+        raise ValueError(f"there is no row of {result.source[:40]} and {result.method[:40]}")
+    return result
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,), "bool": (bool,), "str": (str,), "float": (int, float), "list[float]": (int, float),
+}  # fmt: skip
+"""Types of the values of a result's fields; of a list, those of its items."""
 
 
 def append_result(path: Path, result: Any) -> None:
@@ -353,4 +373,5 @@ def append_line(path: Path, data: Any) -> None:
 
 def whole_lines(path: Path) -> list[str]:
     """Return the complete lines of a file, without an incomplete last line."""
-    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    text = read_regular(path).decode("utf-8")
+    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]

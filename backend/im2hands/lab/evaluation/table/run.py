@@ -20,7 +20,7 @@ Weights
     bundled ones are.
 
 ``--page`` draws the best, the median and the worst scene of each row (``page``). ``--clips`` adds rows of predicted
-keypoints in video (``clips``).
+keypoints in clips (``clips``). ``--hands`` is what is known of the hands in all scenes and clips.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from im2hands.core.errors import InputError
+from im2hands.core.farm import EXECUTORS
+from im2hands.keypoints.choosing.prior import HANDS
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.held_out import two_hand_scenes
 from im2hands.lab.evaluation.methods import METHODS as METHOD_NAMES
@@ -86,6 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--clip-stride", type=int, default=1, help="clips: process every N-th frame (default 1)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default 1)")
+    parser.add_argument("--executor", choices=EXECUTORS, default="local", help="this machine, or a Ray cluster")
     parser.add_argument(
         "--keypoints-folder", type=Path, metavar="DIR",
         help="cache of detected keypoints (default: in --output); several tables may share it",
@@ -93,6 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--part", default="1/1", metavar="K/N", help="measure only the K-th of N equal parts of scenes and clips"
     )
+    parser.add_argument("--hands", default="auto", choices=HANDS, help="what is known of the hands (default auto)")
     parser.add_argument("--sources", default=",".join(SOURCES), help=f"keypoint sources, of {','.join(SOURCES)}")
     parser.add_argument("--methods", default=",".join(METHODS), help=f"methods, of {','.join(METHODS)}")
     parser.add_argument("--no-keypoint-refinement", action="store_true", help="leave out rows with refined keypoints")
@@ -161,6 +165,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         report = {
             "scenes": len(usable),
+            "hands": arguments.hands,
             "voxel_mm": arguments.voxel_mm,
             "rows": [asdict(r) for r in table_rows],
             "clips": len(clips),
@@ -206,7 +211,11 @@ def _made_from(
 
     refines = not arguments.no_keypoint_refinement
     weights, files = weights_entries(sources, methods, arguments.weights, refines)
-    options = {"voxel mm": arguments.voxel_mm, "device": choose_device(arguments.device).type}
+    options = {
+        "voxel mm": arguments.voxel_mm,
+        "device": choose_device(arguments.device).type,
+        "hands": arguments.hands,
+    }
     entries = {"program": program_entry(), "options": options, **weights}
     if arguments.data is not None:
         entries["scenes"] = set_entry(SceneSet(arguments.data))
@@ -225,7 +234,7 @@ def _plan(arguments: argparse.Namespace, sources: Sequence[str], entries: Mappin
     def names(world: str, **more: Any) -> tuple[tuple[str, str], ...]:
         if world not in entries:
             return ()
-        on = {"program": entries["program"], "set": entries[world], **more}
+        on = {"program": entries["program"], "set": entries[world], "hands": arguments.hands, **more}
         return tuple(
             (source, kept_name(source, {**on, "files": entries.get(f"keypoints {source}")}))
             for source in sources
@@ -234,7 +243,7 @@ def _plan(arguments: argparse.Namespace, sources: Sequence[str], entries: Mappin
 
     return Plan(
         arguments.data, arguments.clips, str(arguments.weights), two_hand_weights(arguments.weights),
-        arguments.voxel_mm, arguments.device, arguments.mesh_every, arguments.clip_stride,
+        arguments.hands, arguments.voxel_mm, arguments.device, arguments.mesh_every, arguments.clip_stride,
         arguments.keypoints_folder or arguments.output / "keypoints",
         names("scenes"), names("clips", stride=arguments.clip_stride),
     )  # fmt: skip
@@ -277,7 +286,7 @@ def _measure(arguments: argparse.Namespace, plan: Plan, jobs: Sequence[Job], nam
 
     if jobs:
         with tqdm(total=len(jobs), unit=unit) as bar:
-            for result in work(plan, jobs, arguments.workers, bar.update):
+            for result in work(plan, jobs, arguments.workers, bar.update, arguments.executor):
                 append_result(arguments.output / name, result)
 
 

@@ -51,10 +51,13 @@ class Surfaces(Protocol):
 
 
 class Keypoints(Protocol):
-    """A keypoint source: detects the hands of a scene and places them in space."""
+    """A keypoint source: detects the hands of a scene or of a clip and places them in space."""
 
     def hands(self, scene: TrueScene) -> TwoHands:
         """Return the hands in a scene, camera frame, metres."""
+
+    def hands_in_clip(self, scenes: Sequence[TrueScene]) -> list[TwoHands]:
+        """Return the hands in each frame of a clip, camera frame, metres."""
 
     def close(self) -> None:
         """Release resources."""
@@ -106,6 +109,10 @@ class ExactKeypoints:
         """Return the true hands of a scene and the seconds that this took."""
         return look(scene, self)
 
+    def hands_in_clip(self, scenes: Sequence[TrueScene]) -> list[TwoHands]:
+        """Return the true hands in each frame of a clip, camera frame, metres."""
+        return [self.hands(scene) for scene in scenes]
+
     def close(self) -> None:
         """Do nothing: there are no resources."""
 
@@ -117,8 +124,8 @@ class FoundKeypoints:
     ----------
     name : str
         Name of the provider.
-    video : bool
-        Whether the scenes are the frames of one clip, in order; hands are then tracked.
+    hands : str
+        What is known of the hands: "auto", "both", "left" or "right".
     two_hand_weights : Path or None
         Weights of the two-hand network; None for the bundled ones.
 
@@ -132,23 +139,24 @@ class FoundKeypoints:
         The weights are missing or damaged.
     """
 
-    def __init__(self, name: str, video: bool = False, two_hand_weights: Path | None = None) -> None:
-        from im2hands.keypoints.hypothesis import HandDetection
+    def __init__(self, name: str, hands: str = "auto", two_hand_weights: Path | None = None) -> None:
         from im2hands.keypoints.sources import make_provider
 
-        self._provider = make_provider(name, video=video, two_hand_weights=two_hand_weights)
-        self._video = video
-        self._previous: Sequence[HandDetection] = ()
+        self._provider = make_provider(name, hands=hands, two_hand_weights=two_hand_weights)
 
     def hands(self, scene: TrueScene) -> TwoHands:
-        """Return the detected hands of a scene, camera frame, metres."""
+        """Return the detected hands of a scene, a photo; camera frame, metres."""
         from im2hands.keypoints.placing.solve import place_hands
 
-        previous, self._previous = self._previous, ()
-        seen = self._provider.detect(scene.frame, previous)
-        if self._video:
-            self._previous = seen
-        return place_hands(seen, scene.camera, scene.palm_m)
+        return place_hands(self._provider.detect(scene.frame), scene.camera, scene.palm_m)
+
+    def hands_in_clip(self, scenes: Sequence[TrueScene]) -> list[TwoHands]:
+        """Return the detected hands in each frame of a clip; they are chosen together. Camera frame, metres."""
+        from im2hands.keypoints.placing.solve import place_hands
+
+        found = self._provider.detect_clip([scene.frame for scene in scenes])
+        rows = zip(found, scenes, strict=True)
+        return [place_hands(hands, scene.camera, scene.palm_m) for hands, scene in rows]
 
     def close(self) -> None:
         """Close the provider."""
@@ -245,6 +253,32 @@ def look(scene: TrueScene, keypoints: Keypoints) -> Found:
         _log.warning("%s: %s", scene.frame.name, error.message)
         found = TwoHands()
     return found, time.perf_counter() - started
+
+
+def look_at_clip(scenes: Sequence[TrueScene], keypoints: Keypoints) -> list[Found]:
+    """Run a keypoint source on a clip.
+
+    Parameters
+    ----------
+    scenes : sequence of TrueScene
+        Frames of the clip, in order.
+    keypoints : Keypoints
+        The keypoint source.
+
+    Returns
+    -------
+    list of (TwoHands, float)
+        For each frame the hands (camera frame, metres) and its equal share of the time that the clip took. If the clip
+        cannot be used, no frame has hands, and the log says so.
+    """
+    started = time.perf_counter()
+    try:
+        found = keypoints.hands_in_clip(scenes)
+    except FrameError as error:
+        _log.warning("clip from %s: %s", scenes[0].frame.name, error.message)
+        found = [TwoHands() for _ in scenes]
+    seconds = (time.perf_counter() - started) / max(len(scenes), 1)
+    return [(hands, seconds) for hands in found]
 
 
 def found_meshes(

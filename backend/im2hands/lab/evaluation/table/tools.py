@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from im2hands.core.errors import InputError, WeightsError
+from im2hands.core.errors import InputError, SetupError, WeightsError
 from im2hands.lab.evaluation.held_out import true_scenes
 from im2hands.lab.evaluation.methods import METHODS as METHOD_NAMES
 from im2hands.lab.evaluation.methods import load_method
@@ -35,6 +35,8 @@ class Plan:
         "bundled" or a weights folder.
     palms : Path or None
         Weights of the two-hand network; None for the bundled ones.
+    hands : str
+        What is known of the hands: "auto", "both", "left" or "right".
     voxel_mm : float
         Lattice spacing, millimetres.
     device : str
@@ -55,6 +57,7 @@ class Plan:
     clips: Path | None
     weights: str
     palms: Path | None
+    hands: str
     voxel_mm: float
     device: str
     mesh_every: int
@@ -97,14 +100,13 @@ class Tools:
         self._surfaces: dict[str, Surfaces | None] = {}
         self._refiner: Refiner | None = None
         self._refiner_loaded = False
-        self._photos = {
-            source: KeptKeypoints(plan.kept, name, partial(_source, source, False, plan.palms))
-            for source, name in plan.scene_names
-        }
-        self._videos = {
-            source: KeptKeypoints(plan.kept, name, partial(_source, source, True, plan.palms))
-            for source, name in plan.clip_names
-        }
+        self._photos, self._videos = (
+            {
+                source: KeptKeypoints(plan.kept, name, partial(_source, source, plan.hands, plan.palms))
+                for source, name in names
+            }
+            for names in (plan.scene_names, plan.clip_names)
+        )
         self._left_out: set[str] = set()
 
     def measure(self, job: Job) -> Iterator[Result | ClipResult]:
@@ -197,7 +199,7 @@ class Tools:
             return source not in self._left_out
         try:
             kept[source].open()
-        except (InputError, WeightsError) as error:
+        except (InputError, SetupError) as error:
             _log.warning("keypoints %s are left out: %s", source, error.message)
             self._left_out.add(source)
         return source not in self._left_out
@@ -208,5 +210,5 @@ class Tools:
             kept.close()
 
 
-def _source(name: str, video: bool, palms: Path | None) -> Keypoints:
-    return FoundKeypoints(name, video=video, two_hand_weights=palms)
+def _source(name: str, hands: str, palms: Path | None) -> Keypoints:
+    return FoundKeypoints(name, hands, palms)

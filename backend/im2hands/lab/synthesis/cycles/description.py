@@ -16,6 +16,7 @@ from im2hands.lab.synthesis.rendering.assets import Assets
 from im2hands.lab.synthesis.rendering.backgrounds import patterns
 from im2hands.lab.synthesis.rendering.frame_block import plane_of
 from im2hands.lab.synthesis.rendering.look import Lighting, Look, Skin
+from im2hands.lab.synthesis.rendering.people import pose_people
 from im2hands.lab.synthesis.rendering.solids import SolidBatch
 from im2hands.lab.synthesis.rendering.surroundings import add_surroundings
 
@@ -56,12 +57,13 @@ def describe(
         The arrays.
     """
     mesh = assets.mesh
+    posed, people = pose_people(mesh, posed, look)
     batch = SolidBatch()
     add_accessories(batch, mesh, posed, look)
-    add_surroundings(batch, mesh, posed, look)
+    add_surroundings(batch, mesh, posed, people, look)
     solids, faces = batch.arrays()
     faces = outward(solids, faces)
-    drawn = [mesh.drawn(hand.vertices, hand.side == "left", hand.bend) for hand in posed]
+    drawn = [mesh.drawn(hand.vertices, hand.side == "left", hand.bend, hand.reach) for hand in posed]
     colour, surface = skin_maps(look.skin, assets)
     points = [hand.vertices[mesh.hand_vertices] for hand in posed]
     middle = np.concatenate(points).mean(axis=0) if points else np.array([0, 0, 0.5])

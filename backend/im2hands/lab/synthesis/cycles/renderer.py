@@ -13,6 +13,7 @@ from im2hands.core.hands import Side
 from im2hands.lab.synthesis.rendering.accessories import posed_hands
 from im2hands.lab.synthesis.rendering.assets import Assets
 from im2hands.lab.synthesis.rendering.camera_effects import apply_effects
+from im2hands.lab.synthesis.rendering.frame_block import FAR
 from im2hands.lab.synthesis.rendering.look import Look
 from im2hands.lab.synthesis.rendering.renderer import Rendered
 
@@ -78,7 +79,7 @@ class CyclesRenderer:
             Blender failed.
         """
         drawn = self.draw(hands, camera, look)
-        return Rendered(apply_effects(drawn.image, look.camera), drawn.labels, drawn.depth)
+        return Rendered(apply_effects(drawn.image, look.camera, drawn.depth), drawn.labels, drawn.depth)
 
     def draw(self, hands: Sequence[tuple[Side, np.ndarray]], camera: Camera, look: Look) -> Rendered:
         """Draw a picture without lens blur, noise and compression; arguments and errors as for ``render``."""
@@ -109,7 +110,7 @@ def _light(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _facts(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (H, W) uint8 and depth (H, W) float32 in metres, 0 without a label."""
+    """Labels (H, W) uint8 and depth (H, W) float32 in metres, 0 where there is nothing."""
     found = {}
     with _exr().File(str(path), separate_channels=True) as file:
         # The passes are in one part or in one part each. The index is called IndexOB, or Object Index since Blender 5.
@@ -119,4 +120,4 @@ def _facts(path: Path) -> tuple[np.ndarray, np.ndarray]:
                     if fact in name.lower():
                         found[fact] = channel.pixels.astype(np.float32)
     labels = np.round(found["index"]).astype(np.uint8)
-    return labels, np.where(labels > 0, found["depth"], 0).astype(np.float32)
+    return labels, np.where(found["depth"] < FAR, found["depth"], 0).astype(np.float32)

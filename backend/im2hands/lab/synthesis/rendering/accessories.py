@@ -10,14 +10,17 @@ import numpy as np
 from im2hands.core.errors import InputError
 from im2hands.core.hands import Side
 
-from .hand_mesh import ARM_RANGE, BAND_POINTS, MODEL_VERTICES, HandMesh
+from .hand_mesh import ARM_RANGE, ARM_REACH, BAND_POINTS, MODEL_VERTICES, HandMesh
 from .look import Look, Ring, Sleeve, Watch
 from .solids import Material, SolidBatch, place_shape
 
 MAX_HANDS = 2
 _SLEEVE_RINGS = 18
-_BEYOND_RINGS = 5
+_BEYOND_RINGS = 9
 _FOLD_WAVES = 5
+_NOBODY = (0.0, 0.0, 0.55)  # position that replaces absent hands, camera frame, metres
+_LEAST_LOOSE = 0.0025
+"""Least distance of a sleeve from the skin, metres."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,14 @@ class PosedHand:
         Mesh vertices, camera frame, metres.
     bend : (3,) float64
         Displacement of the far end of the arm's continuation, metres.
+    reach : float
+        Length of a straight continuation, metres.
     """
 
     side: Side
     vertices: np.ndarray
     bend: np.ndarray
+    reach: float = ARM_REACH
 
     @property
     def label(self) -> int:
@@ -76,6 +82,11 @@ def posed_hands(hands: Sequence[tuple[Side, np.ndarray]], look: Look) -> list[Po
             )
         posed.append(PosedHand(side, array, np.array(look.arm_bend[number % len(look.arm_bend)])))
     return posed
+
+
+def stand_in() -> list[PosedHand]:
+    """Return a point half a metre in front of the camera, which takes the place of the hands in an empty picture."""
+    return [PosedHand("right", np.tile(_NOBODY, (MODEL_VERTICES, 1)), np.zeros(3))]
 
 
 def add_accessories(batch: SolidBatch, mesh: HandMesh, hands: Sequence[PosedHand], look: Look) -> None:
@@ -134,19 +145,30 @@ def _arm_place(share: float, count: int) -> float:
 def _sleeve(batch: SolidBatch, mesh: HandMesh, hand: PosedHand, sleeve: Sleeve, number: int) -> None:
     rng = np.random.default_rng([sleeve.seed, number])
     arm = mesh.forearm.points(hand.vertices)
-    rings = _at(arm, np.linspace(0, _arm_place(sleeve.end, len(arm)), _SLEEVE_RINGS))
-    rings = np.concatenate([mesh.arm_beyond(arm[:2], hand.bend, _BEYOND_RINGS)[:0:-1], rings])
+    beyond = mesh.arm_beyond(arm[:2], hand.bend, _BEYOND_RINGS, hand.reach)[::-1]
+    if sleeve.end < 0:
+        rings = _at(beyond, np.linspace(0, (1 + sleeve.end) * (_BEYOND_RINGS - 1), _BEYOND_RINGS))
+    else:
+        rings = _at(arm, np.linspace(0, _arm_place(sleeve.end, len(arm)), _SLEEVE_RINGS))
+        rings = np.concatenate([beyond[:-1], rings])
     count = len(rings)
     t, angle = np.meshgrid(np.linspace(0, 1, count), np.arange(BAND_POINTS) * 2 * np.pi / BAND_POINTS, indexing="ij")
     folds = np.zeros_like(t)
     for _ in range(_FOLD_WAVES):
         turns, waves, phase = rng.integers(0, 4), rng.uniform(1, 9), rng.uniform(0, 2 * np.pi)
-        folds += rng.normal(0, 0.5) * np.sin(turns * angle + 2 * np.pi * waves * t + phase)
+        wave = np.sin(turns * angle + 2 * np.pi * waves * t + phase)
+        # Folds of cloth are round or have sharp ridges.
+        folds += rng.normal(0, 0.5) * wave if rng.random() < 0.5 else 0.6 * (0.6 - np.abs(wave))
     off = sleeve.loose * (0.75 + 0.35 * t) + sleeve.folds * folds
     # Cloth hangs down: +y is down, so the distance is larger there.
     outward = _outward(rings)
     off += 0.5 * sleeve.loose * np.clip(outward[..., 1], 0, 1)
-    cloth = rings + outward * np.maximum(off, 0.0025)[..., None]
+    if sleeve.cuff > 0:
+        length = np.linalg.norm(np.diff(rings.mean(axis=1), axis=0), axis=1)
+        to_end = np.append(np.cumsum(length[::-1])[::-1], 0.0)
+        tight = np.clip(1.5 - to_end / sleeve.cuff, 0, 1)[:, None]
+        off = off * (1 - tight) + _LEAST_LOOSE * tight
+    cloth = rings + outward * np.maximum(off, _LEAST_LOOSE)[..., None]
     # The hem has a thickness and ends inside the sleeve.
     hem = cloth[-1] - outward[-1] * 0.0022
     inside = rings[-3] + outward[-3] * 0.0003

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-SIZE = 160
+SIZE = 256
 """Side of a background, pixels."""
 KINDS = ("plain", "gradient", "noise", "checks", "planks", "clutter", "clutter", "clutter")
 """Kinds to draw from; clutter is three times as frequent as the others."""
 
 
 def procedural_background(seed: int) -> np.ndarray:
-    """Make a procedural background (160, 160, 3) uint8 RGB; the same seed gives the same picture."""
+    """Make a procedural background (256, 256, 3) uint8 RGB; the same seed gives the same picture."""
     rng = np.random.default_rng([seed, 0xBAC])
     kind = KINDS[rng.integers(len(KINDS))]
     image = _PAINTERS[kind](rng)
     if kind != "plain" and rng.random() < 0.6:
-        image = image + _octaves(rng, 3, 4)[..., None] * np.float32(rng.uniform(4, 25))
+        image = image + _octaves(rng, 3, 6)[..., None] * np.float32(rng.uniform(4, 25))
     image = image + rng.standard_normal((SIZE, SIZE, 1), dtype=np.float32) * np.float32(rng.uniform(0, 5))
     return np.clip(image, 0, 255).astype(np.uint8)
 
@@ -28,14 +28,14 @@ def _colour(rng: np.random.Generator) -> np.ndarray:
 
 
 def _octaves(rng: np.random.Generator, first: int, count: int) -> np.ndarray:
-    """Noise (160, 160) of about unit deviation: ``count`` octaves, the first with ``first`` cells a side."""
+    """Noise (256, 256) of about unit deviation: ``count`` octaves, the first with ``first`` cells a side."""
     import cv2
 
     total = np.zeros((SIZE, SIZE), np.float32)
     for k in range(count):
         cells = first * 2**k
         grid = rng.standard_normal((cells + 3, cells + 3)).astype(np.float32)
-        total += cv2.resize(grid, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC) * np.float32(0.6**k)
+        total += cv2.resize(grid, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC) * np.float32(0.65**k)
     return total
 
 
@@ -54,7 +54,7 @@ def _gradient(rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator) -> np.ndarray:
-    field = _octaves(rng, int(rng.integers(2, 9)), 5)
+    field = _octaves(rng, int(rng.integers(2, 9)), 6)
     t = 1 / (1 + np.exp(-field * np.float32(rng.uniform(0.6, 3))))[..., None]
     return _colour(rng) * (1 - t) + _colour(rng) * t
 

@@ -8,15 +8,17 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from .look import CameraEffects
+from .look import CameraEffects, Copy
 
 _FIELD = 1024
 """Side of the stored noise field, pixels."""
 REFERENCE_HEIGHT = 256  # lengths in CameraEffects are pixels of a picture this high
+_LEAST_BLUR = 0.2
+"""Standard deviation in pixels below which a blur is left out."""
 
 
-def apply_effects(image: np.ndarray, effects: CameraEffects) -> np.ndarray:
-    """Apply blur, sharpening, noise and compression; the same effects give the same picture.
+def apply_effects(image: np.ndarray, effects: CameraEffects, depth: np.ndarray | None = None) -> np.ndarray:
+    """Apply blur, noise, noise reduction, sharpening and compression; the same effects give the same picture.
 
     Parameters
     ----------
@@ -24,35 +26,64 @@ def apply_effects(image: np.ndarray, effects: CameraEffects) -> np.ndarray:
         RGB picture.
     effects : CameraEffects
         The effects.
+    depth : (H, W) float32 or None
+        Depth of each pixel, metres; 0 is far away. Without it there is no depth of field.
 
     Returns
     -------
     (H, W, 3) uint8
         RGB picture.
     """
-    height, width = image.shape[:2]
-    scale = height / REFERENCE_HEIGHT
-    if effects.shrink > 1:
-        small = (max(round(width / effects.shrink), 8), max(round(height / effects.shrink), 8))
-        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-        scale /= effects.shrink
-    if effects.defocus * scale > 0.2:
+    scale = image.shape[0] / REFERENCE_HEIGHT
+    if depth is not None and effects.aperture * scale > _LEAST_BLUR and (depth > 0).any():
+        image = _out_of_focus(image, depth, effects.aperture * scale, effects.focus)
+    if effects.defocus * scale > _LEAST_BLUR:
         image = cv2.GaussianBlur(image, (0, 0), effects.defocus * scale)
     length, angle = effects.motion
     if length * scale > 1:
         image = cv2.filter2D(image, -1, _streak(length * scale, angle))
-    if effects.sharpen > 0:
-        soft = cv2.GaussianBlur(image, (0, 0), 1.2)
-        image = cv2.addWeighted(image, 1 + effects.sharpen, soft, -effects.sharpen, 0)
     if effects.shot > 0 or effects.read > 0:
         image = _noisy(image, effects)
+    if effects.smooth > 0:
+        image = cv2.bilateralFilter(image, 5, effects.smooth * 255, 2.0)
     if effects.saturation == 0:
         image = np.repeat(image[..., :1], 3, axis=2)
-    if effects.jpeg:
-        image = compressed(image, effects.jpeg)
-    if effects.shrink > 1:
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    for copy in effects.copies:
+        image = _copied(image, copy)
     return np.ascontiguousarray(image)
+
+
+def _copied(image: np.ndarray, copy: Copy) -> np.ndarray:
+    """Scale, sharpen and compress a picture; it keeps its size."""
+    height, width = image.shape[:2]
+    if copy.shrink > 1:
+        small = (max(round(width / copy.shrink), 8), max(round(height / copy.shrink), 8))
+        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    if copy.sharpen > 0:
+        soft = cv2.GaussianBlur(image, (0, 0), copy.radius)
+        image = cv2.addWeighted(image, 1 + copy.sharpen, soft, -copy.sharpen, 0)
+    if copy.jpeg:
+        image = compressed(image, copy.jpeg)
+    if copy.shrink > 1:
+        kernel = cv2.INTER_CUBIC if copy.cubic else cv2.INTER_LINEAR
+        image = cv2.resize(image, (width, height), interpolation=kernel)
+    return image
+
+
+def _out_of_focus(image: np.ndarray, depth: np.ndarray, aperture: float, focus: float) -> np.ndarray:
+    """Blur pixels by the distance of their depth from the focus: a mix of the picture and two blurred ones."""
+    near = depth > 0
+    sharp = focus * float(np.median(depth[near]))
+    sigma = np.where(near, np.abs(1 - sharp / np.maximum(depth, 1e-3)), 1.0).astype(np.float32) * np.float32(aperture)
+    sigma = np.minimum(cv2.GaussianBlur(sigma, (0, 0), max(0.5 * aperture, 0.5)), np.float32(aperture))
+    middle = np.float32(0.35 * aperture)
+    soft = cv2.GaussianBlur(image, (0, 0), float(middle)).astype(np.float32)
+    softest = cv2.GaussianBlur(image, (0, 0), aperture).astype(np.float32)
+    low = np.clip(sigma / middle, 0, 1)[..., None]
+    high = np.clip((sigma - middle) / (np.float32(aperture) - middle), 0, 1)[..., None]
+    mixed = image + low * (soft - image)
+    mixed += high * (softest - mixed)
+    return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
 
 
 def compressed(image: np.ndarray, quality: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from scipy.cluster.vq import kmeans2
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
-from im2hands.core.errors import SetupError
+from im2hands.core.bundled_arrays import bundled_arrays
 from im2hands.geometry.hand_model import FINGER_BONES, HAND_FILE, WRIST_BONE
 from im2hands.geometry.normals import corner_sums, face_normals
 
@@ -20,7 +20,9 @@ ARM_STEPS = 26
 # First and last ring on the forearm: 0 is near the cut at the elbow, 1 is the wrist joint.
 ARM_RANGE = (0.04, 1.12)
 RING_STEPS = 5
-_EXTENSION_RINGS = 5
+ARM_REACH = 0.5
+"""Length of the continuation of an arm beyond the model's forearm, metres."""
+_EXTENSION_RINGS = 9
 _EXTENSION_POINTS = 20
 
 # Nail plates: middle vertex, half width, and both ends along the finger from that vertex, metres on the template.
@@ -124,11 +126,7 @@ class HandMesh:
     """
 
     def __init__(self) -> None:
-        try:
-            with np.load(HAND_FILE, allow_pickle=False) as data:
-                arrays = {name: data[name] for name in data.files}
-        except (OSError, ValueError) as error:
-            raise SetupError(f"Cannot read the hand model {HAND_FILE}: {error}.", "Install im2hands again.") from error
+        arrays = bundled_arrays(HAND_FILE, "hand model")
         self.template = arrays["v_template"].astype(np.float64)
         self.joints = arrays["joints"].astype(np.float64)
         self.tips = arrays["tip_vertices"].astype(np.int64)
@@ -173,7 +171,7 @@ class HandMesh:
         normals = self._face_to_vertex @ face_normals(vertices, self._normal_faces)
         return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
-    def drawn(self, vertices: np.ndarray, left: bool, bend: np.ndarray) -> np.ndarray:
+    def drawn(self, vertices: np.ndarray, left: bool, bend: np.ndarray, reach: float = ARM_REACH) -> np.ndarray:
         """Compute positions and outward normals of all drawn vertices of a posed hand.
 
         Parameters
@@ -184,6 +182,8 @@ class HandMesh:
             Whether it is a left hand.
         bend : (3,) float64
             Displacement of the far end of the arm's continuation, metres.
+        reach : float
+            Length of a straight continuation, metres.
 
         Returns
         -------
@@ -195,7 +195,9 @@ class HandMesh:
         body = len(self._corner_vertex)
         out[:body, :3] = vertices[self._corner_vertex]
         out[:body, 3:] = normals[self._corner_vertex]
-        rings = self.arm_beyond(self.forearm.points(vertices)[:2, self._extension_corners()], bend, _EXTENSION_RINGS)
+        rings = self.arm_beyond(
+            self.forearm.points(vertices)[:2, self._extension_corners()], bend, _EXTENSION_RINGS, reach
+        )
         radial = rings - rings.mean(axis=1, keepdims=True)
         radial /= np.maximum(np.linalg.norm(radial, axis=2, keepdims=True), 1e-9)
         out[body:, :3] = rings.reshape(-1, 3)
@@ -203,7 +205,7 @@ class HandMesh:
         return out[self._order]
 
     @staticmethod
-    def arm_beyond(rings: np.ndarray, bend: np.ndarray, count: int, reach: float = 0.5) -> np.ndarray:
+    def arm_beyond(rings: np.ndarray, bend: np.ndarray, count: int, reach: float = ARM_REACH) -> np.ndarray:
         """Continue an arm beyond its first ring.
 
         Parameters

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Vector = tuple[float, float, float]
+from .look_surroundings import Cloth as Cloth
+from .look_surroundings import Clothes as Clothes
+from .look_surroundings import Person as Person
+from .look_surroundings import Thing as Thing
+from .look_surroundings import Vector as Vector
 
 
 @dataclass(frozen=True)
@@ -99,28 +103,6 @@ class Lighting:
 
 
 @dataclass(frozen=True)
-class Cloth:
-    """Colour and pattern of cloth.
-
-    Parameters
-    ----------
-    colour : (3,) float
-        Albedo.
-    pattern : int
-        0 soft noise, 1 knit, 2 stripes and checks, 3 folds, -1 none.
-    strength : float
-        Contrast of the pattern.
-    scale : float
-        Repetitions of the pattern per metre.
-    """
-
-    colour: Vector
-    pattern: int
-    strength: float
-    scale: float
-
-
-@dataclass(frozen=True)
 class Sleeve:
     """A sleeve on both arms.
 
@@ -129,13 +111,15 @@ class Sleeve:
     cloth : Cloth
         Its cloth.
     end : float
-        Position of its end on the forearm, 0 elbow to 1 wrist.
+        Position of its end on the forearm, 0 elbow to 1 wrist; negative on the upper arm, to -1 at the shoulder.
     loose : float
         Distance from the skin, metres.
     folds : float
         Height of the folds, metres.
     seed : int
         Seed of the folds.
+    cuff : float
+        Length of a tight cuff at the end, metres; 0 for none.
     """
 
     cloth: Cloth
@@ -143,6 +127,7 @@ class Sleeve:
     loose: float
     folds: float
     seed: int
+    cuff: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -202,80 +187,6 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class Thing:
-    """An object of simple shape.
-
-    Parameters
-    ----------
-    shape : {"box", "stick", "ball"}
-        Its shape.
-    place : {"held", "front", "behind"}
-        Held in a hand, in front of the hands, or beside and behind them.
-    hand : int
-        Number of the hand that it belongs to.
-    size : (3,) float
-        Full lengths, metres.
-    turn : (3,) float
-        Rotation vector, radians.
-    offset : (3,) float
-        Displacement, camera frame, metres.
-    along : float
-        Share of the way from the camera to the palm, for objects in front.
-    cloth : Cloth
-        Colour and pattern.
-    gloss : float
-        Glossiness, 0 to 1.
-    metal : bool
-        Whether it is metal.
-    """
-
-    shape: Literal["box", "stick", "ball"]
-    place: Literal["held", "front", "behind"]
-    hand: int
-    size: Vector
-    turn: Vector
-    offset: Vector
-    along: float
-    cloth: Cloth
-    gloss: float
-    metal: bool
-
-
-@dataclass(frozen=True)
-class Person:
-    """A person behind the hands: head, neck and trunk.
-
-    Parameters
-    ----------
-    distance : float
-        Distance behind the farthest vertex of the hands, metres.
-    offset : (2,) float
-        Displacement of the head's centre from the middle of the hands in x and y, metres.
-    head : bool
-        Whether there is a head.
-    tilt : float
-        Rotation in the picture plane, radians.
-    hair : (3,) float
-        Colour of the hair.
-    shirt : Cloth
-        Cloth of the trunk.
-    bare : bool
-        Whether the trunk is bare.
-    seed : int
-        Seed of the face.
-    """
-
-    distance: float
-    offset: tuple[float, float]
-    head: bool
-    tilt: float
-    hair: Vector
-    shirt: Cloth
-    bare: bool
-    seed: int
-
-
-@dataclass(frozen=True)
 class Background:
     """Background of the picture.
 
@@ -316,6 +227,31 @@ class Background:
 
 
 @dataclass(frozen=True)
+class Copy:
+    """One time that the picture was scaled and saved again, as by a phone, a messenger or a web site.
+
+    Parameters
+    ----------
+    shrink : float
+        Factor by which the picture is reduced before it is saved.
+    cubic : bool
+        Whether it is enlarged again by cubic interpolation, which gives halos; otherwise linear.
+    sharpen : float
+        Strength of the sharpening before it is saved.
+    radius : float
+        Standard deviation of the sharpening's blur, pixels of the reduced picture.
+    jpeg : int
+        JPEG quality, 0 for none.
+    """
+
+    shrink: float = 1.0
+    cubic: bool = False
+    sharpen: float = 0.0
+    radius: float = 1.2
+    jpeg: int = 0
+
+
+@dataclass(frozen=True)
 class CameraEffects:
     """Effects of lens, sensor and file. Lengths are in pixels of a picture 256 pixels high.
 
@@ -337,6 +273,10 @@ class CameraEffects:
         Share of the infra-red response, 0 to 1.
     defocus : float
         Standard deviation of the Gaussian blur.
+    aperture : float
+        Depth of field: standard deviation of the blur of what is infinitely far.
+    focus : float
+        Depth of sharp focus, as a factor on the hands' mean depth.
     motion : (float, float)
         Motion blur: length, and angle in radians.
     shot : float
@@ -345,12 +285,10 @@ class CameraEffects:
         Standard deviation of the read noise.
     grain : float
         Standard deviation of the blur of the noise, pixels of the picture as it is.
-    sharpen : float
-        Strength of the sharpening.
-    shrink : float
-        Factor by which the picture is reduced before, and enlarged after, the other effects.
-    jpeg : int
-        JPEG quality, 0 for none.
+    smooth : float
+        Strength of the noise reduction, which keeps edges and removes texture: difference of values that it smooths.
+    copies : tuple of Copy
+        Each time that the picture was scaled and saved.
     seed : int
         Seed of the noise.
     """
@@ -363,13 +301,14 @@ class CameraEffects:
     saturation: float = 1.0
     infrared: float = 0.0
     defocus: float = 0.0
+    aperture: float = 0.0
+    focus: float = 1.0
     motion: tuple[float, float] = (0.0, 0.0)
     shot: float = 0.0
     read: float = 0.0
     grain: float = 0.0
-    sharpen: float = 0.0
-    shrink: float = 1.0
-    jpeg: int = 0
+    smooth: float = 0.0
+    copies: tuple[Copy, ...] = ()
     seed: int = 0
 
 

@@ -11,18 +11,16 @@ from .assets import Assets
 from .look import (
     Background,
     CameraEffects,
-    Cloth,
+    Copy,
     Light,
     Lighting,
     Look,
-    Person,
     Ring,
     Skin,
     Sleeve,
-    Thing,
-    Vector,
     Watch,
 )
+from .random_surroundings import random_cloth, random_people, random_seed, random_things, vector
 
 # Skin tones from light to dark, encoded sRGB.
 _TONES = (
@@ -55,15 +53,15 @@ def random_look(rng: np.random.Generator, assets: Assets, hands: int = 2) -> Loo
     infrared = rng.random() < INFRARED_SHARE
     skin = _skin(rng, assets, infrared)
     lighting = _lighting(rng, assets, infrared)
-    sleeve = _sleeve(rng) if rng.random() < 0.55 else None
+    sleeve = _sleeve(rng) if rng.random() < 0.6 else None
     rings = [_ring(rng, hand) for hand in range(hands) for _ in range(2) if rng.random() < 0.09]
     watch = (
         _watch(rng, hands) if hands and rng.random() < (0.12 if sleeve is None or sleeve.end < 0.7 else 0.02) else None
     )
     # Pictures without hands show people and objects more often: a network learns that these are no hands.
-    things = [_thing(rng, max(hands, 1)) for _ in range(2) if rng.random() < (0.13 if hands else 0.5)]
-    people = [_person(rng)] if rng.random() < (0.25 if hands else 0.6) else []
-    bends = tuple(_vector(rng.normal((0, 0.12, 0), 0.18)) for _ in range(max(hands, 1)))
+    things = random_things(rng, hands, skin.tone)
+    people = random_people(rng, hands, sleeve.cloth if sleeve else None, sleeve.end if sleeve else -1.0)
+    bends = tuple(vector(rng.normal((0, 0.12, 0), 0.18)) for _ in range(max(hands, 1)))
     return Look(
         skin=skin,
         lighting=lighting,
@@ -72,23 +70,14 @@ def random_look(rng: np.random.Generator, assets: Assets, hands: int = 2) -> Loo
         sleeve=sleeve,
         rings=tuple(rings),
         watch=watch,
-        things=tuple(things),
-        people=tuple(people),
+        things=things,
+        people=people,
         arm_bend=bends,
     )
 
 
-def _vector(values: np.ndarray) -> Vector:
-    x, y, z = (float(v) for v in values)
-    return x, y, z
-
-
 def _linear(srgb: np.ndarray) -> np.ndarray:
     return np.asarray(srgb) ** 2.2
-
-
-def _seed(rng: np.random.Generator) -> int:
-    return int(rng.integers(2**31))
 
 
 def _skin(rng: np.random.Generator, assets: Assets, infrared: bool) -> Skin:
@@ -112,15 +101,15 @@ def _skin(rng: np.random.Generator, assets: Assets, infrared: bool) -> Skin:
     nail = _loud(rng) if polish else bare
     return Skin(
         index=index,
-        tone=_vector(np.maximum(tone * min(1.0, 0.68 / float(tone.max())), 0.012)),
-        palm=_vector(palm),
+        tone=vector(np.maximum(tone * min(1.0, 0.68 / float(tone.max())), 0.012)),
+        palm=vector(palm),
         detail=float(rng.uniform(0.8, 1.25)) * (0.5 if infrared else 1.0),
         bump=float(rng.uniform(0.0001, 0.0007)),
         flush=float(rng.uniform(0.1, 1.0)),
         roughness=float(rng.uniform(0.48, 0.75)),
         specular=float(rng.uniform(0.012, 0.030)),
         subsurface=float(rng.uniform(0.45, 1.0)),
-        nail=_vector(nail),
+        nail=vector(nail),
         nail_polish=float(rng.uniform(0.85, 1.0)) if polish else 0.0,
     )
 
@@ -164,11 +153,11 @@ def _lighting(rng: np.random.Generator, assets: Assets, infrared: bool) -> Light
     for direction, strength in zip(directions, strengths, strict=True):
         warm = rng.normal(0, 0.13)
         colour = strength * np.exp(np.array([warm, 0.1 * warm, -warm]) + rng.normal(0, 0.03, 3))
-        lights.append(Light(_vector(direction / np.linalg.norm(direction)), _vector(colour)))
+        lights.append(Light(vector(direction / np.linalg.norm(direction)), vector(colour)))
     return Lighting(
         lights=tuple(lights),
         environment=environment,
-        axes=(_vector(axes[0]), _vector(axes[1]), _vector(axes[2])),
+        axes=(vector(axes[0]), vector(axes[1]), vector(axes[2])),
         ambient=1.0 - share,
         shadow_softness=float(np.exp(rng.uniform(np.log(1.2), np.log(14)))),
         shadow_strength=float(rng.uniform(0.75, 1.0)),
@@ -176,82 +165,37 @@ def _lighting(rng: np.random.Generator, assets: Assets, infrared: bool) -> Light
     )
 
 
-def _cloth(rng: np.random.Generator) -> Cloth:
-    value = float(np.exp(rng.uniform(np.log(0.015), np.log(0.75))))
-    colour = np.clip(value * np.exp(rng.normal(0, 0.35, 3) * rng.random()), 0.01, 0.85)
-    pattern = int(rng.choice([-1, 0, 1, 2, 3]))
-    strength = float(rng.uniform(0.1, 0.5))
-    return Cloth(_vector(colour), pattern, strength, float(np.exp(rng.uniform(np.log(4), np.log(30)))))
+# Ends of sleeves: at the wrist, before it, rolled up on the forearm, on the upper arm.
+_SLEEVE_ENDS = ((0.88, 1.09), (0.7, 0.88), (0.1, 0.7), (-0.8, -0.1))
+_SLEEVE_SHARES = (0.55, 0.15, 0.15, 0.15)
 
 
 def _sleeve(rng: np.random.Generator) -> Sleeve:
-    end = rng.uniform(0.75, 1.07) if rng.random() < 0.7 else rng.uniform(0.1, 0.75)
-    loose = float(np.exp(rng.uniform(np.log(0.003), np.log(0.014))))
-    return Sleeve(_cloth(rng), float(end), loose, float(rng.uniform(0.1, 0.45)) * loose, _seed(rng))
+    """Draw a sleeve: long or rolled up, from tight to wide; some end in a cuff, some on the upper arm."""
+    low, high = _SLEEVE_ENDS[int(rng.choice(len(_SLEEVE_ENDS), p=_SLEEVE_SHARES))]
+    end = rng.uniform(low, high)
+    loose = float(np.exp(rng.uniform(np.log(0.003), np.log(0.03))))
+    cuff = float(rng.uniform(0.015, 0.07)) if rng.random() < 0.35 and end > 0 else 0.0
+    return Sleeve(random_cloth(rng), float(end), loose, float(rng.uniform(0.15, 0.6)) * loose, random_seed(rng), cuff)
 
 
 _METALS = ((0.85, 0.62, 0.28), (0.75, 0.74, 0.72), (0.8, 0.55, 0.45), (0.3, 0.3, 0.32))
 
 
 def _ring(rng: np.random.Generator, hand: int) -> Ring:
-    stone = _vector(rng.uniform(0.05, 0.9, 3)) if rng.random() < 0.25 else None
+    stone = vector(rng.uniform(0.05, 0.9, 3)) if rng.random() < 0.25 else None
     finger = int(rng.choice(5, p=[0.08, 0.22, 0.25, 0.35, 0.10]))
     return Ring(hand, finger, _METALS[rng.integers(len(_METALS))], float(rng.uniform(0.002, 0.006)), stone)
 
 
 def _watch(rng: np.random.Generator, hands: int) -> Watch:
     metal = rng.random() < 0.5
-    colour = _METALS[rng.integers(len(_METALS))] if metal else _cloth(rng).colour
+    colour = _METALS[rng.integers(len(_METALS))] if metal else random_cloth(rng).colour
     face = float(rng.uniform(0.026, 0.042)) if rng.random() < 0.7 else 0.0
     width = float(rng.uniform(0.014, 0.024)) if face else float(rng.uniform(0.003, 0.014))
     dial = float(rng.choice([0.01, 0.03, 0.8]))
     return Watch(
         int(rng.integers(hands)), float(rng.uniform(0.86, 0.97)), colour, metal, width, face, (dial, dial, dial)
-    )
-
-
-def _thing(rng: np.random.Generator, hands: int) -> Thing:
-    place = rng.choice(["held", "front", "behind"], p=[0.5, 0.25, 0.25])
-    kind = rng.choice(["stick", "box", "ball", "card", "phone"], p=[0.35, 0.2, 0.2, 0.15, 0.1])
-    length = rng.uniform(0.08, 0.2)
-    size = {
-        "stick": (t := rng.uniform(0.006, 0.035), length, t),
-        "box": rng.uniform(0.02, 0.09, 3),
-        "ball": np.full(3, rng.uniform(0.025, 0.08)) * rng.uniform(0.8, 1.2, 3),
-        "card": (rng.uniform(0.05, 0.1), rng.uniform(0.05, 0.14), 0.001),
-        "phone": (0.072, 0.15, 0.008),
-    }[str(kind)]
-    turn = rng.normal(0, 0.3 if place == "held" else 1.5, 3)
-    spread = 0.03 if place == "front" else 0.05
-    cloth = _cloth(rng)
-    metal = bool(rng.random() < 0.12)
-    shape = "box" if kind in ("card", "phone") else str(kind)
-    return Thing(
-        shape,  # type: ignore[arg-type]
-        str(place),  # type: ignore[arg-type]
-        int(rng.integers(hands)),
-        _vector(np.asarray(size)),
-        _vector(turn),
-        _vector(rng.normal(0, spread, 3)),
-        float(rng.uniform(0.6, 0.9)),
-        cloth,
-        float(rng.uniform(0.0, 0.9)),
-        metal,
-    )
-
-
-def _person(rng: np.random.Generator) -> Person:
-    hair = float(np.exp(rng.uniform(np.log(0.01), np.log(0.35))))
-    offset = (float(rng.normal(0, 0.12)), float(rng.normal(-0.02, 0.13)))
-    return Person(
-        distance=float(rng.uniform(0.03, 0.6)),
-        offset=offset,
-        head=bool(rng.random() < 0.75),
-        tilt=float(rng.normal(0, 0.25)),
-        hair=(hair, 0.7 * hair, 0.5 * hair),
-        shirt=_cloth(rng),
-        bare=bool(rng.random() < 0.2),
-        seed=_seed(rng),
     )
 
 
@@ -262,7 +206,7 @@ def _background(rng: np.random.Generator, assets: Assets, infrared: bool, person
     if assets.environment_files:
         kinds += ["environment"]
     kind = str(rng.choice(kinds))
-    index = int(rng.integers(len(assets.background_files))) if kind == "photo" else _seed(rng)
+    index = int(rng.integers(len(assets.background_files))) if kind == "photo" else random_seed(rng)
     angle, zoom = rng.normal(0, 0.25) + rng.choice([0, math.pi]) * (rng.random() < 0.2), rng.uniform(0.35, 1.0)
     c, s = math.cos(angle) * zoom, math.sin(angle) * zoom
     place = rng.uniform(0.3, 0.7, 2)
@@ -270,12 +214,12 @@ def _background(rng: np.random.Generator, assets: Assets, infrared: bool, person
     if not person and rng.random() < 0.4:
         # A wall that nearly faces the camera, or a table that is tilted towards it.
         normal = np.array([rng.normal(0, 0.25), -abs(rng.normal(0, 0.6)), -1.0])
-        plane = (_vector(normal / np.linalg.norm(normal)), float(rng.uniform(0.04, 0.45)))
+        plane = (vector(normal / np.linalg.norm(normal)), float(rng.uniform(0.04, 0.45)))
     brightness = float(np.exp(rng.normal(-0.15, 0.35)))
     return Background(
         kind=kind,  # type: ignore[arg-type]
         index=index,
-        blur=float(rng.uniform(0.0, 2.0)) if rng.random() < 0.6 else float(rng.uniform(2.0, 4.0)),
+        blur=float(rng.uniform(0.0, 1.5)) if rng.random() < 0.65 else float(rng.uniform(1.5, 4.0)),
         brightness=brightness * (0.08 if infrared else 0.7 if kind == "environment" else 1.0),
         zoom=float(rng.uniform(0.5, 1.3)),
         map=((c, -s, float(place[0])), (s, c, float(place[1]))),
@@ -301,23 +245,36 @@ def _camera(rng: np.random.Generator, assets: Assets, skin: Skin, lighting: Ligh
     balance = _illuminant(assets, lighting) ** -rng.uniform(0.5, 1.0)
     grey = infrared or rng.random() < GREY_SHARE
     noisy = rng.random()
-    shot = float(10 ** rng.uniform(-4.6, -2.9)) if noisy < 0.75 else 0.0
-    read = float(10 ** rng.uniform(-3.0, -1.6)) if noisy < 0.75 else 0.0
+    shot = float(10 ** rng.uniform(-4.6, -3.0)) if noisy < 0.75 else 0.0
+    read = float(10 ** rng.uniform(-3.0, -1.75)) if noisy < 0.75 else 0.0
     return CameraEffects(
         exposure=exposure,
-        white_balance=_vector(balance * np.exp(np.array([warm, green, -warm]))),
+        white_balance=vector(balance * np.exp(np.array([warm, green, -warm]))),
         vignette=float(rng.uniform(0, 0.45)) if rng.random() < 0.4 or infrared else 0.0,
         filmic=float(rng.random()),
         contrast=float(rng.uniform(0.85, 1.15)),
         saturation=0.0 if grey else float(rng.uniform(0.7, 1.15)),
         infrared=1.0 if infrared else 0.0,
-        defocus=float(rng.uniform(0.6, 1.6)) if rng.random() < 0.4 else float(rng.uniform(0.35, 0.6)),
+        defocus=float(rng.uniform(0.5, 1.5)) if rng.random() < 0.3 else float(rng.uniform(0.25, 0.5)),
+        aperture=float(np.exp(rng.uniform(np.log(1.5), np.log(9)))) if rng.random() < 0.25 else 0.0,
+        focus=float(rng.normal(1, 0.05)),
         motion=(float(rng.uniform(2, 9)), float(rng.uniform(0, math.pi))) if rng.random() < 0.15 else (0.0, 0.0),
         shot=shot,
         read=read,
         grain=float(rng.uniform(0.3, 0.9)) if rng.random() < 0.5 else 0.0,
-        sharpen=float(rng.uniform(0.1, 0.8)) if rng.random() < 0.35 else 0.0,
-        shrink=float(rng.uniform(1.2, 2.5)) if rng.random() < 0.15 else 1.0,
+        smooth=float(10 ** rng.uniform(-1.8, -1.0)) if rng.random() < 0.2 else 0.0,
+        copies=tuple(_copy(rng, first=k == 0) for k in range(int(rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15])))),
+        seed=random_seed(rng),
+    )
+
+
+def _copy(rng: np.random.Generator, first: bool) -> Copy:
+    """Draw how a picture is scaled and saved: the first time by the camera, later by programs that pass it on."""
+    sharpens = rng.random() < (0.6 if first else 0.3)
+    return Copy(
+        shrink=float(rng.uniform(1.1, 2.2)) if rng.random() < (0.1 if first else 0.3) else 1.0,
+        cubic=bool(rng.random() < 0.6),
+        sharpen=float(np.exp(rng.uniform(np.log(0.1), np.log(1.1)))) if sharpens else 0.0,
+        radius=float(rng.uniform(0.6, 1.6)),
         jpeg=int(rng.integers(35, 97)) if rng.random() < 0.85 else 0,
-        seed=_seed(rng),
     )

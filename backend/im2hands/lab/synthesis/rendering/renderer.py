@@ -20,6 +20,7 @@ from .camera_effects import apply_effects
 from .context import make_context
 from .frame_block import MAX_HANDS, pack_frame, shadow_projection
 from .look import Background, Look
+from .people import pose_people
 from .solids import COLUMNS, SolidBatch
 from .surroundings import add_surroundings
 
@@ -54,10 +55,10 @@ class Rendered:
     image : (H, W, 3) uint8
         RGB picture.
     labels : (H, W) uint8
-        0 background (including people behind), 1 left hand, 2 right hand (with bare arm, nails and rings), 3 anything
-        else: sleeves, watches, objects.
+        0 background (including people and things beside the hands), 1 left hand, 2 right hand (with bare arm, nails and
+        rings), 3 anything else: sleeves, watches, objects.
     depth : (H, W) float32
-        Depth along z of the labelled pixels, metres; 0 elsewhere.
+        Depth along z of hands, objects and people, metres; 0 elsewhere.
     """
 
     image: np.ndarray
@@ -156,15 +157,15 @@ class Renderer:
             More than two hands, or vertices of another shape.
         """
         drawn = self.draw(hands, camera, look)
-        return Rendered(apply_effects(drawn.image, look.camera), drawn.labels, drawn.depth)
+        return Rendered(apply_effects(drawn.image, look.camera, drawn.depth), drawn.labels, drawn.depth)
 
     def draw(self, hands: Sequence[tuple[Side, np.ndarray]], camera: Camera, look: Look) -> Rendered:
         """Draw a picture without lens blur, noise and compression; arguments and errors as for ``render``."""
-        posed = posed_hands(hands, look)
         mesh = self.assets.mesh
+        posed, people = pose_people(mesh, posed_hands(hands, look), look)
         batch = SolidBatch()
         add_accessories(batch, mesh, posed, look)
-        add_surroundings(batch, mesh, posed, look)
+        add_surroundings(batch, mesh, posed, people, look)
         solids, faces = batch.arrays()
         self._upload_hands(posed)
         self._upload_solids(solids, faces)
@@ -180,7 +181,7 @@ class Renderer:
         mesh = self.assets.mesh
         rows = np.zeros((len(posed), mesh.drawn_count, _HAND_COLUMNS), np.float32)
         for k, hand in enumerate(posed):
-            rows[k, :, :6] = mesh.drawn(hand.vertices, hand.side == "left", hand.bend)
+            rows[k, :, :6] = mesh.drawn(hand.vertices, hand.side == "left", hand.bend, hand.reach)
             rows[k, :, 6] = hand.label
         if len(posed):
             self._hand_vertices.write(rows.tobytes())

@@ -83,6 +83,7 @@ class SolidBatch:
         faces: np.ndarray,
         material: Material,
         colours: np.ndarray | None = None,
+        looks: np.ndarray | None = None,
     ) -> None:
         """Add a solid.
 
@@ -100,32 +101,41 @@ class SolidBatch:
             Its material.
         colours : (N, 3) float or None
             Colours that replace the material's colour.
+        looks : (N, 4) float or None
+            Gloss, metal, pattern and its strength, which replace the material's.
         """
         rows = np.empty((len(points), COLUMNS), np.float32)
         rows[:, 0:3], rows[:, 3:6], rows[:, 6:8] = points, normals, uv * material.scale
         rows[:, 8:11] = material.colour if colours is None else colours
         strength = material.strength if material.pattern >= 0 else 0.0
         rows[:, 11:15] = (material.gloss, float(material.metal), max(material.pattern, 0), strength)
+        if looks is not None:
+            rows[:, 11:15] = looks
         rows[:, 15] = material.label
         self.vertices.append(rows)
         self.faces.append(faces + self.count)
         self.count += len(points)
 
-    def add_grid(self, points: np.ndarray, uv: np.ndarray, material: Material) -> None:
-        """Add a tube.
+    def add_grid(self, points: np.ndarray, uv: np.ndarray, material: Material, closed: bool = True) -> None:
+        """Add a tube or a sheet.
 
         Parameters
         ----------
         points : (T, K, 3) float
-            Rings of the tube, metres; the last point of a ring repeats the first.
+            Rings of the tube, metres; the last point of a ring repeats the first. Or rows of the sheet.
         uv : (T, K, 2) float
             Texture coordinates, metres.
         material : Material
             Its material.
+        closed : bool
+            Whether it is a tube.
         """
         along = np.gradient(points, axis=0)
-        padded = np.concatenate([points[:, -2:-1], points, points[:, 1:2]], axis=1)
-        around = padded[:, 2:] - padded[:, :-2]
+        if closed:
+            padded = np.concatenate([points[:, -2:-1], points, points[:, 1:2]], axis=1)
+            around = padded[:, 2:] - padded[:, :-2]
+        else:
+            around = np.gradient(points, axis=1)
         normals = cross(around, along)
         normals /= np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-12)
         rows, columns = points.shape[:2]

@@ -97,13 +97,14 @@ def test_keypoints_come_from_the_folder_s_two_hand_network(
     files = keypoint_files("network", halo)
     assert two_hand_weights(halo) == files["two_hand_network"] == halo / TWO_HAND.file
     assert files["lifting_network"].parent == halo and files["pair_judge"].parent == BUNDLED
-    assert {"hand_landmarker.task", "keypoint_confidence.json"} == set(keypoint_files("mediapipe", halo))
+    names = {"hand_landmarker.task", "keypoint_confidence.json", "pair_judge"}
+    assert names == set(keypoint_files("mediapipe", halo))
     assert keypoint_files("exact", halo) == {} and method_files("refined", halo) == {}
 
     asked: list[Path | None] = []
 
     class Empty(ExactKeypoints):
-        def __init__(self, name: str, video: bool, two_hand_weights: Path | None) -> None:
+        def __init__(self, name: str, hands: str, two_hand_weights: Path | None) -> None:
             asked.append(two_hand_weights)
 
         def hands(self, scene: object) -> TwoHands:

@@ -13,7 +13,7 @@ import pytest
 
 from im2hands.app.cli.main import main
 from im2hands.core.camera import Camera
-from im2hands.core.errors import InputError
+from im2hands.core.errors import Im2HandsError, InputError, SetupError, WeightsError
 from im2hands.core.hands import HandKeypoints, TwoHands
 from im2hands.lab.evaluation.held_out import TrueScene
 from im2hands.lab.evaluation.table import tools as table_tools
@@ -33,8 +33,11 @@ class Moved(ExactKeypoints):
     asked: ClassVar[list[int]] = []
     stop_at: ClassVar[int] = -1
 
-    def __init__(self, name: str, video: bool, two_hand_weights: Path | None) -> None:
-        assert not video
+    def __init__(self, name: str, hands: str, two_hand_weights: Path | None) -> None:
+        assert hands == "auto"
+
+    def hands_in_clip(self, scenes: object) -> list[TwoHands]:
+        raise AssertionError("the scenes are photos")
 
     def hands(self, scene: TrueScene) -> TwoHands:
         if scene.number == Moved.stop_at:
@@ -123,3 +126,17 @@ def test_several_processes_say_what_one_says(tmp_path: Path, capsys: pytest.Capt
         assert one[name] == pytest.approx(two[name], abs=within)
     assert main([*arguments, str(tmp_path / "0"), "--workers", "0"]) == 2
     assert "--workers 0 is not possible" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [InputError, SetupError, WeightsError])
+def test_a_source_that_cannot_be_made_is_left_out(tmp_path: Path, error: type[Im2HandsError]) -> None:
+    def refuse() -> ExactKeypoints:
+        asked.append(1)
+        raise error("The machine lacks something.")
+
+    asked: list[int] = []
+    plan = table_tools.Plan(None, None, "bundled", None, "auto", 2.0, "cpu", 1, 1, tmp_path, (("auto", "auto-1"),), ())
+    tools = table_tools.Tools(plan)
+    tools._photos = {"auto": KeptKeypoints(tmp_path, "auto-1", refuse)}
+    assert tools.finders({"auto"}, 1) == tools.finders({"auto"}, 2) == {}
+    assert asked == [1]

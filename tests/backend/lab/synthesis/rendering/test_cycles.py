@@ -20,7 +20,8 @@ from im2hands.lab.synthesis.cycles.description import describe, outward, panoram
 from im2hands.lab.synthesis.cycles.process import BlenderProcess
 from im2hands.lab.synthesis.rendering import Assets, Look, Renderer
 from im2hands.lab.synthesis.rendering.accessories import posed_hands
-from im2hands.lab.synthesis.rendering.look import Background, CameraEffects, Cloth, Person, Ring, Sleeve, Thing, Watch
+from im2hands.lab.synthesis.rendering.look import Background, CameraEffects, Cloth, Ring, Sleeve, Thing, Watch
+from im2hands.lab.synthesis.rendering.random_surroundings import random_people
 
 CLOTH = Cloth((0.3, 0.1, 0.1), 1, 0.5, 10.0)
 TURNED = ((0.0, 0.0, 1.0), (0.6, 0.8, 0.0), (-0.8, 0.6, 0.0))  # rows of the rotation from camera to environment frame
@@ -64,7 +65,7 @@ def test_everything_of_a_look_is_described(assets: Assets, right_hand: np.ndarra
         rings=(Ring(0, 2, (0.9, 0.7, 0.3), 0.004, None),),
         watch=Watch(1, 0.9, (0.2, 0.2, 0.2), True, 0.01, 0.03, (0.0, 0.0, 0.0)),
         things=(Thing("box", "held", 0, (0.05, 0.05, 0.05), (0, 0, 0), (0, 0, 0), 0.5, CLOTH, 0.4, False),),
-        people=(Person(0.4, (0.0, -0.1), True, 0.0, (0.1, 0.1, 0.1), CLOTH, False, 3),),
+        people=random_people(np.random.default_rng(3), 0, None, -1.0),
         background=replace(plain.background, plane=((0.0, -0.6, -0.8), 0.1)),
     )
     hands = posed_hands([("right", right_hand), ("left", right_hand * (-1, 1, 1) + (0, 0, 0.1))], look)

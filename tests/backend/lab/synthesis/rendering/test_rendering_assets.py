@@ -17,7 +17,7 @@ from im2hands.lab.synthesis.rendering.backgrounds import procedural_background
 from im2hands.lab.synthesis.rendering.camera_effects import apply_effects
 from im2hands.lab.synthesis.rendering.context import make_context
 from im2hands.lab.synthesis.rendering.environments import directions, from_panorama
-from im2hands.lab.synthesis.rendering.look import CameraEffects
+from im2hands.lab.synthesis.rendering.look import CameraEffects, Copy
 
 
 def test_without_moderngl_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,14 +117,24 @@ def test_effects_change_the_picture_as_they_say() -> None:
     noisy = apply_effects(np.full((64, 64, 3), 128, np.uint8), CameraEffects(read=0.05, seed=1))
     assert noisy.std() == pytest.approx(0.05 * 255, rel=0.05)
     detail = np.abs(np.diff(image.astype(int), axis=1)).mean()
-    for effects in (CameraEffects(defocus=2.0), CameraEffects(motion=(9.0, 0.0)), CameraEffects(shrink=3.0)):
+    for effects in (
+        CameraEffects(defocus=2.0),
+        CameraEffects(motion=(9.0, 0.0)),
+        CameraEffects(copies=(Copy(shrink=3.0),)),
+    ):
         blurred = apply_effects(image, effects)
         assert blurred.shape == image.shape
         assert np.abs(np.diff(blurred.astype(int), axis=1)).mean() < 0.8 * detail
-    coarse, fine = (np.abs(apply_effects(image, CameraEffects(jpeg=q)).astype(int) - image).mean() for q in (20, 95))
+    coarse, fine = (
+        np.abs(apply_effects(image, CameraEffects(copies=(Copy(jpeg=q),))).astype(int) - image).mean() for q in (20, 95)
+    )
     assert coarse > fine > 0
     grey = apply_effects(image, CameraEffects(saturation=0.0, read=0.02))
     assert (grey[..., :1] == grey).all()
+    depth = np.where(np.arange(image.shape[1]) < image.shape[1] // 2, 0.5, 0.0) * np.ones(image.shape[:2])
+    focused = apply_effects(image, CameraEffects(aperture=6.0), depth.astype(np.float32)).astype(int)
+    left, right = np.abs(focused - image)[:, :100].mean(), np.abs(focused - image)[:, -100:].mean()
+    assert left < 0.3 * right, "what has the depth of the hands stays sharp"
 
 
 def test_no_module_of_the_renderer_needs_moderngl_to_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,5 +2,5 @@ flat in float label;
 in float depth;
 out vec2 label_and_depth;
 void main() {
-    label_and_depth = vec2(label, label > 0.5 ? depth : 0.0);
+    label_and_depth = vec2(label, depth);
 }

@@ -1,0 +1,1 @@
+"""InterHand2.6M: its files, meshes of its MANO fits, and the prepared layout that the published training code reads."""
