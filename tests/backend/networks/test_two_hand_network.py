@@ -91,7 +91,8 @@ def test_weights_go_to_disk_in_half_precision_and_come_back(model: TwoHandNetwor
 
 
 def test_a_second_trunk_changes_nothing_before_training() -> None:
-    before = TWO_HAND.load()
+    torch.manual_seed(2)
+    before = TwoHandNetwork().eval().channels_last()
     after = second_trunk(before, 1).eval().channels_last()
     assert not before.second_trunk and after.second_trunk and len(after.landmark_paths()) == 5
     torch.manual_seed(4)
@@ -121,7 +122,7 @@ def test_the_file_says_whether_there_is_a_second_trunk(tmp_path: Path) -> None:
     path = TWO_HAND.save(model, tmp_path, {})
     assert 12e6 < path.stat().st_size < 14e6
     loaded = TWO_HAND.load(path)
-    assert loaded.second_trunk and not TWO_HAND.load().second_trunk
+    assert loaded.second_trunk and TWO_HAND.load().second_trunk
     for name, value in model.state_dict().items():
         if not name.endswith("num_batches_tracked"):
             np.testing.assert_allclose(loaded.state_dict()[name].numpy(), value.numpy(), rtol=1e-3, atol=1e-6)
