@@ -35,6 +35,12 @@ from dev_tools.processes import BUILD, ROOT, Command, run, say, step
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 """File names with these suffixes are photos."""
 
+BACKEND_LANES = {
+    "backend": ("tests/backend", "--ignore=tests/backend/lab", "tests/test_dev.py", "tests/test_docs.py"),
+    "lab": ("tests/backend/lab",),
+}
+"""Lanes of the backend's environment, the longest first. Two, because a lane runs one test at a time."""
+
 
 def pythons() -> list[Interpreter]:
     """Return the Python interpreters of this machine, the running one first."""
@@ -178,7 +184,7 @@ def docs(options: argparse.Namespace) -> int:
 
 def lane_names() -> list[str]:
     """Return the names of all test lanes."""
-    return ["backend", *(f"blender-{bpy.name}" for bpy in BPYS)]
+    return [*BACKEND_LANES, *(f"blender-{bpy.name}" for bpy in BPYS)]
 
 
 def blender_lanes(wanted: Sequence[str], fresh: bool) -> tuple[list[Lane], list[str]]:
@@ -248,8 +254,7 @@ def test(options: argparse.Namespace) -> int:
     if lanes:
         extra["IM2HANDS_EXTENSION"] = str(package_extension(backend))
         extra["IM2HANDS_OLDEST_BPY"] = str(oldest_bpy(lanes, options.fresh))
-    if "backend" in wanted:
-        lanes.insert(0, Lane("backend", backend, ("tests/backend", "tests/test_dev.py", "tests/test_docs.py")))
+    lanes[:0] = [Lane(name, backend, tests) for name, tests in BACKEND_LANES.items() if name in wanted]
     for lane in lanes:
         lane.extra = extra
     run_lanes(lanes, options.timeout, options.pytest, options.side_by_side)

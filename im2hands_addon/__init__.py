@@ -1,8 +1,32 @@
 """Im2Hands for Blender: reconstruct both hands of a person from photos or a clip as keyframed meshes."""
 
-from . import command_line, operators, panels, preferences, properties, running
+from . import (
+    command_line,
+    edit_panel,
+    keymap,
+    operators,
+    panels,
+    preferences,
+    properties,
+    running,
+    skeleton_overlay,
+    take_properties,
+)
+from .scene import stick_overlay
 
-_MODULES = (properties, preferences, running, operators, panels, command_line)
+_MODULES = (
+    properties,
+    take_properties,
+    preferences,
+    running,
+    operators,
+    panels,
+    edit_panel,
+    keymap,
+    skeleton_overlay,
+    stick_overlay,
+    command_line,
+)
 
 
 def register() -> None:

@@ -12,6 +12,19 @@ from typing import Any
 
 import bpy
 
+from .edits_api import (
+    apply_keypoints,
+    correct_keypoints,
+    draw_box,
+    edit_keypoints,
+    edits,
+    mark_absent,
+    pin_hand,
+    rebuild_frames,
+    remove_edit,
+    start_rebuild,
+    swap_sides,
+)
 from .errors import InputError
 from .locations import backend_setting, require_text
 from .process.options import Options
@@ -20,7 +33,7 @@ from .scene import clean, conform, scene_settings, tree
 from .scene.clean import set_smoothing, smoothing
 from .scene.export import export_take
 from .scene.footage import show_footage
-from .scene.importer import Surfaces, TakeImporter
+from .scene.importer import Surfaces, TakeImporter, Timing
 from .scene.preview import render_overlay
 from .scene.removal import remove_take
 from .scene.retarget import bake_to_rig
@@ -30,12 +43,22 @@ from .scene.surfaces import SurfaceLoading
 from .take.reader import TAKE_FILE
 
 __all__ = [
+    "Timing",
+    "apply_keypoints",
     "bake_to_rig",
     "conform_to_scene",
+    "correct_keypoints",
+    "draw_box",
+    "edit_keypoints",
+    "edits",
     "export_take",
     "has_clean_hands",
     "import_take",
+    "mark_absent",
+    "pin_hand",
+    "rebuild_frames",
     "reconstruct",
+    "remove_edit",
     "remove_take",
     "render_overlay",
     "set_rotation_mode",
@@ -46,6 +69,9 @@ __all__ = [
     "show_surfaces",
     "smoothing",
     "start",
+    "start_at",
+    "start_rebuild",
+    "swap_sides",
     "takes",
     "write_rig_keypoints",
 ]
@@ -58,6 +84,7 @@ def start(
     scene: bpy.types.Scene | None = None,
     set_scene: bool = True,
     surfaces: Surfaces = "AUTO",
+    timing: Timing | None = None,
     backend: str = "",
     **options: Any,
 ) -> Reconstruction:
@@ -67,7 +94,7 @@ def start(
 
     Parameters
     ----------
-    inputs, output, scene, set_scene, surfaces, backend, **options
+    inputs, output, scene, set_scene, surfaces, timing, backend, **options
         As for :func:`reconstruct`.
 
     Returns
@@ -95,6 +122,7 @@ def start(
         scene=scene,
         set_scene=set_scene,
         surfaces=surfaces,
+        timing=timing,
     )
 
 
@@ -105,6 +133,7 @@ def reconstruct(
     scene: bpy.types.Scene | None = None,
     set_scene: bool = True,
     surfaces: Surfaces = "AUTO",
+    timing: Timing | None = None,
     backend: str = "",
     on_poll: Callable[[Reconstruction], None] | None = None,
     **options: Any,
@@ -126,6 +155,8 @@ def reconstruct(
         Whether an untouched scene gets the take's frame range, frame rate, picture size and camera. Any other scene
         stays as it is.
     surfaces : {"AUTO", "SHOW", "NONE"}
+        As for :func:`import_take`.
+    timing : Timing, optional
         As for :func:`import_take`.
     backend : str
         The backend's Python or its environment. "" for the one in the preferences or, without one there, to search.
@@ -149,7 +180,9 @@ def reconstruct(
     JobError
         The backend reported an error.
     """
-    running = start(inputs, output, scene=scene, set_scene=set_scene, surfaces=surfaces, backend=backend, **options)
+    running = start(
+        inputs, output, scene=scene, set_scene=set_scene, surfaces=surfaces, timing=timing, backend=backend, **options
+    )
     return running.run(on_poll)
 
 
@@ -159,6 +192,7 @@ def import_take(
     scene: bpy.types.Scene | None = None,
     set_scene: bool = True,
     surfaces: Surfaces = "AUTO",
+    timing: Timing | None = None,
 ) -> tuple[bpy.types.Collection, list[str]]:
     """Import a take into the scene; a take that is already there is replaced.
 
@@ -175,6 +209,9 @@ def import_take(
         Whether to import the implicit surfaces. "SHOW" imports and shows all. "NONE" leaves them on disk. "AUTO" leaves
         them on disk if the take has clean hands; otherwise it imports and shows the first frames
         (``scene.importer.SURFACES_AT_MOST``). :func:`show_surfaces` brings in what was left on disk.
+    timing : Timing, optional
+        Where a take that is new in the scene is placed in time: ``Timing(start=1001)`` puts its first frame on frame
+        1001, ``Timing(is_conformed=True)`` its keys at their true times where the scene has another frame rate.
 
     Returns
     -------
@@ -189,7 +226,7 @@ def import_take(
         The take cannot be read.
     """
     folder = require_text(Path(folder))
-    importer = TakeImporter(folder.parent if folder.name == TAKE_FILE else folder, scene, set_scene, surfaces)
+    importer = TakeImporter(folder.parent if folder.name == TAKE_FILE else folder, scene, set_scene, surfaces, timing)
     collection = importer.finish()
     return collection, importer.problems
 
@@ -228,13 +265,33 @@ def conform_to_scene(collection: bpy.types.Collection, scene: bpy.types.Scene | 
     conform.conform(collection, scene or bpy.context.scene)
 
 
+def start_at(collection: bpy.types.Collection, frame: int, scene: bpy.types.Scene | None = None) -> None:
+    """Move a take in time so that its first frame is on a frame of the scene.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection. If it was conformed to the scene's frame rate, it stays so.
+    frame : int
+        The scene frame.
+    scene : bpy.types.Scene, optional
+        The scene; None for the context's.
+
+    Raises
+    ------
+    InputError
+        The collection is linked from another file, or was imported by an older add-on.
+    """
+    conform.start_at(collection, scene or bpy.context.scene, frame)
+
+
 def set_scene_to_take(collection: bpy.types.Collection, scene: bpy.types.Scene | None = None) -> None:
     """Set a scene's frame range, frame rate, picture size and camera to those of a take.
 
     Parameters
     ----------
     collection : bpy.types.Collection
-        The take's collection. If it was conformed to a scene, its keys move back to the numbers of its frames.
+        The take's collection. If it was conformed to a scene, its keys move back to whole frames; its start stays.
     scene : bpy.types.Scene, optional
         The scene; None for the context's. The frames of other takes in it stay in its range.
 
@@ -244,7 +301,7 @@ def set_scene_to_take(collection: bpy.types.Collection, scene: bpy.types.Scene |
         The collection is linked from another file.
     """
     scene = scene or bpy.context.scene
-    conform.release(collection, scene)
+    conform.restore_rate(collection, scene)
     scene_settings.set_to_take(scene, collection)
 
 

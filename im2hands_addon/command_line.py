@@ -79,6 +79,10 @@ def _add_common(parser: argparse.ArgumentParser, action: object) -> None:
     parser.add_argument(
         "--surfaces", choices=("auto", "show", "none"), default="auto", help="which implicit surfaces to bring in"
     )
+    parser.add_argument("--start-frame", type=int, metavar="N", help="scene frame of the take's first frame")
+    parser.add_argument(
+        "--conform", action="store_true", help="put the keys at their true times where the scene has another frame rate"
+    )
     parser.add_argument(
         "--clean-influence", type=float, metavar="0-1", help="from the motion as measured (0) to the clean one (1)"
     )
@@ -107,6 +111,7 @@ def _reconstruct(arguments: argparse.Namespace) -> int:
             _full(arguments.output),
             backend=arguments.backend,
             surfaces=arguments.surfaces.upper(),
+            timing=api.Timing(arguments.start_frame, arguments.conform),
             on_poll=_Reporter(interrupted),
             **chosen,
         )
@@ -123,7 +128,11 @@ def _reconstruct(arguments: argparse.Namespace) -> int:
 
 def _import(arguments: argparse.Namespace) -> int:
     _open(arguments)
-    collection, problems = api.import_take(_full(arguments.take), surfaces=arguments.surfaces.upper())
+    collection, problems = api.import_take(
+        _full(arguments.take),
+        surfaces=arguments.surfaces.upper(),
+        timing=api.Timing(arguments.start_frame, arguments.conform),
+    )
     for problem in problems:
         _say(f"warning: {problem}", sys.stderr)
     _say(f"imported {collection.name}")

@@ -2,14 +2,13 @@
 
 import bpy
 
-from . import running
+from . import running, take_panel
 from .locations import default_takes
 from .process.options import OPTIONS, Option
 from .properties import LENS_OPTIONS, SIDEBAR_OPTIONS, Im2HandsSettings, property_of, several_inputs
-from .scene import clean, conform, footage, markers, scene_settings, surfaces, tree
+from .scene import clean, footage, surfaces, tree
 from .scene.wrapped_text import draw_wrapped
 
-_SHOWN_RUNS = 8
 _FOR_DETECTION = ("hands", "mirrored")  # they have no effect on keypoints from a file
 
 
@@ -75,6 +74,8 @@ class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
         lens = LENS_OPTIONS.get(settings.camera)
         if lens:
             layout.prop(settings, property_of(OPTIONS[lens]))
+        if settings.camera == "clip":
+            layout.prop(settings, "movie_clip")
         layout.prop(settings, "refine")
         for option in SIDEBAR_OPTIONS:
             if not option.exclusive:
@@ -82,6 +83,10 @@ class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
         if settings.clean:
             layout.prop(settings, "surfaces")
         layout.prop(settings, "set_scene")
+        layout.prop(settings, "use_start")
+        if settings.use_start:
+            layout.prop(settings, "start_frame")
+        layout.prop(settings, "conform")
 
 
 def _draw_option(layout: bpy.types.UILayout, settings: Im2HandsSettings, option: Option) -> None:
@@ -118,21 +123,14 @@ class Im2HandsTakesPanel(_Im2HandsPanel, bpy.types.Panel):
                 (name, int(collection.get(f"im2hands_{name}", 0))) for name in ("ok", "partial", "empty", "failed")
             ]
             box.label(text=", ".join(f"{count} {name}" for name, count in counts if count) or "no frames yet")
+            take_panel.draw_view(box, collection, context)
             _draw_take(box, collection)
             _draw_surfaces(box, collection, context.scene)
             _draw_footage(box, collection)
-            _draw_fitting(box, collection, context.scene)
+            take_panel.draw_timing(box, collection, context.scene)
             if collection.get("im2hands_camera_origin") == "assumed":
                 box.label(text="The focal length is assumed", icon="CAMERA_DATA")
-            runs = markers.read_runs(collection)
-            column = box.column(align=True)
-            for first, last, doubt in runs[:_SHOWN_RUNS]:
-                text = f"{first}: {doubt}" if first == last else f"{first}-{last}: {doubt}"
-                column.operator("im2hands.go_to_frame", text=text, icon="MARKER_HLT").frame = round(
-                    conform.to_scene(collection, first)
-                )
-            if len(runs) > _SHOWN_RUNS:
-                box.label(text=f"and {len(runs) - _SHOWN_RUNS} more, see the timeline's markers")
+            take_panel.draw_doubts(box, collection)
 
 
 def _draw_take(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> None:
@@ -184,16 +182,6 @@ def _draw_footage(layout: bpy.types.UILayout, collection: bpy.types.Collection) 
     text, icon = ("Footage in Camera Only", "HIDE_OFF") if shown else ("Footage in Space", "HIDE_ON")
     button = layout.operator("im2hands.show_footage", text=text, icon=icon)
     button.take, button.shown = collection.name, not shown
-
-
-def _draw_fitting(layout: bpy.types.UILayout, collection: bpy.types.Collection, scene: bpy.types.Scene) -> None:
-    """Draw the buttons that fit the take to the scene or the scene to the take, where they do not fit."""
-    if scene_settings.fits(scene, collection) and not conform.is_conformed(collection):
-        return
-    row = layout.row(align=True)
-    if not (scene_settings.has_rate_of(scene, collection) or conform.is_conformed_to(collection, scene)):
-        row.operator("im2hands.conform_to_scene", icon="TIME").take = collection.name
-    row.operator("im2hands.set_scene_to_take", icon="SCENE_DATA").take = collection.name
 
 
 def _draw_job(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

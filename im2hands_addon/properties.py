@@ -3,7 +3,8 @@
 import bpy
 
 from .process.options import OPTIONS, Option
-from .scene import clean
+from .scene import clean, lens
+from .scene.importer import Timing
 
 SIDEBAR_OPTIONS = [option for option in OPTIONS.values() if option.label]
 """The options that the sidebar shows, in the order of the table of options."""
@@ -50,7 +51,12 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
             ("focal", "Focal Length", "In pixels of the picture"),
             ("fov", "Field of View", "Across the longer side of the picture"),
             ("file", "File", "A camera file (json)"),
+            ("scene", "Scene Camera", "The lens of the scene's camera. The render size must have the picture's shape"),
+            ("clip", "Movie Clip", "The lens of a movie clip's tracking camera, without its distortion"),
         ),
+    )
+    movie_clip: bpy.props.PointerProperty(
+        name="Movie Clip", description="Clip whose tracking camera has the lens", type=bpy.types.MovieClip
     )
     refine: bpy.props.BoolProperty(
         name="Refine from the Picture",
@@ -76,6 +82,16 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
         description="In an untouched scene, use the take's frame range, frame rate, picture size and camera. "
         "Any other scene stays as it is",
         default=True,
+    )
+    use_start: bpy.props.BoolProperty(
+        name="Start Frame", description="Put the take's first frame on a frame of the scene, in place of its own number"
+    )
+    start_frame: bpy.props.IntProperty(
+        name="Start Frame", description="Scene frame of the take's first frame", default=1001
+    )
+    conform: bpy.props.BoolProperty(
+        name="Conform to Scene",
+        description="In a scene with another frame rate, put the take's keys at their true times",
     )
 
 
@@ -173,6 +189,11 @@ def inputs_of(settings: Im2HandsSettings) -> list[str]:
     return [bpy.path.abspath(path) for path in paths]
 
 
+def timing_of(settings: Im2HandsSettings) -> Timing:
+    """Where the settings place a new take in the time of the scene."""
+    return Timing(settings.start_frame if settings.use_start else None, settings.conform)
+
+
 def options_of(settings: Im2HandsSettings) -> dict[str, object]:
     """Return the options of the reconstruction.
 
@@ -185,9 +206,17 @@ def options_of(settings: Im2HandsSettings) -> dict[str, object]:
     -------
     dict
         Keyword arguments of ``api.reconstruct``.
+
+    Raises
+    ------
+    InputError
+        The lens that is chosen cannot be used.
     """
     options = {option.name: _value(settings, option) for option in SIDEBAR_OPTIONS if option.exclusive != "lens"}
-    if settings.camera != "assumed":
+    if settings.camera in ("scene", "clip"):
+        found = lens.of_scene(settings.id_data) if settings.camera == "scene" else lens.of_clip(settings.movie_clip)
+        options["camera"] = str(lens.write_file(found))
+    elif settings.camera != "assumed":
         option = OPTIONS[LENS_OPTIONS[settings.camera]]
         options[option.name] = _value(settings, option)
     if not settings.refine:

@@ -15,7 +15,7 @@ from .locations import absolute, default_take, is_pattern, old_environment, own_
 from .process import environment
 from .process.job import Job
 from .process.options import Options
-from .scene.importer import Surfaces, TakeImporter
+from .scene.importer import Surfaces, TakeImporter, Timing
 
 _IMPORT_EVERY_SECONDS = 0.5
 _FRAMES_AT_ONCE = 8
@@ -83,6 +83,8 @@ class Reconstruction:
         stays as it is.
     surfaces : {"AUTO", "SHOW", "NONE"}
         As for ``scene.importer.TakeImporter``.
+    timing : Timing, optional
+        Where a new take is placed in time, see ``scene.importer.Timing``.
 
     Raises
     ------
@@ -91,6 +93,12 @@ class Reconstruction:
     BackendError
         There is no backend, or it cannot be started.
     """
+
+    button = "Reconstruct"
+    """The button that starts it, and continues it after an end."""
+    undo_name = "Reconstruct Hands"
+    shows_result = True
+    """Whether the views look at the result in the end."""
 
     def __init__(
         self,
@@ -102,6 +110,7 @@ class Reconstruction:
         scene: bpy.types.Scene | None = None,
         set_scene: bool = True,
         surfaces: Surfaces = "AUTO",
+        timing: Timing | None = None,
     ) -> None:
         paths = [absolute(str(path)) for path in inputs if str(path)]
         for path in paths:
@@ -111,15 +120,21 @@ class Reconstruction:
         if not paths:
             raise InputError("There is nothing to reconstruct.", "Choose a photo, a folder or a clip.")
         python = environment.find(backend, own_environment(), old=old_environment()).python
+        self._begin(self.take, TakeImporter(self.take, scene, set_scene, surfaces, timing))
+        client = f"Blender {bpy.app.version_string}"
+        self.job = Job(python, [str(path) for path in paths], self.take, options or Options(), client)
+
+    def _begin(self, take: Path, importer: TakeImporter) -> None:
+        """Set what polling needs, before the job is started."""
+        self.take = take
         self.error: AddonError | None = None
         self.has_ended = False
         self._collection_name = ""
         self._waiting: list[int] = []
+        self._remade: set[int] = set()
         self._imported_at = 0.0
         self.imported_count = 0
-        self._importer = TakeImporter(self.take, scene, set_scene, surfaces)
-        client = f"Blender {bpy.app.version_string}"
-        self.job = Job(python, [str(path) for path in paths], self.take, options or Options(), client)
+        self._importer = importer
 
     @property
     def result(self) -> Result:

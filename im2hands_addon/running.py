@@ -18,7 +18,7 @@ from .locations import backend_setting, bundled_wheel, old_environment, old_take
 from .process.backend_state import BackendState, look_up
 from .process.task import Finding, Task, check_findings
 from .reconstruction import Reconstruction
-from .scene import views
+from .scene import markers, status_bar, views
 
 _INTERVAL_SECONDS = 0.1
 _log = logging.getLogger(__name__)
@@ -114,6 +114,7 @@ def stop() -> None:
     if _state.task is not None:
         _state.task.cancel()
     _state.reconstruction = None
+    status_bar.stop()
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)
 
@@ -156,16 +157,32 @@ def _after_reconstruction() -> None:
     started = _state.reconstruction
     collection = started.result.collection
     if collection is not None:
-        started.job.warnings += views.look_through(collection, started.scene)
-        _push_undo("Reconstruct Hands")
+        if started.shows_result:
+            started.job.warnings += views.present(collection, started.scene)
+        _push_undo(started.undo_name)
+    status_bar.say(f"Im2Hands: {_result_text(started)}")
+
+
+def _result_text(started: Reconstruction) -> str:
+    """What a job has brought, in one line for the status bar."""
+    if started.error is not None:
+        return f"stopped. {started.error}"
+    collection = started.result.collection
+    if collection is None:
+        return "nothing was reconstructed"
+    ended = "ended early" if started.job.state == "cancelled" else "done"
+    doubtful = len(markers.read_runs(collection))
+    check = f"{doubtful} to check, Shift Ctrl Right goes there" if doubtful else "none to check"
+    return f"{ended}. {len(started.job.frames)} frames in {collection.name}, {check}"
 
 
 def _end_reconstruction(error: Exception) -> None:
     running = _state.reconstruction
+    status_bar.say("Im2Hands: the frames could not be brought in, see the sidebar")
     running.fail(
         AddonError(
             f"The frames could not be brought in: {_words(error)}.",
-            f"Finished frames are kept in {running.take}: use Import Take, or Reconstruct to continue.",
+            f"Finished frames are kept in {running.take}: use Import Take, or {running.button} to continue.",
         )
     )
 
@@ -223,7 +240,7 @@ def _stop_before_load(*_: object) -> None:
     """End the reconstruction in words: the scene that it fills is about to go."""
     if is_reconstructing():
         running = _state.reconstruction
-        hint = f"Finished frames are kept in {running.take}: Reconstruct continues after them."
+        hint = f"Finished frames are kept in {running.take}: {running.button} continues after them."
         running.fail(AddonError("The reconstruction was ended because another file was opened.", hint))
 
 
@@ -232,10 +249,18 @@ def _look_after_load(*_: object) -> None:
     look_for_backend()
 
 
+@bpy.app.handlers.persistent
+def _look_after_undo(*_: object) -> None:
+    # Later: while Blender undoes, the views still show the data before.
+    if not bpy.app.timers.is_registered(views.end_empty_local_views):
+        bpy.app.timers.register(views.end_empty_local_views, first_interval=0.0)
+
+
 def register() -> None:
     """Add the handlers for file loads and for the end of Blender."""
     bpy.app.handlers.load_pre.append(_stop_before_load)
     bpy.app.handlers.load_post.append(_look_after_load)
+    bpy.app.handlers.undo_post.append(_look_after_undo)
     # Delayed: while add-ons are registered, Blender hides the .blend that relative paths start from.
     bpy.app.timers.register(look_for_backend, first_interval=0.0, persistent=True)
     atexit.register(stop)
@@ -245,11 +270,13 @@ def unregister() -> None:
     """End all background work and remove the handlers."""
     stop()
     atexit.unregister(stop)
-    if bpy.app.timers.is_registered(look_for_backend):
-        bpy.app.timers.unregister(look_for_backend)
+    for waiting in (look_for_backend, views.end_empty_local_views):
+        if bpy.app.timers.is_registered(waiting):
+            bpy.app.timers.unregister(waiting)
     for handlers, ours in (
         (bpy.app.handlers.load_pre, _stop_before_load),
         (bpy.app.handlers.load_post, _look_after_load),
+        (bpy.app.handlers.undo_post, _look_after_undo),
     ):
         if ours in handlers:
             handlers.remove(ours)

@@ -5,6 +5,7 @@ from bpy_extras.io_utils import ImportHelper
 
 from .. import api
 from ..errors import AddonError
+from ..scene import views
 
 
 class Im2HandsImportTake(bpy.types.Operator, ImportHelper):
@@ -23,6 +24,22 @@ class Im2HandsImportTake(bpy.types.Operator, ImportHelper):
         default=True,
     )
 
+    use_start: bpy.props.BoolProperty(
+        name="Start Frame",
+        description="Put the take's first frame on a frame of the scene, in place of its own number",
+    )
+    start_frame: bpy.props.IntProperty(
+        name="Start Frame", description="Scene frame of the take's first frame", default=1001
+    )
+    conform: bpy.props.BoolProperty(
+        name="Conform to Scene",
+        description="In a scene with another frame rate, put the take's keys at their true times",
+    )
+    show: bpy.props.BoolProperty(
+        name="Show",
+        description="Look through the take's camera at its hands, and show it alone where something is in the way",
+        default=True,
+    )
     surfaces: bpy.props.EnumProperty(
         name="Surfaces",
         description="What to do with the surfaces of each frame",
@@ -45,10 +62,13 @@ class Im2HandsImportTake(bpy.types.Operator, ImportHelper):
                 scene=context.scene,
                 set_scene=self.set_scene,
                 surfaces=self.surfaces,
+                timing=api.Timing(self.start_frame if self.use_start else None, self.conform),
             )
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        if self.show:
+            problems += views.present(collection, context.scene, [context.window] if context.window else None)
         for problem in problems:
             self.report({"WARNING"}, problem)
         self.report({"INFO"}, f"Imported {collection.name}")

@@ -4,7 +4,7 @@ import bpy
 
 from .. import api, running
 from ..errors import AddonError
-from ..properties import inputs_of, options_of
+from ..properties import inputs_of, options_of, timing_of
 
 
 class Im2HandsReconstruct(bpy.types.Operator):
@@ -31,6 +31,7 @@ class Im2HandsReconstruct(bpy.types.Operator):
                 scene=context.scene,
                 set_scene=settings.set_scene,
                 surfaces=settings.surfaces,
+                timing=timing_of(settings),
                 **options_of(settings),
             )
             if not bpy.app.background:

@@ -90,6 +90,8 @@ class Job:
         Name of this program in the backend's log.
     clock : callable
         Returns the time in seconds; tests replace it.
+    rebuild : dict, optional
+        What else the request for a rebuild of frames of the take says, see ``messages.rebuild``; None to reconstruct.
 
     Raises
     ------
@@ -103,6 +105,7 @@ class Job:
     options: Options = field(default_factory=Options)
     client: str = "im2hands add-on"
     clock: Callable[[], float] = time.monotonic
+    rebuild: dict[str, Any] | None = None
 
     state: State = field(default="starting", init=False)
     progress: Progress = field(default_factory=Progress, init=False)
@@ -210,7 +213,10 @@ class Job:
             return
         self.state = "running"
         self.progress = Progress("open")
-        request = messages.reconstruct(_JOB, self.inputs, str(self.output), self.options)
+        if self.rebuild is None:
+            request = messages.reconstruct(_JOB, self.inputs, str(self.output), self.options)
+        else:
+            request = messages.rebuild(_JOB, str(self.output), **self.rebuild)
         self._process.send(messages.encode(request))
 
     def _on_progress(self, message: dict[str, Any]) -> None:
@@ -240,7 +246,14 @@ class Job:
         error = JobError(
             str(message.get("message", "")), str(message.get("hint") or ""), str(message.get("code") or "internal")
         )
-        if message.get("fatal", True) and message.get("id") in (_JOB, "hello", None):
+        if error.code == "unknown_type" and message.get("id") == _JOB:
+            self._fail(
+                BackendError(
+                    "The backend is older than this add-on and cannot rebuild frames.",
+                    "Install the backend again (Preferences > Add-ons > Im2Hands).",
+                )
+            )
+        elif message.get("fatal", True) and message.get("id") in (_JOB, "hello", None):
             self._fail(error)
         elif error.code != "no_such_job":
             self.warnings.append(str(error))

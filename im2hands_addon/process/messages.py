@@ -74,6 +74,30 @@ def reconstruct(job: str, inputs: list[str], output: str, options: Options) -> d
     return {"type": "reconstruct", "id": job, "inputs": inputs, "output": output, "options": options.to_dict()}
 
 
+def rebuild(job: str, take: str, edits: dict[str, Any], known: str, frames: str | None = None) -> dict[str, Any]:
+    """The request to make frames of a take again with a person's corrections.
+
+    Parameters
+    ----------
+    job : str
+        A name for the job.
+    take : str
+        The take's folder; an absolute path.
+    edits : dict
+        The corrections, as ``edits.json`` has them; they replace those of the take.
+    known : str
+        The sha256 of the take's ``edits.json`` when it was read, or "": the backend refuses to replace another one.
+    frames : str, optional
+        The only frames to make, such as "12,20-24"; None for all that the corrections concern.
+
+    Returns
+    -------
+    dict
+        The message.
+    """
+    return {"type": "rebuild", "id": job, "take": take, "edits": edits, "known": known, "frames": frames}
+
+
 def cancel(job: str) -> dict[str, Any]:
     """The request to cancel a job; finished frames are kept."""
     return {"type": "cancel", "id": f"cancel-{job}", "job": job}

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from . import animation, conform, curve_copies
+from . import animation, conform, curve_copies, doubt
 from .ownership import ROLE
 
 _PLACE = ("location", "rotation_mode", "rotation_quaternion", "rotation_euler", "scale")
 _NOT_COPIED = ("rna_type", "name", "type")
-_OURS = ("hide_viewport", "hide_render")  # the curves that the add-on itself writes on a mesh
+_OURS = ("hide_viewport", "hide_render", *doubt.PATHS)  # the curves that the add-on itself writes on a mesh
 
 Values = dict[str, object]
 
@@ -97,10 +97,12 @@ def read(collection: bpy.types.Collection, rig: bpy.types.Object | None, mesh: b
     for thing in (rig, mesh):
         found.places.append({name: _plain(getattr(thing, name)) for name in _PLACE})
         found.stacks += [Stack.of(thing.modifiers), Stack.of(thing.constraints)]
+    found.places[0]["hide_viewport"] = rig.hide_viewport
     found.bones = {bone.name: Stack.of(bone.constraints) for bone in rig.pose.bones if len(bone.constraints)}
     found.materials = {k: one for k, one in enumerate(mesh.data.materials) if one is not None and ROLE not in one}
     _, to_take = conform.maps(collection)
-    curves = [one for one in animation.curves(mesh) if one.data_path not in _OURS]
+    ours = (*_OURS, doubt.COLOR) if doubt.is_colored(collection) else _OURS
+    curves = [one for one in animation.curves(mesh) if one.data_path not in ours]
     found.curves = [curve_copies.copy_curve(one, to_take) for one in curves]
     if rig.animation_data is not None and len(rig.animation_data.drivers):
         found.drivers = bpy.data.objects.new("Im2Hands Drivers", None)

@@ -12,13 +12,13 @@ from . import animation
 from .shots import Part, Shot
 
 
-def clear(data: bpy.types.Camera) -> None:
-    """Remove the background images of a camera, and delete the pictures that have no other user."""
+def clear(data: bpy.types.Camera, kept: Sequence[bpy.types.Image] = ()) -> None:
+    """Remove the background images of a camera, and delete the pictures that have no other user, but those kept."""
     images = {background.image for background in data.background_images if background.image is not None}
     for background in data.background_images:
         background.image = None  # otherwise Blender would keep counting this user
     data.background_images.clear()
-    bpy.data.batch_remove([image for image in images if image.users == 0])
+    bpy.data.batch_remove([image for image in images if image.users == 0 and image not in kept])
 
 
 def write_background(data: bpy.types.Camera, shots: Sequence[Shot], view: Intrinsics) -> None:

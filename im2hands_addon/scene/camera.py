@@ -101,13 +101,15 @@ def lens_of(camera: Intrinsics) -> Lens:
     )
 
 
-def build_camera(name: str) -> bpy.types.Object:
+def build_camera(name: str, unit: float = 1.0) -> bpy.types.Object:
     """Make a camera object; :func:`set_lenses` sets its view.
 
     Parameters
     ----------
     name : str
         Name of the object and of its data.
+    unit : float
+        Length of the scene's unit, metres.
 
     Returns
     -------
@@ -117,8 +119,8 @@ def build_camera(name: str) -> bpy.types.Object:
     data = bpy.data.cameras.new(name)
     data.sensor_fit = "HORIZONTAL"
     data.sensor_width = SENSOR_WIDTH_MM
-    data.clip_start = 0.01
-    data.clip_end = 100.0
+    data.clip_start = 0.01 / unit
+    data.clip_end = 100.0 / unit
     data.display_size = 0.1
     data.passepartout_alpha = 0.8
     return bpy.data.objects.new(name, data)

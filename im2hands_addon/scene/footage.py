@@ -31,12 +31,19 @@ def write_footage(collection: bpy.types.Collection, take: Take, distance: float)
         Messages about what cannot be shown.
     """
     camera = tree.find_object(collection, "camera")
-    footage_cards.remove_cards(collection)
-    background.clear(camera.data)
+    before = opacity(collection)
+    # Loaded first: pictures that stay must be the same data-blocks. Blender 4.3 crashes when two undo steps in a row
+    # exchange the picture behind a camera.
+    there = set(bpy.data.images)
     shots, problems = load_shots(take)
+    for image in there & {shot.image for shot in shots}:
+        image.reload()  # its file may have changed since
+    footage_cards.remove_cards(collection, [shot.image for shot in shots])
+    background.clear(camera.data, [shot.image for shot in shots])
     background.write_background(camera.data, shots, take.camera)
     footage_cards.write_cards(collection, camera, shots, distance)
     camera.data.show_background_images = bool(shots) and not footage_is_in_space(collection)
+    set_opacity(collection, before)
     return problems
 
 
@@ -76,3 +83,34 @@ def show_footage(collection: bpy.types.Collection, shown: bool = True) -> None:
     camera = tree.find_object(collection, "camera")
     if camera is not None:
         camera.data.show_background_images = not shown
+
+
+def opacity(collection: bpy.types.Collection) -> float:
+    """The opacity of a take's footage, 0 to 1; 1 without footage."""
+    camera = tree.find_object(collection, "camera")
+    found = list(camera.data.background_images) if camera is not None else []
+    return float(found[0].alpha) if found else 1.0
+
+
+def set_opacity(collection: bpy.types.Collection, value: float) -> None:
+    """Set the opacity of a take's footage, through its camera and in space.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    value : float
+        0 to 1.
+
+    Raises
+    ------
+    InputError
+        The collection is linked from another file.
+    """
+    require_local(collection)
+    camera = tree.find_object(collection, "camera")
+    for one in camera.data.background_images if camera is not None else ():
+        one.alpha = value
+    for card in footage_cards.find_cards(collection):
+        card.use_empty_image_alpha = value < 1.0
+        card.color[3] = value

@@ -27,12 +27,12 @@ def find_cards(collection: bpy.types.Collection) -> list[bpy.types.Object]:
     return [one for one in collection.all_objects if role_of(one) == CARD]
 
 
-def remove_cards(collection: bpy.types.Collection) -> None:
-    """Delete the take's image empties, and the pictures that have no other user."""
+def remove_cards(collection: bpy.types.Collection, kept: Sequence[bpy.types.Image] = ()) -> None:
+    """Delete the take's image empties, and the pictures that have no other user but for those that are kept."""
     cards = find_cards(collection)
     images = {card.data for card in cards if card.data is not None}
     remove_objects(cards)
-    bpy.data.batch_remove([image for image in images if image.users == 0])
+    bpy.data.batch_remove([image for image in images if image.users == 0 and image not in kept])
 
 
 def write_cards(

@@ -8,6 +8,7 @@ transform of its origin.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,9 +19,23 @@ from ..errors import TakeError, shown
 from ..take.keypoints import read_keypoints
 from ..take.motion import Motion, Template, read_animation
 from ..take.reader import SIDES, Take, read_take
-from . import camera, clean, conform, footage, keypoints, markers, scene_settings, surfaces, tree, views
+from . import (
+    camera,
+    clean,
+    conform,
+    corrections,
+    doubt,
+    footage,
+    keypoints,
+    markers,
+    overlays,
+    scene_settings,
+    surfaces,
+    tree,
+    views,
+)
 from .context import ensure_window
-from .ownership import FRAME, SIDE, remove_objects
+from .ownership import FRAME, SIDE, remove_objects, take_key
 
 Surfaces = Literal["AUTO", "SHOW", "NONE"]
 SURFACES_AT_MOST = 50
@@ -32,6 +47,22 @@ _GROWTH = 1.25
 # Distance from the farthest keypoint to the footage in space: room for the flesh, the forearm and smoothing.
 _FOOTAGE_GAP_M = 0.1
 _FOOTAGE_WITHOUT_HANDS_M = 1.0  # distance from the camera
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where a new take is placed in the time of its scene.
+
+    Parameters
+    ----------
+    start : int, optional
+        Scene frame of the take's first frame; None for the number that the frame has in its source.
+    is_conformed : bool
+        Whether the keys are put at their true times where the scene has another frame rate.
+    """
+
+    start: int | None = None
+    is_conformed: bool = False
 
 
 class TakeImporter:
@@ -50,6 +81,8 @@ class TakeImporter:
         Whether to import the implicit surfaces. "SHOW" imports and shows all. "NONE" leaves them on disk. "AUTO" leaves
         them on disk if the take has clean hands; otherwise the first ``SURFACES_AT_MOST`` frames are shown. While a
         take grows, that many frames are shown also with "NONE". ``scene.surfaces`` brings in the others.
+    timing : Timing
+        Where a take that is new in the scene is placed in time. A take that is there already stays where it is.
     """
 
     def __init__(
@@ -58,10 +91,13 @@ class TakeImporter:
         scene: bpy.types.Scene | None = None,
         set_scene: bool = True,
         surfaces: Surfaces = "AUTO",
+        timing: Timing | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.set_scene = set_scene
         self.surfaces = surfaces
+        self._timing = timing or Timing()
+        self._is_timed = tree.find_collection(take_key(folder)) is not None
         self._scene_name = (scene or bpy.context.scene).name
         self._tracks: dict[str, dict[int, np.ndarray]] = {side: {} for side in SIDES}
         self._done: set[int] = set()
@@ -69,6 +105,7 @@ class TakeImporter:
         self._pictures_written = 0
         self._picture_problems: list[str] = []
         self._clean_problems: list[str] = []
+        self._correction_problems: list[str] = []
         self._scene_notes: list[str] = []
         self._notes: list[str] = []
 
@@ -76,6 +113,7 @@ class TakeImporter:
     def problems(self) -> list[str]:
         """Messages about what could not be imported so far."""
         problems = [*self._unread.values(), *self._picture_problems, *self._clean_problems]
+        problems += self._correction_problems
         return [shown(problem) for problem in (*problems, *self._scene_notes, *self._notes)]
 
     @property
@@ -139,6 +177,7 @@ class TakeImporter:
 
     def _finish(self, take: Take) -> bpy.types.Collection:
         collection = tree.ensure_collection(take, self.scene)
+        had_hands = bool(clean.rigs(collection))
         motion = self._write_clean_hands(take, collection)
         wanted = self._wanted(take, motion)
         surfaces.remove(collection, surfaces.frames_in_file(collection) - wanted)
@@ -155,13 +194,62 @@ class TakeImporter:
         surfaces.write_count(take, collection)
         self._write_notes(take, motion, wanted)
         self._write_keypoints(take, collection)
+        if motion is not None and not had_hands:
+            overlays.show_keypoints(collection, False)  # the hands are what a person wants to see
         self._write_camera(take, collection)
-        self._write_scene(take, collection)
+        self._write_scene(take, collection, is_last=True)
+        return self._complete(take, collection, motion)
+
+    def replace_frames(self, indices: Collection[int]) -> bpy.types.Collection:
+        """Bring in frames that were made again: their surfaces where those are in the file, and the clean hands.
+
+        Camera, footage and the surfaces of other frames stay as they are.
+
+        Parameters
+        ----------
+        indices : collection of int
+            Frame numbers.
+
+        Returns
+        -------
+        bpy.types.Collection
+            The take's collection.
+
+        Raises
+        ------
+        TakeError
+            The take cannot be read.
+        """
+        with ensure_window():
+            take = read_take(self.folder)
+            collection = tree.ensure_collection(take, self.scene)
+            with conform.released(collection, self.scene):
+                return self._replace(take, collection, set(indices))
+
+    def _replace(self, take: Take, collection: bpy.types.Collection, indices: set[int]) -> bpy.types.Collection:
+        motion = self._write_clean_hands(take, collection)
+        in_file = surfaces.frames_in_file(collection)
+        wanted = {index for index in indices if in_file and (index in in_file or motion is None)}
+        if motion is None:
+            self._read_tracks(take)
+        else:
+            self._tracks = _keypoint_tracks(motion)
+        surfaces.remove(collection, wanted)
+        for index in sorted(wanted & take.records.keys()):
+            self._build(take, collection, index)
+        surfaces.write_count(take, collection)
+        self._write_keypoints(take, collection)
+        return self._complete(take, collection, motion)
+
+    def _complete(self, take: Take, collection: bpy.types.Collection, motion: Motion | None) -> bpy.types.Collection:
+        """Write what belongs to the whole take: doubt, markers, times, corrections and custom properties."""
+        doubt.write_properties(collection, take, motion)
+        self._read_corrections(take, collection)
         doubts = {index: record.doubt for index, record in take.records.items()}
         if motion is not None:
             told = clean.doubts(motion)
             # Frames between the steps of a take are always filled, so they need no check.
-            doubts |= {index: doubt for index, doubt in told.items() if take.step == 1 or index in take.records}
+            doubts |= {index: reason for index, reason in told.items() if take.step == 1 or index in take.records}
         markers.write_markers(self.scene, collection, doubts, take.step)
         conform.conform_again(collection, self.scene)
         tree.write_properties(collection, take)
@@ -217,6 +305,30 @@ class TakeImporter:
             for side, keypoint in points.items():
                 self._tracks[side][index] = keypoint
 
+    def _read_tracks(self, take: Take) -> None:
+        """Read the keypoints of all frames."""
+        for index in take.records:
+            try:
+                for side, points in read_keypoints(take, index).items():
+                    self._tracks[side][index] = points
+            except TakeError as error:
+                self._unread[index] = str(error)
+
+    def _build(self, take: Take, collection: bpy.types.Collection, index: int) -> None:
+        """Make the surfaces of one frame."""
+        try:
+            surfaces.build(take, collection, index, take.read_hands(index), self.scene.frame_current)
+        except TakeError as error:
+            self._unread[index] = str(error)
+
+    def _read_corrections(self, take: Take, collection: bpy.types.Collection) -> None:
+        """Read the person's corrections that the take has."""
+        self._correction_problems = []
+        try:
+            corrections.update(collection, take.folder)
+        except TakeError as error:
+            self._correction_problems = [str(error)]
+
     def _is_there(self, index: int, there: set[tuple[str, int]], wanted: Collection[int]) -> bool:
         """Whether this import has added the frame, and all its surfaces still exist where they are wanted."""
         brought = {(side, index) for side in SIDES if index in self._tracks[side] and index in wanted}
@@ -241,11 +353,21 @@ class TakeImporter:
         distance = max(farthest) + _FOOTAGE_GAP_M if farthest else _FOOTAGE_WITHOUT_HANDS_M
         self._picture_problems = footage.write_footage(collection, take, float(distance))
 
-    def _write_scene(self, take: Take, collection: bpy.types.Collection) -> None:
-        """Fit the scene to the take, if that is wanted and the scene is untouched; note what does not fit."""
+    def _write_scene(self, take: Take, collection: bpy.types.Collection, *, is_last: bool = False) -> None:
+        """Fit the scene to the take, if that is wanted and the scene is untouched; note what does not fit.
+
+        At the end of the import it is decided, too, where a new take is placed in time; its keys are moved later.
+        """
         conform.write_times(collection, take)
+        is_new = is_last and not self._is_timed
+        if is_new and self._timing.start is not None:
+            conform.plan(collection, None, self._timing.start)
         told = scene_settings.adapt(self.scene, collection, take, allowed=self.set_scene)
-        self._scene_notes = [] if conform.is_conformed_to(collection, self.scene) else told
+        if is_new and self._timing.is_conformed and not scene_settings.has_rate_of(self.scene, collection):
+            conform.plan(collection, self.scene, self._timing.start)
+            told = scene_settings.adapt(self.scene, collection, take, allowed=self.set_scene)
+        self._is_timed = self._is_timed or is_last
+        self._scene_notes = told
 
 
 def _keypoint_tracks(motion: Motion) -> dict[str, dict[int, np.ndarray]]:

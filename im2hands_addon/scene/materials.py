@@ -1,4 +1,7 @@
-"""The materials of the left and the right hand: two skin-like colours that are easy to distinguish."""
+"""The materials of the left and the right hand: skin-like when rendered; blue and orange in Solid views.
+
+Blue and orange stand out from skin in the footage and from each other, also for people who see no red or green.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from .blender_versions import ensure_node_tree
 from .ownership import mark
 
 _COLORS = {"left": (0.58, 0.20, 0.15, 1.0), "right": (0.68, 0.38, 0.14, 1.0)}  # linear: rose and honey
+_DISPLAY_COLORS = {"left": (0.05, 0.22, 0.60, 1.0), "right": (0.75, 0.25, 0.03, 1.0)}
 _NAMES = {"left": "Im2Hands Left", "right": "Im2Hands Right"}
 
 
@@ -30,7 +34,7 @@ def hand_material(side: str) -> bpy.types.Material:
         return material
     material = bpy.data.materials.new(name)
     mark(material, "material")
-    material.diffuse_color = _COLORS[side]
+    material.diffuse_color = _DISPLAY_COLORS[side]
     material.roughness = 0.5
     shader = next(node for node in ensure_node_tree(material).nodes if node.type == "BSDF_PRINCIPLED")
     shader.inputs["Base Color"].default_value = _COLORS[side]

@@ -59,7 +59,7 @@ def role_of(datablock: bpy.types.ID) -> str:
 
 
 def require_local(collection: bpy.types.Collection) -> None:
-    """Refuse a take that is linked from another file, because it cannot be changed.
+    """Refuse a take that is linked from another file, or overrides one that is, because its keys cannot be changed.
 
     Parameters
     ----------
@@ -71,8 +71,13 @@ def require_local(collection: bpy.types.Collection) -> None:
     InputError
         The collection is linked from another file.
     """
-    if collection.library is not None:
+    if not is_local(collection):
         raise InputError(f"{collection.name} is linked from another file.", "Change it there, or make it local.")
+
+
+def is_local(collection: bpy.types.Collection) -> bool:
+    """Whether a take is this file's own, neither linked nor a library override of a linked one."""
+    return collection.library is None and collection.override_library is None
 
 
 def remove_objects(objects: list[bpy.types.Object]) -> None:

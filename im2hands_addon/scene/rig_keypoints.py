@@ -17,6 +17,7 @@ from mathutils import Vector
 
 from ..bone_maps import HAND, find_map
 from ..errors import InputError
+from . import lens
 from .camera import to_blender
 
 FINGERS = ("thumb", "f_index", "f_middle", "f_ring", "f_pinky")
@@ -121,7 +122,7 @@ def _sampled(
             graph = bpy.context.evaluated_depsgraph_get()
             posed, seen = rig.evaluated_get(graph), scene.camera.evaluated_get(graph)
             to_camera = np.linalg.inv(np.array(seen.matrix_world.normalized()))
-            cameras.append(_intrinsics(scene, seen, graph))
+            cameras.append(lens.of_camera(scene, seen, graph))
             row = {}
             for side, names in hands.items():
                 points = np.array(_points(posed, names))
@@ -146,21 +147,3 @@ def _points(rig: bpy.types.Object, names: list[str]) -> list[Vector]:
         finger = bones[start : start + 3]
         points += [*(bone.head for bone in finger), finger[-1].tail]
     return [rig.matrix_world @ point for point in points]
-
-
-def _intrinsics(scene: bpy.types.Scene, camera: bpy.types.Object, graph: bpy.types.Depsgraph) -> dict | None:
-    """Focal lengths and centre of the view, pixels; the centre of the first pixel is 0. None if not a pinhole."""
-    if camera.type != "CAMERA" or camera.data.type != "PERSP":
-        return None
-    render = scene.render
-    width, height = (
-        max(1, round(side * render.resolution_percentage / 100)) for side in (render.resolution_x, render.resolution_y)
-    )
-    matrix = camera.calc_matrix_camera(
-        graph, x=width, y=height, scale_x=render.pixel_aspect_x, scale_y=render.pixel_aspect_y
-    )
-    return {
-        "fx": round(matrix[0][0] * width / 2, 6), "fy": round(matrix[1][1] * height / 2, 6),
-        "cx": round((1 - matrix[0][2]) * width / 2 - 0.5, 6), "cy": round((1 + matrix[1][2]) * height / 2 - 0.5, 6),
-        "width": width, "height": height,
-    }  # fmt: skip

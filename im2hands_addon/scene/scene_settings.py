@@ -10,12 +10,13 @@ What was set is kept on the take's collection, with the values before, for :func
 from __future__ import annotations
 
 import json
+import math
 
 import bpy
 import numpy as np
 
 from ..take.reader import Take
-from . import tree
+from . import conform, tree
 from .blender_versions import sequencer_strips
 from .camera import pixel_aspect
 from .ownership import ROLE
@@ -43,7 +44,6 @@ _FACTORY_OBJECTS = {
     "Camera": ("CAMERA", (7.358891, -6.925791, 4.958309), 0),
 }
 _NEAR = 1e-4
-_SAME_RATE = 1e-3  # relative difference of two frame rates that are called equal
 
 
 def read_settings(scene: bpy.types.Scene) -> Settings:
@@ -52,11 +52,6 @@ def read_settings(scene: bpy.types.Scene) -> Settings:
     found |= {name: getattr(scene.render, name) for name in (*_RATE, *_SIZE)}
     found["camera"] = scene.camera.name if scene.camera is not None else ""
     return found
-
-
-def frame_rate(scene: bpy.types.Scene) -> float:
-    """The frame rate of a scene, frames per second."""
-    return scene.render.fps / scene.render.fps_base
 
 
 def is_factory_object(thing: bpy.types.Object) -> bool:
@@ -125,16 +120,18 @@ def adapt(scene: bpy.types.Scene, collection: bpy.types.Collection, take: Take, 
         if not others and is_untouched(scene):
             set_to_take(scene, collection)
         else:
-            ranges = [_changes(one, scene) for one in (collection, *others)]
-            is_ours = any(_is_set_by(changes, scene) for changes in ranges)
-            _apply(scene, collection, _extended(scene, wanted) if is_ours else {})
+            is_ours = any(_is_set_by(_changes(one, scene), scene) for one in (collection, *others))
+            _apply(scene, collection, _extended(scene, _placed(wanted, collection)) if is_ours else {})
             if scene.camera is None:
                 _apply(scene, collection, {"camera": _camera_name(collection)})
-    return _notes(scene, take, wanted, allowed)
+    return _notes(scene, collection, take, allowed)
 
 
 def set_to_take(scene: bpy.types.Scene, collection: bpy.types.Collection) -> None:
-    """Set range, rate, size and camera of a scene to those of a take; other takes in the scene stay in range.
+    """Set range, rate, size and camera of a scene to those of a take.
+
+    A range that the person has set, or that another take needs, is only extended. That of a new scene becomes the
+    take's.
 
     Parameters
     ----------
@@ -143,8 +140,10 @@ def set_to_take(scene: bpy.types.Scene, collection: bpy.types.Collection) -> Non
     collection : bpy.types.Collection
         The collection of an imported take.
     """
-    wanted: Settings = json.loads(collection.get(_WANTED, "{}"))
-    if len(tree.take_collections(scene)) > 1:
+    wanted = _wanted_now(collection)
+    have = read_settings(scene)
+    is_free = all(have[name] == FACTORY[name] for name in _RANGE) or _is_set_by(_changes(collection, scene), scene)
+    if len(tree.take_collections(scene)) > 1 or not is_free:
         wanted |= _extended(scene, wanted)
     _apply(scene, collection, {**wanted, "camera": _camera_name(collection)})
     if not scene.frame_start <= scene.frame_current <= scene.frame_end:
@@ -153,17 +152,19 @@ def set_to_take(scene: bpy.types.Scene, collection: bpy.types.Collection) -> Non
 
 def fits(scene: bpy.types.Scene, collection: bpy.types.Collection) -> bool:
     """Whether a scene has the rate and the size of a take and shows all its frames."""
-    wanted: Settings = json.loads(collection.get(_WANTED, "{}"))
+    wanted = _wanted_now(collection)
     have = read_settings(scene)
-    is_equal = all(have[name] == value for name, value in wanted.items() if name not in _RANGE)
-    return is_equal and all(have[name] == value for name, value in _extended(scene, wanted).items())
+    is_equal = all(have[name] == value for name, value in wanted.items() if name in _SIZE)
+    is_shown = all(have[name] == value for name, value in _extended(scene, wanted).items())
+    return is_equal and is_shown and has_rate_of(scene, collection)
 
 
 def has_rate_of(scene: bpy.types.Scene, collection: bpy.types.Collection) -> bool:
     """Whether a scene has the frame rate of a take."""
     wanted: Settings = json.loads(collection.get(_WANTED, "{}"))
-    have = read_settings(scene)
-    return all(have[name] == wanted.get(name, have[name]) for name in _RATE)
+    if "fps" not in wanted:
+        return True
+    return conform.is_same_rate(conform.frame_rate(scene), wanted["fps"] / wanted["fps_base"])
 
 
 def give_back(scene: bpy.types.Scene, collection: bpy.types.Collection) -> None:
@@ -205,6 +206,18 @@ def _wanted(take: Take) -> Settings:
     if take.records:
         wanted |= {"frame_start": min(take.records), "frame_end": max(take.records) + take.step - 1}
     return {name: _as_stored(value) for name, value in wanted.items()}
+
+
+def _placed(wanted: Settings, collection: bpy.types.Collection) -> Settings:
+    """The settings with the range in scene frames; a take may start later, or be conformed to another rate."""
+    if "frame_start" not in wanted:
+        return wanted
+    first, last = (conform.to_scene(collection, wanted[name]) for name in _RANGE)
+    return {**wanted, "frame_start": math.floor(first), "frame_end": math.ceil(last)}
+
+
+def _wanted_now(collection: bpy.types.Collection) -> Settings:
+    return _placed(json.loads(collection.get(_WANTED, "{}")), collection)
 
 
 def _as_stored(value: float) -> float:
@@ -266,14 +279,20 @@ def _write(scene: bpy.types.Scene, name: str, value: object) -> None:
         setattr(scene if name in _RANGE else scene.render, name, value)
 
 
-def _notes(scene: bpy.types.Scene, take: Take, wanted: Settings, allowed: bool) -> list[str]:
+def _rate_text(rate: float) -> str:
+    """A frame rate with as many decimals as tell 23.976 from 24."""
+    return f"{rate:.3f}".rstrip("0").rstrip(".")
+
+
+def _notes(scene: bpy.types.Scene, collection: bpy.types.Collection, take: Take, allowed: bool) -> list[str]:
     """Messages about what of the take does not fit into the scene."""
-    notes = []
-    here = frame_rate(scene)
-    if is_moving(take) and abs(here - take.fps) > _SAME_RATE * take.fps:
+    notes, wanted = [], _wanted_now(collection)
+    here = conform.frame_rate(scene)
+    is_timed = conform.is_same_rate(here, take.fps) or conform.is_conformed_to(collection, scene)
+    if is_moving(take) and not is_timed:
         notes.append(
-            f"The take has {take.fps:g} fps, the scene {here:g}: its motion plays at the wrong speed. Press Conform to "
-            "Scene to put its keys at their true times, or Set Scene to Take."
+            f"The take has {_rate_text(take.fps)} fps, the scene {_rate_text(here)}: its motion plays at the wrong "
+            "speed. Press Conform to Scene to put its keys at their true times, or Set Scene to Take."
         )
     have, unlike = read_settings(scene), []
     if _extended(scene, wanted) != {name: have[name] for name in _RANGE if name in wanted}:

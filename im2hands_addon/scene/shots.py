@@ -328,6 +328,10 @@ def _load(part: Part) -> bpy.types.Image | None:
     if not Path(part.path).is_file() or Path(part.path).suffix.lower() not in known:
         return None
     try:
+        # Blender itself would not find clips and sequences that are already shown.
+        for image in bpy.data.images:
+            if part.kind == image.source != "FILE" and bpy.path.abspath(image.filepath) == part.path:
+                return image
         if part.kind != "SEQUENCE":
             image = bpy.data.images.load(part.path, check_existing=True)
             if part.kind == "FILE" or image.size[0]:
@@ -335,9 +339,6 @@ def _load(part: Part) -> bpy.types.Image | None:
             if image.users == 0:
                 bpy.data.images.remove(image)
             return None
-        for image in bpy.data.images:
-            if image.source == "SEQUENCE" and bpy.path.abspath(image.filepath) == part.path:
-                return image
         image = bpy.data.images.load(part.path)
     except RuntimeError:
         return None

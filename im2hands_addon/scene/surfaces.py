@@ -12,7 +12,7 @@ import bpy
 
 from ..errors import TakeError
 from ..take.reader import Hand, Take, read_take
-from . import meshes, tree
+from . import doubt, meshes, tree
 from .ownership import FRAME, TAKE, remove_objects, require_local, role_of
 
 ON_DISK = "im2hands_surfaces_on_disk"
@@ -150,6 +150,8 @@ class SurfaceLoading:
                 self.problems.append(str(error))
             self.done += 1
         write_count(self._take, collection)
+        if self.has_ended and doubt.is_colored(collection):
+            doubt.color_meshes(collection, True)
 
 
 class SurfacesOnDisk:

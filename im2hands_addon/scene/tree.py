@@ -18,7 +18,7 @@ import bpy
 from ..errors import InputError
 from ..take.reader import Take
 from . import camera
-from .ownership import ROLE, TAKE, mark, role_of, take_key
+from .ownership import ROLE, TAKE, is_local, mark, role_of, take_key
 
 HANDS = {"left": "Hand.L", "right": "Hand.R"}
 SURFACES = {"left": "Surface.L", "right": "Surface.R"}
@@ -28,7 +28,7 @@ FOOTAGE = "Footage"
 
 def find_collection(key: str) -> bpy.types.Collection | None:
     """The collection of the take with this key (see ``ownership.take_key``); None when there is none."""
-    return next((one for one in bpy.data.collections if one.get(TAKE) == key and one.library is None), None)
+    return next((one for one in bpy.data.collections if one.get(TAKE) == key and is_local(one)), None)
 
 
 def take_collections(scene: bpy.types.Scene) -> list[bpy.types.Collection]:
@@ -88,16 +88,19 @@ def ensure_collection(take: Take, scene: bpy.types.Scene) -> bpy.types.Collectio
         scene.collection.children.link(collection)
     for role in (*SURFACES.values(), KEYPOINTS):
         ensure_child(collection, role)
+    unit = scene.unit_settings.scale_length or 1.0
     origin = find_object(collection, "origin")
     if origin is None:
         origin = bpy.data.objects.new(f"{take.name} Origin", None)
         origin.empty_display_type = "ARROWS"
         origin.empty_display_size = 0.05
         origin.rotation_euler = camera.ORIGIN_ROTATION
+        # In a scene whose unit is not the metre, for example the foot, the hands have their true size.
+        origin.scale = (1.0 / unit,) * 3
         mark(origin, "origin")
         collection.objects.link(origin)
     if find_object(collection, "camera") is None:
-        thing = camera.build_camera("Camera")
+        thing = camera.build_camera("Camera", unit)
         thing.parent = origin
         mark(thing, "camera")
         collection.objects.link(thing)

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import TakeError
 from .arrays import LIMITS, SIDES, read_described, sides_of
+from .edits import EDITS_FILE
 from .files import JOURNAL_FILE, read_shared, read_take_json
 from .footage import find_copies, pattern_of
 from .paths import check_paths
@@ -29,7 +30,9 @@ TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
 LOCK_FILE = "take.lock"
 """Written by the backend while it works on a take; readers do not need it."""
-OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE, LOCK_FILE)
+OWN_FILES = (
+    TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE, LOCK_FILE, EDITS_FILE
+)  # fmt: skip
 STATUSES = ("ok", "partial", "empty", "failed")
 KEYPOINT_NAMES = (
     "wrist",
@@ -147,6 +150,8 @@ class Record:
         Camera of the frame's picture.
     time : float or None
         Time from the start of the source, seconds; None where the take does not tell it.
+    sources : dict
+        Side of each present hand -> whose keypoints these are, a word of ``docs/take.md``; "" where it is not told.
     """
 
     index: int
@@ -157,6 +162,7 @@ class Record:
     image: str
     camera: Intrinsics
     time: float | None = None
+    sources: dict[str, str] = field(default_factory=dict)
 
     @property
     def doubt(self) -> str:
@@ -392,5 +398,6 @@ def _parse_record(data: Mapping[str, Any], camera: Intrinsics) -> Record:
         message=_text(data.get("message") or ""),
         image=_text(data.get("image") or ""),
         camera=camera,
+        sources={side: _text(hands[side].get("source") or "") for side in SIDES if side in hands},
         time=float(time) if isinstance(time := data.get("time"), int | float) and np.isfinite(time) else None,
     )

@@ -16,6 +16,8 @@ Behaviours:
 * refuses: answers with the error code "input".
 * fails: one frame fails.
 * one_hand: frames have only one hand.
+
+None of them knows the request "rebuild", as backends of earlier versions do not.
 """
 
 from __future__ import annotations
@@ -64,6 +66,10 @@ class FakeServer:
                 self.greet(request)
             elif request["type"] == "reconstruct":
                 self.reconstruct(request)
+            elif request["type"] == "rebuild":
+                hint = "Known are hello, reconstruct, cancel, status, shutdown."
+                message = 'There is no request of type "rebuild".'
+                self.say("error", request["id"], code="unknown_type", message=message, hint=hint, fatal=False)
             elif request["type"] == "shutdown":
                 self.say("bye", request["id"])
                 return 0

@@ -50,7 +50,14 @@ class Layout:
         self.seen.texts.append(text)
 
     def prop(
-        self, data: object, name: str, *, text: str | None = None, icon: str = "NONE", slider: bool = False
+        self,
+        data: object,
+        name: str,
+        *,
+        text: str | None = None,
+        icon: str = "NONE",
+        slider: bool = False,
+        toggle: bool = False,
     ) -> None:
         assert name in data.bl_rna.properties, f"{data.bl_rna.identifier} has no {name}"
         assert icon in ICONS, icon

@@ -51,7 +51,7 @@ def test_a_job_ends_in_the_view_of_its_camera(addon, api, factory_scene, fake_ba
     assert alone == of_take(bpy.data.collections["take"]) and camera.name in alone
     factory_scene.frame_set(2)
     assert any("0002" in name for name in seen_alone(addon)), "what shows up later is seen too"
-    assert "Toggle Local View" in " ".join(draw(PANELS[0]).texts)
+    assert "Cube would hide the hands" in " ".join(draw(PANELS[0]).texts)
 
 
 def test_a_second_job_is_in_the_local_view_too(addon, api, factory_scene, fake_backend, photo, tmp_path: Path) -> None:
@@ -72,14 +72,14 @@ def test_no_local_view_without_need(addon, api, factory_scene, tmp_path: Path, c
     else:
         bpy.data.objects.remove(thing)
     collection, _ = api.import_take(synthetic.write_take(tmp_path / "take", {1: ("left", "right")}))
-    assert addon("scene.views").look_through(collection, factory_scene) == []
+    assert addon("scene.views").present(collection, factory_scene) == []
     assert view().local_view is None and view().region_3d.view_perspective == "CAMERA"
 
 
 def test_the_scenes_own_camera_stays(addon, api, factory_scene, tmp_path: Path) -> None:
     factory_scene.render.fps = 30
     collection, _ = api.import_take(synthetic.write_take(tmp_path / "take", {1: ("left", "right")}))
-    addon("scene.views").look_through(collection, factory_scene)
+    addon("scene.views").present(collection, factory_scene)
     assert factory_scene.camera == bpy.data.objects["Camera"]
     assert view().use_local_camera and view().camera.name in collection.all_objects
 
@@ -87,8 +87,8 @@ def test_the_scenes_own_camera_stays(addon, api, factory_scene, tmp_path: Path) 
 def test_another_scene_in_the_window_stays(addon, api, factory_scene, tmp_path: Path) -> None:
     other = bpy.data.scenes.new("other")
     collection, _ = api.import_take(synthetic.write_take(tmp_path / "take", {1: ("left", "right")}), scene=other)
-    addon("scene.views").look_through(collection, other)
-    addon("scene.views").look_through(collection, other, [])
+    addon("scene.views").present(collection, other)
+    addon("scene.views").present(collection, other, [])
     assert view().region_3d.view_perspective == "PERSP"
 
 
@@ -96,7 +96,7 @@ def test_another_scene_in_the_window_stays(addon, api, factory_scene, tmp_path: 
 def test_a_deleted_take_leaves_no_empty_view(addon, api, factory_scene, tmp_path: Path, is_own_there: bool) -> None:
     """The cube is seen again, as before; a local view with something of the person's in it stays."""
     collection, _ = api.import_take(synthetic.write_take(tmp_path / "take", {1: ("left", "right")}))
-    assert addon("scene.views").look_through(collection, factory_scene)
+    assert addon("scene.views").present(collection, factory_scene)
     bpy.context.view_layer.update()
     if is_own_there:
         bpy.data.objects["Light"].local_view_set(view(), True)

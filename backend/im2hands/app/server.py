@@ -16,7 +16,7 @@ from im2hands.core.errors import Im2HandsError, in_words
 from im2hands.core.memory import require_memory
 from im2hands.job.components import Components
 from im2hands.job.events import Bye, Event, Failed, Heartbeat, Ready, Status
-from im2hands.job.options import ReconstructOptions
+from im2hands.job.rebuild import RebuildJob
 from im2hands.job.reconstruct import ReconstructJob
 
 from .requests import PROTOCOL_VERSION, MessageError, Request, parse_request
@@ -27,6 +27,9 @@ REST_SECONDS = 1.8
 
 LAST_RESORT_SECONDS = 2.5
 """Time from the end of stdin until the process is ended in any case."""
+
+JOBS = {"reconstruct": ReconstructJob.from_request, "rebuild": RebuildJob.from_request}
+"""Requests that start a job, and what makes the job from the request."""
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +121,7 @@ class Server:
             self._send(Status(job is not None, job, __version__), request.id)
         elif request.type == "cancel":
             self._cancel_job(request)
-        elif request.type == "reconstruct":
+        elif request.type in JOBS:
             self._start(request)
         else:  # shutdown
             self._stop_job()
@@ -159,31 +162,32 @@ class Server:
     def _start(self, request: Request) -> None:
         if self._job is not None:
             raise MessageError("busy", "A reconstruction is running.", "Wait for it or cancel it.")
+        # A new event for each job: abandoned calls of an earlier job must still find theirs set.
+        cancel = threading.Event()
         try:
-            options = ReconstructOptions.from_request(request.fields)
+            job = JOBS[request.type](
+                request.fields, lambda event: self._send(event, request.id), cancel.is_set, self._parts
+            )
         except Im2HandsError as error:
             self._send(Failed.from_error(error), request.id)
             return
-        # A new event for each job: abandoned calls of an earlier job must still find theirs set.
-        cancel = self._cancel = threading.Event()
-        self._job = request.id
-        job = (request.id, options, cancel)
-        self._worker = threading.Thread(target=self._work, args=job, name="im2hands-job", daemon=True)
+        self._cancel, self._job = cancel, request.id
+        self._worker = threading.Thread(target=self._work, args=(request.id, job), name="im2hands-job", daemon=True)
         self._worker.start()
 
-    def _work(self, job: str, options: ReconstructOptions, cancel: threading.Event) -> None:
+    def _work(self, name: str, job: ReconstructJob) -> None:
         last: Event
         try:
-            last = ReconstructJob(options, lambda event: self._send(event, job), cancel.is_set, self._parts).run()
+            last = job.run()
         except Im2HandsError as error:
-            log.info("job %s: %s", job, error)
+            log.info("job %s: %s", name, error)
             last = Failed.from_error(error)
         except Exception as error:
-            log.exception("job %s failed", job)
+            log.exception("job %s failed", name)
             last = unexpected_error(error)
         with self._lock:  # a client that reads the last event may request the next job at once
             self._job = None
-            self._write(last, job)
+            self._write(last, name)
 
     def _stop_job(self) -> None:
         self._cancel.set()

@@ -7,6 +7,7 @@ the same path. Results come in the order of the jobs.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import pickle
@@ -38,6 +39,12 @@ _START = (
     "or unset RAY_ADDRESS to compute on this machine."
 )
 _AHEAD = 2  # jobs in flight for each that the cluster can compute at once
+
+
+def add_executor(parser: argparse.ArgumentParser) -> None:
+    """Add ``--executor`` to the parser of a command of the lab."""
+    text = "this machine, or a Ray cluster (docs/farm.md)"
+    parser.add_argument("--executor", choices=EXECUTORS, default="local", help=text)
 
 
 def spread(

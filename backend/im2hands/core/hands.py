@@ -16,6 +16,8 @@ from .errors import InputError
 Side = Literal["left", "right"]
 SIDES: tuple[Side, Side] = ("left", "right")
 KEYPOINT_COUNT = 21
+SKIN_POINT_COUNT = 128
+"""Points on the skin of a hand, see ``geometry.skin_points``."""
 WRIST = 0
 MIDDLE_MCP = 9
 

@@ -19,16 +19,17 @@ MESH_SUFFIXES = (".off", ".obj", ".ply")
 """File formats of meshes, in the order in which a file is looked for."""
 
 _MOST_BYTES = 256 * 2**20
-_AGAIN = "Write the mesh again; it may be half-written."
 
 
-def read_mesh_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def read_mesh_file(path: Path, what: str = "mesh") -> tuple[np.ndarray, np.ndarray]:
     """Read the vertices and triangles of a file; polygons are split into fans.
 
     Parameters
     ----------
     path : Path
         File with one of ``MESH_SUFFIXES``.
+    what : str
+        What the file is, for errors.
 
     Returns
     -------
@@ -42,22 +43,25 @@ def read_mesh_file(path: Path) -> tuple[np.ndarray, np.ndarray]:
     InputError
         The file is missing, of another format, damaged, or holds numbers that are not finite.
     """
+    again = f"Write the {what} again; it may be half-written."
     reader = {".obj": _read_obj, ".off": _read_off, ".ply": _read_ply}.get(path.suffix.lower())
     if reader is None:
-        raise InputError(f"{path} is no mesh file.", f"Give a file that ends in {', '.join(MESH_SUFFIXES)}.")
+        raise InputError(f"{path} is no {what}.", f"Give a file that ends in {', '.join(MESH_SUFFIXES)}.")
     try:
         data = read_regular(path, _MOST_BYTES)
     except OSError as error:
-        raise InputError(f"The mesh {path} cannot be read: {error.strerror or error}.", "Check the path.") from error
+        raise InputError(f"The {what} {path} cannot be read: {error.strerror or error}.", "Check the path.") from error
+    if not data:
+        raise InputError(f"The {what} {path} is empty.", again)
     try:
         vertices, faces = reader(data)
     except Exception as error:  # a damaged file can cause any exception in the readers
-        raise InputError(f"The mesh {path} is damaged ({type(error).__name__}: {error}).", _AGAIN) from error
+        raise InputError(f"The {what} {path} is damaged ({type(error).__name__}: {error}).", again) from error
     vertices, faces = vertices.reshape(-1, 3), faces.reshape(-1, 3)
     if not np.isfinite(vertices).all():
-        raise InputError(f"The mesh {path} has vertices that are not finite numbers.", "Leave the hand out.")
+        raise InputError(f"The {what} {path} has points that are not finite numbers.", "Leave the hand out.")
     if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
-        raise InputError(f"The mesh {path} has faces of vertices that it does not have.", _AGAIN)
+        raise InputError(f"The {what} {path} has faces of vertices that it does not have.", again)
     return vertices, faces
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,11 +14,13 @@ from im2hands.animation.motion.files import motion_arrays, write_motion
 from im2hands.animation.motion.solve import Motion, solve
 from im2hands.animation.motion.take_correctives import TakeCorrectives
 from im2hands.animation.motion.tracks import MISSING, OBSERVED, STATUS_WORDS, RawTake, Track, judge, read_raw
-from im2hands.animation.template.files import handed, write_template
+from im2hands.animation.template.files import handed, read_rests, write_template
 from im2hands.animation.template.take_templates import TakeTemplates
 from im2hands.animation.template.topology import load_topology
+from im2hands.core.devices import granted_cores
 from im2hands.core.errors import DamagedFramesError, TakeError
 from im2hands.core.hands import SIDES, Side
+from im2hands.take.edits import Edits
 from im2hands.take.frame_file import KEY, read_motion, read_template
 from im2hands.take.sequence import is_sequence
 from im2hands.take.take import MOTION_FILE, TEMPLATE_FILE, Take
@@ -40,13 +43,16 @@ class CleanPhase:
         Runs a function without arguments and returns its result. Raises Cancelled if the person asked to stop.
     progress : callable
         Called with the number of finished steps and the number of all steps.
+    keep_shape : bool
+        Whether the take keeps the shape of its hands although frames changed: only their templates are fitted anew.
     """
 
     def __init__(
         self, take: Take, options: CleanOptions, run: Callable[[Callable[[], Any]], Any],
-        progress: Callable[[int, int], None],
+        progress: Callable[[int, int], None], *, keep_shape: bool = False,
     ) -> None:  # fmt: skip
         self._take, self._options, self._call, self._progress = take, options, run, progress
+        self._keep_shape = keep_shape
         self._done, self._total = 0, 1
 
     def run(self) -> dict[str, Any]:
@@ -84,22 +90,33 @@ class CleanPhase:
             return self._finish({"hands": []})
         self._total = 2 * len(indices)
         self._progress(0, self._total)
-        shape_key = digest(
+        frames_key = digest(
             VERSION, self._options.template_density, *(raw.keypoints[side] for side in SIDES),
             [[index, self._take.records[index].key] for index in indices],
             *(["mirrored"] if self._take.mirrored else []),  # the choice of doubtful frames depends on it
         )  # fmt: skip
-        key = digest(shape_key, self._options.settings())
+        edits = Edits.of_take(self._take.folder)
+        marks = {row: marks for row, index in enumerate(raw.frames.tolist()) if (marks := edits.marks(index))}
+        marked = [[row, *(sorted(sides) for sides in vars(one).values())] for row, one in marks.items()]
+        shape = self._kept_shape(frames_key, sides)
+        shape_key = frames_key if shape is None else str(shape[KEY])
+        key = digest(frames_key, self._options.settings(), *([marked] if marked else []))
         if self._is_fresh(key, shape_key, raw, indices):
             self._progress(self._total, self._total)
             return dict(self._take.header["clean"])
-        self._take.header.pop("clean", None)
         topology = self._call(lambda: load_topology(self._options.template_density))
+        if shape is not None and len(shape["weights"]) != topology.vertex_count:
+            shape, shape_key = None, frames_key  # another density: it is measured as for a new take
+        if shape is None:
+            self._take.header.pop("clean", None)
         self._forget_templates(raw, indices, shape_key, topology.vertex_count)
-        tracks = judge(raw, over_time=is_sequence(self._take.header))
+        tracks = judge(raw, over_time=is_sequence(self._take.header), marks=marks)
         templates = TakeTemplates(self._take, topology, self._call)
-        self._measure(templates, raw, tracks, sides)
-        self._write(lambda: write_template(self._take.folder, topology, templates.rests, shape_key))
+        if shape is None:
+            self._measure(templates, raw, tracks, sides)
+            self._write(lambda: write_template(self._take.folder, topology, templates.rests, shape_key))
+        else:
+            templates.rests = read_rests(shape, sides)
         self._fit(templates, raw, indices, shape_key)
         motions = {side: self._call(partial(self._motion, templates, tracks[side], side)) for side in sides}
         correctives = self._correct(templates, motions, raw, tracks, indices)
@@ -110,7 +127,28 @@ class CleanPhase:
         self._write(lambda: write_motion(self._take.folder, motion_arrays(raw.frames, fps, hands, key)))
         self._note_status(raw, motions, indices)
         truncation = {side: found.truncation_mm for side, found in correctives.items()}
-        return self._finish({"hands": sides, "key": key, "template": shape_key, "truncation_mm": truncation})
+        held = {} if shape is None else {"template_for": frames_key}
+        return self._finish({"hands": sides, "key": key, "template": shape_key, **held, "truncation_mm": truncation})
+
+    def _kept_shape(self, frames_key: str, sides: list[Side]) -> dict[str, np.ndarray] | None:
+        """Return the arrays of ``template.npz`` where the take keeps its shape; None where it is to be measured.
+
+        It is kept over corrections of some frames, so that the others stay as they are. A later run finds in
+        ``template_for`` that it is the shape for these frames.
+        """
+        about = self._take.header.get("clean") or {}
+        known = about.get("version") == VERSION and about.get("template_for") == frames_key
+        if about.get("template") == frames_key or not (known or self._keep_shape):
+            return None
+        try:
+            shape = read_template(self._take.folder / TEMPLATE_FILE)
+        except TakeError:
+            return None
+        every = [facts for record in self._take.frames() for facts in record.hands.values()]
+        fitted = {facts["template"] for facts in every if "template" in facts}
+        is_of_take = KEY in shape and fitted == {str(shape[KEY])} and about.get("version", VERSION) == VERSION
+        has_sides = all(f"{side}_rest_vertices" in shape for side in sides)
+        return shape if is_of_take and has_sides else None
 
     def _write(self, write: Callable[[], None]) -> None:
         """Write a file of the take, unless the take was closed while this call was waiting."""
@@ -172,19 +210,26 @@ class CleanPhase:
 
     def _fit(self, templates: TakeTemplates, raw: RawTake, indices: list[int], shape_key: str) -> None:
         """Fit the template to every frame that does not have it yet."""
+        waiting = [index for index in indices if not self._is_fitted(index, shape_key)]
+        prepared = 0
         for index in indices:
             if not self._is_fitted(index, shape_key):
-                self._call(partial(self._fit_frame, templates, raw, index))
+                if index == waiting[prepared]:  # each core fits a frame of its own
+                    group = waiting[prepared : prepared + granted_cores()]
+                    around = {k: hands for one in group for k, hands in self._around(templates, raw, one).items()}
+                    self._call(partial(templates.prepare, around))
+                    prepared = min(prepared + len(group), len(waiting) - 1)
+                hands = self._around(templates, raw, index)
+                self._call(partial(templates.fit_frame, index, hands.pop(index), hands))
                 for fact in self._take.records[index].hands.values():
                     fact["template"] = shape_key
                 self._take.write_record(index)  # after a stop, this frame need not be fitted again
             self._step()
 
-    def _fit_frame(self, templates: TakeTemplates, raw: RawTake, index: int) -> None:
-        """Fit the template to one frame; in a sequence, steady it with the neighbouring frames."""
-        beside = [index - 1, index + 1] if is_sequence(self._take.header) else []
-        known = {k: self._seen(templates, raw, k) for k in beside if k in self._take.records}
-        templates.fit_frame(index, self._seen(templates, raw, index), known)
+    def _around(self, templates: TakeTemplates, raw: RawTake, index: int) -> dict[int, dict[Side, np.ndarray]]:
+        """Return the hands of a frame and, in a sequence, of its neighbours, which steady it; by index."""
+        beside = [index - 1, index, index + 1] if is_sequence(self._take.header) else [index]
+        return {k: self._seen(templates, raw, k) for k in beside if k in self._take.records}
 
     def _seen(self, templates: TakeTemplates, raw: RawTake, index: int) -> dict[Side, np.ndarray]:
         """Return the (21, 3) keypoints of the hands of a frame that have a surface in the take."""
@@ -196,7 +241,7 @@ class CleanPhase:
 
     def _motion(self, templates: TakeTemplates, track: Track, side: Side) -> Motion:
         """Solve the raw and the clean motion of one hand."""
-        own = Track(handed(track.keypoints, side), track.status, track.segments, track.own)
+        own = replace(track, keypoints=handed(track.keypoints, side))
         return solve(own, templates.rests[side], strength=self._options.smoothing, gap=self._options.gap)
 
     def _correct(

@@ -15,9 +15,9 @@ import numpy as np
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
 from im2hands.core.files import open_regular, pack_arrays, read_shared, write_atomically
-from im2hands.core.hands import KEYPOINT_COUNT, SIDES, Side, TwoHands
+from im2hands.core.hands import KEYPOINT_COUNT, SIDES, SKIN_POINT_COUNT, Side, TwoHands
 from im2hands.core.unpacking import JSON_BYTES, parse_json, unpack_arrays
-from im2hands.keypoints.hypothesis import HandDetection, LiftedHand, WristOffset
+from im2hands.keypoints.hypothesis import HandDetection, LiftedHand, SkinLandmarks, WristOffset
 from im2hands.keypoints.look import Look
 from im2hands.keypoints.look_file import pack_look, unpack_look
 from im2hands.take.arrays import LIMITS
@@ -169,6 +169,8 @@ class DetectionCache:
             if hand.lifted is not None:
                 given = {name: value for name, value in vars(hand.lifted).items() if value is not None}
                 arrays |= {f"{number}_lifted_{name}": np.asarray(value) for name, value in given.items()}
+            if hand.skin is not None:
+                arrays |= {f"{number}_skin_{name}": value for name, value in vars(hand.skin).items()}
             if hand.wrist_offset is not None:
                 arrays[f"{number}_way"] = np.asarray([hand.wrist_offset.vector, hand.wrist_offset.spread], np.float64)
         write_atomically(self._path(index), pack_arrays(arrays))
@@ -278,4 +280,10 @@ def _detection(arrays: dict[str, np.ndarray], number: int) -> HandDetection:
         parts = {f.name: arrays.get(f"{number}_lifted_{f.name}") for f in fields(LiftedHand)}
         numbers = {name: float(value) for name, value in parts.items() if value is not None and value.ndim == 0}
         lifted = LiftedHand(**{**parts, **numbers})  # type: ignore[arg-type]
-    return HandDetection(cast(Side, side), pixels, shape, confidence, score, source, wrist_offset, note, lifted)
+    skin = None
+    if f"{number}_skin_pixels" in arrays:
+        skin = SkinLandmarks(*(arrays[f"{number}_skin_{f.name}"] for f in fields(SkinLandmarks)))
+        sizes = [value.shape for value in (skin.pixels, skin.spread, skin.visible)]
+        if sizes != [(SKIN_POINT_COUNT, 2), (SKIN_POINT_COUNT,), (SKIN_POINT_COUNT,)]:
+            raise ValueError(f"detection {number} has no skin")
+    return HandDetection(cast(Side, side), pixels, shape, confidence, score, source, wrist_offset, note, lifted, skin)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.hands import RefinedHands, Side, TwoHands
+from im2hands.core.hands import SIDES, RefinedHands, Side, TwoHands
 from im2hands.core.person_path import person_path
 from im2hands.media.source import Frame
 
@@ -53,11 +53,14 @@ class FrameJob:
         Its camera.
     hands : TwoHands
         Keypoints in the camera frame.
+    corrected : set of Side
+        Hands whose keypoints a person corrected: no network moves them.
     """
 
     frame: Frame
     camera: Camera
     hands: TwoHands
+    corrected: frozenset[Side] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def make_surfaces(reconstructor: Reconstructor, refiner: Refiner | None, job: Fr
     """
     frame, camera = job.frame, job.camera
     try:
-        refined = RefinedHands(job.hands) if refiner is None else refiner.refine(frame, camera, job.hands)
+        refined = RefinedHands(job.hands) if refiner is None else _refined(refiner, job)
         present = refined.hands.present()
         if not present:
             return FrameSurfaces(refined, {})
@@ -146,6 +149,17 @@ def make_surfaces(reconstructor: Reconstructor, refiner: Refiner | None, job: Fr
                 "Make the voxels larger (--voxel-mm) or compute on the processor (--device cpu).",
             ) from error
         raise
+
+
+def _refined(refiner: Refiner, job: FrameJob) -> RefinedHands:
+    """Refine the keypoints of a frame, but not those that a person corrected."""
+    made = refiner.refine(job.frame, job.camera, job.hands)
+    if not job.corrected:
+        return made
+    hands = {side: (job.hands if side in job.corrected else made.hands).get(side) for side in SIDES}
+    return replace(
+        made, hands=TwoHands(**hands), refined=tuple(side for side in made.refined if side not in job.corrected)
+    )
 
 
 def make_surfaces_far(networks: FarNetworks, job: FrameJob) -> FrameSurfaces | FrameError:

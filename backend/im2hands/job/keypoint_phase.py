@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +11,12 @@ import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, Im2HandsError, InputError, TakeError
-from im2hands.core.hands import TwoHands
+from im2hands.core.hands import HandKeypoints, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.look import Look
 from im2hands.media.camera_choice import CameraChoice
 from im2hands.media.source import Entry, Frame, Source
+from im2hands.take.edits import Edits
 from im2hands.weights import keypoint_networks
 from im2hands.weights.model_file import bundled_card
 
@@ -24,35 +24,20 @@ from .background import Background
 from .components import Components, ProviderNeeds
 from .detection_cache import DetectionCache, digest, fingerprint
 from .footage_writer import FootageWriter
+from .found_hands import FoundHands
+from .hand_editor import Found, HandEditor
 from .options import ReconstructOptions
 
 if TYPE_CHECKING:
     from im2hands.keypoints.finder import HandFinder
+    from im2hands.keypoints.proposing.box_file import HandBoxes
+
+_BOXED_FOLDER = "boxed"
 
 
-@dataclass(frozen=True)
-class FoundHands:
-    """The hands of one frame, as the keypoint phase found them.
-
-    Parameters
-    ----------
-    entry : Entry
-        The frame.
-    camera : Camera
-        Camera of its picture.
-    hands : TwoHands
-        Keypoints in the frame of that camera.
-    picture : str
-        Hash of the picture, or of the clip and the frame's index.
-    note : str
-        How the hands were chosen, for a person; may be empty.
-    """
-
-    entry: Entry
-    camera: Camera
-    hands: TwoHands
-    picture: str
-    note: str = ""
+def _side_by_side(hands: Sequence[HandKeypoints]) -> TwoHands:
+    """Return hands that are placed already as the hands of a frame."""
+    return TwoHands(**{hand.side: hand for hand in hands})
 
 
 class KeypointPhase:
@@ -80,6 +65,11 @@ class KeypointPhase:
         Called with the number of finished frames, and with None: the seconds of the current frame are not known.
     failed : callable
         Called with a frame that cannot be used, and with the error.
+    edits : Edits
+        A person's corrections.
+    wanted : set of int, optional
+        The only frames whose hands are returned; None for all. The others are searched only where the hands of these
+        follow from them and are not cached.
     """
 
     def __init__(
@@ -94,11 +84,15 @@ class KeypointPhase:
         cancelled: Callable[[], bool],
         report: Callable[[int, float | None], None],
         failed: Callable[[Entry, Im2HandsError], None],
+        edits: Edits,
+        wanted: Set[int] | None = None,
     ) -> None:
         self._options, self._source, self._cameras, self._parts = options, source, cameras, parts
         self._background, self._cancelled, self._report, self._failed = background, cancelled, report, failed
         self._folder, self._footage = cache, footage
         self._cache = DetectionCache(cache)
+        self._wanted = wanted
+        self._editor = HandEditor(edits, source.mirrored, options.palm_mm / 1000)
         self._provider: HandFinder | None = None
         self._follows = source.is_sequence
         self._hashes: dict[Path, str] = {}
@@ -137,10 +131,20 @@ class KeypointPhase:
         )
         if self._follows:
             self._clip_key = self._key_of_clip()
+        boxes_cache = DetectionCache(self._folder / _BOXED_FOLDER)
+        self._editor.read_boxes(
+            self._source, self._chosen(), boxes_cache, self._camera,
+            lambda entry, boxes: digest(self._picture(entry), self._settings, boxes), self._read_boxed,
+        )  # fmt: skip
         cached = self._cached_clip() if self._follows else None
         if cached is not None:
             return cached
         return self._detect_clip() if self._follows else self._detect_photos()
+
+    @property
+    def unused(self) -> list[str]:
+        """Edits that could not be applied, for a person."""
+        return self._editor.unused
 
     def close(self) -> None:
         """Release the provider. Must be called on the background thread."""
@@ -164,9 +168,13 @@ class KeypointPhase:
             )
 
         def hands(entry: Entry, camera: Camera) -> FoundHands:
-            return FoundHands(entry, camera, keypoints.hands(entry.index, camera), self._picture(entry))
+            return self._edited(entry, camera, keypoints.hands(entry.index, camera).present(), _side_by_side)
 
-        return self._each(self._source.entries, hands)
+        return self._each(self._chosen(), hands)
+
+    def _chosen(self) -> list[Entry]:
+        """The frames whose hands are wanted."""
+        return [one for one in self._source.entries if self._wanted is None or one.index in self._wanted]
 
     def _each(self, entries: Sequence[Entry], make: Callable[[Entry, Camera], FoundHands]) -> list[FoundHands]:
         """Call ``make`` for every frame whose picture has a camera; report frames that fail and leave them out."""
@@ -186,7 +194,8 @@ class KeypointPhase:
         frames = self._cache.finished_clip(self._clip_key)
         if frames is None:
             return None
-        entries = [entry for entry in self._source.entries if entry.index in set(frames)]
+        known = set(frames)
+        entries = [entry for entry in self._chosen() if entry.index in known]
         kept = {entry.index: self._cache.read(entry.index, self._clip_key) for entry in entries}
         if any(hands is None for hands in kept.values()):
             return None
@@ -196,7 +205,7 @@ class KeypointPhase:
         """Detect the hands in unrelated photos. Photos whose hands are cached are not read."""
         found: dict[int, FoundHands] = {}
         waiting: list[Entry] = []
-        for entry in self._source.entries:
+        for entry in self._chosen():
             self._background.check()
             kept = self._kept_photo(entry)
             if kept is None:
@@ -224,16 +233,19 @@ class KeypointPhase:
         chosen, prior = provider.choose(looks), provider.prior(looks)
         rows = {entry.index: row for row, entry in enumerate(entries)}
         found: list[FoundHands] = []
+        finished: list[int] = []
 
         def finish(entry: Entry, frame: Frame) -> None:
             row = rows[entry.index]
             detections = self._background.run(lambda: provider.finish(frame, looks[row], chosen[row], prior))
             self._cache.write(entry.index, self._clip_key, detections)
-            found.append(self._lifted(entry, self._camera(entry), detections))
+            finished.append(entry.index)
+            if self._wanted is None or entry.index in self._wanted:
+                found.append(self._lifted(entry, self._camera(entry), detections))
 
         self._each_frame(entries, finish, last=True)
-        if len(found) == len(self._source.entries):
-            self._cache.finish_clip(self._clip_key, [hands.entry.index for hands in found])
+        if len(finished) == len(self._source.entries):
+            self._cache.finish_clip(self._clip_key, finished)
         return found
 
     def _look_at_all(self, provider: HandFinder) -> tuple[list[Entry], list[Look]]:
@@ -317,15 +329,29 @@ class KeypointPhase:
         needs = ProviderNeeds(self._options, self._cancelled)
 
         def make() -> HandFinder:
-            self._provider = self._parts.provider(needs)
+            if self._provider is None:
+                self._provider = self._parts.provider(needs)
             return self._provider
 
         return self._background.run(make)
 
+    def _read_boxed(self, frame: Frame, boxes: HandBoxes) -> list[HandDetection]:
+        provider = self._make_provider()
+        return self._background.run(lambda: provider.detect_boxed(frame, boxes))
+
     def _lifted(self, entry: Entry, camera: Camera, detections: Sequence[HandDetection]) -> FoundHands:
-        hands = self._parts.lift(detections, camera, self._options.palm_mm / 1000)
-        note = next((hand.note for hand in detections if hand.note), "")
-        return FoundHands(entry, camera, hands, self._picture(entry), note)
+        def lift(hands: Sequence[HandDetection]) -> TwoHands:
+            return self._parts.lift(hands, camera, self._options.palm_mm / 1000)
+
+        return self._edited(entry, camera, detections, lift)
+
+    def _edited(
+        self, entry: Entry, camera: Camera, hands: Sequence[Found], place: Callable[[Sequence[Found]], TwoHands]
+    ) -> FoundHands:
+        """Place the hands of a frame, with what a person corrected."""
+        note = next((hand.note for hand in hands if isinstance(hand, HandDetection) and hand.note), "")
+        placed, corrected = self._editor.place(entry.index, camera, hands, place)
+        return FoundHands(entry, camera, placed, self._picture(entry), note, corrected)
 
     def _camera(self, entry: Entry) -> Camera:
         return self._cameras.for_picture(self._source.probe(entry))

@@ -12,7 +12,7 @@ from im2hands.core.errors import InputError
 from im2hands.core.options import OPTIONS, check_options, options_dataclass, options_of
 from im2hands.core.person_path import person_path
 
-_NOT_SETTINGS = ("inputs", "output", "resume", "overwrite", "executor")
+_NOT_SETTINGS = ("inputs", "output", "edits", "resume", "overwrite", "executor")
 
 
 class _ReconstructOptions:

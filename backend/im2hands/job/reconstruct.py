@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from im2hands.animation.clean_options import CleanOptions
 from im2hands.core.camera import Camera
 from im2hands.core.errors import Cancelled, DamagedFramesError, Im2HandsError, InputError, SetupError
 from im2hands.core.memory import require_memory
@@ -18,7 +19,8 @@ from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.media.camera_choice import ASSUMED_FOV_DEGREES, CameraChoice
 from im2hands.media.footage import why_copies
 from im2hands.media.source import Entry, Source, open_source
-from im2hands.take.begin import begin_take, lock_take
+from im2hands.take.begin import begin_take, is_of_other_pictures, lock_take
+from im2hands.take.edits import Edits, set_edits_aside
 from im2hands.take.lock import TakeLock
 from im2hands.take.record import FrameRecord
 from im2hands.take.take import CACHE_FOLDER, Take
@@ -28,8 +30,10 @@ from .components import Components, Reconstructor, Refiner, provenance_of
 from .eta import EtaEstimator
 from .events import Event, Finished, FrameDone, Phase, Progress, Summary, Warned
 from .footage_writer import FootageWriter
+from .found_hands import FoundHands
 from .frame_surfaces import FarNetworks
-from .keypoint_phase import FoundHands, KeypointPhase
+from .hand_editor import check_edits
+from .keypoint_phase import KeypointPhase
 from .options import ReconstructOptions
 from .surface_phase import SurfacePhase
 
@@ -68,8 +72,38 @@ class ReconstructJob:
         self._keypoints: KeypointPhase | None = None
         self._lock: TakeLock | None = None
         self._take: Take | None = None
+        self._wanted: frozenset[int] | None = None  # the only frames to be made; None for all
         self._counts: Counter[str] = Counter()
         self._eta = EtaEstimator()
+
+    @classmethod
+    def from_request(
+        cls,
+        request: Mapping[str, Any],
+        events: Callable[[Event], None],
+        cancelled: Callable[[], bool],
+        parts: Components | None = None,
+    ) -> ReconstructJob:
+        """Make the job from the fields of a ``reconstruct`` request.
+
+        Parameters
+        ----------
+        request : mapping
+            Fields of the request.
+        events, cancelled, parts
+            As for the class.
+
+        Returns
+        -------
+        ReconstructJob
+            The job.
+
+        Raises
+        ------
+        InputError
+            A field has the wrong type or its value is not possible.
+        """
+        return cls(ReconstructOptions.from_request(request), events, cancelled, parts)
 
     def run(self) -> Finished:
         """Run the job.
@@ -117,7 +151,8 @@ class ReconstructJob:
         cameras, source, camera = self._background.run(self._open)
         for note in source.notes:
             self._events(Warned(note.message, note.hint))
-        reason = "" if options.footage == "never" else self._background.run(lambda: why_copies(source))
+        edits = self._background.run(lambda: self._edits(source, cameras))  # before anything is written
+        reason = self._background.run(lambda: self._why_copies(source))
         self._progress("open", 1, 1)
         self._progress("weights", 0, 1)
         refused: list[SetupError] = []
@@ -128,7 +163,7 @@ class ReconstructJob:
         header = self._header(source, camera, device, provenance_of(reconstructor, refiner))
         take = begin_take(lock, source, header, resume=options.resume, overwrite=options.overwrite)
         self._take = take
-        if camera.origin == "assumed":
+        if camera.origin == "assumed" and self._wanted is None:
             self._events(
                 Warned(
                     f"The focal length is not known; a field of view of {ASSUMED_FOV_DEGREES:g} degrees is assumed.",
@@ -136,16 +171,46 @@ class ReconstructJob:
                 )
             )
         footage = FootageWriter(take, source, options.footage, reason, self._background.check)
-        found = self._find_hands(take, source, cameras, footage)
+        self._begin_edits(take, edits)
+        found = self._find_hands(take, source, cameras, footage, edits)
+        self._use_edits(take, edits, self._keypoints.unused if self._keypoints is not None else [])
         version = self._parts.versions()["im2hands"]
         far = FarNetworks.like_here(self._parts, options, device) if options.executor == "ray" else None
         phase = SurfacePhase(options, take, reconstructor, refiner, self._background, footage, version, far)
         self._make_surfaces(take, source, found, phase)
-        warned = footage.complete()
+        warned = footage.complete() if self._wanted is None else None
         if warned is not None:
             self._events(warned)
         if self._options.clean:
             self._clean(take)
+
+    def _edits(self, source: Source, cameras: CameraChoice) -> Edits:
+        """Read and check a person's corrections: those of the option ``edits``, else those that the take has."""
+        options = self._options
+        if options.edits is not None:
+            edits = Edits.read(person_path(options.edits))
+        elif options.overwrite and is_of_other_pictures(self._folder, source):
+            set_edits_aside(self._folder)
+            return Edits()
+        else:
+            edits = Edits.of_take(self._folder)
+        check_edits(edits, source, cameras, [entry.index for entry in source.entries], options.frames is not None)
+        return edits
+
+    def _why_copies(self, source: Source) -> str:
+        return "" if self._options.footage == "never" else why_copies(source)
+
+    def _begin_edits(self, take: Take, edits: Edits) -> None:
+        """Keep the corrections in the take, so that later runs apply them too."""
+        if self._options.edits is not None:
+            with take.writing():
+                edits.write(take.folder)
+
+    def _use_edits(self, take: Take, edits: Edits, unused: Sequence[str]) -> None:
+        """Tell what of the corrections could not be applied to the hands that were found."""
+        if unused:
+            more = f" {len(unused) - 1} more could not be used." if len(unused) > 1 else ""
+            self._events(Warned(f"{unused[0]}{more}", "The frame has the hands that were found."))
 
     def _open(self) -> tuple[CameraChoice, Source, Camera]:
         options = self._options
@@ -163,10 +228,12 @@ class ReconstructJob:
         return device, reconstructor, self._parts.refiner(self._options, device)
 
     def _find_hands(
-        self, take: Take, source: Source, cameras: CameraChoice, footage: FootageWriter
+        self, take: Take, source: Source, cameras: CameraChoice, footage: FootageWriter, edits: Edits
     ) -> list[FoundHands]:
+        if self._wanted is not None and not self._wanted:
+            return []
         self._eta = EtaEstimator()
-        total = len(source)
+        total = len(source if self._wanted is None else self._wanted)
 
         def report(done: int, frame_seconds: float | None) -> None:
             left = self._eta.seconds_left(done, total)
@@ -177,7 +244,7 @@ class ReconstructJob:
 
         self._keypoints = KeypointPhase(
             self._options, source, cameras, self._parts, self._background, take.folder / CACHE_FOLDER,
-            footage, self._cancelled, report, failed,
+            footage, self._cancelled, report, failed, edits, self._wanted,
         )  # fmt: skip
         return self._keypoints.run()
 
@@ -185,7 +252,7 @@ class ReconstructJob:
         reused, waiting = phase.sort_out(found)
         for item in reused:
             self._count(take.records[item.entry.index], take, reused=True)
-        if (waiting or not self._options.clean) and take.header.pop("clean", None) is not None:
+        if self._wanted is None and (waiting or not self._options.clean) and take.header.pop("clean", None) is not None:
             take.save()  # the clean motion will not belong to the new frames
         done = len(reused)
         self._eta = EtaEstimator(done)
@@ -202,14 +269,19 @@ class ReconstructJob:
         from .clean_phase import CleanPhase
 
         self._eta = EtaEstimator()
+        options, keep_shape = self._cleaning(take)
 
         def report(done: int, total: int) -> None:
             self._progress("clean", done, total, self._eta.seconds_left(done, total))
 
         try:
-            CleanPhase(take, self._options.cleaning, self._background.run, report).run()
+            CleanPhase(take, options, self._background.run, report, keep_shape=keep_shape).run()
         except DamagedFramesError as error:  # of earlier runs: the frames of this one were just written
             self._events(Warned(error.message, error.hint))
+
+    def _cleaning(self, take: Take) -> tuple[CleanOptions, bool]:
+        """Return the options of the clean phase, and whether the take keeps the shape of its hands."""
+        return self._options.cleaning, False
 
     def _write_failed(self, take: Take, source: Source, entry: Entry, error: Im2HandsError) -> None:
         record = FrameRecord(entry.index, "failed", message=str(error), extra=entry_extra(source, entry))

@@ -21,8 +21,8 @@ from .background import Background
 from .components import Reconstructor, Refiner, provenance_of
 from .detection_cache import digest, hands_digest
 from .footage_writer import FootageWriter
+from .found_hands import FoundHands
 from .frame_surfaces import FarNetworks, FrameJob, FrameSurfaces, make_surfaces, make_surfaces_far
-from .keypoint_phase import FoundHands
 from .options import ReconstructOptions
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class SurfacePhase:
             if isinstance(frame, FrameError):
                 yield entry, frame
                 continue
-            job = FrameJob(frame, by_index[entry.index].camera, by_index[entry.index].hands)
+            job = _frame_job(frame, by_index[entry.index])
             made: FrameSurfaces | FrameError
             try:
                 made = self._background.run(partial(make_surfaces, self._reconstructor, self._refiner, job))
@@ -171,7 +171,7 @@ class SurfacePhase:
             for entry, frame in decoded:
                 started.append((entry, frame if isinstance(frame, FrameError) else None))
                 if not isinstance(frame, FrameError):
-                    yield FrameJob(frame, by_index[entry.index].camera, by_index[entry.index].hands)
+                    yield _frame_job(frame, by_index[entry.index])
 
         def failed_before() -> Computed:
             while started and started[0][1] is not None:
@@ -206,6 +206,8 @@ class SurfacePhase:
             extra["camera"] = found.camera.to_dict()
         if [found.camera.width, found.camera.height] != self._take.header["image_size"]:
             extra["image_size"] = [found.camera.width, found.camera.height]
+        if found.corrected is not None:
+            extra["edited"] = True
         facts: dict[str, dict[str, Any]] = {
             side: {"confidence": round(hand.score, 4), "source": hand.source} for side, hand in hands.items()
         }
@@ -227,6 +229,10 @@ class SurfacePhase:
                 "Check the keypoints, their unit and the camera.",
             ) from error
         return record, arrays or None
+
+
+def _frame_job(frame: Frame, found: FoundHands) -> FrameJob:
+    return FrameJob(frame, found.camera, found.hands, found.corrected or frozenset())
 
 
 def _arrays(hand: HandKeypoints, mesh: HandMesh, width: int, mirrored: bool) -> dict[str, np.ndarray]:

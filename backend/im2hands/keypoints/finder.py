@@ -107,6 +107,33 @@ class HandFinder:
         chosen = answers(look.verdict, OF_HANDS[self._hands], look.marked).best()
         return self._finished(frame, look, chosen, EVEN, photo=True)
 
+    def detect_boxed(self, frame: Frame, boxes: HandBoxes) -> list[HandDetection]:
+        """Read the hands of a frame that a person drew boxes around, by themselves.
+
+        Parameters
+        ----------
+        frame : Frame
+            The frame.
+        boxes : HandBoxes
+            The boxes.
+
+        Returns
+        -------
+        list[HandDetection]
+            The hands of the boxes; a box in which no hand can be read has none.
+
+        Raises
+        ------
+        FrameError
+            If MediaPipe cannot process the picture.
+        Cancelled
+            If ``cancelled`` returned True.
+        """
+        look = self._readers.look(frame, None, boxes, self._cancelled)
+        chosen = answers(look.verdict, EVEN, look.marked).best()
+        rows = [row if marked is not None else None for row, marked in zip(chosen.rows(), look.marked, strict=True)]
+        return self._finished(frame, look, Assignment(*rows), EVEN, photo=True)
+
     def detect_clip(self, frames: Sequence[Frame]) -> list[list[HandDetection]]:
         """Find the hands of a clip whose frames are in memory.
 

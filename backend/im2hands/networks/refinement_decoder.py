@@ -176,7 +176,7 @@ class FoldedHands:
             Result of the cross attention ``ct1``.
         """
         index = nearest_neighbours(positions, self.positions, self.decoder.neighbours)
-        return self.pairs.attend(self.pairs.own(positions), self.queries, self.table, index, self.token)
+        return self.pairs.attend(positions, self.queries, self.table, index, self.token)
 
     def logits(self, positions: Tensor, extra: Tensor) -> Tensor:
         """Compute the occupancy logits of queries.

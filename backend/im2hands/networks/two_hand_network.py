@@ -5,9 +5,6 @@ a point of the map describe two hands: the one at that point (where two overlap,
 person's other hand, if there is one. So a hidden hand needs no peak of its own on the map. Then each of these palms is
 sampled on a grid that is laid along it, with its rotation and size. The samples give 21 keypoints, the side and the
 offset to the other wrist.
-
-The features come from EfficientNet-Lite0 and, in a network with a second trunk, also from the trunk of MediaPipe's hand
-landmark network, which has learned real hands. The maps of both trunks are added where they enter the decoder.
 """
 
 from __future__ import annotations
@@ -21,8 +18,7 @@ from torch.nn import functional
 
 from im2hands.core.hands import KEYPOINT_COUNT
 
-from .compact_encoder import EfficientNetLite0, PointwiseConv
-from .landmark_trunk import MAP_CHANNELS, LandmarkTrunk
+from .compact_encoder import EfficientNetLite0
 
 TRAINED_PIXELS = 160
 """Pixels along each side of the pictures in training.
@@ -59,8 +55,8 @@ class PalmMaps(NamedTuple):
         Logits of the visible parts of left hands and of right hands.
     pyramid : tuple of three maps
         Feature maps (B, 64, ...) at strides 4, 8 and 16.
-    deep : (B, 320 or 512, S/32, S/32) float
-        Last map of the trunk; with a second trunk followed by the last map of that one.
+    deep : (B, 320, S/32, S/32) float
+        Last map of the trunk.
     """
 
     heat: Tensor
@@ -151,18 +147,11 @@ class _Separable(nn.Module):
 
 
 class TwoHandNetwork(nn.Module):
-    """The two-hand network; 3.9 million parameters, 6.3 million with a second trunk.
+    """The two-hand network; 3.9 million parameters."""
 
-    Parameters
-    ----------
-    second_trunk : bool
-        Whether it sees with the trunk of MediaPipe's hand landmark network, too.
-    """
-
-    def __init__(self, second_trunk: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
         width = PYRAMID_CHANNELS
-        self.second_trunk = second_trunk
         self.trunk = EfficientNetLite0()
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in _TRUNK_CHANNELS)
         self.smooth = nn.ModuleList(_Separable(width) for _ in range(3))
@@ -183,23 +172,12 @@ class TwoHandNetwork(nn.Module):
         self.along = nn.Linear(width * (GRID // 2) ** 2, EMBEDDING)
         self.mix = nn.Sequential(nn.Linear(EMBEDDING, EMBEDDING), nn.ReLU())
         self.hand = nn.Linear(EMBEDDING, 5 * KEYPOINT_COUNT + 9)
-        if second_trunk:
-            self.landmark_trunk = LandmarkTrunk()
-            # No biases: the layers of the first trunk that these add to have them.
-            self.landmark_lateral = nn.ModuleList(PointwiseConv(count, width, bias=False) for count in MAP_CHANNELS)
-            self.landmark_point = nn.Linear(2 * MAP_CHANNELS[0], EMBEDDING, bias=False)
         with torch.no_grad():
             for layer in (self.maps, self.palm, self.hand):
                 assert layer.bias is not None
                 layer.weight.normal_(std=0.01)
                 # Nearly all places are no palm, so an untrained network finds none.
                 layer.bias.fill_(-4.0 if layer is self.maps else 0.0)
-            for path in self.landmark_paths():
-                path.weight.zero_()
-
-    def landmark_paths(self) -> list[nn.Conv2d | nn.Linear]:
-        """Return the layers through which the second trunk enters the decoder; they start at zero, without effect."""
-        return [*self.landmark_lateral, self.landmark_point] if self.second_trunk else []
 
     def train(self, mode: bool = True) -> TwoHandNetwork:
         """Set the training mode; the trunk stays in evaluation mode and keeps its normalisation statistics.
@@ -240,22 +218,13 @@ class TwoHandNetwork(nn.Module):
             Maps of the B pictures.
         """
         levels = self.trunk((images - 127.0) / 128.0)
-        laterals = [layer(level) for layer, level in zip(self.lateral, levels, strict=True)]
-        deep = levels[0]
-        if self.second_trunk:
-            seconds = self.landmark_trunk.maps(images / 255.0)
-            laterals = [
-                lateral + layer(level)
-                for lateral, layer, level in zip(laterals, self.landmark_lateral, seconds, strict=True)
-            ]
-            deep = torch.cat([deep, seconds[0]], dim=1)
-        merged = laterals[0]
+        merged = self.lateral[0](levels[0])
         pyramid: list[Tensor] = []
         for k in (1, 2, 3):
-            merged = laterals[k] + functional.interpolate(merged, scale_factor=2.0)
+            merged = self.lateral[k](levels[k]) + functional.interpolate(merged, scale_factor=2.0)
             pyramid.append(self.smooth[k - 1](merged))
         maps = self.maps(self.fine(pyramid[2]))
-        return PalmMaps(maps[:, 0], maps[:, 1:], (pyramid[2], pyramid[1], pyramid[0]), deep)
+        return PalmMaps(maps[:, 0], maps[:, 1:], (pyramid[2], pyramid[1], pyramid[0]), levels[0])
 
     def palms(self, maps: PalmMaps, points: Tensor) -> Palms:
         """Compute the palms that the features at points describe.
@@ -272,17 +241,10 @@ class TwoHandNetwork(nn.Module):
         Palms
             Two palms for each point.
         """
+        deep = maps.deep.mean((2, 3))[:, None].expand(-1, points.shape[1], -1)
         side = HEAT_STRIDE * maps.heat.shape[-1]
-        samples = [sample(level, points, side) for level in maps.pyramid]
-        # The last maps of the trunks: at the point and over the whole picture.
-        first, *second = (
-            [sample(deep, points, side), deep.mean((2, 3))[:, None].expand(-1, points.shape[1], -1)]
-            for deep in maps.deep.split((_TRUNK_CHANNELS[0], MAP_CHANNELS[0])[: 1 + self.second_trunk], dim=1)
-        )
-        hidden = self.point[0](torch.cat([*samples, *first], dim=-1))
-        if second:
-            hidden = hidden + self.landmark_point(torch.cat(second[0], dim=-1))
-        embedding = self.point[1:](hidden)
+        samples = [sample(level, points, side) for level in (*maps.pyramid, maps.deep)]
+        embedding = self.point(torch.cat([*samples, deep], dim=-1))
         out = self.palm(embedding).float()
         size = _SIZE_UNIT * torch.exp(out[..., 0:2].clamp(-4, 3))
         own = points + _REACH_UNIT * out[..., 2:4]

@@ -80,7 +80,7 @@ class VectorAttentionBlock(nn.Module):
         index = None if self.neighbours is None else nearest_neighbours(positions, positions, self.neighbours)
         pairs = PairAttention(self.fc_delta, self.fc_gamma, precision)
         table = pairs.table(positions, self.w_ks(features), self.w_vs(features))
-        attended = pairs.attend(pairs.own(positions), pairs.queries(self.w_qs(features)), table, index)
+        attended = pairs.attend(positions, pairs.queries(self.w_qs(features)), table, index)
         return normalised(self.bn, attended + features)
 
 
@@ -149,10 +149,10 @@ class SetAbstraction(nn.Module):
 
         def attended(layer: int, queries: Tensor) -> Tensor:
             gamma, w_qs, w_ks, w_vs = layers[layer]
-            pairs = PairAttention(self.fc_delta1, gamma, precision)
             # Delta takes neighbour minus centre here, the opposite of VectorAttentionBlock.
-            table = pairs.table(positions, w_ks(features), w_vs(features), sign=-1.0)
-            return pairs.attend(pairs.own(centres, sign=-1.0), pairs.queries(w_qs(queries)), table, index)
+            pairs = PairAttention(self.fc_delta1, gamma, precision, sign=-1.0)
+            table = pairs.table(positions, w_ks(features), w_vs(features))
+            return pairs.attend(centres, pairs.queries(w_qs(queries)), table, index)
 
         first = attended(0, own)
         inner = functional.relu(normalised(self.bn1, pointwise(self.conv1, first)))

@@ -48,6 +48,9 @@ Rounding to bfloat16 changes a logit by about 0.01. A vertex lies between two la
 larger than this limit, a change of 0.01 moves the vertex by less than a tenth of the lattice spacing.
 """
 
+FEW = 64
+"""So few points are computed in the weights' own type at once: a second call would cost more than it saves."""
+
 _log = logging.getLogger(__name__)
 
 Network = RefinedOccupancy | InitialOccupancy | PartDecoder
@@ -237,8 +240,9 @@ class PictureReconstructor:
 
         def refined(side: Side) -> Callable[[Tensor, Tensor], Tensor]:
             def logits(points: Tensor, occupancy: Tensor) -> Tensor:
-                values = both.logits(side, points[None], occupancy[None])[0]
-                if self._pairs is not None:
+                exact = self._pairs is None or len(points) <= FEW
+                values = both.logits(side, points[None], occupancy[None], exact=exact)[0]
+                if not exact:
                     near = ((values - surface).abs() < NEAR_SURFACE).nonzero()[:, 0]
                     again = points.index_select(0, near)[None], occupancy.index_select(0, near)[None]
                     values[near] = both.logits(side, *again, exact=True)[0]

@@ -125,6 +125,23 @@ def open_to_write(folder: Path) -> Take:
     return take
 
 
+def is_of_other_pictures(folder: Path, source: Source) -> bool:
+    """Return whether there is a take in a folder that was made from other inputs.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    source : Source
+        The opened source.
+    """
+    try:
+        inputs = Take.open(folder).header.get("source", {}).get("inputs")
+    except InputError:
+        return False  # there is none, or it is too damaged to tell
+    return bool(inputs != [str(path) for path in source.inputs])
+
+
 def _begun(folder: Path, source: Source, header: dict[str, Any], *, resume: bool, overwrite: bool) -> Take:
     """Create or open a take that is locked, see :func:`begin_take`."""
     cache = folder / CACHE_FOLDER

@@ -11,6 +11,7 @@ import numpy as np
 from im2hands.core.errors import TakeError
 from im2hands.core.files import read_shared
 from im2hands.core.hands import Side
+from im2hands.core.repacking import repack_arrays
 from im2hands.core.unpacking import unpack_arrays
 
 from .arrays import LIMITS, read_described, sides_of
@@ -87,6 +88,32 @@ def read_every_array(path: Path) -> dict[str, np.ndarray]:
     limit = LIMITS["frame_bytes"]
     try:
         return unpack_arrays(read_shared(path, most_bytes=limit), limit)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error, _FRAME_HINT) from error
+
+
+def with_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Return the content of a frame's file with more arrays; those that this version does not know stay.
+
+    Parameters
+    ----------
+    path : Path
+        The file. It is not changed.
+    arrays : mapping of str to array
+        Arrays to add or to replace, named ``{side}_{array}``.
+
+    Returns
+    -------
+    bytes
+        Content of the new file.
+
+    Raises
+    ------
+    TakeError
+        The file is missing or damaged.
+    """
+    try:
+        return repack_arrays(read_shared(path, most_bytes=LIMITS["frame_bytes"]), arrays)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error, _FRAME_HINT) from error
 

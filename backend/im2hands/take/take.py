@@ -20,8 +20,9 @@ from im2hands.core.files import json_bytes, pack_arrays, read_shared, write_atom
 from im2hands.core.hands import Side
 from im2hands.core.unpacking import JSON_BYTES, parse_json
 
+from .edits import EDITS_FILE, SET_ASIDE_FILE
 from .footage import FOOTAGE_ENTRY
-from .frame_file import KEY, read_every_array, read_frame_file
+from .frame_file import KEY, read_frame_file, with_arrays
 from .header import check_header
 from .journal import JOURNAL_FILE, TakeJournal
 from .lock import LOCK_FILE, TakeLock
@@ -34,7 +35,10 @@ TAKE_FILE = "take.json"
 CACHE_FOLDER = "cache"
 TEMPLATE_FILE = "template.npz"
 MOTION_FILE = "motion.npz"
-OWN_FILES = (TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE, LOCK_FILE)
+OWN_FILES = (
+    TAKE_FILE, JOURNAL_FILE, FRAMES_FOLDER, FOOTAGE_FOLDER, TEMPLATE_FILE, MOTION_FILE, LOCK_FILE, EDITS_FILE,
+    SET_ASIDE_FILE,
+)  # fmt: skip
 
 _LAST_ENTRIES = (FOOTAGE_ENTRY, "clean")
 """Entries of the header that are made during a job, in the order in which ``take.json`` has them."""
@@ -334,7 +338,7 @@ class Take:
             The frame cannot be read or written.
         """
         path = self.folder / self.records[index].file
-        content = pack_arrays({**read_every_array(path), **arrays})
+        content = with_arrays(path, arrays)
         with self.writing():
             write_atomically(path, content)
 

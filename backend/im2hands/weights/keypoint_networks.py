@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .folder import BUNDLED
-from .model_file import format_of, load_model, save_model
+from .model_file import load_model, save_model
 
 if TYPE_CHECKING:
     import torch
@@ -40,16 +40,12 @@ class KeypointNetwork(Generic[Network]):
         Format name that the weights file must have.
     channels_last : bool
         Whether the network computes faster with channels last.
-    other_formats : mapping of str to mapping
-        Format names of further configurations of the network, each with the arguments of its class. The network has
-        them as attributes.
     """
 
     name: str
     type_name: str
     format: str
     channels_last: bool = False
-    other_formats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def file(self) -> str:
@@ -75,7 +71,7 @@ class KeypointNetwork(Generic[Network]):
         return beside if beside.is_file() else self.bundled
 
     def load(self, path: Path | None = None, device: torch.device | None = None) -> Network:
-        """Load the network in the configuration of its file, in evaluation mode.
+        """Load the network, in evaluation mode.
 
         Parameters
         ----------
@@ -89,11 +85,8 @@ class KeypointNetwork(Generic[Network]):
         WeightsError
             The file is missing, damaged or made for another network.
         """
-        path = path or self.bundled
-        form = format_of(path) if self.other_formats else self.format
-        arguments = self.other_formats.get(form, {})
-        made: Network = getattr(importlib.import_module(f"im2hands.networks.{self.name}"), self.type_name)(**arguments)
-        model: Any = load_model(made, path, form if arguments else self.format, device)
+        made: Network = getattr(importlib.import_module(f"im2hands.networks.{self.name}"), self.type_name)()
+        model: Any = load_model(made, path or self.bundled, self.format, device)
         loaded: Network = model.channels_last() if self.channels_last else model
         return loaded
 
@@ -119,17 +112,12 @@ class KeypointNetwork(Generic[Network]):
         WeightsError
             The weights are not finite in half precision.
         """
-        form = self.format
-        for other, arguments in self.other_formats.items():
-            if all(getattr(model, name) == value for name, value in arguments.items()):
-                form = other
-        return save_model(model, folder / self.file, form, card)
+        return save_model(model, folder / self.file, self.format, card)
 
 
 TWO_HAND: KeypointNetwork[TwoHandNetwork] = KeypointNetwork(
-    "two_hand_network", "TwoHandNetwork", "im2hands-two-hand-network-1", channels_last=True,
-    other_formats={"im2hands-two-hand-network-2": {"second_trunk": True}},
-)  # fmt: skip
+    "two_hand_network", "TwoHandNetwork", "im2hands-two-hand-network-1", channels_last=True
+)
 READING: KeypointNetwork[ReadingNetwork] = KeypointNetwork(
     "reading_network", "ReadingNetwork", "im2hands-reading-network-1", channels_last=True
 )

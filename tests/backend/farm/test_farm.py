@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from fakes import FakeParts, keypoint_rows
 from im2hands.app.cli.main import main
 from im2hands.core import farm
 from im2hands.core.errors import Cancelled, InputError, SetupError
@@ -22,8 +23,11 @@ from im2hands.core.farm import on_cluster, spread
 from im2hands.job.events import Event, FrameDone
 from im2hands.job.options import ReconstructOptions
 from im2hands.job.reconstruct import ReconstructJob
+from im2hands.lab.datasets.rgb2hands import Rgb2Hands
+from im2hands.lab.evaluation.marked_photos import evaluate_photos
 from interhand_files import write_interhand
 from mano_files import write_mano
+from marked_files import write_rgb2hands
 from scene_pictures import make_set
 
 ray = pytest.importorskip("ray")
@@ -183,6 +187,43 @@ def test_the_table_is_measured(machines: TwoMachines, tmp_path: Path, monkeypatc
     for one, other in zip(here, there, strict=True):  # here it is computed with more threads
         for name in ("iou", "mpjpe_mm"):
             assert one[name] == pytest.approx(other[name], abs=1e-3), name
+
+
+def without_seconds(report: Any) -> Any:
+    """A report without what differs from run to run."""
+    if isinstance(report, dict):
+        return {name: without_seconds(value) for name, value in report.items() if not name.startswith("seconds")}
+    return report
+
+
+def test_keypoints_are_measured_the_same(
+    machines: TwoMachines, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    make_set(tmp_path / "world", 1, 0)
+    truth = tmp_path / "truth.json"
+    truth.write_text(json.dumps(keypoint_rows(range(5))), "utf-8")
+    found = {}
+    for executor in ("local", "ray"):
+        assert main(["evaluate", "keypoints", "--data", str(tmp_path / "world"), "--providers", "network",
+                     "--json", "--executor", executor]) == 0  # fmt: skip
+        scenes = without_seconds(json.loads(capsys.readouterr().out))
+        assert main(["evaluate", "video", "--truth", str(truth), "--method", f"a={truth}", "--method", "b=",
+                     "--json", "--executor", executor]) == 0  # fmt: skip
+        found[executor] = scenes, json.loads(capsys.readouterr().out)
+    assert found["local"] == found["ray"]
+    assert found["ray"][0]["providers"]["network"]["two_hand_pictures"] == 1 and len(found["ray"][1]["rows"]) == 2
+
+
+def test_marked_photos_are_measured_the_same(machines: TwoMachines, tmp_path: Path, fixed_date: None) -> None:
+    write_rgb2hands(tmp_path, write_mano(tmp_path / "mano"))
+    photos = list(Rgb2Hands(tmp_path).photos("seq04_scratch"))
+    results = [
+        evaluate_photos(photos, tmp_path / executor, FakeParts(), executor=executor) for executor in ("local", "ray")
+    ]
+    assert results[0] == results[1] and all(result.found for result in results[0])
+    here, there = (files(tmp_path / executor) for executor in ("local", "ray"))
+    assert here.keys() == there.keys()
+    assert all(here[name] == there[name] for name in here if name.endswith((".npz", ".jpg")))
 
 
 # The last test: it leaves one machine, and makes a connection of its own.

@@ -233,6 +233,17 @@ def test_one_hand_only(clip: Clip, tmp_path: Path, sides: tuple[Side, ...]) -> N
     assert not any(name.startswith("left" if sides == ("right",) else "right") for name in motion)
 
 
+@pytest.mark.parametrize("cores", [1, 5])
+def test_bytes_do_not_depend_on_the_cores(
+    clip: Clip, cleaned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    for module in ("job.clean_phase", "animation.template.take_templates"):
+        monkeypatch.setattr(f"im2hands.{module}.granted_cores", lambda: cores)
+    clean(write_take(tmp_path / "take", clip, indices=[1, 2, 3, 4, 5, 7, 8]))
+    for path in sorted(cleaned.rglob("*.npz")):
+        assert (tmp_path / "take" / path.relative_to(cleaned)).read_bytes() == path.read_bytes(), path
+
+
 def test_one_frame(clip: Clip, tmp_path: Path) -> None:
     take = write_take(tmp_path / "take", clip, indices=[5])
     clean(take)

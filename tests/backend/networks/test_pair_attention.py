@@ -42,9 +42,9 @@ def by_definition(scene, sign, index, token=None):
 
 def folded(scene, sign, index):
     delta, gamma, x, y, query, key_value, _ = scene
-    pairs = PairAttention(delta, gamma)
-    table = pairs.table(y, *key_value.chunk(2, dim=-1), sign=sign)
-    return pairs.attend(pairs.own(x, sign), pairs.queries(query), table, index)
+    pairs = PairAttention(delta, gamma, sign=sign)
+    table = pairs.table(y, *key_value.chunk(2, dim=-1))
+    return pairs.attend(x, pairs.queries(query), table, index)
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
@@ -62,7 +62,7 @@ def test_a_token_without_position(scene):
     token = torch.randn(2, WIDTH, dtype=torch.float64), torch.randn(2, WIDTH, dtype=torch.float64)
     pairs = PairAttention(delta, gamma)
     found = pairs.attend(
-        pairs.own(x),
+        x,
         pairs.queries(query[:, :1]),
         pairs.table(y, *key_value.chunk(2, dim=-1)),
         index,
@@ -86,8 +86,8 @@ def test_no_queries(scene):
     delta, gamma, _, y, _, key_value, _ = scene
     pairs = PairAttention(delta, gamma)
     table = pairs.table(y, *key_value.chunk(2, dim=-1))
-    nothing = torch.zeros(2, 0, WIDTH, dtype=torch.float64)
-    assert pairs.attend(nothing, nothing, table, None).shape == (2, 0, WIDTH)
+    nobody, nothing = torch.zeros(2, 0, 3, dtype=torch.float64), torch.zeros(2, 0, WIDTH, dtype=torch.float64)
+    assert pairs.attend(nobody, nothing, table, None).shape == (2, 0, WIDTH)
 
 
 @torch.no_grad()
@@ -103,7 +103,7 @@ def test_bfloat16_keeps_the_difference_of_positions():
     def attended(precision, shift=0.0):
         pairs = PairAttention(delta, gamma, precision)
         table = pairs.table(y, key, value)
-        return pairs.attend(pairs.own(x + shift), pairs.queries(query), table, index)
+        return pairs.attend(x + shift, pairs.queries(query), table, index)
 
     exact, fast = attended(None), attended(torch.bfloat16)
     assert fast.dtype == torch.float32

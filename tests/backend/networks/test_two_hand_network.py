@@ -10,11 +10,9 @@ import pytest
 import torch
 
 from im2hands.core.errors import WeightsError
-from im2hands.lab.training.networks import second_trunk
 from im2hands.networks.two_hand_network import GRID, TwoHandNetwork, sample
 from im2hands.weights.folder import list_weights
 from im2hands.weights.keypoint_networks import TWO_HAND
-from im2hands.weights.model_file import save_model
 
 
 @pytest.fixture(scope="module")
@@ -88,55 +86,6 @@ def test_weights_go_to_disk_in_half_precision_and_come_back(model: TwoHandNetwor
     with pytest.raises(WeightsError, match="another network"):
         TWO_HAND.load(other)
     assert json.loads((tmp_path / "two_hand_network.json").read_text())["file"] == TWO_HAND.file
-
-
-def test_a_second_trunk_changes_nothing_before_training() -> None:
-    torch.manual_seed(2)
-    before = TwoHandNetwork().eval().channels_last()
-    after = second_trunk(before, 1).eval().channels_last()
-    assert not before.second_trunk and after.second_trunk and len(after.landmark_paths()) == 5
-    torch.manual_seed(4)
-    images = (torch.rand(2, 3, 160, 160) * 255).contiguous(memory_format=torch.channels_last)
-    points, role = torch.rand(2, 3, 2) * 160, torch.tensor([[0, 1, 0]]).expand(2, -1)
-    with torch.inference_mode():
-        outputs = []
-        for network in (before, after):
-            maps = network(images)
-            palms = network.palms(maps, points)
-            own = palms.centre[..., 0, :], palms.size[..., 0], palms.up[..., 0, :]
-            hands = network.hands(maps, *own, palms.embedding, role)
-            outputs.append([maps.heat, maps.masks, *maps.pyramid, *palms, *hands])
-        assert all(torch.equal(was, now) for was, now in zip(*outputs, strict=True))
-        # The second trunk sees, and what it sees reaches every output as soon as its paths are not zero.
-        assert after(images).deep.shape == (2, 320 + 192, 5, 5)
-        for path in after.landmark_paths():
-            path.weight.normal_(std=0.02)
-        maps = after(images)
-        assert not torch.equal(maps.heat, outputs[0][0])
-        assert not torch.equal(after.palms(maps, points).right, palms.right)
-
-
-def test_the_file_says_whether_there_is_a_second_trunk(tmp_path: Path) -> None:
-    torch.manual_seed(3)
-    model = TwoHandNetwork(second_trunk=True)
-    path = TWO_HAND.save(model, tmp_path, {})
-    assert 12e6 < path.stat().st_size < 14e6
-    loaded = TWO_HAND.load(path)
-    assert loaded.second_trunk and TWO_HAND.load().second_trunk
-    for name, value in model.state_dict().items():
-        if not name.endswith("num_batches_tracked"):
-            np.testing.assert_allclose(loaded.state_dict()[name].numpy(), value.numpy(), rtol=1e-3, atol=1e-6)
-    path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(WeightsError, match="damaged"):
-        TWO_HAND.load(path)
-    # A file whose tensors are not those of its format is refused, whichever of both formats it names.
-    for named, other in (("1", True), ("2", False)):
-        save_model(TwoHandNetwork(second_trunk=other), path, f"im2hands-two-hand-network-{named}", {})
-        with pytest.raises(WeightsError, match="another network"):
-            TWO_HAND.load(path)
-    save_model(TwoHandNetwork(), path, "im2hands-two-hand-network-3", {})
-    with pytest.raises(WeightsError, match="another network"):
-        TWO_HAND.load(path)
 
 
 def test_the_folded_network_sees_the_same(model: TwoHandNetwork) -> None:

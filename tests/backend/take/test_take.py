@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from im2hands.core.errors import TakeError
 from im2hands.core.files import pack_arrays, write_atomically
+from im2hands.core.repacking import repack_arrays
 from im2hands.take.record import FrameRecord
 from im2hands.take.take import Take
 
@@ -52,6 +54,26 @@ def test_round_trip(tmp_path: Path) -> None:
 def test_same_arrays_same_bytes() -> None:
     arrays = hand_arrays()
     assert pack_arrays(arrays) == pack_arrays(dict(reversed(arrays.items())))
+
+
+def test_added_arrays_give_the_bytes_of_all_arrays() -> None:
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(size=(50, 3)).astype(np.float32) for name in ("b", "a_1", "a", "c")}
+    some = {name: arrays[name] for name in ("c", "a")}
+    rest = {name: arrays[name] for name in ("b", "a_1")}
+    assert repack_arrays(pack_arrays(some), rest) == pack_arrays(arrays)
+    assert repack_arrays(pack_arrays({**some, "b": np.zeros(3)}), rest) == pack_arrays(arrays)
+    saved = io.BytesIO()
+    np.savez(saved, **some)  # written by another program: not compressed
+    with np.load(io.BytesIO(repack_arrays(saved.getvalue(), rest))) as found:
+        assert all(np.array_equal(found[name], array) for name, array in arrays.items())
+
+
+@pytest.mark.parametrize("end", [0, 1, 40, 300, -1, -30])
+def test_arrays_are_not_added_to_a_damaged_file(end: int) -> None:
+    packed = pack_arrays({"a": np.arange(200), "b": np.arange(200.0)})
+    with pytest.raises(ValueError, match="damaged"):
+        repack_arrays(packed[:end], {"c": np.zeros(3)})
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,6 @@ class TakeCorrectives:
 
     def __init__(self, templates: TakeTemplates, side: Side, motion: Motion, rows: Mapping[int, int], run: Run) -> None:
         self._templates, self._side, self._motion, self._rows, self._run = templates, side, motion, rows, run
-        # A short take is computed as its frames' templates are, with the same bits. In a long one time counts.
-        self._closed_form = len(rows) > SAMPLES
         self._mean_away: dict[int, float] = {}  # by row
         self._far_away: dict[int, float] = {}
         self._shapes, self._weights = self._find()
@@ -65,7 +63,7 @@ class TakeCorrectives:
         """What skinning by the raw pose lacks of the template of a row, (T, 3) metres; None without a template."""
         raw, one = self._motion.raw, slice(row, row + 1)
         pose = Pose(raw.rotations[one], raw.root_rotation[one], raw.root[one])
-        return self._templates.offset(self._rows[row], self._side, pose, closed_form=self._closed_form)
+        return self._templates.offset(self._rows[row], self._side, pose)
 
     def _fit(self, shapes: Correctives, row: int, offset: np.ndarray) -> np.ndarray:
         """The weights of the shapes for the offset of a row; how far they miss it is noted."""

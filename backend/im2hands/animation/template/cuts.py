@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from scipy.spatial import cKDTree
 
-_USUAL = 95  # percentile of the triangles' radii up to which they go into the tree
+from im2hands.geometry.normals import cross, dots
+
+_CLASSES = (0.35, 0.65, 0.85, 0.97, 1.0)  # quantiles of the triangles' radii that divide them into classes
 
 
 def cut_triangles(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -44,16 +48,17 @@ def _close_pairs(corners: np.ndarray) -> np.ndarray:
     low, high, centres = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c), (a + b + c) / 3
     away = corners - centres[:, None]
     reach = np.sqrt(np.einsum("fkc,fkc->fk", away, away).max(axis=1))
-    # Few triangles are large. The tree is searched with the radius of the others, and large ones are added separately.
-    usual = float(np.percentile(reach, _USUAL))
-    small, large = np.flatnonzero(reach <= usual), np.flatnonzero(reach > usual)
-    tree = cKDTree(centres[small])
-    found = [small[tree.query_pairs(2 * usual, output_type="ndarray")]]
-    if len(large):
-        near = tree.query_ball_point(centres[large], reach[large] + usual, return_sorted=False)
-        beside = small[np.concatenate([np.asarray(others, dtype=np.intp) for others in near])]
-        found.append(np.stack([np.repeat(large, [len(others) for others in near]), beside], axis=1))
-        found.append(large[np.stack(np.triu_indices(len(large), 1), axis=1)])
+    # Few triangles are large. Each class of sizes is searched with its own radius, so that the pairs found are few.
+    limits = np.quantile(reach, _CLASSES)
+    members = [np.flatnonzero(part) for part in np.searchsorted(limits, reach) == np.arange(len(limits))[:, None]]
+    trees = [cKDTree(centres[rows]) for rows in members]
+    found = [
+        rows[tree.query_pairs(2 * top, output_type="ndarray")]
+        for rows, tree, top in zip(members, trees, limits, strict=True)
+    ]
+    for k, other in itertools.combinations(range(len(limits)), 2):
+        near = trees[k].sparse_distance_matrix(trees[other], limits[k] + limits[other], output_type="ndarray")
+        found.append(np.stack([members[k][near["i"]], members[other][near["j"]]], axis=1))
     pairs = np.concatenate(found)
     for axis in range(3):
         a, b = pairs[:, 0], pairs[:, 1]
@@ -65,13 +70,13 @@ def _crosses(start: np.ndarray, end: np.ndarray, corners: np.ndarray) -> np.ndar
     """(P,) bool: whether segments from ``start`` to ``end`` (P, 3) cross triangles (P, 3, 3)."""
     way = end - start
     ab, ac = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    across = np.cross(way, ac)
-    det = (ab * across).sum(axis=1)
+    across = cross(way, ac)
+    det = dots(ab, across)
     safe = np.where(np.abs(det) < 1e-18, 1.0, det)
     from_corner = start - corners[:, 0]
-    u = (from_corner * across).sum(axis=1) / safe
-    other = np.cross(from_corner, ab)
-    v = (way * other).sum(axis=1) / safe
-    t = (ac * other).sum(axis=1) / safe
+    u = dots(from_corner, across) / safe
+    other = cross(from_corner, ab)
+    v = dots(way, other) / safe
+    t = dots(ac, other) / safe
     found: np.ndarray = (np.abs(det) > 1e-18) & (u > 0) & (v > 0) & (u + v < 1) & (t > 0) & (t < 1)
     return found

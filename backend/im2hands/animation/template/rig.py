@@ -291,9 +291,7 @@ def skin(weights: np.ndarray, matrices: np.ndarray, vertices: np.ndarray) -> np.
     return found
 
 
-def unskin(
-    weights: np.ndarray, matrices: np.ndarray, vertices: np.ndarray, *, closed_form: bool = False
-) -> np.ndarray:  # fmt: skip
+def unskin(weights: np.ndarray, matrices: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     """The inverse of ``skin``; damped where a sharp bend collapses the skin.
 
     Parameters
@@ -304,9 +302,6 @@ def unskin(
         Matrices of the bones, rest frame to camera frame.
     vertices : (T, 3) float
         Vertices, camera frame, metres.
-    closed_form : bool
-        Compute vertices that need no damping without a singular value decomposition: equal up to rounding, and several
-        times faster.
 
     Returns
     -------
@@ -314,8 +309,7 @@ def unskin(
         Vertices, rest frame, metres.
     """
     blended = (weights @ matrices.reshape(21, 12)).reshape(-1, 3, 4)
-    if not closed_form:
-        return _damped_inverse(blended[..., :3], vertices - blended[..., 3])
+    # Only vertices that need damping need a singular value decomposition.
     moved = vertices.T - blended[..., 3].T
     a, b, c = np.ascontiguousarray(blended[..., :3].transpose(2, 1, 0))  # columns of the turns, each (3, T)
     bc, ca, ab = _crossed(b, c), _crossed(c, a), _crossed(a, b)

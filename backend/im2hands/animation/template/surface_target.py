@@ -29,6 +29,9 @@ class SurfaceTarget:
         normals = cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         kept = (normals**2).sum(axis=1) > 1e-24
         self._corners = corners[kept]
+        sides = self._corners - self._corners[:, :1] * [[0.0], [1.0], [1.0]]
+        self._sides = sides  # the first corner, and the ways from it to the others
+        self._squares = np.stack([dots(sides[:, k], sides[:, j]) for k, j in ((1, 1), (1, 2), (2, 2))])
         self._normals = vertex_normals(self.vertices, faces)[faces[kept]]
         self._centres = self._corners.mean(axis=1)
         means = self._normals.sum(axis=1)
@@ -71,11 +74,15 @@ class SurfaceTarget:
         count = min(_CANDIDATES, len(self._corners))
         _, index = self._tree.query(points, k=count)
         index = index.reshape(len(points), count)
-        found, share = closest_on_triangles(points[:, None], self._corners[index])
-        best = ((found - points[:, None]) ** 2).sum(axis=-1).argmin(axis=1)
-        rows = np.arange(len(points))
-        normal = np.einsum("nk,nkc->nc", share[rows, best], self._normals[index[rows, best]])
-        return found[rows, best], normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)
+        a, ab, ac = (self._sides[index, k] for k in range(3))
+        ap = points[:, None] - a
+        share, distance = _closest_shares(_along(ab, ap), _along(ac, ap), *self._squares[:, index])
+        rows, best = np.arange(len(points)), (distance + _along(ap, ap)).argmin(axis=1)
+        v, w = (part[rows, best, None] for part in share)
+        own = index[rows, best]
+        normal = np.einsum("nk,nkc->nc", np.concatenate([1 - v - w, v, w], axis=1), self._normals[own])
+        found = a[rows, best] + v * ab[rows, best] + w * ac[rows, best]
+        return found, normal / np.maximum(np.sqrt(dots(normal, normal))[:, None], 1e-30)
 
     def signed_distance(self, points: np.ndarray) -> np.ndarray:
         """Signed distances to the surface.
@@ -96,42 +103,52 @@ class SurfaceTarget:
         return found
 
 
-def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The closest points of triangles to points.
+def _along(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Dot products along the last axis."""
+    found: np.ndarray = np.einsum("...c,...c->...", a, b)
+    return found
+
+
+def _closest_shares(
+    d1: np.ndarray, d2: np.ndarray, bb: np.ndarray, bc: np.ndarray, cc: np.ndarray
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """The points of triangles that are closest to points.
 
     Parameters
     ----------
-    points : (..., 3) float
-        Query points.
-    corners : (..., 3, 3) float
-        Triangles; rows are corners.
+    d1 : (...) float
+        Dot product of the first side with the way from the first corner to the point.
+    d2 : (...) float
+        The same for the second side.
+    bb : (...) float
+        Square of the first side.
+    bc : (...) float
+        Dot product of both sides.
+    cc : (...) float
+        Square of the second side.
 
     Returns
     -------
-    found : (..., 3) float
-        Closest points.
-    share : (..., 3) float
-        Their barycentric coordinates.
+    share : pair of (...) float
+        Shares of both sides that lead from the first corner to the closest point.
+    distance : (...) float
+        Square of the distance, less that of the point from the first corner.
     """
-    a, ab, ac = corners[..., 0, :], corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :]
-    ap = points - a
-    d1, d2 = (ab * ap).sum(-1), (ac * ap).sum(-1)
-    bb, bc, cc = (ab * ab).sum(-1), (ab * ac).sum(-1), (ac * ac).sum(-1)
     det = np.maximum(bb * cc - bc * bc, 1e-30)
-    v, w = (cc * d1 - bc * d2) / det, (bb * d2 - bc * d1) / det
-    outside = (v < 0) | (w < 0) | (v + w > 1)
+    best_v, best_w = (cc * d1 - bc * d2) / det, (bb * d2 - bc * d1) / det
+    outside = (best_v < 0) | (best_w < 0) | (best_v + best_w > 1)
+    best = np.where(
+        outside, np.inf, best_v * (best_v * bb + 2 * best_w * bc - 2 * d1) + best_w * (best_w * cc - 2 * d2)
+    )
     # The closest point on the triangle's border, edge by edge.
     on_ab = np.clip(d1 / np.maximum(bb, 1e-30), 0, 1)
     on_ac = np.clip(d2 / np.maximum(cc, 1e-30), 0, 1)
     edge = np.maximum(bb - 2 * bc + cc, 1e-30)
     on_bc = np.clip((bb - bc - d1 + d2) / edge, 0, 1)
     zero = np.zeros_like(on_ab)
-    best_v, best_w, best = v, w, np.where(outside, np.inf, -1.0)
-    for tried_v, tried_w in ((on_ab, zero), (zero, on_ac), (1 - on_bc, on_bc)):
-        away = ap - tried_v[..., None] * ab - tried_w[..., None] * ac
-        distance = (away * away).sum(-1)
+    for v, w in ((on_ab, zero), (zero, on_ac), (1 - on_bc, on_bc)):
+        distance = v * (v * bb + 2 * w * bc - 2 * d1) + w * (w * cc - 2 * d2)
         better = distance < best
-        best_v, best_w = np.where(better, tried_v, best_v), np.where(better, tried_w, best_w)
+        best_v, best_w = np.where(better, v, best_v), np.where(better, w, best_w)
         best = np.where(better, distance, best)
-    found = a + best_v[..., None] * ab + best_w[..., None] * ac
-    return found, np.stack([1 - best_v - best_w, best_v, best_w], axis=-1)
+    return (best_v, best_w), best

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from im2hands.core.devices import granted_cores
 from im2hands.core.hands import Side
 from im2hands.take.take import Take
 
@@ -27,6 +29,8 @@ Run = Callable[[Callable[[], Any]], Any]
 """Calls a function and returns its result; may raise ``Cancelled``."""
 Hands = Mapping[Side, np.ndarray]
 """Keypoints (21, 3) of the hands that are present, camera frame, metres."""
+Wanted = tuple[int, Side, np.ndarray, Rest]
+"""A frame's index, one of its hands, the keypoints (21, 3) of that hand, and its rest pose."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,6 @@ class TakeTemplates:
         self._fitter = Fitter(topology, topology.positions @ topology.base_vertices)
         self._kept: dict[tuple[int, Side], SurfaceFit] = {}
         self._latest: tuple[int, dict[Side, dict[str, np.ndarray]]] | None = None  # templates of one frame, as read
-        self._surfaces: tuple[int, dict[Side, dict[str, np.ndarray]]] | None = None  # surfaces of one frame, as read
         self.rests: dict[Side, Rest] = {}
 
     def measure(
@@ -140,11 +143,30 @@ class TakeTemplates:
         if not samples:
             return []
         chosen = np.unique(np.linspace(0, len(samples) - 1, _SHAPE_SAMPLES).round().astype(int))
+        wanted = [(samples[k][0], side, samples[k][1], rest) for k in chosen]
+        return [fit.offset for fit in self._run(partial(self._on_surfaces, wanted))]
 
-        def offset(index: int, points: np.ndarray) -> np.ndarray:
-            return self._on_surface(index, side, points, rest).offset
+    def prepare(self, frames: Mapping[int, Hands]) -> None:
+        """Fit the hands of several frames on all granted cores, for later calls of ``fit_frame``.
 
-        return [self._run(partial(offset, *samples[k])) for k in chosen]
+        Parameters
+        ----------
+        frames : mapping of int to Hands
+            Keypoints of the frames by index.
+
+        Raises
+        ------
+        TakeError
+            A file of the take cannot be read.
+        """
+        wanted = [
+            (index, side, points, self.rests[side])
+            for index, hands in frames.items()
+            for side, points in hands.items()
+            if (index, side) not in self._kept
+        ]
+        for (index, side, *_), fit in zip(wanted, self._on_surfaces(wanted), strict=True):
+            self._kept[index, side] = fit
 
     def fit_frame(self, index: int, keypoints: Hands, beside: Mapping[int, Hands] | None = None) -> None:
         """Fit the hands of one frame and add their vertices to the frame's file.
@@ -165,11 +187,13 @@ class TakeTemplates:
             A file of the take cannot be read or written.
         """
         beside = beside or {}
-        self._kept = {place: kept for place, kept in self._kept.items() if place[0] in (index, *beside)}
+        first = min([index, *beside])
+        self._kept = {place: kept for place, kept in self._kept.items() if place[0] >= first}
+        self.prepare({**beside, index: keypoints})
         fitted: dict[Side, np.ndarray] = {}
-        for side, points in keypoints.items():
-            own = self._fitted(index, side, points)
-            others = [self._fitted(k, side, hands[side]) for k, hands in beside.items() if side in hands]
+        for side in keypoints:
+            own = self._kept[index, side]
+            others = [self._kept[k, side] for k, hands in beside.items() if side in hands]
             vertices = skin(self._weights, own.matrices, self.rests[side].vertices + steadied(own, others))
             fitted[side] = handed(self._fitter.unfolded(vertices) if others else vertices, side)
         fitted = self._fitter.keep_apart(fitted)
@@ -177,7 +201,7 @@ class TakeTemplates:
         self._latest = None
         self._take.add_arrays(index, arrays)
 
-    def offset(self, index: int, side: Side, pose: Pose, *, closed_form: bool = False) -> np.ndarray | None:
+    def offset(self, index: int, side: Side, pose: Pose) -> np.ndarray | None:
         """The difference between a frame's template, unskinned by a pose, and the rest pose.
 
         Parameters
@@ -188,8 +212,6 @@ class TakeTemplates:
             The hand.
         pose : Pose
             One pose of a right hand.
-        closed_form : bool
-            The faster computation, see ``rig.unskin``.
 
         Returns
         -------
@@ -204,27 +226,27 @@ class TakeTemplates:
         rest = self.rests[side]
         matrices = bone_matrices(forward(pose, rest), rest)[0]
         vertices = handed(vertices.astype(np.float64), side)
-        return unskin(self._weights, matrices, vertices, closed_form=closed_form) - rest.vertices
+        return unskin(self._weights, matrices, vertices) - rest.vertices
 
-    def _fitted(self, index: int, side: Side, points: np.ndarray) -> SurfaceFit:
-        """The fit of one hand of one frame; kept until a later frame needs it no more."""
-        if (index, side) not in self._kept:
-            self._kept[index, side] = self._on_surface(index, side, points, self.rests[side])
-        return self._kept[index, side]
+    def _on_surfaces(self, wanted: Sequence[Wanted]) -> list[SurfaceFit]:
+        """Fit the template to surfaces on all granted cores."""
+        if not wanted:
+            return []
+        frames = {index for index, *_ in wanted}
+        surfaces = {index: self._take.read_arrays(index, ("vertices", "faces")) for index in frames}
+        with ThreadPoolExecutor(min(granted_cores(), len(wanted)), thread_name_prefix="templates") as pool:
+            return list(pool.map(lambda one: self._on_surface(surfaces[one[0]][one[1]], *one[1:]), wanted))
 
-    def _on_surface(self, index: int, side: Side, points: np.ndarray, rest: Rest) -> SurfaceFit:
-        """Pose the template by keypoints (21, 3) and fit it to the surface of one frame."""
+    def _on_surface(self, surface: Mapping[str, np.ndarray], side: Side, points: np.ndarray, rest: Rest) -> SurfaceFit:
+        """Pose the template by keypoints (21, 3) and fit it to a surface."""
         points = handed(points, side)
         pose = pose_from_keypoints(points[None], rest)
         matrices = stretched_matrices(forward(pose, rest), rest, points[None])[0]
         start = skin(self._weights, matrices, rest.vertices)
-        if self._surfaces is None or self._surfaces[0] != index:  # both hands of a frame are asked for in turn
-            self._surfaces = index, self._take.read_arrays(index, ("vertices", "faces"))
-        arrays = self._surfaces[1][side]
-        faces = arrays["faces"][:, ::-1] if side == "left" else arrays["faces"]
+        faces = surface["faces"][:, ::-1] if side == "left" else surface["faces"]
         vertices = start
         if len(faces):
-            target = SurfaceTarget(handed(arrays["vertices"].astype(np.float64), side), faces)
+            target = SurfaceTarget(handed(surface["vertices"].astype(np.float64), side), faces)
             vertices = self._fitter.fit(start, target).vertices
         offset = unskin(self._weights, matrices, vertices) - rest.vertices
         return SurfaceFit(matrices, offset, (points - pose.root[0]) @ pose.root_rotation[0])

@@ -48,6 +48,8 @@ def _add_interhand(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
+    from im2hands.core.farm import add_executor
+
     _add_interhand(parser)
     add = parser.add_argument
     add("--mano", required=True, type=Path, metavar="DIR", help="folder of MANO_LEFT and MANO_RIGHT, .pkl or .npz")
@@ -59,7 +61,7 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     add("--limit", type=int, metavar="N", help="stop after so many crops")
     add("--seed", type=int, default=0, metavar="S", help="seed of the points (default: 0)")
     add("--workers", type=int, metavar="K", help="processes (default: one for each core)")
-    add("--executor", choices=("local", "ray"), default="local", help="this machine, or a Ray cluster (docs/farm.md)")
+    add_executor(parser)
     add("--resume", action="store_true", help="continue a preparation; damaged files are written anew")
 
 
@@ -145,10 +147,10 @@ def run_check_prepared(args: argparse.Namespace) -> int:
         _print_json(asdict(found))
         return EXIT_PROBLEMS if found.problems else 0
     print(f"{found.crops} crops, {found.hands} hands; {found.looked_at} crops looked at")
-    print(f"  {100 * found.inside:.1f} % of the keypoints lie in the crop")
-    print(f"  gt_joints and meta differ by at most {_known(found.joints_mm, '.3g')} mm")
-    print(f"  meshes and points agree: IoU at least {_known(found.iou, '.3f')}")
-    print(f"  {100 * found.occupied:.1f} % of the points lie inside")
+    print(f"  keypoints in the crop: {_percent(found.inside)}")
+    print(f"  largest difference of gt_joints and meta, mm: {_known(found.joints_mm, '.3g')}")
+    print(f"  smallest IoU of a mesh with its own points: {_known(found.iou, '.3f')}")
+    print(f"  points inside the hand: {_percent(found.occupied)}")
     for line in found.order:
         print(f"  {line}")
     return _finish_check(found.problems)
@@ -180,6 +182,10 @@ def run_check_marked(args: argparse.Namespace) -> int:
 
 def _known(value: float, form: str) -> str:
     return "unknown" if math.isnan(value) else format(value, form)
+
+
+def _percent(share: float) -> str:
+    return "unknown" if math.isnan(share) else f"{100 * share:.1f} %"
 
 
 def _finish_check(problems: list[str], *terms: str) -> int:

@@ -14,8 +14,7 @@ from im2hands.core.hands import SIDES, Side
 from .files import numbers
 from .hands import Converted, ForeignHand, Given, frame_of
 from .orders import checked_unit, in_file_order, named_points
-from .plain import files_in
-from .regressors import _camera, one_camera, records_in, scaled_by_palm
+from .regressors import _camera, one_camera, records_of, scaled_by_palm
 
 MHR_ROWS: dict[Side, slice] = {"right": slice(21, 42), "left": slice(42, 63)}
 """Rows of the hands among the 70 keypoints: each finger tip to base, then the wrist, as InterHand2.6M orders them."""
@@ -46,24 +45,23 @@ def read_sam3dbody(paths: Sequence[Path], given: Given) -> Converted:
     cameras: list[Camera] = []
     seen: set[int] = set()
     others = 0
-    for path in files_in(paths):
-        for place, record in records_in(path):
-            frame = frame_of(record, place)
-            if frame in seen:
-                others += 1
-                continue
-            seen.add(frame)
-            what = f"person of frame {frame} in {path.name}"
-            shift = numbers(record.get("pred_cam_t", record.get("cam_t")), f"pred_cam_t of the {what}").reshape(-1)
-            if shift.shape != (3,) or not np.isfinite(shift).all():
-                raise InputError(f"The {what} has no camera translation.", "Save pred_cam_t (3).")
-            camera = _camera(record)
-            if camera is not None:
-                cameras.append(camera)
-            for side in SIDES:
-                points = _hand(record, side, given, what)
-                if points is not None:
-                    hands.append(ForeignHand(frame, side, points + shift))
+    for path, place, record in records_of(paths):
+        frame = frame_of(record, place)
+        if frame in seen:
+            others += 1
+            continue
+        seen.add(frame)
+        what = f"person of frame {frame} in {path.name}"
+        shift = numbers(record.get("pred_cam_t", record.get("cam_t")), f"pred_cam_t of the {what}").reshape(-1)
+        if shift.shape != (3,) or not np.isfinite(shift).all():
+            raise InputError(f"The {what} has no camera translation.", "Save pred_cam_t (3).")
+        camera = _camera(record)
+        if camera is not None:
+            cameras.append(camera)
+        for side in SIDES:
+            points = _hand(record, side, given, what)
+            if points is not None:
+                hands.append(ForeignHand(frame, side, points + shift))
     notes = [f"{others} further persons were left out; the first of each frame is taken."] if others else []
     scaled, more = scaled_by_palm(hands, given)
     return Converted(tuple(scaled), "camera", given.camera or one_camera(cameras), (*notes, *more))

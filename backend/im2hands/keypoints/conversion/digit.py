@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from im2hands.core.camera import Camera
-from im2hands.core.errors import InputError
 from im2hands.core.hands import MIDDLE_MCP, WRIST, Side
 
-from .files import numbers, read_values
+from .files import numbers, tables_of
 from .hands import Converted, ForeignHand, Given
 from .orders import in_file_order
-from .plain import files_in
 
 CELLS = 64.0
 """Cells of the heat map along each axis."""
@@ -52,10 +50,7 @@ def read_digit(paths: Sequence[Path], given: Given) -> Converted:
     camera = given.require_camera("DIGIT's heat maps")
     hands: list[ForeignHand] = []
     guessed = 0
-    for path in files_in(paths):
-        content = read_values(path)
-        if not isinstance(content, dict) or "joint_coord" not in content:
-            raise InputError(f"{path.name} has no joint_coord.", "Save joint_coord (B, 42, 3) and rel_root_depth (B).")
+    for path, content in tables_of(paths, "Save joint_coord (B, 42, 3) and rel_root_depth (B).", "joint_coord"):
         joints = numbers(content["joint_coord"], f"joint_coord of {path.name}").reshape(-1, 42, 3)
         count = len(joints)
         relative = numbers(content.get("rel_root_depth", np.full(count, np.nan)), "rel_root_depth").reshape(-1)

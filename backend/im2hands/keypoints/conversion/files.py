@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,66 @@ SUFFIXES = (".json", ".npz", ".npy", *PICKLES, *MESH_SUFFIXES)
 """File formats that are read."""
 
 _MOST_BYTES = 512 * 2**20
+
+
+def files_in(paths: Sequence[Path]) -> list[Path]:
+    """The files of paths; folders give their files of known formats, in the order of their names.
+
+    Raises
+    ------
+    InputError
+        A path does not exist, or a folder holds no such file.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise InputError(f"{path} holds no file of keypoints.", f"Known formats: {', '.join(SUFFIXES)}.")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise InputError(f"There is no {path}.", "Check the path.")
+    return found
+
+
+def contents_of(paths: Sequence[Path]) -> Iterator[tuple[Path, Any]]:
+    """Yield every file of paths with its content, see ``files_in`` and ``read_values``.
+
+    Raises
+    ------
+    InputError
+        A path does not exist, or a file cannot be read.
+    """
+    for path in files_in(paths):
+        yield path, read_values(path)
+
+
+def tables_of(paths: Sequence[Path], hint: str, *needed: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield every file of paths with its values by name.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files or folders.
+    hint : str
+        What to save, for the error.
+    *needed : str
+        Names that every file must have.
+
+    Raises
+    ------
+    InputError
+        As ``contents_of``, or a file holds no values by name or lacks one.
+    """
+    for path, content in contents_of(paths):
+        if not isinstance(content, dict):
+            raise InputError(f"{path.name} holds no results by name.", hint)
+        for name in needed:
+            if name not in content:
+                raise InputError(f"{path.name} has no {name}.", hint)
+        yield path, content
 
 
 def read_values(path: Path) -> Any:
@@ -41,7 +102,7 @@ def read_values(path: Path) -> Any:
     """
     suffix = path.suffix.lower()
     if suffix in MESH_SUFFIXES:
-        return {"vertices": read_mesh_file(path)[0]}
+        return {"vertices": read_mesh_file(path, "file of points")[0]}
     if suffix not in SUFFIXES:
         raise InputError(f"{path} is not of a known format.", f"Known formats: {', '.join(SUFFIXES)}.")
     try:

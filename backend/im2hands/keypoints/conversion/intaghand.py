@@ -11,10 +11,9 @@ import numpy as np
 from im2hands.core.errors import InputError
 from im2hands.core.hands import MIDDLE_MCP, SIDES
 
-from .files import numbers, read_values
+from .files import numbers, tables_of
 from .hands import Converted, ForeignHand, Given, palm_length
 from .orders import in_file_order, regressed
-from .plain import files_in
 
 NORMALISED_PALM = 0.095
 """Mean length from wrist to middle MCP of the two hands in the source's unit."""
@@ -48,10 +47,7 @@ def read_intaghand(paths: Sequence[Path], given: Given) -> Converted:
     camera = given.require_camera("IntagHand's weak perspective")
     hands = []
     start = 0
-    for path in files_in(paths):
-        content = read_values(path)
-        if not isinstance(content, dict):
-            raise InputError(f"{path.name} holds no results by name.", "Save them under verts3d_left, scale_left, ….")
+    for path, content in tables_of(paths, "Save them under verts3d_left, scale_left, …."):
         joints = {side: _joints(content, side, given, path) for side in SIDES}
         count = max(len(points) for points in joints.values())
         for row in range(count):

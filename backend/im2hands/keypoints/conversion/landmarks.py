@@ -14,10 +14,9 @@ from im2hands.core.hands import SIDES, Side
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.solve import place, place_hands
 
-from .files import numbers, read_values
+from .files import contents_of, numbers
 from .hands import Converted, ForeignHand, Given, frame_of, number_in, palm_length, side_of
 from .orders import checked_unit, in_file_order
-from .plain import files_in
 
 _SURE = 0.05  # least confidence of an OpenPose point that is used
 _LEAST_POINTS = 21
@@ -49,8 +48,7 @@ def read_mediapipe(paths: Sequence[Path], given: Given) -> Converted:
     """
     camera = given.require_camera("landmarks in the picture")
     found: list[ForeignHand] = []
-    for path in files_in(paths):
-        content = read_values(path)
+    for path, content in contents_of(paths):
         records = content.get("frames", content) if isinstance(content, dict) else content
         for number, record in enumerate(records if isinstance(records, list) else [records]):
             if not isinstance(record, dict):
@@ -124,12 +122,10 @@ def read_openpose(paths: Sequence[Path], given: Given) -> Converted:
     InputError
         A file cannot be used.
     """
-    files = files_in(paths)
     solid: list[ForeignHand] = []
     flat: list[tuple[int, list[HandDetection]]] = []
     partial = 0
-    for number, path in enumerate(files):
-        content = read_values(path)
+    for number, (path, content) in enumerate(contents_of(paths)):
         people = content.get("people") if isinstance(content, dict) else None
         if not isinstance(people, list):
             raise InputError(f"{path.name} is no file of OpenPose: it has no people.", "Give its json files.")

@@ -114,7 +114,7 @@ def in_file_order(points: np.ndarray, order: str, what: str) -> np.ndarray:
         if bone_misfit(points[list(ORDERS[best])]) < _CLEARLY * bone_misfit(moved):
             raise InputError(
                 f"The {what} is not in the order {order}: its bones have a hand's lengths in the order {best}.",
-                f"Give --order {best}.",
+                f"Give --order {best} to im2hands keypoints convert.",
             )
     return moved
 
@@ -130,7 +130,11 @@ def checked_unit(points: np.ndarray, unit: str, what: str) -> np.ndarray:
     length = float(np.linalg.norm(points[MIDDLE_MCP] - points[WRIST]))
     if not _PALM[0] <= length * UNITS[unit] <= _PALM[1]:
         fitting = [name for name, factor in UNITS.items() if _PALM[0] <= length * factor <= _PALM[1]]
-        hint = f"Give --unit {fitting[0]}." if fitting else "Give --palm-mm to scale hands of unknown size."
+        hint = (
+            f"Give --unit {fitting[0]} to im2hands keypoints convert."
+            if fitting
+            else "Give --palm-mm to scale hands of unknown size."
+        )
         raise InputError(f"The palm of the {what} is {length:.4g} {unit} long.", hint)
     return points * UNITS[unit]
 

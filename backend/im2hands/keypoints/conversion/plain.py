@@ -13,33 +13,11 @@ from im2hands.core.camera import is_rotation
 from im2hands.core.errors import InputError
 from im2hands.core.hands import SIDES, Side
 
-from .files import SUFFIXES, numbers, read_values
+from .files import contents_of, numbers, read_values
 from .hands import Converted, ForeignHand, Given, number_in
 from .orders import checked_unit, in_file_order, named_points
 
 _SIDED = re.compile(r"(?P<frame>.*?)[_.-]?(?P<side>left|right)$", re.IGNORECASE)
-
-
-def files_in(paths: Sequence[Path]) -> list[Path]:
-    """The files of paths; folders give their files of known formats, in the order of their names.
-
-    Raises
-    ------
-    InputError
-        A path does not exist, or a folder holds no such file.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise InputError(f"{path} holds no file of keypoints.", f"Known formats: {', '.join(SUFFIXES)}.")
-            found += inside
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise InputError(f"There is no {path}.", "Check the path.")
-    return found
 
 
 def read_points(paths: Sequence[Path], given: Given) -> Converted:
@@ -61,13 +39,14 @@ def read_points(paths: Sequence[Path], given: Given) -> Converted:
     InputError
         A file cannot be used, or its bones show another order or unit.
     """
-    files = files_in(paths)
     cameras = _cameras(given)
     hands: list[ForeignHand] = []
-    space = given.space or ("world" if any(path.suffix.lower() == ".ply" for path in files) else "camera")
+    space = "camera"
     settings: dict[str, str] = {}
-    for path in files:
-        for frame, side, points, said in _hands_in(path):
+    for path, content in contents_of(paths):
+        if path.suffix.lower() == ".ply":
+            space = "world"
+        for frame, side, points, said in _hands_in(path, content):
             what = f"{side} hand of frame {frame} in {path.name}"
             order, unit = given.order or said.get("order", "file"), given.unit or said.get("unit", "m")
             settings |= {key: said[key] for key in ("space",) if key in said}
@@ -87,9 +66,8 @@ def read_points(paths: Sequence[Path], given: Given) -> Converted:
     )
 
 
-def _hands_in(path: Path) -> list[tuple[int, Side, np.ndarray, dict[str, str]]]:
+def _hands_in(path: Path, content: Any) -> list[tuple[int, Side, np.ndarray, dict[str, str]]]:
     """Frame, side, points and settings of every hand in a file."""
-    content = read_values(path)
     named = _SIDED.fullmatch(path.stem)
     if isinstance(content, dict) and set(content) == {"vertices"}:
         if named is None:

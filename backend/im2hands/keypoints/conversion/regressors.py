@@ -12,10 +12,9 @@ from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
 from im2hands.core.hands import Side
 
-from .files import numbers, read_values
+from .files import contents_of, numbers, tables_of
 from .hands import Converted, ForeignHand, Given, curl_sign, frame_of, number_in, palm_length, side_of
 from .orders import checked_unit, in_file_order, regressed
-from .plain import files_in
 
 _CLEAR = 0.6  # sum of the fingers' curl from which it says the side
 _POINTS = ("pred_keypoints_3d", "keypoints_3d", "joints", "pred_joints")
@@ -34,41 +33,53 @@ def read_wilor(paths: Sequence[Path], given: Given) -> Converted:
     return _read(paths, given, mirrored=False)
 
 
-def records_in(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The records of a file: a list, a dictionary of one record, or a dictionary of arrays with a first axis of B.
+def records_of(paths: Sequence[Path]) -> Iterator[tuple[Path, int, dict[str, Any]]]:
+    """The records of files: a list, a dictionary of one record, or a dictionary of arrays with a first axis of B.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files or folders.
 
     Yields
     ------
+    path : Path
+        The file.
     number : int
-        Frame by the record's place: the number in the file's name if the file holds one picture, else its place.
+        Frame of a record that does not say its own: the number in the file's name, else 0.
     record : dict
         The record.
 
     Raises
     ------
     InputError
-        The file holds no records.
+        A file cannot be read, or holds no records.
     """
-    content = read_values(path)
+    for path, content in contents_of(paths):
+        named = number_in(path.stem) or 0
+        for record in _records(path, content):
+            yield path, named, record
+
+
+def _records(path: Path, content: Any) -> Iterator[dict[str, Any]]:
     if isinstance(content, dict):
         for key in ("predictions", "hands", "records", "people", "outputs"):
             if isinstance(content.get(key), list):
                 content = content[key]
                 break
-    named = number_in(path.stem)
     if isinstance(content, dict):
         lengths = {len(np.asarray(content[k])) for k in _POINTS if k in content and np.asarray(content[k]).ndim == 3}
         if lengths:
             count = lengths.pop()
             for row in range(count):
-                yield named or 0, {key: _row(value, row, count) for key, value in content.items()}
+                yield {key: _row(value, row, count) for key, value in content.items()}
             return
         content = [content]
     if not isinstance(content, list | tuple) or not all(isinstance(record, dict) for record in content):
         raise InputError(f"{path.name} holds no records.", "Save a list with a dictionary for each hand.")
     for record in content:
         inner = record.get("wilor_preds")  # WiLoR-mini nests what WiLoR writes beside the side
-        yield named or 0, {**record, **inner} if isinstance(inner, dict) else record
+        yield {**record, **inner} if isinstance(inner, dict) else record
 
 
 def _row(value: Any, row: int, count: int) -> Any:
@@ -80,24 +91,23 @@ def _read(paths: Sequence[Path], given: Given, *, mirrored: bool) -> Converted:
     hands: list[ForeignHand] = []
     cameras: list[Camera] = []
     turned = 0
-    for path in files_in(paths):
-        for place, record in records_in(path):
-            frame = frame_of(record, place)
-            what = f"hand of frame {frame} in {path.name}"
-            side = side_of(next((record[k] for k in ("is_right", "right", "side") if k in record), None), what)
-            points = _points(record, given, what)
-            flips = mirrored and side == "left"
-            sign = curl_sign(points)
-            if side == "left" and abs(sign) > _CLEAR:  # bent fingers show whether the hand is mirrored
-                turned += flips != (sign < 0)
-                flips = sign < 0
-            if flips:
-                points = points * (-1, 1, 1)
-            shift, camera = _translation(record, given, side, what)
-            if camera is not None:
-                cameras.append(camera)
-            score = float(np.ravel(record.get("score", 1.0))[0])
-            hands.append(ForeignHand(frame, side, points + shift, score))
+    for path, place, record in records_of(paths):
+        frame = frame_of(record, place)
+        what = f"hand of frame {frame} in {path.name}"
+        side = side_of(next((record[k] for k in ("is_right", "right", "side") if k in record), None), what)
+        points = _points(record, given, what)
+        flips = mirrored and side == "left"
+        sign = curl_sign(points)
+        if side == "left" and abs(sign) > _CLEAR:  # bent fingers show whether the hand is mirrored
+            turned += flips != (sign < 0)
+            flips = sign < 0
+        if flips:
+            points = points * (-1, 1, 1)
+        shift, camera = _translation(record, given, side, what)
+        if camera is not None:
+            cameras.append(camera)
+        score = float(np.ravel(record.get("score", 1.0))[0])
+        hands.append(ForeignHand(frame, side, points + shift, score))
     notes = ["Each hand was read alone, as a hand of mean size: their relative depth is uncertain."]
     if turned:
         notes.append(f"{turned} left hands were mirrored otherwise than this source does; their fingers show it.")
@@ -178,13 +188,8 @@ def read_dynhamr(paths: Sequence[Path], given: Given) -> Converted:
     """Read Dyn-HaMR's results: joints in the world, moved into each frame's camera. See ``sources.SOURCES``."""
     hands: list[ForeignHand] = []
     cameras: list[Camera] = []
-    for path in files_in(paths):
-        content = read_values(path)
-        if not isinstance(content, dict) or "joints" not in content:
-            raise InputError(
-                f"{path.name} has no joints.",
-                "Its MANO parameters alone hold none: save the output of its MANO layer as joints (P, T, 21, 3).",
-            )
+    hint = "Its MANO parameters alone hold none: save the output of its MANO layer as joints (P, T, 21, 3)."
+    for path, content in tables_of(paths, hint, "joints"):
         joints = numbers(content["joints"], f"joints of {path.name}")
         joints = joints.reshape(-1, *joints.shape[-3:])
         count, frames = joints.shape[:2]
@@ -193,13 +198,14 @@ def read_dynhamr(paths: Sequence[Path], given: Given) -> Converted:
         shift = numbers(content.get("cam_t"), "cam_t").reshape(-1, 3)
         if len(turn) % frames or len(shift) != len(turn):
             raise InputError(f"{path.name} has {len(turn)} cameras for {frames} frames.", "Save cam_R (T, 3, 3).")
+        followed = numbers(content.get("track_mask", np.ones((count, frames))), "track_mask").reshape(count, frames)
         if "intrins" in content:
             fx, fy, cx, cy = numbers(content["intrins"], "intrins").reshape(-1)[:4]
             cameras.append(Camera(fx, fy, cx, cy, max(1, round(2 * cx)), max(1, round(2 * cy)), "file"))
         for person in range(count):
             for frame in range(frames):
                 points = joints[person, frame]
-                if not np.isfinite(points).all():
+                if not followed[person, frame] or not np.isfinite(points).all():
                     continue
                 side = side_of(right[person, min(frame, right.shape[1] - 1)], f"hand {person} in {path.name}")
                 points = in_file_order(points, given.order or "openpose", f"{side} hand {frame} in {path.name}")

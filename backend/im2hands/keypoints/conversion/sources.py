@@ -91,8 +91,9 @@ SOURCES: dict[str, Source] = {
     ),
     "dynhamr": Source(
         "Dyn-HaMR", "regressors:read_dynhamr",
-        "npz or pkl: `joints` (P, T, 21, 3) world, `is_right` (P, T), `cam_R` (T, 3, 3), `cam_t` (T, 3), optional "
-        "`intrins` (4). Save the joints of its MANO layer; its parameters alone hold none",
+        "npz or pkl: `joints` (P, T, 21, 3) world, `is_right` (P, T), `cam_R` (T, 3, 3) and `cam_t` (T, 3), these "
+        "also a person each, optional `intrins` (4) and `track_mask` (P, T). Save the joints of its MANO layer; its "
+        "parameters alone hold none",
         "openpose", "m, scale of its SLAM", "world frame",
         "scale of the world, which its camera tracker guesses; place of the hands is kept",
         "non-commercial research; MANO: MPI non-commercial",

@@ -1,4 +1,4 @@
-"""Runs the lifting network: adds to detected hands their 3D shape and the depth between the two wrists."""
+"""Adds to detected hands their 3D shape, the depth between the two wrists, and the points on their skin."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from im2hands.core.hands import MIDDLE_MCP, WRIST
 from im2hands.keypoints.hypothesis import HandDetection, LiftedHand
+from im2hands.keypoints.reading.skin import read_skin
 
 from .lifting_features import HandFeatures, between, lifting_features
 
@@ -50,7 +51,8 @@ class HandLifter:
         Returns
         -------
         list[HandDetection]
-            The hands in order, each with ``lifted``. A hand without extent is returned unchanged.
+            The hands in order, each with ``lifted``, and with ``skin`` if the reading network was taught it. A
+            hand without extent is returned unchanged.
         """
         import torch
 
@@ -64,8 +66,11 @@ class HandLifter:
             made = self._network(type(given)(*(value.to(device) for value in given)))
         arrays = {name: value.float().cpu().numpy().astype(np.float64) for name, value in made._asdict().items()}
         result = list(hands)
+        seen, read, crops = (np.stack([getattr(f, name) for f in features]) for name in ("close", "read", "crop"))
+        skins = read_skin(self._reader, seen, read, crops, [hand.mirrored for hand in features])
         for row, k in enumerate(good):
-            result[k] = replace(hands[k], lifted=_lifted(arrays, row, features[row], len(features) == 2))
+            lifted = _lifted(arrays, row, features[row], len(features) == 2)
+            result[k] = replace(hands[k], lifted=lifted, skin=skins[row] if skins else None)
         return result
 
 

@@ -49,6 +49,10 @@ class HandFeatures:
         The two-hand network's feature maps, sampled at the keypoints.
     close : (1152,) float32
         The reading network's features of the crop along the hand.
+    read : (21, 2) float64
+        Keypoints in the reading network's definitions, pixels of the picture, not mirrored.
+    crop : (4,) float64
+        That crop, as in ``LandmarkNetwork.read``.
     centre : (2,) float64
         Mean of the keypoints, pixels of the picture.
     unit : float
@@ -66,6 +70,8 @@ class HandFeatures:
     vector: np.ndarray
     seen: np.ndarray
     close: np.ndarray
+    read: np.ndarray
+    crop: np.ndarray
     centre: np.ndarray
     unit: float
     mirrored: bool
@@ -111,7 +117,7 @@ def lifting_features(
     rows = [views.index(view) for view in mirrored]
     places = np.stack([apply(affine, pixels) for pixels, _ in own])
     places[mirrored] = places[mirrored] * (-1, 1) + (PIXELS - 1, 0)
-    close = _crop_features(reader, image, own, mirrored)
+    crops = _crop_features(reader, image, hands, own)
     device = next(model.parameters()).device
     with torch.inference_mode():
         pictures = np.stack([picture[:, ::-1] if view else picture for view in views])
@@ -122,7 +128,7 @@ def lifting_features(
         outputs = _two_hand_outputs(model, maps, places, zoom * np.array(sizes))
     return [
         _features(own[k], hand.confidence, sizes[k] * zoom, zoom, mirrored[k], places[k],
-                  {name: value[k] for name, value in outputs.items()}, close[k])
+                  {name: value[k] for name, value in outputs.items()}, crops[k])
         for k, hand in enumerate(hands)
     ]  # fmt: skip
 
@@ -181,16 +187,20 @@ def _own(hand: HandDetection) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _crop_features(
-    reader: LandmarkNetwork, image: np.ndarray, own: Sequence[tuple[np.ndarray, np.ndarray]], mirrored: Sequence[bool]
-) -> np.ndarray:
-    """Return the reading network's features (K, 1152) float32 of the crops along K hands."""
-    pictures = []
-    for (pixels, shape), flip in zip(own, mirrored, strict=True):
-        read, _ = from_own_definition(pixels, shape, "left" if flip else "right", READING)
-        crop = crops_around(read[None])[0]
+    reader: LandmarkNetwork, image: np.ndarray, hands: Sequence[HandDetection],
+    own: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:  # fmt: skip
+    """Return ``close``, ``read`` and ``crop`` of :class:`HandFeatures` for K hands."""
+    pictures, reads, crops = [], [], []
+    for hand, (pixels, shape) in zip(hands, own, strict=True):
+        crop = crops_around(from_own_definition(pixels, shape, hand.side, READING)[0][None])[0]
         picture = warp_crop(pyramid(contiguous(image), float(crop[2])), crop)
-        pictures.append(picture[:, ::-1] if flip else picture)
-    return reader.features(np.stack(pictures))
+        pictures.append(picture[:, ::-1] if hand.side == "left" else picture)
+        crops.append(crop)
+        # Of the skin's head nothing corrects what remains of another network's definition, unlike the lifting network.
+        exact = to_own_definition(np.asarray(hand.pixels), np.asarray(hand.shape), hand.side, hand.source)
+        reads.append(from_own_definition(*exact, hand.side, READING)[0])
+    return list(zip(reader.features(np.stack(pictures)), reads, crops, strict=True))
 
 
 def _palm_pixels(pixels: np.ndarray, shape: np.ndarray) -> float:
@@ -227,9 +237,12 @@ def _two_hand_outputs(
 
 def _features(
     own: tuple[np.ndarray, np.ndarray], confidence: np.ndarray, size: float, zoom: float, mirrored: bool,
-    places: np.ndarray, outputs: dict[str, np.ndarray], close: np.ndarray,
+    places: np.ndarray, outputs: dict[str, np.ndarray], crop: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> HandFeatures:  # fmt: skip
-    """Assemble the features of one hand; ``places`` are its keypoints (21, 2) in the two-hand network's input."""
+    """Assemble the features of one hand.
+
+    ``places`` are its keypoints (21, 2) in the two-hand network's input, ``crop`` is what ``_crop_features`` returned.
+    """
     pixels, shape = own
     palm = max(float(np.linalg.norm(shape[MIDDLE_MCP] - shape[WRIST])), 1e-9)
     shape = (shape - shape[WRIST]) / palm
@@ -253,5 +266,5 @@ def _features(
     )  # fmt: skip
     return HandFeatures(
         points.astype(np.float32), hand.astype(np.float32), outputs["vector"].astype(np.float32),
-        outputs["seen"].astype(np.float32), close, pixels.mean(axis=0), unit / zoom, mirrored, shape, pixels,
+        outputs["seen"].astype(np.float32), *crop, pixels.mean(axis=0), unit / zoom, mirrored, shape, pixels,
     )  # fmt: skip

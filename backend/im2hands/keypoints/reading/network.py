@@ -25,7 +25,7 @@ from im2hands.weights.mediapipe_bundle import read_bundle
 from .crops import CROP_PIXELS, contiguous, pyramid, turn_matrix, warp_crop
 
 if TYPE_CHECKING:
-    from im2hands.networks.reading_network import ReadingNetwork
+    from im2hands.networks.reading_network import ReadingNetwork, SkinHead
 
 _LOG_SPREAD = (-4.5, 1.0)  # networks.reading_network.LOG_SPREAD, repeated because that module imports torch
 _OUTPUTS = ("Identity_1", "Identity_2", "Identity", "Identity_3")  # presence, right, landmarks, world
@@ -181,6 +181,11 @@ class LandmarkNetwork:
     def takes_sides(self) -> bool:
         """Whether ``read`` can be restricted to left or right hands."""
         return self._reading is not None
+
+    @property
+    def skin_head(self) -> SkinHead | None:
+        """The head for points on the skin, see ``skin.read_skin``. None if the network was not taught them."""
+        return self._reading.skin if self._reading is not None else None
 
     def read(
         self,

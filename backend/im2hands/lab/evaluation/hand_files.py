@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +32,34 @@ class HandFile:
         "camera" or "world".
     groups : dict of int to str
         Frames that belong together, as the views of one time step do.
+    moments : dict of int to (str, int), optional
+        The clip of each frame and its time there, where the numbers of the frames are not times. None if they are.
     """
 
     frames: Frames
     space: str
     groups: dict[int, str]
+    moments: dict[int, tuple[str, int]] | None = None
+
+
+def read_truth(path: Path, annotations: Path | None = None) -> HandFile:
+    """Read true keypoints as ``read_hands`` does.
+
+    Where annotations are given, the numbers of frames are those of views, also of joint files: the annotations say
+    which views show one time step, and which follow each other.
+    """
+    truth = read_hands(path, annotations)
+    if annotations is None or truth.moments is not None:
+        return truth
+    views = {int(view.name): view for view in views_of([], annotations)}
+    known = {index: views[index] for index in truth.frames if index in views}
+    if not known:
+        return truth
+    return replace(
+        truth,
+        groups=truth.groups | {index: view.frame for index, view in known.items()},
+        moments={index: (view.clip, view.time) for index, view in known.items()},
+    )
 
 
 def read_hands(path: Path, annotations: Path | None = None, space: str | None = None) -> HandFile:
@@ -83,7 +106,8 @@ def _prepared(path: Path, annotations: Path | None) -> HandFile:
     truth = TruthFolder(path)
     names = set(truth.names)
     frames: Frames = {}
-    groups = {}
+    groups: dict[int, str] = {}
+    moments: dict[int, tuple[str, int]] = {}
     for place, view in enumerate(views_of(truth.names, annotations)):
         index = place if annotations is None else int(view.name)
         hands: dict[Side, np.ndarray] = {}
@@ -96,7 +120,7 @@ def _prepared(path: Path, annotations: Path | None) -> HandFile:
                     joints = joints @ view.rotation.T + view.translation
                 hands[side] = joints
         if hands:
-            frames[index], groups[index] = hands, view.frame
+            frames[index], groups[index], moments[index] = hands, view.frame, (view.clip, view.time)
     if not frames:
         raise InputError(f"No view has a hand in {path}.", "Give the annotations of the same split.")
-    return HandFile(frames, "world" if annotations is None else "camera", groups)
+    return HandFile(frames, "world" if annotations is None else "camera", groups, moments)

@@ -11,25 +11,24 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from im2hands.core.errors import InputError
+from im2hands.core.farm import spread
 from im2hands.core.files import write_atomically
 from im2hands.core.hands import SIDES, Side
-from im2hands.lab.bench.clip_figures import Hands, swaps
-from im2hands.lab.bench.motion_figures import jitter
 from im2hands.lab.datasets.interhand.layout import is_prepared
 
 from .bootstrap import LEVEL, RESAMPLES, estimate
-from .hand_files import HandFile, read_hands
+from .file_motion import motion
+from .hand_files import HandFile, read_hands, read_truth
 from .joint_errors import PROTOCOLS, point_errors_mm, root_offset_error_mm
 from .markdown import table_row
 from .overlay import draw_skeletons
-
-_LONGEST_GAP = 4  # frames from one with hands to the next; third differences span 3
 
 NO_ROOT = "absolute_mm"
 """Name of the mean error without any alignment."""
@@ -40,9 +39,12 @@ _ABOUT = {
     "relative_root_mm": "vector from the left to the right wrist (MRRPE)",
     "acceleration_mm": "difference of second differences from frame to frame, mm/frame², no alignment",
     "jitter": "mean length of the third differences, mm/frame³; true_jitter of the true hands",
+    "swaps": "frames in which a hand goes on from a hand of the other side",
+    "clips": "sequences of frames: of a prepared split, each camera of each sequence; a frame is its smallest step",
     "misses": "true hands without a predicted hand of their side; they have no error",
     "interval": f"{LEVEL:.0%} bootstrap, {RESAMPLES} resamples of whole time steps",
 }
+_ABOUT_MOTION = ("acceleration_mm", "jitter", "swaps", "clips")
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,14 @@ def measure_file(found: HandFile, truth: HandFile, *, video: bool) -> dict[str, 
         "misses_by_side": missed, "figures": {name: _sides(by_side) for name, by_side in values.items()},
         "relative_root_mm": _interval(roots),
     }  # fmt: skip
-    return {**made, "video": _motion(found, truth)} if video else made
+    return {**made, "video": motion(found, truth)} if video else made
+
+
+def _row(truth: HandFile, video: bool, method: FileMethod) -> dict[str, Any]:
+    """The row of a method."""
+    if method.hands is None:
+        return {"method": method.name, "measured": False}
+    return {"method": method.name, "measured": True, **measure_file(method.hands, truth, video=video)}
 
 
 def _sides(by_side: dict[Side, list[tuple[float, str]]]) -> dict[str, Any]:
@@ -127,39 +136,6 @@ def _sides(by_side: dict[Side, list[tuple[float, str]]]) -> dict[str, Any]:
 
 def _interval(rows: Sequence[tuple[float, str]]) -> dict[str, Any]:
     return asdict(estimate([value for value, _ in rows], [group for _, group in rows]))
-
-
-def _motion(found: HandFile, truth: HandFile) -> dict[str, Any]:
-    """Figures of motion; the numbers of frames are times."""
-    first, last = min(truth.frames), max(truth.frames)
-    numbers = np.array(sorted({index for one in (found, truth) for index in one.frames if first <= index <= last}))
-    # No difference reaches over a longer gap, so it needs no longer place.
-    steps = np.minimum(np.diff(numbers, prepend=numbers[0]), _LONGEST_GAP)
-    places = dict(zip(numbers.tolist(), np.cumsum(steps).tolist(), strict=True))
-    tracks = {}
-    for name, source in (("found", found), ("true", truth)):
-        for side in SIDES:
-            rows = np.full((places[last] + 1, 21, 3), np.nan)
-            for index, hands in source.frames.items():
-                if side in hands and index in places:
-                    rows[places[index]] = hands[side]
-            tracks[name, side] = rows
-    accelerations: list[float] = []
-    shaking: dict[str, list[float]] = {"found": [], "true": []}
-    for side in SIDES:
-        difference = np.diff(tracks["found", side] - tracks["true", side], n=2, axis=0)
-        lengths = np.linalg.norm(difference, axis=-1) * 1000
-        accelerations += lengths[np.isfinite(lengths)].tolist()
-        for name, kept in shaking.items():
-            third = np.diff(tracks[name, side], n=3, axis=0)
-            if np.isfinite(third).any():
-                kept.append(jitter(tracks[name, side]))
-    return {
-        "acceleration_mm": float(np.mean(accelerations)) if accelerations else None,
-        "jitter": float(np.mean(shaking["found"])) if shaking["found"] else None,
-        "true_jitter": float(np.mean(shaking["true"])) if shaking["true"] else None,
-        "swaps": len(swaps(cast(list[Hands], [found.frames[index] for index in sorted(found.frames)]))),
-    }
 
 
 def add_file_arguments(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -184,7 +160,7 @@ def run_files(arguments: argparse.Namespace, *, video: bool) -> int:
     Parameters
     ----------
     arguments : argparse.Namespace
-        Options of ``add_file_arguments``, and ``json``.
+        Options of ``add_file_arguments``, ``executor`` and ``json``.
     video : bool
         Whether the frames follow each other in time.
 
@@ -202,7 +178,7 @@ def run_files(arguments: argparse.Namespace, *, video: bool) -> int:
     annotations = arguments.annotations
     if annotations is None and is_prepared(arguments.truth):
         annotations = arguments.truth / "anno"  # else the numbers of files, which are those of views, have no meaning
-    truth = read_hands(arguments.truth, annotations)
+    truth = read_truth(arguments.truth, annotations)
     for text in arguments.method:
         name, equals, path = text.partition("=")
         if not equals or not name or name in {method.name for method in methods}:
@@ -210,11 +186,8 @@ def run_files(arguments: argparse.Namespace, *, video: bool) -> int:
         methods.append(FileMethod(name, read_hands(Path(path), annotations) if path else None))
     if not any(method.hands for method in methods):
         raise InputError("There are no hands to measure.", "Give --method NAME=PATH.")
-    rows = [
-        {"method": one.name, "measured": one.hands is not None}
-        | ({} if one.hands is None else measure_file(one.hands, truth, video=video))
-        for one in methods
-    ]
+    measure = partial(_row, truth, video)
+    rows = list(spread(measure, methods, 1, "Run the command again.", arguments.executor))
     report = {"protocol": _ABOUT, "truth": str(arguments.truth), "space": truth.space, "rows": rows}
     text = _markdown(rows, video=video)
     if arguments.output is not None:
@@ -230,8 +203,8 @@ def run_files(arguments: argparse.Namespace, *, video: bool) -> int:
 
 def _markdown(rows: Sequence[dict[str, Any]], *, video: bool) -> str:
     names = [*(f"mpjpe_{name}_mm" for name in PROTOCOLS), NO_ROOT]
-    motion = ["acceleration_mm", "jitter", "true_jitter", "swaps"] if video else []
-    heads = ["method", "hands", "misses", *names, "relative_root_mm", *motion]
+    moving = ["acceleration_mm", "jitter", "true_jitter", "swaps"] if video else []
+    heads = ["method", "hands", "misses", *names, "relative_root_mm", *moving]
     lines = [table_row(heads), "|" + " --- |" * len(heads)]
     for row in rows:
         cells = [row["method"]]
@@ -239,11 +212,9 @@ def _markdown(rows: Sequence[dict[str, Any]], *, video: bool) -> str:
             cells += [str(row["hands"]), str(row["misses"])]
             cells += [_shown(row["figures"].get(name, {}).get("pooled")) for name in names]
             cells.append(_shown(row["relative_root_mm"]))
-            cells += ["" if row["video"][name] is None else f"{row['video'][name]:.3g}" for name in motion]
+            cells += ["" if row["video"][name] is None else f"{row['video'][name]:.3g}" for name in moving]
         lines.append(table_row(cells + [""] * (len(heads) - len(cells))))
-    notes = [
-        f"* {name}: {text}." for name, text in _ABOUT.items() if video or name not in ("acceleration_mm", "jitter")
-    ]
+    notes = [f"* {name}: {text}." for name, text in _ABOUT.items() if video or name not in _ABOUT_MOTION]
     return "\n".join([*lines, "", *notes]) + "\n"
 
 

@@ -17,15 +17,18 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache, partial
+from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
+from im2hands.core.farm import add_executor, on_cluster
 from im2hands.core.files import write_atomically
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST, Side
 from im2hands.keypoints.choosing.prior import HANDS
@@ -38,6 +41,7 @@ from im2hands.lab.datasets.scene import Scene
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.media.source import Frame
 
+from .keypoint_figures import Measured
 from .keypoint_files import add_file_arguments, run_files
 
 FOUND = 0.5
@@ -47,116 +51,6 @@ PROVIDERS = ("mediapipe", "network", "auto")
 """Keypoint providers that can be evaluated."""
 
 _UNCALIBRATED = Calibration({})
-
-
-@dataclass
-class Measured:
-    """Results of one provider on some scenes.
-
-    Parameters
-    ----------
-    pairs : int
-        Scenes with two hands.
-    both : int
-        Scenes with two hands in which both were found.
-    right : int
-        Scenes with two hands in which both were found with the right sides.
-    hands : int
-        True hands in all scenes.
-    found : int
-        True hands that were found.
-    invented : int
-        Detections that match no true hand.
-    single : int
-        Scenes with one hand.
-    doubled : int
-        Scenes with one hand in which two were detected.
-    error : list of float
-        MPJPE of each found hand with the right side, metres.
-    picture_error : list of float
-        Mean keypoint error in the picture of each found hand, palm lengths.
-    distance : list of float
-        Error of the vector between the wrists of each pair with the right sides, metres.
-    depth : list of float
-        Depth component of that error, metres.
-    seconds : list of float
-        Detection time of each picture.
-    sources : dict
-        Number of found hands by source key (``keypoints.placing.confidence.source_key``).
-    certainty : dict
-        By source key: the uncalibrated confidence of each keypoint, and whether the keypoint is within 10 mm.
-    confidence : list of float
-        Calibrated confidence of each keypoint, as a take states it.
-    within : list of bool
-        Whether each of these keypoints is within 10 mm.
-    """
-
-    pairs: int = 0
-    both: int = 0
-    right: int = 0
-    hands: int = 0
-    found: int = 0
-    invented: int = 0
-    single: int = 0
-    doubled: int = 0
-    error: list[float] = field(default_factory=list)
-    picture_error: list[float] = field(default_factory=list)
-    distance: list[float] = field(default_factory=list)
-    depth: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    sources: dict[str, int] = field(default_factory=dict)
-    certainty: dict[str, tuple[list[float], list[bool]]] = field(default_factory=dict)
-    confidence: list[float] = field(default_factory=list)
-    within: list[bool] = field(default_factory=list)
-
-    def report(self) -> dict[str, Any]:
-        """Return the summary figures as plain numbers; None where there was nothing to measure."""
-        return {
-            "two_hand_pictures": self.pairs,
-            "both_found": _share(self.both, self.pairs),
-            "both_found_right_sides": _share(self.right, self.pairs),
-            "hands_found": _share(self.found, self.hands),
-            "invented_hands": self.invented,
-            "one_hand_pictures": self.single,
-            "second_hand_invented": _share(self.doubled, self.single),
-            "mpjpe_mm": _mean(self.error, 1000),
-            "picture_error_palms": _mean(self.picture_error),
-            "picture_error_palms_median": float(np.median(self.picture_error)) if self.picture_error else None,
-            "hand_distance_error_mm": _mean(self.distance, 1000),
-            "hand_depth_error_mm": _mean(self.depth, 1000),
-            "seconds": _mean(self.seconds),
-            "seconds_median": float(np.median(self.seconds)) if self.seconds else None,
-            "sources": dict(sorted(self.sources.items())),
-            "calibration": self.calibration(),
-        }
-
-    def calibration(self) -> list[dict[str, float]]:
-        """Return one entry for each tenth of confidence that has keypoints.
-
-        Returns
-        -------
-        list of dict
-            Keys: ``from`` (lower limit), ``keypoints`` (count), ``stated`` (mean confidence) and ``within_10_mm``
-            (share of the keypoints within 10 mm).
-        """
-        stated, within = np.array(self.confidence), np.array(self.within, dtype=bool)
-        rows = []
-        for low in np.arange(0, 1, 0.1):
-            chosen = (stated >= low) & (stated < low + 0.1 + 1e-9 * (low > 0.85))
-            if chosen.any():
-                rows.append(
-                    {"from": round(float(low), 1), "keypoints": int(chosen.sum()),
-                     "stated": float(stated[chosen].mean()), "within_10_mm": float(within[chosen].mean())}
-                )  # fmt: skip
-        return rows
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
-
-
-def _mean(values: Sequence[float], scale: float = 1.0) -> float | None:
-    return float(np.mean(values)) * scale if values else None
 
 
 def evaluate(
@@ -179,13 +73,63 @@ def evaluate(
     """
     measured = Measured()
     for number, scene in enumerate(scenes):
-        frame = Frame(number + 1, 0.0, scene.image(), f"scene {number}")
-        started = time.perf_counter()
-        hands = provider.detect(frame)
-        measured.seconds.append(time.perf_counter() - started)
-        _judge(measured, scene, hands)
+        measured.add(_measure(provider, (number, scene)))
         progress(number + 1, len(scenes))
     return measured
+
+
+def _measure(provider: HandFinder, job: tuple[int, Scene]) -> Measured:
+    """Run a provider on a scene."""
+    number, scene = job
+    measured = Measured()
+    frame = Frame(number + 1, 0.0, scene.image(), f"scene {number}")
+    started = time.perf_counter()
+    hands = provider.detect(frame)
+    measured.seconds.append(time.perf_counter() - started)
+    _judge(measured, scene, hands)
+    return measured
+
+
+@dataclass(frozen=True)
+class _Provider:
+    """Arguments of ``make_provider``."""
+
+    name: str
+    hands: str
+    weights: Path | None
+
+    def make(self) -> HandFinder:
+        return make_provider(self.name, hands=self.hands, two_hand_weights=self.weights)
+
+
+def _evaluate_on_cluster(
+    provider: _Provider, scenes: Sequence[Scene], progress: Callable[[int, int], None]
+) -> Measured:  # fmt: skip
+    """As ``evaluate``, on a Ray cluster. All figures but the seconds are the same."""
+    import torch
+
+    there = provider if provider.weights is None else replace(provider, weights=provider.weights.absolute())
+    advice = "Run the same command again, or compute with --executor local."
+    measured = Measured()
+    jobs = list(enumerate(scenes))
+    for number, one in enumerate(
+        on_cluster(partial(_measure_there, there), jobs, advice, threads=torch.get_num_threads())
+    ):  # fmt: skip
+        measured.add(one)
+        progress(number + 1, len(scenes))
+    return measured
+
+
+@lru_cache(maxsize=1)
+def _provider(provider: _Provider) -> HandFinder:
+    """The provider of a worker process. ``Finalize`` closes it, because a worker runs no ``atexit`` functions."""
+    made = provider.make()
+    Finalize(None, made.close, exitpriority=1)
+    return made
+
+
+def _measure_there(provider: _Provider, job: tuple[int, Scene]) -> Measured:
+    return _measure(_provider(provider), job)
 
 
 def _judge(measured: Measured, scene: Scene, hands: Sequence[HandDetection]) -> None:
@@ -300,6 +244,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", type=Path, help="weights file of another two-hand network")
     text = "fit the confidence table to these scenes and write it (default: replace the bundled table)"
     add("--write-calibration", type=Path, nargs="?", const=table_path(), metavar="FILE", help=text)
+    add_executor(parser)
     add("--json", action="store_true", help="print JSON")
 
 
@@ -326,14 +271,17 @@ def run(arguments: argparse.Namespace) -> int:
         scenes += [data.scene(row) for row in range(max(0, len(data) - arguments.scenes), len(data))]
     results: dict[str, Measured] = {}
     for name in arguments.providers:
-        provider = make_provider(name, hands=arguments.hands, two_hand_weights=arguments.weights)
+        provider = _Provider(name, arguments.hands, arguments.weights)
 
         def progress(done: int, total: int, name: str = name) -> None:
             if sys.stderr.isatty():
                 sys.stderr.write(f"\r{name}: {done}/{total} ")
 
-        results[name] = evaluate(provider, scenes, progress)
-        provider.close()
+        if arguments.executor == "ray":
+            results[name] = _evaluate_on_cluster(provider, scenes, progress)
+        else:
+            with closing(provider.make()) as made:
+                results[name] = evaluate(made, scenes, progress)
     if arguments.write_calibration is not None:
         write_calibration(arguments.write_calibration, results, len(scenes))
     reports = {name: result.report() for name, result in results.items()}

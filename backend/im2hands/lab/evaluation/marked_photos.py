@@ -21,6 +21,7 @@ import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
+from im2hands.core.farm import add_executor
 from im2hands.core.files import json_bytes, write_atomically
 from im2hands.core.hands import SIDES, Side
 from im2hands.job.components import Components
@@ -259,6 +260,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", default="bundled", help='"bundled" or a folder')
     add("--voxel-mm", type=float, default=1.7)
     add("--device", default="auto", help="auto, cpu, cuda or mps")
+    add_executor(parser)
     add("--json", action="store_true", help="print JSON")
 
 
@@ -297,6 +299,7 @@ def run(arguments: argparse.Namespace, parts: Components | None = None) -> int:
         results[name] = evaluate_photos(
             spread(photos, arguments.photos), arguments.output, parts,
             weights=arguments.weights, voxel_mm=arguments.voxel_mm, device=arguments.device,
+            executor=arguments.executor,
         )  # fmt: skip
     if not results:
         marked = "both hands are marked" if arguments.both_hands else "a hand is marked"

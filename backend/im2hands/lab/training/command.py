@@ -51,8 +51,6 @@ def add_run_arguments(parser: argparse.ArgumentParser, recipe: Recipe, counted: 
     add("--output", type=Path, required=True, metavar="DIR", help="folder for checkpoints, logs and the weights")
     add("--resume", action="store_true", help="continue the run in the output folder")
     add("--start-from", type=Path, metavar="DIR", help="folder of weights to begin with")
-    text = "train nothing: write the weights of the checkpoint in the output folder to DIR, with their card"
-    add("--export", type=Path, metavar="DIR", help=text)
     add("--steps", type=int, default=recipe.steps, metavar="N")
     add("--batch", type=int, default=recipe.batch, metavar="N", help=f"{counted} a step")
     add("--learning-rate", type=float, default=recipe.learning_rate)
@@ -102,30 +100,10 @@ def run_on_sets(
     device = choose_device(arguments.device)
     sets = [open_scenes(folder) for folder in arguments.data]
     torch.manual_seed(recipe.seed)
-    task = make(recipe, sets, arguments.start_from, device)
-    run_or_export(Runner(task, recipe, arguments.output, device), arguments)
+    Runner(make(recipe, sets, arguments.start_from, device), recipe, arguments.output, device).run(
+        resume=arguments.resume
+    )
     return 0
-
-
-def run_or_export(runner: Runner[Any], arguments: argparse.Namespace) -> None:
-    """Train to the end, or with ``--export`` only write the weights of the checkpoint.
-
-    Parameters
-    ----------
-    runner : Runner
-        The training run.
-    arguments : argparse.Namespace
-        The command line, with the options of :func:`add_run_arguments`.
-
-    Raises
-    ------
-    InputError
-        See ``Runner.run`` and ``Runner.export``.
-    """
-    if arguments.export:
-        runner.export(arguments.export)
-    else:
-        runner.run(resume=arguments.resume)
 
 
 MakeTask = Callable[[Configuration, AnyRecipe, SceneSet, Path | None, torch.device], Task[Any]]

@@ -302,7 +302,7 @@ def run(arguments: argparse.Namespace) -> int:
     }  # fmt: skip
     torch.manual_seed(recipe.seed)
     task = LiftingTask(recipe, trained, held, data, arguments.start_from, device)
-    command.run_or_export(Runner(task, recipe, arguments.output, device), arguments)
+    Runner(task, recipe, arguments.output, device).run(resume=arguments.resume)
     return 0
 
 

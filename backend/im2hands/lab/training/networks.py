@@ -16,15 +16,11 @@ from im2hands.networks.compact_encoder import CompactEncoder, EfficientNetLite0
 from im2hands.networks.configuration import Configuration
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.part_decoder import PartDecoder
-from im2hands.networks.two_hand_network import TwoHandNetwork
 from im2hands.weights.compact import IMAGE_ENCODER, is_compact, save_encoder, save_network
 from im2hands.weights.folder import weights_folder
 from im2hands.weights.keypoint_networks import TWO_HAND
 from im2hands.weights.layouts import INITIAL_OCCUPANCY
-from im2hands.weights.mediapipe_landmarks import mediapipe_start
 from im2hands.weights.published import load_network, save_trained
-
-from .revival import revive_trunk
 
 _BIAS = 0.01
 
@@ -91,39 +87,6 @@ def first_trunk(trunk: EfficientNetLite0, start: Path | None) -> None:
         trunk.load_state_dict(TWO_HAND.load(start / TWO_HAND.file).trunk.state_dict())
     else:
         public_trunk(trunk)
-
-
-def second_trunk(model: TwoHandNetwork, seed: int) -> TwoHandNetwork:
-    """Give a two-hand network a second trunk with the weights of MediaPipe's hand landmark network.
-
-    Its dead channels are reinitialised (``revival``). The network computes the same as before: the layers through which
-    the second trunk enters start at zero.
-
-    Parameters
-    ----------
-    model : TwoHandNetwork
-        A network without a second trunk; it is not changed.
-    seed : int
-        Seed of the reinitialisation.
-
-    Returns
-    -------
-    TwoHandNetwork
-        The network with a second trunk, on the CPU.
-
-    Raises
-    ------
-    SetupError
-        The hand bundle is missing or damaged.
-    WeightsError
-        The hand bundle holds another network.
-    """
-    made, start = TwoHandNetwork(second_trunk=True), mediapipe_start()
-    revive_trunk(start, torch.Generator().manual_seed(seed))
-    seen = {f"landmark_trunk.{name}": value for name, value in start.state_dict().items()}
-    state = {**made.state_dict(), **model.state_dict(), **seen}
-    made.load_state_dict({name: state[name] for name in made.state_dict()})
-    return made
 
 
 def trained_initial(configuration: Configuration, folder: Path | None) -> InitialOccupancy:

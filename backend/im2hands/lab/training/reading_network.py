@@ -22,12 +22,14 @@ from im2hands.weights.mediapipe_landmarks import mediapipe_start
 from . import command
 from .reading_samples import PALM_M, ReadingBatch, make_batch, make_sample
 from .recipe import Recipe
-from .revival import revived, tensor_size
+from .revival import revived
 from .runner import scenes_of_step, stream
 
 _VALIDATION = 2_000_000_000  # a step that no training reaches
 _TERMS = ("hand", "right", "pixels", "shape")
 _FIGURES = ("pixel_error", "shape_error", "right_side", "hand_told", "none_told")
+_SMALLEST = 0.005  # smallest root mean square of a tensor that scales its learning rate
+_UNBORN = 2.0  # the same for a tensor of zeros: the weights of the side, which are added to maps of about this size
 _WEIGHTS = {"hand": 4.0, "right": 2.0, "pixels": 0.5, "shape": 10.0}
 
 
@@ -68,7 +70,8 @@ class ReadingTask:
     sets : sequence of SceneSet
         Scene sets; the last ``recipe.held_out`` scenes of each are only validated on.
     start : Path, optional
-        Folder with a reading network whose weights the training begins with. None begins with MediaPipe's weights.
+        Folder with a reading network whose weights the training begins with, without its head for the skin. None begins
+        with MediaPipe's weights.
     device : torch.device
         Device of the model.
 
@@ -96,6 +99,7 @@ class ReadingTask:
             raise InputError("A set holds no more scenes than are held out.", "Make more scenes, or hold out fewer.")
         self._places = [(number, row) for number, count in enumerate(counts) for row in range(count)]
         model = READING.load(start / READING.file) if start is not None else revived(mediapipe_start(), recipe.seed)
+        model.skin = None  # it reads the features of the trunk that it was taught with
         self.model: ReadingNetwork = model.to(device).channels_last()
         self.model.freeze(recipe.frozen_blocks)
         self._start = {name: weight.detach().clone() for name, weight in self.model.named_parameters()}
@@ -107,7 +111,12 @@ class ReadingTask:
         from 0.01 to 10. A step that suits one layer would destroy another.
         """
         trained = [weight for weight in self.model.parameters() if weight.requires_grad]
-        return [(tensor_size(weight), [weight]) for weight in trained]
+        return [(self._size(weight), [weight]) for weight in trained]
+
+    @staticmethod
+    def _size(weight: Tensor) -> float:
+        size = float(weight.detach().cpu().double().square().mean().sqrt())
+        return max(size, _SMALLEST) if size else _UNBORN
 
     def prepare(self, step: int) -> ReadingBatch:
         """See ``runner.Task.prepare``."""

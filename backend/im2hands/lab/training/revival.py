@@ -1,6 +1,6 @@
-"""What training MediaPipe's hand landmark network needs: live channels, and learning rates by the sizes of tensors.
+"""Reinitialisation of dead channels of MediaPipe's hand landmark network before the reading network is trained.
 
-Half of the channels of its last blocks are dead: their output is constant. They are reinitialised before the training.
+Half of the channels of its last blocks are dead: their output is constant.
 """
 
 from __future__ import annotations
@@ -9,29 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from im2hands.networks.landmark_trunk import LandmarkTrunk, Layer
-from im2hands.networks.reading_network import ReadingNetwork
+from im2hands.networks.reading_network import Layer, ReadingNetwork
 
 _DEAD = 1e-3  # a channel is dead below this share of the median weight size of the layer's non-zero channels
 _NOISE = 0.5  # perturbation of a copied channel, relative to its weight size
-
-_SMALLEST = 0.005  # smallest root mean square of a tensor that scales its learning rate
-_UNBORN = 2.0  # the same for a tensor of zeros: the weights of the side, which are added to maps of about this size
-
-
-def tensor_size(weight: Tensor) -> float:
-    """Return the root mean square of a tensor, as a factor on its learning rate.
-
-    The normalisation layers of MediaPipe's network are folded into its weights, so the sizes of the tensors range from
-    0.01 to 10. A step that suits one layer would destroy another.
-
-    Parameters
-    ----------
-    weight : Tensor
-        The tensor.
-    """
-    size = float(weight.detach().cpu().double().square().mean().sqrt())
-    return max(size, _SMALLEST) if size else _UNBORN
 
 
 def revived(model: ReadingNetwork, seed: int) -> ReadingNetwork:
@@ -53,26 +34,12 @@ def revived(model: ReadingNetwork, seed: int) -> ReadingNetwork:
         ``model``.
     """
     generator = torch.Generator().manual_seed(seed)
-    revive_trunk(model, generator)
     with torch.no_grad():
+        for block in model.each_block():
+            if block.expand is not None:
+                _revive(block.expand, block.depthwise, [block.project], generator)
         _revive(model.widen, model.last, [model.hand, model.right, model.pixels, model.shape], generator)
     return model
-
-
-@torch.no_grad()
-def revive_trunk(trunk: LandmarkTrunk, generator: torch.Generator) -> None:
-    """Reinitialise the dead channels of a trunk; see :func:`revived`.
-
-    Parameters
-    ----------
-    trunk : LandmarkTrunk
-        Changed in place.
-    generator : torch.Generator
-        Source of all random numbers.
-    """
-    for block in trunk.each_block():
-        if block.expand is not None:
-            _revive(block.expand, block.depthwise, [block.project], generator)
 
 
 def _revive(expand: Layer, depthwise: Layer, listeners: list[Layer], generator: torch.Generator) -> None:

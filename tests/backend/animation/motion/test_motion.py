@@ -287,11 +287,9 @@ def test_long_tracks(topology: Topology) -> None:
 
         def __init__(self) -> None:
             self.asked: list[int] = []
-            self.closed_form: set[bool] = set()
 
-        def offset(self, index: int, side: Side, pose: Pose, *, closed_form: bool) -> np.ndarray:
+        def offset(self, index: int, side: Side, pose: Pose) -> np.ndarray:
             self.asked.append(index)
-            self.closed_form.add(closed_form)
             return np.full((10, 3), 1e-4) * (index % 7)
 
     def weighed(count: int) -> tuple[TakeCorrectives, Counting]:
@@ -306,7 +304,5 @@ def test_long_tracks(topology: Topology) -> None:
 
     correctives, templates = weighed(2000)
     assert sorted(templates.asked) == list(range(1, 2001))
-    assert templates.closed_form == {True}
     assert correctives.truncation_mm["mean"] < 1e-3
     assert correctives.result(0.5).weights.shape == (2000, 1)
-    assert weighed(SAMPLES)[1].closed_form == {False}

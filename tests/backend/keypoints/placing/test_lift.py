@@ -16,7 +16,7 @@ from im2hands.core.camera import Camera
 from im2hands.core.errors import WeightsError
 from im2hands.core.hands import MIDDLE_MCP, SIDES, WRIST
 from im2hands.job.detection_cache import DetectionCache
-from im2hands.keypoints.hypothesis import HandDetection, LiftedHand
+from im2hands.keypoints.hypothesis import HandDetection, LiftedHand, SkinLandmarks
 from im2hands.keypoints.placing.joint_definitions import to_own_definition
 from im2hands.keypoints.placing.lift import HandLifter
 from im2hands.keypoints.placing.lifting_features import between, lifting_features, turn_to_ray
@@ -104,6 +104,9 @@ def test_an_untrained_network_leaves_hands_nearly_as_they_are(
         assert np.abs(hand.lifted.shape - read).max() < 0.6
         assert np.linalg.norm(hand.lifted.pixels - hand.pixels, axis=1).max() < 0.6 * palm * 700
         assert (hand.lifted.spread > 0).all() and (hand.lifted.pixel_spread > 0).all()
+        assert hand.skin is not None and hand.skin.pixels.shape == (128, 2) and (hand.skin.spread > 0).all()
+        gaps = np.linalg.norm(hand.skin.pixels[:, None] - hand.pixels, axis=-1).min(axis=1)
+        assert np.median(gaps) < 0.5 * palm * 700  # on the hand, even of a picture without one
     assert both[0].lifted is not None and both[0].lifted.depth is not None
     assert alone[0].lifted is not None and alone[0].lifted.depth is None
 
@@ -205,10 +208,17 @@ def test_a_take_keeps_what_was_told(tmp_path: Path) -> None:
         replace(seen("right", 200), lifted=told_of(right, camera)),
         seen("right", 210),
     ]
+    rng = np.random.default_rng(5)
+    skin = SkinLandmarks(rng.random((128, 2)), rng.random(128), rng.random(128))
+    hands[1] = replace(hands[1], skin=skin)
     cache = DetectionCache(tmp_path)
     cache.write(3, "key", hands)
     kept = cache.read(3, "key")
-    assert kept is not None and kept[2].lifted is None
+    assert kept is not None and kept[2].lifted is None and kept[0].skin is None and kept[1].skin is not None
+    for name, value in vars(skin).items():
+        np.testing.assert_array_equal(getattr(kept[1].skin, name), value)
+    cache.write(4, "key", [replace(hands[0], skin=replace(skin, spread=skin.spread[:9]))])
+    assert cache.read(4, "key") is None
     for before, after in zip(hands[:2], kept[:2], strict=True):
         assert before.lifted is not None and after.lifted is not None
         for field in fields(LiftedHand):

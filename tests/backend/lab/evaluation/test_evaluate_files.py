@@ -124,6 +124,63 @@ def test_the_prepared_layout_is_a_truth(tmp_path: Path, capsys: pytest.CaptureFi
     assert "1.pkl is no annotation of a view" in capsys.readouterr().err
 
 
+SEEN = ("400262", "400287")
+
+
+def write_views(folder: Path, *, cameras: bool = True) -> tuple[Path, Path]:
+    """Joint files and annotations of views: two cameras after each other, each with every third number."""
+    joints, anno = folder / "gt_joints", folder / "anno"
+    for one in (joints, anno):
+        one.mkdir(parents=True)
+    view = 0
+    for number, camera in enumerate(SEEN):
+        shift = np.array([0.0, 0.3 * number, 0.0])
+        for time, here in TRUE.items():
+            image = {"capture": 0, "frame_idx": 20625 + 3 * time, "seq_name": "ROM01"}
+            image |= {"camera": camera} if cameras else {}
+            seen = {"R": np.eye(3), "t": shift, "camera": np.eye(3)}
+            (anno / f"{view}.pkl").write_bytes(pickle.dumps({"image": image, "camera": seen}))
+            for side, points in here.items():
+                write_points(joints / f"{view:07d}_{side}.ply", points)
+            view += 1
+    return joints, anno
+
+
+def write_points(path: Path, points: np.ndarray) -> None:
+    rows = "\n".join(" ".join(map(str, row)) for row in points)
+    head = "ply\nformat ascii 1.0\nelement vertex 21\nproperty double x\nproperty double y\nproperty double z\n"
+    path.write_text(f"{head}end_header\n{rows}\n", "utf-8")
+
+
+def test_views_are_ordered_by_their_cameras_and_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Numbers of views are no times: where the views of one camera end, those of the next begin."""
+    one = write(tmp_path / "one.json", TRUE)
+    wanted = measured(capsys, "video", "--truth", one, "--method", f"a={one}")["a"]["video"]
+    joints, anno = write_views(tmp_path)
+    given = ["--truth", joints, "--annotations", anno, "--method", f"a={joints}"]
+    row = measured(capsys, "video", *given)["a"]
+    assert row["video"] == pytest.approx({**wanted, "clips": 2}, abs=1e-9)
+    assert row["figures"]["absolute_mm"]["pooled"]["groups"] == len(TRUE)
+
+
+def test_views_whose_camera_is_unknown_are_no_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    joints, anno = write_views(tmp_path, cameras=False)
+    given = ["--truth", str(joints), "--annotations", str(anno), "--method", f"a={joints}"]
+    assert main(["evaluate", "video", *given]) == 2
+    assert "Two views have the time 20625 of one clip" in capsys.readouterr().err
+    assert main(["evaluate", "keypoints", *given]) == 0
+
+
+@pytest.mark.parametrize("size", [0, 60, 300])
+def test_half_written_keypoints_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], size: int) -> None:
+    joints, anno = write_views(tmp_path)
+    path = joints / "0000003_left.ply"
+    path.write_bytes(path.read_bytes()[:size])
+    assert main(["evaluate", "keypoints", "--truth", str(joints), "--annotations", str(anno), "--method", "a="]) == 2
+    said = capsys.readouterr().err
+    assert "The file of points" in said and "0000003_left.ply" in said and "mesh" not in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

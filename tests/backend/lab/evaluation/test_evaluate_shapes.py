@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pickle
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from im2hands.app.cli.main import main
+from im2hands.core import files
 from im2hands.core.errors import InputError
+from im2hands.core.hands import HALO_TO_FILE
 from im2hands.geometry.mesh_file import read_mesh_file, write_off
 from im2hands.lab.evaluation.measures import Mesh, sealed
 from im2hands.lab.evaluation.shapes import scores
@@ -38,6 +44,9 @@ def truth(hand: tuple[Mesh, np.ndarray], tmp_path_factory: pytest.TempPathFactor
         write_hand(folder, name, *hand, points=20_000, cloud=20_000, seed=number)
     return folder
 
+
+POINT = "OFF\n3 1 0\n0 0 0\n0 0 0\n0 0 0\n3 0 1 2\n"
+"""A mesh without extent."""
 
 FEWER = ["--surface-points", "20000", "--interior-points", "4000"]
 
@@ -216,6 +225,53 @@ def test_half_written_truth_is_named(
     assert main(["evaluate", "shapes", *arguments, f"a={tmp_path / 'same'}"]) == 2
     said = capsys.readouterr().err
     assert "points/0_1_right.npz" in said and "cut off or damaged" in said
+
+
+def _changed(**changes: Any) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        arrays = dict(np.load(path))
+        np.savez(path, **{**arrays, **{name: make(arrays[name]) for name, make in changes.items()}})
+
+    return change
+
+
+@pytest.mark.parametrize(("file", "change", "words"), [
+    ("meta/0_1_right.npz", _changed(hand_joints=lambda a: a[list(HALO_TO_FILE)]), "hand's lengths in the order file"),
+    ("meta/0_1_right.npz", _changed(hand_joints=lambda a: a * 1000), "m long"),
+    ("meta/0_1_right.npz", _changed(hand_joints=lambda a: a * 0), "0 m long"),
+    ("points/0_1_right.npz", _changed(points=lambda a: a[:0], occupancies=lambda a: a[:0]), "has no points"),
+    ("mesh/0_1_right.off", lambda path: path.write_text(POINT), "encloses nothing"),
+    ("mesh/0_1_right.off", lambda path: path.write_bytes(b""), "is empty"),
+    ("datalist.txt", lambda path: path.write_bytes(b"\xff\xfe0_1_right"), "datalist.txt cannot be read"),
+])  # fmt: skip
+def test_truth_that_is_no_hand_is_named(
+    hand: tuple[Mesh, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, change: Any,
+    words: str,
+) -> None:  # fmt: skip
+    write_hand(tmp_path / "data", "0_1_right", *hand, points=200, cloud=200)
+    write_method(tmp_path / "same", hand[0], ["0_1_right"])
+    change(tmp_path / "data" / file)
+    arguments = ["--data", str(tmp_path / "data"), "--output", str(tmp_path / "out"), "--method"]
+    assert main(["evaluate", "shapes", *arguments, f"a={tmp_path / 'same'}"]) == 2
+    said = capsys.readouterr().err
+    assert words in said and Path(file).name in said
+
+
+def test_a_full_disk_is_told(
+    truth: Path, hand: tuple[Mesh, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def full(handle: Any, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write_method(tmp_path / "same", hand[0], NAMES)
+    few = ["--surface-points", "200", "--interior-points", "100", "--every", "2", "--align", "none"]
+    where = ["--data", str(truth), "--output", str(tmp_path / "out"), "--method", f"a={tmp_path / 'same'}", *few]
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "_write_synced", full)
+        assert main(["evaluate", "shapes", *where]) == 2
+    assert "No space left on device" in capsys.readouterr().err and not list((tmp_path / "out").iterdir())
+    assert main(["evaluate", "shapes", *where]) == 0
 
 
 @pytest.mark.parametrize(

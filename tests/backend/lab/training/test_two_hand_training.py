@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from im2hands.app.cli.main import main
-from im2hands.core.errors import InputError
 from im2hands.keypoints.hand_geometry import chirality
 from im2hands.keypoints.proposing.two_hand_pictures import apply, inverse, letterbox, square_part, warp
 from im2hands.lab.datasets.scene import LEFT, RIGHT
@@ -24,7 +23,6 @@ from im2hands.lab.training.two_hand_network import RECIPE, TwoHandTask
 from im2hands.lab.training.two_hand_samples import heat_target, make_sample, own_hand, random_affine, targets
 from im2hands.networks.compact_encoder import EfficientNetLite0
 from im2hands.networks.two_hand_network import TRAINED_PIXELS
-from im2hands.weights.folder import BUNDLED
 from im2hands.weights.keypoint_networks import TWO_HAND
 from scene_pictures import make_set
 
@@ -154,57 +152,6 @@ def test_training_lowers_the_loss_and_leaves_the_first_blocks_alone(scenes: Path
     changed = {name for name, value in task.model.state_dict().items() if not torch.equal(value, before[name])}
     assert "trunk._blocks.15._project_conv.weight" in changed and "hand.weight" in changed
     assert not [name for name in changed if "running" in name or name.startswith("trunk._blocks.3.")]
-    assert {"landmark_lateral.0.weight", "landmark_point.weight"} <= changed
-    assert not [name for name in changed if name.startswith("landmark_trunk.")]
-
-
-def test_the_second_trunk_learns_as_soon_as_its_paths_are_not_zero(scenes: Path, tmp_path: Path) -> None:
-    recipe = replace(TINY, frozen_blocks=3, steps=100)
-    task = TwoHandTask(recipe, [SceneSet(scenes)], BUNDLED, torch.device("cpu"))
-    runner = Runner(task, recipe, tmp_path, torch.device("cpu"))
-    before = {name: value.clone() for name, value in task.model.state_dict().items()}
-
-    def changed() -> set[str]:
-        return {name for name, value in task.model.state_dict().items() if not torch.equal(value, before[name])}
-
-    batch = task.prepare(0)
-    scales = {id(weight): factor for factor, group in task.groups() for weight in group}
-    blocks = task.model.landmark_trunk.each_block()
-    wide, narrow = blocks[3].depthwise.weight, blocks[14].project.weight
-    assert scales[id(wide)] > 5 * scales[id(narrow)]  # each tensor moves in proportion to its size
-    assert scales[id(task.model.landmark_point.weight)] == recipe.path_rate == 3 * scales[id(task.model.hand.weight)]
-    paths = {"landmark_point.weight", *(f"landmark_lateral.{k}.weight" for k in range(4))}
-    runner.train_step(batch)
-    assert paths <= changed()
-    runner.train_step(batch)
-    seen = {name for name in changed() if name.startswith("landmark_trunk.")}
-    assert {"landmark_trunk.blocks.3.expand.weight", "landmark_trunk.blocks.14.project.bias"} <= seen
-    assert not [name for name in seen if name.startswith(("landmark_trunk.stem", "landmark_trunk.blocks.2."))]
-
-
-def test_the_weights_of_a_checkpoint_can_be_written_at_any_time(scenes: Path, tmp_path: Path) -> None:
-    def runner() -> Runner:
-        task = _task(scenes)
-        return Runner(task, task.recipe, tmp_path / "run", torch.device("cpu"))
-
-    with pytest.raises(InputError, match="holds no checkpoint"):
-        runner().export(tmp_path / "now")
-    stop_after = iter([False, True])
-    cut = runner()
-    assert cut.run(cancelled=lambda: next(stop_after)) == {}
-    assert set(runner().export(tmp_path / "now")) == set(TwoHandTask.figures)
-    card = json.loads((tmp_path / "now" / "two_hand_network.json").read_text())
-    assert card["recipe"]["steps_done"] == 2 and card["recipe"]["second_trunk"]
-    weight = TWO_HAND.load(tmp_path / "now" / TWO_HAND.file).hand.weight
-    assert cut.averaged is not None
-    torch.testing.assert_close(weight, cut.averaged.values["hand.weight"].half().float())
-    assert not (tmp_path / "run" / TWO_HAND.file).exists()
-
-
-def test_only_the_chosen_scenes_are_used(scenes: Path) -> None:
-    task = TwoHandTask(TINY, [SceneSet(scenes)], BUNDLED, torch.device("cpu"), [range(1, 6)])
-    [about] = task.data.values()
-    assert about["used"] == [1, 6] and {row for places in task._places.values() for _, row in places} <= {1, 2, 3}
 
 
 def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(scenes: Path, tmp_path: Path) -> None:
@@ -231,20 +178,10 @@ def test_the_command_writes_weights_with_a_card_and_refuses_a_folder_in_use(
     assert main(arguments) == 0
     card = json.loads((tmp_path / "run" / "two_hand_network.json").read_text())
     assert card["licence"] == "Apache-2.0" and card["recipe"]["seed"] == 1 and "right_side" in card["figures"]
-    assert card["recipe"]["second_trunk"] and "MediaPipe" in card["sources"]
-    assert TWO_HAND.load(tmp_path / "run" / TWO_HAND.file).second_trunk
     assert main(arguments) == 2
     assert "holds a training run already" in capsys.readouterr().err
     again = [*arguments[:5], str(tmp_path / "more"), *arguments[6:], "--start-from", str(tmp_path / "run")]
     assert main(again) == 0
-    one = [*arguments[:5], str(tmp_path / "one"), *arguments[6:], "--no-second-trunk"]
-    assert main([*one, "--scenes", "6"]) == 0
-    card = json.loads((tmp_path / "one" / "two_hand_network.json").read_text())
-    assert not card["recipe"]["second_trunk"] and "MediaPipe" not in card["sources"]
-    assert main([*one, "--resume", "--export", str(tmp_path / "out"), "--scenes", "6"]) == 0
-    assert (tmp_path / "out" / TWO_HAND.file).read_bytes() == (tmp_path / "one" / TWO_HAND.file).read_bytes()
-    both = [*again[:5], str(tmp_path / "both"), *again[6:], "--no-second-trunk"]
-    assert main(both) == 2 and "has a second trunk" in capsys.readouterr().err
     few = [*arguments[:5], str(tmp_path / "few"), *arguments[6:], "--held-out", "8"]
     assert main(few) == 2 and "no more scenes than are held out" in capsys.readouterr().err
 

@@ -28,6 +28,7 @@ from .layout import (
     read_joints,
     read_mesh,
     read_points,
+    require_hand,
 )
 from .mano import load_mano
 from .posed import annotated_keypoints, fit_error, pose_hands, read_fit
@@ -329,6 +330,7 @@ def _look(folder: Path, index: int) -> _Look:
     for side in SIDES:
         name = hand_name(annotation.sample.capture, annotation.sample.frame, side)
         hand = read_hand(folder, name)
+        require_hand(hand.keypoints, hand_path(folder, "meta", name))
         world = hand.to_world(hand.keypoints)
         pixels = annotation.camera.project(world)
         result.inside.append(float(((pixels >= 0) & (pixels <= CROP_SIZE - 1)).all(1).mean()))

@@ -27,9 +27,11 @@ import numpy as np
 
 from im2hands.core.errors import InputError
 from im2hands.core.files import read_regular
-from im2hands.core.hands import HALO_TO_FILE, KEYPOINT_COUNT, Side
+from im2hands.core.hands import FILE_TO_HALO, HALO_TO_FILE, KEYPOINT_COUNT, Side
 from im2hands.core.unpacking import unpack_arrays
 from im2hands.geometry.mesh_file import read_mesh_file
+from im2hands.geometry.sealing import volume
+from im2hands.keypoints.conversion.orders import checked_unit, in_file_order
 
 JOURNAL = "samples.jsonl"
 """What became of each photo; see ``prepare``."""
@@ -173,6 +175,28 @@ def read_hand(folder: Path, name: str) -> PreparedHand:
     )  # fmt: skip
 
 
+def require_hand(keypoints: np.ndarray, where: Path) -> None:
+    """Require that the keypoints of a ``meta`` file are those of a hand, in HALO order and metres.
+
+    Parameters
+    ----------
+    keypoints : (21, 3) float64
+        As ``read_hand`` gives them.
+    where : Path
+        The file, for errors.
+
+    Raises
+    ------
+    InputError
+        The bones have a hand's proportions in another order, or the palm has an impossible length.
+    """
+    what = f"hand in {where}"
+    try:
+        checked_unit(in_file_order(keypoints[list(FILE_TO_HALO)], "halo", what), "m", what)
+    except InputError as error:
+        raise InputError(error.message, "The published programs write HALO order and metres. " + _AGAIN) from error
+
+
 def read_points(folder: Path, name: str, kind: str = "points") -> tuple[np.ndarray, np.ndarray]:
     """Read the points of a hand.
 
@@ -200,6 +224,8 @@ def read_points(folder: Path, name: str, kind: str = "points") -> tuple[np.ndarr
     path = hand_path(folder, kind, name)
     arrays = read_arrays(path, {"points": (-1, 3), "occupancies": (-1,)})
     points, packed = arrays["points"], arrays["occupancies"]
+    if not len(points):
+        raise InputError(f"{path} has no points.", _AGAIN)
     inside = np.unpackbits(packed)[: len(points)] if packed.dtype == np.uint8 and len(packed) < len(points) else packed
     if len(inside) != len(points):
         raise InputError(f"{path} has {len(points)} points, but occupancies for {len(inside)}.", _AGAIN)
@@ -224,7 +250,7 @@ def read_joints(path: Path) -> np.ndarray:
     InputError
         The file is missing or damaged, or has another number of points.
     """
-    points, _ = read_mesh_file(path)
+    points, _ = read_mesh_file(path, "keypoint file")
     if len(points) != KEYPOINT_COUNT:
         raise InputError(f"{path} has {len(points)} points, not {KEYPOINT_COUNT}.", "It must hold one hand.")
     return points
@@ -248,11 +274,13 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     InputError
-        The file is missing or damaged, or has no faces.
+        The file is missing or damaged, has no faces, or encloses nothing.
     """
     vertices, faces = read_mesh_file(path)
     if not len(faces):
         raise InputError(f"The mesh {path} has no faces.", _AGAIN)
+    if not volume(vertices, faces):
+        raise InputError(f"The mesh {path} encloses nothing.", _AGAIN)
     return vertices, faces
 
 

@@ -21,6 +21,7 @@ from im2hands.core.files import read_regular
 from im2hands.core.hands import HALO_TO_FILE, SIDES, Side
 from im2hands.core.unpacking import unpack_arrays
 from im2hands.core.unpickling import Stored, unpickle
+from im2hands.geometry.sealing import boundary_loop
 
 VERTICES, JOINTS, BETAS, POSE = 778, 16, 10, 48
 TIPS: dict[Side, tuple[int, ...]] = {
@@ -33,6 +34,7 @@ LICENCE = "MANO: registration at mano.is.tue.mpg.de, non-commercial research onl
 
 _MOST_BYTES = 256 * 2**20
 _SAME_SIGN = 1.0  # sum of the absolute differences in x below which both hands' shape bases have the same sign
+_SUM_OF_WEIGHTS = 0.1  # largest difference from 1
 _SHAPES: dict[str, tuple[int, ...]] = {
     "v_template": (VERTICES, 3),
     "shapedirs": (VERTICES, 3, BETAS),
@@ -243,11 +245,13 @@ def _load_hand(path: Path) -> ManoHand:
         if not isinstance(content, dict):
             raise ValueError("it is no table of arrays")
         arrays = {name: _entry(content, name, shape) for name, shape in _SHAPES.items()}
-        faces = _dense(content.get("f", content.get("faces")))
-        faces = faces.astype(np.int64)
+        faces = _faces(_dense(content.get("f", content.get("faces"))).astype(np.int64))
         parents = _parents(arrays["kintree_table"])
-        if faces.ndim != 2 or faces.shape[1] != 3 or faces.min() < 0 or faces.max() >= VERTICES:
-            raise ValueError(f"its faces do not fit {VERTICES} vertices")
+        for name in ("weights", "J_regressor"):
+            if np.abs(arrays[name].sum(1) - 1).max() > _SUM_OF_WEIGHTS:
+                raise ValueError(f"the rows of {name} do not sum to 1")
+        if np.linalg.matrix_rank(arrays["hands_components"]) < POSE - 3:
+            raise ValueError("hands_components does not span the poses")
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.", "Check the path.") from error
     except ValueError as error:
@@ -295,6 +299,17 @@ def _dense(value: Any) -> np.ndarray:
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         return value.astype(np.float64)
     raise ValueError("an entry is no array")
+
+
+def _faces(faces: np.ndarray) -> np.ndarray:
+    """The faces of a hand: every vertex has one, and the wrist is the only hole."""
+    if faces.ndim != 2 or faces.shape[1] != 3 or not np.array_equal(np.unique(faces), np.arange(VERTICES)):
+        raise ValueError(f"its faces do not fit {VERTICES} vertices")
+    try:
+        boundary_loop(faces)
+    except InputError as error:
+        raise ValueError("its faces leave no single hole at the wrist") from error
+    return faces
 
 
 def _parents(table: np.ndarray) -> tuple[int, ...]:

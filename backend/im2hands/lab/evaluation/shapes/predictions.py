@@ -19,7 +19,7 @@ from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bones import QUERY_SCALE
 from im2hands.geometry.mesh_file import MESH_SUFFIXES, read_mesh_file
 from im2hands.geometry.sealing import is_open
-from im2hands.keypoints.conversion.hands import curl_sign
+from im2hands.keypoints.conversion.hands import curl_sign, number_in
 from im2hands.keypoints.conversion.orders import in_file_order, regressed
 from im2hands.lab.evaluation.measures import Mesh, sealed
 
@@ -60,12 +60,18 @@ class View:
         World to camera.
     translation : (3,) float64, optional
         World to camera, metres.
+    clip : str
+        What the view is a frame of: capture, sequence and camera, as far as the annotation says them.
+    time : int
+        Its place in the clip: the number of the frame.
     """
 
     name: str
     frame: str
     rotation: np.ndarray | None = None
     translation: np.ndarray | None = None
+    clip: str = ""
+    time: int = 0
 
 
 @dataclass(frozen=True)
@@ -218,7 +224,7 @@ def read_prediction(method: Method, view: View, shape: TrueShape) -> Prediction 
     if method.joints is not None:
         joint_path = find_file(method.joints, names)
         if joint_path is not None:
-            joints = in_file_order(read_mesh_file(joint_path)[0], "file", f"hand in {joint_path}")
+            joints = in_file_order(read_mesh_file(joint_path, "keypoint file")[0], "file", f"hand in {joint_path}")
     elif method.regressor is not None and len(vertices) == MANO_VERTICES:
         joints = regressed(vertices, method.regressor)
     placed = to_canonical(vertices, method, view, shape)
@@ -281,7 +287,7 @@ def views_of(names: list[str], annotations: Path | None) -> list[View]:
     """
     frames = list(dict.fromkeys(name.rpartition("_")[0] for name in names))
     if annotations is None:
-        return [View(frame, frame) for frame in frames]
+        return [View(frame, frame, clip=frame.rpartition("_")[0], time=number_in(frame) or 0) for frame in frames]
     from im2hands.keypoints.conversion.files import read_values
 
     views = []
@@ -294,8 +300,10 @@ def views_of(names: list[str], annotations: Path | None) -> list[View]:
             if not is_rotation(rotation) or not np.isfinite(translation).all():
                 raise ValueError("its camera is damaged")
             frame = f"{image['capture']}_{image['frame_idx']}"
-            views.append(View(f"{int(path.stem):07d}", frame, rotation, translation))
-        except (KeyError, TypeError, ValueError) as error:
+            clip = "/".join(str(image.get(key, "")) for key in ("capture", "seq_name", "camera"))
+            time = int(image["frame_idx"])
+            views.append(View(f"{int(path.stem):07d}", frame, rotation, translation, clip, time))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} is no annotation of a view: {error}.", "Prepare the data again.") from error
     if not views:
         raise InputError(f"{annotations} holds no annotation (*.pkl).", "Give the folder anno of the split.")

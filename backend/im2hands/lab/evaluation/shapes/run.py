@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from im2hands.core.errors import InputError
-from im2hands.core.farm import EXECUTORS, spread
+from im2hands.core.farm import add_executor, spread
 from im2hands.keypoints.conversion.orders import read_regressor
 
 from .making import METHODS, Making, folder_name, make_meshes, parse_recipe
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):  # fmt: skip
         add(f"--{name}-points", type=int, default=count, metavar="N", help=f"{text} (default {count})")
     add("--workers", type=int, default=1, metavar="N", help="processes (default 1)")
-    add("--executor", choices=EXECUTORS, default="local", help="this machine, or a Ray cluster (docs/farm.md)")
+    add_executor(parser)
     add("--json", action="store_true", help="print JSON")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from im2hands.core.camera import is_rotation
 from im2hands.core.errors import InputError
+from im2hands.core.files import read_regular
 from im2hands.core.hands import Side
 from im2hands.geometry.bones import QUERY_SCALE
 from im2hands.lab.datasets.interhand.layout import (
@@ -27,6 +28,7 @@ from im2hands.lab.datasets.interhand.layout import (
     read_hand,
     read_mesh,
     read_points,
+    require_hand,
 )
 from im2hands.lab.evaluation.measures import Mesh
 
@@ -124,7 +126,10 @@ class TruthFolder:
             )
         listed = folder / DATALIST
         if listed.is_file():
-            names = listed.read_text("utf-8").split()
+            try:
+                names = read_regular(listed).decode("utf-8").split()
+            except (OSError, ValueError) as error:
+                raise InputError(f"{listed} cannot be read: {error}.", _AGAIN) from error
         else:
             names = sorted(path.stem for path in (folder / "meta").glob("*.npz"))
         self.names = list(dict.fromkeys(names))
@@ -141,11 +146,12 @@ class TruthFolder:
         Raises
         ------
         InputError
-            The file is missing, half-written, or holds other arrays.
+            The file is missing, half-written, holds other arrays, or keypoints in another order or unit.
         """
         hand = read_hand(self.folder, name)
         if not is_rotation(hand.rotation):
             raise InputError(f"{hand_path(self.folder, 'meta', name)}: root_rot_mat is not a rotation.", _AGAIN)
+        require_hand(hand.keypoints, hand_path(self.folder, "meta", name))
         return TrueShape(name, name.rpartition("_")[0], hand)
 
     def has(self, kind: str, name: str) -> bool:

@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from im2hands.core.errors import InputError
-from im2hands.core.farm import EXECUTORS
+from im2hands.core.farm import add_executor
 from im2hands.keypoints.choosing.prior import HANDS
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.evaluation.held_out import two_hand_scenes
@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--clip-stride", type=int, default=1, help="clips: process every N-th frame (default 1)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default 1)")
-    parser.add_argument("--executor", choices=EXECUTORS, default="local", help="this machine, or a Ray cluster")
+    add_executor(parser)
     parser.add_argument(
         "--keypoints-folder", type=Path, metavar="DIR",
         help="cache of detected keypoints (default: in --output); several tables may share it",

@@ -149,6 +149,12 @@ def test_a_folder_with_one_hand_is_refused(folder: Path, tmp_path: Path) -> None
     (lambda hand: hand.update(weights=np.zeros((778, 22))), r"weights has the shape \(778, 22\)"),
     (lambda hand: hand["v_template"].__setitem__((0, 0), np.nan), "v_template is not finite"),
     (lambda hand: hand.update(f=hand["f"] + 700), "faces do not fit"),
+    (lambda hand: hand.update(f=hand["f"] * 0), "faces do not fit"),
+    (lambda hand: hand.update(f=np.concatenate([hand["f"], hand["f"][:1]])), "no single hole at the wrist"),
+    (lambda hand: hand.update(f=np.delete(hand["f"], 700, 0)), "no single hole at the wrist"),
+    (lambda hand: hand.update(weights=hand["weights"] * 0), "rows of weights do not sum to 1"),
+    (lambda hand: hand.update(J_regressor=hand["J_regressor"] * 0), "rows of J_regressor do not sum to 1"),
+    (lambda hand: hand.update(hands_components=np.zeros((45, 45))), "hands_components does not span"),
     (lambda hand: hand.update(kintree_table=np.zeros((2, 16)) + 15), "before its parent"),
     (lambda hand: hand.update(hands_mean=np.array([None] * 45)), "type 'O8' is not allowed"),
 ])  # fmt: skip

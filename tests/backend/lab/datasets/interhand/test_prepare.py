@@ -62,7 +62,9 @@ def _all_files(folder: Path) -> dict[str, bytes]:
 
 
 def test_what_is_kept_and_what_is_left_out_is_said(mini: MiniSet, tmp_path: Path) -> None:
-    report = prepare(_settings(mini, tmp_path))
+    said: list[tuple[str, int, int]] = []
+    report = prepare(_settings(mini, tmp_path), progress=lambda *step: said.append(step))
+    assert said[0] == ("photo", 0, 12) and ("photo", 12, 12) in said and said[-1] == ("frame", 4, 4)
     assert report.kept == KEPT and report.pictures == 18 and report.frames == 4 and report.files == 4 * 2 * 4
     assert report.skipped == {
         "the hands are not annotated as interacting": 3, "a hand has no MANO fit": 3,
@@ -148,7 +150,7 @@ def test_workers_and_interruptions_do_not_change_the_files(mini: MiniSet, tmp_pa
     journal = tmp_path / "test" / "samples.jsonl"
     journal.write_bytes(journal.read_bytes() + b'{"image": 10')  # killed while it wrote
     (tmp_path / "test" / "img" / "4.jpg").write_bytes(b"half")
-    report = prepare(_settings(mini, tmp_path, contents=contents), workers=2, resume=True)
+    report = prepare(_settings(mini, tmp_path, contents=contents), resume=True)
     assert report.kept == KEPT and report.frames == 4
     assert _all_files(tmp_path / "test") == _all_files(prepared)
 
@@ -185,6 +187,18 @@ def test_meshes_without_faces_are_named_and_made_again(mini: MiniSet, tmp_path: 
     assert any("0_20625_left.off has no faces" in problem for problem in check_prepared(tmp_path / "test").problems)
     assert prepare(_settings(mini, tmp_path), resume=True).repaired == 1
     assert path.read_bytes() == (prepared / "mesh" / path.name).read_bytes()
+
+
+def test_a_share_that_is_not_known_is_no_number(
+    tmp_path: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    """No crop of the split can be looked at."""
+    shutil.copytree(prepared, tmp_path / "test")
+    for path in (tmp_path / "test" / "img").iterdir():
+        path.write_bytes(b"")
+    assert main(["data", "check", "prepared", "--data", str(tmp_path / "test")]) == 1
+    said = capsys.readouterr().out
+    assert "keypoints in the crop: unknown" in said and "nan" not in said and "The picture of crop 0 is missing" in said
 
 
 @pytest.mark.parametrize("name", ["R", "camera"])

@@ -1,0 +1,386 @@
+"""A person's corrections, applied to the hands that were found in the frames of a job."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+
+from im2hands.core.camera import Camera
+from im2hands.core.errors import FrameError, InputError
+from im2hands.core.hands import SIDES, HandKeypoints, Side, TwoHands
+from im2hands.keypoints.hypothesis import HandDetection
+from im2hands.media.camera_choice import CameraChoice
+from im2hands.media.source import Entry, Frame, Source
+from im2hands.take.edit import Edit
+from im2hands.take.edits import Edits
+from im2hands.take.record import convert_keypoints_2d
+
+from .detection_cache import DetectionCache
+
+if TYPE_CHECKING:
+    from im2hands.keypoints.placing.correction import Correction
+    from im2hands.keypoints.proposing.box_file import HandBoxes
+
+_MARGIN = 0.5
+"""How far beyond the picture a keypoint may lie, share of the picture's longer side: a hand may be cut by its edge."""
+
+_OTHER: dict[Side, Side] = {"left": "right", "right": "left"}
+
+Found = TypeVar("Found", HandDetection, HandKeypoints)
+
+
+@dataclass
+class EditedHands(Generic[Found]):
+    """The hands of one frame after the edits that come before their placing.
+
+    Parameters
+    ----------
+    hands : dict of Side to HandDetection or HandKeypoints
+        The hands.
+    corrections : dict of Side to Correction
+        What is to be corrected after the placing.
+    touched : set of Side
+        Hands that a person corrected, marked or gave this side.
+    unused : list of str
+        What could not be done, for a person.
+    """
+
+    hands: dict[Side, Found]
+    corrections: dict[Side, Correction] = field(default_factory=dict)
+    touched: set[Side] = field(default_factory=set)
+    unused: list[str] = field(default_factory=list)
+
+
+def apply_edits(
+    edits: Sequence[Edit], found: Sequence[Found], boxed: Mapping[Side, Found], camera: Camera, mirrored: bool
+) -> EditedHands[Found]:
+    """Apply the edits of a frame in their order.
+
+    Parameters
+    ----------
+    edits : sequence of Edit
+        The edits of the frame.
+    found : sequence of HandDetection or HandKeypoints
+        Its hands; of several of one side the one with the highest score counts.
+    boxed : mapping of Side to HandDetection or HandKeypoints
+        Hands that were read in the boxes of the edits.
+    camera : Camera
+        Camera of the frame.
+    mirrored : bool
+        Whether the picture on disk, to which the edits belong, is the mirror image of the camera's.
+
+    Returns
+    -------
+    EditedHands
+        The hands.
+    """
+    from im2hands.keypoints.placing.correction import Correction
+
+    state = EditedHands({hand.side: hand for hand in sorted(found, key=lambda hand: hand.score)})
+    for edit in edits:
+        side = edit.side
+        if side is None:
+            state.hands = {_OTHER[one]: replace(hand, side=_OTHER[one]) for one, hand in state.hands.items()}
+            state.corrections = {_OTHER[one]: correction for one, correction in state.corrections.items()}
+            state.touched = set(state.hands)
+        elif edit.kind == "absent":
+            state.hands.pop(side, None)
+            state.corrections.pop(side, None)
+            state.touched.discard(side)
+        elif edit.kind == "box":
+            if side in boxed:
+                state.hands[side] = boxed[side]
+                state.corrections.pop(side, None)
+                state.touched.add(side)
+            else:
+                state.unused.append(f"{edit.words}: no hand can be read in the box on frame {edit.first}.")
+        elif edit.kind == "keypoints" and side not in state.hands:
+            state.unused.append(f"{edit.words}: no {side} hand was found in frame {edit.first}.")
+        elif edit.kind == "keypoints":
+            points = Correction({k: _turned(place, camera, mirrored) for k, place in edit.points.items()})
+            state.corrections[side] = points.over(state.corrections.get(side))
+            state.touched.add(side)
+    return state
+
+
+def _turned(place: tuple[float, float, float], camera: Camera, mirrored: bool) -> tuple[float, float, float]:
+    """Return a place and shift in the picture of the camera."""
+    x, y = convert_keypoints_2d(np.array(place[:2]), camera.width, mirrored=mirrored).tolist()
+    return x, y, place[2]
+
+
+def correct_placed(state: EditedHands[Found], placed: TwoHands, camera: Camera, palm_m: float, index: int) -> TwoHands:
+    """Correct the keypoints of placed hands. A hand that a person looked at has full confidence in its side.
+
+    Parameters
+    ----------
+    state : EditedHands
+        What :func:`apply_edits` returned.
+    placed : TwoHands
+        The placed hands.
+    camera : Camera
+        Camera of the frame.
+    palm_m : float
+        Length from wrist to middle knuckle, metres.
+    index : int
+        Number of the frame, for messages.
+
+    Returns
+    -------
+    TwoHands
+        The hands.
+
+    Raises
+    ------
+    InputError
+        No hand has its keypoints where a person put them.
+    """
+    from im2hands.keypoints.placing.correction import corrected
+
+    hands = {side: placed.get(side) for side in SIDES}
+    for side, hand in hands.items():
+        if hand is None:
+            continue
+        if side in state.corrections:
+            what = f"{side} hand of frame {index:06d}"
+            hand = corrected(hand, state.corrections[side], camera, palm_m, what)
+        hands[side] = replace(hand, score=1.0) if side in state.touched else hand
+    return TwoHands(**hands)
+
+
+def boxes_of(edits: Sequence[Edit], index: int, width: int, mirrored: bool) -> HandBoxes | None:
+    """Return the boxes that the edits of a frame draw, for its upright picture; None without any.
+
+    Parameters
+    ----------
+    edits : sequence of Edit
+        The edits of the frame. Of several boxes of one hand the last one counts.
+    index : int
+        Number of the frame.
+    width : int
+        Width of its picture, pixels.
+    mirrored : bool
+        Whether the picture on disk is a mirror image.
+    """
+    from im2hands.keypoints.proposing.box_file import HandBoxes
+
+    drawn = {edit.side: np.array(edit.box) for edit in edits if edit.kind == "box" and edit.side is not None}
+    if not drawn:
+        return None
+    turned = HandBoxes({index: drawn}, mirrored=mirrored).get(index, width)
+    return HandBoxes({index: turned})
+
+
+def require_frames(edits: Edits, known: Iterable[int], part: bool) -> None:
+    """Require that the frames of all edits exist.
+
+    Parameters
+    ----------
+    edits : Edits
+        The edits.
+    known : iterable of int
+        Frames of the source and of the take.
+    part : bool
+        Whether only some frames of the source are known: then edits of others are for other runs.
+
+    Raises
+    ------
+    InputError
+        An edit is for a frame that is not there.
+    """
+    frames = sorted(set(known))
+    for edit in edits:
+        place = int(np.searchsorted(frames, edit.first))
+        if (place < len(frames) and frames[place] <= edit.last) or part:
+            continue
+        at = f"frame {edit.first}" if edit.first == edit.last else f"frames {edit.first} to {edit.last}"
+        is_there = "is" if edit.first == edit.last else "are"
+        raise InputError(
+            f"{edit.words} is for {at}, which {is_there} not there.",
+            f"There are frames {frames[0]} to {frames[-1]}." if frames else "The take has no frames.",
+        )
+
+
+def require_places(edits: Edits, index: int, size: tuple[int, int]) -> None:
+    """Require that what a person drew on a frame lies in its picture or, of a keypoint, near it.
+
+    Parameters
+    ----------
+    edits : Edits
+        The edits.
+    index : int
+        Number of the frame.
+    size : (int, int)
+        Width and height of its picture, pixels.
+
+    Raises
+    ------
+    InputError
+        A place is beyond the picture.
+    """
+    width, height = size
+    margin = _MARGIN * max(size)
+    at, hint = f"beyond the picture of frame {index}", f"The picture has {width} x {height} pixels."
+    for edit in edits.of_frame(index):
+        for x, y, _ in edit.points.values():
+            if not (-margin <= x <= width + margin and -margin <= y <= height + margin):
+                raise InputError(f"{edit.words} puts a keypoint at {x:g}, {y:g}, {at}.", hint)
+        if edit.box and not (edit.box[0] < width and edit.box[1] < height and edit.box[2] > 0 and edit.box[3] > 0):
+            raise InputError(f"{edit.words} draws a box {at}.", hint)
+
+
+def check_edits(edits: Edits, source: Source, cameras: CameraChoice, known: Iterable[int], part: bool) -> None:
+    """Require that edits are for frames that are there, and places on their pictures.
+
+    Parameters
+    ----------
+    edits : Edits
+        The edits.
+    source : Source
+        The source.
+    cameras : CameraChoice
+        Choice of each picture's camera.
+    known : iterable of int
+        Frames that are there.
+    part : bool
+        Whether they are only some of the source's frames: then edits of others are for other runs.
+
+    Raises
+    ------
+    InputError
+        An edit is for a frame that is not there, or its place is beyond the picture.
+    """
+    require_frames(edits, known, part)
+    for entry in source.entries:
+        if edits.of_frame(entry.index):
+            with contextlib.suppress(FrameError):  # a picture that cannot be read is told when its turn comes
+                camera = cameras.for_picture(source.probe(entry))
+                require_places(edits, entry.index, (camera.width, camera.height))
+
+
+class HandEditor:
+    """Applies the edits of a job to its frames.
+
+    Parameters
+    ----------
+    edits : Edits
+        The edits.
+    mirrored : bool
+        Whether the pictures on disk are mirror images.
+    palm_m : float
+        Length from wrist to middle knuckle, metres.
+
+    Attributes
+    ----------
+    unused : list of str
+        Edits that could not be applied, for a person.
+    """
+
+    def __init__(self, edits: Edits, mirrored: bool, palm_m: float) -> None:
+        self._edits, self._mirrored, self._palm_m = edits, mirrored, palm_m
+        self._boxed: dict[int, list[HandDetection]] = {}
+        self.unused: list[str] = []
+
+    def read_boxes(
+        self, source: Source, entries: Iterable[Entry], cache: DetectionCache, camera: Callable[[Entry], Camera],
+        key: Callable[[Entry, object], str], read: Callable[[Frame, HandBoxes], list[HandDetection]],
+    ) -> None:  # fmt: skip
+        """Read the hands in the boxes that a person drew; cached ones are not read again.
+
+        Parameters
+        ----------
+        source : Source
+            The source.
+        entries : iterable of Entry
+            The frames.
+        cache : DetectionCache
+            Keeps the hands.
+        camera : callable
+            Returns the camera of a frame.
+        key : callable
+            Returns the hash of everything that the hands of a frame and its boxes depend on.
+        read : callable
+            Reads the hands of the boxes of a frame.
+        """
+        waiting: dict[int, tuple[Entry, HandBoxes, str]] = {}
+        for entry in entries:
+            edits = self._edits.of_frame(entry.index)
+            with contextlib.suppress(FrameError):  # told where the frame itself is read
+                boxes = boxes_of(edits, entry.index, camera(entry).width, self._mirrored) if edits else None
+                if boxes is None:
+                    continue
+                name = key(entry, {side: box.tolist() for side, box in boxes.get(entry.index).items()})
+                kept = cache.read(entry.index, name)
+                if kept is None:
+                    waiting[entry.index] = entry, boxes, name
+                else:
+                    self._boxed[entry.index] = kept
+        for entry, frame in source.read([entry for entry, _, _ in waiting.values()]) if waiting else ():
+            _, boxes, name = waiting[entry.index]
+            if isinstance(frame, Frame):
+                with contextlib.suppress(FrameError):
+                    self._boxed[entry.index] = read(frame, boxes)
+                    cache.write(entry.index, name, self._boxed[entry.index])
+
+    def place(
+        self, index: int, camera: Camera, hands: Sequence[Found], place: Callable[[Sequence[Found]], TwoHands]
+    ) -> tuple[TwoHands, frozenset[Side] | None]:
+        """Place the hands of a frame, with what a person corrected.
+
+        Parameters
+        ----------
+        index : int
+            Number of the frame.
+        camera : Camera
+            Its camera.
+        hands : sequence of HandDetection or HandKeypoints
+            The hands that were found.
+        place : callable
+            Places hands.
+
+        Returns
+        -------
+        hands : TwoHands
+            The hands.
+        corrected : set of Side or None
+            Hands whose keypoints were corrected; None if no edit holds for the frame.
+
+        Raises
+        ------
+        InputError
+            No hand has its keypoints where a person put them.
+        """
+        state = self.before_placing(index, camera, hands)
+        if state is None:
+            return place(hands), None
+        placed = place([state.hands[side] for side in SIDES if side in state.hands])
+        corrected = frozenset(side for side in state.corrections if placed.get(side) is not None)
+        return correct_placed(state, placed, camera, self._palm_m, index), corrected
+
+    def before_placing(self, index: int, camera: Camera, hands: Sequence[Found]) -> EditedHands[Found] | None:
+        """Apply the edits that come before the placing; :func:`correct_placed` does the rest.
+
+        Parameters
+        ----------
+        index : int
+            Number of the frame.
+        camera : Camera
+            Its camera.
+        hands : sequence of HandDetection or HandKeypoints
+            The hands that were found.
+
+        Returns
+        -------
+        EditedHands or None
+            The hands to place; None if no edit holds for them.
+        """
+        if not self._edits.changes_hands(index):
+            return None
+        boxed: dict[Side, Any] = {hand.side: hand for hand in self._boxed.get(index, ())}
+        state = apply_edits(self._edits.of_frame(index), hands, boxed, camera, self._mirrored)
+        self.unused += state.unused
+        return state

@@ -1,0 +1,27 @@
+"""Operator: end the editing of keypoints."""
+
+import bpy
+
+from .. import api
+from ..scene.tree import take_named
+from .reporting import finished
+
+
+class Im2HandsApplyKeypoints(bpy.types.Operator):
+    """Take the stick hands away. What was dragged becomes a correction, which Rebuild Frames sends to the backend"""
+
+    bl_idname = "im2hands.apply_keypoints"
+    bl_label = "Apply"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
+    discard: bpy.props.BoolProperty(name="Discard", description="Forget what was dragged", options={"SKIP_SAVE"})
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Keep or forget what was dragged."""
+
+        def work() -> None:
+            names = api.apply_keypoints(take_named(self.take, context.scene), discard=self.discard)
+            self.report({"INFO"}, f"{len(names)} hands corrected" if names else "Nothing was moved")
+
+        return finished(self, work)

@@ -1,0 +1,23 @@
+"""What operators have in common that correct a range of frames of a take."""
+
+import bpy
+
+from ..scene import corrections
+from ..scene.tree import take_named
+
+
+class FrameRange:
+    """The take and the frames from Start to End; a button begins with the current frame."""
+
+    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
+    first: bpy.props.IntProperty(name="Start", description="First frame, as the take counts them", min=0)
+    last: bpy.props.IntProperty(name="End", description="Last frame, as the take counts them", min=0)
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        """Ask for the range."""
+        self.first = self.last = corrections.frame_in_view(take_named(self.take, context.scene), context.scene)
+        return context.window_manager.invoke_props_dialog(self)
+
+
+SIDE_ITEMS = (("left", "Left", "The person's left hand"), ("right", "Right", "The person's right hand"))
+"""Values of a property for the side of a hand."""

@@ -1,0 +1,77 @@
+"""Rebuilds frames of a take with a person's corrections, and replaces just these frames in the scene."""
+
+from __future__ import annotations
+
+import bpy
+
+from .errors import TakeError
+from .locations import absolute, old_environment, own_environment
+from .process import environment
+from .process.job import Job
+from .reconstruction import Reconstruction
+from .scene import corrections, stick_hands
+from .scene.importer import TakeImporter
+from .scene.ownership import TAKE, require_local
+from .take.edits import document
+
+
+class Rebuilding(Reconstruction):
+    """A running or ended rebuild; creating the object starts it. It is polled like a reconstruction.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection. Stick hands that are being edited are turned into corrections first.
+    frames : str, optional
+        The only frames to make, such as "12,20-24"; None for all that the corrections concern.
+    backend : str
+        The backend's Python or its environment; "" to search for it.
+    scene : bpy.types.Scene, optional
+        The scene; None for the context's.
+
+    Raises
+    ------
+    InputError
+        The take is linked from another file, or a stick hand cannot be used.
+    TakeError
+        The take cannot be read.
+    BackendError
+        There is no backend, or it cannot be started.
+    """
+
+    button = undo_name = "Rebuild Frames"
+    shows_result = False
+
+    def __init__(
+        self,
+        collection: bpy.types.Collection,
+        frames: str | None = None,
+        *,
+        backend: str = "",
+        scene: bpy.types.Scene | None = None,
+    ) -> None:
+        require_local(collection)
+        python = environment.find(backend, own_environment(), old=old_environment()).python
+        stick_hands.apply(collection)
+        had = corrections.read(collection)
+        self._begin(absolute(str(collection[TAKE])), TakeImporter(str(collection[TAKE]), scene, set_scene=False))
+        self._collection_name = collection.name
+        request = {"edits": document(had.edits), "known": had.file, "frames": frames}
+        self.job = Job(python, [], self.take, client=f"Blender {bpy.app.version_string}", rebuild=request)
+
+    def _import_some(self) -> None:
+        """Nothing: the clean hands follow from all frames, so all are brought in at the end."""
+        self._remade.update(self._waiting)
+        self._waiting = []
+
+    def _finish(self) -> None:
+        """Replace the frames that were made again, however the job ended."""
+        self.has_ended = True
+        self.error = self.job.error
+        if not self._remade and self.job.state != "finished":
+            return
+        try:
+            self._collection_name = self._importer.replace_frames(self._remade).name
+            self.imported_count = len(self._remade)
+        except TakeError as error:
+            self.error = self.error or error

@@ -1,0 +1,76 @@
+"""The measured keypoints of a take as coloured sticks: the lines to draw on a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+
+from ..take.reader import KEYPOINT_NAMES, SIDES
+from . import animation, doubt, keypoints, tree
+
+BONES = tuple(
+    (0 if joint == 0 else first + joint - 1, first + joint)
+    for first in range(1, len(KEYPOINT_NAMES), 4)
+    for joint in range(4)
+)
+"""Numbers of the keypoints at both ends of each stick: from the wrist to each finger's tip."""
+
+
+@dataclass(frozen=True)
+class Sticks:
+    """One hand on one frame.
+
+    Parameters
+    ----------
+    points : (21, 3) array
+        Keypoints in the world, units of the scene.
+    color : tuple of float
+        Colour of doubt, see ``doubt.color_of``.
+    """
+
+    points: np.ndarray
+    color: doubt.Color
+
+
+def sticks_at(collection: bpy.types.Collection, frame: float) -> list[Sticks]:
+    """Return the hands of a take whose keypoints were measured on a frame.
+
+    The curves are evaluated here, so it does not matter whether the keypoints are visible.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    frame : float
+        The scene frame.
+
+    Returns
+    -------
+    list of Sticks
+    """
+    place, origin = tree.child(collection, tree.KEYPOINTS), tree.find_object(collection, "origin")
+    if place is None or origin is None:
+        return []
+    owners, found = doubt.owners(collection), []
+    for side in SIDES:
+        empties = keypoints.find_empties(place, side)
+        if any(name not in empties for name in KEYPOINT_NAMES):
+            continue
+        points = [_place(empties[name], frame) for name in KEYPOINT_NAMES]
+        if any(point is None for point in points):
+            continue
+        world = np.array(origin.matrix_world) @ np.c_[np.array(points), np.ones(len(points))].T
+        color = doubt.color_at(owners[side], frame) if side in owners else doubt.UNKNOWN_COLOR
+        found.append(Sticks(world[:3].T, color))
+    return found
+
+
+def _place(empty: bpy.types.Object, frame: float) -> tuple[float, ...] | None:
+    """Where a keypoint is on a frame, in the frame of the take's origin; None where it is hidden."""
+    curves = {(one.data_path, one.array_index): one for one in animation.curves(empty)}
+    hidden = curves.get(("hide_viewport", 0))
+    if hidden is None or hidden.evaluate(frame) > 0.5 or any(("location", axis) not in curves for axis in range(3)):
+        return None
+    return tuple(curves["location", axis].evaluate(frame) for axis in range(3))
