@@ -52,7 +52,9 @@ _TWO = 0.5
 _MISSING = 0.15
 
 
-def train(scenes: Sequence[JudgedScene], steps: int, seed: int) -> PairJudgeNetwork:
+def train(
+    scenes: Sequence[JudgedScene], steps: int, seed: int, start: PairJudgeNetwork | None = None
+) -> PairJudgeNetwork:
     """Train a pair judge.
 
     Parameters
@@ -63,6 +65,9 @@ def train(scenes: Sequence[JudgedScene], steps: int, seed: int) -> PairJudgeNetw
         Optimiser steps of 96 scenes each.
     seed : int
         Seed of PyTorch's generator.
+    start : PairJudgeNetwork, optional
+        A judge that is trained further; it is changed. Its normalisation of the features stays. None begins with random
+        weights.
 
     Returns
     -------
@@ -80,12 +85,7 @@ def train(scenes: Sequence[JudgedScene], steps: int, seed: int) -> PairJudgeNetw
         raise InputError(
             f"Too few scenes have two hypotheses of hands; {_FEWEST} are needed.", "Give sets with more scenes."
         )
-    network = PairJudgeNetwork()
-    for name in ("single", "pairs"):
-        values = [getattr(scene, name) for scene in scenes]
-        flat = np.concatenate([value.reshape(-1, value.shape[-1]) for value in values])
-        getattr(network, f"{name}_mean").copy_(torch.from_numpy(np.nanmean(flat, axis=0)))
-        getattr(network, f"{name}_deviation").copy_(torch.from_numpy(np.nanstd(flat, axis=0) + 0.05))
+    network = _standardised(PairJudgeNetwork(), scenes) if start is None else start.train()
     optimiser = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     average = Averaged(network, _AVERAGE)
@@ -108,6 +108,16 @@ def train(scenes: Sequence[JudgedScene], steps: int, seed: int) -> PairJudgeNetw
         average.update(step + 1)
     network.load_state_dict(average.values, strict=False)
     return network.eval()
+
+
+def _standardised(network: PairJudgeNetwork, scenes: Sequence[JudgedScene]) -> PairJudgeNetwork:
+    """Set the means and deviations by which the network standardises its features to those of the scenes."""
+    for name in ("single", "pairs"):
+        values = [getattr(scene, name) for scene in scenes]
+        flat = np.concatenate([value.reshape(-1, value.shape[-1]) for value in values])
+        getattr(network, f"{name}_mean").copy_(torch.from_numpy(np.nanmean(flat, axis=0)))
+        getattr(network, f"{name}_deviation").copy_(torch.from_numpy(np.nanstd(flat, axis=0) + 0.05))
+    return network
 
 
 def _with_missing(single: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
@@ -264,6 +274,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", type=Path, nargs="+", required=True, metavar="SET", help="scene sets: whole pictures and crops")
     add("--output", type=Path, required=True, metavar="DIR", help="folder for the hypotheses and the weights")
     add("--weights", type=Path, default=TWO_HAND.bundled, metavar="FILE", help="weights of the two-hand network")
+    add("--start-from", type=Path, metavar="DIR", help="folder of a pair judge that is trained further")
     text = "the last N scenes of a set, or scenes A to B - 1; once for all sets, or once for each (default: 1000)"
     add("--scenes", nargs="+", default=["1000"], metavar="N|A:B", help=text)
     text = "share of the scenes with two hands that are read; once for all sets, or once for each (default: 1)"
@@ -290,7 +301,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise InputError(f"{data.folder} holds no more scenes than are held out.", "Hold out fewer, or add scenes.")
         trained += scenes[: -arguments.held_out]
         held += scenes[-arguments.held_out :]
-    network = train(trained, arguments.steps, arguments.seed)
+    start = PAIR_JUDGE.load(arguments.start_from / PAIR_JUDGE.file) if arguments.start_from is not None else None
+    network = train(trained, arguments.steps, arguments.seed, start)
     figures = measure(network, held)
     card: dict[str, Any] = {
         "network": "which hypotheses in a picture are one person's left and right hand",
@@ -303,6 +315,7 @@ def run(arguments: argparse.Namespace) -> int:
             "scenes": len(trained), "rows": [f"{chosen.start}:{chosen.stop}" for chosen in rows],
             "two_hand_shares": shares,
             "steps": arguments.steps, "seed": arguments.seed, "batch": _BATCH,
+            "started_from": sha256_of(arguments.start_from / PAIR_JUDGE.file) if start is not None else None,
             "worth": {"width": _SHARP, "none_from": _WRONG}, "two_hand_share": _TWO, "left_out": _LEFT_OUT,
             "missing": _MISSING,
             "two_hand_network": sha256_of(arguments.weights),
