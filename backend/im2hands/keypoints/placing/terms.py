@@ -18,7 +18,7 @@ from .spheres import RADII, SPHERES
 # Standard deviations of the terms.
 _STRETCH = 0.09  # natural logarithm of a bone length against the usual one
 _WIDTH = 0.08  # natural logarithm of the palm's width factor
-_SIZE = 0.10  # natural logarithm of the hand's size against the take's palm length
+_SIZE = 0.07  # natural logarithm of the hand's size against the take's palm length
 _THICKNESS = 0.10  # natural logarithm of the thickness
 _ANGLE = 45.0  # degrees; joint angle against the usual one
 _COUPLING = 15.0  # degrees; a finger's last joint against two thirds of the joint before it
@@ -26,7 +26,7 @@ _COUPLED = 0.67
 _BEYOND = 3.0  # degrees; how far a joint exceeds its limit
 _ALIKE = 0.02  # natural logarithms of one person's two hands against each other: bone lengths, width and thickness
 _ALIKE_SIZE = 0.12  # the same of their sizes; what a photo tells of a hand's size, and so of its distance, is inexact
-_OVERLAP = 0.012  # metres; depth to which two spheres of different hands overlap
+_OVERLAP = 0.004  # metres; depth to which two spheres of different hands overlap
 _ROBUST = 4.0  # deviations beyond which the loss of a pixel grows linearly
 _ROBUST_OVERLAP = 3.0  # the same of an overlap
 _NEAREST = 0.02  # metres; least depth by which a point is projected
