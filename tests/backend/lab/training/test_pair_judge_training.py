@@ -72,9 +72,9 @@ def test_it_learns_which_hypotheses_are_the_hands() -> None:
     with pytest.raises(InputError, match="Too few"):
         train(scenes[:3], 10, seed=1)
     # A trained judge goes on from what it knows, with the normalisation that its weights were learned with.
-    means = network.single_mean.clone()
+    means = network.state_dict()["single_mean"].clone()
     further = train(scenes[:100], 3, seed=2, start=network)
-    assert torch.equal(further.single_mean, means) and not further.training
+    assert torch.equal(further.state_dict()["single_mean"], means) and not further.training
     assert measure(further, scenes[400:])["both"] > 0.9
 
 
@@ -233,5 +233,5 @@ def test_the_command_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytes
     card = json.loads((tmp_path / "run" / "pair_judge.json").read_text())
     assert card["recipe"]["started_from"] == sha256_of(BUNDLED / PAIR_JUDGE.file)
     after = PAIR_JUDGE.load(tmp_path / "run" / PAIR_JUDGE.file)
-    assert not torch.equal(after.single_mean, judge.single_mean)
+    assert not torch.equal(after.state_dict()["single_mean"], judge.state_dict()["single_mean"])
     assert main([*command[:-1], "9"]) == 2
