@@ -32,7 +32,7 @@ class Points:
     side: np.ndarray
 
     @classmethod
-    def of_skin(cls, places: np.ndarray, bone: np.ndarray) -> Points:
+    def of_flesh(cls, places: np.ndarray, bone: np.ndarray) -> Points:
         """Attach points of the flesh to bones.
 
         Parameters

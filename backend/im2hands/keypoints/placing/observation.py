@@ -23,8 +23,6 @@ _PIXEL, _DIRECTION = 0.030, 0.60
 # direction's deviation. Places get half of their predicted error, because meshes shall cover the picture.
 _PIXEL_SPREAD, _PIXEL_FLOOR = 0.5, 0.015
 _TOWARD = (0.08, 1.5)
-# The same of a point on the skin that is surely visible. Its many neighbours show the same errors, so it counts little.
-_SKIN_SPREAD, _SKIN_FLOOR, _LEAST_VISIBLE = 2.0, 0.05, 0.02
 _SHORTEST = 0.15  # palm lengths; least length of a bone by which its ends' errors become an error of its direction
 # Divisors of two keypoints' pixel deviations. The wrist gets a small deviation, as only it shows how the palm is turned
 # against the knuckles. The thumb's first joint gets a large one, as its place differs between skeletons.
@@ -197,8 +195,6 @@ def evidence(observations: Sequence[Observation]) -> Evidence:
     rays = (np.stack([o.pixels for o in observations]) - cameras[:, None, :2]) / cameras[:, None, 2:]
     shapes = np.stack([o.rigid for o in observations])
     scale = np.array([o.palm_m for o in observations]) / shapes[..., 2].mean(axis=1)
-    skins = [_skin(o, unit) for o, unit in zip(observations, scale, strict=True)]
-    count = max(len(places) for places, _ in skins)
     shapes = shapes * mirror[:, None]
     directions = shapes[:, ENDS] - shapes[:, STARTS]
     return Evidence(
@@ -207,24 +203,7 @@ def evidence(observations: Sequence[Observation]) -> Evidence:
         np.stack([o.places for o in observations]) * scale[:, None],
         directions / np.maximum(np.linalg.norm(directions, axis=-1, keepdims=True), 1e-9),
         np.stack([o.toward for o in observations]),
-        np.stack([places if len(places) else np.zeros((count, 2)) for places, _ in skins]),
-        np.stack([sigma if len(sigma) else np.full(count, np.inf) for _, sigma in skins]),
     )
-
-
-def _skin(seen: Observation, unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return places (P, 2) and deviations (P,) of the points on the skin, as rays; both empty without points.
-
-    ``unit`` is a palm length at the hand's distance, as rays have it.
-    """
-    skin, camera = seen.detection.skin, seen.camera
-    if skin is None:
-        return np.zeros((0, 2)), np.zeros(0)
-    places = (skin.pixels - (camera.cx, camera.cy)) / (camera.fx, camera.fy) * seen.mirror[:2]
-    spread = np.hypot(_SKIN_SPREAD * skin.spread / camera.fx, _SKIN_FLOOR * unit)
-    sigma = spread / np.sqrt(np.clip(skin.visible, _LEAST_VISIBLE, 1.0))
-    known = np.isfinite(places).all(axis=1) & np.isfinite(sigma)
-    return np.where(known[:, None], places, 0.0), np.where(known, sigma, np.inf)
 
 
 def depth_between(pairs: Sequence[tuple[Observation, Observation]]) -> Between:

@@ -116,7 +116,7 @@ _OF_BONES = (
 )
 
 _TABLE = np.array([sphere for spheres in _OF_BONES for sphere in spheres])
-SPHERES = Points.of_skin(_TABLE[:, :3], np.repeat(np.arange(16), [len(spheres) for spheres in _OF_BONES]))
+SPHERES = Points.of_flesh(_TABLE[:, :3], np.repeat(np.arange(16), [len(spheres) for spheres in _OF_BONES]))
 """The centres of S spheres, as points on the bones."""
 RADII = _TABLE[:, 3]
 """(S,) their radii, palm lengths."""

@@ -12,7 +12,6 @@ import numpy as np
 
 from .chain import KEYPOINTS, Chain, Hands
 from .kinematics import ANGLE_LIMITS, ANGLES, LENGTHS, PARAMETERS, POSE, SIZE, THICKNESS, USUAL_STRETCH
-from .skin import bundled_skin
 from .spheres import RADII, SPHERES
 
 # Standard deviations of the terms.
@@ -63,10 +62,6 @@ class Evidence:
         Unit directions of the bones, camera axes.
     toward : (N, 20) float64
         Standard deviations of the directions.
-    skin_rays : (N, P, 2) float64
-        Places of the points on the skin in the picture, as ``rays``; P is 0 if no hand has any.
-    skin_sigma : (N, P) float64
-        Standard deviations of these places; infinite where a point is not known.
     """
 
     mirror: np.ndarray
@@ -74,8 +69,6 @@ class Evidence:
     sigma: np.ndarray
     directions: np.ndarray
     toward: np.ndarray
-    skin_rays: np.ndarray
-    skin_sigma: np.ndarray
 
     def rows(self, chosen: np.ndarray) -> Evidence:
         """Return the evidence of some of the hands, by number or mask."""
@@ -194,9 +187,6 @@ def of_each_hand(hands: Hands, seen: Evidence) -> Sums:
     chain = Chain(hands)
     points, change = chain.points_and_jacobian(KEYPOINTS)
     _add_pixels(sums, points + hands.translation[:, None], change, seen.rays, seen.sigma)
-    if seen.skin_rays.shape[1]:
-        skin, skin_change = bundled_skin().points_and_jacobian(chain)
-        _add_pixels(sums, skin + hands.translation[:, None], skin_change, seen.skin_rays, seen.skin_sigma)
     span, span_change = points[:, ENDS] - points[:, STARTS], change[:, ENDS] - change[:, STARTS]
     length = np.maximum(np.linalg.norm(span, axis=-1), 1e-9)[..., None]
     unit = span / length

@@ -11,15 +11,11 @@ from hand_pictures import seen_hand
 
 from im2hands.core.camera import Camera
 from im2hands.core.hands import KEYPOINT_PARENTS, SIDES, HandKeypoints, Side, TwoHands
-from im2hands.keypoints.hypothesis import HandDetection, LiftedHand, SkinLandmarks
+from im2hands.keypoints.hypothesis import HandDetection, LiftedHand
 from im2hands.keypoints.placing import solve
-from im2hands.keypoints.placing.chain import Chain, Hands
-from im2hands.keypoints.placing.confidence import Calibration
-from im2hands.keypoints.placing.kinematics import ANGLE_LIMITS, THICKNESS
+from im2hands.keypoints.placing.kinematics import ANGLE_LIMITS
 from im2hands.keypoints.placing.lifting_features import turn_to_ray
-from im2hands.keypoints.placing.observation import observe
-from im2hands.keypoints.placing.skin import bundled_skin
-from im2hands.keypoints.placing.solve import place_each, place_hands
+from im2hands.keypoints.placing.solve import place_hands
 from im2hands.lab.datasets.part_occupancy import posed_hands
 
 CAMERA = Camera.from_fov(55, 1280, 960)
@@ -218,44 +214,6 @@ def test_hidden_keypoints_do_not_count() -> None:
         hand = place_hands([vague], CAMERA).right
         assert hand is not None and np.isfinite(hand.positions).all()
         assert np.linalg.norm(hand.positions - truth, axis=1).mean() < 0.05
-
-
-def with_skin(seen: HandDetection, hands: Hands, shift: np.ndarray, wrong: float = 0.0) -> HandDetection:
-    """The detection with the points on the skin of a right hand, which is moved by ``shift``."""
-    places, _ = bundled_skin().points_and_jacobian(Chain(hands))
-    pixels = CAMERA.project(places[0] + hands.translation[0] + shift)
-    pixels[::4] += wrong
-    return replace(seen, skin=SkinLandmarks(pixels, np.full(len(pixels), 3.0), np.ones(len(pixels))))
-
-
-def test_the_skin_shows_how_thick_a_hand_is() -> None:
-    hands = random_hands([3])
-    hands.shape[0, THICKNESS] = 0.15
-    shift = np.array([0.0, 0.0, 0.5]) - hands.keypoints()[0].mean(axis=0)
-    truth = hands.keypoints()[0] + shift
-    seen = told(truth, "right")
-
-    def thickness(detection: HandDetection) -> float:
-        made = observe(detection, CAMERA, 0.088, Calibration({}))
-        assert made is not None
-        return float(place_each([made])[0].shape[0, THICKNESS])
-
-    assert thickness(seen) == pytest.approx(0.0, abs=1e-6)
-    assert 0.07 < thickness(with_skin(seen, hands, shift)) < 0.18
-    # Points that contradict the keypoints, are hidden, or are no numbers do no harm.
-    for skin in (with_skin(seen, hands, shift, 300.0), with_skin(seen, hands, shift, np.nan)):
-        hand = place_hands([skin], CAMERA).right
-        assert hand is not None
-        assert np.linalg.norm((hand.positions - hand.positions[0]) - (truth - truth[0]), axis=1).mean() < 0.01
-        assert hand.positions[0, 2] == pytest.approx(truth[0, 2], rel=0.08)
-    gone = with_skin(seen, hands, shift + 0.1)
-    assert gone.skin is not None
-    hidden = place_hands(
-        [replace(gone, skin=replace(gone.skin, visible=np.zeros(128), spread=np.full(128, 1e4)))], CAMERA
-    )
-    assert hidden.right is not None
-    relative = (hidden.right.positions - hidden.right.positions[0]) - (truth - truth[0])
-    assert np.linalg.norm(relative, axis=1).mean() < 0.01
 
 
 def test_a_solve_that_does_not_converge_keeps_the_last_good_hands_and_is_doubtful(

@@ -8,7 +8,6 @@ import torch
 from chain_hands import random_hands
 
 from im2hands.geometry.hand_model import FINGER_BONES, HandModel
-from im2hands.geometry.skin_points import skin_points
 from im2hands.keypoints.placing.chain import KEYPOINTS, Chain, Hands
 from im2hands.keypoints.placing.kinematics import (
     FLEXION,
@@ -20,7 +19,6 @@ from im2hands.keypoints.placing.kinematics import (
     THICKNESS,
     canonical_rotation,
 )
-from im2hands.keypoints.placing.skin import bundled_skin
 from im2hands.keypoints.placing.spheres import RADII, SPHERES
 from im2hands.keypoints.placing.terms import ENDS, STARTS, Between, Evidence, of_pairs, overlaps
 from im2hands.lab.synthesis.hand_spheres import fit_spheres
@@ -80,14 +78,6 @@ def test_derivatives_of_points(points) -> None:
     assert np.allclose(numeric, jacobian, atol=1e-5)
 
 
-def test_the_skin_is_that_of_the_posed_model() -> None:
-    model = HandModel()
-    wrist, turn, palm = _rest_hand()
-    rest = Hands(np.eye(3)[None], np.zeros((1, 3)), np.zeros((1, 5, 4)), np.ones(1), np.zeros((1, 18)))
-    places, _ = bundled_skin().points_and_jacobian(Chain(rest))
-    assert np.allclose(places[0], (skin_points(model).template - wrist) @ turn / palm, atol=3e-3)
-
-
 def _clasped() -> tuple[Hands, Evidence, Between]:
     """Two pairs of hands that lie in each other, seen inexactly."""
     rng = np.random.default_rng(5)
@@ -104,8 +94,6 @@ def _clasped() -> tuple[Hands, Evidence, Between]:
         rng.uniform(0.002, 0.02, (4, 21)),
         bones / np.linalg.norm(bones, axis=-1, keepdims=True),
         rng.uniform(0.1, 1.0, (4, 20)),
-        rng.normal(0, 0.1, (4, len(bundled_skin()), 2)),
-        np.where(rng.uniform(size=(4, len(bundled_skin()))) < 0.2, np.inf, rng.uniform(0.01, 0.1)),
     )
     return hands, seen, Between(np.array([(0.1, -0.05), (0.02, 0.0)]), np.array([(0.03, np.inf), (0.05, 0.02)]))
 
