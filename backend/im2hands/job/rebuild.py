@@ -17,8 +17,8 @@ from im2hands.take.edits import Edits, edits_sha256
 from im2hands.take.take import Take
 
 from .components import Components
+from .edit_checks import check_edits
 from .events import Event, Warned
-from .hand_editor import check_edits
 from .options import ReconstructOptions
 from .reconstruct import ReconstructJob
 

@@ -27,12 +27,12 @@ from im2hands.take.take import CACHE_FOLDER, Take
 
 from .background import Background
 from .components import Components, Reconstructor, Refiner, provenance_of
+from .edit_checks import check_edits
 from .eta import EtaEstimator
 from .events import Event, Finished, FrameDone, Phase, Progress, Summary, Warned
 from .footage_writer import FootageWriter
 from .found_hands import FoundHands
 from .frame_surfaces import FarNetworks
-from .hand_editor import check_edits
 from .keypoint_phase import KeypointPhase
 from .options import ReconstructOptions
 from .surface_phase import SurfacePhase
