@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
-from . import conform, framing, tree
+from . import conform, framing, sticks, tree
 from .ownership import ROLE
 
 _ALONE = "The view shows the take alone, because {} would hide the hands. Isolate shows everything again."
@@ -24,7 +24,7 @@ def present(
 
     The largest 3D view of each window that shows the scene looks through the take's camera, zoomed to the hands. If
     something lies between the camera and the hands, or around them, that view shows the take alone (local view). The
-    scene stays as it is, but for the current frame where that is none of the take.
+    scene stays as it is, but for the current frame where that is none of the take or has no hand.
 
     Parameters
     ----------
@@ -231,10 +231,10 @@ def _aspect(scene: bpy.types.Scene) -> float:
 
 
 def _go_into_the_take(collection: bpy.types.Collection, scene: bpy.types.Scene) -> None:
-    """Go to the first frame of the take if the current frame is none of it."""
+    """Go to the take's first frame with a hand if the current frame is none of the take or has no hand."""
     first, last = conform.scene_range(collection)
-    if not first <= scene.frame_current <= last:
-        scene.frame_set(first)
+    if not (first <= scene.frame_current <= last and sticks.sticks_at(collection, scene.frame_current)):
+        scene.frame_set(next((k for k in range(first, last + 1) if sticks.sticks_at(collection, k)), first))
 
 
 def _fit_timelines(window: bpy.types.Window) -> None:

@@ -66,6 +66,16 @@ def test_a_job_ends_on_a_frame_of_the_take(addon, api, factory_scene, tmp_path: 
     assert factory_scene.frame_current == 1001 and factory_scene.frame_end == 2000
 
 
+def test_a_take_that_begins_without_hands_is_shown_where_it_has_some(addon, api, factory_scene, tmp_path: Path) -> None:
+    folder = synthetic.write_take(tmp_path / "take", {1: (), 2: (), 3: ("left",), 4: ("left",)}, failed=(1,))
+    collection, _ = api.import_take(folder)
+    addon("scene.views").present(collection, factory_scene)
+    assert factory_scene.frame_current == 3
+    factory_scene.frame_set(4)
+    addon("scene.views").present(collection, factory_scene)
+    assert factory_scene.frame_current == 4, "a frame that shows a hand stays"
+
+
 @pytest.mark.parametrize(("place", "is_hidden"), [((0, 0.3, 0), True), ((0, 0.55, -0.05), True), ((0, 0.9, 0), False),
                                                   ((0, -0.4, 0), False), ((3, 0.3, 0), False)])  # fmt: skip
 def test_only_what_is_in_the_way_is_left_out(addon, api, factory_scene, tmp_path: Path, place, is_hidden) -> None:
