@@ -35,12 +35,9 @@ OWN_FILES = (
 )  # fmt: skip
 STATUSES = ("ok", "partial", "empty", "failed")
 KEYPOINT_NAMES = (
-    "wrist",
-    "thumb_cmc", "thumb_mcp", "thumb_ip", "thumb_tip",
-    "index_mcp", "index_pip", "index_dip", "index_tip",
-    "middle_mcp", "middle_pip", "middle_dip", "middle_tip",
-    "ring_mcp", "ring_pip", "ring_dip", "ring_tip",
-    "little_mcp", "little_pip", "little_dip", "little_tip",
+    "wrist", "thumb_cmc", "thumb_mcp", "thumb_ip", "thumb_tip",
+    "index_mcp", "index_pip", "index_dip", "index_tip", "middle_mcp", "middle_pip", "middle_dip", "middle_tip",
+    "ring_mcp", "ring_pip", "ring_dip", "ring_tip", "little_mcp", "little_pip", "little_dip", "little_tip",
 )  # fmt: skip
 KEYPOINT_COUNT = len(KEYPOINT_NAMES)
 LOW_CONFIDENCE = 0.5
@@ -365,8 +362,7 @@ def _parse_camera(data: Mapping[str, Any], size: Any) -> Intrinsics:
 
 def _whole(what: str, value: Any, most: int) -> int:
     """A whole number from 0 to ``most``."""
-    number = int(value)
-    if not 0 <= number <= most:
+    if not 0 <= (number := int(value)) <= most:
         raise ValueError(f"{what} is {number}, not between 0 and {most}")
     return number
 

@@ -27,8 +27,9 @@ VERSION_CHECK = re.compile(
     r"bpy\.app\.version\b|\bhasattr\(|\.slots\b|action_slot|[cC]hannelbag|use_nodes|\.id_root|BLENDER_EEVEE"
 )
 ROOMS = (
-    "errors", "person_path", "locations", "take", "process", "bone_maps", "scene", "reconstruction", "api", "running",
-    "properties", "preferences", "operators", "panels", "command_line", "__init__",
+    "errors", "person_path", "locations", "take", "process", "bone_maps", "scene", "reconstruction", "rebuilding",
+    "edits_api", "api", "running", "take_properties", "properties", "preferences", "operators", "keymap",
+    "skeleton_overlay", "edit_panel", "take_panel", "panels", "command_line", "__init__",
 )  # fmt: skip
 """Lowest first. A module imports only from its own room and from rooms below it."""
 SEPARATE = {
@@ -38,7 +39,7 @@ SEPARATE = {
     "scene": {"process"},
 }
 """Exceptions: rooms below that a room must not import. ``locations`` needs bpy; takes and processes are separate."""
-BLENDER = {"blf", "bpy", "bpy_extras", "mathutils", "addon_utils"}
+BLENDER = {"blf", "bmesh", "bpy", "bpy_extras", "gpu", "gpu_extras", "mathutils", "addon_utils"}
 PACKAGES: dict[str, set[str]] = {
     "errors": set(),
     "person_path": set(),
