@@ -120,7 +120,7 @@ def _turned(place: tuple[float, float, float], camera: Camera, mirrored: bool) -
     return x, y, place[2]
 
 
-def correct_placed(state: EditedHands[Found], placed: TwoHands, camera: Camera, palm_m: float, index: int) -> TwoHands:
+def correct_placed(state: EditedHands[Found], placed: TwoHands, camera: Camera, index: int) -> TwoHands:
     """Correct the keypoints of placed hands. A hand that a person looked at has full confidence in its side.
 
     Parameters
@@ -131,8 +131,6 @@ def correct_placed(state: EditedHands[Found], placed: TwoHands, camera: Camera, 
         The placed hands.
     camera : Camera
         Camera of the frame.
-    palm_m : float
-        Length from wrist to middle knuckle, metres.
     index : int
         Number of the frame, for messages.
 
@@ -154,7 +152,7 @@ def correct_placed(state: EditedHands[Found], placed: TwoHands, camera: Camera, 
             continue
         if side in state.corrections:
             what = f"{side} hand of frame {index:06d}"
-            hand = corrected(hand, state.corrections[side], camera, palm_m, what)
+            hand = corrected(hand, state.corrections[side], camera, what)
         hands[side] = replace(hand, score=1.0) if side in state.touched else hand
     return TwoHands(**hands)
 
@@ -191,8 +189,6 @@ class HandEditor:
         The edits.
     mirrored : bool
         Whether the pictures on disk are mirror images.
-    palm_m : float
-        Length from wrist to middle knuckle, metres.
 
     Attributes
     ----------
@@ -200,8 +196,8 @@ class HandEditor:
         Edits that could not be applied, for a person.
     """
 
-    def __init__(self, edits: Edits, mirrored: bool, palm_m: float) -> None:
-        self._edits, self._mirrored, self._palm_m = edits, mirrored, palm_m
+    def __init__(self, edits: Edits, mirrored: bool) -> None:
+        self._edits, self._mirrored = edits, mirrored
         self._boxed: dict[int, list[HandDetection]] = {}
         self.unused: list[str] = []
 
@@ -331,4 +327,4 @@ class HandEditor:
         if not state.edited:
             return placed, None
         corrected = frozenset(side for side in state.corrections if placed.get(side) is not None)
-        return correct_placed(state, placed, camera, self._palm_m, index), corrected
+        return correct_placed(state, placed, camera, index), corrected

@@ -92,7 +92,7 @@ class KeypointPhase:
         self._folder, self._footage = cache, footage
         self._cache = DetectionCache(cache)
         self._wanted = wanted
-        self._editor = HandEditor(edits, source.mirrored, options.palm_mm / 1000)
+        self._editor = HandEditor(edits, source.mirrored)
         self._provider: HandFinder | None = None
         self._follows = source.is_sequence
         self._hashes: dict[Path, str] = {}

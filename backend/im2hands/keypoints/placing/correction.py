@@ -51,7 +51,7 @@ class Correction:
         return self if other is None else Correction({**other.points, **self.points})
 
 
-def corrected(hand: HandKeypoints, correction: Correction, camera: Camera, palm_m: float, what: str) -> HandKeypoints:
+def corrected(hand: HandKeypoints, correction: Correction, camera: Camera, what: str) -> HandKeypoints:
     """Correct a placed hand.
 
     The corrected keypoints project to their pixels, at the depth that they had, plus a shift. The other keypoints stay
@@ -65,8 +65,6 @@ def corrected(hand: HandKeypoints, correction: Correction, camera: Camera, palm_
         The corrections.
     camera : Camera
         Camera of the picture.
-    palm_m : float
-        Distance from wrist to middle MCP, metres.
     what : str
         The hand in messages.
 

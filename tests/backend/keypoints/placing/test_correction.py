@@ -29,7 +29,7 @@ def placed(side: Side = "left") -> HandKeypoints:
 
 
 def correct(hand: HandKeypoints, points: dict[int, tuple[float, float, float]]) -> HandKeypoints:
-    return corrected(hand, Correction(points), CAMERA, PALM_M, f"{hand.side} hand of frame 000001")
+    return corrected(hand, Correction(points), CAMERA, f"{hand.side} hand of frame 000001")
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
