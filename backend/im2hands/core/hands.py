@@ -15,6 +15,7 @@ from .errors import InputError
 
 Side = Literal["left", "right"]
 SIDES: tuple[Side, Side] = ("left", "right")
+OTHER_SIDE: dict[Side, Side] = {"left": "right", "right": "left"}
 KEYPOINT_COUNT = 21
 SKIN_POINT_COUNT = 128
 """Points on the skin of a hand, see ``geometry.skin_points``."""

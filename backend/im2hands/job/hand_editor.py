@@ -11,7 +11,7 @@ import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.hands import SIDES, HandKeypoints, Side, TwoHands
+from im2hands.core.hands import OTHER_SIDE, SIDES, HandKeypoints, Side, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.media.source import Entry, Frame, Source
 from im2hands.take.edit import Edit
@@ -23,8 +23,6 @@ from .detection_cache import DetectionCache
 if TYPE_CHECKING:
     from im2hands.keypoints.placing.correction import Correction
     from im2hands.keypoints.proposing.box_file import HandBoxes
-
-_OTHER: dict[Side, Side] = {"left": "right", "right": "left"}
 
 Found = TypeVar("Found", HandDetection, HandKeypoints)
 
@@ -91,8 +89,8 @@ def apply_edits(
         side = edit.side
         state.other_hands |= edit.kind not in ("keypoints", "pin")
         if side is None:
-            state.hands = {_OTHER[one]: replace(hand, side=_OTHER[one]) for one, hand in state.hands.items()}
-            state.corrections = {_OTHER[one]: correction for one, correction in state.corrections.items()}
+            state.hands = {OTHER_SIDE[one]: replace(hand, side=OTHER_SIDE[one]) for one, hand in state.hands.items()}
+            state.corrections = {OTHER_SIDE[one]: correction for one, correction in state.corrections.items()}
             state.touched = set(state.hands)
         elif edit.kind == "absent":
             state.hands.pop(side, None)

@@ -13,7 +13,7 @@ from typing import Any
 
 from im2hands.core.errors import InputError, TakeError
 from im2hands.core.files import delete_shared, json_bytes, read_regular, read_shared, sha256_of, write_atomically
-from im2hands.core.hands import SIDES, Side
+from im2hands.core.hands import OTHER_SIDE, SIDES, Side
 from im2hands.core.unpacking import JSON_BYTES, parse_json
 
 from .edit import FORM, Edit, read_edit
@@ -25,7 +25,6 @@ SET_ASIDE_FILE = "edits.other.json"
 EDITS_FORMAT, EDITS_VERSION = "im2hands-edits", 1
 
 _MOST_EDITS = 20_000
-_OTHER: dict[Side, Side] = {"left": "right", "right": "left"}
 
 
 @dataclass
@@ -90,7 +89,7 @@ class Edits:
         for edit in self.of_frame(index):
             if edit.side is None:  # a swap
                 for sides in (marks.absent, marks.pinned):
-                    exchanged = {_OTHER[side] for side in sides}
+                    exchanged = {OTHER_SIDE[side] for side in sides}
                     sides.clear()
                     sides.update(exchanged)
                 marks.trusted = set(SIDES) - marks.absent
@@ -237,7 +236,7 @@ class Edits:
             absent: dict[Side, Edit] = {}
             for edit in self.of_frame(index):
                 if edit.side is None:
-                    absent = {_OTHER[side]: by for side, by in absent.items()}
+                    absent = {OTHER_SIDE[side]: by for side, by in absent.items()}
                 elif edit.kind == "absent":
                     absent[edit.side] = edit
                 elif edit.kind == "box":
