@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from im2hands.core.camera import Camera
-from im2hands.core.errors import FrameError
+from im2hands.core.errors import FrameError, InputError
 from im2hands.core.hands import OTHER_SIDE, SIDES, HandKeypoints, Side, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.media.source import Entry, Frame, Source
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from im2hands.keypoints.proposing.box_file import HandBoxes
 
 Found = TypeVar("Found", HandDetection, HandKeypoints)
+Placed = tuple[TwoHands, frozenset[Side] | None]
+"""The hands of a frame, and those whose keypoints were corrected: None if no edit holds for the frame."""
 
 
 @dataclass
@@ -118,43 +120,6 @@ def _turned(place: tuple[float, float, float], camera: Camera, mirrored: bool) -
     return x, y, place[2]
 
 
-def correct_placed(state: EditedHands[Found], placed: TwoHands, camera: Camera, index: int) -> TwoHands:
-    """Correct the keypoints of placed hands. A hand that a person looked at has full confidence in its side.
-
-    Parameters
-    ----------
-    state : EditedHands
-        What :func:`apply_edits` returned.
-    placed : TwoHands
-        The placed hands.
-    camera : Camera
-        Camera of the frame.
-    index : int
-        Number of the frame, for messages.
-
-    Returns
-    -------
-    TwoHands
-        The hands.
-
-    Raises
-    ------
-    InputError
-        No hand has its keypoints where a person put them.
-    """
-    from im2hands.keypoints.placing.correction import corrected
-
-    hands = {side: placed.get(side) for side in SIDES}
-    for side, hand in hands.items():
-        if hand is None:
-            continue
-        if side in state.corrections:
-            what = f"{side} hand of frame {index:06d}"
-            hand = corrected(hand, state.corrections[side], camera, what)
-        hands[side] = replace(hand, score=1.0) if side in state.touched else hand
-    return TwoHands(**hands)
-
-
 def boxes_of(edits: Sequence[Edit], index: int, width: int, mirrored: bool) -> HandBoxes | None:
     """Return the boxes that the edits of a frame draw, for its upright picture; None without any.
 
@@ -242,7 +207,7 @@ class HandEditor:
 
     def place(
         self, index: int, camera: Camera, hands: Sequence[Found], place: Callable[[Sequence[Found]], TwoHands]
-    ) -> tuple[TwoHands, frozenset[Side] | None]:
+    ) -> Placed:
         """Place the hands of a frame, with what a person corrected.
 
         Parameters
@@ -258,71 +223,74 @@ class HandEditor:
 
         Returns
         -------
-        hands : TwoHands
-            The hands.
-        corrected : set of Side or None
-            Hands whose keypoints were corrected; None if no edit holds for the frame.
+        Placed
+            The hands, and those that were corrected.
 
         Raises
         ------
         InputError
             No hand has its keypoints where a person put them.
         """
-        state = self.before_placing(index, camera, hands)
-        return self.after_placing(index, camera, state, place(state.present() if state.edited else hands))
+        state = self._before_placing(index, camera, hands)
+        return self._after_placing(index, camera, state, place(state.present() if state.edited else hands))
 
-    def before_placing(self, index: int, camera: Camera, hands: Sequence[Found]) -> EditedHands[Found]:
-        """Apply the edits that come before the placing; :meth:`after_placing` does the rest.
+    def place_clip(
+        self, frames: Sequence[tuple[int, Camera, Sequence[HandDetection]]], wanted: Set[int] | None,
+        place: Callable[[Sequence[Sequence[HandDetection]]], list[TwoHands]],
+    ) -> dict[int, Placed | InputError]:  # fmt: skip
+        """Place the hands of a clip together, with what a person corrected.
+
+        Where edits choose other hands, they are placed among those of the other frames. Those do not depend on edits,
+        so that a frame that is made again fits those that are not.
 
         Parameters
         ----------
-        index : int
-            Number of the frame.
-        camera : Camera
-            Its camera.
-        hands : sequence of HandDetection or HandKeypoints
-            The hands that were found.
+        frames : sequence of (int, Camera, sequence of HandDetection)
+            Number, camera and hands of each frame.
+        wanted : set of int or None
+            The only frames to be corrected and returned; None for all.
+        place : callable
+            Places the hands of all frames.
 
         Returns
         -------
-        EditedHands
-            The hands to place.
+        dict of int to Placed or InputError
+            By number of the frame, what :meth:`place` returns or raises.
         """
+        states = [self._before_placing(*frame) for frame in frames]
+        placed = place([hands for *_, hands in frames])
+        if any(state.other_hands for state in states):
+            edited = place([
+                state.present() if state.edited else hands for state, (*_, hands) in zip(states, frames, strict=True)
+            ])  # fmt: skip
+            placed = [new if state.other_hands else old for old, new, state in zip(placed, edited, states, strict=True)]
+        made: dict[int, Placed | InputError] = {}
+        for (index, camera, _), state, hands in zip(frames, states, placed, strict=True):
+            if wanted is None or index in wanted:
+                try:
+                    made[index] = self._after_placing(index, camera, state, hands)
+                except InputError as error:
+                    made[index] = error
+        return made
+
+    def _before_placing(self, index: int, camera: Camera, hands: Sequence[Found]) -> EditedHands[Found]:
+        """Apply the edits that come before the placing; :meth:`_after_placing` does the rest."""
         if not self._edits.changes_hands(index):
             return replace(apply_edits((), hands, {}, camera, self._mirrored), edited=False)
         boxed: dict[Side, Any] = {hand.side: hand for hand in self._boxed.get(index, ())}
         return apply_edits(self._edits.of_frame(index), hands, boxed, camera, self._mirrored)
 
-    def after_placing(
-        self, index: int, camera: Camera, state: EditedHands[Found], placed: TwoHands
-    ) -> tuple[TwoHands, frozenset[Side] | None]:
-        """Apply the edits that come after the placing.
+    def _after_placing(self, index: int, camera: Camera, state: EditedHands[Found], placed: TwoHands) -> Placed:
+        """Correct placed hands. One that a person looked at has full confidence in its side."""
+        from im2hands.keypoints.placing.correction import corrected
 
-        Parameters
-        ----------
-        index : int
-            Number of the frame.
-        camera : Camera
-            Its camera.
-        state : EditedHands
-            What :meth:`before_placing` returned.
-        placed : TwoHands
-            The placed hands.
-
-        Returns
-        -------
-        hands : TwoHands
-            The hands.
-        corrected : set of Side or None
-            Hands whose keypoints were corrected; None if no edit holds for the frame.
-
-        Raises
-        ------
-        InputError
-            No hand has its keypoints where a person put them.
-        """
         self.unused += state.unused
         if not state.edited:
             return placed, None
-        corrected = frozenset(side for side in state.corrections if placed.get(side) is not None)
-        return correct_placed(state, placed, camera, index), corrected
+        hands = {side: hand for side in SIDES if (hand := placed.get(side)) is not None}
+        moved = frozenset(side for side in state.corrections if side in hands)
+        for side, hand in hands.items():
+            if side in moved:
+                hand = corrected(hand, state.corrections[side], camera, f"{side} hand of frame {index:06d}")
+            hands[side] = replace(hand, score=1.0) if side in state.touched else hand
+        return TwoHands(**hands), moved

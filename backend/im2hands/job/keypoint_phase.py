@@ -25,7 +25,7 @@ from .components import Components, ProviderNeeds
 from .detection_cache import DetectionCache, digest, fingerprint
 from .footage_writer import FootageWriter
 from .found_hands import FoundHands
-from .hand_editor import EditedHands, Found, HandEditor
+from .hand_editor import Found, HandEditor, Placed
 from .options import ReconstructOptions
 
 if TYPE_CHECKING:
@@ -316,8 +316,6 @@ class KeypointPhase:
         self._report(self._done, None)
 
     def _kept_photo(self, entry: Entry) -> FoundHands | None:
-        if self._follows:
-            return None
         try:
             detections = self._cache.read(entry.index, self._key(entry))
             return None if detections is None else self._lifted(entry, self._camera(entry), detections)
@@ -348,45 +346,39 @@ class KeypointPhase:
         self, entry: Entry, camera: Camera, hands: Sequence[Found], place: Callable[[Sequence[Found]], TwoHands]
     ) -> FoundHands:
         """Place the hands of a frame, with what a person corrected."""
-        placed, corrected = self._editor.place(entry.index, camera, hands, place)
-        return FoundHands(entry, camera, placed, self._picture(entry), _note(hands), corrected)
+        return self._found(entry, camera, hands, self._editor.place(entry.index, camera, hands, place))
 
     def _lifted_clip(self, frames: Sequence[tuple[Entry, Sequence[HandDetection]]]) -> list[FoundHands]:
-        """Place the hands of all frames of a clip together; frames without a camera are reported and left out.
-
-        Where a person's edits choose other hands, they are placed among these. The hands of the other frames do not
-        depend on edits, so that a frame that is made again fits those that are not.
-        """
-        usable: list[tuple[Entry, Camera, Sequence[HandDetection], EditedHands[HandDetection]]] = []
+        """Place the hands of all frames of a clip together; frames that fail are reported and left out."""
+        usable: list[tuple[Entry, Camera, Sequence[HandDetection]]] = []
         for entry, detections in frames:
             try:
-                camera = self._camera(entry)
-                usable.append((entry, camera, detections, self._editor.before_placing(entry.index, camera, detections)))
+                usable.append((entry, self._camera(entry), detections))
             except (FrameError, InputError) as error:
                 self._failed(entry, error)
 
-        def place(hands: list[Sequence[HandDetection]]) -> list[TwoHands]:
-            cameras, times = [camera for _, camera, *_ in usable], [entry.time for entry, *_ in usable]
+        def place(hands: Sequence[Sequence[HandDetection]]) -> list[TwoHands]:
+            cameras, times = [camera for _, camera, _ in usable], [entry.time for entry, *_ in usable]
             palm_m = self._options.palm_mm / 1000
             return self._background.run(lambda: self._parts.lift_clip(hands, cameras, times, palm_m))
 
-        placed = place([detections for _, _, detections, _ in usable])
-        if any(state.other_hands for *_, state in usable):
-            edited = place([state.present() if state.edited else detections for _, _, detections, state in usable])
-            placed = [
-                new if state.other_hands else old for old, new, (*_, state) in zip(placed, edited, usable, strict=True)
-            ]
+        numbered = [(entry.index, camera, detections) for entry, camera, detections in usable]
+        placed = self._editor.place_clip(numbered, self._wanted, place)
         found = []
-        for (entry, camera, detections, state), hands in zip(usable, placed, strict=True):
-            if self._wanted is not None and entry.index not in self._wanted:
-                continue
-            try:
-                made, corrected = self._editor.after_placing(entry.index, camera, state, hands)
-            except (FrameError, InputError) as error:
-                self._failed(entry, error)
-            else:
-                found.append(FoundHands(entry, camera, made, self._picture(entry), _note(detections), corrected))
+        for entry, camera, detections in usable:
+            made = placed.get(entry.index)
+            if isinstance(made, InputError):
+                self._failed(entry, made)
+            elif made is not None:
+                found.append(self._found(entry, camera, detections, made))
         return found
+
+    def _found(
+        self, entry: Entry, camera: Camera, hands: Sequence[HandDetection] | Sequence[HandKeypoints], placed: Placed
+    ) -> FoundHands:
+        note = next((hand.note for hand in hands if isinstance(hand, HandDetection) and hand.note), "")
+        made, corrected = placed
+        return FoundHands(entry, camera, made, self._picture(entry), note, corrected)
 
     def _camera(self, entry: Entry) -> Camera:
         return self._cameras.for_picture(self._source.probe(entry))
@@ -396,7 +388,8 @@ class KeypointPhase:
         return digest(found, "mirrored") if self._source.mirrored else found
 
     def _key(self, entry: Entry) -> str:
-        return self._clip_key if self._follows else digest(self._hash(entry.path), self._settings)
+        """Hash everything that the hands of an unrelated photo depend on."""
+        return digest(self._hash(entry.path), self._settings)
 
     def _key_of_clip(self) -> str:
         """Hash everything that the hands of a clip or numbered sequence depend on."""
@@ -417,8 +410,3 @@ class KeypointPhase:
         if path not in self._hashes:
             self._hashes[path] = fingerprint(path)
         return self._hashes[path]
-
-
-def _note(hands: Sequence[HandDetection] | Sequence[HandKeypoints]) -> str:
-    """Return the message of a picture's hands; empty without one."""
-    return next((hand.note for hand in hands if isinstance(hand, HandDetection) and hand.note), "")
