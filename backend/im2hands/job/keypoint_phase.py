@@ -27,6 +27,7 @@ from .footage_writer import FootageWriter
 from .found_hands import FoundHands
 from .hand_editor import Found, HandEditor, Placed
 from .options import ReconstructOptions
+from .picture_hashes import PictureHashes
 
 if TYPE_CHECKING:
     from im2hands.keypoints.finder import HandFinder
@@ -95,9 +96,8 @@ class KeypointPhase:
         self._editor = HandEditor(edits, source.mirrored)
         self._provider: HandFinder | None = None
         self._follows = source.is_sequence
-        self._hashes: dict[Path, str] = {}
-        self._clip_hash = self._clip_key = ""
-        self._settings = ""
+        self._hashes = PictureHashes(source, background.check)
+        self._clip_key = self._settings = ""
         self._done = self._steps = 0
 
     def run(self) -> list[FoundHands]:
@@ -116,7 +116,7 @@ class KeypointPhase:
             The provider, the keypoint file or the clip cannot be used at all.
         """
         if self._source.clip is not None:
-            self._clip_hash = self._background.run(lambda: self._hash(self._source.entries[0].path))
+            self._background.run(lambda: self._hashes.of_file(self._source.entries[0]))
         self._report(0, None)
         if self._options.keypoint_file is not None:
             return self._from_file(self._options.keypoint_file)
@@ -130,11 +130,11 @@ class KeypointPhase:
             fingerprint(Path(boxes)) if boxes and Path(boxes).is_file() else None,
         )
         if self._follows:
-            self._clip_key = self._key_of_clip()
+            self._clip_key = self._hashes.of_sequence(self._settings)
         boxes_cache = DetectionCache(self._folder / _BOXED_FOLDER)
         self._editor.read_boxes(
             self._source, self._source.entries if self._follows else self._chosen(), boxes_cache, self._camera,
-            lambda entry, boxes: digest(self._picture(entry), self._settings, boxes), self._read_boxed,
+            lambda entry, boxes: digest(self._hashes.of_picture(entry), self._settings, boxes), self._read_boxed,
         )  # fmt: skip
         cached = self._cached_clip() if self._follows else None
         if cached is not None:
@@ -378,35 +378,11 @@ class KeypointPhase:
     ) -> FoundHands:
         note = next((hand.note for hand in hands if isinstance(hand, HandDetection) and hand.note), "")
         made, corrected = placed
-        return FoundHands(entry, camera, made, self._picture(entry), note, corrected)
+        return FoundHands(entry, camera, made, self._hashes.of_picture(entry), note, corrected)
 
     def _camera(self, entry: Entry) -> Camera:
         return self._cameras.for_picture(self._source.probe(entry))
 
-    def _picture(self, entry: Entry) -> str:
-        found = digest(self._clip_hash, entry.index) if self._clip_hash else self._hash(entry.path)
-        return digest(found, "mirrored") if self._source.mirrored else found
-
     def _key(self, entry: Entry) -> str:
         """Hash everything that the hands of an unrelated photo depend on."""
-        return digest(self._hash(entry.path), self._settings)
-
-    def _key_of_clip(self) -> str:
-        """Hash everything that the hands of a clip or numbered sequence depend on."""
-        chosen = [entry.index for entry in self._source.entries]
-        contents = self._clip_hash or [self._content(entry) for entry in self._source.entries]
-        return digest(contents, chosen, self._source.fps, self._settings)
-
-    def _content(self, entry: Entry) -> str | None:
-        """Hash one picture of a sequence; None if it cannot be read, which is reported when its frame is read."""
-        self._background.check()
-        try:
-            return self._hash(entry.path)
-        except FrameError:
-            return None
-
-    def _hash(self, path: Path) -> str:
-        """Hash the content of a file once per job. Raises FrameError if it cannot be read."""
-        if path not in self._hashes:
-            self._hashes[path] = fingerprint(path)
-        return self._hashes[path]
+        return digest(self._hashes.of_file(entry), self._settings)
