@@ -75,7 +75,7 @@ POSE = 6 + ANGLES
 LENGTHS = 15
 SHAPE = LENGTHS + 3
 """Parameters of a shape, all natural logarithms of factors: bone lengths (15), width of the palm, size of the whole
-hand, thickness across the bones."""
+hand, thickness across the bones: of the flesh that two hands keep out of each other, as keypoints do not show it."""
 PARAMETERS = POSE + SHAPE
 WIDTH, SIZE, THICKNESS = LENGTHS, LENGTHS + 1, LENGTHS + 2
 

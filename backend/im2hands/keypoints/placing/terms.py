@@ -18,7 +18,7 @@ from .spheres import RADII, SPHERES
 _STRETCH = 0.09  # natural logarithm of a bone length against the usual one
 _WIDTH = 0.08  # natural logarithm of the palm's width factor
 _SIZE = 0.07  # natural logarithm of the hand's size against the take's palm length
-_THICKNESS = 0.10  # natural logarithm of the thickness
+_THICKNESS = 0.10  # natural logarithm of the thickness; only overlaps tell of it
 _ANGLE = 45.0  # degrees; joint angle against the usual one
 _COUPLING = 15.0  # degrees; a finger's last joint against two thirds of the joint before it
 _COUPLED = 0.67
@@ -199,9 +199,7 @@ def of_each_hand(hands: Hands, seen: Evidence) -> Sums:
     return sums
 
 
-def _add_pixels(
-    sums: Sums, points: np.ndarray, change: np.ndarray, rays: np.ndarray, deviation: np.ndarray
-) -> None:  # fmt: skip
+def _add_pixels(sums: Sums, points: np.ndarray, change: np.ndarray, rays: np.ndarray, deviation: np.ndarray) -> None:
     """Add the distances of points (N, E, 3) from their places in the picture (N, E, 2), with deviations (N, E)."""
     depth = np.maximum(points[..., 2], _NEAREST)[..., None]
     flat = points[..., :2] / depth
@@ -240,7 +238,7 @@ def robust(squared: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
     return reach**2 * (root - 1.0), 1.0 / root
 
 
-def of_pairs(hands: Hands, seen: Evidence, between: Between, alike: bool = True) -> Sums:
+def of_pairs(hands: Hands, seen: Evidence, between: Between) -> Sums:
     """Return the terms of B pairs of hands, with those of each hand.
 
     Parameters
@@ -251,8 +249,6 @@ def of_pairs(hands: Hands, seen: Evidence, between: Between, alike: bool = True)
         What is seen of them.
     between : Between
         What is known of the depth between their wrists.
-    alike : bool
-        Whether to add that one person's hands have one shape.
 
     Returns
     -------
@@ -265,8 +261,7 @@ def of_pairs(hands: Hands, seen: Evidence, between: Between, alike: bool = True)
     for k in range(2):
         sums.add_hands(np.arange(pairs), k, single.rows(np.arange(k, 2 * pairs, 2)))
     _add_depths(sums, hands, between)
-    if alike:
-        _add_likeness(sums, hands)
+    _add_likeness(sums, hands)
     _add_overlaps(sums, hands, seen.mirror)
     return sums
 
