@@ -14,6 +14,7 @@ import pytest
 from fakes import Client, FakeParts, FakeProvider, FakeReconstructor, bytes_of
 from im2hands.core.camera import Camera
 from im2hands.core.errors import InputError
+from im2hands.job.components import Components
 from im2hands.job.events import Event, FrameDone, Warned
 from im2hands.job.rebuild import RebuildJob
 from im2hands.job.reconstruct import ReconstructJob
@@ -41,12 +42,11 @@ def written(folder: Path, *edits: dict[str, Any]) -> str:
 
 
 def rebuild(
-    take: Path, edits: list[dict[str, Any]] | None, frames: str | None = None, parts: FakeParts | None = None,
-    cancelled: Callable[[], bool] = lambda: False,
+    take: Path, edits: list[dict[str, Any]] | None, frames: str | None = None, parts: Components | None = None
 ) -> tuple[Any, list[Event]]:  # fmt: skip
     events: list[Event] = []
     given = None if edits is None else Edits.from_dict(document(*edits))
-    return RebuildJob(take, given, frames, events.append, cancelled, parts or FakeParts()).run(), events
+    return RebuildJob(take, given, frames, events.append, lambda: False, parts or FakeParts()).run(), events
 
 
 def shown(take: Path, index: int, side: str = "left") -> np.ndarray:
@@ -362,16 +362,10 @@ def test_clean_hands_follow(clean_take: Path) -> None:
         drag(3, {name: place.tolist() for name, place in zip(names, turned[1:], strict=True)}),
         {"kind": "pin", "frame": 3, "side": "left"},
     ]
-
-    def run(given: list[dict[str, Any]] | None) -> None:
-        events: list[Event] = []
-        RebuildJob(take, None if given is None else Edits.from_dict(document(*given)), None, events.append,
-                   lambda: False).run()  # fmt: skip
-
     motions = {}
     for name, given in (("before", None), ("dragged", edits[:1]), ("pinned", edits)):
         if given is not None:
-            run(given)
+            rebuild(take, given, parts=Components())
             known = {"frames/000003.npz", "take.json", "motion.npz", EDITS_FILE}
             assert changed(before, bytes_of(take)) == known
         with np.load(take / "motion.npz") as data:
@@ -387,16 +381,15 @@ def test_clean_hands_follow(clean_take: Path) -> None:
     assert beside["pinned"] > beside["dragged"]
     header = Take.open(take).header["clean"]
     again = bytes_of(take)
-    run(None)
+    rebuild(take, None, parts=Components())
     assert bytes_of(take) == again
     assert header["template_for"] != header["template"]
-    run([])
+    rebuild(take, [], parts=Components())
     assert bytes_of(take) == before
 
 
 def test_an_absent_hand_is_not_filled_in(clean_take: Path) -> None:
-    edits = Edits.from_dict(document({"kind": "absent", "frame": 3, "side": "left"}))
-    RebuildJob(clean_take, edits, None, lambda event: None, lambda: False).run()
+    rebuild(clean_take, [{"kind": "absent", "frame": 3, "side": "left"}], parts=Components())
     with np.load(clean_take / "motion.npz") as data:
         assert data["left_status"].tolist() == [1, 1, 0, 1, 1]
         assert data["right_status"].tolist() == [1, 1, 1, 1, 1]
