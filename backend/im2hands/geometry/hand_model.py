@@ -131,25 +131,6 @@ class HandModel:
         vertices = self._blend(stretch, shift, vertices)
         return vertices, torch.cat([new_heads, vertices[:, self._tips]], dim=1)
 
-    def skin_of(self, vertices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what shapes and carries some vertices.
-
-        Parameters
-        ----------
-        vertices : (P,) int64
-            Rows of the vertices.
-
-        Returns
-        -------
-        template : (P, 3) float64
-            Their places in the rest pose of the mean shape, metres.
-        basis : (20, P, 3) float64
-            Change of the places by each shape component, metres.
-        weights : (P, 22) float64
-            Skin weights of the rig bones.
-        """
-        return self._template[vertices], self._shape_basis[:, vertices], self._weights[vertices]
-
     def _blend(self, turn: Tensor, shift: Tensor, vertices: Tensor) -> Tensor:
         """Linear blend skinning of (B, V, 3) vertices by (B, 22, 3, 3) rotations and (B, 22, 3) translations."""
         batch = turn.shape[0]

@@ -1,14 +1,6 @@
 """Points on the skin of the bundled hand, spread over it by a rule: what the reading network's dense landmarks show.
 
-For one who places hands::
-
-    skin = skin_points(HandModel())      # 0.1 s, so keep it
-    skin.names[k]                        # "index middle palmar", "little rim 2", "wrist dorsal", ...
-    skin.vertices                        # (128,) vertices of the hand model: model.pose(...)[0][:, skin.vertices]
-    skin.template, skin.basis            # rest places without bone factors: template + components @ basis
-    skin.weights                         # (128, 22) skin weights of the model's bones, to carry the places
-
-All of it is of a right hand in the model's frame; a left hand is the mirror image in x, with the same order.
+They are vertices of the right hand; a left hand is its mirror image in x, with the same order.
 """
 
 from __future__ import annotations
@@ -48,19 +40,10 @@ class SkinPoints:
         little finger's.
     vertices : (P,) int64
         Rows of the model's vertices, all different.
-    template : (P, 3) float64
-        Their places in the rest pose of the mean shape, metres.
-    basis : (20, P, 3) float64
-        Change of the places by each shape component, metres; bone factors come after it (``HandModel.rest``).
-    weights : (P, 22) float64
-        Skin weights: how much each rig bone carries each point; rows sum to 1.
     """
 
     names: tuple[str, ...]
     vertices: np.ndarray
-    template: np.ndarray
-    basis: np.ndarray
-    weights: np.ndarray
 
     def rows(self, word: str) -> np.ndarray:
         """Return the rows of the points whose name holds a word.
@@ -74,7 +57,7 @@ class SkinPoints:
 
 
 def skin_points(model: HandModel) -> SkinPoints:
-    """Choose the points: from places on the bones of the mean hand straight out to its skin.
+    """Choose the points, which takes 0.1 s: from places on the bones of the mean hand straight out to its skin.
 
     Around the middle of each of the fingers' three bones four points: towards the palm, the back, the thumb and the
     little finger (the thumb's first bone has none towards the palm but two at its base); two beside each joint between
@@ -97,9 +80,7 @@ def skin_points(model: HandModel) -> SkinPoints:
     for name, start, direction in _rays(heads[0].numpy(), flexion):
         vertices.append(skin.vertex(start, direction, vertices))
         names.append(name)
-    chosen = torch.tensor(vertices)
-    template, basis, weights = model.skin_of(chosen)
-    return SkinPoints(tuple(names), chosen.numpy(), template.numpy(), basis.numpy(), weights.numpy())
+    return SkinPoints(tuple(names), np.array(vertices, dtype=np.int64))
 
 
 def _rays(heads: np.ndarray, flexion: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
