@@ -75,6 +75,8 @@ def test_an_object_in_front_hides_the_points_and_an_absent_hand_has_none(labelle
     assert np.isnan(alone.places[0]).all() and not alone.visible[0].any() and alone.visible[1].any()
     nobody = labeller.label(replace(scene, keypoints=np.full_like(keypoints, np.nan)), camera_of(scene))
     assert np.isnan(nobody.pixels).all() and not nobody.visible.any()
+    with pytest.raises(InputError, match="no parameters of its hands"):  # as in a prepared split
+        labeller.label(replace(scene, components=scene.components * np.nan), camera_of(scene))
 
 
 def test_points_behind_the_camera_are_unknown(labeller: SkinLabeller) -> None:
