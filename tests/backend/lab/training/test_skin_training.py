@@ -89,7 +89,7 @@ def test_points_behind_the_camera_are_unknown(labeller: SkinLabeller) -> None:
 
 
 def test_left_hands_are_taught_as_mirrored_right_hands(labeller: SkinLabeller) -> None:
-    """The mirror image of a scene's crop, with the sides exchanged, has the same points."""
+    """In the crops of both hands the points lie on the skin, and the tips at the keypoints of their fingers."""
 
     def crops(scene: Scene) -> list[tuple[np.ndarray, ...]]:
         return scene_crops(labeller, scene, np.random.default_rng(3), plain=True)
