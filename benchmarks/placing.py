@@ -46,15 +46,15 @@ def report(name: str, hands: Sequence[TwoHands], truth: np.ndarray, cameras: Seq
     """
     import numpy as np
 
-    from im2hands.core.hands import MIDDLE_MCP, WRIST
+    from im2hands.core.hands import WRIST
+    from im2hands.lab.evaluation.keypoints import palm_pixels
 
     nothing = np.full((21, 3), np.nan)
     found = np.array([[nothing if h is None else h.positions for h in (two.left, two.right)] for two in hands])
     error = np.linalg.norm((found - found[:, :, :1]) - (truth - truth[:, :, :1]), axis=-1)
-    palms = np.linalg.norm(truth[:, :, MIDDLE_MCP] - truth[:, :, WRIST], axis=-1)
     beside = [
         np.linalg.norm(camera.project(found[k, side]) - camera.project(truth[k, side]), axis=-1).mean()
-        / (palms[k, side] * camera.fx / truth[k, side, :, 2].mean())
+        / palm_pixels(truth[k, side], camera)
         for k, camera in enumerate(cameras) for side in range(2)
     ]  # fmt: skip
     way = np.linalg.norm(np.diff(found[:, :, WRIST] - truth[:, :, WRIST], axis=1)[:, 0], axis=-1)
@@ -86,7 +86,7 @@ def main() -> None:
     from im2hands.keypoints.placing.solve import DEFAULT_PALM_M, place_hands
     from im2hands.keypoints.sources import make_provider
     from im2hands.lab.datasets.scenes import SceneSet
-    from im2hands.lab.evaluation.keypoints import camera_of
+    from im2hands.lab.evaluation.keypoints import camera_of, palm_pixels
     from im2hands.media.source import Frame, open_source
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -106,10 +106,11 @@ def main() -> None:
         seen = [provider.detect(Frame(k, 0.0, scene.image(), str(k))) for k, scene in enumerate(scenes, 1)]
         right = []
         for k, hands in enumerate(seen):
+            found = [(hand.pixels, truth[k, SIDES.index(hand.side)]) for hand in hands]
             gaps = [
-                np.linalg.norm(hand.pixels - cameras[k].project(truth[k, SIDES.index(hand.side)]), axis=1).mean()
-                / (palms[k] * cameras[k].fx / truth[k, ..., 2].mean()) for hand in hands
-            ]  # fmt: skip
+                np.linalg.norm(pixels - cameras[k].project(true), axis=1).mean() / palm_pixels(true, cameras[k])
+                for pixels, true in found
+            ]
             right += [k] if len(hands) == 2 and max(gaps) < 1.0 else []
         print(f"{len(right)} of {len(scenes)} pairs have both hands within a palm length.")
         placed, seconds = timed(lambda: [place_hands(seen[k], cameras[k], float(palms[k])) for k in right])

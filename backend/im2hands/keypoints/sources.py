@@ -14,6 +14,7 @@ from . import PROVIDERS
 if TYPE_CHECKING:
     from im2hands.keypoints.placing.lift import HandLifter
     from im2hands.keypoints.reading.network import LandmarkNetwork
+    from im2hands.networks.reading_network import ReadingNetwork
     from im2hands.networks.two_hand_network import TwoHandNetwork
 
     from .finder import HandFinder
@@ -26,6 +27,7 @@ def make_provider(
     hand_boxes: HandBoxes | None = None,
     cancelled: Callable[[], bool] | None = None,
     two_hand_weights: Path | None = None,
+    reading: ReadingNetwork | None = None,
 ) -> HandFinder:
     """Build the keypoint provider of a given name.
 
@@ -42,6 +44,9 @@ def make_provider(
         Called between crops. If it returns True, ``Cancelled`` is raised.
     two_hand_weights : Path or None
         Weights file of another two-hand network. None for the one that ships.
+    reading : ReadingNetwork or None
+        Another reading network, except for "mediapipe". None for the one beside ``two_hand_weights``, else the one that
+        ships.
 
     Returns
     -------
@@ -68,7 +73,12 @@ def make_provider(
     from .looking import Readers
 
     palms = None if name == "mediapipe" else _palm_network(two_hand_weights, needed=name == "network")
-    network = LandmarkNetwork() if name == "mediapipe" else LandmarkNetwork.bundled(beside=two_hand_weights)
+    if name == "mediapipe":
+        network = LandmarkNetwork()
+    elif reading is not None:
+        network = LandmarkNetwork(reading=reading)
+    else:
+        network = LandmarkNetwork.bundled(beside=two_hand_weights)
     readers = Readers(
         network,
         PairJudge(PAIR_JUDGE.load(PAIR_JUDGE.beside(two_hand_weights))),

@@ -6,9 +6,10 @@ positions. The softmax runs over the pairs of a query, without scaling:
 
     result_i = sum_j softmax_j(gamma(q_i - k_j + delta_ij)) * (v_j + delta_ij)
 
-The first layers of delta and gamma are linear in the difference, so they are applied to points instead of pairs. The
-second layer of delta and the first layer of gamma are merged into one matrix. Three products with a d x d matrix
-remain for each pair. The bias of gamma's last layer is the same for all pairs of a query and cancels in the softmax.
+The first layer of gamma is linear, so queries and keys go through it as points instead of pairs, and the second layer
+of delta is merged with it into one matrix. Of each pair, delta's first layer takes the difference of the positions,
+which has 3 channels, and three products with a d x d matrix remain. The bias of gamma's last layer is the same for all
+pairs of a query and cancels in the softmax.
 """
 
 from __future__ import annotations

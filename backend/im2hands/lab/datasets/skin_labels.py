@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from im2hands.core.camera import Camera
+from im2hands.core.errors import InputError
 from im2hands.core.hands import SKIN_POINT_COUNT
 from im2hands.geometry.hand_model import HandModel, HandShape
 from im2hands.geometry.skin_points import SkinPoints, skin_points
@@ -71,12 +72,27 @@ class SkinLabeller:
             The scene.
         camera : Camera
             Camera of its picture.
+
+        Returns
+        -------
+        SkinLabels
+            The labels.
+
+        Raises
+        ------
+        InputError
+            The scene has hands without parameters, as those of a prepared split.
         """
         places, pixels = np.full((2, SKIN_POINT_COUNT, 3), np.nan), np.full((2, SKIN_POINT_COUNT, 2), np.nan)
         visible = np.zeros((2, SKIN_POINT_COUNT), dtype=bool)
         rows = np.flatnonzero(scene.present)
         if not len(rows):
             return SkinLabels(places, pixels, visible)
+        if not np.isfinite(scene.components[rows]).all():
+            raise InputError(
+                "The scene has no parameters of its hands, so their points on the skin are unknown.",
+                "Give sets of im2hands synthesize.",
+            )
         given = (scene.components, scene.length, scene.thickness, scene.rotations, scene.turn, scene.shift)
         components, length, thickness, rotations, turn, shift = (torch.from_numpy(value[rows]) for value in given)
         shape = HandShape(components, length, thickness)

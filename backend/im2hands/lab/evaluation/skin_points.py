@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -28,6 +29,7 @@ from im2hands.lab.datasets.skin_labels import SkinLabeller
 from im2hands.lab.training.skin_points import given_keypoints, linear_map, skin_figures
 from im2hands.lab.training.skin_samples import SkinSamples, gather, see
 from im2hands.media.images import read_picture
+from im2hands.media.source import Frame
 from im2hands.networks.reading_network import ReadingNetwork, SkinReadings
 from im2hands.weights.keypoint_networks import READING, TWO_HAND
 
@@ -124,17 +126,18 @@ def run(arguments: argparse.Namespace) -> int:
     if (arguments.photos is None) != (arguments.output is None) or not (arguments.photos or arguments.data):
         raise InputError("There is nothing to measure.", "Give --data SET, or --photos FILE … with --output DIR.")
     limit_threads(arguments.threads)
-    if arguments.data is not None:
-        sys.stdout.write(json.dumps(_measured(arguments), indent=1) + "\n")
-    for path in arguments.photos or ():
-        _draw(path, arguments)
-    return 0
-
-
-def _measured(arguments: argparse.Namespace) -> dict[str, object]:
     model = READING.load(arguments.weights)
     if model.skin is None:
         raise InputError(f"{arguments.weights} reads no points on the skin.", "Run im2hands train skin-points.")
+    if arguments.data is not None:
+        sys.stdout.write(json.dumps(_measured(model, arguments), indent=1) + "\n")
+    if arguments.photos is not None:
+        _draw(model, arguments)
+    return 0
+
+
+def _measured(model: ReadingNetwork, arguments: argparse.Namespace) -> dict[str, object]:
+    assert model.skin is not None
     network = LandmarkNetwork(workers=arguments.threads or None, reading=model)
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -169,17 +172,14 @@ def _hands(network: LandmarkNetwork, data: SceneSet, rows: range, folder: Path) 
     return see(network, gather(data, rows, SkinLabeller(), folder, 0, True), folder / "features")
 
 
-def _draw(path: Path, arguments: argparse.Namespace) -> None:
-    from im2hands.media.source import Frame
-
-    image = read_picture(path)
+def _draw(model: ReadingNetwork, arguments: argparse.Namespace) -> None:
+    """Draw the points that the network reads on photos."""
     beside = arguments.weights.with_name(TWO_HAND.file)
-    provider = make_provider(two_hand_weights=beside if beside.is_file() else None)
-    try:
-        hands = provider.detect(Frame(0, 0.0, image, path.name, path))
-    finally:
-        provider.close()
-    drawn = draw_skin(image, hands, arguments.longest / max(image.shape[:2]))
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-    write_atomically(arguments.output / f"{path.stem}.jpg", data.tobytes())
+    with closing(make_provider(two_hand_weights=beside if beside.is_file() else None, reading=model)) as provider:
+        for path in arguments.photos:
+            image = read_picture(path)
+            hands = provider.detect(Frame(0, 0.0, image, path.name, path))
+            drawn = draw_skin(image, hands, arguments.longest / max(image.shape[:2]))
+            arguments.output.mkdir(parents=True, exist_ok=True)
+            _, data = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+            write_atomically(arguments.output / f"{path.stem}.jpg", data.tobytes())

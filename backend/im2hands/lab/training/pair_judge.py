@@ -36,6 +36,7 @@ from im2hands.weights.keypoint_networks import PAIR_JUDGE, TWO_HAND
 
 from .averaged import Averaged
 from .pair_judge_samples import FAR, JudgedScene, gather, thinned
+from .sample_files import chosen_rows
 
 _log = logging.getLogger(__name__)
 
@@ -230,44 +231,6 @@ def measure(network: PairJudgeNetwork, scenes: Sequence[JudgedScene]) -> dict[st
     return {name: float(np.mean(values)) if values else float("nan") for name, values in named.items()}
 
 
-def chosen_rows(words: Sequence[str], counts: Sequence[int]) -> list[range]:
-    """Parse the option ``--scenes``.
-
-    Parameters
-    ----------
-    words : sequence of str
-        The values: one for all sets, or one for each. "N" means the last N scenes of the set, "A:B" the scenes A to
-        B - 1.
-    counts : sequence of int
-        Number of scenes of each set.
-
-    Returns
-    -------
-    list of range
-        The chosen scenes of each set.
-
-    Raises
-    ------
-    InputError
-        A value is neither a number nor a range within its set, or the number of values is wrong.
-    """
-    if len(words) not in (1, len(counts)):
-        raise InputError(
-            f"--scenes has {len(words)} values for {len(counts)} sets.", "Give one value, or one for each set."
-        )
-    made = []
-    for word, count in zip(words if len(words) > 1 else list(words) * len(counts), counts, strict=True):
-        first, colon, last = word.partition(":")
-        try:
-            rows = range(int(first), int(last)) if colon else range(max(count - int(first), 0), count)
-        except ValueError:
-            rows = range(0)
-        if not len(rows) or rows.start < 0 or rows.stop > count:
-            raise InputError(f"--scenes {word} names no scenes of a set of {count}.", "Give N or A:B within the set.")
-        made.append(rows)
-    return made
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``im2hands train pair-judge``."""
     add = parser.add_argument
@@ -293,6 +256,7 @@ def run(arguments: argparse.Namespace) -> int:
     shares = arguments.two_hand_share * (len(sets) if len(arguments.two_hand_share) == 1 else 1)
     if len(shares) != len(sets) or not all(0 <= share <= 1 for share in shares):
         raise InputError("--two-hand-share does not fit the sets.", "Give one share from 0 to 1, or one for each set.")
+    start = PAIR_JUDGE.load(arguments.start_from / PAIR_JUDGE.file) if arguments.start_from is not None else None
     trained, held = [], []
     for data, chosen, share in zip(sets, rows, shares, strict=True):
         folder = arguments.output / "read"
@@ -301,7 +265,6 @@ def run(arguments: argparse.Namespace) -> int:
             raise InputError(f"{data.folder} holds no more scenes than are held out.", "Hold out fewer, or add scenes.")
         trained += scenes[: -arguments.held_out]
         held += scenes[-arguments.held_out :]
-    start = PAIR_JUDGE.load(arguments.start_from / PAIR_JUDGE.file) if arguments.start_from is not None else None
     network = train(trained, arguments.steps, arguments.seed, start)
     figures = measure(network, held)
     card: dict[str, Any] = {

@@ -25,9 +25,9 @@ from im2hands.weights.folder import read_card
 from im2hands.weights.keypoint_networks import READING
 
 from . import command
-from .pair_judge import chosen_rows
 from .recipe import Recipe
 from .runner import Runner, scenes_of_step, stream
+from .sample_files import trained_and_held
 from .skin_samples import SkinSamples, gather, see
 
 _TERMS = ("place", "visible")
@@ -319,18 +319,13 @@ def _seen(
     sets: Sequence[SceneSet], start: Path, digest: str, arguments: argparse.Namespace
 ) -> tuple[SkinSamples, SkinSamples]:
     """Hands of the scenes to train on, and those of the held-out scenes at the end of each set."""
-    counts = [len(data) for data in sets]
-    rows = chosen_rows(arguments.scenes, counts) if arguments.scenes else [range(count) for count in counts]
     folder, labeller = arguments.read or arguments.output / "read", SkinLabeller()
     trained: list[Path] = []
     held: list[Path] = []
-    for data, chosen in zip(sets, rows, strict=True):
-        last = chosen.stop - arguments.held_out
-        if last <= chosen.start:
-            raise InputError(f"{data.folder} holds no more scenes than are held out.", "Hold out fewer, or add scenes.")
+    for data, shown, kept in trained_and_held(sets, arguments.scenes, arguments.held_out):
         for reading in range(1, 1 + max(arguments.readings, 1)):
-            trained += gather(data, range(chosen.start, last), labeller, folder, reading, False)
-        held += gather(data, range(last, chosen.stop), labeller, folder, 0, True)
+            trained += gather(data, shown, labeller, folder, reading, False)
+        held += gather(data, kept, labeller, folder, 0, True)
     network = LandmarkNetwork(workers=arguments.threads or None, reading=READING.load(start / READING.file))
     try:
         return see(network, trained, folder / digest[:12]), see(network, held, folder / digest[:12])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,10 +17,9 @@ from im2hands.lab.datasets.skin_labels import SkinLabeller
 from im2hands.lab.evaluation.keypoints import camera_of
 
 from .reading_samples import coarse, hands_in_picture
+from .sample_files import gather_files
 from .two_hand_samples import spoil
 
-_log = logging.getLogger(__name__)
-_SHARD = 256  # scenes in each file of samples
 # Errors of the crops, standard deviations: shift (crop sizes), logarithm of the size, turn (radians). Those of crops
 # along keypoints that were read, and a little more.
 _SHIFT, _SIZE, _TURN = 0.04, 0.10, 0.15
@@ -108,9 +105,9 @@ def scene_crops(
 
 
 def gather(data: SceneSet, rows: range, labeller: SkinLabeller, folder: Path, seed: int, plain: bool) -> list[Path]:
-    """Cut out the hands of some scenes of a set and store crops and points in files, each of up to 256 scenes.
+    """Cut out the hands of some scenes of a set and store crops and points in files; see ``gather_files``.
 
-    They depend on no network. Files that exist already are kept, so an interrupted run continues where it stopped.
+    They depend on no network.
 
     Parameters
     ----------
@@ -132,14 +129,8 @@ def gather(data: SceneSet, rows: range, labeller: SkinLabeller, folder: Path, se
     list of Path
         The files, in the order of the scenes.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    made, started, done = [], time.monotonic(), 0
-    for first in range(rows.start, rows.stop, _SHARD):
-        part = range(first, min(first + _SHARD, rows.stop))
-        path = folder / f"{data.folder.name}_{seed}_{first:06d}_{len(part)}.npz"
-        made.append(path)
-        if path.is_file():
-            continue
+
+    def cut(part: range) -> dict[str, np.ndarray]:
         found = [
             hand
             for row in part
@@ -152,11 +143,9 @@ def gather(data: SceneSet, rows: range, labeller: SkinLabeller, folder: Path, se
         }
         if found:
             arrays |= {name: np.stack([hand[k] for hand in found]) for k, name in enumerate(_LABELS, 1)}
-        write_atomically(path, pack_arrays(arrays))
-        done += len(part)
-        rate = done / (time.monotonic() - started)
-        _log.warning("%s: %d of %d scenes cut, %.1f a second", data.folder.name, part.stop, rows.stop, rate)
-    return made
+        return arrays
+
+    return gather_files(data, rows, folder, seed, cut)
 
 
 def see(network: LandmarkNetwork, paths: Sequence[Path], folder: Path) -> SkinSamples:

@@ -15,8 +15,9 @@ from im2hands.core.errors import InputError
 from im2hands.core.files import sha256_of
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.lab.training import pair_judge
-from im2hands.lab.training.pair_judge import chosen_rows, measure, train, worths
+from im2hands.lab.training.pair_judge import measure, train, worths
 from im2hands.lab.training.pair_judge_samples import JudgedScene, thinned
+from im2hands.lab.training.sample_files import chosen_rows
 from im2hands.networks.pair_judge import (
     MEASURED_BY,
     PAIR_FEATURES,

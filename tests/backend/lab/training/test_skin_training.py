@@ -26,6 +26,8 @@ from im2hands.weights.keypoint_networks import READING
 from im2hands.weights.mediapipe_landmarks import mediapipe_start
 from scene_pictures import make_scene, make_set
 
+PHOTO = Path(__file__).resolve().parents[4] / "demo" / "fingerpose" / "nocurl.jpg"
+
 
 @pytest.fixture(scope="module")
 def labeller() -> SkinLabeller:
@@ -73,6 +75,8 @@ def test_an_object_in_front_hides_the_points_and_an_absent_hand_has_none(labelle
     assert np.isnan(alone.places[0]).all() and not alone.visible[0].any() and alone.visible[1].any()
     nobody = labeller.label(replace(scene, keypoints=np.full_like(keypoints, np.nan)), camera_of(scene))
     assert np.isnan(nobody.pixels).all() and not nobody.visible.any()
+    with pytest.raises(InputError, match="no parameters of its hands"):  # as in a prepared split
+        labeller.label(replace(scene, components=scene.components * np.nan), camera_of(scene))
 
 
 def test_points_behind_the_camera_are_unknown(labeller: SkinLabeller) -> None:
@@ -85,7 +89,7 @@ def test_points_behind_the_camera_are_unknown(labeller: SkinLabeller) -> None:
 
 
 def test_left_hands_are_taught_as_mirrored_right_hands(labeller: SkinLabeller) -> None:
-    """The mirror image of a scene's crop, with the sides exchanged, has the same points."""
+    """In the crops of both hands the points lie on the skin, and the tips at the keypoints of their fingers."""
 
     def crops(scene: Scene) -> list[tuple[np.ndarray, ...]]:
         return scene_crops(labeller, scene, np.random.default_rng(3), plain=True)
@@ -188,5 +192,16 @@ def test_the_commands_teach_measure_and_refuse(tmp_path: Path, capsys: pytest.Ca
     report = json.loads(capsys.readouterr().out)
     assert report["hands"] > 0 and report["head_ms_a_crop"] > 0 and "error" in report["linear_from_keypoints"]
     assert main(["evaluate", "skin-points"]) == 2
+    # The points on photos are those of --weights, also where no other network lies beside it.
+    photos = ["--photos", str(PHOTO), "--output", str(tmp_path / "drawn"), "--threads", "1"]
+    drawn = []
+    for more in (["--weights", str(out / READING.file)], []):
+        assert main(["evaluate", "skin-points", *photos, *more]) == 0
+        drawn.append((tmp_path / "drawn" / f"{PHOTO.stem}.jpg").read_bytes())
+    assert drawn[0] != drawn[1]
+    READING.save(mediapipe_start(), tmp_path / "plain", {})
+    capsys.readouterr()
+    assert main(["evaluate", "skin-points", *photos, "--weights", str(tmp_path / "plain" / READING.file)]) == 2
+    assert "reads no points on the skin" in capsys.readouterr().err
     few = [*arguments[:5], str(tmp_path / "few"), *arguments[6:], "--held-out", "6"]
     assert main(few) == 2 and "no more scenes than are held out" in capsys.readouterr().err
