@@ -233,8 +233,11 @@ def _aspect(scene: bpy.types.Scene) -> float:
 def _go_into_the_take(collection: bpy.types.Collection, scene: bpy.types.Scene) -> None:
     """Go to the take's first frame with a hand if the current frame is none of the take or has no hand."""
     first, last = conform.scene_range(collection)
-    if not (first <= scene.frame_current <= last and sticks.sticks_at(collection, scene.frame_current)):
-        scene.frame_set(next((k for k in range(first, last + 1) if sticks.sticks_at(collection, k)), first))
+    frames, now = range(first, last + 1), scene.frame_current
+    if now in frames and sticks.first_with_a_hand(collection, [now]) is not None:
+        return
+    found = sticks.first_with_a_hand(collection, frames)
+    scene.frame_set(first if found is None else found)
 
 
 def _fit_timelines(window: bpy.types.Window) -> None:
