@@ -275,6 +275,15 @@ def test_keys_of_other_frames_stay_where_they_are_conformed(api, addon, take) ->
     api.apply_keypoints(collection, discard=True)
 
 
+def test_a_take_that_was_deleted_meanwhile_is_imported_whole(api, addon, take) -> None:
+    api.remove_take(take.collection)
+    again = addon("scene.importer").TakeImporter(take.folder, set_scene=False).replace_frames({3})
+    camera = next(one for one in again.all_objects if one.type == "CAMERA")
+    assert len(camera.data.background_images), "there is footage, as after an import"
+    api.start_at(again, 11)
+    assert again.im2hands_start_frame == 11
+
+
 def test_saved_with_the_file(api, take, tmp_path: Path) -> None:
     collection = take.collection
     name = api.mark_absent(collection, "left", 2)
