@@ -20,12 +20,6 @@ def api(addon):
 
 
 @pytest.fixture
-def factory_scene() -> bpy.types.Scene:
-    bpy.ops.wm.read_homefile(use_factory_startup=True)
-    return bpy.context.scene
-
-
-@pytest.fixture
 def said(addon, monkeypatch) -> list[str | None]:
     """What was written into the status bar."""
     written: list[str | None] = []
