@@ -111,7 +111,7 @@ def test_the_colours_tell_doubt(addon) -> None:
     assert len({sure, unsure, none, color_of(0.9, 2)}) == 4, "filled in"
 
 
-def test_doubt_on_the_mesh(addon, api, tmp_path: Path) -> None:
+def test_doubt_on_the_mesh(addon, api, tmp_path: Path, monkeypatch) -> None:
     doubt, shading = addon("scene.doubt"), bpy.context.screen.areas
     views = [area.spaces.active.shading for area in shading if area.type == "VIEW_3D"]
     for view in views:
@@ -137,6 +137,10 @@ def test_doubt_on_the_mesh(addon, api, tmp_path: Path) -> None:
     part(collection, "hand", "left").keyframe_insert("color", frame=1)
     with pytest.raises(addon("errors").InputError, match="animated"):
         doubt.color_meshes(collection, True)
+    said = []
+    monkeypatch.setattr(addon("scene.status_bar"), "_write", said.append)
+    collection.im2hands_colored = True
+    assert not collection.im2hands_colored and "animated" in said[0], "the button says so in the status bar"
 
 
 def test_the_skeleton_in_colours(addon, api, tmp_path: Path) -> None:
