@@ -344,3 +344,5 @@ def test_edits_from_the_command_line(addon, made: Path, tmp_path: Path, real_bac
 def test_a_backend_without_rebuild_is_told(api, addon, take, fake_backend) -> None:
     with pytest.raises(addon("errors").BackendError, match="older than this add-on"):
         api.rebuild_frames(take.collection, backend=fake_backend("good"))
+    with pytest.raises(addon("errors").BackendError, match="Rebuild Frames continues"):
+        api.rebuild_frames(take.collection, backend=fake_backend("dies"))
