@@ -132,6 +132,9 @@ def test_doubt_on_the_mesh(addon, api, tmp_path: Path, monkeypatch) -> None:
     collection, problems = api.import_take(folder)
     assert color(3) == pytest.approx(doubt.color_of(0.9, 3)), "importing again"
     assert not any("you added" in one for one in problems)
+    assert "Surface.L 0003" not in bpy.data.objects
+    api.show_surfaces(collection)
+    assert tuple(bpy.data.objects["Surface.L 0003"].color) == pytest.approx(doubt.color_of(0.9, 3))
     collection.im2hands_colored = False
     assert color(3) == (1, 1, 1, 1) == color(1) and all(view.color_type == "RANDOM" for view in views)
     part(collection, "hand", "left").keyframe_insert("color", frame=1)
