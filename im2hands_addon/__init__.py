@@ -12,7 +12,6 @@ from . import (
     skeleton_overlay,
     take_properties,
 )
-from .scene import stick_overlay
 
 _MODULES = (
     properties,
@@ -24,7 +23,6 @@ _MODULES = (
     edit_panel,
     keymap,
     skeleton_overlay,
-    stick_overlay,
     command_line,
 )
 

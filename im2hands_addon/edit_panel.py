@@ -3,6 +3,7 @@
 import bpy
 
 from .scene import corrections, stick_hands, tree
+from .scene.ownership import FRAME, is_local
 from .scene.wrapped_text import draw_wrapped
 
 _SHOWN_EDITS = 20
@@ -22,11 +23,11 @@ class Im2HandsCorrectionsPanel(bpy.types.Panel):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Shown where there is a take to correct."""
-        return any(one.library is None for one in tree.take_collections(context.scene))
+        return any(is_local(one) for one in tree.take_collections(context.scene))
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the tools and the list of each take."""
-        takes = [one for one in tree.take_collections(context.scene) if one.library is None]
+        takes = [one for one in tree.take_collections(context.scene) if is_local(one)]
         for collection in takes:
             layout = self.layout.box() if len(takes) > 1 else self.layout
             if len(takes) > 1:
@@ -39,7 +40,7 @@ def _draw_tools(layout: bpy.types.UILayout, collection: bpy.types.Collection, co
     """Draw the tools; while stick hands are edited, those for them."""
     sticks = stick_hands.find(collection)
     if sticks:
-        frame = int(sticks[0]["im2hands_frame"])
+        frame = int(sticks[0][FRAME])
         row = layout.row(align=True)
         row.operator(
             "im2hands.apply_keypoints", text=f"Apply to Frame {frame}", icon="CHECKMARK"

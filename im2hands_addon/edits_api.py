@@ -15,6 +15,8 @@ from .reconstruction import Reconstruction, Result
 from .scene import corrections, stick_hands
 from .take.reader import KEYPOINT_NAMES, SIDES
 
+_LEAST_BOX = 2.0  # pixels a side; less is a click
+
 
 def edits(collection: bpy.types.Collection) -> list[dict[str, Any]]:
     """Return the corrections of a take as ``docs/take.md`` describes them, also those that were not sent yet.
@@ -229,7 +231,7 @@ def draw_box(collection: bpy.types.Collection, side: str, frame: int, box: Seque
     corners = np.array(box, np.float64).reshape(2, 2)
     low = np.maximum(corners.min(axis=0), -0.5)
     high = np.minimum(corners.max(axis=0), (record.camera.width - 0.5, record.camera.height - 0.5))
-    if (high - low < 2).any():
+    if (high - low < _LEAST_BOX).any():
         raise InputError("The box has no area in the picture.", "Drag it from one corner to the other.")
     turned = corrections.on_disk_pixels(take, record, np.array([low, high]))
     edges = [*turned.min(axis=0), *turned.max(axis=0)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bpy
 
-from .errors import TakeError
 from .locations import absolute, old_environment, own_environment
 from .process import environment
 from .process.job import Job
@@ -54,24 +53,17 @@ class Rebuilding(Reconstruction):
         python = environment.find(backend, own_environment(), old=old_environment()).python
         stick_hands.apply(collection)
         had = corrections.read(collection)
-        self._begin(absolute(str(collection[TAKE])), TakeImporter(str(collection[TAKE]), scene, set_scene=False))
+        self._begin(TakeImporter(absolute(str(collection[TAKE])), scene, set_scene=False))
         self._collection_name = collection.name
         request = {"edits": document(had.edits), "known": had.file, "frames": frames}
         self.job = Job(python, [], self.take, client=f"Blender {bpy.app.version_string}", rebuild=request)
 
     def _import_some(self) -> None:
         """Nothing: the clean hands follow from all frames, so all are brought in at the end."""
-        self._remade.update(self._waiting)
         self._waiting = []
 
-    def _finish(self) -> None:
-        """Replace the frames that were made again, however the job ended."""
-        self.has_ended = True
-        self.error = self.job.error
-        if not self._remade and self.job.state != "finished":
-            return
-        try:
-            self._collection_name = self._importer.replace_frames(self._remade).name
-            self.imported_count = len(self._remade)
-        except TakeError as error:
-            self.error = self.error or error
+    def _bring_in(self) -> bpy.types.Collection:
+        """Replace the frames that were made again."""
+        replaced = self._importer.replace_frames(self.job.frames)
+        self.imported_count = len(self.job.frames)
+        return replaced

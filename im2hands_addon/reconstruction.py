@@ -120,18 +120,17 @@ class Reconstruction:
         if not paths:
             raise InputError("There is nothing to reconstruct.", "Choose a photo, a folder or a clip.")
         python = environment.find(backend, own_environment(), old=old_environment()).python
-        self._begin(self.take, TakeImporter(self.take, scene, set_scene, surfaces, timing))
+        self._begin(TakeImporter(self.take, scene, set_scene, surfaces, timing))
         client = f"Blender {bpy.app.version_string}"
         self.job = Job(python, [str(path) for path in paths], self.take, options or Options(), client)
 
-    def _begin(self, take: Path, importer: TakeImporter) -> None:
+    def _begin(self, importer: TakeImporter) -> None:
         """Set what polling needs, before the job is started."""
-        self.take = take
+        self.take = importer.folder
         self.error: AddonError | None = None
         self.has_ended = False
         self._collection_name = ""
         self._waiting: list[int] = []
-        self._remade: set[int] = set()
         self._imported_at = 0.0
         self.imported_count = 0
         self._importer = importer
@@ -233,6 +232,10 @@ class Reconstruction:
         if not self.job.frames and self.job.state != "finished":
             return
         try:
-            self._collection_name = self._importer.finish().name
+            self._collection_name = self._bring_in().name
         except TakeError as error:
             self.error = self.error or error
+
+    def _bring_in(self) -> bpy.types.Collection:
+        """Bring in what is still missing in the scene."""
+        return self._importer.finish()

@@ -6,7 +6,7 @@ from bpy_extras import view3d_utils
 
 from .. import api
 from ..errors import AddonError
-from ..scene import corrections, tree
+from ..scene import corrections, tree, views
 from ..scene.tree import take_named
 from .frame_range import SIDE_ITEMS
 from .reporting import finished
@@ -30,8 +30,10 @@ class Im2HandsDrawBox(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Add the correction."""
-        collection = take_named(self.take, context.scene)
-        return finished(self, lambda: api.draw_box(collection, self.side, self.frame, tuple(self.box)))
+        return finished(
+            self,
+            lambda: api.draw_box(take_named(self.take, context.scene), self.side, self.frame, tuple(self.box)),
+        )
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Let the person drag a box in the view through the camera."""
@@ -42,11 +44,12 @@ class Im2HandsDrawBox(bpy.types.Operator):
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        region = _camera_view(context)
-        if region is None:
+        area = views.view_through(collection, context.window)
+        if area is None:
             self.report({"ERROR"}, "Look through the take's camera first (Edit Keypoints does), then draw the box.")
             return {"CANCELLED"}
-        self._region, self._view = region
+        self._region = next(one for one in area.regions if one.type == "WINDOW")
+        self._view = area.spaces.active.region_3d
         self._origin = tree.find_object(collection, "origin")
         self._start: tuple[int, int] | None = None
         self._end = (0, 0)
@@ -104,13 +107,3 @@ class Im2HandsDrawBox(bpy.types.Operator):
         context.window.cursor_modal_restore()
         context.workspace.status_text_set(None)
         self._region.tag_redraw()
-
-
-def _camera_view(context: bpy.types.Context) -> tuple[bpy.types.Region, bpy.types.RegionView3D] | None:
-    """Return the largest 3D view of the window that looks through a camera; None when there is none."""
-    areas = [one for one in context.window.screen.areas if one.type == "VIEW_3D"]
-    for area in sorted(areas, key=lambda one: -one.width * one.height):
-        view = area.spaces.active.region_3d
-        if view.view_perspective == "CAMERA":
-            return next(one for one in area.regions if one.type == "WINDOW"), view
-    return None

@@ -4,6 +4,7 @@ import bpy
 
 from ..scene import corrections
 from ..scene.tree import take_named
+from .reporting import finished
 
 
 class FrameRange:
@@ -15,7 +16,12 @@ class FrameRange:
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Ask for the range."""
-        self.first = self.last = corrections.frame_in_view(take_named(self.take, context.scene), context.scene)
+
+        def work() -> None:
+            self.first = self.last = corrections.frame_in_view(take_named(self.take, context.scene), context.scene)
+
+        if finished(self, work) == {"CANCELLED"}:
+            return {"CANCELLED"}
         return context.window_manager.invoke_props_dialog(self)
 
 

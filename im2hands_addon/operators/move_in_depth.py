@@ -3,7 +3,7 @@
 import bpy
 
 from ..scene import stick_hands
-from ..scene.tree import take_named
+from ..scene.tree import take_named, unit_of
 from .reporting import finished
 
 _STEP_M, _FINE_M = 0.001, 0.0002  # metres a step of the wheel
@@ -19,7 +19,7 @@ class Im2HandsMoveInDepth(bpy.types.Operator):
     take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
     distance: bpy.props.FloatProperty(
         name="Distance",
-        description="Away from the camera; negative: towards it",
+        description="Away from the camera, in units of the scene; negative: towards it",
         unit="LENGTH",
         default=0.005,
         soft_min=-0.1,
@@ -39,7 +39,8 @@ class Im2HandsMoveInDepth(bpy.types.Operator):
         """Move the selected keypoints."""
 
         def work() -> None:
-            if not stick_hands.move_in_depth(take_named(self.take, context.scene), self.distance):
+            metres = self.distance * unit_of(context.scene)
+            if not stick_hands.move_in_depth(take_named(self.take, context.scene), metres):
                 self.report({"WARNING"}, "No keypoint is selected")
 
         return finished(self, work)
@@ -48,6 +49,8 @@ class Im2HandsMoveInDepth(bpy.types.Operator):
         """Move the selected keypoints with the mouse wheel until a click."""
         if bpy.app.background:
             return self.execute(context)
+        if finished(self, lambda: take_named(self.take, context.scene)) == {"CANCELLED"}:
+            return {"CANCELLED"}
         self.distance = 0.0
         context.workspace.status_text_set("Wheel: 1 mm in depth, with Shift 0.2 mm. Click: keep. Esc: cancel.")
         context.window_manager.modal_handler_add(self)
@@ -59,10 +62,10 @@ class Im2HandsMoveInDepth(bpy.types.Operator):
         if event.type in ("WHEELUPMOUSE", "WHEELDOWNMOUSE"):
             step = (_FINE_M if event.shift else _STEP_M) * (1 if event.type == "WHEELUPMOUSE" else -1)
             stick_hands.move_in_depth(collection, step)
-            self.distance += step
+            self.distance += step / unit_of(context.scene)
             return {"RUNNING_MODAL"}
         if event.type in ("ESC", "RIGHTMOUSE"):
-            stick_hands.move_in_depth(collection, -self.distance)
+            stick_hands.move_in_depth(collection, -self.distance * unit_of(context.scene))
             context.workspace.status_text_set(None)
             return {"CANCELLED"}
         if event.type in ("LEFTMOUSE", "RET", "NUMPAD_ENTER") and event.value == "PRESS":

@@ -277,7 +277,8 @@ class Job:
             hint = "Check the backend in Preferences > Add-ons > Im2Hands."
         else:
             message = f"The backend {doing} ({_exit_words(return_code)}).{said}"
-            hint = "The finished frames are kept; Reconstruct continues after them."
+            button = "Reconstruct" if self.rebuild is None else "Rebuild Frames"
+            hint = f"The finished frames are kept; {button} continues after them."
         self._fail(BackendError(message, hint))
 
     def _fail(self, error: AddonError) -> None:

@@ -152,6 +152,7 @@ class TakeImporter:
         known = [index for index in indices if index in take.records]
         shown = surfaces.frames_in_file(collection) - set(known)
         room = len(known) if self.surfaces == "SHOW" else max(0, SURFACES_AT_MOST - len(shown))
+        surfaces.remove(collection, known)
         self._add(take, collection, known, set(known[:room]))
         surfaces.write_count(take, collection)
         self._write_keypoints(take, collection)
@@ -184,6 +185,7 @@ class TakeImporter:
         if motion is None or wanted:
             there = {(one.get(SIDE), one.get(FRAME)) for one in surfaces.objects(collection)}
             missing = [index for index in take.records if not self._is_there(index, there, wanted)]
+            surfaces.remove(collection, missing)
             self._add(take, collection, missing, wanted)
         else:
             self._tracks = _keypoint_tracks(motion)
@@ -203,7 +205,8 @@ class TakeImporter:
     def replace_frames(self, indices: Collection[int]) -> bpy.types.Collection:
         """Bring in frames that were made again: their surfaces where those are in the file, and the clean hands.
 
-        Camera, footage and the surfaces of other frames stay as they are.
+        Camera, footage and the surfaces of other frames stay as they are. A take that was deleted from the file
+        meanwhile is imported whole.
 
         Parameters
         ----------
@@ -220,6 +223,8 @@ class TakeImporter:
         TakeError
             The take cannot be read.
         """
+        if tree.find_collection(take_key(self.folder)) is None:
+            return self.finish()
         with ensure_window():
             take = read_take(self.folder)
             collection = tree.ensure_collection(take, self.scene)
@@ -230,13 +235,10 @@ class TakeImporter:
         motion = self._write_clean_hands(take, collection)
         in_file = surfaces.frames_in_file(collection)
         wanted = {index for index in indices if in_file and (index in in_file or motion is None)}
-        if motion is None:
-            self._read_tracks(take)
-        else:
-            self._tracks = _keypoint_tracks(motion)
         surfaces.remove(collection, wanted)
-        for index in sorted(wanted & take.records.keys()):
-            self._build(take, collection, index)
+        self._add(take, collection, [index for index in take.records if motion is None or index in wanted], wanted)
+        if motion is not None:
+            self._tracks = _keypoint_tracks(motion)
         surfaces.write_count(take, collection)
         self._write_keypoints(take, collection)
         return self._complete(take, collection, motion)
@@ -288,8 +290,7 @@ class TakeImporter:
             )
 
     def _add(self, take: Take, collection: bpy.types.Collection, indices: list[int], wanted: Collection[int]) -> None:
-        """Read some frames, and replace the surfaces of those among them that are wanted."""
-        surfaces.remove(collection, indices)
+        """Read some frames, and make the surfaces of those among them that are wanted."""
         for index in indices:
             for side in SIDES:
                 self._tracks[side].pop(index, None)
@@ -304,22 +305,6 @@ class TakeImporter:
             surfaces.build(take, collection, index, hands, self.scene.frame_current)
             for side, keypoint in points.items():
                 self._tracks[side][index] = keypoint
-
-    def _read_tracks(self, take: Take) -> None:
-        """Read the keypoints of all frames."""
-        for index in take.records:
-            try:
-                for side, points in read_keypoints(take, index).items():
-                    self._tracks[side][index] = points
-            except TakeError as error:
-                self._unread[index] = str(error)
-
-    def _build(self, take: Take, collection: bpy.types.Collection, index: int) -> None:
-        """Make the surfaces of one frame."""
-        try:
-            surfaces.build(take, collection, index, take.read_hands(index), self.scene.frame_current)
-        except TakeError as error:
-            self._unread[index] = str(error)
 
     def _read_corrections(self, take: Take, collection: bpy.types.Collection) -> None:
         """Read the person's corrections that the take has."""

@@ -17,10 +17,9 @@ from . import corrections, tree, views
 from .camera import to_blender
 from .meshes import SIDE_LETTER
 from .ownership import FRAME, SIDE, mark, remove_objects, require_local, role_of
+from .sticks import BONES
 
 STICKS = "sticks"
-PARENTS = (-1, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19)
-"""Parent of each keypoint; the wrist has none."""
 _BEFORE = "im2hands_before"
 _LEAST_MOVE_M = 1e-5  # less is rounding
 
@@ -162,8 +161,7 @@ def _build(
     """Make the stick hand of one hand, in the take's collection."""
     name = f"Edit.{SIDE_LETTER[side]}"
     mesh = bpy.data.meshes.new(name)
-    edges = [(parent, k) for k, parent in enumerate(PARENTS) if parent >= 0]
-    mesh.from_pydata(to_blender(points).tolist(), edges, [])
+    mesh.from_pydata(to_blender(points).tolist(), BONES, [])
     thing = bpy.data.objects.new(name, mesh)
     thing.parent = origin
     thing.show_in_front = True

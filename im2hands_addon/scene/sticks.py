@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import bpy
@@ -16,6 +17,9 @@ BONES = tuple(
     for joint in range(4)
 )
 """Numbers of the keypoints at both ends of each stick: from the wrist to each finger's tip."""
+
+
+_HIDDEN, _HALF = "hide_viewport", 0.5  # a curve of 0 and 1
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,36 @@ def sticks_at(collection: bpy.types.Collection, frame: float) -> list[Sticks]:
     return found
 
 
+def first_with_a_hand(collection: bpy.types.Collection, frames: Iterable[int]) -> int | None:
+    """Return the first of some scene frames on which keypoints of a take were measured.
+
+    One curve of each hand tells it, so that thousands of frames can be asked about.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    frames : iterable of int
+        The scene frames.
+
+    Returns
+    -------
+    int or None
+        None where no hand was found on any of them.
+    """
+    place = tree.child(collection, tree.KEYPOINTS)
+    if place is None:
+        return None
+    wrists = [keypoints.find_empties(place, side).get(KEYPOINT_NAMES[0]) for side in SIDES]
+    curves = [curve for wrist in wrists if wrist is not None for curve in animation.curves(wrist)]
+    hidden = [curve for curve in curves if curve.data_path == _HIDDEN]
+    return next((frame for frame in frames if any(one.evaluate(frame) <= _HALF for one in hidden)), None)
+
+
 def _place(empty: bpy.types.Object, frame: float) -> tuple[float, ...] | None:
     """Where a keypoint is on a frame, in the frame of the take's origin; None where it is hidden."""
     curves = {(one.data_path, one.array_index): one for one in animation.curves(empty)}
-    hidden = curves.get(("hide_viewport", 0))
-    if hidden is None or hidden.evaluate(frame) > 0.5 or any(("location", axis) not in curves for axis in range(3)):
+    hidden = curves.get((_HIDDEN, 0))
+    if hidden is None or hidden.evaluate(frame) > _HALF or any(("location", axis) not in curves for axis in range(3)):
         return None
     return tuple(curves["location", axis].evaluate(frame) for axis in range(3))

@@ -63,6 +63,11 @@ def take_named(name: str, scene: bpy.types.Scene) -> bpy.types.Collection:
     return found
 
 
+def unit_of(scene: bpy.types.Scene) -> float:
+    """Length of a scene's unit, metres."""
+    return scene.unit_settings.scale_length or 1.0
+
+
 def ensure_collection(take: Take, scene: bpy.types.Scene) -> bpy.types.Collection:
     """Return the take's collection; make what is missing of it, its origin, its camera and its sub-collections.
 
@@ -88,7 +93,7 @@ def ensure_collection(take: Take, scene: bpy.types.Scene) -> bpy.types.Collectio
         scene.collection.children.link(collection)
     for role in (*SURFACES.values(), KEYPOINTS):
         ensure_child(collection, role)
-    unit = scene.unit_settings.scale_length or 1.0
+    unit = unit_of(scene)
     origin = find_object(collection, "origin")
     if origin is None:
         origin = bpy.data.objects.new(f"{take.name} Origin", None)

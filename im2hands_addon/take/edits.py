@@ -73,4 +73,6 @@ def _is_edit(entry: Any) -> bool:
     frames = entry["frames"] if "frames" in entry else [entry.get("frame")]
     is_range = isinstance(frames, list) and len(frames) in (1, 2) and all(type(one) is int for one in frames)
     has_side = entry["kind"] == "swap" or entry.get("side") in ("left", "right")
-    return is_range and has_side and isinstance(entry.get("points", {}), dict)
+    points = entry.get("points") if entry["kind"] == "keypoints" else {}
+    has_points = isinstance(points, dict) and all(isinstance(place, list) for place in points.values())
+    return is_range and has_side and has_points

@@ -71,6 +71,13 @@ def empty_file(installed: None) -> None:
         setattr(own, name, "")
 
 
+@pytest.fixture
+def factory_scene() -> bpy.types.Scene:
+    """The scene of a new file, with Blender's cube, light and camera."""
+    bpy.ops.wm.read_homefile(use_factory_startup=True)
+    return bpy.context.scene
+
+
 @pytest.fixture(scope="session")
 def addon(installed: None):
     """A function: ``addon("scene.camera")`` returns that module of the installed extension."""

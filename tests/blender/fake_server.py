@@ -17,7 +17,7 @@ Behaviours:
 * fails: one frame fails.
 * one_hand: frames have only one hand.
 
-None of them knows the request "rebuild", as backends of earlier versions do not.
+None of them but "dies" knows the request "rebuild", as backends of earlier versions do not.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ class FakeServer:
             elif request["type"] == "reconstruct":
                 self.reconstruct(request)
             elif request["type"] == "rebuild":
+                if self.behaviour == "dies":
+                    self.die()
                 hint = "Known are hello, reconstruct, cancel, status, shutdown."
                 message = 'There is no request of type "rebuild".'
                 self.say("error", request["id"], code="unknown_type", message=message, hint=hint, fatal=False)
@@ -124,12 +126,15 @@ class FakeServer:
             message = "It was too dark." if failed else ""
             self.say("frame", job, index=index, status=statuses[-1], file=file, message=message, take=str(folder))
             if self.behaviour == "dies" and index == 2 and not reused:
-                sys.stderr.write("out of luck\n")
-                sys.stderr.flush()
-                os.kill(os.getpid(), signal.SIGKILL)
+                self.die()
         counts = {name: statuses.count(name) for name in ("ok", "partial", "empty", "failed")}
         summary = {"total": len(statuses), **counts, "reused": len(reused), "seconds": 0.1}
         self.say("finished", job, take=str(folder), cancelled=cancelled, summary=summary)
+
+    def die(self) -> None:
+        sys.stderr.write("out of luck\n")
+        sys.stderr.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def was_cancelled(self) -> bool:
         while not self.requests.empty():

@@ -183,9 +183,11 @@ def test_depth_and_discard(api, addon, take) -> None:
     after = content.verts[8].co
     assert after.z == pytest.approx(before.z - 0.01, abs=1e-6)
     assert after.x / after.z == pytest.approx(before.x / before.z, abs=1e-6)
+    bpy.context.scene.unit_settings.scale_length = 0.01
+    assert bpy.ops.im2hands.move_in_depth(take=collection.name, distance=1.0) == {"FINISHED"}
     (name,) = api.apply_keypoints(collection)
     (edit,) = api.edits(collection)
-    assert edit["points"]["index_tip"][2] == pytest.approx(0.01, abs=1e-4)
+    assert edit["points"]["index_tip"][2] == pytest.approx(0.02, abs=1e-4), "the distance is in units of the scene"
     api.edit_keypoints(collection)
     drag_finger(next(one for one in collection.all_objects if one.name == "Edit.L"))
     assert bpy.ops.im2hands.apply_keypoints(take=collection.name, discard=True) == {"FINISHED"}
@@ -211,6 +213,11 @@ def test_what_cannot_be_corrected_is_told(api, addon, take, real_backend: str) -
     ):
         with pytest.raises(errors.InputError, match=said):
             call()
+    for operator in ("mark_absent", "swap_sides", "pin_hand", "draw_box"):
+        for how in ("INVOKE_DEFAULT", "EXEC_DEFAULT"):
+            with pytest.raises(RuntimeError, match="no take none") as caught:
+                getattr(bpy.ops.im2hands, operator)(how, take="none")
+            assert "Traceback" not in str(caught.value), operator
     bpy.context.scene.frame_set(40)
     with pytest.raises(errors.InputError, match="no frame 40"):
         api.edit_keypoints(collection)
@@ -245,9 +252,11 @@ def test_two_blenders(api, addon, take, real_backend: str) -> None:
     assert api.rebuild_frames(again, backend=real_backend).exit_code == 0
     written = json.loads((take.folder / "edits.json").read_text())
     assert [one["id"] for one in written["edits"]] == ["theirs", mine]
-    (take.folder / "edits.json").write_text("{")
-    _, problems = api.import_take(take.folder)
-    assert any("edits.json" in problem for problem in problems)
+    pointless = {**theirs, "edits": [{"id": "theirs", "kind": "keypoints", "frame": 4, "side": "right"}]}
+    for damaged in ("{", json.dumps(pointless)):
+        (take.folder / "edits.json").write_text(damaged)
+        _, problems = api.import_take(take.folder)
+        assert any("edits.json" in problem for problem in problems)
 
 
 def test_keys_of_other_frames_stay_where_they_are_conformed(api, addon, take) -> None:
@@ -273,6 +282,15 @@ def test_keys_of_other_frames_stay_where_they_are_conformed(api, addon, take) ->
     scene.frame_set(5)
     assert api.edit_keypoints(collection)[0]["im2hands_frame"] == 3
     api.apply_keypoints(collection, discard=True)
+
+
+def test_a_take_that_was_deleted_meanwhile_is_imported_whole(api, addon, take) -> None:
+    api.remove_take(take.collection)
+    again = addon("scene.importer").TakeImporter(take.folder, set_scene=False).replace_frames({3})
+    camera = next(one for one in again.all_objects if one.type == "CAMERA")
+    assert len(camera.data.background_images), "there is footage, as after an import"
+    api.start_at(again, 11)
+    assert again.im2hands_start_frame == 11
 
 
 def test_saved_with_the_file(api, take, tmp_path: Path) -> None:
@@ -326,3 +344,5 @@ def test_edits_from_the_command_line(addon, made: Path, tmp_path: Path, real_bac
 def test_a_backend_without_rebuild_is_told(api, addon, take, fake_backend) -> None:
     with pytest.raises(addon("errors").BackendError, match="older than this add-on"):
         api.rebuild_frames(take.collection, backend=fake_backend("good"))
+    with pytest.raises(addon("errors").BackendError, match="Rebuild Frames continues"):
+        api.rebuild_frames(take.collection, backend=fake_backend("dies"))

@@ -111,7 +111,7 @@ def test_the_colours_tell_doubt(addon) -> None:
     assert len({sure, unsure, none, color_of(0.9, 2)}) == 4, "filled in"
 
 
-def test_doubt_on_the_mesh(addon, api, tmp_path: Path) -> None:
+def test_doubt_on_the_mesh(addon, api, tmp_path: Path, monkeypatch) -> None:
     doubt, shading = addon("scene.doubt"), bpy.context.screen.areas
     views = [area.spaces.active.shading for area in shading if area.type == "VIEW_3D"]
     for view in views:
@@ -132,11 +132,18 @@ def test_doubt_on_the_mesh(addon, api, tmp_path: Path) -> None:
     collection, problems = api.import_take(folder)
     assert color(3) == pytest.approx(doubt.color_of(0.9, 3)), "importing again"
     assert not any("you added" in one for one in problems)
+    assert "Surface.L 0003" not in bpy.data.objects
+    api.show_surfaces(collection)
+    assert tuple(bpy.data.objects["Surface.L 0003"].color) == pytest.approx(doubt.color_of(0.9, 3))
     collection.im2hands_colored = False
     assert color(3) == (1, 1, 1, 1) == color(1) and all(view.color_type == "RANDOM" for view in views)
     part(collection, "hand", "left").keyframe_insert("color", frame=1)
     with pytest.raises(addon("errors").InputError, match="animated"):
         doubt.color_meshes(collection, True)
+    said = []
+    monkeypatch.setattr(addon("scene.status_bar"), "_write", said.append)
+    collection.im2hands_colored = True
+    assert not collection.im2hands_colored and "animated" in said[0], "the button says so in the status bar"
 
 
 def test_the_skeleton_in_colours(addon, api, tmp_path: Path) -> None:

@@ -20,12 +20,6 @@ def api(addon):
 
 
 @pytest.fixture
-def factory_scene() -> bpy.types.Scene:
-    bpy.ops.wm.read_homefile(use_factory_startup=True)
-    return bpy.context.scene
-
-
-@pytest.fixture
 def said(addon, monkeypatch) -> list[str | None]:
     """What was written into the status bar."""
     written: list[str | None] = []
@@ -124,6 +118,11 @@ def test_camera_shows_the_whole_picture_and_frame_the_hands(addon, api, factory_
     assert seen.view_perspective == "CAMERA" and middle[1] == pytest.approx(0)
     assert bpy.ops.im2hands.frame_hands(take="take") == {"FINISHED"}
     assert seen.view_perspective == "CAMERA" and seen.view_camera_zoom > whole
+    through = addon("scene.views").view_through
+    assert through(collection, bpy.context.window) == addon("scene.views").view_of(bpy.context)
+    factory_scene.camera, camera = None, factory_scene.camera
+    assert through(collection, bpy.context.window) is None, "a box is drawn in the take's view alone"
+    factory_scene.camera = camera
     hands = addon("scene.framing").Hands.of(collection)
     low, high = hands.in_picture(factory_scene.camera.data)
     points = synthetic.project(synthetic.hand_arrays("left", cam, shift=0.002, curl=0.12)["left_keypoints"], cam)

@@ -15,12 +15,6 @@ def api(addon):
     return addon("api")
 
 
-@pytest.fixture
-def factory_scene() -> bpy.types.Scene:
-    bpy.ops.wm.read_homefile(use_factory_startup=True)
-    return bpy.context.scene
-
-
 def view() -> bpy.types.SpaceView3D:
     (area,) = (area for area in bpy.context.window.screen.areas if area.type == "VIEW_3D")
     return area.spaces.active
