@@ -69,7 +69,8 @@ def _draw_edits(layout: bpy.types.UILayout, collection: bpy.types.Collection, co
     unsent = had.unsent
     layout.operator("im2hands.rebuild_frames", icon="FILE_REFRESH").take = collection.name
     if unsent:
-        draw_wrapped(layout, f"{len(unsent)} changes are not in the frames yet.", "INFO", context)
+        changes = "1 change is" if len(unsent) == 1 else f"{len(unsent)} changes are"
+        draw_wrapped(layout, f"{changes} not in the frames yet.", "INFO", context)
     column = layout.column(align=True)
     for edit in had.edits[: -_SHOWN_EDITS - 1 : -1]:
         row = column.row(align=True)
