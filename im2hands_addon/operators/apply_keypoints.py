@@ -22,6 +22,11 @@ class Im2HandsApplyKeypoints(bpy.types.Operator):
 
         def work() -> None:
             names = api.apply_keypoints(take_named(self.take, context.scene), discard=self.discard)
-            self.report({"INFO"}, f"{len(names)} hands corrected" if names else "Nothing was moved")
+            self.report({"INFO"}, _said(len(names)))
 
         return finished(self, work)
+
+
+def _said(count: int) -> str:
+    """What was done, for the status bar."""
+    return {0: "Nothing was moved", 1: "1 hand corrected"}.get(count, f"{count} hands corrected")
