@@ -19,6 +19,7 @@ from .process.backend_state import BackendState, look_up
 from .process.task import Finding, Task, check_findings
 from .reconstruction import Reconstruction
 from .scene import markers, status_bar, views
+from .scene.blender_versions import release_context
 
 _INTERVAL_SECONDS = 0.1
 _log = logging.getLogger(__name__)
@@ -246,6 +247,7 @@ def _stop_before_load(*_: object) -> None:
 
 @bpy.app.handlers.persistent
 def _look_after_load(*_: object) -> None:
+    release_context()  # the scene that may own it is gone
     look_for_backend()
 
 

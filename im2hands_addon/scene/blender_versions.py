@@ -4,6 +4,7 @@ Each function does the same in every version. A difference is recognised by the 
 a newer Blender takes the path of the newest known one. The other modules of the add-on never ask for the version.
 
 * 4.4: actions have slots, layers and channel bags; the sequencer's ``sequences`` are renamed to ``strips``.
+* 4.5 or before it: reading settings of the scene from ``bpy.context`` no longer changes the owner of ``bpy.context``.
 * 5.0: ``Action.fcurves`` is removed; materials and worlds always have a node tree.
 """
 
@@ -150,3 +151,15 @@ def ensure_node_tree(owner: bpy.types.Material | bpy.types.World) -> bpy.types.N
     if owner.node_tree is None:
         owner.use_nodes = True
     return owner.node_tree
+
+
+def release_context() -> None:
+    """Make no data-block the owner of ``bpy.context``; newer Blenders never make one.
+
+    In 4.2, reading ``tool_settings`` or ``layer_collection`` from ``bpy.context`` makes the scene its owner, and it
+    stays the owner when it is freed, for example as another file is opened. From then on Blender reads and writes freed
+    memory where a property of ``bpy.context.window`` is set, or a dependency graph of ``bpy.context`` is used: exports
+    do both. Rigify reads ``layer_collection``. Reading ``tool_settings`` without a scene takes the owner away.
+    """
+    with bpy.context.temp_override(scene=None):
+        _ = bpy.context.tool_settings

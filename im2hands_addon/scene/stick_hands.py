@@ -183,7 +183,8 @@ def _edit(things: list[bpy.types.Object]) -> None:
         for part in (thing.data.vertices, thing.data.edges):
             part.foreach_set("select", np.zeros(len(part), bool))
     layer.objects.active = things[0]
-    bpy.context.tool_settings.mesh_select_mode = (True, False, False)
+    # Not `bpy.context.tool_settings`: see `blender_versions.release_context`.
+    bpy.context.scene.tool_settings.mesh_select_mode = (True, False, False)
     bpy.ops.object.mode_set(mode="EDIT")
 
 

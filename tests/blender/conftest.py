@@ -35,14 +35,10 @@ The pictures that Blender shows are compared in every version by ``test_shown_pi
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need no particular Blender, and run those of corrections last.
-
-    After them, an export by the bpy package 4.2 sometimes ends the process. The cause is not known.
-    """
+    """Mark the tests that need no particular Blender."""
     for item in items:
         if item.path.name in VERSION_INDEPENDENT:
             item.add_marker("version_independent")
-    items.sort(key=lambda item: item.path.name == "test_corrections_in_blender.py")
 
 
 @pytest.fixture(scope="session")
