@@ -14,7 +14,7 @@ import pytest
 
 from fakes import FakeParts, FakeProvider, FakeReconstructor, keypoint_rows, picture, write_clip, write_picture
 from im2hands.core.errors import InputError, SetupError, TakeError
-from im2hands.job import keypoint_phase
+from im2hands.job import picture_hashes
 from im2hands.job.components import Components
 from im2hands.job.events import Event, FrameDone, Progress, Warned
 from im2hands.job.reconstruct import ReconstructJob, ReconstructOptions
@@ -90,7 +90,7 @@ def test_every_picture_is_hashed_once_and_decoded_as_often_as_it_comes_by(
 
         monkeypatch.setattr(module, name, counted)
 
-    count(keypoint_phase, "fingerprint")
+    count(picture_hashes, "fingerprint")
     count(frames, "read_with_info")
     count(frames, "probe_picture")
     finished, _ = run_job(inputs)
