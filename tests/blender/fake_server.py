@@ -16,8 +16,9 @@ Behaviours:
 * refuses: answers with the error code "input".
 * fails: one frame fails.
 * one_hand: frames have only one hand.
+* rebuilds: as "slow", and knows the request "rebuild".
 
-None of them but "dies" knows the request "rebuild", as backends of earlier versions do not.
+No other one but "dies" knows the request "rebuild", as backends of earlier versions do not.
 """
 
 from __future__ import annotations
@@ -33,8 +34,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import numpy as np
 import synthetic
 
+KEYPOINTS = ["wrist", *(f"thumb_{joint}" for joint in ("cmc", "mcp", "ip", "tip"))]
+KEYPOINTS += [
+    f"{finger}_{joint}" for finger in ("index", "middle", "ring", "little") for joint in ("mcp", "pip", "dip", "tip")
+]
 JOB_FIELDS = ("inputs", "output", "options")
 
 
@@ -69,6 +75,9 @@ class FakeServer:
             elif request["type"] == "rebuild":
                 if self.behaviour == "dies":
                     self.die()
+                if self.behaviour == "rebuilds":
+                    self.rebuild(request)
+                    continue
                 hint = "Known are hello, reconstruct, cancel, status, shutdown."
                 message = 'There is no request of type "rebuild".'
                 self.say("error", request["id"], code="unknown_type", message=message, hint=hint, fatal=False)
@@ -113,7 +122,7 @@ class FakeServer:
             self.say("heartbeat", job, job=job)
             if self.behaviour == "noisy":
                 self.say("progress", job, phase="surfaces", done="many", total=None, seconds_left="soon")
-            if self.behaviour in ("slow", "stubborn"):
+            if self.behaviour in ("slow", "stubborn", "rebuilds") and index not in reused:
                 time.sleep(0.2)
             cancelled = self.behaviour != "stubborn" and self.was_cancelled()
             if cancelled:
@@ -130,6 +139,30 @@ class FakeServer:
         counts = {name: statuses.count(name) for name in ("ok", "partial", "empty", "failed")}
         summary = {"total": len(statuses), **counts, "reused": len(reused), "seconds": 0.1}
         self.say("finished", job, take=str(folder), cancelled=cancelled, summary=summary)
+
+    def rebuild(self, request: dict) -> None:
+        """Write the corrections, and move corrected keypoints to their pixels, at the depth that they have."""
+        folder, job = Path(request["take"]), request["id"]
+        cam = json.loads((folder / "take.json").read_text("utf-8"))["camera"]
+        made = set()
+        for edit in request["edits"]["edits"]:
+            if edit["kind"] != "keypoints":
+                continue
+            path = folder / "frames" / f"{edit['frame']:06d}.npz"
+            with np.load(path) as stored:
+                arrays = dict(stored)
+            points = arrays[f"{edit['side']}_keypoints"]
+            for name, (x, y, *_) in edit["points"].items():
+                z = points[KEYPOINTS.index(name), 2]
+                points[KEYPOINTS.index(name)] = (x - cam["cx"]) * z / cam["fx"], (y - cam["cy"]) * z / cam["fy"], z
+            np.savez(path, **arrays)
+            made.add(edit["frame"])
+        (folder / "edits.json").write_text(json.dumps(request["edits"]), "utf-8")
+        for index in sorted(made):
+            file = f"frames/{index:06d}.npz"
+            self.say("frame", job, index=index, status="ok", file=file, message="", take=str(folder))
+        summary = {"total": len(made), "ok": len(made), "partial": 0, "empty": 0, "failed": 0, "reused": 0}
+        self.say("finished", job, take=str(folder), cancelled=False, summary={**summary, "seconds": 0.1})
 
     def die(self) -> None:
         sys.stderr.write("out of luck\n")
