@@ -2,11 +2,10 @@
 
 import bpy
 
-from . import running, take_panel
-from .locations import default_takes
+from . import planned, recent, running, take_panel
 from .process.options import OPTIONS, Option
 from .properties import LENS_OPTIONS, SIDEBAR_OPTIONS, Im2HandsSettings, property_of, several_inputs
-from .scene import clean, footage, surfaces, tree
+from .scene import clean, footage, sources, surfaces, tree
 from .scene.wrapped_text import draw_wrapped
 
 _FOR_DETECTION = ("hands", "mirrored")  # they have no effect on keypoints from a file
@@ -16,6 +15,28 @@ class _Im2HandsPanel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Im2Hands"
+
+
+class Im2HandsSourcesMenu(bpy.types.Menu):
+    """Take a source over from Blender, or one used before."""
+
+    bl_idname = "IM2HANDS_MT_sources"
+    bl_label = "Sources"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the active movie clip, the selected strip, and the sources used last."""
+        layout = self.layout
+        icons = {"CLIP": "TRACKER", "STRIP": "SEQUENCE"}
+        offered = list(sources.selected(context))
+        for kind, name in offered:
+            layout.operator("im2hands.use_source", text=name, icon=icons[kind]).kind = kind
+        if not offered:
+            layout.label(text="No movie clip, no selected strip")
+        layout.separator()
+        layout.label(text="Recent")
+        for number, paths in enumerate(recent.sources()):
+            button = layout.operator("im2hands.use_source", text=recent.name_of(paths), icon="FILE_MOVIE")
+            button.kind, button.number = "RECENT", number
 
 
 class Im2HandsSourcePanel(_Im2HandsPanel, bpy.types.Panel):
@@ -33,12 +54,12 @@ class Im2HandsSourcePanel(_Im2HandsPanel, bpy.types.Panel):
         row = layout.row(align=True)
         row.prop(settings, "source")
         row.operator("im2hands.choose_source", text="", icon="FILE_FOLDER")
+        row.menu(Im2HandsSourcesMenu.bl_idname, text="", icon="DOWNARROW_HLT")
         several = several_inputs(settings)
         if several:
             layout.label(text=f"{len(several)} chosen files", icon="DOCUMENTS")
         layout.prop(settings, "output")
-        if not settings.output:
-            draw_wrapped(layout, f"Into a folder in {default_takes()}", "FILE_FOLDER", context)
+        draw_wrapped(layout, planned.told(settings), "FILE_FOLDER", context)
         _draw_job(layout, context)
         backend = running.backend()
         row = layout.row()
@@ -189,6 +210,7 @@ def _draw_job(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     started = running.reconstruction()
     if started is None:
         layout.operator("im2hands.reconstruct", icon="VIEW_PAN")
+        _draw_queue(layout, context)
         return
     job = started.job
     if running.is_reconstructing():
@@ -203,6 +225,19 @@ def _draw_job(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     else:
         layout.operator("im2hands.reconstruct", icon="VIEW_PAN")
     _draw_frames(layout, started, context)
+    _draw_queue(layout, context)
+
+
+def _draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Draw what waits, and the button that adds to it while something runs."""
+    if running.is_reconstructing() or running.is_installing():
+        layout.operator("im2hands.enqueue", icon="ADD")
+    for number, one in enumerate(running.queue()):
+        row = layout.row(align=True)
+        row.label(text=f"Waiting: {one.name}", icon="TIME")
+        row.operator("im2hands.remove_from_queue", text="", icon="X").number = number
+    for note in running.queue_notes():
+        draw_wrapped(layout, note, "ERROR", context)
 
 
 def _draw_frames(layout: bpy.types.UILayout, started: object, context: bpy.types.Context) -> None:
@@ -219,7 +254,7 @@ def _draw_frames(layout: bpy.types.UILayout, started: object, context: bpy.types
         draw_wrapped(layout, warning, "INFO", context)
 
 
-CLASSES = (Im2HandsSourcePanel, Im2HandsOptionsPanel, Im2HandsTakesPanel)
+CLASSES = (Im2HandsSourcesMenu, Im2HandsSourcePanel, Im2HandsOptionsPanel, Im2HandsTakesPanel)
 
 
 def register() -> None:

@@ -1,7 +1,7 @@
-"""Background work in Blender: at most one reconstruction and one task, polled by a timer.
+"""Background work in Blender: at most one reconstruction and one task, polled by a timer; others wait in a queue.
 
-The panels read from this module what they show. Loading a file ends the reconstruction, because its scene is gone; a
-check or an installation goes on. Quitting Blender and disabling the add-on end all background work.
+The panels read from this module what they show. Loading a file ends the reconstruction and the queue, because their
+scenes are gone; a check or an installation goes on. Quitting Blender and disabling the add-on end all background work.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from .errors import AddonError, BackendError
+from . import recent
+from .errors import AddonError, BackendError, InputError
 from .locations import backend_setting, bundled_wheel, old_environment, old_takes_folder, own_environment, takes_in
 from .process.backend_state import BackendState, look_up
 from .process.task import Finding, Task, check_findings
 from .reconstruction import Reconstruction
 from .scene import markers, status_bar, views
 from .scene.blender_versions import release_context
+from .waiting import Waiting
 
 _INTERVAL_SECONDS = 0.1
 _log = logging.getLogger(__name__)
@@ -33,6 +35,9 @@ class _Background:
     task: Task | None = None
     findings: list[Finding] = field(default_factory=list)
     backend: BackendState = field(default_factory=BackendState)
+    queue: list[Waiting] = field(default_factory=list)
+    queue_notes: list[str] = field(default_factory=list)
+    shown: object = None
 
 
 _state = _Background()
@@ -67,7 +72,8 @@ def look_for_backend() -> None:
         old=old_environment(),
         old_takes=takes_in(old_takes_folder()),
     )
-    _redraw()
+    recent.read()
+    redraw()
 
 
 def is_reconstructing() -> bool:
@@ -78,6 +84,50 @@ def is_reconstructing() -> bool:
 def is_working() -> bool:
     """Whether a check or an installation is running."""
     return _state.task is not None and not _state.task.has_ended
+
+
+def queue() -> list[Waiting]:
+    """The reconstructions that wait, in the order in which they will start."""
+    return list(_state.queue)
+
+
+def queue_notes() -> list[str]:
+    """Why waiting reconstructions were not started, since the last one was added."""
+    return _state.queue_notes
+
+
+def enqueue(one: Waiting) -> None:
+    """Start a reconstruction now, or after the work that runs.
+
+    Parameters
+    ----------
+    one : Waiting
+        The reconstruction.
+
+    Raises
+    ------
+    AddonError
+        It cannot be started, or one with the same folder runs or waits.
+    """
+    _state.queue_notes = []
+    if is_reconstructing() or is_installing():
+        taken = [other.take for other in _state.queue]
+        if one.take in taken or (is_reconstructing() and one.take == _state.reconstruction.take):
+            raise InputError(f"The take {one.take} is already being made.", "Choose another folder under Take.")
+        _state.queue.append(one)
+        _ensure_timer()
+    else:
+        follow(one.start())
+
+
+def remove_from_queue(number: int) -> None:
+    """Take a waiting reconstruction out of the queue; a number that is not there is ignored."""
+    del _state.queue[number : number + 1]
+
+
+def is_installing() -> bool:
+    """Whether an installation is running."""
+    return is_working() and _state.task.name != "Check"
 
 
 def follow(started: Reconstruction | Task) -> None:
@@ -115,6 +165,7 @@ def stop() -> None:
     if _state.task is not None:
         _state.task.cancel()
     _state.reconstruction = None
+    _state.queue.clear()
     status_bar.stop()
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)
@@ -127,8 +178,9 @@ def _tick() -> float | None:
     """
     _guarded(_poll_reconstruction, _end_reconstruction)
     _guarded(_poll_task, _end_task)
-    _guarded(_redraw, lambda _error: None)
-    return _INTERVAL_SECONDS if is_reconstructing() or is_working() else None
+    _guarded(_start_next, lambda error: _state.queue_notes.append(_words(error)))
+    _guarded(_redraw_changes, lambda _error: None)
+    return _INTERVAL_SECONDS if is_reconstructing() or is_working() or _state.queue else None
 
 
 def _guarded(work: Callable[[], None], at_error: Callable[[Exception], None]) -> None:
@@ -151,6 +203,17 @@ def _poll_reconstruction() -> None:
         _push_undo("First Reconstructed Hands")
     if running.has_ended:
         _guarded(_after_reconstruction, lambda _error: None)
+
+
+def _start_next() -> None:
+    """Start what waits, when nothing else runs. What cannot be started leaves the queue with a note."""
+    if not _state.queue or is_reconstructing() or is_working():
+        return
+    one = _state.queue.pop(0)
+    try:
+        follow(one.start())
+    except AddonError as error:
+        _state.queue_notes.append(f"{one.name} was not started: {error}")
 
 
 def _after_reconstruction() -> None:
@@ -229,11 +292,38 @@ def _push_undo(message: str) -> None:
             bpy.ops.ed.undo_push(message=message)
 
 
-def _redraw() -> None:
+def redraw() -> None:
+    """Draw the sidebars and the preferences; the picture of a 3D view is left alone, as drawing it can be slow."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type in ("VIEW_3D", "PREFERENCES"):
+            if area.type == "PREFERENCES":
                 area.tag_redraw()
+            elif area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
+
+
+def _redraw_changes() -> None:
+    """Draw only if something is to be seen that was not there at the last drawing."""
+    shown = _shown()
+    if shown != _state.shown:
+        _state.shown = shown
+        redraw()
+
+
+def _shown() -> tuple[object, ...]:
+    """What the panels show of the work that runs."""
+    started, working = _state.reconstruction, _state.task
+    parts: list[object] = [len(_state.queue), len(_state.queue_notes)]
+    if started is not None:
+        job = started.job
+        silent = int(job.silent_seconds) if job.is_silent else 0
+        parts += [job.state, job.progress.text, job.progress.fraction, len(job.frames), silent, started.has_ended]
+        parts += [len(job.warnings), started.imported_count]
+    if working is not None:
+        parts += [working.title, working.has_ended, working.lines[-1] if working.lines else ""]
+    return tuple(parts)
 
 
 @bpy.app.handlers.persistent
@@ -243,6 +333,10 @@ def _stop_before_load(*_: object) -> None:
         running = _state.reconstruction
         hint = f"Finished frames are kept in {running.take}: {running.button} continues after them."
         running.fail(AddonError("The reconstruction was ended because another file was opened.", hint))
+    if _state.queue:
+        names = ", ".join(one.name for one in _state.queue)
+        _state.queue_notes = [f"Another file was opened: {names} will not be started."]
+        _state.queue.clear()
 
 
 @bpy.app.handlers.persistent

@@ -2,8 +2,7 @@
 
 import bpy
 
-from .. import api
-from ..properties import inputs_of, options_of, timing_of
+from .. import waiting
 from ..reconstruction import Reconstruction
 from .starts_job import StartsJob
 
@@ -16,13 +15,4 @@ class Im2HandsReconstruct(StartsJob, bpy.types.Operator):
 
     def start(self, context: bpy.types.Context) -> Reconstruction:
         """Start the reconstruction."""
-        settings = context.scene.im2hands
-        return api.start(
-            inputs_of(settings),
-            bpy.path.abspath(settings.output) or None,
-            scene=context.scene,
-            set_scene=settings.set_scene,
-            surfaces=settings.surfaces,
-            timing=timing_of(settings),
-            **options_of(settings),
-        )
+        return waiting.from_settings(context.scene).start()

@@ -5,7 +5,7 @@ a newer Blender takes the path of the newest known one. The other modules of the
 
 * 4.4: actions have slots, layers and channel bags; the sequencer's ``sequences`` are renamed to ``strips``.
 * 4.5 or before it: reading settings of the scene from ``bpy.context`` no longer changes the owner of ``bpy.context``.
-* 5.0: ``Action.fcurves`` is removed; materials and worlds always have a node tree.
+* 5.0: ``Action.fcurves`` is removed; materials and worlds always have a node tree; the sequencer has a scene of its own.
 """
 
 from __future__ import annotations
@@ -163,3 +163,8 @@ def release_context() -> None:
     """
     with bpy.context.temp_override(scene=None):
         _ = bpy.context.tool_settings
+
+
+def sequencer_scene(context: bpy.types.Context) -> bpy.types.Scene:
+    """Return the scene whose strips the sequencer shows; before 5.0 that is always the scene of the window."""
+    return getattr(context, "sequencer_scene", None) or context.scene

@@ -69,6 +69,12 @@ class Layout:
         self.seen.operators.append(identifier)
         return OperatorProperties(getattr(getattr(bpy.ops, module), name).get_rna_type())
 
+    def menu(self, name: str, *, text: str = "", icon: str = "NONE") -> None:
+        assert hasattr(bpy.types, name) and icon in ICONS, (name, icon)
+
+    def separator(self) -> None:
+        pass
+
     def progress(self, *, factor: float, text: str = "") -> None:
         assert 0.0 <= factor <= 1.0
         self.seen.progress.append(text)

@@ -44,7 +44,7 @@ def test_any_error_in_the_timer_ends_the_job_in_words(
         "job": (started.job, "poll"),
         "importer": (started._importer, "add_frames"),
         "finish": (started._importer, "finish"),
-        "redraw": (running, "_redraw"),
+        "redraw": (running, "_redraw_changes"),
     }[place]
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, broken)
