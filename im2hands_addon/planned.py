@@ -16,10 +16,10 @@ from .properties import Im2HandsSettings, inputs_of
 class _Known:
     """The module's state, in one place."""
 
-    asked: tuple[str, ...] = ()
     scene: str = ""
     told: str = ""
     answered: tuple[str, ...] = ()
+    moment: object = None
 
 
 _known = _Known()
@@ -33,20 +33,19 @@ def told(settings: Im2HandsSettings) -> str:
     settings : Im2HandsSettings
         The scene's settings.
     """
-    key = _key(settings)
-    if _known.answered == key:
-        return _known.told
-    _known.asked, _known.scene = key, settings.id_data.name
-    if not bpy.app.timers.is_registered(refresh):
-        bpy.app.timers.register(refresh, first_interval=0.0)
-    return f"Into a folder in {default_takes()}"
+    is_answered = _known.answered == _key(settings)
+    if not is_answered or _known.moment != _moment():
+        _known.scene = settings.id_data.name
+        if not bpy.app.timers.is_registered(refresh):
+            bpy.app.timers.register(refresh, first_interval=0.0)
+    return _known.told if is_answered else f"Into a folder in {default_takes()}"
 
 
 def refresh() -> None:
     """Find out where the take of the scene that was drawn last will go, and draw it."""
     scene = bpy.data.scenes.get(_known.scene) or bpy.context.scene
     settings = scene.im2hands
-    _known.answered = _key(settings)
+    _known.answered, _known.moment = _key(settings), _moment()
     if not settings.source:
         _known.told = f"Into a folder in {default_takes()}"
     else:
@@ -59,17 +58,16 @@ def refresh() -> None:
     running.redraw()
 
 
-def forget() -> None:
-    """Find it out again when it is drawn next: a job has made or continued a take."""
-    _known.answered = ()
-
-
 def _key(settings: Im2HandsSettings) -> tuple[str, ...]:
     """What the place depends on."""
-    ended = running.reconstruction()
-    state = str(ended.has_ended) if ended is not None else ""
     files = [one.path for one in settings.inputs] if settings.inputs_source == settings.source else []
-    return (settings.id_data.name, settings.source, settings.output, str(default_takes()), state, *files)
+    return (settings.id_data.name, settings.source, settings.output, str(default_takes()), *files)
+
+
+def _moment() -> object:
+    """It changes when a job has made or continued a take."""
+    ended = running.reconstruction()
+    return (id(ended), ended.has_ended) if ended is not None else None
 
 
 def unregister() -> None:
@@ -80,4 +78,4 @@ def unregister() -> None:
 
 def register() -> None:
     """Start without an answer."""
-    forget()
+    _known.answered = ()

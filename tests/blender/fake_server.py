@@ -16,7 +16,7 @@ Behaviours:
 * refuses: answers with the error code "input".
 * fails: one frame fails.
 * one_hand: frames have only one hand.
-* rebuilds: as "slow", and knows the request "rebuild".
+* rebuilds: makes the first half of the frames and waits for ``cancel``; continues at once; knows "rebuild".
 
 No other one but "dies" knows the request "rebuild", as backends of earlier versions do not.
 """
@@ -122,8 +122,13 @@ class FakeServer:
             self.say("heartbeat", job, job=job)
             if self.behaviour == "noisy":
                 self.say("progress", job, phase="surfaces", done="many", total=None, seconds_left="soon")
-            if self.behaviour in ("slow", "stubborn", "rebuilds") and index not in reused:
+            if self.behaviour in ("slow", "stubborn"):
                 time.sleep(0.2)
+            elif self.behaviour == "rebuilds" and not reused:
+                time.sleep(0.2)
+                while index > self.frames // 2 and self.requests.empty():
+                    self.say("heartbeat", job, job=job)
+                    time.sleep(0.2)
             cancelled = self.behaviour != "stubborn" and self.was_cancelled()
             if cancelled:
                 break

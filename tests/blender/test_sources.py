@@ -214,7 +214,7 @@ def test_the_take_is_told_before_the_start(addon, settings, photo: Path, tmp_pat
     with no_disk():
         assert planned.told(settings) == f"Into {tmp_path / 'takes' / 'photo'}"
     synthetic.write_take(tmp_path / "takes" / "photo", {1: ("left",)})
-    planned.forget()
+    settings.output = str(tmp_path / "takes" / "photo")
     planned.told(settings)
     planned.refresh()
     assert planned.told(settings).startswith("Continues the take in")
