@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import planned, recent, running, take_panel
+from . import planned, recent, running, setup_view, take_panel
 from .process.options import OPTIONS, Option
 from .properties import LENS_OPTIONS, SIDEBAR_OPTIONS, Im2HandsSettings, property_of, several_inputs
 from .scene import clean, footage, sources, surfaces, tree
@@ -66,6 +66,9 @@ class Im2HandsSourcePanel(_Im2HandsPanel, bpy.types.Panel):
         draw_wrapped(row, backend.line, "CHECKMARK" if backend.is_found else "ERROR", context)
         if not backend.is_found:
             row.operator("preferences.addon_show", text="", icon="PREFERENCES").module = __package__
+        if not backend.is_found or running.is_working():
+            setup_view.draw_task(layout, context)
+            setup_view.draw_findings(layout, context)
         if backend.old_takes:
             told = f"{len(backend.old_takes)} takes lie in the extension's folder, which uninstalling deletes."
             draw_wrapped(layout, told, "ERROR", context)

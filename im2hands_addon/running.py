@@ -33,6 +33,7 @@ class _Background:
 
     reconstruction: Reconstruction | None = None
     task: Task | None = None
+    told_task: Task | None = None
     findings: list[Finding] = field(default_factory=list)
     backend: BackendState = field(default_factory=BackendState)
     queue: list[Waiting] = field(default_factory=list)
@@ -164,8 +165,8 @@ def stop() -> None:
         _state.reconstruction.close()
     if _state.task is not None:
         _state.task.cancel()
-    _state.reconstruction = None
-    _state.queue.clear()
+    _state.reconstruction = _state.task = None
+    _state.findings, _state.queue, _state.queue_notes = [], [], []
     status_bar.stop()
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)
@@ -253,11 +254,12 @@ def _end_reconstruction(error: Exception) -> None:
 
 def _poll_task() -> None:
     working = _state.task
-    if working is None or working.has_ended:
+    if working is None or working is _state.told_task:
         return
     working.poll()
     if not working.has_ended:
         return
+    _state.told_task = working  # also if a person has stopped it
     look_for_backend()
     try:
         if working.name == "Check":
@@ -271,7 +273,7 @@ def _poll_task() -> None:
 
 
 def _end_task(error: Exception) -> None:
-    working = _state.task
+    working = _state.told_task = _state.task
     if not working.has_ended:
         working.cancel()
     _state.findings = [Finding(False, f"{working.name} ended by an error of the add-on: {_words(error)}. Try again.")]

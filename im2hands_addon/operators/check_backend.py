@@ -24,7 +24,7 @@ class Im2HandsCheckBackend(bpy.types.Operator):
         running.look_for_backend()
         try:
             found = environment.find(backend_setting(), own_environment(), old=old_environment())
-            running.follow(task.check(found.python))
+            running.follow(task.check(found))
         except BackendError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

@@ -43,12 +43,14 @@ class Im2HandsDropSource(bpy.types.Operator):
         layout = self.layout
         inputs = inputs_of(context.scene.im2hands)
         layout.label(text=f"{len(inputs)} files" if len(inputs) > 1 else Path(inputs[0]).name, icon="FILE_MOVIE")
-        draw_wrapped(layout, planned.told(context.scene.im2hands), "FILE_FOLDER", context)
+        draw_wrapped(layout, planned.told(context.scene.im2hands), "FILE_FOLDER", context, width=_WIDTH)
         if running.is_reconstructing():
-            draw_wrapped(layout, "Another reconstruction is running: this one will wait for it.", "TIME", context)
+            draw_wrapped(
+                layout, "Another reconstruction is running: this one will wait for it.", "TIME", context, width=_WIDTH
+            )
         backend = running.backend()
         if not backend.is_found:
-            draw_wrapped(layout, backend.line, "ERROR", context)
+            draw_wrapped(layout, backend.line, "ERROR", context, width=_WIDTH)
             layout.operator("im2hands.install_backend", icon="IMPORT")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
