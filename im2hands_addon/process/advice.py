@@ -68,7 +68,7 @@ _KNOWN = (
     ),
     (
         r"Microsoft Visual C\+\+|error: command '.*(?:gcc|cc)'|Failed building wheel",
-        "Choose another Python: 3.11 or 3.12.",
+        "A package must be compiled for this Python. Choose Python 3.11 or 3.12.",
     ),
     (r"DLL load failed", "Install the Microsoft Visual C++ Redistributable (x64), then try again."),
     (r"\bMemoryError\b|Cannot allocate memory", "There is too little memory. Close other programs and try again."),

@@ -28,8 +28,8 @@ VERSION_CHECK = re.compile(
 )
 ROOMS = (
     "errors", "person_path", "locations", "take", "process", "bone_maps", "scene", "reconstruction", "rebuilding",
-    "edits_api", "api", "take_properties", "properties", "recent", "waiting", "running", "planned", "setup_view", "preferences",
-    "operators", "keymap", "skeleton_overlay", "edit_panel", "take_panel", "panels", "command_line", "__init__",
+    "edits_api", "api", "take_properties", "properties", "recent", "waiting", "running", "planned", "setup_view",
+    "preferences", "operators", "keymap", "skeleton_overlay", "edit_panel", "take_panel", "panels", "command_line", "__init__",
 )  # fmt: skip
 """Lowest first. A module imports only from its own room and from rooms below it."""
 SEPARATE = {

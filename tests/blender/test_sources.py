@@ -1,4 +1,4 @@
-"""Sources as Blender knows them: dropped files, movie clips, strips, recent ones; jobs that wait; where takes will go."""
+"""Sources as Blender knows them: dropped files, movie clips, strips, recent ones; the queue; where takes will go."""
 
 from __future__ import annotations
 
