@@ -13,6 +13,7 @@ from pathlib import Path
 from dev_tools.choices import BPYS
 from dev_tools.environments import ENVIRONMENTS
 from dev_tools.machine import blender_on_path
+from dev_tools.manual import write_manual
 from dev_tools.processes import BUILD, ROOT, Command, must, say, step
 
 OPTIONS_TABLE = ROOT / "backend" / "im2hands" / "core" / "options.toml"
@@ -71,7 +72,7 @@ def pip_python() -> Path:
 
 
 def stage_extension(wheel: Path) -> Path:
-    """Assemble the extension's folder: add-on, manifest, licence and the backend's wheel.
+    """Assemble the extension's folder: add-on, manifest, licence, manual and the backend's wheel.
 
     Parameters
     ----------
@@ -93,6 +94,7 @@ def stage_extension(wheel: Path) -> Path:
     shutil.copy2(ROOT / "constraints" / "backend.txt", folder / "backend_wheel" / "constraints.txt")
     for table in SHARED_TABLES:
         shutil.copy2(table, folder / "backend_wheel" / table.name)
+    write_manual(folder / "manual")
     return folder
 
 

@@ -3,6 +3,7 @@
 import bpy
 
 from . import planned, recent, running, setup_view, take_panel
+from .presets import Im2HandsPresetsPanel
 from .process.options import OPTIONS, Option
 from .properties import LENS_OPTIONS, SIDEBAR_OPTIONS, Im2HandsSettings, property_of, several_inputs
 from .scene import clean, footage, sources, surfaces, tree
@@ -82,6 +83,10 @@ class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
     bl_label = "Options"
     bl_parent_id = "VIEW3D_PT_im2hands"
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
+
+    def draw_header_preset(self, _context: bpy.types.Context) -> None:
+        """Draw the button of the presets."""
+        Im2HandsPresetsPanel.draw_panel_header(self.layout)
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the options of the reconstruction."""

@@ -14,6 +14,8 @@ SIDEBAR_OPTIONS = [option for option in OPTIONS.values() if option.label]
 
 LENS_OPTIONS = {"focal": "focal_px", "fov": "fov", "file": "camera"}
 """Choice of the setting ``camera`` -> option that holds its value."""
+_UNITS = {"mm": {"subtype": "DISTANCE_CAMERA", "unit": "CAMERA"}, "pixels": {"subtype": "PIXEL"}}
+"""How Blender shows a unit behind the number; its angles are radians, so degrees stand in the name."""
 _LENS_DEFAULTS = {"focal_px": 1200.0, "fov": 60.0}
 
 
@@ -143,7 +145,8 @@ def property_of(option: Option) -> str:
 
 def _property(option: Option) -> object:
     """Make the property of an option that is not a file."""
-    words = {"name": option.label, "description": f"{option.text}. In {option.unit}" if option.unit else option.text}
+    name = f"{option.label} (°)" if option.unit == "degrees" else option.label
+    words = {"name": name, "description": f"{option.text}. In {option.unit}" if option.unit else option.text}
     limits = {name: value for name in ("min", "max") if (value := getattr(option, name)) is not None}
     if option.choices:
         items = [(str(value), label, text) for value, label, text in option.choices]
@@ -154,9 +157,10 @@ def _property(option: Option) -> object:
         return bpy.props.BoolProperty(default=option.default, **words)
     if option.type == "int":
         return bpy.props.IntProperty(default=option.default, **words, **limits)
-    subtype = "FACTOR" if (option.min, option.max) == (0, 1) else "NONE"
+    factor = {"subtype": "FACTOR"} if (option.min, option.max) == (0, 1) else {}
+    shown = _UNITS.get(option.unit, factor)
     default = _LENS_DEFAULTS.get(option.name, option.default)
-    return bpy.props.FloatProperty(default=default, precision=2, subtype=subtype, **words, **limits)
+    return bpy.props.FloatProperty(default=default, precision=2, **shown, **words, **limits)
 
 
 Im2HandsSettings.__annotations__.update(option_properties())

@@ -266,6 +266,7 @@ def test_the_extension_is_zipped_without_blender(monkeypatch, tmp_path, capsys):
     first = extension.package_extension().read_bytes()
     with zipfile.ZipFile(extension.package_extension()) as archive:
         names = set(archive.namelist())
+    assert {"manual/blender.html", "manual/images/doubt.jpg"} <= names
     assert {"blender_manifest.toml", "__init__.py", f"backend_wheel/{wheel.name}", "LICENSE"} <= names
     assert not [name for name in names if name.endswith(".pyc")]
     assert extension.package_extension().read_bytes() == first, "the same files, the same bytes"

@@ -13,12 +13,12 @@ class Im2HandsEnqueue(bpy.types.Operator):
     bl_label = "Add to Queue"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def poll(cls, _context: bpy.types.Context) -> bool:
         """Enabled while something runs that can be waited for."""
         if not (running.is_reconstructing() or running.is_installing()):
             cls.poll_message_set("Nothing runs: press Reconstruct")
             return False
-        return context.scene is not None
+        return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Add it to the queue."""

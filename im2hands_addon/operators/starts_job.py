@@ -11,12 +11,12 @@ class StartsJob:
     """Start a job in the background. Without a window no timer fires, so wait for the end there."""
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def poll(cls, _context: bpy.types.Context) -> bool:
         """Enabled while no job of the backend runs."""
         if running.is_reconstructing():
             cls.poll_message_set("A reconstruction is running")
             return False
-        return context.scene is not None
+        return True
 
     def start(self, context: bpy.types.Context) -> Reconstruction:
         """Start the job and return at once; each operator has its own."""

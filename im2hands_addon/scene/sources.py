@@ -10,7 +10,7 @@ from pathlib import Path
 import bpy
 
 from ..errors import InputError
-from .blender_versions import sequencer_scene
+from .blender_versions import sequencer_scene, strip_part
 
 PICTURES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".exr", ".heic", ".heif", ".hif",
@@ -106,11 +106,10 @@ def of_strip(strip: bpy.types.ID) -> Source:
     InputError
         Its files are not there.
     """
-    skipped = int(strip.frame_offset_start)
-    count, start = int(strip.frame_final_duration), int(strip.frame_final_start)
+    skipped, start, count = strip_part(strip)
     if strip.type == "MOVIE":
         path = _existing(strip.filepath)
-        first = _FIRST_OF_A_CLIP + int(strip.animation_offset_start) + skipped
+        first = _FIRST_OF_A_CLIP + skipped
         return Source((str(path),), (first, first + count - 1), start)
     names = [one.filename for one in strip.elements][skipped : skipped + count]
     paths = tuple(str(_existing(f"{strip.directory.rstrip('/')}/{name}")) for name in names)
