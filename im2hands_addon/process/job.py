@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -198,7 +199,7 @@ class Job:
         """Handle one message. The protocol requires that unknown messages and invalid fields are ignored."""
         handler = getattr(self, f"_on_{message['type']}", None)
         if handler is not None:
-            with suppress(TypeError, ValueError):
+            with suppress(TypeError, ValueError, OverflowError):
                 handler(message)
 
     def _on_ready(self, message: dict[str, Any]) -> None:
@@ -227,12 +228,12 @@ class Job:
             phase=str(message.get("phase", "")),
             done=int(message.get("done") or 0),
             total=int(message.get("total") or 0),
-            seconds_left=float(seconds) if isinstance(seconds, int | float) else None,
+            seconds_left=float(seconds) if isinstance(seconds, int | float) and math.isfinite(seconds) else None,
         )
 
     def _on_frame(self, message: dict[str, Any]) -> None:
         index = message.get("index")
-        if not isinstance(index, int):
+        if type(index) is not int:
             return
         self.frames[index] = str(message.get("status", ""))
         if message.get("message"):

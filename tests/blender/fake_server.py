@@ -16,6 +16,9 @@ Behaviours:
 * refuses: answers with the error code "input".
 * fails: one frame fails.
 * one_hand: frames have only one hand.
+* dies-PHASE: is killed in that phase, "hello" before all others; a continued job is finished.
+* half: ends within a line of its answer.
+* rubbish: sends what no backend sends, and then finishes all frames.
 * rebuilds: makes the first half of the frames and waits for ``cancel``; continues at once; knows "rebuild".
 
 No other one but "dies" knows the request "rebuild", as backends of earlier versions do not.
@@ -69,12 +72,16 @@ class FakeServer:
         while True:
             request = self.requests.get()
             if request["type"] == "hello":
+                if self.behaviour == "dies-hello":
+                    self.die()
                 self.greet(request)
             elif request["type"] == "reconstruct":
                 self.reconstruct(request)
             elif request["type"] == "rebuild":
                 if self.behaviour == "dies":
                     self.die()
+                if self.behaviour == "silent":
+                    continue
                 if self.behaviour == "rebuilds":
                     self.rebuild(request)
                     continue
@@ -107,6 +114,12 @@ class FakeServer:
         job, folder = request["id"], Path(request["output"])
         if self.behaviour == "silent":
             return
+        if self.behaviour == "half":
+            sys.stdout.buffer.write(b'{"type": "frame", "id": "' + job.encode() + b'", "ind')
+            sys.stdout.buffer.flush()
+            os._exit(0)
+        if self.behaviour == "rubbish":
+            self.talk_rubbish(job)
         if self.behaviour == "refuses":
             message = f"{request['inputs'][0]} is not a picture."
             self.say("error", job, code="input", message=message, hint="Choose another.", fatal=True)
@@ -116,6 +129,10 @@ class FakeServer:
         )
         reused = {record["index"] for record in known if request["options"].get("resume")}
         self.say("warning", job, message="The focal length is assumed.", hint="Give the field of view.")
+        for phase in ("open", "weights", "keypoints") if self.behaviour.startswith("dies-") else ():
+            self.say("progress", job, phase=phase, done=0, total=3, seconds_left=None)
+            if self.behaviour == f"dies-{phase}" and not reused:
+                self.die()
         cancelled, statuses = False, []
         for index in range(1, self.frames + 1):
             self.say("progress", job, phase="surfaces", done=index - 1, total=self.frames, seconds_left=1.5)
@@ -139,11 +156,26 @@ class FakeServer:
             file = "" if failed else f"frames/{index:06d}.npz"
             message = "It was too dark." if failed else ""
             self.say("frame", job, index=index, status=statuses[-1], file=file, message=message, take=str(folder))
-            if self.behaviour == "dies" and index == 2 and not reused:
+            if self.behaviour in ("dies", "dies-surfaces") and index == 2 and not reused:
                 self.die()
+        if self.behaviour == "dies-clean" and not reused:
+            self.say("progress", job, phase="clean", done=0, total=1, seconds_left=None)
+            self.die()
         counts = {name: statuses.count(name) for name in ("ok", "partial", "empty", "failed")}
         summary = {"total": len(statuses), **counts, "reused": len(reused), "seconds": 0.1}
         self.say("finished", job, take=str(folder), cancelled=cancelled, summary=summary)
+
+    def talk_rubbish(self, job: str) -> None:
+        """Lines that are no messages, and messages whose fields are of other kinds."""
+        for line in (b"\xff\xfe\x00", b"[" * 100_000, b'{"type": 5}', b'{"type": "__init__"}', b"{}", b"1" * 5000, b""):
+            sys.stdout.buffer.write(line + b"\n")
+        odd = (None, [], {}, "x", -1, 1e400, True, [[1]])
+        for kind in ("progress", "frame", "warning", "finished", "ready", "no_such", "end", "fail"):
+            for value in odd if kind != "finished" else ():
+                names = ("phase", "done", "total", "seconds_left", "index", "status", "message", "hint", "protocol")
+                self.say(kind, job, **dict.fromkeys(names, value))
+        for value in odd:
+            self.say("error", job, code=value, message=value, hint=value, fatal=False)
 
     def rebuild(self, request: dict) -> None:
         """Write the corrections, and move corrected keypoints to their pixels, at the depth that they have."""
