@@ -3,7 +3,7 @@
 import bpy
 
 from . import planned, recent, running, setup_view, take_panel
-from .presets import Im2HandsPresetsPanel
+from .presets import VIEW3D_PT_im2hands_presets
 from .process.options import OPTIONS, Option
 from .properties import LENS_OPTIONS, SIDEBAR_OPTIONS, Im2HandsSettings, property_of, several_inputs
 from .scene import clean, footage, sources, surfaces, tree
@@ -86,7 +86,7 @@ class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
 
     def draw_header_preset(self, _context: bpy.types.Context) -> None:
         """Draw the button of the presets."""
-        Im2HandsPresetsPanel.draw_panel_header(self.layout)
+        VIEW3D_PT_im2hands_presets.draw_panel_header(self.layout)
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the options of the reconstruction."""

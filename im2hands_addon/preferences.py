@@ -92,9 +92,8 @@ class Im2HandsPreferences(bpy.types.AddonPreferences):
             draw_wrapped(layout, told, "ERROR", context)
             layout.operator("im2hands.move_old_takes", icon="FILE_FOLDER")
         layout.prop(self, "backend")
-        row = layout.row()
-        draw_wrapped(row, backend.line, "CHECKMARK" if backend.is_found else "ERROR", context)
-        row.operator("im2hands.check_backend", icon="VIEWZOOM")
+        draw_wrapped(layout, backend.line, "CHECKMARK" if backend.is_found else "ERROR", context)
+        layout.operator("im2hands.check_backend", icon="VIEWZOOM")
         setup_view.draw_findings(layout, context, all_of_them=self.show_all)
         if running.findings():
             row = layout.row()

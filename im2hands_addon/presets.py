@@ -12,13 +12,10 @@ _OWN = ("camera", "refine", "surfaces", "set_scene", "conform")
 """Settings of the sidebar that are no options of the backend and depend on no file."""
 
 
-class Im2HandsPresetsPanel(PresetPanel, bpy.types.Panel):
-    """Choose, add and remove presets of the options."""
+class VIEW3D_PT_im2hands_presets(PresetPanel, bpy.types.Panel):
+    """Choose, add and remove presets of the options. Blender opens it by the name of this class."""
 
-    bl_idname = "VIEW3D_PT_im2hands_presets"
     bl_label = "Presets of the Options"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
     preset_subdir = "im2hands"
     preset_operator = "script.execute_preset"
     preset_add_operator = "im2hands.add_preset"
@@ -37,7 +34,7 @@ class Im2HandsAddPreset(AddPresetBase, bpy.types.Operator):
     )
 
 
-CLASSES = (Im2HandsPresetsPanel, Im2HandsAddPreset)
+CLASSES = (VIEW3D_PT_im2hands_presets, Im2HandsAddPreset)
 
 
 def register() -> None:

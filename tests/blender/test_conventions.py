@@ -104,6 +104,8 @@ def test_f1_opens_the_manual_of_the_extension(addon) -> None:
 
 def test_a_preset_keeps_the_options(addon) -> None:
     settings, presets = bpy.context.scene.im2hands, addon("presets")
+    panel = presets.VIEW3D_PT_im2hands_presets
+    assert hasattr(bpy.types, panel.__name__) and panel.bl_region_type == "HEADER", "no tab of its own in the sidebar"
     names = [value.removeprefix("settings.") for value in presets.Im2HandsAddPreset.preset_values]
     assert {"voxel_mm", "smoothing", "refine", "step"} <= set(names)
     assert not [name for name in names if not hasattr(settings, name)]
