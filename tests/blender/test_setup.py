@@ -84,7 +84,7 @@ def test_what_is_done_is_told_before(addon, monkeypatch, tmp_path: Path) -> None
     plan = addon("process.plan")
     monkeypatch.setattr(plan.shutil, "disk_usage", lambda place: SimpleNamespace(free=1e9))
     text = " ".join(plan.told(tmp_path / "not" / "there", "GPU", None))
-    assert str(tmp_path / "not" / "there") in text and "about 3 GB" in text and "pypi.org" in text
+    assert str(tmp_path / "not" / "there") in text and "about 3 GB" in text and "Python Package Index" in text
     assert "1.0 GB are free" in text and "too little" in text
     assert "Downloads nothing" in " ".join(plan.told(tmp_path, "CPU", tmp_path / "wheels"))
     monkeypatch.setattr(plan.environment, "has_nvidia_gpu", lambda: True)
