@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import planned, recent, running, setup_view, take_panel
+from . import planned, recent, running, setup_view, take_panel, waiting
 from .presets import VIEW3D_PT_im2hands_presets
 from .process.options import OPTIONS, Option
 from .properties import LENS_OPTIONS, SIDEBAR_OPTIONS, Im2HandsSettings, property_of, several_inputs
@@ -240,11 +240,13 @@ def _draw_queue(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """Draw what waits, and the button that adds to it while something runs."""
     if running.is_reconstructing() or running.is_installing():
         layout.operator("im2hands.enqueue", icon="ADD")
-    for number, one in enumerate(running.queue()):
+    for number, one in enumerate(waiting.queue()):
         row = layout.row(align=True)
         row.label(text=f"Waiting: {one.name}", icon="TIME")
         row.operator("im2hands.remove_from_queue", text="", icon="X").number = number
-    for note in running.queue_notes():
+    if waiting.queue() and not running.backend().is_found:
+        draw_wrapped(layout, "It starts when the backend is installed.", "INFO", context)
+    for note in waiting.notes():
         draw_wrapped(layout, note, "ERROR", context)
 
 

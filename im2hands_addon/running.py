@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from . import recent
+from . import recent, waiting
 from .errors import AddonError, BackendError, InputError
 from .locations import backend_setting, bundled_wheel, old_environment, old_takes_folder, own_environment, takes_in
 from .process.backend_state import BackendState, look_up
@@ -36,8 +36,6 @@ class _Background:
     told_task: Task | None = None
     findings: list[Finding] = field(default_factory=list)
     backend: BackendState = field(default_factory=BackendState)
-    queue: list[Waiting] = field(default_factory=list)
-    queue_notes: list[str] = field(default_factory=list)
     shown: object = None
 
 
@@ -74,6 +72,8 @@ def look_for_backend() -> None:
         old_takes=takes_in(old_takes_folder()),
     )
     recent.read()
+    if waiting.queue() and _state.backend.is_found:
+        _ensure_timer()
     redraw()
 
 
@@ -85,16 +85,6 @@ def is_reconstructing() -> bool:
 def is_working() -> bool:
     """Whether a check or an installation is running."""
     return _state.task is not None and not _state.task.has_ended
-
-
-def queue() -> list[Waiting]:
-    """The reconstructions that wait, in the order in which they will start."""
-    return list(_state.queue)
-
-
-def queue_notes() -> list[str]:
-    """Why waiting reconstructions were not started, since the last one was added."""
-    return _state.queue_notes
 
 
 def enqueue(one: Waiting) -> None:
@@ -110,20 +100,15 @@ def enqueue(one: Waiting) -> None:
     AddonError
         It cannot be started, or one with the same folder runs or waits.
     """
-    _state.queue_notes = []
+    waiting.forget_notes()
     if is_reconstructing() or is_installing():
-        taken = [other.take for other in _state.queue]
+        taken = [other.take for other in waiting.queue()]
         if one.take in taken or (is_reconstructing() and one.take == _state.reconstruction.take):
             raise InputError(f"The take {one.take} is already being made.", "Choose another folder under Take.")
-        _state.queue.append(one)
+        waiting.hold(one)
         _ensure_timer()
     else:
         follow(one.start())
-
-
-def remove_from_queue(number: int) -> None:
-    """Take a waiting reconstruction out of the queue; a number that is not there is ignored."""
-    del _state.queue[number : number + 1]
 
 
 def is_installing() -> bool:
@@ -166,7 +151,8 @@ def stop() -> None:
     if _state.task is not None:
         _state.task.cancel()
     _state.reconstruction = _state.task = None
-    _state.findings, _state.queue, _state.queue_notes = [], [], []
+    _state.findings = []
+    waiting.clear()
     status_bar.stop()
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)
@@ -179,9 +165,10 @@ def _tick() -> float | None:
     """
     _guarded(_poll_reconstruction, _end_reconstruction)
     _guarded(_poll_task, _end_task)
-    _guarded(_start_next, lambda error: _state.queue_notes.append(_words(error)))
+    _guarded(_start_next, lambda error: waiting.note(_words(error)))
     _guarded(_redraw_changes, lambda _error: None)
-    return _INTERVAL_SECONDS if is_reconstructing() or is_working() or _state.queue else None
+    waits = bool(waiting.queue()) and _state.backend.is_found
+    return _INTERVAL_SECONDS if is_reconstructing() or is_working() or waits else None
 
 
 def _guarded(work: Callable[[], None], at_error: Callable[[Exception], None]) -> None:
@@ -208,13 +195,13 @@ def _poll_reconstruction() -> None:
 
 def _start_next() -> None:
     """Start what waits, when nothing else runs. What cannot be started leaves the queue with a note."""
-    if not _state.queue or is_reconstructing() or is_working():
+    if not waiting.queue() or is_reconstructing() or is_working() or not _state.backend.is_found:
         return
-    one = _state.queue.pop(0)
+    one = waiting.take_next()
     try:
         follow(one.start())
     except AddonError as error:
-        _state.queue_notes.append(f"{one.name} was not started: {error}")
+        waiting.note(f"{one.name} was not started: {error}")
 
 
 def _after_reconstruction() -> None:
@@ -317,7 +304,7 @@ def _redraw_changes() -> None:
 def _shown() -> tuple[object, ...]:
     """What the panels show of the work that runs."""
     started, working = _state.reconstruction, _state.task
-    parts: list[object] = [len(_state.queue), len(_state.queue_notes)]
+    parts: list[object] = [len(waiting.queue()), len(waiting.notes())]
     if started is not None:
         job = started.job
         silent = int(job.silent_seconds) if job.is_silent else 0
@@ -335,10 +322,7 @@ def _stop_before_load(*_: object) -> None:
         running = _state.reconstruction
         hint = f"Finished frames are kept in {running.take}: {running.button} continues after them."
         running.fail(AddonError("The reconstruction was ended because another file was opened.", hint))
-    if _state.queue:
-        names = ", ".join(one.name for one in _state.queue)
-        _state.queue_notes = [f"Another file was opened: {names} will not be started."]
-        _state.queue.clear()
+    waiting.clear("Another file was opened: {} will not be started.")
 
 
 @bpy.app.handlers.persistent
@@ -368,9 +352,9 @@ def unregister() -> None:
     """End all background work and remove the handlers."""
     stop()
     atexit.unregister(stop)
-    for waiting in (look_for_backend, views.end_empty_local_views):
-        if bpy.app.timers.is_registered(waiting):
-            bpy.app.timers.unregister(waiting)
+    for awaited in (look_for_backend, views.end_empty_local_views):
+        if bpy.app.timers.is_registered(awaited):
+            bpy.app.timers.unregister(awaited)
     for handlers, ours in (
         (bpy.app.handlers.load_pre, _stop_before_load),
         (bpy.app.handlers.load_post, _look_after_load),

@@ -9,6 +9,7 @@ from ..errors import AddonError
 from ..properties import inputs_of, set_source
 from ..scene.sources import CLIPS, PICTURES, Source
 from ..scene.wrapped_text import draw_wrapped
+from .starts_job import install_first, needs_installation
 
 _WIDTH = 420
 
@@ -50,15 +51,18 @@ class Im2HandsDropSource(bpy.types.Operator):
             )
         backend = running.backend()
         if not backend.is_found:
-            draw_wrapped(layout, backend.line, "ERROR", context, width=_WIDTH)
-            layout.operator("im2hands.install_backend", icon="IMPORT")
+            told = f"{backend.line} You will be asked whether to install it; then this starts by itself."
+            draw_wrapped(layout, told, "ERROR", context, width=_WIDTH)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Start, or wait for the reconstruction that runs."""
-        if not context.scene.im2hands.source:
+        if self.files:
             self._choose(context)
         try:
-            running.enqueue(waiting.from_settings(context.scene))
+            one = waiting.from_settings(context.scene)
+            if needs_installation():
+                return install_first(one)
+            running.enqueue(one)
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

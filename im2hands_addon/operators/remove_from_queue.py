@@ -2,7 +2,7 @@
 
 import bpy
 
-from .. import running
+from .. import running, waiting
 
 
 class Im2HandsRemoveFromQueue(bpy.types.Operator):
@@ -19,13 +19,13 @@ class Im2HandsRemoveFromQueue(bpy.types.Operator):
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         """Enabled while something waits."""
-        if not running.queue():
+        if not waiting.queue():
             cls.poll_message_set("Nothing waits")
             return False
         return True
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Remove it; what runs goes on."""
-        running.remove_from_queue(self.number)
+        waiting.remove(self.number)
         running.redraw()
         return {"FINISHED"}

@@ -124,7 +124,8 @@ def test_a_dropped_file_asks_and_starts(addon, settings, fake_backend, photo: Pa
     module, layout = addon("operators.drop_source"), Layout()
     settings.source = str(photo)
     module.Im2HandsDropSource.draw(SimpleNamespace(layout=layout), bpy.context)
-    assert photo.name in layout.seen.texts and "im2hands.install_backend" in layout.seen.operators
+    text = " ".join(layout.seen.texts)
+    assert photo.name in text and "You will be asked whether to install it" in text
     with pytest.raises(RuntimeError, match="is not there"):
         bpy.ops.im2hands.drop_source(**dropped)
     own.backend = fake_backend("good")
@@ -191,6 +192,41 @@ def test_jobs_wait_for_each_other(addon, settings, fake_backend, tmp_path: Path)
     assert "gone was not started" in text and "There is no" in text
 
 
+def test_without_a_backend_it_waits_for_the_installation(
+    addon, settings, fake_backend, photo: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """Two clicks and one download: what was asked for starts by itself after the installation."""
+    own = bpy.context.preferences.addons[MODULE].preferences
+    own.takes, own.backend = str(tmp_path / "takes"), str(tmp_path / "gone")
+    settings.source = str(photo)
+    running, asked = addon("running"), []
+    module = addon("operators.starts_job")
+    operators = SimpleNamespace(im2hands=SimpleNamespace(install_backend=Asked(asked)))
+    monkeypatch.setattr(module, "bpy", SimpleNamespace(app=SimpleNamespace(background=False), ops=operators))
+    assert module.needs_installation()
+    assert module.install_first(addon("waiting").from_settings(bpy.context.scene)) == {"FINISHED"}
+    assert asked == ["INVOKE_DEFAULT"] and "It starts when the backend is installed." in " ".join(draw(PANELS[0]).texts)
+    assert running._tick() is None, "nothing is polled until then"
+    own.backend = fake_backend("good")
+    running.look_for_backend()
+    assert not module.needs_installation()
+    finish(running)
+    assert bpy.data.collections["photo"].all_objects and not addon("waiting").queue()
+
+
+class Asked:
+    """Stands in for ``bpy.ops.im2hands.install_backend``."""
+
+    def __init__(self, asked: list[str]) -> None:
+        self._asked = asked
+
+    def poll(self) -> bool:
+        return True
+
+    def __call__(self, how: str) -> None:
+        self._asked.append(how)
+
+
 def test_another_file_ends_the_queue_in_words(addon, settings, fake_backend, photo: Path, tmp_path: Path) -> None:
     own = bpy.context.preferences.addons[MODULE].preferences
     own.backend, own.takes = fake_backend("slow", 100), str(tmp_path)
@@ -200,7 +236,7 @@ def test_another_file_ends_the_queue_in_words(addon, settings, fake_backend, pho
     settings.output = str(tmp_path / "second")
     running.enqueue(entry(bpy.context.scene))
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
-    assert not running.queue()
+    assert not addon("waiting").queue()
     assert "second will not be started" in " ".join(draw(PANELS[0]).texts)
 
 
