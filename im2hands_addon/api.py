@@ -27,6 +27,7 @@ from .edits_api import (
 )
 from .errors import InputError
 from .locations import backend_setting, require_text
+from .motion_api import edit_above_clean
 from .process.options import Options
 from .reconstruction import Reconstruction, Result
 from .scene import clean, conform, scene_settings, tree
@@ -49,6 +50,7 @@ __all__ = [
     "conform_to_scene",
     "correct_keypoints",
     "draw_box",
+    "edit_above_clean",
     "edit_keypoints",
     "edits",
     "export_take",

@@ -299,8 +299,6 @@ def put_below(datablock: bpy.types.ID, action: bpy.types.Action, name: str) -> b
     fit_strip(strip)
     strip.extrapolation = "HOLD"
     strip.blend_type = "REPLACE"
-    animation.action_blend_type = "REPLACE"
-    animation.action_extrapolation = "HOLD"
     return strip
 
 

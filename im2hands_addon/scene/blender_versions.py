@@ -42,6 +42,20 @@ def use_first_slot(user: bpy.types.AnimData | bpy.types.NlaStrip) -> None:
         user.action_slot = user.action.slots[0]
 
 
+def slot_name(animation: bpy.types.AnimData) -> str:
+    """Identifier of the slot by which an animation is used; "" without one, and before 4.4."""
+    slot = getattr(animation, "action_slot", None)
+    return slot.identifier if slot is not None else ""
+
+
+def use_slot_named(animation: bpy.types.AnimData, name: str) -> None:
+    """Connect an animation with a slot of its action by its identifier, the first where there is none of this name."""
+    if hasattr(animation, "action_slot"):
+        slots = animation.action.slots
+        found = slots.get(name) if name else None
+        animation.action_slot = found or (slots[0] if slots else None)
+
+
 def ensure_slot(datablock: bpy.types.ID) -> object:
     """Return the slot by which a data-block is animated; add one to its action where it has none.
 

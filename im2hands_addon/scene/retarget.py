@@ -27,7 +27,7 @@ from . import animation, clean, sampling
 from .context import ensure_window
 from .meshes import SIDE_LETTER
 from .ownership import ROLE
-from .rotation_modes import to_euler
+from .rotation_curves import to_euler
 
 _FOREARM = "forearm"
 _KNUCKLES = ("f_index.01", "f_middle.01", "f_ring.01", "f_pinky.01")

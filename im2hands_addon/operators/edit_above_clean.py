@@ -1,0 +1,21 @@
+"""Operator: prepare a layer for a person's keys above the clean motion."""
+
+import bpy
+
+from .. import api
+from ..scene.tree import take_named
+from .reporting import finished
+
+
+class Im2HandsEditAboveClean(bpy.types.Operator):
+    """Key the hands in a layer of their own: the clean motion becomes an NLA strip below it, and re-runs change only that"""
+
+    bl_idname = "im2hands.edit_above_clean"
+    bl_label = "Edit Above Clean"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection; empty: the first")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Make the layer on both rigs."""
+        return finished(self, lambda: api.edit_above_clean(take_named(self.take, context.scene)))
