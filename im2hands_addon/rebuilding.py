@@ -39,6 +39,7 @@ class Rebuilding(Reconstruction):
     """
 
     button = undo_name = "Rebuild Frames"
+    undo_operator = "note_rebuild"
     shows_result = False
 
     def __init__(

@@ -97,6 +97,8 @@ class Reconstruction:
     button = "Reconstruct"
     """The button that starts it, and continues it after an end."""
     undo_name = "Reconstruct Hands"
+    undo_operator = "note_reconstruction"
+    """The operator whose undo steps have that name, and replace one another."""
     shows_result = True
     """Whether the views look at the result in the end."""
 

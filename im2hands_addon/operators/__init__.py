@@ -25,6 +25,7 @@ from . import (
     mark_absent,
     move_in_depth,
     move_old_takes,
+    note_undo,
     pin_hand,
     rebuild_frames,
     reconstruct,
@@ -70,6 +71,7 @@ _CLASSES = (
     draw_box.Im2HandsDrawBox,
     remove_edit.Im2HandsRemoveEdit,
     rebuild_frames.Im2HandsRebuildFrames,
+    *note_undo.CLASSES,
 )
 
 
