@@ -27,7 +27,7 @@ from .edits_api import (
 )
 from .errors import InputError
 from .locations import backend_setting, require_text
-from .motion_api import edit_above_clean
+from .motion_api import edit_above_clean, reclean, start_reclean
 from .process.options import Options
 from .reconstruction import Reconstruction, Result
 from .scene import clean, conform, scene_settings, tree
@@ -59,6 +59,7 @@ __all__ = [
     "mark_absent",
     "pin_hand",
     "rebuild_frames",
+    "reclean",
     "reconstruct",
     "remove_edit",
     "remove_take",
@@ -73,6 +74,7 @@ __all__ = [
     "start",
     "start_at",
     "start_rebuild",
+    "start_reclean",
     "swap_sides",
     "takes",
     "write_rig_keypoints",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from .locations import absolute, old_environment, own_environment
-from .process import environment
+from .process import environment, messages
 from .process.job import Job
 from .reconstruction import Reconstruction
 from .scene import corrections, stick_hands
@@ -56,8 +56,9 @@ class Rebuilding(Reconstruction):
         had = corrections.read(collection)
         self._begin(TakeImporter(absolute(str(collection[TAKE])), scene, set_scene=False))
         self._collection_name = collection.name
-        request = {"edits": document(had.edits), "known": had.file, "frames": frames}
-        self.job = Job(python, [], self.take, client=f"Blender {bpy.app.version_string}", rebuild=request)
+        request = messages.rebuild(str(self.take), document(had.edits), had.file, frames)
+        client = f"Blender {bpy.app.version_string}"
+        self.job = Job(python, [], self.take, client=client, request=request, button=self.button)
 
     def _import_some(self) -> None:
         """Nothing: the clean hands follow from all frames, so all are brought in at the end."""

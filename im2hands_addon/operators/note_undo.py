@@ -2,8 +2,9 @@
 
 import bpy
 
-from ..reconstruction import Reconstruction
 from ..rebuilding import Rebuilding
+from ..recleaning import Recleaning
+from ..reconstruction import Reconstruction
 
 
 def _operator(job: type[Reconstruction]) -> type[bpy.types.Operator]:
@@ -23,4 +24,4 @@ def _operator(job: type[Reconstruction]) -> type[bpy.types.Operator]:
     return type(f"Im2Hands{job.undo_operator.title().replace('_', '')}", (bpy.types.Operator,), content)
 
 
-CLASSES = tuple(_operator(job) for job in (Reconstruction, Rebuilding))
+CLASSES = tuple(_operator(job) for job in (Reconstruction, Rebuilding, Recleaning))
