@@ -1,9 +1,12 @@
 """Im2Hands for Blender: reconstruct both hands of a person from photos or a clip as keyframed meshes."""
 
 from . import (
+    bake_panel,
+    bake_settings,
     command_line,
     edit_panel,
     keymap,
+    motion_panel,
     operators,
     panels,
     preferences,
@@ -16,11 +19,14 @@ from . import (
 _MODULES = (
     properties,
     take_properties,
+    bake_settings,
     preferences,
     running,
     operators,
     panels,
     edit_panel,
+    motion_panel,
+    bake_panel,
     keymap,
     skeleton_overlay,
     command_line,

@@ -5,9 +5,11 @@ import bpy
 from . import (
     apply_keypoints,
     bake_to_rig,
+    bone_table,
     cancel_reconstruction,
     cancel_task,
     check_backend,
+    choose_character,
     choose_source,
     conform_to_scene,
     doubtful_frame,
@@ -74,6 +76,8 @@ _CLASSES = (
     remove_edit.Im2HandsRemoveEdit,
     rebuild_frames.Im2HandsRebuildFrames,
     *note_undo.CLASSES,
+    *bone_table.CLASSES,
+    *choose_character.CLASSES,
 )
 
 

@@ -8,7 +8,7 @@ from .reporting import finished
 
 
 class Im2HandsEditAboveClean(bpy.types.Operator):
-    """Key the hands in a layer of their own: the clean motion becomes an NLA strip below it, and re-runs only change that"""
+    """Key the hands in a layer of their own. The clean motion becomes an NLA strip below it, and re-runs change that"""
 
     bl_idname = "im2hands.edit_above_clean"
     bl_label = "Edit Above Clean"

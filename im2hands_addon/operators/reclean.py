@@ -12,7 +12,7 @@ from .starts_job import StartsJob
 
 
 class Im2HandsReclean(StartsJob, bpy.types.Operator):
-    """Solve the motion again with another smoothing, other gaps or another mesh, without looking at the pictures again"""
+    """Solve the motion again with another smoothing, other gaps or another mesh. The pictures are not needed"""
 
     bl_idname = "im2hands.reclean"
     bl_label = "Re-clean"
