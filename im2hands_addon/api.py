@@ -32,6 +32,7 @@ from .process.options import Options
 from .reconstruction import Reconstruction, Result
 from .scene import clean, conform, scene_settings, tree
 from .scene.clean import set_smoothing, smoothing
+from .scene.cleanup import ease_out, hold, mirror, retime
 from .scene.export import export_take
 from .scene.footage import show_footage
 from .scene.importer import Surfaces, TakeImporter, Timing
@@ -50,13 +51,16 @@ __all__ = [
     "conform_to_scene",
     "correct_keypoints",
     "draw_box",
+    "ease_out",
     "edit_above_clean",
     "edit_keypoints",
     "edits",
     "export_take",
     "has_clean_hands",
+    "hold",
     "import_take",
     "mark_absent",
+    "mirror",
     "pin_hand",
     "rebuild_frames",
     "reclean",
@@ -64,6 +68,7 @@ __all__ = [
     "remove_edit",
     "remove_take",
     "render_overlay",
+    "retime",
     "set_rotation_mode",
     "set_scene_to_take",
     "set_smoothing",

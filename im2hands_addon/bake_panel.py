@@ -2,6 +2,7 @@
 
 import bpy
 
+from . import live_bake
 from .bake_settings import SHARED, TABLE
 from .scene import clean, tree
 
@@ -44,12 +45,14 @@ class Im2HandsBakePanel(bpy.types.Panel):
         takes = [one for one in tree.take_collections(context.scene) if clean.rigs(one)]
         for collection in takes:
             text = "Bake to Rig" if len(takes) == 1 else f"Bake {collection.name}"
-            button = layout.operator("im2hands.bake_to_rig", text=text, icon="ARMATURE_DATA")
+            row = layout.row(align=True)
+            button = row.operator("im2hands.bake_to_rig", text=text, icon="ARMATURE_DATA")
             button.take = collection.name
             button.target = settings.target.name if settings.target is not None else ""
             for name in SHARED:
                 setattr(button, name, getattr(settings, name))
-        layout.prop(settings, "live", toggle=True, icon="FILE_REFRESH")
+            text, icon = ("Stop", "PAUSE") if live_bake.is_on() else ("Live", "FILE_REFRESH")
+            row.operator("im2hands.follow_take", text=text, icon=icon).take = collection.name
 
 
 def _draw_table(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -> None:

@@ -45,9 +45,6 @@ class Im2HandsBakeSettings(bpy.types.PropertyGroup):
     )
     rows: bpy.props.CollectionProperty(type=Im2HandsBoneRow, description="The table of bone names")
     map_name: bpy.props.StringProperty(name="Name", description="Name under which the table is saved", default="My Rig")
-    live: bpy.props.BoolProperty(
-        name="Live", description="Bake again whenever the hands of the take, its origin or these settings change"
-    )
 
 
 def bake_properties() -> dict[str, object]:

@@ -5,7 +5,7 @@ a newer Blender takes the path of the newest known one. The other modules of the
 
 * 4.4: actions have slots, layers and channel bags; the sequencer's ``sequences`` are renamed to ``strips``.
 * 4.5 or before it: reading settings of the scene from ``bpy.context`` no longer changes the owner of ``bpy.context``.
-* 5.0: ``Action.fcurves`` is removed; materials and worlds always have a node tree.
+* 5.0: ``Action.fcurves`` is removed; materials and worlds always have a node tree; bones are selected in the pose.
 """
 
 from __future__ import annotations
@@ -75,6 +75,11 @@ def ensure_slot(datablock: bpy.types.ID) -> object:
     if animation.action_slot is None:
         animation.action_slot = animation.action.slots.new(id_type=datablock.id_type, name=datablock.name)
     return animation.action_slot
+
+
+def selected_bones(rig: bpy.types.Object) -> list[str]:
+    """Names of the bones that are selected in Pose Mode."""
+    return [bone.name for bone in rig.pose.bones if (bone if hasattr(bone, "select") else bone.bone).select]
 
 
 def all_slots(action: bpy.types.Action) -> list[object]:

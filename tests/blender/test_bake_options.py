@@ -8,6 +8,7 @@ import animated
 import bpy
 import numpy as np
 import pytest
+from test_interface import draw
 from test_retarget import NEAR_DEGREES, character, compare, named
 
 MAP = "mixamo"
@@ -179,3 +180,45 @@ def test_a_scene_in_feet_at_23_976(addon, api, tmp_path: Path) -> None:
         ours = np.array((rig.matrix_world @ rig.pose.bones["f_middle.02.L"].matrix).to_3x3().col[1].normalized())
         theirs = np.array((target.matrix_world @ target.pose.bones[name].matrix).to_3x3().col[1].normalized())
         assert np.degrees(np.arccos(np.clip(ours @ theirs, -1, 1))) < NEAR_DEGREES
+
+
+def test_the_character_follows_live(addon, api, take, target) -> None:
+    """It is baked again after a change that rests, and only then; timers do not fire here."""
+    live, settings = addon("live_bake"), bpy.context.scene.im2hands_bake
+    assert not bpy.ops.im2hands.follow_take.poll()
+    settings.target = target
+    assert bpy.ops.im2hands.follow_take() == {"FINISHED"} and live.is_on()
+    names = named(addon, MAP)
+    assert compare(target, take[1], names) < NEAR_DEGREES
+    target.animation_data_clear()
+    for _ in range(3):
+        live._tick()
+    assert target.animation_data is None, "nothing changed"
+    api.set_smoothing(take[0], 0.0)
+    live._tick()
+    assert target.animation_data is None, "it has just changed"
+    assert live._tick() is not None
+    assert target.animation_data.action is not None and compare(target, take[1], names) > NEAR_DEGREES
+    settings.into = "NEW"
+    live._tick(), live._tick()
+    assert not live.is_on(), "it ends in words"
+    settings.into = "LAYER"
+    assert bpy.ops.im2hands.follow_take() == {"FINISHED"} and bpy.ops.im2hands.follow_take() == {"FINISHED"}
+    assert not live.is_on() and not bpy.app.timers.is_registered(live._tick)
+
+
+def test_the_panels(addon, api, take, target) -> None:
+    shown = draw("VIEW3D_PT_im2hands_bake")
+    assert {"im2hands.bake_to_rig", "im2hands.load_bone_map", "im2hands.choose_character"} <= set(shown.operators)
+    assert bpy.ops.im2hands.choose_character(target=target.name) == {"FINISHED"}
+    bpy.ops.im2hands.load_bone_map(chosen=MAP)
+    shown = draw("VIEW3D_PT_im2hands_bake")
+    assert {"left", "right"} <= set(shown.properties) and "im2hands.save_bone_map" in shown.operators
+    rig = next(one for one in take[0].all_objects if one.type == "ARMATURE")
+    with pytest.raises(RuntimeError, match="armature of this scene"):
+        bpy.ops.im2hands.choose_character(target=rig.name)
+    shown = draw("VIEW3D_PT_im2hands_motion")
+    tools = ("reclean", "edit_above_clean", "hold_pose", "ease_edits", "mirror_pose", "retime")
+    assert {f"im2hands.{name}" for name in tools} <= set(shown.operators)
+    api.edit_above_clean(take[0])
+    assert "im2hands.edit_above_clean" not in draw("VIEW3D_PT_im2hands_motion").operators

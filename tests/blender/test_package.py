@@ -28,9 +28,9 @@ VERSION_CHECK = re.compile(
 )
 ROOMS = (
     "errors", "person_path", "locations", "take", "process", "bone_maps", "scene", "reconstruction", "rebuilding",
-    "recleaning", "edits_api", "motion_api", "api", "bake_settings", "running", "take_properties", "properties",
-    "preferences", "operators", "keymap", "skeleton_overlay", "edit_panel", "motion_panel", "bake_panel", "take_panel",
-    "panels", "command_line", "__init__",
+    "recleaning", "edits_api", "motion_api", "api", "bake_settings", "live_bake", "running", "take_properties",
+    "properties", "preferences", "operators", "keymap", "skeleton_overlay", "edit_panel", "motion_panel", "bake_panel",
+    "take_panel", "panels", "command_line", "__init__",
 )  # fmt: skip
 """Lowest first. A module imports only from its own room and from rooms below it."""
 SEPARATE = {
