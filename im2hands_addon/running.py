@@ -175,7 +175,8 @@ def _result_text(started: Reconstruction) -> str:
     ended = "ended early" if started.job.state == "cancelled" else "done"
     doubtful = len(markers.read_runs(collection))
     check = f"{doubtful} to check, Shift Ctrl Right goes there" if doubtful else "none to check"
-    return f"{ended}. {len(started.job.frames)} frames in {collection.name}, {check}"
+    count = len(started.job.frames) or int(started.job.summary.get("total") or 0)
+    return f"{ended}. {count} frames in {collection.name}, {check}"
 
 
 def _end_reconstruction(error: Exception) -> None:

@@ -34,6 +34,8 @@ class Im2HandsReclean(StartsJob, bpy.types.Operator):
         """Start the clean phase with the options that were set; without a dialog the others stay as they were."""
         given = [option for option in CLEAN_OPTIONS if self.properties.is_property_set(option.name)]
         options = {option.name: option.python_type(getattr(self, option.name)) for option in given}
+        # Blender stores floats in single precision.
+        options = {name: round(value, 4) if isinstance(value, float) else value for name, value in options.items()}
         return api.start_reclean(take_named(self.take, context.scene), scene=context.scene, **options)
 
 

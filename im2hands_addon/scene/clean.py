@@ -79,7 +79,7 @@ def write_hands(
     TakeError
         The template's faces are not a valid mesh.
     """
-    strength = smoothing(collection)
+    strength, active = smoothing(collection), _active_part(collection)
     changed = _read_edits(collection, motion)
     edits.move_layers([one for both in changed.values() for one in both], conform.maps(collection)[1])
     added = {side: additions.read(collection, *_pair(collection, side)) for side in SIDES}
@@ -100,7 +100,28 @@ def write_hands(
         rig, mesh = _pair(collection, side)
         additions.write(one, rig, mesh)
         problems += one.told(side, rig is not None)
+    _activate(collection, active)
     return problems
+
+
+def _active_part(collection: bpy.types.Collection) -> tuple[str, str] | None:
+    """Role and side of the rig or the mesh that is the active object; None for another object."""
+    active = bpy.context.view_layer.objects.active if bpy.context.view_layer is not None else None
+    if active is None or active not in hand_parts(collection):
+        return None
+    return role_of(active), active.get(SIDE, "")
+
+
+def _activate(collection: bpy.types.Collection, part: tuple[str, str] | None) -> None:
+    """Make a new part of a hand the active object, in place of the one that was deleted."""
+    if part is None:
+        return
+    layer = bpy.context.view_layer
+    layer.update()  # it learns only now of the new objects
+    for thing in hand_parts(collection, part[1]):
+        if role_of(thing) == part[0] and thing.name in layer.objects:
+            layer.objects.active = thing
+            thing.select_set(True)
 
 
 def _is_in(motion: Motion | None, side: str) -> bool:

@@ -202,11 +202,11 @@ def _action(target: bpy.types.Object, into: Into, name: str) -> tuple[bpy.types.
         animated.action, had.use_fake_user = had.copy(), True
         animated.action.name = name
         blender_versions.use_slot_named(animated, slot)
-    elif into == "LAYER" and had is not None and role_of(had) != _BAKE:
-        slot = blender_versions.slot_name(animated)
-        animated.action = None
-        strip = animation.put_below(target, had, had.name)
-        blender_versions.use_slot_named(strip, slot)
+    elif into == "LAYER" and (had is None or role_of(had) != _BAKE):
+        if had is not None:
+            slot = blender_versions.slot_name(animated)
+            animated.action = None
+            blender_versions.use_slot_named(animation.put_below(target, had, had.name), slot)
         animation.assign(target, animation.new_action(target, name))
         mark(animated.action, _BAKE)
     return animation.own_action(target)

@@ -137,6 +137,52 @@ def test_a_layer_above_the_clean_motion_stays_and_names_what_moved_below(api, ad
     assert not bpy.data.actions
 
 
+def test_the_active_rig_stays_active(api, tmp_path: Path) -> None:
+    folder = animated.write(tmp_path / "take", animated.make(2), surfaces=False)
+    collection, _ = api.import_take(folder)
+    layer = bpy.context.view_layer
+    layer.objects.active = rig_of(collection, "right")
+    collection, _ = api.import_take(folder)
+    assert layer.objects.active == rig_of(collection, "right") and layer.objects.active.select_get()
+
+
+def test_names_of_layers_already_taken(api, tmp_path: Path) -> None:
+    """A person's own actions and tracks of the same names are not confused with those of the add-on."""
+    folder = animated.write(tmp_path / "take", animated.make(4), surfaces=False)
+    collection, _ = api.import_take(folder)
+    taken = {bpy.data.actions.new(name) for name in ("take Edits Rig.L", "take Clean Rig.L", "Rig.LAction")}
+    rig = rig_of(collection)
+    for name in ("Clean", "Edits", "Raw"):
+        rig.animation_data.nla_tracks.new().name = name
+    for action in taken:
+        action.use_fake_user = True
+    api.edit_above_clean(collection)
+    key_by_hand(collection, 2)
+    seen = tip(collection, 2)
+    for _ in range(2):
+        collection, _ = api.import_take(folder)
+        assert np.linalg.norm(tip(collection, 2) - seen) < NEAR
+    assert taken < set(bpy.data.actions) and rig_of(collection).animation_data.action not in taken
+    assert len(rig_of(collection).animation_data.nla_tracks) == 5
+
+
+def test_a_rig_with_bones_missing(api, tmp_path: Path) -> None:
+    """A bone that the person deleted comes back; the keys of the others stay."""
+    folder = animated.write(tmp_path / "take", animated.make(4), surfaces=False)
+    collection, _ = api.import_take(folder)
+    api.edit_above_clean(collection)
+    key_by_hand(collection, 2)
+    rig = rig_of(collection)
+    bpy.context.view_layer.objects.active = rig
+    bpy.ops.object.mode_set(mode="EDIT")
+    rig.data.edit_bones.remove(rig.data.edit_bones["f_pinky.01.L"])
+    bpy.ops.object.mode_set(mode="OBJECT")
+    seen = tip(collection, 2)
+    collection, problems = api.import_take(folder)
+    assert np.linalg.norm(tip(collection, 2) - seen) < NEAR and BONE in " ".join(problems)
+    assert "f_pinky.01.L" in rig_of(collection).pose.bones
+
+
 def test_a_layer_is_converted_with_the_motion_below(api, tmp_path: Path) -> None:
     """To Euler and back leaves the pose on the keys as it is, and an import keeps the rotation mode of a layer."""
     folder = animated.write(tmp_path / "take", animated.make(6))

@@ -35,8 +35,8 @@ def test_the_motion_is_solved_again_below_the_keys(api, addon, collection, fake_
     assert rig_of(collection).animation_data.action == action
     assert any(BONE in one for one in result.warnings) and result.exit_code == 0
     bpy.context.preferences.addons[addon("errors").__package__].preferences.backend = fake_backend("good")
-    assert bpy.ops.im2hands.reclean(smoothing=0.25, template_density="0") == {"FINISHED"}
-    assert settings(collection) == {"smoothing": 0.25, "gap": 3, "template_density": 0}
+    assert bpy.ops.im2hands.reclean(smoothing=0.2, template_density="0") == {"FINISHED"}
+    assert settings(collection) == {"smoothing": 0.2, "gap": 3, "template_density": 0}
 
 
 def test_what_cannot_be_recleaned(api, addon, collection, fake_backend, tmp_path: Path) -> None:
