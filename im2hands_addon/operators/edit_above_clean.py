@@ -4,6 +4,7 @@ import bpy
 
 from .. import api
 from ..scene.tree import take_named
+from .motion_range import has_rigged_take
 from .reporting import finished
 
 
@@ -15,6 +16,11 @@ class Im2HandsEditAboveClean(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
     take: bpy.props.StringProperty(name="Take", description="Name of the take's collection; empty: the first")
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Enabled where there is a take with rigged hands."""
+        return has_rigged_take(cls, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Make the layer on both rigs."""

@@ -346,9 +346,12 @@ def put_below(datablock: bpy.types.ID, action: bpy.types.Action, name: str) -> b
 def fit_strip(strip: bpy.types.NlaStrip) -> None:
     """Make a strip show all of its action, each key on the scene frame of its own number."""
     start, end = strip.action.frame_range
-    strip.action_frame_start, strip.action_frame_end = start, max(end, start + 1.0)
-    strip.frame_start = start
-    strip.frame_end = max(end, start + 1.0)
+    end = max(end, start + 1.0)
+    # Blender keeps a start before its end, so an end that moves up comes first.
+    for first, last in (("action_frame_start", "action_frame_end"), ("frame_start", "frame_end")):
+        setattr(strip, last, max(end, getattr(strip, last)))
+        setattr(strip, first, start)
+        setattr(strip, last, end)
     strip.scale = 1.0
 
 

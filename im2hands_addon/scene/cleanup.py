@@ -95,6 +95,8 @@ class _Poses:
             near = quaternions.nearest(rotations, self.rotations[:, column])
             turned = quaternions.normalized(_mixed(self.rotations[:, column], near, weights))
             below = self.rotations_below[:, column]
+            if bone.rotation_mode == "AXIS_ANGLE":
+                raise InputError(f"{name} turns about an axis and an angle.", "Set its rotation mode to Quaternion.")
             if bone.rotation_mode == "QUATERNION":
                 values = quaternions.product(quaternions.inverse(below), turned)
                 values, path = quaternions.nearest(values, np.tile(_NO_TURN, (len(values), 1))), "rotation_quaternion"

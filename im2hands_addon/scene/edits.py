@@ -306,7 +306,8 @@ def _write_layers(collection: bpy.types.Collection, rig: bpy.types.Object, edits
         setattr(animated, name, value)
     found = Layered()
     for curves, is_combined in edited if after is not None else ():
-        at = layer_curves.edited_frames(rig, curves, after.frames, is_combined=is_combined)
+        frames = np.arange(after.frames[0], after.frames[-1] + 1)  # keys may lie between the frames of the take
+        at = layer_curves.edited_frames(rig, curves, frames, is_combined=is_combined)
         moved = edits.joints.moved(after, at) if edits.joints is not None else {}
         for bone, frames in at.items():
             found.bones.setdefault(bone, set()).update(int(frame) for frame in frames)

@@ -104,18 +104,22 @@ class Joints:
         Returns
         -------
         dict
-            Frame -> how far the joints of an edited bone moved at most, metres; frames of both motions only.
+            Frame -> how far the joints of an edited bone moved at most, metres; only frames within both motions.
         """
-        shared, rows, others = np.intersect1d(self.frames, after.frames, return_indices=True)
+        first, last = max(self.frames[0], after.frames[0]), min(self.frames[-1], after.frames[-1])
         found: dict[int, float] = {}
         for bone, frames in edited.items():
-            if bone in self.bones and bone in after.bones:
-                ends = self.ends[rows, self.bones.index(bone)] - after.ends[others, after.bones.index(bone)]
-                far = np.linalg.norm(ends, axis=-1).max(axis=-1)
-                for row in np.flatnonzero(np.isin(shared, frames)):
-                    frame = int(shared[row])
-                    found[frame] = max(found.get(frame, 0.0), float(far[row]))
+            there = frames[(frames >= first) & (frames <= last)]
+            if bone in self.bones and bone in after.bones and len(there):
+                far = np.linalg.norm(self._at(bone, there) - after._at(bone, there), axis=-1).max(axis=-1)
+                for frame, distance in zip(there.tolist(), far.tolist(), strict=True):
+                    found[int(frame)] = max(found.get(int(frame), 0.0), distance)
         return found
+
+    def _at(self, bone: str, frames: np.ndarray) -> np.ndarray:
+        """Head and tail of a bone on some frames (K,): (K, 2, 3)."""
+        ends = self.ends[:, self.bones.index(bone)].reshape(len(self.frames), -1)
+        return np.stack([np.interp(frames, self.frames, column) for column in ends.T], axis=1).reshape(-1, 2, 3)
 
 
 def _from_parent(poses: Mapping[str, np.ndarray], bone: bpy.types.Bone, rest: np.ndarray) -> np.ndarray:

@@ -59,6 +59,19 @@ def test_hold(api, collection, mode: str, smoothing: float) -> None:
     assert apart(local(collection, "left", ROOT)[19:22], before["left", ROOT][19]).max() < NEAR
 
 
+def test_the_tools_wait_for_a_take(api, collection) -> None:
+    operators = [getattr(bpy.ops.im2hands, name) for name in
+                 ("hold_pose", "ease_edits", "mirror_pose", "retime", "edit_above_clean")]  # fmt: skip
+    assert all(operator.poll() for operator in operators)
+    assert bpy.ops.im2hands.hold_pose(frame=4, first=3, last=5, side="left") == {"FINISHED"}
+    assert bpy.ops.im2hands.mirror_pose(first=3, last=5) == {"FINISHED"}
+    assert bpy.ops.im2hands.retime(frame=4, to=5, first=2, last=9, side="right") == {"FINISHED"}
+    with pytest.raises(RuntimeError, match="longer range"):
+        bpy.ops.im2hands.retime(frame=4, to=15, first=2, last=9)
+    api.remove_take(collection)
+    assert not any(operator.poll() for operator in operators)
+
+
 def test_selected_bones(api, addon, collection) -> None:
     rig = part(collection, "rig", "left")
     for bone in rig.pose.bones:

@@ -137,6 +137,40 @@ def test_a_layer_above_the_clean_motion_stays_and_names_what_moved_below(api, ad
     assert not bpy.data.actions
 
 
+@pytest.mark.parametrize("step", [1, 3])
+def test_a_layer_of_a_take_that_was_placed_in_time(api, addon, tmp_path: Path, step: int) -> None:
+    """Its keys stay on their scene frames, whichever way the motion is brought in again."""
+    example = animated.make(9, step=step)
+    folder = animated.write(tmp_path / "take", example, kind="video", step=step, surfaces=False)
+    collection, _ = api.import_take(folder)
+    api.set_smoothing(collection, 0.5)  # the raw motion counts too
+    api.edit_above_clean(collection)
+    for side in ("left", "right"):
+        assert addon("scene.layers").is_lifted(rig_of(collection, side))
+    before = tip(collection, 5)
+    api.start_at(collection, 1001)
+    assert np.linalg.norm(tip(collection, 1005) - before) < NEAR, "the strips of both motions moved along"
+    key_by_hand(collection, 1005)
+    curve = next(one for one in addon("scene.animation").curves(rig_of(collection)) if BONE in one.data_path)
+    for frame in (1004, 1006):
+        for one in addon("scene.animation").curves(rig_of(collection)):
+            neutral = 1.0 if one.array_index == 0 else 0.0
+            one.keyframe_points.insert(frame, neutral)
+    seen = {frame: tip(collection, frame) for frame in (1001, 1004, 1005, 1006, 1009)}
+    for bring_in in (
+        lambda: api.import_take(folder)[1],
+        lambda: addon("scene.importer").TakeImporter(folder).replace_frames([]) and [],
+        lambda: api.import_take(folder)[1],
+    ):
+        told = " ".join(bring_in())
+        assert not told or f"frames 5 ({BONE})" in told
+        collection = bpy.data.collections["take"]
+        for frame, place in seen.items():
+            assert np.linalg.norm(tip(collection, frame) - place) < NEAR
+    curve = next(one for one in addon("scene.animation").curves(rig_of(collection)) if BONE in one.data_path)
+    assert [point.co[0] for point in curve.keyframe_points] == [1004, 1005, 1006]
+
+
 def test_the_active_rig_stays_active(api, tmp_path: Path) -> None:
     folder = animated.write(tmp_path / "take", animated.make(2), surfaces=False)
     collection, _ = api.import_take(folder)
