@@ -59,8 +59,9 @@ def _draw_table(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) -
     """Draw the table of bone names."""
     column = layout.column(align=True)
     for row in settings.rows:
-        line = column.row(align=True)
+        line = column.split(factor=0.28, align=True)
         line.label(text=row.name)
+        line = line.row(align=True)
         for side in ("left", "right"):
             if settings.target is not None:
                 line.prop_search(row, side, settings.target.data, "bones", text="")

@@ -52,7 +52,7 @@ def bake_properties() -> dict[str, object]:
     degrees = "Leave out keys where the rotation of a bone stays within this many degrees. 0 keys every frame"
     return {
         "bone_map": bpy.props.EnumProperty(
-            name="Bone Names", description="Which bones of the character are hands and fingers", items=MAP_ITEMS
+            name="Names", description="Which bones of the character are hands and fingers", items=MAP_ITEMS
         ),
         "wrist": bpy.props.BoolProperty(
             name="Turn Wrists",
@@ -69,7 +69,7 @@ def bake_properties() -> dict[str, object]:
         ),
         "into": bpy.props.EnumProperty(name="Into", description="Where the keys are written", items=INTO_ITEMS),
         "reduce_degrees": bpy.props.FloatProperty(
-            name="Reduce Keys", description=degrees, default=0.0, min=0.0, max=10.0, precision=2
+            name="Reduce Keys (°)", description=degrees, default=0.0, min=0.0, max=10.0, precision=2
         ),
     }
 

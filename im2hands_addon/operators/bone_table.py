@@ -38,6 +38,8 @@ class Im2HandsLoadBoneMap(bpy.types.Operator):
             found = find_map(self.chosen, settings.target.data.bones.keys())
             fill_table(settings, found[1])
             settings.bone_map, settings.map_name = TABLE, found[0].name
+            if context.area is not None:
+                context.area.tag_redraw()
 
         return finished(self, work)
 

@@ -26,6 +26,8 @@ class Im2HandsChooseCharacter(bpy.types.Operator):
             self.report({"ERROR"}, "The character must be an armature of this scene. Select it.")
             return {"CANCELLED"}
         context.scene.im2hands_bake.target = target
+        if context.area is not None:
+            context.area.tag_redraw()
         return {"FINISHED"}
 
 

@@ -55,10 +55,9 @@ class MotionRange:
             self.first, self.last = scene.frame_preview_start, scene.frame_preview_end
         else:
             self.first, self.last = scene.frame_current - self.reach, scene.frame_current + self.reach
-        if "frame" in self.bl_rna.properties:
-            self.frame = scene.frame_current
-        if "to" in self.bl_rna.properties:
-            self.to = scene.frame_current
+        for name in ("frame", "to"):  # some of the operators have them
+            if getattr(self, name, None) is not None:
+                setattr(self, name, scene.frame_current)
         return context.window_manager.invoke_props_dialog(self)
 
     def edit(self, collection: bpy.types.Collection) -> None:

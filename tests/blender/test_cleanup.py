@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import animated
 import bpy
@@ -40,8 +41,7 @@ def apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.abs(one - other).max(axis=(-1, -2))
 
 
-@pytest.mark.parametrize("mode", ["QUATERNION", "XYZ"])
-@pytest.mark.parametrize("smoothing", [1.0, 0.5])
+@pytest.mark.parametrize(("mode", "smoothing"), [("QUATERNION", 0.5), ("XYZ", 1.0)])
 def test_hold(api, collection, mode: str, smoothing: float) -> None:
     api.set_smoothing(collection, smoothing)
     api.set_rotation_mode(collection, mode)
@@ -70,6 +70,21 @@ def test_the_tools_wait_for_a_take(api, collection) -> None:
         bpy.ops.im2hands.retime(frame=4, to=15, first=2, last=9)
     api.remove_take(collection)
     assert not any(operator.poll() for operator in operators)
+
+
+def test_a_button_begins_around_the_current_frame(addon) -> None:
+    scene = SimpleNamespace(use_preview_range=False, frame_current=50, frame_preview_start=7, frame_preview_end=9)
+    context = SimpleNamespace(
+        scene=scene, window_manager=SimpleNamespace(invoke_props_dialog=lambda _operator: "asked")
+    )
+    invoke = addon("operators.motion_range").MotionRange.invoke
+    tool, plain = SimpleNamespace(reach=10, frame=0, to=0), SimpleNamespace(reach=10)
+    assert invoke(tool, context, None) == invoke(plain, context, None) == "asked"
+    assert vars(tool) == {"reach": 10, "frame": 50, "to": 50, "first": 40, "last": 60}
+    assert vars(plain) == {"reach": 10, "first": 40, "last": 60}
+    scene.use_preview_range = True
+    invoke(plain, context, None)
+    assert (plain.first, plain.last) == (7, 9)
 
 
 def test_selected_bones(api, addon, collection) -> None:
