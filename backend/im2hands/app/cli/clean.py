@@ -14,8 +14,8 @@ from im2hands.core.errors import Cancelled, Im2HandsError
 from im2hands.core.options import options_of
 from im2hands.core.person_path import person_path
 from im2hands.job.background import Background
-from im2hands.job.eta import EtaEstimator
-from im2hands.job.events import Failed, Finished, Progress, Summary
+from im2hands.job.events import Failed, Finished, Summary
+from im2hands.job.progress import JobProgress, clean_report
 from im2hands.take.begin import open_to_write
 from im2hands.take.take import Take
 
@@ -81,11 +81,11 @@ def _clean(take: Take, options: CleanOptions, report: JsonReport | TerminalRepor
     from im2hands.job.clean_phase import CleanPhase
 
     started, cancelled = time.monotonic(), False
-    eta = EtaEstimator()
-
-    def progress(done: int, total: int) -> None:
-        left = eta.seconds_left(done, total)
-        report.event(Progress("clean", done, total, None if left is None else round(left, 1)))
+    frames = sum(bool(record.file and record.hands) for record in take.frames())
+    followed = JobProgress(report.event)
+    followed.plan("fit", frames)
+    followed.plan("weigh", frames)
+    progress = clean_report(followed)
 
     with stop_on_signals() as stop:
         background = Background(stop.is_set)
