@@ -48,7 +48,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         output = str(chosen.output or Path(folder) / "take")
         values = {name: getattr(chosen, name) for name in OPTIONS}
-        finished = ReconstructJob(ReconstructOptions(tuple(chosen.inputs), output, **values), event, lambda: False).run()
+        options = ReconstructOptions(tuple(chosen.inputs), output, **values)
+        finished = ReconstructJob(options, event, lambda: False).run()
     count = finished.summary.total
     print(f"{count} frames, --quality {chosen.quality}, {granted_cores()} cores")
     print(f"{'phase':<12}{'s':>8}{'CPU s':>8}{'CPU ms a frame':>16}")

@@ -98,9 +98,9 @@ def rebuild(job: str, take: str, edits: dict[str, Any], known: str, frames: str 
     return {"type": "rebuild", "id": job, "take": take, "edits": edits, "known": known, "frames": frames}
 
 
-def cancel(job: str) -> dict[str, Any]:
-    """The request to cancel a job; finished frames are kept."""
-    return {"type": "cancel", "id": f"cancel-{job}", "job": job}
+def cancel(job: str, *, rig: bool) -> dict[str, Any]:
+    """The request to end a job early; finished frames are kept. ``rig``: after their hands were rigged."""
+    return {"type": "cancel", "id": f"cancel-{job}", "job": job, "rig": rig}
 
 
 def shutdown() -> dict[str, Any]:

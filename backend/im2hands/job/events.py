@@ -114,11 +114,14 @@ class HandsFound(Event):
         Index of the frame.
     hands : dict of str to list
         Side to 21 keypoints [x, y, z], camera frame, metres. Those that are not placed yet lie at one distance.
+    image : str
+        Path of the picture; empty for a clip.
     """
 
     type: ClassVar[str] = "hands"
     index: int
     hands: dict[str, list[list[float]]]
+    image: str = ""
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,9 @@ class KeypointPhase:
         self._hashes = PictureHashes(source, background.check)
         self._clip_key = self._settings = ""
         passes = 2 if self._follows else 1
-        self._report = KeypointReport(progress, shown, options.palm_mm / 1000, len(self._chosen()), passes)
+        self._report = KeypointReport(
+            progress, shown, options.palm_mm / 1000, len(self._chosen()), passes, source.clip is None
+        )
         self.ended_early = False
         """Whether the person asked to stop; then the hands are those of the frames that were looked at."""
 

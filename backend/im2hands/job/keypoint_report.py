@@ -32,11 +32,20 @@ class KeypointReport:
         Number of frames whose hands are wanted.
     passes : int
         How often each frame comes by: twice for the frames of a clip.
+    are_pictures : bool
+        Whether each frame has a picture file of its own.
     """
 
     def __init__(
-        self, progress: JobProgress, send: Callable[[HandsFound], None], palm_m: float, total: int, passes: int
+        self,
+        progress: JobProgress,
+        send: Callable[[HandsFound], None],
+        palm_m: float,
+        total: int,
+        passes: int,
+        are_pictures: bool,
     ) -> None:
+        self._are_pictures = are_pictures
         self._progress, self._send, self._palm_m = progress, send, palm_m
         self._total, self._passes = total, passes
         self._passed, self._done = 0, 0
@@ -95,4 +104,5 @@ class KeypointReport:
             Keypoints, camera frame, metres.
         """
         finite = {side: points for side, points in hands.items() if np.isfinite(points).all()}
-        self._send(HandsFound(entry.index, {str(side): points.round(_DIGITS).tolist() for side, points in finite.items()}))
+        rounded = {str(side): points.round(_DIGITS).tolist() for side, points in finite.items()}
+        self._send(HandsFound(entry.index, rounded, str(entry.path) if self._are_pictures else ""))

@@ -37,7 +37,7 @@ class FrameRecord:
     key : str
         Hash of everything that the frame was computed from.
     extra : dict
-        Further fields (``image``, ``camera``, ``image_size``, ``time``, ``surfaces``), which are written next to the others.
+        Further fields (``image``, ``camera``, ``image_size``, ``time``, ``surfaces``), which are written beside these.
     """
 
     index: int
