@@ -20,6 +20,7 @@ from .process.task import Finding, Task, check_findings
 from .reconstruction import Reconstruction
 from .scene import markers, status_bar, views
 from .scene.blender_versions import release_context
+from .watching import Watching
 
 _INTERVAL_SECONDS = 0.1
 _log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class _Background:
     """The module's state, in one place."""
 
     reconstruction: Reconstruction | None = None
+    watching: Watching | None = None
     task: Task | None = None
     findings: list[Finding] = field(default_factory=list)
     backend: BackendState = field(default_factory=BackendState)
@@ -91,14 +93,14 @@ def follow(started: Reconstruction | Task) -> None:
     if isinstance(started, Task):
         _state.task, _state.findings = started, []
     else:
-        _state.reconstruction = started
+        _state.reconstruction, _state.watching = started, Watching(started)
     _ensure_timer()
 
 
 def cancel() -> None:
-    """Ask the backend to end the reconstruction; the timer does the rest."""
+    """Ask the backend to end early, and to end at once if that was asked for before; the timer does the rest."""
     if _state.reconstruction is not None:
-        _state.reconstruction.cancel()
+        _state.reconstruction.cancel(at_once=_state.reconstruction.job.state == "cancelling")
         _ensure_timer()
 
 
@@ -114,7 +116,7 @@ def stop() -> None:
         _state.reconstruction.close()
     if _state.task is not None:
         _state.task.cancel()
-    _state.reconstruction = None
+    _state.reconstruction = _state.watching = None
     status_bar.stop()
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)
@@ -149,6 +151,8 @@ def _poll_reconstruction() -> None:
     if running.imported_count != brought and not running.has_ended and not bpy.data.is_dirty:
         # Only an undo step tells Blender that the file has changed. One is enough until the next time it is saved.
         _push_undo("First Reconstructed Hands")
+    if _state.watching is not None and not running.has_ended:
+        _state.watching.update()
     if running.has_ended:
         _guarded(_after_reconstruction, lambda _error: None)
 

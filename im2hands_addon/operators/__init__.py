@@ -29,6 +29,7 @@ from . import (
     reconstruct,
     remove_edit,
     remove_take,
+    resume,
     set_rotation_mode,
     set_scene_to_take,
     show_footage,
@@ -39,6 +40,7 @@ from . import (
 _CLASSES = (
     choose_source.Im2HandsChooseSource,
     reconstruct.Im2HandsReconstruct,
+    resume.Im2HandsResume,
     cancel_reconstruction.Im2HandsCancelReconstruction,
     import_take.Im2HandsImportTake,
     remove_take.Im2HandsRemoveTake,

@@ -72,9 +72,10 @@ class Job:
     """A running or ended job of the backend; creating the object starts it.
 
     Call :meth:`poll` until :attr:`has_ended` is true. The fields after ``clock`` are results, filled by polling:
-    ``frames`` and ``notes`` hold status and message by frame, ``found`` by frame and side the keypoints (21 lists of x, y
-    and z, camera frame, metres) as far as they were found, ``newest`` the frame that was told of last, ``summary`` the summary of the finished job, ``error``
-    the reason of a failure.
+    ``frames`` and ``notes`` hold status and message by frame, ``summary`` the summary of the finished job, ``error``
+    the reason of a failure. While hands are found, ``found`` has by frame and side their keypoints (21 lists of x, y
+    and z, camera frame, metres), ``images`` the picture of each of these frames ("" for a clip), and ``newest`` is the
+    frame that was told of last.
 
     Parameters
     ----------

@@ -137,7 +137,10 @@ class TerminalReport:
             return
         if self._bar is None:
             self._bar = tqdm(
-                total=_BAR, file=sys.stderr, dynamic_ncols=True, bar_format="{desc} {bar:30} {percentage:3.0f} %{postfix}"
+                total=_BAR,
+                file=sys.stderr,
+                dynamic_ncols=True,
+                bar_format="{desc} {bar:30} {percentage:3.0f} %{postfix}",
             )
         self._bar.n = round(_BAR * event.fraction)
         self._bar.set_description_str(f"{PHASE_WORDS[event.phase]:16}", refresh=False)

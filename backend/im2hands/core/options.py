@@ -269,9 +269,7 @@ def check_options(values: dict[str, Any]) -> None:
                 raise InputError(f"{other} and {name} are both given.", "Give one of them.")
 
 
-def options_dataclass(
-    name: str, command: str, base: type, before: Iterable[tuple[str, Any]] = ()
-) -> type[Any]:
+def options_dataclass(name: str, command: str, base: type, before: Iterable[tuple[str, Any]] = ()) -> type[Any]:
     """Make a frozen dataclass with one field per option of a command, each with ``open_default``.
 
     Parameters
@@ -290,7 +288,10 @@ def options_dataclass(
     type
         The dataclass, with the module and docstring of ``base``.
     """
-    fields: list[Any] = [*before, *((one.name, Any, field(default=open_default(one, command))) for one in options_of(command))]
+    fields: list[Any] = [
+        *before,
+        *((one.name, Any, field(default=open_default(one, command))) for one in options_of(command)),
+    ]
     made = make_dataclass(name, fields, bases=(base,), frozen=True)
     made.__module__, made.__doc__ = base.__module__, base.__doc__
     return made

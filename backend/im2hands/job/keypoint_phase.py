@@ -27,8 +27,8 @@ from .events import HandsFound
 from .footage_writer import FootageWriter
 from .found_hands import FoundHands
 from .hand_editor import Found, HandEditor, Placed
-from .options import ReconstructOptions
 from .keypoint_report import KeypointReport
+from .options import ReconstructOptions
 from .picture_hashes import PictureHashes
 from .progress import JobProgress
 

@@ -37,14 +37,13 @@ class _Work:
     usual: float = 0.0
     seconds: float = 0.0  # measured, of the steps that this job did
 
-    @property
-    def pace(self) -> float:
-        """Seconds of a step: at first what is usual, then more and more what was measured."""
+    def pace(self, expected: float) -> float:
+        """Seconds of a step: at first what is expected, then more and more what was measured."""
         made = self.done - self.first
-        if made <= 0 or self.usual <= 0:
-            return max(self.usual, self.seconds)  # a step that is under way takes at least what it has taken
-        prior = max(_TRUST_AFTER / self.usual, 1.0)
-        return (self.seconds + prior * self.usual) / (made + prior)
+        if made <= 0 or expected <= 0:
+            return max(expected, self.seconds)  # a step that is under way takes at least what it has taken
+        prior = max(_TRUST_AFTER / expected, 1.0)
+        return (self.seconds + prior * expected) / (made + prior)
 
 
 class JobProgress:
@@ -139,18 +138,20 @@ class JobProgress:
         self._last = now
 
     def _seconds_left(self) -> float:
-        """Estimate the seconds to the end: parts that have not begun are as much slower as those before them were."""
-        usual = sum(work.usual * (work.done - work.first) for work in self._parts.values())
-        measured = sum(work.seconds for work in self._parts.values() if work.done > work.first)
-        trust = measured / (measured + _TRUST_AFTER)
-        slower = 1 - trust + trust * measured / usual if usual > 0 else 1.0
-        total, later = 0.0, False
+        """Estimate the seconds to the end: a part is expected to be as much slower than usual as those before it."""
+        usual = measured = total = 0.0
+        later, slower = False, 1.0
         for name, work in self._parts.items():
-            if name == self._now:
-                total += max(work.steps - work.done, 0.0) * work.pace
+            if not later and name == self._now:
+                total += max(work.steps - work.done, 0.0) * work.pace(work.usual * slower)
                 later = True
             elif later:
                 total += work.steps * work.usual * slower
+            if not later or name == self._now:
+                made = work.done - work.first
+                usual, measured = usual + work.usual * made, measured + (work.seconds if made > 0 else 0.0)
+                trust = measured / (measured + _TRUST_AFTER)
+                slower = 1 - trust + trust * measured / usual if usual > 0 else 1.0
         return total
 
 

@@ -209,9 +209,7 @@ class HandFinder:
             Keypoints, pixels.
         """
         chosen = answers(look.verdict, self._prior(), look.marked).best().rows()
-        return {
-            side: look.hypotheses[row].pixels for side, row in zip(SIDES, chosen, strict=True) if row is not None
-        }
+        return {side: look.hypotheses[row].pixels for side, row in zip(SIDES, chosen, strict=True) if row is not None}
 
     def _prior(self) -> Prior:
         return OF_HANDS[self._hands]
