@@ -163,7 +163,7 @@ class TakeImporter:
         surfaces.remove(collection, known)
         self._add(take, collection, known, set(known[:room]))
         surfaces.write_count(take, collection)
-        if has_grown or room:
+        if has_grown or most or room:  # else the job's own hands are drawn
             self._write_keypoints(take, collection)
         return collection
 

@@ -16,6 +16,7 @@ Behaviours:
 * refuses: answers with the error code "input".
 * fails: one frame fails.
 * one_hand: frames have only one hand.
+* finds: tells the hands of all frames, and waits until it is asked to rig them; a take that is there is finished.
 
 None of them but "dies" knows the request "rebuild", as backends of earlier versions do not.
 """
@@ -34,6 +35,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import synthetic
+
+def keypoints_at(side: str, index: int) -> list[list[float]]:
+    """Keypoints that the behaviour "finds" tells of a frame."""
+    return synthetic.keypoints(side, (0.09 if side == "left" else -0.09, 0.01 * index, 0.5)).tolist()
+
 
 JOB_FIELDS = ("inputs", "output", "options")
 
@@ -102,6 +108,9 @@ class FakeServer:
             message = f"{request['inputs'][0]} is not a picture."
             self.say("error", job, code="input", message=message, hint="Choose another.", fatal=True)
             return
+        if self.behaviour == "finds":
+            self.find(request, job, folder)
+            return
         known = (
             json.loads((folder / "take.json").read_text("utf-8"))["frames"] if (folder / "take.json").is_file() else []
         )
@@ -130,6 +139,39 @@ class FakeServer:
         counts = {name: statuses.count(name) for name in ("ok", "partial", "empty", "failed")}
         summary = {"total": len(statuses), **counts, "reused": len(reused), "seconds": 0.1}
         self.say("finished", job, take=str(folder), cancelled=cancelled, summary=summary)
+
+    def find(self, request: dict, job: str, folder: Path) -> None:
+        image, indices = request["inputs"][0], range(1, self.frames + 1)
+        header = {
+            "source": {"kind": "images", "inputs": request["inputs"], "files": [image], "first": 1, "step": 1},
+            "settings": {"clean": True, "quality": request["options"]["quality"], "of_another_version": 1},
+        }
+        goes_on = (folder / "take.json").is_file()
+        if not goes_on:
+            synthetic.write_take(folder, {}, changes={**header, "unfinished": True})
+        for index in indices:
+            points = {side: keypoints_at(side, index) for side in ("left", "right")}
+            self.say("hands", job, index=index, hands=points, image=image)
+            self.say("progress", job, phase="keypoints", done=index, total=self.frames, seconds_left=70, fraction=0.1)
+        self.say("hands", job, index=1, hands={"left": [[0, 0]]}, image=image)
+        self.say("progress", job, phase="surfaces", done=0, total=self.frames, seconds_left=60, fraction=0.05)
+        rigged = goes_on
+        while not goes_on:
+            asked = self.requests.get()
+            if asked["type"] == "cancel":
+                rigged = asked["rig"]
+                break
+        if rigged:
+            frames = dict.fromkeys(indices, ("left", "right"))
+            left = {} if goes_on else {"unfinished": True}
+            synthetic.write_take(folder, frames, images=dict.fromkeys(frames, image), changes={**header, **left})
+            for index in indices:
+                self.say(
+                    "frame", job, index=index, status="ok", file=f"frames/{index:06d}.npz", message="", take=str(folder)
+                )
+        count = self.frames if rigged else 0
+        summary = {"total": count, "ok": count, "partial": 0, "empty": 0, "failed": 0, "reused": 0, "seconds": 0.1}
+        self.say("finished", job, take=str(folder), cancelled=not goes_on, summary=summary)
 
     def die(self) -> None:
         sys.stderr.write("out of luck\n")
