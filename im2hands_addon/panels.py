@@ -224,10 +224,11 @@ def _draw_job(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     job = started.job
     if running.is_reconstructing():
         row = layout.row(align=True)
-        row.progress(factor=job.progress.fraction, text=job.progress.text)
+        row.progress(factor=job.progress.fraction, text=f"{100 * job.progress.fraction:.0f} %")
         row.operator("im2hands.cancel_reconstruction", text="", icon="X")
+        draw_wrapped(layout, job.progress.text, "TIME", context)
         if job.state == "cancelling":
-            draw_wrapped(layout, "Ending: what is done is rigged. X again ends at once.", "TIME", context)
+            draw_wrapped(layout, "Ending: what is done is rigged. X again ends at once.", "INFO", context)
         if job.is_silent:
             text = f"The backend has been silent for {job.silent_seconds:.0f} s. X twice ends it; what is done is kept."
             draw_wrapped(layout, text, "ERROR", context)

@@ -161,6 +161,8 @@ def _after_reconstruction() -> None:
     look_for_backend()
     started = _state.reconstruction
     collection = started.result.collection
+    if _state.watching is not None:
+        _state.watching.leave()
     if collection is not None:
         if started.shows_result:
             started.job.warnings += views.present(collection, started.scene)

@@ -31,7 +31,9 @@ class Watching:
     def __init__(self, started: Reconstruction) -> None:
         self.started = started
         self._frame: int | None = None  # where the job was followed to last; None: not begun, or ended
+        self._from = 0
         self._has_begun = False
+        self._last = 0  # the end of the scene's range, which grows
         self._at = 0.0
 
     def update(self) -> None:
@@ -45,8 +47,15 @@ class Watching:
             if every:
                 hands = framing.Hands(to_blender(np.concatenate([np.array(points) for points in every])))
                 self.started.job.warnings += views.watch(collection, self.started.scene, hands)
-            self._frame = self.started.scene.frame_current
+            self._frame = self._from = self.started.scene.frame_current
         self._follow(collection)
+
+    def leave(self) -> None:
+        """Go back to the frame where the job was begun to be followed, unless the person went elsewhere."""
+        scene = self.started.scene
+        if self._frame is not None and scene.frame_current == self._frame != self._from:
+            scene.frame_set(self._from)
+        self._frame = None
 
     def _follow(self, collection: bpy.types.Collection) -> None:
         scene, newest = self.started.scene, self.started.job.newest
@@ -56,6 +65,9 @@ class Watching:
             self._frame = None
             return
         self._at = time.monotonic()
+        if scene.frame_end != self._last:
+            self._last = scene.frame_end
+            views.fit_timelines(scene)
         target = round(conform.to_scene(collection, newest))
         if target == self._frame:
             return

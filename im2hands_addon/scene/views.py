@@ -74,8 +74,15 @@ def watch(collection: bpy.types.Collection, scene: bpy.types.Scene, hands: frami
     for window, area in _largest_views(scene, None):
         told = _show_freely(collection, hands, window, area) or told
         look_through(collection, scene, area)
-        _fit_timelines(window)
+    fit_timelines(scene)
     return told
+
+
+def fit_timelines(scene: bpy.types.Scene) -> None:
+    """Show the range of a scene in the timelines of the windows that show it."""
+    for window in bpy.context.window_manager.windows:
+        if window.scene == scene:
+            _fit_timelines(window)
 
 
 def _show_freely(

@@ -36,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import synthetic
 
+
 def keypoints_at(side: str, index: int) -> list[list[float]]:
     """Keypoints that the behaviour "finds" tells of a frame."""
     return synthetic.keypoints(side, (0.09 if side == "left" else -0.09, 0.01 * index, 0.5)).tolist()

@@ -92,6 +92,20 @@ def test_the_frame_follows_the_job_until_the_person_moves(addon, job) -> None:
         assert scene.frame_current == expected
 
 
+def test_the_frame_goes_back_in_the_end(addon, job) -> None:
+    started, _ = job
+    watch, scene = addon("watching").Watching(started), bpy.context.scene
+    scene.frame_set(2)
+    watch.update()
+    assert scene.frame_current == FRAMES
+    watch.leave()
+    assert scene.frame_current == 2
+    watch.leave()
+    scene.frame_set(3)
+    watch.leave()
+    assert scene.frame_current == 3
+
+
 def test_a_draft_is_light(addon, tmp_path: Path) -> None:
     import synthetic
 

@@ -23,7 +23,7 @@ USUAL_SECONDS: dict[Part, float] = {
 }  # fmt: skip
 """Seconds of a step on two cores without a graphics card, before anything is measured."""
 
-_TRUST_AFTER = 1.5  # seconds of work after which a part's own pace counts as much as what is usual
+_TRUST_AFTER = 5.0  # seconds of work after which what was measured counts as much as what is usual
 _MOST = 0.999  # of the bar before the end
 
 
