@@ -39,10 +39,10 @@ class _Work:
 
     def pace(self, expected: float) -> float:
         """Seconds of a step: at first what is expected, then more and more what was measured."""
-        made = self.done - self.first
-        if made <= 0 or expected <= 0:
-            return max(expected, self.seconds)  # a step that is under way takes at least what it has taken
+        made = max(self.done - self.first, 0.0)
         prior = max(_TRUST_AFTER / expected, 1.0)
+        if made < 1:  # a step that is under way takes at least what it has taken
+            return max(expected, (self.seconds + prior * expected) / (1 + prior))
         return (self.seconds + prior * expected) / (made + prior)
 
 
