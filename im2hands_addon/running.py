@@ -152,7 +152,7 @@ def _poll_reconstruction() -> None:
         # Only an undo step tells Blender that the file has changed. One is enough until the next time it is saved.
         _push_undo("First Reconstructed Hands")
     if _state.watching is not None and not running.has_ended:
-        _state.watching.update()
+        _guarded(_state.watching.update, lambda _error: None)
     if running.has_ended:
         _guarded(_after_reconstruction, lambda _error: None)
 
@@ -162,7 +162,7 @@ def _after_reconstruction() -> None:
     started = _state.reconstruction
     collection = started.result.collection
     if _state.watching is not None:
-        _state.watching.leave()
+        _guarded(_state.watching.leave, lambda _error: None)
     if collection is not None:
         if started.shows_result:
             started.job.warnings += views.present(collection, started.scene)

@@ -190,11 +190,11 @@ class TakeImporter:
         take = read_take(self.folder)
         known = {index: _seen(index, image, take) for index, image in images.items()} | take.records
         self._pictures_written = len(known)
-        take = replace(take, records=dict(sorted(known.items())))
         collection = tree.ensure_collection(take, self.scene)
+        tree.write_properties(collection, take)
+        take = replace(take, records=dict(sorted(known.items())))
         self._write_camera(take, collection)
         self._write_scene(take, collection)
-        tree.write_properties(collection, replace(take, records={}))
         return collection
 
     def finish(self) -> bpy.types.Collection:
