@@ -9,6 +9,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
+import synthetic
 from fake_server import keypoints_at
 from test_interface import PANELS, draw
 
@@ -107,8 +108,6 @@ def test_the_frame_goes_back_in_the_end(addon, job) -> None:
 
 
 def test_a_draft_is_light(addon, tmp_path: Path) -> None:
-    import synthetic
-
     folder = synthetic.write_take(tmp_path / "take", {1: ("left",), 2: ("left",)})
     text = (folder / "take.json").read_text("utf-8").replace('"key": "k"', '"key": "k", "surfaces": false')
     (folder / "take.json").write_text(text, "utf-8")
@@ -116,3 +115,12 @@ def test_a_draft_is_light(addon, tmp_path: Path) -> None:
     assert not problems and addon("scene.surfaces").count_on_disk(collection) == 0
     assert not [one for one in collection.all_objects if one.type == "MESH"]
     assert not {"im2hands.show_surfaces"} & set(draw(PANELS[2]).operators)
+
+
+def test_a_job_with_rigged_hands_brings_no_surfaces_in(addon, tmp_path: Path) -> None:
+    frames = {1: ("left", "right"), 2: ("left", "right")}
+    folder = synthetic.write_take(tmp_path / "take", frames, changes={"settings": {"clean": True}})
+    for surfaces, expected in (("AUTO", 0), ("SHOW", 4)):
+        importer = addon("scene.importer").TakeImporter(folder, surfaces=surfaces)
+        collection = importer.add_frames([1, 2])
+        assert len([one for one in collection.all_objects if one.type == "MESH"]) == expected
