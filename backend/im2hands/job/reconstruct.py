@@ -35,7 +35,7 @@ from .found_hands import FoundHands
 from .frame_surfaces import FarNetworks
 from .keypoint_phase import KeypointPhase
 from .options import ReconstructOptions
-from .progress import JobProgress, Part, clean_report
+from .progress import FIT_SECONDS, JobProgress, Part, clean_report, surface_seconds
 from .surface_phase import SurfacePhase
 
 __all__ = ["ReconstructJob", "ReconstructOptions"]
@@ -221,9 +221,9 @@ class ReconstructJob:
         if source.is_sequence:
             self._progress.plan("finish", len(source))
             self._progress.plan("place", len(source))
-        self._progress.plan("surfaces", frames, _DRAFT_SECONDS if draft else None)
+        self._progress.plan("surfaces", frames, _DRAFT_SECONDS if draft else surface_seconds(self._options.voxel_mm))
         if self._options.clean:
-            self._progress.plan("fit", frames, _DRAFT_SECONDS if draft else None)
+            self._progress.plan("fit", frames, _DRAFT_SECONDS if draft else FIT_SECONDS[self._options.template_density])
             self._progress.plan("weigh", frames)
 
     def _step(self, part: Part, done: int) -> None:
