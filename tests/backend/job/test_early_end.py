@@ -12,7 +12,6 @@ import pytest
 from fakes import FakeParts, write_clip
 from im2hands.core.errors import InputError
 from im2hands.export.write import export_take
-from im2hands.job.components import Components
 from im2hands.job.events import Event, HandsFound, Progress
 from im2hands.job.options import ReconstructOptions
 from im2hands.job.progress import JobProgress
@@ -20,15 +19,6 @@ from im2hands.job.reconstruct import ReconstructJob
 from im2hands.take.take import UNFINISHED, Take
 
 RunJob = Callable[..., Any]
-
-
-class Parts(FakeParts):
-    """Fake components whose drafts are made by the real ones."""
-
-    def reconstructor(self, options: ReconstructOptions, device_name: str) -> Any:
-        if options.stage == "none":
-            return Components.reconstructor(self, options, device_name)
-        return self.reconstructor_made
 
 
 def ended(
@@ -52,7 +42,7 @@ def never() -> bool:
 @pytest.mark.parametrize("phase", ["keypoints", "surfaces"])
 def test_what_is_done_is_rigged(tmp_path: Path, run_job: RunJob, phase: str) -> None:
     clip = write_clip(tmp_path / "clip.avi", 4)
-    parts = Parts()
+    parts = FakeParts()
 
     def cancelled() -> bool:
         return len(parts.provider_made.seen if phase == "keypoints" else parts.reconstructor_made.calls) >= 2
@@ -68,7 +58,7 @@ def test_what_is_done_is_rigged(tmp_path: Path, run_job: RunJob, phase: str) -> 
     fractions = [event.fraction for event in events if isinstance(event, Progress)]
     assert fractions == sorted(fractions)
 
-    again = Parts()
+    again = FakeParts()
     finished, _ = run_job(clip, parts=again)
     take = Take.open(tmp_path / "take")
     assert not finished.cancelled and UNFINISHED not in take.header
@@ -78,7 +68,7 @@ def test_what_is_done_is_rigged(tmp_path: Path, run_job: RunJob, phase: str) -> 
 
 def test_a_stop_at_once_rigs_nothing(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.avi", 3)
-    parts = Parts()
+    parts = FakeParts()
 
     def asked() -> bool:
         return len(parts.reconstructor_made.calls) >= 1
@@ -89,7 +79,7 @@ def test_a_stop_at_once_rigs_nothing(tmp_path: Path) -> None:
 
 def test_a_draft_is_continued_with_its_keypoints(tmp_path: Path, run_job: RunJob) -> None:
     clip = write_clip(tmp_path / "clip.avi", 3)
-    finished, events = run_job(clip, parts=Parts(), quality="draft", clean=True)
+    finished, events = run_job(clip, parts=FakeParts(), quality="draft", clean=True)
     take = Take.open(tmp_path / "take")
     assert finished.summary.ok == 3 and UNFINISHED not in take.header
     assert take.header["provenance"]["stage"] == "none" and take.header["provenance"]["weights"] == {}
@@ -105,7 +95,7 @@ def test_a_draft_is_continued_with_its_keypoints(tmp_path: Path, run_job: RunJob
     assert np.ptp(flat[:, 2]) == 0 and np.ptp(placed[:, 2]) > 0
     assert np.allclose(placed, hands["keypoints"], atol=1e-4)
 
-    again = Parts()
+    again = FakeParts()
     run_job(clip, parts=again)
     assert again.provider_made.seen == [] and again.reconstructor_made.calls == [1, 2, 3]
     assert not any(record.is_draft for record in Take.open(tmp_path / "take").frames())
