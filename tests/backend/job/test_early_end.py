@@ -106,7 +106,7 @@ def test_one_estimate_for_the_whole_job() -> None:
     told: list[Progress] = []
     now = [0.0]
     progress = JobProgress(told.append, lambda: now[0])
-    parts = (("look", 40, 0.6), ("finish", 40, 0.24), ("place", 40, 0.12), ("surfaces", 40, 6.0), ("fit", 40, 2.0))
+    parts = (("look", 40, 0.6), ("finish", 40, 0.24), ("place", 40, 0.12), ("surfaces", 40, 2.4), ("fit", 40, 2.0))
     for part, steps, _ in parts:
         progress.plan(part, steps)  # type: ignore[arg-type]
     for part, steps, seconds in parts:
@@ -121,5 +121,5 @@ def test_one_estimate_for_the_whole_job() -> None:
     assert np.abs(np.diff(fractions)).max() < 0.03
     looked, surfaces = told[39], told[139]
     assert looked.phase == "keypoints" and surfaces.phase == "surfaces"
-    for one, spent in ((looked, 40 * 0.6), (surfaces, 40 * 0.96 + 20 * 6.0)):
+    for one, spent in ((looked, 40 * 0.6), (surfaces, 40 * 0.96 + 20 * 2.4)):
         assert one.seconds_left == pytest.approx(total - spent, rel=0.3)
