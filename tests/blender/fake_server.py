@@ -146,7 +146,15 @@ class FakeServer:
                 self.die()
         cancelled, statuses = False, []
         for index in range(1, self.frames + 1):
-            self.say("progress", job, phase="surfaces", done=index - 1, total=self.frames, seconds_left=1.5)
+            self.say(
+                "progress",
+                job,
+                phase="surfaces",
+                done=index - 1,
+                total=self.frames,
+                seconds_left=1.5,
+                fraction=(index - 1) / self.frames,
+            )
             self.say("heartbeat", job, job=job)
             if self.behaviour == "noisy":
                 self.say("progress", job, phase="surfaces", done="many", total=None, seconds_left="soon")
