@@ -25,10 +25,10 @@ from .edits_api import (
     start_rebuild,
     swap_sides,
 )
-from .errors import InputError
+from .errors import InputError, TakeError
 from .locations import backend_setting, require_text
 from .motion_api import edit_above_clean, reclean, start_reclean
-from .process.options import Options
+from .process.options import OPTIONS, Options
 from .reconstruction import Reconstruction, Result
 from .scene import clean, conform, scene_settings, tree
 from .scene.clean import set_smoothing, smoothing
@@ -36,13 +36,14 @@ from .scene.cleanup import ease_out, hold, mirror, retime
 from .scene.export import export_take
 from .scene.footage import show_footage
 from .scene.importer import Surfaces, TakeImporter, Timing
+from .scene.ownership import TAKE
 from .scene.preview import render_overlay
 from .scene.removal import remove_take
 from .scene.retarget import bake_to_rig
 from .scene.rig_keypoints import write_rig_keypoints
 from .scene.rotation_modes import set_rotation_mode
 from .scene.surfaces import SurfaceLoading
-from .take.reader import TAKE_FILE
+from .take.reader import TAKE_FILE, read_take
 
 __all__ = [
     "Timing",
@@ -68,6 +69,7 @@ __all__ = [
     "remove_edit",
     "remove_take",
     "render_overlay",
+    "resume",
     "retime",
     "set_rotation_mode",
     "set_scene_to_take",
@@ -193,6 +195,39 @@ def reconstruct(
         inputs, output, scene=scene, set_scene=set_scene, surfaces=surfaces, timing=timing, backend=backend, **options
     )
     return running.run(on_poll)
+
+
+def resume(
+    collection: bpy.types.Collection, *, scene: bpy.types.Scene | None = None, backend: str = ""
+) -> Reconstruction:
+    """Go on with a take whose reconstruction has not come to its end, with its own source and options.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    scene, backend
+        As for :func:`reconstruct`.
+
+    Returns
+    -------
+    Reconstruction
+        The running reconstruction, as of :func:`start`.
+
+    Raises
+    ------
+    InputError
+        An input does not exist any more.
+    TakeError
+        The take cannot be read, or does not tell what it was made from.
+    BackendError
+        There is no backend, or it cannot be started.
+    """
+    take = read_take(collection[TAKE])
+    if not take.inputs:
+        raise TakeError(f"The take {take.name} does not say what it was made from.", "Reconstruct it again.")
+    options = {name: value for name, value in take.settings.items() if name in OPTIONS}
+    return start(list(take.inputs), take.folder, scene=scene, backend=backend, **options)
 
 
 def import_take(

@@ -200,12 +200,14 @@ class CleanPhase:
     def _measure(self, templates: TakeTemplates, raw: RawTake, tracks: dict[Side, Track], sides: list[Side]) -> None:
         """Measure bone lengths on observed frames, and the shape on those whose surface belongs to the track."""
         keypoints, samples = {}, {}
+        draft = {index for index, record in self._take.records.items() if record.is_draft}
         for side in sides:
             track = tracks[side]
             believed = track.status == OBSERVED
             keypoints[side] = track.keypoints[believed if believed.any() else track.present]
             rows = np.flatnonzero(believed & track.own)
-            samples[side] = [(int(raw.frames[row]), raw.keypoints[side][row]) for row in rows]
+            every = [(int(raw.frames[row]), raw.keypoints[side][row]) for row in rows]
+            samples[side] = [one for one in every if one[0] not in draft] or every
         templates.measure(keypoints, samples)
 
     def _fit(self, templates: TakeTemplates, raw: RawTake, indices: list[int], shape_key: str) -> None:

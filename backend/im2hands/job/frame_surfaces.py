@@ -47,8 +47,8 @@ class FrameJob:
 
     Parameters
     ----------
-    frame : Frame
-        The picture.
+    frame : Frame, optional
+        The picture; None where no surface is made.
     camera : Camera
         Its camera.
     hands : TwoHands
@@ -57,7 +57,7 @@ class FrameJob:
         Hands whose keypoints a person corrected: no network moves them.
     """
 
-    frame: Frame
+    frame: Frame | None
     camera: Camera
     hands: TwoHands
     corrected: frozenset[Side] = frozenset()
@@ -121,7 +121,7 @@ def make_surfaces(reconstructor: Reconstructor, refiner: Refiner | None, job: Fr
     """
     frame, camera = job.frame, job.camera
     try:
-        refined = RefinedHands(job.hands) if refiner is None else _refined(refiner, job)
+        refined = RefinedHands(job.hands) if refiner is None or frame is None else _refined(refiner, frame, job)
         present = refined.hands.present()
         if not present:
             return FrameSurfaces(refined, {})
@@ -145,15 +145,15 @@ def make_surfaces(reconstructor: Reconstructor, refiner: Refiner | None, job: Fr
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
             raise FrameError(
-                f"{frame.name}: there is not enough memory for the surface.",
+                f"{'The hands' if frame is None else frame.name}: there is not enough memory for the surface.",
                 "Make the voxels larger (--voxel-mm) or compute on the processor (--device cpu).",
             ) from error
         raise
 
 
-def _refined(refiner: Refiner, job: FrameJob) -> RefinedHands:
+def _refined(refiner: Refiner, frame: Frame, job: FrameJob) -> RefinedHands:
     """Refine the keypoints of a frame, but not those that a person corrected."""
-    made = refiner.refine(job.frame, job.camera, job.hands)
+    made = refiner.refine(frame, job.camera, job.hands)
     if not job.corrected:
         return made
     hands = {side: (job.hands if side in job.corrected else made.hands).get(side) for side in SIDES}

@@ -28,9 +28,10 @@ from .options import ReconstructOptions
 if TYPE_CHECKING:
     from im2hands.surfaces.from_keypoints import HandMesh
 
-Decoded = Iterator[tuple[Entry, Frame | FrameError]]
+Decoded = Iterator[tuple[Entry, Frame | FrameError | None]]
 Computed = Iterator[tuple[Entry, FrameSurfaces | FrameError]]
 
+_NO_SURFACES = "none"  # the stage
 _LOST_HINT = "Look whether its machine has enough memory; the same command makes only this frame again."
 
 
@@ -68,7 +69,7 @@ class SurfacePhase:
         version: str,
         far: FarNetworks | None = None,
     ) -> None:
-        self._footage, self._far = footage, far
+        self._options, self._footage, self._far = options, footage, far
         self._take, self._reconstructor, self._refiner, self._background = take, reconstructor, refiner, background
         self._settings = digest(version, provenance_of(reconstructor, refiner), options.stage, options.voxel_mm)
 
@@ -133,10 +134,7 @@ class SurfacePhase:
             The take cannot be written.
         """
         by_index = {item.entry.index: item for item in waiting}
-        decoded = self._footage.follow(source.read([item.entry for item in waiting]))
-        far = self._far
-        computed = self._compute_here(decoded, by_index) if far is None else self._compute_far(far, decoded, by_index)
-        for entry, made in computed:
+        for entry, made in self._compute(source, waiting, by_index):
             if not isinstance(made, FrameError):
                 try:
                     record, arrays = self._recorded(entry, by_index[entry.index], made, source)
@@ -147,6 +145,14 @@ class SurfacePhase:
                 continue
             self._take.write_frame(record, arrays)
             yield entry, record
+
+    def _compute(self, source: Source, waiting: Sequence[FoundHands], by_index: Mapping[int, FoundHands]) -> Computed:
+        """Make the surfaces where they are to be made, from pictures only where a picture is needed."""
+        if self._options.stage == _NO_SURFACES:
+            return self._compute_here(((item.entry, None) for item in waiting), by_index)
+        decoded: Decoded = self._footage.follow(source.read([item.entry for item in waiting]))
+        far = self._far
+        return self._compute_here(decoded, by_index) if far is None else self._compute_far(far, decoded, by_index)
 
     def _compute_here(self, decoded: Decoded, by_index: Mapping[int, FoundHands]) -> Computed:
         """Make the surfaces on the background thread."""
@@ -208,6 +214,8 @@ class SurfacePhase:
             extra["image_size"] = [found.camera.width, found.camera.height]
         if found.corrected is not None:
             extra["edited"] = True
+        if hands and not any(len(meshes[side].faces) for side in hands):
+            extra["surfaces"] = False
         facts: dict[str, dict[str, Any]] = {
             side: {"confidence": round(hand.score, 4), "source": hand.source} for side, hand in hands.items()
         }
@@ -231,7 +239,7 @@ class SurfacePhase:
         return record, arrays or None
 
 
-def _frame_job(frame: Frame, found: FoundHands) -> FrameJob:
+def _frame_job(frame: Frame | None, found: FoundHands) -> FrameJob:
     return FrameJob(frame, found.camera, found.hands, found.corrected or frozenset())
 
 

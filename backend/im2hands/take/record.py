@@ -37,7 +37,7 @@ class FrameRecord:
     key : str
         Hash of everything that the frame was computed from.
     extra : dict
-        Further fields (``image``, ``camera``, ``image_size``, ``time``), which are written next to the others.
+        Further fields (``image``, ``camera``, ``image_size``, ``time``, ``surfaces``), which are written beside these.
     """
 
     index: int
@@ -47,6 +47,11 @@ class FrameRecord:
     message: str = ""
     key: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether the file of the frame has keypoints but no surfaces."""
+        return self.extra.get("surfaces") is False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain JSON types."""
