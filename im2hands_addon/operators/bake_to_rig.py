@@ -6,17 +6,19 @@ from .. import api
 from ..bake_settings import bake_properties, options_of
 from ..errors import AddonError
 from ..scene.tree import take_named
+from .of_take import OfTake, armature_names
 
 
-class Im2HandsBakeToRig(bpy.types.Operator):
+class Im2HandsBakeToRig(OfTake, bpy.types.Operator):
     """Key the take's hand and finger rotations on the rig of a character"""
 
     bl_idname = "im2hands.bake_to_rig"
     bl_label = "Bake to Rig"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection; empty: the first")
-    target: bpy.props.StringProperty(name="Target", description="Name of the armature; empty: the active object")
+    target: bpy.props.StringProperty(
+        name="Target", description="Name of the armature; empty: the active object", search=armature_names
+    )
     map_file: bpy.props.StringProperty(
         name="Own Map", description="Your own bone map (json), used instead", subtype="FILE_PATH", options={"SKIP_SAVE"}
     )
