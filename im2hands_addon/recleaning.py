@@ -49,6 +49,8 @@ class Recleaning(Reconstruction):
     ------
     InputError
         The take has no rigged hands, is linked from another file, or there is no such option.
+    TakeError
+        Its folder is gone.
     BackendError
         There is no backend, or it cannot be started.
     """
@@ -76,6 +78,7 @@ class Recleaning(Reconstruction):
         found = environment.find(backend, own_environment(), old=old_environment())
         self._begin(TakeImporter(folder_of(collection), scene, set_scene=False))
         self._collection_name = collection.name
+        place = paths_of(found)(self.take)
         client = f"Blender {bpy.app.version_string}"
         request = messages.clean(paths_of(found)(self.take), wanted)
         self.job = Job(found, [], paths_of(found)(self.take), client=client, request=request, button=self.button)

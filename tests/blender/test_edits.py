@@ -375,6 +375,21 @@ def test_a_take_without_clean_hands_keeps_the_action(api, tmp_path: Path) -> Non
     assert action.use_fake_user and name in " ".join(problems)
 
 
+def test_a_template_that_is_no_mesh_keeps_the_action(api, tmp_path: Path) -> None:
+    """It is found out before the hands with the person's keys are deleted."""
+    folder = animated.write(tmp_path / "take", animated.make(4), surfaces=False)
+    collection, _ = api.import_take(folder)
+    key_by_hand(collection, 4)
+    name = rig_of(collection).animation_data.action.name
+    arrays = dict(np.load(folder / "template.npz"))
+    arrays["faces"] = arrays["faces"].copy()
+    arrays["faces"][5] = arrays["faces"][4][[0, 0, 1, 3]]
+    np.savez(folder / "template.npz", **arrays)
+    _, problems = api.import_take(folder)
+    assert "not a valid mesh" in " ".join(problems) and name in " ".join(problems)
+    assert bpy.data.actions[name].use_fake_user
+
+
 def test_a_job_keeps_and_tells(addon, api, fake_backend, photo: Path, tmp_path: Path) -> None:
     """What the importer tells is among the warnings of a reconstruction."""
     folder = animated.write(tmp_path / "take", animated.make(6))
