@@ -78,7 +78,6 @@ class Recleaning(Reconstruction):
         found = environment.find(backend, own_environment(), old=old_environment())
         self._begin(TakeImporter(folder_of(collection), scene, set_scene=False))
         self._collection_name = collection.name
-        place = paths_of(found)(self.take)
         client = f"Blender {bpy.app.version_string}"
         request = messages.clean(paths_of(found)(self.take), wanted)
         self.job = Job(found, [], paths_of(found)(self.take), client=client, request=request, button=self.button)
