@@ -17,7 +17,7 @@ from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.normals import corner_sums, dots, face_normals, vertex_normals
 
 from .neighbours import neighbour_mean
-from .surface_target import SurfaceTarget
+from im2hands.geometry.surface_target import SurfaceTarget
 from .topology import Topology
 from .untangle import Untangler
 

@@ -21,7 +21,7 @@ from im2hands.animation.template.rig import (
     stretched_matrices,
     unskin,
 )
-from im2hands.animation.template.surface_target import SurfaceTarget
+from im2hands.geometry.surface_target import SurfaceTarget
 from im2hands.animation.template.topology import (
     BONE_NAMES,
     BONE_PARENTS,
