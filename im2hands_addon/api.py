@@ -22,6 +22,7 @@ from .edits_api import (
     pin_hand,
     rebuild_frames,
     remove_edit,
+    resolve_penetration,
     start_rebuild,
     swap_sides,
 )

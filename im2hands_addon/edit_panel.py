@@ -61,6 +61,7 @@ def _draw_tools(layout: bpy.types.UILayout, collection: bpy.types.Collection, co
     for side in ("left", "right"):
         button = row.operator("im2hands.draw_box", text=f"Box {side.title()}", icon="SELECT_SET")
         button.take, button.side = collection.name, side
+    column.operator("im2hands.resolve_penetration", icon="MOD_BOOLEAN").take = collection.name
 
 
 def _draw_edits(layout: bpy.types.UILayout, collection: bpy.types.Collection, context: bpy.types.Context) -> None:

@@ -252,6 +252,9 @@ class TakeImporter:
             told = clean.doubts(motion)
             # Frames between the steps of a take are always filled, so they need no check.
             doubts |= {index: reason for index, reason in told.items() if take.step == 1 or index in take.records}
+        for index, record in take.records.items():
+            if record.contact is not None and record.contact.doubt:
+                doubts[index] = ", ".join(filter(None, (doubts.get(index), record.contact.doubt)))
         markers.write_markers(self.scene, collection, doubts, take.step)
         conform.conform_again(collection, self.scene)
         tree.write_properties(collection, take)

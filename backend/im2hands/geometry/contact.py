@@ -25,7 +25,9 @@ TOUCH_M = 0.0015
 
 _FINGERS = ("thumb", "index", "middle", "ring", "little")
 _MARGIN = 0.02  # metres; few points of a hand are deeper under its skin
-_BAND = 0.003  # metres; vertices nearer than this to one of the other hand are measured one by one
+# Vertices nearer than this to one of the other hand are measured one by one: metres, and lengths of an edge.
+_BAND, _EDGES = 0.003, 2.0
+_EDGE_SHARE, _EDGE_FACES = 90, 500  # percentile and number of the faces whose edges are looked at
 _STEPS = 12  # of each vertex on its way inwards
 _NEAR_ENOUGH = 0.00005  # metres
 _PAST_MIDDLE = 0.6  # a vertex that is less deep than this share of its way has passed the middle of its own hand
@@ -72,6 +74,7 @@ def parted(surfaces: Mapping[Side, Surface]) -> tuple[dict[Side, np.ndarray], Co
         How the surfaces met before they were parted.
     """
     found = {side: np.asarray(vertices, np.float64) for side, (vertices, _) in surfaces.items()}
+    faces_of = {side: faces for side, (_, faces) in surfaces.items()}
     box = _common_box(found)
     if box is None:
         return found, Contact()
@@ -79,23 +82,24 @@ def parted(surfaces: Mapping[Side, Surface]) -> tuple[dict[Side, np.ndarray], Co
     if not all(len(rows) for rows in boxed.values()):
         return found, Contact()
     trees = {side: cKDTree(found[side][rows], balanced_tree=False) for side, rows in boxed.items()}
+    band = max(_BAND, *(_EDGES * _edge(found[side], faces_of[side]) for side in SIDES))
     near, within = {}, {}
     for side, rows in boxed.items():
         other = OTHER_SIDE[side]
-        distance, _ = trees[other].query(found[side][rows], distance_upper_bound=_BAND)
+        distance, _ = trees[other].query(found[side][rows], distance_upper_bound=band)
         far = rows[np.isinf(distance)]
         near[side] = rows[np.isfinite(distance)]
-        within[side] = far[_are_inside(found[side], surfaces[side][1], far, (found[other], surfaces[other][1]))]
+        within[side] = far[_are_inside(found[side], faces_of[side], far, (found[other], faces_of[other]))]
     zone = np.concatenate([found[side][part[side]] for side in SIDES for part in (near, within)])
     if not len(zone):
         return found, Contact()
     low, high = zone.min(axis=0) - _MARGIN, zone.max(axis=0) + _MARGIN
-    skins = {side: _part_in(found[side], surfaces[side][1], low, high) for side in SIDES}
+    skins = {side: _part_in(found[side], faces_of[side], low, high) for side in SIDES}
     touching: dict[Side, np.ndarray] = {}
     moved: dict[Side, np.ndarray] = {}
     deepest, place, volume = 0.0, None, 0.0
     for side in SIDES:
-        vertices, faces, other = found[side], surfaces[side][1], skins[OTHER_SIDE[side]]
+        vertices, faces, other = found[side], faces_of[side], skins[OTHER_SIDE[side]]
         depth = other.depth(vertices[near[side]])
         touching[side] = np.sort(np.concatenate([near[side][depth > -TOUCH_M], within[side]])).astype(np.int32)
         rows = np.sort(np.concatenate([near[side][depth > 0], within[side]]))
@@ -152,6 +156,12 @@ def _in_box(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray
     for axis in range(3):  # faster than comparing rows
         found &= (points[:, axis] > low[axis]) & (points[:, axis] < high[axis])
     return found
+
+
+def _edge(vertices: np.ndarray, faces: np.ndarray) -> float:
+    """The length of a long edge of a surface, metres."""
+    some = faces[:: max(1, len(faces) // _EDGE_FACES)]
+    return float(np.percentile(np.linalg.norm(vertices[some[:, 0]] - vertices[some[:, 1]], axis=1), _EDGE_SHARE))
 
 
 def _part_in(vertices: np.ndarray, faces: np.ndarray, low: np.ndarray, high: np.ndarray) -> SurfaceTarget:

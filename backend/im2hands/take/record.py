@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from .arrays import LIMITS
+from .contact import CONTACT, check_contact
 from .header import check_camera, check_picture_size
 
 FRAMES_FOLDER = "frames"
@@ -37,7 +38,8 @@ class FrameRecord:
     key : str
         Hash of everything that the frame was computed from.
     extra : dict
-        Further fields (``image``, ``camera``, ``image_size``, ``time``), which are written next to the others.
+        Further fields (``image``, ``camera``, ``image_size``, ``time``, ``contact``), which are written next to the
+        others.
     """
 
     index: int
@@ -89,6 +91,8 @@ class FrameRecord:
             check_camera(extra["camera"])
         if extra.get("image_size"):
             check_picture_size(extra["image_size"])
+        if CONTACT in extra:
+            check_contact(extra[CONTACT])
         return cls(
             index=index,
             status=status,
