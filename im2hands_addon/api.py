@@ -28,6 +28,7 @@ from .edits_api import (
 )
 from .errors import InputError
 from .locations import backend_setting, require_text
+from .pins_api import pin_fingertip, unpin_fingertip
 from .process.options import Options
 from .reconstruction import Reconstruction, Result
 from .scene import clean, conform, scene_settings, tree
@@ -56,12 +57,14 @@ __all__ = [
     "has_clean_hands",
     "import_take",
     "mark_absent",
+    "pin_fingertip",
     "pin_hand",
     "rebuild_frames",
     "reconstruct",
     "remove_edit",
     "remove_take",
     "render_overlay",
+    "resolve_penetration",
     "set_rotation_mode",
     "set_scene_to_take",
     "set_smoothing",
@@ -74,6 +77,7 @@ __all__ = [
     "start_rebuild",
     "swap_sides",
     "takes",
+    "unpin_fingertip",
     "write_rig_keypoints",
 ]
 

@@ -24,6 +24,7 @@ from . import (
     mark_absent,
     move_in_depth,
     move_old_takes,
+    pin_fingertip,
     pin_hand,
     rebuild_frames,
     reconstruct,
@@ -35,6 +36,7 @@ from . import (
     show_footage,
     show_surfaces,
     swap_sides,
+    unpin_fingertip,
 )
 
 _CLASSES = (
@@ -67,6 +69,8 @@ _CLASSES = (
     swap_sides.Im2HandsSwapSides,
     pin_hand.Im2HandsPinHand,
     resolve_penetration.Im2HandsResolvePenetration,
+    pin_fingertip.Im2HandsPinFingertip,
+    unpin_fingertip.Im2HandsUnpinFingertip,
     draw_box.Im2HandsDrawBox,
     remove_edit.Im2HandsRemoveEdit,
     rebuild_frames.Im2HandsRebuildFrames,

@@ -10,7 +10,7 @@ from .reporting import finished
 
 
 class Im2HandsResolvePenetration(FrameRange, bpy.types.Operator):
-    """Rebuild Frames takes the hands out of each other on these frames. Remove the correction to get back what was found"""
+    """Rebuild Frames takes the hands out of each other on these frames. The correction can be removed again"""
 
     bl_idname = "im2hands.resolve_penetration"
     bl_label = "Resolve Penetration"
