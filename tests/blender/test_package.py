@@ -28,7 +28,7 @@ VERSION_CHECK = re.compile(
 )
 ROOMS = (
     "errors", "person_path", "locations", "take", "process", "bone_maps", "scene", "reconstruction", "rebuilding",
-    "edits_api", "api", "running", "take_properties", "properties", "preferences", "operators", "keymap",
+    "edits_api", "pins_api", "api", "running", "take_properties", "properties", "preferences", "operators", "keymap",
     "skeleton_overlay", "edit_panel", "take_panel", "panels", "command_line", "__init__",
 )  # fmt: skip
 """Lowest first. A module imports only from its own room and from rooms below it."""
