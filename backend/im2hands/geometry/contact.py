@@ -148,7 +148,7 @@ def _common_box(found: Mapping[Side, np.ndarray]) -> tuple[np.ndarray, np.ndarra
         return None
     low = np.maximum(*(vertices.min(axis=0) for vertices in found.values())) - TOUCH_M
     high = np.minimum(*(vertices.max(axis=0) for vertices in found.values())) + TOUCH_M
-    return None if (low >= high).any() else (low, high)
+    return (low, high) if (low < high).all() else None  # not where a network gave numbers that are none, either
 
 
 def _in_box(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

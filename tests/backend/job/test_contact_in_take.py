@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fakes import FakeParts, keypoint_rows
+from fakes import FakeParts, FakeReconstructor, keypoint_rows
+from im2hands.core.camera import Camera
 from im2hands.core.errors import TakeError
+from im2hands.core.hands import Side, TwoHands
 from im2hands.geometry.contact import TOUCH_M, parted
+from im2hands.media.source import Frame
+from im2hands.surfaces.from_keypoints import HandMesh
 from im2hands.take.take import Take
 
 RunJob = Callable[..., Any]
@@ -102,3 +107,20 @@ def test_damaged_contact_is_told(
         Take.open(folder)
     with pytest.raises(Exception, match="damaged"):
         addon_reader.read_take(folder)
+
+
+class _Nan(FakeReconstructor):
+    """Makes surfaces that are no numbers on one frame."""
+
+    def reconstruct(self, frame: Frame, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
+        made = super().reconstruct(frame, camera, hands)
+        if frame.index != 5:
+            return made
+        return {side: replace(mesh, vertices=mesh.vertices * np.float32(np.nan)) for side, mesh in made.items()}
+
+
+def test_surfaces_that_are_no_numbers_fail_their_frame_alone(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    run_job(pictures, parts=FakeParts(reconstructor=_Nan()))
+    records = Take.open(tmp_path / "take").records
+    assert [records[index].status for index in (3, 4, 5, 6)] == ["ok", "ok", "failed", "ok"]
+    assert "no take can hold these hands" in records[5].message
