@@ -56,13 +56,13 @@ def plate(place: np.ndarray) -> bpy.types.Object:
     corners = [(-0.1, -0.1, 0.0), (0.1, -0.1, 0.0), (0.1, 0.1, 0.0), (-0.1, 0.1, 0.0)]
     mesh.from_pydata(corners, [], [(0, 1, 2, 3)])
     thing = bpy.data.objects.new("Plate", mesh)
-    thing.location = place + (0.0, 0.0, 0.008)
+    thing.location = place + np.array([0.0, 0.0, 0.008])
     bpy.context.scene.collection.objects.link(thing)
     bpy.context.view_layer.update()
     return thing
 
 
-def test_a_fingertip_stays_on_an_object(api, take: SimpleNamespace) -> None:
+def test_a_fingertip_stays_on_an_object(addon, api, take: SimpleNamespace) -> None:
     rig, before = take.rigs["left"], keys(take.rigs["left"])
     free = {frame: tail(rig, frame) for frame in range(1, 13)}
     thing = plate(tail(rig, 6))
@@ -81,6 +81,10 @@ def test_a_fingertip_stays_on_an_object(api, take: SimpleNamespace) -> None:
     skin = evaluated_vertices(part(take.collection, "hand", "left"))
     near = skin[np.linalg.norm(skin - tail(rig, 6), axis=1) < 0.012]
     assert np.abs(near[:, 2] - thing.location.z).min() < 0.003, "the skin touches"
+    samples = addon("scene.sampling").sample(rig, None, [6])
+    bone = samples.world[0, samples.bones.index("f_index.03.L")]
+    length = rig.pose.bones["f_index.03.L"].length
+    assert np.linalg.norm((bone @ (0.0, length, 0.0, 1.0))[:3] - place - (0.004, 0.0, 0.0)) < 0.002, "bakes see it"
     assert keys(rig) == before, "the motion keeps its keys"
     api.unpin_fingertip(take.collection, pin.name)
     assert np.linalg.norm(tail(rig, 6) - free[6]) < 1e-5

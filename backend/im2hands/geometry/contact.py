@@ -99,16 +99,16 @@ def parted(surfaces: Mapping[Side, Surface]) -> tuple[dict[Side, np.ndarray], Co
     moved: dict[Side, np.ndarray] = {}
     deepest, place, volume = 0.0, None, 0.0
     for side in SIDES:
-        vertices, faces, other = found[side], faces_of[side], skins[OTHER_SIDE[side]]
-        depth = other.depth(vertices[near[side]])
+        vertices, faces, skin = found[side], faces_of[side], skins[OTHER_SIDE[side]]
+        depth = skin.depth(vertices[near[side]])
         touching[side] = np.sort(np.concatenate([near[side][depth > -TOUCH_M], within[side]])).astype(np.int32)
         rows = np.sort(np.concatenate([near[side][depth > 0], within[side]]))
         moved[side] = vertices
         if len(rows):
-            depth = -other.signed_distance(vertices[rows])
+            depth = -skin.signed_distance(vertices[rows])
             if depth.max() > deepest:
                 deepest, place = float(depth.max()), vertices[rows[depth.argmax()]]
-            moved[side] = _shrunk(vertices, faces, rows, skins[side], other)
+            moved[side] = _shrunk(vertices, faces, rows, skins[side], skin)
             beside = np.isin(faces, rows).any(axis=1)
             volume += enclosed_volume(vertices, faces[beside]) - enclosed_volume(moved[side], faces[beside])
     return moved, Contact(max(volume, 0.0) * 1e6, deepest * 1e3, place, touching)
