@@ -22,12 +22,14 @@ from .edits_api import (
     pin_hand,
     rebuild_frames,
     remove_edit,
+    resolve_penetration,
     start_rebuild,
     swap_sides,
 )
 from .errors import InputError, TakeError
 from .locations import backend_setting, require_text
 from .motion_api import edit_above_clean, reclean, start_reclean
+from .pins_api import pin_fingertip, unpin_fingertip
 from .process.options import OPTIONS, Options
 from .reconstruction import Reconstruction, Result
 from .scene import clean, conform, scene_settings, tree
@@ -62,6 +64,7 @@ __all__ = [
     "import_take",
     "mark_absent",
     "mirror",
+    "pin_fingertip",
     "pin_hand",
     "rebuild_frames",
     "reclean",
@@ -69,6 +72,7 @@ __all__ = [
     "remove_edit",
     "remove_take",
     "render_overlay",
+    "resolve_penetration",
     "resume",
     "retime",
     "set_rotation_mode",
@@ -84,6 +88,7 @@ __all__ = [
     "start_reclean",
     "swap_sides",
     "takes",
+    "unpin_fingertip",
     "write_rig_keypoints",
 ]
 

@@ -35,6 +35,7 @@ from . import (
     move_in_depth,
     move_old_takes,
     note_undo,
+    pin_fingertip,
     pin_hand,
     rebuild_frames,
     reclean,
@@ -42,6 +43,7 @@ from . import (
     remove_edit,
     remove_from_queue,
     remove_take,
+    resolve_penetration,
     resume,
     retime,
     set_rotation_mode,
@@ -49,6 +51,7 @@ from . import (
     show_footage,
     show_surfaces,
     swap_sides,
+    unpin_fingertip,
     use_source,
 )
 
@@ -95,6 +98,9 @@ _CLASSES = (
     mark_absent.Im2HandsMarkAbsent,
     swap_sides.Im2HandsSwapSides,
     pin_hand.Im2HandsPinHand,
+    resolve_penetration.Im2HandsResolvePenetration,
+    pin_fingertip.Im2HandsPinFingertip,
+    unpin_fingertip.Im2HandsUnpinFingertip,
     draw_box.Im2HandsDrawBox,
     remove_edit.Im2HandsRemoveEdit,
     rebuild_frames.Im2HandsRebuildFrames,

@@ -25,6 +25,7 @@ from . import (
     conform,
     corrections,
     doubt,
+    finger_pins,
     footage,
     keypoints,
     markers,
@@ -285,12 +286,16 @@ class TakeImporter:
     def _complete(self, take: Take, collection: bpy.types.Collection, motion: Motion | None) -> bpy.types.Collection:
         """Write what belongs to the whole take: doubt, markers, times, corrections and custom properties."""
         doubt.write_properties(collection, take, motion)
+        finger_pins.renew(collection)
         self._read_corrections(take, collection)
         doubts = {index: record.doubt for index, record in take.records.items()}
         if motion is not None:
             told = clean.doubts(motion)
             # Frames between the steps of a take are always filled, so they need no check.
             doubts |= {index: reason for index, reason in told.items() if take.step == 1 or index in take.records}
+        for index, record in take.records.items():
+            if record.contact is not None and record.contact.doubt:
+                doubts[index] = ", ".join(filter(None, (doubts.get(index), record.contact.doubt)))
         markers.write_markers(self.scene, collection, doubts, take.step)
         conform.conform_again(collection, self.scene)
         tree.write_properties(collection, take)
@@ -301,6 +306,7 @@ class TakeImporter:
     def _write_clean_hands(self, take: Take, collection: bpy.types.Collection) -> Motion | None:
         """Replace the clean hands and return their motion; None if the take has none or they are damaged."""
         self._clean_problems = []
+        finger_pins.release(collection)
         template: Template | None = None
         motion: Motion | None = None
         try:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import TakeError
 from .arrays import LIMITS, SIDES, read_described, sides_of
+from .contact import CONTACT, Contact, parse_contact
 from .edits import EDITS_FILE
 from .files import JOURNAL_FILE, read_shared, read_take_json
 from .footage import find_copies, pattern_of
@@ -89,15 +90,8 @@ class Intrinsics:
         scale = min(width / self.width, height / self.height)
         left = (width - self.width * scale) / 2
         top = (height - self.height * scale) / 2
-        return Intrinsics(
-            fx=self.fx * scale,
-            fy=self.fy * scale,
-            cx=(self.cx + 0.5) * scale - 0.5 + left,
-            cy=(self.cy + 0.5) * scale - 0.5 + top,
-            width=width,
-            height=height,
-            origin=self.origin,
-        )
+        cx, cy = (self.cx + 0.5) * scale - 0.5 + left, (self.cy + 0.5) * scale - 0.5 + top
+        return Intrinsics(self.fx * scale, self.fy * scale, cx, cy, width, height, self.origin)
 
 
 @dataclass(frozen=True)
@@ -152,6 +146,8 @@ class Record:
         Side of each present hand -> whose keypoints these are, a word of ``docs/take.md``; "" where it is not told.
     has_surfaces : bool
         Whether the arrays have surfaces; those of a draft have only keypoints. False without arrays.
+    contact : Contact or None
+        How both hands met before they were parted; None without two hands, and in takes of earlier versions.
     """
 
     index: int
@@ -164,6 +160,7 @@ class Record:
     time: float | None = None
     sources: dict[str, str] = field(default_factory=dict)
     has_surfaces: bool = True
+    contact: Contact | None = None
 
     @property
     def doubt(self) -> str:
@@ -392,5 +389,6 @@ def _parse_record(data: Mapping[str, Any], camera: Intrinsics) -> Record:
         camera=camera,
         has_surfaces=bool(data.get("file")) and data.get("surfaces") is not False,
         sources={side: text(hands[side].get("source") or "") for side in SIDES if side in hands},
+        contact=parse_contact(data[CONTACT]) if CONTACT in data else None,
         time=float(time) if isinstance(time := data.get("time"), int | float) and np.isfinite(time) else None,
     )

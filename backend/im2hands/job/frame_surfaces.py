@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
 from im2hands.core.hands import SIDES, RefinedHands, Side, TwoHands
 from im2hands.core.person_path import person_path
+from im2hands.geometry.contact import Contact, parted
 from im2hands.media.source import Frame
 
 from .components import Components, Reconstructor, Refiner
@@ -34,11 +38,14 @@ class FrameSurfaces:
         Their surfaces.
     trouble : str
         The error message if one of two hands has no mesh.
+    contact : Contact or None
+        How two surfaces met before they were parted; None without two surfaces.
     """
 
     refined: RefinedHands
     meshes: dict[Side, HandMesh]
     trouble: str = ""
+    contact: Contact | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,8 @@ def make_surfaces(reconstructor: Reconstructor, refiner: Refiner | None, job: Fr
         if not present:
             return FrameSurfaces(refined, {})
         try:
-            return FrameSurfaces(refined, reconstructor.reconstruct(frame, camera, refined.hands))
+            met, contact = _met(reconstructor.reconstruct(frame, camera, refined.hands))
+            return FrameSurfaces(refined, met, contact=contact)
         except FrameError as error:
             if len(present) == 1:
                 raise
@@ -141,7 +149,8 @@ def make_surfaces(reconstructor: Reconstructor, refiner: Refiner | None, job: Fr
                 trouble = str(error)
         if not meshes:
             raise FrameError(trouble)
-        return FrameSurfaces(refined, meshes, trouble)
+        meshes, contact = _met(meshes)
+        return FrameSurfaces(refined, meshes, trouble, contact)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
             raise FrameError(
@@ -149,6 +158,16 @@ def make_surfaces(reconstructor: Reconstructor, refiner: Refiner | None, job: Fr
                 "Make the voxels larger (--voxel-mm) or compute on the processor (--device cpu).",
             ) from error
         raise
+
+
+def _met(meshes: Mapping[Side, HandMesh]) -> tuple[dict[Side, HandMesh], Contact | None]:
+    """The surfaces of a frame; where both claim the same room they meet in between."""
+    if len(meshes) < 2:
+        return dict(meshes), None
+    vertices, contact = parted({side: (mesh.vertices, mesh.faces) for side, mesh in meshes.items()})
+    if not contact.penetration_ml:
+        return dict(meshes), contact
+    return {side: replace(mesh, vertices=vertices[side].astype(np.float32)) for side, mesh in meshes.items()}, contact
 
 
 def _refined(refiner: Refiner, frame: Frame, job: FrameJob) -> RefinedHands:

@@ -14,6 +14,7 @@ from im2hands.core.farm import on_cluster
 from im2hands.core.hands import SIDES, HandKeypoints
 from im2hands.media.source import Entry, Frame, Source
 from im2hands.take.arrays import check_arrays
+from im2hands.take.contact import CONTACT, contact_arrays, contact_entry
 from im2hands.take.record import FrameRecord, FrameStatus, convert_keypoints_2d
 from im2hands.take.take import Take
 
@@ -216,6 +217,13 @@ class SurfacePhase:
             extra["edited"] = True
         if hands and not any(len(meshes[side].faces) for side in hands):
             extra["surfaces"] = False
+        contact = made.contact if len(hands) == len(SIDES) else None
+        if contact is not None:
+            extra[CONTACT] = contact_entry(
+                contact,
+                {side: meshes[side].vertices for side in hands},
+                {side: hand.positions for side, hand in hands.items()},
+            )
         facts: dict[str, dict[str, Any]] = {
             side: {"confidence": round(hand.score, 4), "source": hand.source} for side, hand in hands.items()
         }
@@ -229,6 +237,8 @@ class SurfacePhase:
             for side, hand in hands.items()
             for name, array in _arrays(hand, meshes[side], found.camera.width, self._take.mirrored).items()
         }
+        if contact is not None:
+            arrays |= contact_arrays(contact)
         try:
             check_arrays("frame", arrays)
         except ValueError as error:  # keypoints of a file, thousands of kilometres away

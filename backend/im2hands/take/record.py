@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from .arrays import LIMITS
+from .contact import CONTACT, check_contact
 from .header import check_camera, check_picture_size
 
 FRAMES_FOLDER = "frames"
@@ -37,7 +38,8 @@ class FrameRecord:
     key : str
         Hash of everything that the frame was computed from.
     extra : dict
-        Further fields (``image``, ``camera``, ``image_size``, ``time``, ``surfaces``), which are written beside these.
+        Further fields (``image``, ``camera``, ``image_size``, ``time``, ``surfaces``, ``contact``), which are written
+        beside these.
     """
 
     index: int
@@ -94,6 +96,8 @@ class FrameRecord:
             check_camera(extra["camera"])
         if extra.get("image_size"):
             check_picture_size(extra["image_size"])
+        if CONTACT in extra:
+            check_contact(extra[CONTACT])
         return cls(
             index=index,
             status=status,
