@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from im2hands.core.devices import exact_dtype
-from im2hands.geometry.bone_reach import BoneReach, within_reach
+from im2hands.geometry.bone_reach import BoneReach, HandsReach
 from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE, Bones
 
 from .aligned_image import AlignedMap
@@ -114,7 +114,9 @@ class InitialHand:
         self.dtype = like.dtype
         self.folded = networks.decoder.fold(bones.transforms, bones.lengths)
         self._intrinsics = None if intrinsics is None else intrinsics.to(exact)
-        self._joints = None if bones.joints is None else bones.joints.to(exact).to(self.dtype)
+        self._reach = None
+        if sizes.reach and bones.joints is not None:
+            self._reach = HandsReach(bones.joints.to(exact).to(self.dtype), REACH)
         transforms = bones.transforms.to(exact)
         self._turn, self._shift = transforms[:, :, :3, :3] / QUERY_SCALE, transforms[:, :, :3, 3]
         # Query space to the camera, as one affine map: X = R ((0.4 Mᵀ p + wrist) * mirror) + T.
@@ -355,8 +357,12 @@ class InitialHand:
         batch, count = points.shape[:2]
         image = self.image_features(self._embedded(owner.camera_points(points), reference))
         local = self.bone_local(points)
-        if not self._sizes.reach and local.device.type != "cpu" and not torch.is_grad_enabled():
-            return self.folded.all_logits(local, image)
+        if local.device.type != "cpu" and not torch.is_grad_enabled():
+            logits = self.folded.all_logits(local, image)
+            if not self._sizes.reach:
+                return logits
+            # Evaluating every bone costs a device less than the question which ones are near.
+            return self._cut(points, torch.where(self.near(points), logits, OUT_OF_REACH))
         image, local = image.flatten(0, 1), local.flatten(0, 1)
         if self._sizes.reach:
             return self._near_logits(points, local, image)
@@ -377,8 +383,8 @@ class InitialHand:
         (B, N, 16) bool
             Whether the point is within reach of the bone.
         """
-        assert self._joints is not None
-        return within_reach(points.to(self._joints) * QUERY_SCALE, self._joints, REACH)
+        assert self._reach is not None
+        return self._reach.near(points.to(self.dtype) * QUERY_SCALE)
 
     def _near_logits(self, points: Tensor, local: Tensor, image: Tensor) -> Tensor:
         """Part logits where each bone is evaluated only near itself and the forearm is cut."""
@@ -386,5 +392,10 @@ class InitialHand:
         bones, rows = self.near(points).flatten(0, 1).T.nonzero(as_tuple=True)
         values = self.folded.pair_logits(bones, rows // max(count, 1), local[rows, bones], image[rows])
         logits = values.new_full((batch * count, BONE_COUNT), OUT_OF_REACH).index_put((rows, bones), values)
+        return self._cut(points, logits.unflatten(0, (batch, count)))
+
+    @staticmethod
+    def _cut(points: Tensor, logits: Tensor) -> Tensor:
+        """Part logits (B, N, 16) with the forearm cut off."""
         cut = (REACH.stump - points[..., :1] * QUERY_SCALE) / CUT_SOFTNESS
-        return torch.minimum(logits.unflatten(0, (batch, count)), cut.clamp_min(OUT_OF_REACH).to(logits))
+        return torch.minimum(logits, cut.clamp_min(OUT_OF_REACH).to(logits))

@@ -9,7 +9,7 @@ is evaluated.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -181,6 +181,7 @@ class FoldedParts:
     weights: Sequence[Sequence[Tensor]]
     biases: Sequence[Sequence[Tensor]]
     image_features: int = 0
+    _stacks: tuple[Tensor, Tensor, list[Tensor], list[Tensor]] | None = field(default=None, repr=False)
 
     @classmethod
     def stack(
@@ -271,21 +272,31 @@ class FoldedParts:
         """
         batch, count = local.shape[:2]
 
+        first, bias, weights, biases = self._stacked()
         by_bone = local.permute(2, 0, 1, 3).flatten(1, 2)
-        bias = torch.stack(list(self.bias))[:, :, None].expand(-1, -1, count, -1).flatten(1, 2)
-        first = torch.stack(list(self.first)).mT
-        hidden = functional.leaky_relu_(torch.baddbmm(bias, by_bone, first), negative_slope=_SLOPE)
+        spread = bias[:, :, None].expand(-1, -1, count, -1).flatten(1, 2)
+        hidden = functional.leaky_relu_(torch.baddbmm(spread, by_bone, first), negative_slope=_SLOPE)
         for layer in range(3):
-            weight = torch.stack(list(self.weights[layer])).mT
-            base = hidden + torch.stack(list(self.biases[layer]))[:, None]
+            weight = weights[layer]
+            base = hidden + biases[layer]
             if layer == 1 and self.image_features:
                 if image is None:
                     raise ValueError("this part decoder needs image features")
                 repeated = image.flatten(0, 1).expand(BONE_COUNT, -1, -1)
                 base = base.baddbmm_(repeated, weight[:, HIDDEN:])
             hidden = functional.leaky_relu_(base.baddbmm_(hidden, weight[:, :HIDDEN]), negative_slope=_SLOPE)
-        last, bias = torch.stack(list(self.weights[3])), torch.stack(list(self.biases[3]))
-        return torch.baddbmm(bias[:, None], hidden, last.mT).view(BONE_COUNT, batch, count).movedim(0, -1)
+        return torch.baddbmm(biases[3], hidden, weights[3]).view(BONE_COUNT, batch, count).movedim(0, -1)
+
+    def _stacked(self) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
+        """First layers, their biases, and the later layers and biases, stacked over bones, for ``all_logits``."""
+        if self._stacks is None:
+            self._stacks = (
+                torch.stack(list(self.first)).mT,
+                torch.stack(list(self.bias)),
+                [torch.stack(list(layer)).mT for layer in self.weights],
+                [torch.stack(list(layer))[:, None] for layer in self.biases],
+            )
+        return self._stacks
 
     def pair_logits(self, bones: Tensor, hands: Tensor, local: Tensor, image: Tensor | None = None) -> Tensor:
         """Compute the logits of (point, bone) pairs that are sorted by bone.
