@@ -113,7 +113,7 @@ def _published(make: Callable[[], torch.nn.Module], **options: Any) -> Use:
 def _in_a_batch(device: torch.device) -> dict[Side, HandMesh]:
     single = load_picture_reconstructor("bundled", device=device, voxel_m=VOXEL_M, stage="refined")
     assert single is not None
-    with BatchReconstructor(single, batch=1, launch="eager", workers=0) as many:
+    with BatchReconstructor(single, batch=1,  workers=0) as many:
         (made,) = many.reconstruct([(FRAME, CAMERA, BOTH)])
     assert isinstance(made, dict)
     return made

@@ -20,6 +20,7 @@ NVML = {"win32": "nvml.dll", "linux": "libnvidia-ml.so.1"}
 
 _TEXT_BYTES = 96  # NVML's own limits are 80 for a version and 96 for a name
 _SIDE = 8  # of the matrices of the trial
+_PROCESSOR_MEMORY = 8 * 2**30
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,35 @@ def gpu_problem(device: torch.device) -> SetupError | None:
         return SetupError(f"The device {device} is not there: GPUs are counted from 0 to {count - 1}.", "Use auto.")
     problem = _trial(device)
     return None if problem is None else _unusable(_card(device), problem)
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes of a device's memory that this process may still fill with tensors.
+
+    Parameters
+    ----------
+    device : torch.device
+        The device. For the processor a fixed size is returned.
+    """
+    import torch
+
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory()) - int(torch.mps.current_allocated_memory())
+    return _PROCESSOR_MEMORY
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out: the processor's, CUDA's or Metal's.
+
+    Parameters
+    ----------
+    error : BaseException
+        The error.
+    """
+    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
 
 
 def _trial(device: torch.device) -> str | None:

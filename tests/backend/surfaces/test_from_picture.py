@@ -19,6 +19,7 @@ from im2hands.app.cli.main import main
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, InputError, WeightsError
 from im2hands.core.hands import HandKeypoints, Side, TwoHands
+from im2hands.geometry.even_points import even_points
 from im2hands.lab.bench import weights as bench_weights
 from im2hands.lab.bench.scenes import scenes
 from im2hands.lab.bench.surface_agreement import agreement
@@ -30,9 +31,9 @@ from im2hands.surfaces.from_keypoints import HandMesh, Reconstructor
 from im2hands.surfaces.from_picture import PictureReconstructor
 from im2hands.surfaces.hand_crop import crop_hands
 from im2hands.surfaces.load import load_reconstructor
-from im2hands.geometry.even_points import even_points
 
 CPU = torch.device("cpu")
+ANCHORS = 512
 CAMERA = Camera.from_fov(50, 320, 240)
 FRAME = Frame(1, 0.0, picture(320, 240), "shot.png")
 VOXEL = 0.005
