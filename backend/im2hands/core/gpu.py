@@ -141,6 +141,16 @@ def free_memory(device: torch.device) -> int:
     return _PROCESSOR_MEMORY
 
 
+def release_memory() -> None:
+    """Give memory that PyTorch keeps for later tensors back to the graphics card."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out: the processor's, CUDA's or Metal's.
 

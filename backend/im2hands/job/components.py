@@ -17,6 +17,7 @@ from .options import ReconstructOptions
 
 if TYPE_CHECKING:
     from im2hands.keypoints.finder import HandFinder
+    from im2hands.surfaces.batch.frames import BatchReconstructor
     from im2hands.surfaces.from_keypoints import HandMesh
 
 
@@ -122,10 +123,13 @@ class ProviderNeeds:
         Options of the job.
     cancelled : callable
         Returns whether the person asked to stop. Called during a long search.
+    device : str
+        The device of the networks.
     """
 
     options: ReconstructOptions
     cancelled: Callable[[], bool]
+    device: str = "cpu"
 
 
 def provenance_of(reconstructor: Reconstructor, refiner: Refiner | None) -> dict[str, Any]:
@@ -197,6 +201,28 @@ class Components:
             options.weights, device=torch.device(device_name), voxel_m=options.voxel_mm / 1000, stage=options.stage
         )
 
+    def batches(self, options: ReconstructOptions, reconstructor: Reconstructor) -> BatchReconstructor | None:
+        """Make what reconstructs many frames at once, where the device gains by it.
+
+        Parameters
+        ----------
+        options : ReconstructOptions
+            Options of the job.
+        reconstructor : Reconstructor
+            The reconstructor of single frames.
+
+        Returns
+        -------
+        BatchReconstructor or None
+            None on the processor, and for networks that have no batches.
+        """
+        from im2hands.surfaces.batch.frames import BatchReconstructor
+        from im2hands.surfaces.from_picture import PictureReconstructor
+
+        if not isinstance(reconstructor, PictureReconstructor) or not reconstructor.gains_by_batches:
+            return None
+        return BatchReconstructor(reconstructor, batch=options.frames_at_once)
+
     def refiner(self, options: ReconstructOptions, device_name: str) -> Refiner | None:
         """Load the keypoint refinement network.
 
@@ -259,6 +285,7 @@ class Components:
             hands=hands,
             hand_boxes=replace(HandBoxes.read(Path(boxes), hands), mirrored=needs.options.mirrored) if boxes else None,
             cancelled=needs.cancelled,
+            device=needs.device,
         )
 
     def lift(self, detections: Sequence[HandDetection], camera: Camera, palm_m: float) -> TwoHands:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
+from im2hands.core.gpu import is_out_of_memory
 from im2hands.core.hands import SIDES, RefinedHands, Side, TwoHands
 from im2hands.core.person_path import person_path
 from im2hands.media.source import Frame
@@ -121,7 +122,7 @@ def make_surfaces(reconstructor: Reconstructor, refiner: Refiner | None, job: Fr
     """
     frame, camera = job.frame, job.camera
     try:
-        refined = RefinedHands(job.hands) if refiner is None else _refined(refiner, job)
+        refined = refine_hands(refiner, job)
         present = refined.hands.present()
         if not present:
             return FrameSurfaces(refined, {})
@@ -143,7 +144,7 @@ def make_surfaces(reconstructor: Reconstructor, refiner: Refiner | None, job: Fr
             raise FrameError(trouble)
         return FrameSurfaces(refined, meshes, trouble)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        if is_out_of_memory(error):
             raise FrameError(
                 f"{frame.name}: there is not enough memory for the surface.",
                 "Make the voxels larger (--voxel-mm) or compute on the processor (--device cpu).",
@@ -151,8 +152,23 @@ def make_surfaces(reconstructor: Reconstructor, refiner: Refiner | None, job: Fr
         raise
 
 
-def _refined(refiner: Refiner, job: FrameJob) -> RefinedHands:
-    """Refine the keypoints of a frame, but not those that a person corrected."""
+def refine_hands(refiner: Refiner | None, job: FrameJob) -> RefinedHands:
+    """Refine the keypoints of a frame, but not those that a person corrected.
+
+    Parameters
+    ----------
+    refiner : Refiner, optional
+        Refines keypoints. Without it, keypoints stay unchanged.
+    job : FrameJob
+        The frame.
+
+    Returns
+    -------
+    RefinedHands
+        The hands.
+    """
+    if refiner is None:
+        return RefinedHands(job.hands)
     made = refiner.refine(job.frame, job.camera, job.hands)
     if not job.corrected:
         return made

@@ -71,6 +71,8 @@ class KeypointPhase:
     wanted : set of int, optional
         The only frames whose hands are returned; None for all. The others are searched only where the hands of these
         follow from them and are not cached.
+    device : str
+        The device of the networks.
     """
 
     def __init__(
@@ -87,7 +89,9 @@ class KeypointPhase:
         failed: Callable[[Entry, Im2HandsError], None],
         edits: Edits,
         wanted: Set[int] | None = None,
+        device: str = "cpu",
     ) -> None:
+        self._device = device
         self._options, self._source, self._cameras, self._parts = options, source, cameras, parts
         self._background, self._cancelled, self._report, self._failed = background, cancelled, report, failed
         self._folder, self._footage = cache, footage
@@ -323,7 +327,7 @@ class KeypointPhase:
             return None  # the error is reported when the picture is read
 
     def _make_provider(self) -> HandFinder:
-        needs = ProviderNeeds(self._options, self._cancelled)
+        needs = ProviderNeeds(self._options, self._cancelled, self._device)
 
         def make() -> HandFinder:
             if self._provider is None:

@@ -73,6 +73,7 @@ class ReconstructJob:
         self._lock: TakeLock | None = None
         self._take: Take | None = None
         self._wanted: frozenset[int] | None = None  # the only frames to be made; None for all
+        self._device = "cpu"
         self._counts: Counter[str] = Counter()
         self._eta = EtaEstimator()
 
@@ -163,6 +164,16 @@ class ReconstructJob:
         header = self._header(source, camera, device, provenance_of(reconstructor, refiner))
         take = begin_take(lock, source, header, resume=options.resume, overwrite=options.overwrite)
         self._take = take
+        self._device = device
+        kinds = take.header["provenance"].get("devices", ())
+        if kinds:
+            self._events(
+                Warned(
+                    f"This take has frames that were made on other devices ({', '.join(kinds)}): "
+                    "equal ones differ a little.",
+                    f"Begin it anew (--overwrite) to make all of them on {device}, or choose the other device.",
+                )
+            )
         if camera.origin == "assumed" and self._wanted is None:
             self._events(
                 Warned(
@@ -176,7 +187,8 @@ class ReconstructJob:
         self._use_edits(take, edits, self._keypoints.unused if self._keypoints is not None else [])
         version = self._parts.versions()["im2hands"]
         far = FarNetworks.like_here(self._parts, options, device) if options.executor == "ray" else None
-        phase = SurfacePhase(options, take, reconstructor, refiner, self._background, footage, version, far)
+        batches = self._parts.batches(options, reconstructor) if far is None else None
+        phase = SurfacePhase(options, take, reconstructor, refiner, self._background, footage, version, far, batches)
         self._make_surfaces(take, source, found, phase)
         warned = footage.complete() if self._wanted is None else None
         if warned is not None:
@@ -244,7 +256,7 @@ class ReconstructJob:
 
         self._keypoints = KeypointPhase(
             self._options, source, cameras, self._parts, self._background, take.folder / CACHE_FOLDER,
-            footage, self._cancelled, report, failed, edits, self._wanted,
+            footage, self._cancelled, report, failed, edits, self._wanted, self._device,
         )  # fmt: skip
         return self._keypoints.run()
 

@@ -137,6 +137,11 @@ class PictureReconstructor:
         return self._network
 
     @property
+    def gains_by_batches(self) -> bool:
+        """Whether ``surfaces.batch`` makes the surfaces of several frames sooner: the refined stage on a device."""
+        return self.device.type != "cpu" and isinstance(self._network, RefinedOccupancy) and not self._dense
+
+    @property
     def pairs(self) -> torch.dtype | None:
         """The type used for the attention between points; None is the weights' own type."""
         return self._pairs

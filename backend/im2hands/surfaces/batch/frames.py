@@ -25,7 +25,7 @@ from torch.nn import functional
 from im2hands.core.camera import Camera
 from im2hands.core.devices import granted_cores, to_device_together
 from im2hands.core.errors import FrameError
-from im2hands.core.gpu import free_memory, is_out_of_memory
+from im2hands.core.gpu import free_memory, is_out_of_memory, release_memory
 from im2hands.core.hands import SIDES, Side, TwoHands
 from im2hands.geometry.bones import Bones
 from im2hands.geometry.marching_cubes import ClosedMesh
@@ -51,6 +51,7 @@ MOST_FRAMES = 64
 _AUTO_FRAMES = 8  # in a batch whose size the memory decides: more frames gain little and need as much more memory
 _FRAME_SHARE = 0.05  # of the device's memory that a frame may take in such a batch
 _POINT_BYTES = 24  # that a lattice point needs at most: values, masks, running counts
+_PICTURE_BYTES = 64 * 2**20  # that the features of a picture need at most
 _QUERY_BYTES, _QUERY_SHARE, _MOST_QUERIES = 16384, 0.125, 1 << 18  # of queries evaluated at once, and share of memory
 _QUERIES_ON_CPU = 8192
 _FEW = 1024  # points a hand up to which a second call costs more than the exact type
@@ -105,7 +106,7 @@ def frames_at_once(voxel_m: float, device: torch.device) -> int:
         1 to 8.
     """
     box = (0.22 / voxel_m) * (0.22 / voxel_m) * (0.16 / voxel_m)  # points around a large hand
-    frame = 2 * box * _POINT_BYTES
+    frame = 2 * box * _POINT_BYTES + _PICTURE_BYTES
     return max(1, min(_AUTO_FRAMES, int(_FRAME_SHARE * _AUTO_FRAMES * free_memory(device) / frame)))
 
 
@@ -147,6 +148,8 @@ class BatchReconstructor:
         if workers is None:
             workers = 0 if self.device.type == "cpu" else max(0, min(granted_cores() - 1, _MOST_WORKERS))
         self.mesh_workers = MeshWorkers(workers)
+        self._begun: _Batch | None = None
+        self._evaluated: _Batch | None = None
         self._chunks, self._queries = Chunks(), _QUERIES_ON_CPU
         if self.device.type != "cpu":
             self._queries = min(int(_QUERY_SHARE * free_memory(self.device) / _QUERY_BYTES), _MOST_QUERIES)
@@ -178,18 +181,34 @@ class BatchReconstructor:
             The meshes of each frame, in the order of ``jobs``, or the error that prevented them.
         """
         source = iter(jobs)
-        begun: _Batch | None = None
-        evaluated: _Batch | None = None
-        while True:
-            group = list(islice(source, self.size))
-            started = self._step(self._begin, _Batch(group, [self._ready(*job) for job in group])) if group else None
-            if begun is not None:
-                begun = self._step(self._evaluate, begun)
-            if evaluated is not None:
-                yield from self._finish(evaluated)
-            begun, evaluated = started, begun
-            if begun is None and evaluated is None:
-                return
+        while group := list(islice(source, self.size)):
+            yield from self.advance(group)
+        while self.unfinished:
+            yield from self.advance([])
+
+    def advance(self, jobs: Sequence[Job]) -> list[Made]:
+        """Begin a batch, and bring the batches that were begun before one step further.
+
+        Parameters
+        ----------
+        jobs : sequence of (Frame or None, Camera, TwoHands)
+            The frames, at most ``size``; none to finish those that were begun.
+
+        Returns
+        -------
+        list of dict of Side to HandMesh, or FrameError
+            The frames that are finished now, in the order in which they were begun; see ``reconstruct``.
+        """
+        started = self._step(self._begin, _Batch(list(jobs), [self._ready(*job) for job in jobs])) if jobs else None
+        evaluated = None if self._begun is None else self._step(self._evaluate, self._begun)
+        finished = self._evaluated
+        self._begun, self._evaluated = started, evaluated
+        return [] if finished is None else list(self._finish(finished))
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether frames were begun that are not finished."""
+        return self._begun is not None or self._evaluated is not None
 
     def _step(self, work: Callable[[_Batch], None], batch: _Batch) -> _Batch:
         """Do a part of the work on a batch. Where the memory does not suffice, its frames are made one by one."""
@@ -203,8 +222,7 @@ class BatchReconstructor:
         if self.size > 1:
             self.size //= 2
             _log.warning("%d frames at once are too many for this device's memory; trying %d", 2 * self.size, self.size)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        release_memory()
         return _Batch(batch.jobs, [None] * len(batch.jobs))
 
     def _begin(self, batch: _Batch) -> None:
