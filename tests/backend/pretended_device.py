@@ -292,11 +292,11 @@ def pretended_device(
     """
     made = PretendedDevice(_whole(name))
     cuda = made.device.type == "cuda"
-    major, minor = capability
+    major, minor = (8, 0) if bfloat16 else capability
     properties = SimpleNamespace(name="NVIDIA Pretended 1", total_memory=MEMORY, major=major, minor=minor)
     answers = {
         "is_available": cuda, "device_count": count if cuda else 0, "get_device_properties": properties,
-        "is_bf16_supported": bfloat16, "empty_cache": None, "get_arch_list": list(BUILT_FOR),
+        "empty_cache": None, "get_arch_list": list(BUILT_FOR),
         "mem_get_info": (MEMORY, MEMORY), "memory_reserved": 0, "memory_allocated": 0,
     }  # fmt: skip
     with ExitStack() as stack:

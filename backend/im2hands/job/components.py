@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import SetupError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from im2hands.keypoints.finder import HandFinder
     from im2hands.surfaces.batch.frames import BatchReconstructor
     from im2hands.surfaces.from_keypoints import HandMesh
+    from im2hands.surfaces.from_picture import PictureReconstructor
 
 
 class Reconstructor(Protocol):
@@ -173,8 +174,12 @@ class Components:
             The device as ``--device`` takes it; never "auto".
         """
         from im2hands.core.devices import choose_device
+        from im2hands.core.gpu import compute_exactly
 
-        return str(choose_device(options.device, refused))
+        device = choose_device(options.device, refused)
+        if device.type == "cuda":
+            compute_exactly()
+        return str(device)
 
     def reconstructor(self, options: ReconstructOptions, device_name: str) -> Reconstructor:
         """Load the surface networks onto their device, and limit PyTorch to the granted cores.
@@ -216,12 +221,11 @@ class Components:
         BatchReconstructor or None
             None on the processor, and for networks that have no batches.
         """
-        from im2hands.surfaces.batch.frames import BatchReconstructor
-        from im2hands.surfaces.from_picture import PictureReconstructor
-
-        if not isinstance(reconstructor, PictureReconstructor) or not reconstructor.gains_by_batches:
+        if not getattr(reconstructor, "gains_by_batches", False):
             return None
-        return BatchReconstructor(reconstructor, batch=options.frames_at_once)
+        from im2hands.surfaces.batch.frames import BatchReconstructor
+
+        return BatchReconstructor(cast("PictureReconstructor", reconstructor), batch=options.frames_at_once)
 
     def refiner(self, options: ReconstructOptions, device_name: str) -> Refiner | None:
         """Load the keypoint refinement network.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.gpu import is_out_of_memory
+from im2hands.core.gpu import memory_error
 from im2hands.core.hands import SIDES, RefinedHands, Side, TwoHands
 from im2hands.core.person_path import person_path
 from im2hands.media.source import Frame
@@ -144,12 +144,7 @@ def make_surfaces(reconstructor: Reconstructor, refiner: Refiner | None, job: Fr
             raise FrameError(trouble)
         return FrameSurfaces(refined, meshes, trouble)
     except (MemoryError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise FrameError(
-                f"{frame.name}: there is not enough memory for the surface.",
-                "Make the voxels larger (--voxel-mm) or compute on the processor (--device cpu).",
-            ) from error
-        raise
+        raise memory_error(error, frame.name) from error
 
 
 def refine_hands(refiner: Refiner | None, job: FrameJob) -> RefinedHands:

@@ -11,6 +11,7 @@ import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, Im2HandsError, InputError, TakeError
+from im2hands.core.gpu import memory_error
 from im2hands.core.hands import HandKeypoints, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.look import Look
@@ -311,6 +312,9 @@ class KeypointPhase:
             except (FrameError, InputError) as error:
                 self._failed(entry, error)
                 self._steps += not last  # it does not come by again
+            except (MemoryError, RuntimeError) as error:
+                self._failed(entry, memory_error(error, entry.name))
+                self._steps += not last
             self._count()
 
     def _count(self) -> None:

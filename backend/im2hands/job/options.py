@@ -50,8 +50,13 @@ class _ReconstructOptions:
         for path in (*self.inputs, self.output):
             person_path(path)
         check_options(asdict(self))  # type: ignore[call-overload]
-        if self.batch != "auto" and not (self.batch.isascii() and self.batch.isdigit() and 1 <= int(self.batch[:9]) <= MOST_FRAMES):
-            raise InputError(f"The option batch is {self.batch[:20]!r}, it must be auto or 1 to {MOST_FRAMES}.", OPTIONS["batch"].hint)
+        if self.batch != "auto" and not (
+            self.batch.isascii() and self.batch.isdigit() and 1 <= int(self.batch[:9]) <= MOST_FRAMES
+        ):
+            raise InputError(
+                f"The option batch is {self.batch[:20]!r}, it must be auto or 1 to {MOST_FRAMES}.",
+                OPTIONS["batch"].hint,
+            )
 
     @property
     def frames_at_once(self) -> int | None:

@@ -13,6 +13,7 @@ from typing import Any
 from im2hands.animation.clean_options import CleanOptions
 from im2hands.core.camera import Camera
 from im2hands.core.errors import Cancelled, DamagedFramesError, Im2HandsError, InputError, SetupError
+from im2hands.core.gpu import device_failure
 from im2hands.core.memory import require_memory
 from im2hands.core.person_path import person_path
 from im2hands.keypoints.proposing.box_file import HandBoxes
@@ -120,7 +121,7 @@ class ReconstructJob:
         InputError
             Inputs, options or the output folder cannot be used, or another job uses the take.
         SetupError
-            Weights or the device are missing.
+            Weights or the device are missing, or the device stopped.
         """
         started = time.monotonic()
         try:
@@ -129,6 +130,11 @@ class ReconstructJob:
                 cancelled = False
             except Cancelled:
                 cancelled = True
+            except RuntimeError as error:
+                problem = device_failure(error, self._device)
+                if problem is None:
+                    raise
+                raise problem from error
             finally:
                 self._background.close(self._keypoints.close if self._keypoints else None)
             if self._take is not None:
@@ -162,9 +168,9 @@ class ReconstructJob:
             self._events(Warned(problem.message, problem.hint))
         self._progress("weights", 1, 1)
         header = self._header(source, camera, device, provenance_of(reconstructor, refiner))
+        self._device = device
         take = begin_take(lock, source, header, resume=options.resume, overwrite=options.overwrite)
         self._take = take
-        self._device = device
         kinds = take.header["provenance"].get("devices", ())
         if kinds:
             self._events(

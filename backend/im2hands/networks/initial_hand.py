@@ -320,11 +320,11 @@ class InitialHand:
         image = self.image_features(self._embedded(owner.camera_points(points), reference))
         local = self.bone_local(points)
         if local.device.type != "cpu" and not torch.is_grad_enabled():
-            logits = self.folded.all_logits(local, image)
+            every = self.folded.all_logits(local, image)
             if not self.sizes.reach:
-                return logits
+                return every
             # Evaluating every bone costs a device less than the question which ones are near.
-            return cut_off(points, torch.where(self.near(points), logits, OUT_OF_REACH))
+            return cut_off(points, torch.where(self.near(points), every, OUT_OF_REACH))
         image, local = image.flatten(0, 1), local.flatten(0, 1)
         if self.sizes.reach:
             return self._near_logits(points, local, image)

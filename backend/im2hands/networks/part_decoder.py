@@ -381,7 +381,9 @@ class StackedParts:
             weight = self.weights[layer]
             base = hidden + self.biases[layer]
             if layer == 1 and self.image_features:
-                for image, own, rows in zip(images, base.chunk(len(images)), weight.chunk(len(images)), strict=True):
-                    own.baddbmm_(image.expand(len(own), -1, -1), rows[:, HIDDEN:])
+                own = len(base) // len(images)
+                for side, image in enumerate(images):
+                    parts = slice(side * own, (side + 1) * own)
+                    base[parts].baddbmm_(image.expand(own, -1, -1), weight[parts, HIDDEN:])
             hidden = functional.leaky_relu_(base.baddbmm_(hidden, weight[:, :HIDDEN]), negative_slope=_SLOPE)
         return torch.baddbmm(self.biases[3], hidden, self.weights[3])[..., 0]

@@ -289,7 +289,9 @@ class RefinedHands:
         """Query space to the camera (turn, shift), picture features, cameras and centres of the 2B hands; made once."""
         if self._joined is None:
             sides = [self.initial[side] for side in SIDES]
-            twice = PictureFeatures(self.features.initial, torch.cat([self.features.feature_map] * 2), self.features.code)
+            twice = PictureFeatures(
+                self.features.initial, torch.cat([self.features.feature_map] * 2), self.features.code
+            )
             view = View(*(torch.cat([value] * 2) for value in self.view))
             self._joined = (
                 torch.cat([hand.camera_turn for hand in sides]).mT,

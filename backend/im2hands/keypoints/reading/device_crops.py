@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,7 +99,7 @@ class DeviceCrops:
             batch = rows[first : first + CROPS]
             pictures = np.stack(list(pool.map(lambda at: warp_crop(levels[at[0]], crops[at[0]][at[1]]), batch)))
             sides = np.array([parts[part].side for part, _ in batch], np.float32)
-            told = self._over(pictures, lambda images, rows, s=sides: _outputs(self._model(images, self._side(s[rows]))))
+            told = self._over(pictures, partial(self._told, sides))
             for (part, row), values in zip(batch, told, strict=True):
                 raw[part][row] = values
             if done is not None:
@@ -119,6 +120,9 @@ class DeviceCrops:
         """
         ones = np.ones(len(pictures), np.float32)
         return self._over(pictures, lambda images, rows: self._model.see(images, self._side(ones[rows])))
+
+    def _told(self, sides: np.ndarray, images: Tensor, rows: slice) -> Tensor:
+        return _outputs(self._model(images, self._side(sides[rows])))
 
     def _side(self, sides: np.ndarray) -> Tensor | None:
         """The sides (N,) on the device; None where the network cannot be told, or all are to be read."""

@@ -24,7 +24,7 @@ from im2hands.geometry.bones import QUERY_SCALE
 from im2hands.geometry.marching_cubes import NearSurface
 from im2hands.surfaces.walked_lattice import OUTSIDE, SMALLEST
 
-_AHEAD = (0, 4, 8)
+_AHEAD = (0, 3, 8)
 """By how many cells the waves of a walk go ahead of what they found; the last number holds for all that follow."""
 
 Ask = Callable[[Tensor], Tensor]
