@@ -307,9 +307,7 @@ def training(plan: Plan) -> None:
             optimiser.step()
 
         step()
-        repeat = 5 if plan.frames > 2 else 1
-        took = seconds(lambda s=step: [s() for _ in range(repeat)], device) / repeat
-        row(f"training step, {name}, float32", f"{1000 * took:.1f} ms")
+        row(f"training step, {name}, float32", f"{1000 * seconds(step, device):.1f} ms")
 
 
 def _lifted(network: Any, count: int, device: Any) -> Any:
