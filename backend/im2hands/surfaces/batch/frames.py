@@ -21,7 +21,7 @@ from torch import Tensor
 from im2hands.core.camera import Camera
 from im2hands.core.devices import granted_cores
 from im2hands.core.errors import FrameError
-from im2hands.core.gpu import free_memory, is_out_of_memory, release_memory
+from im2hands.core.gpu import free_memory, is_out_of_memory, memory_error, release_memory
 from im2hands.core.hands import SIDES, Side, TwoHands
 from im2hands.geometry.marching_cubes import ClosedMesh
 from im2hands.media.source import Frame
@@ -244,6 +244,8 @@ class BatchReconstructor:
             return self.single.reconstruct(*job)
         except FrameError as error:
             return error
+        except (RuntimeError, MemoryError) as error:
+            return memory_error(error, job[0].name if job[0] is not None else "a frame")
 
     def _over(self, points: Tensor, evaluate: Callable[[slice], Tensor]) -> Tensor:
         """Evaluate points (H, N, 3), as many at once as the memory allows; the limit is kept between batches."""

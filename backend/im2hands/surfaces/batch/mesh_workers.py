@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -43,7 +44,7 @@ class MeshWorkers:
         self.count = count
         # A forked process would inherit an initialised CUDA context, which it cannot use.
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(count, mp_context=context) if count else None
+        self._pool = ProcessPoolExecutor(count, context, _begin) if count else None
 
     def mesh(self, known: NearSurface) -> Mesh:
         """Start the extraction of a mesh.
@@ -106,6 +107,11 @@ class MeshWorkers:
         if self._pool is not None:
             _log.warning("the mesh processes have ended; this process makes the meshes from now on")
             self.close()
+
+
+def _begin() -> None:
+    """Prepare a worker process: interrupts are left to the parent process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _anchors(known: NearSurface, placement: Placement, count: int) -> np.ndarray | None:

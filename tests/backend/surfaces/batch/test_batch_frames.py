@@ -157,6 +157,28 @@ def test_a_device_with_little_memory(compact, alone, monkeypatch, caplog) -> Non
         _same(made, expected)
 
 
+def test_memory_that_runs_out_costs_single_frames(compact, alone, monkeypatch, caplog) -> None:
+    """The lattices of a batch do not fit; alone, one frame does not fit either."""
+
+    def too_large(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(BatchField, "level", too_large)
+    reconstruct = compact.reconstruct
+
+    def single(frame, camera, hands):
+        return too_large() if frame is JOBS[2][0] else reconstruct(frame, camera, hands)
+
+    monkeypatch.setattr(compact, "reconstruct", single)
+    with caplog.at_level(logging.WARNING, "im2hands"), BatchReconstructor(compact, batch=2) as many:
+        found = list(many.reconstruct(JOBS))
+        assert many.size == 1
+    assert "2 frames at once are too many for this device's memory; trying 1" in caplog.text
+    for made, expected in zip(found[:2], alone[:2], strict=True):
+        assert np.array_equal(made["left"].vertices, expected["left"].vertices)
+    assert isinstance(found[2], FrameError) and "not enough memory" in str(found[2])
+
+
 def test_other_networks_and_nothing_at_all(compact) -> None:
     initial = load_picture_reconstructor("bundled", device=CPU, voxel_m=VOXEL, stage="initial")
     assert initial is not None
