@@ -177,8 +177,8 @@ def _finish(arguments: argparse.Namespace, collection: bpy.types.Collection) -> 
 
 def _check(arguments: argparse.Namespace) -> int:
     found = environment.find(arguments.backend or backend_setting(), own_environment(), old=old_environment())
-    _say(f"{found.python} ({found.where})")
-    asking = task.check(found.python)
+    _say(f"{found.name} ({found.where})")
+    asking = task.check(found)
     while not asking.has_ended:
         time.sleep(0.1)
         asking.poll()

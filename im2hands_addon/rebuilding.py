@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import bpy
 
+from .errors import TakeError
 from .locations import absolute, old_environment, own_environment
 from .process import environment
 from .process.job import Job
-from .reconstruction import Reconstruction
+from .reconstruction import Reconstruction, paths_of
 from .scene import corrections, stick_hands
 from .scene.importer import TakeImporter
 from .scene.ownership import TAKE, require_local
 from .take.edits import document
+from .take.reader import TAKE_FILE
 
 
 class Rebuilding(Reconstruction):
@@ -50,13 +52,18 @@ class Rebuilding(Reconstruction):
         scene: bpy.types.Scene | None = None,
     ) -> None:
         require_local(collection)
-        python = environment.find(backend, own_environment(), old=old_environment()).python
+        found = environment.find(backend, own_environment(), old=old_environment())
+        folder = absolute(str(collection[TAKE]))
+        if not (folder / TAKE_FILE).is_file():
+            raise TakeError(f"There is no take in {folder}.", "Is its drive connected? Import the take from its place.")
         stick_hands.apply(collection)
         had = corrections.read(collection)
-        self._begin(TakeImporter(absolute(str(collection[TAKE])), scene, set_scene=False))
+        self._begin(TakeImporter(folder, scene, set_scene=False))
         self._collection_name = collection.name
         request = {"edits": document(had.edits), "known": had.file, "frames": frames}
-        self.job = Job(python, [], self.take, client=f"Blender {bpy.app.version_string}", rebuild=request)
+        self.job = Job(
+            found, [], paths_of(found)(self.take), client=f"Blender {bpy.app.version_string}", rebuild=request
+        )
 
     def _import_some(self) -> None:
         """Nothing: the clean hands follow from all frames, so all are brought in at the end."""

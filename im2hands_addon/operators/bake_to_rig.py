@@ -6,19 +6,22 @@ from .. import api
 from ..bone_maps import bundled_maps
 from ..errors import AddonError
 from ..scene.tree import take_named
+from .of_take import OfTake, armature_names
 
 
-class Im2HandsBakeToRig(bpy.types.Operator):
+class Im2HandsBakeToRig(OfTake, bpy.types.Operator):
     """Key the take's hand and finger rotations on the active armature"""
 
     bl_idname = "im2hands.bake_to_rig"
     bl_label = "Bake to Rig"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection; empty: the first")
-    target: bpy.props.StringProperty(name="Target", description="Name of the armature; empty: the active object")
+    target: bpy.props.StringProperty(
+        name="Target", description="Name of the armature; empty: the active object", search=armature_names
+    )
     bone_map: bpy.props.EnumProperty(
         name="Bone Names",
+        description="Which names the bones of the character have",
         items=[
             ("AUTO", "Automatic", "The map that fits best"),
             *((one.identifier, one.name, one.note) for one in bundled_maps()),

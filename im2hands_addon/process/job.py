@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import AddonError, BackendError, JobError, shown
 from . import messages
+from .advice import advice
+from .environment import Found
 from .options import Options
 from .process import LineProcess
+from .task import last_words
 
 State = Literal["starting", "running", "cancelling", "finished", "cancelled", "failed"]
 ENDED: tuple[State, ...] = ("finished", "cancelled", "failed")
@@ -78,12 +81,12 @@ class Job:
 
     Parameters
     ----------
-    python : Path
-        The backend's Python.
+    backend : Found
+        The backend.
     inputs : list of str
-        Pictures, folders or a clip; absolute paths.
-    output : Path
-        The take's folder; an absolute path.
+        Pictures, folders or a clip; absolute paths on the backend's machine.
+    output : str
+        The take's folder; an absolute path there.
     options : Options
         Options of the reconstruction.
     client : str
@@ -99,9 +102,9 @@ class Job:
         The backend cannot be started.
     """
 
-    python: Path
+    backend: Found
     inputs: list[str]
-    output: Path
+    output: str
     options: Options = field(default_factory=Options)
     client: str = "im2hands add-on"
     clock: Callable[[], float] = time.monotonic
@@ -116,7 +119,7 @@ class Job:
     error: AddonError | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._process = LineProcess([str(self.python), "-I", "-m", "im2hands", "serve"])
+        self._process = LineProcess(self.backend.start("serve"))
         self._process.send(messages.encode(messages.hello(self.client)))
         self._heard = self.clock()
         self._cancelled_at: float | None = None
@@ -196,7 +199,7 @@ class Job:
         """Handle one message. The protocol requires that unknown messages and invalid fields are ignored."""
         handler = getattr(self, f"_on_{message['type']}", None)
         if handler is not None:
-            with suppress(TypeError, ValueError):
+            with suppress(TypeError, ValueError, OverflowError):
                 handler(message)
 
     def _on_ready(self, message: dict[str, Any]) -> None:
@@ -214,9 +217,9 @@ class Job:
         self.state = "running"
         self.progress = Progress("open")
         if self.rebuild is None:
-            request = messages.reconstruct(_JOB, self.inputs, str(self.output), self.options)
+            request = messages.reconstruct(_JOB, self.inputs, self.output, self.options)
         else:
-            request = messages.rebuild(_JOB, str(self.output), **self.rebuild)
+            request = messages.rebuild(_JOB, self.output, **self.rebuild)
         self._process.send(messages.encode(request))
 
     def _on_progress(self, message: dict[str, Any]) -> None:
@@ -225,12 +228,12 @@ class Job:
             phase=str(message.get("phase", "")),
             done=int(message.get("done") or 0),
             total=int(message.get("total") or 0),
-            seconds_left=float(seconds) if isinstance(seconds, int | float) else None,
+            seconds_left=float(seconds) if isinstance(seconds, int | float) and math.isfinite(seconds) else None,
         )
 
     def _on_frame(self, message: dict[str, Any]) -> None:
         index = message.get("index")
-        if not isinstance(index, int):
+        if type(index) is not int:
             return
         self.frames[index] = str(message.get("status", ""))
         if message.get("message"):
@@ -268,13 +271,14 @@ class Job:
             return
         doing = "could not start" if self.state == "starting" else "ended unexpectedly"
         tail = self._process.stderr_tail
-        said = f' Its last message: "{tail[-1]}"' if tail else ""
+        said = f' Its last message: "{last_words(tail)}"' if tail else ""
         if any("No module named im2hands" in line for line in tail):
-            message = f"im2hands is not installed in the Python at {self.python}."
+            place = "on the other machine" if self.backend.command else f"in the Python at {self.backend.python}"
+            message = f"im2hands is not installed {place}."
             hint = "Install the backend in Preferences > Add-ons > Im2Hands, or choose another environment."
         elif self.state == "starting":
             message = f"The backend {doing} ({_exit_words(return_code)}).{said}"
-            hint = "Check the backend in Preferences > Add-ons > Im2Hands."
+            hint = advice(tail) or "Check the backend in Preferences > Add-ons > Im2Hands."
         else:
             message = f"The backend {doing} ({_exit_words(return_code)}).{said}"
             button = "Reconstruct" if self.rebuild is None else "Rebuild Frames"

@@ -42,7 +42,7 @@ def decode(line: bytes) -> dict[str, Any] | None:
     """
     try:
         message = json.loads(line.decode("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested too deeply to be a message
         return None
     return message if isinstance(message, dict) and isinstance(message.get("type"), str) else None
 

@@ -5,7 +5,8 @@ a newer Blender takes the path of the newest known one. The other modules of the
 
 * 4.4: actions have slots, layers and channel bags; the sequencer's ``sequences`` are renamed to ``strips``.
 * 4.5 or before it: reading settings of the scene from ``bpy.context`` no longer changes the owner of ``bpy.context``.
-* 5.0: ``Action.fcurves`` is removed; materials and worlds always have a node tree.
+* 5.0: ``Action.fcurves`` is removed; materials and worlds always have a node tree; the sequencer may show another
+  scene.
 """
 
 from __future__ import annotations
@@ -163,3 +164,32 @@ def release_context() -> None:
     """
     with bpy.context.temp_override(scene=None):
         _ = bpy.context.tool_settings
+
+
+def sequencer_scene(context: bpy.types.Context) -> bpy.types.Scene:
+    """Return the scene whose strips the sequencer shows; before 5.0 that is always the scene of the window."""
+    return getattr(context, "sequencer_scene", None) or context.scene
+
+
+def strip_part(strip: bpy.types.ID) -> tuple[int, int, int]:
+    """Return the part of a strip between its handles; 5.2 gave these properties other names.
+
+    Parameters
+    ----------
+    strip : bpy.types.ID
+        A strip of pictures in the sequencer.
+
+    Returns
+    -------
+    skipped : int
+        Frames of its files before the part.
+    start : int
+        Scene frame of the left handle.
+    count : int
+        Length of the part, frames.
+    """
+    if hasattr(strip, "left_handle"):
+        trimmed = getattr(strip, "content_trim_start", 0)
+        return int(trimmed + strip.left_handle_offset), int(strip.left_handle), int(strip.duration)
+    trimmed = strip.animation_offset_start
+    return int(trimmed + strip.frame_offset_start), int(strip.frame_final_start), int(strip.frame_final_duration)

@@ -63,14 +63,17 @@ def empty_file(installed: None) -> None:
     """An empty scene, the extension enabled, default preferences."""
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     own = bpy.context.preferences.addons[MODULE].preferences
-    for name in ("backend", "python", "package", "takes", "environments"):
-        setattr(own, name, "")
+    for name in type(own).__annotations__:
+        own.property_unset(name)
 
 
 @pytest.fixture
 def factory_scene() -> bpy.types.Scene:
-    """The scene of a new file, with Blender's cube, light and camera."""
+    """The scene of a new file, with Blender's cube, light and camera; no 3D view has a camera of its own."""
     bpy.ops.wm.read_homefile(use_factory_startup=True)
+    for area in bpy.context.window.screen.areas:  # a new file keeps the windows of the file before
+        if area.type == "VIEW_3D":
+            area.spaces.active.use_local_camera = False
     return bpy.context.scene
 
 

@@ -44,7 +44,7 @@ def test_any_error_in_the_timer_ends_the_job_in_words(
         "job": (started.job, "poll"),
         "importer": (started._importer, "add_frames"),
         "finish": (started._importer, "finish"),
-        "redraw": (running, "_redraw"),
+        "redraw": (running, "_redraw_changes"),
     }[place]
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, broken)
@@ -66,7 +66,7 @@ def test_an_error_in_a_task_ends_it_in_words(addon, running, fake_backend, monke
     def broken() -> None:
         raise Unforeseen("out of luck")
 
-    started = addon("process.task").check(Path(fake_backend("good")))
+    started = addon("process.task").check(addon("process.environment").find(fake_backend("good")))
     monkeypatch.setattr(started, "poll", broken)
     follow_to_the_end(addon, started)
     assert started.has_ended and not running.is_working()
