@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import SetupError
@@ -17,7 +17,9 @@ from .options import ReconstructOptions
 
 if TYPE_CHECKING:
     from im2hands.keypoints.finder import HandFinder
+    from im2hands.surfaces.batch.frames import BatchReconstructor
     from im2hands.surfaces.from_keypoints import HandMesh
+    from im2hands.surfaces.from_picture import PictureReconstructor
 
 
 class Reconstructor(Protocol):
@@ -122,10 +124,13 @@ class ProviderNeeds:
         Options of the job.
     cancelled : callable
         Returns whether the person asked to stop. Called during a long search.
+    device : str
+        The device of the networks.
     """
 
     options: ReconstructOptions
     cancelled: Callable[[], bool]
+    device: str = "cpu"
 
 
 def provenance_of(reconstructor: Reconstructor, refiner: Refiner | None) -> dict[str, Any]:
@@ -169,8 +174,12 @@ class Components:
             The device as ``--device`` takes it; never "auto".
         """
         from im2hands.core.devices import choose_device
+        from im2hands.core.gpu import compute_exactly
 
-        return str(choose_device(options.device, refused))
+        device = choose_device(options.device, refused)
+        if device.type == "cuda":
+            compute_exactly()
+        return str(device)
 
     def reconstructor(self, options: ReconstructOptions, device_name: str) -> Reconstructor:
         """Load the surface networks onto their device, and limit PyTorch to the granted cores.
@@ -196,6 +205,27 @@ class Components:
         return load_reconstructor(
             options.weights, device=torch.device(device_name), voxel_m=options.voxel_mm / 1000, stage=options.stage
         )
+
+    def batches(self, options: ReconstructOptions, reconstructor: Reconstructor) -> BatchReconstructor | None:
+        """Make what reconstructs many frames at once, where the device gains by it.
+
+        Parameters
+        ----------
+        options : ReconstructOptions
+            Options of the job.
+        reconstructor : Reconstructor
+            The reconstructor of single frames.
+
+        Returns
+        -------
+        BatchReconstructor or None
+            None on the processor, and for networks that have no batches.
+        """
+        if not getattr(reconstructor, "gains_by_batches", False):
+            return None
+        from im2hands.surfaces.batch.frames import BatchReconstructor
+
+        return BatchReconstructor(cast("PictureReconstructor", reconstructor), batch=options.frames_at_once)
 
     def refiner(self, options: ReconstructOptions, device_name: str) -> Refiner | None:
         """Load the keypoint refinement network.
@@ -259,6 +289,7 @@ class Components:
             hands=hands,
             hand_boxes=replace(HandBoxes.read(Path(boxes), hands), mirrored=needs.options.mirrored) if boxes else None,
             cancelled=needs.cancelled,
+            device=needs.device,
         )
 
     def lift(self, detections: Sequence[HandDetection], camera: Camera, palm_m: float) -> TwoHands:

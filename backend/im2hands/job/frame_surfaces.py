@@ -11,6 +11,7 @@ import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
+from im2hands.core.gpu import memory_error
 from im2hands.core.hands import SIDES, RefinedHands, Side, TwoHands
 from im2hands.core.person_path import person_path
 from im2hands.geometry.contact import Contact, parted
@@ -46,6 +47,31 @@ class FrameSurfaces:
     meshes: dict[Side, HandMesh]
     trouble: str = ""
     contact: Contact | None = None
+
+    @classmethod
+    def of(cls, refined: RefinedHands, meshes: Mapping[Side, HandMesh], trouble: str = "") -> FrameSurfaces:
+        """Let surfaces that claim the same room meet in between.
+
+        Parameters
+        ----------
+        refined : RefinedHands
+            The hands whose surfaces were made.
+        meshes : mapping of Side to HandMesh
+            Their surfaces, as the networks made them.
+        trouble : str
+            The error message if one of two hands has no mesh.
+
+        Returns
+        -------
+        FrameSurfaces
+            The surfaces, and how they met.
+        """
+        if len(meshes) < len(SIDES) or not all(len(mesh.faces) for mesh in meshes.values()):
+            return cls(refined, dict(meshes), trouble)
+        vertices, contact = parted({side: (mesh.vertices, mesh.faces) for side, mesh in meshes.items()})
+        if contact.penetration_ml:
+            meshes = {side: replace(mesh, vertices=vertices[side].astype(np.float32)) for side, mesh in meshes.items()}
+        return cls(refined, dict(meshes), trouble, contact)
 
 
 @dataclass(frozen=True)
@@ -128,13 +154,12 @@ def make_surfaces(reconstructor: Reconstructor, refiner: Refiner | None, job: Fr
     """
     frame, camera = job.frame, job.camera
     try:
-        refined = RefinedHands(job.hands) if refiner is None or frame is None else _refined(refiner, frame, job)
+        refined = refine_hands(refiner, job)
         present = refined.hands.present()
         if not present:
             return FrameSurfaces(refined, {})
         try:
-            met, contact = _met(reconstructor.reconstruct(frame, camera, refined.hands))
-            return FrameSurfaces(refined, met, contact=contact)
+            return FrameSurfaces.of(refined, reconstructor.reconstruct(frame, camera, refined.hands))
         except FrameError as error:
             if len(present) == 1:
                 raise
@@ -149,30 +174,29 @@ def make_surfaces(reconstructor: Reconstructor, refiner: Refiner | None, job: Fr
                 trouble = str(error)
         if not meshes:
             raise FrameError(trouble)
-        meshes, contact = _met(meshes)
-        return FrameSurfaces(refined, meshes, trouble, contact)
+        return FrameSurfaces.of(refined, meshes, trouble)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-            raise FrameError(
-                f"{'The hands' if frame is None else frame.name}: there is not enough memory for the surface.",
-                "Make the voxels larger (--voxel-mm) or compute on the processor (--device cpu).",
-            ) from error
-        raise
+        raise memory_error(error, "The hands" if frame is None else frame.name) from error
 
 
-def _met(meshes: Mapping[Side, HandMesh]) -> tuple[dict[Side, HandMesh], Contact | None]:
-    """The surfaces of a frame; where both claim the same room they meet in between."""
-    if len(meshes) < 2:
-        return dict(meshes), None
-    vertices, contact = parted({side: (mesh.vertices, mesh.faces) for side, mesh in meshes.items()})
-    if not contact.penetration_ml:
-        return dict(meshes), contact
-    return {side: replace(mesh, vertices=vertices[side].astype(np.float32)) for side, mesh in meshes.items()}, contact
+def refine_hands(refiner: Refiner | None, job: FrameJob) -> RefinedHands:
+    """Refine the keypoints of a frame, but not those that a person corrected.
 
+    Parameters
+    ----------
+    refiner : Refiner, optional
+        Refines keypoints. Without it, or without a picture, keypoints stay unchanged.
+    job : FrameJob
+        The frame.
 
-def _refined(refiner: Refiner, frame: Frame, job: FrameJob) -> RefinedHands:
-    """Refine the keypoints of a frame, but not those that a person corrected."""
-    made = refiner.refine(frame, job.camera, job.hands)
+    Returns
+    -------
+    RefinedHands
+        The hands.
+    """
+    if refiner is None or job.frame is None:
+        return RefinedHands(job.hands)
+    made = refiner.refine(job.frame, job.camera, job.hands)
     if not job.corrected:
         return made
     hands = {side: (job.hands if side in job.corrected else made.hands).get(side) for side in SIDES}

@@ -11,6 +11,7 @@ import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import Cancelled, FrameError, Im2HandsError, InputError, TakeError
+from im2hands.core.gpu import memory_error
 from im2hands.core.hands import HandKeypoints, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.look import Look
@@ -76,6 +77,8 @@ class KeypointPhase:
     wanted : set of int, optional
         The only frames whose hands are returned; None for all. The others are searched only where the hands of these
         follow from them and are not cached.
+    device : str
+        The device of the networks.
     """
 
     def __init__(
@@ -93,7 +96,9 @@ class KeypointPhase:
         failed: Callable[[Entry, Im2HandsError], None],
         edits: Edits,
         wanted: Set[int] | None = None,
+        device: str = "cpu",
     ) -> None:
+        self._device = device
         self._options, self._source, self._cameras, self._parts = options, source, cameras, parts
         self._background, self._cancelled, self._failed = background, cancelled, failed
         self._folder, self._footage = cache, footage
@@ -339,6 +344,9 @@ class KeypointPhase:
             except (FrameError, InputError) as error:
                 self._failed(entry, error)
                 passed += self._follows and not last  # it does not come by again
+            except (MemoryError, RuntimeError) as error:
+                self._failed(entry, memory_error(error, entry.name))
+                passed += self._follows and not last
             self._report.step(passed)
 
     def _kept_photo(self, entry: Entry) -> FoundHands | None:
@@ -349,7 +357,7 @@ class KeypointPhase:
             return None  # the error is reported when the picture is read
 
     def _make_provider(self) -> HandFinder:
-        needs = ProviderNeeds(self._options, self._cancelled)
+        needs = ProviderNeeds(self._options, self._cancelled, self._device)
 
         def make() -> HandFinder:
             if self._provider is None:

@@ -14,6 +14,7 @@ from typing import Any
 from im2hands.animation.clean_options import CleanOptions
 from im2hands.core.camera import Camera
 from im2hands.core.errors import Cancelled, DamagedFramesError, Im2HandsError, InputError, SetupError
+from im2hands.core.gpu import device_failure
 from im2hands.core.memory import require_memory
 from im2hands.core.person_path import person_path
 from im2hands.keypoints.proposing.box_file import HandBoxes
@@ -83,6 +84,7 @@ class ReconstructJob:
         self._lock: TakeLock | None = None
         self._take: Take | None = None
         self._wanted: frozenset[int] | None = None  # the only frames to be made; None for all
+        self._device = "cpu"
         self._counts: Counter[str] = Counter()
         self._progress = JobProgress(events)
 
@@ -130,7 +132,7 @@ class ReconstructJob:
         InputError
             Inputs, options or the output folder cannot be used, or another job uses the take.
         SetupError
-            Weights or the device are missing.
+            Weights or the device are missing, or the device stopped.
         """
         started = time.monotonic()
         try:
@@ -138,6 +140,11 @@ class ReconstructJob:
                 cancelled = self._run()
             except Cancelled:
                 cancelled = True
+            except RuntimeError as error:
+                problem = device_failure(error, self._device)
+                if problem is None:
+                    raise
+                raise problem from error
             finally:
                 self._background.close(self._keypoints.close if self._keypoints else None)
             if self._take is not None:
@@ -171,8 +178,18 @@ class ReconstructJob:
         for problem in refused:
             self._events(Warned(problem.message, problem.hint))
         header = self._header(source, camera, device, provenance_of(reconstructor, refiner))
+        self._device = device
         take = begin_take(lock, source, header, resume=options.resume, overwrite=options.overwrite)
         self._take = take
+        kinds = take.header["provenance"].get("devices", ())
+        if kinds:
+            self._events(
+                Warned(
+                    f"This take has frames that were made on other devices ({', '.join(kinds)}): "
+                    "equal ones differ a little.",
+                    f"Begin it anew (--overwrite) to make all of them on {device}, or choose the other device.",
+                )
+            )
         if camera.origin == "assumed" and self._wanted is None:
             self._events(
                 Warned(
@@ -188,7 +205,8 @@ class ReconstructJob:
         self._use_edits(take, edits, self._keypoints.unused if self._keypoints is not None else [])
         version = self._parts.versions()["im2hands"]
         far = FarNetworks.like_here(self._parts, options, device) if options.executor == "ray" else None
-        phase = SurfacePhase(options, take, reconstructor, refiner, self._background, footage, version, far)
+        batches = self._parts.batches(options, reconstructor) if far is None else None
+        phase = SurfacePhase(options, take, reconstructor, refiner, self._background, footage, version, far, batches)
         try:
             if not early:
                 self._make_surfaces(take, source, found, phase)
@@ -294,7 +312,7 @@ class ReconstructJob:
 
         self._keypoints = KeypointPhase(
             self._options, source, cameras, self._parts, self._background, take.folder / CACHE_FOLDER,
-            footage, self._cancelled, self._progress, self._events, failed, edits, self._wanted,
+            footage, self._cancelled, self._progress, self._events, failed, edits, self._wanted, self._device,
         )  # fmt: skip
         return self._keypoints.run(), self._keypoints.ended_early
 
