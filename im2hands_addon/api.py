@@ -27,10 +27,12 @@ from .edits_api import (
 )
 from .errors import InputError, TakeError
 from .locations import backend_setting, require_text
+from .motion_api import edit_above_clean, reclean, start_reclean
 from .process.options import OPTIONS, Options
 from .reconstruction import Reconstruction, Result
 from .scene import clean, conform, scene_settings, tree
 from .scene.clean import set_smoothing, smoothing
+from .scene.cleanup import ease_out, hold, mirror, retime
 from .scene.export import export_take
 from .scene.footage import show_footage
 from .scene.importer import Surfaces, TakeImporter, Timing
@@ -50,19 +52,25 @@ __all__ = [
     "conform_to_scene",
     "correct_keypoints",
     "draw_box",
+    "ease_out",
+    "edit_above_clean",
     "edit_keypoints",
     "edits",
     "export_take",
     "has_clean_hands",
+    "hold",
     "import_take",
     "mark_absent",
+    "mirror",
     "pin_hand",
     "rebuild_frames",
+    "reclean",
     "reconstruct",
     "remove_edit",
     "remove_take",
     "render_overlay",
     "resume",
+    "retime",
     "set_rotation_mode",
     "set_scene_to_take",
     "set_smoothing",
@@ -73,6 +81,7 @@ __all__ = [
     "start",
     "start_at",
     "start_rebuild",
+    "start_reclean",
     "swap_sides",
     "takes",
     "write_rig_keypoints",
@@ -203,16 +212,12 @@ def resume(
     Returns
     -------
     Reconstruction
-        The running reconstruction, as of :func:`start`.
+        The running reconstruction, as of :func:`start`, which raises the same errors.
 
     Raises
     ------
-    InputError
-        An input does not exist any more.
     TakeError
         The take cannot be read, or does not tell what it was made from.
-    BackendError
-        There is no backend, or it cannot be started.
     """
     take = read_take(collection[TAKE])
     if not take.inputs:
