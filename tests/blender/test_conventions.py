@@ -28,7 +28,7 @@ def own_properties(struct: object) -> list[bpy.types.Property]:
 
 def test_there_is_something_to_walk() -> None:
     names = {path.stem for path in (extension_zip.ROOT / "im2hands_addon" / "operators").glob("*.py")}
-    helpers = {"__init__", "frame_range", "in_view", "of_take", "reporting", "starts_job"}
+    helpers = {"__init__", "frame_range", "in_view", "motion_range", "note_undo", "of_take", "reporting", "starts_job"}
     assert names - helpers <= set(dir(bpy.ops.im2hands))
 
 

@@ -71,8 +71,6 @@ class Layout:
 
     def menu(self, name: str, *, text: str = "", icon: str = "NONE") -> None:
         assert hasattr(bpy.types, name) and icon in ICONS, (name, icon)
-        if name.startswith("IM2HANDS"):
-            getattr(bpy.types, name).draw(SimpleNamespace(layout=self), bpy.context)
 
     def prop_search(self, data: object, name: str, search: object, property: str, *, text: str = "") -> None:
         assert property in search.bl_rna.properties
