@@ -8,16 +8,15 @@ from typing import Any
 
 import bpy
 
-from .errors import InputError, TakeError
-from .locations import absolute, old_environment, own_environment
+from .errors import InputError
+from .locations import old_environment, own_environment
 from .process import environment, messages
 from .process.job import Job
 from .process.options import OPTIONS
-from .reconstruction import Reconstruction, paths_of
+from .reconstruction import Reconstruction, folder_of, paths_of
 from .scene import clean
 from .scene.importer import TakeImporter
-from .scene.ownership import TAKE, require_local
-from .take.reader import TAKE_FILE
+from .scene.ownership import require_local
 
 CLEAN_OPTIONS = tuple(option for option in OPTIONS.values() if "clean" in option.commands)
 """The options of the clean phase."""
@@ -50,8 +49,6 @@ class Recleaning(Reconstruction):
     ------
     InputError
         The take has no rigged hands, is linked from another file, or there is no such option.
-    TakeError
-        Its folder is gone.
     BackendError
         There is no backend, or it cannot be started.
     """
@@ -77,14 +74,11 @@ class Recleaning(Reconstruction):
                 raise InputError(f"{name} is no option of the clean motion.", f"There are {', '.join(wanted)}.")
             wanted[name] = value
         found = environment.find(backend, own_environment(), old=old_environment())
-        folder = absolute(str(collection[TAKE]))
-        if not (folder / TAKE_FILE).is_file():
-            raise TakeError(f"There is no take in {folder}.", "Is its drive connected? Import the take from its place.")
-        self._begin(TakeImporter(folder, scene, set_scene=False))
+        self._begin(TakeImporter(folder_of(collection), scene, set_scene=False))
         self._collection_name = collection.name
-        place = paths_of(found)(self.take)
         client = f"Blender {bpy.app.version_string}"
-        self.job = Job(found, [], place, client=client, request=messages.clean(place, wanted), button=self.button)
+        request = messages.clean(paths_of(found)(self.take), wanted)
+        self.job = Job(found, [], paths_of(found)(self.take), client=client, request=request, button=self.button)
 
     def _bring_in(self) -> bpy.types.Collection:
         """Replace the clean hands."""

@@ -5,8 +5,8 @@ a newer Blender takes the path of the newest known one. The other modules of the
 
 * 4.4: actions have slots, layers and channel bags; the sequencer's ``sequences`` are renamed to ``strips``.
 * 4.5 or before it: reading settings of the scene from ``bpy.context`` no longer changes the owner of ``bpy.context``.
-* 5.0: ``Action.fcurves`` is removed; materials and worlds always have a node tree; the sequencer may show another
-  scene; bones are selected in the pose.
+* 5.0: ``Action.fcurves`` is removed; materials and worlds always have a node tree; bones are selected in the pose; the
+  sequencer may show another scene.
 """
 
 from __future__ import annotations

@@ -69,15 +69,16 @@ class Layout:
         self.seen.operators.append(identifier)
         return OperatorProperties(getattr(getattr(bpy.ops, module), name).get_rna_type())
 
-    def menu(self, name: str, *, text: str = "", icon: str = "NONE") -> None:
-        assert hasattr(bpy.types, name) and icon in ICONS, (name, icon)
+    def menu(self, name: str, *, text: str | None = None, icon: str = "NONE") -> None:
+        assert icon in ICONS, icon
+        getattr(bpy.types, name).draw(SimpleNamespace(layout=self), bpy.context)
+
+    def separator(self) -> None:
+        pass
 
     def prop_search(self, data: object, name: str, search: object, property: str, *, text: str = "") -> None:
         assert property in search.bl_rna.properties
         self.prop(data, name, text=text)
-
-    def separator(self) -> None:
-        pass
 
     def progress(self, *, factor: float, text: str = "") -> None:
         assert 0.0 <= factor <= 1.0

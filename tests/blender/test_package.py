@@ -28,8 +28,8 @@ VERSION_CHECK = re.compile(
 )
 ROOMS = (
     "errors", "person_path", "locations", "take", "process", "bone_maps", "scene", "reconstruction", "rebuilding",
-    "recleaning", "edits_api", "motion_api", "api", "take_properties", "properties", "bake_settings", "live_bake",
-    "recent", "waiting", "running", "planned", "setup_view", "preferences", "operators", "presets", "keymap",
+    "recleaning", "edits_api", "motion_api", "api", "bake_settings", "take_properties", "properties", "recent",
+    "waiting", "live_bake", "running", "planned", "setup_view", "preferences", "operators", "presets", "keymap",
     "manual_links", "skeleton_overlay", "edit_panel", "motion_panel", "bake_panel", "take_panel", "panels",
     "command_line", "__init__",
 )  # fmt: skip
