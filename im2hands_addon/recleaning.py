@@ -49,8 +49,6 @@ class Recleaning(Reconstruction):
     ------
     InputError
         The take has no rigged hands, is linked from another file, or there is no such option.
-    TakeError
-        Its folder is gone.
     BackendError
         There is no backend, or it cannot be started.
     """

@@ -5,7 +5,6 @@ import bpy
 from . import (
     apply_keypoints,
     bake_to_rig,
-    bone_table,
     cancel_reconstruction,
     cancel_task,
     check_backend,
@@ -29,6 +28,7 @@ from . import (
     install_backend,
     isolate_take,
     keypoints_from_rig,
+    load_bone_map,
     look_through_take,
     mark_absent,
     mirror_pose,
@@ -46,6 +46,7 @@ from . import (
     resolve_penetration,
     resume,
     retime,
+    save_bone_map,
     set_rotation_mode,
     set_scene_to_take,
     show_footage,
@@ -105,7 +106,8 @@ _CLASSES = (
     remove_edit.Im2HandsRemoveEdit,
     rebuild_frames.Im2HandsRebuildFrames,
     *note_undo.CLASSES,
-    *bone_table.CLASSES,
+    *load_bone_map.CLASSES,
+    save_bone_map.Im2HandsSaveBoneMap,
     *choose_character.CLASSES,
 )
 
