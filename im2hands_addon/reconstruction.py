@@ -11,11 +11,14 @@ from typing import Any
 import bpy
 
 from .errors import AddonError, InputError, TakeError
-from .locations import absolute, default_take, is_pattern, old_environment, own_environment, require_text
+from .locations import absolute, default_take, is_pattern, old_environment, own_environment, require_text, shared_folder
 from .process import environment
 from .process.job import Job
 from .process.options import Options
+from .process.other_machine import SharedFolder
 from .scene.importer import Surfaces, TakeImporter, Timing
+from .scene.ownership import TAKE
+from .take.reader import TAKE_FILE
 
 _IMPORT_EVERY_SECONDS = 0.5
 _FRAMES_AT_ONCE = 8
@@ -60,6 +63,19 @@ class Result:
         return 1 if self.summary.get("failed") else 0
 
 
+def paths_of(backend: environment.Found) -> Callable[[str | Path], str]:
+    """Return the function that gives the paths by which a backend knows the files of this machine."""
+    return SharedFolder(*shared_folder()).path_there if backend.command else str
+
+
+def folder_of(collection: bpy.types.Collection) -> Path:
+    """Return the folder of an imported take, which the backend is going to change; a ``TakeError`` if it is gone."""
+    folder = absolute(str(collection[TAKE]))
+    if not (folder / TAKE_FILE).is_file():
+        raise TakeError(f"There is no take in {folder}.", "Is its drive connected? Import the take from its place.")
+    return folder
+
+
 class Reconstruction:
     """A running or ended reconstruction; creating the object starts it.
 
@@ -89,7 +105,7 @@ class Reconstruction:
     Raises
     ------
     InputError
-        There is no input, or an input does not exist.
+        There is no input, an input does not exist, or a backend on another machine cannot see it.
     BackendError
         There is no backend, or it cannot be started.
     """
@@ -97,6 +113,8 @@ class Reconstruction:
     button = "Reconstruct"
     """The button that starts it, and continues it after an end."""
     undo_name = "Reconstruct Hands"
+    undo_operator = "note_reconstruction"
+    """The operator whose undo steps have that name, and replace one another."""
     shows_result = True
     """Whether the views look at the result in the end."""
 
@@ -119,10 +137,12 @@ class Reconstruction:
         self.take = require_text(absolute(str(output)) if output else default_take([str(path) for path in paths]))
         if not paths:
             raise InputError("There is nothing to reconstruct.", "Choose a photo, a folder or a clip.")
-        python = environment.find(backend, own_environment(), old=old_environment()).python
+        found = environment.find(backend, own_environment(), old=old_environment())
         self._begin(TakeImporter(self.take, scene, set_scene, surfaces, timing))
         client = f"Blender {bpy.app.version_string}"
-        self.job = Job(python, [str(path) for path in paths], self.take, options or Options(), client)
+        place = paths_of(found)
+        wanted = (options or Options()).with_paths(place)
+        self.job = Job(found, [place(path) for path in paths], place(self.take), wanted, client)
 
     def _begin(self, importer: TakeImporter) -> None:
         """Set what polling needs, before the job is started."""

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
 
 import dev  # noqa: E402
-from dev_tools import choices, environments, lanes, options_page, processes  # noqa: E402
+from dev_tools import choices, environments, extension, lanes, options_page, processes, window  # noqa: E402
 from dev_tools.choices import BPYS, DevError, Interpreter  # noqa: E402
 
 PY310, PY311, PY312, PY313, PY314 = (Interpreter(f"/python3.{minor}", (3, minor)) for minor in range(10, 15))
@@ -211,6 +211,65 @@ def test_summary_ends_like_pytest():
     lines = lanes.summary([good, bad], ["blender-5.2, no Python 3.13 here"], 5.5)
     assert re.fullmatch(r"=+ 9 passed, 1 skipped, 1 error in 5\.50s =+", lines[-1])
     assert "ok" in lines[1] and "FAILED" in lines[2] and "blender-5.2" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("mac", "runs on Linux"),
+        ("no xvfb", "apt-get install xvfb"),
+        ("nothing", "setup --window makes one"),
+        ("not root", "only root"),
+        ("no mounts", "does not allow to mount"),
+        ("own", ""),
+        ("path", ""),
+    ],
+)
+def test_the_window_lane_says_why_it_is_left_out(monkeypatch, tmp_path, case, words):
+    on_path = ("/bin/blender", (4, 3)) if case in ("path", "no xvfb") else None
+    answer = subprocess.CompletedProcess([], 1 if case == "no mounts" else 0)
+    monkeypatch.setattr(window.sys, "platform", "darwin" if case == "mac" else "linux")
+    monkeypatch.setattr(window, "blender_on_path", lambda: on_path)
+    monkeypatch.setattr(window.shutil, "which", lambda name: None if case == "no xvfb" else f"/bin/{name}")
+    monkeypatch.setattr(window, "OWN_DEBIAN", tmp_path)
+    monkeypatch.setattr(window, "ROOT", tmp_path.parent)
+    monkeypatch.setattr(window.os, "geteuid", lambda: 1000 if case == "not root" else 0, raising=False)
+    monkeypatch.setattr(window, "ask", lambda command: answer)
+    if case in ("not root", "no mounts", "own"):
+        (tmp_path / "usr" / "bin").mkdir(parents=True)
+        (tmp_path / "usr" / "bin" / "blender").touch()
+    blender, reason = window.window_blender()
+    assert words in reason and bool(blender) == (reason == "")
+    if case == "own":
+        started = window.start_command(blender, "/pictures", {"A": "1"})
+        assert started[:2] == ["unshare", "--mount"] and started.index("A=1") < started.index("xvfb-run")
+    if case == "path":
+        assert window.start_command(blender, "/pictures", {})[0] == "env"
+
+
+def test_a_window_lane_that_cannot_run_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(dev, "backend_environment", lambda torch, fresh: Path("backend"))
+    monkeypatch.setattr(dev, "window_blender", lambda: ([], "no screen here"))
+    monkeypatch.setattr(dev, "run_lanes", lambda *_: None)
+    assert dev.main(["test", "--lane", "window"]) == 0
+    assert "left out: window, no screen here" in capsys.readouterr().out
+
+
+def test_the_extension_is_zipped_without_blender(monkeypatch, tmp_path, capsys):
+    wheel = tmp_path / "im2hands-1-py3-none-any.whl"
+    wheel.write_bytes(b"wheel")
+    monkeypatch.setattr(extension, "BUILD", tmp_path)
+    monkeypatch.setattr(extension, "build_wheel", lambda: wheel)
+    monkeypatch.setattr(extension, "ENVIRONMENTS", tmp_path / "none")
+    monkeypatch.setattr(extension, "blender_on_path", lambda: None)
+    monkeypatch.setattr(extension, "say", lambda text: None)
+    first = extension.package_extension().read_bytes()
+    with zipfile.ZipFile(extension.package_extension()) as archive:
+        names = set(archive.namelist())
+    assert {"manual/blender.html", "manual/images/doubt.jpg"} <= names
+    assert {"blender_manifest.toml", "__init__.py", f"backend_wheel/{wheel.name}", "LICENSE"} <= names
+    assert not [name for name in names if name.endswith(".pyc")]
+    assert extension.package_extension().read_bytes() == first, "the same files, the same bytes"
 
 
 def test_counts_come_from_the_progress_file(tmp_path):

@@ -14,7 +14,10 @@ class Im2HandsCancelReconstruction(bpy.types.Operator):
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         """Enabled while a reconstruction runs."""
-        return running.is_reconstructing()
+        if not running.is_reconstructing():
+            cls.poll_message_set("No reconstruction is running")
+            return False
+        return True
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Ask the backend to end; the timer of ``running`` does the rest."""

@@ -4,13 +4,13 @@ import bpy
 
 from ..scene import corrections
 from ..scene.tree import take_named
+from .of_take import OfTake
 from .reporting import finished
 
 
-class FrameRange:
+class FrameRange(OfTake):
     """The take and the frames from Start to End; a button begins with the current frame."""
 
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
     first: bpy.props.IntProperty(name="Start", description="First frame, as the take counts them", min=0)
     last: bpy.props.IntProperty(name="End", description="Last frame, as the take counts them", min=0)
 

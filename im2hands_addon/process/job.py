@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import AddonError, BackendError, JobError, shown
 from . import messages
+from .advice import advice
+from .environment import Found
 from .options import Options
 from .process import LineProcess
+from .task import last_words
 
 State = Literal["starting", "running", "cancelling", "finished", "cancelled", "failed"]
 ENDED: tuple[State, ...] = ("finished", "cancelled", "failed")
@@ -78,20 +81,22 @@ class Job:
 
     Parameters
     ----------
-    python : Path
-        The backend's Python.
+    backend : Found
+        The backend.
     inputs : list of str
-        Pictures, folders or a clip; absolute paths.
-    output : Path
-        The take's folder; an absolute path.
+        Pictures, folders or a clip; absolute paths on the backend's machine.
+    output : str
+        The take's folder; an absolute path there.
     options : Options
         Options of the reconstruction.
     client : str
         Name of this program in the backend's log.
     clock : callable
         Returns the time in seconds; tests replace it.
-    rebuild : dict, optional
-        What else the request for a rebuild of frames of the take says, see ``messages.rebuild``; None to reconstruct.
+    request : dict, optional
+        A request for a job on the take, such as ``messages.rebuild``; None to reconstruct.
+    button : str
+        The button that starts such a job, and continues it after an end.
 
     Raises
     ------
@@ -99,13 +104,14 @@ class Job:
         The backend cannot be started.
     """
 
-    python: Path
+    backend: Found
     inputs: list[str]
-    output: Path
+    output: str
     options: Options = field(default_factory=Options)
     client: str = "im2hands add-on"
     clock: Callable[[], float] = time.monotonic
-    rebuild: dict[str, Any] | None = None
+    request: dict[str, Any] | None = None
+    button: str = "Reconstruct"
 
     state: State = field(default="starting", init=False)
     progress: Progress = field(default_factory=Progress, init=False)
@@ -116,7 +122,7 @@ class Job:
     error: AddonError | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._process = LineProcess([str(self.python), "-I", "-m", "im2hands", "serve"])
+        self._process = LineProcess(self.backend.start("serve"))
         self._process.send(messages.encode(messages.hello(self.client)))
         self._heard = self.clock()
         self._cancelled_at: float | None = None
@@ -196,7 +202,7 @@ class Job:
         """Handle one message. The protocol requires that unknown messages and invalid fields are ignored."""
         handler = getattr(self, f"_on_{message['type']}", None)
         if handler is not None:
-            with suppress(TypeError, ValueError):
+            with suppress(TypeError, ValueError, OverflowError):
                 handler(message)
 
     def _on_ready(self, message: dict[str, Any]) -> None:
@@ -213,11 +219,8 @@ class Job:
             return
         self.state = "running"
         self.progress = Progress("open")
-        if self.rebuild is None:
-            request = messages.reconstruct(_JOB, self.inputs, str(self.output), self.options)
-        else:
-            request = messages.rebuild(_JOB, str(self.output), **self.rebuild)
-        self._process.send(messages.encode(request))
+        request = self.request or messages.reconstruct(self.inputs, self.output, self.options)
+        self._process.send(messages.encode({**request, "id": _JOB}))
 
     def _on_progress(self, message: dict[str, Any]) -> None:
         seconds = message.get("seconds_left")
@@ -225,12 +228,12 @@ class Job:
             phase=str(message.get("phase", "")),
             done=int(message.get("done") or 0),
             total=int(message.get("total") or 0),
-            seconds_left=float(seconds) if isinstance(seconds, int | float) else None,
+            seconds_left=float(seconds) if isinstance(seconds, int | float) and math.isfinite(seconds) else None,
         )
 
     def _on_frame(self, message: dict[str, Any]) -> None:
         index = message.get("index")
-        if not isinstance(index, int):
+        if type(index) is not int:
             return
         self.frames[index] = str(message.get("status", ""))
         if message.get("message"):
@@ -249,7 +252,7 @@ class Job:
         if error.code == "unknown_type" and message.get("id") == _JOB:
             self._fail(
                 BackendError(
-                    "The backend is older than this add-on and cannot rebuild frames.",
+                    f"The backend is older than this add-on and does not know {self.button}.",
                     "Install the backend again (Preferences > Add-ons > Im2Hands).",
                 )
             )
@@ -268,17 +271,17 @@ class Job:
             return
         doing = "could not start" if self.state == "starting" else "ended unexpectedly"
         tail = self._process.stderr_tail
-        said = f' Its last message: "{tail[-1]}"' if tail else ""
+        said = f' Its last message: "{last_words(tail)}"' if tail else ""
         if any("No module named im2hands" in line for line in tail):
-            message = f"im2hands is not installed in the Python at {self.python}."
+            place = "on the other machine" if self.backend.command else f"in the Python at {self.backend.python}"
+            message = f"im2hands is not installed {place}."
             hint = "Install the backend in Preferences > Add-ons > Im2Hands, or choose another environment."
         elif self.state == "starting":
             message = f"The backend {doing} ({_exit_words(return_code)}).{said}"
-            hint = "Check the backend in Preferences > Add-ons > Im2Hands."
+            hint = advice(tail) or "Check the backend in Preferences > Add-ons > Im2Hands."
         else:
             message = f"The backend {doing} ({_exit_words(return_code)}).{said}"
-            button = "Reconstruct" if self.rebuild is None else "Rebuild Frames"
-            hint = f"The finished frames are kept; {button} continues after them."
+            hint = f"The finished frames are kept; {self.button} continues after them."
         self._fail(BackendError(message, hint))
 
     def _fail(self, error: AddonError) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import tomllib
-from dataclasses import dataclass, field, make_dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,21 @@ class _Options:
     def to_dict(self) -> dict[str, Any]:
         """The options for a request to the backend: those that have a value."""
         return {name: value for name, value in vars(self).items() if value not in (None, "")}
+
+    def with_paths(self, path_of: Callable[[str], str]) -> _Options:
+        """Return the options with other paths of files.
+
+        Parameters
+        ----------
+        path_of : callable
+            Returns the new path of a file. It is asked for absolute paths only, not for words such as "auto".
+        """
+        changed = {
+            one.name: path_of(value)
+            for one in OPTIONS.values()
+            if one.is_path and (value := getattr(self, one.name)) and Path(value).is_absolute()
+        }
+        return replace(self, **changed)
 
 
 Options = make_dataclass(

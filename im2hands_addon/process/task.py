@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ..errors import BackendError
 from . import environment, installed
+from .advice import advice
 from .process import LineProcess
 
 _KEPT_LINES = 200
@@ -108,9 +109,10 @@ class Task:
         self.exit_code = return_code
         step = self.steps[self._number]
         if return_code != 0 and not step.may_fail:
+            heard = [*self.lines, *self._process.stderr_tail]
             said = last_words(self._process.stderr_tail or list(self.lines))
             last = f" Its last messages: {said}" if said else ""
-            self._end(BackendError(f"{step.title} failed (exit code {return_code}).{last}"))
+            self._end(BackendError(f"{step.title} failed (exit code {return_code}).{last}", advice(heard)))
             return
         self._next()
 
@@ -164,7 +166,14 @@ def last_words(lines: list[str]) -> str:
 
 
 def installation(
-    base: Path, python: Path, package: Path, constraints: Path | None, compute: str, *, old: Path | None = None
+    base: Path,
+    python: Path,
+    package: Path,
+    constraints: Path | None,
+    compute: str,
+    *,
+    old: Path | None = None,
+    wheels: Path | None = None,
 ) -> Task:
     """Start the installation of the backend in a new environment; Blender's Python stays unchanged.
 
@@ -185,6 +194,8 @@ def installation(
     old : Path, optional
         As ``base``, for the place of older add-ons; its environments are deleted once the new one works. None for
         none.
+    wheels : Path, optional
+        Folder with the wheels of all packages, to install from without a network; None for the package index.
 
     Returns
     -------
@@ -194,8 +205,12 @@ def installation(
     Raises
     ------
     BackendError
-        The folder cannot be written.
+        The folder cannot be written, or the folder of wheels lacks PyTorch.
     """
+    if wheels is not None and not any(wheels.glob("torch-*.whl")):
+        raise BackendError(
+            f"There is no wheel of PyTorch (torch-*.whl) in {wheels}.", "Fill the folder as the manual says."
+        )
     try:
         base.parent.mkdir(parents=True, exist_ok=True)
         folder = installed.next_folder(base)
@@ -206,11 +221,13 @@ def installation(
         ) from error
     inner = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     pip = [str(inner), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    if wheels is not None:
+        pip += ["--no-index", "--find-links", str(wheels)]
     if constraints is not None:
         pip += ["-c", str(constraints)]
     steps = [Step("Creating a Python environment", [str(python), "-I", "-m", "venv", str(folder)])]
     wants_cpu = compute == "CPU" or (compute == "AUTO" and not environment.has_nvidia_gpu())
-    if wants_cpu and sys.platform != "darwin":
+    if wants_cpu and sys.platform != "darwin" and wheels is None:
         # The person's pip settings may offer the CPU build; otherwise uv knows where it is. If both fail, the default
         # build that is installed with the backend works too: it is only larger.
         uv = [str(inner), "-I", "-m", "uv", "pip", "install", "--python", str(inner), "--torch-backend", "cpu", _TORCH]
@@ -231,21 +248,20 @@ def installation(
     return Task("Installation", steps, at_end=finish, at_failure=lambda: installed.remove(folder))
 
 
-def check(python: Path) -> Task:
+def check(backend: environment.Found) -> Task:
     """Start the check of a backend; :func:`check_findings` reads its result.
 
     Parameters
     ----------
-    python : Path
-        The backend's Python.
+    backend : Found
+        The backend.
 
     Returns
     -------
     Task
         The running task.
     """
-    command = [str(python), "-I", "-m", "im2hands", "check", "--json"]
-    return Task("Check", [Step("Checking the backend", command, may_fail=True)])
+    return Task("Check", [Step("Checking the backend", backend.start("check", "--json"), may_fail=True)])
 
 
 class Finding(NamedTuple):
@@ -297,6 +313,7 @@ def check_findings(task: Task) -> list[Finding]:
                 "im2hands is not installed in that Python.", "Install it, or choose another Python."
             ) from error
         said = last_words(tail).rstrip(".") or f"exit code {task.exit_code}"
-        raise BackendError(f"The backend does not answer: {said}.", "Install it, or choose another backend.") from error
+        hint = advice(tail) or "Install it, or choose another backend."
+        raise BackendError(f"The backend does not answer: {said}.", hint) from error
     found.insert(0, Finding(bool(data.get("ok")), f"Im2Hands {data.get('version', '')}"))
     return sorted(found, key=lambda one: one.ok)

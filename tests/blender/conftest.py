@@ -63,8 +63,8 @@ def empty_file(installed: None) -> None:
     """An empty scene, the extension enabled, default preferences."""
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     own = bpy.context.preferences.addons[MODULE].preferences
-    for name in ("backend", "python", "package", "takes", "environments"):
-        setattr(own, name, "")
+    for name in type(own).__annotations__:
+        own.property_unset(name)
 
 
 @pytest.fixture

@@ -16,8 +16,12 @@ Behaviours:
 * refuses: answers with the error code "input".
 * fails: one frame fails.
 * one_hand: frames have only one hand.
+* dies-PHASE: is killed in that phase, "hello" before all others; a continued job is finished.
+* half: ends within a line of its answer.
+* rubbish: sends what no backend sends, and then finishes all frames.
+* rebuilds: makes the first half of the frames and waits for ``cancel``; continues at once; knows "rebuild".
 
-None of them but "dies" knows the request "rebuild", as backends of earlier versions do not.
+No other one but "dies" knows the request "rebuild", as backends of earlier versions do not.
 """
 
 from __future__ import annotations
@@ -33,8 +37,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import numpy as np
 import synthetic
 
+KEYPOINTS = ["wrist", *(f"thumb_{joint}" for joint in ("cmc", "mcp", "ip", "tip"))]
+KEYPOINTS += [
+    f"{finger}_{joint}" for finger in ("index", "middle", "ring", "little") for joint in ("mcp", "pip", "dip", "tip")
+]
 JOB_FIELDS = ("inputs", "output", "options")
 
 
@@ -63,18 +72,38 @@ class FakeServer:
         while True:
             request = self.requests.get()
             if request["type"] == "hello":
+                if self.behaviour == "dies-hello":
+                    self.die()
                 self.greet(request)
             elif request["type"] == "reconstruct":
                 self.reconstruct(request)
             elif request["type"] == "rebuild":
                 if self.behaviour == "dies":
                     self.die()
+                if self.behaviour == "silent":
+                    continue
+                if self.behaviour == "rebuilds":
+                    self.rebuild(request)
+                    continue
                 hint = "Known are hello, reconstruct, cancel, status, shutdown."
                 message = 'There is no request of type "rebuild".'
                 self.say("error", request["id"], code="unknown_type", message=message, hint=hint, fatal=False)
+            elif request["type"] == "clean":
+                self.clean(request)
             elif request["type"] == "shutdown":
                 self.say("bye", request["id"])
                 return 0
+
+    def clean(self, request: dict) -> None:
+        """Say in the take with which options it was cleaned; the motion stays as it is."""
+        if self.behaviour == "dies":
+            self.die()
+        path = Path(request["take"]) / "take.json"
+        data = json.loads(path.read_text("utf-8"))
+        data["clean"]["settings"] = request["options"]
+        path.write_text(json.dumps(data, ensure_ascii=False), "utf-8")
+        self.say("progress", request["id"], phase="clean", done=1, total=1, seconds_left=0.0)
+        self.say("finished", request["id"], take=request["take"], cancelled=False, summary={"total": 1, "ok": 1})
 
     def greet(self, request: dict) -> None:
         assert request["protocol"] == 1
@@ -98,6 +127,12 @@ class FakeServer:
         job, folder = request["id"], Path(request["output"])
         if self.behaviour == "silent":
             return
+        if self.behaviour == "half":
+            sys.stdout.buffer.write(b'{"type": "frame", "id": "' + job.encode() + b'", "ind')
+            sys.stdout.buffer.flush()
+            os._exit(0)
+        if self.behaviour == "rubbish":
+            self.talk_rubbish(job)
         if self.behaviour == "refuses":
             message = f"{request['inputs'][0]} is not a picture."
             self.say("error", job, code="input", message=message, hint="Choose another.", fatal=True)
@@ -107,6 +142,10 @@ class FakeServer:
         )
         reused = {record["index"] for record in known if request["options"].get("resume")}
         self.say("warning", job, message="The focal length is assumed.", hint="Give the field of view.")
+        for phase in ("open", "weights", "keypoints") if self.behaviour.startswith("dies-") else ():
+            self.say("progress", job, phase=phase, done=0, total=3, seconds_left=None)
+            if self.behaviour == f"dies-{phase}" and not reused:
+                self.die()
         cancelled, statuses = False, []
         for index in range(1, self.frames + 1):
             self.say("progress", job, phase="surfaces", done=index - 1, total=self.frames, seconds_left=1.5)
@@ -115,6 +154,11 @@ class FakeServer:
                 self.say("progress", job, phase="surfaces", done="many", total=None, seconds_left="soon")
             if self.behaviour in ("slow", "stubborn"):
                 time.sleep(0.2)
+            elif self.behaviour == "rebuilds" and not reused:
+                time.sleep(0.2)
+                while index > self.frames // 2 and self.requests.empty():
+                    self.say("heartbeat", job, job=job)
+                    time.sleep(0.2)
             cancelled = self.behaviour != "stubborn" and self.was_cancelled()
             if cancelled:
                 break
@@ -125,11 +169,50 @@ class FakeServer:
             file = "" if failed else f"frames/{index:06d}.npz"
             message = "It was too dark." if failed else ""
             self.say("frame", job, index=index, status=statuses[-1], file=file, message=message, take=str(folder))
-            if self.behaviour == "dies" and index == 2 and not reused:
+            if self.behaviour in ("dies", "dies-surfaces") and index == 2 and not reused:
                 self.die()
+        if self.behaviour == "dies-clean" and not reused:
+            self.say("progress", job, phase="clean", done=0, total=1, seconds_left=None)
+            self.die()
         counts = {name: statuses.count(name) for name in ("ok", "partial", "empty", "failed")}
         summary = {"total": len(statuses), **counts, "reused": len(reused), "seconds": 0.1}
         self.say("finished", job, take=str(folder), cancelled=cancelled, summary=summary)
+
+    def talk_rubbish(self, job: str) -> None:
+        """Lines that are no messages, and messages whose fields are of other kinds."""
+        for line in (b"\xff\xfe\x00", b"[" * 100_000, b'{"type": 5}', b'{"type": "__init__"}', b"{}", b"1" * 5000, b""):
+            sys.stdout.buffer.write(line + b"\n")
+        odd = (None, [], {}, "x", -1, 1e400, True, [[1]])
+        for kind in ("progress", "frame", "warning", "finished", "ready", "no_such", "end", "fail"):
+            for value in odd if kind != "finished" else ():
+                names = ("phase", "done", "total", "seconds_left", "index", "status", "message", "hint", "protocol")
+                self.say(kind, job, **dict.fromkeys(names, value))
+        for value in odd:
+            self.say("error", job, code=value, message=value, hint=value, fatal=False)
+
+    def rebuild(self, request: dict) -> None:
+        """Write the corrections, and move corrected keypoints to their pixels, at the depth that they have."""
+        folder, job = Path(request["take"]), request["id"]
+        cam = json.loads((folder / "take.json").read_text("utf-8"))["camera"]
+        made = set()
+        for edit in request["edits"]["edits"]:
+            if edit["kind"] != "keypoints":
+                continue
+            path = folder / "frames" / f"{edit['frame']:06d}.npz"
+            with np.load(path) as stored:
+                arrays = dict(stored)
+            points = arrays[f"{edit['side']}_keypoints"]
+            for name, (x, y, *_) in edit["points"].items():
+                z = points[KEYPOINTS.index(name), 2]
+                points[KEYPOINTS.index(name)] = (x - cam["cx"]) * z / cam["fx"], (y - cam["cy"]) * z / cam["fy"], z
+            np.savez(path, **arrays)
+            made.add(edit["frame"])
+        (folder / "edits.json").write_text(json.dumps(request["edits"]), "utf-8")
+        for index in sorted(made):
+            file = f"frames/{index:06d}.npz"
+            self.say("frame", job, index=index, status="ok", file=file, message="", take=str(folder))
+        summary = {"total": len(made), "ok": len(made), "partial": 0, "empty": 0, "failed": 0, "reused": 0}
+        self.say("finished", job, take=str(folder), cancelled=False, summary={**summary, "seconds": 0.1})
 
     def die(self) -> None:
         sys.stderr.write("out of luck\n")

@@ -326,25 +326,25 @@ def test_a_pointer_to_no_environment_is_ignored(own_environments, tmp_path: Path
     assert own_environments.current(base) == base
 
 
-def test_check(task, fake_backend) -> None:
+def test_check(task, environment, fake_backend) -> None:
     for behaviour, ok in (("good", True), ("slow", False)):
-        started = task.check(Path(fake_backend(behaviour)))
+        started = task.check(environment.find(fake_backend(behaviour)))
         run(started)
         found = task.check_findings(started)
         assert [finding.ok for finding in found] == ([True] * 3 if ok else [False, False, True])
         assert "weights: part_occupancy Fetch them." in [finding.text for finding in found]
 
 
-def test_check_of_something_else(task, addon, fake_backend, tmp_path: Path) -> None:
+def test_check_of_something_else(task, environment, addon, fake_backend, tmp_path: Path) -> None:
     for python in (fake_backend("missing"), "/bin/echo", str(tmp_path / "gone")):
-        started = task.check(Path(python))
+        started = task.check(environment.Found(Path(python), "here"))
         run(started)
         with pytest.raises(addon("errors").BackendError):
             task.check_findings(started)
 
 
 def test_check_of_the_real_backend(task, environment, real_backend: str) -> None:
-    started = task.check(environment.python_in(real_backend))
+    started = task.check(environment.find(real_backend))
     end = time.monotonic() + 180
     while not started.has_ended and time.monotonic() < end:
         started.poll()

@@ -69,6 +69,17 @@ class Layout:
         self.seen.operators.append(identifier)
         return OperatorProperties(getattr(getattr(bpy.ops, module), name).get_rna_type())
 
+    def menu(self, name: str, *, text: str | None = None, icon: str = "NONE") -> None:
+        assert icon in ICONS, icon
+        getattr(bpy.types, name).draw(SimpleNamespace(layout=self), bpy.context)
+
+    def separator(self) -> None:
+        pass
+
+    def prop_search(self, data: object, name: str, search: object, property: str, *, text: str = "") -> None:
+        assert property in search.bl_rna.properties
+        self.prop(data, name, text=text)
+
     def progress(self, *, factor: float, text: str = "") -> None:
         assert 0.0 <= factor <= 1.0
         self.seen.progress.append(text)
@@ -84,7 +95,8 @@ def draw(panel: str) -> SimpleNamespace:
 def draw_preferences(addon) -> SimpleNamespace:
     layout = Layout()
     own = bpy.context.preferences.addons[MODULE].preferences
-    fields = {name: getattr(own, name) for name in ("backend", "python", "package", "compute", "takes", "environments")}
+    names = [one.identifier for one in own.bl_rna.properties if one.identifier in type(own).__annotations__]
+    fields = {name: getattr(own, name) for name in names}
     stand_in = SimpleNamespace(layout=layout, bl_rna=own.bl_rna, **fields)
     addon("preferences").Im2HandsPreferences.draw(stand_in, bpy.context)
     return layout.seen
@@ -197,7 +209,7 @@ def test_backend_is_looked_for_again(
     backend = fake_backend("good")
     environment = addon("process.environment")
     if event == "check_end":
-        started = addon("process.task").check(environment.python_in(backend))
+        started = addon("process.task").check(environment.find(backend))
     elif event == "job_end":
         started = addon("api").start(photo, tmp_path / "take", backend=backend)
     monkeypatch.setenv("IM2HANDS_BACKEND", backend)
@@ -294,13 +306,16 @@ def test_preferences(addon, fake_backend) -> None:
     assert bpy.ops.im2hands.check_backend() == {"FINISHED"}
     assert any("Checking" in text for text in draw_preferences(addon).texts)
     follow_to_the_end(addon, addon("running").task())
+    assert "3 of 3 are in order" in draw_preferences(addon).texts
+    bpy.context.preferences.addons[MODULE].preferences.show_all = True
     assert "Python: 3.12" in draw_preferences(addon).texts
+    assert bpy.ops.im2hands.copy_findings() == {"FINISHED"}
 
 
 def test_installing_needs_permission_to_go_online(addon) -> None:
     assert not bpy.app.online_access
     assert not bpy.ops.im2hands.install_backend.poll()
-    assert any("Allow Online Access" in text for text in draw_preferences(addon).texts)
+    assert "Allow Online Access" in " ".join(draw_preferences(addon).texts)
 
 
 def test_import_menu(addon) -> None:
@@ -313,7 +328,7 @@ def test_takes_in_the_sidebar(addon, tmp_path: Path) -> None:
     collection, _ = addon("api").import_take(animated.write(tmp_path / "take", animated.make(2)))
     shown = draw(PANELS[2])
     assert "im2hands_smoothing" in shown.properties
-    names = ("remove_take", "show_surfaces", "set_rotation_mode", "export_take", "bake_to_rig")
+    names = ("remove_take", "show_surfaces", "set_rotation_mode", "export_take")
     assert {f"im2hands.{name}" for name in names} <= set(shown.operators)
     assert bpy.ops.im2hands.set_rotation_mode(take="take", mode="XYZ") == {"FINISHED"}
     assert {bone.rotation_mode for bone in part(collection, "rig", "left").pose.bones} == {"XYZ"}

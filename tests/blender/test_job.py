@@ -36,7 +36,8 @@ def make_job(addon, tmp_path: Path, photo: Path):
 
     def make(python: str, clock=time.monotonic, **options: object):
         module = addon("process.job")
-        job = module.Job(Path(python), [str(photo)], tmp_path / "take", module.Options(**options), "test", clock)
+        found = addon("process.environment").Found(Path(python), "here")
+        job = module.Job(found, [str(photo)], str(tmp_path / "take"), module.Options(**options), "test", clock)
         made.append(job)
         return job
 
