@@ -1,10 +1,14 @@
 """Im2Hands for Blender: reconstruct both hands of a person from photos or a clip as keyframed meshes."""
 
 from . import (
+    bake_panel,
+    bake_settings,
     command_line,
     edit_panel,
     keymap,
+    live_bake,
     manual_links,
+    motion_panel,
     operators,
     panels,
     planned,
@@ -19,13 +23,17 @@ from . import (
 _MODULES = (
     properties,
     take_properties,
+    bake_settings,
     preferences,
     running,
     planned,
+    live_bake,
     operators,
     presets,
     panels,
     edit_panel,
+    motion_panel,
+    bake_panel,
     keymap,
     manual_links,
     skeleton_overlay,

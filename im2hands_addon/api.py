@@ -27,10 +27,12 @@ from .edits_api import (
 )
 from .errors import InputError
 from .locations import backend_setting, require_text
+from .motion_api import edit_above_clean, reclean, start_reclean
 from .process.options import Options
 from .reconstruction import Reconstruction, Result
 from .scene import clean, conform, scene_settings, tree
 from .scene.clean import set_smoothing, smoothing
+from .scene.cleanup import ease_out, hold, mirror, retime
 from .scene.export import export_take
 from .scene.footage import show_footage
 from .scene.importer import Surfaces, TakeImporter, Timing
@@ -49,18 +51,24 @@ __all__ = [
     "conform_to_scene",
     "correct_keypoints",
     "draw_box",
+    "ease_out",
+    "edit_above_clean",
     "edit_keypoints",
     "edits",
     "export_take",
     "has_clean_hands",
+    "hold",
     "import_take",
     "mark_absent",
+    "mirror",
     "pin_hand",
     "rebuild_frames",
+    "reclean",
     "reconstruct",
     "remove_edit",
     "remove_take",
     "render_overlay",
+    "retime",
     "set_rotation_mode",
     "set_scene_to_take",
     "set_smoothing",
@@ -71,6 +79,7 @@ __all__ = [
     "start",
     "start_at",
     "start_rebuild",
+    "start_reclean",
     "swap_sides",
     "takes",
     "write_rig_keypoints",

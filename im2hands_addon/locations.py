@@ -208,3 +208,8 @@ def default_take(inputs: list[str]) -> Path:
         name = first.parent.name or "take"
     # A byte that is not UTF-8 becomes, for example, "xff": Blender keeps the name.
     return default_takes() / _LONE.sub(lambda found: f"x{ord(found[0]) - _LONE_BYTES:02x}", name)
+
+
+def bone_map_presets() -> Path:
+    """The folder of a person's own bone maps, among Blender's presets; it outlives the extension."""
+    return Path(bpy.utils.user_resource("SCRIPTS", path="presets/im2hands/bone_maps"))

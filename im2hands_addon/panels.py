@@ -167,9 +167,7 @@ def _draw_take(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> 
     if not clean.rigs(collection):
         return
     layout.prop(collection, "im2hands_smoothing", slider=True)
-    row = layout.row(align=True)
-    row.operator("im2hands.export_take", text="Export", icon="EXPORT").take = collection.name
-    row.operator("im2hands.bake_to_rig", icon="ARMATURE_DATA").take = collection.name
+    layout.operator("im2hands.export_take", text="Export", icon="EXPORT").take = collection.name
     rig = next(iter(clean.rigs(collection).values()))
     is_euler = rig.pose.bones[0].rotation_mode != "QUATERNION"
     button = layout.operator(

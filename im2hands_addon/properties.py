@@ -123,7 +123,7 @@ def option_properties() -> dict[str, object]:
                 subtype="FILE_PATH",
             )
         if option.type != "file":
-            found[option.name] = _property(option)
+            found[option.name] = value_property(option)
     return found
 
 
@@ -143,7 +143,7 @@ def property_of(option: Option) -> str:
     return f"{option.name}_file" if option.type == "file" else option.name
 
 
-def _property(option: Option) -> object:
+def value_property(option: Option) -> object:
     """Make the property of an option that is not a file."""
     name = f"{option.label} (°)" if option.unit == "degrees" else option.label
     words = {"name": name, "description": f"{option.text}. In {option.unit}" if option.unit else option.text}

@@ -17,6 +17,8 @@ from .process.job import Job
 from .process.options import Options
 from .process.other_machine import SharedFolder
 from .scene.importer import Surfaces, TakeImporter, Timing
+from .scene.ownership import TAKE
+from .take.reader import TAKE_FILE
 
 _IMPORT_EVERY_SECONDS = 0.5
 _FRAMES_AT_ONCE = 8
@@ -66,6 +68,14 @@ def paths_of(backend: environment.Found) -> Callable[[str | Path], str]:
     return SharedFolder(*shared_folder()).path_there if backend.command else str
 
 
+def folder_of(collection: bpy.types.Collection) -> Path:
+    """Return the folder of an imported take, which the backend is going to change; a ``TakeError`` if it is gone."""
+    folder = absolute(str(collection[TAKE]))
+    if not (folder / TAKE_FILE).is_file():
+        raise TakeError(f"There is no take in {folder}.", "Is its drive connected? Import the take from its place.")
+    return folder
+
+
 class Reconstruction:
     """A running or ended reconstruction; creating the object starts it.
 
@@ -103,6 +113,8 @@ class Reconstruction:
     button = "Reconstruct"
     """The button that starts it, and continues it after an end."""
     undo_name = "Reconstruct Hands"
+    undo_operator = "note_reconstruction"
+    """The operator whose undo steps have that name, and replace one another."""
     shows_result = True
     """Whether the views look at the result in the end."""
 

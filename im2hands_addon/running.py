@@ -32,6 +32,7 @@ class _Background:
     """The module's state, in one place."""
 
     reconstruction: Reconstruction | None = None
+    noted: Reconstruction | None = None  # the job that has an undo step
     task: Task | None = None
     told_task: Task | None = None
     findings: list[Finding] = field(default_factory=list)
@@ -188,7 +189,7 @@ def _poll_reconstruction() -> None:
     running.poll()
     if running.imported_count != brought and not running.has_ended and not bpy.data.is_dirty:
         # Only an undo step tells Blender that the file has changed. One is enough until the next time it is saved.
-        _push_undo("First Reconstructed Hands")
+        _push_undo(running)
     if running.has_ended:
         _guarded(_after_reconstruction, lambda _error: None)
 
@@ -211,7 +212,7 @@ def _after_reconstruction() -> None:
     if collection is not None:
         if started.shows_result:
             started.job.warnings += views.present(collection, started.scene)
-        _push_undo(started.undo_name)
+        _push_undo(started)
     status_bar.say(f"Im2Hands: {_result_text(started)}")
 
 
@@ -225,7 +226,8 @@ def _result_text(started: Reconstruction) -> str:
     ended = "ended early" if started.job.state == "cancelled" else "done"
     doubtful = len(markers.read_runs(collection))
     check = f"{doubtful} to check, Shift Ctrl Right goes there" if doubtful else "none to check"
-    return f"{ended}. {len(started.job.frames)} frames in {collection.name}, {check}"
+    count = len(started.job.frames) or int(started.job.summary.get("total") or 0)
+    return f"{ended}. {count} frames in {collection.name}, {check}"
 
 
 def _end_reconstruction(error: Exception) -> None:
@@ -271,14 +273,24 @@ def _words(error: Exception) -> str:
     return str(error).rstrip(".") or type(error).__name__
 
 
-def _push_undo(message: str) -> None:
-    """Add an undo step, which also marks the file as changed. It needs a window in the context; a timer lacks one."""
+def _push_undo(started: Reconstruction) -> None:
+    """Add an undo step for what a job has brought, which also marks the file as changed.
+
+    The next step of the same job takes its place, so that one undo takes the job away; unless the person has done
+    something in between. It needs a window in the context; a timer lacks one.
+    """
     window = next(iter(bpy.context.window_manager.windows), None)
     if window is None:
         return
     with bpy.context.temp_override(window=window):
-        if bpy.ops.ed.undo_push.poll():
-            bpy.ops.ed.undo_push(message=message)
+        if not bpy.ops.ed.undo_push.poll():
+            return
+        if _state.noted is started:
+            grouped = getattr(bpy.ops.im2hands, started.undo_operator)
+            grouped("EXEC_DEFAULT", True)  # True: it is to make an undo step
+        else:
+            bpy.ops.ed.undo_push(message=started.undo_name)
+    _state.noted = started
 
 
 def redraw() -> None:

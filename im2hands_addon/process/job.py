@@ -93,8 +93,10 @@ class Job:
         Name of this program in the backend's log.
     clock : callable
         Returns the time in seconds; tests replace it.
-    rebuild : dict, optional
-        What else the request for a rebuild of frames of the take says, see ``messages.rebuild``; None to reconstruct.
+    request : dict, optional
+        A request for a job on the take, such as ``messages.rebuild``; None to reconstruct.
+    button : str
+        The button that starts such a job, and continues it after an end.
 
     Raises
     ------
@@ -108,7 +110,8 @@ class Job:
     options: Options = field(default_factory=Options)
     client: str = "im2hands add-on"
     clock: Callable[[], float] = time.monotonic
-    rebuild: dict[str, Any] | None = None
+    request: dict[str, Any] | None = None
+    button: str = "Reconstruct"
 
     state: State = field(default="starting", init=False)
     progress: Progress = field(default_factory=Progress, init=False)
@@ -216,11 +219,8 @@ class Job:
             return
         self.state = "running"
         self.progress = Progress("open")
-        if self.rebuild is None:
-            request = messages.reconstruct(_JOB, self.inputs, self.output, self.options)
-        else:
-            request = messages.rebuild(_JOB, self.output, **self.rebuild)
-        self._process.send(messages.encode(request))
+        request = self.request or messages.reconstruct(self.inputs, self.output, self.options)
+        self._process.send(messages.encode({**request, "id": _JOB}))
 
     def _on_progress(self, message: dict[str, Any]) -> None:
         seconds = message.get("seconds_left")
@@ -252,7 +252,7 @@ class Job:
         if error.code == "unknown_type" and message.get("id") == _JOB:
             self._fail(
                 BackendError(
-                    "The backend is older than this add-on and cannot rebuild frames.",
+                    f"The backend is older than this add-on and does not know {self.button}.",
                     "Install the backend again (Preferences > Add-ons > Im2Hands).",
                 )
             )
@@ -281,8 +281,7 @@ class Job:
             hint = advice(tail) or "Check the backend in Preferences > Add-ons > Im2Hands."
         else:
             message = f"The backend {doing} ({_exit_words(return_code)}).{said}"
-            button = "Reconstruct" if self.rebuild is None else "Rebuild Frames"
-            hint = f"The finished frames are kept; {button} continues after them."
+            hint = f"The finished frames are kept; {self.button} continues after them."
         self._fail(BackendError(message, hint))
 
     def _fail(self, error: AddonError) -> None:

@@ -5,8 +5,8 @@ a newer Blender takes the path of the newest known one. The other modules of the
 
 * 4.4: actions have slots, layers and channel bags; the sequencer's ``sequences`` are renamed to ``strips``.
 * 4.5 or before it: reading settings of the scene from ``bpy.context`` no longer changes the owner of ``bpy.context``.
-* 5.0: ``Action.fcurves`` is removed; materials and worlds always have a node tree; the sequencer may show another
-  scene.
+* 5.0: ``Action.fcurves`` is removed; materials and worlds always have a node tree; bones are selected in the pose; the
+  sequencer may show another scene.
 """
 
 from __future__ import annotations
@@ -43,6 +43,20 @@ def use_first_slot(user: bpy.types.AnimData | bpy.types.NlaStrip) -> None:
         user.action_slot = user.action.slots[0]
 
 
+def slot_name(animation: bpy.types.AnimData) -> str:
+    """Identifier of the slot by which an animation is used; "" without one, and before 4.4."""
+    slot = getattr(animation, "action_slot", None)
+    return slot.identifier if slot is not None else ""
+
+
+def use_slot_named(animation: bpy.types.AnimData, name: str) -> None:
+    """Connect an animation with a slot of its action by its identifier, the first where there is none of this name."""
+    if hasattr(animation, "action_slot"):
+        slots = animation.action.slots
+        found = slots.get(name) if name else None
+        animation.action_slot = found or (slots[0] if slots else None)
+
+
 def ensure_slot(datablock: bpy.types.ID) -> object:
     """Return the slot by which a data-block is animated; add one to its action where it has none.
 
@@ -62,6 +76,11 @@ def ensure_slot(datablock: bpy.types.ID) -> object:
     if animation.action_slot is None:
         animation.action_slot = animation.action.slots.new(id_type=datablock.id_type, name=datablock.name)
     return animation.action_slot
+
+
+def selected_bones(rig: bpy.types.Object) -> list[str]:
+    """Names of the bones that are selected in Pose Mode."""
+    return [bone.name for bone in rig.pose.bones if (bone if hasattr(bone, "select") else bone.bone).select]
 
 
 def all_slots(action: bpy.types.Action) -> list[object]:

@@ -88,9 +88,22 @@ class FakeServer:
                 hint = "Known are hello, reconstruct, cancel, status, shutdown."
                 message = 'There is no request of type "rebuild".'
                 self.say("error", request["id"], code="unknown_type", message=message, hint=hint, fatal=False)
+            elif request["type"] == "clean":
+                self.clean(request)
             elif request["type"] == "shutdown":
                 self.say("bye", request["id"])
                 return 0
+
+    def clean(self, request: dict) -> None:
+        """Say in the take with which options it was cleaned; the motion stays as it is."""
+        if self.behaviour == "dies":
+            self.die()
+        path = Path(request["take"]) / "take.json"
+        data = json.loads(path.read_text("utf-8"))
+        data["clean"]["settings"] = request["options"]
+        path.write_text(json.dumps(data, ensure_ascii=False), "utf-8")
+        self.say("progress", request["id"], phase="clean", done=1, total=1, seconds_left=0.0)
+        self.say("finished", request["id"], take=request["take"], cancelled=False, summary={"total": 1, "ok": 1})
 
     def greet(self, request: dict) -> None:
         assert request["protocol"] == 1

@@ -69,11 +69,16 @@ class Layout:
         self.seen.operators.append(identifier)
         return OperatorProperties(getattr(getattr(bpy.ops, module), name).get_rna_type())
 
-    def menu(self, name: str, *, text: str = "", icon: str = "NONE") -> None:
-        assert hasattr(bpy.types, name) and icon in ICONS, (name, icon)
+    def menu(self, name: str, *, text: str | None = None, icon: str = "NONE") -> None:
+        assert icon in ICONS, icon
+        getattr(bpy.types, name).draw(SimpleNamespace(layout=self), bpy.context)
 
     def separator(self) -> None:
         pass
+
+    def prop_search(self, data: object, name: str, search: object, property: str, *, text: str = "") -> None:
+        assert property in search.bl_rna.properties
+        self.prop(data, name, text=text)
 
     def progress(self, *, factor: float, text: str = "") -> None:
         assert 0.0 <= factor <= 1.0
@@ -323,7 +328,7 @@ def test_takes_in_the_sidebar(addon, tmp_path: Path) -> None:
     collection, _ = addon("api").import_take(animated.write(tmp_path / "take", animated.make(2)))
     shown = draw(PANELS[2])
     assert "im2hands_smoothing" in shown.properties
-    names = ("remove_take", "show_surfaces", "set_rotation_mode", "export_take", "bake_to_rig")
+    names = ("remove_take", "show_surfaces", "set_rotation_mode", "export_take")
     assert {f"im2hands.{name}" for name in names} <= set(shown.operators)
     assert bpy.ops.im2hands.set_rotation_mode(take="take", mode="XYZ") == {"FINISHED"}
     assert {bone.rotation_mode for bone in part(collection, "rig", "left").pose.bones} == {"XYZ"}

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from im2hands import __version__
 from im2hands.core.errors import Im2HandsError, in_words
 from im2hands.core.memory import require_memory
+from im2hands.job.clean_job import CleanJob
 from im2hands.job.components import Components
 from im2hands.job.events import Bye, Event, Failed, Heartbeat, Ready, Status
 from im2hands.job.rebuild import RebuildJob
@@ -28,7 +29,11 @@ REST_SECONDS = 1.8
 LAST_RESORT_SECONDS = 2.5
 """Time from the end of stdin until the process is ended in any case."""
 
-JOBS = {"reconstruct": ReconstructJob.from_request, "rebuild": RebuildJob.from_request}
+JOBS = {
+    "reconstruct": ReconstructJob.from_request,
+    "rebuild": RebuildJob.from_request,
+    "clean": CleanJob.from_request,
+}
 """Requests that start a job, and what makes the job from the request."""
 
 log = logging.getLogger(__name__)
@@ -175,7 +180,7 @@ class Server:
         self._worker = threading.Thread(target=self._work, args=(request.id, job), name="im2hands-job", daemon=True)
         self._worker.start()
 
-    def _work(self, name: str, job: ReconstructJob) -> None:
+    def _work(self, name: str, job: ReconstructJob | CleanJob) -> None:
         last: Event
         try:
             last = job.run()
