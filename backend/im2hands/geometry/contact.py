@@ -72,7 +72,8 @@ def parted(surfaces: Mapping[Side, Surface]) -> tuple[dict[Side, np.ndarray], Co
     Returns
     -------
     vertices : dict of Side to (V, 3) float64
-        The vertices; those that did not lie in the other hand are unchanged. All are where a deep overlap would not shrink.
+        The vertices; those that did not lie in the other hand are unchanged, and all are where a deep overlap would not
+        shrink.
     contact : Contact
         How the surfaces met before they were parted.
     """
