@@ -32,7 +32,7 @@ _EDGE_SHARE, _EDGE_FACES = 90, 500  # percentile and number of the faces whose e
 _STEPS, _LONGEST_STEP = 12, 0.002  # of each vertex on its way inwards; metres
 _ROUGH_M = 0.0005  # metres; depths are inexact by so much
 _NEAR_ENOUGH = 0.00005  # metres
-_DEEP_MM, _LEFT = 5.0, 0.7  # millimetres; deeper overlaps must become less deep by this factor
+_DEEP_MM, _LEFT = 5.0, 0.7  # millimetres; the volume of deeper overlaps must shrink by this factor
 _PAST_MIDDLE = 0.6  # a vertex that is less deep than this share of its way has passed the middle of its own hand
 
 Surface = tuple[np.ndarray, np.ndarray]
@@ -72,7 +72,8 @@ def parted(surfaces: Mapping[Side, Surface]) -> tuple[dict[Side, np.ndarray], Co
     Returns
     -------
     vertices : dict of Side to (V, 3) float64
-        The vertices; those that did not lie in the other hand are unchanged. All are where deep overlaps stay deep.
+        The vertices; those that did not lie in the other hand are unchanged, and all are where a deep overlap would not
+        shrink.
     contact : Contact
         How the surfaces met before they were parted.
     """
@@ -80,8 +81,8 @@ def parted(surfaces: Mapping[Side, Surface]) -> tuple[dict[Side, np.ndarray], Co
     faces_of = {side: faces for side, (_, faces) in surfaces.items()}
     moved, contact = _parted(found, faces_of)
     if contact.deepest_mm > _DEEP_MM:
-        left = _parted(moved, faces_of)[1].deepest_mm
-        if left > _LEFT * contact.deepest_mm:  # a surface that runs through itself has no way inwards
+        left = _parted(moved, faces_of)[1].penetration_ml
+        if left > _LEFT * contact.penetration_ml:  # a surface that runs through itself has no way inwards
             return found, contact
     return moved, contact
 
