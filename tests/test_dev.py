@@ -123,21 +123,40 @@ def test_lanes_are_told_of_the_oldest_bpy(monkeypatch):
     assert dev.oldest_bpy([newest, lanes.Lane("blender-4.2", Path("4.2"), ())], False) == Path("4.2")
 
 
-def test_torch_for_cpu_on_linux_tries_small_builds_before_the_large_one():
+def test_torch_tries_the_right_build_before_the_default_one():
     tools = [(tool, arguments[-1]) for tool, arguments in choices.torch_attempts("Linux", "cpu", "2.0.1")]
     assert tools == [("pip", "torch==2.0.1+cpu"), ("uv", "torch==2.0.1"), ("pip", "torch==2.0.1")]
+    for system, backend in (("Windows", "cu130"), ("Windows", "cu126"), ("Linux", "cu126")):
+        ways = choices.torch_attempts(system, backend, "2.0.1")
+        assert ways[1] == ("uv", ["--torch-backend", backend, "torch==2.0.1"]) and len(ways) == 3
 
 
-@pytest.mark.parametrize(("system", "choice"), [("Linux", "cuda"), ("Darwin", "cpu"), ("Windows", "cpu")])
-def test_torch_default_build_is_right_elsewhere(system, choice):
-    assert choices.torch_attempts(system, choice, "2.0.1") == [("pip", ["torch==2.0.1"])]
+@pytest.mark.parametrize(("system", "backend"), [("Linux", "cu130"), ("Darwin", "cpu"), ("Windows", "cpu")])
+def test_torch_default_build_is_right_elsewhere(system, backend):
+    assert choices.torch_attempts(system, backend, "2.0.1") == [("pip", ["torch==2.0.1"])]
 
 
-def test_torch_auto_follows_the_gpu():
-    assert choices.resolve_torch("auto", True, "Linux") == "cuda"
-    assert choices.resolve_torch("auto", False, "Linux") == "cpu"
-    assert choices.resolve_torch("auto", True, "Darwin") == "cpu"
-    assert choices.resolve_torch("cuda", False, "Linux") == "cuda"
+@pytest.mark.parametrize(
+    ("said", "backend", "why"),
+    [
+        ("NVIDIA H200, 9.0, 580.65.06", "cu130", ""),
+        ("NVIDIA GeForce RTX 5090, 12.0, 590.10", "cu130", ""),
+        ("Tesla T4, 7.5, 550.54.15", "cu126", "driver 550 is too old for newer CUDA"),
+        ("Tesla V100-SXM2-16GB, 7.0, 580.65", "cu126", "V100-SXM2-16GB is too old for newer CUDA"),
+        ("GeForce GTX 970, 5.2, 535.1\nTesla T4, 7.5, 535.1", "cu126", "driver 535"),
+        ("GeForce GTX 780, 3.5, 470.1", "cpu", "GTX 780 is too old"),
+        ("Tesla T4, 7.5, 470.57.02", "cpu", "update it to use the Tesla T4"),
+        ("NVIDIA GeForce RTX 5090, 12.0, 550.10", "cpu", "update it"),
+        ("NVIDIA A, B, [N/A], 580.65", "cu130", ""),
+        ("NVIDIA-SMI has failed because it couldn't communicate with the driver", "cpu", ""),
+        ("", "cpu", ""),
+    ],
+)
+def test_torch_follows_card_and_driver(said, backend, why):
+    found = choices.resolve_torch("auto", said, "Linux")
+    assert found[0] == backend and why in found[1] and bool(why) == bool(found[1])
+    assert choices.resolve_torch("cpu", said, "Linux") == choices.resolve_torch("auto", said, "Darwin") == ("cpu", "")
+    assert choices.resolve_torch("cuda", said, "Windows")[0] == ("cu130" if backend == "cpu" else backend)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,9 @@ class Im2HandsInstallBackend(bpy.types.Operator):
         """Tell what will be done, and ask."""
         own = preferences()
         wheels = wheels_folder()
-        self._told = tuple(plan.told(environment_folder(), plan.resolved(own.compute if own else "AUTO"), wheels))
+        compute = own.compute if own else "AUTO"
+        told = [*plan.told(environment_folder(), plan.resolved(compute), wheels), plan.why(compute)]
+        self._told = tuple(filter(None, told))
         return context.window_manager.invoke_props_dialog(
             self, width=_WIDTH, title="Install the Backend", confirm_text="Install"
         )

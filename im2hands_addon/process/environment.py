@@ -15,6 +15,7 @@ from ..errors import BackendError, InputError
 from ..person_path import person_path
 from . import installed
 from .other_machine import command_of
+from .torch_build import QUERY, Build, Card, build_for, read_cards
 
 VARIABLE = "IM2HANDS_BACKEND"
 """The environment variable that names the backend."""
@@ -277,16 +278,37 @@ def _executable(command: list[str]) -> Path:
     return Path(_ask(command, "import sys; print(sys.executable)") or command[0])
 
 
-def has_nvidia_gpu() -> bool:
-    """Whether this machine has an NVIDIA GPU with a working driver."""
+def torch_build(compute: str) -> Build:
+    """Choose the build of PyTorch for this machine.
+
+    Parameters
+    ----------
+    compute : {"AUTO", "CPU", "GPU"}
+        The person's choice. "GPU" takes the newest build for NVIDIA cards where the card is not known to need another.
+
+    Returns
+    -------
+    Build
+        The build.
+    """
+    if compute == "CPU" or sys.platform == "darwin":
+        return Build("cpu")
+    build = build_for(_nvidia_cards())
+    return Build("cu130") if compute == "GPU" and build.backend == "cpu" else build
+
+
+def _nvidia_cards() -> list[Card]:
+    """The NVIDIA cards of this machine, where their driver works."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return False
+        return []
     try:
-        done = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=False, **hidden_window())
+        done = subprocess.run(
+            [tool, *QUERY], capture_output=True, text=True, timeout=20, check=False, **hidden_window()
+        )
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0 and "GPU" in done.stdout
+        return []
+    return read_cards(done.stdout) if done.returncode == 0 else []
 
 
 def hidden_window() -> dict[str, int]:

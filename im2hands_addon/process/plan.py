@@ -19,11 +19,24 @@ def resolved(compute: str) -> str:
     Parameters
     ----------
     compute : {"AUTO", "CPU", "GPU"}
-        The choice. "AUTO" asks whether there is an NVIDIA GPU, which takes a moment.
+        The choice. "AUTO" asks for NVIDIA cards and their driver, which takes a moment.
     """
     if compute == "AUTO":
-        return "GPU" if environment.has_nvidia_gpu() else "CPU"
+        return "CPU" if environment.torch_build(compute).backend == "cpu" else "GPU"
     return compute
+
+
+def why(compute: str) -> str:
+    """Return why not the newest build for NVIDIA cards is installed, as a sentence; empty if it is, or without a card.
+
+    Parameters
+    ----------
+    compute : {"AUTO", "CPU", "GPU"}
+        The choice.
+    """
+    build = environment.torch_build(compute)
+    what = "the processor" if build.backend == "cpu" else f"older CUDA ({build.backend})"
+    return f"PyTorch is installed for {what}: {build.why}." if build.why else ""
 
 
 def told(folder: Path, build: str, wheels: Path | None) -> list[str]:
@@ -41,9 +54,7 @@ def told(folder: Path, build: str, wheels: Path | None) -> list[str]:
     lines = [f"A Python environment of its own in {folder}; Blender's Python stays as it is."]
     if wheels is None:
         size = f"{_DOWNLOAD_GB[build]:g} GB"
-        lines.append(
-            f"Downloads about {size} from the Python Package Index (PyPI) and that of PyTorch ({build} build)."
-        )
+        lines.append(f"Downloads about {size} from the Python Package Index and that of PyTorch ({build} build).")
     else:
         lines.append(f"Downloads nothing: everything comes from {wheels}.")
     free = free_gb(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import sys
 from collections import deque
@@ -15,13 +16,14 @@ from ..errors import BackendError
 from . import environment, installed
 from .advice import advice
 from .process import LineProcess
+from .torch_build import ways
 
 _KEPT_LINES = 200
 _KILLED_SECONDS = 5.0
 _SAID_LINES = 3
 # "ERROR: No matching distribution", "error: subprocess-exited-with-error", "ImportError: libGL.so.1: cannot open ..."
 _ERROR_LINE = re.compile(r"\s*(?:error|\w*(?:Error|Exception)|fatal):?\s", re.IGNORECASE)
-_TORCH = "torch==2.13.0"
+_TORCH = "2.13.0"
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ def installation(
     constraints : Path or None
         File of pinned versions for pip; None for none.
     compute : {"AUTO", "CPU", "GPU"}
-        The build of PyTorch. "AUTO": the GPU build on a machine with an NVIDIA GPU, else the CPU build.
+        The build of PyTorch. "AUTO": the one that fits card and driver, else the CPU build.
     old : Path, optional
         As ``base``, for the place of older add-ons; its environments are deleted once the new one works. None for
         none.
@@ -221,21 +223,21 @@ def installation(
         ) from error
     inner = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     pip = [str(inner), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    limits = [] if constraints is None else ["-c", str(constraints)]
     if wheels is not None:
         pip += ["--no-index", "--find-links", str(wheels)]
-    if constraints is not None:
-        pip += ["-c", str(constraints)]
+    pip += limits
     steps = [Step("Creating a Python environment", [str(python), "-I", "-m", "venv", str(folder)])]
-    wants_cpu = compute == "CPU" or (compute == "AUTO" and not environment.has_nvidia_gpu())
-    if wants_cpu and sys.platform != "darwin" and wheels is None:
-        # The person's pip settings may offer the CPU build; otherwise uv knows where it is. If both fail, the default
-        # build that is installed with the backend works too: it is only larger.
-        uv = [str(inner), "-I", "-m", "uv", "pip", "install", "--python", str(inner), "--torch-backend", "cpu", _TORCH]
-        steps += [
-            Step("Installing PyTorch for the CPU", [*pip, f"{_TORCH}+cpu"], may_fail=True),
-            Step("Fetching uv", [*pip, "uv"], may_fail=True),
-            Step("Installing PyTorch for the CPU with uv", uv, may_fail=True),
-        ]
+    build = environment.torch_build(compute)
+    tried = ways(platform.system(), build.backend, _TORCH)
+    if len(tried) > 1 and wheels is None:
+        # If all of them fail, the default build that is installed with the backend works too: it is larger, or slower.
+        what = "the CPU" if build.backend == "cpu" else f"NVIDIA cards ({build.backend})"
+        name = f"Installing PyTorch for {what}" + (f": {build.why}" if build.why else "")
+        steps.append(Step(name, [*pip, *tried[0][1]], may_fail=True))
+        steps.append(Step("Fetching uv", [*pip, "uv"], may_fail=True))
+        uv = [str(inner), "-I", "-m", "uv", "pip", "install", "--python", str(inner), *limits, *tried[1][1]]
+        steps.append(Step(f"Installing PyTorch for {what} with uv", uv, may_fail=True))
     steps.append(Step("Installing the backend and its packages", [*pip, str(package)]))
     steps.append(Step("Testing the installation", [str(inner), "-I", "-c", "import im2hands, torch, mediapipe"]))
 

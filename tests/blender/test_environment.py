@@ -180,6 +180,22 @@ def test_installation_for_the_gpu(task, tmp_path: Path) -> None:
     assert "+cpu" not in log.read_text()
 
 
+def test_installation_for_an_old_card(environment, task, tmp_path: Path, monkeypatch) -> None:
+    """The build is chosen by what nvidia-smi says of card and driver; the steps say why."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\ntest $# = 2 && echo 'Tesla V100, 7.0, 580.65.06'\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(environment.shutil, "which", lambda name, **_: str(tool) if name == "nvidia-smi" else None)
+    python, log = fake_python(tmp_path, cpu=1)
+    constraints = tmp_path / "constraints.txt"
+    started = task.installation(tmp_path / "own", python, tmp_path / "im2hands.whl", constraints, "AUTO")
+    titles = [step.title for step in started.steps]
+    assert any("cu126" in title and "Tesla V100 is too old for newer CUDA" in title for title in titles)
+    run(started)
+    asked = log.read_text().splitlines()
+    assert "torch==2.13.0+cu126" in asked[1] and f"-c {constraints} --torch-backend cu126 torch==2.13.0" in asked[3]
+
+
 @pytest.mark.parametrize("number", [None, 1, 9])
 def test_reinstallation_keeps_the_old_environment_until_the_new_one_works(
     environment, task, own_environments, tmp_path: Path, number: int | None

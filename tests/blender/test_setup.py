@@ -87,8 +87,10 @@ def test_what_is_done_is_told_before(addon, monkeypatch, tmp_path: Path) -> None
     assert str(tmp_path / "not" / "there") in text and "about 3 GB" in text and "Python Package Index" in text
     assert "1.0 GB are free" in text and "too little" in text
     assert "Downloads nothing" in " ".join(plan.told(tmp_path, "CPU", tmp_path / "wheels"))
-    monkeypatch.setattr(plan.environment, "has_nvidia_gpu", lambda: True)
+    build = addon("process.torch_build").Build
+    monkeypatch.setattr(plan.environment, "torch_build", lambda compute: build("cu126", "the card is old"))
     assert (plan.resolved("AUTO"), plan.resolved("CPU")) == ("GPU", "CPU")
+    assert plan.why("AUTO") == "PyTorch is installed for older CUDA (cu126): the card is old."
     layout = Layout()
     stand_in = SimpleNamespace(layout=layout, _told=plan.told(tmp_path, "CPU", None))
     addon("operators.install_backend").Im2HandsInstallBackend.draw(stand_in, bpy.context)
