@@ -63,11 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--quick", action="store_true", help="few frames on a coarse lattice: a dry run")
-    parser.add_argument("--pretended", action="store_true", help="count waits and kernels of a pretended card, no more")
     arguments = parser.parse_args()
-    if arguments.pretended:
-        pretended()
-        return
     device = choose_device(arguments.device)
     limit_threads()
     if device.type == "cuda":
@@ -236,29 +232,6 @@ def waits(plan: Plan) -> None:
                 f"{what} a frame, batch of {frames}", f"{count / frames:.0f}", "" if limit is None else f"{limit}",
                 None if limit is None else count / frames <= limit,
             )  # fmt: skip
-
-
-def pretended() -> None:
-    """Count the waits and kernels of a frame on the card that the tests pretend."""
-    import sys
-    from pathlib import Path
-
-    import torch
-
-    from im2hands.surfaces.batch.frames import BatchReconstructor
-
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "backend"))
-    from pretended_device import pretended_device
-
-    torch.set_num_threads(1)
-    for frames in (1, 8):
-        with pretended_device("cuda:0", bfloat16=True) as card:
-            made = single(card.device, 0.0017)
-            with BatchReconstructor(made, batch=frames, workers=0) as many:
-                card.waits.clear(), card.kernels.clear()
-                list(many.reconstruct(jobs(frames)))
-        for what, counter in (("waits", card.waits), ("kernels", card.kernels)):
-            row(f"{what} a frame at 1.7 mm, batch of {frames}, pretended", f"{counter.total() / frames:.1f}")
 
 
 def clips(plan: Plan) -> None:

@@ -169,7 +169,7 @@ def choose_demo_blender(on_path: Version | None, pythons: Sequence[Interpreter])
 
 def _torch_build() -> ModuleType:
     """The add-on's file that chooses the build of PyTorch; the add-on itself needs Blender."""
-    spec = importlib.util.spec_from_file_location("im2hands_torch_build", TORCH_BUILD)
+    spec = importlib.util.spec_from_file_location("dev_tools.torch_build", TORCH_BUILD)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

@@ -217,16 +217,12 @@ def resume(
     Returns
     -------
     Reconstruction
-        The running reconstruction, as of :func:`start`.
+        The running reconstruction, as of :func:`start`, which raises the same errors.
 
     Raises
     ------
-    InputError
-        An input does not exist any more.
     TakeError
         The take cannot be read, or does not tell what it was made from.
-    BackendError
-        There is no backend, or it cannot be started.
     """
     take = read_take(collection[TAKE])
     if not take.inputs:

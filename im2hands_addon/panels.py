@@ -258,7 +258,7 @@ def _draw_job(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         if job.state == "cancelling":
             draw_wrapped(layout, "Ending: what is done is rigged. X again ends at once.", "INFO", context)
         if job.is_silent:
-            text = f"The backend has been silent for {job.silent_seconds:.0f} s. X twice ends it; what is done is kept."
+            text = f"The backend has been silent for {job.silent_seconds:.0f} s. Cancel ends it and keeps what is done."
             draw_wrapped(layout, text, "ERROR", context)
     else:
         layout.operator("im2hands.reconstruct", icon="VIEW_PAN")

@@ -135,9 +135,13 @@ def follow(started: Reconstruction | Task) -> None:
 
 
 def cancel() -> None:
-    """Ask the backend to end early, and to end at once if that was asked for before; the timer does the rest."""
+    """Ask the backend to end early; the timer does the rest.
+
+    It ends at once if that was asked for before, or if the backend is silent.
+    """
     if _state.reconstruction is not None:
-        _state.reconstruction.cancel(at_once=_state.reconstruction.job.state == "cancelling")
+        job = _state.reconstruction.job
+        _state.reconstruction.cancel(at_once=job.state == "cancelling" or job.is_silent)
         _ensure_timer()
 
 

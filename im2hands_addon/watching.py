@@ -32,6 +32,7 @@ class Watching:
         self.started = started
         self._frame: int | None = None  # where the job was followed to last; None: not begun, or ended
         self._from = 0
+        self._drawn: int | None = None
         self._has_begun = False
         self._last = 0  # the end of the scene's range, which grows
         self._at = 0.0
@@ -41,6 +42,9 @@ class Watching:
         collection, job = self.started.result.collection, self.started.job
         if collection is None or not self.started.shows_result or job.has_ended or not job.found:
             return
+        if job.newest != self._drawn:
+            self._drawn = job.newest
+            _redraw_views()
         if not self._has_begun:
             self._has_begun = True
             every = [points for hands in job.found.values() for points in hands.values()]
@@ -73,6 +77,14 @@ class Watching:
             return
         scene.frame_set(target)
         self._frame = target if time.monotonic() - self._at < _SLOW_SECONDS else None
+
+
+def _redraw_views() -> None:
+    """Draw the pictures of the 3D views, where sticks may have come."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                area.tag_redraw()
 
 
 def found_at(

@@ -27,9 +27,12 @@ _FINGERS = ("thumb", "index", "middle", "ring", "little")
 _MARGIN = 0.02  # metres; few points of a hand are deeper under its skin
 # Vertices nearer than this to one of the other hand are measured one by one: metres, and lengths of an edge.
 _BAND, _EDGES = 0.003, 2.0
+_MOST_PARTS = 12  # of a side of a large face
 _EDGE_SHARE, _EDGE_FACES = 90, 500  # percentile and number of the faces whose edges are looked at
-_STEPS = 12  # of each vertex on its way inwards
+_STEPS, _LONGEST_STEP = 12, 0.002  # of each vertex on its way inwards; metres
+_ROUGH_M = 0.0005  # metres; depths are inexact by so much
 _NEAR_ENOUGH = 0.00005  # metres
+_DEEP_MM, _LEFT = 5.0, 0.7  # millimetres; deeper overlaps must become less deep by this factor
 _PAST_MIDDLE = 0.6  # a vertex that is less deep than this share of its way has passed the middle of its own hand
 
 Surface = tuple[np.ndarray, np.ndarray]
@@ -69,20 +72,33 @@ def parted(surfaces: Mapping[Side, Surface]) -> tuple[dict[Side, np.ndarray], Co
     Returns
     -------
     vertices : dict of Side to (V, 3) float64
-        The vertices; those that did not lie in the other hand are unchanged.
+        The vertices; those that did not lie in the other hand are unchanged. All are where deep overlaps stay deep.
     contact : Contact
         How the surfaces met before they were parted.
     """
     found = {side: np.asarray(vertices, np.float64) for side, (vertices, _) in surfaces.items()}
     faces_of = {side: faces for side, (_, faces) in surfaces.items()}
+    moved, contact = _parted(found, faces_of)
+    if contact.deepest_mm > _DEEP_MM:
+        left = _parted(moved, faces_of)[1].deepest_mm
+        if left > _LEFT * contact.deepest_mm:  # a surface that runs through itself has no way inwards
+            return found, contact
+    return moved, contact
+
+
+def _parted(
+    found: dict[Side, np.ndarray], faces_of: Mapping[Side, np.ndarray]
+) -> tuple[dict[Side, np.ndarray], Contact]:
+    """The result of :func:`parted`, whether it is better or not."""
     box = _common_box(found)
     if box is None:
         return found, Contact()
     boxed = {side: np.flatnonzero(_in_box(vertices, *box)) for side, vertices in found.items()}
     if not all(len(rows) for rows in boxed.values()):
         return found, Contact()
-    trees = {side: cKDTree(found[side][rows], balanced_tree=False) for side, rows in boxed.items()}
     band = max(_BAND, *(_EDGES * _edge(found[side], faces_of[side]) for side in SIDES))
+    even = {side: _even(found[side], faces_of[side], band) for side in SIDES}
+    trees = {side: cKDTree(points[_in_box(points, *box)], balanced_tree=False) for side, (points, _) in even.items()}
     near, within = {}, {}
     for side, rows in boxed.items():
         other = OTHER_SIDE[side]
@@ -94,7 +110,7 @@ def parted(surfaces: Mapping[Side, Surface]) -> tuple[dict[Side, np.ndarray], Co
     if not len(zone):
         return found, Contact()
     low, high = zone.min(axis=0) - _MARGIN, zone.max(axis=0) + _MARGIN
-    skins = {side: _part_in(found[side], faces_of[side], low, high) for side in SIDES}
+    skins = {side: _part_in(*even[side], low, high) for side in SIDES}
     touching: dict[Side, np.ndarray] = {}
     moved: dict[Side, np.ndarray] = {}
     deepest, place, volume = 0.0, None, 0.0
@@ -164,6 +180,27 @@ def _edge(vertices: np.ndarray, faces: np.ndarray) -> float:
     return float(np.percentile(np.linalg.norm(vertices[some[:, 0]] - vertices[some[:, 1]], axis=1), _EDGE_SHARE))
 
 
+def _even(vertices: np.ndarray, faces: np.ndarray, longest: float) -> Surface:
+    """The same surface with its large faces, such as those of the lid over a cut wrist, divided into small ones."""
+    corners = vertices[faces]
+    sides = corners - corners[:, [1, 2, 0]]
+    length = np.sqrt(np.einsum("fkc,fkc->fk", sides, sides).max(axis=1))
+    large = length > longest
+    if not large.any():
+        return vertices, faces
+    parts = min(int(np.ceil(length.max() / longest)), _MOST_PARTS)
+    grid = np.array([(i, j) for i in range(parts + 1) for j in range(parts + 1 - i)])
+    number = {(i, j): k for k, (i, j) in enumerate(grid.tolist())}
+    small = [(number[i, j], number[i + 1, j], number[i, j + 1]) for i, j in number if i + j < parts]
+    small += [(number[i + 1, j], number[i + 1, j + 1], number[i, j + 1]) for i, j in number if i + j < parts - 1]
+    a, b, c = (corners[large, k, None] for k in range(3))
+    i, j = (grid.T / parts)[:, None, :, None]
+    points = (1 - i - j) * a + i * b + j * c
+    shift = len(vertices) + len(grid) * np.arange(len(points))
+    new = (np.array(small) + shift[:, None, None]).reshape(-1, 3)
+    return np.concatenate([vertices, points.reshape(-1, 3)]), np.concatenate([faces[~large], new])
+
+
 def _part_in(vertices: np.ndarray, faces: np.ndarray, low: np.ndarray, high: np.ndarray) -> SurfaceTarget:
     """The part of a surface that reaches into a box."""
     there = _in_box(vertices, low, high)
@@ -227,7 +264,8 @@ def _shrunk(
         places = vertices[rows[running]] + way[running, None] * inwards[running]
         deep = own.depth(places) if number else np.zeros(len(running))
         step = np.maximum(other.depth(places) - np.maximum(deep, 0.0), 0.0) / 2
-        fits = deep >= _PAST_MIDDLE * way[running] - TOUCH_M
+        step = np.minimum(step, _LONGEST_STEP)
+        fits = deep >= _PAST_MIDDLE * way[running] - _ROUGH_M
         best[running[fits]] = way[running[fits]]
         going = fits & (step > _NEAR_ENOUGH)
         running = running[going]

@@ -208,7 +208,7 @@ def test_costs_of_a_batch(compact) -> None:
 
 
 def test_the_memory_decides_the_size_of_a_batch(compact, monkeypatch) -> None:
-    for gigabytes, sizes in ((2, (1, 8)), (16, (1, 8)), (139, (8, 8))):
+    for gigabytes, sizes in ((2, (1, 6)), (16, (1, 8)), (139, (8, 8))):
         monkeypatch.setattr("im2hands.surfaces.batch.frames.free_memory", lambda _, size=gigabytes: size * 2**30)
         assert (frames_at_once(0.0004, CPU), frames_at_once(0.0017, CPU)) == sizes
     monkeypatch.setattr("im2hands.surfaces.batch.frames.free_memory", lambda _: 2**28)
