@@ -21,7 +21,7 @@ MIRROR = "IM2HANDS_DEBIAN_MIRROR"
 """The environment variable that names another mirror of Debian."""
 _RELEASE = "trixie"
 _PACKAGES = ("blender", "python3-numpy", "python3-requests", "libgl1-mesa-dri", "libegl1", "libgl1", "xvfb", "xauth")
-_SCREEN = "-screen 0 1600x900x24 -fbdir"
+_SCREEN = "-screen 0 1280x800x24 -fbdir"
 _DRAWN_BY_THE_CPU = ("LIBGL_ALWAYS_SOFTWARE=1", "GALLIUM_DRIVER=llvmpipe")
 _ENTER = """set -e
 root=$1; checkout=$2; shift 2
@@ -86,7 +86,7 @@ def start_command(blender: Command, pictures: str, variables: dict[str, str]) ->
         base |= {"HOME": "/root", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
     named = [f"{name}={value}" for name, value in (base | variables).items()]
     screen = ["xvfb-run", "-a", "-s", f"{_SCREEN} {pictures}"]
-    shown = ["--enable-event-simulate", "--window-geometry", "0", "0", "1600", "900"]
+    shown = ["--enable-event-simulate", "--window-geometry", "0", "0", "1280", "800"]
     return [*enter, "env", "-i", *named, *_DRAWN_BY_THE_CPU, *screen, program, *shown]
 
 

@@ -22,13 +22,15 @@ from .edits_api import (
     pin_hand,
     rebuild_frames,
     remove_edit,
+    resolve_penetration,
     start_rebuild,
     swap_sides,
 )
-from .errors import InputError
+from .errors import InputError, TakeError
 from .locations import backend_setting, require_text
 from .motion_api import edit_above_clean, reclean, start_reclean
-from .process.options import Options
+from .pins_api import pin_fingertip, unpin_fingertip
+from .process.options import OPTIONS, Options
 from .reconstruction import Reconstruction, Result
 from .scene import clean, conform, scene_settings, tree
 from .scene.clean import set_smoothing, smoothing
@@ -36,13 +38,14 @@ from .scene.cleanup import ease_out, hold, mirror, retime
 from .scene.export import export_take
 from .scene.footage import show_footage
 from .scene.importer import Surfaces, TakeImporter, Timing
+from .scene.ownership import TAKE
 from .scene.preview import render_overlay
 from .scene.removal import remove_take
 from .scene.retarget import bake_to_rig
 from .scene.rig_keypoints import write_rig_keypoints
 from .scene.rotation_modes import set_rotation_mode
 from .scene.surfaces import SurfaceLoading
-from .take.reader import TAKE_FILE
+from .take.reader import TAKE_FILE, read_take
 
 __all__ = [
     "Timing",
@@ -61,6 +64,7 @@ __all__ = [
     "import_take",
     "mark_absent",
     "mirror",
+    "pin_fingertip",
     "pin_hand",
     "rebuild_frames",
     "reclean",
@@ -68,6 +72,8 @@ __all__ = [
     "remove_edit",
     "remove_take",
     "render_overlay",
+    "resolve_penetration",
+    "resume",
     "retime",
     "set_rotation_mode",
     "set_scene_to_take",
@@ -82,6 +88,7 @@ __all__ = [
     "start_reclean",
     "swap_sides",
     "takes",
+    "unpin_fingertip",
     "write_rig_keypoints",
 ]
 
@@ -193,6 +200,35 @@ def reconstruct(
         inputs, output, scene=scene, set_scene=set_scene, surfaces=surfaces, timing=timing, backend=backend, **options
     )
     return running.run(on_poll)
+
+
+def resume(
+    collection: bpy.types.Collection, *, scene: bpy.types.Scene | None = None, backend: str = ""
+) -> Reconstruction:
+    """Go on with a take whose reconstruction has not come to its end, with its own source and options.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    scene, backend
+        As for :func:`reconstruct`.
+
+    Returns
+    -------
+    Reconstruction
+        The running reconstruction, as of :func:`start`, which raises the same errors.
+
+    Raises
+    ------
+    TakeError
+        The take cannot be read, or does not tell what it was made from.
+    """
+    take = read_take(collection[TAKE])
+    if not take.inputs:
+        raise TakeError(f"The take {take.name} does not say what it was made from.", "Reconstruct it again.")
+    options = {name: value for name, value in take.settings.items() if name in OPTIONS}
+    return start(list(take.inputs), take.folder, scene=scene, backend=backend, **options)
 
 
 def import_take(

@@ -226,7 +226,7 @@ class _Reporter:
 
     def __call__(self, running: Reconstruction) -> None:
         if self._interrupted:
-            running.cancel()
+            running.cancel(at_once=len(self._interrupted) > 1)
         text = running.job.progress.text.split(",")
         line = ",".join(text[:2])
         if line != self._last:

@@ -9,6 +9,7 @@ from .properties import LENS_OPTIONS, SIDEBAR_OPTIONS, Im2HandsSettings, propert
 from .scene import clean, footage, sources, surfaces, tree
 from .scene.wrapped_text import draw_wrapped
 
+_OF_SURFACES = ("voxel_mm",)  # a draft has none
 _FOR_DETECTION = ("hands", "mirrored")  # they have no effect on keypoints from a file
 
 
@@ -59,6 +60,7 @@ class Im2HandsSourcePanel(_Im2HandsPanel, bpy.types.Panel):
         several = several_inputs(settings)
         if several:
             layout.label(text=f"{len(several)} chosen files", icon="DOCUMENTS")
+        layout.prop(settings, "quality")
         layout.prop(settings, "output")
         draw_wrapped(layout, planned.told(settings), "FILE_FOLDER", context)
         _draw_job(layout, context)
@@ -105,9 +107,8 @@ class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
             layout.prop(settings, property_of(OPTIONS[lens]))
         if settings.camera == "clip":
             layout.prop(settings, "movie_clip")
-        layout.prop(settings, "refine")
         for option in SIDEBAR_OPTIONS:
-            if not option.exclusive:
+            if not option.exclusive and not option.advanced and option.name != "quality":
                 _draw_option(layout, settings, option)
         if settings.clean:
             layout.prop(settings, "surfaces")
@@ -116,6 +117,32 @@ class Im2HandsOptionsPanel(_Im2HandsPanel, bpy.types.Panel):
         if settings.use_start:
             layout.prop(settings, "start_frame")
         layout.prop(settings, "conform")
+
+
+class Im2HandsAdvancedPanel(_Im2HandsPanel, bpy.types.Panel):
+    """Values in place of those that Quality chooses."""
+
+    bl_idname = "VIEW3D_PT_im2hands_advanced"
+    bl_label = "Advanced"
+    bl_parent_id = "VIEW3D_PT_im2hands_options"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
+
+    def draw_header(self, context: bpy.types.Context) -> None:
+        """Draw the switch of the whole panel."""
+        self.layout.prop(context.scene.im2hands, "use_advanced", text="")
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the values; they are grey while Quality chooses them."""
+        settings = context.scene.im2hands
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.active = settings.use_advanced
+        if settings.quality != "draft":
+            layout.prop(settings, "refine")
+        for option in SIDEBAR_OPTIONS:
+            if option.advanced and (settings.quality != "draft" or option.name not in _OF_SURFACES):
+                _draw_option(layout, settings, option)
 
 
 def _draw_option(layout: bpy.types.UILayout, settings: Im2HandsSettings, option: Option) -> None:
@@ -152,6 +179,10 @@ class Im2HandsTakesPanel(_Im2HandsPanel, bpy.types.Panel):
                 (name, int(collection.get(f"im2hands_{name}", 0))) for name in ("ok", "partial", "empty", "failed")
             ]
             box.label(text=", ".join(f"{count} {name}" for name, count in counts if count) or "no frames yet")
+            if collection.get(tree.UNFINISHED) and not running.is_reconstructing():
+                row = box.row()
+                row.label(text="Not finished", icon="TIME")
+                row.operator("im2hands.resume", icon="PLAY").take = collection.name
             take_panel.draw_view(box, collection, context)
             _draw_take(box, collection)
             _draw_surfaces(box, collection, context.scene)
@@ -221,10 +252,11 @@ def _draw_job(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     job = started.job
     if running.is_reconstructing():
         row = layout.row(align=True)
-        row.progress(factor=job.progress.fraction, text=job.progress.text)
+        row.progress(factor=job.progress.fraction, text=f"{100 * job.progress.fraction:.0f} %")
         row.operator("im2hands.cancel_reconstruction", text="", icon="X")
+        draw_wrapped(layout, job.progress.text, "TIME", context)
         if job.state == "cancelling":
-            layout.label(text="Ending", icon="TIME")
+            draw_wrapped(layout, "Ending: what is done is rigged. X again ends at once.", "INFO", context)
         if job.is_silent:
             text = f"The backend has been silent for {job.silent_seconds:.0f} s. Cancel ends it and keeps what is done."
             draw_wrapped(layout, text, "ERROR", context)
@@ -262,7 +294,13 @@ def _draw_frames(layout: bpy.types.UILayout, started: object, context: bpy.types
         draw_wrapped(layout, warning, "INFO", context)
 
 
-CLASSES = (Im2HandsSourcesMenu, Im2HandsSourcePanel, Im2HandsOptionsPanel, Im2HandsTakesPanel)
+CLASSES = (
+    Im2HandsSourcesMenu,
+    Im2HandsSourcePanel,
+    Im2HandsOptionsPanel,
+    Im2HandsAdvancedPanel,
+    Im2HandsTakesPanel,
+)
 
 
 def register() -> None:

@@ -26,7 +26,7 @@ _known = _Known()
 
 
 def told(settings: Im2HandsSettings) -> str:
-    """Return where the take will go, in words; until that is known, the folder for new takes.
+    """Return where the take will go, in words; until that is known, the chosen folder or that for new takes.
 
     Parameters
     ----------
@@ -38,7 +38,9 @@ def told(settings: Im2HandsSettings) -> str:
         _known.scene = settings.id_data.name
         if not bpy.app.timers.is_registered(refresh):
             bpy.app.timers.register(refresh, first_interval=0.0)
-    return _known.told if is_answered else f"Into a folder in {default_takes()}"
+    if is_answered:
+        return _known.told
+    return f"Into {settings.output}" if settings.output else f"Into a folder in {default_takes()}"
 
 
 def refresh() -> None:
@@ -46,7 +48,7 @@ def refresh() -> None:
     scene = bpy.data.scenes.get(_known.scene) or bpy.context.scene
     settings = scene.im2hands
     _known.answered, _known.moment = _key(settings), _moment()
-    if not settings.source:
+    if not (settings.source or settings.output):
         _known.told = f"Into a folder in {default_takes()}"
     else:
         try:

@@ -68,6 +68,9 @@ class Im2HandsSettings(bpy.types.PropertyGroup):
     movie_clip: bpy.props.PointerProperty(
         name="Movie Clip", description="Clip whose tracking camera has the lens", type=bpy.types.MovieClip
     )
+    use_advanced: bpy.props.BoolProperty(
+        name="Advanced", description="Use the values below in place of those that Quality chooses"
+    )
     refine: bpy.props.BoolProperty(
         name="Refine from the Picture",
         description="Correct the surfaces with the picture where both hands are visible. "
@@ -252,14 +255,15 @@ def options_of(settings: Im2HandsSettings) -> dict[str, object]:
     InputError
         The lens that is chosen cannot be used.
     """
-    options = {option.name: _value(settings, option) for option in SIDEBAR_OPTIONS if option.exclusive != "lens"}
+    given = [one for one in SIDEBAR_OPTIONS if settings.use_advanced or not one.advanced]
+    options = {option.name: _value(settings, option) for option in given if option.exclusive != "lens"}
     if settings.camera in ("scene", "clip"):
         found = lens.of_scene(settings.id_data) if settings.camera == "scene" else lens.of_clip(settings.movie_clip)
         options["camera"] = str(lens.write_file(found))
     elif settings.camera != "assumed":
         option = OPTIONS[LENS_OPTIONS[settings.camera]]
         options[option.name] = _value(settings, option)
-    if not settings.refine:
+    if settings.use_advanced and not settings.refine and settings.quality != "draft":
         options["stage"] = "keypoints"
     if settings.use_range:
         options["frames"] = f"{settings.frame_start}-{max(settings.frame_start, settings.frame_end)}"

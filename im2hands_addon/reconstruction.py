@@ -80,7 +80,7 @@ class Reconstruction:
     """A running or ended reconstruction; creating the object starts it.
 
     Call :meth:`poll` until ``has_ended`` is true. Then read ``error`` and :attr:`result`. ``imported_count`` is the
-    number of frames that were brought into the scene so far.
+    number of frames that were brought into the scene so far; ``job.found`` has the hands that were found.
 
     Parameters
     ----------
@@ -163,6 +163,11 @@ class Reconstruction:
         return Result(self.take, self._collection_name, self.job.summary, cancelled, warnings)
 
     @property
+    def collection_name(self) -> str:
+        """Name of the take's collection; "" before there is one."""
+        return self._collection_name
+
+    @property
     def scene(self) -> bpy.types.Scene:
         """The scene that the frames are imported into."""
         return self._importer.scene
@@ -173,8 +178,11 @@ class Reconstruction:
             return
         self._waiting += self.job.poll()
         pause = 0.0 if self.job.has_ended else _IMPORT_EVERY_SECONDS
-        if self._waiting and time.monotonic() - self._imported_at >= pause:
-            self._import_some()
+        if time.monotonic() - self._imported_at >= pause:
+            if self._waiting:
+                self._import_some()
+            elif self.shows_result and self.job.found and not self.job.has_ended:
+                self._preview()
         if self.job.has_ended and not self._waiting:
             self._finish()
 
@@ -216,9 +224,15 @@ class Reconstruction:
             raise self.error
         return self.result
 
-    def cancel(self) -> None:
-        """Ask the backend to end; finished frames are kept and imported."""
-        self.job.cancel()
+    def cancel(self, at_once: bool = False) -> None:
+        """Ask the backend to end early; finished frames are kept and imported.
+
+        Parameters
+        ----------
+        at_once : bool
+            Whether to end without rigging what is done.
+        """
+        self.job.cancel(at_once)
 
     def close(self) -> None:
         """End the backend and import nothing more."""
@@ -241,6 +255,16 @@ class Reconstruction:
         try:
             self._collection_name = self._importer.add_frames(batch).name
             self.imported_count += len(batch)
+        except TakeError as error:  # the import at the end tries again and reports it
+            self.job.warnings.append(str(error))
+        self._imported_at = time.monotonic()
+
+    def _preview(self) -> None:
+        """Show camera and footage behind the hands that were found, before the take has frames."""
+        try:
+            collection = self._importer.preview(self.job.images)
+            if collection is not None:
+                self._collection_name = collection.name
         except TakeError as error:  # the import at the end tries again and reports it
             self.job.warnings.append(str(error))
         self._imported_at = time.monotonic()

@@ -22,6 +22,7 @@ from .reconstruction import Reconstruction
 from .scene import markers, status_bar, views
 from .scene.blender_versions import release_context
 from .waiting import Waiting
+from .watching import Watching
 
 _INTERVAL_SECONDS = 0.1
 _log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class _Background:
     """The module's state, in one place."""
 
     reconstruction: Reconstruction | None = None
+    watching: Watching | None = None
     noted: Reconstruction | None = None  # the job that has an undo step
     task: Task | None = None
     told_task: Task | None = None
@@ -128,14 +130,18 @@ def follow(started: Reconstruction | Task) -> None:
     if isinstance(started, Task):
         _state.task, _state.findings = started, []
     else:
-        _state.reconstruction = started
+        _state.reconstruction, _state.watching = started, Watching(started)
     _ensure_timer()
 
 
 def cancel() -> None:
-    """Ask the backend to end the reconstruction; the timer does the rest."""
+    """Ask the backend to end early; the timer does the rest.
+
+    It ends at once if that was asked for before, or if the backend is silent.
+    """
     if _state.reconstruction is not None:
-        _state.reconstruction.cancel()
+        job = _state.reconstruction.job
+        _state.reconstruction.cancel(at_once=job.state == "cancelling" or job.is_silent)
         _ensure_timer()
 
 
@@ -151,7 +157,7 @@ def stop() -> None:
         _state.reconstruction.close()
     if _state.task is not None:
         _state.task.cancel()
-    _state.reconstruction = _state.task = None
+    _state.reconstruction = _state.watching = _state.task = None
     _state.findings = []
     waiting.clear()
     status_bar.stop()
@@ -190,6 +196,8 @@ def _poll_reconstruction() -> None:
     if running.imported_count != brought and not running.has_ended and not bpy.data.is_dirty:
         # Only an undo step tells Blender that the file has changed. One is enough until the next time it is saved.
         _push_undo(running)
+    if _state.watching is not None and not running.has_ended:
+        _guarded(_state.watching.update, lambda _error: None)
     if running.has_ended:
         _guarded(_after_reconstruction, lambda _error: None)
 
@@ -209,6 +217,8 @@ def _after_reconstruction() -> None:
     look_for_backend()
     started = _state.reconstruction
     collection = started.result.collection
+    if _state.watching is not None:
+        _guarded(_state.watching.leave, lambda _error: None)
     if collection is not None:
         if started.shows_result:
             started.job.warnings += views.present(collection, started.scene)
@@ -320,7 +330,15 @@ def _shown() -> tuple[object, ...]:
     if started is not None:
         job = started.job
         silent = int(job.silent_seconds) if job.is_silent else 0
-        parts += [job.state, job.progress.text, job.progress.fraction, len(job.frames), silent, started.has_ended]
+        parts += [
+            job.state,
+            job.progress.text,
+            job.progress.fraction,
+            len(job.frames),
+            job.newest,
+            silent,
+            started.has_ended,
+        ]
         parts += [len(job.warnings), started.imported_count]
     if working is not None:
         parts += [working.title, working.has_ended, working.lines[-1] if working.lines else ""]

@@ -6,7 +6,7 @@ from .. import running
 
 
 class Im2HandsCancelReconstruction(bpy.types.Operator):
-    """Cancel. Finished frames are kept; Reconstruct continues after them"""
+    """End early. What is done is rigged and kept, and Resume goes on from there. Pressed again: end at once"""
 
     bl_idname = "im2hands.cancel_reconstruction"
     bl_label = "Cancel"

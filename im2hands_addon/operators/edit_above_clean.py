@@ -5,17 +5,16 @@ import bpy
 from .. import api
 from ..scene.tree import take_named
 from .motion_range import has_rigged_take
+from .of_take import OfTake
 from .reporting import finished
 
 
-class Im2HandsEditAboveClean(bpy.types.Operator):
+class Im2HandsEditAboveClean(OfTake, bpy.types.Operator):
     """Key the hands in a layer of their own. The clean motion becomes an NLA strip below it, and re-runs change that"""
 
     bl_idname = "im2hands.edit_above_clean"
     bl_label = "Edit Above Clean"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection; empty: the first")
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

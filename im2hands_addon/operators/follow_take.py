@@ -4,17 +4,16 @@ import bpy
 
 from .. import live_bake
 from ..scene.tree import take_named
+from .of_take import OfTake
 from .reporting import finished
 
 
-class Im2HandsFollowTake(bpy.types.Operator):
+class Im2HandsFollowTake(OfTake, bpy.types.Operator):
     """Bake now and after each change: keys, Raw to Clean, the place of the take, and these settings. Again: end it"""
 
     bl_idname = "im2hands.follow_take"
     bl_label = "Live"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection; empty: the first")
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

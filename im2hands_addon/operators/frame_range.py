@@ -18,11 +18,16 @@ class FrameRange(OfTake):
         """Ask for the range."""
 
         def work() -> None:
-            self.first = self.last = corrections.frame_in_view(take_named(self.take, context.scene), context.scene)
+            collection = take_named(self.take, context.scene)
+            self.first, self.last = self._begin(collection, corrections.frame_in_view(collection, context.scene))
 
         if finished(self, work) == {"CANCELLED"}:
             return {"CANCELLED"}
         return context.window_manager.invoke_props_dialog(self)
+
+    def _begin(self, _collection: bpy.types.Collection, frame: int) -> tuple[int, int]:
+        """The first and the last frame to begin with, from the current frame."""
+        return frame, frame
 
 
 SIDE_ITEMS = (("left", "Left", "The person's left hand"), ("right", "Right", "The person's right hand"))

@@ -7,6 +7,7 @@ from ..scene import clean
 from ..scene.ownership import is_local
 from ..scene.tree import take_collections, take_named
 from .frame_range import SIDE_ITEMS
+from .of_take import OfTake
 from .reporting import finished
 
 BONE_ITEMS = (
@@ -25,10 +26,9 @@ def has_rigged_take(operator: type[bpy.types.Operator], context: bpy.types.Conte
     return False
 
 
-class MotionRange:
+class MotionRange(OfTake):
     """The take, the hands and the frames from Start to End; a button begins around the current frame."""
 
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection; empty: the first")
     side: bpy.props.EnumProperty(
         name="Hand", items=(("both", "Both", "Both hands"), *SIDE_ITEMS), description="The hands that are edited"
     )

@@ -8,16 +8,21 @@ from ..process.options import OPTIONS
 from ..properties import value_property
 from ..recleaning import CLEAN_OPTIONS, Recleaning, settings_of
 from ..scene.tree import take_named
+from .motion_range import has_rigged_take
+from .of_take import OfTake
 from .starts_job import StartsJob
 
 
-class Im2HandsReclean(StartsJob, bpy.types.Operator):
+class Im2HandsReclean(StartsJob, OfTake, bpy.types.Operator):
     """Solve the motion again with another smoothing, other gaps or another mesh. The pictures are not needed"""
 
     bl_idname = "im2hands.reclean"
     bl_label = "Re-clean"
 
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection; empty: the first")
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Enabled while no job of the backend runs, where there is a take with rigged hands."""
+        return super().poll(context) and has_rigged_take(cls, context)
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Ask for the options; they begin with those of the take."""

@@ -112,9 +112,9 @@ def clean(take: str, options: dict[str, Any]) -> dict[str, Any]:
     return {"type": "clean", "take": take, "options": options}
 
 
-def cancel(job: str) -> dict[str, Any]:
-    """The request to cancel a job; finished frames are kept."""
-    return {"type": "cancel", "id": f"cancel-{job}", "job": job}
+def cancel(job: str, *, rig: bool) -> dict[str, Any]:
+    """The request to end a job early; finished frames are kept. ``rig``: after their hands were rigged."""
+    return {"type": "cancel", "id": f"cancel-{job}", "job": job, "rig": rig}
 
 
 def shutdown() -> dict[str, Any]:

@@ -24,12 +24,14 @@ class Option:
     type: str
     text: str
     default: Any = None
+    by_quality: dict[str, Any] = field(default_factory=dict)
     min: float | None = None
     max: float | None = None
     choices: list[list[Any]] = field(default_factory=list)
     unit: str = ""
     hint: str = ""
     label: str = ""
+    advanced: bool = False
     needs: str = ""
     metavar: str = ""
     exclusive: str = ""
@@ -44,6 +46,11 @@ class Option:
     def python_type(self) -> type:
         """The Python type of the values."""
         return type(self.values[0]) if self.type == "choice" else _PYTHON_TYPES.get(self.type, str)
+
+    @property
+    def open_default(self) -> Any:
+        """The value where it is not given; None where the option ``quality`` chooses it."""
+        return None if self.by_quality else self.default
 
     @property
     def is_path(self) -> bool:
@@ -86,7 +93,7 @@ class _Options:
 
 Options = make_dataclass(
     "Options",
-    [(one.name, Any, field(default=one.default)) for one in OPTIONS.values()],
+    [(one.name, Any, field(default=one.open_default)) for one in OPTIONS.values()],
     bases=(_Options,),
     frozen=True,
 )
@@ -116,5 +123,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             paths = {"file": "FILE", "folder": "DIR", "choice_or_file": "|".join([*map(str, option.values), "FILE"])}
             metavar = option.metavar or paths.get(option.type)
             place.add_argument(
-                flag, type=option.python_type, default=option.default, choices=choices, metavar=metavar, help=text
+                flag, type=option.python_type, default=option.open_default, choices=choices, metavar=metavar, help=text
             )

@@ -54,9 +54,7 @@ def told(folder: Path, build: str, wheels: Path | None) -> list[str]:
     lines = [f"A Python environment of its own in {folder}; Blender's Python stays as it is."]
     if wheels is None:
         size = f"{_DOWNLOAD_GB[build]:g} GB"
-        lines.append(
-            f"Downloads about {size} from the Python Package Index (PyPI) and that of PyTorch ({build} build)."
-        )
+        lines.append(f"Downloads about {size} from the Python Package Index and that of PyTorch ({build} build).")
     else:
         lines.append(f"Downloads nothing: everything comes from {wheels}.")
     free = free_gb(folder)

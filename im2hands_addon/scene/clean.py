@@ -14,7 +14,7 @@ from ..take import quaternions
 from ..take.motion import DOUBTFUL, FILLED, MISSING, OBSERVED, STATUS_NAMES, HandMotion, Layer, Motion, Template
 from ..take.reader import SIDES
 from . import additions, animation, conform, edits, key_changes, layers, tree
-from .hand_mesh import Correctives, build_hand_mesh, write_weights
+from .hand_mesh import Correctives, build_hand_mesh, require_mesh, write_weights
 from .ownership import ROLE, SIDE, remove_objects, require_local, role_of
 from .rig import build_rig, channels, short_bones, write_channels
 
@@ -79,6 +79,9 @@ def write_hands(
     TakeError
         The template's faces are not a valid mesh.
     """
+    for side in SIDES if template is not None else ():
+        if _is_in(motion, side):
+            require_mesh(template, side)
     strength, active = smoothing(collection), _active_part(collection)
     changed = _read_edits(collection, motion)
     edits.move_layers([one for both in changed.values() for one in both], conform.maps(collection)[1])

@@ -16,6 +16,7 @@ Behaviours:
 * refuses: answers with the error code "input".
 * fails: one frame fails.
 * one_hand: frames have only one hand.
+* finds: tells the hands of all frames, and waits until it is asked to rig them; a take that is there is finished.
 * dies-PHASE: is killed in that phase, "hello" before all others; a continued job is finished.
 * half: ends within a line of its answer.
 * rubbish: sends what no backend sends, and then finishes all frames.
@@ -44,6 +45,13 @@ KEYPOINTS = ["wrist", *(f"thumb_{joint}" for joint in ("cmc", "mcp", "ip", "tip"
 KEYPOINTS += [
     f"{finger}_{joint}" for finger in ("index", "middle", "ring", "little") for joint in ("mcp", "pip", "dip", "tip")
 ]
+
+
+def keypoints_at(side: str, index: int) -> list[list[float]]:
+    """Keypoints that the behaviour "finds" tells of a frame."""
+    return synthetic.keypoints(side, (0.09 if side == "left" else -0.09, 0.01 * index, 0.5)).tolist()
+
+
 JOB_FIELDS = ("inputs", "output", "options")
 
 
@@ -137,6 +145,9 @@ class FakeServer:
             message = f"{request['inputs'][0]} is not a picture."
             self.say("error", job, code="input", message=message, hint="Choose another.", fatal=True)
             return
+        if self.behaviour == "finds":
+            self.find(request, job, folder)
+            return
         known = (
             json.loads((folder / "take.json").read_text("utf-8"))["frames"] if (folder / "take.json").is_file() else []
         )
@@ -148,7 +159,15 @@ class FakeServer:
                 self.die()
         cancelled, statuses = False, []
         for index in range(1, self.frames + 1):
-            self.say("progress", job, phase="surfaces", done=index - 1, total=self.frames, seconds_left=1.5)
+            self.say(
+                "progress",
+                job,
+                phase="surfaces",
+                done=index - 1,
+                total=self.frames,
+                seconds_left=1.5,
+                fraction=(index - 1) / self.frames,
+            )
             self.say("heartbeat", job, job=job)
             if self.behaviour == "noisy":
                 self.say("progress", job, phase="surfaces", done="many", total=None, seconds_left="soon")
@@ -178,14 +197,59 @@ class FakeServer:
         summary = {"total": len(statuses), **counts, "reused": len(reused), "seconds": 0.1}
         self.say("finished", job, take=str(folder), cancelled=cancelled, summary=summary)
 
+    def find(self, request: dict, job: str, folder: Path) -> None:
+        image, indices = request["inputs"][0], range(1, self.frames + 1)
+        header = {
+            "source": {"kind": "images", "inputs": request["inputs"], "files": [image], "first": 1, "step": 1},
+            "settings": {"clean": True, "quality": request["options"]["quality"], "of_another_version": 1},
+        }
+        goes_on = (folder / "take.json").is_file()
+        if not goes_on:
+            synthetic.write_take(folder, {}, changes={**header, "unfinished": True})
+        for index in indices:
+            points = {side: keypoints_at(side, index) for side in ("left", "right")}
+            self.say("hands", job, index=index, hands=points, image=image)
+            self.say("progress", job, phase="keypoints", done=index, total=self.frames, seconds_left=70, fraction=0.1)
+        self.say("hands", job, index=1, hands={"left": [[0, 0]]}, image=image)
+        self.say("progress", job, phase="surfaces", done=0, total=self.frames, seconds_left=60, fraction=0.05)
+        rigged = goes_on
+        while not goes_on:
+            asked = self.requests.get()
+            if asked["type"] == "cancel":
+                rigged = asked["rig"]
+                break
+        if rigged:
+            frames = dict.fromkeys(indices, ("left", "right"))
+            left = {} if goes_on else {"unfinished": True}
+            synthetic.write_take(folder, frames, images=dict.fromkeys(frames, image), changes={**header, **left})
+            for index in indices:
+                self.say(
+                    "frame", job, index=index, status="ok", file=f"frames/{index:06d}.npz", message="", take=str(folder)
+                )
+        count = self.frames if rigged else 0
+        summary = {"total": count, "ok": count, "partial": 0, "empty": 0, "failed": 0, "reused": 0, "seconds": 0.1}
+        self.say("finished", job, take=str(folder), cancelled=not goes_on, summary=summary)
+
     def talk_rubbish(self, job: str) -> None:
         """Lines that are no messages, and messages whose fields are of other kinds."""
         for line in (b"\xff\xfe\x00", b"[" * 100_000, b'{"type": 5}', b'{"type": "__init__"}', b"{}", b"1" * 5000, b""):
             sys.stdout.buffer.write(line + b"\n")
         odd = (None, [], {}, "x", -1, 1e400, True, [[1]])
-        for kind in ("progress", "frame", "warning", "finished", "ready", "no_such", "end", "fail"):
+        for kind in ("progress", "hands", "frame", "warning", "finished", "ready", "no_such", "end", "fail"):
             for value in odd if kind != "finished" else ():
-                names = ("phase", "done", "total", "seconds_left", "index", "status", "message", "hint", "protocol")
+                names = (
+                    "phase",
+                    "done",
+                    "total",
+                    "seconds_left",
+                    "fraction",
+                    "hands",
+                    "index",
+                    "status",
+                    "message",
+                    "hint",
+                    "protocol",
+                )
                 self.say(kind, job, **dict.fromkeys(names, value))
         for value in odd:
             self.say("error", job, code=value, message=value, hint=value, fatal=False)

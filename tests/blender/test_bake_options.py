@@ -108,8 +108,9 @@ def test_one_hand(api, take, target) -> None:
 
 def test_the_table_of_bone_names(addon, api, take, target, tmp_path: Path, monkeypatch) -> None:
     """It is filled by a map, changed, used, saved and loaded again."""
-    names, operators = named(addon, MAP), addon("operators.bone_table")
-    monkeypatch.setattr(operators, "bone_map_presets", lambda: tmp_path / "presets")
+    names, operators = named(addon, MAP), addon("operators.load_bone_map")
+    for module in (operators, addon("operators.save_bone_map")):
+        monkeypatch.setattr(module, "bone_map_presets", lambda: tmp_path / "presets")
     settings = bpy.context.scene.im2hands_bake
     assert not bpy.ops.im2hands.load_bone_map.poll() and not bpy.ops.im2hands.save_bone_map.poll()
     settings.target = target
@@ -124,6 +125,7 @@ def test_the_table_of_bone_names(addon, api, take, target, tmp_path: Path, monke
     assert compare(target, take[1], {**names, ("left", "f_index.01"): "Zeigefinger"}) < NEAR_DEGREES
     assert bpy.ops.im2hands.save_bone_map() == {"FINISHED"}
     (saved,) = operators.saved_maps()
+    assert draw("IM2HANDS_MT_bone_maps").operators.count("im2hands.load_bone_map") == 7
     settings.rows.clear()
     assert bpy.ops.im2hands.load_bone_map(chosen=str(saved)) == {"FINISHED"}
     assert settings.rows["f_index.01"].left == "Zeigefinger" and settings.map_name == "Mein Rig"
@@ -209,7 +211,8 @@ def test_the_character_follows_live(addon, api, take, target) -> None:
 
 def test_the_panels(addon, api, take, target) -> None:
     shown = draw("VIEW3D_PT_im2hands_bake")
-    assert {"im2hands.bake_to_rig", "im2hands.load_bone_map", "im2hands.choose_character"} <= set(shown.operators)
+    assert {"im2hands.bake_to_rig", "im2hands.follow_take"} <= set(shown.operators)
+    assert draw("IM2HANDS_MT_characters").operators == ["im2hands.choose_character"]
     assert bpy.ops.im2hands.choose_character(target=target.name) == {"FINISHED"}
     bpy.ops.im2hands.load_bone_map(chosen=MAP)
     shown = draw("VIEW3D_PT_im2hands_bake")

@@ -166,7 +166,7 @@ def test_options(keypoints: str, camera: str) -> None:
     settings = bpy.context.scene.im2hands
     settings.use_range, settings.keypoints, settings.camera = True, keypoints, camera
     shown = draw("VIEW3D_PT_im2hands_options").properties
-    assert {"frame_start", "frame_end", "step", "voxel_mm"} <= set(shown)
+    assert {"frame_start", "frame_end", "step"} <= set(shown)
     assert ("keypoints_file" in shown) == (keypoints == "file")
     assert ("hands" in shown) == (keypoints != "file") == ("mirrored" in shown)
     wanted = {"focal": "focal_px", "fov": "fov", "file": "camera_file"}
@@ -255,7 +255,7 @@ def test_a_job_that_is_cancelled(addon, fake_backend, photo: Path, tmp_path: Pat
         addon("running")._tick()
         time.sleep(0.02)
     assert bpy.ops.im2hands.cancel_reconstruction() == {"FINISHED"}
-    assert "Ending" in draw(PANELS[0]).texts
+    assert "Ending: what is done is rigged" in " ".join(draw(PANELS[0]).texts)
     follow_to_the_end(addon, started)
     assert any(text.startswith("Ended early: ") for text in draw(PANELS[0]).texts)
     assert bpy.data.collections["take"].all_objects
@@ -357,8 +357,30 @@ def test_every_option_of_the_table_is_offered(addon) -> None:
     parser = argparse.ArgumentParser()
     addon("process.options").add_arguments(parser)
     assert parser.parse_args(["--device", "cuda:1"]).device == "cuda:1"  # more than the sidebar offers
-    assert vars(parser.parse_args([])) == {name: option.default for name, option in table.items()}
-    assert vars(addon("process.options").Options()) == {name: option.default for name, option in table.items()}
+    assert vars(parser.parse_args([])) == {name: option.open_default for name, option in table.items()}
+    assert vars(addon("process.options").Options()) == {name: option.open_default for name, option in table.items()}
+
+
+def test_quality_in_place_of_its_parts(addon) -> None:
+    properties, settings = addon("properties"), bpy.context.scene.im2hands
+    assert "quality" in draw(PANELS[0]).properties
+    parts = {"refine", "voxel_mm", "template_density"}
+    assert not parts & set(draw("VIEW3D_PT_im2hands_options").properties)
+    advanced = "VIEW3D_PT_im2hands_advanced"
+    assert parts <= set(draw(advanced).properties)
+    settings.quality, settings.refine, settings.voxel_mm = "draft", False, 3.0
+    try:
+        given = properties.options_of(settings)
+        assert given["quality"] == "draft" and not {"stage", "voxel_mm", "template_density"} & set(given)
+        settings.use_advanced = True
+        assert parts & set(draw(advanced).properties) == {"template_density"}  # a draft has no surfaces
+        assert "stage" not in properties.options_of(settings)
+        settings.quality = "fine"
+        given = properties.options_of(settings)
+        assert (given["quality"], given["stage"], given["voxel_mm"]) == ("fine", "keypoints", 3.0)
+    finally:
+        for name in ("quality", "refine", "voxel_mm", "use_advanced"):
+            settings.property_unset(name)
 
 
 def test_an_active_armature_can_give_its_keypoints(addon) -> None:

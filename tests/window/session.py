@@ -230,7 +230,7 @@ def a_click_cancels_it() -> Steps:
 
 def a_click_goes_on_with_it() -> Steps:
     done = len(job().job.frames)
-    yield from click("im2hands.reconstruct")
+    yield from click("im2hands.reconstruct", below="im2hands.reconstruct")
     yield from until(lambda: job().job.state == "finished" and job().has_ended, "the rest is made")
     assert job().job.summary["reused"] == done and len(job().job.frames) == FRAMES
     yield 0.3

@@ -16,8 +16,8 @@ from im2hands.take.take import Take
 
 from .background import Background
 from .components import Components
-from .eta import EtaEstimator
-from .events import Event, Finished, Progress, Summary
+from .events import Event, Finished, Summary
+from .progress import FIT_SECONDS, JobProgress, clean_report
 
 
 class CleanJob:
@@ -39,7 +39,6 @@ class CleanJob:
         self, folder: str | Path, options: CleanOptions, events: Callable[[Event], None], cancelled: Callable[[], bool]
     ) -> None:
         self._folder, self._options, self._events, self._cancelled = person_path(folder), options, events, cancelled
-        self._eta = EtaEstimator()
 
     @classmethod
     def from_request(
@@ -48,6 +47,7 @@ class CleanJob:
         events: Callable[[Event], None],
         cancelled: Callable[[], bool],
         parts: Components | None = None,
+        stopped: Callable[[], bool] | None = None,
     ) -> CleanJob:
         """Make the job from the fields of a ``clean`` request.
 
@@ -57,8 +57,8 @@ class CleanJob:
             Fields of the request.
         events, cancelled
             As for the class.
-        parts : Components, optional
-            Not used: the phase needs no networks.
+        parts, stopped : optional
+            Not used: the phase needs no networks, and every cancellation ends it at once.
 
         Returns
         -------
@@ -102,9 +102,13 @@ class CleanJob:
         started, cancelled = time.monotonic(), False
         take = open_to_write(self._folder)
         background = Background(self._cancelled)
+        frames = sum(bool(record.file and record.hands) for record in take.frames())
+        progress = JobProgress(self._events)
+        progress.plan("fit", frames, FIT_SECONDS[self._options.template_density])
+        progress.plan("weigh", frames)
         try:
             try:
-                CleanPhase(take, self._options, background.run, self._report).run()
+                CleanPhase(take, self._options, background.run, clean_report(progress)).run()
             except Cancelled:
                 cancelled = True
             finally:
@@ -113,10 +117,6 @@ class CleanJob:
         finally:
             take.close()
         return Finished(str(take.folder.absolute()), cancelled, _summary(take, time.monotonic() - started))
-
-    def _report(self, done: int, total: int) -> None:
-        left = self._eta.seconds_left(done, total)
-        self._events(Progress("clean", done, total, None if left is None else round(left, 1)))
 
 
 def _summary(take: Take, seconds: float) -> Summary:

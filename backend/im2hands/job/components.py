@@ -27,16 +27,16 @@ class Reconstructor(Protocol):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """``weights`` (names and sha256) and ``stage`` ("keypoints", "initial" or "refined"), for the take."""
+        """``weights`` (names and sha256) and ``stage`` ("none", "keypoints", "initial" or "refined"), for the take."""
         ...
 
-    def reconstruct(self, frame: Frame, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
+    def reconstruct(self, frame: Frame | None, camera: Camera, hands: TwoHands) -> dict[Side, HandMesh]:
         """Reconstruct the surface of every given hand.
 
         Parameters
         ----------
-        frame : Frame
-            The picture.
+        frame : Frame, optional
+            The picture; None for a reconstructor that makes no surfaces.
         camera : Camera
             Camera of the picture.
         hands : TwoHands
@@ -240,9 +240,9 @@ class Components:
         Returns
         -------
         Refiner or None
-            None if refinement is switched off or the weights do not include the network.
+            None if refinement is switched off, no surfaces are made, or the weights do not include the network.
         """
-        if not options.keypoint_refinement:
+        if not options.keypoint_refinement or options.stage == "none":
             return None
         import torch
 

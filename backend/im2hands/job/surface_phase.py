@@ -14,6 +14,7 @@ from im2hands.core.farm import on_cluster
 from im2hands.core.hands import SIDES, HandKeypoints, RefinedHands
 from im2hands.media.source import Entry, Frame, Source
 from im2hands.take.arrays import check_arrays
+from im2hands.take.contact import CONTACT, contact_arrays, contact_entry
 from im2hands.take.record import FrameRecord, FrameStatus, convert_keypoints_2d
 from im2hands.take.take import Take
 
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
     from im2hands.surfaces.batch.frames import BatchReconstructor
     from im2hands.surfaces.from_keypoints import HandMesh
 
-Decoded = Iterator[tuple[Entry, Frame | FrameError]]
+Decoded = Iterator[tuple[Entry, Frame | FrameError | None]]
 Computed = Iterator[tuple[Entry, FrameSurfaces | FrameError]]
 
+_NO_SURFACES = "none"  # the stage
 _LOST_HINT = "Look whether its machine has enough memory; the same command makes only this frame again."
 
 
@@ -72,7 +74,7 @@ class SurfacePhase:
         far: FarNetworks | None = None,
         batches: BatchReconstructor | None = None,
     ) -> None:
-        self._footage, self._far, self._batches = footage, far, batches
+        self._options, self._footage, self._far, self._batches = options, footage, far, batches
         self._take, self._reconstructor, self._refiner, self._background = take, reconstructor, refiner, background
         self._settings = digest(version, provenance_of(reconstructor, refiner), options.stage, options.voxel_mm)
 
@@ -137,15 +139,7 @@ class SurfacePhase:
             The take cannot be written.
         """
         by_index = {item.entry.index: item for item in waiting}
-        decoded = self._footage.follow(source.read([item.entry for item in waiting]))
-        far = self._far
-        if far is not None:
-            computed = self._compute_far(far, decoded, by_index)
-        elif self._batches is not None:
-            computed = self._compute_in_batches(self._batches, decoded, by_index)
-        else:
-            computed = self._compute_here(decoded, by_index)
-        for entry, made in computed:
+        for entry, made in self._compute(source, waiting, by_index):
             if not isinstance(made, FrameError):
                 try:
                     record, arrays = self._recorded(entry, by_index[entry.index], made, source)
@@ -156,6 +150,17 @@ class SurfacePhase:
                 continue
             self._take.write_frame(record, arrays)
             yield entry, record
+
+    def _compute(self, source: Source, waiting: Sequence[FoundHands], by_index: Mapping[int, FoundHands]) -> Computed:
+        """Make the surfaces where they are to be made, from pictures only where a picture is needed."""
+        if self._options.stage == _NO_SURFACES:
+            return self._compute_here(((item.entry, None) for item in waiting), by_index)
+        decoded: Decoded = self._footage.follow(source.read([item.entry for item in waiting]))
+        if self._far is not None:
+            return self._compute_far(self._far, decoded, by_index)
+        if self._batches is not None:
+            return self._compute_in_batches(self._batches, decoded, by_index)
+        return self._compute_here(decoded, by_index)
 
     def _compute_here(self, decoded: Decoded, by_index: Mapping[int, FoundHands]) -> Computed:
         """Make the surfaces on the background thread."""
@@ -218,7 +223,7 @@ class SurfacePhase:
         finished: list[FrameSurfaces | FrameError] = []
         for made in batches.advance(given):
             own = refined.popleft()
-            finished.append(made if isinstance(made, FrameError) else FrameSurfaces(own, made))
+            finished.append(made if isinstance(made, FrameError) else FrameSurfaces.of(own, made))
         return finished
 
     def _compute_far(self, far: FarNetworks, decoded: Decoded, by_index: Mapping[int, FoundHands]) -> Computed:
@@ -266,6 +271,15 @@ class SurfacePhase:
             extra["image_size"] = [found.camera.width, found.camera.height]
         if found.corrected is not None:
             extra["edited"] = True
+        if hands and not any(len(meshes[side].faces) for side in hands):
+            extra["surfaces"] = False
+        contact = made.contact if len(hands) == len(SIDES) else None
+        if contact is not None:
+            extra[CONTACT] = contact_entry(
+                contact,
+                {side: meshes[side].vertices for side in hands},
+                {side: hand.positions for side, hand in hands.items()},
+            )
         facts: dict[str, dict[str, Any]] = {
             side: {"confidence": round(hand.score, 4), "source": hand.source} for side, hand in hands.items()
         }
@@ -279,6 +293,8 @@ class SurfacePhase:
             for side, hand in hands.items()
             for name, array in _arrays(hand, meshes[side], found.camera.width, self._take.mirrored).items()
         }
+        if contact is not None:
+            arrays |= contact_arrays(contact)
         try:
             check_arrays("frame", arrays)
         except ValueError as error:  # keypoints of a file, thousands of kilometres away
@@ -289,7 +305,7 @@ class SurfacePhase:
         return record, arrays or None
 
 
-def _frame_job(frame: Frame, found: FoundHands) -> FrameJob:
+def _frame_job(frame: Frame | None, found: FoundHands) -> FrameJob:
     return FrameJob(frame, found.camera, found.hands, found.corrected or frozenset())
 
 

@@ -16,7 +16,7 @@ from .footage import FOOTAGE_ENTRY, delete_copies
 from .lock import TakeLock
 from .paths import check_paths, is_plain
 from .record import FOOTAGE_FOLDER, FRAMES_FOLDER, FrameRecord
-from .take import CACHE_FOLDER, MOTION_FILE, OWN_FILES, TAKE_FILE, TEMPLATE_FILE, Take
+from .take import CACHE_FOLDER, MOTION_FILE, OWN_FILES, TAKE_FILE, TEMPLATE_FILE, UNFINISHED, Take
 
 _LEFTOVER = re.compile(r"^\..+\.(json|npz|jpg|lock)\.\d+(\.[0-9a-f]+)?\.tmp$")
 
@@ -177,7 +177,7 @@ def _begun(folder: Path, source: Source, header: dict[str, Any], *, resume: bool
     header = _with_devices(_merged(header, take, source), take)
     if _undated(header) == _undated(take.header):
         header["provenance"]["date"] = take.header["provenance"].get("date", header["provenance"]["date"])
-    kept = {name: take.header[name] for name in ("clean", FOOTAGE_ENTRY) if name in take.header}
+    kept = {name: take.header[name] for name in ("clean", FOOTAGE_ENTRY, UNFINISHED) if name in take.header}
     take.header = {"format": take.header["format"], "version": take.header["version"], **header, **kept}
     take.save()
     return take

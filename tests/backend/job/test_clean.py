@@ -14,11 +14,11 @@ import pytest
 from im2hands.animation.clean_options import VERSION, CleanOptions
 from im2hands.animation.motion.quaternions import to_matrices
 from im2hands.animation.template.rig import skin
-from im2hands.animation.template.surface_target import SurfaceTarget
 from im2hands.app.cli import main as cli
 from im2hands.core.errors import Cancelled, InputError, TakeError
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.normals import vertex_normals
+from im2hands.geometry.surface_target import SurfaceTarget
 from im2hands.job.clean_phase import CleanPhase
 from im2hands.lab.bench.motion_figures import jitter
 from im2hands.lab.bench.simulated_clips import Clip, Noise

@@ -1,12 +1,11 @@
-"""Operators: fill the table of bone names, and save it as a preset."""
+"""Operator and menu: fill the table of bone names from a map."""
 
 from pathlib import Path
 
 import bpy
 
-from ..bake_settings import TABLE, fill_table, table_map
-from ..bone_maps import bundled_maps, find_map, write_map
-from ..errors import InputError
+from ..bake_settings import TABLE, fill_table
+from ..bone_maps import bundled_maps, find_map
 from ..locations import bone_map_presets
 from .reporting import finished
 
@@ -44,35 +43,6 @@ class Im2HandsLoadBoneMap(bpy.types.Operator):
         return finished(self, work)
 
 
-class Im2HandsSaveBoneMap(bpy.types.Operator):
-    """Save the table as a preset, which Fill Table offers from now on"""
-
-    bl_idname = "im2hands.save_bone_map"
-    bl_label = "Save Table"
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Enabled where the table names a bone."""
-        if not any(row.left or row.right for row in context.scene.im2hands_bake.rows):
-            cls.poll_message_set("The table is empty")
-            return False
-        return True
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """Write the preset."""
-        settings = context.scene.im2hands_bake
-
-        def work() -> None:
-            name = bpy.path.clean_name(settings.map_name.strip())
-            if not name.strip("_"):
-                raise InputError("The table has no name.", "Give it one.")
-            path = bone_map_presets() / f"{name}.json"
-            write_map(path, table_map(settings))
-            self.report({"INFO"}, f"Saved as {path}")
-
-        return finished(self, work)
-
-
 class Im2HandsBoneMapMenu(bpy.types.Menu):
     """The maps that fill the table: those of the add-on, and saved tables."""
 
@@ -93,4 +63,4 @@ def saved_maps() -> list[Path]:
     return sorted(bone_map_presets().glob("*.json"))
 
 
-CLASSES = (Im2HandsLoadBoneMap, Im2HandsSaveBoneMap, Im2HandsBoneMapMenu)
+CLASSES = (Im2HandsLoadBoneMap, Im2HandsBoneMapMenu)
