@@ -16,6 +16,8 @@ from scipy.spatial import cKDTree
 from fakes import hand_positions, picture
 from im2hands.core.camera import Camera
 from im2hands.core.hands import SIDES, HandKeypoints, Side, TwoHands
+from im2hands.job.components import Components
+from im2hands.job.options import ReconstructOptions
 from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.lift import HandLifter
@@ -50,6 +52,7 @@ from im2hands.surfaces.from_keypoints import HandMesh
 from im2hands.surfaces.from_picture import PictureReconstructor, load_picture_reconstructor
 from im2hands.surfaces.keypoint_refiner import KeypointRefiner
 from im2hands.surfaces.load import load_reconstructor
+from im2hands.surfaces.precision import pair_precision
 from im2hands.weights.keypoint_networks import LIFTING, PAIR_JUDGE, READING, TWO_HAND
 from pretended_device import DeviceError, pretended_device
 from scene_pictures import make_scene, make_set
@@ -229,6 +232,34 @@ def test_a_network_gives_the_same_on_a_device(name: str, use: str) -> None:
         assert len(found) == len(expected)
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, b, atol=LOOSE.get(use, 1e-4), rtol=1e-4)
+
+
+def test_jobs_on_a_device_go_through_batches() -> None:
+    options = ReconstructOptions(("a.png",), "take", batch="3")
+    with pretended_device("cuda:0") as device:
+        made = Components().batches(options, load_reconstructor("bundled", device=device.device, voxel_m=VOXEL_M))
+        assert isinstance(made, BatchReconstructor) and made.size == 3
+        made.close()
+        alone = load_reconstructor("bundled", device=device.device, voxel_m=VOXEL_M, stage="keypoints")
+        assert Components().batches(options, alone) is None
+    here = load_reconstructor("bundled", device=CPU, voxel_m=VOXEL_M)
+    assert Components().batches(options, here) is None
+
+
+def test_arithmetic_follows_the_device_that_is_asked() -> None:
+    card = torch.device("cuda:0")
+    with pretended_device("cuda:0", bfloat16=True):
+        assert pair_precision("fast", card) == torch.bfloat16 and pair_precision("exact", card) is None
+        assert pair_precision("fast", torch.device("mps")) is None
+    with pretended_device("cuda:0", capability=(7, 5)):  # T4, RTX 2060: bfloat16 would be emulated
+        assert pair_precision("fast", card) is None
+        before = torch.backends.cudnn.allow_tf32
+        torch.backends.cudnn.allow_tf32 = True
+        try:
+            assert Components().device_name(ReconstructOptions(("a.png",), "take", device="cuda")) == "cuda"
+            assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+        finally:
+            torch.backends.cudnn.allow_tf32 = before
 
 
 def test_few_waits_and_kernels_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
