@@ -93,10 +93,15 @@ def make_provider(
 def _lifter(palms: TwoHandNetwork, reader: LandmarkNetwork, beside: Path | None) -> HandLifter | None:
     """Load the lifting network beside the two-hand network's weights, else the one that ships; None without either."""
     from im2hands.keypoints.placing.lift import HandLifter
+    from im2hands.weights.compact import IMAGE_ENCODER, load_encoder
+    from im2hands.weights.folder import BUNDLED
     from im2hands.weights.keypoint_networks import LIFTING
 
     path = LIFTING.beside(beside)
-    return HandLifter(LIFTING.load(path), palms.folded(), reader) if path.is_file() and reader.takes_sides else None
+    if not (path.is_file() and reader.takes_sides):
+        return None
+    encoder = load_encoder(BUNDLED) if (BUNDLED / f"{IMAGE_ENCODER}.safetensors").is_file() else None
+    return HandLifter(LIFTING.load(path), palms.folded(), reader, encoder)
 
 
 def _palm_network(weights: Path | None, needed: bool) -> TwoHandNetwork | None:

@@ -98,7 +98,7 @@ def place_clip(
         hands, converged = _place_window(track, first, last, stamps[first:last])
         points = hands.keypoints()
         for frame in range(start, min(start + _WINDOW, len(frames))):
-            two: dict[Side, Observation] = observations[frame]
+            two: dict[Side, Observation] = track.observations[frame]
             rows = {side: 2 * (frame - first) + k for k, side in enumerate(SIDES)}
             made.append(
                 TwoHands(
@@ -120,7 +120,21 @@ def _track(observations: list[dict[Side, Observation]]) -> _Track:
             if side in two:
                 row[frame, k] = len(listed)
                 listed.append(two[side])
-    alone = Hands.joined([place_each(listed[k : k + _WINDOW])[0] for k in range(0, len(listed), _WINDOW)])
+    others = np.full(len(listed), -1)
+    both = row[(row >= 0).all(axis=1)]
+    others[both[:, 0]], others[both[:, 1]] = both[:, 1], both[:, 0]
+    parts: list[Hands] = []
+    for k in range(0, len(listed), _WINDOW):
+        own = others[k : k + _WINDOW] - k
+        hands, listed[k : k + _WINDOW], _ = place_each(
+            listed[k : k + _WINDOW], np.where((own >= 0) & (own < _WINDOW), own, -1)
+        )
+        parts.append(hands)
+    alone = Hands.joined(parts)
+    observations = [
+        {side: listed[row[frame, k]] for k, side in enumerate(SIDES) if side in two}
+        for frame, two in enumerate(observations)
+    ]
     nearest = np.zeros_like(row)
     for k in range(2):
         own = np.flatnonzero(row[:, k] >= 0)

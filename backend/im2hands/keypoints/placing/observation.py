@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -79,6 +79,10 @@ class Observation:
     def mirror(self) -> np.ndarray:
         """(3,) signs that turn a right hand into this one."""
         return np.array([-1.0 if self.detection.side == "left" else 1.0, 1.0, 1.0])
+
+    def shifted(self, shift: np.ndarray) -> Observation:
+        """Return the hand with its keypoints moved in the picture by (21, 2) pixels."""
+        return replace(self, pixels=self.pixels + shift)
 
 
 def observe(detection: HandDetection, camera: Camera, palm_m: float, calibration: Calibration) -> Observation | None:

@@ -15,6 +15,7 @@ from .confidence import Calibration, bundled_calibration
 from .kinematics import ANGLE_LIMITS, canonical_rotation
 from .levenberg import minimise
 from .observation import Observation, depth_between, evidence, observe
+from .outline import moved_onto_edges
 from .rigid import MINIMUM_DEPTH_M
 from .terms import USUAL_SHAPE, of_each_hand, of_pairs
 
@@ -125,7 +126,8 @@ def placed_hand(seen: Observation, positions: np.ndarray, converged: bool) -> Ha
 
 def _solve(observations: Sequence[Observation]) -> tuple[Hands, bool]:
     """Return the hands of a picture, left hands mirrored, and whether the optimisation converged."""
-    alone, converged = place_each(observations)
+    others = np.array([1, 0]) if len(observations) == 2 else np.full(len(observations), -1)
+    alone, observations, converged = place_each(observations, others)
     if len(observations) == 1:
         return alone, bool(converged.all())
     seen, between = evidence(observations), depth_between([(observations[0], observations[1])])
@@ -133,18 +135,24 @@ def _solve(observations: Sequence[Observation]) -> tuple[Hands, bool]:
     return both, bool(converged.all())
 
 
-def place_each(observations: Sequence[Observation]) -> tuple[Hands, np.ndarray]:
-    """Place N hands, each by itself: the better result of two starting poses.
+def place_each(
+    observations: Sequence[Observation], others: np.ndarray
+) -> tuple[Hands, list[Observation], np.ndarray]:  # fmt: skip
+    """Place N hands, each by itself: the better result of two starting poses, moved onto its edge in the picture.
 
     Parameters
     ----------
     observations : Sequence[Observation]
         The hands.
+    others : (N,) int64
+        Number of the other hand in the same picture; -1 without one.
 
     Returns
     -------
     hands : Hands
         The hands; left hands are mirrored.
+    observations : list of Observation
+        The hands as observed, with their places in the picture moved as the edges demand.
     converged : (N,) bool
         Whether the optimisation of each converged.
     """
@@ -154,7 +162,9 @@ def place_each(observations: Sequence[Observation]) -> tuple[Hands, np.ndarray]:
         _starts(observations), 2 * count, lambda hands, rows: of_each_hand(hands, seen.rows(rows)), _STEPS
     )
     best = np.where(cost[:count] <= cost[count:], np.arange(count), count + np.arange(count))
-    return found.rows(best), converged[best]
+    hands, converged = found.rows(best), converged[best]
+    moved, shifts = moved_onto_edges(hands, observations, others)
+    return moved, [seen.shifted(shift) for seen, shift in zip(observations, shifts, strict=True)], converged
 
 
 def _starts(observations: Sequence[Observation]) -> Hands:
