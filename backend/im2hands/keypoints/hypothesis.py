@@ -198,7 +198,7 @@ class HandMask:
 
     Parameters
     ----------
-    chance : (S, S) float32
+    chance : (S, S) float16
         Probability that a cell shows a hand of either side or its forearm, in [0, 1].
     to_map : (2, 3) float64
         From pixels of the frame to column and row of the cells; both axes are scaled alike.

@@ -93,8 +93,8 @@ def make_provider(
 def _lifter(palms: TwoHandNetwork, reader: LandmarkNetwork, beside: Path | None) -> HandLifter | None:
     """Load the lifting network beside the two-hand network's weights, else the one that ships; None without either."""
     from im2hands.keypoints.placing.lift import HandLifter
-    from im2hands.weights.compact import IMAGE_ENCODER, load_encoder
-    from im2hands.weights.folder import BUNDLED
+    from im2hands.weights.compact import load_encoder
+    from im2hands.weights.folder import BUNDLED, IMAGE_ENCODER
     from im2hands.weights.keypoint_networks import LIFTING
 
     path = LIFTING.beside(beside)

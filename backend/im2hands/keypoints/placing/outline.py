@@ -22,19 +22,20 @@ from .observation import Observation, evidence
 from .spheres import RADII, SPHERES
 from .terms import Sums, of_each_hand, robust
 
-_DEVIATION = 0.05  # palm lengths; a rim point beside the edge
+_DEVIATION = 0.035  # palm lengths; a rim point beside the edge
 _ROBUST = 2.0  # deviations beyond which the loss of a rim point grows linearly
-_FARTHEST = 0.15  # palm lengths; no rim point is farther from its edge
-_ALONG = 0.6  # least cosine between the ways out of the hand and out of the mask
+_FARTHEST = 0.1  # palm lengths; no rim point is farther from its edge
+_ALONG = 0.8  # least cosine between the ways out of the hand and out of the mask
 _AROUND = 12  # directions in which rim points are sought around each sphere
 _COVERED = 0.97  # a rim point lies in no other sphere of its hand, whose radii are shortened to this share
 _APART = 1.2  # and in no sphere of the other hand, whose radii are lengthened to this share
-_POINTS = 64  # rim points of a hand; of more every so-manieth is taken
+_POINTS = 48  # rim points of a hand; of more, so many are taken evenly
+_FEWEST = 12  # a hand with fewer stays as it is
 _FINER = 3  # cells of the map along each cell of the mask
 _BORDER = 0.5  # cells of the mask at the border of the picture, where an edge is that of the picture
 _NEAREST = 0.02  # metres; least depth by which a point is projected
 
-_ROUNDS, _STEPS = 2, 8  # how often the rim is sought; steps with each
+_ROUNDS, _STEPS = 2, 5  # how often the rim is sought; steps with each
 
 _ARM = (SPHERES.bone == 0) & (SPHERES.fixed[:, 0] > 0)  # behind the wrist
 _TURNS = np.arange(_AROUND) * (2 * np.pi / _AROUND)
@@ -108,7 +109,7 @@ def moved_onto_edges(
     Returns
     -------
     hands : Hands
-        The moved hands; those without a mask are as they were.
+        The moved hands; those without a mask, or without an edge beside their rim, are as they were.
     shifts : (N, 21, 2) float64
         How far their keypoints moved in the picture, pixels.
     """
@@ -122,13 +123,15 @@ def moved_onto_edges(
     seen, edges, moved = evidence(masked), edges_of(masked), hands.rows(rows)
     for _ in range(_ROUNDS):
         chosen = rims(moved, edges, number[others[rows]], seen.mirror)
+        told = np.flatnonzero((chosen.weight > 0).sum(axis=1) >= _FEWEST)
 
-        def evaluate(hands: Hands, some: np.ndarray, chosen: Rims = chosen) -> Sums:
-            sums = of_each_hand(hands, seen.rows(some))
-            add_outlines(sums, hands, edges.rows(some), chosen.rows(some))
+        def evaluate(hands: Hands, some: np.ndarray, chosen: Rims = chosen, told: np.ndarray = told) -> Sums:
+            sums = of_each_hand(hands, seen.rows(told[some]))
+            add_outlines(sums, hands, edges.rows(told[some]), chosen.rows(told[some]))
             return sums
 
-        moved = minimise(moved, len(rows), evaluate, _STEPS)[0]
+        if len(told):
+            moved = moved.replaced(told, minimise(moved.rows(told), len(told), evaluate, _STEPS)[0])
     before, after = (made.keypoints() * seen.mirror[:, None] for made in (hands.rows(rows), moved))
     for row, one, here, there in zip(rows, masked, before, after, strict=True):
         shifts[row] = one.camera.project(there) - one.camera.project(here)
@@ -206,11 +209,13 @@ def rims(hands: Hands, edges: Edges, others: np.ndarray, mirror: np.ndarray) -> 
     depth = np.maximum(centres[..., 2], _NEAREST)
     flat = centres[..., :2] / depth[..., None]
     radius = _radii(hands) / depth
-    made = Rims(*(np.zeros(shape, kind) for shape, kind in (
-        ((len(hands), _POINTS), np.int64), ((len(hands), _POINTS, 2), float), ((len(hands), _POINTS), float)
-    )))  # fmt: skip
+    made = Rims(
+        np.zeros((len(hands), _POINTS), dtype=np.int64),
+        np.zeros((len(hands), _POINTS, 2)),
+        np.zeros((len(hands), _POINTS)),
+    )
     for k, (at, size) in enumerate(zip(flat, radius, strict=True)):
-        free = ~_covered(at, size, at, _COVERED * size, own=True)
+        free = ~_covered(at, size)
         free[_ARM] = False
         sphere, way = np.nonzero(free)
         points = at[sphere] + size[sphere, None] * _WAYS[way]
@@ -229,14 +234,13 @@ def rims(hands: Hands, edges: Edges, others: np.ndarray, mirror: np.ndarray) -> 
     return made
 
 
-def _covered(at: np.ndarray, size: np.ndarray, others: np.ndarray, radii: np.ndarray, own: bool) -> np.ndarray:
-    """Return which points (S, A) around circles lie within other circles."""
+def _covered(at: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return which points (S, A) around circles with centres (S, 2) and radii (S,) lie within others of them."""
     points = at[:, None] + size[:, None, None] * _WAYS
-    square = (points**2).sum(-1)[..., None] + (others**2).sum(-1) - 2 * points @ others.T
-    covered = square < radii**2
-    if own:
-        covered[np.arange(len(at)), :, np.arange(len(at))] = False
-    made: np.ndarray = covered.any(axis=2)
+    square = (points**2).sum(-1)[..., None] + (at**2).sum(-1) - 2 * points @ at.T
+    within = square < (_COVERED * size) ** 2
+    within[np.arange(len(at)), :, np.arange(len(at))] = False
+    made: np.ndarray = within.any(axis=2)
     return made
 
 
@@ -261,10 +265,12 @@ def add_outlines(sums: Sums, hands: Hands, edges: Edges, chosen: Rims) -> None:
     chosen : Rims
         Their rims, which are held while the hands move.
     """
-    places, change = Chain(hands).points_and_jacobian(SPHERES)
+    used, sphere = np.unique(chosen.sphere, return_inverse=True)
+    sphere = sphere.reshape(chosen.sphere.shape)
+    places, change = Chain(hands).points_and_jacobian(SPHERES.rows(used))
     each = np.arange(len(hands))[:, None]
-    at = places[each, chosen.sphere] + hands.translation[:, None]
-    moved, radius = change[each, chosen.sphere], _radii(hands)[each, chosen.sphere]
+    at = places[each, sphere] + hands.translation[:, None]
+    moved, radius = change[each, sphere], _radii(hands)[each, chosen.sphere]
     depth = np.maximum(at[..., 2], _NEAREST)[..., None]
     flat = (at[..., :2] + radius[..., None] * chosen.way) / depth
     value, slope, there = _looked_up(edges, flat)

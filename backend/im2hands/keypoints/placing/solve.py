@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -38,8 +39,8 @@ def place_hands(
 ) -> TwoHands:
     """Place the hands of one picture in the camera frame.
 
-    Each hand is an anatomically possible one of about the size ``palm_m``. Both are found together: they project to
-    the detected pixels, resemble the detected shapes, lie at the distances that their sizes and the networks tell, are
+    Each hand is an anatomically possible one of about the size ``palm_m``. First each is moved onto its edge in the
+    picture, which tells how far all its pixels are off. Then both are found together: they project to these pixels, resemble the detected shapes, lie at the distances that their sizes and the networks tell, are
     alike, and do not lie in each other.
 
     Parameters
@@ -152,7 +153,7 @@ def place_each(
     hands : Hands
         The hands; left hands are mirrored.
     observations : list of Observation
-        The hands as observed, with their places in the picture moved as the edges demand.
+        The hands as observed, with the shifts that their edges demand.
     converged : (N,) bool
         Whether the optimisation of each converged.
     """
@@ -164,7 +165,7 @@ def place_each(
     best = np.where(cost[:count] <= cost[count:], np.arange(count), count + np.arange(count))
     hands, converged = found.rows(best), converged[best]
     moved, shifts = moved_onto_edges(hands, observations, others)
-    return moved, [seen.shifted(shift) for seen, shift in zip(observations, shifts, strict=True)], converged
+    return moved, [replace(seen, shift=shift) for seen, shift in zip(observations, shifts, strict=True)], converged
 
 
 def _starts(observations: Sequence[Observation]) -> Hands:

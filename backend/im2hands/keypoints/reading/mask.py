@@ -52,4 +52,4 @@ def read_mask(encoder: CompactEncoder, image: np.ndarray, pixels: np.ndarray, un
         chance = torch.sigmoid(masks.float()).sum(dim=0).clamp(max=1.0).cpu().numpy()
     step = CROP_SIZE / len(chance)
     to_map = np.column_stack([affine[:, :2] / step, (affine[:, 2] - (step - 1) / 2) / step])
-    return HandMask(chance.astype(np.float32), to_map)
+    return HandMask(chance.astype(np.float16), to_map)
