@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -25,6 +25,7 @@ from .terms import ALIKE_SPREAD, SHAPE_SPREAD, USUAL_SHAPE, Evidence, Sums, of_b
 # Frames that are placed at once, and those before and after a window that take part without being kept.
 _WINDOW, _OVERLAP = 64, 8
 _STEPS = 40
+_NEIGHBOURS = 3  # frames before and after over which the shift by the edge is averaged: readings are off alike there
 _LONGEST_GAP = 4  # frames without a hand over which its motion goes on
 _LONGEST_STEP = 0.2  # seconds between two frames over which motion goes on
 _SAMPLE = 24  # the surest hands of each side that tell the shape, spread over the clip
@@ -131,6 +132,7 @@ def _track(observations: list[dict[Side, Observation]]) -> _Track:
         )
         parts.append(hands)
     alone = Hands.joined(parts)
+    listed = _steady(listed, row)
     observations = [
         {side: listed[row[frame, k]] for k, side in enumerate(SIDES) if side in two}
         for frame, two in enumerate(observations)
@@ -142,6 +144,19 @@ def _track(observations: list[dict[Side, Observation]]) -> _Track:
             middles = (own[1:] + own[:-1]) / 2
             nearest[:, k] = row[own[np.searchsorted(middles, np.arange(len(row)))], k]
     return _Track(observations, alone.rows(nearest.ravel()), evidence(listed), row.ravel())
+
+
+def _steady(listed: list[Observation], row: np.ndarray) -> list[Observation]:
+    """Return the observations with their shifts averaged over neighbouring frames, whose numbers ``row`` (F, 2) has."""
+    made = list(listed)
+    for k in range(2):
+        for frame, one in enumerate(row[:, k]):
+            if one < 0:
+                continue
+            near = row[max(frame - _NEIGHBOURS, 0) : frame + _NEIGHBOURS + 1, k]
+            shifts = [listed[other].shift for other in near if other >= 0]
+            made[one] = replace(listed[one], shift=np.mean([shift for shift in shifts if shift is not None], axis=0))
+    return made
 
 
 def _with_shape(track: _Track) -> _Track:

@@ -106,7 +106,6 @@ def lifting_input(features: Sequence[HandFeatures], partners: Sequence[int]) -> 
     """
     import torch
 
-    from im2hands.networks.compact_encoder import CompactEncoder
     from im2hands.networks.lifting_network import LiftingInput
 
     def stacked(name: str, rows: Sequence[int]) -> Tensor:

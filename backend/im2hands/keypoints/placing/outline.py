@@ -92,9 +92,7 @@ class Rims:
         return Rims(self.sphere[chosen], self.way[chosen], self.weight[chosen])
 
 
-def moved_onto_edges(
-    hands: Hands, observations: Sequence[Observation], others: np.ndarray
-) -> tuple[Hands, np.ndarray]:
+def moved_onto_edges(hands: Hands, observations: Sequence[Observation], others: np.ndarray) -> tuple[Hands, np.ndarray]:
     """Move placed hands, each by itself, so that their rims lie on their edges.
 
     Parameters

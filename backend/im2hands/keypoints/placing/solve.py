@@ -40,8 +40,9 @@ def place_hands(
     """Place the hands of one picture in the camera frame.
 
     Each hand is an anatomically possible one of about the size ``palm_m``. First each is moved onto its edge in the
-    picture, which tells how far all its pixels are off. Then both are found together: they project to these pixels, resemble the detected shapes, lie at the distances that their sizes and the networks tell, are
-    alike, and do not lie in each other.
+    picture, which tells how far its pixels as a whole are off. Then both are found together: they project to these
+    pixels, resemble the detected shapes, lie at the distances that their sizes and the networks tell, are alike, and do
+    not lie in each other.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from test_solve import CAMERA, photographed
 
 from im2hands.core.camera import Camera
 from im2hands.keypoints.hypothesis import HandDetection, HandMask
-from im2hands.keypoints.placing import outline
+from im2hands.keypoints.placing import clip, outline
 from im2hands.keypoints.placing.chain import Chain, Hands
 from im2hands.keypoints.placing.confidence import bundled_calibration
 from im2hands.keypoints.placing.kinematics import PARAMETERS, THICKNESS
@@ -67,11 +67,10 @@ def test_derivatives_of_the_outline() -> None:
         add_outlines(sums, hands, edges, chosen)
         return sums
 
-    steps = 1e-6 * np.eye(PARAMETERS)
-    numeric = np.stack(
-        [(made(hands.moved(np.tile(s, (3, 1)))).cost - made(hands.moved(np.tile(-s, (3, 1)))).cost) / 2e-6 for s in steps],
-        axis=1,
-    )  # fmt: skip
+    def cost(step: np.ndarray) -> np.ndarray:
+        return made(hands.moved(np.tile(step, (3, 1)))).cost
+
+    numeric = np.stack([(cost(step) - cost(-step)) / 2e-6 for step in 1e-6 * np.eye(PARAMETERS)], axis=1)
     assert np.abs(numeric).max() > 1
     np.testing.assert_allclose(made(hands).gradient, numeric, rtol=1e-4, atol=1e-4 * np.abs(numeric).max())
 
@@ -85,7 +84,7 @@ def test_a_hand_that_is_read_beside_its_picture_moves_onto_it() -> None:
     assert plain is not None and moved is not None
     way = (CAMERA.project(moved.positions) - CAMERA.project(plain.positions)).mean(axis=0)
     along = way @ shift / (shift @ shift)
-    assert 0.3 < along < 1.1 and np.linalg.norm(way - along * shift) < 0.2 * np.linalg.norm(shift)
+    assert 0.25 < along < 1.1 and np.linalg.norm(way - along * shift) < 0.2 * np.linalg.norm(shift)
     np.testing.assert_array_equal(moved.pixels, plain.pixels)  # a take has them as they were read
 
 
@@ -148,7 +147,7 @@ def test_a_wrong_focal_length_keeps_the_shape_possible(factor) -> None:
     made, _, _ = place_each(seen, ALONE)
     assert np.isfinite(made.keypoints()).all() and np.abs(made.shape).max() < 0.45
     lengths = test_solve.bone_lengths(made.keypoints()[0]) / test_solve.bone_lengths(hands.keypoints()[0])
-    assert 0.75 < lengths.min() and lengths.max() < 1.33
+    assert lengths.min() > 0.75 and lengths.max() < 1.33
 
 
 def test_the_other_hand_hides_edges() -> None:
@@ -161,3 +160,15 @@ def test_the_other_hand_hides_edges() -> None:
     mirror = np.ones((2, 3))
     assert (outline.rims(twice, edges, np.array([-1, -1]), mirror).weight > 0).any(axis=1).all()
     assert not outline.rims(twice, edges, np.array([1, 0]), mirror).weight.any()
+
+
+def test_shifts_of_neighbouring_frames_are_averaged() -> None:
+    detection, _ = read_hand()
+    (seen,) = chosen_hands([detection], CAMERA, PALM_M, bundled_calibration()).values()
+    listed = [replace(seen, shift=np.full((21, 2), float(k))) for k in range(12)]
+    row = np.full((20, 2), -1)
+    row[:12, 1] = np.arange(12)
+    steady = clip._steady(listed, row)
+    near = clip._NEIGHBOURS
+    assert steady[0].shown[0, 0] - seen.pixels[0, 0] == pytest.approx(near / 2)
+    assert steady[6].shown[0, 0] - seen.pixels[0, 0] == pytest.approx(6)
