@@ -302,7 +302,7 @@ class CompactEncoder(PictureEncoder):
         (B, 2, side / 4, side / 4) float
             Logits of the visible parts of left hands and of right hands, forearms included.
         """
-        dense: Tensor = self.dp_decoder.final_layer(self.dp_decoder(self._look(image))[-1])
+        dense: Tensor = self.dp_decoder.final_layer(self.dp_decoder(self._look(image))[-1])  # type: ignore[operator]
         return dense[:, :MASK_CHANNELS]
 
     def _look(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

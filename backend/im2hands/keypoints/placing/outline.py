@@ -115,7 +115,7 @@ def moved_onto_edges(hands: Hands, observations: Sequence[Observation], others: 
     rows = np.flatnonzero([seen.detection.mask is not None for seen in observations])
     if not len(rows):
         return hands, shifts
-    masked = [observations[row] for row in rows]
+    masked = [observations[int(row)] for row in rows]
     number = np.full(len(hands) + 1, -1)
     number[rows] = np.arange(len(rows))
     seen, edges, moved = evidence(masked), edges_of(masked), hands.rows(rows)
