@@ -22,25 +22,30 @@ from .edits_api import (
     pin_hand,
     rebuild_frames,
     remove_edit,
+    resolve_penetration,
     start_rebuild,
     swap_sides,
 )
-from .errors import InputError
+from .errors import InputError, TakeError
 from .locations import backend_setting, require_text
-from .process.options import Options
+from .motion_api import edit_above_clean, reclean, start_reclean
+from .pins_api import pin_fingertip, unpin_fingertip
+from .process.options import OPTIONS, Options
 from .reconstruction import Reconstruction, Result
 from .scene import clean, conform, scene_settings, tree
 from .scene.clean import set_smoothing, smoothing
+from .scene.cleanup import ease_out, hold, mirror, retime
 from .scene.export import export_take
 from .scene.footage import show_footage
 from .scene.importer import Surfaces, TakeImporter, Timing
+from .scene.ownership import TAKE
 from .scene.preview import render_overlay
 from .scene.removal import remove_take
 from .scene.retarget import bake_to_rig
 from .scene.rig_keypoints import write_rig_keypoints
 from .scene.rotation_modes import set_rotation_mode
 from .scene.surfaces import SurfaceLoading
-from .take.reader import TAKE_FILE
+from .take.reader import TAKE_FILE, read_take
 
 __all__ = [
     "Timing",
@@ -49,18 +54,27 @@ __all__ = [
     "conform_to_scene",
     "correct_keypoints",
     "draw_box",
+    "ease_out",
+    "edit_above_clean",
     "edit_keypoints",
     "edits",
     "export_take",
     "has_clean_hands",
+    "hold",
     "import_take",
     "mark_absent",
+    "mirror",
+    "pin_fingertip",
     "pin_hand",
     "rebuild_frames",
+    "reclean",
     "reconstruct",
     "remove_edit",
     "remove_take",
     "render_overlay",
+    "resolve_penetration",
+    "resume",
+    "retime",
     "set_rotation_mode",
     "set_scene_to_take",
     "set_smoothing",
@@ -71,8 +85,10 @@ __all__ = [
     "start",
     "start_at",
     "start_rebuild",
+    "start_reclean",
     "swap_sides",
     "takes",
+    "unpin_fingertip",
     "write_rig_keypoints",
 ]
 
@@ -184,6 +200,35 @@ def reconstruct(
         inputs, output, scene=scene, set_scene=set_scene, surfaces=surfaces, timing=timing, backend=backend, **options
     )
     return running.run(on_poll)
+
+
+def resume(
+    collection: bpy.types.Collection, *, scene: bpy.types.Scene | None = None, backend: str = ""
+) -> Reconstruction:
+    """Go on with a take whose reconstruction has not come to its end, with its own source and options.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    scene, backend
+        As for :func:`reconstruct`.
+
+    Returns
+    -------
+    Reconstruction
+        The running reconstruction, as of :func:`start`, which raises the same errors.
+
+    Raises
+    ------
+    TakeError
+        The take cannot be read, or does not tell what it was made from.
+    """
+    take = read_take(collection[TAKE])
+    if not take.inputs:
+        raise TakeError(f"The take {take.name} does not say what it was made from.", "Reconstruct it again.")
+    options = {name: value for name, value in take.settings.items() if name in OPTIONS}
+    return start(list(take.inputs), take.folder, scene=scene, backend=backend, **options)
 
 
 def import_take(

@@ -2,7 +2,7 @@
 
 import bpy
 
-from .scene import corrections, stick_hands, tree
+from .scene import clean, corrections, finger_pins, stick_hands, tree
 from .scene.ownership import FRAME, is_local
 from .scene.wrapped_text import draw_wrapped
 
@@ -34,6 +34,8 @@ class Im2HandsCorrectionsPanel(bpy.types.Panel):
                 layout.label(text=collection.name, icon="OUTLINER_COLLECTION")
             _draw_tools(layout, collection, context)
             _draw_edits(layout, collection, context)
+            if clean.rigs(collection):
+                _draw_pins(layout, collection)
 
 
 def _draw_tools(layout: bpy.types.UILayout, collection: bpy.types.Collection, context: bpy.types.Context) -> None:
@@ -61,6 +63,7 @@ def _draw_tools(layout: bpy.types.UILayout, collection: bpy.types.Collection, co
     for side in ("left", "right"):
         button = row.operator("im2hands.draw_box", text=f"Box {side.title()}", icon="SELECT_SET")
         button.take, button.side = collection.name, side
+    column.operator("im2hands.resolve_penetration", icon="MOD_BOOLEAN").take = collection.name
 
 
 def _draw_edits(layout: bpy.types.UILayout, collection: bpy.types.Collection, context: bpy.types.Context) -> None:
@@ -79,6 +82,17 @@ def _draw_edits(layout: bpy.types.UILayout, collection: bpy.types.Collection, co
         button.take, button.edit = collection.name, edit["id"]
     if len(had.edits) > _SHOWN_EDITS:
         layout.label(text=f"and {len(had.edits) - _SHOWN_EDITS} before these")
+
+
+def _draw_pins(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> None:
+    """Draw the button that pins a fingertip, and the pins."""
+    column = layout.column(align=True)
+    column.operator("im2hands.pin_fingertip", icon="CON_KINEMATIC").take = collection.name
+    for pin in finger_pins.pins(collection):
+        row = column.row(align=True)
+        row.label(text=finger_pins.described(pin), icon="PINNED")
+        button = row.operator("im2hands.unpin_fingertip", text="", icon="X")
+        button.take, button.pin = collection.name, pin.name
 
 
 def register() -> None:

@@ -200,6 +200,37 @@ def pin_hand(collection: bpy.types.Collection, side: str, first: int, last: int 
     return _add(collection, "pin", side, first, last)
 
 
+def resolve_penetration(collection: bpy.types.Collection, first: int, last: int | None = None) -> str:
+    """Say that the hands do not lie in each other on some frames; the next rebuild takes them apart.
+
+    The hands move along the rays of the camera as far as needed, and fingers bend. What was found stays in the take:
+    when the correction is removed, the next rebuild brings it back.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    first : int
+        First frame, as the take counts them.
+    last : int, optional
+        Last frame; None for the first alone.
+
+    Returns
+    -------
+    str
+        Id of the correction.
+
+    Raises
+    ------
+    InputError
+        There is no such frame, or no frame of them has two hands.
+    TakeError
+        The take cannot be read.
+    """
+    corrections.require_two_hands(collection, first, first if last is None else last)
+    return _add(collection, "apart", None, first, last)
+
+
 def draw_box(collection: bpy.types.Collection, side: str, frame: int, box: Sequence[float]) -> str:
     """Draw a box around a hand that was not found.
 

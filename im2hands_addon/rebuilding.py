@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import bpy
 
-from .locations import absolute, old_environment, own_environment
-from .process import environment
+from .locations import old_environment, own_environment
+from .process import environment, messages
 from .process.job import Job
-from .reconstruction import Reconstruction
+from .reconstruction import Reconstruction, folder_of, paths_of
 from .scene import corrections, stick_hands
 from .scene.importer import TakeImporter
-from .scene.ownership import TAKE, require_local
+from .scene.ownership import require_local
 from .take.edits import document
 
 
@@ -39,6 +39,7 @@ class Rebuilding(Reconstruction):
     """
 
     button = undo_name = "Rebuild Frames"
+    undo_operator = "note_rebuild"
     shows_result = False
 
     def __init__(
@@ -50,13 +51,15 @@ class Rebuilding(Reconstruction):
         scene: bpy.types.Scene | None = None,
     ) -> None:
         require_local(collection)
-        python = environment.find(backend, own_environment(), old=old_environment()).python
+        found = environment.find(backend, own_environment(), old=old_environment())
+        folder = folder_of(collection)
         stick_hands.apply(collection)
         had = corrections.read(collection)
-        self._begin(TakeImporter(absolute(str(collection[TAKE])), scene, set_scene=False))
+        self._begin(TakeImporter(folder, scene, set_scene=False))
         self._collection_name = collection.name
-        request = {"edits": document(had.edits), "known": had.file, "frames": frames}
-        self.job = Job(python, [], self.take, client=f"Blender {bpy.app.version_string}", rebuild=request)
+        request = messages.rebuild(paths_of(found)(self.take), document(had.edits), had.file, frames)
+        client = f"Blender {bpy.app.version_string}"
+        self.job = Job(found, [], paths_of(found)(self.take), client=client, request=request, button=self.button)
 
     def _import_some(self) -> None:
         """Nothing: the clean hands follow from all frames, so all are brought in at the end."""

@@ -11,11 +11,14 @@ from typing import Any
 import bpy
 
 from .errors import AddonError, InputError, TakeError
-from .locations import absolute, default_take, is_pattern, old_environment, own_environment, require_text
+from .locations import absolute, default_take, is_pattern, old_environment, own_environment, require_text, shared_folder
 from .process import environment
 from .process.job import Job
 from .process.options import Options
+from .process.other_machine import SharedFolder
 from .scene.importer import Surfaces, TakeImporter, Timing
+from .scene.ownership import TAKE
+from .take.reader import TAKE_FILE
 
 _IMPORT_EVERY_SECONDS = 0.5
 _FRAMES_AT_ONCE = 8
@@ -60,11 +63,24 @@ class Result:
         return 1 if self.summary.get("failed") else 0
 
 
+def paths_of(backend: environment.Found) -> Callable[[str | Path], str]:
+    """Return the function that gives the paths by which a backend knows the files of this machine."""
+    return SharedFolder(*shared_folder()).path_there if backend.command else str
+
+
+def folder_of(collection: bpy.types.Collection) -> Path:
+    """Return the folder of an imported take, which the backend is going to change; a ``TakeError`` if it is gone."""
+    folder = absolute(str(collection[TAKE]))
+    if not (folder / TAKE_FILE).is_file():
+        raise TakeError(f"There is no take in {folder}.", "Is its drive connected? Import the take from its place.")
+    return folder
+
+
 class Reconstruction:
     """A running or ended reconstruction; creating the object starts it.
 
     Call :meth:`poll` until ``has_ended`` is true. Then read ``error`` and :attr:`result`. ``imported_count`` is the
-    number of frames that were brought into the scene so far.
+    number of frames that were brought into the scene so far; ``job.found`` has the hands that were found.
 
     Parameters
     ----------
@@ -89,7 +105,7 @@ class Reconstruction:
     Raises
     ------
     InputError
-        There is no input, or an input does not exist.
+        There is no input, an input does not exist, or a backend on another machine cannot see it.
     BackendError
         There is no backend, or it cannot be started.
     """
@@ -97,6 +113,8 @@ class Reconstruction:
     button = "Reconstruct"
     """The button that starts it, and continues it after an end."""
     undo_name = "Reconstruct Hands"
+    undo_operator = "note_reconstruction"
+    """The operator whose undo steps have that name, and replace one another."""
     shows_result = True
     """Whether the views look at the result in the end."""
 
@@ -119,10 +137,12 @@ class Reconstruction:
         self.take = require_text(absolute(str(output)) if output else default_take([str(path) for path in paths]))
         if not paths:
             raise InputError("There is nothing to reconstruct.", "Choose a photo, a folder or a clip.")
-        python = environment.find(backend, own_environment(), old=old_environment()).python
+        found = environment.find(backend, own_environment(), old=old_environment())
         self._begin(TakeImporter(self.take, scene, set_scene, surfaces, timing))
         client = f"Blender {bpy.app.version_string}"
-        self.job = Job(python, [str(path) for path in paths], self.take, options or Options(), client)
+        place = paths_of(found)
+        wanted = (options or Options()).with_paths(place)
+        self.job = Job(found, [place(path) for path in paths], place(self.take), wanted, client)
 
     def _begin(self, importer: TakeImporter) -> None:
         """Set what polling needs, before the job is started."""
@@ -143,6 +163,11 @@ class Reconstruction:
         return Result(self.take, self._collection_name, self.job.summary, cancelled, warnings)
 
     @property
+    def collection_name(self) -> str:
+        """Name of the take's collection; "" before there is one."""
+        return self._collection_name
+
+    @property
     def scene(self) -> bpy.types.Scene:
         """The scene that the frames are imported into."""
         return self._importer.scene
@@ -153,8 +178,11 @@ class Reconstruction:
             return
         self._waiting += self.job.poll()
         pause = 0.0 if self.job.has_ended else _IMPORT_EVERY_SECONDS
-        if self._waiting and time.monotonic() - self._imported_at >= pause:
-            self._import_some()
+        if time.monotonic() - self._imported_at >= pause:
+            if self._waiting:
+                self._import_some()
+            elif self.shows_result and self.job.found and not self.job.has_ended:
+                self._preview()
         if self.job.has_ended and not self._waiting:
             self._finish()
 
@@ -196,9 +224,15 @@ class Reconstruction:
             raise self.error
         return self.result
 
-    def cancel(self) -> None:
-        """Ask the backend to end; finished frames are kept and imported."""
-        self.job.cancel()
+    def cancel(self, at_once: bool = False) -> None:
+        """Ask the backend to end early; finished frames are kept and imported.
+
+        Parameters
+        ----------
+        at_once : bool
+            Whether to end without rigging what is done.
+        """
+        self.job.cancel(at_once)
 
     def close(self) -> None:
         """End the backend and import nothing more."""
@@ -221,6 +255,16 @@ class Reconstruction:
         try:
             self._collection_name = self._importer.add_frames(batch).name
             self.imported_count += len(batch)
+        except TakeError as error:  # the import at the end tries again and reports it
+            self.job.warnings.append(str(error))
+        self._imported_at = time.monotonic()
+
+    def _preview(self) -> None:
+        """Show camera and footage behind the hands that were found, before the take has frames."""
+        try:
+            collection = self._importer.preview(self.job.images)
+            if collection is not None:
+                self._collection_name = collection.name
         except TakeError as error:  # the import at the end tries again and reports it
             self.job.warnings.append(str(error))
         self._imported_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""Draws skeletons over everything in 3D views: measured keypoints in the colours of doubt, and edited stick hands."""
+"""Draws skeletons over everything in 3D views: hands that a job finds, measured keypoints, and edited stick hands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import bpy
 import gpu
 from gpu_extras.batch import batch_for_shader
 
+from . import running, watching
 from .scene import overlays, stick_hands, stick_overlay, sticks, tree
 
 _WIDTH, _POINT_SIZE = 3.0, 9.0  # pixels at a display scale of 1
@@ -36,9 +37,13 @@ def _draw() -> None:
                 (lines, line_colors, points, point_colors), stick_overlay.lines_of(thing), strict=True
             ):
                 whole += part
-        if not overlays.skeleton_is_shown(collection):
-            continue
-        for hand in sticks.sticks_at(collection, context.scene.frame_current_final):
+        now = context.scene.frame_current_final
+        found = watching.found_at(running.reconstruction(), collection, now)
+        if found is not None:
+            hands = sticks.sticks_of(collection, found)
+        else:
+            hands = sticks.sticks_at(collection, now) if overlays.skeleton_is_shown(collection) else []
+        for hand in hands:
             for ends in sticks.BONES:
                 lines += [tuple(hand.points[end]) for end in ends]
                 line_colors += [hand.color] * 2

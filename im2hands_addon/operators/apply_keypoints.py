@@ -4,17 +4,17 @@ import bpy
 
 from .. import api
 from ..scene.tree import take_named
+from .of_take import OfTake
 from .reporting import finished
 
 
-class Im2HandsApplyKeypoints(bpy.types.Operator):
+class Im2HandsApplyKeypoints(OfTake, bpy.types.Operator):
     """Take the stick hands away. What was dragged becomes a correction, which Rebuild Frames sends to the backend"""
 
     bl_idname = "im2hands.apply_keypoints"
     bl_label = "Apply"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
     discard: bpy.props.BoolProperty(name="Discard", description="Forget what was dragged", options={"SKIP_SAVE"})
 
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import bpy
 
+from ..properties import set_source
+from ..scene.sources import Source
+
 
 class Im2HandsChooseSource(bpy.types.Operator):
     """Choose photos or a clip. For a whole folder, open it and select no file"""
@@ -25,13 +28,8 @@ class Im2HandsChooseSource(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Store the choice in the scene's settings."""
-        settings = context.scene.im2hands
         folder = Path(bpy.path.abspath(self.directory))
         names = sorted(one.name for one in self.files if one.name)
-        settings.source = str(folder / names[0]) if len(names) == 1 else str(folder)
-        settings.inputs_source = settings.source
-        settings.inputs.clear()
-        if len(names) > 1:
-            for name in names:
-                settings.inputs.add().path = str(folder / name)
+        paths = tuple(str(folder / name) for name in names) or (str(folder),)
+        set_source(context.scene.im2hands, Source(paths))
         return {"FINISHED"}

@@ -9,20 +9,20 @@ from ..errors import AddonError
 from ..scene import corrections, tree, views
 from ..scene.tree import take_named
 from .frame_range import SIDE_ITEMS
+from .of_take import OfTake
 from .reporting import finished
 
 _LEAST_DRAG = 4  # pixels of the screen; less is a click
 
 
-class Im2HandsDrawBox(bpy.types.Operator):
+class Im2HandsDrawBox(OfTake, bpy.types.Operator):
     """Draw a box around a hand that was not found on the current frame; the backend reads the hand in it"""
 
     bl_idname = "im2hands.draw_box"
     bl_label = "Draw Box"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
-    side: bpy.props.EnumProperty(name="Hand", items=SIDE_ITEMS)
+    side: bpy.props.EnumProperty(name="Hand", description="Which hand the box is drawn around", items=SIDE_ITEMS)
     frame: bpy.props.IntProperty(name="Frame", description="Frame, as the take counts them", min=0)
     box: bpy.props.FloatVectorProperty(
         name="Box", description="Left, top, right and bottom in the picture that is shown, pixels", size=4

@@ -5,17 +5,16 @@ import bpy
 from .. import api
 from ..scene import views
 from ..scene.tree import take_named
+from .of_take import OfTake
 from .reporting import finished
 
 
-class Im2HandsEditKeypoints(bpy.types.Operator):
+class Im2HandsEditKeypoints(OfTake, bpy.types.Operator):
     """Show the hands of this frame as stick hands whose joints can be moved (G); their depth stays"""
 
     bl_idname = "im2hands.edit_keypoints"
     bl_label = "Edit Keypoints"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Show the stick hands; what was dragged on another frame becomes a correction first."""

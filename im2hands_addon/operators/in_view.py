@@ -4,18 +4,20 @@ import bpy
 
 from ..scene import views
 from ..scene.tree import take_named
+from .of_take import OfTake, there_is_a_take
 from .reporting import finished
 
 
-class InView:
+class InView(OfTake):
     """The take, and the 3D view in which the button was pressed."""
-
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection; empty: the first")
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        """Enabled where there is a 3D view."""
-        return views.view_of(context) is not None
+        """Enabled where there is a 3D view and a take."""
+        if views.view_of(context) is None:
+            cls.poll_message_set("There is no 3D view on the screen")
+            return False
+        return there_is_a_take(cls, context)
 
     def show(self, collection: bpy.types.Collection, context: bpy.types.Context, area: bpy.types.Area) -> None:
         """Show the take in the view; each operator has its own."""

@@ -15,7 +15,7 @@ class Im2HandsMarkAbsent(FrameRange, bpy.types.Operator):
     bl_label = "Mark Absent"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
-    side: bpy.props.EnumProperty(name="Hand", items=SIDE_ITEMS)
+    side: bpy.props.EnumProperty(name="Hand", description="The hand on these frames", items=SIDE_ITEMS)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Add the correction."""

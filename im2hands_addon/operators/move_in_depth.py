@@ -4,19 +4,19 @@ import bpy
 
 from ..scene import stick_hands
 from ..scene.tree import take_named, unit_of
+from .of_take import OfTake
 from .reporting import finished
 
 _STEP_M, _FINE_M = 0.001, 0.0002  # metres a step of the wheel
 
 
-class Im2HandsMoveInDepth(bpy.types.Operator):
+class Im2HandsMoveInDepth(OfTake, bpy.types.Operator):
     """Move the selected keypoints away from the camera, so that they stay at their places in the picture"""
 
     bl_idname = "im2hands.move_in_depth"
     bl_label = "Move in Depth"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
     distance: bpy.props.FloatProperty(
         name="Distance",
         description="Away from the camera, in units of the scene; negative: towards it",

@@ -2,10 +2,10 @@
 
 import bpy
 
-from .. import api
-from ..properties import inputs_of, options_of, timing_of
+from .. import waiting
+from ..errors import AddonError
 from ..reconstruction import Reconstruction
-from .starts_job import StartsJob
+from .starts_job import StartsJob, install_first, needs_installation
 
 
 class Im2HandsReconstruct(StartsJob, bpy.types.Operator):
@@ -14,15 +14,16 @@ class Im2HandsReconstruct(StartsJob, bpy.types.Operator):
     bl_idname = "im2hands.reconstruct"
     bl_label = "Reconstruct"
 
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        """Start; where there is no backend, ask first whether to install it."""
+        if needs_installation():
+            try:
+                return install_first(waiting.from_settings(context.scene))
+            except AddonError as error:
+                self.report({"ERROR"}, str(error))
+                return {"CANCELLED"}
+        return self.execute(context)
+
     def start(self, context: bpy.types.Context) -> Reconstruction:
         """Start the reconstruction."""
-        settings = context.scene.im2hands
-        return api.start(
-            inputs_of(settings),
-            bpy.path.abspath(settings.output) or None,
-            scene=context.scene,
-            set_scene=settings.set_scene,
-            surfaces=settings.surfaces,
-            timing=timing_of(settings),
-            **options_of(settings),
-        )
+        return waiting.from_settings(context.scene).start()

@@ -4,17 +4,17 @@ import bpy
 
 from .. import api
 from ..scene.tree import take_named
+from .of_take import OfTake
 from .reporting import finished
 
 
-class Im2HandsRemoveEdit(bpy.types.Operator):
+class Im2HandsRemoveEdit(OfTake, bpy.types.Operator):
     """Take this correction back. Rebuild Frames then gives the frame what was found before"""
 
     bl_idname = "im2hands.remove_edit"
     bl_label = "Remove Correction"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
-    take: bpy.props.StringProperty(name="Take", description="Name of the take's collection")
     edit: bpy.props.StringProperty(name="Correction", description="Its id")
 
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -188,6 +188,30 @@ def require_frames(collection: bpy.types.Collection, first: int, last: int) -> N
         raise InputError(f"{collection.name} has no {where}.", "Go to a frame of the take.")
 
 
+def require_two_hands(collection: bpy.types.Collection, first: int, last: int) -> None:
+    """Require that a take has a frame with both hands in a range.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    first, last : int
+        First and last frame.
+
+    Raises
+    ------
+    InputError
+        There is no such frame.
+    TakeError
+        The take cannot be read.
+    """
+    require_frames(collection, first, last)
+    records = read_take(str(collection[TAKE])).records
+    if not any(first <= frame <= last and len(record.confidence) == 2 for frame, record in records.items()):
+        where = f"frame {first}" if first == last else f"frames {first} to {last}"
+        raise InputError(f"{collection.name} has no two hands on {where}.", "Go to a frame with both hands.")
+
+
 def on_disk_pixels(take: Take, record: Record, pixels: np.ndarray) -> np.ndarray:
     """Convert pixels (..., 2) of the picture that the hands belong to into those of the picture on disk."""
     if not take.settings.get("mirrored"):
@@ -264,6 +288,7 @@ def described(edit: Edit) -> str:
         what = points[0].replace("_", " ") if len(points) == 1 else f"{len(points)} keypoints"
         return f"{where}: {side} {what}"
     words = {"box": f"{side} box", "absent": f"no {side} hand", "swap": "sides swapped", "pin": f"{side} pinned"}
+    words["apart"] = "penetration resolved"
     return f"{where}: {words[edit['kind']]}"
 
 

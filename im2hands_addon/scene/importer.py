@@ -7,8 +7,8 @@ transform of its origin.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,14 +17,15 @@ import numpy as np
 
 from ..errors import TakeError, shown
 from ..take.keypoints import read_keypoints
-from ..take.motion import Motion, Template, read_animation
-from ..take.reader import SIDES, Take, read_take
+from ..take.motion import Motion, Template, keypoint_tracks, read_animation
+from ..take.reader import SIDES, Record, Take, read_take
 from . import (
     camera,
     clean,
     conform,
     corrections,
     doubt,
+    finger_pins,
     footage,
     keypoints,
     markers,
@@ -47,6 +48,11 @@ _GROWTH = 1.25
 # Distance from the farthest keypoint to the footage in space: room for the flesh, the forearm and smoothing.
 _FOOTAGE_GAP_M = 0.1
 _FOOTAGE_WITHOUT_HANDS_M = 1.0  # distance from the camera
+
+
+def _seen(index: int, image: str, take: Take) -> Record:
+    """A frame that the take does not have yet, for its picture."""
+    return Record(index, "empty", "", {}, "", image, take.camera, has_surfaces=False)
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,8 @@ class TakeImporter:
         frame rate, picture size and camera.
     surfaces : {"AUTO", "SHOW", "NONE"}
         Whether to import the implicit surfaces. "SHOW" imports and shows all. "NONE" leaves them on disk. "AUTO" leaves
-        them on disk if the take has clean hands; otherwise the first ``SURFACES_AT_MOST`` frames are shown. While a
-        take grows, that many frames are shown also with "NONE". ``scene.surfaces`` brings in the others.
+        them on disk if the take has clean hands, or will have them in the end; otherwise the first ``SURFACES_AT_MOST``
+        frames are shown. ``scene.surfaces`` brings in the others.
     timing : Timing
         Where a take that is new in the scene is placed in time. A take that is there already stays where it is.
     """
@@ -143,19 +149,53 @@ class TakeImporter:
         """
         take = read_take(self.folder)
         collection = tree.ensure_collection(take, self.scene)
-        tree.show_surfaces(collection, True)
-        tree.show_hands(collection, False)
-        if len(take.records) > _GROWTH * self._pictures_written:
+        has_grown = len(take.records) > _GROWTH * self._pictures_written
+        if has_grown:
             self._pictures_written = len(take.records)
             self._write_camera(take, collection)
             self._write_scene(take, collection)
         known = [index for index in indices if index in take.records]
         shown = surfaces.frames_in_file(collection) - set(known)
-        room = len(known) if self.surfaces == "SHOW" else max(0, SURFACES_AT_MOST - len(shown))
+        most = SURFACES_AT_MOST if self.surfaces == "AUTO" and not take.settings.get("clean") else 0
+        room = len(known) if self.surfaces == "SHOW" else max(0, most - len(shown))
+        if room:
+            tree.show_surfaces(collection, True)
+            tree.show_hands(collection, False)
         surfaces.remove(collection, known)
         self._add(take, collection, known, set(known[:room]))
         surfaces.write_count(take, collection)
-        self._write_keypoints(take, collection)
+        if has_grown or most or room:  # else the job's own hands are drawn
+            self._write_keypoints(take, collection)
+        return collection
+
+    def preview(self, images: Mapping[int, str]) -> bpy.types.Collection | None:
+        """Show camera and footage of a take while its hands are found, before it has frames.
+
+        Parameters
+        ----------
+        images : mapping of int to str
+            Frame number -> path of its picture, "" for a clip: the frames whose hands were found.
+
+        Returns
+        -------
+        bpy.types.Collection or None
+            The take's collection; None as long as no more is to be written than before.
+
+        Raises
+        ------
+        TakeError
+            The take cannot be read.
+        """
+        if len(images) <= _GROWTH * self._pictures_written:
+            return None
+        take = read_take(self.folder)
+        known = {index: _seen(index, image, take) for index, image in images.items()} | take.records
+        self._pictures_written = len(known)
+        collection = tree.ensure_collection(take, self.scene)
+        tree.write_properties(collection, take)
+        take = replace(take, records=dict(sorted(known.items())))
+        self._write_camera(take, collection)
+        self._write_scene(take, collection)
         return collection
 
     def finish(self) -> bpy.types.Collection:
@@ -188,7 +228,7 @@ class TakeImporter:
             surfaces.remove(collection, missing)
             self._add(take, collection, missing, wanted)
         else:
-            self._tracks = _keypoint_tracks(motion)
+            self._tracks = keypoint_tracks(motion)
             self._done.clear()
         tree.show_surfaces(collection, motion is None or self.surfaces == "SHOW")
         tree.show_hands(collection, True)
@@ -238,7 +278,7 @@ class TakeImporter:
         surfaces.remove(collection, wanted)
         self._add(take, collection, [index for index in take.records if motion is None or index in wanted], wanted)
         if motion is not None:
-            self._tracks = _keypoint_tracks(motion)
+            self._tracks = keypoint_tracks(motion)
         surfaces.write_count(take, collection)
         self._write_keypoints(take, collection)
         return self._complete(take, collection, motion)
@@ -246,12 +286,16 @@ class TakeImporter:
     def _complete(self, take: Take, collection: bpy.types.Collection, motion: Motion | None) -> bpy.types.Collection:
         """Write what belongs to the whole take: doubt, markers, times, corrections and custom properties."""
         doubt.write_properties(collection, take, motion)
+        finger_pins.renew(collection)
         self._read_corrections(take, collection)
         doubts = {index: record.doubt for index, record in take.records.items()}
         if motion is not None:
             told = clean.doubts(motion)
             # Frames between the steps of a take are always filled, so they need no check.
             doubts |= {index: reason for index, reason in told.items() if take.step == 1 or index in take.records}
+        for index, record in take.records.items():
+            if record.contact is not None and record.contact.doubt:
+                doubts[index] = ", ".join(filter(None, (doubts.get(index), record.contact.doubt)))
         markers.write_markers(self.scene, collection, doubts, take.step)
         conform.conform_again(collection, self.scene)
         tree.write_properties(collection, take)
@@ -262,6 +306,7 @@ class TakeImporter:
     def _write_clean_hands(self, take: Take, collection: bpy.types.Collection) -> Motion | None:
         """Replace the clean hands and return their motion; None if the take has none or they are damaged."""
         self._clean_problems = []
+        finger_pins.release(collection)
         template: Template | None = None
         motion: Motion | None = None
         try:
@@ -274,14 +319,14 @@ class TakeImporter:
 
     def _wanted(self, take: Take, motion: Motion | None) -> set[int]:
         """The frames whose surfaces belong into the file."""
-        frames = [index for index, record in take.records.items() if record.file]
+        frames = [index for index, record in take.records.items() if record.has_surfaces]
         if self.surfaces == "SHOW":
             return set(frames)
         return set() if self.surfaces == "NONE" or motion is not None else set(frames[:SURFACES_AT_MOST])
 
     def _write_notes(self, take: Take, motion: Motion | None, wanted: Collection[int]) -> None:
         """Tell of the surfaces that "AUTO" left on disk, where nothing else shows the hands."""
-        left = sum(bool(record.file) for record in take.records.values()) - len(wanted)
+        left = sum(record.has_surfaces for record in take.records.values()) - len(wanted)
         self._notes = []
         if left and motion is None and self.surfaces == "AUTO":
             self._notes.append(
@@ -353,13 +398,3 @@ class TakeImporter:
             told = scene_settings.adapt(self.scene, collection, take, allowed=self.set_scene)
         self._is_timed = self._is_timed or is_last
         self._scene_notes = told
-
-
-def _keypoint_tracks(motion: Motion) -> dict[str, dict[int, np.ndarray]]:
-    """Side -> frame -> keypoints (21, 3) as reconstructed for the frame alone, from the motion."""
-    tracks: dict[str, dict[int, np.ndarray]] = {side: {} for side in SIDES}
-    for side, hand in motion.hands.items():
-        for frame, points in zip(motion.frames.tolist(), hand.keypoints, strict=True):
-            if np.isfinite(points).all():
-                tracks[side][frame] = points
-    return tracks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import bpy
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..take.reader import KEYPOINT_NAMES, SIDES
 from . import animation, doubt, keypoints, tree
+from .camera import to_blender
 
 BONES = tuple(
     (0 if joint == 0 else first + joint - 1, first + joint)
@@ -18,6 +19,9 @@ BONES = tuple(
 )
 """Numbers of the keypoints at both ends of each stick: from the wrist to each finger's tip."""
 
+
+FOUND_COLORS = {"left": (0.30, 0.65, 1.0, 1.0), "right": (1.0, 0.60, 0.20, 1.0)}
+"""Of the sticks of hands that a job has found: blue and orange, as the meshes will be."""
 
 _HIDDEN, _HALF = "hide_viewport", 0.5  # a curve of 0 and 1
 
@@ -65,10 +69,36 @@ def sticks_at(collection: bpy.types.Collection, frame: float) -> list[Sticks]:
         points = [_place(empties[name], frame) for name in KEYPOINT_NAMES]
         if any(point is None for point in points):
             continue
-        world = np.array(origin.matrix_world) @ np.c_[np.array(points), np.ones(len(points))].T
         color = doubt.color_at(owners[side], frame) if side in owners else doubt.UNKNOWN_COLOR
-        found.append(Sticks(world[:3].T, color))
+        found.append(Sticks(_in_world(origin, np.array(points)), color))
     return found
+
+
+def _in_world(origin: bpy.types.Object, points: np.ndarray) -> np.ndarray:
+    """Points (N, 3) in the frame of a take's origin, in the world."""
+    return (np.array(origin.matrix_world) @ np.c_[points, np.ones(len(points))].T)[:3].T
+
+
+def sticks_of(collection: bpy.types.Collection, hands: Mapping[str, Sequence[Sequence[float]]]) -> list[Sticks]:
+    """Return hands that a job has found, in the colours of their sides.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    hands : mapping of str to (21, 3) numbers
+        Side -> keypoints, camera frame, metres.
+
+    Returns
+    -------
+    list of Sticks
+    """
+    origin = tree.find_object(collection, "origin")
+    if origin is None:
+        return []
+    return [
+        Sticks(_in_world(origin, to_blender(np.array(points))), FOUND_COLORS[side]) for side, points in hands.items()
+    ]
 
 
 def first_with_a_hand(collection: bpy.types.Collection, frames: Iterable[int]) -> int | None:

@@ -24,6 +24,8 @@ HANDS = {"left": "Hand.L", "right": "Hand.R"}
 SURFACES = {"left": "Surface.L", "right": "Surface.R"}
 KEYPOINTS = "Keypoints"
 FOOTAGE = "Footage"
+UNFINISHED = "im2hands_unfinished"
+"""Property of a take's collection: whether a run of the take has not come to its end."""
 
 
 def find_collection(key: str) -> bpy.types.Collection | None:
@@ -180,5 +182,6 @@ def write_properties(collection: bpy.types.Collection, take: Take) -> None:
     collection["im2hands_provenance"] = json.dumps(take.provenance, ensure_ascii=False)
     collection["im2hands_clean"] = json.dumps(take.clean, ensure_ascii=False)
     collection["im2hands_camera_origin"] = take.camera.origin
+    collection[UNFINISHED] = take.is_unfinished
     for status, count in take.counts.items():
         collection[f"im2hands_{status}"] = count

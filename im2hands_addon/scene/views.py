@@ -46,19 +46,59 @@ def present(
     told = []
     hands = framing.Hands.of(collection)
     for window, area in _largest_views(scene, windows):
-        space = area.spaces.active
-        # The local view first: it keeps the view before, and Toggle Local View gives that back.
-        blocking = _in_the_way(collection, hands, window.view_layer) if space.local_view is None else []
-        if blocking:
-            isolate(collection, window, area)
-            more = f" and {len(blocking) - _NAMED} more" if len(blocking) > _NAMED else ""
-            told = [_ALONE.format(", ".join(blocking[:_NAMED]) + more)]
-        elif space.local_view is not None:
-            _show_in(space, collection, window.view_layer)
+        told = _show_freely(collection, hands, window, area) or told
         look_through(collection, scene, area)
         frame_hands(collection, scene, area)
         _fit_timelines(window)
     return told
+
+
+def watch(collection: bpy.types.Collection, scene: bpy.types.Scene, hands: framing.Hands) -> list[str]:
+    """Show a take whose hands are just being found, over its footage. The current frame stays.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    scene : bpy.types.Scene
+        The take's scene.
+    hands : framing.Hands
+        The hands that were found.
+
+    Returns
+    -------
+    list of str
+        What the person should know about the views.
+    """
+    told: list[str] = []
+    for window, area in _largest_views(scene, None):
+        told = _show_freely(collection, hands, window, area) or told
+        look_through(collection, scene, area)
+    fit_timelines(scene)
+    return told
+
+
+def fit_timelines(scene: bpy.types.Scene) -> None:
+    """Show the range of a scene in the timelines of the windows that show it."""
+    for window in bpy.context.window_manager.windows:
+        if window.scene == scene:
+            _fit_timelines(window)
+
+
+def _show_freely(
+    collection: bpy.types.Collection, hands: framing.Hands, window: bpy.types.Window, area: bpy.types.Area
+) -> list[str]:
+    """Show a take alone in a view if something would hide its hands; returns what the person should know of it."""
+    space = area.spaces.active
+    # The local view first: it keeps the view before, and Toggle Local View gives that back.
+    blocking = _in_the_way(collection, hands, window.view_layer) if space.local_view is None else []
+    if blocking:
+        isolate(collection, window, area)
+        more = f" and {len(blocking) - _NAMED} more" if len(blocking) > _NAMED else ""
+        return [_ALONE.format(", ".join(blocking[:_NAMED]) + more)]
+    if space.local_view is not None:
+        _show_in(space, collection, window.view_layer)
+    return []
 
 
 def look_through(collection: bpy.types.Collection, scene: bpy.types.Scene, area: bpy.types.Area) -> None:

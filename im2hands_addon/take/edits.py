@@ -12,7 +12,9 @@ from .unpacking import JSON_BYTES, parse_json
 
 EDITS_FILE = "edits.json"
 FORMAT, VERSION = "im2hands-edits", 1
-KINDS = ("keypoints", "box", "absent", "swap", "pin")
+KINDS = ("keypoints", "box", "absent", "swap", "pin", "apart")
+OF_BOTH = ("swap", "apart")
+"""Kinds of edits that name no hand."""
 NO_FILE = ""
 """What stands for the content of a file that is not there."""
 
@@ -72,7 +74,7 @@ def _is_edit(entry: Any) -> bool:
         return False
     frames = entry["frames"] if "frames" in entry else [entry.get("frame")]
     is_range = isinstance(frames, list) and len(frames) in (1, 2) and all(type(one) is int for one in frames)
-    has_side = entry["kind"] == "swap" or entry.get("side") in ("left", "right")
+    has_side = entry["kind"] in OF_BOTH or entry.get("side") in ("left", "right")
     points = entry.get("points") if entry["kind"] == "keypoints" else {}
     has_points = isinstance(points, dict) and all(isinstance(place, list) for place in points.values())
     return is_range and has_side and has_points

@@ -25,8 +25,8 @@ import synthetic  # noqa: E402
 MODULE = "bl_ext.user_default.im2hands_addon"
 
 VERSION_INDEPENDENT = (
-    "test_bone_names.py", "test_environment.py", "test_real_backend.py", "test_real_footage.py", "test_take_paths.py",
-    "test_take_reader.py",
+    "test_bad_backends.py", "test_bone_names.py", "test_environment.py", "test_real_backend.py", "test_real_footage.py",
+    "test_setup.py", "test_take_paths.py", "test_take_reader.py",
 )  # fmt: skip
 """Tests that spend their time outside Blender: once for each version of Python, not for each version of Blender.
 
@@ -63,8 +63,8 @@ def empty_file(installed: None) -> None:
     """An empty scene, the extension enabled, default preferences."""
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     own = bpy.context.preferences.addons[MODULE].preferences
-    for name in ("backend", "python", "package", "takes", "environments"):
-        setattr(own, name, "")
+    for name in type(own).__annotations__:
+        own.property_unset(name)
 
 
 @pytest.fixture

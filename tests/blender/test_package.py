@@ -28,8 +28,10 @@ VERSION_CHECK = re.compile(
 )
 ROOMS = (
     "errors", "person_path", "locations", "take", "process", "bone_maps", "scene", "reconstruction", "rebuilding",
-    "edits_api", "api", "running", "take_properties", "properties", "preferences", "operators", "keymap",
-    "skeleton_overlay", "edit_panel", "take_panel", "panels", "command_line", "__init__",
+    "recleaning", "edits_api", "motion_api", "pins_api", "api", "bake_settings", "take_properties", "properties",
+    "recent", "waiting", "live_bake", "watching", "running", "planned", "setup_view", "preferences", "operators",
+    "presets", "keymap", "manual_links", "skeleton_overlay", "edit_panel", "motion_panel", "bake_panel", "take_panel",
+    "panels", "command_line", "__init__",
 )  # fmt: skip
 """Lowest first. A module imports only from its own room and from rooms below it."""
 SEPARATE = {
@@ -39,7 +41,18 @@ SEPARATE = {
     "scene": {"process"},
 }
 """Exceptions: rooms below that a room must not import. ``locations`` needs bpy; takes and processes are separate."""
-BLENDER = {"blf", "bmesh", "bpy", "bpy_extras", "gpu", "gpu_extras", "mathutils", "addon_utils"}
+BLENDER = {
+    "bl_operators",
+    "bl_ui",
+    "blf",
+    "bmesh",
+    "bpy",
+    "bpy_extras",
+    "gpu",
+    "gpu_extras",
+    "mathutils",
+    "addon_utils",
+}
 PACKAGES: dict[str, set[str]] = {
     "errors": set(),
     "person_path": set(),

@@ -20,6 +20,7 @@ from im2hands.animation.template.topology import load_topology
 from im2hands.core.devices import granted_cores
 from im2hands.core.errors import DamagedFramesError, TakeError
 from im2hands.core.hands import SIDES, Side
+from im2hands.take.contact import CONTACT
 from im2hands.take.edits import Edits
 from im2hands.take.frame_file import KEY, read_motion, read_template
 from im2hands.take.sequence import is_sequence
@@ -200,13 +201,21 @@ class CleanPhase:
     def _measure(self, templates: TakeTemplates, raw: RawTake, tracks: dict[Side, Track], sides: list[Side]) -> None:
         """Measure bone lengths on observed frames, and the shape on those whose surface belongs to the track."""
         keypoints, samples = {}, {}
+        draft = {index for index, record in self._take.records.items() if record.is_draft}
         for side in sides:
             track = tracks[side]
             believed = track.status == OBSERVED
             keypoints[side] = track.keypoints[believed if believed.any() else track.present]
             rows = np.flatnonzero(believed & track.own)
-            samples[side] = [(int(raw.frames[row]), raw.keypoints[side][row]) for row in rows]
+            every = [(int(raw.frames[row]), raw.keypoints[side][row]) for row in rows]
+            # A surface that had to give way to the other hand does not show the hand's own shape.
+            shown = [one for one in every if one[0] not in draft]
+            samples[side] = [one for one in shown if not self._gave_way(one[0])] or shown or every
         templates.measure(keypoints, samples)
+
+    def _gave_way(self, index: int) -> bool:
+        """Whether the surfaces of a frame were parted, because both hands claimed the same room."""
+        return bool(self._take.records[index].extra.get(CONTACT, {}).get("penetration_ml"))
 
     def _fit(self, templates: TakeTemplates, raw: RawTake, indices: list[int], shape_key: str) -> None:
         """Fit the template to every frame that does not have it yet."""

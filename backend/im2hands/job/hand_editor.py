@@ -47,6 +47,8 @@ class EditedHands(Generic[Found]):
         Whether an edit holds for the frame.
     other_hands : bool
         Whether an edit chose other hands than those that were found.
+    apart : bool
+        Whether the hands are to be taken out of each other after the placing.
     """
 
     hands: dict[Side, Found]
@@ -55,6 +57,7 @@ class EditedHands(Generic[Found]):
     unused: list[str] = field(default_factory=list)
     edited: bool = True
     other_hands: bool = False
+    apart: bool = False
 
     def present(self) -> list[Found]:
         """Return the hands, left first."""
@@ -89,11 +92,14 @@ def apply_edits(
     state = EditedHands({hand.side: hand for hand in sorted(found, key=lambda hand: hand.score)})
     for edit in edits:
         side = edit.side
-        state.other_hands |= edit.kind not in ("keypoints", "pin")
-        if side is None:
+        state.other_hands |= edit.kind not in ("keypoints", "pin", "apart")
+        state.apart |= edit.kind == "apart"
+        if edit.kind == "swap":
             state.hands = {OTHER_SIDE[one]: replace(hand, side=OTHER_SIDE[one]) for one, hand in state.hands.items()}
             state.corrections = {OTHER_SIDE[one]: correction for one, correction in state.corrections.items()}
             state.touched = set(state.hands)
+        elif side is None:
+            continue
         elif edit.kind == "absent":
             state.hands.pop(side, None)
             state.corrections.pop(side, None)
@@ -282,6 +288,7 @@ class HandEditor:
 
     def _after_placing(self, index: int, camera: Camera, state: EditedHands[Found], placed: TwoHands) -> Placed:
         """Correct placed hands. One that a person looked at has full confidence in its side."""
+        from im2hands.keypoints.placing.apart import taken_apart
         from im2hands.keypoints.placing.correction import corrected
 
         self.unused += state.unused
@@ -293,4 +300,7 @@ class HandEditor:
             if side in moved:
                 hand = corrected(hand, state.corrections[side], camera, f"{side} hand of frame {index:06d}")
             hands[side] = replace(hand, score=1.0) if side in state.touched else hand
-        return TwoHands(**hands), moved
+        both = TwoHands(**hands)
+        if not state.apart:
+            return both, moved
+        return taken_apart(both, camera), frozenset(hands) if len(hands) == len(SIDES) else moved

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from im2hands.core.camera import Camera
-from im2hands.core.errors import FrameError, Im2HandsError, InputError, TakeError
+from im2hands.core.errors import Cancelled, FrameError, Im2HandsError, InputError, TakeError
+from im2hands.core.gpu import memory_error
 from im2hands.core.hands import HandKeypoints, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.look import Look
@@ -24,11 +25,14 @@ from im2hands.weights.model_file import bundled_card
 from .background import Background
 from .components import Components, ProviderNeeds
 from .detection_cache import DetectionCache, digest, fingerprint
+from .events import HandsFound
 from .footage_writer import FootageWriter
 from .found_hands import FoundHands
 from .hand_editor import Found, HandEditor, Placed
+from .keypoint_report import KeypointReport
 from .options import ReconstructOptions
 from .picture_hashes import PictureHashes
+from .progress import JobProgress
 
 if TYPE_CHECKING:
     from im2hands.keypoints.finder import HandFinder
@@ -63,8 +67,10 @@ class KeypointPhase:
         Copies the decoded pictures where Blender needs copies.
     cancelled : callable
         Returns whether the person asked to stop; the provider calls it.
-    report : callable
-        Called with the number of finished frames, and with None: the seconds of the current frame are not known.
+    progress : JobProgress
+        Progress of the job.
+    shown : callable
+        Called with the hands of each frame as soon as they are found, and again when they are placed.
     failed : callable
         Called with a frame that cannot be used, and with the error.
     edits : Edits
@@ -72,6 +78,8 @@ class KeypointPhase:
     wanted : set of int, optional
         The only frames whose hands are returned; None for all. The others are searched only where the hands of these
         follow from them and are not cached.
+    device : str
+        The device of the networks.
     """
 
     def __init__(
@@ -84,13 +92,16 @@ class KeypointPhase:
         cache: Path,
         footage: FootageWriter,
         cancelled: Callable[[], bool],
-        report: Callable[[int, float | None], None],
+        progress: JobProgress,
+        shown: Callable[[HandsFound], None],
         failed: Callable[[Entry, Im2HandsError], None],
         edits: Edits,
         wanted: Set[int] | None = None,
+        device: str = "cpu",
     ) -> None:
+        self._device = device
         self._options, self._source, self._cameras, self._parts = options, source, cameras, parts
-        self._background, self._cancelled, self._report, self._failed = background, cancelled, report, failed
+        self._background, self._cancelled, self._failed = background, cancelled, failed
         self._folder, self._footage = cache, footage
         self._cache = DetectionCache(cache)
         self._wanted = wanted
@@ -99,7 +110,12 @@ class KeypointPhase:
         self._follows = source.is_sequence
         self._hashes = PictureHashes(source, background.check)
         self._clip_key = self._settings = ""
-        self._done = self._steps = 0
+        passes = 2 if self._follows else 1
+        self._report = KeypointReport(
+            progress, shown, options.palm_mm / 1000, len(self._chosen()), passes, source.clip is None
+        )
+        self.ended_early = False
+        """Whether the person asked to stop; then the hands are those of the frames that were looked at."""
 
     def run(self) -> list[FoundHands]:
         """Find the hands.
@@ -112,13 +128,13 @@ class KeypointPhase:
         Raises
         ------
         Cancelled
-            The person asked to stop, between two frames or during one.
+            The person asked to stop at once, or before any frame was looked at.
         Im2HandsError
             The provider, the keypoint file or the clip cannot be used at all.
         """
         if self._source.clip is not None:
             self._background.run(lambda: self._hashes.of_file(self._source.entries[0]))
-        self._report(0, None)
+        self._report.begin("look", len(self._source) if self._follows else len(self._chosen()))
         if self._options.keypoint_file is not None:
             return self._from_file(self._options.keypoint_file)
         boxes = self._options.hand_boxes
@@ -186,9 +202,18 @@ class KeypointPhase:
                 found.append(make(entry, self._camera(entry)))
             except (FrameError, InputError) as error:
                 self._failed(entry, error)
-            self._done += 1
-            self._report(self._done, None)
+            self._report.step(2 if self._follows else 1)
         return found
+
+    @contextlib.contextmanager
+    def _as_far_as_possible(self) -> Iterator[None]:
+        """End this block when the person asks to stop, and go on after it with what there is."""
+        try:
+            yield
+        except Cancelled:
+            if not self._background.go_on():
+                raise
+            self.ended_early = True
 
     def _cached_clip(self) -> list[FoundHands] | None:
         """Return the cached hands of a clip or sequence: all frames or None, as hands depend on earlier frames."""
@@ -200,8 +225,8 @@ class KeypointPhase:
         kept = {entry.index: self._cache.read(entry.index, self._clip_key) for entry in entries}
         if any(hands is None for hands in kept.values()):
             return None
-        self._done = len(self._chosen())
-        self._report(self._done, None)
+        count = len(self._source)
+        self._report.begin("look", count, count, 2 * count)
         return self._lifted_clip([(entry, kept[entry.index] or []) for entry in entries])
 
     def _detect_photos(self) -> list[FoundHands]:
@@ -216,8 +241,7 @@ class KeypointPhase:
             else:
                 found[entry.index] = kept
         if found:
-            self._done = len(found)
-            self._report(self._done, None)
+            self._report.begin("look", len(found) + len(waiting), len(found), len(found))
         if waiting:
             provider = self._make_provider()
 
@@ -226,13 +250,19 @@ class KeypointPhase:
                 self._cache.write(entry.index, self._key(entry), detections)
                 found[entry.index] = self._lifted(entry, self._camera(entry), detections)
 
-            self._each_frame(waiting, detect)
+            with self._as_far_as_possible():
+                self._each_frame(waiting, detect)
         return [found[index] for index in sorted(found)]
 
     def _detect_clip(self) -> list[FoundHands]:
         """Find the hands of a clip: look at all frames, choose the hands of all together, then lift them."""
         provider = self._make_provider()
-        entries, looks = self._look_at_all(provider)
+        entries: list[Entry] = []
+        looks: list[Look] = []
+        with self._as_far_as_possible():
+            self._look_at_all(provider, entries, looks)
+        if not looks and self.ended_early:
+            raise Cancelled("Stopped.")
         chosen, prior = provider.choose(looks), provider.prior(looks)
         rows = {entry.index: row for row, entry in enumerate(entries)}
         finished: list[tuple[Entry, list[HandDetection]]] = []
@@ -240,33 +270,37 @@ class KeypointPhase:
         def finish(entry: Entry, frame: Frame) -> None:
             row = rows[entry.index]
             detections = self._background.run(lambda: provider.finish(frame, looks[row], chosen[row], prior))
-            self._cache.write(entry.index, self._clip_key, detections)
+            if not self.ended_early:  # else the hands are chosen anew when all frames were looked at
+                self._cache.write(entry.index, self._clip_key, detections)
             finished.append((entry, detections))
 
-        self._each_frame(entries, finish, last=True)
-        if len(finished) == len(self._source.entries):
+        self._report.begin("finish", len(entries))
+        with self._background.patiently():
+            self._each_frame(entries, finish, last=True)
+        if not self.ended_early and len(finished) == len(self._source.entries):
             self._cache.finish_clip(self._clip_key, [entry.index for entry, _ in finished])
         return self._lifted_clip(finished)
 
-    def _look_at_all(self, provider: HandFinder) -> tuple[list[Entry], list[Look]]:
-        """Look at all frames of a clip, and again at those that lack a hand; cached looks are not made again."""
-        entries: list[Entry] = []
-        looks: list[Look] = []
+    def _look_at_all(self, provider: HandFinder, entries: list[Entry], looks: list[Look]) -> None:
+        """Look at all frames of a clip, and again at those that lack a hand; cached looks are not made again.
+
+        Both lists are filled as far as this comes.
+        """
         waiting = list(self._source.entries)
         while waiting and (kept := self._cache.read_look(waiting[0].index, self._clip_key)) is not None:
             entries.append(waiting.pop(0))
             looks.append(kept)
-        self._steps = len(entries)
+        self._report.begin("look", len(self._source), len(entries), len(entries))
 
         def look(entry: Entry, frame: Frame) -> None:
             made = self._background.run(lambda: provider.look(frame, looks))
             self._cache.write_look(entry.index, self._clip_key, made)
             entries.append(entry)
             looks.append(made)
+            self._report.seen(entry, self._camera(entry), provider.likeliest(made))
 
         self._each_frame(waiting, look)
         self._look_again(provider, entries, looks)
-        return entries, looks
 
     def _look_again(self, provider: HandFinder, entries: Sequence[Entry], looks: list[Look]) -> None:
         """Look again at the frames that lack a hand; cached looks are not made again."""
@@ -278,11 +312,13 @@ class KeypointPhase:
                 waiting[entries[row].index] = row, near, key
             else:
                 looks[row] = kept
+        self._report.begin("again", len(waiting))
         for entry, frame in self._source.read([entry for entry in entries if entry.index in waiting]):
             self._background.check()
             if isinstance(frame, Frame):
                 with contextlib.suppress(FrameError):  # then the first look stays
                     self._look_again_at(provider, frame, looks, *waiting[entry.index])
+            self._report.step(passed=0)
 
     def _look_again_at(
         self, provider: HandFinder, frame: Frame, looks: list[Look], row: int, near: np.ndarray, key: str
@@ -298,6 +334,7 @@ class KeypointPhase:
         frames = self._source.read(entries)
         for entry, frame in frames if last else self._footage.follow(frames):
             self._background.check()
+            passed = 1
             try:
                 if isinstance(frame, FrameError):
                     raise frame
@@ -307,14 +344,11 @@ class KeypointPhase:
                 raise
             except (FrameError, InputError) as error:
                 self._failed(entry, error)
-                self._steps += not last  # it does not come by again
-            self._count()
-
-    def _count(self) -> None:
-        """Report a frame that is done; a clip's frames come by twice."""
-        self._steps += 1
-        self._done = self._steps // 2 if self._follows else self._done + 1
-        self._report(self._done, None)
+                passed += self._follows and not last  # it does not come by again
+            except (MemoryError, RuntimeError) as error:
+                self._failed(entry, memory_error(error, entry.name))
+                passed += self._follows and not last
+            self._report.step(passed)
 
     def _kept_photo(self, entry: Entry) -> FoundHands | None:
         try:
@@ -324,7 +358,7 @@ class KeypointPhase:
             return None  # the error is reported when the picture is read
 
     def _make_provider(self) -> HandFinder:
-        needs = ProviderNeeds(self._options, self._cancelled)
+        needs = ProviderNeeds(self._options, self._cancelled, self._device)
 
         def make() -> HandFinder:
             if self._provider is None:
@@ -361,7 +395,9 @@ class KeypointPhase:
         def place(hands: Sequence[Sequence[HandDetection]]) -> list[TwoHands]:
             cameras, times = [camera for _, camera, _ in usable], [entry.time for entry, *_ in usable]
             palm_m = self._options.palm_mm / 1000
-            return self._background.run(lambda: self._parts.lift_clip(hands, cameras, times, palm_m))
+            self._report.begin("place", len(usable))
+            with self._background.patiently():
+                return self._background.run(lambda: self._parts.lift_clip(hands, cameras, times, palm_m))
 
         numbered = [(entry.index, camera, detections) for entry, camera, detections in usable]
         placed = self._editor.place_clip(numbered, self._wanted, place)
@@ -379,6 +415,7 @@ class KeypointPhase:
     ) -> FoundHands:
         note = next((hand.note for hand in hands if isinstance(hand, HandDetection) and hand.note), "")
         made, corrected = placed
+        self._report.placed(entry, {hand.side: hand.positions for hand in made.present()})
         return FoundHands(entry, camera, made, self._hashes.of_picture(entry), note, corrected)
 
     def _camera(self, entry: Entry) -> Camera:

@@ -73,6 +73,7 @@ class RebuildJob(ReconstructJob):
         events: Callable[[Event], None],
         cancelled: Callable[[], bool],
         parts: Components | None = None,
+        stopped: Callable[[], bool] | None = None,
     ) -> RebuildJob:
         """Make the job from the fields of a ``rebuild`` request.
 
@@ -82,6 +83,8 @@ class RebuildJob(ReconstructJob):
             Fields of the request.
         events, cancelled, parts
             As for the class.
+        stopped : callable, optional
+            Not used: a rebuild ends at once. The frames that it did not come to stay as they were.
 
         Returns
         -------

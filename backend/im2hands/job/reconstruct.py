@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from im2hands.animation.clean_options import CleanOptions
 from im2hands.core.camera import Camera
 from im2hands.core.errors import Cancelled, DamagedFramesError, Im2HandsError, InputError, SetupError
+from im2hands.core.gpu import device_failure
 from im2hands.core.memory import require_memory
 from im2hands.core.person_path import person_path
 from im2hands.keypoints.proposing.box_file import HandBoxes
@@ -23,21 +25,26 @@ from im2hands.take.begin import begin_take, is_of_other_pictures, lock_take
 from im2hands.take.edits import Edits, set_edits_aside
 from im2hands.take.lock import TakeLock
 from im2hands.take.record import FrameRecord
-from im2hands.take.take import CACHE_FOLDER, Take
+from im2hands.take.take import CACHE_FOLDER, UNFINISHED, Take
 
 from .background import Background
 from .components import Components, Reconstructor, Refiner, provenance_of
 from .edit_checks import check_edits
-from .eta import EtaEstimator
-from .events import Event, Finished, FrameDone, Phase, Progress, Summary, Warned
+from .events import Event, Finished, FrameDone, Summary, Warned
 from .footage_writer import FootageWriter
 from .found_hands import FoundHands
 from .frame_surfaces import FarNetworks
 from .keypoint_phase import KeypointPhase
 from .options import ReconstructOptions
+from .progress import FIT_SECONDS, JobProgress, Part, clean_report, surface_seconds
 from .surface_phase import SurfacePhase
 
 __all__ = ["ReconstructJob", "ReconstructOptions"]
+
+NO_SURFACES = "none"
+"""The stage of a draft."""
+
+_DRAFT_SECONDS = 0.03  # of a frame without surfaces: its file, and its template
 
 
 class ReconstructJob:
@@ -56,6 +63,9 @@ class ReconstructJob:
         Returns whether the person asked to stop. Called several times a second, from any thread.
     parts : Components, optional
         Components of the job; None for the real ones.
+    stopped : callable, optional
+        Returns whether the person asked to stop at once. With it, a job that ends early rigs what is done: frames whose
+        hands were found but that have no surfaces become drafts. None: every stop is at once.
     """
 
     def __init__(
@@ -64,17 +74,19 @@ class ReconstructJob:
         events: Callable[[Event], None],
         cancelled: Callable[[], bool],
         parts: Components | None = None,
+        stopped: Callable[[], bool] | None = None,
     ) -> None:
         self._options, self._events, self._cancelled = options, events, cancelled
         self._parts = parts or Components()
         self._folder = person_path(options.output).absolute()
-        self._background = Background(cancelled)
+        self._background = Background(cancelled, stopped)
         self._keypoints: KeypointPhase | None = None
         self._lock: TakeLock | None = None
         self._take: Take | None = None
         self._wanted: frozenset[int] | None = None  # the only frames to be made; None for all
+        self._device = "cpu"
         self._counts: Counter[str] = Counter()
-        self._eta = EtaEstimator()
+        self._progress = JobProgress(events)
 
     @classmethod
     def from_request(
@@ -83,6 +95,7 @@ class ReconstructJob:
         events: Callable[[Event], None],
         cancelled: Callable[[], bool],
         parts: Components | None = None,
+        stopped: Callable[[], bool] | None = None,
     ) -> ReconstructJob:
         """Make the job from the fields of a ``reconstruct`` request.
 
@@ -90,7 +103,7 @@ class ReconstructJob:
         ----------
         request : mapping
             Fields of the request.
-        events, cancelled, parts
+        events, cancelled, parts, stopped
             As for the class.
 
         Returns
@@ -103,7 +116,7 @@ class ReconstructJob:
         InputError
             A field has the wrong type or its value is not possible.
         """
-        return cls(ReconstructOptions.from_request(request), events, cancelled, parts)
+        return cls(ReconstructOptions.from_request(request), events, cancelled, parts, stopped)
 
     def run(self) -> Finished:
         """Run the job.
@@ -111,23 +124,27 @@ class ReconstructJob:
         Returns
         -------
         Finished
-            The result. ``cancelled`` is True if the person stopped the job; the method then returns within 2 s. A long
-            call may still run on a daemon thread. It ends by itself.
+            The result. ``cancelled`` is True if the person ended the job early. The method returns within 2 s after
+            the person asked to stop at once. A long call may still run on a daemon thread. It ends by itself.
 
         Raises
         ------
         InputError
             Inputs, options or the output folder cannot be used, or another job uses the take.
         SetupError
-            Weights or the device are missing.
+            Weights or the device are missing, or the device stopped.
         """
         started = time.monotonic()
         try:
             try:
-                self._run()
-                cancelled = False
+                cancelled = self._run()
             except Cancelled:
                 cancelled = True
+            except RuntimeError as error:
+                problem = device_failure(error, self._device)
+                if problem is None:
+                    raise
+                raise problem from error
             finally:
                 self._background.close(self._keypoints.close if self._keypoints else None)
             if self._take is not None:
@@ -142,9 +159,10 @@ class ReconstructJob:
         summary = Summary(total=total, seconds=round(time.monotonic() - started, 3), **counts)
         return Finished(str(self._folder), cancelled, summary)
 
-    def _run(self) -> None:
+    def _run(self) -> bool:
+        """Run the job; return whether the person ended it early."""
         options = self._options
-        self._progress("open", 0, 1)
+        self._step("open", 0)
         require_memory()
         self._lock = lock = lock_take(self._folder)  # "in use" is said before anything that takes long
         # On the background thread: opening takes long on a slow disk, and the person may want to stop.
@@ -153,16 +171,25 @@ class ReconstructJob:
             self._events(Warned(note.message, note.hint))
         edits = self._background.run(lambda: self._edits(source, cameras))  # before anything is written
         reason = self._background.run(lambda: self._why_copies(source))
-        self._progress("open", 1, 1)
-        self._progress("weights", 0, 1)
+        self._plan(source)
+        self._step("weights", 0)
         refused: list[SetupError] = []
         device, reconstructor, refiner = self._background.run(lambda: self._load(refused))
         for problem in refused:
             self._events(Warned(problem.message, problem.hint))
-        self._progress("weights", 1, 1)
         header = self._header(source, camera, device, provenance_of(reconstructor, refiner))
+        self._device = device
         take = begin_take(lock, source, header, resume=options.resume, overwrite=options.overwrite)
         self._take = take
+        kinds = take.header["provenance"].get("devices", ())
+        if kinds:
+            self._events(
+                Warned(
+                    f"This take has frames that were made on other devices ({', '.join(kinds)}): "
+                    "equal ones differ a little.",
+                    f"Begin it anew (--overwrite) to make all of them on {device}, or choose the other device.",
+                )
+            )
         if camera.origin == "assumed" and self._wanted is None:
             self._events(
                 Warned(
@@ -172,17 +199,63 @@ class ReconstructJob:
             )
         footage = FootageWriter(take, source, options.footage, reason, self._background.check)
         self._begin_edits(take, edits)
-        found = self._find_hands(take, source, cameras, footage, edits)
+        if self._wanted is None:
+            self._note_unfinished(take, True)
+        found, early = self._find_hands(take, source, cameras, footage, edits)
         self._use_edits(take, edits, self._keypoints.unused if self._keypoints is not None else [])
         version = self._parts.versions()["im2hands"]
         far = FarNetworks.like_here(self._parts, options, device) if options.executor == "ray" else None
-        phase = SurfacePhase(options, take, reconstructor, refiner, self._background, footage, version, far)
-        self._make_surfaces(take, source, found, phase)
-        warned = footage.complete() if self._wanted is None else None
-        if warned is not None:
-            self._events(warned)
+        batches = self._parts.batches(options, reconstructor) if far is None else None
+        phase = SurfacePhase(options, take, reconstructor, refiner, self._background, footage, version, far, batches)
+        try:
+            if not early:
+                self._make_surfaces(take, source, found, phase)
+                warned = footage.complete() if self._wanted is None else None
+                if warned is not None:
+                    self._events(warned)
+        except Cancelled:
+            if not self._background.go_on():
+                raise
+            early = True
+        if early:
+            drafts = replace(options, stage=NO_SURFACES)  # type: ignore[type-var]
+            made = self._parts.reconstructor(drafts, device)
+            self._make_drafts(
+                take, source, found, SurfacePhase(drafts, take, made, None, self._background, footage, version)
+            )
         if self._options.clean:
-            self._clean(take)
+            with self._background.patiently():
+                self._clean(take)
+        if self._wanted is None and not early:
+            self._note_unfinished(take, False)
+        self._progress.finish()
+        return early
+
+    def _plan(self, source: Source) -> None:
+        """Estimate the work of the job, as soon as the number of its frames is known."""
+        frames = len(source if self._wanted is None else self._wanted)
+        draft = self._options.stage == NO_SURFACES
+        self._progress.plan("look", len(source) if source.is_sequence else frames)
+        if source.is_sequence:
+            self._progress.plan("finish", len(source))
+            self._progress.plan("place", len(source))
+        self._progress.plan("surfaces", frames, _DRAFT_SECONDS if draft else surface_seconds(self._options.voxel_mm))
+        if self._options.clean:
+            self._progress.plan("fit", frames, _DRAFT_SECONDS if draft else FIT_SECONDS[self._options.template_density])
+            self._progress.plan("weigh", frames)
+
+    def _step(self, part: Part, done: int) -> None:
+        """Report the begin or the end of a part of one step."""
+        self._progress.begin(part, 1)
+        self._progress.at(done, (done, 1))
+
+    def _note_unfinished(self, take: Take, unfinished: bool) -> None:
+        """Write into the take whether a run of it has not come to its end."""
+        if bool(take.header.get(UNFINISHED)) != unfinished:
+            take.header.pop(UNFINISHED, None)
+            if unfinished:
+                take.header[UNFINISHED] = True
+            take.save()
 
     def _edits(self, source: Source, cameras: CameraChoice) -> Edits:
         """Read and check a person's corrections: those of the option ``edits``, else those that the take has."""
@@ -229,24 +302,19 @@ class ReconstructJob:
 
     def _find_hands(
         self, take: Take, source: Source, cameras: CameraChoice, footage: FootageWriter, edits: Edits
-    ) -> list[FoundHands]:
+    ) -> tuple[list[FoundHands], bool]:
+        """Return the hands that were found, and whether the person ended the search early."""
         if self._wanted is not None and not self._wanted:
-            return []
-        self._eta = EtaEstimator()
-        total = len(source if self._wanted is None else self._wanted)
-
-        def report(done: int, frame_seconds: float | None) -> None:
-            left = self._eta.seconds_left(done, total)
-            self._progress("keypoints", done, total, frame_seconds if left is None else max(left, frame_seconds or 0.0))
+            return [], False
 
         def failed(entry: Entry, error: Im2HandsError) -> None:
             self._write_failed(take, source, entry, error)
 
         self._keypoints = KeypointPhase(
             self._options, source, cameras, self._parts, self._background, take.folder / CACHE_FOLDER,
-            footage, self._cancelled, report, failed, edits, self._wanted,
+            footage, self._cancelled, self._progress, self._events, failed, edits, self._wanted, self._device,
         )  # fmt: skip
-        return self._keypoints.run()
+        return self._keypoints.run(), self._keypoints.ended_early
 
     def _make_surfaces(self, take: Take, source: Source, found: list[FoundHands], phase: SurfacePhase) -> None:
         reused, waiting = phase.sort_out(found)
@@ -255,24 +323,30 @@ class ReconstructJob:
         if self._wanted is None and (waiting or not self._options.clean) and take.header.pop("clean", None) is not None:
             take.save()  # the clean motion will not belong to the new frames
         done = len(reused)
-        self._eta = EtaEstimator(done)
-        self._progress("surfaces", done, len(found), self._eta.seconds_left(done, len(found)))
+        self._progress.begin("surfaces", len(found), done)
+        self._progress.at(done, (done, len(found)))
         for entry, result in phase.run(source, waiting):
             if isinstance(result, Im2HandsError):
                 self._write_failed(take, source, entry, result)
             else:
                 self._count(result, take)
             done += 1
-            self._progress("surfaces", done, len(found), self._eta.seconds_left(done, len(found)))
+            self._progress.at(done, (done, len(found)))
+
+    def _make_drafts(self, take: Take, source: Source, found: list[FoundHands], phase: SurfacePhase) -> None:
+        """Give the frames whose hands were found, but that the take does not have, hands without surfaces."""
+        indices = {item.entry.index for item in found} - {i for i, record in take.records.items() if record.file}
+        for entry, result in phase.run(source, [item for item in found if item.entry.index in indices]):
+            if isinstance(result, Im2HandsError):
+                self._write_failed(take, source, entry, result)
+            else:
+                self._count(result, take)
 
     def _clean(self, take: Take) -> None:
         from .clean_phase import CleanPhase
 
-        self._eta = EtaEstimator()
         options, keep_shape = self._cleaning(take)
-
-        def report(done: int, total: int) -> None:
-            self._progress("clean", done, total, self._eta.seconds_left(done, total))
+        report = clean_report(self._progress)
 
         try:
             CleanPhase(take, options, self._background.run, report, keep_shape=keep_shape).run()
@@ -292,9 +366,6 @@ class ReconstructJob:
         self._counts[record.status] += 1
         self._counts["reused"] += reused
         self._events(FrameDone(record.index, record.status, record.file, record.message, str(take.folder)))
-
-    def _progress(self, phase: Phase, done: int, total: int, left: float | None = None) -> None:
-        self._events(Progress(phase, done, total, None if left is None else round(left, 1)))
 
     def _header(self, source: Source, camera: Camera, device: str, networks: dict[str, Any]) -> dict[str, Any]:
         return {

@@ -195,6 +195,22 @@ class HandFinder:
                 return look
         return self._readers.look(frame, near, None, self._cancelled)
 
+    def likeliest(self, look: Look) -> dict[Side, np.ndarray]:
+        """Return the hands of a frame as they seem before those of all frames are chosen.
+
+        Parameters
+        ----------
+        look : Look
+            The look at the frame.
+
+        Returns
+        -------
+        dict of Side to (21, 2) float64
+            Keypoints, pixels.
+        """
+        chosen = answers(look.verdict, self._prior(), look.marked).best().rows()
+        return {side: look.hypotheses[row].pixels for side, row in zip(SIDES, chosen, strict=True) if row is not None}
+
     def _prior(self) -> Prior:
         return OF_HANDS[self._hands]
 

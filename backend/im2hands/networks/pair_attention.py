@@ -37,7 +37,7 @@ They keep the device busy and need about 0.3 GB at the published widths.
 """
 
 # Share of a CUDA device's memory to use, bytes that a channel of a pair needs, and the most pairs at once.
-_SHARE, _BYTES = 0.02, 18
+_SHARE, _BYTES = 0.06, 18
 _MOST = 1 << 20
 
 

@@ -9,7 +9,7 @@ is evaluated.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -181,6 +181,7 @@ class FoldedParts:
     weights: Sequence[Sequence[Tensor]]
     biases: Sequence[Sequence[Tensor]]
     image_features: int = 0
+    _stacks: StackedParts | None = field(default=None, repr=False)
 
     @classmethod
     def stack(
@@ -272,20 +273,20 @@ class FoldedParts:
         batch, count = local.shape[:2]
 
         by_bone = local.permute(2, 0, 1, 3).flatten(1, 2)
-        bias = torch.stack(list(self.bias))[:, :, None].expand(-1, -1, count, -1).flatten(1, 2)
-        first = torch.stack(list(self.first)).mT
-        hidden = functional.leaky_relu_(torch.baddbmm(bias, by_bone, first), negative_slope=_SLOPE)
-        for layer in range(3):
-            weight = torch.stack(list(self.weights[layer])).mT
-            base = hidden + torch.stack(list(self.biases[layer]))[:, None]
-            if layer == 1 and self.image_features:
-                if image is None:
-                    raise ValueError("this part decoder needs image features")
-                repeated = image.flatten(0, 1).expand(BONE_COUNT, -1, -1)
-                base = base.baddbmm_(repeated, weight[:, HIDDEN:])
-            hidden = functional.leaky_relu_(base.baddbmm_(hidden, weight[:, :HIDDEN]), negative_slope=_SLOPE)
-        last, bias = torch.stack(list(self.weights[3])), torch.stack(list(self.biases[3]))
-        return torch.baddbmm(bias[:, None], hidden, last.mT).view(BONE_COUNT, batch, count).movedim(0, -1)
+        images = [] if image is None else [image.flatten(0, 1)]
+        return self.stacked().logits(by_bone, images).view(BONE_COUNT, batch, count).movedim(0, -1)
+
+    def stacked(self) -> StackedParts:
+        """The same networks with their layers stacked over bones; made once."""
+        if self._stacks is None:
+            self._stacks = StackedParts(
+                torch.stack(list(self.first)).mT,
+                torch.stack(list(self.bias)),
+                [torch.stack(list(layer)).mT for layer in self.weights],
+                [torch.stack(list(layer))[:, None] for layer in self.biases],
+                self.image_features,
+            )
+        return self._stacks
 
     def pair_logits(self, bones: Tensor, hands: Tensor, local: Tensor, image: Tensor | None = None) -> Tensor:
         """Compute the logits of (point, bone) pairs that are sorted by bone.
@@ -314,3 +315,75 @@ class FoldedParts:
                 parts.append(self.part_logits(bone, hands[rows], local[rows], None if image is None else image[rows]))
             start += count
         return torch.cat(parts) if parts else local.new_zeros(0)
+
+
+@dataclass
+class StackedParts:
+    """P part networks in few large products, which suits accelerators; the bones of one side, or of several sides.
+
+    Parameters
+    ----------
+    first : (P, 3, 64) float
+        First layers.
+    bias : (P, B, 64) float
+        Their biases, for each hand.
+    weights : list of 4 (P, in, out) float
+        Later layers.
+    biases : list of 4 (P, 1, out) float
+        Their biases.
+    image_features : int
+        Rows of the third layer that read image features.
+    """
+
+    first: Tensor
+    bias: Tensor
+    weights: list[Tensor]
+    biases: list[Tensor]
+    image_features: int
+
+    @classmethod
+    def joined(cls, sides: Sequence[StackedParts]) -> StackedParts:
+        """Put the networks of several sides one after the other."""
+        return cls(
+            torch.cat([own.first for own in sides]),
+            torch.cat([own.bias for own in sides]),
+            [torch.cat(layers) for layers in zip(*(own.weights for own in sides), strict=True)],
+            [torch.cat(layers) for layers in zip(*(own.biases for own in sides), strict=True)],
+            sides[0].image_features,
+        )
+
+    def logits(self, local: Tensor, images: Sequence[Tensor]) -> Tensor:
+        """Compute the logits of all networks at N points of each of the B hands.
+
+        Parameters
+        ----------
+        local : (P, B N, 3) float
+            Points in the bones' straight frames, query-space units.
+        images : sequence of (B N, 19) float
+            Image features of the points, for each side; empty if the networks read none.
+
+        Returns
+        -------
+        (P, B N) float
+            Logits.
+
+        Raises
+        ------
+        ValueError
+            The networks need image features and none are given.
+        """
+        if self.image_features and not images:
+            raise ValueError("this part decoder needs image features")
+        count = local.shape[1] // max(self.bias.shape[1], 1)
+        spread = self.bias[:, :, None].expand(-1, -1, count, -1).flatten(1, 2)
+        hidden = functional.leaky_relu_(torch.baddbmm(spread, local, self.first), negative_slope=_SLOPE)
+        for layer in range(3):
+            weight = self.weights[layer]
+            base = hidden + self.biases[layer]
+            if layer == 1 and self.image_features:
+                own = len(base) // len(images)
+                for side, image in enumerate(images):
+                    parts = slice(side * own, (side + 1) * own)
+                    base[parts].baddbmm_(image.expand(own, -1, -1), weight[parts, HIDDEN:])
+            hidden = functional.leaky_relu_(base.baddbmm_(hidden, weight[:, :HIDDEN]), negative_slope=_SLOPE)
+        return torch.baddbmm(self.biases[3], hidden, self.weights[3])[..., 0]

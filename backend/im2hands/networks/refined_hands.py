@@ -5,7 +5,7 @@ Everything that does not depend on the query point is computed once, so any numb
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -166,6 +166,7 @@ class RefinedHands:
         self.context = self._in_context(self.encoded.code)
         self._folded = self._fold(self.context, precision)
         self._exact: FoldedHands | None = None
+        self._joined: tuple[Tensor, Tensor, PictureFeatures, View, Tensor] | None = None
 
     def query(self, side: Side, points: Tensor) -> Sampled:
         """Convert query points to the camera and sample their picture features.
@@ -184,20 +185,23 @@ class RefinedHands:
         """
         return self.network.sample(self.features, self.initial[side].camera_points(points), self.view)
 
-    def centred(self, sampled: Sampled) -> Tensor:
+    def centred(self, sampled: Sampled, centre: Tensor | None = None) -> Tensor:
         """Return positions as the network takes them.
 
         Parameters
         ----------
         sampled : Sampled
             Points.
+        centre : (H, 3) float64 or None
+            The centres that belong to the points, if they are not of B hands.
 
         Returns
         -------
         (B, N, 3) float
             Positions relative to ``centre``, in units of ``RefinedSizes.unit``.
         """
-        return ((sampled.positions - self.centre[:, None]) / self.network.sizes.unit).to(sampled.features)
+        centre = self.centre if centre is None else centre
+        return ((sampled.positions - centre[:, None]) / self.network.sizes.unit).to(sampled.features)
 
     def initial_occupancy(self, side: Side, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:
         """Compute the occupancy of the nested initial network.
@@ -276,8 +280,25 @@ class RefinedHands:
         (2B, N) float
             Logits.
         """
-        parts = list(zip(SIDES, points.split(self.batch), strict=True))
-        return self._decoded(self.folded(exact=exact), parts, torch.sigmoid(initial))
+        turn, shift, features, view, centre = self._side_by_side()
+        seen = torch.baddbmm(shift, points.to(turn), turn)
+        sampled = self.network.sample(features, seen, view)
+        return self._decoded(self.folded(exact=exact), sampled, centre, torch.sigmoid(initial))
+
+    def _side_by_side(self) -> tuple[Tensor, Tensor, PictureFeatures, View, Tensor]:
+        """Query space to the camera (turn, shift), picture features, cameras and centres of the 2B hands; made once."""
+        if self._joined is None:
+            sides = [self.initial[side] for side in SIDES]
+            twice = PictureFeatures(
+                self.features.initial, torch.cat([self.features.feature_map] * 2), self.features.code
+            )
+            view = View(*(torch.cat([value] * 2) for value in self.view))
+            self._joined = (
+                torch.cat([hand.camera_turn for hand in sides]).mT,
+                torch.cat([hand.camera_shift for hand in sides])[:, None],
+                twice, view, torch.cat([self.centre] * 2),
+            )  # fmt: skip
+        return self._joined
 
     def occupancy(self, side: Side, points: Tensor, depth_reference: DepthReference = "wrist") -> Tensor:
         """Compute the refined occupancy of a hand.
@@ -364,19 +385,13 @@ class RefinedHands:
         return self.network.chunks.over(
             points.shape[1],
             chunk,
-            lambda rows: self._decoded(hands, [(owner, points[:, rows])], initial[:, rows]),
+            lambda rows: self._decoded(hands, self.query(owner, points[:, rows]), self.centre, initial[:, rows]),
             dim=1,
         )
 
-    def _decoded(self, hands: FoldedHands, queries: Sequence[tuple[Side, Tensor]], occupancy: Tensor) -> Tensor:
-        """Logits (H, N) of H hands.
-
-        ``queries`` holds the points (B, N, 3) of one or both sides with the side whose query space they are in;
-        ``occupancy`` (H, N) is their initial occupancy.
-        """
-        sampled = [self.query(owner, points) for owner, points in queries]
-        positions = torch.cat([self.centred(of_side) for of_side in sampled])
-        features = torch.cat([of_side.features for of_side in sampled])
+    def _decoded(self, hands: FoldedHands, queries: Sampled, centre: Tensor, occupancy: Tensor) -> Tensor:
+        """Logits (H, N) of H hands at queries (H, N), whose initial occupancy is ``occupancy`` (H, N)."""
+        positions, features = self.centred(queries, centre), queries.features
         repeated = occupancy.to(features)[..., None].expand(-1, -1, IMAGE_CHANNELS)
         logits = hands.logits(positions, torch.cat([features, repeated], dim=-1))
         if self.network.sizes.residual:

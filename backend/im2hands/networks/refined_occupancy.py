@@ -21,8 +21,9 @@ from .anchor_encoder import AnchorEncoder, AnchorSizes
 from .chunks import Chunks
 from .image_encoder import EncoderMaps, ImageEncoder, PictureEncoder
 from .image_sampling import flipped, project, sample_features
-from .initial_hand import PICTURE_SIZE, DepthReference
+from .initial_hand import DepthReference
 from .initial_occupancy import InitialOccupancy
+from .initial_points import PICTURE_SIZE
 from .refined_hands import IMAGE_CHANNELS, PictureFeatures, RefinedHands, Sampled, View
 from .refinement_decoder import RefinementDecoder
 from .side_networks import InitialSizes

@@ -14,6 +14,7 @@ from im2hands.core.errors import FrameError, InputError
 from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.geometry.bone_reach import BoneReach
 from im2hands.geometry.bones import BONE_NAMES, Bones, bones_from_keypoints
+from im2hands.geometry.mesh_placing import Placement
 from im2hands.media.source import Frame
 from im2hands.networks.part_decoder import PartDecoder
 
@@ -117,13 +118,21 @@ def hand_mesh(surface: Surface, bones: Bones, hand: int) -> HandMesh:
     HandMesh
         The mesh in the frame that ``bones`` were computed in, metres.
     """
-    local = surface.vertices @ bones.rotation[hand].numpy() + bones.wrist[hand].numpy()
-    vertices = local * bones.mirror[hand].numpy()
-    # Mirroring turns faces inside out.
-    faces = surface.faces[:, ::-1] if bones.mirror[hand, 0] < 0 else surface.faces
-    return HandMesh(
-        vertices.astype(np.float32), np.ascontiguousarray(faces), bones.lengths[hand].numpy().astype(np.float32)
-    )
+    vertices, faces = placement(bones, hand).place(surface.vertices, surface.faces)
+    return HandMesh(vertices, faces, bones.lengths[hand].numpy().astype(np.float32))
+
+
+def placement(bones: Bones, hand: int) -> Placement:
+    """Where the canonical frame of one hand of a batch lies.
+
+    Parameters
+    ----------
+    bones : Bones
+        Bones of a batch of hands, on the processor.
+    hand : int
+        Index of the hand in the batch.
+    """
+    return Placement(bones.rotation[hand].numpy(), bones.wrist[hand].numpy(), bones.mirror[hand].numpy())
 
 
 class Reconstructor:

@@ -17,6 +17,7 @@ from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
 from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.geometry.bones import QUERY_SCALE, Bones
+from im2hands.geometry.even_points import even_points
 from im2hands.media.source import Frame
 from im2hands.networks.initial_hand import InitialHand
 from im2hands.networks.initial_occupancy import InitialOccupancy
@@ -31,7 +32,7 @@ from .dense_lattice import Surface, extract_surfaces
 from .from_keypoints import HandMesh, Reconstructor, bones_of, check_voxel, hand_mesh
 from .hand_crop import HandCrop, crop_hands
 from .occupancy_field import PartField
-from .picture_field import HandLogits, NetworkField, even_points
+from .picture_field import HandLogits, NetworkField
 from .precision import Precision, pair_precision
 from .side_by_side import side_by_side
 from .stage_costs import StageCosts
@@ -134,6 +135,11 @@ class PictureReconstructor:
     def network(self) -> Network:
         """The network, on its device."""
         return self._network
+
+    @property
+    def gains_by_batches(self) -> bool:
+        """Whether ``surfaces.batch`` makes the surfaces of several frames sooner: the refined stage on a device."""
+        return self.device.type != "cpu" and isinstance(self._network, RefinedOccupancy) and not self._dense
 
     @property
     def pairs(self) -> torch.dtype | None:

@@ -10,7 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from im2hands.geometry.bone_reach import BoneReach, within_reach
+from im2hands.core.devices import to_device
+from im2hands.geometry.bone_reach import BoneReach, HandsReach
 from im2hands.geometry.bones import BONE_COUNT, QUERY_SCALE, Bones
 from im2hands.networks.part_decoder import PartDecoder
 
@@ -97,7 +98,9 @@ class PartField:
             turn = bones.transforms[:, :, :3, :3] / QUERY_SCALE**2
             self._turn = turn.to(device, dtype)
             self._shift = bones.transforms[:, :, :3, 3].to(device, dtype)
-            self._keypoints = (bones.to_query_space(keypoints) * QUERY_SCALE).to(device, dtype)
+            self._keypoints = to_device(bones.to_query_space(keypoints) * QUERY_SCALE, device).to(dtype)
+            own = [self._keypoints[hand : hand + 1] for hand in range(self.hand_count)]
+            self._near_bones = [HandsReach(hand, reach) for hand in own] if reach is not None else []
 
     def bounds(self, hand: int) -> tuple[Tensor, Tensor]:
         """See ``OccupancyField.bounds``."""
@@ -124,9 +127,9 @@ class PartField:
         if self._reach is None:
             return torch.ones(len(points), BONE_COUNT, dtype=torch.bool, device=points.device)
         near = torch.empty(len(points), BONE_COUNT, dtype=torch.bool, device=points.device)
-        for hand in range(self.hand_count):
+        for hand, bones in enumerate(self._near_bones):
             rows = (hands == hand).nonzero()[:, 0]
-            near[rows] = within_reach(points[rows][None], self._keypoints[hand : hand + 1], self._reach)[0]
+            near[rows] = bones.near(points[rows][None])[0]
         return near
 
     def _chunk_logits(self, hands: Tensor, points: Tensor) -> Tensor:

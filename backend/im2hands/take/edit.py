@@ -11,7 +11,7 @@ from im2hands.core.hands import KEYPOINT_NAMES, SIDES, Side
 
 from .arrays import LIMITS
 
-Kind = Literal["keypoints", "box", "absent", "swap", "pin"]
+Kind = Literal["keypoints", "box", "absent", "swap", "pin", "apart"]
 
 FORM = (
     'Write {"format": "im2hands-edits", "version": 1, "edits": [{"id": "a", "kind": "keypoints", "frame": 12, '
@@ -22,6 +22,7 @@ FORM = (
 _LONGEST_ID = 64  # characters
 _FARTHEST = 1.0e6  # pixels; a picture's own limits are checked where its size is known
 _LARGEST_SHIFT = 1.0  # metres
+_BOTH_HANDS: tuple[Kind, ...] = ("swap", "apart")
 _ONE_FRAME: tuple[Kind, ...] = ("keypoints", "box")  # what is drawn on one picture holds for that picture alone
 
 
@@ -35,11 +36,12 @@ class Edit:
         Its name in the file, by which it can be taken back.
     kind : Kind
         "keypoints": places of keypoints; "box": where a hand is that was not found; "absent": the hand is not there;
-        "swap": left and right change places; "pin": the clean motion goes through this hand.
+        "swap": left and right change places; "pin": the clean motion goes through this hand; "apart": the hands do not
+        lie in each other.
     first, last : int
         First and last frame that it holds for.
     side : Side or None
-        The hand; None for "swap".
+        The hand; None for edits of both hands, "swap" and "apart".
     points : dict of int to (float, float, float)
         Of "keypoints": by number of the keypoint x and y in the picture on disk, pixels, and the shift away from the
         camera, metres.
@@ -109,9 +111,9 @@ def read_edit(entry: Any, number: int, name: str) -> Edit:
     if kind in _ONE_FRAME and first != last:
         raise InputError(f"{what} is for several frames.", f'An edit of the kind "{kind}" is for one "frame".')
     side = entry.get("side")
-    if kind == "swap":
+    if kind in _BOTH_HANDS:
         if side is not None:
-            raise InputError(f"{what} names a side.", "A swap is of both hands.")
+            raise InputError(f"{what} names a side.", f'An edit of the kind "{kind}" is of both hands.')
         return Edit(identifier, kind, first, last)
     if side not in SIDES:
         raise InputError(f"{what} has the side {str(side)[:20]!r}.", 'Use "left" or "right".')

@@ -87,12 +87,14 @@ class Edits:
         """Return what the edits of a frame say of its hands."""
         marks = Marks()
         for edit in self.of_frame(index):
-            if edit.side is None:  # a swap
+            if edit.kind == "swap":
                 for sides in (marks.absent, marks.pinned):
                     exchanged = {OTHER_SIDE[side] for side in sides}
                     sides.clear()
                     sides.update(exchanged)
                 marks.trusted = set(SIDES) - marks.absent
+            elif edit.side is None:  # of both hands as they are
+                continue
             elif edit.kind == "absent":
                 marks.absent.add(edit.side)
                 marks.trusted.discard(edit.side)
@@ -235,8 +237,10 @@ class Edits:
         for index in sorted(bounds):
             absent: dict[Side, Edit] = {}
             for edit in self.of_frame(index):
-                if edit.side is None:
+                if edit.kind == "swap":
                     absent = {OTHER_SIDE[side]: by for side, by in absent.items()}
+                elif edit.side is None:
+                    continue
                 elif edit.kind == "absent":
                     absent[edit.side] = edit
                 elif edit.kind == "box":

@@ -40,7 +40,10 @@ OWN_FILES = (
     SET_ASIDE_FILE,
 )  # fmt: skip
 
-_LAST_ENTRIES = (FOOTAGE_ENTRY, "clean")
+UNFINISHED = "unfinished"
+"""Entry of the header: a run of the take has not come to its end."""
+
+_LAST_ENTRIES = (FOOTAGE_ENTRY, "clean", UNFINISHED)
 """Entries of the header that are made during a job, in the order in which ``take.json`` has them."""
 
 _ANEW = "Begin the take anew: im2hands reconstruct with --overwrite."

@@ -14,11 +14,11 @@ import pytest
 from im2hands.animation.clean_options import VERSION, CleanOptions
 from im2hands.animation.motion.quaternions import to_matrices
 from im2hands.animation.template.rig import skin
-from im2hands.animation.template.surface_target import SurfaceTarget
 from im2hands.app.cli import main as cli
 from im2hands.core.errors import Cancelled, InputError, TakeError
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.normals import vertex_normals
+from im2hands.geometry.surface_target import SurfaceTarget
 from im2hands.job.clean_phase import CleanPhase
 from im2hands.lab.bench.motion_figures import jitter
 from im2hands.lab.bench.simulated_clips import Clip, Noise
@@ -312,6 +312,32 @@ def test_command_line(cleaned: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "There is no take" in capsys.readouterr().err
     assert cli.main(["clean", str(copy), "--smoothing", "3"]) == 2
     assert "smoothing is 3" in capsys.readouterr().err
+
+
+def test_request(cleaned: Path, tmp_path: Path) -> None:
+    from im2hands.app.server import JOBS
+    from im2hands.core.errors import InputError
+    from im2hands.job.events import Event, Progress
+
+    copy = shutil.copytree(cleaned, tmp_path / "take")
+    events: list[Event] = []
+
+    def job(**fields: Any) -> Any:
+        return JOBS["clean"](fields, events.append, lambda: False, None)
+
+    finished = job(take=str(copy), options={"smoothing": 0.2, "template_density": 0, "later": 1}).run()
+    assert not finished.cancelled and finished.summary.total == len(Take.open(copy).records)
+    assert Take.open(copy).header["clean"]["settings"] == {"smoothing": 0.2, "gap": 12, "template_density": 0}
+    assert all(isinstance(event, Progress) and event.phase == "clean" for event in events) and events
+    for fields, text in (
+        ({}, "take must be"), ({"take": 3}, "take must be"), ({"take": str(copy), "options": [1]}, "options must be"),
+        ({"take": str(copy), "options": {"smoothing": 3}}, "smoothing is 3"),
+        ({"take": str(copy), "options": {"gap": "x"}}, "gap"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=text):
+            job(**fields)
+    with pytest.raises(InputError, match="There is no take"):
+        job(take=str(tmp_path / "nothing")).run()
 
 
 def test_job_cleans_by_default(pictures: Path, tmp_path: Path, run_job: Callable[..., Any]) -> None:

@@ -47,7 +47,8 @@ def test_pictures_become_a_take(pictures: Path, tmp_path: Path, run_job: RunJob)
     assert record.status == "ok"
     assert record.message == ""
     assert record.hands["left"] == {"confidence": 1.0, "source": "crops"}
-    assert record.extra == {"time": 0.04, "image": str(pictures / "shot_0004.png")}
+    apart = {"penetration_ml": 0.0, "deepest_mm": 0.0}
+    assert record.extra == {"time": 0.04, "image": str(pictures / "shot_0004.png"), "contact": apart}
     hands = take.read_frame(4)
     assert set(hands) == {"left", "right"}
     assert hands["left"]["vertices"][:, 2].min() > 0

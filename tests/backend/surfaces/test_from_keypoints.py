@@ -12,6 +12,7 @@ from im2hands.core.errors import FrameError, InputError, WeightsError
 from im2hands.core.hands import HandKeypoints, TwoHands
 from im2hands.lab.datasets.part_occupancy import posed_hands
 from im2hands.surfaces.load import load_reconstructor
+from im2hands.surfaces.occupancy_field import PartField
 
 CPU = torch.device("cpu")
 CAMERA = Camera.from_fov(50, 640, 480)
@@ -75,6 +76,12 @@ def test_no_hands_no_meshes(reconstructor):
 def test_keypoints_that_make_no_hand(reconstructor):
     with pytest.raises(FrameError):
         reconstructor.reconstruct(None, CAMERA, TwoHands(right=_hand("right", np.full((21, 3), np.nan))))
+
+
+def test_a_network_that_gives_no_numbers_fails_the_frame(reconstructor, two_hands, monkeypatch):
+    monkeypatch.setattr(PartField, "logits", lambda self, hands, points: torch.full((len(points),), torch.nan))
+    with pytest.raises(FrameError):
+        reconstructor.reconstruct(None, CAMERA, two_hands)
 
 
 def test_impossible_requests(tmp_path):

@@ -19,6 +19,7 @@ from im2hands.app.cli.main import main
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, InputError, WeightsError
 from im2hands.core.hands import HandKeypoints, Side, TwoHands
+from im2hands.geometry.even_points import even_points
 from im2hands.lab.bench import weights as bench_weights
 from im2hands.lab.bench.scenes import scenes
 from im2hands.lab.bench.surface_agreement import agreement
@@ -30,9 +31,9 @@ from im2hands.surfaces.from_keypoints import HandMesh, Reconstructor
 from im2hands.surfaces.from_picture import PictureReconstructor
 from im2hands.surfaces.hand_crop import crop_hands
 from im2hands.surfaces.load import load_reconstructor
-from im2hands.surfaces.picture_field import ANCHORS, even_points
 
 CPU = torch.device("cpu")
+ANCHORS = 512
 CAMERA = Camera.from_fov(50, 320, 240)
 FRAME = Frame(1, 0.0, picture(320, 240), "shot.png")
 VOXEL = 0.005
@@ -269,9 +270,9 @@ def test_a_picture_smaller_than_the_networks_input(refined_network, refined) -> 
 
 def test_anchors_cover_the_surface_evenly(initial) -> None:
     mesh = initial["left"]
-    points = even_points(mesh.vertices, mesh.faces)
+    points = even_points(mesh.vertices, mesh.faces, ANCHORS)
     assert points.shape == (ANCHORS, 3)
-    assert np.array_equal(points, even_points(mesh.vertices, mesh.faces))
+    assert np.array_equal(points, even_points(mesh.vertices, mesh.faces, ANCHORS))
     assert cKDTree(mesh.vertices).query(points)[0].max() < VOXEL
     apart = cKDTree(points).query(points, k=2)[0][:, 1]
     assert apart.min() > 0.003 and cKDTree(points).query(mesh.vertices)[0].max() < 0.012

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from im2hands.core.hands import SIDES, Side
+from im2hands.core.hands import Side
+from im2hands.geometry.contact import parted
 from im2hands.geometry.normals import corner_sums, dots, face_normals, vertex_normals
+from im2hands.geometry.surface_target import SurfaceTarget
 
 from .neighbours import neighbour_mean
-from .surface_target import SurfaceTarget
 from .topology import Topology
 from .untangle import Untangler
 
@@ -31,9 +32,7 @@ _SLIDE_REACH = 3  # edges over which that displacement is smoothed
 _UPRIGHT = 0.0  # least cosine between the normals of a face and of the smoothed surface around it
 _NORMAL_REACH = 2  # edges over which normals are smoothed
 _REPAIRS = 12  # largest number of smoothings of folded faces
-_DEEPEST = 0.02  # metres; vertices deeper inside the other hand stay, because their closest point is on the wrong side
 _FINE = 5000  # vertices; in coarser templates untangling moves too much of the surface with each vertex
-_GAP = 0.0001  # metres; gap left between hands that intersected
 
 
 @dataclass(frozen=True)
@@ -222,7 +221,7 @@ class Fitter:
         return found
 
     def keep_apart(self, hands: Mapping[Side, np.ndarray]) -> dict[Side, np.ndarray]:
-        """Push two hands that intersect out of each other, half the way each.
+        """Let two hands that run through each other meet in between, see ``geometry.contact``.
 
         Parameters
         ----------
@@ -235,33 +234,5 @@ class Fitter:
         dict of Side to (T, 3) float
             Vertices, metres.
         """
-        found = {side: vertices.copy() for side, vertices in hands.items()}
-        if len(found) < 2:
-            return found
-        low = np.maximum(*(v.min(axis=0) for v in found.values())) - 0.002
-        high = np.minimum(*(v.max(axis=0) for v in found.values())) + 0.002
-        if (low >= high).any():
-            return found
-        for _ in range(3):
-            meshes = {
-                side: SurfaceTarget(v, self._triangles if side == "right" else self._triangles[:, ::-1])
-                for side, v in found.items()
-            }
-            pushes = {}
-            for side, other in zip(SIDES, reversed(SIDES), strict=True):
-                near = np.flatnonzero(((found[side] > low) & (found[side] < high)).all(axis=1))
-                push = np.zeros_like(found[side])
-                if len(near):
-                    nearest, normal = meshes[other].closest(found[side][near])
-                    depth = ((nearest - found[side][near]) * normal).sum(axis=1)
-                    inside = (depth > 0) & (depth < _DEEPEST)
-                    push[near[inside]] = (0.5 * depth[inside] + 0.5 * _GAP)[:, None] * normal[inside]
-                pushes[side] = push
-            if not any(push.any() for push in pushes.values()):
-                break
-            for side, push in pushes.items():
-                size = np.linalg.norm(push, axis=1, keepdims=True)
-                spread = self._mean @ (self._mean @ push)
-                grown = np.linalg.norm(spread, axis=1, keepdims=True)
-                found[side] += np.where(grown > size, spread, push)
-        return found
+        faces = {"left": self._triangles[:, ::-1], "right": self._triangles}
+        return parted({side: (vertices, faces[side]) for side, vertices in hands.items()})[0]

@@ -12,13 +12,13 @@ import numpy as np
 
 from im2hands.core.devices import granted_cores
 from im2hands.core.hands import Side
+from im2hands.geometry.surface_target import SurfaceTarget
 from im2hands.take.take import Take
 
 from .files import handed
 from .fit import Fitter
 from .rest import Measures, Rest, measure, pooled, rest_hand
 from .rig import Pose, bone_matrices, forward, pose_from_keypoints, skin, stretched_matrices, unskin
-from .surface_target import SurfaceTarget
 from .topology import Topology
 
 _SHAPE_SAMPLES = 8

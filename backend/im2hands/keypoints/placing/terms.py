@@ -140,6 +140,14 @@ class Sums:
         self.normal[:, :, POSE:] = 0.0
         return self
 
+    def with_shapes_held(self) -> Sums:
+        """Return the sums of pairs with the shapes of both hands held as they are."""
+        held = np.concatenate([np.arange(POSE, PARAMETERS), np.arange(PARAMETERS + POSE, 2 * PARAMETERS)])
+        self.gradient[:, held] = 0.0
+        self.normal[:, held] = 0.0
+        self.normal[:, :, held] = 0.0
+        return self
+
     def steps(self, damping: np.ndarray) -> np.ndarray:
         """Return the steps (B, P) of Levenberg and Marquardt with the given damping (B,)."""
         normal = self.normal.copy()
@@ -195,7 +203,7 @@ def of_each_hand(hands: Hands, seen: Evidence) -> Sums:
     unit_change = (span_change - unit[..., None] * (unit[..., None, :] @ span_change)) * scale[..., None]
     sums.cost += 0.5 * (residual**2).sum(axis=(1, 2))
     sums.add_squares(residual.reshape(count, 3 * len(ENDS)), unit_change.reshape(count, 3 * len(ENDS), PARAMETERS))
-    _add_anatomy(sums, hands)
+    add_anatomy(sums, hands)
     return sums
 
 
@@ -213,8 +221,16 @@ def _add_pixels(sums: Sums, points: np.ndarray, change: np.ndarray, rays: np.nda
     sums.add_squares((root * residual).reshape(count, rows), (root[..., None] * slope).reshape(count, rows, PARAMETERS))
 
 
-def _add_anatomy(sums: Sums, hands: Hands) -> None:
-    """Add joint limits, usual angles, coupled joints and usual shapes."""
+def add_anatomy(sums: Sums, hands: Hands) -> None:
+    """Add joint limits, usual angles, coupled joints and usual shapes to the sums of N single hands.
+
+    Parameters
+    ----------
+    sums : Sums
+        N normal equations in 44 parameters.
+    hands : Hands
+        The hands.
+    """
     angle, coupling, limit = np.radians((_ANGLE, _COUPLING, _BEYOND))
     angles = hands.angles.reshape(-1, ANGLES)
     columns = 6 + np.arange(ANGLES)
@@ -262,7 +278,7 @@ def of_pairs(hands: Hands, seen: Evidence, between: Between) -> Sums:
         sums.add_hands(np.arange(pairs), k, single.rows(np.arange(k, 2 * pairs, 2)))
     _add_depths(sums, hands, between)
     _add_likeness(sums, hands)
-    _add_overlaps(sums, hands, seen.mirror)
+    add_overlaps(sums, hands, seen.mirror, _OVERLAP)
     return sums
 
 
@@ -285,7 +301,7 @@ def of_being_two(hands: Hands, mirror: np.ndarray, between: Between) -> Sums:
     """
     sums = Sums.empty(len(hands) // 2, 2 * PARAMETERS)
     _add_depths(sums, hands, between)
-    _add_overlaps(sums, hands, mirror)
+    add_overlaps(sums, hands, mirror, _OVERLAP)
     return sums
 
 
@@ -342,8 +358,20 @@ def _radii(hands: Hands) -> np.ndarray:
     return radii
 
 
-def _add_overlaps(sums: Sums, hands: Hands, mirrors: np.ndarray) -> None:
-    """Add the depths to which spheres of the two hands overlap."""
+def add_overlaps(sums: Sums, hands: Hands, mirrors: np.ndarray, deviation: float) -> None:
+    """Add the depths to which spheres of the two hands overlap.
+
+    Parameters
+    ----------
+    sums : Sums
+        B normal equations in 88 parameters.
+    hands : Hands
+        2 B hands: the first and the second of each pair in turn.
+    mirrors : (2 B, 3) float64
+        Signs that turn the described hands into the real ones.
+    deviation : float
+        Standard deviation of these depths, metres.
+    """
     deep = overlaps(hands, mirrors)
     for pair in np.flatnonzero((deep > 0).any(axis=(1, 2))):
         both = hands.rows(np.array([2 * pair, 2 * pair + 1]))
@@ -362,8 +390,8 @@ def _add_overlaps(sums: Sums, hands: Hands, mirrors: np.ndarray) -> None:
             part = sign * (apart[:, None] @ change[k, rows])[:, 0]
             part[:, [POSE + SIZE, POSE + THICKNESS]] += radii[k, rows, None]
             jacobian[:, k * PARAMETERS : (k + 1) * PARAMETERS] = part
-        residual = deep[pair, first, second] / _OVERLAP
+        residual = deep[pair, first, second] / deviation
         loss, weight = robust(residual**2, _ROBUST_OVERLAP)
         sums.cost[pair] += loss.sum()
-        sums.gradient[pair] += jacobian.T @ (weight * residual) / _OVERLAP
-        sums.normal[pair] += (jacobian * weight[:, None]).T @ jacobian / _OVERLAP**2
+        sums.gradient[pair] += jacobian.T @ (weight * residual) / deviation
+        sums.normal[pair] += (jacobian * weight[:, None]).T @ jacobian / deviation**2

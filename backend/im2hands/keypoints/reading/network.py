@@ -1,4 +1,4 @@
-"""Reads the keypoints of one hand in a crop, on all CPU cores, with MediaPipe's hand landmark network or ours.
+"""Reads the keypoints of one hand in a crop, with MediaPipe's hand landmark network or ours.
 
 Our reading network has the architecture of MediaPipe's and was trained further from its weights on hands that are
 partly hidden by other hands.
@@ -16,16 +16,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from im2hands.core.devices import granted_cores
-from im2hands.core.errors import Cancelled, SetupError
+from im2hands.core.errors import Cancelled
 from im2hands.core.hands import KEYPOINT_COUNT
-from im2hands.core.native_log import quiet_start
 from im2hands.keypoints.hypothesis import READ, READING
 from im2hands.weights.mediapipe_bundle import read_bundle
 
 from .crops import CROP_PIXELS, contiguous, pyramid, turn_matrix, warp_crop
+from .litert import interpreters
 
 if TYPE_CHECKING:
+    import torch
+
     from im2hands.networks.reading_network import ReadingNetwork, SkinHead
+
+    from .device_crops import DeviceCrops
 
 _LOG_SPREAD = (-4.5, 1.0)  # networks.reading_network.LOG_SPREAD, repeated because that module imports torch
 _OUTPUTS = ("Identity_1", "Identity_2", "Identity", "Identity_3")  # presence, right, landmarks, world
@@ -98,9 +102,9 @@ class Part:
 class LandmarkNetwork:
     """Reads 21 keypoints, presence and side in square crops.
 
-    It keeps one single-threaded interpreter per granted core. On CPUs the network gains nothing from a batch axis
-    (measured: 2.0 ms per crop on two cores either way), and without one any number of crops runs without a new
-    allocation.
+    On the processor it keeps one single-threaded interpreter per granted core. There the network gains nothing from a
+    batch axis (measured: 2.0 ms per crop on two cores either way), and without one any number of crops runs without a
+    new allocation. On another device ``DeviceCrops`` reads many crops at once.
 
     Parameters
     ----------
@@ -110,6 +114,8 @@ class LandmarkNetwork:
         Number of interpreters. None for one per granted core.
     reading : ReadingNetwork or None
         The reading network, which replaces MediaPipe's network. None to run MediaPipe's.
+    device : torch.device or None
+        Where the network runs. None for the processor.
 
     Raises
     ------
@@ -118,26 +124,32 @@ class LandmarkNetwork:
     """
 
     def __init__(
-        self, bundle: Path | None = None, workers: int | None = None, reading: ReadingNetwork | None = None
-    ) -> None:
+        self, bundle: Path | None = None, workers: int | None = None, reading: ReadingNetwork | None = None,
+        device: torch.device | None = None,
+    ) -> None:  # fmt: skip
         model = read_bundle(bundle).landmark_network
         self._workers = workers or granted_cores()
         self._reading, self._mediapipe = reading, model
+        self._plain: LandmarkNetwork | None = None
+        self._seeing: list[Any] = []
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="hand-crops")
+        self._on_device = _on_device(reading, device)
+        if self._on_device is not None:
+            return
         if reading is not None:
             from im2hands.weights.mediapipe_landmarks import as_tflite
 
             model = as_tflite(reading)
-        self._plain: LandmarkNetwork | None = None
-        self._seeing: list[Any] = []
-        self._by_side = {0: _interpreters(model, self._workers)}
+        self._by_side = {0: interpreters(model, self._workers)}
         first = self._by_side[0][0]
         self._input = first.get_input_details()[0]["index"]
         outputs = {detail["name"]: detail["index"] for detail in first.get_output_details()}
         self._outputs = [outputs[name] for name in _OUTPUTS]
-        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="hand-crops")
 
     @classmethod
-    def bundled(cls, workers: int | None = None, beside: Path | None = None) -> LandmarkNetwork:
+    def bundled(
+        cls, workers: int | None = None, beside: Path | None = None, device: torch.device | None = None
+    ) -> LandmarkNetwork:
         """Load the reading network if it is installed, else MediaPipe's.
 
         The reading network's weights beside ``beside`` take precedence over those that ship.
@@ -148,6 +160,8 @@ class LandmarkNetwork:
             Number of interpreters. None for one per granted core.
         beside : Path or None
             A weights file of another network, for example of the two-hand network.
+        device : torch.device or None
+            Where the network runs. None for the processor.
 
         Returns
         -------
@@ -157,7 +171,7 @@ class LandmarkNetwork:
         from im2hands.weights.keypoint_networks import READING
 
         path = READING.beside(beside)
-        return cls(workers=workers, reading=READING.load(path) if path.is_file() else None)
+        return cls(workers=workers, reading=READING.load(path, device) if path.is_file() else None, device=device)
 
     def mediapipe(self) -> LandmarkNetwork:
         """Return MediaPipe's network on the same threads.
@@ -169,7 +183,10 @@ class LandmarkNetwork:
         if self._plain is None:
             self._plain = copy(self)
             self._plain._reading, self._plain._seeing = None, []
-            self._plain._by_side = {0: _interpreters(self._mediapipe, self._workers)}
+            if self._on_device is not None:
+                self._plain._on_device = _on_device(None, self._on_device.device)
+            else:
+                self._plain._by_side = {0: interpreters(self._mediapipe, self._workers)}
         return self._plain
 
     @property
@@ -258,11 +275,14 @@ class LandmarkNetwork:
             pyramid(contiguous(part.image), float(some[:, 2].max(initial=1.0)))
             for part, some in zip(parts, crops, strict=True)
         ]
-        interpreters = [self._looking_for(part.side) for part in parts]
+        if self._on_device is not None:
+            self._on_device.read(parts, crops, levels, raw, self._pool, done, cancelled)
+            return [_readings(told, some, self._reading is not None) for told, some in zip(raw, crops, strict=True)]
+        own = [self._looking_for(part.side) for part in parts]
 
         def run(worker: int, which: tuple[int, int]) -> None:
             part, row = which
-            interpreter = interpreters[part][worker]
+            interpreter = own[part][worker]
             self._give(interpreter, warp_crop(levels[part], crops[part][row]))
             raw[part][row] = np.concatenate([interpreter.get_tensor(index).ravel() for index in self._outputs])
 
@@ -283,11 +303,13 @@ class LandmarkNetwork:
         (N, 1152) float32
             The vectors; ``networks.reading_network.ReadingNetwork.see`` computes the same.
         """
+        if self._on_device is not None:
+            return self._on_device.features(pictures)
         if not self._seeing:
             from im2hands.weights.mediapipe_landmarks import as_tflite, showing_features
 
             model = self._mediapipe if self._reading is None else as_tflite(self._reading, 1)
-            self._seeing += _interpreters(showing_features(model), self._workers)
+            self._seeing += interpreters(showing_features(model), self._workers)
         named = {detail["name"]: detail["index"] for detail in self._seeing[0].get_output_details()}
         (output,) = (index for name, index in named.items() if name not in _OUTPUTS)
         found: list[np.ndarray] = [np.empty(0)] * len(pictures)
@@ -306,7 +328,7 @@ class LandmarkNetwork:
         if side not in self._by_side:
             from im2hands.weights.mediapipe_landmarks import as_tflite
 
-            self._by_side[side] = _interpreters(as_tflite(self._reading, side), self._workers)
+            self._by_side[side] = interpreters(as_tflite(self._reading, side), self._workers)
         return self._by_side[side]
 
     def _give(self, interpreter: Any, picture: np.ndarray) -> None:
@@ -344,22 +366,13 @@ class LandmarkNetwork:
         self._pool.shutdown()
 
 
-def _interpreters(model: bytes, count: int) -> list[Any]:
-    """Make interpreters of a TFLite model, one thread each, ready to run."""
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise SetupError(
-            f"ai-edge-litert cannot be loaded: {error}.", "Install the backend's requirements again."
-        ) from error
-    try:
-        made = [Interpreter(model_content=model, num_threads=1) for _ in range(count)]
-        with quiet_start():
-            for interpreter in made:
-                interpreter.allocate_tensors()
-    except (RuntimeError, ValueError) as error:
-        raise SetupError(f"The hand landmark network cannot be started: {error}.", "Install im2hands again.") from error
-    return made
+def _on_device(reading: ReadingNetwork | None, device: torch.device | None) -> DeviceCrops | None:
+    """The networks for another device than the processor, MediaPipe's without ``reading``."""
+    if device is None or device.type == "cpu":
+        return None
+    from .device_crops import DeviceCrops
+
+    return DeviceCrops.mediapipe(device) if reading is None else DeviceCrops(reading, device)
 
 
 def _readings(raw: np.ndarray, crops: np.ndarray, spreads: bool) -> Readings:

@@ -45,8 +45,9 @@ def read_skin(
     hands = list(zip(crops, mirrored, strict=True))
     given = [flipped(to_crop(points, crop), flip) for points, (crop, flip) in zip(keypoints, hands, strict=True)]
     with torch.inference_mode():
-        made = network.skin_head(*(torch.from_numpy(np.asarray(part, np.float32)) for part in (seen, given)))
-    pixels, spread, visible = (value.double().numpy() for value in made)
+        device = network.skin_head.mean.device
+        made = network.skin_head(*(torch.from_numpy(np.asarray(part, np.float32)).to(device) for part in (seen, given)))
+    pixels, spread, visible = (value.cpu().double().numpy() for value in made)
     return [
         SkinLandmarks(
             from_crop(flipped(pixels[row], flip), crop), spread[row] * crop[2], 1 / (1 + np.exp(-visible[row]))

@@ -190,6 +190,20 @@ def test_identical_hands_one_upon_the_other_stay_finite() -> None:
     assert len(hands.present()) == 2
 
 
+def test_contradictory_keypoints_give_possible_hands() -> None:
+    """The pixels are those of one hand, the shape in space is that of another, turned about."""
+    truth, other = right_hand(3), right_hand(8) * (-1, -1, 1)
+    seen = told(truth, "right")
+    turned = told(other + np.array([0.0, 0.0, 1.0]), "right")
+    assert seen.lifted is not None and turned.lifted is not None
+    torn = replace(seen, lifted=replace(seen.lifted, shape=turned.lifted.shape))
+    hand = place_hands([torn], CAMERA).right
+    assert hand is not None and np.isfinite(hand.positions).all() and (hand.positions[:, 2] > 0.05).all()
+    lengths = np.linalg.norm(hand.positions[1:] - hand.positions[list(KEYPOINT_PARENTS[1:])], axis=1)
+    assert lengths.min() > 0.005 and lengths.max() < 0.15
+    assert np.linalg.norm(CAMERA.project(hand.positions) - CAMERA.project(truth), axis=1).mean() < 80  # palm: 190 px
+
+
 def test_numbers_that_are_none_leave_a_hand_out_and_nothing_else() -> None:
     left, right = right_hand(3) * (-1, 1, 1) + (-0.15, 0, 0), right_hand(4, (0.15, 0.0, 0.5))
     good, bad = told(left, "left", right), told(right, "right", left)

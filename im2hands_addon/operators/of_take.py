@@ -1,0 +1,47 @@
+"""What operators have in common that work on a take: which one, and that there is one."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..scene import tree
+
+
+def take_names(_operator: bpy.types.Operator, context: bpy.types.Context, text: str) -> list[str]:
+    """The names of the takes in the scene that contain a text, for the field's list."""
+    return [one.name for one in tree.take_collections(context.scene) if text.lower() in one.name.lower()]
+
+
+def armature_names(_operator: bpy.types.Operator, context: bpy.types.Context, text: str) -> list[str]:
+    """The names of the armatures in the scene that contain a text, for the field's list."""
+    rigs = (one.name for one in context.scene.objects if one.type == "ARMATURE")
+    return [name for name in rigs if text.lower() in name.lower()]
+
+
+def there_is_a_take(operator: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
+    """Whether the scene has a take; else the operator says so.
+
+    Parameters
+    ----------
+    operator : type of bpy.types.Operator
+        The operator's class.
+    context : bpy.types.Context
+        The context of its ``poll``.
+    """
+    if context.scene is None or not tree.take_collections(context.scene):
+        operator.poll_message_set("There is no take in this scene: reconstruct or import one")
+        return False
+    return True
+
+
+class OfTake:
+    """The take that an operator works on."""
+
+    take: bpy.props.StringProperty(
+        name="Take", description="Name of the take's collection; empty: the first", search=take_names
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Enabled where there is a take."""
+        return there_is_a_take(cls, context)
