@@ -17,7 +17,7 @@ from im2hands.core.errors import FrameError
 from im2hands.core.files import open_regular, pack_arrays, read_shared, write_atomically
 from im2hands.core.hands import KEYPOINT_COUNT, SIDES, SKIN_POINT_COUNT, Side, TwoHands
 from im2hands.core.unpacking import JSON_BYTES, parse_json, unpack_arrays
-from im2hands.keypoints.hypothesis import HandDetection, LiftedHand, SkinLandmarks, WristOffset
+from im2hands.keypoints.hypothesis import HandDetection, HandMask, LiftedHand, SkinLandmarks, WristOffset
 from im2hands.keypoints.look import Look
 from im2hands.keypoints.look_file import pack_look, unpack_look
 from im2hands.take.arrays import LIMITS
@@ -171,6 +171,8 @@ class DetectionCache:
                 arrays |= {f"{number}_lifted_{name}": np.asarray(value) for name, value in given.items()}
             if hand.skin is not None:
                 arrays |= {f"{number}_skin_{name}": value for name, value in vars(hand.skin).items()}
+            if hand.mask is not None:
+                arrays |= {f"{number}_mask_{name}": value for name, value in vars(hand.mask).items()}
             if hand.wrist_offset is not None:
                 arrays[f"{number}_way"] = np.asarray([hand.wrist_offset.vector, hand.wrist_offset.spread], np.float64)
         write_atomically(self._path(index), pack_arrays(arrays))
@@ -286,4 +288,11 @@ def _detection(arrays: dict[str, np.ndarray], number: int) -> HandDetection:
         sizes = [value.shape for value in (skin.pixels, skin.spread, skin.visible)]
         if sizes != [(SKIN_POINT_COUNT, 2), (SKIN_POINT_COUNT,), (SKIN_POINT_COUNT,)]:
             raise ValueError(f"detection {number} has no skin")
-    return HandDetection(cast(Side, side), pixels, shape, confidence, score, source, wrist_offset, note, lifted, skin)
+    mask = None
+    if f"{number}_mask_chance" in arrays:
+        mask = HandMask(*(arrays[f"{number}_mask_{f.name}"] for f in fields(HandMask)))
+        if mask.chance.ndim != 2 or mask.chance.shape[0] != mask.chance.shape[1] or mask.to_map.shape != (2, 3):
+            raise ValueError(f"detection {number} has no mask")
+    return HandDetection(
+        cast(Side, side), pixels, shape, confidence, score, source, wrist_offset, note, lifted, skin, mask
+    )  # fmt: skip

@@ -19,6 +19,7 @@ from im2hands.media.camera_choice import CameraChoice
 from im2hands.media.source import Entry, Frame, Source
 from im2hands.take.edits import Edits
 from im2hands.weights import keypoint_networks
+from im2hands.weights.folder import IMAGE_ENCODER
 from im2hands.weights.model_file import bundled_card
 
 from .background import Background
@@ -141,7 +142,7 @@ class KeypointPhase:
             self._options.keypoints,
             self._options.hands,
             self._options.mirrored,
-            *(bundled_card(network.name).get("sha256") for network in keypoint_networks.ALL),
+            *(bundled_card(name).get("sha256") for name in (*(n.name for n in keypoint_networks.ALL), IMAGE_ENCODER)),
             self._parts.versions(),
             fingerprint(Path(boxes)) if boxes and Path(boxes).is_file() else None,
         )

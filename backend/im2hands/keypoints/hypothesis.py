@@ -193,6 +193,22 @@ class SkinLandmarks:
 
 
 @dataclass(frozen=True)
+class HandMask:
+    """Where the square of a picture around its hands shows hands and forearms.
+
+    Parameters
+    ----------
+    chance : (S, S) float16
+        Probability that a cell shows a hand of either side or its forearm, in [0, 1].
+    to_map : (2, 3) float64
+        From pixels of the frame to column and row of the cells; both axes are scaled alike.
+    """
+
+    chance: np.ndarray
+    to_map: np.ndarray
+
+
+@dataclass(frozen=True)
 class HandDetection:
     """One hand detected in one picture.
 
@@ -218,6 +234,8 @@ class HandDetection:
         The 3D shape from the lifting network. None if that network was not run.
     skin : SkinLandmarks or None
         Points on the skin. None if the reading network was not run at its end, or was not taught them.
+    mask : HandMask or None
+        What around the hands of the picture is hand; the hands of a picture share it. None if it was not looked for.
     """
 
     side: Side
@@ -230,6 +248,7 @@ class HandDetection:
     note: str = ""
     lifted: LiftedHand | None = None
     skin: SkinLandmarks | None = None
+    mask: HandMask | None = None
 
 
 def with_side(detection: HandDetection, right: float) -> HandDetection:

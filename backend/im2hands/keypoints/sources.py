@@ -110,12 +110,17 @@ def _lifter(
 ) -> HandLifter | None:
     """Load the lifting network beside the two-hand network's weights, else the one that ships; None without either."""
     from im2hands.keypoints.placing.lift import HandLifter
+    from im2hands.weights.compact import load_encoder
+    from im2hands.weights.folder import BUNDLED, IMAGE_ENCODER
     from im2hands.weights.keypoint_networks import LIFTING
 
     path = LIFTING.beside(beside)
     if not path.is_file() or not reader.takes_sides:
         return None
-    return HandLifter(LIFTING.load(path, device), palms.folded(), reader)
+    encoder = load_encoder(BUNDLED) if (BUNDLED / f"{IMAGE_ENCODER}.safetensors").is_file() else None
+    if encoder is not None and device is not None:
+        encoder = encoder.to(device)
+    return HandLifter(LIFTING.load(path, device), palms.folded(), reader, encoder)
 
 
 def _palm_network(weights: Path | None, needed: bool, device: torch.device | None) -> TwoHandNetwork | None:

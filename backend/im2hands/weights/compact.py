@@ -26,13 +26,12 @@ from im2hands.networks.image_encoder import PictureEncoder
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.part_decoder import IMAGE_FEATURES
 
-from .folder import BUNDLED, require_weights
+from .folder import BUNDLED, IMAGE_ENCODER, require_weights
 from .layouts import INITIAL_OCCUPANCY, KEYPOINT_REFINEMENT, REFINED_OCCUPANCY
 from .part_occupancy import FILE as PART_OCCUPANCY_FILE
 from .part_occupancy import load_part_occupancy
 
 FORMAT = "im2hands-compact-1"
-IMAGE_ENCODER = "image_encoder"
 ALIGNED_OCCUPANCY = "aligned_occupancy"
 """The HALO* baseline: part decoders with pixel-aligned image features."""
 

@@ -54,6 +54,10 @@ class Points:
         none = np.zeros_like(way)
         return cls(bone, np.where(palm, way * (1.0, 0.0, 0.0), none), along, across, np.where(palm, way * _Z, none))
 
+    def rows(self, chosen: np.ndarray) -> Points:
+        """Return some of the points, by number or mask."""
+        return Points(*(getattr(self, part.name)[chosen] for part in fields(self)))
+
 
 _Z = np.array([0.0, 0.0, 1.0])
 _ROOTS = np.array([1, 5, 9, 13, 17])

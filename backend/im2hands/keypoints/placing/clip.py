@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -25,6 +25,7 @@ from .terms import ALIKE_SPREAD, SHAPE_SPREAD, USUAL_SHAPE, Evidence, Sums, of_b
 # Frames that are placed at once, and those before and after a window that take part without being kept.
 _WINDOW, _OVERLAP = 64, 8
 _STEPS = 40
+_NEIGHBOURS = 3  # frames before and after over which the shift by the edge is averaged: readings are off alike there
 _LONGEST_GAP = 4  # frames without a hand over which its motion goes on
 _LONGEST_STEP = 0.2  # seconds between two frames over which motion goes on
 _SAMPLE = 24  # the surest hands of each side that tell the shape, spread over the clip
@@ -98,7 +99,7 @@ def place_clip(
         hands, converged = _place_window(track, first, last, stamps[first:last])
         points = hands.keypoints()
         for frame in range(start, min(start + _WINDOW, len(frames))):
-            two: dict[Side, Observation] = observations[frame]
+            two: dict[Side, Observation] = track.observations[frame]
             rows = {side: 2 * (frame - first) + k for k, side in enumerate(SIDES)}
             made.append(
                 TwoHands(
@@ -120,7 +121,22 @@ def _track(observations: list[dict[Side, Observation]]) -> _Track:
             if side in two:
                 row[frame, k] = len(listed)
                 listed.append(two[side])
-    alone = Hands.joined([place_each(listed[k : k + _WINDOW])[0] for k in range(0, len(listed), _WINDOW)])
+    others = np.full(len(listed), -1)
+    both = row[(row >= 0).all(axis=1)]
+    others[both[:, 0]], others[both[:, 1]] = both[:, 1], both[:, 0]
+    parts: list[Hands] = []
+    for k in range(0, len(listed), _WINDOW):
+        own = others[k : k + _WINDOW] - k
+        hands, listed[k : k + _WINDOW], _ = place_each(
+            listed[k : k + _WINDOW], np.where((own >= 0) & (own < _WINDOW), own, -1)
+        )
+        parts.append(hands)
+    alone = Hands.joined(parts)
+    listed = _steady(listed, row)
+    observations = [
+        {side: listed[row[frame, k]] for k, side in enumerate(SIDES) if side in two}
+        for frame, two in enumerate(observations)
+    ]
     nearest = np.zeros_like(row)
     for k in range(2):
         own = np.flatnonzero(row[:, k] >= 0)
@@ -128,6 +144,19 @@ def _track(observations: list[dict[Side, Observation]]) -> _Track:
             middles = (own[1:] + own[:-1]) / 2
             nearest[:, k] = row[own[np.searchsorted(middles, np.arange(len(row)))], k]
     return _Track(observations, alone.rows(nearest.ravel()), evidence(listed), row.ravel())
+
+
+def _steady(listed: list[Observation], row: np.ndarray) -> list[Observation]:
+    """Return the observations with their shifts averaged over neighbouring frames, whose numbers ``row`` (F, 2) has."""
+    made = list(listed)
+    for k in range(2):
+        for frame, one in enumerate(row[:, k]):
+            if one < 0:
+                continue
+            near = row[max(frame - _NEIGHBOURS, 0) : frame + _NEIGHBOURS + 1, k]
+            shifts = [listed[other].shift for other in near if other >= 0]
+            made[one] = replace(listed[one], shift=np.mean([shift for shift in shifts if shift is not None], axis=0))
+    return made
 
 
 def _with_shape(track: _Track) -> _Track:

@@ -64,6 +64,9 @@ class Observation:
         Standard deviations of the shape's bone directions.
     confidence : (21,) float64
         Calibrated confidence of each keypoint.
+    shift : (21, 2) float64 or None
+        How far the edge of the hand in the picture moves the keypoints, pixels; see ``outline``. None if it was not
+        looked at.
     """
 
     detection: HandDetection
@@ -74,11 +77,17 @@ class Observation:
     places: np.ndarray
     toward: np.ndarray
     confidence: np.ndarray
+    shift: np.ndarray | None = None
 
     @property
     def mirror(self) -> np.ndarray:
         """(3,) signs that turn a right hand into this one."""
         return np.array([-1.0 if self.detection.side == "left" else 1.0, 1.0, 1.0])
+
+    @property
+    def shown(self) -> np.ndarray:
+        """(21, 2) the places in the picture to which the keypoints shall project, pixels."""
+        return self.pixels if self.shift is None else self.pixels + self.shift
 
 
 def observe(detection: HandDetection, camera: Camera, palm_m: float, calibration: Calibration) -> Observation | None:
@@ -192,7 +201,7 @@ def evidence(observations: Sequence[Observation]) -> Evidence:
     """
     cameras = np.array([(o.camera.cx, o.camera.cy, o.camera.fx, o.camera.fy) for o in observations])
     mirror = np.stack([o.mirror for o in observations])
-    rays = (np.stack([o.pixels for o in observations]) - cameras[:, None, :2]) / cameras[:, None, 2:]
+    rays = (np.stack([o.shown for o in observations]) - cameras[:, None, :2]) / cameras[:, None, 2:]
     shapes = np.stack([o.rigid for o in observations])
     scale = np.array([o.palm_m for o in observations]) / shapes[..., 2].mean(axis=1)
     shapes = shapes * mirror[:, None]

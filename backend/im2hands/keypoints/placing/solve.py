@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from .confidence import Calibration, bundled_calibration
 from .kinematics import ANGLE_LIMITS, canonical_rotation
 from .levenberg import minimise
 from .observation import Observation, depth_between, evidence, observe
+from .outline import moved_onto_edges
 from .rigid import MINIMUM_DEPTH_M
 from .terms import USUAL_SHAPE, of_each_hand, of_pairs
 
@@ -37,9 +39,10 @@ def place_hands(
 ) -> TwoHands:
     """Place the hands of one picture in the camera frame.
 
-    Each hand is an anatomically possible one of about the size ``palm_m``. Both are found together: they project to
-    the detected pixels, resemble the detected shapes, lie at the distances that their sizes and the networks tell, are
-    alike, and do not lie in each other.
+    Each hand is an anatomically possible one of about the size ``palm_m``. First each is moved onto its edge in the
+    picture, which tells how far its pixels as a whole are off. Then both are found together: they project to these
+    pixels, resemble the detected shapes, lie at the distances that their sizes and the networks tell, are alike, and do
+    not lie in each other.
 
     Parameters
     ----------
@@ -125,7 +128,8 @@ def placed_hand(seen: Observation, positions: np.ndarray, converged: bool) -> Ha
 
 def _solve(observations: Sequence[Observation]) -> tuple[Hands, bool]:
     """Return the hands of a picture, left hands mirrored, and whether the optimisation converged."""
-    alone, converged = place_each(observations)
+    others = np.array([1, 0]) if len(observations) == 2 else np.full(len(observations), -1)
+    alone, observations, converged = place_each(observations, others)
     if len(observations) == 1:
         return alone, bool(converged.all())
     seen, between = evidence(observations), depth_between([(observations[0], observations[1])])
@@ -133,18 +137,24 @@ def _solve(observations: Sequence[Observation]) -> tuple[Hands, bool]:
     return both, bool(converged.all())
 
 
-def place_each(observations: Sequence[Observation]) -> tuple[Hands, np.ndarray]:
-    """Place N hands, each by itself: the better result of two starting poses.
+def place_each(
+    observations: Sequence[Observation], others: np.ndarray
+) -> tuple[Hands, list[Observation], np.ndarray]:  # fmt: skip
+    """Place N hands, each by itself: the better result of two starting poses, moved onto its edge in the picture.
 
     Parameters
     ----------
     observations : Sequence[Observation]
         The hands.
+    others : (N,) int64
+        Number of the other hand in the same picture; -1 without one.
 
     Returns
     -------
     hands : Hands
         The hands; left hands are mirrored.
+    observations : list of Observation
+        The hands as observed, with the shifts that their edges demand.
     converged : (N,) bool
         Whether the optimisation of each converged.
     """
@@ -154,7 +164,9 @@ def place_each(observations: Sequence[Observation]) -> tuple[Hands, np.ndarray]:
         _starts(observations), 2 * count, lambda hands, rows: of_each_hand(hands, seen.rows(rows)), _STEPS
     )
     best = np.where(cost[:count] <= cost[count:], np.arange(count), count + np.arange(count))
-    return found.rows(best), converged[best]
+    hands, converged = found.rows(best), converged[best]
+    moved, shifts = moved_onto_edges(hands, observations, others)
+    return moved, [replace(seen, shift=shift) for seen, shift in zip(observations, shifts, strict=True)], converged
 
 
 def _starts(observations: Sequence[Observation]) -> Hands:
