@@ -117,9 +117,8 @@ def _lifter(
     path = LIFTING.beside(beside)
     if not path.is_file() or not reader.takes_sides:
         return None
-    encoder = load_encoder(BUNDLED) if (BUNDLED / f"{IMAGE_ENCODER}.safetensors").is_file() else None
-    if encoder is not None and device is not None:
-        encoder = encoder.to(device)
+    shipped = (BUNDLED / f"{IMAGE_ENCODER}.safetensors").is_file()
+    encoder = load_encoder(BUNDLED).to(device or "cpu") if shipped else None
     return HandLifter(LIFTING.load(path, device), palms.folded(), reader, encoder)
 
 

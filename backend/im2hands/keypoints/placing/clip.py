@@ -19,7 +19,7 @@ from .kinematics import PARAMETERS, POSE
 from .levenberg import minimise
 from .motion import LIVELY, FramesSums
 from .observation import Observation, depth_between, evidence
-from .solve import DEFAULT_PALM_M, chosen_hands, place_each, placed_hand
+from .solve import DEFAULT_PALM_M, chosen_hands, place_on_edges, placed_hand
 from .terms import ALIKE_SPREAD, SHAPE_SPREAD, USUAL_SHAPE, Evidence, Sums, of_being_two, of_each_hand
 
 # Frames that are placed at once, and those before and after a window that take part without being kept.
@@ -127,7 +127,7 @@ def _track(observations: list[dict[Side, Observation]]) -> _Track:
     parts: list[Hands] = []
     for k in range(0, len(listed), _WINDOW):
         own = others[k : k + _WINDOW] - k
-        hands, listed[k : k + _WINDOW], _ = place_each(
+        hands, listed[k : k + _WINDOW], _ = place_on_edges(
             listed[k : k + _WINDOW], np.where((own >= 0) & (own < _WINDOW), own, -1)
         )
         parts.append(hands)

@@ -120,7 +120,7 @@ def _fitted(hand: HandKeypoints, moved: np.ndarray, numbers: np.ndarray, camera:
     pixels = camera.project(moved)
     detection = HandDetection(hand.side, pixels, moved, hand.confidence, hand.score, hand.source)
     seen = Observation(detection, camera, palm_m, pixels, moved, places, toward, hand.confidence)
-    fitted = place_each([seen], np.array([-1]))[0].keypoints()[0] * seen.mirror
+    fitted = place_each([seen])[0].keypoints()[0] * seen.mirror
     if not np.isfinite(fitted).all() or fitted[:, 2].min() < NEAREST_M:
         return moved
     return fitted

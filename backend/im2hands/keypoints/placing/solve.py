@@ -129,7 +129,7 @@ def placed_hand(seen: Observation, positions: np.ndarray, converged: bool) -> Ha
 def _solve(observations: Sequence[Observation]) -> tuple[Hands, bool]:
     """Return the hands of a picture, left hands mirrored, and whether the optimisation converged."""
     others = np.array([1, 0]) if len(observations) == 2 else np.full(len(observations), -1)
-    alone, observations, converged = place_each(observations, others)
+    alone, observations, converged = place_on_edges(observations, others)
     if len(observations) == 1:
         return alone, bool(converged.all())
     seen, between = evidence(observations), depth_between([(observations[0], observations[1])])
@@ -137,10 +137,34 @@ def _solve(observations: Sequence[Observation]) -> tuple[Hands, bool]:
     return both, bool(converged.all())
 
 
-def place_each(
+def place_each(observations: Sequence[Observation]) -> tuple[Hands, np.ndarray]:
+    """Place N hands, each by itself: the better result of two starting poses.
+
+    Parameters
+    ----------
+    observations : Sequence[Observation]
+        The hands.
+
+    Returns
+    -------
+    hands : Hands
+        The hands; left hands are mirrored.
+    converged : (N,) bool
+        Whether the optimisation of each converged.
+    """
+    count = len(observations)
+    seen = evidence(observations).rows(np.tile(np.arange(count), 2))
+    found, cost, converged = minimise(
+        _starts(observations), 2 * count, lambda hands, rows: of_each_hand(hands, seen.rows(rows)), _STEPS
+    )
+    best = np.where(cost[:count] <= cost[count:], np.arange(count), count + np.arange(count))
+    return found.rows(best), converged[best]
+
+
+def place_on_edges(
     observations: Sequence[Observation], others: np.ndarray
-) -> tuple[Hands, list[Observation], np.ndarray]:  # fmt: skip
-    """Place N hands, each by itself: the better result of two starting poses, moved onto its edge in the picture.
+) -> tuple[Hands, list[Observation], np.ndarray]:
+    """Place N hands, each by itself, and move them onto their edges in the picture.
 
     Parameters
     ----------
@@ -156,17 +180,11 @@ def place_each(
     observations : list of Observation
         The hands as observed, with the shifts that their edges demand.
     converged : (N,) bool
-        Whether the optimisation of each converged.
+        Whether the optimisation of each, before it was moved, converged.
     """
-    count = len(observations)
-    seen = evidence(observations).rows(np.tile(np.arange(count), 2))
-    found, cost, converged = minimise(
-        _starts(observations), 2 * count, lambda hands, rows: of_each_hand(hands, seen.rows(rows)), _STEPS
-    )
-    best = np.where(cost[:count] <= cost[count:], np.arange(count), count + np.arange(count))
-    hands, converged = found.rows(best), converged[best]
-    moved, shifts = moved_onto_edges(hands, observations, others)
-    return moved, [replace(seen, shift=shift) for seen, shift in zip(observations, shifts, strict=True)], converged
+    alone, converged = place_each(observations)
+    hands, shifts = moved_onto_edges(alone, observations, others)
+    return hands, [replace(seen, shift=shift) for seen, shift in zip(observations, shifts, strict=True)], converged
 
 
 def _starts(observations: Sequence[Observation]) -> Hands:

@@ -18,7 +18,7 @@ from im2hands.keypoints.placing.chain import Chain, Hands
 from im2hands.keypoints.placing.confidence import bundled_calibration
 from im2hands.keypoints.placing.kinematics import PARAMETERS, THICKNESS
 from im2hands.keypoints.placing.outline import Edges, Rims, add_outlines, moved_onto_edges
-from im2hands.keypoints.placing.solve import chosen_hands, place_each, place_hands
+from im2hands.keypoints.placing.solve import chosen_hands, place_each, place_hands, place_on_edges
 from im2hands.keypoints.placing.spheres import RADII, SPHERES
 from im2hands.keypoints.placing.terms import Sums
 
@@ -48,7 +48,7 @@ def read_hand(curl: float = 0.2) -> tuple[HandDetection, Hands]:
     """A detected right hand and its placed chain, without a mask."""
     _, detection = photographed((0.01, 0.0, 0.5), (0.3, -0.2, 0.4), curl)
     seen = list(chosen_hands([detection], CAMERA, PALM_M, bundled_calibration()).values())
-    return detection, place_each(seen, ALONE)[0]
+    return detection, place_each(seen)[0]
 
 
 def test_derivatives_of_the_outline() -> None:
@@ -144,7 +144,7 @@ def test_a_wrong_focal_length_keeps_the_shape_possible(factor) -> None:
     camera = replace(CAMERA, fx=CAMERA.fx * factor, fy=CAMERA.fy * factor)
     seen = list(chosen_hands([replace(detection, mask=shown_mask(hands))], camera, PALM_M,
                              bundled_calibration()).values())  # fmt: skip
-    made, _, _ = place_each(seen, ALONE)
+    made, _, _ = place_on_edges(seen, ALONE)
     assert np.isfinite(made.keypoints()).all() and np.abs(made.shape).max() < 0.45
     lengths = test_solve.bone_lengths(made.keypoints()[0]) / test_solve.bone_lengths(hands.keypoints()[0])
     assert lengths.min() > 0.75 and lengths.max() < 1.33
