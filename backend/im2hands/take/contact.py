@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from im2hands.core.hands import SIDES, Side
-from im2hands.geometry.contact import Contact, touched_parts
+
+if TYPE_CHECKING:
+    from im2hands.geometry.contact import Contact
 
 CONTACT = "contact"
 """Name of the entry of a record, and of the array of each hand."""
@@ -34,6 +36,8 @@ def contact_entry(
     dict
         Plain JSON types.
     """
+    from im2hands.geometry.contact import touched_parts
+
     found: dict[str, Any] = {
         "penetration_ml": round(contact.penetration_ml, 3), "deepest_mm": round(contact.deepest_mm, 2)
     }  # fmt: skip
