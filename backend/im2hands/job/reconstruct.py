@@ -80,6 +80,7 @@ class ReconstructJob:
         self._wanted: frozenset[int] | None = None  # the only frames to be made; None for all
         self._device = "cpu"
         self._counts: Counter[str] = Counter()
+        self._counted: set[int] = set()  # the frames
         self._progress = JobProgress(events)
 
     @classmethod
@@ -317,9 +318,9 @@ class ReconstructJob:
             self._progress.at(done, (done, len(found)))
 
     def _make_drafts(self, take: Take, source: Source, found: list[FoundHands], phase: SurfacePhase) -> None:
-        """Give the frames whose hands were found, but that the take does not have, hands without surfaces."""
-        indices = {item.entry.index for item in found} - {i for i, record in take.records.items() if record.file}
-        for entry, result in phase.run(source, [item for item in found if item.entry.index in indices]):
+        """Give frames without surfaces, to which this job did not come and no earlier one, the hands that were found."""
+        there = self._counted | {index for index, record in take.records.items() if record.file}
+        for entry, result in phase.run(source, [item for item in found if item.entry.index not in there]):
             if isinstance(result, Im2HandsError):
                 self._write_failed(take, source, entry, result)
             else:
@@ -348,4 +349,5 @@ class ReconstructJob:
     def _count(self, record: FrameRecord, take: Take, reused: bool = False) -> None:
         self._counts[record.status] += 1
         self._counts["reused"] += reused
+        self._counted.add(record.index)
         self._events(FrameDone(record.index, record.status, record.file, record.message, str(take.folder)))
