@@ -318,7 +318,7 @@ class ReconstructJob:
             self._progress.at(done, (done, len(found)))
 
     def _make_drafts(self, take: Take, source: Source, found: list[FoundHands], phase: SurfacePhase) -> None:
-        """Give frames without surfaces, to which this job did not come and no earlier one, the hands that were found."""
+        """Give the found hands without surfaces to the frames that neither this job nor an earlier one came to."""
         there = self._counted | {index for index, record in take.records.items() if record.file}
         for entry, result in phase.run(source, [item for item in found if item.entry.index not in there]):
             if isinstance(result, Im2HandsError):
