@@ -17,7 +17,7 @@ from im2hands.take.take import Take
 from .background import Background
 from .components import Components
 from .events import Event, Finished, Summary
-from .progress import FIT_SECONDS, JobProgress, clean_report
+from .progress import JobProgress, clean_report, plan_cleaning
 
 
 class CleanJob:
@@ -104,8 +104,7 @@ class CleanJob:
         background = Background(self._cancelled)
         frames = sum(bool(record.file and record.hands) for record in take.frames())
         progress = JobProgress(self._events)
-        progress.plan("fit", frames, FIT_SECONDS[self._options.template_density])
-        progress.plan("weigh", frames)
+        plan_cleaning(progress, self._options, frames)
         try:
             try:
                 CleanPhase(take, self._options, background.run, clean_report(progress)).run()

@@ -242,7 +242,7 @@ class Components:
         Refiner or None
             None if refinement is switched off, no surfaces are made, or the weights do not include the network.
         """
-        if not options.keypoint_refinement or options.stage == "none":
+        if not options.keypoint_refinement or options.is_draft:
             return None
         import torch
 

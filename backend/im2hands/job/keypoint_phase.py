@@ -7,14 +7,11 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from im2hands.core.camera import Camera
 from im2hands.core.errors import Cancelled, FrameError, Im2HandsError, InputError, TakeError
 from im2hands.core.gpu import memory_error
 from im2hands.core.hands import HandKeypoints, TwoHands
 from im2hands.keypoints.hypothesis import HandDetection
-from im2hands.keypoints.look import Look
 from im2hands.media.camera_choice import CameraChoice
 from im2hands.media.source import Entry, Frame, Source
 from im2hands.take.edits import Edits
@@ -23,6 +20,7 @@ from im2hands.weights.folder import IMAGE_ENCODER
 from im2hands.weights.model_file import bundled_card
 
 from .background import Background
+from .clip_looks import ClipLooks
 from .components import Components, ProviderNeeds
 from .detection_cache import DetectionCache, digest, fingerprint
 from .events import HandsFound
@@ -257,10 +255,10 @@ class KeypointPhase:
     def _detect_clip(self) -> list[FoundHands]:
         """Find the hands of a clip: look at all frames, choose the hands of all together, then lift them."""
         provider = self._make_provider()
-        entries: list[Entry] = []
-        looks: list[Look] = []
+        seen = ClipLooks(self._source, self._cache, self._clip_key, self._background, self._report, self._camera)
         with self._as_far_as_possible():
-            self._look_at_all(provider, entries, looks)
+            seen.fill(provider, self._each_frame)
+        entries, looks = seen.entries, seen.looks
         if not looks and self.ended_early:
             raise Cancelled("Stopped.")
         chosen, prior = provider.choose(looks), provider.prior(looks)
@@ -280,51 +278,6 @@ class KeypointPhase:
         if not self.ended_early and len(finished) == len(self._source.entries):
             self._cache.finish_clip(self._clip_key, [entry.index for entry, _ in finished])
         return self._lifted_clip(finished)
-
-    def _look_at_all(self, provider: HandFinder, entries: list[Entry], looks: list[Look]) -> None:
-        """Look at all frames of a clip, and again at those that lack a hand; cached looks are not made again.
-
-        Both lists are filled as far as this comes.
-        """
-        waiting = list(self._source.entries)
-        while waiting and (kept := self._cache.read_look(waiting[0].index, self._clip_key)) is not None:
-            entries.append(waiting.pop(0))
-            looks.append(kept)
-        self._report.begin("look", len(self._source), len(entries), len(entries))
-
-        def look(entry: Entry, frame: Frame) -> None:
-            made = self._background.run(lambda: provider.look(frame, looks))
-            self._cache.write_look(entry.index, self._clip_key, made)
-            entries.append(entry)
-            looks.append(made)
-            self._report.seen(entry, self._camera(entry), provider.likeliest(made))
-
-        self._each_frame(waiting, look)
-        self._look_again(provider, entries, looks)
-
-    def _look_again(self, provider: HandFinder, entries: Sequence[Entry], looks: list[Look]) -> None:
-        """Look again at the frames that lack a hand; cached looks are not made again."""
-        waiting: dict[int, tuple[int, np.ndarray, str]] = {}
-        for row, near in provider.gaps(looks, provider.choose(looks)).items():
-            key = digest(self._clip_key, near)
-            kept = self._cache.read_look(entries[row].index, key, again=True)
-            if kept is None:
-                waiting[entries[row].index] = row, near, key
-            else:
-                looks[row] = kept
-        self._report.begin("again", len(waiting))
-        for entry, frame in self._source.read([entry for entry in entries if entry.index in waiting]):
-            self._background.check()
-            if isinstance(frame, Frame):
-                with contextlib.suppress(FrameError):  # then the first look stays
-                    self._look_again_at(provider, frame, looks, *waiting[entry.index])
-            self._report.step(passed=0)
-
-    def _look_again_at(
-        self, provider: HandFinder, frame: Frame, looks: list[Look], row: int, near: np.ndarray, key: str
-    ) -> None:
-        looks[row] = self._background.run(lambda: provider.look_again(frame, looks[row], near))
-        self._cache.write_look(frame.index, key, looks[row], again=True)
 
     def _each_frame(self, entries: Sequence[Entry], use: Callable[[Entry, Frame], None], last: bool = False) -> None:
         """Decode frames and call ``use`` with the usable ones; report those that fail, and every frame that is done.

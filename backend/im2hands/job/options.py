@@ -12,8 +12,10 @@ from im2hands.core.errors import InputError
 from im2hands.core.options import OPTIONS, check_options, options_dataclass, options_of, with_quality
 from im2hands.core.person_path import person_path
 
-MOST_FRAMES = 64
-"""Most frames in a batch, as ``surfaces.batch.frames`` has it, which imports torch."""
+NO_SURFACES = "none"
+"""The stage of a draft."""
+
+_MOST_FRAMES = 64  # in a batch
 
 _NOT_SETTINGS = ("inputs", "output", "edits", "resume", "overwrite", "executor", "batch")
 
@@ -53,12 +55,17 @@ class _ReconstructOptions:
             object.__setattr__(self, name, value)
         check_options(asdict(self))  # type: ignore[call-overload]
         if self.batch != "auto" and not (
-            self.batch.isascii() and self.batch.isdigit() and 1 <= int(self.batch[:9]) <= MOST_FRAMES
+            self.batch.isascii() and self.batch.isdigit() and 1 <= int(self.batch[:9]) <= _MOST_FRAMES
         ):
             raise InputError(
-                f"The option batch is {self.batch[:20]!r}, it must be auto or 1 to {MOST_FRAMES}.",
+                f"The option batch is {self.batch[:20]!r}, it must be auto or 1 to {_MOST_FRAMES}.",
                 OPTIONS["batch"].hint,
             )
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether the frames get no surfaces."""
+        return bool(self.stage == NO_SURFACES)
 
     @property
     def frames_at_once(self) -> int | None:

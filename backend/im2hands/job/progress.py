@@ -7,7 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from im2hands.animation.clean_options import CleanOptions
+
 from .events import Phase, Progress
+from .options import ReconstructOptions
 
 Part = Literal["open", "weights", "look", "again", "finish", "place", "surfaces", "fit", "weigh"]
 """A part of a job whose steps take alike. Phases of the protocol have one or more of them."""
@@ -23,17 +26,11 @@ USUAL_SECONDS: dict[Part, float] = {
 }  # fmt: skip
 """Seconds of a step on two cores without a graphics card, before anything is measured."""
 
-FIT_SECONDS = (0.2, 0.5, 4.5)
-"""Seconds of the fits of a frame's hands, by the option ``template_density``."""
-
+_FIT_SECONDS = (0.2, 0.5, 4.5)  # of the fits of a frame's hands, by the option ``template_density``
+_DRAFT_SECONDS = 0.03  # of a frame without surfaces: its file, and its template
 _VOXEL_MM, _VOXEL_POWER = 1.7, -1.2  # surfaces of 1.2 mm took 1.5 times as long as those of 1.7 mm
 _TRUST_AFTER = 5.0  # seconds of work after which what was measured counts as much as what is usual
 _MOST = 0.999  # of the bar before the end
-
-
-def surface_seconds(voxel_mm: float) -> float:
-    """Return the usual seconds of a frame's surfaces with voxels of a size, millimetres."""
-    return USUAL_SECONDS["surfaces"] * float(voxel_mm / _VOXEL_MM) ** _VOXEL_POWER
 
 
 @dataclass
@@ -177,3 +174,49 @@ def clean_report(progress: JobProgress) -> Callable[[int, int], None]:
         progress.at(done - (frames if part == "weigh" else 0), (done, total))
 
     return report
+
+
+def plan_reconstruction(
+    progress: JobProgress, options: ReconstructOptions, is_sequence: bool, frames: int, wanted: int
+) -> None:
+    """Plan the work of a reconstruction, as soon as the number of its frames is known.
+
+    Parameters
+    ----------
+    progress : JobProgress
+        Progress of the job.
+    options : ReconstructOptions
+        Options of the job.
+    is_sequence : bool
+        Whether the frames are those of a clip, whose hands are found together.
+    frames : int
+        Number of frames of the source.
+    wanted : int
+        Number of frames that are made.
+    """
+    progress.plan("look", frames if is_sequence else wanted)
+    if is_sequence:
+        progress.plan("finish", frames)
+        progress.plan("place", frames)
+    seconds = USUAL_SECONDS["surfaces"] * float(options.voxel_mm / _VOXEL_MM) ** _VOXEL_POWER
+    progress.plan("surfaces", wanted, _DRAFT_SECONDS if options.is_draft else seconds)
+    if options.clean:
+        plan_cleaning(progress, options.cleaning, wanted, is_draft=options.is_draft)
+
+
+def plan_cleaning(progress: JobProgress, options: CleanOptions, frames: int, *, is_draft: bool = False) -> None:
+    """Plan the work of a clean phase.
+
+    Parameters
+    ----------
+    progress : JobProgress
+        Progress of the job.
+    options : CleanOptions
+        Options of the phase.
+    frames : int
+        Number of frames with hands.
+    is_draft : bool
+        Whether the frames have no surfaces.
+    """
+    progress.plan("fit", frames, _DRAFT_SECONDS if is_draft else _FIT_SECONDS[options.template_density])
+    progress.plan("weigh", frames)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from im2hands.animation.clean_options import CleanOptions
 from im2hands.core.camera import Camera
-from im2hands.core.errors import Cancelled, DamagedFramesError, Im2HandsError, InputError, SetupError
+from im2hands.core.errors import Cancelled, DamagedFramesError, Im2HandsError, SetupError
 from im2hands.core.gpu import device_failure
 from im2hands.core.memory import require_memory
 from im2hands.core.person_path import person_path
@@ -35,16 +33,12 @@ from .footage_writer import FootageWriter
 from .found_hands import FoundHands
 from .frame_surfaces import FarNetworks
 from .keypoint_phase import KeypointPhase
-from .options import ReconstructOptions
-from .progress import FIT_SECONDS, JobProgress, Part, clean_report, surface_seconds
+from .options import NO_SURFACES, ReconstructOptions
+from .progress import JobProgress, Part, clean_report, plan_reconstruction
 from .surface_phase import SurfacePhase
+from .take_header import entry_extra, take_header
 
 __all__ = ["ReconstructJob", "ReconstructOptions"]
-
-NO_SURFACES = "none"
-"""The stage of a draft."""
-
-_DRAFT_SECONDS = 0.03  # of a frame without surfaces: its file, and its template
 
 
 class ReconstructJob:
@@ -86,6 +80,7 @@ class ReconstructJob:
         self._wanted: frozenset[int] | None = None  # the only frames to be made; None for all
         self._device = "cpu"
         self._counts: Counter[str] = Counter()
+        self._counted: set[int] = set()  # the frames
         self._progress = JobProgress(events)
 
     @classmethod
@@ -171,13 +166,15 @@ class ReconstructJob:
             self._events(Warned(note.message, note.hint))
         edits = self._background.run(lambda: self._edits(source, cameras))  # before anything is written
         reason = self._background.run(lambda: self._why_copies(source))
-        self._plan(source)
+        wanted = len(source if self._wanted is None else self._wanted)
+        plan_reconstruction(self._progress, options, source.is_sequence, len(source), wanted)
         self._step("weights", 0)
         refused: list[SetupError] = []
         device, reconstructor, refiner = self._background.run(lambda: self._load(refused))
         for problem in refused:
             self._events(Warned(problem.message, problem.hint))
-        header = self._header(source, camera, device, provenance_of(reconstructor, refiner))
+        programs = {**self._parts.versions(), **provenance_of(reconstructor, refiner)}
+        header = take_header(source, camera, options.settings(), programs, device)
         self._device = device
         take = begin_take(lock, source, header, resume=options.resume, overwrite=options.overwrite)
         self._take = take
@@ -230,19 +227,6 @@ class ReconstructJob:
             self._note_unfinished(take, False)
         self._progress.finish()
         return early
-
-    def _plan(self, source: Source) -> None:
-        """Estimate the work of the job, as soon as the number of its frames is known."""
-        frames = len(source if self._wanted is None else self._wanted)
-        draft = self._options.stage == NO_SURFACES
-        self._progress.plan("look", len(source) if source.is_sequence else frames)
-        if source.is_sequence:
-            self._progress.plan("finish", len(source))
-            self._progress.plan("place", len(source))
-        self._progress.plan("surfaces", frames, _DRAFT_SECONDS if draft else surface_seconds(self._options.voxel_mm))
-        if self._options.clean:
-            self._progress.plan("fit", frames, _DRAFT_SECONDS if draft else FIT_SECONDS[self._options.template_density])
-            self._progress.plan("weigh", frames)
 
     def _step(self, part: Part, done: int) -> None:
         """Report the begin or the end of a part of one step."""
@@ -334,9 +318,9 @@ class ReconstructJob:
             self._progress.at(done, (done, len(found)))
 
     def _make_drafts(self, take: Take, source: Source, found: list[FoundHands], phase: SurfacePhase) -> None:
-        """Give the frames whose hands were found, but that the take does not have, hands without surfaces."""
-        indices = {item.entry.index for item in found} - {i for i, record in take.records.items() if record.file}
-        for entry, result in phase.run(source, [item for item in found if item.entry.index in indices]):
+        """Give the found hands without surfaces to the frames that neither this job nor an earlier one came to."""
+        there = self._counted | {index for index, record in take.records.items() if record.file}
+        for entry, result in phase.run(source, [item for item in found if item.entry.index not in there]):
             if isinstance(result, Im2HandsError):
                 self._write_failed(take, source, entry, result)
             else:
@@ -365,64 +349,5 @@ class ReconstructJob:
     def _count(self, record: FrameRecord, take: Take, reused: bool = False) -> None:
         self._counts[record.status] += 1
         self._counts["reused"] += reused
+        self._counted.add(record.index)
         self._events(FrameDone(record.index, record.status, record.file, record.message, str(take.folder)))
-
-    def _header(self, source: Source, camera: Camera, device: str, networks: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "source": {
-                "kind": source.kind,
-                "inputs": [str(path) for path in source.inputs],
-                "files": list(dict.fromkeys(str(entry.path) for entry in source.entries)),
-                "first": source.entries[0].index,
-                "step": source.step,
-                "sequence": source.kind == "video" or source.numbered,
-                **(source.clip.facts() if source.clip else {}),
-            },
-            "fps": source.fps,
-            "image_size": [camera.width, camera.height],
-            "camera": camera.to_dict(),
-            "settings": self._options.settings(),
-            "provenance": {
-                **self._parts.versions(), **networks, "device": device, "date": _date(),
-            },
-        }  # fmt: skip
-
-
-def entry_extra(source: Source, entry: Entry) -> dict[str, Any]:
-    """Return the optional fields of a frame's record that are known before it is decoded.
-
-    Parameters
-    ----------
-    source : Source
-        The source.
-    entry : Entry
-        The frame.
-
-    Returns
-    -------
-    dict
-        ``time`` in seconds, and for pictures ``image``, the path.
-    """
-    extra: dict[str, Any] = {"time": round(entry.time, 6)}
-    if source.kind == "images":
-        extra["image"] = str(entry.path)
-    return extra
-
-
-def _date() -> str:
-    """Return the current time, or the time in SOURCE_DATE_EPOCH, as reproducible builds set it.
-
-    Raises
-    ------
-    InputError
-        SOURCE_DATE_EPOCH is not a number of seconds that a date can have.
-    """
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    try:
-        moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise InputError(
-            f"The environment variable SOURCE_DATE_EPOCH is {epoch[:40]!r}, which is no date.",
-            "Give seconds since 1970, or leave it unset.",
-        ) from error
-    return moment.isoformat(timespec="seconds")

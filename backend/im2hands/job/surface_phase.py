@@ -25,6 +25,7 @@ from .footage_writer import FootageWriter
 from .found_hands import FoundHands
 from .frame_surfaces import FarNetworks, FrameJob, FrameSurfaces, make_surfaces, make_surfaces_far, refine_hands
 from .options import ReconstructOptions
+from .take_header import entry_extra
 
 if TYPE_CHECKING:
     from im2hands.surfaces.batch.frames import BatchReconstructor
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 Decoded = Iterator[tuple[Entry, Frame | FrameError | None]]
 Computed = Iterator[tuple[Entry, FrameSurfaces | FrameError]]
 
-_NO_SURFACES = "none"  # the stage
 _LOST_HINT = "Look whether its machine has enough memory; the same command makes only this frame again."
 
 
@@ -153,7 +153,7 @@ class SurfacePhase:
 
     def _compute(self, source: Source, waiting: Sequence[FoundHands], by_index: Mapping[int, FoundHands]) -> Computed:
         """Make the surfaces where they are to be made, from pictures only where a picture is needed."""
-        if self._options.stage == _NO_SURFACES:
+        if self._options.is_draft:
             return self._compute_here(((item.entry, None) for item in waiting), by_index)
         decoded: Decoded = self._footage.follow(source.read([item.entry for item in waiting]))
         if self._far is not None:
@@ -262,9 +262,7 @@ class SurfacePhase:
         missing = [side for side in SIDES if side not in hands]
         status: FrameStatus = "ok" if not missing else "partial" if hands else "empty"
         message = {"ok": "", "empty": "No hand was found."}.get(status, f"Only the {', '.join(hands)} hand was found.")
-        extra: dict[str, Any] = {"time": round(entry.time, 6)}
-        if source.kind == "images":
-            extra["image"] = str(entry.path)
+        extra = entry_extra(source, entry)
         if found.camera.to_dict() != self._take.header["camera"]:
             extra["camera"] = found.camera.to_dict()
         if [found.camera.width, found.camera.height] != self._take.header["image_size"]:

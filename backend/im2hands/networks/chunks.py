@@ -53,7 +53,7 @@ class Chunks:
         Raises
         ------
         RuntimeError
-            The smallest chunk too much for the device's memory.
+            The smallest chunk is too much for the device's memory.
         """
         results: list[Tensor] = []
         start = 0

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fakes import FakeParts, write_clip
+from fakes import FakeParts, FakeProvider, write_clip
 from im2hands.core.errors import InputError
 from im2hands.export.write import export_take
-from im2hands.job.events import Event, HandsFound, Progress
+from im2hands.job.events import Event, FrameDone, HandsFound, Progress
 from im2hands.job.options import ReconstructOptions
 from im2hands.job.progress import JobProgress
 from im2hands.job.reconstruct import ReconstructJob
@@ -64,6 +64,20 @@ def test_what_is_done_is_rigged(tmp_path: Path, run_job: RunJob, phase: str) -> 
     assert not finished.cancelled and UNFINISHED not in take.header
     assert not any(record.is_draft for record in take.frames())
     assert not set(again.provider_made.seen) & set(parts.provider_made.seen)  # the looks are reused
+
+
+def test_each_frame_of_a_job_that_is_ended_early_is_counted_once(tmp_path: Path) -> None:
+    """A frame without hands has no file either, but is no frame that a draft would help."""
+    clip = write_clip(tmp_path / "clip.avi", 4)
+    parts = FakeParts(FakeProvider(sides=lambda index: () if index == 1 else ("left", "right"), hands="auto"))
+
+    def cancelled() -> bool:
+        return len(parts.reconstructor_made.calls) >= 1
+
+    finished, events, take = ended(clip, tmp_path / "take", parts, cancelled, never, template_density=0)
+    assert finished.cancelled and sorted(take.records) == [1, 2, 3, 4]
+    told = [event.index for event in events if isinstance(event, FrameDone)]
+    assert sorted(told) == [1, 2, 3, 4] and finished.summary.total == 4
 
 
 def test_a_stop_at_once_rigs_nothing(tmp_path: Path) -> None:

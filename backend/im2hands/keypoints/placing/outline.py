@@ -19,7 +19,7 @@ from .chain import Chain, Hands
 from .kinematics import POSE, SIZE, THICKNESS
 from .levenberg import minimise
 from .observation import Observation, evidence
-from .spheres import RADII, SPHERES
+from .spheres import SPHERES, sphere_radii
 from .terms import Sums, of_each_hand, robust
 
 _DEVIATION = 0.035  # palm lengths; a rim point beside the edge
@@ -206,7 +206,7 @@ def rims(hands: Hands, edges: Edges, others: np.ndarray, mirror: np.ndarray) -> 
     centres = Chain(hands).points(SPHERES) + hands.translation[:, None]
     depth = np.maximum(centres[..., 2], _NEAREST)
     flat = centres[..., :2] / depth[..., None]
-    radius = _radii(hands) / depth
+    radius = sphere_radii(hands) / depth
     made = Rims(
         np.zeros((len(hands), _POINTS), dtype=np.int64),
         np.zeros((len(hands), _POINTS, 2)),
@@ -242,13 +242,6 @@ def _covered(at: np.ndarray, size: np.ndarray) -> np.ndarray:
     return made
 
 
-def _radii(hands: Hands) -> np.ndarray:
-    """Return the radii (N, S) of the spheres, metres."""
-    size = hands.palm * np.exp(hands.shape[:, SIZE] + hands.shape[:, THICKNESS])
-    radii: np.ndarray = size[:, None] * RADII
-    return radii
-
-
 def add_outlines(sums: Sums, hands: Hands, edges: Edges, chosen: Rims) -> None:
     """Add the distances of the rims of N hands from their edges to their terms.
 
@@ -268,7 +261,7 @@ def add_outlines(sums: Sums, hands: Hands, edges: Edges, chosen: Rims) -> None:
     places, change = Chain(hands).points_and_jacobian(SPHERES.rows(used))
     each = np.arange(len(hands))[:, None]
     at = places[each, sphere] + hands.translation[:, None]
-    moved, radius = change[each, sphere], _radii(hands)[each, chosen.sphere]
+    moved, radius = change[each, sphere], sphere_radii(hands)[each, chosen.sphere]
     depth = np.maximum(at[..., 2], _NEAREST)[..., None]
     flat = (at[..., :2] + radius[..., None] * chosen.way) / depth
     value, slope, there = _looked_up(edges, flat)

@@ -1,4 +1,4 @@
-"""The flesh of a hand as spheres that its bones carry, so that two hands can be kept out of each other.
+"""The flesh of a hand as spheres that its bones carry: they keep two hands out of each other, and show a hand's edge.
 
 They are the spheres by which synthetic hands are kept apart (``lab.synthesis.hand_spheres``; a test compares them),
 without those of the forearm. Lengths are in palm lengths, at rest, in the canonical frame of ``kinematics``.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .chain import Points
+from .chain import Hands, Points
+from .kinematics import SIZE, THICKNESS
 
 # Centre and radius of each bone's spheres; the bones are those of `chain.Points`.
 _OF_BONES = (
@@ -120,3 +121,21 @@ SPHERES = Points.of_flesh(_TABLE[:, :3], np.repeat(np.arange(16), [len(spheres) 
 """The centres of S spheres, as points on the bones."""
 RADII = _TABLE[:, 3]
 """(S,) their radii, palm lengths."""
+
+
+def sphere_radii(hands: Hands) -> np.ndarray:
+    """Return the radii of the spheres of N hands.
+
+    Parameters
+    ----------
+    hands : Hands
+        The hands.
+
+    Returns
+    -------
+    (N, S) float64
+        Metres.
+    """
+    size = hands.palm * np.exp(hands.shape[:, SIZE] + hands.shape[:, THICKNESS])
+    radii: np.ndarray = size[:, None] * RADII
+    return radii

@@ -12,13 +12,13 @@ import numpy as np
 
 from .chain import KEYPOINTS, Chain, Hands
 from .kinematics import ANGLE_LIMITS, ANGLES, LENGTHS, PARAMETERS, POSE, SIZE, THICKNESS, USUAL_STRETCH
-from .spheres import RADII, SPHERES
+from .spheres import SPHERES, sphere_radii
 
 # Standard deviations of the terms.
 _STRETCH = 0.09  # natural logarithm of a bone length against the usual one
 _WIDTH = 0.08  # natural logarithm of the palm's width factor
 _SIZE = 0.07  # natural logarithm of the hand's size against the take's palm length
-_THICKNESS = 0.10  # natural logarithm of the thickness; only overlaps tell of it
+_THICKNESS = 0.10  # natural logarithm of the thickness; only edge and overlaps tell of it
 _ANGLE = 45.0  # degrees; joint angle against the usual one
 _COUPLING = 15.0  # degrees; a finger's last joint against two thirds of the joint before it
 _COUPLED = 0.67
@@ -344,18 +344,11 @@ def overlaps(hands: Hands, mirror: np.ndarray) -> np.ndarray:
         Metres, negative for gaps: spheres of the first hand by spheres of the second.
     """
     centres = (Chain(hands).points(SPHERES) + hands.translation[:, None]) * mirror[:, None]
-    radii = _radii(hands)
+    radii = sphere_radii(hands)
     a, b = centres[0::2], centres[1::2]
     squares = (a**2).sum(-1)[:, :, None] + (b**2).sum(-1)[:, None] - 2 * a @ b.swapaxes(1, 2)
     made: np.ndarray = radii[0::2, :, None] + radii[1::2, None] - np.sqrt(np.maximum(squares, 0.0))
     return made
-
-
-def _radii(hands: Hands) -> np.ndarray:
-    """Return the radii (N, S) of the spheres, metres."""
-    size = hands.palm * np.exp(hands.shape[:, SIZE] + hands.shape[:, THICKNESS])
-    radii: np.ndarray = size[:, None] * RADII
-    return radii
 
 
 def add_overlaps(sums: Sums, hands: Hands, mirrors: np.ndarray, deviation: float) -> None:
@@ -380,7 +373,7 @@ def add_overlaps(sums: Sums, hands: Hands, mirrors: np.ndarray, deviation: float
         places, change = Chain(both).points_and_jacobian(SPHERES)
         places = (places + both.translation[:, None]) * mirror
         change = change * mirror[..., None]
-        radii = _radii(both)
+        radii = sphere_radii(both)
         way = places[0, first] - places[1, second]
         distance = np.linalg.norm(way, axis=1, keepdims=True)
         # Spheres with one centre are moved apart along the optical axis.

@@ -35,9 +35,6 @@ from im2hands.surfaces.hand_crop import crop_hands
 from .hands import BatchHands, ReadyFrame
 from .mesh_workers import Mesh, MeshWorkers
 
-MOST_FRAMES = 64
-"""Most frames in a batch; the option ``batch`` has the same limit."""
-
 _AUTO_FRAMES = 8  # in a batch whose size the memory decides: more frames gain little and need as much more memory
 _FRAME_SHARE = 0.05  # of the device's memory that a frame may take in such a batch
 _POINT_BYTES = 24  # that a lattice point needs at most: values, masks, running counts
@@ -111,13 +108,13 @@ class BatchReconstructor:
     Raises
     ------
     ValueError
-        ``batch`` is less than 1 or more than ``MOST_FRAMES``.
+        ``batch`` is less than 1.
     """
 
     def __init__(self, single: PictureReconstructor, *, batch: int | None = None, workers: int | None = None) -> None:
         self.size = frames_at_once(single.voxel_m, single.device) if batch is None else batch
-        if not 1 <= self.size <= MOST_FRAMES:
-            raise ValueError(f"a batch of {batch} frames; 1 to {MOST_FRAMES} are possible")
+        if self.size < 1:
+            raise ValueError(f"a batch of {batch} frames")
         self.single, self.device = single, single.device
         if workers is None:
             workers = 0 if self.device.type == "cpu" else max(0, min(granted_cores() - 1, _MOST_WORKERS))

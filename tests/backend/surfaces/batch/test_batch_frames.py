@@ -188,9 +188,8 @@ def test_other_networks_and_nothing_at_all(compact) -> None:
     assert all(np.array_equal(made[side].vertices, mesh.vertices) for side, mesh in expected.items())
     with BatchReconstructor(compact) as many:
         assert list(many.reconstruct([])) == []
-    for size in (0, 65):
-        with pytest.raises(ValueError, match=f"batch of {size} frames"):
-            BatchReconstructor(compact, batch=size)
+    with pytest.raises(ValueError, match="batch of 0 frames"):
+        BatchReconstructor(compact, batch=0)
 
 
 def test_costs_of_a_batch(compact) -> None:
