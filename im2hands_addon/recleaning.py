@@ -66,8 +66,7 @@ class Recleaning(Reconstruction):
         scene: bpy.types.Scene | None = None,
     ) -> None:
         require_local(collection)
-        if not clean.rigs(collection):
-            raise InputError(f"{collection.name} has no rigged hands.", "Reconstruct it with clean motion.")
+        clean.require_rigs(collection)
         wanted = settings_of(collection)
         for name, value in options.items():
             if name not in wanted:

@@ -125,10 +125,7 @@ def _mixed(one: np.ndarray, other: np.ndarray, weights: np.ndarray) -> np.ndarra
 
 def _rigs(collection: bpy.types.Collection, sides: Collection[str]) -> dict[str, bpy.types.Object]:
     require_local(collection)
-    found = {side: rig for side, rig in clean.rigs(collection).items() if side in sides}
-    if not found:
-        raise InputError(f"{collection.name} has no such rigged hands.", "Import a take with clean motion.")
-    return found
+    return clean.require_rigs(collection, sides)
 
 
 def _chosen(rig: bpy.types.Object, which: Bones) -> list[str]:
