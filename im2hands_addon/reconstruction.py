@@ -16,8 +16,9 @@ from .process import environment
 from .process.job import Job
 from .process.options import Options
 from .process.other_machine import SharedFolder
-from .scene.importer import Surfaces, TakeImporter, Timing
+from .scene.importer import Surfaces, TakeImporter
 from .scene.ownership import TAKE
+from .scene.placement import Timing
 from .take.reader import TAKE_FILE
 
 _IMPORT_EVERY_SECONDS = 0.5
@@ -100,7 +101,7 @@ class Reconstruction:
     surfaces : {"AUTO", "SHOW", "NONE"}
         As for ``scene.importer.TakeImporter``.
     timing : Timing, optional
-        Where a new take is placed in time, see ``scene.importer.Timing``.
+        Where a new take is placed in time, see ``scene.placement.Timing``.
 
     Raises
     ------
