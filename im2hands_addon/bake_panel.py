@@ -4,7 +4,7 @@ import bpy
 
 from . import live_bake
 from .bake_settings import SHARED, TABLE
-from .scene import clean, tree
+from .scene import clean
 
 
 class Im2HandsBakePanel(bpy.types.Panel):
@@ -21,7 +21,7 @@ class Im2HandsBakePanel(bpy.types.Panel):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Shown where there is a take with rigged hands."""
-        return any(clean.rigs(one) for one in tree.take_collections(context.scene))
+        return bool(clean.rigged_takes(context.scene))
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the settings, and a button for each take."""
@@ -42,7 +42,7 @@ class Im2HandsBakePanel(bpy.types.Panel):
         column.prop(settings, "offset")
         layout.prop(settings, "into")
         layout.prop(settings, "reduce_degrees")
-        takes = [one for one in tree.take_collections(context.scene) if clean.rigs(one)]
+        takes = clean.rigged_takes(context.scene)
         for collection in takes:
             text = "Bake to Rig" if len(takes) == 1 else f"Bake {collection.name}"
             row = layout.row(align=True)

@@ -17,10 +17,10 @@ import bpy
 from . import api
 from .bone_maps import bundled_maps
 from .errors import AddonError, InputError
-from .locations import backend_setting, old_environment, own_environment
+from .locations import backend_setting
 from .person_path import person_path
-from .process import environment, options, task
-from .reconstruction import Reconstruction
+from .process import options, task
+from .reconstruction import Reconstruction, find_backend
 from .scene.rotation_modes import MODES
 
 NAME = "im2hands"
@@ -189,7 +189,7 @@ def _finish(arguments: argparse.Namespace, collection: bpy.types.Collection) -> 
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    found = environment.find(arguments.backend or backend_setting(), own_environment(), old=old_environment())
+    found = find_backend(arguments.backend or backend_setting())
     _say(f"{found.name} ({found.where})")
     asking = task.check(found)
     while not asking.has_ended:

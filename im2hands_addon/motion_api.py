@@ -7,7 +7,6 @@ from typing import Any
 
 import bpy
 
-from .errors import InputError
 from .locations import backend_setting
 from .recleaning import Recleaning
 from .reconstruction import Reconstruction, Result
@@ -32,10 +31,7 @@ def edit_above_clean(collection: bpy.types.Collection) -> None:
         The take has no rigged hands, or is linked from another file.
     """
     require_local(collection)
-    rigs = clean.rigs(collection)
-    if not rigs:
-        raise InputError(f"{collection.name} has no rigged hands.", "Import a take with clean motion.")
-    for rig in rigs.values():
+    for rig in clean.require_rigs(collection).values():
         layers.ensure_layer(collection, rig)
 
 

@@ -2,7 +2,7 @@
 
 import bpy
 
-from .scene import clean, layers, tree
+from .scene import clean, layers
 from .scene.ownership import is_local
 from .scene.wrapped_text import draw_wrapped
 
@@ -34,7 +34,7 @@ class Im2HandsMotionPanel(bpy.types.Panel):
 
 
 def _takes(context: bpy.types.Context) -> list[bpy.types.Collection]:
-    return [one for one in tree.take_collections(context.scene) if is_local(one) and clean.rigs(one)]
+    return [one for one in clean.rigged_takes(context.scene) if is_local(one)]
 
 
 def _draw_take(layout: bpy.types.UILayout, collection: bpy.types.Collection, context: bpy.types.Context) -> None:

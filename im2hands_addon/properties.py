@@ -6,7 +6,7 @@ import bpy
 
 from .process.options import OPTIONS, Option
 from .scene import clean, lens
-from .scene.importer import Timing
+from .scene.placement import Timing
 from .scene.sources import Source
 
 SIDEBAR_OPTIONS = [option for option in OPTIONS.values() if option.label]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import bpy
 
-from .locations import old_environment, own_environment
-from .process import environment, messages
-from .process.job import Job
-from .reconstruction import Reconstruction, folder_of, paths_of
+from .process import messages
+from .reconstruction import Reconstruction, find_backend, folder_of
 from .scene import corrections, stick_hands
-from .scene.importer import TakeImporter
 from .scene.ownership import require_local
 from .take.edits import document
 
@@ -51,15 +48,12 @@ class Rebuilding(Reconstruction):
         scene: bpy.types.Scene | None = None,
     ) -> None:
         require_local(collection)
-        found = environment.find(backend, own_environment(), old=old_environment())
+        found = find_backend(backend)
         folder = folder_of(collection)
         stick_hands.apply(collection)
         had = corrections.read(collection)
-        self._begin(TakeImporter(folder, scene, set_scene=False))
-        self._collection_name = collection.name
-        request = messages.rebuild(paths_of(found)(self.take), document(had.edits), had.file, frames)
-        client = f"Blender {bpy.app.version_string}"
-        self.job = Job(found, [], paths_of(found)(self.take), client=client, request=request, button=self.button)
+        edits = document(had.edits)
+        self._begin_on(collection, folder, found, scene, lambda take: messages.rebuild(take, edits, had.file, frames))
 
     def _import_some(self) -> None:
         """Nothing: the clean hands follow from all frames, so all are brought in at the end."""

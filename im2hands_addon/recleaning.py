@@ -9,13 +9,10 @@ from typing import Any
 import bpy
 
 from .errors import InputError
-from .locations import old_environment, own_environment
-from .process import environment, messages
-from .process.job import Job
+from .process import messages
 from .process.options import OPTIONS
-from .reconstruction import Reconstruction, folder_of, paths_of
+from .reconstruction import Reconstruction, find_backend, folder_of
 from .scene import clean
-from .scene.importer import TakeImporter
 from .scene.ownership import require_local
 
 CLEAN_OPTIONS = tuple(option for option in OPTIONS.values() if "clean" in option.commands)
@@ -66,19 +63,14 @@ class Recleaning(Reconstruction):
         scene: bpy.types.Scene | None = None,
     ) -> None:
         require_local(collection)
-        if not clean.rigs(collection):
-            raise InputError(f"{collection.name} has no rigged hands.", "Reconstruct it with clean motion.")
+        clean.require_rigs(collection)
         wanted = settings_of(collection)
         for name, value in options.items():
             if name not in wanted:
                 raise InputError(f"{name} is no option of the clean motion.", f"There are {', '.join(wanted)}.")
             wanted[name] = value
-        found = environment.find(backend, own_environment(), old=old_environment())
-        self._begin(TakeImporter(folder_of(collection), scene, set_scene=False))
-        self._collection_name = collection.name
-        client = f"Blender {bpy.app.version_string}"
-        request = messages.clean(paths_of(found)(self.take), wanted)
-        self.job = Job(found, [], paths_of(found)(self.take), client=client, request=request, button=self.button)
+        found = find_backend(backend)
+        self._begin_on(collection, folder_of(collection), found, scene, lambda take: messages.clean(take, wanted))
 
     def _bring_in(self) -> bpy.types.Collection:
         """Replace the clean hands."""

@@ -16,8 +16,9 @@ from .process import environment
 from .process.job import Job
 from .process.options import Options
 from .process.other_machine import SharedFolder
-from .scene.importer import Surfaces, TakeImporter, Timing
+from .scene.importer import Surfaces, TakeImporter
 from .scene.ownership import TAKE
+from .scene.placement import Timing
 from .take.reader import TAKE_FILE
 
 _IMPORT_EVERY_SECONDS = 0.5
@@ -63,6 +64,32 @@ class Result:
         return 1 if self.summary.get("failed") else 0
 
 
+def find_backend(chosen: str) -> environment.Found:
+    """Find the backend that a person chose, or that is installed.
+
+    Parameters
+    ----------
+    chosen : str
+        The backend's Python, its environment, or a command for another machine; "" to search for it.
+
+    Returns
+    -------
+    Found
+        The backend.
+
+    Raises
+    ------
+    BackendError
+        There is none.
+    """
+    return environment.find(chosen, own_environment(), old=old_environment())
+
+
+def _client() -> str:
+    """Name of this program in the backend's log."""
+    return f"Blender {bpy.app.version_string}"
+
+
 def paths_of(backend: environment.Found) -> Callable[[str | Path], str]:
     """Return the function that gives the paths by which a backend knows the files of this machine."""
     return SharedFolder(*shared_folder()).path_there if backend.command else str
@@ -100,7 +127,7 @@ class Reconstruction:
     surfaces : {"AUTO", "SHOW", "NONE"}
         As for ``scene.importer.TakeImporter``.
     timing : Timing, optional
-        Where a new take is placed in time, see ``scene.importer.Timing``.
+        Where a new take is placed in time, see ``scene.placement.Timing``.
 
     Raises
     ------
@@ -137,12 +164,11 @@ class Reconstruction:
         self.take = require_text(absolute(str(output)) if output else default_take([str(path) for path in paths]))
         if not paths:
             raise InputError("There is nothing to reconstruct.", "Choose a photo, a folder or a clip.")
-        found = environment.find(backend, own_environment(), old=old_environment())
+        found = find_backend(backend)
         self._begin(TakeImporter(self.take, scene, set_scene, surfaces, timing))
-        client = f"Blender {bpy.app.version_string}"
         place = paths_of(found)
         wanted = (options or Options()).with_paths(place)
-        self.job = Job(found, [place(path) for path in paths], place(self.take), wanted, client)
+        self.job = Job(found, [place(path) for path in paths], place(self.take), wanted, _client())
 
     def _begin(self, importer: TakeImporter) -> None:
         """Set what polling needs, before the job is started."""
@@ -154,6 +180,20 @@ class Reconstruction:
         self._imported_at = 0.0
         self.imported_count = 0
         self._importer = importer
+
+    def _begin_on(
+        self,
+        collection: bpy.types.Collection,
+        folder: Path,
+        found: environment.Found,
+        scene: bpy.types.Scene | None,
+        request: Callable[[str], dict[str, Any]],
+    ) -> None:
+        """Start a job on a take that is in the file; ``request`` makes its message from the take's path there."""
+        self._begin(TakeImporter(folder, scene, set_scene=False))
+        self._collection_name = collection.name
+        take = paths_of(found)(self.take)
+        self.job = Job(found, [], take, client=_client(), request=request(take), button=self.button)
 
     @property
     def result(self) -> Result:

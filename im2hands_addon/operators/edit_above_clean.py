@@ -4,8 +4,7 @@ import bpy
 
 from .. import api
 from ..scene.tree import take_named
-from .motion_range import has_rigged_take
-from .of_take import OfTake
+from .of_take import OfTake, has_rigged_take
 from .reporting import finished
 
 

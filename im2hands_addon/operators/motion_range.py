@@ -3,11 +3,9 @@
 import bpy
 
 from ..errors import AddonError
-from ..scene import clean
-from ..scene.ownership import is_local
-from ..scene.tree import take_collections, take_named
+from ..scene.tree import take_named
 from .frame_range import SIDE_ITEMS
-from .of_take import OfTake
+from .of_take import OfTake, has_rigged_take
 from .reporting import finished
 
 BONE_ITEMS = (
@@ -16,14 +14,6 @@ BONE_ITEMS = (
     ("SELECTED", "Selected Bones", "The bones that are selected in Pose Mode"),
 )
 """Values of a property for the bones that a tool works on."""
-
-
-def has_rigged_take(operator: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
-    """Whether an operator finds a take with rigged hands that it may change; if not, its button says so."""
-    if any(is_local(one) and clean.rigs(one) for one in take_collections(context.scene)):
-        return True
-    operator.poll_message_set("There is no take with rigged hands in this file")
-    return False
 
 
 class MotionRange(OfTake):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import bpy
 
-from ..scene import tree
+from ..scene import clean, tree
+from ..scene.ownership import is_local
 
 
 def take_names(_operator: bpy.types.Operator, context: bpy.types.Context, text: str) -> list[str]:
@@ -30,6 +31,22 @@ def there_is_a_take(operator: type[bpy.types.Operator], context: bpy.types.Conte
     """
     if context.scene is None or not tree.take_collections(context.scene):
         operator.poll_message_set("There is no take in this scene: reconstruct or import one")
+        return False
+    return True
+
+
+def has_rigged_take(operator: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
+    """Whether the scene has a take with rigged hands that may be changed; else the operator says so.
+
+    Parameters
+    ----------
+    operator : type of bpy.types.Operator
+        The operator's class.
+    context : bpy.types.Context
+        The context of its ``poll``.
+    """
+    if not any(is_local(one) for one in clean.rigged_takes(context.scene)):
+        operator.poll_message_set("There is no take with rigged hands in this file")
         return False
     return True
 

@@ -3,9 +3,10 @@
 import bpy
 
 from .. import api
-from ..scene import clean, finger_pins
-from ..scene.tree import take_collections, take_named
+from ..scene import finger_pins
+from ..scene.tree import take_named
 from .frame_range import SIDE_ITEMS, FrameRange
+from .of_take import has_rigged_take
 from .reporting import finished
 
 FINGER_ITEMS = [(finger, finger.title(), f"The {finger} finger") for finger in finger_pins.FINGERS]
@@ -18,8 +19,10 @@ class Im2HandsPinFingertip(FrameRange, bpy.types.Operator):
     bl_label = "Pin Fingertip"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
-    side: bpy.props.EnumProperty(name="Hand", items=SIDE_ITEMS)
-    finger: bpy.props.EnumProperty(name="Finger", items=FINGER_ITEMS, default="index")
+    side: bpy.props.EnumProperty(name="Hand", description="The hand whose finger is pinned", items=SIDE_ITEMS)
+    finger: bpy.props.EnumProperty(
+        name="Finger", description="The finger whose tip is pinned", items=FINGER_ITEMS, default="index"
+    )
     target: bpy.props.StringProperty(name="To", description="Object that is touched; empty for the other hand")
     blend: bpy.props.IntProperty(
         name="Blend", description="Frames before and after over which the finger goes to the place and back",
@@ -28,11 +31,8 @@ class Im2HandsPinFingertip(FrameRange, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        """Enabled where a take in the scene has rigged hands."""
-        if not any(clean.rigs(one) for one in take_collections(context.scene)):
-            cls.poll_message_set("No take in this scene has rigged hands")
-            return False
-        return True
+        """Enabled where there is a take with rigged hands."""
+        return has_rigged_take(cls, context)
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the options; the object is picked from those of the scene."""

@@ -8,8 +8,7 @@ from ..process.options import OPTIONS
 from ..properties import value_property
 from ..recleaning import CLEAN_OPTIONS, Recleaning, settings_of
 from ..scene.tree import take_named
-from .motion_range import has_rigged_take
-from .of_take import OfTake
+from .of_take import OfTake, has_rigged_take
 from .starts_job import StartsJob
 
 

@@ -7,9 +7,12 @@ strength of the smoothing. It can be changed at any time, also in a Blender with
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import bpy
 import numpy as np
 
+from ..errors import InputError
 from ..take import quaternions
 from ..take.motion import DOUBTFUL, FILLED, MISSING, OBSERVED, STATUS_NAMES, HandMotion, Layer, Motion, Template
 from ..take.reader import SIDES
@@ -51,6 +54,39 @@ def meshes(collection: bpy.types.Collection) -> dict[str, bpy.types.Object]:
     """Return the clean meshes of a take by side, "left" first."""
     found = {one.get(SIDE): one for one in hand_parts(collection) if role_of(one) == "hand"}
     return {side: found[side] for side in SIDES if side in found}
+
+
+def require_rigs(collection: bpy.types.Collection, sides: Collection[str] = SIDES) -> dict[str, bpy.types.Object]:
+    """Return the rigs of a take, where there must be one.
+
+    Parameters
+    ----------
+    collection : bpy.types.Collection
+        The take's collection.
+    sides : collection of str
+        The hands that are wanted.
+
+    Returns
+    -------
+    dict
+        Side -> rig, for at least one of the sides.
+
+    Raises
+    ------
+    InputError
+        The take has no rigged hand of these sides.
+    """
+    there = rigs(collection)
+    found = {side: rig for side, rig in there.items() if side in sides}
+    if not found:
+        what = f"rigged {' or '.join(sides)} hand" if there else "rigged hands"
+        raise InputError(f"{collection.name} has no {what}.", "Import a take with clean motion.")
+    return found
+
+
+def rigged_takes(scene: bpy.types.Scene) -> list[bpy.types.Collection]:
+    """The collections of those takes in ``scene`` that have rigged hands."""
+    return [one for one in tree.take_collections(scene) if rigs(one)]
 
 
 def write_hands(

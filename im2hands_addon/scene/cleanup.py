@@ -16,13 +16,12 @@ import numpy as np
 from ..errors import InputError
 from ..take import quaternions
 from ..take.reader import SIDES
-from . import animation, blender_versions, clean, layers, sampling
+from . import animation, blender_versions, clean, layer_curves, layers, sampling
 from .meshes import SIDE_LETTER
 from .ownership import require_local
 from .rotation_curves import to_euler
 
 Bones = Literal["ALL", "FINGERS", "SELECTED"]
-_NO_TURN = np.array([1.0, 0.0, 0.0, 0.0])
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,7 @@ class _Poses:
             if bone.rotation_mode == "AXIS_ANGLE":
                 raise InputError(f"{name} turns about an axis and an angle.", "Set its rotation mode to Quaternion.")
             if bone.rotation_mode == "QUATERNION":
-                values = quaternions.product(quaternions.inverse(below), turned)
-                values, path = quaternions.nearest(values, np.tile(_NO_TURN, (len(values), 1))), "rotation_quaternion"
+                values, path = quaternions.offsets(below, turned), "rotation_quaternion"
             else:
                 numbers = np.array(self.frames)
                 base = to_euler(below, bone.rotation_mode, numbers, {})
@@ -125,10 +123,7 @@ def _mixed(one: np.ndarray, other: np.ndarray, weights: np.ndarray) -> np.ndarra
 
 def _rigs(collection: bpy.types.Collection, sides: Collection[str]) -> dict[str, bpy.types.Object]:
     require_local(collection)
-    found = {side: rig for side, rig in clean.rigs(collection).items() if side in sides}
-    if not found:
-        raise InputError(f"{collection.name} has no such rigged hands.", "Import a take with clean motion.")
-    return found
+    return clean.require_rigs(collection, sides)
 
 
 def _chosen(rig: bpy.types.Object, which: Bones) -> list[str]:
@@ -330,12 +325,10 @@ def ease_out(
             if not curve.data_path.startswith("pose.bones"):
                 continue
             found = True
-            name = curve.data_path.rpartition(".")[2]
-            neutral = 1.0 if name == "scale" or (name == "rotation_quaternion" and curve.array_index == 0) else 0.0
-            value = curve.evaluate(frame)
+            none, value = layer_curves.neutral(curve), curve.evaluate(frame)
             for point in [one for one in curve.keyframe_points if first - 0.5 < one.co[0] < last + 0.5][::-1]:
                 curve.keyframe_points.remove(point, fast=True)
-            for at, key in ((first, neutral), (frame, value), (last, neutral)):
+            for at, key in ((first, none), (frame, value), (last, none)):
                 point = curve.keyframe_points.insert(at, key, options={"FAST"})
                 point.interpolation = "BEZIER"
                 point.handle_left_type = point.handle_right_type = "AUTO_CLAMPED"

@@ -7,6 +7,8 @@ deleting the pin brings the motion back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import bpy
 import numpy as np
 from mathutils import Matrix, Vector
@@ -78,7 +80,7 @@ def add(
     if side not in SIDES or finger not in FINGERS:
         raise InputError(f'There is no finger "{side} {finger}".', f"Fingers are {', '.join(FINGERS)}.")
     if rig is None or mesh is None:
-        raise InputError(f"{collection.name} has no clean {side} hand.", "Clean the take first.")
+        raise InputError(f"{collection.name} has no clean {side} hand.", "Import a take with clean motion.")
     if last < first:
         raise InputError(f"The frames {first} to {last} run backwards.", "Give the first frame first.")
     other = next(one for one in SIDES if one != side)
@@ -184,7 +186,8 @@ def _hang(pin: bpy.types.Object, collection: bpy.types.Collection) -> None:
     pin.parent_bone = pin[_BONE]
 
 
-def _write_keys(pin: bpy.types.Object, to_scene: object) -> None:
+def _write_keys(pin: bpy.types.Object, to_scene: Callable[[int], float]) -> None:
+    """Key the strength of a pin; ``to_scene`` maps frames of the take to those on which the keys are set."""
     first, last, blend = pin[_RANGE]
     keys = {first - blend: 0.0, first: 1.0, last: 1.0, last + blend: 0.0} if blend else {
         first - 1: 0.0, first: 1.0, last: 1.0, last + 1: 0.0

@@ -8,7 +8,7 @@ transform of its origin.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -30,13 +30,13 @@ from . import (
     keypoints,
     markers,
     overlays,
-    scene_settings,
     surfaces,
     tree,
     views,
 )
 from .context import ensure_window
 from .ownership import FRAME, SIDE, remove_objects, take_key
+from .placement import Placement, Timing
 
 Surfaces = Literal["AUTO", "SHOW", "NONE"]
 SURFACES_AT_MOST = 50
@@ -53,22 +53,6 @@ _FOOTAGE_WITHOUT_HANDS_M = 1.0  # distance from the camera
 def _seen(index: int, image: str, take: Take) -> Record:
     """A frame that the take does not have yet, for its picture."""
     return Record(index, "empty", "", {}, "", image, take.camera, has_surfaces=False)
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Where a new take is placed in the time of its scene.
-
-    Parameters
-    ----------
-    start : int, optional
-        Scene frame of the take's first frame; None for the number that the frame has in its source.
-    is_conformed : bool
-        Whether the keys are put at their true times where the scene has another frame rate.
-    """
-
-    start: int | None = None
-    is_conformed: bool = False
 
 
 class TakeImporter:
@@ -100,10 +84,8 @@ class TakeImporter:
         timing: Timing | None = None,
     ) -> None:
         self.folder = Path(folder)
-        self.set_scene = set_scene
         self.surfaces = surfaces
-        self._timing = timing or Timing()
-        self._is_timed = tree.find_collection(take_key(folder)) is not None
+        self._placement = Placement(folder, set_scene, timing)
         self._scene_name = (scene or bpy.context.scene).name
         self._tracks: dict[str, dict[int, np.ndarray]] = {side: {} for side in SIDES}
         self._done: set[int] = set()
@@ -112,7 +94,6 @@ class TakeImporter:
         self._picture_problems: list[str] = []
         self._clean_problems: list[str] = []
         self._correction_problems: list[str] = []
-        self._scene_notes: list[str] = []
         self._notes: list[str] = []
 
     @property
@@ -120,7 +101,7 @@ class TakeImporter:
         """Messages about what could not be imported so far."""
         problems = [*self._unread.values(), *self._picture_problems, *self._clean_problems]
         problems += self._correction_problems
-        return [shown(problem) for problem in (*problems, *self._scene_notes, *self._notes)]
+        return [shown(problem) for problem in (*problems, *self._placement.notes, *self._notes)]
 
     @property
     def scene(self) -> bpy.types.Scene:
@@ -153,7 +134,7 @@ class TakeImporter:
         if has_grown:
             self._pictures_written = len(take.records)
             self._write_camera(take, collection)
-            self._write_scene(take, collection)
+            self._placement.write(self.scene, collection, take)
         known = [index for index in indices if index in take.records]
         shown = surfaces.frames_in_file(collection) - set(known)
         most = SURFACES_AT_MOST if self.surfaces == "AUTO" and not take.settings.get("clean") else 0
@@ -195,7 +176,7 @@ class TakeImporter:
         tree.write_properties(collection, take)
         take = replace(take, records=dict(sorted(known.items())))
         self._write_camera(take, collection)
-        self._write_scene(take, collection)
+        self._placement.write(self.scene, collection, take)
         return collection
 
     def finish(self) -> bpy.types.Collection:
@@ -239,7 +220,7 @@ class TakeImporter:
         if motion is not None and not had_hands:
             overlays.show_keypoints(collection, False)  # the hands are what a person wants to see
         self._write_camera(take, collection)
-        self._write_scene(take, collection, is_last=True)
+        self._placement.write(self.scene, collection, take, is_last=True)
         return self._complete(take, collection, motion)
 
     def replace_frames(self, indices: Collection[int]) -> bpy.types.Collection:
@@ -382,19 +363,3 @@ class TakeImporter:
         farthest = [points[:, 2].max() for track in self._tracks.values() for points in track.values()]
         distance = max(farthest) + _FOOTAGE_GAP_M if farthest else _FOOTAGE_WITHOUT_HANDS_M
         self._picture_problems = footage.write_footage(collection, take, float(distance))
-
-    def _write_scene(self, take: Take, collection: bpy.types.Collection, *, is_last: bool = False) -> None:
-        """Fit the scene to the take, if that is wanted and the scene is untouched; note what does not fit.
-
-        At the end of the import it is decided, too, where a new take is placed in time; its keys are moved later.
-        """
-        conform.write_times(collection, take)
-        is_new = is_last and not self._is_timed
-        if is_new and self._timing.start is not None:
-            conform.plan(collection, None, self._timing.start)
-        told = scene_settings.adapt(self.scene, collection, take, allowed=self.set_scene)
-        if is_new and self._timing.is_conformed and not scene_settings.has_rate_of(self.scene, collection):
-            conform.plan(collection, self.scene, self._timing.start)
-            told = scene_settings.adapt(self.scene, collection, take, allowed=self.set_scene)
-        self._is_timed = self._is_timed or is_last
-        self._scene_notes = told

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import bpy
 import numpy as np
-from mathutils import Euler
 
 from ..take import quaternions
-from . import animation, conform, curve_copies
+from . import animation, conform, curve_copies, rotation_curves
 
 _CURVES = "im2hands_curves"
 _FRAMES = "im2hands_key_frames"
@@ -192,7 +191,7 @@ def _difference(
     now = np.array([[curve.evaluate(place) for curve in curves] for place in places])
     was = np.stack([np.interp(keyed, frames, before[:, k]) for k in range(count)], axis=1)
     if count == 4:
-        now = quaternions.normalized(now) if not mode else np.array([Euler(one, mode).to_quaternion() for one in now])
+        now = rotation_curves.as_quaternions(now, mode or "QUATERNION")
         was = quaternions.normalized(was)
         chord = np.minimum(np.linalg.norm(now - was, axis=1), np.linalg.norm(now + was, axis=1))
         changed = 2.0 * chord > _TURNED

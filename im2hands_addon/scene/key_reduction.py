@@ -6,9 +6,8 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from mathutils import Euler
 
-from ..take import quaternions
+from .rotation_curves import as_quaternions
 
 MM_A_DEGREE = 1000.0 * 0.1 * np.pi / 180.0
 """Error of a location that goes with an error of one degree: as far as that turns a point 10 cm away, mm."""
@@ -60,15 +59,9 @@ def errors(channel: Channel, kept: np.ndarray) -> np.ndarray:
     lines = np.stack([np.interp(rows, kept, column[kept]) for column in channel.values.T], axis=1)
     if channel.is_location:
         return 1000.0 * np.linalg.norm(lines - channel.values, axis=1)
-    one, other = (_turns(values, channel.kind) for values in (lines, channel.values))
+    one, other = (as_quaternions(values, channel.kind) for values in (lines, channel.values))
     chord = np.minimum(np.linalg.norm(one - other, axis=1), np.linalg.norm(one + other, axis=1))
     return np.degrees(4.0 * np.arcsin(np.clip(chord / 2.0, 0.0, 1.0)))
-
-
-def _turns(values: np.ndarray, mode: str) -> np.ndarray:
-    if mode == "QUATERNION":
-        return quaternions.normalized(values)
-    return np.array([Euler(one, mode).to_quaternion() for one in values])
 
 
 def reduced(channel: Channel, degrees: float) -> np.ndarray:

@@ -33,9 +33,8 @@ def write_offsets(rig: bpy.types.Object, action: bpy.types.Action, channel: key_
     if name == "location":
         values = np.where(channel.changed[:, None], channel.now - channel.was, 0.0)
     elif bone.rotation_mode == "QUATERNION":
-        values = quaternions.product(quaternions.inverse(channel.was), channel.now)
+        values = quaternions.offsets(channel.was, channel.now)
         values = np.where(channel.changed[:, None], values, [1.0, 0.0, 0.0, 0.0])
-        values = quaternions.nearest(values, np.tile([1.0, 0.0, 0.0, 0.0], (len(values), 1)))
     else:
         name, values = "rotation_euler", np.zeros((len(channel.frames), 3))
         for row in np.flatnonzero(channel.changed):
@@ -126,6 +125,12 @@ def _from_parent(poses: Mapping[str, np.ndarray], bone: bpy.types.Bone, rest: np
     return poses[bone.parent.name] @ (np.linalg.inv(np.array(bone.parent.matrix_local)) @ rest)
 
 
+def neutral(curve: bpy.types.FCurve) -> float:
+    """The value with which a curve of a combined layer changes nothing."""
+    name = curve.data_path.rpartition(".")[2]
+    return 1.0 if name == "scale" or (name == "rotation_quaternion" and curve.array_index == 0) else 0.0
+
+
 def edited_frames(
     rig: bpy.types.Object, curves: Sequence[bpy.types.FCurve], frames: np.ndarray, *, is_combined: bool
 ) -> dict[str, np.ndarray]:
@@ -158,9 +163,8 @@ def edited_frames(
             if not is_combined:
                 there |= np.isin(frames, np.round(animation.read_values(curve)[0]))
                 continue
-            neutral = 1.0 if name == "scale" or (name == "rotation_quaternion" and curve.array_index == 0) else 0.0
             values = np.array([curve.evaluate(frame) for frame in frames.tolist()])
-            there |= np.abs(values - neutral) > _SAME
+            there |= np.abs(values - neutral(curve)) > _SAME
         if there.any():
             found[bone.name] = frames[there]
     return found

@@ -140,9 +140,7 @@ def bake_to_rig(
     InputError
         The take has no rigged hands, the target cannot be keyed, or no map fits.
     """
-    rigs = {side: rig for side, rig in clean.rigs(collection).items() if side in sides}
-    if not rigs:
-        raise InputError(f"{collection.name} has no such rigged hands.", "Import a take with clean motion.")
+    rigs = clean.require_rigs(collection, sides)
     if target is None or target.type != "ARMATURE" or ROLE in target:
         raise InputError("The target must be the armature of a character.", "Select it.")
     if target.library is not None:

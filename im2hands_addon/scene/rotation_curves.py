@@ -34,12 +34,12 @@ def convert(rig: bpy.types.Object, bone: bpy.types.PoseBone, mode: RotationMode)
     offsets = [action for action in _combined(rig) if clean is not None and _curves(action, bone)]
     totals = []
     for action in offsets:
-        frames = np.unique(np.concatenate([animation.read_values(one)[0] for one in _curves(action, bone).values()]))
+        frames = _keyed(_curves(action, bone))
         base, offset = _values(clean, bone, frames), _values(action, bone, frames)
         if bone.rotation_mode == "QUATERNION":
             total = quaternions.product(quaternions.normalized(base), quaternions.normalized(offset))
         else:
-            total = _as_quaternions(base + offset, bone.rotation_mode)
+            total = as_quaternions(base + offset, bone.rotation_mode)
         totals.append((frames, total))
     # The clean motion comes first. The layer below it is kept near it, so that blending takes the short way.
     others = sorted(animation.actions_of(rig) - set(offsets), key=lambda action: action != clean)
@@ -70,6 +70,11 @@ def _curves(action: bpy.types.Action, bone: bpy.types.PoseBone) -> dict[int, bpy
     return {one.array_index: one for one in animation.action_curves(action) if one.data_path == path}
 
 
+def _keyed(curves: dict[int, bpy.types.FCurve]) -> np.ndarray:
+    """The frames (N,) on which any of some curves has a key, ascending."""
+    return np.unique(np.concatenate([animation.read_values(one)[0] for one in curves.values()]))
+
+
 def _values(action: bpy.types.Action, bone: bpy.types.PoseBone, frames: np.ndarray) -> np.ndarray:
     """The values (N, 3 or 4) of a bone's rotation in an action; without a turn where it has no curve."""
     rest = (1.0, 0.0, 0.0, 0.0) if bone.rotation_mode == "QUATERNION" else (0.0, 0.0, 0.0)
@@ -84,8 +89,7 @@ def _write_offsets(
     """Replace the offsets of a bone by those that give the rotations ``total`` (N, 4) over the clean motion."""
     base = _values(clean, bone, frames)
     if bone.rotation_mode == "QUATERNION":
-        values = quaternions.product(quaternions.inverse(quaternions.normalized(base)), total)
-        values = quaternions.nearest(values, np.tile([1.0, 0.0, 0.0, 0.0], (len(values), 1)))
+        values = quaternions.offsets(quaternions.normalized(base), total)
     else:
         near = dict(zip(frames.tolist(), base, strict=True))
         values = to_euler(total, bone.rotation_mode, frames, near) - base
@@ -104,38 +108,28 @@ def _convert(
 
     ``reference`` maps frames to values that the result stays near to; values of missing frames are added to it.
     """
-    was = bone.rotation_mode
-    old = bone.path_from_id("rotation_quaternion" if was == "QUATERNION" else "rotation_euler")
-    curves = {one.array_index: one for one in animation.action_curves(action) if one.data_path == old}
+    curves = _curves(action, bone)
     if not curves:
         return
-    keyed = [animation.read_values(curve)[0] for curve in curves.values()]
-    frames = np.unique(np.concatenate(keyed))
-    rest = (1.0, 0.0, 0.0, 0.0)
-    count = 4 if was == "QUATERNION" else 3
-    values = np.array(
-        [
-            [curves[k].evaluate(frame) if k in curves else rest[k] * (count == 4) for k in range(count)]
-            for frame in frames
-        ]
-    )
+    frames = _keyed(curves)
+    values = as_quaternions(_values(action, bone, frames), bone.rotation_mode)
     first = next(iter(curves.values()))
     kinds = {point.co[0]: point.type for point in first.keyframe_points}
     interpolation = first.keyframe_points[0].interpolation
     for curve in curves.values():
         animation.remove_curve(action, curve)
-    turned = to_euler(_as_quaternions(values, was), mode, frames, reference) if mode != "QUATERNION" else None
-    if turned is None:
-        turned = quaternions.continuous(_as_quaternions(values, was))
+    if mode != "QUATERNION":
+        turned = to_euler(values, mode, frames, reference)
+    else:
+        turned = quaternions.continuous(values)
         near = np.array([reference.get(float(frame), one) for frame, one in zip(frames, turned, strict=True)])
         turned = quaternions.nearest(turned, near)
         reference |= dict(zip(frames.tolist(), turned, strict=True))
-    new = bone.path_from_id("rotation_quaternion" if mode == "QUATERNION" else "rotation_euler")
     keys = animation.Keys(frames, [kinds.get(frame, "KEYFRAME") for frame in frames.tolist()], interpolation)
-    animation.write_values(action, new, keys, turned, group=bone.name)
+    animation.write_values(action, _path(bone, mode), keys, turned, group=bone.name)
 
 
-def _as_quaternions(values: np.ndarray, mode: str) -> np.ndarray:
+def as_quaternions(values: np.ndarray, mode: str) -> np.ndarray:
     """Rotations in some mode, (N, 4) or (N, 3) radians, as unit quaternions (N, 4)."""
     if mode == "QUATERNION":
         return quaternions.normalized(values)

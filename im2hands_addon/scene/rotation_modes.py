@@ -30,14 +30,11 @@ def set_rotation_mode(collection: bpy.types.Collection, mode: RotationMode) -> N
     Raises
     ------
     InputError
-        The mode is unknown, the take has no rigs, or the collection is linked from another file.
+        The mode is unknown, the take has no rigged hands, or the collection is linked from another file.
     """
     require_local(collection)
     if mode not in MODES:
         raise InputError(f"There is no rotation mode {mode}.", f"Use one of {', '.join(MODES)}.")
-    rigs = clean.rigs(collection)
-    if not rigs:
-        raise InputError(f"{collection.name} has no rigs.", "Import a take with clean motion.")
-    for rig in rigs.values():
+    for rig in clean.require_rigs(collection).values():
         for bone in rig.pose.bones:
             convert(rig, bone, mode)

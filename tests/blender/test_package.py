@@ -28,10 +28,10 @@ VERSION_CHECK = re.compile(
 )
 ROOMS = (
     "errors", "person_path", "locations", "take", "process", "bone_maps", "scene", "reconstruction", "rebuilding",
-    "recleaning", "edits_api", "motion_api", "pins_api", "api", "bake_settings", "take_properties", "properties",
-    "recent", "waiting", "live_bake", "watching", "running", "planned", "setup_view", "preferences", "operators",
-    "presets", "keymap", "manual_links", "skeleton_overlay", "edit_panel", "motion_panel", "bake_panel", "take_panel",
-    "panels", "command_line", "__init__",
+    "recleaning", "reconstruction_api", "edits_api", "motion_api", "pins_api", "api", "bake_settings",
+    "take_properties", "properties", "recent", "waiting", "live_bake", "watching", "running", "planned", "setup_view",
+    "preferences", "operators", "presets", "keymap", "manual_links", "skeleton_overlay", "edit_panel", "motion_panel",
+    "bake_panel", "take_panel", "panels", "command_line", "__init__",
 )  # fmt: skip
 """Lowest first. A module imports only from its own room and from rooms below it."""
 SEPARATE = {

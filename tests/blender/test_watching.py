@@ -68,7 +68,7 @@ def test_an_early_end_is_rigged_and_resumed(addon, fake_backend, job, monkeypatc
     collection = started.result.collection
     assert started.result.cancelled and started.imported_count == FRAMES and collection["im2hands_ok"] == FRAMES
     assert collection["im2hands_unfinished"] and "im2hands.resume" in draw(PANELS[2]).operators
-    monkeypatch.setattr(addon("api"), "backend_setting", lambda: fake_backend("finds", FRAMES))
+    monkeypatch.setattr(addon("reconstruction_api"), "backend_setting", lambda: fake_backend("finds", FRAMES))
     assert bpy.ops.im2hands.resume(take=collection.name) == {"FINISHED"}  # waits for the end: there is no window
     assert not collection["im2hands_unfinished"] and "im2hands.resume" not in draw(PANELS[2]).operators
 
