@@ -284,6 +284,9 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "docs": (docs, "write docs/options.md from the table of options"),
 }
 
+WITHOUT_ENVIRONMENTS = ("package", "docs")
+"""Commands that make no environment."""
+
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser of dev.py's command line."""
@@ -291,8 +294,10 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--torch", choices=TORCH_CHOICES, default="auto", help="torch build; auto looks for a GPU")
-        command.add_argument("--fresh", action="store_true", help="recreate the environments from scratch")
+        if name not in WITHOUT_ENVIRONMENTS:
+            text = "torch build; auto looks for a GPU"
+            command.add_argument("--torch", choices=TORCH_CHOICES, default="auto", help=text)
+            command.add_argument("--fresh", action="store_true", help="recreate the environments from scratch")
         if name == "setup":
             text = "only a small Debian with Blender in .venv/window, for the lane window (root, debootstrap, 1.4 GB)"
             command.add_argument("--window", action="store_true", help=text)
