@@ -210,6 +210,29 @@ def default_take(inputs: list[str]) -> Path:
     return default_takes() / _LONE.sub(lambda found: f"x{ord(found[0]) - _LONE_BYTES:02x}", name)
 
 
+def take_folder(output: str, inputs: list[str]) -> Path:
+    """Return the folder of a take that is to be made.
+
+    Parameters
+    ----------
+    output : str
+        The folder that the person chose; "" for :func:`default_take`.
+    inputs : list of str
+        Pictures, folders or a clip.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        The path cannot be used, or there are no inputs to name the take after.
+    """
+    return absolute(output) if output else default_take(inputs)
+
+
 def bone_map_presets() -> Path:
     """The folder of a person's own bone maps, among Blender's presets; it outlives the extension."""
     return Path(bpy.utils.user_resource("SCRIPTS", path="presets/im2hands/bone_maps"))

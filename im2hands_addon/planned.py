@@ -8,8 +8,9 @@ import bpy
 
 from . import running
 from .errors import AddonError
-from .locations import absolute, default_take, default_takes
-from .properties import Im2HandsSettings, inputs_of
+from .locations import default_takes, take_folder
+from .properties import Im2HandsSettings, inputs_of, several_inputs
+from .take.reader import TAKE_FILE
 
 
 @dataclass
@@ -32,6 +33,11 @@ def told(settings: Im2HandsSettings) -> str:
     ----------
     settings : Im2HandsSettings
         The scene's settings.
+
+    Returns
+    -------
+    str
+        The words, for the panel.
     """
     is_answered = _known.answered == _key(settings)
     if not is_answered or _known.moment != _moment():
@@ -52,8 +58,8 @@ def refresh() -> None:
         _known.told = f"Into a folder in {default_takes()}"
     else:
         try:
-            take = absolute(settings.output) if settings.output else default_take(inputs_of(settings))
-            goes_on = (take / "take.json").is_file()
+            take = take_folder(settings.output, inputs_of(settings))
+            goes_on = (take / TAKE_FILE).is_file()
             _known.told = f"Continues the take in {take}" if goes_on else f"Into {take}"
         except (AddonError, OSError) as error:
             _known.told = str(error)
@@ -62,7 +68,7 @@ def refresh() -> None:
 
 def _key(settings: Im2HandsSettings) -> tuple[str, ...]:
     """What the place depends on."""
-    files = [one.path for one in settings.inputs] if settings.inputs_source == settings.source else []
+    files = several_inputs(settings)
     return (settings.id_data.name, settings.source, settings.output, str(default_takes()), *files)
 
 

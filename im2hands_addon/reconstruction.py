@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 
 from .errors import AddonError, InputError, TakeError
-from .locations import absolute, default_take, is_pattern, old_environment, own_environment, require_text, shared_folder
+from .locations import absolute, is_pattern, old_environment, own_environment, require_text, shared_folder, take_folder
 from .process import environment
 from .process.job import Job
 from .process.options import Options
@@ -161,7 +161,7 @@ class Reconstruction:
         for path in paths:
             if not path.exists() and not is_pattern(path):
                 raise InputError(f"There is no {path}.", "Choose a photo, a folder or a clip.")
-        self.take = require_text(absolute(str(output)) if output else default_take([str(path) for path in paths]))
+        self.take = require_text(take_folder(str(output or ""), [str(path) for path in paths]))
         if not paths:
             raise InputError("There is nothing to reconstruct.", "Choose a photo, a folder or a clip.")
         found = find_backend(backend)

@@ -10,7 +10,7 @@ import bpy
 
 from . import api, recent
 from .errors import InputError
-from .locations import absolute, default_take
+from .locations import take_folder
 from .properties import inputs_of, options_of, timing_of
 from .reconstruction import Reconstruction
 
@@ -123,7 +123,7 @@ def from_settings(scene: bpy.types.Scene) -> Waiting:
     """
     settings = scene.im2hands
     inputs, options, timing = inputs_of(settings), options_of(settings), timing_of(settings)
-    take = absolute(settings.output) if settings.output else default_take(inputs)
+    take = take_folder(settings.output, inputs)
     kept = {"set_scene": settings.set_scene, "surfaces": settings.surfaces, "timing": timing, **options}
     place = scene.name
 

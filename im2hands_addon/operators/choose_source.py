@@ -1,11 +1,9 @@
 """Operator: choose the source: one or several photos, a clip, or a folder."""
 
-from pathlib import Path
-
 import bpy
 
 from ..properties import set_source
-from ..scene.sources import Source
+from ..scene.sources import of_files
 
 
 class Im2HandsChooseSource(bpy.types.Operator):
@@ -28,8 +26,5 @@ class Im2HandsChooseSource(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Store the choice in the scene's settings."""
-        folder = Path(bpy.path.abspath(self.directory))
-        names = sorted(one.name for one in self.files if one.name)
-        paths = tuple(str(folder / name) for name in names) or (str(folder),)
-        set_source(context.scene.im2hands, Source(paths))
+        set_source(context.scene.im2hands, of_files(self.directory, self.files))
         return {"FINISHED"}

@@ -7,7 +7,7 @@ import bpy
 from .. import planned, running, waiting
 from ..errors import AddonError
 from ..properties import inputs_of, set_source
-from ..scene.sources import CLIPS, PICTURES, Source
+from ..scene.sources import CLIPS, PICTURES, of_files
 from ..scene.wrapped_text import draw_wrapped
 from .starts_job import install_first, needs_installation
 
@@ -69,9 +69,7 @@ class Im2HandsDropSource(bpy.types.Operator):
         return {"FINISHED"}
 
     def _choose(self, context: bpy.types.Context) -> None:
-        folder = Path(bpy.path.abspath(self.directory))
-        paths = tuple(sorted(str(folder / one.name) for one in self.files if one.name))
-        set_source(context.scene.im2hands, Source(paths or (str(folder),)))
+        set_source(context.scene.im2hands, of_files(self.directory, self.files))
 
 
 class Im2HandsDropHandler(bpy.types.FileHandler):

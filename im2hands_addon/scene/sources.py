@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,25 @@ class Source:
     paths: tuple[str, ...]
     frames: tuple[int, int] | None = None
     start: int | None = None
+
+
+def of_files(directory: str, files: Iterable[bpy.types.OperatorFileListElement]) -> Source:
+    """Return the source that a person picked in a file browser or dropped.
+
+    Parameters
+    ----------
+    directory : str
+        Folder of the files.
+    files : iterable of bpy.types.OperatorFileListElement
+        The files; without one the folder is the source.
+
+    Returns
+    -------
+    Source
+        The source; several files are sorted by name.
+    """
+    folder = Path(bpy.path.abspath(directory))
+    return Source(tuple(str(folder / name) for name in sorted(one.name for one in files if one.name)) or (str(folder),))
 
 
 def active_clip(context: bpy.types.Context) -> bpy.types.MovieClip | None:
