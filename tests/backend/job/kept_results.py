@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import sys
 import tempfile
@@ -100,6 +101,7 @@ def machine() -> dict[str, str]:
     return {
         "processor": hashlib.sha256(processor.encode()).hexdigest()[:16],
         "threads": str(torch.get_num_threads()),
+        "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS", ""),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version().rpartition(".")[0],
@@ -118,6 +120,6 @@ def record() -> dict[str, Any]:
     return {"machine": machine(), "weights": weights(), "takes": takes}
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # run it with OPENBLAS_NUM_THREADS=1, as the program and the test lanes do
     KEPT.write_text(json.dumps(record(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
     sys.stderr.write(f"recorded {KEPT}\n")
