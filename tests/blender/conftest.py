@@ -25,8 +25,8 @@ import synthetic  # noqa: E402
 MODULE = "bl_ext.user_default.im2hands_addon"
 
 VERSION_INDEPENDENT = (
-    "test_bad_backends.py", "test_bone_names.py", "test_environment.py", "test_real_backend.py", "test_real_footage.py",
-    "test_setup.py", "test_take_paths.py", "test_take_reader.py",
+    "test_bad_backends.py", "test_bone_names.py", "test_corrections_in_blender.py", "test_environment.py",
+    "test_real_backend.py", "test_real_footage.py", "test_setup.py", "test_take_paths.py", "test_take_reader.py",
 )  # fmt: skip
 """Tests that spend their time outside Blender: once for each version of Python, not for each version of Blender.
 
