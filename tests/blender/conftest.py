@@ -84,6 +84,15 @@ def addon(installed: None):
 
 
 @pytest.fixture
+def running(addon):
+    """The timer's module, with nothing running before and after the test."""
+    own = addon("running")
+    own.stop()
+    yield own
+    own.stop()
+
+
+@pytest.fixture
 def real_backend() -> str:
     """The Python of a real backend, from the variable IM2HANDS_BACKEND."""
     python = os.environ.get("IM2HANDS_BACKEND", "")

@@ -13,26 +13,11 @@ import pytest
 import synthetic
 from test_environment import environments
 from test_interface import PANELS, draw, draw_preferences, follow_to_the_end
+from test_running import tick
 
 from conftest import MODULE
 
 PHASES = ("hello", "open", "weights", "keypoints", "surfaces", "clean")
-
-
-@pytest.fixture
-def running(addon):
-    own = addon("running")
-    own.stop()
-    yield own
-    own.stop()
-
-
-def tick(running, until) -> None:
-    end = time.monotonic() + 60
-    while not until():
-        assert time.monotonic() < end
-        running._tick()
-        time.sleep(0.01)
 
 
 def shown() -> str:

@@ -11,14 +11,6 @@ import pytest
 from test_interface import PANELS, draw, draw_preferences, follow_to_the_end
 
 
-@pytest.fixture
-def running(addon):
-    own = addon("running")
-    own.stop()
-    yield own
-    own.stop()
-
-
 def tick(running, until) -> None:
     end = time.monotonic() + 60
     while not until():
