@@ -24,9 +24,10 @@ from im2hands.take.contact import CONTACT
 from im2hands.take.edits import Edits
 from im2hands.take.frame_file import KEY, read_motion, read_template
 from im2hands.take.sequence import is_sequence
-from im2hands.take.take import MOTION_FILE, TEMPLATE_FILE, Take
+from im2hands.take.take import CACHE_FOLDER, MOTION_FILE, TEMPLATE_FILE, Take
 
 from .detection_cache import digest
+from .shape_cache import ShapeCache
 
 
 class CleanPhase:
@@ -114,7 +115,7 @@ class CleanPhase:
         tracks = judge(raw, over_time=is_sequence(self._take.header), marks=marks)
         templates = TakeTemplates(self._take, topology, self._call)
         if shape is None:
-            self._measure(templates, raw, tracks, sides)
+            self._find_shape(templates, raw, tracks, sides, digest(frames_key, marked), topology.vertex_count)
             self._write(lambda: write_template(self._take.folder, topology, templates.rests, shape_key))
         else:
             templates.rests = read_rests(shape, sides)
@@ -197,6 +198,18 @@ class CleanPhase:
         self._call(self._take.save)
         self._progress(self._total, self._total)
         return entry
+
+    def _find_shape(
+        self, templates: TakeTemplates, raw: RawTake, tracks: dict[Side, Track], sides: list[Side], key: str, count: int
+    ) -> None:
+        """Measure the hands at rest, unless they were measured before from the same data, which ``key`` stands for."""
+        cache = ShapeCache(self._take.folder / CACHE_FOLDER)
+        known = self._call(lambda: cache.read(key, sides, count))
+        if known is not None:
+            templates.rests = known
+            return
+        self._measure(templates, raw, tracks, sides)
+        self._write(lambda: cache.write(key, templates.rests))
 
     def _measure(self, templates: TakeTemplates, raw: RawTake, tracks: dict[Side, Track], sides: list[Side]) -> None:
         """Measure bone lengths on observed frames, and the shape on those whose surface belongs to the track."""

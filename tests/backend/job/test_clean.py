@@ -14,6 +14,7 @@ import pytest
 from im2hands.animation.clean_options import VERSION, CleanOptions
 from im2hands.animation.motion.quaternions import to_matrices
 from im2hands.animation.template.rig import skin
+from im2hands.animation.template.take_templates import TakeTemplates
 from im2hands.app.cli import main as cli
 from im2hands.core.errors import Cancelled, InputError, TakeError
 from im2hands.core.hands import SIDES, Side
@@ -177,19 +178,30 @@ def test_again_is_the_same_and_quick(cleaned: Path, tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in copy.rglob("*.*")} == before
 
 
-def test_other_settings_keep_the_templates(cleaned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_settings_keep_templates_and_shape(
+    cleaned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither is computed again, which is what takes long; and the bytes are those of a shape measured anew."""
     copy = shutil.copytree(cleaned, tmp_path / "take")
     written: list[int] = []
+    measured: list[int] = []
+    measure = TakeTemplates.measure
+    monkeypatch.setattr(TakeTemplates, "measure", lambda *given: (measured.append(1), measure(*given)))
     add = Take.add_arrays
     monkeypatch.setattr(
         Take, "add_arrays", lambda self, index, arrays: (written.append(index), add(self, index, arrays))
     )
     clean(Take.open(copy), CleanOptions(smoothing=0.0, gap=0, template_density=0))
-    assert written == []
+    assert written == measured == []
     motion = arrays_of(copy / "motion.npz")
     assert motion["left_status"].tolist() == [1, 1, 1, 0, 1, 0, 1, 1]
     assert np.allclose(motion["right_keypoints_raw"][6], motion["right_keypoints"][6], atol=0.006)
     clean(Take.open(copy))
+    assert (copy / "motion.npz").read_bytes() == (cleaned / "motion.npz").read_bytes()
+    (copy / "motion.npz").unlink()
+    (copy / "cache/shape.npz").write_bytes(b"damaged")
+    clean(Take.open(copy))
+    assert written == [] and measured == [1]
     assert (copy / "motion.npz").read_bytes() == (cleaned / "motion.npz").read_bytes()
 
 
