@@ -304,8 +304,7 @@ class ReconstructJob:
         reused, waiting = phase.sort_out(found)
         for item in reused:
             self._count(take.records[item.entry.index], take, reused=True)
-        if self._wanted is None and (waiting or not self._options.clean) and take.header.pop("clean", None) is not None:
-            take.save()  # the clean motion will not belong to the new frames
+        self._forget_motion(take, bool(waiting))
         done = len(reused)
         self._progress.begin("surfaces", len(found), done)
         self._progress.at(done, (done, len(found)))
@@ -320,11 +319,19 @@ class ReconstructJob:
     def _make_drafts(self, take: Take, source: Source, found: list[FoundHands], phase: SurfacePhase) -> None:
         """Give the found hands without surfaces to the frames that neither this job nor an earlier one came to."""
         there = self._counted | {index for index, record in take.records.items() if record.file}
-        for entry, result in phase.run(source, [item for item in found if item.entry.index not in there]):
+        waiting = [item for item in found if item.entry.index not in there]
+        self._forget_motion(take, bool(waiting))
+        for entry, result in phase.run(source, waiting):
             if isinstance(result, Im2HandsError):
                 self._write_failed(take, source, entry, result)
             else:
                 self._count(result, take)
+
+    def _forget_motion(self, take: Take, has_new_frames: bool) -> None:
+        """Write that the take has no clean motion, where it will not belong to its frames."""
+        is_old = has_new_frames or not self._options.clean
+        if self._wanted is None and is_old and take.header.pop("clean", None) is not None:
+            take.save()
 
     def _clean(self, take: Take) -> None:
         from .clean_phase import CleanPhase

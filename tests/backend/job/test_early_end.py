@@ -91,6 +91,20 @@ def test_a_stop_at_once_rigs_nothing(tmp_path: Path) -> None:
     assert finished.cancelled and take.header[UNFINISHED] and "clean" not in take.header
 
 
+def test_drafts_without_cleaning_leave_no_motion_of_other_frames(tmp_path: Path, run_job: RunJob) -> None:
+    """A job over more frames, ended while it finds hands: the motion of the first frames is not the take's any more."""
+    clip = write_clip(tmp_path / "clip.avi", 4)
+    run_job(clip, frames="1-1", quality="draft", clean=True, template_density=0)
+    assert Take.open(tmp_path / "take").header["clean"]["hands"]
+    parts = FakeParts()
+
+    def cancelled() -> bool:
+        return len(parts.provider_made.seen) >= 2
+
+    _, _, take = ended(clip, tmp_path / "take", parts, cancelled, never, quality="draft", clean=False)
+    assert len(take.records) > 1 and "clean" not in take.header
+
+
 def test_a_draft_is_continued_with_its_keypoints(tmp_path: Path, run_job: RunJob) -> None:
     clip = write_clip(tmp_path / "clip.avi", 3)
     finished, events = run_job(clip, parts=FakeParts(), quality="draft", clean=True)
