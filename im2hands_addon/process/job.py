@@ -31,6 +31,7 @@ PHASES = {
     "weights": "Loading the networks",
     "keypoints": "Finding the hands",
     "surfaces": "Building the surfaces",
+    "drafts": "Preparing the hands",
     "clean": "Cleaning the motion",
 }
 

@@ -24,6 +24,7 @@ PHASE_WORDS = {
     "weights": "Loading networks",
     "keypoints": "Finding hands",
     "surfaces": "Making surfaces",
+    "drafts": "Preparing hands",
     "clean": "Cleaning",
 }
 _BAR = 1000  # steps of the progress bar

@@ -9,7 +9,7 @@ from im2hands.core.errors import Im2HandsError
 from im2hands.core.files import json_bytes
 from im2hands.take.record import FrameStatus
 
-Phase = Literal["open", "weights", "keypoints", "surfaces", "clean"]
+Phase = Literal["open", "weights", "keypoints", "surfaces", "drafts", "clean"]
 
 
 @dataclass(frozen=True)

@@ -12,22 +12,22 @@ from im2hands.animation.clean_options import CleanOptions
 from .events import Phase, Progress
 from .options import ReconstructOptions
 
-Part = Literal["open", "weights", "look", "again", "finish", "place", "surfaces", "fit", "weigh"]
+Part = Literal["open", "weights", "look", "again", "finish", "place", "surfaces", "drafts", "fit", "weigh"]
 """A part of a job whose steps take alike. Phases of the protocol have one or more of them."""
 
 PHASES: dict[Part, Phase] = {
     "open": "open", "weights": "weights", "look": "keypoints", "again": "keypoints", "finish": "keypoints",
-    "place": "keypoints", "surfaces": "surfaces", "fit": "clean", "weigh": "clean",
+    "place": "keypoints", "surfaces": "surfaces", "drafts": "drafts", "fit": "clean", "weigh": "clean",
 }  # fmt: skip
 
 USUAL_SECONDS: dict[Part, float] = {
-    "open": 0.2, "weights": 2.0, "look": 0.15, "again": 1.0, "finish": 0.06, "place": 0.03, "surfaces": 0.6, "fit": 0.5,
-    "weigh": 0.02,
+    "open": 0.2, "weights": 2.0, "look": 0.15, "again": 1.0, "finish": 0.06, "place": 0.03, "surfaces": 0.6,
+    "drafts": 0.03, "fit": 0.5, "weigh": 0.02,
 }  # fmt: skip
 """Seconds of a step on two cores without a graphics card, before anything is measured."""
 
 _FIT_SECONDS = (0.2, 0.5, 4.5)  # of the fits of a frame's hands, by the option ``template_density``
-_DRAFT_SECONDS = 0.03  # of a frame without surfaces: its file, and its template
+_DRAFT_FIT_SECONDS = 0.03  # of the templates of a frame without surfaces
 _VOXEL_MM, _VOXEL_POWER = 1.7, -1.2  # surfaces of 1.2 mm took 1.5 times as long as those of 1.7 mm
 _TRUST_AFTER = 5.0  # seconds of work after which what was measured counts as much as what is usual
 _MOST = 0.999  # of the bar before the end
@@ -198,8 +198,11 @@ def plan_reconstruction(
     if is_sequence:
         progress.plan("finish", frames)
         progress.plan("place", frames)
-    seconds = USUAL_SECONDS["surfaces"] * float(options.voxel_mm / _VOXEL_MM) ** _VOXEL_POWER
-    progress.plan("surfaces", wanted, _DRAFT_SECONDS if options.is_draft else seconds)
+    if options.is_draft:
+        progress.plan("drafts", wanted)
+    else:
+        seconds = USUAL_SECONDS["surfaces"] * float(options.voxel_mm / _VOXEL_MM) ** _VOXEL_POWER
+        progress.plan("surfaces", wanted, seconds)
     if options.clean:
         plan_cleaning(progress, options.cleaning, wanted, is_draft=options.is_draft)
 
@@ -218,5 +221,5 @@ def plan_cleaning(progress: JobProgress, options: CleanOptions, frames: int, *, 
     is_draft : bool
         Whether the frames have no surfaces.
     """
-    progress.plan("fit", frames, _DRAFT_SECONDS if is_draft else _FIT_SECONDS[options.template_density])
+    progress.plan("fit", frames, _DRAFT_FIT_SECONDS if is_draft else _FIT_SECONDS[options.template_density])
     progress.plan("weigh", frames)

@@ -306,7 +306,7 @@ class ReconstructJob:
             self._count(take.records[item.entry.index], take, reused=True)
         self._forget_motion(take, bool(waiting))
         done = len(reused)
-        self._progress.begin("surfaces", len(found), done)
+        self._progress.begin("drafts" if self._options.is_draft else "surfaces", len(found), done)
         self._progress.at(done, (done, len(found)))
         for entry, result in phase.run(source, waiting):
             if isinstance(result, Im2HandsError):

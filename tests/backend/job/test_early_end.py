@@ -117,6 +117,9 @@ def test_a_draft_is_continued_with_its_keypoints(tmp_path: Path, run_job: RunJob
     with pytest.raises(InputError, match="is a draft, which has no surfaces"):
         export_take(tmp_path / "take", "obj", tmp_path / "out", mesh="surface")
 
+    assert {event.phase for event in events if isinstance(event, Progress)} >= {"keypoints", "drafts", "clean"}
+    assert not any(event.phase == "surfaces" for event in events if isinstance(event, Progress))
+
     found = [event for event in events if isinstance(event, HandsFound)]
     assert [event.index for event in found] == [1, 2, 3, 1, 2, 3]  # as seen, then as placed
     flat, placed = (np.array(event.hands["left"]) for event in (found[1], found[4]))
