@@ -6,7 +6,8 @@ from .. import api
 from ..bake_settings import bake_properties, options_of
 from ..errors import AddonError
 from ..scene.tree import take_named
-from .of_take import OfTake, armature_names
+from .choose_character import character_names
+from .of_take import OfTake
 
 
 class Im2HandsBakeToRig(OfTake, bpy.types.Operator):
@@ -17,7 +18,7 @@ class Im2HandsBakeToRig(OfTake, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
     target: bpy.props.StringProperty(
-        name="Target", description="Name of the armature; empty: the active object", search=armature_names
+        name="Target", description="Name of the armature; empty: the active object", search=character_names
     )
     map_file: bpy.props.StringProperty(
         name="Own Map", description="Your own bone map (json), used instead", subtype="FILE_PATH", options={"SKIP_SAVE"}

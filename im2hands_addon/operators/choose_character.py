@@ -10,6 +10,11 @@ def characters(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     return [one for one in scene.objects if one.type == "ARMATURE" and ROLE not in one]
 
 
+def character_names(_operator: bpy.types.Operator, context: bpy.types.Context, text: str) -> list[str]:
+    """The names of these armatures that contain a text, for the field's list."""
+    return [one.name for one in characters(context.scene) if text.lower() in one.name.lower()]
+
+
 class Im2HandsChooseCharacter(bpy.types.Operator):
     """Bake onto this armature"""
 
@@ -17,7 +22,9 @@ class Im2HandsChooseCharacter(bpy.types.Operator):
     bl_label = "Choose Character"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
-    target: bpy.props.StringProperty(name="Character", description="Name of the armature; empty: the active object")
+    target: bpy.props.StringProperty(
+        name="Character", description="Name of the armature; empty: the active object", search=character_names
+    )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Set the character of the scene."""

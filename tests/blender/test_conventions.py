@@ -75,6 +75,10 @@ def test_takes_and_armatures_are_picked_from_a_list(addon, tmp_path: Path) -> No
     of_take = addon("operators.of_take")
     assert of_take.take_names(None, bpy.context, "TA") == ["take"] and not of_take.take_names(None, bpy.context, "x")
     assert sorted(of_take.armature_names(None, bpy.context, "")) == ["Rig.L", "Rig.R"]
+    hero = bpy.data.objects.new("Hero", bpy.data.armatures.new("Hero"))
+    bpy.context.scene.collection.objects.link(hero)
+    names = addon("operators.choose_character").character_names
+    assert names(None, bpy.context, "") == ["Hero"], "nothing is baked onto the rigs of takes"
 
 
 def test_numbers_have_units() -> None:
