@@ -9,7 +9,8 @@ from ..errors import AddonError
 from ..properties import inputs_of, set_source
 from ..scene.sources import CLIPS, PICTURES, of_files
 from ..scene.wrapped_text import draw_wrapped
-from .starts_job import install_first, needs_installation
+from . import install_backend
+from .starts_job import needs_installation
 
 _WIDTH = 420
 
@@ -24,6 +25,8 @@ class Im2HandsDropSource(bpy.types.Operator):
     directory: bpy.props.StringProperty(
         name="Folder", description="Folder of the files", subtype="DIR_PATH", options={"SKIP_SAVE", "HIDDEN"}
     )
+    _told: tuple[str, ...] = ()
+
     files: bpy.props.CollectionProperty(
         name="Files",
         description="The dropped files",
@@ -35,8 +38,10 @@ class Im2HandsDropSource(bpy.types.Operator):
         """Choose the files and ask."""
         self._choose(context)
         planned.refresh()
+        self._told = () if running.backend().is_found else install_backend.what_is_done()
+        button = "Install and Reconstruct" if needs_installation() else "Reconstruct"
         return context.window_manager.invoke_props_dialog(
-            self, width=_WIDTH, title="Reconstruct Hands", confirm_text="Reconstruct"
+            self, width=_WIDTH, title="Reconstruct Hands", confirm_text=button
         )
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -51,8 +56,13 @@ class Im2HandsDropSource(bpy.types.Operator):
             )
         backend = running.backend()
         if not backend.is_found:
-            told = f"{backend.line} You will be asked whether to install it; then this starts by itself."
+            told = f"{backend.line} It is installed first; then this starts by itself."
             draw_wrapped(layout, told, "ERROR", context, width=_WIDTH)
+            for line in self._told:
+                draw_wrapped(layout, line, "DOT", context, width=_WIDTH)
+            if not install_backend.may_download():
+                draw_wrapped(layout, install_backend.NOT_ONLINE, "ERROR", context, width=_WIDTH)
+                layout.operator("extensions.userpref_allow_online", text="Allow Online Access", icon="CHECKMARK")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Start, or wait for the reconstruction that runs."""
@@ -60,9 +70,11 @@ class Im2HandsDropSource(bpy.types.Operator):
             self._choose(context)
         try:
             one = waiting.from_settings(context.scene)
-            if needs_installation():
-                return install_first(one)
-            running.enqueue(one)
+            if needs_installation():  # the dialog has told what this does
+                install_backend.install()
+                waiting.hold(one)
+            else:
+                running.enqueue(one)
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

@@ -20,7 +20,8 @@ Behaviours:
 * dies-PHASE: is killed in that phase, "hello" before all others; a continued job is finished.
 * half: ends within a line of its answer.
 * rubbish: sends what no backend sends, and then finishes all frames.
-* rebuilds: makes the first half of the frames and waits for ``cancel``; continues at once; knows "rebuild".
+* rebuilds: makes the first half of the frames and waits for ``cancel``; continues at once, and rigs the hands; knows
+  "rebuild".
 
 No other one but "dies" knows the request "rebuild", as backends of earlier versions do not.
 """
@@ -38,6 +39,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import animated
 import numpy as np
 import synthetic
 
@@ -193,6 +195,9 @@ class FakeServer:
         if self.behaviour == "dies-clean" and not reused:
             self.say("progress", job, phase="clean", done=0, total=1, seconds_left=None)
             self.die()
+        if self.behaviour == "rebuilds" and not cancelled:
+            images = dict.fromkeys(range(1, self.frames + 1), request["inputs"][0])
+            animated.write(folder, animated.make(self.frames), images=images, keep=True)
         counts = {name: statuses.count(name) for name in ("ok", "partial", "empty", "failed")}
         summary = {"total": len(statuses), **counts, "reused": len(reused), "seconds": 0.1}
         self.say("finished", job, take=str(folder), cancelled=cancelled, summary=summary)

@@ -123,9 +123,11 @@ def test_a_dropped_file_asks_and_starts(addon, settings, fake_backend, photo: Pa
     dropped = {"directory": str(photo.parent), "files": [{"name": photo.name}]}
     module, layout = addon("operators.drop_source"), Layout()
     settings.source = str(photo)
-    module.Im2HandsDropSource.draw(SimpleNamespace(layout=layout), bpy.context)
+    told = addon("operators.install_backend").what_is_done()
+    module.Im2HandsDropSource.draw(SimpleNamespace(layout=layout, _told=told), bpy.context)
     text = " ".join(layout.seen.texts)
-    assert photo.name in text and "You will be asked whether to install it" in text
+    assert photo.name in text and "It is installed first; then this starts by itself." in text and told[0] in text
+    assert "Allow Online Access" in text and layout.seen.operators == ["extensions.userpref_allow_online"]
     with pytest.raises(RuntimeError, match="is not there"):
         bpy.ops.im2hands.drop_source(**dropped)
     own.backend = fake_backend("good")
@@ -207,6 +209,11 @@ def test_without_a_backend_it_waits_for_the_installation(
     assert module.install_first(addon("waiting").from_settings(bpy.context.scene)) == {"FINISHED"}
     assert asked == ["INVOKE_DEFAULT"] and "It starts when the backend is installed." in " ".join(draw(PANELS[0]).texts)
     assert running._tick() is None, "nothing is polled until then"
+    drop = addon("operators.drop_source")
+    monkeypatch.setattr(drop, "needs_installation", lambda: True)
+    monkeypatch.setattr(drop.install_backend, "install", lambda: asked.append("at once"))
+    assert bpy.ops.im2hands.drop_source(directory=str(photo.parent), files=[{"name": photo.name}]) == {"FINISHED"}
+    assert asked[1:] == ["at once"] and len(addon("waiting").queue()) == 1, "its dialog has asked already"
     own.backend = fake_backend("good")
     running.look_for_backend()
     assert not module.needs_installation()
