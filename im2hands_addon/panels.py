@@ -175,10 +175,7 @@ class Im2HandsTakesPanel(_Im2HandsPanel, bpy.types.Panel):
             row = box.row()
             row.label(text=collection.name, icon="OUTLINER_COLLECTION")
             row.operator("im2hands.remove_take", text="", icon="TRASH").take = collection.name
-            counts = [
-                (name, int(collection.get(f"im2hands_{name}", 0))) for name in ("ok", "partial", "empty", "failed")
-            ]
-            box.label(text=", ".join(f"{count} {name}" for name, count in counts if count) or "no frames yet")
+            box.label(text=_counted(collection))
             if collection.get(tree.UNFINISHED) and not running.is_reconstructing():
                 row = box.row()
                 row.label(text="Not finished", icon="TIME")
@@ -191,6 +188,13 @@ class Im2HandsTakesPanel(_Im2HandsPanel, bpy.types.Panel):
             if collection.get("im2hands_camera_origin") == "assumed":
                 box.label(text="The focal length is assumed", icon="CAMERA_DATA")
             take_panel.draw_doubts(box, collection)
+
+
+def _counted(collection: bpy.types.Collection) -> str:
+    """What the frames of a take have brought, in words; they are counted at the end of a job."""
+    counts = [(name, int(collection.get(f"im2hands_{name}", 0))) for name in ("ok", "partial", "empty", "failed")]
+    found = ", ".join(f"{count} {name}" for name, count in counts if count)
+    return found or ("its frames are being made" if running.is_reconstructing() else "no frames yet")
 
 
 def _draw_take(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> None:
