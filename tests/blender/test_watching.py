@@ -41,7 +41,7 @@ def test_found_hands_are_drawn_over_the_footage(addon, job) -> None:
     camera = next(one for one in collection.all_objects if one.type == "CAMERA")
     assert camera.data.background_images and camera.data.show_background_images
     assert not [one for one in collection.all_objects if one.type == "MESH"]
-    assert "no frames yet" in draw(PANELS[2]).texts
+    assert "its frames are being made" in draw(PANELS[2]).texts
     found = watching.found_at(started, collection, 2)
     hands = sticks.sticks_of(collection, found)
     assert [hand.color for hand in hands] == [sticks.FOUND_COLORS[side] for side in ("left", "right")]

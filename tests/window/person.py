@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import struct
 import sys
 import time
@@ -23,6 +24,20 @@ Steps = Iterator[float]
 
 sys.path.insert(0, str(HERE.parent / "blender"))
 import synthetic  # noqa: E402
+
+FAKE_PYTHON = f"""#!/bin/sh
+for word; do last=$word; done
+case "$*" in
+*" venv "*) mkdir -p "$last/bin" && cp "$0" "$last/bin/python" ;;
+*"pip install"*) echo "Collecting im2hands"; sleep 1 ;;
+*"import venv"*) echo yes ;;
+*"import "*im2hands*) ;;
+*" check"*) exec "{sys.executable}" -I "{HERE.parent}/blender/fake_server.py" good 1 "$@" ;;
+*" serve"*) exec "{sys.executable}" -I "{HERE.parent}/blender/fake_server.py" rebuilds {FRAMES} "$@" ;;
+*) exec "{sys.executable}" "$@" ;;
+esac
+"""
+"""A Python whose environments have no backend but a fake one, and whose pip downloads nothing."""
 
 drawn = {"WINDOW": 0, "UI": 0}
 """How often each region of the 3D view was drawn."""
@@ -139,3 +154,15 @@ def orbit(seconds: float, during: Callable[[], bool] = lambda: True) -> Iterator
     window().event_simulate(type="MIDDLEMOUSE", value="RELEASE", x=x, y=y)
     yield 0.1
     return counts
+
+
+def redraw_shares(idle: list, busy: list, blocked: float) -> tuple[dict[str, float], float]:
+    """Redraws beside a job as shares of those without, by time and by work, and the share of time that was blocked."""
+    told = {}
+    for name, values in (("idle", idle), ("busy", busy)):
+        draws, seconds, work = (float(one) for one in np.sum(values, axis=0))
+        told[name] = {"a_second": draws / seconds, "a_second_of_work": draws / work}
+    shares = {name: told["busy"][name] / told["idle"][name] for name in told["idle"]}
+    blocked_share = blocked / float(np.sum(busy, axis=0)[1])
+    (FOLDER / "redraws.json").write_text(json.dumps({**told, "shares": shares, "blocked_share": blocked_share}))
+    return shares, blocked_share

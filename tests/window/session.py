@@ -19,12 +19,11 @@ from bpy_extras.view3d_utils import location_3d_to_region_2d
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "blender"))
 import animated
-import numpy as np
 import synthetic
 from person import (
+    FAKE_PYTHON,
     FOLDER,
     FRAMES,
-    HERE,
     MODULE,
     ZIP,
     Steps,
@@ -38,6 +37,7 @@ from person import (
     orbit,
     picture,
     presses,
+    redraw_shares,
     region,
     screen,
     until,
@@ -59,19 +59,6 @@ def take() -> bpy.types.Collection:
 
 LEAST_REDRAWS = 0.9
 """Share of the redraws of an idle Blender while a job runs."""
-FAKE_PYTHON = f"""#!/bin/sh
-for word; do last=$word; done
-case "$*" in
-*" venv "*) mkdir -p "$last/bin" && cp "$0" "$last/bin/python" ;;
-*"pip install"*) echo "Collecting im2hands"; sleep 1 ;;
-*"import venv"*) echo yes ;;
-*"import "*im2hands*) ;;
-*" check"*) exec "{sys.executable}" -I "{HERE.parent}/blender/fake_server.py" good 1 "$@" ;;
-*" serve"*) exec "{sys.executable}" -I "{HERE.parent}/blender/fake_server.py" rebuilds {FRAMES} "$@" ;;
-*) exec "{sys.executable}" "$@" ;;
-esac
-"""
-"""A Python whose environments have no backend but a fake one, and whose pip downloads nothing."""
 
 
 def installs_the_zip() -> Steps:
@@ -181,13 +168,7 @@ def the_bar_moves_and_the_view_orbits() -> Steps:
     assert len(seen) >= 4 and drawn["UI"] - before["UI"] >= 4, f"the bar: {seen}, drawn {drawn}"
     assert running.is_reconstructing()
     picture("running")
-    told = {}
-    for name, values in rates.items():
-        draws, seconds, work = (float(one) for one in np.sum(values, axis=0))
-        told[name] = {"a_second": draws / seconds, "a_second_of_work": draws / work}
-    shares = {name: told["busy"][name] / told["idle"][name] for name in told["idle"]}
-    blocked_share = sum(blocked) / np.sum(rates["busy"], axis=0)[1]
-    (FOLDER / "redraws.json").write_text(json.dumps({**told, "shares": shares, "blocked_share": blocked_share}))
+    shares, blocked_share = redraw_shares(rates["idle"], rates["busy"], sum(blocked))
     # Other programs share the processor with this one, and their load changes: one of both shares is not disturbed.
     assert max(shares.values()) >= LEAST_REDRAWS, shares
     assert blocked_share <= 1 - LEAST_REDRAWS, "the add-on's timer keeps Blender from drawing"
@@ -235,8 +216,41 @@ def a_keypoint_is_dragged() -> Steps:
     key("LEFTMOUSE", x + 40, y + 20)
     yield 0.2
     sticks.update_from_editmode()
-    moved = (sticks.matrix_world @ sticks.data.vertices[8].co - tip).length
-    assert moved > 0.003, f"the tip of the index finger moved by {moved} m"
+    dragged = sticks.matrix_world @ sticks.data.vertices[8].co
+    assert (dragged - tip).length > 0.003, f"the tip of the index finger moved from {tip} to {dragged}"
+    with bpy.context.temp_override(window=window(), area=view(), region=place):
+        bpy.ops.im2hands.move_in_depth("INVOKE_DEFAULT", take=take().name)
+    for _ in range(5):
+        key("WHEELUPMOUSE", x + 40, y + 20)
+        yield 0.1
+    key("LEFTMOUSE", x + 40, y + 20)
+    yield 0.2
+    sticks.update_from_editmode()
+    moved = ((sticks.matrix_world @ sticks.data.vertices[8].co) - dragged).length
+    assert 0.004 < moved < 0.008, f"five steps of the wheel moved it by {moved} m"
+
+
+def a_box_is_drawn_and_taken_back() -> Steps:
+    place, before = region("WINDOW"), addon("api").edits(take())
+    with bpy.context.temp_override(window=window(), area=view(), region=place):
+        bpy.ops.im2hands.apply_keypoints(take=take().name)
+        bpy.ops.im2hands.draw_box("INVOKE_DEFAULT", take=take().name, side="left")
+    x, y = place.x + place.width * 0.4, place.y + place.height * 0.4
+    move(x, y)
+    yield 0.1
+    window().event_simulate(type="LEFTMOUSE", value="PRESS", x=int(x), y=int(y))
+    for part in range(1, 6):
+        move(x + 20 * part, y + 16 * part)
+        yield 0.1
+    picture("box")
+    window().event_simulate(type="LEFTMOUSE", value="RELEASE", x=int(x + 100), y=int(y + 80))
+    edits = addon("api").edits
+    yield from until(lambda: edits(take())[-1:] and edits(take())[-1]["kind"] == "box", "the box is a correction")
+    left, top, right, bottom = edits(take())[-1]["box"]
+    assert right - left > 10 and bottom - top > 10, edits(take())[-1]
+    with bpy.context.temp_override(window=window(), area=view(), region=place):
+        bpy.ops.im2hands.remove_edit("EXEC_DEFAULT", True, take=take().name, edit=edits(take())[-1]["id"])
+    assert len(edits(take())) == len(before) + 1, "the dragged keypoint"
 
 
 def its_frame_is_rebuilt() -> Steps:
@@ -260,7 +274,7 @@ def an_undo_takes_it_back() -> Steps:
     def is_back() -> bool:
         return name not in bpy.data.collections or not addon("scene.corrections").read(take()).edits
 
-    for _ in range(4):  # the rebuild, the correction, the drag, edit mode
+    for _ in range(7):  # the rebuild, the box, the correction, the wheel, the drag, edit mode
         key("Z", x, y, ctrl=True)
         yield 0.3
         if is_back():
@@ -303,9 +317,7 @@ def hands_are_baked_to_a_rigify_in_ik() -> Steps:
             assert (places[0] - places[1]).length < 5e-4, f"frame {frame}: {places}"
         bpy.ops.object.select_all(action="DESELECT")
         rig.select_set(True)
-        bpy.ops.view3d.localview(frame_selected=False)
-        bpy.ops.view3d.view_axis(type="FRONT")
-        bpy.ops.view3d.view_selected()
+        bpy.ops.view3d.localview(frame_selected=True)
     yield 0.5
     picture("baked")
 
@@ -357,6 +369,7 @@ STEPS = (
     a_click_cancels_it,
     a_click_goes_on_with_it,
     a_keypoint_is_dragged,
+    a_box_is_drawn_and_taken_back,
     its_frame_is_rebuilt,
     an_undo_takes_it_back,
     hands_are_baked_to_a_rigify_in_ik,
