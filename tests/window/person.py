@@ -166,3 +166,11 @@ def redraw_shares(idle: list, busy: list, blocked: float) -> tuple[dict[str, flo
     blocked_share = blocked / float(np.sum(busy, axis=0)[1])
     (FOLDER / "redraws.json").write_text(json.dumps({**told, "shares": shares, "blocked_share": blocked_share}))
     return shares, blocked_share
+
+
+def timeline_shows(first: int, last: int) -> bool:
+    """Whether the timeline shows a range of frames, and little else."""
+    area = next(one for one in window().screen.areas if one.ui_type == "TIMELINE")
+    place = next(one for one in area.regions if one.type == "WINDOW")
+    ends = [place.view2d.view_to_region(frame, 0, clip=False)[0] for frame in (first, last)]
+    return 0 <= ends[0] < 0.2 * place.width and 0.8 * place.width < ends[1] <= place.width

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "blender"))
 import animated
 import synthetic
+from characters import generated_arm
 from person import (
     FAKE_PYTHON,
     FOLDER,
@@ -40,6 +41,7 @@ from person import (
     redraw_shares,
     region,
     screen,
+    timeline_shows,
     until,
     view,
     window,
@@ -189,6 +191,7 @@ def a_click_goes_on_with_it() -> Steps:
     yield 0.3
     assert view().spaces.active.region_3d.view_perspective == "CAMERA"
     assert {one.type for one in take().all_objects if one.name[:4] in ("Rig.", "Hand")} == {"ARMATURE", "MESH"}
+    assert timeline_shows(1, FRAMES)
     picture("done")
 
 
@@ -291,20 +294,8 @@ def hands_are_baked_to_a_rigify_in_ik() -> Steps:
     bpy.ops.im2hands.import_take(filepath=str(folder))
     near = next(one for one in bpy.data.collections if one.get("im2hands_take") == str(folder))
     next(one for one in near.objects if one.name.endswith("Origin")).location = (0.4, -0.7, 1.3)
-    bpy.ops.preferences.addon_enable(module="rigify")
     with bpy.context.temp_override(window=window(), area=view(), region=region("WINDOW")):
-        bpy.ops.object.armature_human_metarig_add()
-        meta = bpy.context.object
-        bpy.ops.object.mode_set(mode="EDIT")
-        bones = meta.data.edit_bones
-        arm = {"upper_arm.L", *(bone.name for bone in bones["upper_arm.L"].children_recursive)}
-        for bone in [bone for bone in bones if bone.name not in arm]:
-            bones.remove(bone)
-        bpy.ops.object.mode_set(mode="OBJECT")
-        bpy.ops.pose.rigify_generate()
-        rig = bpy.context.object
-        assert rig is not meta and rig.pose.bones["upper_arm_parent.L"]["IK_FK"] == 0.0
-        meta.hide_set(True)
+        rig = generated_arm()
         bpy.context.scene.im2hands_bake.target = rig
         bpy.ops.ed.undo_push(message="Rig")  # as it is there when a person makes it
         assert bpy.ops.im2hands.bake_to_rig("EXEC_DEFAULT", True, take=near.name, target=rig.name) == {"FINISHED"}

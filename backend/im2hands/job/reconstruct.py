@@ -191,7 +191,7 @@ class ReconstructJob:
             self._events(
                 Warned(
                     f"The focal length is not known; a field of view of {ASSUMED_FOV_DEGREES:g} degrees is assumed.",
-                    "Distance and depth depend on it: give the field of view (--fov) or the focal length (--focal-px).",
+                    "Distance and depth depend on it: give the lens (in Blender: Camera; else --fov or --focal-px).",
                 )
             )
         footage = FootageWriter(take, source, options.footage, reason, self._background.check)
