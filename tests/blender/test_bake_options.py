@@ -184,6 +184,17 @@ def test_a_scene_in_feet_at_23_976(addon, api, tmp_path: Path) -> None:
         assert np.degrees(np.arccos(np.clip(ours @ theirs, -1, 1))) < NEAR_DEGREES
 
 
+def test_the_settings_of_the_panel_are_those_of_the_bake(addon) -> None:
+    scene = bpy.context.scene
+    settings, options_of = scene.im2hands_bake, addon("bake_settings").options_of
+    usual = options_of(settings, scene)
+    assert usual["frames"] is None
+    given = {"bone_map": "mixamo", "wrist": False, "offset": 3, "into": "NEW", "reduce_degrees": 1.5}
+    for name, value in {**given, "use_range": True, "first": 2, "last": 5}.items():
+        setattr(settings, name, value)
+    assert options_of(settings, scene) == {**given, "frames": (2, 5), "scene": scene}
+
+
 def test_the_character_follows_live(addon, api, take, target) -> None:
     """It is baked again after a change that rests, and only then; timers do not fire here."""
     live, settings = addon("live_bake"), bpy.context.scene.im2hands_bake

@@ -210,13 +210,16 @@ def test_without_a_backend_it_waits_for_the_installation(
     assert asked == ["INVOKE_DEFAULT"] and "It starts when the backend is installed." in " ".join(draw(PANELS[0]).texts)
     assert running._tick() is None, "nothing is polled until then"
     drop = addon("operators.drop_source")
+    addon("waiting").clear()
     monkeypatch.setattr(drop, "needs_installation", lambda: True)
     monkeypatch.setattr(drop.install_backend, "install", lambda: asked.append("at once"))
     assert bpy.ops.im2hands.drop_source(directory=str(photo.parent), files=[{"name": photo.name}]) == {"FINISHED"}
     assert asked[1:] == ["at once"] and len(addon("waiting").queue()) == 1, "its dialog has asked already"
     own.backend = fake_backend("good")
+    if bpy.app.timers.is_registered(running._tick):  # of a test before; no timer fires here
+        bpy.app.timers.unregister(running._tick)
     running.look_for_backend()
-    assert not module.needs_installation()
+    assert not module.needs_installation() and bpy.app.timers.is_registered(running._tick), "it starts by itself"
     finish(running)
     assert bpy.data.collections["photo"].all_objects and not addon("waiting").queue()
 
