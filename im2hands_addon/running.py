@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ from .waiting import Waiting
 from .watching import Watching
 
 _INTERVAL_SECONDS = 0.1
+_REDRAW_SECONDS = 0.5  # a bar that moves twice a second is enough; each drawing takes time from the views
 _log = logging.getLogger(__name__)
 
 
@@ -40,6 +42,7 @@ class _Background:
     findings: list[Finding] = field(default_factory=list)
     backend: BackendState = field(default_factory=BackendState)
     shown: object = None
+    drawn: float = 0.0  # when
 
 
 _state = _Background()
@@ -316,10 +319,11 @@ def redraw() -> None:
 
 
 def _redraw_changes() -> None:
-    """Draw only if something is to be seen that was not there at the last drawing."""
-    shown = _shown()
-    if shown != _state.shown:
-        _state.shown = shown
+    """Draw if something is to be seen that was not there at the last drawing; while work runs, not too often."""
+    shown, now = _shown(), time.monotonic()
+    is_time = now >= _state.drawn + _REDRAW_SECONDS or not (is_reconstructing() or is_working())
+    if shown != _state.shown and is_time:
+        _state.shown, _state.drawn = shown, now
         redraw()
 
 

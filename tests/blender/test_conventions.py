@@ -127,7 +127,10 @@ def test_only_what_changed_is_drawn(addon, fake_backend, photo: Path, tmp_path: 
     running.stop()
     started = addon("api").start(photo, tmp_path / "take", backend=fake_backend("silent"))
     running.follow(started)
+    now = [100.0]
     monkeypatch.setattr(running, "redraw", lambda: drawn.append(1))
+    monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    running._state.drawn = 0.0
     running._redraw_changes()
     before = len(drawn)
     for _ in range(5):
@@ -135,7 +138,11 @@ def test_only_what_changed_is_drawn(addon, fake_backend, photo: Path, tmp_path: 
     assert len(drawn) == before, "nothing has changed"
     started.job.progress.done, started.job.progress.total = 1, 2
     running._redraw_changes()
+    assert len(drawn) == before, "it was drawn just now"
+    now[0] += 1.0
+    running._redraw_changes()
     assert len(drawn) == before + 1
+    running._state.drawn = 0.0
     running.stop()
 
 

@@ -39,6 +39,11 @@ esac
 """
 """A Python whose environments have no backend but a fake one, and whose pip downloads nothing."""
 
+LEAST_REDRAWS = 0.9
+"""Share of the redraws of an idle Blender while a job runs."""
+LEAST_IDLE = 3.0
+"""Redraws a second of an idle Blender below which other programs decide what a job costs."""
+
 drawn = {"WINDOW": 0, "UI": 0}
 """How often each region of the 3D view was drawn."""
 
@@ -154,6 +159,22 @@ def orbit(seconds: float, during: Callable[[], bool] = lambda: True) -> Iterator
     window().event_simulate(type="MIDDLEMOUSE", value="RELEASE", x=x, y=y)
     yield 0.1
     return counts
+
+
+class LeftOut(Exception):
+    """A step was done, but cannot be judged here; the text says why."""
+
+
+def judge_redraws(idle: list, busy: list, blocked: float) -> None:
+    """A job must leave nine tenths of the redraws. ``blocked`` are the seconds that the add-on's timer took."""
+    shares, blocked_share = redraw_shares(idle, busy, blocked)
+    # Other programs share the processor with this one, and their load changes: one of both shares is not disturbed.
+    if max(shares.values()) >= LEAST_REDRAWS and blocked_share <= 1 - LEAST_REDRAWS:
+        return
+    draws, seconds, _ = (float(one) for one in np.sum(idle, axis=0))
+    if draws / seconds < LEAST_IDLE:
+        raise LeftOut(f"this machine is busy: an idle Blender was drawn {draws / seconds:.1f} times a second")
+    raise AssertionError(f"{shares}, blocked {blocked_share}")
 
 
 def redraw_shares(idle: list, busy: list, blocked: float) -> tuple[dict[str, float], float]:

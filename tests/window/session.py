@@ -27,18 +27,19 @@ from person import (
     FRAMES,
     MODULE,
     ZIP,
+    LeftOut,
     Steps,
     addon,
     click,
     count,
     drawn,
     find,
+    judge_redraws,
     key,
     move,
     orbit,
     picture,
     presses,
-    redraw_shares,
     region,
     screen,
     timeline_shows,
@@ -57,10 +58,6 @@ def take() -> bpy.types.Collection:
 
 
 # --- the steps, in their order
-
-
-LEAST_REDRAWS = 0.9
-"""Share of the redraws of an idle Blender while a job runs."""
 
 
 def installs_the_zip() -> Steps:
@@ -170,10 +167,7 @@ def the_bar_moves_and_the_view_orbits() -> Steps:
     assert len(seen) >= 4 and drawn["UI"] - before["UI"] >= 4, f"the bar: {seen}, drawn {drawn}"
     assert running.is_reconstructing()
     picture("running")
-    shares, blocked_share = redraw_shares(rates["idle"], rates["busy"], sum(blocked))
-    # Other programs share the processor with this one, and their load changes: one of both shares is not disturbed.
-    assert max(shares.values()) >= LEAST_REDRAWS, shares
-    assert blocked_share <= 1 - LEAST_REDRAWS, "the add-on's timer keeps Blender from drawing"
+    judge_redraws(rates["idle"], rates["busy"], sum(blocked))
 
 
 def a_click_cancels_it() -> Steps:
@@ -224,7 +218,7 @@ def a_keypoint_is_dragged() -> Steps:
     with bpy.context.temp_override(window=window(), area=view(), region=place):
         bpy.ops.im2hands.move_in_depth("INVOKE_DEFAULT", take=take().name)
     for _ in range(5):
-        key("WHEELUPMOUSE", x + 40, y + 20)
+        window().event_simulate(type="WHEELUPMOUSE", value="PRESS", x=int(x + 40), y=int(y + 20))
         yield 0.1
     key("LEFTMOUSE", x + 40, y + 20)
     yield 0.2
@@ -376,13 +370,15 @@ def session() -> Steps:
             start, problem = time.monotonic(), ""
             try:
                 yield from step()
+            except LeftOut as reason:
+                problem = f"left out: {reason}"
             except Exception:
                 problem = traceback.format_exc()
                 synthetic.write_png(FOLDER / "failed.png", screen())
             took = time.monotonic() - start
             file.write(json.dumps({"step": step.__name__, "problem": problem, "seconds": took}) + "\n")
             file.flush()
-            if problem:
+            if problem and not problem.startswith("left out"):
                 break
     os._exit(0)
 

@@ -56,4 +56,6 @@ def steps() -> dict[str, str]:
 @pytest.mark.parametrize("name", step_names())
 def test_in_a_window(steps: dict[str, str], name: str) -> None:
     assert name in steps, "not reached: a step before it failed"
+    if steps[name].startswith("left out"):
+        pytest.skip(steps[name])
     assert not steps[name], steps[name]
