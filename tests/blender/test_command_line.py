@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import bpy
+import numpy as np
 import pytest
 import synthetic
 
@@ -133,7 +134,7 @@ def test_everything_on_the_command_line_equals_the_functions(run, addon, tmp_pat
 def keys_of(addon, thing: bpy.types.Object) -> dict:
     animation = addon("scene.animation")
     return {
-        (curve.data_path, curve.array_index): [round(float(one), 5) for one in animation.read_values(curve)[1]]
+        (curve.data_path, curve.array_index): np.round(animation.read_values(curve), 5).tolist()
         for curve in animation.curves(thing)
     }
 

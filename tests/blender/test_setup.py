@@ -65,7 +65,7 @@ def test_the_decisive_line_of_an_installation_is_told(addon, tmp_path: Path) -> 
     assert environments(tmp_path / "own") == set(), "a half environment is removed"
 
 
-def test_an_installation_from_a_folder_of_wheels(addon, own, tmp_path: Path) -> None:
+def test_an_installation_from_a_folder_of_wheels(addon, own, tmp_path: Path, monkeypatch) -> None:
     task, wheels = addon("process.task"), tmp_path / "wheels"
     wheels.mkdir()
     python, log = fake_python(tmp_path)
@@ -78,6 +78,13 @@ def test_an_installation_from_a_folder_of_wheels(addon, own, tmp_path: Path) -> 
     assert not bpy.app.online_access and not bpy.ops.im2hands.install_backend.poll()
     own.wheels = str(wheels)
     assert bpy.ops.im2hands.install_backend.poll(), "nothing is downloaded"
+    given, module = [], addon("operators.install_backend")
+    monkeypatch.setattr(module, "task", SimpleNamespace(installation=lambda *_, **options: given.append(options)))
+    monkeypatch.setattr(module, "bundled_wheel", lambda: wheels)
+    monkeypatch.setattr(module.running, "follow", lambda started: None)
+    monkeypatch.setattr(module.environment, "suitable_python", lambda setting: python)
+    assert bpy.ops.im2hands.install_backend() == {"FINISHED"}
+    assert given[0]["wheels"] == wheels
 
 
 def test_what_is_done_is_told_before(addon, monkeypatch, tmp_path: Path) -> None:

@@ -208,13 +208,17 @@ def test_without_a_backend_it_waits_for_the_installation(
     assert module.needs_installation()
     assert module.install_first(addon("waiting").from_settings(bpy.context.scene)) == {"FINISHED"}
     assert asked == ["INVOKE_DEFAULT"] and "It starts when the backend is installed." in " ".join(draw(PANELS[0]).texts)
+    button = addon("operators.reconstruct")
+    monkeypatch.setattr(button, "needs_installation", lambda: True)
+    assert button.Im2HandsReconstruct.invoke(SimpleNamespace(), bpy.context, None) == {"FINISHED"}
+    assert asked == ["INVOKE_DEFAULT"] * 2, "the button asks, too"
     assert running._tick() is None, "nothing is polled until then"
     drop = addon("operators.drop_source")
     addon("waiting").clear()
     monkeypatch.setattr(drop, "needs_installation", lambda: True)
     monkeypatch.setattr(drop.install_backend, "install", lambda: asked.append("at once"))
     assert bpy.ops.im2hands.drop_source(directory=str(photo.parent), files=[{"name": photo.name}]) == {"FINISHED"}
-    assert asked[1:] == ["at once"] and len(addon("waiting").queue()) == 1, "its dialog has asked already"
+    assert asked[2:] == ["at once"] and len(addon("waiting").queue()) == 1, "its dialog has asked already"
     own.backend = fake_backend("good")
     if bpy.app.timers.is_registered(running._tick):  # of a test before; no timer fires here
         bpy.app.timers.unregister(running._tick)

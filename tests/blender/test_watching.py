@@ -81,6 +81,13 @@ def test_asked_twice_it_ends_at_once(job) -> None:
     assert started.result.cancelled and not started.job.frames
 
 
+def test_the_timer_shows_what_is_found(addon, job, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, until = job
+    shown: list[int] = []
+    monkeypatch.setattr(addon("running")._state.watching, "update", lambda: shown.append(1))
+    until(lambda: shown)
+
+
 def test_the_frame_follows_the_job_until_the_person_moves(addon, job) -> None:
     started, _ = job
     watch, scene = addon("watching").Watching(started), bpy.context.scene
