@@ -212,12 +212,20 @@ def test_the_character_follows_live(addon, api, take, target) -> None:
     assert target.animation_data is None, "it has just changed"
     assert live._tick() is not None
     assert target.animation_data.action is not None and compare(target, take[1], names) > NEAR_DEGREES
+    target.animation_data_clear()
+    next(one for one in take[0].objects if one.name.endswith("Origin")).location.x += 0.1
+    bpy.context.view_layer.update()
+    live._tick(), live._tick()
+    assert target.animation_data is not None, "the take was moved"
     settings.into = "NEW"
     live._tick(), live._tick()
     assert not live.is_on(), "it ends in words"
     settings.into = "LAYER"
     assert bpy.ops.im2hands.follow_take() == {"FINISHED"} and bpy.ops.im2hands.follow_take() == {"FINISHED"}
     assert not live.is_on() and not bpy.app.timers.is_registered(live._tick)
+    assert bpy.ops.im2hands.follow_take() == {"FINISHED"} and live.is_on()
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    assert not live.is_on(), "its scene is gone"
 
 
 def test_the_panels(addon, api, take, target) -> None:
