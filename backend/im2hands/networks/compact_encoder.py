@@ -289,6 +289,24 @@ class CompactEncoder(PictureEncoder):
         maps = self._look(image)
         return EncoderMaps(maps, self.hms_decoder(maps), self.dp_decoder(maps))
 
+    def for_masks(self, dtype: torch.dtype) -> CompactEncoder:
+        """Prepare the network to compute masks, and nothing else.
+
+        Parameters
+        ----------
+        dtype : torch.dtype
+            Number format of its arithmetic.
+
+        Returns
+        -------
+        CompactEncoder
+            This network.
+        """
+        self.trunk.fold()
+        for part in (self.trunk, self.dp_decoder):
+            part.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self
+
     def masks(self, image: Tensor) -> Tensor:
         """Compute the masks of both hands alone, see ``EncoderHeads``.
 
@@ -302,7 +320,8 @@ class CompactEncoder(PictureEncoder):
         (B, 2, side / 4, side / 4) float
             Logits of the visible parts of left hands and of right hands, forearms included.
         """
-        dense: Tensor = self.dp_decoder.final_layer(self.dp_decoder(self._look(image))[-1])  # type: ignore[operator]
+        maps = self._look(image.contiguous(memory_format=torch.channels_last))
+        dense: Tensor = self.dp_decoder.final_layer(self.dp_decoder(maps)[-1])  # type: ignore[operator]
         return dense[:, :MASK_CHANNELS]
 
     def _look(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -310,5 +329,5 @@ class CompactEncoder(PictureEncoder):
         image = image * self.scale + self.shift
         if image.shape[-1] != self.side:
             image = functional.interpolate(image, (self.side, self.side), mode="bilinear", antialias=True)
-        maps: tuple[Tensor, Tensor, Tensor, Tensor] = self.trunk(image)
+        maps: tuple[Tensor, Tensor, Tensor, Tensor] = self.trunk(image.to(self.trunk._conv_stem.weight.dtype))
         return maps

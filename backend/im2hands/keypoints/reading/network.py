@@ -6,6 +6,7 @@ partly hidden by other hands.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
@@ -22,7 +23,7 @@ from im2hands.keypoints.hypothesis import READ, READING
 from im2hands.weights.mediapipe_bundle import read_bundle
 
 from .crops import CROP_PIXELS, contiguous, pyramid, turn_matrix, warp_crop
-from .litert import interpreters
+from .litert import Interpreters
 
 if TYPE_CHECKING:
     import torch
@@ -131,7 +132,8 @@ class LandmarkNetwork:
         self._workers = workers or granted_cores()
         self._reading, self._mediapipe = reading, model
         self._plain: LandmarkNetwork | None = None
-        self._seeing: list[Any] = []
+        self._seeing: Interpreters | None = None
+        self._making = threading.Lock()
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="hand-crops")
         self._on_device = _on_device(reading, device)
         if self._on_device is not None:
@@ -140,10 +142,8 @@ class LandmarkNetwork:
             from im2hands.weights.mediapipe_landmarks import as_tflite
 
             model = as_tflite(reading)
-        self._by_side = {0: interpreters(model, self._workers)}
-        first = self._by_side[0][0]
-        self._input = first.get_input_details()[0]["index"]
-        outputs = {detail["name"]: detail["index"] for detail in first.get_output_details()}
+        self._by_side = {0: Interpreters(model, self._workers)}
+        outputs = {detail["name"]: detail["index"] for detail in self._by_side[0].outputs}
         self._outputs = [outputs[name] for name in _OUTPUTS]
 
     @classmethod
@@ -182,11 +182,11 @@ class LandmarkNetwork:
             return self
         if self._plain is None:
             self._plain = copy(self)
-            self._plain._reading, self._plain._seeing = None, []
+            self._plain._reading, self._plain._seeing = None, None
             if self._on_device is not None:
                 self._plain._on_device = _on_device(None, self._on_device.device)
             else:
-                self._plain._by_side = {0: interpreters(self._mediapipe, self._workers)}
+                self._plain._by_side = {0: Interpreters(self._mediapipe, self._workers)}
         return self._plain
 
     @property
@@ -280,11 +280,9 @@ class LandmarkNetwork:
             return [_readings(told, some, self._reading is not None) for told, some in zip(raw, crops, strict=True)]
         own = [self._looking_for(part.side) for part in parts]
 
-        def run(worker: int, which: tuple[int, int]) -> None:
+        def run(which: tuple[int, int]) -> None:
             part, row = which
-            interpreter = own[part][worker]
-            self._give(interpreter, warp_crop(levels[part], crops[part][row]))
-            raw[part][row] = np.concatenate([interpreter.get_tensor(index).ravel() for index in self._outputs])
+            raw[part][row] = _told(own[part], warp_crop(levels[part], crops[part][row]), self._outputs)
 
         rows = [(part, row) for part, some in enumerate(crops) for row in range(len(some))]
         self._on_all_cores(run, rows, done, cancelled)
@@ -292,6 +290,8 @@ class LandmarkNetwork:
 
     def features(self, pictures: np.ndarray) -> np.ndarray:
         """Compute the vectors from which the network reads crops of right hands.
+
+        Unlike the readings they are computed on the calling thread, and several threads may ask for them at a time.
 
         Parameters
         ----------
@@ -305,49 +305,37 @@ class LandmarkNetwork:
         """
         if self._on_device is not None:
             return self._on_device.features(pictures)
-        if not self._seeing:
-            from im2hands.weights.mediapipe_landmarks import as_tflite, showing_features
+        with self._making:
+            if self._seeing is None:
+                from im2hands.weights.mediapipe_landmarks import as_tflite, showing_features
 
-            model = self._mediapipe if self._reading is None else as_tflite(self._reading, 1)
-            self._seeing += interpreters(showing_features(model), self._workers)
-        named = {detail["name"]: detail["index"] for detail in self._seeing[0].get_output_details()}
-        (output,) = (index for name, index in named.items() if name not in _OUTPUTS)
-        found: list[np.ndarray] = [np.empty(0)] * len(pictures)
+                model = self._mediapipe if self._reading is None else as_tflite(self._reading, 1)
+                self._seeing = Interpreters(showing_features(model), self._workers)
+        (output,) = (detail["index"] for detail in self._seeing.outputs if detail["name"] not in _OUTPUTS)
+        return np.stack([_told(self._seeing, picture, [output]) for picture in pictures])
 
-        def run(worker: int, row: int) -> None:
-            self._give(self._seeing[worker], pictures[row])
-            found[row] = self._seeing[worker].get_tensor(output).ravel()
-
-        self._on_all_cores(run, range(len(pictures)))
-        return np.stack(found)
-
-    def _looking_for(self, side: int) -> list[Any]:
+    def _looking_for(self, side: int) -> Interpreters:
         """Return the interpreters for a side (1 right, -1 left, 0 any)."""
         if self._reading is None:
             return self._by_side[0]
         if side not in self._by_side:
             from im2hands.weights.mediapipe_landmarks import as_tflite
 
-            self._by_side[side] = interpreters(as_tflite(self._reading, side), self._workers)
+            self._by_side[side] = Interpreters(as_tflite(self._reading, side), self._workers)
         return self._by_side[side]
-
-    def _give(self, interpreter: Any, picture: np.ndarray) -> None:
-        """Run an interpreter on a crop."""
-        interpreter.set_tensor(self._input, (picture.astype(np.float32) / 255.0)[None])
-        interpreter.invoke()
 
     def _on_all_cores(
         self,
-        run: Callable[[int, Any], None],
+        run: Callable[[Any], None],
         rows: Sequence[Any],
         done: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        """Call ``run`` with the number of a worker and each of the rows; see ``read_parts``."""
+        """Call ``run`` with each of the rows; see ``read_parts``."""
 
-        def work(worker: int, some: Sequence[Any]) -> None:
+        def work(some: Sequence[Any]) -> None:
             for row in some:
-                run(worker, row)
+                run(row)
 
         step = self._workers * 16
         for first in range(0, len(rows), step):
@@ -355,7 +343,7 @@ class LandmarkNetwork:
                 raise Cancelled("The search for hands was stopped.")
             batch = rows[first : first + step]
             workers = min(self._workers, len(batch))
-            jobs = [self._pool.submit(work, w, batch[w :: self._workers]) for w in range(workers)]
+            jobs = [self._pool.submit(work, batch[w :: self._workers]) for w in range(workers)]
             for job in jobs:
                 job.result()
             if done is not None:
@@ -373,6 +361,14 @@ def _on_device(reading: ReadingNetwork | None, device: torch.device | None) -> D
     from .device_crops import DeviceCrops
 
     return DeviceCrops.mediapipe(device) if reading is None else DeviceCrops(reading, device)
+
+
+def _told(network: Interpreters, picture: np.ndarray, outputs: Sequence[int]) -> np.ndarray:
+    """Run one of the interpreters on a crop and return its outputs one after the other."""
+    with network.one() as interpreter:
+        interpreter.set_tensor(network.input, (picture.astype(np.float32) / 255.0)[None])
+        interpreter.invoke()
+        return np.concatenate([interpreter.get_tensor(index).ravel() for index in outputs])
 
 
 def _readings(raw: np.ndarray, crops: np.ndarray, spreads: bool) -> Readings:
