@@ -89,7 +89,7 @@ def make_provider(
         network,
         PairJudge(PAIR_JUDGE.load(PAIR_JUDGE.beside(two_hand_weights), there)),
         tasks=None if name == "network" else MediaPipeProvider(),
-        palms=TwoHandReader(palms) if palms is not None else None,
+        palms=TwoHandReader(palms.folded()) if palms is not None else None,
         detector=PalmDetector(),
     )
     lifter = _lifter(palms, network, two_hand_weights, there) if palms is not None else None

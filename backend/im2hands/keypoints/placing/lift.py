@@ -51,7 +51,7 @@ class HandLifter:
 
     @property
     def threads(self) -> int:
-        """Threads that may lift hands at a time: those of PyTorch, at most one for each granted core, on the processor."""
+        """Threads that may lift hands at a time: as many as PyTorch has, but no more than there are granted cores."""
         import torch
 
         on_processor = next(self._network.parameters()).device.type == "cpu"

@@ -127,11 +127,8 @@ class PalmDetector:
         whole = letterbox((image.shape[1], image.shape[0]), PIXELS)
         affine = whole if part is None else square_part(*part, PIXELS)
         picture = warp(image, affine, PIXELS).astype(np.float32) / 255
-        with self._network.one() as interpreter:
-            interpreter.set_tensor(self._network.input, picture[None])
-            interpreter.invoke()
-            logits = interpreter.get_tensor(self._outputs[_SCORES])[0, :, 0].astype(np.float64)
-            boxes = interpreter.get_tensor(self._outputs[_BOXES])[0].astype(np.float64)
+        told = self._network.run(picture, [self._outputs[_SCORES], self._outputs[_BOXES]])
+        logits, boxes = told[0][0, :, 0].astype(np.float64), told[1][0].astype(np.float64)
         score = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
         rows = np.argsort(-score, kind="stable")[:_BEST]
         rows = rows[score[rows] >= LEAST_SCORE]

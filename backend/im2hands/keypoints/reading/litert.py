@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Any
+
+import numpy as np
 
 from im2hands.core.errors import SetupError
 from im2hands.core.native_log import quiet_start
 
 
 class Interpreters:
-    """Interpreters of one TFLite model, one thread each. Any threads may ask for one of them at a time.
+    """Interpreters of one TFLite model, one thread each. Any number of threads may run the model at a time.
 
     Parameters
     ----------
@@ -54,11 +55,25 @@ class Interpreters:
         for interpreter in made:
             self._free.put(interpreter)
 
-    @contextmanager
-    def one(self) -> Iterator[Any]:
-        """Lend an interpreter; wait until one is free."""
+    def run(self, picture: np.ndarray, outputs: Sequence[int]) -> list[np.ndarray]:
+        """Run the model on a picture, with an interpreter that is free.
+
+        Parameters
+        ----------
+        picture : (H, W, 3) float32
+            The input, RGB in [0, 1].
+        outputs : sequence of int
+            Indices of the output tensors to return.
+
+        Returns
+        -------
+        list of array
+            The output tensors.
+        """
         interpreter = self._free.get()
         try:
-            yield interpreter
+            interpreter.set_tensor(self.input, picture[None])
+            interpreter.invoke()
+            return [interpreter.get_tensor(index) for index in outputs]
         finally:
             self._free.put(interpreter)

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +21,9 @@ from im2hands.core.hands import KEYPOINT_COUNT
 from im2hands.keypoints.hypothesis import READ, READING
 from im2hands.weights.mediapipe_bundle import read_bundle
 
-from .crops import CROP_PIXELS, contiguous, pyramid, turn_matrix, warp_crop
+from .crops import contiguous, pyramid, warp_crop
 from .litert import Interpreters
+from .readings import Part, Readings, readings_of
 
 if TYPE_CHECKING:
     import torch
@@ -32,72 +32,7 @@ if TYPE_CHECKING:
 
     from .device_crops import DeviceCrops
 
-_LOG_SPREAD = (-4.5, 1.0)  # networks.reading_network.LOG_SPREAD, repeated because that module imports torch
 _OUTPUTS = ("Identity_1", "Identity_2", "Identity", "Identity_3")  # presence, right, landmarks, world
-
-
-@dataclass(frozen=True)
-class Readings:
-    """Network outputs for N crops.
-
-    Parameters
-    ----------
-    presence : (N,) float64
-        Probability that the crop shows a hand, in [0, 1].
-    right : (N,) float64
-        Probability that it is the person's right hand (picture not mirrored), in [0, 1].
-    pixels : (N, 21, 2) float64
-        Keypoints in pixels of the frame.
-    shape : (N, 21, 3) float64
-        Keypoints in metres, axes parallel to the camera frame.
-    spread : (N, 21) float64
-        Predicted mean error of a coordinate of ``pixels``, palm lengths. 0 for MediaPipe's network, which predicts
-        none.
-    """
-
-    presence: np.ndarray
-    right: np.ndarray
-    pixels: np.ndarray
-    shape: np.ndarray
-    spread: np.ndarray
-
-    def __len__(self) -> int:
-        """Return the number of crops."""
-        return len(self.presence)
-
-    def take(self, rows: np.ndarray) -> Readings:
-        """Return some of the readings.
-
-        Parameters
-        ----------
-        rows : (K,) int or (N,) bool
-            Row numbers, or a mask.
-
-        Returns
-        -------
-        Readings
-            The selected rows.
-        """
-        return Readings(*(value[rows] for value in vars(self).values()))
-
-
-@dataclass(frozen=True)
-class Part:
-    """Crops of one picture.
-
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-        RGB picture.
-    crops : (N, 4) float64
-        Crops as in ``LandmarkNetwork.read``.
-    side : int
-        Side of the hands to read, as in ``LandmarkNetwork.read``.
-    """
-
-    image: np.ndarray
-    crops: np.ndarray
-    side: int = 0
 
 
 class LandmarkNetwork:
@@ -142,6 +77,7 @@ class LandmarkNetwork:
             from im2hands.weights.mediapipe_landmarks import as_tflite
 
             model = as_tflite(reading)
+        self._file = model
         self._by_side = {0: Interpreters(model, self._workers)}
         outputs = {detail["name"]: detail["index"] for detail in self._by_side[0].outputs}
         self._outputs = [outputs[name] for name in _OUTPUTS]
@@ -239,21 +175,26 @@ class LandmarkNetwork:
         Cancelled
             If ``cancelled`` returned True.
         """
-        return self.read_parts([Part(image, crops, side)], done=done, cancelled=cancelled)[0]
+        return self.read_parts(image, [Part(crops, side)], done=done, cancelled=cancelled)[0]
 
     def read_parts(
         self,
+        image: np.ndarray,
         parts: Sequence[Part],
         *,
         done: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> list[Readings]:
-        """Run the network on crops of several pictures, or for several sides, at once: few crops fill all cores.
+        """Run the network on crops of a picture, in several ways at once: few crops fill all cores.
+
+        A crop of several parts is cut out once.
 
         Parameters
         ----------
+        image : (H, W, 3) uint8
+            RGB picture.
         parts : Sequence[Part]
-            The pictures and their crops.
+            The crops.
         done : callable or None
             Called now and then with the number of crops finished so far, of all parts together.
         cancelled : callable or None
@@ -271,22 +212,26 @@ class LandmarkNetwork:
         """
         crops = [np.asarray(part.crops, dtype=np.float64).reshape(-1, 4) for part in parts]
         raw = [np.empty((len(some), 2 + 6 * KEYPOINT_COUNT), dtype=np.float32) for some in crops]
-        levels = [
-            pyramid(contiguous(part.image), float(some[:, 2].max(initial=1.0)))
-            for part, some in zip(parts, crops, strict=True)
-        ]
+        largest = max((float(some[:, 2].max(initial=1.0)) for some in crops), default=1.0)
+        levels = pyramid(contiguous(image), largest)
         if self._on_device is not None:
             self._on_device.read(parts, crops, levels, raw, self._pool, done, cancelled)
-            return [_readings(told, some, self._reading is not None) for told, some in zip(raw, crops, strict=True)]
-        own = [self._looking_for(part.side) for part in parts]
+        else:
+            own = [self._looking_for(part.told) for part in parts]
+            alike: dict[bytes, list[tuple[int, int]]] = {}
+            for part, some in enumerate(crops):
+                for row, crop in enumerate(some):
+                    alike.setdefault(crop.tobytes(), []).append((part, row))
 
-        def run(which: tuple[int, int]) -> None:
-            part, row = which
-            raw[part][row] = _told(own[part], warp_crop(levels[part], crops[part][row]), self._outputs)
+            def run(rows: Sequence[tuple[int, int]]) -> None:
+                part, row = rows[0]
+                picture = warp_crop(levels, crops[part][row])
+                for part, row in rows:
+                    raw[part][row] = _told(own[part], parts[part].seen(picture), self._outputs)
 
-        rows = [(part, row) for part, some in enumerate(crops) for row in range(len(some))]
-        self._on_all_cores(run, rows, done, cancelled)
-        return [_readings(told, some, self._reading is not None) for told, some in zip(raw, crops, strict=True)]
+            self._on_all_cores(run, list(alike.values()), done, cancelled)
+        given = zip(raw, crops, parts, strict=True)
+        return [readings_of(told, some, self._reading is not None, part.mirrored) for told, some, part in given]
 
     def features(self, pictures: np.ndarray) -> np.ndarray:
         """Compute the vectors from which the network reads crops of right hands.
@@ -307,10 +252,9 @@ class LandmarkNetwork:
             return self._on_device.features(pictures)
         with self._making:
             if self._seeing is None:
-                from im2hands.weights.mediapipe_landmarks import as_tflite, showing_features
+                from im2hands.weights.mediapipe_landmarks import showing_features
 
-                model = self._mediapipe if self._reading is None else as_tflite(self._reading, 1)
-                self._seeing = Interpreters(showing_features(model), self._workers)
+                self._seeing = Interpreters(showing_features(self._file_for(1)), self._workers)
         (output,) = (detail["index"] for detail in self._seeing.outputs if detail["name"] not in _OUTPUTS)
         return np.stack([_told(self._seeing, picture, [output]) for picture in pictures])
 
@@ -319,35 +263,42 @@ class LandmarkNetwork:
         if self._reading is None:
             return self._by_side[0]
         if side not in self._by_side:
-            from im2hands.weights.mediapipe_landmarks import as_tflite
-
-            self._by_side[side] = Interpreters(as_tflite(self._reading, side), self._workers)
+            self._by_side[side] = Interpreters(self._file_for(side), self._workers)
         return self._by_side[side]
+
+    def _file_for(self, side: int) -> bytes:
+        """Return the TFLite file for a side."""
+        if self._reading is None:
+            return self._mediapipe
+        from im2hands.weights.mediapipe_landmarks import reading_side
+
+        return reading_side(self._file, self._reading, side)
 
     def _on_all_cores(
         self,
-        run: Callable[[Any], None],
-        rows: Sequence[Any],
-        done: Callable[[int], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        run: Callable[[Sequence[Any]], None],
+        groups: Sequence[Sequence[Any]],
+        done: Callable[[int], None] | None,
+        cancelled: Callable[[], bool] | None,
     ) -> None:
-        """Call ``run`` with each of the rows; see ``read_parts``."""
+        """Call ``run`` with each of the groups of crops; see ``read_parts``."""
 
-        def work(some: Sequence[Any]) -> None:
-            for row in some:
-                run(row)
+        def work(some: Sequence[Sequence[Any]]) -> None:
+            for group in some:
+                run(group)
 
-        step = self._workers * 16
-        for first in range(0, len(rows), step):
+        step, finished = self._workers * 8, 0
+        for first in range(0, len(groups), step):
             if cancelled is not None and cancelled():
                 raise Cancelled("The search for hands was stopped.")
-            batch = rows[first : first + step]
+            batch = groups[first : first + step]
             workers = min(self._workers, len(batch))
             jobs = [self._pool.submit(work, batch[w :: self._workers]) for w in range(workers)]
             for job in jobs:
                 job.result()
+            finished += sum(len(group) for group in batch)
             if done is not None:
-                done(first + len(batch))
+                done(finished)
 
     def close(self) -> None:
         """End the threads."""
@@ -364,25 +315,5 @@ def _on_device(reading: ReadingNetwork | None, device: torch.device | None) -> D
 
 
 def _told(network: Interpreters, picture: np.ndarray, outputs: Sequence[int]) -> np.ndarray:
-    """Run one of the interpreters on a crop and return its outputs one after the other."""
-    with network.one() as interpreter:
-        interpreter.set_tensor(network.input, (picture.astype(np.float32) / 255.0)[None])
-        interpreter.invoke()
-        return np.concatenate([interpreter.get_tensor(index).ravel() for index in outputs])
-
-
-def _readings(raw: np.ndarray, crops: np.ndarray, spreads: bool) -> Readings:
-    """Convert network outputs (N, 128) from crop coordinates to pixels of the frame.
-
-    ``spreads``: the keypoints' third coordinates are logarithms of spreads (reading network) instead of depths
-    (MediaPipe).
-    """
-    raw = raw.astype(np.float64)
-    landmarks = raw[:, 2 : 2 + 3 * KEYPOINT_COUNT].reshape(-1, KEYPOINT_COUNT, 3)
-    world = raw[:, 2 + 3 * KEYPOINT_COUNT :].reshape(-1, KEYPOINT_COUNT, 3)
-    rotation = turn_matrix(crops[:, 3])
-    flat = (landmarks[..., :2] / CROP_PIXELS - 0.5) * crops[:, None, 2:3]
-    pixels = flat @ rotation.transpose(0, 2, 1) + crops[:, None, :2]
-    shape = np.concatenate([world[..., :2] @ rotation.transpose(0, 2, 1), world[..., 2:]], axis=-1)
-    told = np.exp(np.clip(landmarks[..., 2], *_LOG_SPREAD)) if spreads else np.zeros(landmarks.shape[:2])
-    return Readings(raw[:, 0], raw[:, 1], pixels, shape, told)
+    """Run a network on a crop and return its outputs one after the other."""
+    return np.concatenate([value.ravel() for value in network.run(picture.astype(np.float32) / 255.0, outputs)])
