@@ -122,8 +122,7 @@ def _lifter(
         return None
     shipped = (BUNDLED / f"{IMAGE_ENCODER}.safetensors").is_file()
     there = device or torch.device("cpu")
-    # Rounding to bfloat16 moves the edges of masks by less than a thousandth of a palm. The lifting network's features
-    # are computed exactly: rounded ones differ from frame to frame, and hands would shake more.
+    # Rounding to bfloat16 moves the edges of masks by less than a thousandth of a palm.
     dtype = torch.bfloat16 if device is None and has_bfloat16(there) else torch.float32
     encoder = load_encoder(BUNDLED).to(there).for_masks(dtype) if shipped else None
     return HandLifter(LIFTING.load(path, device), palms, reader, encoder)
