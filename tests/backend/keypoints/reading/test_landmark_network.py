@@ -127,8 +127,8 @@ def test_many_crops_come_back_in_order_whatever_the_number_of_workers(network: L
     single = LandmarkNetwork(workers=1)
     one_by_one = [single.read(image, crop) for crop in crops[::9]]
     single.close()
-    for row, reading in zip(range(0, 37, 9), one_by_one, strict=True):
-        np.testing.assert_allclose(many.pixels[row], reading.pixels[0], atol=1e-3)
+    for row, one in zip(range(0, 37, 9), one_by_one, strict=True):
+        np.testing.assert_allclose(many.pixels[row], one.pixels[0], atol=1e-3)
     assert told[-1] == 37 and told == sorted(told)
     assert len(network.read(image, np.zeros((0, 4)))) == 0
 
