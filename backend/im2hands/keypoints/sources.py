@@ -109,9 +109,6 @@ def _lifter(
     palms: TwoHandNetwork, reader: LandmarkNetwork, beside: Path | None, device: torch.device | None
 ) -> HandLifter | None:
     """Load the lifting network beside the two-hand network's weights, else the one that ships; None without either."""
-    import torch
-
-    from im2hands.core.gpu import has_bfloat16
     from im2hands.keypoints.placing.lift import HandLifter
     from im2hands.weights.compact import load_encoder
     from im2hands.weights.folder import BUNDLED, IMAGE_ENCODER
@@ -121,10 +118,7 @@ def _lifter(
     if not path.is_file() or not reader.takes_sides:
         return None
     shipped = (BUNDLED / f"{IMAGE_ENCODER}.safetensors").is_file()
-    there = device or torch.device("cpu")
-    # Rounding to bfloat16 moves the edges of masks by less than a thousandth of a palm.
-    dtype = torch.bfloat16 if device is None and has_bfloat16(there) else torch.float32
-    encoder = load_encoder(BUNDLED).to(there).for_masks(dtype) if shipped else None
+    encoder = load_encoder(BUNDLED).to(device or "cpu").for_masks() if shipped else None
     return HandLifter(LIFTING.load(path, device), palms, reader, encoder)
 
 
