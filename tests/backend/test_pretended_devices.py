@@ -22,7 +22,8 @@ from im2hands.keypoints.choosing.judge import PairJudge
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.lift import HandLifter
 from im2hands.keypoints.proposing.two_hand_network import TwoHandReader
-from im2hands.keypoints.reading.network import LandmarkNetwork, Part
+from im2hands.keypoints.reading.network import LandmarkNetwork
+from im2hands.keypoints.reading.readings import Part
 from im2hands.keypoints.sources import make_provider
 from im2hands.lab.bench import weights as bench_weights
 from im2hands.lab.datasets.part_occupancy import make_points
@@ -142,8 +143,8 @@ def _read(mediapipe: bool) -> Use:
         reader = network.mediapipe() if mediapipe else network
         image = make_scene(3, 0).image()
         crops = np.array([[40.0, 50.0, 60.0, 0.3], [60.0, 40.0, 45.0, -1.0], [50.0, 50.0, 90.0, 2.0]])
-        parts = [Part(image, crops, side) for side in (0, 1, -1)]
-        found = [value for readings in reader.read_parts(parts) for value in vars(readings).values()]
+        parts = [Part(crops, side, mirrored) for side in (0, 1, -1) for mirrored in (False, True)]
+        found = [value for readings in reader.read_parts(image, parts) for value in vars(readings).values()]
         pictures = np.random.default_rng(0).integers(0, 255, (2, 224, 224, 3), dtype=np.uint8)
         features = reader.features(pictures)
         network.close()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import Cancelled, FrameError, Im2HandsError, InputError, TakeError
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from im2hands.keypoints.proposing.box_file import HandBoxes
 
 _BOXED_FOLDER = "boxed"
+Given = TypeVar("Given")
 
 
 def _side_by_side(hands: Sequence[HandKeypoints]) -> TwoHands:
@@ -265,34 +267,49 @@ class KeypointPhase:
         rows = {entry.index: row for row, entry in enumerate(entries)}
         finished: list[tuple[Entry, list[HandDetection]]] = []
 
-        def finish(entry: Entry, frame: Frame) -> None:
+        def begin(read: tuple[Entry, Frame | FrameError]) -> list[HandDetection]:
+            entry, frame = read
+            if isinstance(frame, FrameError):
+                raise frame
             row = rows[entry.index]
-            detections = self._background.run(lambda: provider.finish(frame, looks[row], chosen[row], prior))
+            return provider.finish(frame, looks[row], chosen[row], prior)
+
+        def finish(entry: Entry, made: Future[list[HandDetection]]) -> None:
+            detections = self._background.run(made.result)
             if not self.ended_early:  # else the hands are chosen anew when all frames were looked at
                 self._cache.write(entry.index, self._clip_key, detections)
             finished.append((entry, detections))
 
         self._report.begin("finish", len(entries))
-        with self._background.patiently():
-            self._each_frame(entries, finish, last=True)
+        with self._background.patiently(), provider.workers() as workers:
+            begun = workers.ahead(begin, self._source.read(entries))
+            self._each_given(((entry, made) for (entry, _), made in begun), finish, last=True)
         if not self.ended_early and len(finished) == len(self._source.entries):
             self._cache.finish_clip(self._clip_key, [entry.index for entry, _ in finished])
         return self._lifted_clip(finished)
 
-    def _each_frame(self, entries: Sequence[Entry], use: Callable[[Entry, Frame], None], last: bool = False) -> None:
-        """Decode frames and call ``use`` with the usable ones; report those that fail, and every frame that is done.
+    def _each_frame(self, entries: Sequence[Entry], use: Callable[[Entry, Frame], None]) -> None:
+        """Decode frames and call ``use`` with the usable ones; see ``_each_given``."""
+        self._each_given(self._footage.follow(self._source.read(entries)), use)
 
-        ``last``: a clip's frames come by for the second time, so their copies are written already.
+    def _each_given(
+        self,
+        frames: Iterable[tuple[Entry, Given | FrameError]],
+        use: Callable[[Entry, Given], None],
+        last: bool = False,
+    ) -> None:
+        """Call ``use`` with what there is of each frame; report frames that fail, and every frame that is done.
+
+        ``last``: a clip's frames come by for the second time.
         """
-        frames = self._source.read(entries)
-        for entry, frame in frames if last else self._footage.follow(frames):
+        for entry, given in frames:
             self._background.check()
             passed = 1
             try:
-                if isinstance(frame, FrameError):
-                    raise frame
+                if isinstance(given, FrameError):
+                    raise given
                 self._camera(entry)
-                use(entry, frame)
+                use(entry, given)
             except TakeError:
                 raise
             except (FrameError, InputError) as error:

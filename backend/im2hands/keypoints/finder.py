@@ -11,6 +11,7 @@ import numpy as np
 
 from im2hands.core.errors import FrameError
 from im2hands.core.hands import SIDES, Side
+from im2hands.core.workers import Workers
 from im2hands.keypoints.choosing.assignment import Answers, Assignment, answers
 from im2hands.keypoints.choosing.path import Step, best_path
 from im2hands.keypoints.choosing.prior import EVEN, OF_HANDS, Prior, learned_prior
@@ -51,7 +52,7 @@ class HandFinder:
     places of their neighbours (``gaps``, ``look_again``), and the path is chosen again. At last the chosen hands are
     lifted (``finish``). ``detect_clip`` does all of it.
 
-    Not thread-safe.
+    Not thread-safe, except for ``finish``.
 
     Parameters
     ----------
@@ -158,8 +159,10 @@ class HandFinder:
             with _left_out():  # then the first look stays
                 looks[k] = self.look_again(frames[rows[k]], looks[k], near)
         chosen, prior = self.choose(looks), self.prior(looks)
-        for row, look, hands in zip(rows, looks, chosen, strict=True):
-            found[row] = self.finish(frames[row], look, hands, prior)
+        with self.workers() as workers:
+            given = zip(rows, looks, chosen, strict=True)
+            for (row, *_), made in workers.ahead(lambda each: self.finish(frames[each[0]], *each[1:], prior), given):
+                found[row] = made.result()
         return found
 
     def look(self, frame: Frame, before: Sequence[Look]) -> Look:
@@ -312,8 +315,12 @@ class HandFinder:
         places = np.concatenate([near, np.array(known).reshape(-1, 21, 2)])
         return self._readers.look(frame, places, self._boxes, self._cancelled)
 
+    def workers(self) -> Workers:
+        """Return threads for ``finish``, which does not depend on other frames; as many as there are cores."""
+        return Workers(1, with_torch=False) if self._lifter is None else Workers(self._lifter.threads)
+
     def finish(self, frame: Frame, look: Look, chosen: Assignment, prior: Prior) -> list[HandDetection]:
-        """Return the chosen hands of a frame of a clip.
+        """Return the chosen hands of a frame of a clip. Several threads may call this at a time.
 
         Parameters
         ----------

@@ -118,8 +118,8 @@ def _lifter(
     if not path.is_file() or not reader.takes_sides:
         return None
     shipped = (BUNDLED / f"{IMAGE_ENCODER}.safetensors").is_file()
-    encoder = load_encoder(BUNDLED).to(device or "cpu") if shipped else None
-    return HandLifter(LIFTING.load(path, device), palms.folded(), reader, encoder)
+    encoder = load_encoder(BUNDLED).to(device or "cpu").for_masks() if shipped else None
+    return HandLifter(LIFTING.load(path, device), palms, reader, encoder)
 
 
 def _palm_network(weights: Path | None, needed: bool, device: torch.device | None) -> TwoHandNetwork | None:
@@ -129,4 +129,4 @@ def _palm_network(weights: Path | None, needed: bool, device: torch.device | Non
     path = weights or TWO_HAND.bundled
     if not needed and weights is None and not path.is_file():
         return None
-    return TWO_HAND.load(path, device)
+    return TWO_HAND.load(path, device).folded()

@@ -19,8 +19,8 @@ MODULES = (
     "choosing/judge", "choosing/assignment", "choosing/path", "choosing/prior", "proposing/boxes",
     "proposing/mediapipe", "proposing/palms", "proposing/photo", "proposing/two_hand_network",
     "proposing/two_hand_pictures", "reading/consensus", "reading/crops", "reading/final", "reading/hypotheses",
-    "reading/network", "reading/mask", "placing/outline", "placing/observation", "placing/terms", "placing/motion",
-    "placing/clip", "placing/solve",
+    "reading/network", "reading/readings", "reading/mask", "placing/outline", "placing/observation", "placing/terms",
+    "placing/motion", "placing/clip", "placing/solve",
     "placing/rigid", "placing/levenberg",
 )  # fmt: skip
 NOT_SET_BY_HAND = {
@@ -29,7 +29,7 @@ NOT_SET_BY_HAND = {
     ("proposing/two_hand_pictures", "_KNUCKLES"), ("reading/crops", "_BOX_KEYPOINTS"),  # indices of keypoints
     ("proposing/palms", "PIXELS"), ("proposing/palms", "_GRIDS"), ("proposing/palms", "_WRIST"),
     ("proposing/palms", "_MIDDLE"), ("proposing/palms", "_SCORES"), ("proposing/palms", "_BOXES"),
-    ("reading/crops", "CROP_PIXELS"), ("reading/network", "_LOG_SPREAD"),  # layouts of networks
+    ("reading/crops", "CROP_PIXELS"), ("reading/readings", "_LOG_SPREAD"),  # layouts of networks
     ("placing/solve", "_PALM_POINTS"), ("placing/motion", "_HANDS"), ("placing/motion", "_FRAME"),
     ("placing/motion", "_REACH"), ("placing/motion", "_BAND"),  # layouts of equations
     ("choosing/prior", "_NEVER"), ("looking", "THUMBNAIL"),

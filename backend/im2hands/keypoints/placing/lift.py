@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from im2hands.core.devices import granted_cores
 from im2hands.core.hands import MIDDLE_MCP, WRIST
 from im2hands.keypoints.hypothesis import HandDetection, LiftedHand
 from im2hands.keypoints.reading.mask import read_mask
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class HandLifter:
-    """Lifts the hands of a picture; not thread-safe.
+    """Lifts the hands of a picture. Several threads may do so at a time.
 
     Parameters
     ----------
@@ -47,6 +48,14 @@ class HandLifter:
         encoder: CompactEncoder | None = None,
     ) -> None:
         self._network, self._palms, self._reader, self._encoder = network, palms, reader, encoder
+
+    @property
+    def threads(self) -> int:
+        """Threads that may lift hands at a time: as many as PyTorch has, but no more than there are granted cores."""
+        import torch
+
+        on_processor = next(self._network.parameters()).device.type == "cpu"
+        return min(torch.get_num_threads(), granted_cores()) if on_processor else 1
 
     def lift(self, image: np.ndarray, hands: Sequence[HandDetection]) -> list[HandDetection]:
         """Lift the hands of one person.

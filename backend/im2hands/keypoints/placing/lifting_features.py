@@ -117,7 +117,7 @@ def lifting_features(
     rows = [views.index(view) for view in mirrored]
     places = np.stack([apply(affine, pixels) for pixels, _ in own])
     places[mirrored] = places[mirrored] * (-1, 1) + (PIXELS - 1, 0)
-    crops = _crop_features(reader, image, hands, own)
+    crops = _crop_features(reader, image, hands)
     device = next(model.parameters()).device
     with torch.inference_mode():
         pictures = np.stack([picture[:, ::-1] if view else picture for view in views])
@@ -183,24 +183,35 @@ def _own(hand: HandDetection) -> tuple[np.ndarray, np.ndarray]:
     remains of MediaPipe's definition itself.
     """
     pixels, shape = np.asarray(hand.pixels, np.float64), np.asarray(hand.shape, np.float64)
-    return to_own_definition(pixels, shape, hand.side, READING if hand.source in OFFSETS else hand.source)
+    return to_own_definition(pixels, shape, hand.side, _taken_for(hand))
+
+
+def _taken_for(hand: HandDetection) -> str:
+    """Return the source whose definitions a hand's keypoints are taken to follow."""
+    return READING if hand.source in OFFSETS else hand.source
 
 
 def _crop_features(
-    reader: LandmarkNetwork, image: np.ndarray, hands: Sequence[HandDetection],
-    own: Sequence[tuple[np.ndarray, np.ndarray]],
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:  # fmt: skip
+    reader: LandmarkNetwork, image: np.ndarray, hands: Sequence[HandDetection]
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Return ``close``, ``read`` and ``crop`` of :class:`HandFeatures` for K hands."""
-    pictures, reads, crops = [], [], []
-    for hand, (pixels, shape) in zip(hands, own, strict=True):
-        crop = crops_around(from_own_definition(pixels, shape, hand.side, READING)[0][None])[0]
-        picture = warp_crop(pyramid(contiguous(image), float(crop[2])), crop)
-        pictures.append(picture[:, ::-1] if hand.side == "left" else picture)
-        crops.append(crop)
-        # Of the skin's head nothing corrects what remains of another network's definition, unlike the lifting network.
-        exact = to_own_definition(np.asarray(hand.pixels), np.asarray(hand.shape), hand.side, hand.source)
-        reads.append(from_own_definition(*exact, hand.side, READING)[0])
+    crops = crops_around(np.stack([_as_reading(hand, _taken_for(hand)) for hand in hands]))
+    # Of the skin's head nothing corrects what remains of another network's definition, unlike the lifting network.
+    reads = [_as_reading(hand, hand.source) for hand in hands]
+    levels = pyramid(contiguous(image), float(crops[:, 2].max()))
+    pictures = [warp_crop(levels, crop) for crop in crops]
+    pictures = [
+        picture[:, ::-1] if hand.side == "left" else picture for hand, picture in zip(hands, pictures, strict=True)
+    ]
     return list(zip(reader.features(np.stack(pictures)), reads, crops, strict=True))
+
+
+def _as_reading(hand: HandDetection, source: str) -> np.ndarray:
+    """Return a hand's keypoints (21, 2) in the reading network's definitions, taking them for those of ``source``."""
+    pixels, shape = np.asarray(hand.pixels, np.float64), np.asarray(hand.shape, np.float64)
+    if source == READING:
+        return pixels
+    return from_own_definition(*to_own_definition(pixels, shape, hand.side, source), hand.side, READING)[0]
 
 
 def _palm_pixels(pixels: np.ndarray, shape: np.ndarray) -> float:

@@ -62,22 +62,22 @@ class DeviceCrops:
         self,
         parts: Sequence[Any],
         crops: Sequence[np.ndarray],
-        levels: Sequence[list[np.ndarray]],
+        levels: list[np.ndarray],
         raw: Sequence[np.ndarray],
         pool: ThreadPoolExecutor,
         done: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        """Read the crops of several pictures; see ``LandmarkNetwork.read_parts``.
+        """Read crops of a picture; see ``LandmarkNetwork.read_parts``.
 
         Parameters
         ----------
         parts : sequence of Part
-            The pictures.
+            The crops, and how they are read.
         crops : sequence of (N, 4) float64
             The crops of each.
-        levels : sequence of list of array
-            The pyramid of each picture, from ``crops.pyramid``.
+        levels : list of (H, W, 3) uint8
+            The picture's pyramid, from ``crops.pyramid``.
         raw : sequence of (N, 128) float32
             Written: for each crop presence, probability of a right hand, keypoints in the crop and in metres.
         pool : ThreadPoolExecutor
@@ -97,8 +97,10 @@ class DeviceCrops:
             if cancelled is not None and cancelled():
                 raise Cancelled("The search for hands was stopped.")
             batch = rows[first : first + CROPS]
-            pictures = np.stack(list(pool.map(lambda at: warp_crop(levels[at[0]], crops[at[0]][at[1]]), batch)))
-            sides = np.array([parts[part].side for part, _ in batch], np.float32)
+            pictures = np.stack(
+                list(pool.map(lambda at: parts[at[0]].seen(warp_crop(levels, crops[at[0]][at[1]])), batch))
+            )
+            sides = np.array([parts[part].told for part, _ in batch], np.float32)
             told = self._over(pictures, partial(self._told, sides))
             for (part, row), values in zip(batch, told, strict=True):
                 raw[part][row] = values

@@ -14,13 +14,14 @@ from im2hands.keypoints.hypothesis import NOT_READ, UNREAD, Hypothesis, PhotoRea
 
 from .consensus import Consensus, read_repeatedly
 from .crops import crops_around
-from .network import LandmarkNetwork, Part, Readings
+from .network import LandmarkNetwork
+from .readings import Part, Readings
 
 # Least presence of a reading to be kept.
 _KEEP_PRESENCE = 0.2
 # Readings whose keypoints lie this close (mean, palm lengths) are one hypothesis.
 SAME_READING = 0.25
-MOST_HYPOTHESES = 12
+MOST_HYPOTHESES = 10
 # How fast a group of readings becomes likelier with its share of all readings: at 1 / 20 of them it has two thirds.
 _SUPPORT = 20.0
 # Crops in which a hypothesis is read by the reading network and by MediaPipe's, each as it is and mirrored.
@@ -219,7 +220,7 @@ def _sided(
         return [(UNREAD, UNREAD)] * len(pixels)
     crops, palms = crops_around(pixels), palm_length(pixels)
     sided = []
-    for read in network.read_parts([Part(image, crops, side) for side in (-1, 1)], cancelled=cancelled):
+    for read in network.read_parts(image, [Part(crops, side) for side in (-1, 1)], cancelled=cancelled):
         gaps = np.linalg.norm(read.pixels - pixels, axis=-1).mean(axis=1) / palms
         numbers = zip(read.presence, gaps, read.spread.mean(axis=1), strict=True)
         sided.append([SidedReading(*(float(number) for number in row)) for row in numbers])
