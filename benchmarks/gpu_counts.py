@@ -20,6 +20,7 @@ FRAMES = 12
 """Frames of the clip whose CPU seconds are counted."""
 
 ON_CARD = "on the card:"
+SEARCHES = f"{ON_CARD} searches of the template fit"
 OTHER = "everything else"
 
 
@@ -102,7 +103,9 @@ class Clock:
             self._count()
             self._within.append(work)
             try:
-                return function(*given, **named)
+                made = function(*given, **named)
+                # A search is prepared first and done later.
+                return self.timed(made, work) if work == SEARCHES and callable(made) else made
             finally:
                 self._count()
                 self._within.pop()
@@ -119,6 +122,7 @@ class Clock:
 def parts() -> dict[str, list[tuple[Any, str]]]:
     """Functions by the work they do. ``ON_CARD`` begins the names of what runs on a card."""
     from im2hands.animation.template import fit, untangle
+    from im2hands.geometry import surface_target
     from im2hands.geometry.searches import Searches
     from im2hands.job import clean_phase, frame_surfaces
     from im2hands.job.components import Components
@@ -138,11 +142,7 @@ def parts() -> dict[str, list[tuple[Any, str]]]:
         f"{ON_CARD} pair judge": [(PairJudge, "__call__")],
         f"{ON_CARD} lifting network": [(lift.HandLifter, "lift")],
         f"{ON_CARD} surfaces": [(from_picture.PictureReconstructor, "reconstruct")],
-        # The searches of ``Searches.nearest`` are timed where they are asked.
-        f"{ON_CARD} searches of the template fit": [
-            (surface_target.SurfaceTarget, "_nearest"), (Searches, "nearest"), (Searches, "pairs"),
-            (Searches, "overlapping"),
-        ],
+        SEARCHES: [(Searches, "nearest"), (Searches, "pairs"), (Searches, "overlapping")],
         "loading of networks": [(Components, "reconstructor"), (Components, "provider"), (Components, "refiner")],
         "MediaPipe's detectors": [(MediaPipeProvider, "detect"), (looking, "suspect_palms")],
         "cutting of crops": [(network, "warp_crop"), (network, "pyramid"), (from_picture, "crop_hands")],
