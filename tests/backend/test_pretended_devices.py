@@ -263,9 +263,7 @@ def test_arithmetic_follows_the_device_that_is_asked() -> None:
 
 
 @pytest.mark.parametrize(("count", "waits", "kernels"), [(1, 60, 4000), (8, 15, 800)])
-def test_few_waits_and_kernels_a_frame(
-    count: int, waits: int, kernels: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_few_waits_and_kernels_a_frame(count: int, waits: int, kernels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limits of ``docs/gpu.md``, for a frame alone and for a batch of frames.
 
     All lattices are as much coarser as the finest one is coarser than 1.7 mm. So there are as many levels. As a call of

@@ -186,7 +186,9 @@ def _pairs(blocks: _Blocks, radius: float) -> np.ndarray:
     step = max(1, _AT_ONCE // _BLOCK**2)
     for start in range(0, len(first), step):
         a, b = first[start : start + step], second[start : start + step]
-        gap = _gaps(blocks.low[a][:, :, None], blocks.high[a][:, :, None], blocks.low[b][:, None], blocks.high[b][:, None])
+        gap = _gaps(
+            blocks.low[a][:, :, None], blocks.high[a][:, :, None], blocks.low[b][:, None], blocks.high[b][:, None]
+        )
         within = gap + blocks.filling[a][:, :, None] + blocks.filling[b][:, None] <= radius**2
         within &= place[a][:, :, None] < place[b][:, None]
         which, left, right = within.nonzero(as_tuple=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from im2hands.geometry.normals import cross, dots, vertex_normals
 from im2hands.geometry.searches import Searches
 

@@ -7,11 +7,11 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from pretended_device import pretended_device
 
 from im2hands.geometry import device_searches
 from im2hands.geometry.device_searches import DeviceSearches
 from im2hands.geometry.searches import Searches, searches_on
+from pretended_device import pretended_device
 
 RADIUS = 0.004
 
