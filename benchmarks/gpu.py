@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from im2hands.app.cli.main import PROCESS_DEFAULTS
@@ -127,15 +127,22 @@ def single(device: Any, voxel_m: float) -> Any:
     return load_picture_reconstructor("bundled", device=device, voxel_m=voxel_m, stage="refined")
 
 
+@cache
+def bench_scenes() -> dict[str, Any]:
+    """The bench scenes, made once."""
+    from im2hands.lab.bench.scenes import scenes
+
+    return scenes()
+
+
 def jobs(count: int) -> list[Any]:
     """Frames with their camera and hands: the bench scenes in turn, each with another random picture."""
     import numpy as np
 
     from im2hands.core.camera import Camera
-    from im2hands.lab.bench.scenes import scenes
     from im2hands.media.source import Frame
 
-    names, camera = list(scenes().items()), Camera.from_fov(50, 640, 480)
+    names, camera = list(bench_scenes().items()), Camera.from_fov(50, 640, 480)
     pictures = np.random.default_rng(0).integers(0, 255, (count, 480, 640, 3), dtype=np.uint8)
     return [
         (Frame(k, 0.0, picture, names[k % len(names)][0]), camera, names[k % len(names)][1])
@@ -377,10 +384,9 @@ def _refined(network: Any, count: int, device: Any) -> Any:
 
     from im2hands.core.hands import SIDES
     from im2hands.geometry.bones import bones_from_keypoints
-    from im2hands.lab.bench.scenes import scenes
     from im2hands.networks.refined_hands import View
 
-    both = scenes()["touching"]
+    both = bench_scenes()["touching"]
     positions = {side: torch.from_numpy(np.stack([both.get(side).positions] * count)) for side in SIDES}
     bones = {side: bones_from_keypoints(positions[side], [side] * count) for side in SIDES}
     view = View(

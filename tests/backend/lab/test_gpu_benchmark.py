@@ -104,6 +104,7 @@ def test_every_measurement_but_the_networks_runs_on_a_card(
         (script, "TRAININGS", {"a network": linear}),
     ):  # fmt: skip
         monkeypatch.setattr(owner if not isinstance(owner, str) else importlib.import_module(owner), name, value)
+    script.bench_scenes()  # sooner without a pretended card
     with pretended_device("cuda:0") as card:
         plan = script.Plan(card.device, 8, (1, 8), (0.0022, script.PUBLISHED_VOXEL_M), 1)
         script.measure(script.measurements(plan))
