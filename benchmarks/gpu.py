@@ -12,16 +12,17 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import cache, partial
 from typing import Any
 
 from im2hands.app.cli.main import PROCESS_DEFAULTS
 
 LIMIT_S = 330.0
-"""Seconds after which no further measurement begins."""
+"""Seconds after which no further measurement begins. Each takes a few seconds."""
 
 PUBLISHED_VOXEL_M = 0.44 / 256
 _IOU = 0.999
@@ -81,16 +82,37 @@ def main() -> None:
     if device.type == "cpu":
         print("A dry run on the processor: no figure below says anything of a graphics card.\n")
     print("| measure | figure | target | result |\n| --- | --- | --- | --- |", flush=True)
-    began = time.perf_counter()
-    for work in (meshes, keypoints, waits, clips, published, training):
-        if time.perf_counter() - began > LIMIT_S:
-            print(f"| {work.__name__} | not measured: out of time | | |")
+    measure(measurements(plan))
+
+
+def measurements(plan: Plan) -> dict[str, Callable[[], None]]:
+    """All measurements by name, the most important ones first."""
+    made: dict[str, Callable[[], None]] = {"meshes": partial(meshes, plan), "keypoints": partial(keypoints, plan)}
+    made |= {
+        f"waits, batch of {count}": partial(waits, plan, count) for count in ((1, 8) if plan.frames >= 8 else (1,))
+    }
+    for voxel_m, target in zip(plan.voxels, (30, 10), strict=False):
+        for batch in plan.batches:
+            name = f"two-hand frames, {1000 * voxel_m:.2f} mm, batch of {batch}"
+            made[name] = partial(clip, plan, voxel_m, batch, target if batch == 8 else None)
+    made |= {f"training step, {name}": partial(training, plan, name) for name in TRAININGS}
+    made |= {f"published sizes, {1000 * voxel_m:.2f} mm": partial(published, plan, voxel_m) for voxel_m in plan.voxels}
+    return made
+
+
+def measure(works: Mapping[str, Callable[[], None]], clock: Callable[[], float] = time.perf_counter) -> None:
+    """Make measurements until the time is up. One failure must not cost the other figures of a lent card."""
+    began = clock()
+    for name, work in works.items():
+        if clock() - began > LIMIT_S:
+            print(f"| {name} | not measured: out of time | | |")
             continue
         try:
-            work(plan)
-        except Exception as error:  # one failure must not cost the other figures of a lent card
-            print(f"| {work.__name__} | failed: {type(error).__name__}: {str(error).splitlines()[0]} | | |", flush=True)
-    print(f"\n{time.perf_counter() - began:.0f} s in all.")
+            work()
+        except Exception as error:
+            reason = next(iter(str(error).splitlines()), "")
+            print(f"| {name} | failed: {type(error).__name__}: {reason} | | |", flush=True)
+    print(f"\n{clock() - began:.0f} s in all.")
 
 
 def row(measure: str, figure: str, target: str = "", met: bool | None = None) -> None:
@@ -105,15 +127,22 @@ def single(device: Any, voxel_m: float) -> Any:
     return load_picture_reconstructor("bundled", device=device, voxel_m=voxel_m, stage="refined")
 
 
+@cache
+def bench_scenes() -> dict[str, Any]:
+    """The bench scenes, made once."""
+    from im2hands.lab.bench.scenes import scenes
+
+    return scenes()
+
+
 def jobs(count: int) -> list[Any]:
     """Frames with their camera and hands: the bench scenes in turn, each with another random picture."""
     import numpy as np
 
     from im2hands.core.camera import Camera
-    from im2hands.lab.bench.scenes import scenes
     from im2hands.media.source import Frame
 
-    names, camera = list(scenes().items()), Camera.from_fov(50, 640, 480)
+    names, camera = list(bench_scenes().items()), Camera.from_fov(50, 640, 480)
     pictures = np.random.default_rng(0).integers(0, 255, (count, 480, 640, 3), dtype=np.uint8)
     return [
         (Frame(k, 0.0, picture, names[k % len(names)][0]), camera, names[k % len(names)][1])
@@ -216,40 +245,36 @@ def counted(device: Any) -> Iterator[dict[str, int]]:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def waits(plan: Plan) -> None:
+def waits(plan: Plan, count: int) -> None:
     """Waits and kernels of a frame, alone and in a batch."""
     from im2hands.surfaces.batch.frames import BatchReconstructor
 
-    limits = {1: {"waits": 60, "kernels": 4000}, 8: {"waits": 15, "kernels": 800}}
-    for frames in (1, 8) if plan.frames >= 8 else (1,):
-        with BatchReconstructor(single(plan.device, plan.voxels[-1]), batch=frames, workers=0) as many:
-            list(many.reconstruct(jobs(frames)))
-            with counted(plan.device) as found:
-                list(many.reconstruct(jobs(frames)))
-        for what, count in found.items():
-            limit = limits[frames].get(what)
-            row(
-                f"{what} a frame, batch of {frames}", f"{count / frames:.0f}", "" if limit is None else f"{limit}",
-                None if limit is None else count / frames <= limit,
-            )  # fmt: skip
+    limits = {1: {"waits": 60, "kernels": 4000}, 8: {"waits": 15, "kernels": 800}}[count]
+    with BatchReconstructor(single(plan.device, plan.voxels[-1]), batch=count, workers=0) as many:
+        list(many.reconstruct(jobs(count)))
+        with counted(plan.device) as found:
+            list(many.reconstruct(jobs(count)))
+    for what, number in found.items():
+        limit = limits.get(what)
+        row(
+            f"{what} a frame, batch of {count}", f"{number / count:.0f}", "" if limit is None else f"{limit}",
+            None if limit is None else number / count <= limit,
+        )  # fmt: skip
 
 
-def clips(plan: Plan) -> None:
+def clip(plan: Plan, voxel_m: float, batch: int, target: int | None) -> None:
     """Frames a second of the bundled networks by size of the batch, and the memory that they take."""
-    for voxel_m, target in zip(plan.voxels, (30, 10), strict=False):
-        for batch in plan.batches:
-            _clip(plan, single(plan.device, voxel_m), "bundled", batch, target if batch == 8 else None)
+    _clip(plan, single(plan.device, voxel_m), "bundled", batch, target)
 
 
-def published(plan: Plan) -> None:
+def published(plan: Plan, voxel_m: float) -> None:
     """Frames a second of networks of the published sizes, with generated weights."""
     from im2hands.lab.bench import weights
     from im2hands.surfaces.from_picture import PictureReconstructor
 
     network = weights.refined(bias=0.8, attention=1.0)
-    for voxel_m in plan.voxels:
-        made = PictureReconstructor(network, device=plan.device, voxel_m=voxel_m, refine=True)
-        _clip(plan, made, "published sizes", plan.batches[-2], None)
+    made = PictureReconstructor(network, device=plan.device, voxel_m=voxel_m, refine=True)
+    _clip(plan, made, "published sizes", plan.batches[-2], None)
 
 
 def _clip(plan: Plan, made: Any, name: str, batch: int, target: int | None) -> None:
@@ -276,38 +301,69 @@ def _clip(plan: Plan, made: Any, name: str, batch: int, target: int | None) -> N
     )  # fmt: skip
 
 
-def training(plan: Plan) -> None:
-    """A step of each network with random input: forward, backward, and the optimiser."""
+def training(plan: Plan, name: str) -> None:
+    """A step of a network with random input: forward, backward, and the optimiser."""
+    import torch
+
+    device, count = plan.device, 16 if plan.frames > 2 else 2
+    network, loss = TRAININGS[name](count, device)
+    network.to(device).train()
+    optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-5)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        loss(network).backward()
+        optimiser.step()
+
+    step()
+    row(f"training step, {name}, float32", f"{1000 * seconds(step, device):.1f} ms")
+
+
+Trained = tuple[Any, Callable[[Any], Any]]
+"""A network and its loss."""
+
+
+def _encoder(count: int, device: Any) -> Trained:
     import torch
 
     from im2hands.networks.configuration import COMPACT
-    from im2hands.networks.lifting_network import LiftingNetwork
+
+    return COMPACT.make_encoder(), lambda net: net(torch.rand(count, 3, 256, 256, device=device)).dense[-1].mean()
+
+
+def _reading(count: int, device: Any) -> Trained:
+    import torch
+
     from im2hands.networks.reading_network import ReadingNetwork
+
+    return ReadingNetwork(), lambda net: net(torch.rand(count, 3, 224, 224, device=device)).pixels.mean()
+
+
+def _two_hand(count: int, device: Any) -> Trained:
+    import torch
+
     from im2hands.networks.two_hand_network import TwoHandNetwork
 
-    device, count = plan.device, 16 if plan.frames > 2 else 2
-    noise = lambda *shape: torch.rand(*shape, device=device)  # noqa: E731
-    encoder = COMPACT.make_encoder()
-    steps: dict[str, tuple[Any, Callable[[Any], Any]]] = {
-        "image encoder": (encoder, lambda net: net(noise(count, 3, 256, 256)).dense[-1].mean()),
-        "reading network": (ReadingNetwork(), lambda net: net(noise(count, 3, 224, 224)).pixels.mean()),
-        "two-hand network": (TwoHandNetwork(), lambda net: net(255 * noise(count, 3, 256, 256)).heat.mean()),
-        "lifting network": (LiftingNetwork(), lambda net: _lifted(net, count, device)),
-        "refinement network": (
-            COMPACT.make_refined(COMPACT.make_encoder()), lambda net: _refined(net, max(count // 4, 1), device)
-        ),
-    }  # fmt: skip
-    for name, (network, loss) in steps.items():
-        network.to(device).train()
-        optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-5)
+    return TwoHandNetwork(), lambda net: net(255 * torch.rand(count, 3, 256, 256, device=device)).heat.mean()
 
-        def step(network: Any = network, loss: Any = loss, optimiser: Any = optimiser) -> None:
-            optimiser.zero_grad()
-            loss(network).backward()
-            optimiser.step()
 
-        step()
-        row(f"training step, {name}, float32", f"{1000 * seconds(step, device):.1f} ms")
+def _lifting(count: int, device: Any) -> Trained:
+    from im2hands.networks.lifting_network import LiftingNetwork
+
+    return LiftingNetwork(), lambda net: _lifted(net, count, device)
+
+
+def _refinement(count: int, device: Any) -> Trained:
+    from im2hands.networks.configuration import COMPACT
+
+    network = COMPACT.make_refined(COMPACT.make_encoder())
+    return network, lambda net: _refined(net, max(count // 4, 1), device)
+
+
+TRAININGS: dict[str, Callable[[int, Any], Trained]] = {
+    "image encoder": _encoder, "reading network": _reading, "two-hand network": _two_hand,
+    "lifting network": _lifting, "refinement network": _refinement,
+}  # fmt: skip
 
 
 def _lifted(network: Any, count: int, device: Any) -> Any:
@@ -328,10 +384,9 @@ def _refined(network: Any, count: int, device: Any) -> Any:
 
     from im2hands.core.hands import SIDES
     from im2hands.geometry.bones import bones_from_keypoints
-    from im2hands.lab.bench.scenes import scenes
     from im2hands.networks.refined_hands import View
 
-    both = scenes()["touching"]
+    both = bench_scenes()["touching"]
     positions = {side: torch.from_numpy(np.stack([both.get(side).positions] * count)) for side in SIDES}
     bones = {side: bones_from_keypoints(positions[side], [side] * count) for side in SIDES}
     view = View(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from im2hands.geometry.normals import cross, dots, vertex_normals
+from im2hands.geometry.searches import Searches
 
 # Marching cubes gives triangles of similar size, so the closest triangle is among those with the closest centres.
 _CANDIDATES = 6
@@ -20,9 +20,11 @@ class SurfaceTarget:
         Positions, metres.
     faces : (F, 3) int
         Triangles, outward.
+    searches : Searches, optional
+        The searches of a device; None for the processor's.
     """
 
-    def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
+    def __init__(self, vertices: np.ndarray, faces: np.ndarray, searches: Searches | None = None) -> None:
         self.vertices = np.asarray(vertices, np.float64)
         corners = self.vertices[faces]
         # Slivers have no normal, and their neighbours are as close.
@@ -36,7 +38,7 @@ class SurfaceTarget:
         self._centres = _summed(self._corners) / 3
         means = _summed(self._normals)
         self._means = means / np.maximum(np.sqrt(dots(means, means)), 1e-30)[:, None]
-        self._tree = cKDTree(self._centres, balanced_tree=False)
+        self._nearest = (searches or Searches()).nearest(self._centres)
 
     def near(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A fast approximation of ``closest``: the centre of the triangle with the closest centre, and its mean normal.
@@ -53,7 +55,7 @@ class SurfaceTarget:
         normal : (N, 3) float
             Unit normals there.
         """
-        _, index = self._tree.query(points)
+        index = self._nearest(points, 1)[:, 0]
         return self._centres[index], self._means[index]
 
     def depth(self, points: np.ndarray) -> np.ndarray:
@@ -88,8 +90,7 @@ class SurfaceTarget:
             Unit normals there.
         """
         count = min(_CANDIDATES, len(self._corners))
-        _, index = self._tree.query(points, k=count)
-        index = index.reshape(len(points), count)
+        index = self._nearest(points, count)
         a, ab, ac = (self._sides[index, k] for k in range(3))
         ap = points[:, None] - a
         share, distance = _closest_shares(_along(ab, ap), _along(ac, ap), *self._squares[:, index])

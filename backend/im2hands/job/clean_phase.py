@@ -20,6 +20,7 @@ from im2hands.animation.template.topology import load_topology
 from im2hands.core.devices import granted_cores
 from im2hands.core.errors import DamagedFramesError, TakeError
 from im2hands.core.hands import SIDES, Side
+from im2hands.geometry.searches import Searches
 from im2hands.take.contact import CONTACT
 from im2hands.take.edits import Edits
 from im2hands.take.frame_file import KEY, read_motion, read_template
@@ -47,14 +48,16 @@ class CleanPhase:
         Called with the number of finished steps and the number of all steps.
     keep_shape : bool
         Whether the take keeps the shape of its hands although frames changed: only their templates are fitted anew.
+    searches : Searches, optional
+        The searches of the device that helps to fit the templates; None for the processor's.
     """
 
     def __init__(
         self, take: Take, options: CleanOptions, run: Callable[[Callable[[], Any]], Any],
-        progress: Callable[[int, int], None], *, keep_shape: bool = False,
+        progress: Callable[[int, int], None], *, keep_shape: bool = False, searches: Searches | None = None,
     ) -> None:  # fmt: skip
         self._take, self._options, self._call, self._progress = take, options, run, progress
-        self._keep_shape = keep_shape
+        self._keep_shape, self._searches = keep_shape, searches
         self._done, self._total = 0, 1
 
     def run(self) -> dict[str, Any]:
@@ -113,7 +116,7 @@ class CleanPhase:
             self._take.header.pop("clean", None)
         self._forget_templates(raw, indices, shape_key, topology.vertex_count)
         tracks = judge(raw, over_time=is_sequence(self._take.header), marks=marks)
-        templates = TakeTemplates(self._take, topology, self._call)
+        templates = TakeTemplates(self._take, topology, self._call, self._searches)
         if shape is None:
             self._find_shape(templates, raw, tracks, sides, digest(frames_key, marked), topology.vertex_count)
             self._write(lambda: write_template(self._take.folder, topology, templates.rests, shape_key))

@@ -16,6 +16,7 @@ from im2hands.media.source import Frame
 from .options import ReconstructOptions
 
 if TYPE_CHECKING:
+    from im2hands.geometry.searches import Searches
     from im2hands.keypoints.finder import HandFinder
     from im2hands.surfaces.batch.frames import BatchReconstructor
     from im2hands.surfaces.from_keypoints import HandMesh
@@ -226,6 +227,23 @@ class Components:
         from im2hands.surfaces.batch.frames import BatchReconstructor
 
         return BatchReconstructor(cast("PictureReconstructor", reconstructor), batch=options.frames_at_once)
+
+    def searches(self, device_name: str) -> Searches:
+        """Make what the fit of the template hands searches with.
+
+        Parameters
+        ----------
+        device_name : str
+            The device.
+
+        Returns
+        -------
+        Searches
+            The searches of the device.
+        """
+        from im2hands.geometry.searches import searches_on
+
+        return searches_on(device_name)
 
     def refiner(self, options: ReconstructOptions, device_name: str) -> Refiner | None:
         """Load the keypoint refinement network.

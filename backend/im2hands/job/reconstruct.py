@@ -337,10 +337,9 @@ class ReconstructJob:
         from .clean_phase import CleanPhase
 
         options, keep_shape = self._cleaning(take)
-        report = clean_report(self._progress)
-
+        report, searches = clean_report(self._progress), self._parts.searches(self._device)
         try:
-            CleanPhase(take, options, self._background.run, report, keep_shape=keep_shape).run()
+            CleanPhase(take, options, self._background.run, report, keep_shape=keep_shape, searches=searches).run()
         except DamagedFramesError as error:  # of earlier runs: the frames of this one were just written
             self._events(Warned(error.message, error.hint))
 

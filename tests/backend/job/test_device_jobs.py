@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from fakes import FakeParts, FakeReconstructor, bytes_of
 from im2hands.core.errors import FrameError, InputError, SetupError
+from im2hands.geometry.searches import Nearest, Searches
 from im2hands.job.components import Reconstructor
 from im2hands.job.events import FrameDone, Warned
 from im2hands.job.options import ReconstructOptions
@@ -114,6 +116,24 @@ def test_a_device_that_stops(
     assert sorted(Take.open(tmp_path / "take").records) == [3, 4]
     finished, _ = run_job(pictures, parts=FakeParts())
     assert finished.summary.reused == 2 and finished.summary.ok == 4
+
+
+class Lost(Searches):
+    """The searches of a card that has stopped."""
+
+    def nearest(self, points: np.ndarray) -> Nearest:
+        """The error."""
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+
+def test_a_device_that_stops_while_the_templates_are_fitted(pictures: Path, tmp_path: Path, run_job: RunJob) -> None:
+    parts, asked = CardParts(), []
+    parts.searches = lambda name: asked.append(name) or Lost()  # type: ignore[method-assign, func-returns-value]
+    with pytest.raises(SetupError, match="The device cuda stopped"):
+        run_job(pictures, parts=parts, clean=True)
+    assert asked == ["cuda"] and sorted(Take.open(tmp_path / "take").records) == [3, 4, 5, 6]
+    finished, _ = run_job(pictures, parts=FakeParts())
+    assert finished.summary.reused == 4
 
 
 def test_an_error_of_another_kind_stays_what_it_is(pictures: Path, run_job: RunJob) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from im2hands.core.hands import Side
 from im2hands.geometry.contact import parted
 from im2hands.geometry.normals import corner_sums, dots, face_normals, vertex_normals
+from im2hands.geometry.searches import Searches
 from im2hands.geometry.surface_target import SurfaceTarget
 
 from .neighbours import neighbour_mean
@@ -60,15 +61,17 @@ class Fitter:
         Topology of the templates.
     rest : (T, 3) float
         The template at rest, metres; faces that are folded at rest do not count as folded by the fit.
+    searches : Searches, optional
+        The searches of a device; None for the processor's.
     """
 
-    def __init__(self, topology: Topology, rest: np.ndarray) -> None:
+    def __init__(self, topology: Topology, rest: np.ndarray, searches: Searches | None = None) -> None:
         self._triangles = topology.triangles
         self._lid = topology.lid
         self._rim = topology.rim
         self._mean = neighbour_mean(topology)
         self._sums = corner_sums(self._triangles, len(rest))
-        self._untangler = Untangler(topology, rest, self._mean, self._sums)
+        self._untangler = Untangler(topology, rest, self._mean, self._sums, searches or Searches())
         self._least = np.minimum(_UPRIGHT, self._uprightness(rest) - 0.3)
         # The edge of the lid is sharp by design, so its triangles never count as folded.
         self._least[np.isin(self._triangles, np.concatenate([topology.rim, topology.lid])).any(axis=1)] = -2.0

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
-from scipy.spatial import cKDTree
 
 from im2hands.geometry.normals import dots, vertex_normals
+from im2hands.geometry.searches import Searches
 
 from .cuts import cut_triangles
 from .topology import Topology
@@ -49,9 +49,19 @@ class Untangler:
         Averages every vertex with its neighbours.
     sums : (T, F') sparse matrix
         Sums over the triangles around every vertex.
+    searches : Searches
+        The searches of a device.
     """
 
-    def __init__(self, topology: Topology, rest: np.ndarray, mean: sparse.csr_matrix, sums: sparse.csr_matrix) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        rest: np.ndarray,
+        mean: sparse.csr_matrix,
+        sums: sparse.csr_matrix,
+        searches: Searches,
+    ) -> None:
+        self._searches = searches
         self._triangles = topology.triangles
         self._rest, self._mean, self._sums = rest, mean, sums
         self._lid = topology.lid
@@ -83,7 +93,7 @@ class Untangler:
             found = self._pushed_out(start + moved, np.flatnonzero(touching))
         # Creases without another skin nearby, such as between the roots of fingers.
         lonely = self._triangles[(touching[self._triangles] < _LITTLE).all(axis=1)]
-        cut = cut_triangles(found, lonely)
+        cut = cut_triangles(found, lonely, self._searches)
         if not len(cut):
             return found
         creased = np.zeros(len(found))
@@ -140,9 +150,9 @@ class Untangler:
     def _close_pairs(self, vertices: np.ndarray, near: float, rows: np.ndarray | None = None) -> np.ndarray:
         """(P, 2) vertices (of ``rows``) within ``near`` metres that are apart at rest; each pair in both orders."""
         if rows is None:
-            pairs = cKDTree(vertices).query_pairs(near, output_type="ndarray")
+            pairs = self._searches.pairs(vertices, near)
         else:
-            pairs = rows[cKDTree(vertices[rows]).query_pairs(near, output_type="ndarray")]
+            pairs = rows[self._searches.pairs(vertices[rows], near)]
         away = self._rest[pairs[:, 0]] - self._rest[pairs[:, 1]]
         pairs = pairs[dots(away, away) > _APART**2]
         return np.concatenate([pairs, pairs[:, ::-1]])

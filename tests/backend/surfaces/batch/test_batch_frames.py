@@ -179,6 +179,15 @@ def test_memory_that_runs_out_costs_single_frames(compact, alone, monkeypatch, c
     assert isinstance(found[2], FrameError) and "not enough memory" in str(found[2])
 
 
+def test_a_device_that_stops_ends_the_batch(compact, monkeypatch) -> None:
+    def stopped(*_: object) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(BatchField, "level", stopped)
+    with BatchReconstructor(compact, batch=2) as many, pytest.raises(RuntimeError, match="launch failure"):
+        list(many.reconstruct(JOBS[:2]))
+
+
 def test_other_networks_and_nothing_at_all(compact) -> None:
     initial = load_picture_reconstructor("bundled", device=CPU, voxel_m=VOXEL, stage="initial")
     assert initial is not None
