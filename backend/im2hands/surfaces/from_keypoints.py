@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, InputError
 from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.geometry.bone_reach import BoneReach
-from im2hands.geometry.bones import BONE_NAMES, Bones, bones_from_keypoints
+from im2hands.geometry.bones import BONE_COUNT, BONE_NAMES, Bones, bones_from_keypoints
 from im2hands.geometry.mesh_placing import Placement
 from im2hands.media.source import Frame
 from im2hands.networks.part_decoder import PartDecoder
@@ -89,7 +89,7 @@ def bones_of(hands: Sequence[HandKeypoints]) -> tuple[list[Side], torch.Tensor, 
     """
     sides: list[Side] = [hand.side for hand in hands]
     positions = torch.as_tensor(np.stack([hand.positions for hand in hands]), dtype=torch.float64)
-    bones = bones_from_keypoints(positions, sides)
+    bones = with_thickness(bones_from_keypoints(positions, sides), [hand.thickness for hand in hands])
     if not torch.isfinite(bones.transforms).all():
         raise FrameError("The keypoints of this frame do not make a hand.", "Correct them or leave the frame out.")
     for side, lengths in zip(sides, bones.lengths, strict=True):
@@ -99,6 +99,27 @@ def bones_of(hands: Sequence[HandKeypoints]) -> tuple[list[Side], torch.Tensor, 
                 f"The bone {name} of the {side} hand has no length.", "Correct its keypoints or leave the frame out."
             )
     return sides, positions, bones
+
+
+def with_thickness(bones: Bones, thickness: Sequence[float]) -> Bones:
+    """Return the bones of B hands with the thickness of their flesh.
+
+    Parameters
+    ----------
+    bones : Bones
+        The bones.
+    thickness : sequence of B floats
+        The thickness of each hand, as a factor on the usual one.
+
+    Returns
+    -------
+    Bones
+        The bones. Where all hands are of the usual thickness, the given ones.
+    """
+    if all(factor == 1.0 for factor in thickness):
+        return bones
+    factors = bones.lengths.new_tensor(list(thickness))
+    return replace(bones, thickness=factors[:, None].expand(-1, BONE_COUNT))
 
 
 def hand_mesh(surface: Surface, bones: Bones, hand: int) -> HandMesh:
