@@ -135,12 +135,13 @@ class Bones:
         across = 1 / self.thickness.to(turn)
         outer = along[..., :, None] * along[..., None, :]
         eye = torch.eye(3, dtype=turn.dtype, device=turn.device)
-        phalanges = outer + across[..., None, None] * (eye - outer)
+        # What the scaling adds to the identity, so that the usual thickness changes no bit.
+        phalanges = (across - 1)[..., None, None] * (eye - outer)
         # The palm's bones lie about the plane y = 0 of the canonical frame; z runs from side to side.
         thin = across[:, 0]
-        palm = torch.diag_embed(torch.stack([torch.ones_like(thin), thin, thin**_PALM_SIDES], dim=-1))
-        scale = torch.cat([palm[:, None], phalanges[:, 1:]], dim=1)
-        return scale @ turn, _turn(scale, shift - heads) + heads
+        palm = torch.diag_embed(torch.stack([torch.zeros_like(thin), thin - 1, thin**_PALM_SIDES - 1], dim=-1))
+        added = torch.cat([palm[:, None], phalanges[:, 1:]], dim=1)
+        return turn + added @ turn, shift + _turn(added, shift - heads)
 
     def to_query_space(self, points: Tensor) -> Tensor:
         """Convert points from the input frame to query space.

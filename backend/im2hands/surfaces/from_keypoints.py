@@ -89,7 +89,9 @@ def bones_of(hands: Sequence[HandKeypoints]) -> tuple[list[Side], torch.Tensor, 
     """
     sides: list[Side] = [hand.side for hand in hands]
     positions = torch.as_tensor(np.stack([hand.positions for hand in hands]), dtype=torch.float64)
-    bones = with_thickness(bones_from_keypoints(positions, sides), [hand.thickness for hand in hands])
+    bones = bones_from_keypoints(positions, sides)
+    factors = bones.lengths.new_tensor([hand.thickness for hand in hands])
+    bones = replace(bones, thickness=factors[:, None].expand(-1, BONE_COUNT))
     if not torch.isfinite(bones.transforms).all():
         raise FrameError("The keypoints of this frame do not make a hand.", "Correct them or leave the frame out.")
     for side, lengths in zip(sides, bones.lengths, strict=True):
@@ -99,27 +101,6 @@ def bones_of(hands: Sequence[HandKeypoints]) -> tuple[list[Side], torch.Tensor, 
                 f"The bone {name} of the {side} hand has no length.", "Correct its keypoints or leave the frame out."
             )
     return sides, positions, bones
-
-
-def with_thickness(bones: Bones, thickness: Sequence[float]) -> Bones:
-    """Return the bones of B hands with the thickness of their flesh.
-
-    Parameters
-    ----------
-    bones : Bones
-        The bones.
-    thickness : sequence of B floats
-        The thickness of each hand, as a factor on the usual one.
-
-    Returns
-    -------
-    Bones
-        The bones. Where all hands are of the usual thickness, the given ones.
-    """
-    if all(factor == 1.0 for factor in thickness):
-        return bones
-    factors = bones.lengths.new_tensor(list(thickness))
-    return replace(bones, thickness=factors[:, None].expand(-1, BONE_COUNT))
 
 
 def hand_mesh(surface: Surface, bones: Bones, hand: int) -> HandMesh:
