@@ -2,7 +2,8 @@
 
 The edge of each hand tells a thickness (``outline``), but with a large error: a keypoint that is a little off moves a
 finger's rim as much as a thicker finger does, and a hand without its inner edges shows little. So what the edges tell
-is averaged and pulled towards the usual thickness, the less the more looks there are.
+is averaged, and pulled towards the usual thickness. All frames of a clip count as one look at each hand: most of the
+error stays over a clip.
 """
 
 from __future__ import annotations
@@ -16,10 +17,8 @@ from .observation import Observation
 
 # Natural logarithms. Spheres lie inside the skin, so edges tell more than the true thickness, by this much.
 _INSIDE = 0.06
-_LOOK = 0.10  # standard deviation of what one look tells
+_LOOK = 0.10  # standard deviation of what the edges of one hand tell
 _USUAL = 0.07  # standard deviation of people's hands from the usual one
-_FRAMES = 15  # frames of a clip that count as one look more: neighbours show the same errors
-_MOST = 4.0  # looks at each hand, at most: some errors stay over a whole clip
 _LEAST, _LARGEST = 0.85, 1.2  # no hand is thinner or thicker, whatever a mask says
 
 
@@ -36,13 +35,12 @@ def common_thickness(sides: Sequence[np.ndarray]) -> float:
     float
         Natural logarithm of the factor on the usual thickness; 0 where no edge tells anything.
     """
-    sums, looks = 0.0, 0.0
+    sums, looks = 0.0, 0
     for found in sides:
         told = found[np.isfinite(found)]
         if len(told):
-            here = min(1 + (len(told) - 1) / _FRAMES, _MOST)
-            sums += here * (float(np.median(told)) - _INSIDE)
-            looks += here
+            sums += float(np.median(told)) - _INSIDE
+            looks += 1
     made = sums / (looks + (_LOOK / _USUAL) ** 2)
     return float(np.clip(made, np.log(_LEAST), np.log(_LARGEST)))
 
