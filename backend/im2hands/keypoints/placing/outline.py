@@ -92,7 +92,9 @@ class Rims:
         return Rims(self.sphere[chosen], self.way[chosen], self.weight[chosen])
 
 
-def moved_onto_edges(hands: Hands, observations: Sequence[Observation], others: np.ndarray) -> tuple[Hands, np.ndarray, np.ndarray]:
+def moved_onto_edges(
+    hands: Hands, observations: Sequence[Observation], others: np.ndarray
+) -> tuple[Hands, np.ndarray, np.ndarray]:
     """Move placed hands, each by itself, so that their rims lie on their edges.
 
     Parameters

@@ -1,4 +1,4 @@
-"""How thick the flesh of each bone of a true hand is, against what the part occupancy network makes of its keypoints."""
+"""How thick the flesh of each bone of a true hand is, beside what the part occupancy network makes of keypoints."""
 
 from __future__ import annotations
 

@@ -61,7 +61,6 @@ def test_a_mask_without_an_edge(chance) -> None:
 
 def test_both_hands_of_a_person_are_as_thick_in_all_frames_of_a_clip() -> None:
     hand = thick()
-    _, hands = read_hand()
     other = replace(hand, side="left", pixels=hand.pixels * (-1, 1) + (CAMERA.width - 1, 0),
                     shape=hand.shape * (-1, 1, 1), mask=None)  # fmt: skip
     for frames in (1, 3):
@@ -74,14 +73,16 @@ def test_thicker_hands_are_taken_farther_apart() -> None:
     made = place_hands([thick()], CAMERA, PALM_M).right
     assert made is not None
     # The other hand is the mirror image, beside it.
-    way = 1.0 * np.ptp(made.positions[:, 0])
-    left = replace(made, side="left", positions=made.positions * (-1, 1, 1) + (2 * made.positions[:, 0].max() - way, 0, 0))
+    x = made.positions[:, 0]
+    beside = made.positions * (-1, 1, 1) + (2 * x.max() - np.ptp(x), 0, 0)
+    left = replace(made, side="left", positions=beside)
 
     def moved(thickness: float) -> float:
         both = TwoHands(*(replace(hand, thickness=thickness) for hand in (left, made)))
-        apart = taken_apart(both, CAMERA)
-        return float(sum(
-            np.linalg.norm(new.positions - old.positions) for new, old in zip(apart.present(), both.present(), strict=True)
-        ))  # fmt: skip
+        ways = [
+            new.positions - old.positions
+            for new, old in zip(taken_apart(both, CAMERA).present(), both.present(), strict=True)
+        ]
+        return float(np.abs(ways).sum())
 
     assert 0 < moved(0.9) < moved(1.15)

@@ -152,6 +152,8 @@ def _unpack(packed: Mapping[str, Any]) -> Found:
     for side in SIDES:
         if side in packed:
             arrays = {name: np.array(packed[side][name], np.float64) for name in _ARRAYS}
-            rest = {name: packed[side][name] for name in ("score", "source", "thickness")}
-            hands[side] = HandKeypoints(side, **arrays, **rest)
+            own = packed[side]
+            hands[side] = HandKeypoints(
+                side, **arrays, score=own["score"], source=own["source"], thickness=own["thickness"]
+            )
     return TwoHands(**hands), float(packed["seconds"])
