@@ -13,6 +13,7 @@ from im2hands.core.hands import TwoHands
 from im2hands.keypoints.hypothesis import HandDetection
 from im2hands.keypoints.placing.apart import taken_apart
 from im2hands.keypoints.placing.clip import place_clip
+from im2hands.keypoints.placing.correction import Correction, corrected
 from im2hands.keypoints.placing.solve import place_hands
 from im2hands.keypoints.placing.thickness import common_thickness
 
@@ -67,6 +68,14 @@ def test_both_hands_of_a_person_are_as_thick_in_all_frames_of_a_clip() -> None:
         made = place_clip([[hand, other]] * frames, [CAMERA] * frames, np.arange(frames) / 30, PALM_M)
         factors = {one.thickness for two in made for one in two.present()}
         assert len(factors) == 1 and 1.02 < factors.pop() < 1.2
+
+
+def test_a_correction_keeps_the_thickness() -> None:
+    made = place_hands([thick()], CAMERA, PALM_M).right
+    assert made is not None
+    x, y = CAMERA.project(made.positions)[8]
+    moved = corrected(made, Correction({8: (x + 5.0, y, 0.0)}), CAMERA, "hand")
+    assert moved.thickness == made.thickness and not np.array_equal(moved.positions, made.positions)
 
 
 def test_thicker_hands_are_taken_farther_apart() -> None:
