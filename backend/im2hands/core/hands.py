@@ -69,6 +69,8 @@ class HandKeypoints:
         Confidence in the whole hand, 0 to 1.
     source : str
         Name of the method that found the hand ("mediapipe", "crops", "file", ...).
+    thickness : float
+        How thick its flesh is across the bones, as a factor on the usual thickness of a hand with its bones.
     """
 
     side: Side
@@ -77,6 +79,7 @@ class HandKeypoints:
     confidence: np.ndarray
     score: float
     source: str
+    thickness: float = 1.0
 
 
 @dataclass(frozen=True)

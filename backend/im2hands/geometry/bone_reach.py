@@ -129,13 +129,18 @@ class HandsReach:
         Keypoints in file order, canonical frame, metres.
     reach : BoneReach
         Reach of the bones.
+    thickness : (B, 16) float or None
+        How thick the flesh of each bone is, by which its reach is longer; None for 1. See ``bones.Bones``.
     """
 
-    def __init__(self, keypoints: Tensor, reach: BoneReach) -> None:
+    def __init__(self, keypoints: Tensor, reach: BoneReach, thickness: Tensor | None = None) -> None:
         self._segments, self._stump = Segments(*segment_ends(keypoints, reach.stump)), reach.stump
         palm = torch.linalg.vector_norm(keypoints[:, 9] - keypoints[:, 0], dim=-1)
         radius = constant(tuple(reach.radius[bone] for bone in SEGMENT_BONES), keypoints.device, keypoints.dtype)
-        self._limit = ((radius * palm[:, None]) ** 2)[:, None]
+        limit = radius * palm[:, None]
+        if thickness is not None:
+            limit = limit * thickness.to(limit)[:, constant(SEGMENT_BONES, keypoints.device, torch.int64)]
+        self._limit = (limit**2)[:, None]
 
     def near(self, points: Tensor) -> Tensor:
         """Return which bones are evaluated at which points; see ``within_reach``.

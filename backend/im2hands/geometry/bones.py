@@ -48,6 +48,9 @@ BONE_NAMES = (
 )  # fmt: skip
 
 _INDEX_MCP = 5
+# A thicker palm is wider by the flesh beside its outer bones: this power of the thickness, as the spheres of
+# ``keypoints.placing`` have it.
+_PALM_SIDES = 0.4
 # Canonical angles between neighbouring metacarpals, radians: between the planes they span, then between themselves.
 _PLANE_THUMB, _PLANE_RING, _PLANE_LITTLE = 0.8, 0.2, 0.2
 _ANGLE_THUMB, _ANGLE_OTHERS = 0.4, 0.2
@@ -79,6 +82,9 @@ class Bones:
         (-1, 1, 1) for left hands and (1, 1, 1) for right ones.
     joints : (B, 21, 3) float64 or None
         Keypoints in file order, canonical frame, metres. None if they were not kept.
+    thickness : (B, 16) float64 or None
+        How thick the flesh of each bone is, as a factor on the usual thickness; None for 1. The networks see the bones
+        alone, so ``straight_frames`` brings the flesh to its usual thickness.
     steps : dict
         Intermediate results under the names of the parity data ``converter.npz``. Filled on demand only.
     """
@@ -89,11 +95,12 @@ class Bones:
     wrist: Tensor
     mirror: Tensor
     joints: Tensor | None = None
+    thickness: Tensor | None = None
     steps: dict[str, Tensor] = field(default_factory=dict)
 
     def __getitem__(self, hands: slice) -> Bones:
         """Select hands of the batch."""
-        joints = None if self.joints is None else self.joints[hands]
+        joints, thickness = (None if kept is None else kept[hands] for kept in (self.joints, self.thickness))
         return Bones(
             self.transforms[hands],
             self.lengths[hands],
@@ -101,7 +108,40 @@ class Bones:
             self.wrist[hands],
             self.mirror[hands],
             joints,
+            thickness,
         )
+
+    def straight_frames(self) -> tuple[Tensor, Tensor]:
+        """Return the maps from query space to the straight frames of the bones, in which their networks work.
+
+        A hand of another thickness is scaled across its bones to the usual one: phalanges about the line through their
+        joints, the palm about the plane of its bones and, less, from side to side.
+
+        Returns
+        -------
+        turn : (B, 16, 3, 3) float64
+            Linear parts.
+        shift : (B, 16, 3) float64
+            Translations, query-space units.
+        """
+        turn, shift = self.transforms[:, :, :3, :3] / QUERY_SCALE, self.transforms[:, :, :3, 3]
+        if self.thickness is None:
+            return turn, shift
+        if self.joints is None:
+            raise ValueError("the thickness of bones needs their joints")
+        starts, ends = (self.joints[:, list(column)] / QUERY_SCALE for column in zip(*BONE_ENDS, strict=True))
+        heads = _turn(turn, starts) + shift
+        along = _unit(_turn(turn, ends - starts))
+        across = 1 / self.thickness.to(turn)
+        outer = along[..., :, None] * along[..., None, :]
+        eye = torch.eye(3, dtype=turn.dtype, device=turn.device)
+        # What the scaling adds to the identity, so that the usual thickness changes no bit.
+        phalanges = (across - 1)[..., None, None] * (eye - outer)
+        # The palm's bones lie about the plane y = 0 of the canonical frame; z runs from side to side.
+        thin = across[:, 0]
+        palm = torch.diag_embed(torch.stack([torch.zeros_like(thin), thin - 1, thin**_PALM_SIDES - 1], dim=-1))
+        added = torch.cat([palm[:, None], phalanges[:, 1:]], dim=1)
+        return turn + added @ turn, shift + _turn(added, shift - heads)
 
     def to_query_space(self, points: Tensor) -> Tensor:
         """Convert points from the input frame to query space.
@@ -239,7 +279,7 @@ def _straighten(
             "trans_rot": torch.cat(unbend, dim=1),
             "trans_mat_biomech": torch.cat([eye4[:, None], *all_parts], dim=1),
         }
-    return Bones(transforms * scale, lengths, rotation, wrist, mirror, joints, steps)
+    return Bones(transforms * scale, lengths, rotation, wrist, mirror, joints, steps=steps)
 
 
 def _turn(rotation: Tensor, vectors: Tensor) -> Tensor:

@@ -104,6 +104,7 @@ def hands_digest(hands: TwoHands, camera: Camera) -> str:
     parts: list[Any] = [camera.to_dict(), camera.rotation, camera.translation]
     for hand in hands.present():
         parts += [hand.side, hand.source, hand.score, hand.positions, hand.pixels, hand.confidence]
+        parts.append(hand.thickness)
     return digest(*parts)
 
 

@@ -320,4 +320,5 @@ def _arrays(hand: HandKeypoints, mesh: HandMesh, width: int, mirrored: bool) -> 
         "keypoints_2d": convert_keypoints_2d(np.asarray(hand.pixels, np.float32), width, mirrored=mirrored),
         "confidence": np.asarray(hand.confidence, np.float32),
         "bone_lengths": np.asarray(mesh.bone_lengths, np.float32),
+        "thickness": np.asarray(hand.thickness, np.float32),
     }

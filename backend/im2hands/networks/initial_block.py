@@ -40,7 +40,9 @@ class InitialBlock:
         intrinsics = [hand.intrinsics for hand in both if hand.intrinsics is not None]
         self._intrinsics = torch.cat(intrinsics) if intrinsics else None
         joints = [hand.joints for hand in both if hand.joints is not None]
-        self._reach = HandsReach(torch.cat(joints), REACH) if self._sizes.reach else None
+        thick = [hand.thickness for hand in both if hand.thickness is not None]
+        thickness = torch.cat(thick) if thick else None
+        self._reach = HandsReach(torch.cat(joints), REACH, thickness) if self._sizes.reach else None
         self._parts = StackedParts.joined([hand.folded.stacked() for hand in both])
 
     def logits(self, points: Tensor) -> Tensor:

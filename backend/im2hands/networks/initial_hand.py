@@ -100,9 +100,9 @@ class InitialHand:
         self.folded = networks.decoder.fold(bones.transforms, bones.lengths)
         self.intrinsics = None if intrinsics is None else intrinsics.to(exact)
         self.joints = None if bones.joints is None else bones.joints.to(exact).to(self.dtype)
+        self.thickness = None if bones.thickness is None else bones.thickness.to(exact).to(self.dtype)
         self._reach: HandsReach | None = None
-        transforms = bones.transforms.to(exact)
-        self.turn, self.shift = transforms[:, :, :3, :3] / QUERY_SCALE, transforms[:, :, :3, 3]
+        self.turn, self.shift = (part.to(exact) for part in bones.straight_frames())
         # Query space to the camera, as one affine map: X = R ((0.4 Mᵀ p + wrist) * mirror) + T.
         mirror, wrist = bones.mirror.to(exact), bones.wrist.to(exact)
         to_world = QUERY_SCALE * mirror[:, :, None] * bones.rotation.to(exact).mT
@@ -347,7 +347,7 @@ class InitialHand:
         """
         assert self.joints is not None
         if self._reach is None:
-            self._reach = HandsReach(self.joints, REACH)
+            self._reach = HandsReach(self.joints, REACH, self.thickness)
         return self._reach.near(points.to(self.dtype) * QUERY_SCALE)
 
     def _near_logits(self, points: Tensor, local: Tensor, image: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError, InputError
 from im2hands.core.hands import HandKeypoints, Side, TwoHands
 from im2hands.geometry.bone_reach import BoneReach
-from im2hands.geometry.bones import BONE_NAMES, Bones, bones_from_keypoints
+from im2hands.geometry.bones import BONE_COUNT, BONE_NAMES, Bones, bones_from_keypoints
 from im2hands.geometry.mesh_placing import Placement
 from im2hands.media.source import Frame
 from im2hands.networks.part_decoder import PartDecoder
@@ -90,6 +90,8 @@ def bones_of(hands: Sequence[HandKeypoints]) -> tuple[list[Side], torch.Tensor, 
     sides: list[Side] = [hand.side for hand in hands]
     positions = torch.as_tensor(np.stack([hand.positions for hand in hands]), dtype=torch.float64)
     bones = bones_from_keypoints(positions, sides)
+    factors = bones.lengths.new_tensor([hand.thickness for hand in hands])
+    bones = replace(bones, thickness=factors[:, None].expand(-1, BONE_COUNT))
     if not torch.isfinite(bones.transforms).all():
         raise FrameError("The keypoints of this frame do not make a hand.", "Correct them or leave the frame out.")
     for side, lengths in zip(sides, bones.lengths, strict=True):

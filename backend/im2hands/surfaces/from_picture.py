@@ -6,6 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -200,9 +201,21 @@ class PictureReconstructor:
             _log.info("%s: only the %s hand is there; its surface is not refined", name, seen.sides[0])
         return {side: hand_mesh(surfaces[k], seen.bones, k) for k, side in enumerate(seen.sides)}
 
+    def bones_of(self, hands: Sequence[HandKeypoints]) -> tuple[list[Side], Tensor, Bones]:
+        """Compute the bones of hands as ``from_keypoints.bones_of``, with the thickness of the hands if it counts.
+
+        Thickness is a factor on that of the bundled hands. The published networks know other hands, so theirs stay as
+        these networks make them.
+        """
+        sides, positions, bones = bones_of(hands)
+        network = self._network.init_occ if isinstance(self._network, RefinedOccupancy) else self._network
+        if isinstance(network, PartDecoder) or not network.sizes.reach:
+            bones = replace(bones, thickness=None)
+        return sides, positions, bones
+
     def _look(self, frame: Frame | None, camera: Camera, hands: TwoHands, present: Sequence[HandKeypoints]) -> _Seen:
         """Compute everything that precedes the first query: bones, crop and picture features."""
-        sides, positions, bones = bones_of(present)
+        sides, positions, bones = self.bones_of(present)
         network = self._network
         if isinstance(network, PartDecoder):
             halo = [_halo_logits(network, _one(bones, k), positions[k : k + 1]) for k in range(len(sides))]

@@ -94,13 +94,15 @@ class PartField:
         dtype, device = decoder.pose_weight.dtype, decoder.pose_weight.device
         with torch.no_grad():
             self._folded = decoder.fold(bones.transforms, bones.lengths)
-            # The bone-local point of a canonical point x (metres) is W (x / 0.4^2, 1), with W the bone's transform.
-            turn = bones.transforms[:, :, :3, :3] / QUERY_SCALE**2
-            self._turn = turn.to(device, dtype)
-            self._shift = bones.transforms[:, :, :3, 3].to(device, dtype)
+            turn, shift = bones.straight_frames()  # from query space; canonical points in metres are asked here
+            self._turn, self._shift = (turn / QUERY_SCALE).to(device, dtype), shift.to(device, dtype)
             self._keypoints = to_device(bones.to_query_space(keypoints) * QUERY_SCALE, device).to(dtype)
-            own = [self._keypoints[hand : hand + 1] for hand in range(self.hand_count)]
-            self._near_bones = [HandsReach(hand, reach) for hand in own] if reach is not None else []
+            thick = torch.ones(self.hand_count, BONE_COUNT) if bones.thickness is None else bones.thickness
+            self._thickness = to_device(thick, device).to(dtype)
+            one = [slice(hand, hand + 1) for hand in range(self.hand_count)]
+            self._near_bones = (
+                [HandsReach(self._keypoints[k], reach, self._thickness[k]) for k in one] if reach is not None else []
+            )
 
     def bounds(self, hand: int) -> tuple[Tensor, Tensor]:
         """See ``OccupancyField.bounds``."""
@@ -108,7 +110,7 @@ class PartField:
         if self._reach is None:
             half = keypoints.new_full((3,), 0.55 * QUERY_SCALE)
             return -half, half
-        margin = 0.45 * torch.linalg.vector_norm(keypoints[9])
+        margin = 0.45 * torch.linalg.vector_norm(keypoints[9]) * self._thickness[hand].max()
         low, high = keypoints.min(0).values - margin, keypoints.max(0).values + margin
         high[0] = torch.minimum(high[0], high.new_tensor(self._reach.stump + 0.003))
         return low, high

@@ -77,4 +77,7 @@ def hand_boxes(bones: Bones, keypoints: Tensor) -> tuple[Tensor, Tensor]:
         Highest corners, canonical frame, metres.
     """
     half, own = BOX / 2 * QUERY_SCALE, bones.to_query_space(keypoints) * QUERY_SCALE
-    return (own.amin(1) - _MARGIN_M).clamp(-half, half), (own.amax(1) + _MARGIN_M).clamp(-half, half)
+    margin: Tensor | float = _MARGIN_M
+    if bones.thickness is not None:
+        margin = _MARGIN_M * bones.thickness.amax(1).clamp_min(1)[:, None]
+    return (own.amin(1) - margin).clamp(-half, half), (own.amax(1) + margin).clamp(-half, half)

@@ -61,6 +61,7 @@ def test_hands_apart_have_no_contact(near_job: Callable[[float], Take]) -> None:
     take = near_job(0.1 + 4 * TOUCH_M)
     assert take.records[3].extra["contact"] == {"penetration_ml": 0.0, "deepest_mm": 0.0}
     assert all("contact" not in hand for hand in take.read_frame(3).values())
+    assert all(hand["thickness"] == 1 for hand in take.read_frame(3).values())  # keypoints of a file
 
 
 def test_the_addon_reads_contact_and_takes_without_it(

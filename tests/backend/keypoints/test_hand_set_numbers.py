@@ -20,7 +20,7 @@ MODULES = (
     "proposing/mediapipe", "proposing/palms", "proposing/photo", "proposing/two_hand_network",
     "proposing/two_hand_pictures", "reading/consensus", "reading/crops", "reading/final", "reading/hypotheses",
     "reading/network", "reading/readings", "reading/mask", "placing/outline", "placing/observation", "placing/terms",
-    "placing/motion", "placing/clip", "placing/solve",
+    "placing/motion", "placing/clip", "placing/thickness", "placing/solve",
     "placing/rigid", "placing/levenberg",
 )  # fmt: skip
 NOT_SET_BY_HAND = {

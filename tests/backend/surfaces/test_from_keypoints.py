@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -53,6 +55,23 @@ def test_a_left_hand_is_the_mirror_image(reconstructor):
     left = reconstructor.reconstruct(None, CAMERA, TwoHands(left=_hand("left", mirrored)))["left"]
     assert np.allclose(left.vertices, right.vertices * (-1, 1, 1), atol=1e-6)
     assert np.array_equal(left.faces, right.faces[:, ::-1])
+
+
+def test_a_thick_hand_is_thick_across_its_bones_and_no_longer(reconstructor):
+    keypoints = posed_hands(1, 19).keypoints.numpy()[0] + (0.0, 0.0, 0.5)
+    thin, usual, thick = (
+        reconstructor.reconstruct(None, CAMERA, TwoHands(right=replace(_hand("right", keypoints), thickness=factor)))[
+            "right"
+        ]
+        for factor in (0.85, 1.0, 1.2)
+    )
+    sizes = [trimesh.Trimesh(mesh.vertices, mesh.faces, process=False) for mesh in (thin, usual, thick)]
+    assert all(mesh.is_watertight and mesh.body_count == 1 for mesh in sizes)
+    assert sizes[0].volume < 0.85 * sizes[1].volume and sizes[2].volume > 1.2 * sizes[1].volume
+    tips = [np.linalg.norm(keypoints[tip] - keypoints[0]) for tip in (4, 8, 12, 16, 20)]
+    reach = [np.linalg.norm(mesh.vertices - keypoints[0], axis=1).max() for mesh in (usual, thick)]
+    assert abs(reach[1] - reach[0]) < 0.02 * max(tips)
+    assert np.array_equal(thick.bone_lengths, usual.bone_lengths)
 
 
 def test_the_mesh_follows_the_hand(reconstructor):

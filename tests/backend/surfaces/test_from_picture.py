@@ -28,7 +28,7 @@ from im2hands.networks.chunks import Chunks
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.networks.refinement_decoder import FoldedHands
 from im2hands.surfaces.from_keypoints import HandMesh, Reconstructor
-from im2hands.surfaces.from_picture import PictureReconstructor
+from im2hands.surfaces.from_picture import PictureReconstructor, load_picture_reconstructor
 from im2hands.surfaces.hand_crop import crop_hands
 from im2hands.surfaces.load import load_reconstructor
 
@@ -357,3 +357,11 @@ def test_the_bundled_networks_refine_a_photo() -> None:
         for side, mesh in loaded.reconstruct(FRAME, CAMERA, BOTH).items():
             assert 1e-4 < _volume(mesh) < 8e-4
             assert 1e-5 < _distance(mesh, own[side]) < 0.004
+
+
+def test_published_networks_keep_the_thickness_of_their_own_hands() -> None:
+    thick = [HandKeypoints("left", hand_positions("left"), np.zeros((21, 2)), np.ones(21), 1.0, "test", 1.1)]
+    own = load_picture_reconstructor("bundled", **OPTIONS, stage="initial")  # type: ignore[arg-type]
+    assert isinstance(own, PictureReconstructor)
+    published = PictureReconstructor(bench_weights.initial(), **OPTIONS)  # type: ignore[arg-type]
+    assert own.bones_of(thick)[2].thickness is not None and published.bones_of(thick)[2].thickness is None

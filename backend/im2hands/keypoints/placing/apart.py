@@ -54,14 +54,17 @@ def taken_apart(hands: TwoHands, camera: Camera) -> TwoHands:
     given = np.stack([hand.positions for hand in present]) * mirror[:, None]
     rays = given.mean(axis=1) / np.linalg.norm(given.mean(axis=1), axis=1, keepdims=True)
     start, _ = place_each([_observed(hand, camera) for hand in present])
-    fitted, _, _ = minimise(start, 2, lambda some, rows: _of_places(some, given[rows], rays[rows], _FIT), _STEPS)
+    thickness = np.log([hand.thickness for hand in present])
+    fitted, _, _ = minimise(
+        start, 2, lambda some, rows: _of_places(some, given[rows], rays[rows], thickness[rows], _FIT), _STEPS
+    )
     before = fitted.keypoints()
     if not (overlaps(fitted, mirror) > 0).any():
         return hands
 
     def terms(pair: Hands, _: np.ndarray) -> Sums:
         sums = Sums.empty(1, 2 * PARAMETERS)
-        single = _of_places(pair, before, rays, _KEPT).without_shapes()
+        single = _of_places(pair, before, rays, thickness, _KEPT).without_shapes()
         for k in range(2):
             sums.add_hands(np.zeros(1, int), k, single.rows(np.array([k])))
         add_overlaps(sums, pair, mirror, _OVERLAP_M)
@@ -85,11 +88,19 @@ def _observed(hand: HandKeypoints, camera: Camera) -> Observation:
     pixels, positions = camera.project(hand.positions), np.asarray(hand.positions, np.float64)
     detection = HandDetection(hand.side, pixels, positions, hand.confidence, hand.score, hand.source)
     places, toward = np.full(len(positions), _PLACES), np.full(len(ENDS), _TOWARD)
-    return Observation(detection, camera, palm_m, pixels, positions, places, toward, hand.confidence)
+    thickness = float(np.log(hand.thickness))
+    return Observation(
+        detection, camera, palm_m, pixels, positions, places, toward, hand.confidence, thickness=thickness
+    )  # fmt: skip
 
 
-def _of_places(hands: Hands, aim: np.ndarray, rays: np.ndarray, spread: tuple[float, float, float]) -> Sums:
-    """The terms of N hands whose keypoints shall be at ``aim`` (N, 21, 3), with rays (N, 3) and deviations."""
+def _of_places(
+    hands: Hands, aim: np.ndarray, rays: np.ndarray, thickness: np.ndarray, spread: tuple[float, float, float]
+) -> Sums:
+    """The terms of N hands whose keypoints shall be at ``aim`` (N, 21, 3).
+
+    ``rays`` (N, 3) lead to them, ``thickness`` (N,) is usual for them, ``spread`` are the deviations.
+    """
     across, along, together = spread
     sums = Sums.empty(len(hands), PARAMETERS)
     points, change = Chain(hands).points_and_jacobian(KEYPOINTS)
@@ -106,5 +117,5 @@ def _of_places(hands: Hands, aim: np.ndarray, rays: np.ndarray, spread: tuple[fl
     )  # fmt: skip
     sums.cost += 0.5 * (residual**2).sum(axis=1)
     sums.add_squares(residual, jacobian)
-    add_anatomy(sums, hands)
+    add_anatomy(sums, hands, thickness)
     return sums

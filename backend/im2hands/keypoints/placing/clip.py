@@ -15,12 +15,13 @@ from im2hands.keypoints.hypothesis import HandDetection
 
 from .chain import Hands
 from .confidence import Calibration, bundled_calibration
-from .kinematics import PARAMETERS, POSE
+from .kinematics import PARAMETERS, POSE, THICKNESS
 from .levenberg import minimise
 from .motion import LIVELY, FramesSums
 from .observation import Observation, depth_between, evidence
 from .solve import DEFAULT_PALM_M, chosen_hands, place_on_edges, placed_hand
 from .terms import ALIKE_SPREAD, SHAPE_SPREAD, USUAL_SHAPE, Evidence, Sums, of_being_two, of_each_hand
+from .thickness import common_thickness, with_thickness
 
 # Frames that are placed at once, and those before and after a window that take part without being kept.
 _WINDOW, _OVERLAP = 64, 8
@@ -132,7 +133,9 @@ def _track(observations: list[dict[Side, Observation]]) -> _Track:
         )
         parts.append(hands)
     alone = Hands.joined(parts)
-    listed = _steady(listed, row)
+    found = np.array([seen.edge_thickness for seen in listed])
+    thickness = common_thickness([found[own[own >= 0]] for own in row.T])
+    listed = with_thickness(_steady(listed, row), thickness)
     observations = [
         {side: listed[row[frame, k]] for k, side in enumerate(SIDES) if side in two}
         for frame, two in enumerate(observations)
@@ -169,17 +172,19 @@ def _with_shape(track: _Track) -> _Track:
     side = index % 2
     seen, hands = track.seen.rows(track.row[index]), track.hands.rows(index)
     share = np.array([min(1.0, _INDEPENDENT / max(len(rows), 1)) for rows in samples])[side]
-    count = len(USUAL_SHAPE)
+    usual = USUAL_SHAPE.copy()
+    usual[THICKNESS] = seen.thickness.mean()  # all hands of a take have one
+    count = len(usual)
     prior = np.diag(1 / SHAPE_SPREAD**2)
-    shapes = np.tile(USUAL_SHAPE, (2, 1))
+    shapes = np.tile(usual, (2, 1))
     for _ in range(_ROUNDS):
         sums = of_each_hand(hands, seen)
         reduced, slope = _without_poses(sums)
-        slope -= (hands.shape - USUAL_SHAPE) @ prior
+        slope -= (hands.shape - usual) @ prior
         reduced -= prior
         alike = np.diag(1 / ALIKE_SPREAD**2)
         normal = np.block([[prior + alike, -alike], [-alike, prior + alike]])
-        right = np.tile(prior @ USUAL_SHAPE, 2)
+        right = np.tile(prior @ usual, 2)
         for k in range(2):
             part = slice(k * count, (k + 1) * count)
             own = side == k

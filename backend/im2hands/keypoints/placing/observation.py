@@ -67,6 +67,11 @@ class Observation:
     shift : (21, 2) float64 or None
         How far the edge of the hand in the picture moves the keypoints, pixels; see ``outline``. None if it was not
         looked at.
+    edge_thickness : float
+        How thick the edge makes the hand's flesh, see ``outline``: natural logarithm of a factor. NaN if it does not
+        tell.
+    thickness : float
+        How thick its flesh shall be, see ``thickness``: natural logarithm of a factor.
     """
 
     detection: HandDetection
@@ -78,6 +83,8 @@ class Observation:
     toward: np.ndarray
     confidence: np.ndarray
     shift: np.ndarray | None = None
+    edge_thickness: float = np.nan
+    thickness: float = 0.0
 
     @property
     def mirror(self) -> np.ndarray:
@@ -212,6 +219,7 @@ def evidence(observations: Sequence[Observation]) -> Evidence:
         np.stack([o.places for o in observations]) * scale[:, None],
         directions / np.maximum(np.linalg.norm(directions, axis=-1, keepdims=True), 1e-9),
         np.stack([o.toward for o in observations]),
+        np.array([o.thickness for o in observations]),
     )
 
 

@@ -92,7 +92,9 @@ class Rims:
         return Rims(self.sphere[chosen], self.way[chosen], self.weight[chosen])
 
 
-def moved_onto_edges(hands: Hands, observations: Sequence[Observation], others: np.ndarray) -> tuple[Hands, np.ndarray]:
+def moved_onto_edges(
+    hands: Hands, observations: Sequence[Observation], others: np.ndarray
+) -> tuple[Hands, np.ndarray, np.ndarray]:
     """Move placed hands, each by itself, so that their rims lie on their edges.
 
     Parameters
@@ -110,11 +112,13 @@ def moved_onto_edges(hands: Hands, observations: Sequence[Observation], others: 
         The moved hands; those without a mask, or without an edge beside their rim, are as they were.
     shifts : (N, 21, 2) float64
         How far their keypoints moved in the picture, pixels.
+    thickness : (N,) float64
+        How thick their edges make their spheres, natural logarithms; NaN where they do not tell.
     """
-    shifts = np.zeros((len(hands), KEYPOINT_COUNT, 2))
+    shifts, thickness = np.zeros((len(hands), KEYPOINT_COUNT, 2)), np.full(len(hands), np.nan)
     rows = np.flatnonzero([seen.detection.mask is not None for seen in observations])
     if not len(rows):
-        return hands, shifts
+        return hands, shifts, thickness
     masked = [observations[int(row)] for row in rows]
     number = np.full(len(hands) + 1, -1)
     number[rows] = np.arange(len(rows))
@@ -130,10 +134,11 @@ def moved_onto_edges(hands: Hands, observations: Sequence[Observation], others: 
 
         if len(told):
             moved = moved.replaced(told, minimise(moved.rows(told), len(told), evaluate, _STEPS)[0])
+            thickness[rows[told]] = moved.shape[told, THICKNESS]
     before, after = (made.keypoints() * seen.mirror[:, None] for made in (hands.rows(rows), moved))
     for row, one, here, there in zip(rows, masked, before, after, strict=True):
         shifts[row] = one.camera.project(there) - one.camera.project(here)
-    return hands.replaced(rows, moved), shifts
+    return hands.replaced(rows, moved), shifts, thickness
 
 
 def edges_of(observations: Sequence[Observation]) -> Edges:

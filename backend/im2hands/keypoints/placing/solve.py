@@ -19,6 +19,7 @@ from .observation import Observation, depth_between, evidence, observe
 from .outline import moved_onto_edges
 from .rigid import MINIMUM_DEPTH_M
 from .terms import USUAL_SHAPE, of_each_hand, of_pairs
+from .thickness import common_thickness, with_thickness
 
 DEFAULT_PALM_M = 0.088
 """Distance from wrist to middle MCP of an average hand, metres."""
@@ -64,11 +65,10 @@ def place_hands(
     chosen = chosen_hands(detections, camera, palm_m, calibration or bundled_calibration())
     if not chosen:
         return TwoHands()
-    hands, converged = _solve(list(chosen.values()))
-    points = hands.keypoints()
+    hands, observations, converged = _solve(list(chosen.values()))
     made = {
-        side: placed_hand(seen, places * seen.mirror, converged)
-        for (side, seen), places in zip(chosen.items(), points, strict=True)
+        seen.detection.side: placed_hand(seen, places * seen.mirror, converged)
+        for seen, places in zip(observations, hands.keypoints(), strict=True)
     }
     return TwoHands(**{side: made.get(side) for side in SIDES})
 
@@ -123,18 +123,21 @@ def placed_hand(seen: Observation, positions: np.ndarray, converged: bool) -> Ha
     if not np.isfinite(positions).all() or positions[:, 2].min() < MINIMUM_DEPTH_M:
         positions, sure = seen.rigid, _DOUBTFUL
     one = seen.detection
-    return HandKeypoints(one.side, positions, seen.pixels, sure * seen.confidence, one.score, one.source)
+    thickness = float(np.exp(seen.thickness))
+    return HandKeypoints(one.side, positions, seen.pixels, sure * seen.confidence, one.score, one.source, thickness)
 
 
-def _solve(observations: Sequence[Observation]) -> tuple[Hands, bool]:
-    """Return the hands of a picture, left hands mirrored, and whether the optimisation converged."""
+def _solve(observations: Sequence[Observation]) -> tuple[Hands, list[Observation], bool]:
+    """Return the hands of a picture, left hands mirrored, as observed, and whether the optimisation converged."""
     others = np.array([1, 0]) if len(observations) == 2 else np.full(len(observations), -1)
     alone, observations, converged = place_on_edges(observations, others)
+    found = [np.array([seen.edge_thickness]) for seen in observations]
+    observations = with_thickness(observations, common_thickness(found))
     if len(observations) == 1:
-        return alone, bool(converged.all())
+        return alone, observations, bool(converged.all())
     seen, between = evidence(observations), depth_between([(observations[0], observations[1])])
     both, _, converged = minimise(alone, 1, lambda hands, _: of_pairs(hands, seen, between), _STEPS_OF_BOTH)
-    return both, bool(converged.all())
+    return both, observations, bool(converged.all())
 
 
 def place_each(observations: Sequence[Observation]) -> tuple[Hands, np.ndarray]:
@@ -178,13 +181,17 @@ def place_on_edges(
     hands : Hands
         The hands; left hands are mirrored.
     observations : list of Observation
-        The hands as observed, with the shifts that their edges demand.
+        The hands as observed, with the shifts that their edges demand and the thickness that they show.
     converged : (N,) bool
         Whether the optimisation of each, before it was moved, converged.
     """
     alone, converged = place_each(observations)
-    hands, shifts = moved_onto_edges(alone, observations, others)
-    return hands, [replace(seen, shift=shift) for seen, shift in zip(observations, shifts, strict=True)], converged
+    hands, shifts, thickness = moved_onto_edges(alone, observations, others)
+    shown = [
+        replace(seen, shift=shift, edge_thickness=float(thick))
+        for seen, shift, thick in zip(observations, shifts, thickness, strict=True)
+    ]
+    return hands, shown, converged
 
 
 def _starts(observations: Sequence[Observation]) -> Hands:

@@ -62,6 +62,8 @@ class Evidence:
         Unit directions of the bones, camera axes.
     toward : (N, 20) float64
         Standard deviations of the directions.
+    thickness : (N,) float64
+        What thickness is usual for them, see ``kinematics.SHAPE``.
     """
 
     mirror: np.ndarray
@@ -69,6 +71,7 @@ class Evidence:
     sigma: np.ndarray
     directions: np.ndarray
     toward: np.ndarray
+    thickness: np.ndarray
 
     def rows(self, chosen: np.ndarray) -> Evidence:
         """Return the evidence of some of the hands, by number or mask."""
@@ -203,7 +206,7 @@ def of_each_hand(hands: Hands, seen: Evidence) -> Sums:
     unit_change = (span_change - unit[..., None] * (unit[..., None, :] @ span_change)) * scale[..., None]
     sums.cost += 0.5 * (residual**2).sum(axis=(1, 2))
     sums.add_squares(residual.reshape(count, 3 * len(ENDS)), unit_change.reshape(count, 3 * len(ENDS), PARAMETERS))
-    add_anatomy(sums, hands)
+    add_anatomy(sums, hands, seen.thickness)
     return sums
 
 
@@ -221,7 +224,7 @@ def _add_pixels(sums: Sums, points: np.ndarray, change: np.ndarray, rays: np.nda
     sums.add_squares((root * residual).reshape(count, rows), (root[..., None] * slope).reshape(count, rows, PARAMETERS))
 
 
-def add_anatomy(sums: Sums, hands: Hands) -> None:
+def add_anatomy(sums: Sums, hands: Hands, thickness: np.ndarray) -> None:
     """Add joint limits, usual angles, coupled joints and usual shapes to the sums of N single hands.
 
     Parameters
@@ -230,6 +233,8 @@ def add_anatomy(sums: Sums, hands: Hands) -> None:
         N normal equations in 44 parameters.
     hands : Hands
         The hands.
+    thickness : (N,) float64
+        What thickness is usual for them, see ``kinematics.SHAPE``.
     """
     angle, coupling, limit = np.radians((_ANGLE, _COUPLING, _BEYOND))
     angles = hands.angles.reshape(-1, ANGLES)
@@ -245,7 +250,9 @@ def add_anatomy(sums: Sums, hands: Hands) -> None:
     sums.normal[:, _THIRDS, _SECONDS] -= _COUPLED / coupling**2
     sums.normal[:, _SECONDS, _THIRDS] -= _COUPLED / coupling**2
     shape = POSE + np.arange(len(USUAL_SHAPE))
-    sums.add_diagonal(shape, (hands.shape - USUAL_SHAPE) / SHAPE_SPREAD, 1 / SHAPE_SPREAD)
+    away = hands.shape - USUAL_SHAPE
+    away[:, THICKNESS] -= thickness
+    sums.add_diagonal(shape, away / SHAPE_SPREAD, 1 / SHAPE_SPREAD)
 
 
 def robust(squared: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:

@@ -28,7 +28,7 @@ from im2hands.media.source import Frame
 from im2hands.networks.chunks import Chunks
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.surfaces.dense_lattice import Surface
-from im2hands.surfaces.from_keypoints import HandMesh, bones_of, hand_mesh
+from im2hands.surfaces.from_keypoints import HandMesh, hand_mesh
 from im2hands.surfaces.from_picture import PictureReconstructor
 from im2hands.surfaces.hand_crop import crop_hands
 
@@ -214,7 +214,7 @@ class BatchReconstructor:
         if frame is None or len(present) < 2 or not isinstance(self.single.network, RefinedOccupancy):
             return None
         try:
-            _, positions, bones = bones_of(present)
+            _, positions, bones = self.single.bones_of(present)
             return ReadyFrame(bones, positions, crop_hands(frame, camera, hands))
         except FrameError:  # the single-frame reconstructor reports it, or uses the keypoints alone
             return None

@@ -106,8 +106,9 @@ def test_a_thick_hand_is_found_thick_and_no_larger() -> None:
     detection, hands = read_hand()
     seen = list(chosen_hands([replace(detection, mask=shown_mask(hands, girth=1.2))], CAMERA, PALM_M,
                              bundled_calibration()).values())  # fmt: skip
-    made, _ = moved_onto_edges(hands, seen, ALONE)
+    made, _, thickness = moved_onto_edges(hands, seen, ALONE)
     assert np.exp(made.shape[0, THICKNESS]) > 1.08
+    assert thickness[0] == made.shape[0, THICKNESS]
     assert abs(made.translation[0, 2] / hands.translation[0, 2] - 1) < 0.04
     assert np.abs(made.shape[0, :THICKNESS] - hands.shape[0, :THICKNESS]).max() < 0.06
 

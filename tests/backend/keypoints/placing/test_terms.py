@@ -94,6 +94,7 @@ def _clasped() -> tuple[Hands, Evidence, Between]:
         rng.uniform(0.002, 0.02, (4, 21)),
         bones / np.linalg.norm(bones, axis=-1, keepdims=True),
         rng.uniform(0.1, 1.0, (4, 20)),
+        rng.normal(0, 0.1, 4),
     )
     return hands, seen, Between(np.array([(0.1, -0.05), (0.02, 0.0)]), np.array([(0.03, np.inf), (0.05, 0.02)]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from scipy.spatial import cKDTree
 from fakes import hand_positions, picture
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.hands import HandKeypoints, TwoHands
+from im2hands.core.hands import SIDES, HandKeypoints, TwoHands
 from im2hands.lab.bench import weights as bench_weights
 from im2hands.lab.bench.scenes import scenes
 from im2hands.media.source import Frame
@@ -31,7 +32,8 @@ NAMES = ["touching", "apart", "touching, other poses"]
 
 def _job(number: int) -> Job:
     name = NAMES[number % len(NAMES)]
-    return Frame(number, 0.0, picture(320, 240, number=number), f"{name} {number}"), CAMERA, scenes()[name]
+    hands = {side: replace(scenes()[name].get(side), thickness=1 + 0.1 * number) for side in SIDES}  # type: ignore[type-var]
+    return Frame(number, 0.0, picture(320, 240, number=number), f"{name} {number}"), CAMERA, TwoHands(**hands)
 
 
 JOBS = [_job(number) for number in range(3)]
