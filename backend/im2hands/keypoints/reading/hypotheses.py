@@ -21,7 +21,7 @@ from .readings import Part, Readings
 _KEEP_PRESENCE = 0.2
 # Readings whose keypoints lie this close (mean, palm lengths) are one hypothesis.
 SAME_READING = 0.25
-MOST_HYPOTHESES = 10
+MOST_HYPOTHESES = 12
 # How fast a group of readings becomes likelier with its share of all readings: at 1 / 20 of them it has two thirds.
 _SUPPORT = 20.0
 # Crops in which a hypothesis is read by the reading network and by MediaPipe's, each as it is and mirrored.
