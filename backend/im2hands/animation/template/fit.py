@@ -33,7 +33,8 @@ _SLIDE_REACH = 3  # edges over which that displacement is smoothed
 _UPRIGHT = 0.0  # least cosine between the normals of a face and of the smoothed surface around it
 _NORMAL_REACH = 2  # edges over which normals are smoothed
 _REPAIRS = 12  # largest number of smoothings of folded faces
-_PATCH, _PATCH_BORDER = 8, 4  # edges around folded triangles that are looked at, and those of them that only give normals
+_PATCH = 8  # edges around folded triangles that are looked at
+_PATCH_BORDER = 4  # those of them that only give normals
 _FINE = 5000  # vertices; in coarser templates untangling moves too much of the surface with each vertex
 
 

@@ -178,7 +178,8 @@ def load_topology(level: int = 1, path: Path = HAND_FILE) -> Topology:
     count = smooth.shape[0]
     return Topology(
         faces.astype(np.int32), uv.astype(np.float32), _strongest(linear @ weights), smooth.tocsr(),
-        finer.coarse, rim, np.arange(count - lid_rows.shape[0], count), vertices, heads, arrays["tip_vertices"].astype(int), weights,
+        finer.coarse, rim, np.arange(count - lid_rows.shape[0], count), vertices, heads,
+        arrays["tip_vertices"].astype(int), weights,
         arrays["shape_dirs"].astype(np.float64), arrays["joint_shape_dirs"].astype(np.float64),
     )  # fmt: skip
 

@@ -20,11 +20,11 @@ from .topology import Topology
 
 # Metres between skins: up to the first distance the displacement is fully smoothed, from the second on not at all.
 _TOUCHING, _NEARBY = 0.003, 0.009
-_LITTLE = 0.5  # triangles smoothed by less than this are smoothed again if they still intersect
-_STRETCHED = 0.006  # metres; a triangle with such an edge may cut others wherever it is
-_FLAT = 0.25  # share of that piece's radius
+_FLAT = 0.25  # flat part of the skin around a vertex of the coarser template, share of half the way to the next one
 _BETWEEN = 2  # edges from any vertex to one of the coarser template
 _CREASE, _SHARP = 0.003, 0.5  # metres and cosine; skin that turns further within that distance may cut itself
+_STRETCHED = 0.006  # metres; a triangle with such an edge may cut others wherever it is
+_LITTLE = 0.5  # triangles smoothed by less than this are smoothed again if they still intersect
 _BESIDE = 2  # edges around such vertices that are smoothed as well
 _SMOOTHINGS = 6  # number of averagings
 _USUAL = 6600  # vertices of the template for which these two hold; other densities are adapted to the same distance
