@@ -128,3 +128,16 @@ def test_a_training_step_runs_on_a_card(
     with pretended_device("cuda:0") as card:
         script.training(script.Plan(card.device, 1, (1,), (0.01,), 1), network)
     assert card.kernels.total() > 100 and f"| training step, {network}, float32 |" in capsys.readouterr().out
+
+
+def test_the_parts_of_the_share_are_there(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = importlib.import_module("gpu_counts")
+    monkeypatch.delitem(sys.modules, "gpu_counts")
+    for work, places in counts.parts().items():
+        assert all(hasattr(owner, name) for owner, name in places), work
+    now = iter(range(10))
+    monkeypatch.setattr(counts.time, "process_time", lambda: next(now))
+    clock = counts.Clock()
+    inner = clock.timed(lambda: lambda: None, counts.SEARCHES)  # prepared, and done later
+    clock.timed(lambda: inner()(), "outer")()
+    assert clock.spent == {"outer": 3, counts.SEARCHES: 2}
