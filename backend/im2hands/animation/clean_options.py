@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from im2hands.core.options import check_options, options_dataclass
 
-VERSION = 7
+VERSION = 8
 """Version of the clean phase's computations. A take that was cleaned by another version is cleaned again."""
 
 

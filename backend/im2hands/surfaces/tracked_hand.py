@@ -96,12 +96,13 @@ class HandSurfaces:
         self, low: Tensor, high: Tensor, voxel: float, device: torch.device, network: HandLogits,
         parts: Parts | None = None,
     ) -> None:  # fmt: skip
-        self._device, self._network, self._parts = device, network, parts
+        self._device = device
         self.lattice = Lattice(low.cpu().numpy(), high.cpu().numpy(), voxel, lattice_step(voxel, COARSEST))
-        self.initial = LatticeField(self.lattice, self._ask_initial)
+        # It must not refer to this object: arrays in a circle stay in memory until Python looks for circles.
+        self._asked = _InitialNetwork(self.lattice, device, network, parts)
+        self.initial = LatticeField(self.lattice, self._asked)
         self._anchor_step, self._choice_step = lattice_step(voxel, ANCHOR_LATTICE), lattice_step(voxel, CHOICE_LATTICE)
         self._first_step = self.lattice.coarsest
-        self._choice: BoneChoice | None = None
 
     def initial_surface(self, *, for_anchors: bool = False) -> Surface:
         """Extract the initial surface (logit 0).
@@ -156,7 +157,7 @@ class HandSurfaces:
 
         def ask(points: np.ndarray) -> np.ndarray:
             initial = torch.from_numpy(self.initial.values(points)).to(self._device)
-            return _bounded(network(self._query(points), torch.sigmoid(initial)) - shift)
+            return _bounded(network(_query(self.lattice, points, self._device), torch.sigmoid(initial)) - shift)
 
         field, step = LatticeField(self.lattice, ask), self._first_step
         cells = field.crossed(self.initial.reached(step), step)
@@ -166,24 +167,50 @@ class HandSurfaces:
 
     def _choose(self, cells: np.ndarray, step: int) -> None:
         """Select the bones for finer lattices, if the step is that of the choice lattice."""
-        if self._parts is None or step != self._choice_step:
-            return
-        corners, where = np.unique(self.lattice.corners(cells, step), return_inverse=True)
-        parts = self._parts.all_logits(self._query(corners)).float().cpu().numpy()
-        self._choice = BoneChoice(self.lattice, step, cells, parts[where.reshape(-1, 8)])
+        if step == self._choice_step:
+            self._asked.choose(cells, step)
 
-    def _ask_initial(self, points: np.ndarray) -> np.ndarray:
+
+class _InitialNetwork:
+    """Initial logits of the points of a lattice.
+
+    Parameters
+    ----------
+    lattice : Lattice
+        The lattice.
+    device : torch.device
+        Where the network runs.
+    network : HandLogits
+        Logits of the initial stage.
+    parts : Parts, optional
+        The same network by its parts.
+    """
+
+    def __init__(self, lattice: Lattice, device: torch.device, network: HandLogits, parts: Parts | None) -> None:
+        self._lattice, self._device, self._network, self._parts = lattice, device, network, parts
+        self._choice: BoneChoice | None = None
+
+    def choose(self, cells: np.ndarray, step: int) -> None:
+        """Select the bones that are evaluated from now on, by their logits at the corners of cells."""
+        if self._parts is None:
+            return
+        corners, where = np.unique(self._lattice.corners(cells, step), return_inverse=True)
+        parts = self._parts.all_logits(_query(self._lattice, corners, self._device)).float().cpu().numpy()
+        self._choice = BoneChoice(self._lattice, step, cells, parts[where.reshape(-1, 8)])
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
         """Initial logits (N,) of lattice points (N,)."""
-        places = self._query(points)
+        places = _query(self._lattice, points, self._device)
         if self._choice is None or self._parts is None:
             return _bounded(self._network(places))
         asked = torch.from_numpy(self._choice(points)).to(self._device)
         return _bounded(self._parts.chosen_logits(places, asked))
 
-    def _query(self, points: np.ndarray) -> Tensor:
-        """Query-space positions (N, 3) float32 of lattice points (N,)."""
-        places = self.lattice.positions(points).astype(np.float32)
-        return torch.from_numpy(places).to(self._device) / QUERY_SCALE
+
+def _query(lattice: Lattice, points: np.ndarray, device: torch.device) -> Tensor:
+    """Query-space positions (N, 3) float32 of lattice points (N,)."""
+    places = lattice.positions(points).astype(np.float32)
+    return torch.from_numpy(places).to(device) / QUERY_SCALE
 
 
 def _bounded(values: Tensor) -> np.ndarray:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from im2hands.core.hands import Side
 from im2hands.geometry.contact import parted
@@ -25,7 +26,7 @@ from .untangle import Untangler
 
 # Per smooth pass: number of edges the displacement is smoothed over; distance searched for the surface, metres.
 _PASSES = ((20, 0.012), (8, 0.009), (4, 0.006), (2, 0.005), (1, 0.004))
-_LAST = (0.003, 0.002)  # the same distance for the passes without smoothing
+_LAST = (0.003, 0.002)  # the same distance for the passes without smoothing; only the last one asks exactly
 _SAME_WAY = 0.35  # least cosine between the normals of a vertex and of the surface point it moves to
 _ASIDE = 0.0015  # metres; the closest point may be this far off the vertex normal, plus its distance along the normal
 _SLIDE = 0.6  # share of uneven displacement across the normals that each pass undoes
@@ -33,6 +34,8 @@ _SLIDE_REACH = 3  # edges over which that displacement is smoothed
 _UPRIGHT = 0.0  # least cosine between the normals of a face and of the smoothed surface around it
 _NORMAL_REACH = 2  # edges over which normals are smoothed
 _REPAIRS = 12  # largest number of smoothings of folded faces
+_PATCH = 8  # edges around folded triangles that are looked at
+_PATCH_BORDER = 4  # those of them that only give normals
 _FINE = 5000  # vertices; in coarser templates untangling moves too much of the surface with each vertex
 
 
@@ -98,9 +101,9 @@ class Fitter:
             step, seen = self._step(start + moved, normals, target.near, farthest)
             moved = self._spread(moved + step, seen, reach)
             moved = moved + self._even_out(moved, normals)
-        for farthest in _LAST:
+        for farthest, ask in zip(_LAST, (target.near, target.closest), strict=True):
             normals = vertex_normals(start + moved, self._triangles, self._sums)
-            step, seen = self._step(start + moved, normals, target.closest, farthest)
+            step, seen = self._step(start + moved, normals, ask, farthest)
             moved = moved + self._filled(step, seen)
             moved = self.unfolded(start + moved) - start
         return Fitted(self.untangled(start, start + moved), seen)
@@ -159,15 +162,7 @@ class Fitter:
 
     def _uprightness(self, vertices: np.ndarray) -> np.ndarray:
         """(F',) cosines between the triangles' normals and the smoothed normals around them."""
-        normals = face_normals(vertices, self._triangles)
-        around = self._sums @ normals
-        for _ in range(_NORMAL_REACH):
-            around = self._mean @ around
-        first, second, third = self._triangles.T
-        beside = around[first] + around[second] + around[third]
-        size = np.sqrt(dots(normals, normals) * dots(beside, beside))
-        found: np.ndarray = dots(normals, beside) / np.maximum(size, 1e-30)
-        return found
+        return _uprightness(vertices, self._triangles, self._sums, self._mean)
 
     def unfolded(self, vertices: np.ndarray) -> np.ndarray:
         """Smooth the vertices around folded faces.
@@ -182,16 +177,41 @@ class Fitter:
         (T, 3) float
             Positions, metres.
         """
-        for _ in range(_REPAIRS):
-            folded = self.folds(vertices)
-            if not folded.any():
-                break
-            bad = np.zeros(len(vertices))
-            bad[self._triangles[folded]] = 1.0
-            bad[self._lid] = 0.0
-            bad = (self._mean @ bad > 0)[:, None]
-            vertices = np.where(bad, self._mean @ vertices, vertices)
+        left = _REPAIRS
+        while left > 0 and (folded := self.folds(vertices)).any():
+            vertices, rounds = self._repaired(vertices, folded, left)
+            left -= rounds
         return vertices
+
+    def _repaired(self, vertices: np.ndarray, folded: np.ndarray, most: int) -> tuple[np.ndarray, int]:
+        """Smooth around folded triangles until none is left near them; also the number of smoothings, at least one.
+
+        Only a patch of the template is looked at, as far as a smoothing can fold a triangle.
+        """
+        near = np.zeros(len(vertices))
+        near[self._triangles[folded]] = 1.0
+        for number in range(_PATCH):
+            if number == _PATCH - _PATCH_BORDER:
+                core = near > 0
+            near = (self._mean @ near > 0).astype(np.float64)
+        rows = np.flatnonzero(near)
+        places = np.zeros(len(vertices), dtype=np.int64)
+        places[rows] = np.arange(len(rows))
+        inside = np.flatnonzero((near > 0)[self._triangles].all(axis=1))
+        triangles, counted = places[self._triangles[inside]], core[self._triangles[inside]].all(axis=1)
+        mean, sums = self._mean[rows][:, rows], self._sums[rows][:, inside]
+        least = np.where(counted, self._least[inside], -2.0)
+        free = np.isin(rows, self._lid, invert=True).astype(np.float64)
+        own, bad_triangles, rounds = vertices[rows], folded[inside] & counted, 0
+        while rounds < most and bad_triangles.any():
+            bad = np.zeros(len(rows))
+            bad[triangles[bad_triangles]] = 1.0
+            own = np.where((mean @ (bad * free) > 0)[:, None], mean @ own, own)
+            rounds += 1
+            bad_triangles = _uprightness(own, triangles, sums, mean) < least
+        vertices = vertices.copy()
+        vertices[rows] = own
+        return vertices, rounds
 
     def untangled(self, start: np.ndarray, fitted: np.ndarray) -> np.ndarray:
         """Separate the fingers of a fitted template.
@@ -239,3 +259,19 @@ class Fitter:
         """
         faces = {"left": self._triangles[:, ::-1], "right": self._triangles}
         return parted({side: (vertices, faces[side]) for side, vertices in hands.items()})[0]
+
+
+def _uprightness(
+    vertices: np.ndarray, triangles: np.ndarray, sums: sparse.csr_matrix, mean: sparse.csr_matrix
+) -> np.ndarray:
+    """(F',) cosines between the normals of triangles and the smoothed normals around them."""
+    normals = face_normals(vertices, triangles)
+    around = sums @ normals
+    for _ in range(_NORMAL_REACH):
+        around = mean @ around
+    beside = around.take(triangles[:, 0], axis=0)
+    beside += around.take(triangles[:, 1], axis=0)
+    beside += around.take(triangles[:, 2], axis=0)
+    size = np.sqrt(dots(normals, normals) * dots(beside, beside))
+    found: np.ndarray = dots(normals, beside) / np.maximum(size, 1e-30)
+    return found
