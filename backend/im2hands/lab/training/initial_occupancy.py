@@ -57,6 +57,8 @@ class InitialRecipe(Recipe):
         Probability of detected keypoints; see ``scene_batches.BatchRecipe``.
     exact : float
         Probability of exact keypoints; see ``scene_batches.BatchRecipe``.
+    simulated : float
+        Probability of keypoints with simulated errors; see ``scene_batches.BatchRecipe``.
     augment : float
         Strength of the picture augmentation; see ``augmentation.augment``.
     loss : {"probability", "logit"}
@@ -96,6 +98,7 @@ class InitialRecipe(Recipe):
     definition: float = 0.0
     detected: float = 0.0
     exact: float = 0.0
+    simulated: float = 0.0
     augment: float = 0.0
     loss: Literal["probability", "logit"] = "probability"
     softness: float = 0.001
@@ -174,7 +177,7 @@ class InitialTask:
         self.terms = ("occupancy", *(("heatmap", "mask") if maps else ()), *(("dense",) if recipe.dense else ()))
         self._batches = BatchRecipe(
             configuration.side, recipe.points, recipe.uniform, recipe.noise, recipe.definition, recipe.detected,
-            recipe.exact, recipe.augment, maps, recipe.dense > 0, recipe.cut,
+            recipe.exact, recipe.simulated, recipe.augment, maps, recipe.dense > 0, recipe.cut,
         )  # fmt: skip
 
     def first(self, start: Path | None) -> InitialOccupancy:
@@ -266,11 +269,14 @@ class InitialTask:
             definition=0.0,
             detected=0.0,
             exact=0.0,
+            simulated=0.0,
             augment=0.0,
             maps=0,
         )
         volume = replace(exact, uniform=0.0, box_only=True)
-        given = {name: getattr(self._batches, name) for name in ("noise", "definition", "detected", "exact")}
+        given = {
+            name: getattr(self._batches, name) for name in ("noise", "definition", "detected", "exact", "simulated")
+        }
         noisy = replace(volume, **given)
         return {"iou": self._iou(volume), "iou_near": self._iou(exact), "iou_noisy": self._iou(noisy)}
 

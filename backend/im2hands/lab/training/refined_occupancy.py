@@ -59,6 +59,8 @@ class RefinedRecipe(Recipe):
         Probability of detected keypoints; see ``scene_batches.BatchRecipe``.
     exact : float
         Probability of exact keypoints; see ``scene_batches.BatchRecipe``.
+    simulated : float
+        Probability of keypoints with simulated errors; see ``scene_batches.BatchRecipe``.
     augment : float
         Strength of the picture augmentation; see ``augmentation.augment``.
     loss : {"probability", "logit"}
@@ -82,6 +84,7 @@ class RefinedRecipe(Recipe):
     definition: float = 0.0
     detected: float = 0.0
     exact: float = 0.0
+    simulated: float = 0.0
     augment: float = 0.0
     loss: Literal["probability", "logit"] = "probability"
     softness: float = 0.001
@@ -152,7 +155,7 @@ class RefinedTask:
             self.model.image_encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._batches = BatchRecipe(
             configuration.side, recipe.points, recipe.uniform, recipe.noise, recipe.definition, recipe.detected,
-            recipe.exact, recipe.augment, cut=recipe.cut, surface=configuration.refined.anchor_count,
+            recipe.exact, recipe.simulated, recipe.augment, cut=recipe.cut, surface=configuration.refined.anchor_count,
         )  # fmt: skip
 
     def groups(self) -> list[tuple[float, list[nn.Parameter]]]:

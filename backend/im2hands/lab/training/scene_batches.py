@@ -23,9 +23,13 @@ from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.surfaces.hand_crop import CROP_SIZE, normalised
 
 from .augmentation import augment
+from .keypoint_errors import KeypointErrors, simulate_errors
 from .moved_points import at_depth_of, moved_points
 from .picture_targets import PictureTargets, picture_targets
 from .runner import stream, torch_stream
+
+SIMULATED = KeypointErrors(across=0.003)
+"""Errors of keypoints that the labelled points move to."""
 
 _APART = 0.0015  # standard deviation between a surface point and its repetition, metres
 _FAR = 0.015  # smallest distance of points outside the hand's box, metres: the box has this margin around the hand
@@ -52,6 +56,8 @@ class BatchRecipe:
         Probability that a hand uses the detected keypoints of the set, where the set has them; see ``moved_points``.
     exact : float
         Probability that a hand that uses no detected keypoints has the true ones, without noise and jitter.
+    simulated : float
+        Probability that a hand that uses no detected keypoints has true ones with :data:`SIMULATED` errors.
     augment : float
         Strength of the picture augmentation; see ``augmentation.augment``.
     maps : int
@@ -74,6 +80,7 @@ class BatchRecipe:
     definition: float = 0.0
     detected: float = 0.0
     exact: float = 0.0
+    simulated: float = 0.0
     augment: float = 0.0
     maps: int = 0
     dense: bool = False
@@ -265,7 +272,7 @@ def _keypoints(
 ) -> tuple[Tensor, np.ndarray]:
     """Keypoints (B, 2, 21, 3) that the networks are given: detected ones of the set, or true ones with jitter.
 
-    Also returns which hands (B, 2) have detected ones.
+    Also returns which hands (B, 2) have detected ones or those with simulated errors: their points move.
     """
     flat = exact.flatten(0, 1)
     given = flat
@@ -273,9 +280,15 @@ def _keypoints(
         given = jitter_keypoints(flat, generator, recipe.noise, recipe.definition)
     given = given.unflatten(0, exact.shape[:2]).clone()
     use = rng.random((len(scenes), 2)) < recipe.detected
-    if recipe.exact:
-        plain = torch.from_numpy(rng.random((len(scenes), 2)) < recipe.exact)
+    simulated = np.zeros((len(scenes), 2), bool)
+    if recipe.exact or recipe.simulated:
+        drawn = rng.random((len(scenes), 2))
+        plain = torch.from_numpy(drawn < recipe.exact)
+        simulated = (drawn >= recipe.exact) & (drawn < recipe.exact + recipe.simulated)
+        visible = torch.from_numpy(np.stack([scene.visible for scene in scenes]).astype(np.float64)).flatten(0, 1)
+        errors = simulate_errors(flat, generator, SIMULATED, visible).unflatten(0, exact.shape[:2])
         given = torch.where(plain[..., None, None], exact, given)
+        given = torch.where(torch.from_numpy(simulated)[..., None, None], errors, given)
     for row, scene in enumerate(scenes):
         for hand in range(2):
             found = None if scene.detected is None else scene.detected[hand]
@@ -284,7 +297,7 @@ def _keypoints(
                 assert found is not None
                 at_depth = at_depth_of(found.astype(np.float64), exact[row, hand].numpy())
                 given[row, hand] = torch.from_numpy(at_depth)
-    return given, use
+    return given, use | simulated
 
 
 def _samples(
@@ -315,7 +328,7 @@ def _samples(
         bones.to_query_space(true_bones.from_query_space(torch.from_numpy(there) / QUERY_SCALE))
         for there in (points, surface)
     )
-    for row in np.flatnonzero(found[:, hand]):
+    for row in np.flatnonzero(found[:, hand] & present[:, hand].numpy()):
         one, visible = slice(row, row + 1), scenes[row].visible[hand] > 0
         moved_here, holds = moved_points(
             points[row], part[row], true_bones[one], bones[one], visible, distance[row]
