@@ -328,14 +328,15 @@ def _samples(
         bones.to_query_space(true_bones.from_query_space(torch.from_numpy(there) / QUERY_SCALE))
         for there in (points, surface)
     )
-    for row in np.flatnonzero(found[:, hand] & present[:, hand].numpy()):
+    for row in np.flatnonzero(found[:, hand] & present[:, hand].numpy()).tolist():
         one, visible = slice(row, row + 1), scenes[row].visible[hand] > 0
         moved_here, holds = moved_points(
             points[row], part[row], true_bones[one], bones[one], visible, distance[row]
         )  # fmt: skip
-        again = rng.choice(np.flatnonzero(holds), size=int((~holds).sum())) if holds.any() else []
-        for values in (moved_here, distance[row], other[row], part[row]):
-            values[~holds] = values[again]
+        if holds.any():
+            again = rng.choice(np.flatnonzero(holds), size=int((~holds).sum()))
+            for values in (moved_here, distance[row], other[row], part[row]):
+                values[~holds] = values[again]
         own[row] = torch.from_numpy(moved_here)
         if recipe.surface:
             close[row] = torch.from_numpy(

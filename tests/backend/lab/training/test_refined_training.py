@@ -209,6 +209,9 @@ def test_points_follow_the_picture_where_keypoints_are_detected(data: Path, task
         inside = hand.distance[0] < 0 if given == 0.0 else inside  # these stay in their rows
         assert np.allclose(batch.keypoints[0, 0], batch.exact[0, 0]) == (given == 0.0)
     assert np.abs(seen[0] - seen[1])[inside].max() < 0.0005 < 0.003 / 0.6
+    wrong = make_batch(scenes, [0, 1], replace(plain, exact=0.0, simulated=1.0), 3, 9)
+    assert 0.003 < (wrong.keypoints - wrong.exact)[0].norm(dim=-1).mean() < 0.06
+    assert torch.isfinite(wrong.hands["left"].points).all()
 
 
 def test_training_goes_on_from_a_refined_network(task: RefinedTask, initial: Path, data: Path, tmp_path: Path) -> None:
