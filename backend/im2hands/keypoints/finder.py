@@ -104,7 +104,7 @@ class HandFinder:
             If ``cancelled`` returned True.
         """
         look = self._readers.look(frame, None, self._boxes, self._cancelled)
-        chosen = answers(look.verdict, OF_HANDS[self._hands], look.marked).best()
+        chosen = answers(look.verdict, OF_HANDS[self._hands], look.marked).best(look.apart())
         return self._finished(frame, look, chosen, EVEN, photo=True)
 
     def detect_boxed(self, frame: Frame, boxes: HandBoxes) -> list[HandDetection]:
@@ -130,7 +130,7 @@ class HandFinder:
             If ``cancelled`` returned True.
         """
         look = self._readers.look(frame, None, boxes, self._cancelled)
-        chosen = answers(look.verdict, EVEN, look.marked).best()
+        chosen = answers(look.verdict, EVEN, look.marked).best(look.apart())
         rows = [row if marked is not None else None for row, marked in zip(chosen.rows(), look.marked, strict=True)]
         return self._finished(frame, look, Assignment(*rows), EVEN, photo=True)
 
@@ -208,7 +208,7 @@ class HandFinder:
         dict of Side to (21, 2) float64
             Keypoints, pixels.
         """
-        chosen = answers(look.verdict, self._prior(), look.marked).best().rows()
+        chosen = answers(look.verdict, self._prior(), look.marked).best(look.apart()).rows()
         return {side: look.hypotheses[row].pixels for side, row in zip(SIDES, chosen, strict=True) if row is not None}
 
     def _prior(self) -> Prior:
@@ -369,7 +369,7 @@ def _left_out() -> Iterator[None]:
 
 def _places(look: Look, prior: Prior) -> np.ndarray:
     """Return the keypoints (K, 21, 2) of the likeliest hands of a look."""
-    rows = [row for row in answers(look.verdict, prior, look.marked).best().rows() if row is not None]
+    rows = [row for row in answers(look.verdict, prior, look.marked).best(look.apart()).rows() if row is not None]
     return look.pixels()[rows]
 
 
