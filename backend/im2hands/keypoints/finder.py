@@ -12,6 +12,7 @@ import numpy as np
 from im2hands.core.errors import FrameError
 from im2hands.core.hands import SIDES, Side
 from im2hands.keypoints.choosing.assignment import Answers, Assignment, answers
+from im2hands.keypoints.choosing.expected import expected_hands
 from im2hands.keypoints.choosing.path import Step, best_path
 from im2hands.keypoints.choosing.prior import EVEN, OF_HANDS, Prior, learned_prior
 from im2hands.keypoints.hand_geometry import outline_distance, palm_length
@@ -20,7 +21,7 @@ from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.keypoints.reading.final import as_read, read_finally
 from im2hands.media.source import Frame
 
-from .hypothesis import HandDetection
+from .hypothesis import HandDetection, Hypothesis
 from .look import Look
 from .looking import Readers
 from .other_people import OTHER_PEOPLE, shows_other_people
@@ -337,13 +338,16 @@ class HandFinder:
         honest = answers(look.verdict, prior)
         hands: list[HandDetection] = []
         believed: list[tuple[Side, int]] = []
-        for number, (side, row) in enumerate(zip(SIDES, chosen.rows(), strict=True)):
-            if row is None:
+        likely: Sequence[Hypothesis | None] = [None if row is None else look.hypotheses[row] for row in chosen.rows()]
+        if photo:  # a clip's path goes through single hypotheses
+            marked = answers(look.verdict, prior, look.marked)
+            likely = expected_hands(look.hypotheses, marked, chosen, look.apart())
+        for number, (side, row, hypothesis) in enumerate(zip(SIDES, chosen.rows(), likely, strict=True)):
+            if row is None or hypothesis is None:
                 continue
-            hypothesis = look.hypotheses[row]
-            if photo:
+            if photo and hypothesis is look.hypotheses[row]:
                 hand = read_finally(self._readers.network, frame.image, hypothesis, side)
-            else:
+            else:  # of a photo: one more reading would be as doubtful as those whose mean it is
                 hand = as_read(hypothesis, side, self._readers.network.source)
             score = _probability(honest, look, number, row)
             hands.append(replace(hand, score=score))

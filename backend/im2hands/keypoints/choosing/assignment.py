@@ -9,8 +9,8 @@ import numpy as np
 from .judge import Verdict
 from .prior import EVEN, Prior
 
-# A hand that is this far from the true one (mean over the keypoints, palm lengths) is worth 1 / e of it. It is the width
-# of the worth by which the judge learns (``lab.training.pair_judge``).
+# A hand that is this far from the true one (mean over the keypoints, palm lengths) is worth 1 / e of it. By the same
+# worth the judge learns (``lab.training.pair_judge``).
 _WORTH = 0.25
 
 
