@@ -19,7 +19,7 @@ PALM = 80.0
 def hypotheses(*shifts: float) -> list[Hypothesis]:
     """Left hands in a row, shifted by these palm lengths, and a right hand far away."""
     hand = seen_hand("left", (200, 240), PALM)
-    places = [hand.pixels + (shift * PALM, 0) for shift in (*shifts, 9.0)]
+    places = [hand.pixels + np.array([shift * PALM, 0.0]) for shift in (*shifts, 9.0)]
     return [Hypothesis(place, hand.shape, np.full(21, 0.05), 0.9, 1.0, 0.0, 0.0, 0.1, "palms") for place in places]
 
 
