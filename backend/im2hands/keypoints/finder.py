@@ -13,6 +13,7 @@ from im2hands.core.errors import FrameError
 from im2hands.core.hands import SIDES, Side
 from im2hands.core.workers import Workers
 from im2hands.keypoints.choosing.assignment import Answers, Assignment, answers
+from im2hands.keypoints.choosing.expected import expected_hands
 from im2hands.keypoints.choosing.path import Step, best_path
 from im2hands.keypoints.choosing.prior import EVEN, OF_HANDS, Prior, learned_prior
 from im2hands.keypoints.hand_geometry import outline_distance, palm_length
@@ -21,7 +22,7 @@ from im2hands.keypoints.proposing.box_file import HandBoxes
 from im2hands.keypoints.reading.final import as_read, read_finally
 from im2hands.media.source import Frame
 
-from .hypothesis import HandDetection
+from .hypothesis import HandDetection, Hypothesis
 from .look import Look
 from .looking import Readers
 from .other_people import OTHER_PEOPLE, shows_other_people
@@ -105,7 +106,7 @@ class HandFinder:
             If ``cancelled`` returned True.
         """
         look = self._readers.look(frame, None, self._boxes, self._cancelled)
-        chosen = answers(look.verdict, OF_HANDS[self._hands], look.marked).best()
+        chosen = answers(look.verdict, OF_HANDS[self._hands], look.marked).best(look.apart())
         return self._finished(frame, look, chosen, EVEN, photo=True)
 
     def detect_boxed(self, frame: Frame, boxes: HandBoxes) -> list[HandDetection]:
@@ -131,7 +132,7 @@ class HandFinder:
             If ``cancelled`` returned True.
         """
         look = self._readers.look(frame, None, boxes, self._cancelled)
-        chosen = answers(look.verdict, EVEN, look.marked).best()
+        chosen = answers(look.verdict, EVEN, look.marked).best(look.apart())
         rows = [row if marked is not None else None for row, marked in zip(chosen.rows(), look.marked, strict=True)]
         return self._finished(frame, look, Assignment(*rows), EVEN, photo=True)
 
@@ -211,7 +212,7 @@ class HandFinder:
         dict of Side to (21, 2) float64
             Keypoints, pixels.
         """
-        chosen = answers(look.verdict, self._prior(), look.marked).best().rows()
+        chosen = answers(look.verdict, self._prior(), look.marked).best(look.apart()).rows()
         return {side: look.hypotheses[row].pixels for side, row in zip(SIDES, chosen, strict=True) if row is not None}
 
     def _prior(self) -> Prior:
@@ -344,13 +345,16 @@ class HandFinder:
         honest = answers(look.verdict, prior)
         hands: list[HandDetection] = []
         believed: list[tuple[Side, int]] = []
-        for number, (side, row) in enumerate(zip(SIDES, chosen.rows(), strict=True)):
-            if row is None:
+        likely: Sequence[Hypothesis | None] = [None if row is None else look.hypotheses[row] for row in chosen.rows()]
+        if photo:  # a clip's path goes through single hypotheses
+            marked = answers(look.verdict, prior, look.marked)
+            likely = expected_hands(look.hypotheses, marked, chosen, look.apart())
+        for number, (side, row, hypothesis) in enumerate(zip(SIDES, chosen.rows(), likely, strict=True)):
+            if row is None or hypothesis is None:
                 continue
-            hypothesis = look.hypotheses[row]
-            if photo:
+            if photo and hypothesis is look.hypotheses[row]:
                 hand = read_finally(self._readers.network, frame.image, hypothesis, side)
-            else:
+            else:  # of a photo: one more reading would be as doubtful as those whose mean it is
                 hand = as_read(hypothesis, side, self._readers.network.source)
             score = _probability(honest, look, number, row)
             hands.append(replace(hand, score=score))
@@ -376,7 +380,7 @@ def _left_out() -> Iterator[None]:
 
 def _places(look: Look, prior: Prior) -> np.ndarray:
     """Return the keypoints (K, 21, 2) of the likeliest hands of a look."""
-    rows = [row for row in answers(look.verdict, prior, look.marked).best().rows() if row is not None]
+    rows = [row for row in answers(look.verdict, prior, look.marked).best(look.apart()).rows() if row is not None]
     return look.pixels()[rows]
 
 

@@ -16,7 +16,7 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "models.md"
 PACKAGE = Path(keypoints.__file__).parent
 MODULES = (
     "finder", "pauses", "other_people", "looking", "hand_geometry", "choosing/cluster", "choosing/features",
-    "choosing/judge", "choosing/assignment", "choosing/path", "choosing/prior", "proposing/boxes",
+    "choosing/judge", "choosing/assignment", "choosing/expected", "choosing/path", "choosing/prior", "proposing/boxes",
     "proposing/mediapipe", "proposing/palms", "proposing/photo", "proposing/two_hand_network",
     "proposing/two_hand_pictures", "reading/consensus", "reading/crops", "reading/final", "reading/hypotheses",
     "reading/network", "reading/readings", "reading/mask", "placing/outline", "placing/observation", "placing/terms",

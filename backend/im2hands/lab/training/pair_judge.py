@@ -216,12 +216,12 @@ def measure(network: PairJudgeNetwork, scenes: Sequence[JudgedScene]) -> dict[st
     judge = PairJudge(network)
     for scene in scenes:
         verdict = judge(scene.single, scene.pairs)
-        gaps = scene.pair_error()
-        free = answers(verdict, OF_HANDS["auto"]).best()
+        gaps, apart = scene.pair_error(), scene.pairs[..., PAIR_FEATURES.index("keypoints_apart")]
+        free = answers(verdict, OF_HANDS["auto"]).best(apart)
         if scene.hands < len(SIDES):
             named["invented"].append((free.left is not None) + (free.right is not None) > scene.hands)
             continue
-        forced = answers(verdict, OF_HANDS["both"]).best()
+        forced = answers(verdict, OF_HANDS["both"]).best(apart)
         for name, answer in (("both", forced), ("auto", free)):
             pair = answer.left is not None and answer.right is not None
             gap = float(gaps[answer.left, answer.right]) if pair else FAR

@@ -46,6 +46,8 @@ def invented(rng: np.random.Generator, hands: int) -> JudgedScene:
     pairs = rng.normal(0, 0.3, (6, 6, len(PAIR_FEATURES)))
     pairs = 0.5 * (pairs + pairs.swapaxes(0, 1))
     pairs[..., 0] += hand[:, None] != hand[None]
+    place = 3.0 * hand + np.tile([0.0, 0.1, 0.9], 2)
+    pairs[..., PAIR_FEATURES.index("keypoints_apart")] = abs(place[:, None] - place)
     return JudgedScene(single, pairs, error, hands)
 
 
