@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-PAIRS = 4608
+PAIRS = 1152
 """Pairs evaluated at once on a CPU without gradients: few enough to stay in the processor's cache."""
 
 QUERIES = 32
