@@ -5,7 +5,7 @@ Everything that does not depend on the query point is computed once, so any numb
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from im2hands.geometry.bones import Bones
 
 from .anchor_encoder import EncodedAnchors
 from .farthest_points import PUBLISHED_GUARD
+from .image_sampling import flipped
 from .initial_hand import DepthReference, Extrinsics
 from .initial_occupancy import ImageFeatures
 from .refinement_decoder import FoldedHands
@@ -223,7 +224,34 @@ class RefinedHands:
         with torch.no_grad():
             return self.initial[side].occupancy(points, depth_reference)
 
-    def logits(self, side: Side, points: Tensor, initial: Tensor, *, exact: bool = False) -> Tensor:
+    def told(self, side: Side, points: Tensor, *, exact: bool = False) -> Tensor:
+        """Compute what the anchors tell of points; see ``FoldedHands.told``.
+
+        Parameters
+        ----------
+        side : Side
+            The hand.
+        points : (B, N, 3) float
+            Points, query space.
+        exact : bool
+            As for ``logits``.
+
+        Returns
+        -------
+        (B, N, C) float
+            What the anchors tell.
+        """
+        hands, seen = self._of(side, self.folded(exact=exact)), self.initial[side]
+
+        def chunk(rows: slice) -> Tensor:
+            positions = flipped(seen.camera_points(points[:, rows]))
+            return hands.told(((positions - self.centre[:, None]) / self.network.sizes.unit).to(points))
+
+        return self._over(points, chunk)
+
+    def logits(
+        self, side: Side, points: Tensor, initial: Tensor, *, exact: bool = False, told: Tensor | None = None
+    ) -> Tensor:
         """Compute refined logits, given the initial occupancy.
 
         Parameters
@@ -236,13 +264,15 @@ class RefinedHands:
             Initial occupancy, from ``initial_occupancy``.
         exact : bool
             Decode in the dtype of the weights, whatever the precision of the hands.
+        told : (B, N, C) float or None
+            What the anchors tell of the points, if it is known; see ``told``.
 
         Returns
         -------
         (B, N) float
             Logits.
         """
-        return self._decode(self.folded(exact=exact), side, side, points, initial)
+        return self._decode(self.folded(exact=exact), side, side, points, initial, told)
 
     def folded(self, *, exact: bool = False) -> FoldedHands:
         """Return the decoder of the 2B hands, all left ones first.
@@ -375,25 +405,39 @@ class RefinedHands:
         encoded = self.encoded
         return self.network.trans_dec.fold(context, encoded.positions, encoded.features, precision)
 
-    def _decode(self, folded: FoldedHands, side: Side, owner: Side, points: Tensor, initial: Tensor) -> Tensor:
-        """Logits of the hand ``side`` at points in the query space of ``owner``."""
-        hands = folded[: self.batch] if side == "left" else folded[self.batch :]
+    def _of(self, side: Side, folded: FoldedHands) -> FoldedHands:
+        """The B hands of a side among the 2B hands."""
+        return folded[: self.batch] if side == "left" else folded[self.batch :]
+
+    def _over(self, points: Tensor, evaluate: Callable[[slice], Tensor]) -> Tensor:
+        """The values of points (B, N, 3), evaluated in chunks."""
         chunk = CHUNK if points.device.type == "cpu" else CHUNK_ACCELERATOR
         if torch.is_grad_enabled():
             chunk = points.shape[1]
+        return self.network.chunks.over(points.shape[1], chunk, evaluate, dim=1)
 
-        return self.network.chunks.over(
-            points.shape[1],
-            chunk,
-            lambda rows: self._decoded(hands, self.query(owner, points[:, rows]), self.centre, initial[:, rows]),
-            dim=1,
-        )
+    def _decode(
+        self, folded: FoldedHands, side: Side, owner: Side, points: Tensor, initial: Tensor, told: Tensor | None = None
+    ) -> Tensor:
+        """Logits of the hand ``side`` at points in the query space of ``owner``."""
+        hands = self._of(side, folded)
 
-    def _decoded(self, hands: FoldedHands, queries: Sampled, centre: Tensor, occupancy: Tensor) -> Tensor:
+        def chunk(rows: slice) -> Tensor:
+            known = None if told is None else told[:, rows]
+            return self._decoded(hands, self.query(owner, points[:, rows]), self.centre, initial[:, rows], known)
+
+        return self._over(points, chunk)
+
+    def _decoded(
+        self, hands: FoldedHands, queries: Sampled, centre: Tensor, occupancy: Tensor, told: Tensor | None = None
+    ) -> Tensor:
         """Logits (H, N) of H hands at queries (H, N), whose initial occupancy is ``occupancy`` (H, N)."""
-        positions, features = self.centred(queries, centre), queries.features
-        repeated = occupancy.to(features)[..., None].expand(-1, -1, IMAGE_CHANNELS)
-        logits = hands.logits(positions, torch.cat([features, repeated], dim=-1))
+        features = queries.features
+        extra = torch.cat([features, occupancy.to(features)[..., None].expand(-1, -1, IMAGE_CHANNELS)], dim=-1)
+        if told is None:
+            logits = hands.logits(self.centred(queries, centre), extra)
+        else:
+            logits = hands.decode(told, extra)
         if self.network.sizes.residual:
             logits = logits + torch.logit(occupancy.to(logits), _LOGIT_EPSILON)
         return logits

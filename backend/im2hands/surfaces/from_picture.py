@@ -35,6 +35,7 @@ from .hand_crop import HandCrop, crop_hands
 from .occupancy_field import PartField
 from .picture_field import HandLogits, NetworkField
 from .precision import Precision, pair_precision
+from .refined_side import RefinedSide
 from .side_by_side import side_by_side
 from .stage_costs import StageCosts
 from .tracked_hand import HandSurfaces, Parts
@@ -42,16 +43,6 @@ from .tracked_hand import HandSurfaces, Parts
 INITIAL_THRESHOLD = 0.5
 """Occupancy at the surface of the initial stage, as in the published method; the refined stage's is stored in its
 network."""
-
-NEAR_SURFACE = 0.1
-"""Logits this close to the surface are computed again in the weights' own type.
-
-Rounding to bfloat16 changes a logit by about 0.01. A vertex lies between two lattice points; if the logit of either is
-larger than this limit, a change of 0.01 moves the vertex by less than a tenth of the lattice spacing.
-"""
-
-FEW = 64
-"""So few points are computed in the weights' own type at once: a second call would cost more than it saves."""
 
 _log = logging.getLogger(__name__)
 
@@ -186,7 +177,7 @@ class PictureReconstructor:
         refine = isinstance(self._network, RefinedOccupancy) and len(present) == 2
         field = NetworkField(seen.bones, seen.positions, seen.networks, INITIAL_THRESHOLD)
         tracked = [
-            HandSurfaces(*field.bounds(k), self.voxel_m, self.device, network, None if self._exact else parts)
+            HandSurfaces(*field.bounds(k), self.voxel_m, self.device, network, None if self._exact else parts, exact=self._exact)
             for k, (network, parts) in enumerate(zip(seen.networks, seen.parts, strict=True))
         ]
         with self.costs.stage("initial surface") as cost:
@@ -257,27 +248,16 @@ class PictureReconstructor:
         threshold = network.sizes.threshold
         surface = math.log(threshold / (1 - threshold))
 
-        def refined(side: Side) -> Callable[[Tensor, Tensor], Tensor]:
-            def logits(points: Tensor, occupancy: Tensor) -> Tensor:
-                exact = self._pairs is None or len(points) <= FEW
-                values = both.logits(side, points[None], occupancy[None], exact=exact)[0]
-                if not exact:
-                    near = ((values - surface).abs() < NEAR_SURFACE).nonzero()[:, 0]
-                    again = points.index_select(0, near)[None], occupancy.index_select(0, near)[None]
-                    values[near] = both.logits(side, *again, exact=True)[0]
-                return values
-
-            return logits
-
+        refined = {side: RefinedSide(both, side, surface, self._pairs) for side in seen.sides}
         with self.costs.stage("refined surface") as cost:
             if self._dense:
-                networks = [_on(refined(side), asked) for side, asked in zip(seen.sides, seen.networks, strict=True)]
+                networks = [_on(refined[side].logits, asked) for side, asked in zip(seen.sides, seen.networks, strict=True)]
                 field = NetworkField(seen.bones, seen.positions, networks, threshold)
                 results = extract_surfaces(field, self.voxel_m, self.device, dense=True)
             else:
                 results = self._each(
                     [
-                        partial(hand.refined_surface, refined(side), threshold)
+                        partial(hand.refined_surface, refined[side], threshold)
                         for side, hand in zip(seen.sides, tracked, strict=True)
                     ]
                 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +15,7 @@ from .bone_choice import BoneChoice
 from .dense_lattice import Surface
 from .occupancy_field import OUTSIDE_LOGIT
 from .picture_field import HandLogits
+from .told_lattice import ToldLattice
 from .walked_lattice import Lattice, LatticeField
 
 COARSEST = 0.01375
@@ -35,6 +35,51 @@ CHOICE_LATTICE = 0.007
 
 The result selects the bones that are evaluated on finer lattices.
 """
+
+TOLD_LATTICE = 0.0035
+"""Upper limit of the spacing of the lattice on which the anchors are asked, metres; finer points are interpolated."""
+
+
+class Refinement(Protocol):
+    """The refinement network of one hand, at points of query space."""
+
+    def told(self, points: Tensor) -> Tensor:
+        """What the anchors tell of points.
+
+        Parameters
+        ----------
+        points : (N, 3) float
+            Query points.
+
+        Returns
+        -------
+        (N, C) Tensor
+            Features that change little over ``TOLD_LATTICE``.
+        """
+        ...
+
+    def logits(
+        self, points: Tensor, occupancy: Tensor, told: Tensor | None = None, between: Tensor | None = None
+    ) -> Tensor:
+        """Refined logits.
+
+        Parameters
+        ----------
+        points : (N, 3) float
+            Query points.
+        occupancy : (N,) float
+            Their initial occupancy.
+        told : (N, C) float or None
+            What the anchors tell of them; None asks the anchors.
+        between : (N,) bool or None
+            Where ``told`` is interpolated.
+
+        Returns
+        -------
+        (N,) Tensor
+            Logits.
+        """
+        ...
 
 
 class Parts(Protocol):
@@ -90,13 +135,15 @@ class HandSurfaces:
         Logits of the initial stage.
     parts : Parts, optional
         The same network by its parts, to evaluate only those that may be the maximum. None evaluates all.
+    exact : bool
+        Ask the anchors at every point of the refined surface's lattice.
     """
 
     def __init__(
         self, low: Tensor, high: Tensor, voxel: float, device: torch.device, network: HandLogits,
-        parts: Parts | None = None,
+        parts: Parts | None = None, *, exact: bool = False,
     ) -> None:  # fmt: skip
-        self._device = device
+        self._device, self._exact = device, exact
         self.lattice = Lattice(low.cpu().numpy(), high.cpu().numpy(), voxel, lattice_step(voxel, COARSEST))
         # It must not refer to this object: arrays in a circle stay in memory until Python looks for circles.
         self._asked = _InitialNetwork(self.lattice, device, network, parts)
@@ -131,15 +178,15 @@ class HandSurfaces:
             self._choose(cells, step)
         return self.initial.surface(cells, step)
 
-    def refined_surface(self, network: Callable[[Tensor, Tensor], Tensor], threshold: float) -> Surface:
+    def refined_surface(self, network: Refinement, threshold: float) -> Surface:
         """Extract the refined surface. Call ``initial_surface`` first.
 
         The search starts from the coarse cells inside or next to the initial hand.
 
         Parameters
         ----------
-        network : callable
-            Maps points (N, 3) of query space and their initial occupancies (N,) to logits (N,).
+        network : Refinement
+            The refinement network of this hand.
         threshold : float
             Probability at the surface.
 
@@ -154,10 +201,15 @@ class HandSurfaces:
             There is no surface.
         """
         shift = math.log(threshold / (1 - threshold))
+        lattice, device, told = self.lattice, self._device, None
+        coarse = lattice_step(lattice.voxel, TOLD_LATTICE)
+        if coarse > 1 and not self._exact:
+            told = ToldLattice(lattice, coarse, lambda points: network.told(_query(lattice, points, device)))
 
         def ask(points: np.ndarray) -> np.ndarray:
-            initial = torch.from_numpy(self.initial.values(points)).to(self._device)
-            return _bounded(network(_query(self.lattice, points, self._device), torch.sigmoid(initial)) - shift)
+            initial = torch.from_numpy(self.initial.values(points)).to(device)
+            known = told.at(points) if told else ()
+            return _bounded(network.logits(_query(lattice, points, device), torch.sigmoid(initial), *known) - shift)
 
         field, step = LatticeField(self.lattice, ask), self._first_step
         cells = field.crossed(self.initial.reached(step), step)
