@@ -15,7 +15,7 @@ Rounding to bfloat16 changes a logit by about 0.01. A vertex lies between two la
 larger than this limit, a change of 0.01 moves the vertex by less than a tenth of the lattice spacing.
 """
 
-BETWEEN = 0.5
+BETWEEN = 1.0
 """Interpolated logits this close to the surface are computed again at their own place.
 
 Interpolation changes a logit by 0.05, and by 0.4 at most where the nearest anchors change: no sign changes.
