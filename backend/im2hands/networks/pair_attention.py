@@ -25,7 +25,7 @@ PAIRS = 1152
 """Pairs evaluated at once on a CPU without gradients: few enough to stay in the processor's cache."""
 
 QUERIES = 32
-"""Queries are evaluated in multiples of this number without gradients.
+"""Queries are evaluated in multiples of this number in bfloat16 without gradients.
 
 oneDNN compiles a bfloat16 product for each number of rows, which takes half a millisecond, and keeps it in 0.6 MB.
 """
@@ -248,7 +248,7 @@ class PairAttention:
         if not torch.is_grad_enabled():
             neighbours = rows.shape[1] if index is None else index.shape[-1]
             step = pairs_at_once(positions.device, width) // (batch * neighbours)
-            more = -count % QUERIES
+            more = -count % QUERIES if self._precision == torch.bfloat16 else 0
             positions = functional.pad(positions, (0, 0, 0, more))
             queries = queries if alike else functional.pad(queries, (0, 0, 0, more))
             index = None if index is None else functional.pad(index, (0, 0, 0, more))
@@ -278,7 +278,8 @@ class PairAttention:
 
         # Every tensor has a row for each pair, so operations are few, and in place where the gradient allows it.
         apart = (positions - gathered(table.positions).unflatten(0, pairs.shape)).flatten(0, 2)
-        hidden = functional.linear(apart, self._first, self._delta.first.bias).relu_().to(self._precision)
+        first = functional.linear(apart, self._first, self._delta.first.bias).relu_()
+        hidden = first.to(self._precision)
         scores, values = gathered(table.rows).addmm_(hidden, self._encode).unflatten(0, pairs.shape).chunk(2, dim=-1)
         scores = functional.relu(scores) if queries is None else functional.relu(scores + queries)
         scores = functional.linear(scores, self._weigh)
@@ -292,6 +293,6 @@ class PairAttention:
             result = result + weights[count] * (token.value[:, None] - table.centre)
             share = 1.0 - weights[count]
         if self._missing is not None:
-            mean = hidden.unflatten(0, pairs.shape).sum(0) / count
+            mean = first.unflatten(0, pairs.shape).mean(0).to(self._precision)
             result = result + share * functional.linear(mean, self._missing)
         return result + table.centre

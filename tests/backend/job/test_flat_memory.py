@@ -6,6 +6,7 @@ import gc
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -76,9 +77,12 @@ def test_a_hands_lattices_are_freed_without_a_search_for_circles(no_collection: 
         return 1000 * (0.04 - (places * QUERY_SCALE).norm(dim=1))
 
     corner = torch.full((3,), 0.06)
-    surfaces = HandSurfaces(-corner, corner, 0.005, torch.device("cpu"), ball)
+    surfaces = HandSurfaces(-corner, corner, 0.0017, torch.device("cpu"), ball)
     surfaces.initial_surface()
-    surfaces.refined_surface(lambda places, initial: ball(places) + 0 * initial, 0.5)
+    refinement = SimpleNamespace(
+        told=lambda places: ball(places)[:, None], logits=lambda places, occupancy, told, between: told[:, 0]
+    )
+    surfaces.refined_surface(refinement, 0.5)
     held = weakref.ref(surfaces.initial)
     del surfaces
     assert held() is None
