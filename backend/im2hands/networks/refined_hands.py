@@ -434,10 +434,7 @@ class RefinedHands:
         """Logits (H, N) of H hands at queries (H, N), whose initial occupancy is ``occupancy`` (H, N)."""
         features = queries.features
         extra = torch.cat([features, occupancy.to(features)[..., None].expand(-1, -1, IMAGE_CHANNELS)], dim=-1)
-        if told is None:
-            logits = hands.logits(self.centred(queries, centre), extra)
-        else:
-            logits = hands.decode(told, extra)
+        logits = hands.logits(self.centred(queries, centre), extra) if told is None else hands.decode(told, extra)
         if self.network.sizes.residual:
             logits = logits + torch.logit(occupancy.to(logits), _LOGIT_EPSILON)
         return logits

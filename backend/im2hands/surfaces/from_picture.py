@@ -178,7 +178,9 @@ class PictureReconstructor:
         refine = isinstance(self._network, RefinedOccupancy) and len(present) == 2
         field = NetworkField(seen.bones, seen.positions, seen.networks, INITIAL_THRESHOLD)
         tracked = [
-            HandSurfaces(*field.bounds(k), self.voxel_m, self.device, network, None if self._exact else parts, exact=self._exact)
+            HandSurfaces(
+                *field.bounds(k), self.voxel_m, self.device, network, None if self._exact else parts, exact=self._exact
+            )
             for k, (network, parts) in enumerate(zip(seen.networks, seen.parts, strict=True))
         ]
         with self.costs.stage("initial surface") as cost:
@@ -253,7 +255,9 @@ class PictureReconstructor:
         refined = {side: RefinedSide(both, side, surface, self._pairs) for side in seen.sides}
         with self.costs.stage("refined surface") as cost:
             if self._dense:
-                networks = [_on(refined[side].logits, asked) for side, asked in zip(seen.sides, seen.networks, strict=True)]
+                networks = [
+                    _on(refined[side].logits, asked) for side, asked in zip(seen.sides, seen.networks, strict=True)
+                ]
                 field = NetworkField(seen.bones, seen.positions, networks, threshold)
                 results = extract_surfaces(field, self.voxel_m, self.device, dense=True)
             else:

@@ -19,7 +19,8 @@ from im2hands.networks.initial_block import InitialBlock
 from im2hands.networks.refined_hands import RefinedHands, View
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.surfaces.from_keypoints import placement
-from im2hands.surfaces.from_picture import NEAR_SURFACE, PictureReconstructor
+from im2hands.surfaces.from_picture import PictureReconstructor
+from im2hands.surfaces.refined_side import NEAR_SURFACE
 from im2hands.surfaces.hand_crop import HandCrop
 from im2hands.surfaces.occupancy_field import OUTSIDE_LOGIT
 from im2hands.surfaces.picture_field import hand_boxes
