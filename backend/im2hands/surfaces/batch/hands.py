@@ -20,10 +20,10 @@ from im2hands.networks.refined_hands import RefinedHands, View
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.surfaces.from_keypoints import placement
 from im2hands.surfaces.from_picture import PictureReconstructor
-from im2hands.surfaces.refined_side import NEAR_SURFACE
 from im2hands.surfaces.hand_crop import HandCrop
 from im2hands.surfaces.occupancy_field import OUTSIDE_LOGIT
 from im2hands.surfaces.picture_field import hand_boxes
+from im2hands.surfaces.refined_side import NEAR_SURFACE
 from im2hands.surfaces.tracked_hand import ANCHOR_LATTICE, lattice_step
 
 from .lattices import BatchField, LatticeBatch, chosen, crossed, dilated, touched
