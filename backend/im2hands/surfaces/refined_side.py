@@ -18,8 +18,8 @@ larger than this limit, a change of 0.01 moves the vertex by less than a tenth o
 BETWEEN = 1.0
 """Interpolated logits this close to the surface are computed again at their own place.
 
-Interpolation changes a logit by 0.05, and by 0.4 at most where the nearest anchors change, so no sign changes. Published
-sizes with generated weights; see the benchmarks.
+Interpolation changes a logit by 0.05, and by 0.4 at most where the nearest anchors change, so no sign changes
+(published sizes, generated weights).
 """
 
 FEW = 64

@@ -126,8 +126,8 @@ def test_halo_needs_no_picture(initial) -> None:
 def test_one_encoding_a_frame_and_the_same_bytes(refined_network, refined, monkeypatch) -> None:
     calls = []
     for encoder in (refined_network.image_encoder, refined_network.init_occ.image_encoder):
-        forward = encoder.forward
-        monkeypatch.setattr(encoder, "forward", lambda image, run=forward: calls.append(image.shape) or run(image))
+        seen = encoder.seen
+        monkeypatch.setattr(encoder, "seen", lambda image, how, run=seen: calls.append(image.shape) or run(image, how))
     again = _reconstruct(refined_network, refine=True)
     assert calls == [(1, 3, 256, 256)] * 2
     assert all(again[side].vertices.tobytes() == refined[side].vertices.tobytes() for side in refined)
@@ -176,8 +176,6 @@ def _agree(fast: dict[Side, HandMesh], exact: dict[Side, HandMesh]) -> None:
 def test_the_fast_surface_is_the_exact_one(attentive_network, scene, monkeypatch) -> None:
     # Use bfloat16 even if this processor has no hardware for it.
     monkeypatch.setattr("im2hands.surfaces.from_picture.pair_precision", _bfloat16_if_fast)
-    if scene == "closed fingers":  # interpolate what the anchors tell, from twice the spacing that is usual
-        monkeypatch.setattr("im2hands.surfaces.tracked_hand.TOLD_LATTICE", 0.008)
     hands = SCENES[scene]
     options = {"device": CPU, "voxel_m": 0.004, "refine": True}
     fast, exact = (
