@@ -131,11 +131,9 @@ def test_clean_goes_on_with_the_rest(cleaned_here: Path, tmp_path: Path, target:
             with pytest.raises(DamagedFramesError, match=r"Frame 1 was left out.*The other frames were cleaned"):
                 clean(Take.open(folder))
         assert CleanTake.read(Take.open(folder)).hands["left"].present[-1]
-        shutil.copyfile(FAULTS / "base_take" / target, folder / target)
+        shutil.copyfile(cleaned_here / target, folder / target)
     clean(Take.open(folder))
     before = bytes_of(cleaned_here)
-    if target.startswith("frames/"):  # the kept frame was written by another version, without its key
-        del before[target]
     assert bytes_of(folder) | before == bytes_of(folder)
     assert set(CleanTake.read(Take.open(folder)).hands) == {"left", "right"}
 
