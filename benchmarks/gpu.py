@@ -384,7 +384,7 @@ def _refined(network: Any, count: int, device: Any) -> Any:
 
     from im2hands.core.hands import SIDES
     from im2hands.geometry.bones import bones_from_keypoints
-    from im2hands.networks.refined_hands import View
+    from im2hands.networks.two_hand_picture import View
 
     both = bench_scenes()["touching"]
     positions = {side: torch.from_numpy(np.stack([both.get(side).positions] * count)) for side in SIDES}

@@ -1,4 +1,4 @@
-"""Two hands that are prepared for evaluation by the refinement network, and the tensors that it passes around.
+"""Two hands that are prepared for evaluation by the refinement network.
 
 Everything that does not depend on the query point is computed once, so any number of points can follow.
 """
@@ -6,12 +6,12 @@ Everything that does not depend on the query point is computed once, so any numb
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from im2hands.core.devices import exact_dtype, to_device
+from im2hands.core.devices import to_device
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bones import Bones
 
@@ -19,13 +19,12 @@ from .anchor_encoder import EncodedAnchors
 from .farthest_points import PUBLISHED_GUARD
 from .image_sampling import flipped
 from .initial_hand import DepthReference, Extrinsics
-from .initial_occupancy import ImageFeatures
 from .refinement_decoder import FoldedHands
+from .two_hand_picture import IMAGE_CHANNELS, PictureFeatures, Sampled, View
 
 if TYPE_CHECKING:
     from .refined_occupancy import RefinedOccupancy
 
-IMAGE_CHANNELS = 32
 CHUNK = 4096
 """Queries evaluated at once on a CPU without gradients; it bounds the memory."""
 
@@ -33,73 +32,6 @@ _LOGIT_EPSILON = 1e-6  # keeps the logit of an initial occupancy of 0 or 1 finit
 
 CHUNK_ACCELERATOR = 1 << 15
 """Queries evaluated at once on other devices without gradients."""
-
-
-class View(NamedTuple):
-    """Cameras of B pictures.
-
-    Parameters
-    ----------
-    rotation : (B, 3, 3) float
-        From the frame in which the bones were made to the camera frame.
-    translation : (B, 3) float
-        From that frame to the camera frame, metres.
-    intrinsics : (B, 3, 3) float
-        Camera matrices K of the 256 x 256 crop, pixels.
-    """
-
-    rotation: Tensor
-    translation: Tensor
-    intrinsics: Tensor
-
-    def camera_points(self, points: Tensor) -> Tensor:
-        """Convert points to the camera frame.
-
-        Parameters
-        ----------
-        points : (B, N, 3) float
-            Points in the frame in which the bones were made, metres.
-
-        Returns
-        -------
-        (B, N, 3) float64
-            Points, camera frame, metres (float32 on Metal).
-        """
-        exact = exact_dtype(points.device)
-        return points.to(exact) @ self.rotation.to(exact).mT + self.translation.to(exact)[:, None]
-
-
-class PictureFeatures(NamedTuple):
-    """Features of B pictures.
-
-    Parameters
-    ----------
-    initial : ImageFeatures
-        Features of the nested initial network.
-    feature_map : (B, 32, H, H) float
-        Feature map ``F`` of the whole picture; H is 256 in the published network.
-    code : (B, 256) float
-        Picture code ``g``.
-    """
-
-    initial: ImageFeatures
-    feature_map: Tensor
-    code: Tensor
-
-
-class Sampled(NamedTuple):
-    """Points with their picture features.
-
-    Parameters
-    ----------
-    positions : (B, N, 3) float64
-        Points, camera frame with y and z negated, metres.
-    features : (B, N, 32) float
-        Picture features at the points' projections.
-    """
-
-    positions: Tensor
-    features: Tensor
 
 
 class RefinedHands:

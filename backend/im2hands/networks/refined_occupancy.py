@@ -24,9 +24,10 @@ from .image_sampling import flipped, project, sample_features
 from .initial_hand import DepthReference
 from .initial_occupancy import InitialOccupancy
 from .initial_points import PICTURE_SIZE
-from .refined_hands import IMAGE_CHANNELS, PictureFeatures, RefinedHands, Sampled, View
+from .refined_hands import RefinedHands
 from .refinement_decoder import RefinementDecoder
 from .side_networks import InitialSizes
+from .two_hand_picture import IMAGE_CHANNELS, PictureFeatures, Sampled, View
 
 
 @dataclass(frozen=True)

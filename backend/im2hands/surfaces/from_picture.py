@@ -23,8 +23,8 @@ from im2hands.media.source import Frame
 from im2hands.networks.initial_hand import InitialHand
 from im2hands.networks.initial_occupancy import InitialOccupancy
 from im2hands.networks.part_decoder import HIDDEN, PartDecoder
-from im2hands.networks.refined_hands import PictureFeatures, View
 from im2hands.networks.refined_occupancy import RefinedOccupancy
+from im2hands.networks.two_hand_picture import PictureFeatures, View
 from im2hands.weights.folder import weights_folder
 from im2hands.weights.layouts import HALO_BASELINE, INITIAL_OCCUPANCY, REFINED_OCCUPANCY
 from im2hands.weights.published import load_network

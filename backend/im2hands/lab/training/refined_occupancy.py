@@ -20,8 +20,9 @@ from im2hands.lab.datasets.part_occupancy import STUMP
 from im2hands.lab.datasets.scenes import SceneSet
 from im2hands.networks.compact_encoder import CompactEncoder
 from im2hands.networks.configuration import Configuration
-from im2hands.networks.refined_hands import PictureFeatures, RefinedHands, View
+from im2hands.networks.refined_hands import RefinedHands
 from im2hands.networks.refined_occupancy import RefinedOccupancy
+from im2hands.networks.two_hand_picture import PictureFeatures, View
 from im2hands.weights.compact import is_compact
 from im2hands.weights.layouts import INITIAL_OCCUPANCY, REFINED_OCCUPANCY
 from im2hands.weights.published import load_network

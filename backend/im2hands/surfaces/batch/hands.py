@@ -16,8 +16,9 @@ from im2hands.core.devices import to_device_together
 from im2hands.core.hands import SIDES, Side
 from im2hands.geometry.bones import Bones
 from im2hands.networks.initial_block import InitialBlock
-from im2hands.networks.refined_hands import RefinedHands, View
+from im2hands.networks.refined_hands import RefinedHands
 from im2hands.networks.refined_occupancy import RefinedOccupancy
+from im2hands.networks.two_hand_picture import View
 from im2hands.surfaces.from_keypoints import placement
 from im2hands.surfaces.from_picture import PictureReconstructor
 from im2hands.surfaces.hand_crop import HandCrop
