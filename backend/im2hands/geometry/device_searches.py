@@ -47,7 +47,9 @@ class DeviceSearches(Searches):
     def nearest(self, points: np.ndarray) -> Nearest:
         """See ``Searches.nearest``."""
         centre = points.mean(axis=0)  # small numbers round less, where there is no float64
-        among = _Blocks.of(self._sent(points - centre))
+        among = self._tried(lambda: _Blocks.of(self._sent(points - centre)), lambda: None)
+        if among is None:
+            return Searches.nearest(self, points)
 
         def search(asked: np.ndarray, count: int) -> np.ndarray:
             def here() -> np.ndarray:
@@ -70,6 +72,8 @@ class DeviceSearches(Searches):
 
     def overlapping(self, corners: np.ndarray) -> np.ndarray:
         """See ``Searches.overlapping``."""
+        if not len(corners):
+            return np.zeros((0, 2), dtype=np.int64)
 
         def here() -> np.ndarray:
             both = self._sent(np.concatenate(boxes(corners - corners.mean(axis=(0, 1)))))

@@ -71,6 +71,8 @@ class Searches:
         (P, 2) int64
             Rows of the triangles, each pair once.
         """
+        if not len(corners):
+            return np.zeros((0, 2), dtype=np.int64)
         low, high = boxes(corners)
         centres = corners.sum(axis=1) / 3
         away = corners - centres[:, None]

@@ -317,7 +317,7 @@ class HandFinder:
         return self._readers.look(frame, places, self._boxes, self._cancelled)
 
     def workers(self) -> Workers:
-        """Return threads for ``finish``, which does not depend on other frames; as many as there are cores."""
+        """Return threads for ``finish``, which does not depend on other frames; one where a card lifts hands."""
         return Workers(1, with_torch=False) if self._lifter is None else Workers(self._lifter.threads)
 
     def finish(self, frame: Frame, look: Look, chosen: Assignment, prior: Prior) -> list[HandDetection]:

@@ -85,7 +85,7 @@ class PictureReconstructor:
         "exact" computes everything in the weights' own type and evaluates every part network everywhere. "fast"
         computes the attention between points, and on a processor the published image encoder, in bfloat16 where the
         device supports it in hardware, does not evaluate part networks that cannot be the maximum, and asks the anchors
-        of the refined stage at points 3.5 mm apart.
+        of the refined stage at points at most 3.5 mm apart.
     dense : bool
         Evaluate the whole lattice, for comparison.
     costs : StageCosts, optional

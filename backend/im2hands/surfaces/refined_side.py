@@ -86,16 +86,17 @@ class RefinedSide:
         if exact:
             return values
         distance = (values - self._surface).abs()
-        near = distance < NEAR_SURFACE
         if between is not None:
-            near = torch.where(between, distance < BETWEEN, near)
-        rows = near.nonzero()[:, 0]
+            rows = (between & (distance < BETWEEN)).nonzero()[:, 0]
+            if len(rows):
+                values[rows] = self.logits(points.index_select(0, rows), occupancy.index_select(0, rows))
+        if self._pairs is None:
+            return values  # what the anchors told of points that are not in between is exact
+        near = distance < NEAR_SURFACE
+        rows = (near if between is None else near & ~between).nonzero()[:, 0]
         if len(rows):
             again = points.index_select(0, rows), occupancy.index_select(0, rows)
-            if between is not None and self._pairs is not None:
-                values[rows] = self.logits(*again)
-            else:
-                values[rows] = self._both.logits(self._side, *(part[None] for part in again), exact=True)[0]
+            values[rows] = self._both.logits(self._side, *(part[None] for part in again), exact=True)[0]
         return values
 
     def _is_exact(self, points: Tensor) -> bool:

@@ -63,11 +63,14 @@ def test_where_a_cards_memory_does_not_suffice_the_processor_searches() -> None:
         np.testing.assert_array_equal(nearest(points, 1)[:, 0], np.arange(90))
         assert pairs_of(there.pairs(points, RADIUS)) == pairs_of(Searches().pairs(points, RADIUS))
         assert there.overlapping(points[:, None] + np.zeros((90, 3, 3))).shape == (0, 2)
+    with patch.object(DeviceSearches, "_sent", side_effect=torch.cuda.OutOfMemoryError("CUDA out of memory.")):
+        np.testing.assert_array_equal(there.nearest(points)(points, 1)[:, 0], np.arange(90))
     stopped = RuntimeError("CUDA error: unspecified launch failure")
     with patch.object(device_searches, "_gaps", side_effect=stopped), pytest.raises(RuntimeError, match="launch"):
         there.pairs(points, RADIUS)
 
 
-def test_no_points_have_no_pairs() -> None:
+def test_nothing_has_no_pairs() -> None:
     for searches in (Searches(), DeviceSearches(torch.device("cpu"))):
         assert searches.pairs(np.zeros((0, 3)), 1.0).shape == (0, 2)
+        assert searches.overlapping(np.zeros((0, 3, 3))).shape == (0, 2)

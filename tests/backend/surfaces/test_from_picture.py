@@ -27,10 +27,12 @@ from im2hands.media.source import Frame
 from im2hands.networks.chunks import Chunks
 from im2hands.networks.refined_occupancy import RefinedOccupancy
 from im2hands.networks.refinement_decoder import FoldedHands
+from im2hands.surfaces import tracked_hand
 from im2hands.surfaces.from_keypoints import HandMesh, Reconstructor
 from im2hands.surfaces.from_picture import PictureReconstructor, load_picture_reconstructor
 from im2hands.surfaces.hand_crop import crop_hands
 from im2hands.surfaces.load import load_reconstructor
+from im2hands.surfaces.refined_side import RefinedSide
 
 CPU = torch.device("cpu")
 ANCHORS = 512
@@ -357,6 +359,21 @@ def test_the_bundled_networks_refine_a_photo() -> None:
         for side, mesh in loaded.reconstruct(FRAME, CAMERA, BOTH).items():
             assert 1e-4 < _volume(mesh) < 8e-4
             assert 1e-5 < _distance(mesh, own[side]) < 0.004
+
+
+def test_answers_of_the_anchors_between_lattice_points_change_no_surface(monkeypatch) -> None:
+    fast, exact = (load_reconstructor("bundled", device=CPU, voxel_m=0.0017, stage="refined") for _ in range(2))
+    asked: list[int] = []
+    told = RefinedSide.told
+    monkeypatch.setattr(RefinedSide, "told", lambda side, points: asked.append(len(points)) or told(side, points))
+    meshes = fast.reconstruct(FRAME, CAMERA, SCENES["touching"])
+    assert 0 < sum(asked) < 0.5 * fast.costs.stages["refined surface"].queries
+    monkeypatch.setattr(tracked_hand, "TOLD_LATTICE", 0.001)
+    asked.clear()
+    for side, mesh in exact.reconstruct(FRAME, CAMERA, SCENES["touching"]).items():
+        found = agreement(meshes[side].vertices, meshes[side].faces, mesh.vertices, mesh.faces)
+        assert found.iou >= 0.9999 and found.hausdorff <= 0.00003, (side, found)
+    assert not asked
 
 
 def test_published_networks_keep_the_thickness_of_their_own_hands() -> None:

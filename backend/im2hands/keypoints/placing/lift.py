@@ -51,7 +51,7 @@ class HandLifter:
 
     @property
     def threads(self) -> int:
-        """Threads that may lift hands at a time: as many as PyTorch has, but no more than there are granted cores."""
+        """Threads that may lift hands at a time: PyTorch's, at most the granted cores; one where a card lifts them."""
         import torch
 
         on_processor = next(self._network.parameters()).device.type == "cpu"
