@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
@@ -33,11 +34,12 @@ class Workers:
 
     def __enter__(self) -> Workers:
         """Start the threads."""
+        begin: Callable[[], None] | None = None
         if self._with_torch:
             import torch
 
             self._threads = torch.get_num_threads()
-        begin = _alone if self._with_torch else None
+            begin = partial(torch.set_num_threads, 1)
         self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="frames", initializer=begin)
         return self
 
@@ -79,10 +81,3 @@ class Workers:
                 yield begun.popleft()
         while begun:
             yield begun.popleft()
-
-
-def _alone() -> None:
-    """Let PyTorch use one thread for the calls of this one."""
-    import torch
-
-    torch.set_num_threads(1)

@@ -118,7 +118,7 @@ class CleanPhase:
         tracks = judge(raw, over_time=is_sequence(self._take.header), marks=marks)
         templates = TakeTemplates(self._take, topology, self._call, self._searches)
         if shape is None:
-            self._find_shape(templates, raw, tracks, sides, digest(frames_key, marked), topology.vertex_count)
+            self._find_shape(templates, raw, tracks, sides, digest(frames_key, marked))
             self._write(lambda: write_template(self._take.folder, topology, templates.rests, shape_key))
         else:
             templates.rests = read_rests(shape, sides)
@@ -203,11 +203,11 @@ class CleanPhase:
         return entry
 
     def _find_shape(
-        self, templates: TakeTemplates, raw: RawTake, tracks: dict[Side, Track], sides: list[Side], key: str, count: int
+        self, templates: TakeTemplates, raw: RawTake, tracks: dict[Side, Track], sides: list[Side], key: str
     ) -> None:
         """Measure the hands at rest, unless they were measured before from the same data, which ``key`` stands for."""
         cache = ShapeCache(self._take.folder / CACHE_FOLDER)
-        known = self._call(lambda: cache.read(key, sides, count))
+        known = self._call(lambda: cache.read(key, sides))
         if known is not None:
             templates.rests = known
             return

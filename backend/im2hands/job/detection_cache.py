@@ -14,13 +14,14 @@ import numpy as np
 
 from im2hands.core.camera import Camera
 from im2hands.core.errors import FrameError
-from im2hands.core.files import open_regular, pack_arrays, read_shared, write_atomically
+from im2hands.core.files import open_regular, read_shared, write_atomically
 from im2hands.core.hands import KEYPOINT_COUNT, SIDES, SKIN_POINT_COUNT, Side, TwoHands
-from im2hands.core.unpacking import JSON_BYTES, parse_json, unpack_arrays
+from im2hands.core.unpacking import JSON_BYTES, parse_json
 from im2hands.keypoints.hypothesis import HandDetection, HandMask, LiftedHand, SkinLandmarks, WristOffset
 from im2hands.keypoints.look import Look
 from im2hands.keypoints.look_file import pack_look, unpack_look
-from im2hands.take.arrays import LIMITS
+
+from .cached_arrays import NOT_CACHED, read_cached, write_cached
 
 # Files up to this size are hashed completely. Of larger files (clips), evenly spaced blocks are hashed, to save time.
 WHOLE_FILE_BYTES = 64 * 2**20
@@ -135,14 +136,11 @@ class DetectionCache:
         list of HandDetection or None
             None if there is no undamaged entry with this key.
         """
-        limit = LIMITS["cache_bytes"]
         try:
-            arrays = unpack_arrays(read_shared(self._path(index), expected=False, most_bytes=limit), limit)
-            if str(arrays["key"][0]) != key:
-                return None
+            arrays = read_cached(self._path(index), key)
             return [_detection(arrays, number) for number in range(int(arrays["count"][0]))]
-        except (OSError, ValueError, KeyError, IndexError, TypeError):
-            return None  # missing or damaged: the hands are detected again
+        except NOT_CACHED:
+            return None  # the hands are detected again
 
     def write(self, index: int, key: str, detections: Sequence[HandDetection]) -> None:
         """Store the hands of a frame.
@@ -161,7 +159,7 @@ class DetectionCache:
         TakeError
             The file cannot be written.
         """
-        arrays = {"key": np.array([key]), "count": np.array([len(detections)])}
+        arrays = {"count": np.array([len(detections)])}
         for number, hand in enumerate(detections):
             arrays[f"{number}_words"] = np.array([hand.side, hand.source, hand.note])
             arrays[f"{number}_score"] = np.array([hand.score], np.float64)
@@ -176,7 +174,7 @@ class DetectionCache:
                 arrays |= {f"{number}_mask_{name}": value for name, value in vars(hand.mask).items()}
             if hand.wrist_offset is not None:
                 arrays[f"{number}_way"] = np.asarray([hand.wrist_offset.vector, hand.wrist_offset.spread], np.float64)
-        write_atomically(self._path(index), pack_arrays(arrays))
+        write_cached(self._path(index), key, arrays)
 
     def read_look(self, index: int, key: str, again: bool = False) -> Look | None:
         """Return the cached look at a frame of a clip.
@@ -195,12 +193,10 @@ class DetectionCache:
         Look or None
             None if there is no undamaged entry with this key.
         """
-        limit = LIMITS["cache_bytes"]
         try:
-            arrays = unpack_arrays(read_shared(self._look_path(index, again), expected=False, most_bytes=limit), limit)
-            return unpack_look(arrays) if str(arrays["key"][0]) == key else None
-        except (OSError, ValueError, KeyError, IndexError, TypeError):
-            return None  # missing or damaged: the frame is looked at again
+            return unpack_look(read_cached(self._look_path(index, again), key))
+        except NOT_CACHED:
+            return None  # the frame is looked at again
 
     def write_look(self, index: int, key: str, look: Look, again: bool = False) -> None:
         """Store the look at a frame of a clip.
@@ -221,7 +217,7 @@ class DetectionCache:
         TakeError
             The file cannot be written.
         """
-        write_atomically(self._look_path(index, again), pack_arrays({"key": np.array([key]), **pack_look(look)}))
+        write_cached(self._look_path(index, again), key, pack_look(look))
 
     def finished_clip(self, key: str) -> list[int] | None:
         """Return the frames of a clip or sequence whose hands are all cached.
@@ -242,7 +238,7 @@ class DetectionCache:
             frames = data["frames"]
             # Nothing else would tell that a damaged list lacks a frame.
             return list(frames) if data["key"] == key and data["check"] == digest(key, frames) else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except NOT_CACHED:
             return None
 
     def finish_clip(self, key: str, frames: Sequence[int]) -> None:

@@ -9,14 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-import numpy as np
-
 from im2hands.animation.template.rest import Rest
-from im2hands.core.files import pack_arrays, read_shared, write_atomically
 from im2hands.core.hands import Side
-from im2hands.core.unpacking import unpack_arrays
-from im2hands.take.arrays import LIMITS
-from im2hands.take.frame_file import KEY
+
+from .cached_arrays import NOT_CACHED, read_cached, write_cached
 
 _NAMES = tuple(field.name for field in fields(Rest))
 
@@ -33,7 +29,7 @@ class ShapeCache:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "shape.npz"
 
-    def read(self, key: str, sides: Sequence[Side], vertex_count: int) -> dict[Side, Rest] | None:
+    def read(self, key: str, sides: Sequence[Side]) -> dict[Side, Rest] | None:
         """Return the hands at rest.
 
         Parameters
@@ -42,22 +38,17 @@ class ShapeCache:
             Hash of everything that they depend on.
         sides : sequence of Side
             The hands of the take.
-        vertex_count : int
-            Number of vertices of the template.
 
         Returns
         -------
         dict of Side to Rest or None
             None if they are not kept, damaged, or made from something else.
         """
-        limit = LIMITS["cache_bytes"]
         try:
-            arrays = unpack_arrays(read_shared(self._path, expected=False, most_bytes=limit), limit)
-            found = {side: Rest(**{name: arrays[f"{side}_{name}"] for name in _NAMES}) for side in sides}
-            fits = str(arrays[KEY]) == key and all(one.vertices.shape == (vertex_count, 3) for one in found.values())
-        except (OSError, ValueError, KeyError):
-            return None  # missing or damaged: the shape is measured again
-        return found if fits else None
+            arrays = read_cached(self._path, key)
+            return {side: Rest(**{name: arrays[f"{side}_{name}"] for name in _NAMES}) for side in sides}
+        except NOT_CACHED:
+            return None  # the shape is measured again
 
     def write(self, key: str, rests: Mapping[Side, Rest]) -> None:
         """Keep the hands at rest.
@@ -75,4 +66,4 @@ class ShapeCache:
             The file cannot be written.
         """
         arrays = {f"{side}_{name}": getattr(rest, name) for side, rest in rests.items() for name in _NAMES}
-        write_atomically(self._path, pack_arrays({KEY: np.array(key), **arrays}))
+        write_cached(self._path, key, arrays)

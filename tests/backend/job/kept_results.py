@@ -14,6 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__":  # as in the program and the test lanes; NumPy reads it when it is imported
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import torch
 
@@ -120,6 +123,6 @@ def record() -> dict[str, Any]:
     return {"machine": machine(), "weights": weights(), "takes": takes}
 
 
-if __name__ == "__main__":  # run it with OPENBLAS_NUM_THREADS=1, as the program and the test lanes do
+if __name__ == "__main__":
     KEPT.write_text(json.dumps(record(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
     sys.stderr.write(f"recorded {KEPT}\n")
