@@ -133,6 +133,7 @@ def test_only_what_changed_is_drawn(addon, fake_backend, photo: Path, tmp_path: 
     monkeypatch.setattr(running, "redraw", lambda: drawn.append(1))
     monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(running._state, "drawn", 0.0)
+    monkeypatch.setattr(running._state, "shown", None)
     running._redraw_changes()
     before = len(drawn)
     for _ in range(5):
