@@ -194,7 +194,9 @@ def _counted(collection: bpy.types.Collection) -> str:
     """What the frames of a take have brought, in words; they are counted at the end of a job."""
     counts = [(name, int(collection.get(f"im2hands_{name}", 0))) for name in ("ok", "partial", "empty", "failed")]
     found = ", ".join(f"{count} {name}" for name, count in counts if count)
-    return found or ("its frames are being made" if running.is_reconstructing() else "no frames yet")
+    started = running.reconstruction()
+    is_made = running.is_reconstructing() and started.collection_name == collection.name
+    return found or ("its frames are being made" if is_made else "no frames yet")
 
 
 def _draw_take(layout: bpy.types.UILayout, collection: bpy.types.Collection) -> None:

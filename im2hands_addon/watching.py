@@ -80,11 +80,12 @@ class Watching:
 
 
 def _redraw_views() -> None:
-    """Draw the pictures of the 3D views, where sticks may have come."""
+    """Draw the pictures of the 3D views, where sticks may have come; their sidebars are drawn more seldom."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                area.tag_redraw()
+            for region in area.regions if area.type == "VIEW_3D" else ():
+                if region.type == "WINDOW":
+                    region.tag_redraw()
 
 
 def found_at(

@@ -3,6 +3,7 @@
 import bpy
 
 from ..scene.ownership import ROLE
+from .of_take import names_with
 
 
 def characters(scene: bpy.types.Scene) -> list[bpy.types.Object]:
@@ -12,7 +13,7 @@ def characters(scene: bpy.types.Scene) -> list[bpy.types.Object]:
 
 def character_names(_operator: bpy.types.Operator, context: bpy.types.Context, text: str) -> list[str]:
     """The names of these armatures that contain a text, for the field's list."""
-    return [one.name for one in characters(context.scene) if text.lower() in one.name.lower()]
+    return names_with(text, characters(context.scene))
 
 
 class Im2HandsChooseCharacter(bpy.types.Operator):

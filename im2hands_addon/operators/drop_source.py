@@ -25,21 +25,21 @@ class Im2HandsDropSource(bpy.types.Operator):
     directory: bpy.props.StringProperty(
         name="Folder", description="Folder of the files", subtype="DIR_PATH", options={"SKIP_SAVE", "HIDDEN"}
     )
-    _told: tuple[str, ...] = ()
-
     files: bpy.props.CollectionProperty(
         name="Files",
         description="The dropped files",
         type=bpy.types.OperatorFileListElement,
         options={"SKIP_SAVE", "HIDDEN"},
     )
+    _told: tuple[str, ...] = ()
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Choose the files and ask."""
         self._choose(context)
         planned.refresh()
-        self._told = () if running.backend().is_found else install_backend.what_is_done()
-        button = "Install and Reconstruct" if needs_installation() else "Reconstruct"
+        backend = running.backend()
+        self._told = () if backend.is_found or backend.is_named else install_backend.what_is_done()
+        button = "Install and Reconstruct" if self._told else "Reconstruct"
         return context.window_manager.invoke_props_dialog(
             self, width=_WIDTH, title="Reconstruct Hands", confirm_text=button
         )
@@ -56,12 +56,11 @@ class Im2HandsDropSource(bpy.types.Operator):
             )
         backend = running.backend()
         if not backend.is_found:
-            told = f"{backend.line} It is installed first; then this starts by itself."
+            told = f"{backend.line} {_what_comes()}".rstrip()
             draw_wrapped(layout, told, "ERROR", context, width=_WIDTH)
-            for line in self._told:
+            for line in self._told if needs_installation() else ():
                 draw_wrapped(layout, line, "DOT", context, width=_WIDTH)
-            if not install_backend.may_download():
-                draw_wrapped(layout, install_backend.NOT_ONLINE, "ERROR", context, width=_WIDTH)
+            if self._told and not install_backend.may_download():
                 layout.operator("extensions.userpref_allow_online", text="Allow Online Access", icon="CHECKMARK")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -70,7 +69,7 @@ class Im2HandsDropSource(bpy.types.Operator):
             self._choose(context)
         try:
             one = waiting.from_settings(context.scene)
-            if needs_installation():  # the dialog has told what this does
+            if self._told and needs_installation():  # a script has seen no dialog
                 install_backend.install()
                 waiting.hold(one)
             else:
@@ -82,6 +81,19 @@ class Im2HandsDropSource(bpy.types.Operator):
 
     def _choose(self, context: bpy.types.Context) -> None:
         set_source(context.scene.im2hands, of_files(self.directory, self.files))
+
+
+def _what_comes() -> str:
+    """What happens to the reconstruction without a backend; "" where the state of the backend tells it."""
+    if running.backend().is_named:
+        return ""
+    if running.is_installing():
+        return "It is being installed; then this starts by itself."
+    if running.is_working():
+        return "A check is running: install the backend when it has ended."
+    if not install_backend.may_download():
+        return f"It can be installed here when Blender may download: {install_backend.NOT_ONLINE}."
+    return "It is installed first; then this starts by itself."
 
 
 class Im2HandsDropHandler(bpy.types.FileHandler):

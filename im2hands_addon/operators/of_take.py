@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import bpy
 
 from ..scene import clean, tree
 from ..scene.ownership import is_local
 
 
+def names_with(text: str, things: Iterable[bpy.types.ID]) -> list[str]:
+    """The names of things that contain a text; upper and lower case are the same."""
+    return [one.name for one in things if text.lower() in one.name.lower()]
+
+
 def take_names(_operator: bpy.types.Operator, context: bpy.types.Context, text: str) -> list[str]:
     """The names of the takes in the scene that contain a text, for the field's list."""
-    return [one.name for one in tree.take_collections(context.scene) if text.lower() in one.name.lower()]
+    return names_with(text, tree.take_collections(context.scene))
 
 
 def armature_names(_operator: bpy.types.Operator, context: bpy.types.Context, text: str) -> list[str]:
     """The names of the armatures in the scene that contain a text, for the field's list."""
-    rigs = (one.name for one in context.scene.objects if one.type == "ARMATURE")
-    return [name for name in rigs if text.lower() in name.lower()]
+    return names_with(text, (one for one in context.scene.objects if one.type == "ARMATURE"))
 
 
 def there_is_a_take(operator: type[bpy.types.Operator], context: bpy.types.Context) -> bool:

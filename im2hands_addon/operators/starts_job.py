@@ -9,8 +9,12 @@ from ..waiting import Waiting
 
 
 def needs_installation() -> bool:
-    """Whether a person at a window should be asked to install the backend before anything can start."""
-    is_missing = not (running.backend().is_found or running.is_working())
+    """Whether a person at a window should be asked to install the backend before anything can start.
+
+    Not where a backend is named that is not there: the add-on would go on looking for that one.
+    """
+    backend = running.backend()
+    is_missing = not (backend.is_found or backend.is_named or running.is_working())
     return is_missing and not bpy.app.background and bpy.ops.im2hands.install_backend.poll()
 
 

@@ -21,6 +21,7 @@ VARIABLE = "IM2HANDS_BACKEND"
 """The environment variable that names the backend."""
 SUPPORTED_PYTHONS = ((3, 11), (3, 12), (3, 13))
 _HINT = 'Install the backend in Preferences > Add-ons > Im2Hands, or name its environment under "Backend" there.'
+_NAMED_HINT = 'Correct or clear "Backend" or "Command" in Preferences > Add-ons > Im2Hands.'
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,24 @@ def python_in(path: str | Path) -> Path | None:
     return next(((path / name).absolute() for name in names if (path / name).is_file()), None)
 
 
+def is_named(setting: str, variables: Mapping[str, str] | None = None) -> bool:
+    """Return whether a backend is named, so that :func:`find` looks nowhere else.
+
+    Parameters
+    ----------
+    setting : str
+        The backend that the preferences name; "" for none.
+    variables : mapping of str to str, optional
+        The environment variables; None for those of this process.
+
+    Returns
+    -------
+    bool
+        True if the preferences or the environment variable name one, be it there or not.
+    """
+    return bool(setting or (os.environ if variables is None else variables).get(VARIABLE))
+
+
 def find(
     setting: str = "", own: Path | None = None, variables: Mapping[str, str] | None = None, *, old: Path | None = None
 ) -> Found:
@@ -128,8 +147,8 @@ def find(
         There is no backend, or there is no Python at the place that was named.
     """
     variables = os.environ if variables is None else variables
-    named = (("in the preferences", setting), (f"by the variable {VARIABLE}", variables.get(VARIABLE, "")))
-    for where, value in named:
+    by_variable = (f"by the variable {VARIABLE}", variables.get(VARIABLE, ""), "Correct or clear this variable.")
+    for where, value, hint in (("in the preferences", setting, _NAMED_HINT), by_variable):
         if not value:
             continue
         python = python_in(value)
@@ -137,7 +156,7 @@ def find(
             command = command_of(value)
             return Found(Path(command[0]), f"on another machine ({value})", command)
         if python is None:
-            raise BackendError(f"The backend named {where} is not there: no Python at {value}.", _HINT)
+            raise BackendError(f"The backend named {where} is not there: no Python at {value}.", hint)
         return Found(python, f"named {where}")
     for base, where in ((own, "installed by the add-on"), (old, "installed by an older add-on")):
         folder = installed.current(base) if base is not None else None

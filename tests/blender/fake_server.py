@@ -23,7 +23,7 @@ Behaviours:
 * rebuilds: makes the first half of the frames and waits for ``cancel``; continues at once, and rigs the hands; knows
   "rebuild".
 
-No other one but "dies" knows the request "rebuild", as backends of earlier versions do not.
+No other one but "dies", "half" and "rubbish" knows the request "rebuild", as backends of earlier versions do not.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class FakeServer:
                     self.die()
                 if self.behaviour == "silent":
                     continue
-                if self.behaviour == "rebuilds":
+                self.misbehave(request["id"])
+                if self.behaviour in ("rebuilds", "rubbish"):
                     self.rebuild(request)
                     continue
                 hint = "Known are hello, reconstruct, cancel, status, shutdown."
@@ -137,12 +138,7 @@ class FakeServer:
         job, folder = request["id"], Path(request["output"])
         if self.behaviour == "silent":
             return
-        if self.behaviour == "half":
-            sys.stdout.buffer.write(b'{"type": "frame", "id": "' + job.encode() + b'", "ind')
-            sys.stdout.buffer.flush()
-            os._exit(0)
-        if self.behaviour == "rubbish":
-            self.talk_rubbish(job)
+        self.misbehave(job)
         if self.behaviour == "refuses":
             message = f"{request['inputs'][0]} is not a picture."
             self.say("error", job, code="input", message=message, hint="Choose another.", fatal=True)
@@ -155,7 +151,7 @@ class FakeServer:
         )
         reused = {record["index"] for record in known if request["options"].get("resume")}
         self.say("warning", job, message="The focal length is assumed.", hint="Give the field of view.")
-        for phase in ("open", "weights", "keypoints") if self.behaviour.startswith("dies-") else ():
+        for phase in ("open", "weights", "keypoints", "drafts") if self.behaviour.startswith("dies-") else ():
             self.say("progress", job, phase=phase, done=0, total=3, seconds_left=None)
             if self.behaviour == f"dies-{phase}" and not reused:
                 self.die()
@@ -234,6 +230,15 @@ class FakeServer:
         count = self.frames if rigged else 0
         summary = {"total": count, "ok": count, "partial": 0, "empty": 0, "failed": 0, "reused": 0, "seconds": 0.1}
         self.say("finished", job, take=str(folder), cancelled=not goes_on, summary=summary)
+
+    def misbehave(self, job: str) -> None:
+        """What "half" and "rubbish" say first."""
+        if self.behaviour == "half":
+            sys.stdout.buffer.write(b'{"type": "frame", "id": "' + job.encode() + b'", "ind')
+            sys.stdout.buffer.flush()
+            os._exit(0)
+        if self.behaviour == "rubbish":
+            self.talk_rubbish(job)
 
     def talk_rubbish(self, job: str) -> None:
         """Lines that are no messages, and messages whose fields are of other kinds."""

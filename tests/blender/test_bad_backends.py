@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import animated
 import bpy
+import extension_zip
 import pytest
 import synthetic
 from test_environment import environments
@@ -17,7 +20,7 @@ from test_running import tick
 
 from conftest import MODULE
 
-PHASES = ("hello", "open", "weights", "keypoints", "surfaces", "clean")
+PHASES = ("hello", "open", "weights", "keypoints", "drafts", "surfaces", "clean")
 
 
 def shown() -> str:
@@ -41,15 +44,29 @@ def test_a_backend_killed_in_any_phase(addon, running, fake_backend, photo: Path
         assert again.job.summary["reused"] >= 2 and "Done: 3 ok" in draw(PANELS[0]).texts
 
 
-def test_half_a_line(addon, running, fake_backend, photo: Path, tmp_path: Path) -> None:
-    follow_to_the_end(addon, addon("api").start(photo, tmp_path / "take", backend=fake_backend("half")))
+def test_the_phases_are_those_of_the_backend(addon) -> None:
+    events = extension_zip.ROOT / "backend" / "im2hands" / "job" / "events.py"
+    (known,) = (
+        ast.literal_eval(node.value.slice)
+        for node in ast.parse(events.read_text("utf-8")).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "Phase"
+    )
+    assert {*known, "start"} == set(addon("process.job").PHASES), "the bar has words for each"
+    assert set(known) == set(PHASES) - {"hello"}
+
+
+@pytest.mark.parametrize("work", ["job", "rebuild"])
+def test_half_a_line(addon, running, begin, work: str) -> None:
+    follow_to_the_end(addon, begin(work, "half"))
     assert "ended unexpectedly (exit code 0)" in shown() and not draw(PANELS[0]).progress
 
 
-def test_rubbish_is_passed_over(addon, running, fake_backend, photo: Path, tmp_path: Path) -> None:
-    started = addon("api").start(photo, tmp_path / "take", backend=fake_backend("rubbish"))
+@pytest.mark.parametrize("work", ["job", "rebuild"])
+def test_rubbish_is_passed_over(addon, running, begin, work: str) -> None:
+    started = begin(work, "rubbish")
     follow_to_the_end(addon, started)
-    assert started.error is None and "Done: 3 ok" in shown(), shown()
+    assert started.error is None and started.job.state == "finished", shown()
+    assert work == "rebuild" or "Done: 3 ok" in shown(), shown()
 
 
 def test_a_minute_of_silence(addon, running, fake_backend, photo: Path, tmp_path: Path) -> None:
@@ -70,16 +87,17 @@ def test_a_minute_of_silence(addon, running, fake_backend, photo: Path, tmp_path
 
 @pytest.fixture
 def begin(addon, fake_backend, photo: Path, tmp_path: Path):
-    """A function that starts one of the three kinds of work, none of which ends by itself."""
+    """A function that starts one of the three kinds of work; without a behaviour none of them ends by itself."""
 
-    def make(work: str) -> object:
+    def make(work: str, behaviour: str = "") -> object:
         if work == "job":
-            return addon("api").start(photo, tmp_path / "take", backend=fake_backend("slow", 1000))
+            backend = fake_backend(behaviour) if behaviour else fake_backend("slow", 1000)
+            return addon("api").start(photo, tmp_path / "take", backend=backend)
         if work == "rebuild":
             api = addon("api")
             collection, _ = api.import_take(synthetic.write_take(tmp_path / "take", {1: ("left",), 2: ("left",)}))
             api.mark_absent(collection, "left", 2)
-            return api.start_rebuild(collection, backend=fake_backend("silent"))
+            return api.start_rebuild(collection, backend=fake_backend(behaviour or "silent"))
         python = tmp_path / "sleeper"
         python.write_text('#!/bin/sh\nfor word; do last=$word; done\nmkdir -p "$last/bin"\nexec sleep 60\n')
         python.chmod(0o755)
@@ -114,7 +132,7 @@ def test_in_the_middle_of_work(addon, running, begin, tmp_path: Path, work: str,
     elif event == "undo":
         bpy.ops.ed.undo()
     elif event == "quit":
-        running.stop()  # registered with atexit
+        running.stop()  # see test_the_end_of_blender_ends_the_work
     else:
         bpy.ops.preferences.addon_disable(module=MODULE)
         bpy.ops.preferences.addon_enable(module=MODULE)
@@ -132,6 +150,19 @@ def test_in_the_middle_of_work(addon, running, begin, tmp_path: Path, work: str,
     assert environments(tmp_path / "own") == set(), "a half environment is removed"
 
 
+def test_the_end_of_blender_ends_the_work(addon, running, monkeypatch) -> None:
+    at_the_end = []
+    monkeypatch.setattr(
+        running, "atexit", SimpleNamespace(register=at_the_end.append, unregister=lambda one: at_the_end.remove(one))
+    )
+    running.register()
+    assert at_the_end == [running.stop]
+    running.unregister()
+    assert not at_the_end
+    for handlers in (bpy.app.handlers.load_pre, bpy.app.handlers.load_post, bpy.app.handlers.undo_post):
+        assert len([one for one in handlers if one.__module__ == running.__name__]) == 1, "those of the add-on"
+
+
 def test_a_take_on_a_drive_that_is_gone(addon, running, fake_backend, tmp_path: Path) -> None:
     """Every button of the take tells what is missing; what is in the file stays."""
     collection, _ = addon("api").import_take(animated.write(tmp_path / "drive" / "take", animated.make(3)))
@@ -142,14 +173,13 @@ def test_a_take_on_a_drive_that_is_gone(addon, running, fake_backend, tmp_path: 
     more = {"filepath": str(tmp_path / "out.abc"), "what": "SURFACES"}
     for name, arguments in (
         ("show_surfaces", {"shown": True}), ("edit_keypoints", {}), ("export_take", more), ("rebuild_frames", {}),
-        ("show_footage", {"shown": True}), ("conform_to_scene", {}),
+        ("show_footage", {"shown": True}),
     ):  # fmt: skip
         operator = getattr(bpy.ops.im2hands, name)
-        try:
+        with pytest.raises(RuntimeError, match=r"There is no take|in their place") as caught:
             operator(take=collection.name, **arguments)
-        except RuntimeError as error:
-            assert "Traceback" not in str(error), f"{name}: {error}"
-            assert "There is no take" in str(error) or "in their place" in str(error), f"{name}: {error}"
+        assert "Traceback" not in str(caught.value), name
+    assert bpy.ops.im2hands.conform_to_scene(take=collection.name) == {"FINISHED"}, "all it needs is in the file"
     for panel in PANELS:
         draw(panel)
     assert len(collection.all_objects) == objects

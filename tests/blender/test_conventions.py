@@ -79,6 +79,8 @@ def test_takes_and_armatures_are_picked_from_a_list(addon, tmp_path: Path) -> No
     bpy.context.scene.collection.objects.link(hero)
     names = addon("operators.choose_character").character_names
     assert names(None, bpy.context, "") == ["Hero"], "nothing is baked onto the rigs of takes"
+    assert of_take.armature_names(None, bpy.context, "hE") == names(None, bpy.context, "hE") == ["Hero"]
+    assert not of_take.armature_names(None, bpy.context, "x") and not names(None, bpy.context, "x")
 
 
 def test_numbers_have_units() -> None:
@@ -130,7 +132,8 @@ def test_only_what_changed_is_drawn(addon, fake_backend, photo: Path, tmp_path: 
     now = [100.0]
     monkeypatch.setattr(running, "redraw", lambda: drawn.append(1))
     monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    running._state.drawn = 0.0
+    monkeypatch.setattr(running._state, "drawn", 0.0)
+    monkeypatch.setattr(running._state, "shown", None)
     running._redraw_changes()
     before = len(drawn)
     for _ in range(5):
@@ -142,7 +145,10 @@ def test_only_what_changed_is_drawn(addon, fake_backend, photo: Path, tmp_path: 
     now[0] += 1.0
     running._redraw_changes()
     assert len(drawn) == before + 1
-    running._state.drawn = 0.0
+    started.fail(addon("errors").AddonError("Out of luck."))
+    assert not running.is_reconstructing()
+    running._redraw_changes()
+    assert len(drawn) == before + 2, "the end is drawn at once: no timer comes again"
     running.stop()
 
 

@@ -77,9 +77,9 @@ def test_missing_or_wrongly_named(environment, addon, tmp_path: Path) -> None:
     error = addon("errors").BackendError
     with pytest.raises(error, match=r"not installed.*Preferences"):
         environment.find("", tmp_path, {"PATH": str(tmp_path)})
-    with pytest.raises(error, match="preferences is not there"):
+    with pytest.raises(error, match=r"preferences is not there.*clear \"Backend\""):
         environment.find(str(tmp_path / "gone"), None, {})
-    with pytest.raises(error, match="IM2HANDS_BACKEND is not there"):
+    with pytest.raises(error, match=r"IM2HANDS_BACKEND is not there.*clear this variable"):
         environment.find("", None, {"IM2HANDS_BACKEND": str(tmp_path / "gone")})
 
 

@@ -101,7 +101,7 @@ def test_operator_reports_and_raises_nothing_else(fake_backend, photo: Path, tmp
     own = bpy.context.preferences.addons[MODULE].preferences
     own.backend = str(tmp_path / "nowhere")
     settings.source = str(photo)
-    with pytest.raises(RuntimeError, match=r"is not there.*Install the backend in Preferences"):
+    with pytest.raises(RuntimeError, match=r'is not there.*Correct or clear "Backend".*Preferences'):
         bpy.ops.im2hands.reconstruct()
     own.backend = fake_backend("missing")
     with pytest.raises(RuntimeError, match="im2hands is not installed in the Python"):

@@ -9,6 +9,7 @@ import bpy
 import pytest
 import synthetic
 from test_doubt import put_contact
+from test_finger_pins import keys
 from test_interface import draw
 
 
@@ -21,11 +22,15 @@ def test_resolve_penetration_is_a_correction(addon, api, tmp_path: Path) -> None
     folder = animated.write(tmp_path / "take", animated.make(6))
     put_contact(folder, {2: (0.4, 6.0), 3: (2.5, 3.0)})
     collection, _ = api.import_take(folder)
+    hands = addon("scene.clean").rigs(collection).values()
+    assert all([track.name for track in rig.animation_data.nla_tracks] == ["Raw"] for rig in hands)
+    before = [keys(rig) for rig in hands]
     assert "im2hands.resolve_penetration" in draw("VIEW3D_PT_im2hands_corrections").operators
     assert bpy.ops.im2hands.resolve_penetration(take=collection.name, first=2, last=3) == {"FINISHED"}
     (edit,) = api.edits(collection)
     assert edit == {"id": edit["id"], "kind": "apart", "frames": [2, 3]}
     assert "2-3: penetration resolved" in draw("VIEW3D_PT_im2hands_corrections").texts
+    assert [keys(rig) for rig in hands] == before, "neither the raw nor the clean motion changes until a rebuild"
     (folder / "edits.json").write_text(
         '{"format": "im2hands-edits", "version": 1, "edits": [{"id": "mine", "kind": "apart", "frame": 4}]}'
     )

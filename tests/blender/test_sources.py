@@ -24,6 +24,35 @@ def nothing_runs(addon):
 
 
 @pytest.fixture
+def no_backend(addon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person who has only the zip: nothing is named, nothing installed."""
+    monkeypatch.delenv("IM2HANDS_BACKEND", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    bpy.context.preferences.addons[MODULE].preferences.environments = str(tmp_path / "own")
+    addon("running").look_for_backend()
+    assert not addon("running").backend().is_found
+
+
+@pytest.fixture
+def at_a_window(addon, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is asked for as at a window that may go online: calls of Install Backend, which is replaced."""
+    asked: list[str] = []
+    operators = SimpleNamespace(im2hands=SimpleNamespace(install_backend=Asked(asked)))
+    stand_in = SimpleNamespace(app=SimpleNamespace(background=False), ops=operators)
+    monkeypatch.setattr(addon("operators.starts_job"), "bpy", stand_in)
+    monkeypatch.setattr(addon("operators.install_backend"), "may_download", lambda: True)
+    monkeypatch.setattr(addon("operators.install_backend"), "install", lambda: asked.append("at once"))
+    return asked
+
+
+def dialog_of(addon, told: tuple[str, ...]) -> SimpleNamespace:
+    """What the dialog of a dropped file shows."""
+    layout = Layout()
+    addon("operators.drop_source").Im2HandsDropSource.draw(SimpleNamespace(layout=layout, _told=told), bpy.context)
+    return layout.seen
+
+
+@pytest.fixture
 def settings() -> object:
     return bpy.context.scene.im2hands
 
@@ -117,18 +146,11 @@ def test_the_dropped_endings_are_those_of_the_backend(addon) -> None:
     assert handler.poll_drop(SimpleNamespace(area=area)) and not handler.poll_drop(SimpleNamespace(area=None))
 
 
-def test_a_dropped_file_asks_and_starts(addon, settings, fake_backend, photo: Path, tmp_path: Path) -> None:
+def test_a_dropped_file_starts(addon, settings, fake_backend, no_backend, photo: Path, tmp_path: Path) -> None:
     own = bpy.context.preferences.addons[MODULE].preferences
-    own.takes, own.backend = str(tmp_path / "takes"), str(tmp_path / "gone")
+    own.takes = str(tmp_path / "takes")
     dropped = {"directory": str(photo.parent), "files": [{"name": photo.name}]}
-    module, layout = addon("operators.drop_source"), Layout()
-    settings.source = str(photo)
-    told = addon("operators.install_backend").what_is_done()
-    module.Im2HandsDropSource.draw(SimpleNamespace(layout=layout, _told=told), bpy.context)
-    text = " ".join(layout.seen.texts)
-    assert photo.name in text and "It is installed first; then this starts by itself." in text and told[0] in text
-    assert "Allow Online Access" in text and layout.seen.operators == ["extensions.userpref_allow_online"]
-    with pytest.raises(RuntimeError, match="is not there"):
+    with pytest.raises(RuntimeError, match="not installed"):
         bpy.ops.im2hands.drop_source(**dropped)
     own.backend = fake_backend("good")
     assert bpy.ops.im2hands.drop_source(**dropped) == {"FINISHED"}
@@ -138,6 +160,77 @@ def test_a_dropped_file_asks_and_starts(addon, settings, fake_backend, photo: Pa
     assert bpy.data.collections["photo"].all_objects
     addon("recent").read()
     assert addon("recent").sources()[0] == (str(photo),), "it is kept for the next Blender"
+
+
+def test_the_dialog_of_a_dropped_file_promises_what_it_does(
+    addon, settings, no_backend, at_a_window, photo: Path, monkeypatch
+) -> None:
+    """It is asked for at each drawing: Blender may go online, and a check may end, while it is open."""
+    settings.source = str(photo)
+    running, install, told = addon("running"), addon("operators.install_backend"), ("3 GB into own",)
+    shown = dialog_of(addon, told)
+    text = " ".join(shown.texts)
+    assert photo.name in text and "It is installed first; then this starts by itself." in text and told[0] in text
+    assert not shown.operators
+    for name, line in (("Check", "A check is running"), ("Installation", "It is being installed")):
+        task = SimpleNamespace(name=name, has_ended=False, cancel=lambda: None)
+        monkeypatch.setattr(running._state, "task", task)
+        text = " ".join(dialog_of(addon, told).texts)
+        assert line in text and "installed first" not in text and told[0] not in text
+        monkeypatch.setattr(running._state, "task", None)
+    monkeypatch.setattr(install, "may_download", lambda: False)
+    monkeypatch.setattr(Asked, "poll", lambda _: False)
+    shown = dialog_of(addon, told)
+    text = " ".join(shown.texts)
+    assert "It can be installed here when" in text and "installed first" not in text and told[0] not in text
+    assert "Allow Online Access" in text and shown.operators == ["extensions.userpref_allow_online"]
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_the_button_of_the_dialog_says_what_is_missing(
+    addon, settings, no_backend, at_a_window, fake_backend, photo: Path, background: bool
+) -> None:
+    """It is written once, when the dialog opens: what may change meanwhile has no part in it."""
+    drop, install = addon("operators.drop_source").Im2HandsDropSource, addon("operators.install_backend")
+    addon("operators.starts_job").bpy.app.background = background  # as where needs_installation says no
+    settings.source = str(photo)
+    manager = SimpleNamespace(invoke_props_dialog=lambda operator, confirm_text, **_: (confirm_text, operator._told))
+    context = SimpleNamespace(window_manager=manager, scene=bpy.context.scene)
+    operator = SimpleNamespace(_choose=lambda _: None, _told=())
+    assert drop.invoke(operator, context, None) == ("Install and Reconstruct", install.what_is_done())
+    own = bpy.context.preferences.addons[MODULE].preferences
+    own.backend = str(photo.parent / "gone")
+    assert drop.invoke(operator, context, None) == ("Reconstruct", ())
+    own.backend = fake_backend("good")
+    assert drop.invoke(operator, context, None) == ("Reconstruct", ())
+
+
+@pytest.mark.parametrize("named", ["backend", "machine", "variable"])
+def test_a_backend_that_is_named_wrongly_is_not_installed(
+    addon, settings, no_backend, at_a_window, photo: Path, tmp_path: Path, monkeypatch, named: str
+) -> None:
+    """The add-on would go on looking for it, and what waits for the installation would wait for ever."""
+    starts = addon("operators.starts_job")
+    own, running = bpy.context.preferences.addons[MODULE].preferences, addon("running")
+    settings.source, own.takes = str(photo), str(tmp_path / "takes")
+    assert starts.needs_installation()
+    gone = str(tmp_path / "gone")
+    if named == "variable":
+        monkeypatch.setenv("IM2HANDS_BACKEND", gone)
+        running.look_for_backend()
+    else:
+        setattr(own, named, gone)
+    assert not starts.needs_installation()
+    text = " ".join(dialog_of(addon, ()).texts)
+    assert "is not there" in text and "Correct or clear" in text and "nstalled" not in text
+    for told in ((), ("3 GB into own",)):
+        reported = []
+        operator = SimpleNamespace(files=(), _told=told, report=lambda _kind, message, to=reported: to.append(message))
+        assert addon("operators.drop_source").Im2HandsDropSource.execute(operator, bpy.context) == {"CANCELLED"}
+        assert "is not there" in reported[0]
+    with pytest.raises(RuntimeError, match="is not there"):
+        bpy.ops.im2hands.reconstruct("INVOKE_DEFAULT")
+    assert not at_a_window and not addon("waiting").queue()
 
 
 def finish(running) -> None:
@@ -195,16 +288,14 @@ def test_jobs_wait_for_each_other(addon, settings, fake_backend, tmp_path: Path)
 
 
 def test_without_a_backend_it_waits_for_the_installation(
-    addon, settings, fake_backend, photo: Path, tmp_path: Path, monkeypatch
+    addon, settings, fake_backend, no_backend, at_a_window, photo: Path, tmp_path: Path, monkeypatch
 ) -> None:
     """Two clicks and one download: what was asked for starts by itself after the installation."""
     own = bpy.context.preferences.addons[MODULE].preferences
-    own.takes, own.backend = str(tmp_path / "takes"), str(tmp_path / "gone")
+    own.takes = str(tmp_path / "takes")
     settings.source = str(photo)
-    running, asked = addon("running"), []
+    running, asked = addon("running"), at_a_window
     module = addon("operators.starts_job")
-    operators = SimpleNamespace(im2hands=SimpleNamespace(install_backend=Asked(asked)))
-    monkeypatch.setattr(module, "bpy", SimpleNamespace(app=SimpleNamespace(background=False), ops=operators))
     assert module.needs_installation()
     assert module.install_first(addon("waiting").from_settings(bpy.context.scene)) == {"FINISHED"}
     assert asked == ["INVOKE_DEFAULT"] and "It starts when the backend is installed." in " ".join(draw(PANELS[0]).texts)
@@ -215,9 +306,11 @@ def test_without_a_backend_it_waits_for_the_installation(
     assert running._tick() is None, "nothing is polled until then"
     drop = addon("operators.drop_source")
     addon("waiting").clear()
-    monkeypatch.setattr(drop, "needs_installation", lambda: True)
-    monkeypatch.setattr(drop.install_backend, "install", lambda: asked.append("at once"))
-    assert bpy.ops.im2hands.drop_source(directory=str(photo.parent), files=[{"name": photo.name}]) == {"FINISHED"}
+    with pytest.raises(RuntimeError, match=r"not installed.*Install the backend in Preferences"):
+        bpy.ops.im2hands.drop_source(directory=str(photo.parent), files=[{"name": photo.name}])
+    assert not asked[2:], "a script has seen no dialog"
+    operator = SimpleNamespace(files=(), _told=("3 GB into own",))
+    assert drop.Im2HandsDropSource.execute(operator, bpy.context) == {"FINISHED"}
     assert asked[2:] == ["at once"] and len(addon("waiting").queue()) == 1, "its dialog has asked already"
     own.backend = fake_backend("good")
     if bpy.app.timers.is_registered(running._tick):  # of a test before; no timer fires here

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import bpy
 import numpy as np
@@ -35,13 +37,16 @@ def job(addon, fake_backend, photo: Path, tmp_path: Path):
     running.stop()
 
 
-def test_found_hands_are_drawn_over_the_footage(addon, job) -> None:
+def test_found_hands_are_drawn_over_the_footage(addon, job, tmp_path: Path) -> None:
     started, _ = job
     collection, watching, sticks = started.result.collection, addon("watching"), addon("scene.sticks")
     camera = next(one for one in collection.all_objects if one.type == "CAMERA")
     assert camera.data.background_images and camera.data.show_background_images
     assert not [one for one in collection.all_objects if one.type == "MESH"]
-    assert "its frames are being made" in draw(PANELS[2]).texts
+    synthetic.write_take(tmp_path / "other", {})
+    addon("api").import_take(tmp_path / "other")
+    texts = draw(PANELS[2]).texts
+    assert texts.count("its frames are being made") == 1 and "no frames yet" in texts, "of another take they are not"
     found = watching.found_at(started, collection, 2)
     hands = sticks.sticks_of(collection, found)
     assert [hand.color for hand in hands] == [sticks.FOUND_COLORS[side] for side in ("left", "right")]
@@ -51,6 +56,48 @@ def test_found_hands_are_drawn_over_the_footage(addon, job) -> None:
     assert watching.found_at(started, collection, FRAMES + 1) is None
     started.cancel(at_once=True)
     assert watching.found_at(None, collection, 2) is None
+
+
+def test_sticks_are_drawn_in_3d_views(addon, job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handler is there, and gives the graphics card a stick for each bone of the found hands."""
+    overlay, drawn, handlers = addon("skeleton_overlay"), [], []
+    assert overlay._handler.handle is not None, "added with the add-on"
+    context = SimpleNamespace(
+        space_data=SimpleNamespace(overlay=SimpleNamespace(show_overlays=True)),
+        region=SimpleNamespace(width=100, height=100),
+        preferences=bpy.context.preferences,
+        scene=bpy.context.scene,
+    )
+    view = SimpleNamespace(draw_handler_add=lambda *arguments: handlers.append(arguments))
+    monkeypatch.setattr(overlay, "bpy", SimpleNamespace(context=context, types=SimpleNamespace(SpaceView3D=view)))
+    monkeypatch.setattr(overlay, "_handler", SimpleNamespace(handle=None))
+    monkeypatch.setattr(overlay, "gpu", MagicMock())
+    monkeypatch.setattr(
+        overlay, "batch_for_shader", lambda _shader, kind, content: drawn.append((kind, content)) or MagicMock()
+    )
+    overlay.register()
+    ((draw_sticks, arguments, region, when),) = handlers
+    assert (region, when) == ("WINDOW", "POST_VIEW")
+    draw_sticks(*arguments)
+    ((kind, content),) = drawn
+    ends = 2 * 2 * len(addon("scene.sticks").BONES)
+    assert kind == "LINES" and len(content["pos"]) == len(content["color"]) == ends
+    context.space_data.overlay.show_overlays = False
+    draw_sticks(*arguments)
+    assert len(drawn) == 1
+
+
+def test_a_found_frame_draws_the_picture_and_no_sidebar(addon, monkeypatch: pytest.MonkeyPatch) -> None:
+    tagged = []
+
+    def thing(kind: str, **more: object) -> SimpleNamespace:
+        return SimpleNamespace(type=kind, tag_redraw=lambda: tagged.append(kind), **more)
+
+    areas = [thing("VIEW_3D", regions=[thing("WINDOW"), thing("UI")]), thing("OUTLINER", regions=[thing("WINDOW")])]
+    manager = SimpleNamespace(windows=[SimpleNamespace(screen=SimpleNamespace(areas=areas))])
+    monkeypatch.setattr(addon("watching"), "bpy", SimpleNamespace(context=SimpleNamespace(window_manager=manager)))
+    addon("watching")._redraw_views()
+    assert tagged == ["WINDOW"]
 
 
 def test_one_bar_that_never_falls(job) -> None:

@@ -92,12 +92,7 @@ def move(x: float, y: float) -> None:
     window().event_simulate(type="MOUSEMOVE", value="NOTHING", x=int(x), y=int(y))
 
 
-presses: list[str] = []
-"""The keys and buttons that were pressed."""
-
-
 def key(kind: str, x: float, y: float, **modifiers: bool) -> None:
-    presses.append(kind)
     for value in ("PRESS", "RELEASE"):
         window().event_simulate(type=kind, value=value, x=int(x), y=int(y), **modifiers)
 

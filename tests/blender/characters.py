@@ -1,15 +1,19 @@
-"""A character for the lane ``window``: the left arm of a rig that Rigify generates."""
+"""A character for tests: the left arm of a rig that Rigify generates."""
 
 from __future__ import annotations
 
 import bpy
 
 
-def generated_arm() -> bpy.types.Object:
-    """Generate the rig; it stands in IK, which is Rigify's default."""
+def metarig() -> bpy.types.Object:
+    """Add Rigify's human metarig; Rigify is enabled for it."""
     bpy.ops.preferences.addon_enable(module="rigify")
     bpy.ops.object.armature_human_metarig_add()
-    meta = bpy.context.object
+    return bpy.context.object
+
+
+def generated(meta: bpy.types.Object) -> bpy.types.Object:
+    """Generate the rig of a metarig's left arm; it stands in IK, which is Rigify's default."""
     bpy.ops.object.mode_set(mode="EDIT")
     bones = meta.data.edit_bones
     arm = {"upper_arm.L", *(bone.name for bone in bones["upper_arm.L"].children_recursive)}
